@@ -1,0 +1,128 @@
+use std::{fmt, sync::Arc};
+
+use thiserror::Error;
+
+/// Where other members reach a member: `http://HOST:PORT` or `https://HOST:PORT`, as etcd's
+/// `--initial-advertise-peer-urls` takes them (`client/pkg/types/urls.go:NewURLs`).
+///
+/// The text is kept as it was given, because etcd computes member IDs from it; two URLs are equal
+/// if they differ in the case of letters at most.
+#[derive(Clone, Debug, Eq)]
+pub struct PeerUrl(Arc<str>);
+
+/// Why a text is not a [`PeerUrl`].
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum PeerUrlError {
+    /// It begins with neither `http://` nor `https://`.
+    #[error("peer URL {0:?} must begin with http:// or https://")]
+    Scheme(String),
+    /// Something follows the port, or user info stands before the host.
+    #[error("peer URL {0:?} must end after the port: no path, query, fragment or user info")]
+    NotOnlyHostAndPort(String),
+    /// The host is missing or not one.
+    #[error(
+        "peer URL {0:?} has no valid host; right would be a DNS name, an IPv4 address or an IPv6 address in brackets"
+    )]
+    Host(String),
+    /// The port is missing or not one.
+    #[error("peer URL {0:?} needs a port from 1 to 65535, such as :2380")]
+    Port(String),
+}
+
+impl PeerUrl {
+    /// Reads a peer URL.
+    pub fn parse(text: &str) -> Result<Self, PeerUrlError> {
+        let quoted = || text.to_owned();
+        let authority = strip_scheme(text).ok_or_else(|| PeerUrlError::Scheme(quoted()))?;
+        if authority.contains(['/', '?', '#', '@', '\\']) {
+            return Err(PeerUrlError::NotOnlyHostAndPort(quoted()));
+        }
+        // A bracket or nothing before the last colon keeps the colons of an IPv6 address out of the port.
+        let (host, port) = authority.rsplit_once(':').ok_or_else(|| PeerUrlError::Port(quoted()))?;
+        if host.contains(':') && !host.ends_with(']') {
+            return Err(PeerUrlError::Host(quoted()));
+        }
+        if url::Host::parse(host).is_err() || host.contains('%') {
+            return Err(PeerUrlError::Host(quoted()));
+        }
+        let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+        match port.parse::<u16>() {
+            Ok(1..) if digits => Ok(Self(text.into())),
+            _ => Err(PeerUrlError::Port(quoted())),
+        }
+    }
+
+    /// The URL as it was given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn strip_scheme(text: &str) -> Option<&str> {
+    let (scheme, rest) = text.split_once("://")?;
+    ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)).then_some(rest)
+}
+
+impl PartialEq for PeerUrl {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+}
+
+impl fmt::Display for PeerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_that_etcd_takes_are_taken_and_kept_to_the_letter() {
+        for text in [
+            "http://10.0.0.1:2380",
+            "https://infra0.example.com:2380",
+            "http://localhost:80",
+            "https://[2001:db8::1]:2380",
+            "HTTP://Infra0:2380",
+        ] {
+            assert_eq!(PeerUrl::parse(text).map(|url| url.to_string()), Ok(text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn other_texts_are_refused_for_what_is_wrong_with_them() {
+        use PeerUrlError::*;
+        for (text, kind) in [
+            ("", Scheme as fn(String) -> PeerUrlError),
+            ("10.0.0.1:2380", Scheme),
+            ("ftp://10.0.0.1:2380", Scheme),
+            ("unix://sock:1", Scheme),
+            ("http://10.0.0.1:2380/", NotOnlyHostAndPort),
+            ("http://10.0.0.1:2380/path", NotOnlyHostAndPort),
+            ("http://10.0.0.1:2380?q", NotOnlyHostAndPort),
+            ("http://me@10.0.0.1:2380", NotOnlyHostAndPort),
+            ("http://:2380", Host),
+            ("http://a b:2380", Host),
+            ("http://2001:db8::1:2380", Host),
+            ("http://[::1:2380", Host),
+            ("http://a%20b:2380", Host),
+            ("http://10.0.0.1", Port),
+            ("http://10.0.0.1:", Port),
+            ("http://10.0.0.1:0", Port),
+            ("http://10.0.0.1:65536", Port),
+            ("http://10.0.0.1:+80", Port),
+            ("http://10.0.0.1:http", Port),
+        ] {
+            assert_eq!(PeerUrl::parse(text), Err(kind(text.to_owned())));
+        }
+    }
+
+    #[test]
+    fn the_case_of_letters_makes_no_second_url() {
+        assert_eq!(PeerUrl::parse("http://Infra0:2380"), PeerUrl::parse("http://infra0:2380"));
+        assert_ne!(PeerUrl::parse("http://infra0:2380"), PeerUrl::parse("https://infra0:2380"));
+    }
+}

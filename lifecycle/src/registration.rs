@@ -1,0 +1,109 @@
+use std::fmt;
+
+use thiserror::Error;
+
+use crate::{MemberName, MemberNameError, PeerUrl, PeerUrlError};
+
+/// The most bytes of a registration's text.
+pub const MAX_REGISTRATION_BYTES: usize = 4096;
+
+/// What a member registers: its name and every peer URL that it advertises.
+///
+/// As text it is `name=URL[,name=URL…]`, a piece of etcd's `--initial-cluster`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// The member's name.
+    pub name: MemberName,
+    /// At least one.
+    pub peer_urls: Vec<PeerUrl>,
+}
+
+/// Why a text is not a [`Registration`].
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RegistrationError {
+    /// The text is too long.
+    #[error("value: {0} bytes are more than the {MAX_REGISTRATION_BYTES} that a registration may have")]
+    TooLong(usize),
+    /// A piece has no `=`.
+    #[error("value: {0:?} is not NAME=PEER-URL; right would be infra0=http://10.0.0.1:2380")]
+    NotAPair(String),
+    /// Two names in one registration.
+    #[error("value: one member has one name, but here are {0:?} and {1:?}")]
+    TwoNames(String, String),
+    /// A name is not one.
+    #[error("value: {0}")]
+    Name(#[from] MemberNameError),
+    /// A URL is not one.
+    #[error("value: {0}")]
+    PeerUrl(#[from] PeerUrlError),
+}
+
+impl Registration {
+    /// Reads `name=URL[,name=URL…]`.
+    pub fn parse(text: &str) -> Result<Self, RegistrationError> {
+        if text.len() > MAX_REGISTRATION_BYTES {
+            return Err(RegistrationError::TooLong(text.len()));
+        }
+        let pairs = text.split(',').map(split_pair).collect::<Result<Vec<_>, _>>()?;
+        let name = pairs[0].0;
+        if let Some((other, _)) = pairs.iter().find(|(other, _)| *other != name) {
+            return Err(RegistrationError::TwoNames(name.to_owned(), (*other).to_owned()));
+        }
+        let peer_urls = pairs.iter().map(|(_, url)| PeerUrl::parse(url)).collect::<Result<_, _>>()?;
+        Ok(Self { name: name.parse()?, peer_urls })
+    }
+}
+
+fn split_pair(piece: &str) -> Result<(&str, &str), RegistrationError> {
+    piece.split_once('=').ok_or_else(|| RegistrationError::NotAPair(piece.to_owned()))
+}
+
+impl fmt::Display for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, url) in self.peer_urls.iter().enumerate() {
+            let comma = if i == 0 { "" } else { "," };
+            write!(f, "{comma}{}={url}", self.name)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_registration_keeps_its_text() {
+        for text in ["infra0=http://10.0.0.1:2380", "a b=https://x:1,a b=https://y:2", "ü=http://[::1]:2380"] {
+            assert_eq!(Registration::parse(text).map(|r| r.to_string()), Ok(text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (text, said) in [
+            ("", r#"value: "" is not NAME=PEER-URL; right would be infra0=http://10.0.0.1:2380"#),
+            ("hello", r#"value: "hello" is not NAME=PEER-URL; right would be infra0=http://10.0.0.1:2380"#),
+            ("=http://x:1", r#"value: member name "" must not be empty or hold ',', '=' or control characters"#),
+            ("a=http://x:1,b=http://y:1", r#"value: one member has one name, but here are "a" and "b""#),
+            ("a=http://x:1,", r#"value: "" is not NAME=PEER-URL; right would be infra0=http://10.0.0.1:2380"#),
+            ("a=x:1", r#"value: peer URL "x:1" must begin with http:// or https://"#),
+            ("a=http://x", r#"value: peer URL "http://x" needs a port from 1 to 65535, such as :2380"#),
+        ] {
+            assert_eq!(Registration::parse(text).unwrap_err().to_string(), said);
+        }
+        let long = format!("a=http://{}:1", "x".repeat(4096));
+        assert_eq!(Registration::parse(&long), Err(RegistrationError::TooLong(4107)));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics_and_what_is_taken_is_kept(text in ".{0,200}|[a=:/,h1-9\\[\\]]{0,60}|(a=http://[a-z0-9.:\\[\\]]{1,9}:[0-9]{1,5},?){1,3}") {
+            if let Ok(registration) = Registration::parse(&text) {
+                prop_assert_eq!(registration.to_string(), text);
+            }
+        }
+    }
+}

@@ -1,0 +1,52 @@
+-- The registry itself: one row.
+create table registry (
+    id bigint primary key not null check (id = 1),
+    -- 16 hexadecimal digits; what the v2 face sends as X-Etcd-Cluster-Id.
+    cluster_id text not null
+);
+
+create table cluster (
+    token text primary key not null,
+    size bigint not null,
+    size_created_revision bigint not null,
+    size_modified_revision bigint not null,
+    revision bigint not null,
+    created_at bigint not null,
+    -- null: nobody has ever registered
+    first_registered_at bigint,
+    -- null: still forming
+    formed_revision bigint
+);
+
+create index cluster_unregistered on cluster (created_at) where first_registered_at is null;
+
+create table member (
+    token text not null references cluster (token) on delete cascade,
+    key text not null,
+    -- name=URL[,name=URL…]
+    registration text not null,
+    created_revision bigint not null,
+    modified_revision bigint not null,
+    -- null: is a member
+    removed_revision bigint,
+    primary key (token, key)
+);
+
+create table event (
+    token text not null references cluster (token) on delete cascade,
+    revision bigint not null,
+    at bigint not null,
+    action text not null,
+    subject text not null check (subject in ('cluster', 'size', 'member')),
+    -- null: the subject is no member
+    member_key text,
+    -- null: the subject is gone
+    value text,
+    created_revision bigint not null,
+    -- null, all three: the subject was not there before
+    previous_value text,
+    previous_created_revision bigint,
+    previous_modified_revision bigint,
+    while_forming bigint not null,
+    primary key (token, revision)
+);
