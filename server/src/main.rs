@@ -1,1 +1,34 @@
-fn main() {}
+//! `convene-server`: a self-hosted discovery service for etcd.
+//!
+//! [`router`] is the table of URLs, [`v2`] the protocol that etcds speak, [`registry`] what they find each
+//! other in and [`store`] where that is kept. What clusters, members and their changes are stands in the
+//! crate `convene-lifecycle`.
+
+mod access_log;
+mod app;
+mod config;
+mod home;
+mod logging;
+mod operation;
+mod registry;
+mod router;
+mod server;
+mod store;
+mod sweep;
+mod v2;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let config = config::Config::parse();
+    let _flushes_when_dropped = logging::start(config.log_format);
+    match server::run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("convene-server can't go on: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,124 @@
+use std::{net::SocketAddr, time::Duration};
+
+use clap::Parser;
+use convene_lifecycle::ClusterSize;
+use thiserror::Error;
+use url::Url;
+
+use crate::{logging::LogFormat, store::DatabaseUrl};
+
+/// A self-hosted discovery service for etcd.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "convene-server", version)]
+pub struct Config {
+    /// Where to listen: HOST:PORT; port 0 takes any free one
+    #[arg(long, env = "CONVENE_LISTEN", value_name = "HOST:PORT", default_value = "127.0.0.1:8087")]
+    pub listen: String,
+
+    /// What discovery URLs begin with, as etcds reach this server; the default is http:// and --listen
+    #[arg(long, env = "CONVENE_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<PublicUrl>,
+
+    /// Where clusters are kept: sqlite:PATH
+    #[arg(long, env = "CONVENE_DATABASE_URL", value_name = "URL", default_value = "sqlite:convene.db")]
+    pub database_url: DatabaseUrl,
+
+    /// How log lines look
+    #[arg(long, env = "CONVENE_LOG_FORMAT", value_enum, default_value = "text")]
+    pub log_format: LogFormat,
+
+    /// The largest size that a cluster may be made with: 1 to 1000
+    #[arg(long, env = "CONVENE_MAX_CLUSTER_SIZE", value_name = "N", default_value = "31", value_parser = parse_size)]
+    pub max_cluster_size: ClusterSize,
+
+    /// After how long tokens are deleted that nobody ever registered under: 1s or more, such as 7d
+    #[arg(long, env = "CONVENE_UNFORMED_TTL", value_name = "DURATION", default_value = "7d", value_parser = parse_duration)]
+    pub unformed_ttl: Duration,
+
+    /// How long a long poll is held before its client is told to ask again: 1s or more. Keep it below the
+    /// idle time-out of proxies in between, which is often 60s
+    #[arg(long, env = "CONVENE_WAIT_TIMEOUT", value_name = "DURATION", default_value = "50s", value_parser = parse_duration)]
+    pub wait_timeout: Duration,
+}
+
+/// What discovery URLs begin with: http or https, a host, perhaps a path, no slash at the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicUrl(String);
+
+/// A text that is no [`PublicUrl`].
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("must be http:// or https:// with a host, such as https://discovery.example.com, without query or fragment")]
+pub struct PublicUrlError;
+
+impl PublicUrl {
+    /// The URL by which this machine reaches the server. One that listens on every address is reached on
+    /// the loopback address, too.
+    pub fn of(listening: SocketAddr) -> Self {
+        let mut reached = listening;
+        if listening.ip().is_unspecified() {
+            reached.set_ip(match listening {
+                SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        Self(format!("http://{reached}"))
+    }
+
+    /// The URL's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::str::FromStr for PublicUrl {
+    type Err = PublicUrlError;
+
+    fn from_str(text: &str) -> Result<Self, PublicUrlError> {
+        let url = Url::parse(text).map_err(|_| PublicUrlError)?;
+        let web = matches!(url.scheme(), "http" | "https") && url.has_host();
+        if !web || url.query().is_some() || url.fragment().is_some() {
+            return Err(PublicUrlError);
+        }
+        Ok(Self(text.trim_end_matches('/').to_owned()))
+    }
+}
+
+fn parse_size(text: &str) -> Result<ClusterSize, String> {
+    const LARGEST: ClusterSize = ClusterSize::new(1000).unwrap();
+    ClusterSize::parse(text, LARGEST).map_err(|_| "must be a whole number from 1 to 1000".to_owned())
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).ok().filter(|duration| *duration >= Duration::from_secs(1));
+    duration.ok_or_else(|| "must be a duration of at least 1s, such as 50s, 12h or 7d".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flags_are_consistent() {
+        use clap::CommandFactory;
+        Config::command().debug_assert();
+    }
+
+    #[test]
+    fn a_server_on_every_address_is_reached_on_loopback() {
+        for (listening, url) in [
+            ("127.0.0.1:8087", "http://127.0.0.1:8087"),
+            ("0.0.0.0:80", "http://127.0.0.1:80"),
+            ("[::]:8087", "http://[::1]:8087"),
+        ] {
+            assert_eq!(PublicUrl::of(listening.parse().unwrap()).as_str(), url);
+        }
+    }
+
+    #[test]
+    fn a_public_url_ends_without_slash() {
+        assert_eq!("https://d.example.com/etcd/".parse(), Ok(PublicUrl("https://d.example.com/etcd".into())));
+        for text in ["", "d.example.com", "ftp://d.example.com", "http://", "http://d?x=1", "http://d/#x"] {
+            assert_eq!(text.parse::<PublicUrl>(), Err(PublicUrlError), "{text}");
+        }
+    }
+}

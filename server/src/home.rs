@@ -1,0 +1,28 @@
+use std::sync::Arc;
+
+use axum::extract::State;
+
+use crate::app::App;
+
+/// Says to whoever comes by what this is and how to begin.
+pub async fn home(State(app): State<Arc<App>>) -> String {
+    let url = &app.public_url;
+    format!(
+        "This is Convene, a discovery service for etcd: etcd nodes that know nothing but a common URL find\n\
+         each other here and form a cluster.\n\
+         \n\
+         1. Make a cluster. The answer is its discovery URL, which is also its secret.\n\
+         \n\
+         \x20   curl '{url}/new?size=3'\n\
+         \n\
+         2. On each of the 3 nodes, start etcd with that URL, and with the node's own name and address.\n\
+         \n\
+         \x20   etcd --name infra0 --discovery DISCOVERY-URL \\\n\
+         \x20     --listen-peer-urls http://10.0.0.1:2380 --initial-advertise-peer-urls http://10.0.0.1:2380 \\\n\
+         \x20     --listen-client-urls http://10.0.0.1:2379 --advertise-client-urls http://10.0.0.1:2379\n\
+         \n\
+         3. Look who has come.\n\
+         \n\
+         \x20   curl DISCOVERY-URL\n"
+    )
+}

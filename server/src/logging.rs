@@ -1,0 +1,36 @@
+use std::io;
+
+use clap::ValueEnum;
+use tracing::level_filters::LevelFilter;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::{Layer, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How many lines may wait to be written.
+const LINES: usize = 10_000;
+
+/// Sends log lines to standard error until the guard is dropped. `RUST_LOG` sets what is logged, as in
+/// `RUST_LOG=warn` or `RUST_LOG=info,convene_server::access_log=off`.
+///
+/// A thread of its own writes them. If whatever reads them stands still, then lines are lost and requests
+/// are not: who watches over etcd clusters must not stop because a log is full.
+pub fn start(format: LogFormat) -> WorkerGuard {
+    let (writer, guard) = NonBlockingBuilder::default().buffered_lines_limit(LINES).finish(io::stderr());
+    let lines = fmt::layer().with_writer(writer);
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(false).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
+    };
+    let wanted = std::env::var("RUST_LOG").ok().and_then(|wanted| wanted.parse::<Targets>().ok());
+    let wanted = wanted.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
+    tracing_subscriber::registry().with(lines.with_filter(wanted)).init();
+    guard
+}

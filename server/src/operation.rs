@@ -1,0 +1,41 @@
+use std::sync::Arc;
+
+use axum::{
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+
+use crate::app::App;
+
+/// Whether the server does its work, in discovery.etcd.io's form.
+pub async fn health(state: State<Arc<App>>) -> Response {
+    ready(state, "OK").await
+}
+
+/// Whether the server can take requests: says no while its database can't be written.
+pub async fn readyz(state: State<Arc<App>>) -> Response {
+    ready(state, "ok").await
+}
+
+/// Whether the process is alive; if this fails, restart it.
+pub async fn livez() -> &'static str {
+    "ok"
+}
+
+/// Keeps search engines away from tokens.
+pub async fn robots() -> &'static str {
+    "User-agent: *\nDisallow: /"
+}
+
+/// Answers for a path that is none of ours.
+pub async fn not_found() -> (StatusCode, &'static str) {
+    (StatusCode::NOT_FOUND, "404 page not found\n")
+}
+
+async fn ready(State(app): State<Arc<App>>, yes: &'static str) -> Response {
+    match app.registry.probe().await {
+        Ok(()) => yes.into_response(),
+        Err(unavailable) => (StatusCode::SERVICE_UNAVAILABLE, format!("{unavailable}\n")).into_response(),
+    }
+}

@@ -1,0 +1,21 @@
+use std::sync::Arc;
+
+use axum::{Router, middleware, routing::get};
+
+use crate::{access_log, app::App, home, operation, v2};
+
+/// Every URL that the server answers.
+///
+/// A path that begins with none of the words here begins with a token.
+pub fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/", get(home::home))
+        .route("/health", get(operation::health))
+        .route("/livez", get(operation::livez))
+        .route("/readyz", get(operation::readyz))
+        .route("/robots.txt", get(operation::robots))
+        .merge(v2::router(&app))
+        .fallback(operation::not_found)
+        .layer(middleware::from_fn(access_log::log_access))
+        .with_state(app)
+}

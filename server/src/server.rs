@@ -1,0 +1,170 @@
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::http::HeaderValue;
+use axum_server::{
+    Handle,
+    accept::{TcpConfigAcceptor, TcpKeepaliveConfig, TcpSocketConfig},
+};
+use hyper_util::rt::TokioTimer;
+use thiserror::Error;
+use tokio::{
+    net::TcpSocket,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    app::App,
+    config::{Config, PublicUrl},
+    registry::Registry,
+    router::router,
+    store::{OpenError, Store},
+    sweep::sweep,
+};
+
+/// How long a client may take to send a request's head, the wait for the next request included.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long open requests get to end when the server stops.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The kernel asks a silent client whether it is still there after this long, so that a long poll
+/// whose client lost its power does not stay open.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// How many connections the kernel may hold for us until we accept them.
+const BACKLOG: u32 = 4096;
+
+/// Why the server can't start or go on; each is one line for whoever started it.
+#[derive(Debug, Error)]
+pub enum ServerError {
+    /// The address is taken, not ours or not one.
+    #[error("--listen {listen} is not possible: {source}")]
+    Listen {
+        /// The address.
+        listen: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The database can't be used.
+    #[error(transparent)]
+    Database(#[from] OpenError),
+    /// The operating system refused something.
+    #[error("the operating system refused: {0}")]
+    System(#[from] io::Error),
+    /// The task that writes is gone, so nothing could be registered any more.
+    #[error("the task that writes to the database ended unexpectedly; every acknowledged write is on the disk")]
+    CommitterEnded,
+}
+
+/// Serves until it is told to stop by SIGTERM or SIGINT.
+pub fn run(config: Config) -> Result<(), ServerError> {
+    raise_open_files();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(config))
+}
+
+async fn serve(config: Config) -> Result<(), ServerError> {
+    // The port comes first: where another server has it, its database is none of our business.
+    let listener = listen(&config.listen).await?;
+    let address = listener.local_addr()?;
+    let store = Arc::new(Store::open(&config.database_url).await?);
+    let (registry, mut committer) = Registry::start(store.clone());
+    let app = Arc::new(app(&config, address, registry));
+    let sweeper = tokio::spawn(sweep(app.clone(), config.unformed_ttl));
+
+    let handle = Handle::new();
+    let mut connections = tokio::spawn(serve_connections(listener, app.clone(), handle.clone()));
+    tracing::info!(
+        "convene-server {} listens on http://{address}, database {}, discovery URLs begin with {}",
+        env!("CARGO_PKG_VERSION"),
+        store.path().display(),
+        app.public_url
+    );
+    let result = tokio::select! {
+        stopped = stop_signal() => stopped.map_err(ServerError::from),
+        _ = &mut committer => Err(ServerError::CommitterEnded),
+        ended = &mut connections => Err(ended.map_or_else(io::Error::other, connections_ended).into()),
+    };
+
+    app.stopping.cancel();
+    handle.graceful_shutdown(Some(GRACE));
+    let _ = connections.await;
+    sweeper.abort();
+    drop(app);
+    // The committer ends once nobody can give it work; a client that was cut off may hold it up no longer.
+    let _ = tokio::time::timeout(GRACE, committer).await;
+    store.close().await;
+    tracing::info!("stopped; everything acknowledged is on the disk");
+    result
+}
+
+fn app(config: &Config, address: SocketAddr, registry: Registry) -> App {
+    if config.public_url.is_none() && address.ip().is_unspecified() {
+        tracing::warn!(
+            "--public-url is not set, so discovery URLs from /new work on this machine only; \
+             set it to the URL by which etcds reach this server"
+        );
+    }
+    let public_url = config.public_url.clone().unwrap_or_else(|| PublicUrl::of(address));
+    App {
+        registry_id: HeaderValue::from_str(registry.id()).unwrap_or(HeaderValue::from_static("0")),
+        registry,
+        public_url: public_url.as_str().to_owned(),
+        max_cluster_size: config.max_cluster_size,
+        wait_timeout: config.wait_timeout,
+        stopping: CancellationToken::new(),
+    }
+}
+
+async fn listen(address: &str) -> Result<TcpListener, ServerError> {
+    let refused = |source| ServerError::Listen { listen: address.to_owned(), source };
+    let resolved = tokio::net::lookup_host(address).await.map_err(refused)?.next();
+    let resolved = resolved.ok_or_else(|| refused(io::ErrorKind::AddrNotAvailable.into()))?;
+    bind(resolved).map_err(refused)
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A server that is started again gets its port while connections of the last one are still closing.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
+}
+
+async fn serve_connections(listener: TcpListener, app: Arc<App>, handle: Handle<SocketAddr>) -> io::Result<()> {
+    let socket = TcpSocketConfig::new().nodelay(true).keepalive(TcpKeepaliveConfig::new().time(KEEPALIVE));
+    let mut server = axum_server::from_tcp(listener)?.handle(handle).first_request_timeout(HEAD_TIMEOUT);
+    let mut http1 = server.http_builder().http1();
+    // etcd and curl users know these headers by their capitals.
+    http1.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).title_case_headers(true);
+    server
+        .acceptor(TcpConfigAcceptor::new(socket))
+        .serve(router(app).into_make_service_with_connect_info::<SocketAddr>())
+        .await
+}
+
+fn connections_ended(result: io::Result<()>) -> io::Error {
+    result.err().unwrap_or_else(|| io::Error::other("the listener closed"))
+}
+
+async fn stop_signal() -> io::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+    }
+    Ok(())
+}
+
+/// Each long poll is an open connection, and the limit that processes start with is often 1024.
+fn raise_open_files() {
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the limit of open files can't be raised; it limits how many etcds can wait at once");
+    }
+}

@@ -1,0 +1,215 @@
+use std::sync::Arc;
+
+use convene_lifecycle::{Cluster, Event, Member, Revision, Subject, Token};
+use sqlx::{Connection, QueryBuilder, SqliteConnection, query_builder::Separated};
+
+use super::{Db, Store, StoreError};
+
+/// A cluster's events from this many revisions back are kept, for those who wait from an index: as
+/// many as etcd's v2 store keeps for all keys together.
+const HISTORY: u64 = 1000;
+
+/// Old events are dropped every so many revisions, so that most commits need no statement for it.
+const FORGET_EVERY: u64 = 100;
+
+/// What one commit does to one cluster: takes it from a revision that was read before to a new state.
+#[derive(Debug)]
+pub struct Write {
+    /// Which cluster.
+    pub token: Token,
+    /// The revision that the decisions were made on; `None` means that there was no such cluster.
+    pub base: Option<Revision>,
+    /// The cluster from now on; `None` means that it is deleted.
+    pub after: Option<Arc<Cluster>>,
+    /// What happened to it, oldest first; at least one.
+    pub events: Vec<Arc<Event>>,
+}
+
+impl Store {
+    /// Writes all of it with one fsync, or nothing. [`StoreError::Conflict`] if any of the clusters is not
+    /// at its base revision any more.
+    ///
+    /// The first statement of the transaction is a write and takes the locks, so decisions can't rest
+    /// on what was read under none. It also holds the only check, which makes it safe among
+    /// several servers on one database. A statement serves all rows of its kind: calling the database
+    /// costs more than what it does for a row.
+    pub async fn commit(&self, writes: &[Write]) -> Result<(), StoreError> {
+        let mut writer = self.writer.lock().await;
+        let writer = writer.as_mut().ok_or(StoreError::Closed)?;
+        let mut tx = writer.begin_with("begin immediate").await?;
+        update_clusters(&mut tx, writes).await?;
+        insert_clusters(&mut tx, writes).await?;
+        delete_clusters(&mut tx, writes).await?;
+        upsert_members(&mut tx, writes).await?;
+        insert_events(&mut tx, writes).await?;
+        forget_events(&mut tx, writes).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Shows that the database takes commits, by making one that changes nothing.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        let mut writer = self.writer.lock().await;
+        let writer = writer.as_mut().ok_or(StoreError::Closed)?;
+        sqlx::query("update registry set id = id where id = 1").execute(writer).await?;
+        Ok(())
+    }
+}
+
+async fn update_clusters(connection: &mut SqliteConnection, writes: &[Write]) -> Result<(), StoreError> {
+    let rows: Vec<(Revision, &Cluster)> =
+        writes.iter().filter_map(|write| Some((write.base?, write.after.as_deref()?))).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut query = QueryBuilder::<Db>::new(
+        "with next (token, base, size, size_created_revision, size_modified_revision, revision, \
+         first_registered_at, formed_revision) as (",
+    );
+    query.push_values(&rows, |mut row, (base, cluster)| {
+        row.push_bind(cluster.token.as_str()).push_bind(stored(*base));
+        push_state(&mut row, cluster);
+    });
+    query.push(
+        ") update cluster set size = next.size, size_created_revision = next.size_created_revision, \
+         size_modified_revision = next.size_modified_revision, revision = next.revision, \
+         first_registered_at = next.first_registered_at, formed_revision = next.formed_revision \
+         from next where cluster.token = next.token and cluster.revision = next.base",
+    );
+    let updated = query.build().execute(connection).await?.rows_affected();
+    if updated == rows.len() as u64 { Ok(()) } else { Err(StoreError::Conflict) }
+}
+
+async fn insert_clusters(connection: &mut SqliteConnection, writes: &[Write]) -> Result<(), StoreError> {
+    let rows: Vec<&Cluster> =
+        writes.iter().filter(|write| write.base.is_none()).filter_map(|write| write.after.as_deref()).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut query = QueryBuilder::<Db>::new(
+        "insert into cluster (token, created_at, size, size_created_revision, size_modified_revision, revision, \
+         first_registered_at, formed_revision) ",
+    );
+    query.push_values(rows, |mut row, cluster| {
+        row.push_bind(cluster.token.as_str()).push_bind(cluster.created_at.0);
+        push_state(&mut row, cluster);
+    });
+    match query.build().execute(connection).await {
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Err(StoreError::Conflict),
+        other => Ok(other.map(drop)?),
+    }
+}
+
+/// The columns of a cluster that change, in the order that both statements name them in.
+fn push_state(row: &mut Separated<'_, Db, &'static str>, cluster: &Cluster) {
+    row.push_bind(i64::from(cluster.size.get()))
+        .push_bind(stored(cluster.size_created))
+        .push_bind(stored(cluster.size_modified))
+        .push_bind(stored(cluster.revision))
+        .push_bind(cluster.first_registered_at.map(|at| at.0))
+        .push_bind(cluster.formed.map(stored));
+}
+
+async fn delete_clusters(connection: &mut SqliteConnection, writes: &[Write]) -> Result<(), StoreError> {
+    for write in writes.iter().filter(|write| write.after.is_none()) {
+        let Some(base) = write.base else { continue };
+        let deleted = sqlx::query("delete from cluster where token = $1 and revision = $2")
+            .bind(write.token.as_str())
+            .bind(stored(base))
+            .execute(&mut *connection)
+            .await?
+            .rows_affected();
+        if deleted != 1 {
+            return Err(StoreError::Conflict);
+        }
+    }
+    Ok(())
+}
+
+async fn upsert_members(connection: &mut SqliteConnection, writes: &[Write]) -> Result<(), StoreError> {
+    let rows: Vec<(&Cluster, &Arc<Member>)> = writes
+        .iter()
+        .filter_map(|write| Some((write, write.after.as_deref()?)))
+        .flat_map(|(write, after)| changed_members(write, after).map(move |member| (after, member)))
+        .collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut query = QueryBuilder::<Db>::new(
+        "insert into member (token, key, registration, created_revision, modified_revision, removed_revision) ",
+    );
+    query.push_values(rows, |mut row, (cluster, member)| {
+        row.push_bind(cluster.token.as_str())
+            .push_bind(member.key.as_str())
+            .push_bind(member.registration.to_string())
+            .push_bind(stored(member.created))
+            .push_bind(stored(member.modified))
+            .push_bind(member.removed.map(stored));
+    });
+    query.push(
+        " on conflict (token, key) do update set registration = excluded.registration, \
+         created_revision = excluded.created_revision, modified_revision = excluded.modified_revision, \
+         removed_revision = excluded.removed_revision",
+    );
+    query.build().execute(connection).await?;
+    Ok(())
+}
+
+fn changed_members<'a>(write: &'a Write, after: &'a Cluster) -> impl Iterator<Item = &'a Arc<Member>> {
+    let base = write.base.unwrap_or(Revision(0));
+    after.record.iter().filter(move |member| member.modified > base)
+}
+
+async fn insert_events(connection: &mut SqliteConnection, writes: &[Write]) -> Result<(), StoreError> {
+    let rows: Vec<&Arc<Event>> =
+        writes.iter().filter(|write| write.after.is_some()).flat_map(|write| &write.events).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut query = QueryBuilder::<Db>::new(
+        "insert into event (token, revision, at, action, subject, member_key, value, created_revision, \
+         previous_value, previous_created_revision, previous_modified_revision, while_forming) ",
+    );
+    query.push_values(rows, |mut row, event| {
+        let (subject, member_key) = match &event.subject {
+            Subject::Cluster => ("cluster", None),
+            Subject::Size => ("size", None),
+            Subject::Member(key) => ("member", Some(key.as_str())),
+        };
+        let previous = event.previous.as_ref();
+        row.push_bind(event.token.as_str())
+            .push_bind(stored(event.revision))
+            .push_bind(event.at.0)
+            .push_bind(event.action.as_str())
+            .push_bind(subject)
+            .push_bind(member_key)
+            .push_bind(event.value.as_deref())
+            .push_bind(stored(event.created))
+            .push_bind(previous.and_then(|previous| previous.value.as_deref()))
+            .push_bind(previous.map(|previous| stored(previous.created)))
+            .push_bind(previous.map(|previous| stored(previous.modified)))
+            .push_bind(i64::from(event.while_forming));
+    });
+    query.build().execute(connection).await?;
+    Ok(())
+}
+
+async fn forget_events(connection: &mut SqliteConnection, writes: &[Write]) -> Result<(), StoreError> {
+    let passes = |write: &&Write| {
+        let due = |event: &Arc<Event>| event.revision.0 > HISTORY && event.revision.0.is_multiple_of(FORGET_EVERY);
+        write.events.iter().any(due)
+    };
+    for after in writes.iter().filter(passes).filter_map(|write| write.after.as_deref()) {
+        sqlx::query("delete from event where token = $1 and revision <= $2")
+            .bind(after.token.as_str())
+            .bind(stored(after.revision) - HISTORY as i64)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Revisions count single changes from 1, so they never come near the end of a BIGINT.
+fn stored(revision: Revision) -> i64 {
+    revision.0 as i64
+}

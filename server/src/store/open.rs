@@ -1,0 +1,178 @@
+use std::{
+    fs::{File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use sqlx::{
+    ConnectOptions, SqliteConnection,
+    migrate::{MigrateError, Migrator},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use thiserror::Error;
+use tokio::sync::Mutex;
+
+use super::Store;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
+
+/// Readers only fill the cache and look up history, so a few serve thousands of clients.
+const READERS: u32 = 4;
+
+/// One statement text for each size of batch; see [`super::commit`].
+const CACHED_STATEMENTS: usize = 1024;
+
+/// Which database to use, read from `sqlite:PATH`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatabaseUrl {
+    path: PathBuf,
+}
+
+/// A text that is no [`DatabaseUrl`].
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum DatabaseUrlError {
+    /// Another kind of database.
+    #[error("must be sqlite:PATH, such as sqlite:convene.db; other databases are not supported")]
+    Scheme,
+    /// A database that would forget.
+    #[error("must name a file, such as sqlite:convene.db: a database in memory would lose what was acknowledged")]
+    NoFile,
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = DatabaseUrlError;
+
+    fn from_str(text: &str) -> Result<Self, DatabaseUrlError> {
+        let path = text.strip_prefix("sqlite:").ok_or(DatabaseUrlError::Scheme)?;
+        let path = path.strip_prefix("//").unwrap_or(path);
+        if path.is_empty() || path.starts_with(':') || path.contains('?') {
+            return Err(DatabaseUrlError::NoFile);
+        }
+        Ok(Self { path: path.into() })
+    }
+}
+
+/// Why the database can't be used; each is one line for whoever starts the server.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// Another server has it.
+    #[error("database {} is in use by another convene-server; one process owns a SQLite file", path.display())]
+    InUse {
+        /// The database file.
+        path: PathBuf,
+    },
+    /// A newer server has migrated it.
+    #[error(
+        "database {} is newer than this convene-server: it has migration {migration}, which this binary does not \
+         know; start the newer version",
+        path.display()
+    )]
+    Newer {
+        /// The database file.
+        path: PathBuf,
+        /// The migration.
+        migration: i64,
+    },
+    /// The file or the one that guards it can't be had.
+    #[error("database {} can't be opened: {reason}", path.display())]
+    CannotOpen {
+        /// The database file.
+        path: PathBuf,
+        /// What the operating system or SQLite said.
+        reason: String,
+    },
+}
+
+impl Store {
+    /// Opens the database, creating it where there is none, and brings it up to date.
+    pub async fn open(url: &DatabaseUrl) -> Result<Self, OpenError> {
+        let path = url.path.clone();
+        let lock = lock(&path)?;
+        let cannot_open = |error: sqlx::Error| OpenError::CannotOpen { path: path.clone(), reason: one_line(&error) };
+
+        let mut writer = options(&path).connect().await.map_err(cannot_open)?;
+        migrate(&mut writer, &path).await?;
+        let registry_id = registry_id(&mut writer).await.map_err(cannot_open)?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            // A reader can't lose its connection to a file, so it needs no test before use.
+            .test_before_acquire(false)
+            .connect_with(options(&path).read_only(true).create_if_missing(false))
+            .await
+            .map_err(cannot_open)?;
+        Ok(Self { readers, writer: Mutex::new(Some(writer)), registry_id, path, _lock: lock })
+    }
+}
+
+/// `synchronous = full` makes a commit return only once it is on the disk: without it, SQLite in WAL
+/// mode may lose the last commits with the power.
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(5))
+        .statement_cache_capacity(CACHED_STATEMENTS)
+        .disable_statement_logging()
+}
+
+/// Takes the lock beside the database. SQLite itself would let two servers in, and each would answer
+/// from memory what the other has changed since.
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push("-lock");
+    let cannot_open = |error: io::Error| OpenError::CannotOpen { path: path.to_owned(), reason: error.to_string() };
+    let file = File::options().write(true).create(true).truncate(false).open(beside).map_err(cannot_open)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(cannot_open(error)),
+    }
+}
+
+async fn migrate(writer: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
+    let path = || path.to_owned();
+    MIGRATIONS.run(writer).await.map_err(|error| match error {
+        MigrateError::VersionMissing(migration) => OpenError::Newer { path: path(), migration },
+        other => OpenError::CannotOpen { path: path(), reason: one_line(&other) },
+    })
+}
+
+async fn registry_id(writer: &mut SqliteConnection) -> Result<String, sqlx::Error> {
+    let drawn = format!("{:016x}", uuid::Uuid::now_v7().as_u64_pair().1);
+    sqlx::query("insert into registry (id, cluster_id) values (1, $1) on conflict (id) do nothing")
+        .bind(drawn)
+        .execute(&mut *writer)
+        .await?;
+    sqlx::query_scalar("select cluster_id from registry where id = 1").fetch_one(writer).await
+}
+
+fn one_line(error: &dyn std::error::Error) -> String {
+    error.to_string().replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_url_names_a_sqlite_file() {
+        for (text, path) in [
+            ("sqlite:convene.db", "convene.db"),
+            ("sqlite:///var/c.db", "/var/c.db"),
+            ("sqlite:/a b/c.db", "/a b/c.db"),
+        ] {
+            assert_eq!(text.parse(), Ok(DatabaseUrl { path: path.into() }));
+        }
+        for text in ["sqlite:", "sqlite::memory:", "sqlite://:memory:", "sqlite:a.db?mode=memory"] {
+            assert_eq!(text.parse::<DatabaseUrl>(), Err(DatabaseUrlError::NoFile), "{text}");
+        }
+        for text in ["", "convene.db", "postgres://localhost/convene", "mysql:x"] {
+            assert_eq!(text.parse::<DatabaseUrl>(), Err(DatabaseUrlError::Scheme), "{text}");
+        }
+    }
+}

@@ -1,0 +1,47 @@
+use std::{sync::Arc, time::Duration};
+
+use convene_lifecycle::{Cluster, Token, Transition, UnixMillis};
+
+use crate::{
+    app::App,
+    registry::{Unavailable, now},
+};
+
+/// Collects tokens that nobody ever registered under once they are `ttl` old, for as long as it runs.
+pub async fn sweep(app: Arc<App>, ttl: Duration) {
+    let pause = (ttl / 10).clamp(Duration::from_millis(200), Duration::from_secs(600));
+    loop {
+        match collect(&app, ttl).await {
+            Ok(0) => {}
+            Ok(collected) => tracing::info!(collected, "deleted tokens that nobody ever registered under"),
+            // The database's failure has been logged where it was met; the next round tries again.
+            Err(Unavailable) => {}
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
+async fn collect(app: &App, ttl: Duration) -> Result<usize, Unavailable> {
+    let age = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
+    let before = UnixMillis(now().0.saturating_sub(age));
+    let mut collected = 0;
+    loop {
+        let expired = app.registry.unregistered(before).await?;
+        let mut in_page = 0;
+        for token in &expired {
+            in_page += usize::from(delete_if_unregistered(app, token, before).await?);
+        }
+        collected += in_page;
+        if in_page == 0 {
+            return Ok(collected);
+        }
+    }
+}
+
+async fn delete_if_unregistered(app: &App, token: &Token, before: UnixMillis) -> Result<bool, Unavailable> {
+    let decide = move |cluster: Option<&Cluster>, at: UnixMillis| -> Result<Transition, ()> {
+        let idle = |cluster: &&Cluster| cluster.first_registered_at.is_none() && cluster.created_at < before;
+        cluster.filter(idle).map(|cluster| cluster.delete(at)).ok_or(())
+    };
+    Ok(app.registry.update(token, decide).await?.is_ok())
+}

@@ -1,0 +1,124 @@
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use convene_lifecycle::Revision;
+use serde::Serialize;
+
+use super::answer::{ETCD_INDEX, json_response};
+use crate::registry::Unavailable;
+
+/// An error as etcd's v2 API tells it (`etcdserver/api/v2error/error.go`). etcd prints message and cause to
+/// its log, where whoever runs it reads them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct V2Error {
+    code: Code,
+    status: StatusCode,
+    cause: String,
+    index: Option<Revision>,
+}
+
+/// The errors of etcd's v2 API that this face gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// There is no such key.
+    KeyNotFound = 100,
+    /// The state is not what the request expects.
+    CompareFailed = 101,
+    /// The request is for a key with a value, and this is a directory.
+    NotAFile = 102,
+    /// The key is there. etcd makes "duplicate id" of it and prints nothing else.
+    KeyExists = 105,
+    /// The directory has something in it.
+    DirectoryNotEmpty = 108,
+    /// `prevValue` is empty.
+    PrevValueRequired = 201,
+    /// An index is not a number.
+    IndexNotANumber = 203,
+    /// A field's value is not allowed.
+    InvalidField = 209,
+    /// The query or the body can't be read.
+    InvalidForm = 210,
+    /// The server failed.
+    Internal = 300,
+    /// The history from that index on is gone.
+    EventIndexCleared = 401,
+}
+
+impl Code {
+    fn message(self) -> &'static str {
+        match self {
+            Self::KeyNotFound => "Key not found",
+            Self::CompareFailed => "Compare failed",
+            Self::NotAFile => "Not a file",
+            Self::KeyExists => "Key already exists",
+            Self::DirectoryNotEmpty => "Directory not empty",
+            Self::PrevValueRequired => "PrevValue is Required in POST form",
+            Self::IndexNotANumber => "The given index in POST form is not a number",
+            Self::InvalidField => "Invalid field",
+            Self::InvalidForm => "Invalid POST form",
+            Self::Internal => "Raft Internal Error",
+            Self::EventIndexCleared => "The event in requested index is outdated and cleared",
+        }
+    }
+
+    fn status(self) -> StatusCode {
+        match self {
+            Self::KeyNotFound => StatusCode::NOT_FOUND,
+            Self::NotAFile | Self::DirectoryNotEmpty => StatusCode::FORBIDDEN,
+            Self::CompareFailed | Self::KeyExists => StatusCode::PRECONDITION_FAILED,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+impl V2Error {
+    /// An error with what caused it: the key, or a sentence.
+    pub fn new(code: Code, cause: impl Into<String>) -> Self {
+        Self { code, status: code.status(), cause: cause.into(), index: None }
+    }
+
+    /// A field that is not as it must be.
+    pub fn invalid_field(cause: impl Into<String>) -> Self {
+        Self::new(Code::InvalidField, cause)
+    }
+
+    /// With the cluster's revision, which clients take as the index to wait from.
+    pub fn at(self, index: Revision) -> Self {
+        Self { index: Some(index), ..self }
+    }
+
+    /// With another status than etcd's for the code.
+    pub fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+}
+
+impl From<Unavailable> for V2Error {
+    fn from(error: Unavailable) -> Self {
+        Self::new(Code::Internal, error.to_string()).with_status(StatusCode::SERVICE_UNAVAILABLE)
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ErrorBody<'a> {
+    error_code: u16,
+    message: &'static str,
+    cause: &'a str,
+    index: u64,
+}
+
+impl IntoResponse for V2Error {
+    fn into_response(self) -> Response {
+        let index = self.index.map_or(0, |index| index.0);
+        let body = ErrorBody { error_code: self.code as u16, message: self.code.message(), cause: &self.cause, index };
+        let mut response = json_response(self.status, &body);
+        response.headers_mut().insert(ETCD_INDEX, HeaderValue::from(index));
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}

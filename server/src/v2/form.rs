@@ -1,0 +1,187 @@
+use std::{borrow::Cow, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::{FromRequest, Request},
+    http::{HeaderMap, Method, StatusCode, header},
+};
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use percent_encoding::percent_decode;
+
+use super::error::{Code, V2Error};
+
+/// The most bytes of a body that are read as a form.
+const MAX_BODY: usize = 64 << 10;
+
+/// The most bytes of a body that are read in all: who sends too much is heard out up to here, because
+/// an answer into a connection that still carries data is lost to most clients.
+const MAX_DRAINED: usize = 1 << 20;
+
+/// How long a body may take.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A request's fields: those of the body, where the method has one, before those of the query, as in
+/// Go's `http.Request.ParseForm`.
+#[derive(Clone, Debug, Default)]
+pub struct Form(Vec<(String, String)>);
+
+impl Form {
+    /// A field's first value.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A yes or no, in the forms that Go's `strconv.ParseBool` takes.
+    pub fn flag(&self, name: &str) -> Result<Option<bool>, V2Error> {
+        match self.get(name) {
+            None => Ok(None),
+            Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(Some(true)),
+            Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(Some(false)),
+            Some(_) => Err(V2Error::invalid_field(format!("invalid value for \"{name}\""))),
+        }
+    }
+
+    /// An index. Zero says no more than its absence, as in etcd.
+    pub fn index(&self, name: &str) -> Result<Option<u64>, V2Error> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        match text.parse() {
+            Ok(index) if digits => Ok(Some(index).filter(|index| *index > 0)),
+            _ => Err(V2Error::new(Code::IndexNotANumber, format!("invalid value for \"{name}\""))),
+        }
+    }
+
+    fn add(&mut self, encoded: &[u8]) -> Result<(), V2Error> {
+        for pair in encoded.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+            if pair.contains(&b';') {
+                return Err(invalid("invalid semicolon separator in query"));
+            }
+            let (name, value) = match pair.iter().position(|byte| *byte == b'=') {
+                Some(at) => (&pair[..at], &pair[at + 1..]),
+                None => (pair, &[][..]),
+            };
+            self.0.push((decode(name)?, decode(value)?));
+        }
+        Ok(())
+    }
+}
+
+impl<S: Sync> FromRequest<S> for Form {
+    type Rejection = V2Error;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, V2Error> {
+        let (parts, body) = request.into_parts();
+        let mut form = Self::default();
+        if matches!(parts.method, Method::PUT | Method::POST | Method::PATCH) {
+            let body = read(&parts.headers, body).await?;
+            if is_form(&parts.headers) {
+                form.add(&body)?;
+            }
+        }
+        form.add(parts.uri.query().unwrap_or_default().as_bytes())?;
+        Ok(form)
+    }
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+}
+
+async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, V2Error> {
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|bytes| bytes > MAX_DRAINED) {
+        return Err(too_large());
+    }
+    let late = |_| invalid("the body did not arrive in time").with_status(StatusCode::REQUEST_TIMEOUT);
+    tokio::time::timeout(BODY_TIMEOUT, read_whole(body)).await.map_err(late)?
+}
+
+async fn read_whole(mut body: Body) -> Result<Bytes, V2Error> {
+    let mut kept = Vec::new();
+    let mut seen = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| invalid(format!("the body can't be read: {error}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        seen += data.len();
+        if seen > MAX_DRAINED {
+            break;
+        }
+        if seen <= MAX_BODY {
+            kept.extend_from_slice(&data);
+        }
+    }
+    if seen > MAX_BODY { Err(too_large()) } else { Ok(kept.into()) }
+}
+
+/// Decodes strictly: a text that was damaged on its way is refused, not guessed at.
+fn decode(encoded: &[u8]) -> Result<String, V2Error> {
+    let spaced: Cow<'_, [u8]> = match encoded.contains(&b'+') {
+        true => encoded.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect(),
+        false => encoded.into(),
+    };
+    if let Some(at) = spaced.iter().enumerate().position(|(at, byte)| *byte == b'%' && !is_escape(&spaced[at..])) {
+        let shown = &spaced[at..spaced.len().min(at + 3)];
+        return Err(invalid(format!("invalid URL escape \"{}\"", String::from_utf8_lossy(shown))));
+    }
+    let decoded = percent_decode(&spaced).decode_utf8();
+    decoded.map(Cow::into_owned).map_err(|_| invalid("a field is not UTF-8 once percent-decoded"))
+}
+
+fn is_escape(bytes: &[u8]) -> bool {
+    bytes.len() >= 3 && bytes[1..3].iter().all(u8::is_ascii_hexdigit)
+}
+
+fn invalid(cause: impl Into<String>) -> V2Error {
+    V2Error::new(Code::InvalidForm, cause)
+}
+
+fn too_large() -> V2Error {
+    invalid("the body is larger than 64 KiB; a registration has at most 4 KiB")
+        .with_status(StatusCode::PAYLOAD_TOO_LARGE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn form(encoded: &[u8]) -> Result<Form, V2Error> {
+        let mut form = Form::default();
+        form.add(encoded).map(|()| form)
+    }
+
+    #[test]
+    fn fields_are_decoded() {
+        let form = form(b"value=a%3Dhttp%3A%2F%2Fx+y&&empty=&bare&value=second").unwrap();
+        assert_eq!(form.get("value"), Some("a=http://x y"));
+        assert_eq!((form.get("empty"), form.get("bare"), form.get("none")), (Some(""), Some(""), None));
+    }
+
+    #[test]
+    fn damaged_fields_are_refused() {
+        for (encoded, said) in [
+            (&b"value=%zz"[..], "invalid URL escape \\\"%zz\\\""),
+            (b"value=%", "invalid URL escape \\\"%\\\""),
+            (b"%4=1", "invalid URL escape \\\"%4\\\""),
+            (b"value=%ff", "not UTF-8"),
+            (b"value=\xff", "not UTF-8"),
+            (b"a=1;b=2", "semicolon"),
+        ] {
+            let error = format!("{:?}", form(encoded).unwrap_err());
+            assert!(error.contains(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn flags_and_indexes_are_read_as_go_reads_them() {
+        let form = form(b"yes=T&no=0&odd=yes&zero=0&seven=7&plus=+7&signed=%2B7").unwrap();
+        assert_eq!(form.flag("yes"), Ok(Some(true)));
+        assert_eq!(form.flag("no"), Ok(Some(false)));
+        assert_eq!(form.flag("none"), Ok(None));
+        assert!(form.flag("odd").is_err());
+        assert_eq!((form.index("zero"), form.index("seven")), (Ok(None), Ok(Some(7))));
+        assert!(form.index("plus").is_err() && form.index("signed").is_err() && form.index("odd").is_err());
+    }
+}

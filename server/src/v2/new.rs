@@ -1,0 +1,42 @@
+use std::{convert::Infallible, sync::Arc};
+
+use axum::{
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use convene_lifecycle::{Action, Cluster, ClusterSize, Token};
+
+use super::{error::V2Error, form::Form};
+use crate::app::App;
+
+/// Answers `/new`: makes a cluster and says under which URL etcds find it.
+pub async fn create(State(app): State<Arc<App>>, form: Result<Form, V2Error>) -> Response {
+    let size = match form.map(|form| size(&app, &form)) {
+        Ok(Ok(size)) => size,
+        Ok(Err(sentence)) => return (StatusCode::BAD_REQUEST, sentence).into_response(),
+        Err(error) => return error.into_response(),
+    };
+    let token = draw_token();
+    let made = token.clone();
+    let decide =
+        move |_: Option<&Cluster>, at| Ok::<_, Infallible>(Cluster::create(made.clone(), size, Action::Create, at));
+    match app.registry.update(&token, decide).await {
+        Ok(Ok(_)) => format!("{}/{}", app.public_url, token.as_str()).into_response(),
+        Err(unavailable) => (StatusCode::SERVICE_UNAVAILABLE, format!("{unavailable}\n")).into_response(),
+    }
+}
+
+fn size(app: &App, form: &Form) -> Result<ClusterSize, String> {
+    match form.get("size") {
+        None | Some("") => Ok(ClusterSize::DEFAULT.min(app.max_cluster_size)),
+        Some(text) => ClusterSize::parse(text, app.max_cluster_size).map_err(|error| format!("{error}\n")),
+    }
+}
+
+/// A token as discovery.etcd.io made them: 128 bits from the operating system, in hexadecimal.
+fn draw_token() -> Token {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("the operating system has random numbers");
+    format!("{:032x}", u128::from_be_bytes(bytes)).parse().expect("hexadecimal digits make a token")
+}

@@ -1,0 +1,163 @@
+use std::{collections::HashSet, sync::Arc};
+
+use axum::{body::Body, response::Response};
+use bytes::Bytes;
+use convene_lifecycle::{Event, MemberKey, Revision, Subject};
+use futures_util::stream;
+
+use super::{
+    answer::{Answer, body_response},
+    error::{Code, V2Error},
+    path::{KeyPath, Node},
+};
+use crate::{
+    app::App,
+    registry::{Heard, Registry, Subscription, Unavailable},
+};
+
+/// What a long poll waits for.
+#[derive(Debug)]
+pub struct Wait {
+    path: KeyPath,
+    recursive: bool,
+    /// Members that have changed since the wait began, while their cluster was forming, without ending it.
+    touched: HashSet<MemberKey>,
+}
+
+/// What an event means to a [`Wait`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Answer,
+    PassOver,
+    /// The cluster is gone, and the waiter must not be told so as if a member had come.
+    AskAgain,
+}
+
+impl Wait {
+    /// A wait for the next event at a node, or with `recursive` at or below it.
+    pub fn new(path: KeyPath, recursive: bool) -> Self {
+        Self { path, recursive, touched: HashSet::new() }
+    }
+
+    /// Judges the next event; they come in the order of their revisions, from the first that counts.
+    ///
+    /// A forming etcd takes each answer for one more member, whatever it says
+    /// (`v2discovery/discovery.go:waitNodes`). So while the cluster forms, whoever waits for it gets
+    /// only members that were not there when the wait began.
+    fn judge(&mut self, event: &Event) -> Verdict {
+        let answers = match (&event.subject, &self.path.node) {
+            (Subject::Cluster, Node::Cluster) if self.recursive && event.while_forming => return Verdict::AskAgain,
+            (Subject::Cluster, _) => true,
+            (Subject::Size, Node::Size) => true,
+            (Subject::Size, Node::Config) => self.recursive,
+            (Subject::Member(changed), Node::Member(key)) => changed == key,
+            (Subject::Member(changed), Node::Cluster) if self.recursive => {
+                let comes = event.previous.is_none() && !self.touched.contains(changed);
+                if event.while_forming && !comes {
+                    self.touched.insert(changed.clone());
+                }
+                comes || !event.while_forming
+            }
+            _ => false,
+        };
+        if answers { Verdict::Answer } else { Verdict::PassOver }
+    }
+}
+
+/// Answers a long poll: at once from the history, or when something happens. An empty answer means
+/// "ask again": after `--wait-timeout`, when the server stops and when the cluster is gone.
+pub async fn answer(app: Arc<App>, wait: Wait, wait_index: Option<u64>) -> Result<Response, V2Error> {
+    // First subscribe, then look: an event of in between is then seen twice, and not lost.
+    let subscription = app.registry.subscribe(&wait.path.token);
+    let snapshot = app.registry.cluster(&wait.path.token).await?.ok_or_else(|| wait.path.no_such_cluster())?;
+    let index = snapshot.cluster.revision;
+    let from = wait_index.map_or(index.next(), Revision);
+    let mut pending = Pending { wait, from, subscription };
+    if from <= index {
+        refuse_forgotten(&app.registry, &pending, index).await?;
+        match pending.look_back(&app.registry).await? {
+            Some(Outcome::Event(event)) => return Ok(body_response(Answer::event(&event).to_body(), index)),
+            Some(Outcome::AskAgain) => return Ok(body_response(Body::empty(), index)),
+            None => {}
+        }
+    }
+    // The head goes out now, as etcd's does, and the body when there is one.
+    let body = stream::once(async move { Ok::<_, std::convert::Infallible>(pending.body(&app).await) });
+    Ok(body_response(Body::from_stream(body), index))
+}
+
+async fn refuse_forgotten(registry: &Registry, pending: &Pending, index: Revision) -> Result<(), V2Error> {
+    let oldest = registry.history(&pending.wait.path.token, pending.from).await?;
+    let oldest = oldest.first().map_or(pending.from, |event| event.revision);
+    if oldest > pending.from {
+        let cause = format!("the requested history has been cleared [{oldest}/{}]", pending.from);
+        return Err(V2Error::new(Code::EventIndexCleared, cause).at(index));
+    }
+    Ok(())
+}
+
+/// A long poll under way.
+struct Pending {
+    wait: Wait,
+    /// The first revision that was not judged yet.
+    from: Revision,
+    subscription: Subscription,
+}
+
+enum Outcome {
+    Event(Arc<Event>),
+    AskAgain,
+}
+
+impl Pending {
+    async fn body(mut self, app: &App) -> Bytes {
+        let outcome = tokio::select! {
+            outcome = self.outcome(&app.registry) => outcome,
+            () = tokio::time::sleep(app.wait_timeout) => Ok(Outcome::AskAgain),
+            () = app.stopping.cancelled() => Ok(Outcome::AskAgain),
+        };
+        match outcome {
+            Ok(Outcome::Event(event)) => Answer::event(&event).to_body(),
+            Ok(Outcome::AskAgain) | Err(Unavailable) => Bytes::new(),
+        }
+    }
+
+    async fn outcome(&mut self, registry: &Registry) -> Result<Outcome, Unavailable> {
+        loop {
+            let heard = match self.subscription.next().await {
+                Heard::Event(event) => self.judge(event),
+                Heard::Missed => self.look_back(registry).await?,
+            };
+            if let Some(outcome) = heard {
+                return Ok(outcome);
+            }
+        }
+    }
+
+    /// Judges everything that has happened so far and was not judged yet.
+    async fn look_back(&mut self, registry: &Registry) -> Result<Option<Outcome>, Unavailable> {
+        loop {
+            let page = registry.history(&self.wait.path.token, self.from).await?;
+            if page.is_empty() {
+                return Ok(None);
+            }
+            for event in page {
+                if let Some(outcome) = self.judge(event) {
+                    return Ok(Some(outcome));
+                }
+            }
+        }
+    }
+
+    fn judge(&mut self, event: Arc<Event>) -> Option<Outcome> {
+        if event.revision < self.from {
+            return None;
+        }
+        self.from = event.revision.next();
+        match self.wait.judge(&event) {
+            Verdict::Answer => Some(Outcome::Event(event)),
+            Verdict::AskAgain => Some(Outcome::AskAgain),
+            Verdict::PassOver => None,
+        }
+    }
+}

@@ -1,0 +1,158 @@
+use std::sync::Arc;
+
+use axum::{extract::State, response::Response};
+use convene_lifecycle::{Cluster, ClusterSize, Event, MemberKey, Registration, Revision};
+
+use super::{
+    answer::Answer,
+    condition::{Conditions, Present},
+    error::{Code, V2Error},
+    form::Form,
+    path::{KeyPath, Node},
+};
+use crate::{app::App, registry::Registry};
+
+/// Answers `PUT`: registers a member, or sets a cluster's size and so makes the cluster.
+pub async fn put(State(app): State<Arc<App>>, path: KeyPath, form: Form) -> Result<Response, V2Error> {
+    let conditions = Conditions::parse(&form)?;
+    let quiet = form.flag("noValueOnSuccess")?.unwrap_or(false);
+    refuse_unsupported(&form)?;
+    let event = match path.node.clone() {
+        Node::Member(key) => {
+            let registration = Registration::parse(value(&form)?).map_err(invalid_field)?;
+            register(&app.registry, path, key, registration, conditions).await?
+        }
+        Node::Size => {
+            let size = ClusterSize::parse(value(&form)?, app.max_cluster_size).map_err(invalid_field)?;
+            set_size(&app.registry, path, size, conditions).await?
+        }
+        Node::Cluster | Node::Config => return Err(not_a_file(&app.registry, &path).await?),
+    };
+    let answer = Answer::event(&event);
+    Ok(if quiet { answer.without_nodes() } else { answer }.into_response(event.revision))
+}
+
+/// Answers `DELETE`: removes a member, or deletes a cluster with all that is in it.
+pub async fn delete(State(app): State<Arc<App>>, path: KeyPath, form: Form) -> Result<Response, V2Error> {
+    let conditions = Conditions::parse(&form)?;
+    let recursive = form.flag("recursive")?.unwrap_or(false);
+    let directory = recursive || form.flag("dir")?.unwrap_or(false);
+    let event = match path.node.clone() {
+        Node::Member(key) => remove(&app.registry, path, key, conditions).await?,
+        Node::Cluster if directory && !conditions.compares() => delete_cluster(&app.registry, path, recursive).await?,
+        Node::Cluster => return Err(not_a_file(&app.registry, &path).await?),
+        Node::Config | Node::Size => {
+            return Err(invalid_field(
+                "path: a cluster can't be without size; delete the cluster: \
+                 DELETE /v2/keys/_etcd/registry/TOKEN?recursive=true",
+            ));
+        }
+    };
+    Ok(Answer::event(&event).into_response(event.revision))
+}
+
+async fn register(
+    registry: &Registry,
+    path: KeyPath,
+    key: MemberKey,
+    registration: Registration,
+    conditions: Conditions,
+) -> Result<Arc<Event>, V2Error> {
+    let token = path.token.clone();
+    let name = registration.name.clone();
+    let decide = move |cluster: Option<&Cluster>, at| {
+        let cluster = cluster.ok_or_else(|| path.no_such_cluster())?;
+        let present = cluster.member(&key).map(|member| Present::from(&**member));
+        let action = conditions.put(&path.key(), present.as_ref()).map_err(|error| error.at(cluster.revision))?;
+        let registered = cluster.register(key.clone(), registration.clone(), action, at);
+        registered.map_err(|refusal| refused(refusal, cluster.revision))
+    };
+    let event = registry.update(&token, decide).await??;
+    tracing::info!(cluster = %token, member = %name, revision = %event.revision, action = event.action.as_str(), "registered");
+    Ok(event)
+}
+
+async fn set_size(
+    registry: &Registry,
+    path: KeyPath,
+    size: ClusterSize,
+    conditions: Conditions,
+) -> Result<Arc<Event>, V2Error> {
+    let token = path.token.clone();
+    let decide = move |cluster: Option<&Cluster>, at| match cluster {
+        Some(cluster) => {
+            let present = Present::size(cluster);
+            let action = conditions.put(&path.key(), Some(&present)).map_err(|error| error.at(cluster.revision))?;
+            cluster.set_size(size, action, at).map_err(|refusal| refused(refusal, cluster.revision))
+        }
+        None => {
+            let action = conditions.put(&path.key(), None).map_err(|_| path.no_such_cluster())?;
+            Ok(Cluster::create(path.token.clone(), size, action, at))
+        }
+    };
+    let event = registry.update(&token, decide).await??;
+    tracing::info!(cluster = %token, %size, revision = %event.revision, "size set");
+    Ok(event)
+}
+
+async fn remove(
+    registry: &Registry,
+    path: KeyPath,
+    key: MemberKey,
+    conditions: Conditions,
+) -> Result<Arc<Event>, V2Error> {
+    let token = path.token.clone();
+    let removed = key.clone();
+    let decide = move |cluster: Option<&Cluster>, at| {
+        let cluster = cluster.ok_or_else(|| path.no_such_cluster())?;
+        let not_found = || V2Error::new(Code::KeyNotFound, path.key());
+        let member = cluster.member(&key).ok_or_else(|| not_found().at(cluster.revision))?;
+        let present = Present::from(&**member);
+        let action = conditions.delete(&path.key(), &present).map_err(|error| error.at(cluster.revision))?;
+        cluster.remove(&key, action, at).ok_or_else(|| not_found().at(cluster.revision))
+    };
+    let event = registry.update(&token, decide).await??;
+    tracing::info!(cluster = %token, member = %removed, revision = %event.revision, "removed");
+    Ok(event)
+}
+
+async fn delete_cluster(registry: &Registry, path: KeyPath, recursive: bool) -> Result<Arc<Event>, V2Error> {
+    let token = path.token.clone();
+    let decide = move |cluster: Option<&Cluster>, at| {
+        let cluster = cluster.ok_or_else(|| path.no_such_cluster())?;
+        // It always holds its size at least.
+        let not_empty = || V2Error::new(Code::DirectoryNotEmpty, path.key()).at(cluster.revision);
+        if recursive { Ok(cluster.delete(at)) } else { Err(not_empty()) }
+    };
+    let event = registry.update(&token, decide).await??;
+    tracing::info!(cluster = %token, revision = %event.revision, "cluster deleted");
+    Ok(event)
+}
+
+async fn not_a_file(registry: &Registry, path: &KeyPath) -> Result<V2Error, V2Error> {
+    let snapshot = registry.cluster(&path.token).await?.ok_or_else(|| path.no_such_cluster())?;
+    Ok(V2Error::new(Code::NotAFile, path.key()).at(snapshot.cluster.revision))
+}
+
+fn value(form: &Form) -> Result<&str, V2Error> {
+    form.get("value").ok_or_else(|| invalid_field("value: missing; send it as a form, as curl -d value=… does"))
+}
+
+/// Refuses what would be silently lost: there are no directories to make here and nothing expires.
+fn refuse_unsupported(form: &Form) -> Result<(), V2Error> {
+    if form.get("ttl").is_some_and(|ttl| !ttl.is_empty()) || form.flag("refresh")?.unwrap_or(false) {
+        return Err(invalid_field("ttl: registrations do not expire here; leave out ttl and refresh"));
+    }
+    if form.flag("dir")?.unwrap_or(false) {
+        return Err(invalid_field("dir: a cluster holds members and its size, and no directories; leave out dir"));
+    }
+    Ok(())
+}
+
+fn refused(refusal: impl ToString, index: Revision) -> V2Error {
+    V2Error::new(Code::CompareFailed, refusal.to_string()).at(index)
+}
+
+fn invalid_field(error: impl ToString) -> V2Error {
+    V2Error::invalid_field(error.to_string())
+}
