@@ -6,7 +6,10 @@ create table registry (
 );
 
 create table cluster (
-    token text primary key not null,
+    -- Grows with time, so that what belongs together and is written together lies together on the disk;
+    -- tokens are random. Nothing outside the database knows it.
+    id bigint primary key not null,
+    token text unique not null,
     size bigint not null,
     size_created_revision bigint not null,
     size_modified_revision bigint not null,
@@ -21,7 +24,7 @@ create table cluster (
 create index cluster_unregistered on cluster (created_at) where first_registered_at is null;
 
 create table member (
-    token text not null references cluster (token) on delete cascade,
+    cluster bigint not null references cluster (id) on delete cascade,
     key text not null,
     -- name=URL[,name=URL…]
     registration text not null,
@@ -29,11 +32,11 @@ create table member (
     modified_revision bigint not null,
     -- null: is a member
     removed_revision bigint,
-    primary key (token, key)
+    primary key (cluster, key)
 );
 
 create table event (
-    token text not null references cluster (token) on delete cascade,
+    cluster bigint not null references cluster (id) on delete cascade,
     revision bigint not null,
     at bigint not null,
     action text not null,
@@ -48,5 +51,5 @@ create table event (
     previous_created_revision bigint,
     previous_modified_revision bigint,
     while_forming bigint not null,
-    primary key (token, revision)
+    primary key (cluster, revision)
 );

@@ -13,7 +13,7 @@ use std::{
     time::SystemTime,
 };
 
-use convene_lifecycle::{Cluster, Event, Revision, Token, Transition, UnixMillis};
+use convene_lifecycle::{Action, Cluster, ClusterSize, Event, Revision, Token, Transition, UnixMillis};
 use quick_cache::sync::Cache;
 use thiserror::Error;
 use tokio::{
@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use crate::store::{Store, StoreError};
-use committer::{Committer, Job};
+use committer::{Answer, Committer, Decide, Job};
 use snapshot::SnapshotWeight;
 use topics::Topics;
 
@@ -76,7 +76,23 @@ impl Registry {
 
     /// A cluster as it is now, or `None` if there is none of that name.
     pub async fn cluster(&self, token: &Token) -> Result<Option<Arc<Snapshot>>, Unavailable> {
-        cached_or_loaded(&self.cache, &self.store, token).await.map_err(unavailable)
+        let guard = match self.cache.get_value_or_guard_async(token).await {
+            Ok(snapshot) => return Ok(Some(snapshot)),
+            Err(guard) => guard,
+        };
+        let Some(cluster) = self.store.load(token).await.map_err(unavailable)? else { return Ok(None) };
+        let snapshot = Arc::new(Snapshot::new(Arc::new(cluster)));
+        // A commit of meanwhile has put a later snapshot in the guard's place, and that one stays.
+        let _ = guard.insert(snapshot.clone());
+        Ok(Some(snapshot))
+    }
+
+    /// Makes a cluster under a token that was drawn for it.
+    pub async fn create(&self, token: Token, size: ClusterSize) -> Result<Arc<Event>, Unavailable> {
+        let named = token.clone();
+        let decide = move |_: Option<&Cluster>, at| Some(Cluster::create(named.clone(), size, Action::Create, at));
+        // It is not refused, so that there always is an event.
+        self.settle(token, true, Box::new(decide)).await?.ok_or(Unavailable)
     }
 
     /// Changes a cluster as `decide` says, which gets the present state and may be asked more than once.
@@ -91,13 +107,16 @@ impl Registry {
         let decide = move |cluster: Option<&Cluster>, at| {
             decide(cluster, at).map_err(|reason| *refused.lock().expect("no holder panics") = Some(reason)).ok()
         };
-        let (answer, answered) = oneshot::channel();
-        let job = Job { token: token.clone(), decide: Box::new(decide), answer };
-        self.jobs.send(job).await.map_err(|_| Unavailable)?;
-        match answered.await.map_err(|_| Unavailable)?? {
+        match self.settle(token.clone(), false, Box::new(decide)).await? {
             Some(event) => Ok(Ok(event)),
             None => Ok(Err(refusal.lock().expect("no holder panics").take().expect("whoever refuses says why"))),
         }
+    }
+
+    async fn settle(&self, token: Token, fresh: bool, decide: Decide) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        self.jobs.send(Job { token, fresh, decide, answer }).await.map_err(|_| Unavailable)?;
+        answered.await.map_err(|_| Unavailable)?
     }
 
     /// Tells of everything that happens to a cluster from now on, be it there yet or not.
@@ -129,22 +148,6 @@ impl Registry {
 pub fn now() -> UnixMillis {
     let since_epoch = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     UnixMillis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
-}
-
-async fn cached_or_loaded(
-    cache: &SnapshotCache,
-    store: &Store,
-    token: &Token,
-) -> Result<Option<Arc<Snapshot>>, StoreError> {
-    let guard = match cache.get_value_or_guard_async(token).await {
-        Ok(snapshot) => return Ok(Some(snapshot)),
-        Err(guard) => guard,
-    };
-    let Some(cluster) = store.load(token).await? else { return Ok(None) };
-    let snapshot = Arc::new(Snapshot::new(Arc::new(cluster)));
-    // A commit of meanwhile has put a later snapshot in the guard's place, and that one stays.
-    let _ = guard.insert(snapshot.clone());
-    Ok(Some(snapshot))
 }
 
 fn unavailable(error: StoreError) -> Unavailable {

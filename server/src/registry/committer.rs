@@ -1,9 +1,13 @@
-use std::{collections::HashMap, mem, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    mem,
+    sync::Arc,
+};
 
 use convene_lifecycle::{Cluster, Event, Revision, Token, Transition, UnixMillis};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Snapshot, SnapshotCache, Unavailable, cached_or_loaded, now, topics::Topics, unavailable};
+use super::{Snapshot, SnapshotCache, Unavailable, now, topics::Topics, unavailable};
 use crate::store::{Store, StoreError, Write};
 
 /// The most writes that share one commit.
@@ -25,20 +29,23 @@ pub(super) struct Committer {
 /// A write that waits for its turn.
 pub(super) struct Job {
     pub(super) token: Token,
-    /// `None`: refused, so there is nothing to write.
-    pub(super) decide: Box<dyn FnMut(Option<&Cluster>, UnixMillis) -> Option<Transition> + Send>,
+    /// Whether the token was drawn for this write, so that looking for it would be in vain. Should it be
+    /// there all the same, the commit finds out.
+    pub(super) fresh: bool,
+    pub(super) decide: Decide,
     pub(super) answer: oneshot::Sender<Answer>,
 }
 
+/// What to do to a cluster as it is at a moment; `None`: nothing, for a reason that the closure keeps.
+pub(super) type Decide = Box<dyn FnMut(Option<&Cluster>, UnixMillis) -> Option<Transition> + Send>;
+
 /// The event that is on the disk now, or `None` where nothing was to be written.
-type Answer = Result<Option<Arc<Event>>, Unavailable>;
+pub(super) type Answer = Result<Option<Arc<Event>>, Unavailable>;
 
-/// The clusters that a batch touches, each with what has been decided so far.
+/// The clusters that a batch is about, each with what has been decided so far.
+type Drafts = HashMap<Token, Draft>;
+
 #[derive(Default)]
-struct Drafts {
-    drafts: HashMap<Token, Draft>,
-}
-
 struct Draft {
     base: Option<Revision>,
     cluster: Option<Arc<Cluster>>,
@@ -67,6 +74,7 @@ impl Committer {
                 Err(StoreError::Conflict) if tries < TRIES => {
                     tries += 1;
                     self.forget(&jobs);
+                    jobs.iter_mut().for_each(|job| job.fresh = false);
                     continue;
                 }
                 Err(error) => unavailable(error),
@@ -85,22 +93,39 @@ impl Committer {
     /// Decides the jobs up to the first that deletes a cluster, which has to reach the disk before the
     /// token can be used anew; the jobs after it are cut off and returned.
     async fn try_settle(&self, jobs: &mut Vec<Job>) -> Result<(Vec<Answer>, Vec<Job>), StoreError> {
-        let mut drafts = Drafts::default();
+        let tokens = jobs.iter().filter(|job| !job.fresh).map(|job| job.token.clone()).collect();
+        let mut drafts = self.read(tokens).await?;
         let mut answers = Vec::with_capacity(jobs.len());
         for job in jobs.iter_mut() {
-            let draft = drafts.get_or_read(&self.cache, &self.store, &job.token).await?;
+            let draft = drafts.entry(job.token.clone()).or_default();
             answers.push(Ok(draft.decide(job)));
             if draft.cluster.is_none() && !draft.events.is_empty() {
                 break;
             }
         }
-        let writes = drafts.into_writes();
+        let writes = into_writes(drafts);
         if !writes.is_empty() {
             self.store.commit(&writes).await?;
             self.publish(writes);
         }
         let left = jobs.split_off(answers.len());
         Ok((answers, left))
+    }
+
+    /// Drafts of clusters, from memory or with one query for all the others. What is in neither does not exist.
+    async fn read(&self, tokens: HashSet<Token>) -> Result<Drafts, StoreError> {
+        let mut drafts = Drafts::with_capacity(tokens.len());
+        let mut others = Vec::new();
+        for token in tokens {
+            match self.cache.get(&token) {
+                Some(snapshot) => drop(drafts.insert(token, Draft::on(snapshot.cluster.clone()))),
+                None => others.push(token),
+            }
+        }
+        for cluster in self.store.load_all(others.iter()).await? {
+            drafts.insert(cluster.token.clone(), Draft::on(Arc::new(cluster)));
+        }
+        Ok(drafts)
     }
 
     fn publish(&self, writes: Vec<Write>) {
@@ -120,31 +145,16 @@ impl Committer {
     }
 }
 
-impl Drafts {
-    async fn get_or_read(
-        &mut self,
-        cache: &SnapshotCache,
-        store: &Store,
-        token: &Token,
-    ) -> Result<&mut Draft, StoreError> {
-        if !self.drafts.contains_key(token) {
-            let read = cached_or_loaded(cache, store, token).await?;
-            let cluster = read.map(|snapshot| snapshot.cluster.clone());
-            let base = cluster.as_ref().map(|cluster| cluster.revision);
-            self.drafts.insert(token.clone(), Draft { base, cluster, events: Vec::new() });
-        }
-        Ok(self.drafts.get_mut(token).expect("just put there"))
-    }
-
-    fn into_writes(self) -> Vec<Write> {
-        let changed = self.drafts.into_iter().filter(|(_, draft)| !draft.events.is_empty());
-        changed
-            .map(|(token, draft)| Write { token, base: draft.base, after: draft.cluster, events: draft.events })
-            .collect()
-    }
+fn into_writes(drafts: Drafts) -> Vec<Write> {
+    let changed = drafts.into_iter().filter(|(_, draft)| !draft.events.is_empty());
+    changed.map(|(token, Draft { base, cluster, events })| Write { token, base, after: cluster, events }).collect()
 }
 
 impl Draft {
+    fn on(cluster: Arc<Cluster>) -> Self {
+        Self { base: Some(cluster.revision), cluster: Some(cluster), events: Vec::new() }
+    }
+
     fn decide(&mut self, job: &mut Job) -> Option<Arc<Event>> {
         let Transition { after, event } = (job.decide)(self.cluster.as_deref(), now())?;
         let event = Arc::new(event);

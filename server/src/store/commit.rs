@@ -87,11 +87,11 @@ async fn insert_clusters(connection: &mut SqliteConnection, writes: &[Write]) ->
         return Ok(());
     }
     let mut query = QueryBuilder::<Db>::new(
-        "insert into cluster (token, created_at, size, size_created_revision, size_modified_revision, revision, \
+        "insert into cluster (id, token, created_at, size, size_created_revision, size_modified_revision, revision, \
          first_registered_at, formed_revision) ",
     );
     query.push_values(rows, |mut row, cluster| {
-        row.push_bind(cluster.token.as_str()).push_bind(cluster.created_at.0);
+        row.push_bind(draw_id(cluster)).push_bind(cluster.token.as_str()).push_bind(cluster.created_at.0);
         push_state(&mut row, cluster);
     });
     match query.build().execute(connection).await {
@@ -136,7 +136,8 @@ async fn upsert_members(connection: &mut SqliteConnection, writes: &[Write]) -> 
         return Ok(());
     }
     let mut query = QueryBuilder::<Db>::new(
-        "insert into member (token, key, registration, created_revision, modified_revision, removed_revision) ",
+        "insert into member (cluster, key, registration, created_revision, modified_revision, removed_revision) \
+         with changed (token, key, registration, created_revision, modified_revision, removed_revision) as (",
     );
     query.push_values(rows, |mut row, (cluster, member)| {
         row.push_bind(cluster.token.as_str())
@@ -147,7 +148,9 @@ async fn upsert_members(connection: &mut SqliteConnection, writes: &[Write]) -> 
             .push_bind(member.removed.map(stored));
     });
     query.push(
-        " on conflict (token, key) do update set registration = excluded.registration, \
+        ") select cluster.id, key, registration, created_revision, modified_revision, removed_revision \
+         from changed join cluster on cluster.token = changed.token where true \
+         on conflict (cluster, key) do update set registration = excluded.registration, \
          created_revision = excluded.created_revision, modified_revision = excluded.modified_revision, \
          removed_revision = excluded.removed_revision",
     );
@@ -167,8 +170,10 @@ async fn insert_events(connection: &mut SqliteConnection, writes: &[Write]) -> R
         return Ok(());
     }
     let mut query = QueryBuilder::<Db>::new(
-        "insert into event (token, revision, at, action, subject, member_key, value, created_revision, \
-         previous_value, previous_created_revision, previous_modified_revision, while_forming) ",
+        "insert into event (cluster, revision, at, action, subject, member_key, value, created_revision, \
+         previous_value, previous_created_revision, previous_modified_revision, while_forming) \
+         with happened (token, revision, at, action, subject, member_key, value, created_revision, \
+         previous_value, previous_created_revision, previous_modified_revision, while_forming) as (",
     );
     query.push_values(rows, |mut row, event| {
         let (subject, member_key) = match &event.subject {
@@ -190,6 +195,11 @@ async fn insert_events(connection: &mut SqliteConnection, writes: &[Write]) -> R
             .push_bind(previous.map(|previous| stored(previous.modified)))
             .push_bind(i64::from(event.while_forming));
     });
+    query.push(
+        ") select cluster.id, happened.revision, at, action, subject, member_key, value, created_revision, \
+         previous_value, previous_created_revision, previous_modified_revision, while_forming \
+         from happened join cluster on cluster.token = happened.token",
+    );
     query.build().execute(connection).await?;
     Ok(())
 }
@@ -200,13 +210,23 @@ async fn forget_events(connection: &mut SqliteConnection, writes: &[Write]) -> R
         write.events.iter().any(due)
     };
     for after in writes.iter().filter(passes).filter_map(|write| write.after.as_deref()) {
-        sqlx::query("delete from event where token = $1 and revision <= $2")
+        sqlx::query("delete from event where cluster = (select id from cluster where token = $1) and revision <= $2")
             .bind(after.token.as_str())
             .bind(stored(after.revision) - HISTORY as i64)
             .execute(&mut *connection)
             .await?;
     }
     Ok(())
+}
+
+/// Time, and below it chance, so that servers that make clusters in the same millisecond hardly ever clash;
+/// if they do, the later commit is a conflict and draws anew.
+fn draw_id(cluster: &Cluster) -> i64 {
+    const RANDOM_BITS: u32 = 20;
+    let mut random = [0; 4];
+    getrandom::fill(&mut random).expect("the operating system has random numbers");
+    let random = u32::from_ne_bytes(random) >> (u32::BITS - RANDOM_BITS);
+    (cluster.created_at.0 << RANDOM_BITS) | i64::from(random)
 }
 
 /// Revisions count single changes from 1, so they never come near the end of a BIGINT.

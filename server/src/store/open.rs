@@ -106,8 +106,10 @@ impl Store {
     }
 }
 
-/// `synchronous = full` makes a commit return only once it is on the disk: without it, SQLite in WAL
-/// mode may lose the last commits with the power.
+/// How a file is opened.
+///
+/// With `synchronous = full` a commit returns only once it is on the disk; with less, SQLite in WAL mode may
+/// lose the last commits when the power fails.
 fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
@@ -117,6 +119,12 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(5))
         .statement_cache_capacity(CACHED_STATEMENTS)
+        // Otherwise each statement of many rows would make and remove a file.
+        .pragma("temp_store", "memory")
+        // In KiB: the upper part of the indexes, so that writing under a random token reads little.
+        .pragma("cache_size", "-16384")
+        // In pages of 4 KiB: a page that is written again and again goes to the main file once in 32 MiB of log.
+        .pragma("wal_autocheckpoint", "8000")
         .disable_statement_logging()
 }
 

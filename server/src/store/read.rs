@@ -3,37 +3,60 @@ use std::sync::Arc;
 use convene_lifecycle::{
     Cluster, ClusterSize, Event, Member, Previous, Registration, Revision, Subject, Token, UnixMillis,
 };
-use sqlx::{FromRow, Row, sqlite::SqliteRow};
+use sqlx::{QueryBuilder, Row, sqlite::SqliteRow};
 
-use super::{Store, StoreError};
+use super::{Db, Store, StoreError};
 
 impl Store {
     /// A cluster as it is now, or `None` if there is none of that name.
     pub async fn load(&self, token: &Token) -> Result<Option<Cluster>, StoreError> {
-        // One transaction, so that cluster and members are of the same revision.
-        let mut tx = self.readers.begin().await?;
-        let row: Option<ClusterRow> = sqlx::query_as("select * from cluster where token = $1")
-            .bind(token.as_str())
-            .fetch_optional(&mut *tx)
-            .await?;
-        let Some(row) = row else { return Ok(None) };
-        let members: Vec<MemberRow> = sqlx::query_as("select * from member where token = $1 order by created_revision")
-            .bind(token.as_str())
-            .fetch_all(&mut *tx)
-            .await?;
-        let record = members.into_iter().map(|row| row.into_member().map(Arc::new)).collect::<Result<_, _>>()?;
-        row.into_cluster(token.clone(), record).map(Some)
+        Ok(self.load_all(std::iter::once(token)).await?.pop())
+    }
+
+    /// Those of some clusters that exist, as they are now.
+    pub async fn load_all(&self, tokens: impl ExactSizeIterator<Item = &Token>) -> Result<Vec<Cluster>, StoreError> {
+        if tokens.len() == 0 {
+            return Ok(Vec::new());
+        }
+        // One statement, so that clusters and members are of the same moment.
+        let mut query = QueryBuilder::<Db>::new(
+            "select cluster.token, size, size_created_revision, size_modified_revision, revision, created_at, \
+             first_registered_at, formed_revision, key, registration, created_revision, modified_revision, \
+             removed_revision from cluster left join member on member.cluster = cluster.id where cluster.token in (",
+        );
+        let mut listed = query.separated(", ");
+        for token in tokens {
+            listed.push_bind(token.as_str());
+        }
+        query.push(") order by cluster.token, created_revision");
+        let rows = query.build().fetch_all(&self.readers).await?;
+
+        let mut clusters: Vec<Cluster> = Vec::new();
+        for row in &rows {
+            let token: &str = row.try_get("token")?;
+            let cluster = match clusters.last_mut() {
+                Some(last) if last.token.as_str() == token => last,
+                _ => clusters.push_mut(cluster(parse("cluster.token", token)?, row)?),
+            };
+            if let Some(key) = row.try_get::<Option<&str>, _>("key")? {
+                cluster.record.push(Arc::new(member(key, row)?));
+            }
+        }
+        Ok(clusters)
     }
 
     /// A cluster's events from a revision on, oldest first, at most `limit`. They have no gaps: if the
     /// first is later than `from`, then older ones have been forgotten.
     pub async fn events(&self, token: &Token, from: Revision, limit: u32) -> Result<Vec<Arc<Event>>, StoreError> {
-        let rows = sqlx::query("select * from event where token = $1 and revision >= $2 order by revision limit $3")
-            .bind(token.as_str())
-            .bind(i64::try_from(from.0).unwrap_or(i64::MAX))
-            .bind(i64::from(limit))
-            .fetch_all(&self.readers)
-            .await?;
+        let rows = sqlx::query(
+            "select event.* from event join cluster on cluster.id = event.cluster \
+                 where cluster.token = $1 and event.revision >= $2 order by event.revision limit $3",
+        )
+        .bind(token.as_str())
+        .bind(i64::try_from(from.0).unwrap_or(i64::MAX))
+        .bind(i64::from(limit))
+        .fetch_all(&self.readers)
+        .await?;
         rows.iter().map(|row| event(token, row).map(Arc::new)).collect()
     }
 
@@ -50,54 +73,32 @@ impl Store {
     }
 }
 
-#[derive(FromRow)]
-struct ClusterRow {
-    size: i64,
-    size_created_revision: i64,
-    size_modified_revision: i64,
-    revision: i64,
-    created_at: i64,
-    first_registered_at: Option<i64>,
-    formed_revision: Option<i64>,
+fn cluster(token: Token, row: &SqliteRow) -> Result<Cluster, StoreError> {
+    let size: i64 = row.try_get("size")?;
+    let formed: Option<i64> = row.try_get("formed_revision")?;
+    Ok(Cluster {
+        token,
+        size: u32::try_from(size).ok().and_then(ClusterSize::new).ok_or_else(|| corrupt("cluster.size", size))?,
+        size_created: revision(row.try_get("size_created_revision")?)?,
+        size_modified: revision(row.try_get("size_modified_revision")?)?,
+        revision: revision(row.try_get("revision")?)?,
+        created_at: UnixMillis(row.try_get("created_at")?),
+        first_registered_at: row.try_get::<Option<i64>, _>("first_registered_at")?.map(UnixMillis),
+        formed: formed.map(revision).transpose()?,
+        record: Vec::new(),
+    })
 }
 
-impl ClusterRow {
-    fn into_cluster(self, token: Token, record: Vec<Arc<Member>>) -> Result<Cluster, StoreError> {
-        let size = u32::try_from(self.size).ok().and_then(ClusterSize::new);
-        Ok(Cluster {
-            token,
-            size: size.ok_or_else(|| corrupt("cluster.size", self.size))?,
-            size_created: revision(self.size_created_revision)?,
-            size_modified: revision(self.size_modified_revision)?,
-            revision: revision(self.revision)?,
-            created_at: UnixMillis(self.created_at),
-            first_registered_at: self.first_registered_at.map(UnixMillis),
-            formed: self.formed_revision.map(revision).transpose()?,
-            record,
-        })
-    }
-}
-
-#[derive(FromRow)]
-struct MemberRow {
-    key: String,
-    registration: String,
-    created_revision: i64,
-    modified_revision: i64,
-    removed_revision: Option<i64>,
-}
-
-impl MemberRow {
-    fn into_member(self) -> Result<Member, StoreError> {
-        Ok(Member {
-            key: parse("member.key", &self.key)?,
-            registration: Registration::parse(&self.registration)
-                .map_err(|error| corrupt("member.registration", error))?,
-            created: revision(self.created_revision)?,
-            modified: revision(self.modified_revision)?,
-            removed: self.removed_revision.map(revision).transpose()?,
-        })
-    }
+fn member(key: &str, row: &SqliteRow) -> Result<Member, StoreError> {
+    let registration = Registration::parse(row.try_get("registration")?);
+    let removed: Option<i64> = row.try_get("removed_revision")?;
+    Ok(Member {
+        key: parse("member.key", key)?,
+        registration: registration.map_err(|error| corrupt("member.registration", error))?,
+        created: revision(row.try_get("created_revision")?)?,
+        modified: revision(row.try_get("modified_revision")?)?,
+        removed: removed.map(revision).transpose()?,
+    })
 }
 
 fn event(token: &Token, row: &SqliteRow) -> Result<Event, StoreError> {

@@ -1,11 +1,11 @@
-use std::{convert::Infallible, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use convene_lifecycle::{Action, Cluster, ClusterSize, Token};
+use convene_lifecycle::{ClusterSize, Token};
 
 use super::{error::V2Error, form::Form};
 use crate::app::App;
@@ -18,11 +18,8 @@ pub async fn create(State(app): State<Arc<App>>, form: Result<Form, V2Error>) ->
         Err(error) => return error.into_response(),
     };
     let token = draw_token();
-    let made = token.clone();
-    let decide =
-        move |_: Option<&Cluster>, at| Ok::<_, Infallible>(Cluster::create(made.clone(), size, Action::Create, at));
-    match app.registry.update(&token, decide).await {
-        Ok(Ok(_)) => format!("{}/{}", app.public_url, token.as_str()).into_response(),
+    match app.registry.create(token.clone(), size).await {
+        Ok(_) => format!("{}/{}", app.public_url, token.as_str()).into_response(),
         Err(unavailable) => (StatusCode::SERVICE_UNAVAILABLE, format!("{unavailable}\n")).into_response(),
     }
 }

@@ -1,0 +1,28 @@
+//! Where the programs are that Convene is tested against; `scripts/peers/install` puts them there.
+
+use std::{env, path::PathBuf};
+
+/// A program of a folder of the peers, or `None` if it is missing: then the test says that it skips what
+/// needs it, unless CONVENE_TEST_REQUIRE_PEERS makes that a failure.
+pub fn program(folder: &str, name: &str) -> Option<PathBuf> {
+    let program = peers().join(folder).join(name);
+    if program.exists() {
+        return Some(program);
+    }
+    assert!(
+        env::var_os("CONVENE_TEST_REQUIRE_PEERS").is_none(),
+        "{} is missing, and CONVENE_TEST_REQUIRE_PEERS is set; scripts/peers/install installs it",
+        program.display()
+    );
+    eprintln!("SKIPPED: {} is missing; scripts/peers/install installs it", program.display());
+    None
+}
+
+fn peers() -> PathBuf {
+    if let Some(peers) = env::var_os("CONVENE_TEST_PEERS") {
+        return peers.into();
+    }
+    let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || PathBuf::from(env::var_os("HOME").expect("HOME is set")).join(".cache");
+    cache.unwrap_or_else(home).join("convene/peers")
+}
