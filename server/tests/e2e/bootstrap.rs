@@ -68,7 +68,7 @@ fn every_member_serves_what_another_wrote(members: &[Etcd]) {
 }
 
 fn a_further_node_is_told_that_the_cluster_is_full(version: &Version, url: &str, size: u32) {
-    let mut further = version.discover(&format!("infra{size}"), url);
+    let further = version.discover(&format!("infra{size}"), url);
     // Up to 3.5 etcd falls back to being a proxy and goes on; from 3.6 on it exits. Both say why.
     further.wait_for_output("cluster is full", LIMIT);
 }

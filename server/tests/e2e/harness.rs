@@ -46,7 +46,7 @@ impl Process {
     }
 
     /// Waits until the output holds a text, and returns the first line with it.
-    pub fn wait_for_output(&mut self, text: &str, limit: Duration) -> String {
+    pub fn wait_for_output(&self, text: &str, limit: Duration) -> String {
         let found = || self.output.lock().unwrap().lines().find(|line| line.contains(text)).map(str::to_owned);
         wait_for(limit, found).unwrap_or_else(|| panic!("{} never said {text:?}:\n{}", self.name, self.output()))
     }

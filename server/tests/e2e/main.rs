@@ -1,4 +1,8 @@
 //! `convene-server` as its users meet it: the real binary, real etcds, real sockets.
 
+mod bad_input;
 mod bootstrap;
+mod crash;
 mod harness;
+mod long_polls;
+mod operation;

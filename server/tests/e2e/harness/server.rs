@@ -63,7 +63,7 @@ impl Crashed {
 impl Settings {
     fn start(self) -> Server {
         let address = format!("127.0.0.1:{}", self.port);
-        let mut process = Process::spawn("convene-server", &mut command(&address, &self.database(), &self.arguments));
+        let process = Process::spawn("convene-server", &mut command(&address, &self.database(), &self.arguments));
         process.wait_for_output("listens on", Duration::from_secs(20));
         Server { process, url: format!("http://{address}"), settings: self }
     }

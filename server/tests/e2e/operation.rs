@@ -1,0 +1,235 @@
+//! Starting, stopping, logs and what a supervisor sees.
+
+use std::{path::Path, time::Duration};
+
+use reqwest::Client;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::harness::{
+    Process, free_port,
+    server::{self, Server},
+    wait_for,
+};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn a_server_tells_that_it_lives_and_is_ready() {
+    let server = Server::start();
+    for (path, body) in
+        [("/health", "OK"), ("/livez", "ok"), ("/readyz", "ok"), ("/robots.txt", "User-agent: *\nDisallow: /")]
+    {
+        let answer = reqwest::get(format!("{}{path}", server.url)).await.unwrap();
+        assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (200, body));
+    }
+    let home = reqwest::get(format!("{}/", server.url)).await.unwrap().text().await.unwrap();
+    for command in
+        [format!("curl '{}/new?size=3'", server.url), "etcd --name".to_owned(), "curl DISCOVERY-URL".to_owned()]
+    {
+        assert!(home.contains(&command), "{home}");
+    }
+    assert_eq!(reqwest::get(format!("{}/a/b/c", server.url)).await.unwrap().status(), 404);
+}
+
+#[tokio::test]
+async fn start_up_says_in_one_line_where_it_listens_and_what_it_opened() {
+    let server = Server::start();
+    let line = server.output();
+    assert_eq!(line.lines().count(), 1, "{line}");
+    let database = server.database();
+    assert!(line.contains(&server.url) && line.contains(&database.display().to_string()), "{line}");
+}
+
+#[tokio::test]
+async fn signals_end_the_server_in_order() {
+    for signal in ["TERM", "INT"] {
+        let mut server = Server::start();
+        let cluster = server.new_cluster(3).await;
+        let waiting = reqwest::get(format!("{cluster}?wait=true&recursive=true")).await.unwrap();
+        // A client that keeps its connection open without a request must not hold the server up.
+        let idle = tokio::net::TcpStream::connect(server.url.strip_prefix("http://").unwrap()).await.unwrap();
+        server.signal(signal);
+        assert_eq!((waiting.status().as_u16(), waiting.text().await.unwrap().as_str()), (200, ""));
+        let code = tokio::task::spawn_blocking(move || (server.wait_for_exit(Duration::from_secs(8)), server));
+        let (code, server) = code.await.unwrap();
+        assert_eq!(code, Some(0), "{}", server.output());
+        assert!(!server.database().with_extension("db-wal").exists(), "the database was not closed");
+        drop(idle);
+    }
+}
+
+#[tokio::test]
+async fn a_stopped_server_starts_again_with_what_it_had() {
+    let server = Server::start();
+    let cluster = server.new_cluster(5).await;
+    server.signal("TERM");
+    let server = server.crash().restart();
+    let size: Value = reqwest::get(format!("{cluster}/_config/size")).await.unwrap().json().await.unwrap();
+    assert_eq!(size["node"]["value"], "5");
+    drop(server);
+}
+
+#[test]
+fn what_keeps_a_server_from_starting_is_said_in_one_line() {
+    let dir = TempDir::new().unwrap();
+    let running = Server::start();
+    let taken = running.url.strip_prefix("http://").unwrap();
+    let free = format!("127.0.0.1:{}", free_port());
+    let garbage = dir.path().join("garbage.db");
+    std::fs::write(&garbage, "this is no database, but it is longer than a header ".repeat(100)).unwrap();
+
+    for (listen, database, said) in [
+        (taken, dir.path().join("a.db"), "Address already in use"),
+        ("256.0.0.1:1", dir.path().join("a.db"), "--listen 256.0.0.1:1 is not possible"),
+        (&free, dir.path().join("none/a.db"), "can't be opened"),
+        (&free, garbage, "file is not a database"),
+        (&free, running.database(), "is in use by another convene-server"),
+        (&free, newer_database(dir.path()), "is newer than this convene-server"),
+    ] {
+        let mut command = server::command(listen, &database, &[]);
+        let mut refused = Process::spawn("convene-server", &mut command);
+        let code = refused.wait_for_exit(LIMIT);
+        let output = refused.output();
+        assert_eq!(code, Some(1), "{output}");
+        assert!(output.lines().count() == 1 && output.contains(said), "{said}: {output}");
+    }
+}
+
+#[test]
+fn a_flag_that_makes_no_sense_is_explained() {
+    for (flag, value, said) in [
+        ("--database-url", "mysql://x", "must be sqlite:PATH"),
+        ("--database-url", "sqlite::memory:", "must name a file"),
+        ("--public-url", "discovery.corp", "must be http:// or https://"),
+        ("--max-cluster-size", "0", "from 1 to 1000"),
+        ("--unformed-ttl", "soon", "must be a duration"),
+        ("--log-format", "xml", "possible values: text, json"),
+    ] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_convene-server"));
+        let mut refused = Process::spawn("convene-server", command.args([flag, value]));
+        assert_eq!(refused.wait_for_exit(LIMIT), Some(2));
+        let output = refused.output();
+        assert!(output.contains(flag) && output.contains(said), "{output}");
+    }
+}
+
+#[tokio::test]
+async fn every_flag_has_a_variable() {
+    let dir = TempDir::new().unwrap();
+    let address = format!("127.0.0.1:{}", free_port());
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_convene-server"));
+    command
+        .env("CONVENE_LISTEN", &address)
+        .env("CONVENE_DATABASE_URL", format!("sqlite:{}", dir.path().join("c.db").display()))
+        .env("CONVENE_PUBLIC_URL", "https://discovery.example.com/etcd/")
+        .env("CONVENE_LOG_FORMAT", "json")
+        .env("CONVENE_MAX_CLUSTER_SIZE", "5")
+        .env("CONVENE_UNFORMED_TTL", "1d")
+        .env("CONVENE_WAIT_TIMEOUT", "1s");
+    let process = Process::spawn("convene-server", &mut command);
+    process.wait_for_output("listens on", LIMIT);
+    let made = reqwest::get(format!("http://{address}/new?size=5")).await.unwrap().text().await.unwrap();
+    assert!(made.starts_with("https://discovery.example.com/etcd/"), "{made}");
+    assert_eq!(reqwest::get(format!("http://{address}/new?size=6")).await.unwrap().status(), 400);
+    process.wait_for_output("/new", LIMIT);
+    for line in process.output().lines() {
+        serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    }
+}
+
+#[tokio::test]
+async fn each_request_is_logged_once_and_no_token_in_full() {
+    let server = Server::start();
+    let cluster = server.new_cluster(3).await;
+    let token = cluster.rsplit_once('/').unwrap().1;
+    let client = Client::new();
+    let value = [("value", "infra0=http://10.0.0.1:2380")];
+    let requests = [
+        client.get(&cluster),
+        client.get(format!("{cluster}/")),
+        client.get(format!("{cluster}/_config/size")),
+        client.get(format!("{cluster}/1?wait=false&waitIndex=1&recursive=true&token={token}")),
+        client.put(format!("{cluster}/1?prevExist=false")).form(&value),
+        client.put(format!("{cluster}/1?prevExist=false")).form(&value),
+        client.delete(format!("{cluster}/1")),
+        client.put(format!("{}/v2/keys/_etcd/registry/{token}/_config/size", server.url)).form(&[("value", "3")]),
+        client.get(format!("{}/x/{token}/y", server.url)),
+        client.get(format!("{}/{token}%20", server.url)),
+        client.delete(format!("{}/v2/keys/_etcd/registry/{token}?recursive=true", server.url)),
+    ];
+    let mut ids = Vec::new();
+    for request in requests {
+        let answer = request.send().await.unwrap();
+        ids.push(answer.headers()["x-request-id"].to_str().unwrap().to_owned());
+    }
+    for id in &ids {
+        let output = || server.output();
+        let lines = || output().lines().filter(|line| line.contains(id) && line.contains("answered")).count();
+        wait_for(LIMIT, || (lines() == 1).then_some(())).unwrap_or_else(|| panic!("{id}:\n{}", output()));
+    }
+    assert!(server.output().contains(&token[..6]) && !server.output().contains(&token[..7]), "{}", server.output());
+}
+
+#[tokio::test]
+async fn a_request_keeps_the_id_that_its_client_gave_it() {
+    let server = Server::start();
+    let given = |id: &'static str| Client::new().get(format!("{}/livez", server.url)).header("x-request-id", id).send();
+    assert_eq!(given("deploy-42").await.unwrap().headers()["x-request-id"], "deploy-42");
+    assert_ne!(given("no good\" id").await.unwrap().headers()["x-request-id"], "no good\" id");
+}
+
+#[tokio::test]
+async fn tokens_that_nobody_registered_under_are_collected_and_others_are_not() {
+    let server = Server::start_with(&["--unformed-ttl", "1s"]);
+    let (idle, used) = (server.new_cluster(3).await, server.new_cluster(3).await);
+    let value = [("value", "infra0=http://10.0.0.1:2380")];
+    Client::new().put(format!("{used}/1")).form(&value).send().await.unwrap();
+    Client::new().delete(format!("{used}/1")).send().await.unwrap();
+
+    let deadline = tokio::time::Instant::now() + LIMIT;
+    while reqwest::get(&idle).await.unwrap().status() != 404 {
+        assert!(tokio::time::Instant::now() < deadline, "{}", server.output());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(reqwest::get(&used).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_server_goes_on_when_nobody_reads_its_log() {
+    let dir = TempDir::new().unwrap();
+    let address = format!("127.0.0.1:{}", free_port());
+    let mut command = server::command(&address, &dir.path().join("c.db"), &[]);
+    let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let client = Client::new();
+    let url = format!("http://{address}/livez");
+    while client.get(&url).send().await.is_err() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // Far more than a pipe and the log's own buffer hold.
+    for _ in 0..15_000 {
+        assert_eq!(client.get(&url).send().await.unwrap().status(), 200);
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// A database as a later version of the server would leave it.
+fn newer_database(dir: &Path) -> std::path::PathBuf {
+    let database = dir.join("newer.db");
+    let address = format!("127.0.0.1:{}", free_port());
+    let mut process = Process::spawn("convene-server", &mut server::command(&address, &database, &[]));
+    process.wait_for_output("listens on", LIMIT);
+    process.signal("TERM");
+    assert_eq!(process.wait_for_exit(LIMIT), Some(0));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        use sqlx::{ConnectOptions, Executor};
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&database);
+        let mut connection = options.connect().await.unwrap();
+        let later = "insert into _sqlx_migrations (version, description, success, checksum, execution_time) \
+                     values (9999, 'later', true, x'00', 0)";
+        connection.execute(later).await.unwrap();
+    });
+    database
+}
