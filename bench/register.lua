@@ -1,5 +1,5 @@
 -- Registers three members under each of the clusters whose tokens stand in the file named by $TOKENS, as
--- etcd does it: create, form-encoded. Stops the run when all are done, so that nothing is registered twice.
+-- etcd does it: create, form-encoded.
 local tokens = {}
 for token in io.lines(os.getenv("TOKENS")) do tokens[#tokens + 1] = token end
 

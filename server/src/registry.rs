@@ -154,3 +154,107 @@ fn unavailable(error: StoreError) -> Unavailable {
     tracing::error!(%error, "the database did not answer; clients are told to try again");
     Unavailable
 }
+
+#[cfg(test)]
+mod tests {
+    use convene_lifecycle::{RegisterRefusal, Registration};
+    use sqlx::ConnectOptions;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    async fn registry() -> (TempDir, Arc<Registry>) {
+        let dir = TempDir::new().unwrap();
+        let url = format!("sqlite:{}", dir.path().join("c.db").display());
+        let store = Store::open(&url.parse().unwrap()).await.unwrap();
+        (dir, Arc::new(Registry::start(Arc::new(store)).0))
+    }
+
+    async fn register(registry: &Registry, token: &Token, n: u32) -> Result<Arc<Event>, RegisterRefusal> {
+        let registration = Registration::parse(&format!("infra{n}=http://10.0.0.1:{n}")).unwrap();
+        let decide = move |cluster: Option<&Cluster>, at| {
+            let cluster = cluster.expect("it was made before");
+            cluster.register(n.to_string().parse().unwrap(), registration.clone(), Action::Create, at)
+        };
+        registry.update(token, decide).await.unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn writes_at_the_same_time_follow_each_other() {
+        let (_dir, registry) = registry().await;
+        let token: Token = "one".parse().unwrap();
+        registry.create(token.clone(), ClusterSize::DEFAULT).await.unwrap();
+        let writes = (1..=300).map(|n| {
+            let (registry, token) = (registry.clone(), token.clone());
+            tokio::spawn(async move { register(&registry, &token, n).await.unwrap().revision.0 })
+        });
+        let mut revisions = Vec::new();
+        for write in writes.collect::<Vec<_>>() {
+            revisions.push(write.await.unwrap());
+        }
+        revisions.sort_unstable();
+        assert_eq!(revisions, (2..=301).collect::<Vec<_>>());
+        let from_memory = registry.cluster(&token).await.unwrap().unwrap().cluster.clone();
+        assert_eq!(registry.store.load(&token).await.unwrap().as_ref(), Some(&*from_memory));
+    }
+
+    #[tokio::test]
+    async fn of_two_that_want_one_name_at_once_one_is_refused() {
+        let (_dir, registry) = registry().await;
+        let token: Token = "one".parse().unwrap();
+        registry.create(token.clone(), ClusterSize::DEFAULT).await.unwrap();
+        let take = |key: &'static str| {
+            let registration = Registration::parse(&format!("infra0=http://{key}:2380")).unwrap();
+            registry.update(&token, move |cluster, at| {
+                cluster.unwrap().register(key.parse().unwrap(), registration.clone(), Action::Create, at)
+            })
+        };
+        let (one, other) = tokio::join!(take("a"), take("b"));
+        assert_eq!(usize::from(one.unwrap().is_ok()) + usize::from(other.unwrap().is_ok()), 1);
+    }
+
+    #[tokio::test]
+    async fn what_somebody_else_has_changed_in_the_database_is_not_written_over() {
+        let (dir, registry) = registry().await;
+        let token: Token = "one".parse().unwrap();
+        registry.create(token.clone(), ClusterSize::DEFAULT).await.unwrap();
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(dir.path().join("c.db"));
+        let mut other = options.connect().await.unwrap();
+        let behind_our_back = "update cluster set revision = 7, size = 5 where token = 'one'";
+        sqlx::query(behind_our_back).execute(&mut other).await.unwrap();
+
+        assert_eq!(register(&registry, &token, 1).await.unwrap().revision, Revision(8));
+        let cluster = registry.cluster(&token).await.unwrap().unwrap().cluster.clone();
+        assert_eq!((cluster.size.get(), cluster.members().count()), (5, 1));
+    }
+
+    #[tokio::test]
+    async fn a_token_can_be_used_anew_right_after_its_cluster_was_deleted() {
+        let (_dir, registry) = registry().await;
+        let token: Token = "one".parse().unwrap();
+        registry.create(token.clone(), ClusterSize::DEFAULT).await.unwrap();
+        register(&registry, &token, 1).await.unwrap();
+        let delete = registry.update(&token, |cluster, at| cluster.map(|cluster| cluster.delete(at)).ok_or(()));
+        let named = token.clone();
+        let create = registry.update(&token, move |cluster, at| match cluster {
+            None => Ok(Cluster::create(named.clone(), ClusterSize::DEFAULT, Action::Set, at)),
+            Some(_) => Err(()),
+        });
+        let (deleted, created) = tokio::join!(delete, create);
+        assert_eq!(deleted.unwrap().unwrap().revision, Revision(3));
+        assert_eq!(created.unwrap().unwrap().revision, Revision::FIRST);
+        let cluster = registry.cluster(&token).await.unwrap().unwrap().cluster.clone();
+        assert_eq!(registry.store.load(&token).await.unwrap().as_ref(), Some(&*cluster));
+    }
+
+    #[tokio::test]
+    async fn who_subscribes_hears_of_what_is_on_the_disk() {
+        let (_dir, registry) = registry().await;
+        let token: Token = "one".parse().unwrap();
+        let mut subscription = registry.subscribe(&token);
+        let created = registry.create(token.clone(), ClusterSize::DEFAULT).await.unwrap();
+        let Heard::Event(heard) = subscription.next().await else { panic!("nothing was missed") };
+        assert_eq!(heard, created);
+        assert_eq!(registry.history(&token, Revision::FIRST).await.unwrap(), [created]);
+    }
+}

@@ -73,3 +73,145 @@ impl Store {
 
 /// The database that the SQL is compiled for.
 type Db = Sqlite;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use convene_lifecycle::{Action, Cluster, ClusterSize, Registration, Revision, Transition, UnixMillis};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
+
+    async fn store() -> (TempDir, Store) {
+        let dir = TempDir::new().unwrap();
+        let url = format!("sqlite:{}", dir.path().join("c.db").display());
+        (dir, Store::open(&url.parse().unwrap()).await.unwrap())
+    }
+
+    fn create(token: &str) -> Transition {
+        Cluster::create(token.parse().unwrap(), ClusterSize::DEFAULT, Action::Create, NOW)
+    }
+
+    fn register(cluster: &Cluster, n: u64, action: Action) -> Transition {
+        let registration = Registration::parse(&format!("infra{n}=http://10.0.0.1:{n}")).unwrap();
+        cluster.register(n.to_string().parse().unwrap(), registration, action, NOW).unwrap()
+    }
+
+    /// One write of several changes that follow each other.
+    fn write(base: Option<Revision>, transitions: Vec<Transition>) -> Write {
+        let token = transitions[0].event.token.clone();
+        let after = transitions.last().unwrap().after.clone().map(Arc::new);
+        let events = transitions.into_iter().map(|transition| Arc::new(transition.event)).collect();
+        Write { token, base, after, events }
+    }
+
+    /// A cluster that everything has happened to, and its write.
+    fn eventful(token: &str) -> (Cluster, Write) {
+        let created = create(token);
+        let cluster = created.after.clone().unwrap();
+        let sized = cluster.set_size(ClusterSize::new(5).unwrap(), Action::Update, NOW).unwrap();
+        let cluster = sized.after.clone().unwrap();
+        let first = register(&cluster, 1, Action::Create);
+        let second = register(&first.after.clone().unwrap(), 2, Action::Set);
+        let updated = register(&second.after.clone().unwrap(), 1, Action::Update);
+        let cluster = updated.after.clone().unwrap();
+        let removed = cluster.remove(&"2".parse().unwrap(), Action::CompareAndDelete, NOW).unwrap();
+        let cluster = removed.after.clone().unwrap();
+        (cluster, write(None, vec![created, sized, first, second, updated, removed]))
+    }
+
+    #[tokio::test]
+    async fn what_is_committed_together_is_read_again_as_it_was() {
+        let (_dir, store) = store().await;
+        let (one, write_one) = eventful("one");
+        let (two, write_two) = eventful("two");
+        store.commit(&[write_one, write_two]).await.unwrap();
+        let mut read = store.load_all([&one.token, &two.token, &"none".parse().unwrap()].into_iter()).await.unwrap();
+        read.sort_by(|a, b| a.token.cmp(&b.token));
+        assert_eq!(read, [one, two]);
+    }
+
+    #[tokio::test]
+    async fn events_are_read_again_as_they_were() {
+        let (_dir, store) = store().await;
+        let (cluster, write) = eventful("one");
+        let events = write.events.clone();
+        store.commit(&[write]).await.unwrap();
+        assert_eq!(store.events(&cluster.token, Revision(1), 100).await.unwrap(), events);
+        assert_eq!(store.events(&cluster.token, Revision(3), 2).await.unwrap(), events[2..4]);
+        assert_eq!(store.events(&cluster.token, Revision(99), 100).await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn a_write_on_what_has_changed_meanwhile_is_a_conflict_and_changes_nothing() {
+        let (_dir, store) = store().await;
+        let (cluster, first) = eventful("one");
+        store.commit(&[first]).await.unwrap();
+        let (_, created_again) = eventful("one");
+        let stale = write(Some(Revision(1)), vec![register(&cluster, 7, Action::Set)]);
+        let stale_delete = write(Some(Revision(1)), vec![cluster.delete(NOW)]);
+        for late in [created_again, stale, stale_delete] {
+            let (_, other) = eventful("other");
+            assert!(matches!(store.commit(&[other, late]).await, Err(StoreError::Conflict)));
+        }
+        assert_eq!(store.load(&cluster.token).await.unwrap(), Some(cluster));
+        assert_eq!(store.load(&"other".parse().unwrap()).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_deleted_cluster_leaves_nothing_behind() {
+        let (_dir, store) = store().await;
+        let (cluster, first) = eventful("one");
+        store.commit(&[first]).await.unwrap();
+        store.commit(&[write(Some(cluster.revision), vec![cluster.delete(NOW)])]).await.unwrap();
+        assert_eq!(store.load(&cluster.token).await.unwrap(), None);
+        assert_eq!(store.events(&cluster.token, Revision(1), 100).await.unwrap(), []);
+        let (_, again) = eventful("one");
+        store.commit(&[again]).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn of_a_long_history_the_last_thousand_events_are_kept() {
+        let (_dir, store) = store().await;
+        let created = create("one");
+        let mut cluster = created.after.clone().unwrap();
+        store.commit(&[write(None, vec![created])]).await.unwrap();
+        for _ in 0..12 {
+            let base = cluster.revision;
+            let mut changes = Vec::new();
+            for _ in 0..100 {
+                changes.push(register(&cluster, 1, Action::Set));
+                cluster = changes.last().unwrap().after.clone().unwrap();
+            }
+            store.commit(&[write(Some(base), changes)]).await.unwrap();
+        }
+        let oldest = store.events(&cluster.token, Revision(1), 1).await.unwrap()[0].revision.0;
+        let kept = cluster.revision.0 - oldest + 1;
+        assert!((1000..1200).contains(&kept), "{kept}");
+    }
+
+    #[tokio::test]
+    async fn a_token_is_unregistered_until_somebody_registers_for_the_first_time() {
+        let (_dir, store) = store().await;
+        let idle = create("idle");
+        let (_, used) = eventful("used");
+        store.commit(&[write(None, vec![idle]), used]).await.unwrap();
+        let later = UnixMillis(NOW.0 + 1);
+        assert_eq!(store.unregistered(later, 10).await.unwrap(), ["idle".parse().unwrap()]);
+        assert_eq!(store.unregistered(NOW, 10).await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn a_registry_keeps_its_id() {
+        let (dir, store) = store().await;
+        let id = store.registry_id().to_owned();
+        assert!(id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
+        store.close().await;
+        drop(store);
+        let url = format!("sqlite:{}", dir.path().join("c.db").display());
+        assert_eq!(Store::open(&url.parse().unwrap()).await.unwrap().registry_id(), id);
+    }
+}

@@ -193,7 +193,7 @@ fn report(what: &str, kib: u64) {
     say(&format!("{what}: {:.1} KiB of memory each", kib as f64 / POLLS as f64));
 }
 
-/// Says it on standard error itself, which shows it for tests that pass, too.
+#[expect(clippy::explicit_write, reason = "what is written to standard error itself shows for tests that pass, too")]
 fn say(line: &str) {
     writeln!(std::io::stderr(), "{line}").unwrap();
 }

@@ -38,7 +38,7 @@ impl Version {
             .args(["--listen-peer-urls", &peer_url, "--initial-advertise-peer-urls", &peer_url])
             .args(["--discovery", discovery_url, "--logger", "zap"]);
         let process = Process::spawn(&format!("etcd {} {name}", self.name), &mut command);
-        Etcd { version: self.clone(), process, client_url, peer_url, _dir: dir }
+        Etcd { version: self.clone(), process, client_url, _dir: dir }
     }
 }
 
@@ -47,7 +47,6 @@ pub struct Etcd {
     version: Version,
     process: Process,
     pub client_url: String,
-    pub peer_url: String,
     _dir: TempDir,
 }
 
