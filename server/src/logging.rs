@@ -1,4 +1,4 @@
-use std::io;
+use std::io::{self, BufWriter};
 
 use clap::ValueEnum;
 use tracing::level_filters::LevelFilter;
@@ -20,10 +20,11 @@ const LINES: usize = 10_000;
 /// Sends log lines to standard error until the guard is dropped. `RUST_LOG` sets what is logged, as in
 /// `RUST_LOG=warn` or `RUST_LOG=info,convene_server::access_log=off`.
 ///
-/// A thread of its own writes them. If whatever reads them stands still, then lines are lost and requests
+/// A thread of its own writes them, all that are waiting at a time. If whatever reads them stands still, then lines are lost and requests
 /// are not: who watches over etcd clusters must not stop because a log is full.
 pub fn start(format: LogFormat) -> WorkerGuard {
-    let (writer, guard) = NonBlockingBuilder::default().buffered_lines_limit(LINES).finish(io::stderr());
+    let (writer, guard) =
+        NonBlockingBuilder::default().buffered_lines_limit(LINES).finish(BufWriter::new(io::stderr()));
     let lines = fmt::layer().with_writer(writer);
     let lines = match format {
         LogFormat::Text => lines.with_ansi(false).boxed(),
