@@ -1,6 +1,6 @@
 use std::{
     ops::{Deref, DerefMut},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
@@ -23,6 +23,11 @@ impl Version {
         let folder = format!("etcd-{name}");
         let (etcd, etcdctl) = (peers::program(&folder, "etcd")?, peers::program(&folder, "etcdctl")?);
         Some(Self { name, etcd, etcdctl })
+    }
+
+    /// Where its programs are.
+    pub fn folder(&self) -> &str {
+        self.etcd.parent().and_then(Path::to_str).unwrap()
     }
 
     /// Starts an etcd that bootstraps by v2 discovery.
