@@ -34,11 +34,10 @@ impl Store {
         let mut clusters: Vec<Cluster> = Vec::new();
         for row in &rows {
             let token: &str = row.try_get("token")?;
-            let cluster = match clusters.last_mut() {
-                Some(last) if last.token.as_str() == token => last,
-                _ => clusters.push_mut(cluster(parse("cluster.token", token)?, row)?),
-            };
-            if let Some(key) = row.try_get::<Option<&str>, _>("key")? {
+            if clusters.last().is_none_or(|last| last.token.as_str() != token) {
+                clusters.push(cluster(parse("cluster.token", token)?, row)?);
+            }
+            if let (Some(key), Some(cluster)) = (row.try_get::<Option<&str>, _>("key")?, clusters.last_mut()) {
                 cluster.record.push(Arc::new(member(key, row)?));
             }
         }
