@@ -89,6 +89,11 @@ impl V2Error {
         Self { index: Some(index), ..self }
     }
 
+    /// The cause alone, as text: `/new` is no key, and curl users read its answer as it is.
+    pub fn into_text_response(self) -> Response {
+        (self.status, format!("{}\n", self.cause)).into_response()
+    }
+
     /// With another status than etcd's for the code.
     pub fn with_status(self, status: StatusCode) -> Self {
         Self { status, ..self }

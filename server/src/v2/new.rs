@@ -2,7 +2,6 @@ use std::sync::Arc;
 
 use axum::{
     extract::State,
-    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use convene_lifecycle::{ClusterSize, Token};
@@ -12,22 +11,23 @@ use crate::app::App;
 
 /// Answers `/new`: makes a cluster and says under which URL etcds find it.
 pub async fn create(State(app): State<Arc<App>>, form: Result<Form, V2Error>) -> Response {
-    let size = match form.map(|form| size(&app, &form)) {
-        Ok(Ok(size)) => size,
-        Ok(Err(sentence)) => return (StatusCode::BAD_REQUEST, sentence).into_response(),
-        Err(error) => return error.into_response(),
+    let size = match form.and_then(|form| size(&app, &form)) {
+        Ok(size) => size,
+        Err(error) => return error.into_text_response(),
     };
     let token = draw_token();
     match app.registry.create(token.clone(), size).await {
         Ok(_) => format!("{}/{}", app.public_url, token.as_str()).into_response(),
-        Err(unavailable) => (StatusCode::SERVICE_UNAVAILABLE, format!("{unavailable}\n")).into_response(),
+        Err(unavailable) => V2Error::from(unavailable).into_text_response(),
     }
 }
 
-fn size(app: &App, form: &Form) -> Result<ClusterSize, String> {
+fn size(app: &App, form: &Form) -> Result<ClusterSize, V2Error> {
     match form.get("size") {
         None | Some("") => Ok(ClusterSize::DEFAULT.min(app.max_cluster_size)),
-        Some(text) => ClusterSize::parse(text, app.max_cluster_size).map_err(|error| format!("{error}\n")),
+        Some(text) => {
+            ClusterSize::parse(text, app.max_cluster_size).map_err(|error| V2Error::invalid_field(error.to_string()))
+        }
     }
 }
 

@@ -74,10 +74,10 @@ pub async fn answer(app: Arc<App>, wait: Wait, wait_index: Option<u64>) -> Resul
     let from = wait_index.map_or(index.next(), Revision);
     let mut pending = Pending { wait, from, subscription };
     if from <= index {
-        refuse_forgotten(&app.registry, &pending, index).await?;
         match pending.look_back(&app.registry).await? {
             Some(Outcome::Event(event)) => return Ok(body_response(Answer::event(&event).to_body(), index)),
             Some(Outcome::AskAgain) => return Ok(body_response(Body::empty(), index)),
+            Some(Outcome::Forgotten { oldest }) => return Err(forgotten(oldest, from).at(index)),
             None => {}
         }
     }
@@ -86,14 +86,8 @@ pub async fn answer(app: Arc<App>, wait: Wait, wait_index: Option<u64>) -> Resul
     Ok(body_response(Body::from_stream(body), index))
 }
 
-async fn refuse_forgotten(registry: &Registry, pending: &Pending, index: Revision) -> Result<(), V2Error> {
-    let oldest = registry.history(&pending.wait.path.token, pending.from).await?;
-    let oldest = oldest.first().map_or(pending.from, |event| event.revision);
-    if oldest > pending.from {
-        let cause = format!("the requested history has been cleared [{oldest}/{}]", pending.from);
-        return Err(V2Error::new(Code::EventIndexCleared, cause).at(index));
-    }
-    Ok(())
+fn forgotten(oldest: Revision, from: Revision) -> V2Error {
+    V2Error::new(Code::EventIndexCleared, format!("the requested history has been cleared [{oldest}/{from}]"))
 }
 
 /// A long poll under way.
@@ -107,6 +101,10 @@ struct Pending {
 enum Outcome {
     Event(Arc<Event>),
     AskAgain,
+    /// Events that were not judged yet are gone from the history.
+    Forgotten {
+        oldest: Revision,
+    },
 }
 
 impl Pending {
@@ -118,7 +116,7 @@ impl Pending {
         };
         match outcome {
             Ok(Outcome::Event(event)) => Answer::event(&event).to_body(),
-            Ok(Outcome::AskAgain) | Err(Unavailable) => Bytes::new(),
+            Ok(Outcome::AskAgain | Outcome::Forgotten { .. }) | Err(Unavailable) => Bytes::new(),
         }
     }
 
@@ -138,8 +136,12 @@ impl Pending {
     async fn look_back(&mut self, registry: &Registry) -> Result<Option<Outcome>, Unavailable> {
         loop {
             let page = registry.history(&self.wait.path.token, self.from).await?;
-            if page.is_empty() {
-                return Ok(None);
+            match page.first() {
+                None => return Ok(None),
+                Some(oldest) if oldest.revision > self.from => {
+                    return Ok(Some(Outcome::Forgotten { oldest: oldest.revision }));
+                }
+                Some(_) => {}
             }
             for event in page {
                 if let Some(outcome) = self.judge(event) {
