@@ -11,6 +11,7 @@ mod form;
 mod new;
 mod path;
 mod read;
+mod request;
 mod wait;
 mod write;
 

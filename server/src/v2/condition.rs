@@ -1,9 +1,6 @@
 use convene_lifecycle::{Action, Cluster, Member, Revision};
 
-use super::{
-    error::{Code, V2Error},
-    form::Form,
-};
+use super::error::{Code, V2Error};
 
 /// What a write expects to find (`prevExist`, `prevValue`, `prevIndex`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,13 +18,14 @@ pub struct Present {
 }
 
 impl Conditions {
-    /// Reads the conditions of a request.
-    pub fn parse(form: &Form) -> Result<Self, V2Error> {
-        let value = form.get("prevValue").map(str::to_owned);
-        if value.as_deref() == Some("") {
-            return Err(V2Error::new(Code::PrevValueRequired, "\"prevValue\" cannot be empty"));
-        }
-        Ok(Self { exists: form.flag("prevExist")?, value, index: form.index("prevIndex")? })
+    /// The conditions that a request sets.
+    pub fn new(exists: Option<bool>, value: Option<String>, index: Option<u64>) -> Self {
+        Self { exists, value, index }
+    }
+
+    /// Whether the key must not be there yet.
+    pub fn creates(&self) -> bool {
+        self.exists == Some(false)
     }
 
     /// What putting a key amounts to, as `etcdserver/apply_v2.go:Put` decides it, or why it may not be done.

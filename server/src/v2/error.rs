@@ -33,6 +33,8 @@ pub enum Code {
     DirectoryNotEmpty = 108,
     /// `prevValue` is empty.
     PrevValueRequired = 201,
+    /// A time to live is not a number.
+    TtlNotANumber = 202,
     /// An index is not a number.
     IndexNotANumber = 203,
     /// A field's value is not allowed.
@@ -54,6 +56,7 @@ impl Code {
             Self::KeyExists => "Key already exists",
             Self::DirectoryNotEmpty => "Directory not empty",
             Self::PrevValueRequired => "PrevValue is Required in POST form",
+            Self::TtlNotANumber => "The given TTL in POST form is not a number",
             Self::IndexNotANumber => "The given index in POST form is not a number",
             Self::InvalidField => "Invalid field",
             Self::InvalidForm => "Invalid POST form",

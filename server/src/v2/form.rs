@@ -32,23 +32,31 @@ impl Form {
         self.0.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
     }
 
-    /// A yes or no, in the forms that Go's `strconv.ParseBool` takes.
-    pub fn flag(&self, name: &str) -> Result<Option<bool>, V2Error> {
-        match self.get(name) {
-            None => Ok(None),
-            Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(Some(true)),
-            Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(Some(false)),
-            Some(_) => Err(V2Error::invalid_field(format!("invalid value for \"{name}\""))),
-        }
+    /// A yes or no; without the field it is no.
+    pub fn flag(&self, name: &str) -> Result<bool, V2Error> {
+        let invalid = || V2Error::invalid_field(format!("invalid value for \"{name}\""));
+        self.get(name).map_or(Ok(false), |text| parse_bool(text).ok_or_else(invalid))
+    }
+
+    /// A yes or no that may also be left open. etcd names these fields without quotes.
+    pub fn choice(&self, name: &str) -> Result<Option<bool>, V2Error> {
+        let invalid = || V2Error::invalid_field(format!("invalid value for {name}"));
+        self.get(name).map(|text| parse_bool(text).ok_or_else(invalid)).transpose()
     }
 
     /// An index. Zero says no more than its absence, as in etcd.
     pub fn index(&self, name: &str) -> Result<Option<u64>, V2Error> {
+        let index = self.number(name, Code::IndexNotANumber)?;
+        Ok(index.filter(|index| *index > 0))
+    }
+
+    /// A whole number, or the error that is to be given for what is none.
+    pub fn number(&self, name: &str, error: Code) -> Result<Option<u64>, V2Error> {
         let Some(text) = self.get(name) else { return Ok(None) };
         let digits = text.bytes().all(|byte| byte.is_ascii_digit());
         match text.parse() {
-            Ok(index) if digits => Ok(Some(index).filter(|index| *index > 0)),
-            _ => Err(V2Error::new(Code::IndexNotANumber, format!("invalid value for \"{name}\""))),
+            Ok(number) if digits => Ok(Some(number)),
+            _ => Err(V2Error::new(error, format!("invalid value for \"{name}\""))),
         }
     }
 
@@ -81,6 +89,15 @@ impl<S: Sync> FromRequest<S> for Form {
         }
         form.add(parts.uri.query().unwrap_or_default().as_bytes())?;
         Ok(form)
+    }
+}
+
+/// Reads the forms of yes and no that Go's `strconv.ParseBool` takes.
+fn parse_bool(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
     }
 }
 
@@ -177,10 +194,9 @@ mod tests {
     #[test]
     fn flags_and_indexes_are_read_as_go_reads_them() {
         let form = form(b"yes=T&no=0&odd=yes&zero=0&seven=7&plus=+7&signed=%2B7").unwrap();
-        assert_eq!(form.flag("yes"), Ok(Some(true)));
-        assert_eq!(form.flag("no"), Ok(Some(false)));
-        assert_eq!(form.flag("none"), Ok(None));
-        assert!(form.flag("odd").is_err());
+        assert_eq!((form.flag("yes"), form.flag("no"), form.flag("none")), (Ok(true), Ok(false), Ok(false)));
+        assert_eq!((form.choice("yes"), form.choice("none")), (Ok(Some(true)), Ok(None)));
+        assert!(form.flag("odd").is_err() && form.choice("odd").is_err());
         assert_eq!((form.index("zero"), form.index("seven")), (Ok(None), Ok(Some(7))));
         assert!(form.index("plus").is_err() && form.index("signed").is_err() && form.index("odd").is_err());
     }

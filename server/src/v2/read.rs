@@ -2,38 +2,31 @@ use std::sync::Arc;
 
 use axum::{
     extract::State,
-    http::Method,
     response::{IntoResponse, Response},
 };
 
 use super::{
     answer::{Answer, AnswerNode, body_response},
     error::{Code, V2Error},
-    form::Form,
     path::{KeyPath, Node},
+    request::KeyRequest,
     wait::{self, Wait},
 };
 use crate::{app::App, registry::Snapshot};
 
 /// Answers `GET`: what a node holds, or what happens to it next.
-pub async fn read(State(app): State<Arc<App>>, method: Method, path: KeyPath, form: Form) -> Result<Response, V2Error> {
-    let (recursive, sorted) = (form.flag("recursive")?.unwrap_or(false), form.flag("sorted")?.unwrap_or(false));
-    // One server, or one database, answers all: every read is a quorum read.
-    form.flag("quorum")?;
-    let wait_index = form.index("waitIndex")?;
-    if !form.flag("wait")?.unwrap_or(false) {
+pub async fn read(State(app): State<Arc<App>>, path: KeyPath, request: KeyRequest) -> Result<Response, V2Error> {
+    // etcd sends a quorum read through its log, which knows no waits (`etcdserver/v2_server.go:Handle`).
+    if !request.wait || request.quorum {
         let snapshot = app.registry.cluster(&path.token).await?.ok_or_else(|| path.no_such_cluster())?;
-        return get(&path, &snapshot, sorted);
+        return get(&path, &snapshot, request.sorted);
     }
-    if method != Method::GET {
-        return Err(V2Error::invalid_field("\"wait\" can only be used with GET requests"));
-    }
-    if form.flag("stream")?.unwrap_or(false) {
+    if request.stream {
         return Err(V2Error::invalid_field(
             "\"stream\" is not supported: wait again with waitIndex, one after the modifiedIndex of the last answer",
         ));
     }
-    wait::answer(app, Wait::new(path, recursive), wait_index).await
+    wait::answer(app, Wait::new(path, request.recursive), request.wait_index).await
 }
 
 fn get(path: &KeyPath, snapshot: &Snapshot, sorted: bool) -> Result<Response, V2Error> {

@@ -7,40 +7,43 @@ use super::{
     answer::Answer,
     condition::{Conditions, Present},
     error::{Code, V2Error},
-    form::Form,
     path::{KeyPath, Node},
+    request::KeyRequest,
 };
 use crate::{app::App, registry::Registry};
 
 /// Answers `PUT`: registers a member, or sets a cluster's size and so makes the cluster.
-pub async fn put(State(app): State<Arc<App>>, path: KeyPath, form: Form) -> Result<Response, V2Error> {
-    let conditions = Conditions::parse(&form)?;
-    let quiet = form.flag("noValueOnSuccess")?.unwrap_or(false);
-    refuse_unsupported(&form)?;
+pub async fn put(State(app): State<Arc<App>>, path: KeyPath, request: KeyRequest) -> Result<Response, V2Error> {
+    refuse_unsupported(&request)?;
     let event = match path.node.clone() {
         Node::Member(key) => {
-            let registration = Registration::parse(value(&form)?).map_err(invalid_field)?;
-            register(&app.registry, path, key, registration, conditions).await?
+            let registration = Registration::parse(value(&request)?).map_err(invalid_field)?;
+            register(&app.registry, path, key, registration, request.conditions).await?
         }
         Node::Size => {
-            let size = ClusterSize::parse(value(&form)?, app.max_cluster_size).map_err(invalid_field)?;
-            set_size(&app.registry, path, size, conditions).await?
+            let size = ClusterSize::parse(value(&request)?, app.max_cluster_size).map_err(invalid_field)?;
+            set_size(&app.registry, path, size, request.conditions).await?
         }
-        Node::Cluster | Node::Config => return Err(not_a_file(&app.registry, &path).await?),
+        // `v2store/store.go:internalCreate` looks first whether it may replace what is there.
+        Node::Cluster | Node::Config => {
+            let code = if request.conditions.creates() { Code::KeyExists } else { Code::NotAFile };
+            return Err(directory_error(&app.registry, &path, code).await?);
+        }
     };
     let answer = Answer::event(&event);
-    Ok(if quiet { answer.without_nodes() } else { answer }.into_response(event.revision))
+    Ok(if request.no_value_on_success { answer.without_nodes() } else { answer }.into_response(event.revision))
 }
 
 /// Answers `DELETE`: removes a member, or deletes a cluster with all that is in it.
-pub async fn delete(State(app): State<Arc<App>>, path: KeyPath, form: Form) -> Result<Response, V2Error> {
-    let conditions = Conditions::parse(&form)?;
-    let recursive = form.flag("recursive")?.unwrap_or(false);
-    let directory = recursive || form.flag("dir")?.unwrap_or(false);
+pub async fn delete(State(app): State<Arc<App>>, path: KeyPath, request: KeyRequest) -> Result<Response, V2Error> {
+    if matches!(path.node, Node::Cluster | Node::Config)
+        && let Some(code) = refused_for_directory(&request)
+    {
+        return Err(directory_error(&app.registry, &path, code).await?);
+    }
     let event = match path.node.clone() {
-        Node::Member(key) => remove(&app.registry, path, key, conditions).await?,
-        Node::Cluster if directory && !conditions.compares() => delete_cluster(&app.registry, path, recursive).await?,
-        Node::Cluster => return Err(not_a_file(&app.registry, &path).await?),
+        Node::Member(key) => remove(&app.registry, path, key, request.conditions).await?,
+        Node::Cluster => delete_cluster(&app.registry, path).await?,
         Node::Config | Node::Size => {
             return Err(invalid_field(
                 "path: a cluster can't be without size; delete the cluster: \
@@ -116,34 +119,40 @@ async fn remove(
     Ok(event)
 }
 
-async fn delete_cluster(registry: &Registry, path: KeyPath, recursive: bool) -> Result<Arc<Event>, V2Error> {
+async fn delete_cluster(registry: &Registry, path: KeyPath) -> Result<Arc<Event>, V2Error> {
     let token = path.token.clone();
     let decide = move |cluster: Option<&Cluster>, at| {
-        let cluster = cluster.ok_or_else(|| path.no_such_cluster())?;
-        // It always holds its size at least.
-        let not_empty = || V2Error::new(Code::DirectoryNotEmpty, path.key()).at(cluster.revision);
-        if recursive { Ok(cluster.delete(at)) } else { Err(not_empty()) }
+        cluster.map(|cluster| cluster.delete(at)).ok_or_else(|| path.no_such_cluster())
     };
     let event = registry.update(&token, decide).await??;
     tracing::info!(cluster = %token, revision = %event.revision, "cluster deleted");
     Ok(event)
 }
 
-async fn not_a_file(registry: &Registry, path: &KeyPath) -> Result<V2Error, V2Error> {
-    let snapshot = registry.cluster(&path.token).await?.ok_or_else(|| path.no_such_cluster())?;
-    Ok(V2Error::new(Code::NotAFile, path.key()).at(snapshot.cluster.revision))
+/// Why a directory may not be deleted (`v2store/node.go:Remove`): only a recursive delete takes one that holds
+/// something, and both directories here hold the size at least.
+fn refused_for_directory(request: &KeyRequest) -> Option<Code> {
+    if request.conditions.compares() || !(request.recursive || request.dir) {
+        return Some(Code::NotAFile);
+    }
+    (!request.recursive).then_some(Code::DirectoryNotEmpty)
 }
 
-fn value(form: &Form) -> Result<&str, V2Error> {
-    form.get("value").ok_or_else(|| invalid_field("value: missing; send it as a form, as curl -d value=… does"))
+async fn directory_error(registry: &Registry, path: &KeyPath, code: Code) -> Result<V2Error, V2Error> {
+    let snapshot = registry.cluster(&path.token).await?.ok_or_else(|| path.no_such_cluster())?;
+    Ok(V2Error::new(code, path.key()).at(snapshot.cluster.revision))
+}
+
+fn value(request: &KeyRequest) -> Result<&str, V2Error> {
+    request.value.as_deref().ok_or_else(|| invalid_field("value: missing; send it as a form, as curl -d value=… does"))
 }
 
 /// Refuses what would be silently lost: there are no directories to make here and nothing expires.
-fn refuse_unsupported(form: &Form) -> Result<(), V2Error> {
-    if form.get("ttl").is_some_and(|ttl| !ttl.is_empty()) || form.flag("refresh")?.unwrap_or(false) {
+fn refuse_unsupported(request: &KeyRequest) -> Result<(), V2Error> {
+    if request.expires {
         return Err(invalid_field("ttl: registrations do not expire here; leave out ttl and refresh"));
     }
-    if form.flag("dir")?.unwrap_or(false) {
+    if request.dir {
         return Err(invalid_field("dir: a cluster holds members and its size, and no directories; leave out dir"));
     }
     Ok(())
