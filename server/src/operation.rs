@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::State,
-    http::StatusCode,
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 
@@ -29,8 +29,14 @@ pub async fn robots() -> &'static str {
 }
 
 /// Answers for a path that is none of ours.
-pub async fn not_found() -> (StatusCode, &'static str) {
-    (StatusCode::NOT_FOUND, "404 page not found\n")
+pub async fn not_found() -> impl IntoResponse {
+    plain_error(StatusCode::NOT_FOUND, "404 page not found\n")
+}
+
+/// An error as a sentence, which no browser is to take for a page because of what is quoted in it. Go's
+/// `http.Error` says so, too.
+pub fn plain_error(status: StatusCode, sentence: impl IntoResponse) -> impl IntoResponse {
+    (status, [(header::X_CONTENT_TYPE_OPTIONS, "nosniff")], sentence)
 }
 
 async fn ready(State(app): State<Arc<App>>, yes: &'static str) -> Response {

@@ -1,6 +1,9 @@
 use std::sync::Arc;
 
-use axum::{Router, middleware, routing::get};
+use axum::{
+    Router, middleware,
+    routing::{any, get},
+};
 
 use crate::{access_log, app::App, home, operation, v2};
 
@@ -10,10 +13,11 @@ use crate::{access_log, app::App, home, operation, v2};
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/", get(home::home))
-        .route("/health", get(operation::health))
+        // discovery.etcd.io took any method for these two.
+        .route("/health", any(operation::health))
+        .route("/robots.txt", any(operation::robots))
         .route("/livez", get(operation::livez))
         .route("/readyz", get(operation::readyz))
-        .route("/robots.txt", get(operation::robots))
         .merge(v2::router(&app))
         .fallback(operation::not_found)
         .layer(middleware::from_fn(access_log::log_access))

@@ -20,13 +20,13 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::State,
-    http::{HeaderName, HeaderValue, header},
+    http::{HeaderName, HeaderValue, StatusCode, header},
     middleware::map_response_with_state,
-    response::Response,
+    response::{IntoResponse, Response},
     routing::{any, get},
 };
 
-use crate::app::App;
+use crate::{app::App, operation::plain_error};
 
 /// Where etcd's v2 store keeps the registry, and where answers say that it is.
 const REGISTRY: &str = "/_etcd/registry";
@@ -44,17 +44,31 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/{token}/_config/size", get(read::read));
     // What an etcd served that was somebody's private registry.
     let keys = Router::new()
-        .route("/v2/keys", any(path::not_a_registry_key))
-        .route("/v2/keys/{*key}", get(read::read).put(write::put).delete(write::delete));
+        .route("/v2/keys", any(path::not_a_registry_key).options(preflight))
+        .route("/v2/keys/", any(path::not_a_registry_key).options(preflight))
+        .route("/v2/keys/{*key}", get(read::read).put(write::put).delete(write::delete).options(preflight))
+        .method_not_allowed_fallback(method_not_allowed);
     let v2 = discovery.merge(keys).layer(map_response_with_state(app.clone(), add_headers));
     v2.route("/new", any(new::create))
 }
 
-/// Adds what etcd and discovery.etcd.io send with every answer.
+/// Answers a browser that asks whether a page may use the keys API (`embed/serve.go:corsHandler`).
+async fn preflight() -> StatusCode {
+    StatusCode::OK
+}
+
+/// Answers for the methods that the keys API lacks (`v2http/http.go:allowMethod`).
+async fn method_not_allowed() -> impl IntoResponse {
+    plain_error(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n")
+}
+
+/// Adds what etcd and discovery.etcd.io send with every answer, and to what the registry answered its name.
 async fn add_headers(State(app): State<Arc<App>>, mut response: Response) -> Response {
     const CLUSTER_ID: HeaderName = HeaderName::from_static("x-etcd-cluster-id");
     let headers = response.headers_mut();
-    headers.insert(CLUSTER_ID, app.registry_id.clone());
+    if headers.contains_key(answer::ETCD_INDEX) {
+        headers.insert(CLUSTER_ID, app.registry_id.clone());
+    }
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, GET, OPTIONS, PUT, DELETE"));
     headers

@@ -6,7 +6,7 @@ use convene_lifecycle::Revision;
 use serde::Serialize;
 
 use super::answer::{ETCD_INDEX, json_response};
-use crate::registry::Unavailable;
+use crate::{operation::plain_error, registry::Unavailable};
 
 /// An error as etcd's v2 API tells it (`etcdserver/api/v2error/error.go`). etcd prints message and cause to
 /// its log, where whoever runs it reads them.
@@ -94,7 +94,7 @@ impl V2Error {
 
     /// The cause alone, as text: `/new` is no key, and curl users read its answer as it is.
     pub fn into_text_response(self) -> Response {
-        (self.status, format!("{}\n", self.cause)).into_response()
+        plain_error(self.status, format!("{}\n", self.cause)).into_response()
     }
 
     /// With another status than etcd's for the code.
