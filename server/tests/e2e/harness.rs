@@ -1,6 +1,7 @@
 //! What the tests run: servers, etcds and other processes, each ended when its handle is dropped.
 
 pub mod etcd;
+pub mod peer;
 pub mod peers;
 pub mod server;
 

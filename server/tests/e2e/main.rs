@@ -3,6 +3,7 @@
 mod bad_input;
 mod bootstrap;
 mod crash;
+mod differential;
 mod harness;
 mod long_polls;
 mod operation;

@@ -1,0 +1,264 @@
+//! The same requests to discovery.etcd.io's server with its etcd, and to ours: the answers have to be the same,
+//! but for a short list of differences that are meant to be.
+
+mod answer;
+mod intended;
+mod scenario;
+mod table;
+
+use std::{
+    collections::BTreeSet,
+    fmt::Write,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use reqwest::{Client, redirect};
+use serde_json::Value;
+
+use crate::harness::{peer::Reference, server::Server};
+use answer::{Answer, Difference, Particulars};
+use intended::Intended;
+use scenario::{Expected, Form, Kind, Request, Scenario, Step, Target};
+
+/// How long one request may take, waits included.
+const LIMIT: Duration = Duration::from_secs(20);
+
+#[test]
+fn answers_are_those_of_the_reference() {
+    let Some(reference) = Reference::start() else { return };
+    let server = Server::start();
+    let mut comparison = Comparison::new(&reference, &server);
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        for scenario in table::scenarios() {
+            for form in scenario.forms() {
+                comparison.replay(&scenario, *form).await;
+            }
+        }
+    });
+    comparison.conclude();
+}
+
+/// Both servers, and what has come of comparing them.
+struct Comparison {
+    reference: Peer,
+    ours: Peer,
+    tokens: u32,
+    compared: BTreeSet<(Form, Request)>,
+    met: BTreeSet<&'static str>,
+    failures: String,
+}
+
+/// One of the two.
+#[derive(Clone)]
+struct Peer {
+    client: Client,
+    discovery_url: String,
+    keys_url: String,
+    /// Whether the head of a long poll's answer tells that it is open; the Go server withholds it.
+    early_head: bool,
+}
+
+/// One of the two, and the cluster that a scenario is about there.
+struct Side {
+    peer: Peer,
+    form: Form,
+    particulars: Particulars,
+}
+
+impl Comparison {
+    fn new(reference: &Reference, server: &Server) -> Self {
+        let client = Client::builder().redirect(redirect::Policy::none()).no_proxy().timeout(LIMIT).build().unwrap();
+        let peer = |discovery_url: &str, keys_url: &str, early_head| Peer {
+            client: client.clone(),
+            discovery_url: discovery_url.to_owned(),
+            keys_url: keys_url.to_owned(),
+            early_head,
+        };
+        Self {
+            reference: peer(&reference.discovery_url, &reference.etcd_url, false),
+            ours: peer(&server.url, &server.url, true),
+            tokens: 0,
+            compared: BTreeSet::new(),
+            met: BTreeSet::new(),
+            failures: String::new(),
+        }
+    }
+
+    async fn replay(&mut self, scenario: &Scenario, form: Form) {
+        let story = format!("{} ({form:?} form)", scenario.story);
+        let (reference, ours) = self.sides(scenario, form, &story).await;
+        for step in &scenario.steps {
+            match &step.kind {
+                Kind::Wait(meanwhile) => self.wait(&story, step, meanwhile, &reference, &ours).await,
+                Kind::Once => self.send(&story, step, 1, &reference, &ours).await,
+                Kind::Times(times) => self.send(&story, step, *times, &reference, &ours).await,
+            }
+        }
+    }
+
+    /// Makes the scenario's cluster on both sides.
+    async fn sides(&mut self, scenario: &Scenario, form: Form, story: &str) -> (Side, Side) {
+        self.tokens += 1;
+        let token = format!("{:032x}", self.tokens);
+        let mut reference = self.reference.side(form, &token);
+        let mut ours = self.ours.side(form, &token);
+        let Some(new) = scenario.cluster else { return (reference, ours) };
+        match form {
+            Form::Discovery => {
+                reference.make(new.size).await;
+                ours.make(new.size).await;
+            }
+            Form::Keys => {
+                let step = scenario::put(new.target, new.body);
+                let one = reference.made_by(&step.request).await;
+                let other = ours.made_by(&step.request).await;
+                self.compare(story, &step, form, &one, &other);
+            }
+        }
+        (reference, ours)
+    }
+
+    async fn send(&mut self, story: &str, step: &Step, times: u32, reference: &Side, ours: &Side) {
+        let (one, other) = tokio::join!(reference.repeat(&step.request, times), ours.repeat(&step.request, times));
+        self.compare(story, step, reference.form, &one, &other);
+    }
+
+    async fn wait(&mut self, story: &str, step: &Step, meanwhile: &[Step], reference: &Side, ours: &Side) {
+        let (one, other) = tokio::join!(reference.open(&step.request), ours.open(&step.request));
+        for step in meanwhile {
+            self.send(story, step, 1, reference, ours).await;
+        }
+        let (one, other) = (one.await.unwrap(), other.await.unwrap());
+        self.compare(story, step, reference.form, &one, &other);
+    }
+
+    fn compare(&mut self, story: &str, step: &Step, form: Form, reference: &Answer, ours: &Answer) {
+        self.compared.insert((form, step.request.clone()));
+        let mut unexplained = Answer::differences(reference, ours);
+        let mut complaint = String::new();
+        self.explain(&intended::REQUEST_ID, &mut unexplained);
+        if let Some(Expected { intended, reference: one, ours: other }) = &step.differs {
+            if !self.explain(intended, &mut unexplained) {
+                writeln!(complaint, "    not different any more: {} ({})", intended.name, intended.reason).unwrap();
+            }
+            if (reference.summary.as_str(), ours.summary.as_str()) != (*one, *other) {
+                writeln!(complaint, "    expected of the reference {one:?}, of ours {other:?}").unwrap();
+            }
+        }
+        for difference in unexplained {
+            let absent = || "(absent)".to_owned();
+            let (one, other) = (difference.reference.unwrap_or_else(absent), difference.ours.unwrap_or_else(absent));
+            writeln!(complaint, "    {}: reference {one}, ours {other}", difference.fact).unwrap();
+        }
+        if !complaint.is_empty() {
+            let (one, other) = (&reference.summary, &ours.summary);
+            let request = &step.request;
+            writeln!(self.failures, "{story}\n  {request:?}: reference {one:?}, ours {other:?}\n{complaint}").unwrap();
+        }
+    }
+
+    /// Takes away what an intended difference explains; whether that was anything.
+    fn explain(&mut self, intended: &Intended, differences: &mut Vec<Difference>) -> bool {
+        let explained = differences.extract_if(.., |difference| intended.explains(difference)).count() > 0;
+        if explained {
+            self.met.insert(intended.name);
+        }
+        explained
+    }
+
+    fn conclude(self) {
+        let compared = self.compared.len();
+        println!("{compared} different requests were compared, {} intended differences met", self.met.len());
+        assert!(self.failures.is_empty(), "differences that nobody intended:\n\n{}", self.failures);
+        assert!(compared >= 80, "only {compared} different requests were compared");
+        let rotten: Vec<_> = intended::ALL.iter().filter(|intended| !self.met.contains(intended.name)).collect();
+        assert!(rotten.is_empty(), "listed as intended, but never met: {rotten:#?}");
+        let unlisted = self.met.iter().find(|name| intended::ALL.iter().all(|intended| intended.name != **name));
+        assert_eq!(unlisted, None, "a difference that intended::ALL lacks");
+    }
+}
+
+impl Peer {
+    fn side(&self, form: Form, token: &str) -> Side {
+        let particulars = Particulars { token: token.to_owned(), url: self.discovery_url.clone(), created: 1 };
+        Side { peer: self.clone(), form, particulars }
+    }
+
+    /// How many long polls the reference's etcd holds.
+    async fn watchers(&self) -> u64 {
+        let answer = self.client.get(format!("{}/v2/stats/store", self.keys_url)).send().await.unwrap();
+        answer.json::<Value>().await.unwrap()["watchers"].as_u64().unwrap()
+    }
+}
+
+impl Side {
+    /// Makes a cluster as discovery.etcd.io does.
+    async fn make(&mut self, size: u32) {
+        let client = &self.peer.client;
+        let url = client.get(format!("{}/new?size={size}", self.peer.discovery_url)).send().await.unwrap();
+        let url = url.text().await.unwrap();
+        self.particulars.token = url.rsplit_once('/').unwrap().1.to_owned();
+        let size = client.get(format!("{url}/_config/size")).send().await.unwrap();
+        self.particulars.created = created_index(&size.text().await.unwrap());
+    }
+
+    /// Makes a cluster by a request of etcd's API. Its answer tells from where indexes are to be counted.
+    async fn made_by(&mut self, request: &Request) -> Answer {
+        let answer = self.request(request).send().await.unwrap();
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let body = answer.text().await.unwrap();
+        self.particulars.created = created_index(&body);
+        Answer::new(status, &headers, &body, request.asked(), &self.particulars)
+    }
+
+    fn request(&self, request: &Request) -> reqwest::RequestBuilder {
+        let (target, body) = request.fill(self.form, &self.particulars.token, self.particulars.created);
+        let in_keys =
+            self.form == Form::Keys || matches!(request.target, Target::Server(path) if path.starts_with("/v2"));
+        let base = if in_keys { &self.peer.keys_url } else { &self.peer.discovery_url };
+        let builder = self.peer.client.request(request.method.method(), format!("{base}{target}"));
+        match body {
+            Some(body) => builder.header("content-type", "application/x-www-form-urlencoded").body(body),
+            None => builder,
+        }
+    }
+
+    /// Sends a request so many times, and returns the last answer.
+    async fn repeat(&self, request: &Request, times: u32) -> Answer {
+        for _ in 1..times {
+            self.request(request).send().await.unwrap().bytes().await.unwrap();
+        }
+        let answer = self.request(request).send().await;
+        let answer = answer.unwrap_or_else(|error| panic!("{request:?}: {error}"));
+        Answer::read(answer, request.asked(), &self.particulars).await
+    }
+
+    /// Sends a long poll and returns once it is open, or answered already.
+    async fn open(&self, request: &Request) -> tokio::task::JoinHandle<Answer> {
+        let head = Arc::new(AtomicBool::new(false));
+        let (builder, asked, particulars) = (self.request(request), request.asked(), self.particulars.clone());
+        let seen = head.clone();
+        let task = tokio::spawn(async move {
+            let answer = builder.send().await.unwrap();
+            seen.store(true, Ordering::Release);
+            Answer::read(answer, asked, &particulars).await
+        });
+        let deadline = Instant::now() + LIMIT;
+        let is_open =
+            async || head.load(Ordering::Acquire) || (!self.peer.early_head && self.peer.watchers().await > 0);
+        while !is_open().await {
+            assert!(Instant::now() < deadline, "{request:?} does not open");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        task
+    }
+}
+
+fn created_index(body: &str) -> i64 {
+    let json: Value = serde_json::from_str(body).unwrap();
+    json["node"]["createdIndex"].as_i64().unwrap_or_else(|| panic!("the cluster was not made: {body}"))
+}

@@ -1,0 +1,137 @@
+//! Where our answers differ from the reference's on purpose. docs/v2-discovery.md tells operators the same.
+
+use super::answer::Difference;
+
+/// A difference that is meant to be.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Intended {
+    pub name: &'static str,
+    pub reason: &'static str,
+    /// What may differ: facts whose names begin so. Everything else must be the same all the same.
+    facts: &'static [&'static str],
+}
+
+impl Intended {
+    const fn answer(name: &'static str, reason: &'static str) -> Self {
+        Self { name, reason, facts: &[""] }
+    }
+
+    const fn facts(name: &'static str, reason: &'static str, facts: &'static [&'static str]) -> Self {
+        Self { name, reason, facts }
+    }
+
+    /// Whether this is why something differs.
+    pub fn explains(&self, difference: &Difference) -> bool {
+        self.facts.iter().any(|fact| difference.fact.starts_with(fact))
+    }
+}
+
+/// All of them. Each has to be met, so that none stays here after it is gone.
+pub const ALL: [Intended; 18] = [
+    REQUEST_ID,
+    HOME,
+    METHODS,
+    HEAD,
+    DOUBLED_SLASH,
+    ANY_TOKEN,
+    REGISTRY_ONLY,
+    UNKNOWN_TOKEN,
+    NO_INDEX,
+    SIZE,
+    FIXED_SIZE,
+    CONFIG_STAYS,
+    REGISTRATION,
+    TAKEN,
+    FORMED,
+    PLACE,
+    WAITS,
+    PLAIN_KEYS,
+];
+
+pub const REQUEST_ID: Intended = Intended::facts(
+    "every answer has an ID",
+    "X-Request-Id names the answer's line in the access log",
+    &["header x-request-id"],
+);
+
+pub const HOME: Intended =
+    Intended::answer("/ is a page", "the reference redirects to a page about discovery.etcd.io that is gone");
+
+pub const METHODS: Intended = Intended::facts(
+    "405 says which methods there are",
+    "HTTP demands `Allow`, with those that are really there; the Access-Control headers let browsers see it",
+    &["header allow", "header access-control-"],
+);
+
+pub const HEAD: Intended =
+    Intended::answer("HEAD works on every read", "HTTP demands it wherever GET works, and health checks send it");
+
+pub const DOUBLED_SLASH: Intended = Intended::answer(
+    "a doubled slash redirects nobody",
+    "the reference redirects to the clean path, where most clients make a GET of a PUT and so lose a registration",
+);
+
+pub const ANY_TOKEN: Intended = Intended::answer(
+    "/TOKEN takes tokens of any shape",
+    "tokens that were made in the keys form, such as `prod`, work in the short form, too",
+);
+
+pub const REGISTRY_ONLY: Intended = Intended::answer(
+    "there is nothing but clusters, each with members and a size",
+    "a token is a secret, so nobody may list the registry; and this is neither a general key-value store nor an etcd",
+);
+
+pub const UNKNOWN_TOKEN: Intended = Intended::answer(
+    "a token has to be made first",
+    "a mistyped token would gather members that never find the others; the reference stores and waits for ever",
+);
+
+pub const NO_INDEX: Intended = Intended::facts(
+    "where there is no cluster there is no index",
+    "each cluster counts its own changes; the reference counts those of all keys together",
+    &["header x-etcd-index", "body /index"],
+);
+
+pub const SIZE: Intended = Intended::answer(
+    "a size is a number from 1 to --max-cluster-size",
+    "no etcd can bootstrap with another, and whoever asks for one had better hear of it at once and in plain words",
+);
+
+pub const FIXED_SIZE: Intended = Intended::answer(
+    "the size is fixed once a member has registered",
+    "members that read different sizes would form different clusters",
+);
+
+pub const CONFIG_STAYS: Intended =
+    Intended::answer("_config stays", "a cluster without size is of no use; the cluster as a whole can be deleted");
+
+pub const REGISTRATION: Intended = Intended::answer(
+    "a registration is NAME=PEER-URL under a plain key",
+    "every etcd of the cluster would fail on the bad value of one, and none would say whose it is",
+);
+
+pub const TAKEN: Intended = Intended::answer(
+    "a name or peer URL belongs to one member",
+    "every etcd of the cluster would fail with `duplicate name`, or two would answer for one URL",
+);
+
+pub const FORMED: Intended = Intended::answer(
+    "nobody is created into a formed cluster",
+    "the others have bootstrapped without the newcomer, who would wait for a cluster that never comes",
+);
+
+pub const PLACE: Intended = Intended::facts(
+    "a set keeps the place in a formed cluster",
+    "etcds take the first members in the order of creation: a moved place could let a newcomer in behind the others",
+    &["body /node/createdIndex"],
+);
+
+pub const WAITS: Intended = Intended::answer(
+    "waits for a forming cluster yield new members only",
+    "a forming etcd counts every answer as one more member, be it a repeated registration or a removal",
+);
+
+pub const PLAIN_KEYS: Intended = Intended::answer(
+    "no expiry, directories, in-order keys and streams",
+    "no discovery client uses them; a refusal is better than a registration that is not what was asked for",
+);

@@ -1,0 +1,211 @@
+use reqwest::Method;
+
+use super::{answer::Asked, intended::Intended};
+
+/// Requests that are sent one after another, to the reference and to ours, about a cluster of the scenario's own.
+pub struct Scenario {
+    pub story: &'static str,
+    pub urls: Urls,
+    /// How the cluster is made; `None`: nobody makes it.
+    pub cluster: Option<New>,
+    pub steps: Vec<Step>,
+}
+
+/// How a cluster is made.
+#[derive(Clone, Copy, Debug)]
+pub struct New {
+    pub size: u32,
+    /// The request that makes it in the keys form; in the other it is `/new`.
+    pub target: &'static str,
+    pub body: &'static str,
+}
+
+/// A cluster of one.
+pub const ONE: New = New { size: 1, target: "/_config/size", body: "value=1" };
+
+/// A cluster of three.
+pub const THREE: New = New { size: 3, target: "/_config/size", body: "value=3" };
+
+/// A cluster of five, made by who wants no other to be there.
+pub const NEW_FIVE: New = New { size: 5, target: "/_config/size?prevExist=false", body: "value=5" };
+
+/// In which forms of URL a scenario is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urls {
+    Discovery,
+    Keys,
+    Both,
+}
+
+/// One form of URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Form {
+    /// `/TOKEN…`, as discovery.etcd.io's server takes it.
+    Discovery,
+    /// `/v2/keys/_etcd/registry/TOKEN…`, as etcd itself takes it.
+    Keys,
+}
+
+/// One thing to do, and what to expect of it.
+pub struct Step {
+    pub request: Request,
+    pub kind: Kind,
+    pub differs: Option<Expected>,
+}
+
+pub enum Kind {
+    Once,
+    /// Sent so many times; the last answer counts.
+    Times(u32),
+    /// A long poll, and what is done while it is open.
+    Wait(Vec<Step>),
+}
+
+/// A difference that is meant to be, with the gist of both answers.
+pub struct Expected {
+    pub intended: Intended,
+    pub reference: &'static str,
+    pub ours: &'static str,
+}
+
+/// A request. `@3` in it stands for the index of the cluster's third change; the first is its creation.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Request {
+    pub method: Verb,
+    pub target: Target,
+    pub body: Option<&'static str>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Verb {
+    Get,
+    Head,
+    Put,
+    Post,
+    Patch,
+    Delete,
+    Options,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Target {
+    /// What follows the cluster's URL, query included.
+    Below(&'static str),
+    /// A path of the server, query included. `TOKEN` in it is the cluster's.
+    Server(&'static str),
+}
+
+impl Scenario {
+    pub fn forms(&self) -> &'static [Form] {
+        match self.urls {
+            Urls::Discovery => &[Form::Discovery],
+            Urls::Keys => &[Form::Keys],
+            Urls::Both => &[Form::Discovery, Form::Keys],
+        }
+    }
+}
+
+impl Step {
+    fn new(method: Verb, target: Target) -> Self {
+        Self { request: Request { method, target, body: None }, kind: Kind::Once, differs: None }
+    }
+
+    /// With a form as body.
+    pub fn form(mut self, body: &'static str) -> Self {
+        self.request.body = Some(body);
+        self
+    }
+
+    pub fn times(self, times: u32) -> Self {
+        Self { kind: Kind::Times(times), ..self }
+    }
+
+    /// Answers with another gist than the reference, on purpose.
+    pub fn differs(self, intended: Intended, reference: &'static str, ours: &'static str) -> Self {
+        Self { differs: Some(Expected { intended, reference, ours }), ..self }
+    }
+}
+
+impl Request {
+    /// Path and query, and the body, as they are sent about a cluster.
+    pub fn fill(&self, form: Form, token: &str, created: i64) -> (String, Option<String>) {
+        let target = match (self.target, form) {
+            (Target::Server(path), _) => path.replace("TOKEN", token),
+            (Target::Below(rest), Form::Discovery) => format!("/{token}{rest}"),
+            (Target::Below(rest), Form::Keys) => format!("/v2/keys/_etcd/registry/{token}{rest}"),
+        };
+        (fill_indexes(&target, created), self.body.map(|body| fill_indexes(body, created)))
+    }
+
+    pub fn asked(&self) -> Asked {
+        let (Target::Below(target) | Target::Server(target)) = self.target;
+        let says = |word| target.contains(word) || self.body.is_some_and(|body| body.contains(word));
+        Asked { sorted: says("sorted=true"), index: says("Index=@") }
+    }
+}
+
+impl Verb {
+    pub fn method(self) -> Method {
+        match self {
+            Self::Get => Method::GET,
+            Self::Head => Method::HEAD,
+            Self::Put => Method::PUT,
+            Self::Post => Method::POST,
+            Self::Patch => Method::PATCH,
+            Self::Delete => Method::DELETE,
+            Self::Options => Method::OPTIONS,
+        }
+    }
+}
+
+fn fill_indexes(text: &str, created: i64) -> String {
+    let mut pieces = text.split('@');
+    let mut filled = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let digits = piece.bytes().take_while(u8::is_ascii_digit).count();
+        let change: i64 = piece[..digits].parse().expect("a number follows @");
+        filled += &format!("{}{}", created + change - 1, &piece[digits..]);
+    }
+    filled
+}
+
+/// A scenario about a cluster of three.
+pub fn scenario(story: &'static str, urls: Urls, steps: Vec<Step>) -> Scenario {
+    scenario_of(THREE, story, urls, steps)
+}
+
+/// A scenario about another cluster.
+pub fn scenario_of(cluster: New, story: &'static str, urls: Urls, steps: Vec<Step>) -> Scenario {
+    Scenario { story, urls, cluster: Some(cluster), steps }
+}
+
+/// A scenario about a token that nobody made.
+pub fn unmade(story: &'static str, urls: Urls, steps: Vec<Step>) -> Scenario {
+    Scenario { story, urls, cluster: None, steps }
+}
+
+pub fn get(rest: &'static str) -> Step {
+    Step::new(Verb::Get, Target::Below(rest))
+}
+
+pub fn put(rest: &'static str, body: &'static str) -> Step {
+    Step::new(Verb::Put, Target::Below(rest)).form(body)
+}
+
+pub fn delete(rest: &'static str) -> Step {
+    Step::new(Verb::Delete, Target::Below(rest))
+}
+
+pub fn send(method: Verb, rest: &'static str) -> Step {
+    Step::new(method, Target::Below(rest))
+}
+
+/// A request to the server as such.
+pub fn server(method: Verb, path: &'static str) -> Step {
+    Step::new(method, Target::Server(path))
+}
+
+/// A long poll, and what is done while it is open.
+pub fn wait(rest: &'static str, meanwhile: Vec<Step>) -> Step {
+    Step { kind: Kind::Wait(meanwhile), ..get(rest) }
+}
