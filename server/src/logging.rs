@@ -20,8 +20,8 @@ const LINES: usize = 10_000;
 /// Sends log lines to standard error until the guard is dropped. `RUST_LOG` sets what is logged, as in
 /// `RUST_LOG=warn` or `RUST_LOG=info,convene_server::access_log=off`.
 ///
-/// A thread of its own writes them, all that are waiting at a time. If whatever reads them stands still, then lines are lost and requests
-/// are not: who watches over etcd clusters must not stop because a log is full.
+/// A thread of its own writes them, all that are waiting at a time. If whatever reads them stands still, then
+/// lines are lost and requests are not: who watches over etcd clusters must not stop because a log is full.
 pub fn start(format: LogFormat) -> WorkerGuard {
     let (writer, guard) =
         NonBlockingBuilder::default().buffered_lines_limit(LINES).finish(BufWriter::new(io::stderr()));
