@@ -23,6 +23,13 @@ create table cluster (
 
 create index cluster_unregistered on cluster (created_at) where first_registered_at is null;
 
+-- Tokens of deleted clusters that members had registered under. etcd derives the IDs of members and
+-- clusters from the token, and etcds of the old cluster may still ask for it, so it is never used again.
+create table used_token (
+    token text primary key not null,
+    at bigint not null
+);
+
 create table member (
     cluster bigint not null references cluster (id) on delete cascade,
     key text not null,

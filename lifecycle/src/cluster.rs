@@ -9,7 +9,7 @@ use crate::{
 
 /// How many members, removed ones included, one cluster's record may hold: far more than any etcd
 /// cluster has, and few enough that whoever knows a token can't fill the server's memory with it.
-pub const MAX_MEMBERS: usize = 10_000;
+pub const MAX_MEMBERS: usize = 1_000;
 
 /// What the registry knows of one etcd cluster, as of one revision.
 #[derive(Clone, Debug, PartialEq, Eq)]

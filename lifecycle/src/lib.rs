@@ -20,7 +20,7 @@ pub use cluster::{Cluster, MAX_MEMBERS, RegisterRefusal, SizeIsFixed, Transition
 pub use event::{Action, Event, Previous, Subject};
 pub use member::{Member, MemberKey, MemberKeyError, MemberName, MemberNameError};
 pub use peer_url::{PeerUrl, PeerUrlError};
-pub use registration::{MAX_REGISTRATION_BYTES, Registration, RegistrationError};
+pub use registration::{MAX_PEER_URLS, MAX_REGISTRATION_BYTES, Registration, RegistrationError};
 pub use revision::{Revision, UnixMillis};
 pub use size::{ClusterSize, ClusterSizeError};
 pub use token::{Token, TokenError};

@@ -7,6 +7,9 @@ use crate::{MemberName, MemberNameError, PeerUrl, PeerUrlError};
 /// The most bytes of a registration's text.
 pub const MAX_REGISTRATION_BYTES: usize = 4096;
 
+/// The most peer URLs of a member.
+pub const MAX_PEER_URLS: usize = 16;
+
 /// What a member registers: its name and every peer URL that it advertises.
 ///
 /// As text it is `name=URL[,name=URL…]`, a piece of etcd's `--initial-cluster`.
@@ -24,6 +27,9 @@ pub enum RegistrationError {
     /// The text is too long.
     #[error("value: {0} bytes are more than the {MAX_REGISTRATION_BYTES} that a registration may have")]
     TooLong(usize),
+    /// Too many URLs.
+    #[error("value: {0} peer URLs are more than the {MAX_PEER_URLS} that a member may have")]
+    TooManyPeerUrls(usize),
     /// A piece has no `=`.
     #[error("value: {0:?} is not NAME=PEER-URL; right would be infra0=http://10.0.0.1:2380")]
     NotAPair(String),
@@ -45,6 +51,9 @@ impl Registration {
             return Err(RegistrationError::TooLong(text.len()));
         }
         let pairs = text.split(',').map(split_pair).collect::<Result<Vec<_>, _>>()?;
+        if pairs.len() > MAX_PEER_URLS {
+            return Err(RegistrationError::TooManyPeerUrls(pairs.len()));
+        }
         let name = pairs[0].0;
         if let Some((other, _)) = pairs.iter().find(|(other, _)| *other != name) {
             return Err(RegistrationError::TwoNames(name.to_owned(), (*other).to_owned()));
@@ -94,6 +103,8 @@ mod tests {
         ] {
             assert_eq!(Registration::parse(text).unwrap_err().to_string(), said);
         }
+        let many = vec!["a=http://x:1"; 17].join(",");
+        assert_eq!(Registration::parse(&many), Err(RegistrationError::TooManyPeerUrls(17)));
         let long = format!("a=http://{}:1", "x".repeat(4096));
         assert_eq!(Registration::parse(&long), Err(RegistrationError::TooLong(4107)));
     }

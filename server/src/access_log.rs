@@ -100,10 +100,14 @@ fn draw_id() -> HeaderValue {
     HeaderValue::from_str(id).expect("hexadecimal digits are a header value")
 }
 
+/// The most characters of a path that are looked at: no path of ours is longer.
+const SHOWN_PATH: usize = 256;
+
 /// A path with every segment cut short that could be a token.
 fn shown_path(path: &str) -> String {
     const WORDS: [&str; 11] =
         ["v2", "keys", "_etcd", "registry", "_config", "size", "new", "health", "livez", "readyz", "robots.txt"];
+    let path = path.char_indices().nth(SHOWN_PATH).map_or(path, |(end, _)| &path[..end]);
     let mut shown = String::with_capacity(path.len());
     for (at, segment) in path.split('/').enumerate() {
         if at > 0 {

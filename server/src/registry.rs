@@ -10,7 +10,7 @@ mod topics;
 
 use std::{
     sync::{Arc, Mutex},
-    time::SystemTime,
+    time::{Duration, Instant, SystemTime},
 };
 
 use convene_lifecycle::{Action, Cluster, ClusterSize, Event, Revision, Token, Transition, UnixMillis};
@@ -50,12 +50,24 @@ pub struct Registry {
     cache: Arc<SnapshotCache>,
     topics: Arc<Topics>,
     jobs: mpsc::Sender<Job>,
+    last_probe: tokio::sync::Mutex<Option<(Instant, Result<(), Unavailable>)>>,
 }
 
 /// The registry can't answer now. What it is has been logged; those who asked get no details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the registry's database is not available; nothing was changed, try again")]
+#[error("the registry's database is not available; try again, and look first whether a write was made all the same")]
 pub struct Unavailable;
+
+/// Why a write was not made, for reasons that have nothing to do with what it was to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum NotWritten {
+    /// The database can't be written now.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// A cluster that members had registered in was deleted under this token.
+    #[error("this token was used by a cluster that has been deleted; a token names one cluster for ever: take another")]
+    TokenUsedUp,
+}
 
 impl Registry {
     /// A registry on a store, and the task that writes for it. The task ends when the registry is
@@ -66,7 +78,7 @@ impl Registry {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let committer = Committer::new(store.clone(), cache.clone(), topics.clone());
         let task = tokio::spawn(committer.run(queue));
-        (Self { store, cache, topics, jobs }, task)
+        (Self { store, cache, topics, jobs, last_probe: Default::default() }, task)
     }
 
     /// Names this registry among others, on every start the same.
@@ -88,11 +100,14 @@ impl Registry {
     }
 
     /// Makes a cluster under a token that was drawn for it.
-    pub async fn create(&self, token: Token, size: ClusterSize) -> Result<Arc<Event>, Unavailable> {
+    pub async fn create(&self, token: Token, size: ClusterSize) -> Result<Arc<Event>, NotWritten> {
         let named = token.clone();
-        let decide = move |_: Option<&Cluster>, at| Some(Cluster::create(named.clone(), size, Action::Create, at));
-        // It is not refused, so that there always is an event.
-        self.settle(token, true, Box::new(decide)).await?.ok_or(Unavailable)
+        let decide = move |cluster: Option<&Cluster>, at| match cluster {
+            None => Some(Cluster::create(named.clone(), size, Action::Create, at)),
+            Some(_) => None,
+        };
+        // Whoever draws 128 bits that are there already is told to draw again.
+        self.settle(token, true, Box::new(decide)).await?.ok_or(Unavailable.into())
     }
 
     /// Changes a cluster as `decide` says, which gets the present state and may be asked more than once.
@@ -101,7 +116,7 @@ impl Registry {
         &self,
         token: &Token,
         decide: impl Fn(Option<&Cluster>, UnixMillis) -> Result<Transition, R> + Send + 'static,
-    ) -> Result<Result<Arc<Event>, R>, Unavailable> {
+    ) -> Result<Result<Arc<Event>, R>, NotWritten> {
         let refusal = Arc::new(Mutex::new(None));
         let refused = refusal.clone();
         let decide = move |cluster: Option<&Cluster>, at| {
@@ -135,12 +150,20 @@ impl Registry {
         self.store.unregistered(before, HISTORY_PAGE).await.map_err(unavailable)
     }
 
-    /// Whether the database can be written.
+    /// Whether the database can be written, as of a second ago at most: however many ask, they don't get
+    /// into the way of those who write.
     pub async fn probe(&self) -> Result<(), Unavailable> {
-        if self.jobs.is_closed() {
-            return Err(Unavailable);
+        const FRESH: Duration = Duration::from_secs(1);
+        let mut last = self.last_probe.lock().await;
+        let result = match *last {
+            Some((at, result)) if at.elapsed() < FRESH => result,
+            _ if self.jobs.is_closed() => Err(Unavailable),
+            _ => self.store.probe().await.map_err(unavailable),
+        };
+        if last.is_none_or(|(at, _)| at.elapsed() >= FRESH) {
+            *last = Some((Instant::now(), result));
         }
-        self.store.probe().await.map_err(unavailable)
+        result
     }
 }
 
@@ -228,23 +251,36 @@ mod tests {
         assert_eq!((cluster.size.get(), cluster.members().count()), (5, 1));
     }
 
-    #[tokio::test]
-    async fn a_token_can_be_used_anew_right_after_its_cluster_was_deleted() {
-        let (_dir, registry) = registry().await;
-        let token: Token = "one".parse().unwrap();
-        registry.create(token.clone(), ClusterSize::DEFAULT).await.unwrap();
-        register(&registry, &token, 1).await.unwrap();
-        let delete = registry.update(&token, |cluster, at| cluster.map(|cluster| cluster.delete(at)).ok_or(()));
+    async fn delete_and_create(registry: &Registry, token: &Token) -> Result<Result<Arc<Event>, ()>, NotWritten> {
+        let delete = registry.update(token, |cluster, at| cluster.map(|cluster| cluster.delete(at)).ok_or(()));
         let named = token.clone();
-        let create = registry.update(&token, move |cluster, at| match cluster {
+        let create = registry.update(token, move |cluster, at| match cluster {
             None => Ok(Cluster::create(named.clone(), ClusterSize::DEFAULT, Action::Set, at)),
             Some(_) => Err(()),
         });
         let (deleted, created) = tokio::join!(delete, create);
-        assert_eq!(deleted.unwrap().unwrap().revision, Revision(3));
-        assert_eq!(created.unwrap().unwrap().revision, Revision::FIRST);
+        deleted.unwrap().unwrap();
+        created
+    }
+
+    #[tokio::test]
+    async fn a_token_that_nobody_registered_under_can_be_used_anew_right_after_its_deletion() {
+        let (_dir, registry) = registry().await;
+        let token: Token = "one".parse().unwrap();
+        registry.create(token.clone(), ClusterSize::DEFAULT).await.unwrap();
+        assert_eq!(delete_and_create(&registry, &token).await.unwrap().unwrap().revision, Revision::FIRST);
         let cluster = registry.cluster(&token).await.unwrap().unwrap().cluster.clone();
         assert_eq!(registry.store.load(&token).await.unwrap().as_ref(), Some(&*cluster));
+    }
+
+    #[tokio::test]
+    async fn a_token_that_a_member_registered_under_names_no_second_cluster() {
+        let (_dir, registry) = registry().await;
+        let token: Token = "one".parse().unwrap();
+        registry.create(token.clone(), ClusterSize::DEFAULT).await.unwrap();
+        register(&registry, &token, 1).await.unwrap();
+        assert_eq!(delete_and_create(&registry, &token).await, Err(NotWritten::TokenUsedUp));
+        assert!(registry.cluster(&token).await.unwrap().is_none());
     }
 
     #[tokio::test]

@@ -1,8 +1,8 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener},
-    sync::Arc,
-    time::Duration,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
 use axum::http::HeaderValue;
@@ -94,12 +94,18 @@ async fn serve(config: Config) -> Result<(), ServerError> {
 
     app.stopping.cancel();
     handle.graceful_shutdown(Some(GRACE));
-    let _ = connections.await;
+    if !connections.is_finished() {
+        let _ = connections.await;
+    }
     sweeper.abort();
     drop(app);
     // The committer ends once nobody can give it work; a client that was cut off may hold it up no longer.
-    let _ = tokio::time::timeout(GRACE, committer).await;
-    store.close().await;
+    if !committer.is_finished() {
+        let _ = tokio::time::timeout(GRACE, committer).await;
+    }
+    if tokio::time::timeout(GRACE, store.close()).await.is_err() {
+        tracing::warn!("the database did not close in time; nothing is lost, the next start recovers it");
+    }
     tracing::info!("stopped; everything acknowledged is on the disk");
     result
 }
@@ -139,7 +145,12 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 
 async fn serve_connections(listener: TcpListener, app: Arc<App>, handle: Handle<SocketAddr>) -> io::Result<()> {
     let socket = TcpSocketConfig::new().nodelay(true).keepalive(TcpKeepaliveConfig::new().time(KEEPALIVE));
-    let mut server = axum_server::from_tcp(listener)?.handle(handle).first_request_timeout(HEAD_TIMEOUT);
+    let mut server = axum_server::from_tcp(listener)?
+        .handle(handle)
+        // HTTP/2 has limits of its own to set; nobody who speaks v2 discovery asks for it.
+        .http1_only()
+        .first_request_timeout(HEAD_TIMEOUT)
+        .accept_error_handler(log_refused_connection);
     let mut http1 = server.http_builder().http1();
     // etcd and curl users know these headers by their capitals.
     http1.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).title_case_headers(true);
@@ -147,6 +158,21 @@ async fn serve_connections(listener: TcpListener, app: Arc<App>, handle: Handle<
         .acceptor(TcpConfigAcceptor::new(socket))
         .serve(router(app).into_make_service_with_connect_info::<SocketAddr>())
         .await
+}
+
+/// Says that connections can't be accepted, as when too many files are open: once a minute, because it then happens
+/// many times a second.
+fn log_refused_connection(remote: Option<&SocketAddr>, error: &io::Error) {
+    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
+    // With an address it is a client that has gone before it was served, and nothing is wrong here.
+    if remote.is_some() {
+        return;
+    }
+    let mut last = LAST.lock().expect("no holder panics");
+    if last.is_none_or(|last| last.elapsed() >= Duration::from_secs(60)) {
+        *last = Some(Instant::now());
+        tracing::error!(%error, "connections can't be accepted; if too many files are open, raise the limit (ulimit -n, LimitNOFILE=)");
+    }
 }
 
 fn connections_ended(result: io::Result<()>) -> io::Error {

@@ -7,7 +7,7 @@ mod commit;
 mod open;
 mod read;
 
-use std::{fs::File, path::PathBuf};
+use std::{fs::File, mem, path::PathBuf};
 
 use sqlx::{Connection, Sqlite, SqliteConnection, SqlitePool};
 use thiserror::Error;
@@ -20,12 +20,21 @@ pub use open::{DatabaseUrl, OpenError};
 #[derive(Debug)]
 pub struct Store {
     readers: SqlitePool,
-    /// `None` once the store is closed.
-    writer: Mutex<Option<SqliteConnection>>,
+    writer: Mutex<Writer>,
     registry_id: String,
     path: PathBuf,
     /// Held for as long as the store lives: the operating system frees it even after `kill -9`.
     _lock: File,
+}
+
+/// The one connection that writes.
+#[derive(Debug)]
+enum Writer {
+    Open(SqliteConnection),
+    /// Its last transaction failed, as on a full disk, and nobody can say what state that has left it in;
+    /// the next one gets a new connection.
+    Lost,
+    Closed,
 }
 
 /// Why the database could not answer.
@@ -64,7 +73,7 @@ impl Store {
     /// Closes the database with everything written to its main file.
     pub async fn close(&self) {
         self.readers.close().await;
-        let Some(writer) = self.writer.lock().await.take() else { return };
+        let Writer::Open(writer) = mem::replace(&mut *self.writer.lock().await, Writer::Closed) else { return };
         if let Err(error) = writer.close().await {
             tracing::warn!(%error, "the database was not closed cleanly; nothing is lost, the next start recovers it");
         }
@@ -129,7 +138,8 @@ mod tests {
         let (one, write_one) = eventful("one");
         let (two, write_two) = eventful("two");
         store.commit(&[write_one, write_two]).await.unwrap();
-        let mut read = store.load_all([&one.token, &two.token, &"none".parse().unwrap()].into_iter()).await.unwrap();
+        let tokens = [one.token.clone(), two.token.clone(), "none".parse().unwrap()];
+        let mut read = store.load_all(&tokens).await.unwrap().clusters;
         read.sort_by(|a, b| a.token.cmp(&b.token));
         assert_eq!(read, [one, two]);
     }
@@ -169,8 +179,58 @@ mod tests {
         store.commit(&[write(Some(cluster.revision), vec![cluster.delete(NOW)])]).await.unwrap();
         assert_eq!(store.load(&cluster.token).await.unwrap(), None);
         assert_eq!(store.events(&cluster.token, Revision(1), 100).await.unwrap(), []);
-        let (_, again) = eventful("one");
-        store.commit(&[again]).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_token_is_used_up_once_a_member_has_registered() {
+        let (_dir, store) = store().await;
+        let idle = create("idle");
+        let idle_cluster = idle.after.clone().unwrap();
+        let (used, first) = eventful("used");
+        store.commit(&[write(None, vec![idle]), first]).await.unwrap();
+        let tokens = [idle_cluster.token.clone(), used.token.clone()];
+        assert_eq!(store.load_all(&tokens).await.unwrap().used_up, []);
+        let deletions = [&idle_cluster, &used].map(|cluster| write(Some(cluster.revision), vec![cluster.delete(NOW)]));
+        store.commit(&deletions).await.unwrap();
+        assert_eq!(store.load_all(&tokens).await.unwrap().used_up, [used.token]);
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_was_full_takes_writes_again_when_there_is_room() {
+        let (_dir, store) = store().await;
+        set_page_limit(&store, 1).await;
+        let fill = |n: u32| write(None, vec![create(&format!("{n}-{}", "x".repeat(100)))]);
+        let mut n = 0;
+        let failed = loop {
+            n += 1;
+            if let Err(error) = store.commit(&[fill(n)]).await {
+                break error;
+            }
+        };
+        assert!(failed.to_string().contains("full"), "{failed}");
+        // The limit belonged to the connection that is gone with the failure.
+        store.probe().await.unwrap();
+        store.commit(&[fill(n)]).await.unwrap();
+    }
+
+    /// The smallest limit is the size that the database has already.
+    async fn set_page_limit(store: &Store, pages: u32) {
+        let mut writer = store.writer.lock().await;
+        let Writer::Open(connection) = &mut *writer else { panic!("the store is open") };
+        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("pragma max_page_count = {pages}")))
+            .execute(connection)
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_commit_waits_for_the_disk() {
+        let (_dir, store) = store().await;
+        let mut writer = store.writer.lock().await;
+        let Writer::Open(connection) = &mut *writer else { panic!("the store is open") };
+        let full: i64 = sqlx::query_scalar("pragma synchronous").fetch_one(&mut *connection).await.unwrap();
+        let journal: String = sqlx::query_scalar("pragma journal_mode").fetch_one(connection).await.unwrap();
+        assert_eq!((full, journal.as_str()), (2, "wal"));
     }
 
     #[tokio::test]

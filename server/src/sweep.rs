@@ -1,10 +1,11 @@
 use std::{sync::Arc, time::Duration};
 
 use convene_lifecycle::{Cluster, Token, Transition, UnixMillis};
+use futures_util::future::join_all;
 
 use crate::{
     app::App,
-    registry::{Unavailable, now},
+    registry::{NotWritten, now},
 };
 
 /// Collects tokens that nobody ever registered under once they are `ttl` old, for as long as it runs.
@@ -15,21 +16,22 @@ pub async fn sweep(app: Arc<App>, ttl: Duration) {
             Ok(0) => {}
             Ok(collected) => tracing::info!(collected, "deleted tokens that nobody ever registered under"),
             // The database's failure has been logged where it was met; the next round tries again.
-            Err(Unavailable) => {}
+            Err(_) => {}
         }
         tokio::time::sleep(pause).await;
     }
 }
 
-async fn collect(app: &App, ttl: Duration) -> Result<usize, Unavailable> {
+async fn collect(app: &App, ttl: Duration) -> Result<usize, NotWritten> {
     let age = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
     let before = UnixMillis(now().0.saturating_sub(age));
     let mut collected = 0;
     loop {
         let expired = app.registry.unregistered(before).await?;
         let mut in_page = 0;
-        for token in &expired {
-            in_page += usize::from(delete_if_unregistered(app, token, before).await?);
+        // All at once, so that they share a commit.
+        for deleted in join_all(expired.iter().map(|token| delete_if_unregistered(app, token, before))).await {
+            in_page += usize::from(deleted?);
         }
         collected += in_page;
         if in_page == 0 {
@@ -38,7 +40,7 @@ async fn collect(app: &App, ttl: Duration) -> Result<usize, Unavailable> {
     }
 }
 
-async fn delete_if_unregistered(app: &App, token: &Token, before: UnixMillis) -> Result<bool, Unavailable> {
+async fn delete_if_unregistered(app: &App, token: &Token, before: UnixMillis) -> Result<bool, NotWritten> {
     let decide = move |cluster: Option<&Cluster>, at: UnixMillis| -> Result<Transition, ()> {
         let idle = |cluster: &&Cluster| cluster.first_registered_at.is_none() && cluster.created_at < before;
         cluster.filter(idle).map(|cluster| cluster.delete(at)).ok_or(())

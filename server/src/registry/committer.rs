@@ -7,7 +7,7 @@ use std::{
 use convene_lifecycle::{Cluster, Event, Revision, Token, Transition, UnixMillis};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Snapshot, SnapshotCache, Unavailable, now, topics::Topics, unavailable};
+use super::{NotWritten, Snapshot, SnapshotCache, now, topics::Topics, unavailable};
 use crate::store::{Store, StoreError, Write};
 
 /// The most writes that share one commit.
@@ -40,7 +40,7 @@ pub(super) struct Job {
 pub(super) type Decide = Box<dyn FnMut(Option<&Cluster>, UnixMillis) -> Option<Transition> + Send>;
 
 /// The event that is on the disk now, or `None` where nothing was to be written.
-pub(super) type Answer = Result<Option<Arc<Event>>, Unavailable>;
+pub(super) type Answer = Result<Option<Arc<Event>>, NotWritten>;
 
 /// The clusters that a batch is about, each with what has been decided so far.
 type Drafts = HashMap<Token, Draft>;
@@ -49,6 +49,8 @@ type Drafts = HashMap<Token, Draft>;
 struct Draft {
     base: Option<Revision>,
     cluster: Option<Arc<Cluster>>,
+    /// Whether the token had a cluster that was deleted after members had registered.
+    used_up: bool,
     events: Vec<Arc<Event>>,
 }
 
@@ -77,7 +79,7 @@ impl Committer {
                     jobs.iter_mut().for_each(|job| job.fresh = false);
                     continue;
                 }
-                Err(error) => unavailable(error),
+                Err(error) => NotWritten::from(unavailable(error)),
             };
             // Whether a failed commit reached the disk is not known, so the database is asked next time.
             self.forget(&jobs);
@@ -90,18 +92,18 @@ impl Committer {
         left
     }
 
-    /// Decides the jobs up to the first that deletes a cluster, which has to reach the disk before the
-    /// token can be used anew; the jobs after it are cut off and returned.
+    /// Decides the jobs up to the first whose cluster was deleted by one before it, because the deletion has to
+    /// reach the disk first; the jobs from there on are cut off and returned.
     async fn try_settle(&self, jobs: &mut Vec<Job>) -> Result<(Vec<Answer>, Vec<Job>), StoreError> {
         let tokens = jobs.iter().filter(|job| !job.fresh).map(|job| job.token.clone()).collect();
         let mut drafts = self.read(tokens).await?;
         let mut answers = Vec::with_capacity(jobs.len());
         for job in jobs.iter_mut() {
             let draft = drafts.entry(job.token.clone()).or_default();
-            answers.push(Ok(draft.decide(job)));
-            if draft.cluster.is_none() && !draft.events.is_empty() {
+            if draft.is_deleted() {
                 break;
             }
+            answers.push(draft.decide(job));
         }
         let writes = into_writes(drafts);
         if !writes.is_empty() {
@@ -122,8 +124,12 @@ impl Committer {
                 None => others.push(token),
             }
         }
-        for cluster in self.store.load_all(others.iter()).await? {
+        let loaded = self.store.load_all(&others).await?;
+        for cluster in loaded.clusters {
             drafts.insert(cluster.token.clone(), Draft::on(Arc::new(cluster)));
+        }
+        for token in loaded.used_up {
+            drafts.insert(token, Draft { used_up: true, ..Draft::default() });
         }
         Ok(drafts)
     }
@@ -147,19 +153,28 @@ impl Committer {
 
 fn into_writes(drafts: Drafts) -> Vec<Write> {
     let changed = drafts.into_iter().filter(|(_, draft)| !draft.events.is_empty());
-    changed.map(|(token, Draft { base, cluster, events })| Write { token, base, after: cluster, events }).collect()
+    changed
+        .map(|(token, draft)| Write { token, base: draft.base, after: draft.cluster, events: draft.events })
+        .collect()
 }
 
 impl Draft {
     fn on(cluster: Arc<Cluster>) -> Self {
-        Self { base: Some(cluster.revision), cluster: Some(cluster), events: Vec::new() }
+        Self { base: Some(cluster.revision), cluster: Some(cluster), ..Self::default() }
     }
 
-    fn decide(&mut self, job: &mut Job) -> Option<Arc<Event>> {
-        let Transition { after, event } = (job.decide)(self.cluster.as_deref(), now())?;
+    fn is_deleted(&self) -> bool {
+        self.cluster.is_none() && !self.events.is_empty()
+    }
+
+    fn decide(&mut self, job: &mut Job) -> Answer {
+        let Some(Transition { after, event }) = (job.decide)(self.cluster.as_deref(), now()) else { return Ok(None) };
+        if self.used_up {
+            return Err(NotWritten::TokenUsedUp);
+        }
         let event = Arc::new(event);
         self.cluster = after.map(Arc::new);
         self.events.push(event.clone());
-        Some(event)
+        Ok(Some(event))
     }
 }

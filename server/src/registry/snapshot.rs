@@ -29,8 +29,15 @@ pub(super) struct SnapshotWeight;
 
 impl Weighter<Token, Arc<Snapshot>> for SnapshotWeight {
     fn weight(&self, token: &Token, snapshot: &Arc<Snapshot>) -> u64 {
-        const PER_MEMBER: usize = mem::size_of::<Member>() + 512;
-        let members = snapshot.cluster.record.len() * PER_MEMBER;
-        (mem::size_of::<Snapshot>() + 2 * token.as_str().len() + 256 + members) as u64
+        let members: usize = snapshot.cluster.record.iter().map(|member| member_weight(member)).sum();
+        (mem::size_of::<Snapshot>() + mem::size_of::<Cluster>() + 2 * token.as_str().len() + 256 + members) as u64
     }
+}
+
+/// A member's texts are there twice: as they are, and in the answer, with its key and the token around them.
+fn member_weight(member: &Member) -> usize {
+    let Member { key, registration, .. } = member;
+    let urls: usize =
+        registration.peer_urls.iter().map(|url| url.as_str().len() + 64 + registration.name.as_str().len()).sum();
+    mem::size_of::<Member>() + 2 * (key.as_str().len() + urls) + registration.name.as_str().len() + 256
 }

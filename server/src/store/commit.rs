@@ -1,9 +1,9 @@
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use convene_lifecycle::{Cluster, Event, Member, Revision, Subject, Token};
-use sqlx::{Connection, QueryBuilder, SqliteConnection, query_builder::Separated};
+use sqlx::{ConnectOptions, Connection, QueryBuilder, SqliteConnection, query_builder::Separated};
 
-use super::{Db, Store, StoreError};
+use super::{Db, Store, StoreError, Writer, open::options};
 
 /// A cluster's events from this many revisions back are kept, for those who wait from an index: as
 /// many as etcd's v2 store keeps for all keys together.
@@ -35,25 +35,55 @@ impl Store {
     /// costs more than what it does for a row.
     pub async fn commit(&self, writes: &[Write]) -> Result<(), StoreError> {
         let mut writer = self.writer.lock().await;
-        let writer = writer.as_mut().ok_or(StoreError::Closed)?;
-        let mut tx = writer.begin_with("begin immediate").await?;
-        update_clusters(&mut tx, writes).await?;
-        insert_clusters(&mut tx, writes).await?;
-        delete_clusters(&mut tx, writes).await?;
-        upsert_members(&mut tx, writes).await?;
-        insert_events(&mut tx, writes).await?;
-        forget_events(&mut tx, writes).await?;
-        tx.commit().await?;
-        Ok(())
+        let connection = writer.connect(&self.path).await?;
+        let result = write_all(connection, writes).await;
+        if !matches!(result, Ok(()) | Err(StoreError::Conflict)) {
+            *writer = Writer::Lost;
+        }
+        result
     }
 
     /// Shows that the database takes commits, by making one that changes nothing.
     pub async fn probe(&self) -> Result<(), StoreError> {
         let mut writer = self.writer.lock().await;
-        let writer = writer.as_mut().ok_or(StoreError::Closed)?;
-        sqlx::query("update registry set id = id where id = 1").execute(writer).await?;
-        Ok(())
+        let connection = writer.connect(&self.path).await?;
+        let result = write_nothing(connection).await;
+        if result.is_err() {
+            *writer = Writer::Lost;
+        }
+        result
     }
+}
+
+impl Writer {
+    async fn connect(&mut self, path: &Path) -> Result<&mut SqliteConnection, StoreError> {
+        if matches!(self, Self::Lost) {
+            *self = Self::Open(options(path).create_if_missing(false).connect().await?);
+        }
+        match self {
+            Self::Open(connection) => Ok(connection),
+            Self::Lost | Self::Closed => Err(StoreError::Closed),
+        }
+    }
+}
+
+async fn write_all(connection: &mut SqliteConnection, writes: &[Write]) -> Result<(), StoreError> {
+    let mut tx = connection.begin_with("begin immediate").await?;
+    update_clusters(&mut tx, writes).await?;
+    insert_clusters(&mut tx, writes).await?;
+    delete_clusters(&mut tx, writes).await?;
+    upsert_members(&mut tx, writes).await?;
+    insert_events(&mut tx, writes).await?;
+    forget_events(&mut tx, writes).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn write_nothing(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let mut tx = connection.begin_with("begin immediate").await?;
+    sqlx::query("update registry set id = id where id = 1").execute(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 async fn update_clusters(connection: &mut SqliteConnection, writes: &[Write]) -> Result<(), StoreError> {
@@ -110,9 +140,15 @@ fn push_state(row: &mut Separated<'_, Db, &'static str>, cluster: &Cluster) {
         .push_bind(cluster.formed.map(stored));
 }
 
+/// Deletes clusters with all that is in them. A token that members have registered under stays as one that is
+/// used up; see [`super::read::Loaded::used_up`].
 async fn delete_clusters(connection: &mut SqliteConnection, writes: &[Write]) -> Result<(), StoreError> {
     for write in writes.iter().filter(|write| write.after.is_none()) {
         let Some(base) = write.base else { continue };
+        let keep = "insert into used_token (token, at) select token, $2 from cluster \
+                    where token = $1 and first_registered_at is not null on conflict (token) do nothing";
+        let at = write.events.last().map(|event| event.at.0);
+        sqlx::query(keep).bind(write.token.as_str()).bind(at).execute(&mut *connection).await?;
         let deleted = sqlx::query("delete from cluster where token = $1 and revision = $2")
             .bind(write.token.as_str())
             .bind(stored(base))

@@ -14,7 +14,7 @@ use sqlx::{
 use thiserror::Error;
 use tokio::sync::Mutex;
 
-use super::Store;
+use super::{Store, Writer};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
@@ -102,7 +102,7 @@ impl Store {
             .connect_with(options(&path).read_only(true).create_if_missing(false))
             .await
             .map_err(cannot_open)?;
-        Ok(Self { readers, writer: Mutex::new(Some(writer)), registry_id, path, _lock: lock })
+        Ok(Self { readers, writer: Mutex::new(Writer::Open(writer)), registry_id, path, _lock: lock })
     }
 }
 
@@ -110,7 +110,7 @@ impl Store {
 ///
 /// With `synchronous = full` a commit returns only once it is on the disk; with less, SQLite in WAL mode may
 /// lose the last commits when the power fails.
-fn options(path: &Path) -> SqliteConnectOptions {
+pub(super) fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -129,9 +129,9 @@ fn options(path: &Path) -> SqliteConnectOptions {
 }
 
 /// Takes the lock beside the database. SQLite itself would let two servers in, and each would answer
-/// from memory what the other has changed since.
+/// from memory what the other has changed since. A link to the database leads to the same lock.
 fn lock(path: &Path) -> Result<File, OpenError> {
-    let mut beside = path.as_os_str().to_owned();
+    let mut beside = path.canonicalize().unwrap_or_else(|_| path.to_owned()).into_os_string();
     beside.push("-lock");
     let cannot_open = |error: io::Error| OpenError::CannotOpen { path: path.to_owned(), reason: error.to_string() };
     let file = File::options().write(true).create(true).truncate(false).open(beside).map_err(cannot_open)?;

@@ -7,14 +7,44 @@ use sqlx::{QueryBuilder, Row, sqlite::SqliteRow};
 
 use super::{Db, Store, StoreError};
 
+/// What there is under some tokens; the others have never been used.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Clusters as they are now.
+    pub clusters: Vec<Cluster>,
+    /// Tokens whose cluster was deleted after members had registered.
+    pub used_up: Vec<Token>,
+}
+
 impl Store {
     /// A cluster as it is now, or `None` if there is none of that name.
     pub async fn load(&self, token: &Token) -> Result<Option<Cluster>, StoreError> {
-        Ok(self.load_all(std::iter::once(token)).await?.pop())
+        Ok(self.load_clusters(std::iter::once(token)).await?.pop())
     }
 
-    /// Those of some clusters that exist, as they are now.
-    pub async fn load_all(&self, tokens: impl ExactSizeIterator<Item = &Token>) -> Result<Vec<Cluster>, StoreError> {
+    /// What there is under some tokens, as of now.
+    pub async fn load_all(&self, tokens: &[Token]) -> Result<Loaded, StoreError> {
+        let clusters = self.load_clusters(tokens.iter()).await?;
+        let others = tokens.iter().filter(|token| !clusters.iter().any(|cluster| cluster.token == **token));
+        let used_up = self.load_used_up(&others.collect::<Vec<_>>()).await?;
+        Ok(Loaded { clusters, used_up })
+    }
+
+    async fn load_used_up(&self, tokens: &[&Token]) -> Result<Vec<Token>, StoreError> {
+        if tokens.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut query = QueryBuilder::<Db>::new("select token from used_token where token in (");
+        let mut listed = query.separated(", ");
+        for token in tokens {
+            listed.push_bind(token.as_str());
+        }
+        query.push(")");
+        let used_up: Vec<String> = query.build_query_scalar().fetch_all(&self.readers).await?;
+        used_up.iter().map(|token| parse("used_token.token", token)).collect()
+    }
+
+    async fn load_clusters(&self, tokens: impl ExactSizeIterator<Item = &Token>) -> Result<Vec<Cluster>, StoreError> {
         if tokens.len() == 0 {
             return Ok(Vec::new());
         }

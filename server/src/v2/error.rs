@@ -6,7 +6,10 @@ use convene_lifecycle::Revision;
 use serde::Serialize;
 
 use super::answer::{ETCD_INDEX, json_response};
-use crate::{operation::plain_error, registry::Unavailable};
+use crate::{
+    operation::plain_error,
+    registry::{NotWritten, Unavailable},
+};
 
 /// An error as etcd's v2 API tells it (`etcdserver/api/v2error/error.go`). etcd prints message and cause to
 /// its log, where whoever runs it reads them.
@@ -106,6 +109,15 @@ impl V2Error {
 impl From<Unavailable> for V2Error {
     fn from(error: Unavailable) -> Self {
         Self::new(Code::Internal, error.to_string()).with_status(StatusCode::SERVICE_UNAVAILABLE)
+    }
+}
+
+impl From<NotWritten> for V2Error {
+    fn from(error: NotWritten) -> Self {
+        match error {
+            NotWritten::Unavailable(unavailable) => unavailable.into(),
+            NotWritten::TokenUsedUp => Self::new(Code::CompareFailed, error.to_string()),
+        }
     }
 }
 

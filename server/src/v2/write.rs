@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
-use convene_lifecycle::{Cluster, ClusterSize, Event, MemberKey, MemberName, Registration, Revision, Token};
+use convene_lifecycle::{Cluster, ClusterSize, Event, MemberKey, Registration, Revision};
 
 use super::{
     answer::Answer,
@@ -71,18 +71,9 @@ async fn register(
         registered.map_err(|refusal| refused(refusal, cluster.revision))
     };
     let event = registry.update(&token, decide).await??;
-    log_registered(registry, &token, &name, &event).await;
+    let (revision, action) = (event.revision, event.action.as_str());
+    tracing::info!(cluster = %token, member = %name, %revision, action, "registered");
     Ok(event)
-}
-
-/// Says who came and how many are there now, which is what people look for when a cluster does not form.
-async fn log_registered(registry: &Registry, token: &Token, name: &MemberName, event: &Event) {
-    // The member is registered; that its cluster can't be read now must not look as if it were not.
-    if let Ok(Some(snapshot)) = registry.cluster(token).await {
-        let (members, size) = (snapshot.cluster.members().count(), snapshot.cluster.size);
-        let action = event.action.as_str();
-        tracing::info!(cluster = %token, member = %name, members, %size, action, "registered");
-    }
 }
 
 async fn set_size(
