@@ -65,8 +65,8 @@ pub enum RegisterRefusal {
     },
     /// A newcomer would get a place in a cluster whose members may have bootstrapped without it.
     #[error(
-        "this cluster has formed already and discovery can't add members to it: \
-         add the member with etcdctl member add, or make a new token for a new cluster"
+        "as many members as this cluster has places have registered, removed ones included, so that etcds may have \
+         bootstrapped with them; if they run, add this member with etcdctl member add, else make a new token"
     )]
     Formed,
     /// The record is full.

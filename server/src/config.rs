@@ -12,7 +12,7 @@ use crate::{logging::LogFormat, store::DatabaseUrl};
 #[command(name = "convene-server", version)]
 pub struct Config {
     /// Where to listen: HOST:PORT; port 0 takes any free one
-    #[arg(long, env = "CONVENE_LISTEN", value_name = "HOST:PORT", default_value = "127.0.0.1:8087")]
+    #[arg(long, env = "CONVENE_LISTEN", value_name = "HOST:PORT", default_value = "127.0.0.1:8087", value_parser = parse_listen)]
     pub listen: String,
 
     /// What discovery URLs begin with, as etcds reach this server; the default is http:// and --listen
@@ -81,6 +81,11 @@ impl std::str::FromStr for PublicUrl {
         }
         Ok(Self(text.trim_end_matches('/').to_owned()))
     }
+}
+
+fn parse_listen(text: &str) -> Result<String, String> {
+    let right = text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    if right { Ok(text.to_owned()) } else { Err("must be HOST:PORT, such as 127.0.0.1:8087 or [::]:8087".to_owned()) }
 }
 
 fn parse_size(text: &str) -> Result<ClusterSize, String> {

@@ -27,11 +27,14 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let config = config::Config::parse();
-    let _flushes_when_dropped = logging::start(config.log_format);
-    match server::run(config) {
+    let flushes_when_dropped = logging::start(config.log_format);
+    let result = server::run(config);
+    drop(flushes_when_dropped);
+    match result {
         Ok(()) => ExitCode::SUCCESS,
+        // Past the log, which may be off: whoever starts a server has to see why it does not run.
         Err(error) => {
-            tracing::error!("convene-server can't go on: {error}");
+            eprintln!("convene-server: {error}");
             ExitCode::FAILURE
         }
     }

@@ -1,6 +1,7 @@
 use std::{
     fs::{File, TryLockError},
     io,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
@@ -37,7 +38,10 @@ pub enum DatabaseUrlError {
     #[error("must be sqlite:PATH, such as sqlite:convene.db; other databases are not supported")]
     Scheme,
     /// A database that would forget.
-    #[error("must name a file, such as sqlite:convene.db: a database in memory would lose what was acknowledged")]
+    #[error(
+        "must name a file, such as sqlite:convene.db, and nothing but a file; a database in memory would lose what \
+         was acknowledged"
+    )]
     NoFile,
 }
 
@@ -89,6 +93,8 @@ impl Store {
     /// Opens the database, creating it where there is none, and brings it up to date.
     pub async fn open(url: &DatabaseUrl) -> Result<Self, OpenError> {
         let path = url.path.clone();
+        create_private(&path)
+            .map_err(|error| OpenError::CannotOpen { path: path.clone(), reason: error.to_string() })?;
         let lock = lock(&path)?;
         let cannot_open = |error: sqlx::Error| OpenError::CannotOpen { path: path.clone(), reason: one_line(&error) };
 
@@ -126,6 +132,12 @@ pub(super) fn options(path: &Path) -> SqliteConnectOptions {
         // In pages of 4 KiB: a page that is written again and again goes to the main file once in 32 MiB of log.
         .pragma("wal_autocheckpoint", "8000")
         .disable_statement_logging()
+}
+
+/// Makes the file where there is none, readable for nobody else: tokens are secrets. SQLite gives the files
+/// beside it the same permissions.
+fn create_private(path: &Path) -> io::Result<()> {
+    File::options().append(true).create(true).mode(0o600).open(path).map(drop)
 }
 
 /// Takes the lock beside the database. SQLite itself would let two servers in, and each would answer

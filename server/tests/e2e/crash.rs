@@ -1,4 +1,5 @@
-//! The server loses its power, again and again, and nobody loses anything.
+//! The server is killed, again and again, and nobody loses anything. What a loss of power would take is up to the
+//! fsync of each commit; that there is one is tested in the store.
 
 use std::{
     sync::{Arc, Mutex},

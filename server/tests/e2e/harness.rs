@@ -68,7 +68,7 @@ impl Process {
         assert!(sent.success(), "{} has ended already:\n{}", self.name, self.output());
     }
 
-    /// Ends the process as a power failure would.
+    /// Ends the process with SIGKILL.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

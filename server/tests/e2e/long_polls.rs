@@ -167,7 +167,7 @@ fn dechunk(mut body: &str) -> String {
     }
 }
 
-/// The poll's own time-out is out of the way, and the log, so that what is measured is the polls.
+/// With the polls' own time-out out of the way.
 fn server_for_many_polls() -> Server {
     rlimit::increase_nofile_limit(u64::MAX).unwrap();
     Server::start_with(&["--wait-timeout", "10m"])

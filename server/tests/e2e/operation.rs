@@ -42,6 +42,18 @@ async fn start_up_says_in_one_line_where_it_listens_and_what_it_opened() {
 }
 
 #[tokio::test]
+async fn nobody_else_can_read_the_files_with_tokens_in_them() {
+    use std::os::unix::fs::PermissionsExt;
+    let server = Server::start();
+    server.new_cluster(3).await;
+    for ending in ["db", "db-wal", "db-shm"] {
+        let file = server.database().with_extension(ending);
+        let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{}", file.display());
+    }
+}
+
+#[tokio::test]
 async fn signals_end_the_server_in_order() {
     for signal in ["TERM", "INT"] {
         let mut server = Server::start();
@@ -61,9 +73,10 @@ async fn signals_end_the_server_in_order() {
 
 #[tokio::test]
 async fn a_stopped_server_starts_again_with_what_it_had() {
-    let server = Server::start();
+    let mut server = Server::start();
     let cluster = server.new_cluster(5).await;
     server.signal("TERM");
+    assert_eq!(server.wait_for_exit(LIMIT), Some(0));
     let server = server.crash().restart();
     let size: Value = reqwest::get(format!("{cluster}/_config/size")).await.unwrap().json().await.unwrap();
     assert_eq!(size["node"]["value"], "5");
@@ -82,7 +95,7 @@ fn what_keeps_a_server_from_starting_is_said_in_one_line() {
     for (listen, database, said) in [
         (taken, dir.path().join("a.db"), "Address already in use"),
         ("256.0.0.1:1", dir.path().join("a.db"), "--listen 256.0.0.1:1 is not possible"),
-        (&free, dir.path().join("none/a.db"), "can't be opened"),
+        (&free, dir.path().join("none/a.db"), "can't be opened: No such file or directory"),
         (&free, garbage, "file is not a database"),
         (&free, running.database(), "is in use by another convene-server"),
         (&free, newer_database(dir.path()), "is newer than this convene-server"),
@@ -99,6 +112,8 @@ fn what_keeps_a_server_from_starting_is_said_in_one_line() {
 #[test]
 fn a_flag_that_makes_no_sense_is_explained() {
     for (flag, value, said) in [
+        ("--listen", "8087", "must be HOST:PORT"),
+        ("--listen", ":8087", "must be HOST:PORT"),
         ("--database-url", "mysql://x", "must be sqlite:PATH"),
         ("--database-url", "sqlite::memory:", "must name a file"),
         ("--public-url", "discovery.corp", "must be http:// or https://"),

@@ -27,7 +27,7 @@ impl Intended {
 }
 
 /// All of them. Each has to be met, so that none stays here after it is gone.
-pub const ALL: [Intended; 18] = [
+pub const ALL: [Intended; 19] = [
     REQUEST_ID,
     HOME,
     METHODS,
@@ -36,6 +36,7 @@ pub const ALL: [Intended; 18] = [
     ANY_TOKEN,
     REGISTRY_ONLY,
     UNKNOWN_TOKEN,
+    USED_TOKEN,
     NO_INDEX,
     SIZE,
     FIXED_SIZE,
@@ -84,6 +85,11 @@ pub const REGISTRY_ONLY: Intended = Intended::answer(
 pub const UNKNOWN_TOKEN: Intended = Intended::answer(
     "a token has to be made first",
     "a mistyped token would gather members that never find the others; the reference stores and waits for ever",
+);
+
+pub const USED_TOKEN: Intended = Intended::answer(
+    "a token names one cluster for ever",
+    "etcds that still wait for the deleted cluster would count members of the new one, and two could form",
 );
 
 pub const NO_INDEX: Intended = Intended::facts(

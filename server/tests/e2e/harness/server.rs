@@ -33,7 +33,7 @@ impl Server {
         Settings { dir: TempDir::new().unwrap(), port: free_port(), arguments }.start()
     }
 
-    /// Ends the server as a power failure would; [`Crashed::restart`] starts it again.
+    /// Ends the server with SIGKILL; [`Crashed::restart`] starts it again.
     pub fn crash(mut self) -> Crashed {
         self.process.kill();
         Crashed(self.settings)

@@ -2,7 +2,7 @@
 
 use super::{A, A_MOVED, B, C, D};
 use crate::differential::{
-    intended::{CONFIG_STAYS, FIXED_SIZE, NO_INDEX, PLACE, SIZE},
+    intended::{CONFIG_STAYS, FIXED_SIZE, NO_INDEX, PLACE, SIZE, USED_TOKEN},
     scenario::{
         NEW_FIVE, ONE, Scenario, Urls::*, Verb::*, delete, get, put, scenario, scenario_of, send, unmade, wait,
     },
@@ -315,6 +315,7 @@ pub fn removals() -> Vec<Scenario> {
                 delete("?recursive=true"),
                 get("").differs(NO_INDEX, "404 100", "404 100"),
                 delete("?recursive=true").differs(NO_INDEX, "404 100", "404 100"),
+                put("/_config/size", "value=3").differs(USED_TOKEN, "201 set", "412 101"),
             ],
         ),
     ]
