@@ -129,8 +129,8 @@ pub(super) fn options(path: &Path) -> SqliteConnectOptions {
         .pragma("temp_store", "memory")
         // In KiB: the upper part of the indexes, so that writing under a random token reads little.
         .pragma("cache_size", "-16384")
-        // In pages of 4 KiB: a page that is written again and again goes to the main file once in 32 MiB of log.
-        .pragma("wal_autocheckpoint", "8000")
+        // In pages of 4 KiB: a larger log would be moved to the main file less often, but hold up writes for longer.
+        .pragma("wal_autocheckpoint", "2000")
         .disable_statement_logging()
 }
 
