@@ -17,6 +17,7 @@ use convene_lifecycle::{Action, Cluster, ClusterSize, Event, Revision, Token, Tr
 use quick_cache::sync::Cache;
 use thiserror::Error;
 use tokio::{
+    runtime::Handle,
     sync::{mpsc, oneshot},
     task::JoinHandle,
 };
@@ -77,7 +78,10 @@ impl Registry {
         let topics = Arc::new(Topics::default());
         let (jobs, queue) = mpsc::channel(QUEUE);
         let committer = Committer::new(store.clone(), cache.clone(), topics.clone());
-        let task = tokio::spawn(committer.run(queue));
+        // A thread of its own: among the other tasks it would wait for its turn at each step of a commit, and
+        // everybody who writes with it.
+        let runtime = Handle::current();
+        let task = tokio::task::spawn_blocking(move || runtime.block_on(committer.run(queue)));
         (Self { store, cache, topics, jobs, last_probe: Default::default() }, task)
     }
 
