@@ -66,7 +66,10 @@ pub enum ServerError {
 pub fn run(config: Config) -> Result<(), ServerError> {
     raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(config))
+    let result = runtime.block_on(serve(config));
+    // A disk that hangs must not keep the process.
+    runtime.shutdown_timeout(GRACE);
+    result
 }
 
 async fn serve(config: Config) -> Result<(), ServerError> {
