@@ -159,14 +159,16 @@ impl Registry {
     pub async fn probe(&self) -> Result<(), Unavailable> {
         const FRESH: Duration = Duration::from_secs(1);
         let mut last = self.last_probe.lock().await;
-        let result = match *last {
-            Some((at, result)) if at.elapsed() < FRESH => result,
-            _ if self.jobs.is_closed() => Err(Unavailable),
-            _ => self.store.probe().await.map_err(unavailable),
-        };
-        if last.is_none_or(|(at, _)| at.elapsed() >= FRESH) {
-            *last = Some((Instant::now(), result));
+        if let Some((at, result)) = *last
+            && at.elapsed() < FRESH
+        {
+            return result;
         }
+        let result = match self.jobs.is_closed() {
+            true => Err(Unavailable),
+            false => self.store.probe().await.map_err(unavailable),
+        };
+        *last = Some((Instant::now(), result));
         result
     }
 }

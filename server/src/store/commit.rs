@@ -37,9 +37,7 @@ impl Store {
         let mut writer = self.writer.lock().await;
         let connection = writer.connect(&self.path).await?;
         let result = write_all(connection, writes).await;
-        if !matches!(result, Ok(()) | Err(StoreError::Conflict)) {
-            *writer = Writer::Lost;
-        }
+        writer.lose_if_failed(&result);
         result
     }
 
@@ -48,9 +46,7 @@ impl Store {
         let mut writer = self.writer.lock().await;
         let connection = writer.connect(&self.path).await?;
         let result = write_nothing(connection).await;
-        if result.is_err() {
-            *writer = Writer::Lost;
-        }
+        writer.lose_if_failed(&result);
         result
     }
 }
@@ -63,6 +59,13 @@ impl Writer {
         match self {
             Self::Open(connection) => Ok(connection),
             Self::Lost | Self::Closed => Err(StoreError::Closed),
+        }
+    }
+
+    /// A conflict is no failure of the connection: its transaction was rolled back in order.
+    fn lose_if_failed(&mut self, result: &Result<(), StoreError>) {
+        if !matches!(result, Ok(()) | Err(StoreError::Conflict)) {
+            *self = Self::Lost;
         }
     }
 }

@@ -35,11 +35,7 @@ impl Store {
             return Ok(Vec::new());
         }
         let mut query = QueryBuilder::<Db>::new("select token from used_token where token in (");
-        let mut listed = query.separated(", ");
-        for token in tokens {
-            listed.push_bind(token.as_str());
-        }
-        query.push(")");
+        push_tokens(&mut query, tokens.iter().copied());
         let used_up: Vec<String> = query.build_query_scalar().fetch_all(&self.readers).await?;
         used_up.iter().map(|token| parse("used_token.token", token)).collect()
     }
@@ -54,11 +50,8 @@ impl Store {
              first_registered_at, formed_revision, key, registration, created_revision, modified_revision, \
              removed_revision from cluster left join member on member.cluster = cluster.id where cluster.token in (",
         );
-        let mut listed = query.separated(", ");
-        for token in tokens {
-            listed.push_bind(token.as_str());
-        }
-        query.push(") order by cluster.token, created_revision");
+        push_tokens(&mut query, tokens);
+        query.push(" order by cluster.token, created_revision");
         let rows = query.build().fetch_all(&self.readers).await?;
 
         let mut clusters: Vec<Cluster> = Vec::new();
@@ -100,6 +93,15 @@ impl Store {
         .await?;
         tokens.iter().map(|token| parse("token", token)).collect()
     }
+}
+
+/// Ends a statement's `in (` with a list of tokens.
+fn push_tokens<'a>(query: &mut QueryBuilder<Db>, tokens: impl Iterator<Item = &'a Token>) {
+    let mut listed = query.separated(", ");
+    for token in tokens {
+        listed.push_bind(token.as_str());
+    }
+    query.push(")");
 }
 
 fn cluster(token: Token, row: &SqliteRow) -> Result<Cluster, StoreError> {

@@ -86,8 +86,8 @@ impl V2Error {
     }
 
     /// A field that is not as it must be.
-    pub fn invalid_field(cause: impl Into<String>) -> Self {
-        Self::new(Code::InvalidField, cause)
+    pub fn invalid_field(cause: impl ToString) -> Self {
+        Self::new(Code::InvalidField, cause.to_string())
     }
 
     /// With the cluster's revision, which clients take as the index to wait from.

@@ -28,9 +28,7 @@ pub async fn create(State(app): State<Arc<App>>, form: Result<Form, V2Error>) ->
 fn size(app: &App, form: &Form) -> Result<ClusterSize, V2Error> {
     match form.get("size") {
         None | Some("") => Ok(ClusterSize::DEFAULT.min(app.max_cluster_size)),
-        Some(text) => {
-            ClusterSize::parse(text, app.max_cluster_size).map_err(|error| V2Error::invalid_field(error.to_string()))
-        }
+        Some(text) => ClusterSize::parse(text, app.max_cluster_size).map_err(V2Error::invalid_field),
     }
 }
 

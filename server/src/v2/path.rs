@@ -55,14 +55,12 @@ impl KeyPath {
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
 
         let [token, below @ ..] = segments.as_slice() else { return Err(V2Error::new(Code::KeyNotFound, REGISTRY)) };
-        let token: Token = token.parse().map_err(|error| V2Error::invalid_field(format!("{error}")))?;
+        let token: Token = token.parse().map_err(V2Error::invalid_field)?;
         let node = match below {
             [] => Node::Cluster,
             ["_config"] => Node::Config,
             ["_config", "size"] => Node::Size,
-            [member] if !member.starts_with('_') => {
-                Node::Member(member.parse().map_err(|error| V2Error::invalid_field(format!("{error}")))?)
-            }
+            [member] if !member.starts_with('_') => Node::Member(member.parse().map_err(V2Error::invalid_field)?),
             _ => {
                 let key = format!("{}/{}", Node::Cluster.key(&token), below.join("/"));
                 return Err(V2Error::new(Code::KeyNotFound, key));

@@ -1,9 +1,6 @@
 use std::sync::Arc;
 
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, response::Response};
 
 use super::{
     answer::{Answer, AnswerNode, body_response},
@@ -50,5 +47,5 @@ fn get(path: &KeyPath, snapshot: &Snapshot, sorted: bool) -> Result<Response, V2
             AnswerNode::member(&cluster.token, member)
         }
     };
-    Ok(Answer::get(node).into_response(index).into_response())
+    Ok(Answer::get(node).into_response(index))
 }

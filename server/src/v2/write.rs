@@ -17,11 +17,11 @@ pub async fn put(State(app): State<Arc<App>>, path: KeyPath, request: KeyRequest
     refuse_unsupported(&request)?;
     let event = match path.node.clone() {
         Node::Member(key) => {
-            let registration = Registration::parse(value(&request)?).map_err(invalid_field)?;
+            let registration = Registration::parse(value(&request)?).map_err(V2Error::invalid_field)?;
             register(&app.registry, path, key, registration, request.conditions).await?
         }
         Node::Size => {
-            let size = ClusterSize::parse(value(&request)?, app.max_cluster_size).map_err(invalid_field)?;
+            let size = ClusterSize::parse(value(&request)?, app.max_cluster_size).map_err(V2Error::invalid_field)?;
             set_size(&app.registry, path, size, request.conditions).await?
         }
         // `v2store/store.go:internalCreate` looks first whether it may replace what is there.
@@ -45,7 +45,7 @@ pub async fn delete(State(app): State<Arc<App>>, path: KeyPath, request: KeyRequ
         Node::Member(key) => remove(&app.registry, path, key, request.conditions).await?,
         Node::Cluster => delete_cluster(&app.registry, path).await?,
         Node::Config | Node::Size => {
-            return Err(invalid_field(
+            return Err(V2Error::invalid_field(
                 "path: a cluster can't be without size; delete the cluster: \
                  DELETE /v2/keys/_etcd/registry/TOKEN?recursive=true",
             ));
@@ -145,24 +145,25 @@ async fn directory_error(registry: &Registry, path: &KeyPath, code: Code) -> Res
 }
 
 fn value(request: &KeyRequest) -> Result<&str, V2Error> {
-    request.value.as_deref().ok_or_else(|| invalid_field("value: missing; send it as a form, as curl -d value=… does"))
+    request
+        .value
+        .as_deref()
+        .ok_or_else(|| V2Error::invalid_field("value: missing; send it as a form, as curl -d value=… does"))
 }
 
 /// Refuses what would be silently lost: there are no directories to make here and nothing expires.
 fn refuse_unsupported(request: &KeyRequest) -> Result<(), V2Error> {
     if request.expires {
-        return Err(invalid_field("ttl: registrations do not expire here; leave out ttl and refresh"));
+        return Err(V2Error::invalid_field("ttl: registrations do not expire here; leave out ttl and refresh"));
     }
     if request.dir {
-        return Err(invalid_field("dir: a cluster holds members and its size, and no directories; leave out dir"));
+        return Err(V2Error::invalid_field(
+            "dir: a cluster holds members and its size, and no directories; leave out dir",
+        ));
     }
     Ok(())
 }
 
 fn refused(refusal: impl ToString, index: Revision) -> V2Error {
     V2Error::new(Code::CompareFailed, refusal.to_string()).at(index)
-}
-
-fn invalid_field(error: impl ToString) -> V2Error {
-    V2Error::invalid_field(error.to_string())
 }
