@@ -105,8 +105,31 @@ const SHOWN_PATH: usize = 256;
 
 /// A path with every segment cut short that could be a token.
 fn shown_path(path: &str) -> String {
-    const WORDS: [&str; 11] =
-        ["v2", "keys", "_etcd", "registry", "_config", "size", "new", "health", "livez", "readyz", "robots.txt"];
+    const WORDS: [&str; 23] = [
+        "v2",
+        "keys",
+        "_etcd",
+        "registry",
+        "_config",
+        "size",
+        "new",
+        "health",
+        "livez",
+        "readyz",
+        "robots.txt",
+        "v1",
+        "clusters",
+        "members",
+        "check-in",
+        "events",
+        "pause",
+        "resume",
+        "reset",
+        "eviction",
+        "downtime",
+        "docs",
+        "openapi.yaml",
+    ];
     let path = path.char_indices().nth(SHOWN_PATH).map_or(path, |(end, _)| &path[..end]);
     let mut shown = String::with_capacity(path.len());
     for (at, segment) in path.split('/').enumerate() {
@@ -137,6 +160,10 @@ mod tests {
             ("/6c007a14875d53d9", "/6c007a…"),
             ("/6c007a14875d53d9/_config/size", "/6c007a…/_config/size"),
             ("/v2/keys/_etcd/registry/6c007a14875d53d9/5e3c", "/v2/keys/_etcd/registry/6c007a…/5e3c"),
+            ("/v1/clusters/6c007a14875d53d9", "/v1/clusters/6c007a…"),
+            ("/v1/clusters/6c007a14875d53d9/members/5e3c/check-in", "/v1/clusters/6c007a…/members/5e3c/check-in"),
+            ("/v1/clusters/6c007a14875d53d9/events", "/v1/clusters/6c007a…/events"),
+            ("/openapi.yaml", "/openapi.yaml"),
             ("/any/where/6c007a14875d53d9", "/any/where/6c007a…"),
             ("/ääääääää", "/ääääää…"),
         ] {

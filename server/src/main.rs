@@ -1,16 +1,20 @@
 //! `convene-server`: a self-hosted discovery service for etcd.
 //!
-//! [`router`] is the table of URLs, [`v2`] the protocol that etcds speak, [`registry`] what they find each
+//! [`router`] is the table of URLs, [`v2`] the protocol that etcds speak, [`api`] what administrators
+//! use, [`registry`] what they find each
 //! other in and [`store`] where that is kept. What clusters, members and their changes are stands in the
 //! crate `convene-lifecycle`.
 
 mod access_log;
+mod api;
 mod app;
 mod config;
+mod draw_token;
 mod home;
 mod logging;
 mod operation;
 mod registry;
+mod request_body;
 mod router;
 mod server;
 mod store;

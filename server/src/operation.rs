@@ -13,12 +13,31 @@ pub async fn health(state: State<Arc<App>>) -> Response {
     ready(state, "OK").await
 }
 
-/// Whether the server can take requests: says no while its database can't be written.
+/// Whether the server can take requests
+///
+/// It says no while its database can't be written.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "operation",
+    responses(
+        (status = 200, description = "It can.", body = String, content_type = "text/plain"),
+        (status = 503, description = "It can't, and says why.", body = String, content_type = "text/plain")
+    )
+)]
 pub async fn readyz(state: State<Arc<App>>) -> Response {
     ready(state, "ok").await
 }
 
-/// Whether the process is alive; if this fails, restart it.
+/// Whether the process is alive
+///
+/// If this fails, restart it.
+#[utoipa::path(
+    get,
+    path = "/livez",
+    tag = "operation",
+    responses((status = 200, description = "It is.", body = String, content_type = "text/plain"))
+)]
 pub async fn livez() -> &'static str {
     "ok"
 }

@@ -5,11 +5,14 @@ use axum::{
     routing::{any, get},
 };
 
-use crate::{access_log, app::App, home, operation, v2};
+use crate::{access_log, api, app::App, home, operation, v2};
+
+/// What paths begin with that do not begin with a token.
+const WORDS: [&str; 9] = ["docs", "health", "livez", "new", "openapi.yaml", "readyz", "robots.txt", "v1", "v2"];
 
 /// Every URL that the server answers.
 ///
-/// A path that begins with none of the words here begins with a token.
+/// A path that begins with none of the [`WORDS`] begins with a token.
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/", get(home::home))
@@ -18,8 +21,14 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/robots.txt", any(operation::robots))
         .route("/livez", get(operation::livez))
         .route("/readyz", get(operation::readyz))
+        .merge(api::router())
         .merge(v2::router(&app))
         .fallback(operation::not_found)
         .layer(middleware::from_fn(access_log::log_access))
         .with_state(app)
+}
+
+/// Whether paths that begin with this segment are not about a cluster of that name.
+pub fn is_word(segment: &str) -> bool {
+    WORDS.contains(&segment)
 }

@@ -4,10 +4,10 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use convene_lifecycle::{ClusterSize, Token};
+use convene_lifecycle::ClusterSize;
 
 use super::{error::V2Error, form::Form};
-use crate::app::App;
+use crate::{app::App, draw_token::draw_token};
 
 /// Answers `/new`: makes a cluster and says under which URL etcds find it.
 pub async fn create(State(app): State<Arc<App>>, form: Result<Form, V2Error>) -> Response {
@@ -30,11 +30,4 @@ fn size(app: &App, form: &Form) -> Result<ClusterSize, V2Error> {
         None | Some("") => Ok(ClusterSize::DEFAULT.min(app.max_cluster_size)),
         Some(text) => ClusterSize::parse(text, app.max_cluster_size).map_err(V2Error::invalid_field),
     }
-}
-
-/// A token as discovery.etcd.io made them: 128 bits from the operating system, in hexadecimal.
-fn draw_token() -> Token {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).expect("the operating system has random numbers");
-    format!("{:032x}", u128::from_be_bytes(bytes)).parse().expect("hexadecimal digits make a token")
 }

@@ -1,0 +1,33 @@
+//! The administrators' API, `/v1`: JSON that is described by openapi/convene.yaml.
+//!
+//! An endpoint is a function in a file of its own, whose arguments read and check one part of the request
+//! each ([`path`], [`query`], [`etag`], [`body`]) and which answers or fails with a [`problem`]. Its
+//! `#[utoipa::path]` is what [`openapi`] describes and where it is routed.
+
+mod answer;
+mod body;
+mod clusters;
+mod docs;
+mod etag;
+mod openapi;
+mod path;
+mod problem;
+mod query;
+mod time;
+
+use std::sync::Arc;
+
+use axum::{Router, routing::any};
+
+use crate::app::App;
+
+/// Every URL of this face.
+pub fn router() -> Router<Arc<App>> {
+    let (endpoints, description) = openapi::endpoints().split_for_parts();
+    endpoints
+        .method_not_allowed_fallback(problem::no_such_method)
+        .route("/v1", any(problem::no_such_path))
+        .route("/v1/", any(problem::no_such_path))
+        .route("/v1/{*path}", any(problem::no_such_path))
+        .merge(docs::router(&description))
+}

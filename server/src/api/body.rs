@@ -1,0 +1,258 @@
+//! JSON bodies, read so that everything that is wrong with one is said at once.
+//!
+//! A body is read as its type. Only if that fails, its fields are looked at one by one, as [`Body::check`]
+//! declares them.
+
+mod field;
+mod fields;
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{FromRequest, Request},
+    http::{HeaderMap, header},
+};
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use super::problem::{Kind, Problem, Violation};
+use crate::{app::App, request_body::read_body};
+
+pub use field::{Field, Limits};
+pub use fields::Fields;
+
+/// A body that was read and is as it must be.
+pub struct JsonBody<T>(pub T);
+
+/// What can be the body of a request, or an object in one.
+pub trait Body: DeserializeOwned {
+    /// Whether fields that the type does not have are refused, which serde has to be told as well
+    /// (`#[serde(deny_unknown_fields)]`). Only what comes from nodes, whose agents may be newer than the server, is
+    /// taken with them.
+    const REFUSES_UNKNOWN: bool = true;
+
+    /// Declares the fields, for a look at each.
+    fn check(fields: &mut Fields<'_>);
+
+    /// Whether every field is within limits that its type does not know.
+    fn within(&self, _: &Limits) -> bool {
+        true
+    }
+}
+
+impl<T: Body> FromRequest<Arc<App>> for JsonBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let bytes = read_body(&parts.headers, body).await?;
+        if !bytes.is_empty() && !is_json(&parts.headers) {
+            let detail = "the body must be JSON and be said to be: send the header Content-Type: application/json, with \
+                          curl -H 'Content-Type: application/json'";
+            return Err(Problem::new(Kind::UnsupportedMediaType, detail));
+        }
+        read(&bytes, &Limits { max_cluster_size: app.max_cluster_size }).map(Self)
+    }
+}
+
+/// Reads a body; none at all is an object without fields.
+fn read<T: Body>(bytes: &[u8], limits: &Limits) -> Result<T, Problem> {
+    let bytes = if bytes.trim_ascii().is_empty() { b"{}" } else { bytes };
+    let why = match serde_json::from_slice::<T>(bytes) {
+        Ok(body) if body.within(limits) => return Ok(body),
+        Ok(_) => "a field is not within its limits".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Err(Problem::invalid("body", violations::<T>(bytes, why, limits)))
+}
+
+fn violations<T: Body>(bytes: &[u8], why: String, limits: &Limits) -> Vec<Violation> {
+    let of_the_whole = |message: String| vec![Violation::new("", message)];
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => return of_the_whole(format!("is not UTF-8 from byte {} on", error.valid_up_to())),
+    };
+    let whole = match serde_json::from_str::<&RawValue>(text) {
+        Ok(whole) => whole,
+        Err(error) => return of_the_whole(format!("is not JSON: {error}")),
+    };
+    let violations = Fields::check::<T>(whole, String::new(), limits);
+    // The type knows more than its fields tell: then at least that is said.
+    if violations.is_empty() { of_the_whole(why.chars().take(MAX_REASON).collect()) } else { violations }
+}
+
+/// The most characters of what serde says, which may quote what was sent in full.
+const MAX_REASON: usize = 200;
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let mut parts = content_type.split(';').map(str::trim);
+    let media_type = parts.next().unwrap_or_default();
+    let utf8 = |parameter: &str| match parameter.split_once('=') {
+        Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
+            value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+        }
+        _ => true,
+    };
+    media_type.eq_ignore_ascii_case("application/json") && parts.all(utf8)
+}
+
+#[cfg(test)]
+mod tests {
+    use convene_lifecycle::ClusterSize;
+    use proptest::prelude::*;
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Whole {
+        name: String,
+        count: Option<u32>,
+        policy: Option<Policy>,
+        #[serde(default)]
+        urls: Vec<String>,
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Policy {
+        dead_after_seconds: u32,
+    }
+
+    /// What a node sends.
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Lenient {
+        name: String,
+    }
+
+    impl Body for Whole {
+        fn check(fields: &mut Fields<'_>) {
+            fields.required::<String>("name");
+            fields.optional::<u32>("count");
+            fields.object::<Policy>("policy");
+            fields.list::<String>("urls", 0..=2);
+        }
+    }
+
+    impl Body for Policy {
+        fn check(fields: &mut Fields<'_>) {
+            fields.required::<u32>("dead_after_seconds");
+        }
+    }
+
+    impl Body for Lenient {
+        const REFUSES_UNKNOWN: bool = false;
+
+        fn check(fields: &mut Fields<'_>) {
+            fields.required::<String>("name");
+        }
+    }
+
+    const LIMITS: Limits = Limits { max_cluster_size: ClusterSize::DEFAULT };
+
+    /// All that is said about a body, one line each: `field: message`.
+    fn said<T: Body>(bytes: impl AsRef<[u8]>) -> String {
+        let problem = read::<T>(bytes.as_ref(), &LIMITS).err().expect("something is wrong with it");
+        let problem = serde_json::to_value(problem).unwrap();
+        let line = |violation: &serde_json::Value| {
+            format!("{}: {}\n", violation["field"].as_str().unwrap(), violation["message"].as_str().unwrap())
+        };
+        problem["violations"].as_array().unwrap().iter().map(line).collect()
+    }
+
+    #[test]
+    fn a_good_body_is_read() {
+        let whole = read::<Whole>(br#"{"name": "a", "count": null, "policy": {"dead_after_seconds": 9}}"#, &LIMITS);
+        let policy = Some(Policy { dead_after_seconds: 9 });
+        assert_eq!(whole, Ok(Whole { name: "a".to_owned(), count: None, policy, urls: Vec::new() }));
+        assert_eq!(read(br#"{"new": [1], "name": "a"}"#, &LIMITS), Ok(Lenient { name: "a".to_owned() }));
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_said_at_once() {
+        let body = r#"{"count": -1, "policy": {"dead_after_seconds": "9s", "x": 1}, "urls": ["a", 2, null],
+                       "cuont": 3, "count": 4}"#;
+        let expected = "\
+            name: is missing; must be a text\n\
+            count: is given 2 times\n\
+            policy.dead_after_seconds: must be a whole number from 0 to 4294967295, not \"9s\"\n\
+            policy.x: is no field here; there are: dead_after_seconds\n\
+            urls: must have 0 to 2 items, not 3\n\
+            urls[1]: must be a text, not 2\n\
+            urls[2]: must be a text, not null\n\
+            cuont: is no field here; there are: name, count, policy, urls\n";
+        assert_eq!(said::<Whole>(body), expected);
+    }
+
+    #[test]
+    fn no_body_is_an_object_without_fields() {
+        for body in ["", " \n", "{}"] {
+            assert_eq!(said::<Whole>(body), "name: is missing; must be a text\n");
+        }
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused() {
+        let fields = "must be an object with the fields name, count, policy, urls";
+        for (body, shown) in [("[1,2]", "[1,2]"), ("null", "null"), ("7", "7"), ("\"x\"", "\"x\"")] {
+            assert_eq!(said::<Whole>(body), format!(": {fields}, not {shown}\n"));
+        }
+        assert!(said::<Whole>(r#"{"name": "a", "policy": 7}"#).starts_with("policy: must be an object"));
+        assert!(said::<Whole>(r#"{"name": "a", "urls": {}}"#).starts_with("urls: must be a list, not {}"));
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused_with_the_place() {
+        for (body, expected) in [
+            (&b"{\"name\": NaN}"[..], ": is not JSON: expected value at line 1 column 10\n"),
+            (b"{\"name\": \"a\",\n}", ": is not JSON: key must be a string at line 2 column 1\n"),
+            (b"name=a", ": is not JSON: expected ident at line 1 column 2\n"),
+            (b"{} {}", ": is not JSON: trailing characters at line 1 column 4\n"),
+            (b"{\"name\": \"\xff\"}", ": is not UTF-8 from byte 10 on\n"),
+        ] {
+            assert_eq!(said::<Whole>(body), expected);
+        }
+    }
+
+    #[test]
+    fn values_that_are_too_much_are_refused() {
+        let deep = format!(r#"{{"name": {}1{}}}"#, "[".repeat(30_000), "]".repeat(30_000));
+        assert_eq!(said::<Whole>(deep), format!("name: must be a text, not {}…\n", "[".repeat(32)));
+        for huge in ["99999999999999999999", "1e999", "1.5"] {
+            let expected = format!("count: must be a whole number from 0 to 4294967295, not {huge}\n");
+            assert_eq!(said::<Whole>(format!(r#"{{"name": "a", "count": {huge}}}"#)), expected);
+        }
+        let surrogate = said::<Whole>(r#"{"name": "\ud800"}"#);
+        assert_eq!(surrogate, "name: must be a text, not \"\\ud800\"\n");
+    }
+
+    #[test]
+    fn json_has_to_be_said_to_be_json() {
+        for (content_type, is) in [
+            ("application/json", true),
+            ("Application/JSON; charset=UTF-8", true),
+            ("application/json;charset=\"utf-8\"", true),
+            ("application/json; charset=latin1", false),
+            ("application/x-www-form-urlencoded", false),
+            ("text/plain", false),
+            ("", false),
+        ] {
+            let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, content_type.parse().unwrap())]);
+            assert_eq!(is_json(&headers), is, "{content_type}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..128)) {
+            let _ = read::<Whole>(&bytes, &LIMITS);
+        }
+
+        #[test]
+        fn no_text_that_looks_like_json_makes_it_panic(text in r#"[\{\[]("(name|count|policy|urls|\\u[0-9a-f]{4})"?:?|[\[\]\{\},:]|-?[0-9]+|null|true){0,24}"#) {
+            let _ = read::<Whole>(text.as_bytes(), &LIMITS);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+use std::{borrow::Cow, sync::Arc};
+
+use axum::{
+    extract::State,
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
+};
+use convene_lifecycle::{Action, Cluster, ClusterSize, Event, Token};
+use serde::{Deserialize, Deserializer, de::Error};
+use utoipa::ToSchema;
+
+use super::cluster::{ClusterBody, cluster_response};
+use crate::{
+    api::{
+        body::{Body, Field, Fields, JsonBody, Limits},
+        problem::{
+            Kind, Problem,
+            documented::{BodyProblems, CommonProblems, ConflictProblems},
+        },
+        query::Query,
+    },
+    app::App,
+    draw_token::draw_token,
+    registry::Registry,
+    router::is_word,
+};
+
+/// What a cluster is made with; everything may be left out.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewCluster {
+    /// How many voters it is to have: 3, if it is not said. The server may be started with a lower limit
+    /// (`--max-cluster-size`).
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 1000, example = 3)]
+    size: Option<Size>,
+    /// A token of your own, unless one is to be drawn. Make it hard to guess.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128, pattern = r"^(\.{0,2}[A-Za-z0-9_-]|\.{3})[A-Za-z0-9._-]*$")]
+    token: Option<OwnToken>,
+}
+
+impl Body for NewCluster {
+    fn check(fields: &mut Fields<'_>) {
+        fields.optional::<Size>("size");
+        fields.optional::<OwnToken>("token");
+    }
+
+    fn within(&self, limits: &Limits) -> bool {
+        self.size.as_ref().is_none_or(|size| size.fits(limits))
+    }
+}
+
+/// Makes a cluster
+///
+/// Etcds that are started with its discovery URL find each other and form it.
+#[utoipa::path(
+    post,
+    path = "/v1/clusters",
+    tag = "clusters",
+    request_body = Option<NewCluster>,
+    responses(
+        (
+            status = 201,
+            description = "It is made.",
+            body = ClusterBody,
+            headers(
+                ("Location" = String, description = "Where it is."),
+                ("ETag" = String, description = "Its revision in quotes.")
+            )
+        ),
+        CommonProblems,
+        BodyProblems,
+        ConflictProblems
+    )
+)]
+pub async fn create_cluster(
+    State(app): State<Arc<App>>,
+    _: Query<()>,
+    JsonBody(new): JsonBody<NewCluster>,
+) -> Result<Response, Problem> {
+    let size = new.size.map_or_else(|| ClusterSize::DEFAULT.min(app.max_cluster_size), |Size(size)| size);
+    let (token, event) = match new.token {
+        Some(OwnToken(token)) => (token.clone(), create_under(&app.registry, token, size).await?),
+        None => {
+            let token = draw_token();
+            (token.clone(), app.registry.create(token, size).await?)
+        }
+    };
+    tracing::info!(cluster = %token, %size, "cluster made");
+    // As it was made: somebody may have changed it since.
+    let made = Cluster::create(token, size, Action::Create, event.at).after.expect("a cluster that is made is there");
+    let mut response = cluster_response(&app, StatusCode::CREATED, &made);
+    let location = HeaderValue::from_str(&format!("/v1/clusters/{}", made.token.as_str()));
+    response.headers_mut().insert(header::LOCATION, location.expect("a token's characters can stand in a header"));
+    Ok(response)
+}
+
+async fn create_under(registry: &Registry, token: Token, size: ClusterSize) -> Result<Arc<Event>, Problem> {
+    let named = token.clone();
+    let decide = move |cluster: Option<&Cluster>, at| match cluster {
+        None => Ok(Cluster::create(named.clone(), size, Action::Create, at)),
+        Some(_) => Err(Problem::new(Kind::Conflict, "a cluster has this token already; take another, or leave it out")),
+    };
+    registry.update(&token, decide).await?
+}
+
+/// A cluster's size.
+#[derive(Debug)]
+struct Size(ClusterSize);
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let size = ClusterSize::new(u32::deserialize(deserializer)?);
+        size.map(Self).ok_or_else(|| D::Error::custom("a cluster has at least one voter"))
+    }
+}
+
+impl Field for Size {
+    fn expected(limits: &Limits) -> Cow<'static, str> {
+        format!("a whole number from 1 to {}", limits.max_cluster_size).into()
+    }
+
+    fn fits(&self, limits: &Limits) -> bool {
+        self.0 <= limits.max_cluster_size
+    }
+}
+
+/// A token that somebody chose.
+#[derive(Debug)]
+struct OwnToken(Token);
+
+impl<'de> Deserialize<'de> for OwnToken {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let token: Token = String::deserialize(deserializer)?.parse().map_err(D::Error::custom)?;
+        // Its discovery URL would lead elsewhere.
+        if is_word(token.as_str()) {
+            return Err(D::Error::custom("is a word of this server's URLs"));
+        }
+        Ok(Self(token))
+    }
+}
+
+impl Field for OwnToken {
+    fn expected(_: &Limits) -> Cow<'static, str> {
+        "1 to 128 characters of A-Z, a-z, 0-9, '.', '_' and '-', neither '.' nor '..', and no word that this server's \
+         URLs begin with"
+            .into()
+    }
+}

@@ -1,0 +1,60 @@
+use std::sync::Arc;
+
+use axum::{
+    extract::State,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+use super::cluster::{ClusterBody, cluster_response};
+use crate::{
+    api::{
+        etag::{IfNoneMatch, etag},
+        path::TokenPath,
+        problem::{
+            Problem,
+            documented::{ClusterProblems, CommonProblems},
+        },
+        query::Query,
+    },
+    app::App,
+};
+
+/// Shows a cluster
+///
+/// With `If-None-Match` only if it has changed.
+#[utoipa::path(
+    get,
+    path = "/v1/clusters/{token}",
+    tag = "clusters",
+    params(TokenPath, IfNoneMatch),
+    responses(
+        (
+            status = 200,
+            description = "It is there.",
+            body = ClusterBody,
+            headers(("ETag" = String, description = "Its revision in quotes."))
+        ),
+        (
+            status = 304,
+            description = "It is as you have it.",
+            headers(("ETag" = String, description = "Its revision in quotes."))
+        ),
+        CommonProblems,
+        ClusterProblems
+    )
+)]
+pub async fn show_cluster(
+    State(app): State<Arc<App>>,
+    TokenPath(token): TokenPath,
+    _: Query<()>,
+    if_none_match: IfNoneMatch,
+) -> Result<Response, Problem> {
+    let snapshot = app.registry.cluster(&token).await?.ok_or_else(Problem::no_such_cluster)?;
+    let cluster = &snapshot.cluster;
+    if if_none_match.has(cluster.revision) {
+        let etag: HeaderValue = etag(cluster.revision);
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
+    }
+    Ok(cluster_response(&app, StatusCode::OK, cluster))
+}

@@ -1,0 +1,69 @@
+use std::sync::Arc;
+
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+use super::{clusters, problem::Problem};
+use crate::{app::App, operation};
+
+/// The endpoints with their description. Health is described here and routed with the rest of it.
+pub fn endpoints() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(Description::openapi()).merge(clusters::router())
+}
+
+/// A description as it is served and as it lies in openapi/convene.yaml.
+pub fn to_yaml(description: &utoipa::openapi::OpenApi) -> String {
+    description.to_yaml().expect("a description has text for keys")
+}
+
+/// What the description says beside the endpoints.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Convene",
+        description = "A self-hosted discovery service for etcd. What goes wrong is told as a problem \
+                       (RFC 9457), which lists everything that is wrong with a request at once.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    tags(
+        (name = "clusters", description = "What etcds find each other in, for those who look after it."),
+        (name = "operation", description = "What a supervisor asks.")
+    ),
+    paths(operation::livez, operation::readyz),
+    components(schemas(Problem))
+)]
+struct Description;
+
+#[cfg(test)]
+mod tests {
+    use std::{env, fs, path::Path};
+
+    use super::*;
+
+    #[test]
+    fn openapi_yaml_describes_the_endpoints_as_they_are() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../openapi/convene.yaml");
+        let (_, description) = endpoints().split_for_parts();
+        let described = to_yaml(&description);
+        if env::var_os("CONVENE_UPDATE_OPENAPI").is_some() {
+            fs::write(&file, &described).unwrap();
+        }
+        assert!(
+            fs::read_to_string(&file).unwrap_or_default() == described,
+            "openapi/convene.yaml is stale; make it anew with CONVENE_UPDATE_OPENAPI=1 cargo test -p convene-server openapi"
+        );
+    }
+
+    #[test]
+    fn every_endpoint_has_a_name_a_group_and_a_summary() {
+        let (_, description) = endpoints().split_for_parts();
+        let description = serde_json::to_value(description).unwrap();
+        for (path, methods) in description["paths"].as_object().unwrap() {
+            for (method, endpoint) in methods.as_object().unwrap() {
+                for part in ["operationId", "tags", "summary"] {
+                    assert!(!endpoint[part].is_null(), "{method} {path} has no {part}");
+                }
+            }
+        }
+    }
+}

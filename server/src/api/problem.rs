@@ -1,0 +1,169 @@
+//! What goes wrong, told as RFC 9457 has it.
+
+pub mod documented;
+mod kind;
+mod violation;
+
+use axum::{
+    http::{HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use convene_lifecycle::Revision;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::answer::json_response;
+use crate::{
+    registry::{NotWritten, Unavailable},
+    request_body::BodyError,
+};
+
+pub use kind::Kind;
+pub use violation::{Violation, shown};
+
+/// The most violations that one answer lists.
+const MAX_VIOLATIONS: usize = 100;
+
+/// What went wrong (RFC 9457, `application/problem+json`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(example = json!({
+    "type": "urn:convene:problem:invalid-request",
+    "title": "The request is not valid",
+    "status": 400,
+    "detail": "1 thing is wrong with the body",
+    "violations": [{ "field": "size", "message": "must be a whole number from 1 to 1000, not 0" }]
+}))]
+pub struct Problem {
+    /// Which problem it is, for programs: stays the same whatever the sentences say.
+    #[serde(rename = "type")]
+    kind: Kind,
+    /// Which problem it is, for people.
+    title: &'static str,
+    /// The answer's HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// What happened this time, and what to do about it.
+    detail: String,
+    /// Everything that is wrong with what was sent, field by field.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    violations: Vec<Violation>,
+    /// Of a failed precondition: the present revision, for another try.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1)]
+    revision: Option<u64>,
+}
+
+impl Problem {
+    /// A problem that needs no more than a sentence.
+    pub fn new(kind: Kind, detail: impl ToString) -> Self {
+        let (title, status) = (kind.title(), kind.status().as_u16());
+        Self { kind, title, status, detail: detail.to_string(), violations: Vec::new(), revision: None }
+    }
+
+    /// What is wrong with one part of a request: its body, its query, its path.
+    pub fn invalid(part: &str, mut violations: Vec<Violation>) -> Self {
+        let count = violations.len();
+        let detail = match count {
+            1 => format!("1 thing is wrong with the {part}"),
+            _ if count > MAX_VIOLATIONS => {
+                format!("{count} things are wrong with the {part}; here are the first {MAX_VIOLATIONS}")
+            }
+            _ => format!("{count} things are wrong with the {part}"),
+        };
+        violations.truncate(MAX_VIOLATIONS);
+        Self { violations, ..Self::new(Kind::InvalidRequest, detail) }
+    }
+
+    /// There is no cluster of that name.
+    pub fn no_such_cluster() -> Self {
+        Self::new(Kind::NotFound, "no cluster has this token: it was never made, or the cluster was deleted")
+    }
+
+    /// The cluster is not, or no longer, at the revision that the client expects.
+    pub fn stale(present: Revision) -> Self {
+        let detail = format!("the cluster is at revision {present}; read it again, and decide anew");
+        Self { revision: Some(present.0), ..Self::new(Kind::PreconditionFailed, detail) }
+    }
+}
+
+impl From<Unavailable> for Problem {
+    fn from(error: Unavailable) -> Self {
+        Self::new(Kind::Unavailable, error)
+    }
+}
+
+impl From<NotWritten> for Problem {
+    fn from(error: NotWritten) -> Self {
+        match error {
+            NotWritten::Unavailable(unavailable) => unavailable.into(),
+            NotWritten::TokenUsedUp => Self::new(Kind::TokenUsedUp, error),
+        }
+    }
+}
+
+impl From<BodyError> for Problem {
+    fn from(error: BodyError) -> Self {
+        let kind = match error {
+            BodyError::TooLarge => Kind::BodyTooLarge,
+            BodyError::Late => Kind::BodyTooLate,
+            BodyError::Broken(_) => Kind::InvalidRequest,
+        };
+        Self::new(kind, error)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = json_response(self.kind.status(), &self);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(documented::PROBLEM_JSON));
+        if self.kind == Kind::Unavailable {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// Answers for a path that is none of this API.
+pub async fn no_such_path() -> Problem {
+    Problem::new(Kind::NotFound, "this API has no such path; /docs/ shows those that there are")
+}
+
+/// Answers for a method that a path lacks; the header `Allow`, which the router adds, has the others.
+pub async fn no_such_method() -> Problem {
+    Problem::new(Kind::MethodNotAllowed, "this path does not take this method; the header Allow names those it takes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_and_the_answer_name_a_problem_alike() {
+        let json = serde_json::to_value(Problem::stale(Revision(7))).unwrap();
+        let expected = serde_json::json!({
+            "type": "urn:convene:problem:precondition-failed",
+            "title": "The precondition does not hold",
+            "status": 412,
+            "detail": "the cluster is at revision 7; read it again, and decide anew",
+            "revision": 7,
+        });
+        assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn a_flood_of_violations_is_counted_and_cut_short() {
+        let violations = vec![Violation::new("x", "is wrong"); 300];
+        let problem = Problem::invalid("body", violations);
+        assert_eq!(problem.violations.len(), MAX_VIOLATIONS);
+        assert_eq!(problem.detail, "300 things are wrong with the body; here are the first 100");
+    }
+
+    #[test]
+    fn who_may_try_again_is_told_when() {
+        let response = Problem::from(Unavailable).into_response();
+        assert_eq!((response.status().as_u16(), response.headers()["retry-after"].to_str().unwrap()), (503, "1"));
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+    }
+}

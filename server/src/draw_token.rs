@@ -1,0 +1,8 @@
+use convene_lifecycle::Token;
+
+/// A token as discovery.etcd.io made them: 128 bits from the operating system, in hexadecimal.
+pub fn draw_token() -> Token {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("the operating system has random numbers");
+    format!("{:032x}", u128::from_be_bytes(bytes)).parse().expect("hexadecimal digits make a token")
+}
