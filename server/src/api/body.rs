@@ -1,10 +1,11 @@
 //! JSON bodies, read so that everything that is wrong with one is said at once.
 //!
-//! A body is read as its type. Only if that fails, its fields are looked at one by one, as [`Body::check`]
-//! declares them.
+//! First a body's fields are looked at one by one, as [`Body::check`] declares them, and only then it is read as
+//! its type. This order is what makes it strict: serde alone would take a list for an object.
 
 mod field;
 mod fields;
+mod whole;
 
 use std::sync::Arc;
 
@@ -20,24 +21,19 @@ use crate::{app::App, request_body::read_body};
 
 pub use field::{Field, Limits};
 pub use fields::Fields;
+pub use whole::Whole;
 
 /// A body that was read and is as it must be.
 pub struct JsonBody<T>(pub T);
 
 /// What can be the body of a request, or an object in one.
 pub trait Body: DeserializeOwned {
-    /// Whether fields that the type does not have are refused, which serde has to be told as well
-    /// (`#[serde(deny_unknown_fields)]`). Only what comes from nodes, whose agents may be newer than the server, is
-    /// taken with them.
+    /// Whether fields that are not declared are refused. Only what comes from nodes, whose agents may be newer than
+    /// the server, is taken with them. In the description `#[serde(deny_unknown_fields)]` says the same.
     const REFUSES_UNKNOWN: bool = true;
 
     /// Declares the fields, for a look at each.
     fn check(fields: &mut Fields<'_>);
-
-    /// Whether every field is within limits that its type does not know.
-    fn within(&self, _: &Limits) -> bool {
-        true
-    }
 }
 
 impl<T: Body> FromRequest<Arc<App>> for JsonBody<T> {
@@ -55,30 +51,19 @@ impl<T: Body> FromRequest<Arc<App>> for JsonBody<T> {
     }
 }
 
-/// Reads a body; none at all is an object without fields.
+/// Reads a body; none at all, or null, is an object without fields.
 fn read<T: Body>(bytes: &[u8], limits: &Limits) -> Result<T, Problem> {
-    let bytes = if bytes.trim_ascii().is_empty() { b"{}" } else { bytes };
-    let why = match serde_json::from_slice::<T>(bytes) {
-        Ok(body) if body.within(limits) => return Ok(body),
-        Ok(_) => "a field is not within its limits".to_owned(),
-        Err(error) => error.to_string(),
-    };
-    Err(Problem::invalid("body", violations::<T>(bytes, why, limits)))
-}
-
-fn violations<T: Body>(bytes: &[u8], why: String, limits: &Limits) -> Vec<Violation> {
-    let of_the_whole = |message: String| vec![Violation::new("", message)];
-    let text = match std::str::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => return of_the_whole(format!("is not UTF-8 from byte {} on", error.valid_up_to())),
-    };
-    let whole = match serde_json::from_str::<&RawValue>(text) {
-        Ok(whole) => whole,
-        Err(error) => return of_the_whole(format!("is not JSON: {error}")),
-    };
+    let of_the_whole = |message: String| Problem::invalid("body", vec![Violation::new("", message)]);
+    let text = std::str::from_utf8(bytes);
+    let text = text.map_err(|error| of_the_whole(format!("is not UTF-8 from byte {} on", error.valid_up_to())))?;
+    let text = if matches!(text.trim_ascii(), "" | "null") { "{}" } else { text };
+    let whole: &RawValue = serde_json::from_str(text).map_err(|error| of_the_whole(format!("is not JSON: {error}")))?;
     let violations = Fields::check::<T>(whole, String::new(), limits);
-    // The type knows more than its fields tell: then at least that is said.
-    if violations.is_empty() { of_the_whole(why.chars().take(MAX_REASON).collect()) } else { violations }
+    if !violations.is_empty() {
+        return Err(Problem::invalid("body", violations));
+    }
+    // The type may know more than its fields tell.
+    serde_json::from_str(text).map_err(|error| of_the_whole(error.to_string().chars().take(MAX_REASON).collect()))
 }
 
 /// The most characters of what serde says, which may quote what was sent in full.
@@ -107,9 +92,9 @@ mod tests {
 
     #[derive(Debug, PartialEq, Deserialize)]
     #[serde(deny_unknown_fields)]
-    struct Whole {
+    struct Everything {
         name: String,
-        count: Option<u32>,
+        count: Option<Whole>,
         policy: Option<Policy>,
         #[serde(default)]
         urls: Vec<String>,
@@ -118,7 +103,7 @@ mod tests {
     #[derive(Debug, PartialEq, Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Policy {
-        dead_after_seconds: u32,
+        dead_after_seconds: Whole,
     }
 
     /// What a node sends.
@@ -127,10 +112,10 @@ mod tests {
         name: String,
     }
 
-    impl Body for Whole {
+    impl Body for Everything {
         fn check(fields: &mut Fields<'_>) {
             fields.required::<String>("name");
-            fields.optional::<u32>("count");
+            fields.optional::<Whole>("count");
             fields.object::<Policy>("policy");
             fields.list::<String>("urls", 0..=2);
         }
@@ -138,7 +123,7 @@ mod tests {
 
     impl Body for Policy {
         fn check(fields: &mut Fields<'_>) {
-            fields.required::<u32>("dead_after_seconds");
+            fields.required::<Whole>("dead_after_seconds");
         }
     }
 
@@ -164,9 +149,10 @@ mod tests {
 
     #[test]
     fn a_good_body_is_read() {
-        let whole = read::<Whole>(br#"{"name": "a", "count": null, "policy": {"dead_after_seconds": 9}}"#, &LIMITS);
-        let policy = Some(Policy { dead_after_seconds: 9 });
-        assert_eq!(whole, Ok(Whole { name: "a".to_owned(), count: None, policy, urls: Vec::new() }));
+        let everything =
+            read::<Everything>(br#"{"name": "a", "count": null, "policy": {"dead_after_seconds": 9.0}}"#, &LIMITS);
+        let policy = Some(Policy { dead_after_seconds: Whole(9) });
+        assert_eq!(everything, Ok(Everything { name: "a".to_owned(), count: None, policy, urls: Vec::new() }));
         assert_eq!(read(br#"{"new": [1], "name": "a"}"#, &LIMITS), Ok(Lenient { name: "a".to_owned() }));
     }
 
@@ -183,24 +169,24 @@ mod tests {
             urls[1]: must be a text, not 2\n\
             urls[2]: must be a text, not null\n\
             cuont: is no field here; there are: name, count, policy, urls\n";
-        assert_eq!(said::<Whole>(body), expected);
+        assert_eq!(said::<Everything>(body), expected);
     }
 
     #[test]
     fn no_body_is_an_object_without_fields() {
-        for body in ["", " \n", "{}"] {
-            assert_eq!(said::<Whole>(body), "name: is missing; must be a text\n");
+        for body in ["", " \n", "null", "{}"] {
+            assert_eq!(said::<Everything>(body), "name: is missing; must be a text\n");
         }
     }
 
     #[test]
     fn what_is_no_object_is_refused() {
         let fields = "must be an object with the fields name, count, policy, urls";
-        for (body, shown) in [("[1,2]", "[1,2]"), ("null", "null"), ("7", "7"), ("\"x\"", "\"x\"")] {
-            assert_eq!(said::<Whole>(body), format!(": {fields}, not {shown}\n"));
+        for (body, shown) in [("[1,2]", "[1,2]"), ("7", "7"), ("\"x\"", "\"x\"")] {
+            assert_eq!(said::<Everything>(body), format!(": {fields}, not {shown}\n"));
         }
-        assert!(said::<Whole>(r#"{"name": "a", "policy": 7}"#).starts_with("policy: must be an object"));
-        assert!(said::<Whole>(r#"{"name": "a", "urls": {}}"#).starts_with("urls: must be a list, not {}"));
+        assert!(said::<Everything>(r#"{"name": "a", "policy": [9]}"#).starts_with("policy: must be an object"));
+        assert!(said::<Everything>(r#"{"name": "a", "urls": {}}"#).starts_with("urls: must be a list, not {}"));
     }
 
     #[test]
@@ -212,19 +198,19 @@ mod tests {
             (b"{} {}", ": is not JSON: trailing characters at line 1 column 4\n"),
             (b"{\"name\": \"\xff\"}", ": is not UTF-8 from byte 10 on\n"),
         ] {
-            assert_eq!(said::<Whole>(body), expected);
+            assert_eq!(said::<Everything>(body), expected);
         }
     }
 
     #[test]
     fn values_that_are_too_much_are_refused() {
         let deep = format!(r#"{{"name": {}1{}}}"#, "[".repeat(30_000), "]".repeat(30_000));
-        assert_eq!(said::<Whole>(deep), format!("name: must be a text, not {}…\n", "[".repeat(32)));
-        for huge in ["99999999999999999999", "1e999", "1.5"] {
+        assert_eq!(said::<Everything>(deep), format!("name: must be a text, not {}…\n", "[".repeat(32)));
+        for huge in ["99999999999999999999", "4294967296", "1e999", "1.5", "-1"] {
             let expected = format!("count: must be a whole number from 0 to 4294967295, not {huge}\n");
-            assert_eq!(said::<Whole>(format!(r#"{{"name": "a", "count": {huge}}}"#)), expected);
+            assert_eq!(said::<Everything>(format!(r#"{{"name": "a", "count": {huge}}}"#)), expected);
         }
-        let surrogate = said::<Whole>(r#"{"name": "\ud800"}"#);
+        let surrogate = said::<Everything>(r#"{"name": "\ud800"}"#);
         assert_eq!(surrogate, "name: must be a text, not \"\\ud800\"\n");
     }
 
@@ -247,12 +233,12 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..128)) {
-            let _ = read::<Whole>(&bytes, &LIMITS);
+            let _ = read::<Everything>(&bytes, &LIMITS);
         }
 
         #[test]
         fn no_text_that_looks_like_json_makes_it_panic(text in r#"[\{\[]("(name|count|policy|urls|\\u[0-9a-f]{4})"?:?|[\[\]\{\},:]|-?[0-9]+|null|true){0,24}"#) {
-            let _ = read::<Whole>(text.as_bytes(), &LIMITS);
+            let _ = read::<Everything>(text.as_bytes(), &LIMITS);
         }
     }
 }

@@ -98,7 +98,7 @@ impl IntoParams for IfNoneMatch {
 
 fn described(name: &str, description: &str) -> Parameter {
     // One tag here, for readers; lists of them are taken as well.
-    let tag = ObjectBuilder::new().schema_type(Type::String).pattern(Some(r#"^(\*|(W/)?"[!#-~]*")$"#));
+    let tag = ObjectBuilder::new().schema_type(Type::String).pattern(Some(r#"^(\*|"[!#-~]*"|W/"[!#-~]*")$"#));
     let description = format!("{description} An ETag as an answer had it, in its quotes, or `*`.");
     ParameterBuilder::new()
         .name(name)

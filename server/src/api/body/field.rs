@@ -26,9 +26,3 @@ impl Field for String {
         "a text".into()
     }
 }
-
-impl Field for u32 {
-    fn expected(_: &Limits) -> Cow<'static, str> {
-        format!("a whole number from 0 to {}", Self::MAX).into()
-    }
-}

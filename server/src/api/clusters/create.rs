@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::cluster::{ClusterBody, cluster_response};
 use crate::{
     api::{
-        body::{Body, Field, Fields, JsonBody, Limits},
+        body::{Body, Field, Fields, JsonBody, Limits, Whole},
         problem::{
             Kind, Problem,
             documented::{BodyProblems, CommonProblems, ConflictProblems},
@@ -42,10 +42,6 @@ impl Body for NewCluster {
     fn check(fields: &mut Fields<'_>) {
         fields.optional::<Size>("size");
         fields.optional::<OwnToken>("token");
-    }
-
-    fn within(&self, limits: &Limits) -> bool {
-        self.size.as_ref().is_none_or(|size| size.fits(limits))
     }
 }
 
@@ -109,7 +105,7 @@ struct Size(ClusterSize);
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let size = ClusterSize::new(u32::deserialize(deserializer)?);
+        let size = ClusterSize::new(Whole::deserialize(deserializer)?.0);
         size.map(Self).ok_or_else(|| D::Error::custom("a cluster has at least one voter"))
     }
 }
