@@ -1,10 +1,12 @@
 //! `convene-server` as its users meet it: the real binary, real etcds, real sockets.
 
+mod api;
 mod bad_input;
 mod bootstrap;
 mod crash;
 mod differential;
 mod harness;
 mod long_polls;
+mod openapi;
 mod operation;
 mod readme;

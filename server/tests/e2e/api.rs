@@ -1,0 +1,201 @@
+//! The administrators' API: clusters are made, shown and deleted, and what is wrong with a request is said.
+
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use serde_json::{Value, json};
+
+use crate::harness::server::Server;
+
+#[tokio::test]
+async fn a_cluster_is_made_shown_and_deleted() {
+    let server = Server::start();
+    let made = post(&server, &json!({ "size": 5 })).await;
+    assert_eq!((made.status(), header(&made, "etag")), (StatusCode::CREATED, "\"1\"".to_owned()));
+    let url = format!("{}{}", server.url, header(&made, "location"));
+    let cluster = json_line(made).await;
+    let discovery_url = format!("{}/{}", server.url, cluster["token"].as_str().unwrap());
+    assert_eq!(cluster["discovery_url"], *discovery_url);
+    assert_eq!(
+        (&cluster["size"], &cluster["revision"], &cluster["phase"], &cluster["member_count"]),
+        (&json!(5), &json!(1), &json!("forming"), &json!(0))
+    );
+
+    let value = [("value", "infra0=http://10.0.0.1:2380")];
+    Client::new().put(format!("{discovery_url}/1")).form(&value).send().await.unwrap();
+    let shown = reqwest::get(&url).await.unwrap();
+    assert_eq!((shown.status(), header(&shown, "etag")), (StatusCode::OK, "\"2\"".to_owned()));
+    let shown = json_line(shown).await;
+    assert_eq!((&shown["revision"], &shown["member_count"]), (&json!(2), &json!(1)));
+    assert_eq!(shown["created_at"], cluster["created_at"]);
+
+    assert_eq!(Client::new().delete(&url).send().await.unwrap().status(), StatusCode::NO_CONTENT);
+    assert_problem(reqwest::get(&url).await.unwrap(), 404, "not-found").await;
+    assert_problem(Client::new().delete(&url).send().await.unwrap(), 404, "not-found").await;
+    assert_eq!(reqwest::get(&discovery_url).await.unwrap().status(), StatusCode::NOT_FOUND);
+    assert_problem(post(&server, &json!({ "token": cluster["token"] })).await, 409, "token-used-up").await;
+}
+
+#[tokio::test]
+async fn a_cluster_may_be_made_without_a_body_and_under_a_token_of_ones_own() {
+    let server = Server::start();
+    let made = json_line(Client::new().post(clusters(&server)).send().await.unwrap()).await;
+    assert_eq!((&made["size"], made["token"].as_str().unwrap().len()), (&json!(3), 32));
+
+    assert_eq!(json_line(post(&server, &json!({ "token": "prod" })).await).await["token"], "prod");
+    assert_problem(post(&server, &json!({ "token": "prod" })).await, 409, "conflict").await;
+    for word in ["docs", "v1", "new", ".."] {
+        let problem = assert_problem(post(&server, &json!({ "token": word })).await, 400, "invalid-request").await;
+        assert_eq!(problem["violations"][0]["field"], "token", "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn only_who_has_seen_the_present_cluster_may_delete_it() {
+    let server = Server::start();
+    let url = made(&server).await;
+    let delete = |tag: &'static str| Client::new().delete(&url).header("if-match", tag).send();
+
+    let problem = assert_problem(delete("\"7\"").await.unwrap(), 412, "precondition-failed").await;
+    assert_eq!(problem["revision"], 1);
+    let problem = assert_problem(delete("1").await.unwrap(), 400, "invalid-request").await;
+    assert_eq!(problem["violations"][0]["field"], "If-Match");
+    assert_eq!(reqwest::get(&url).await.unwrap().status(), StatusCode::OK);
+    assert_eq!(delete("\"7\", \"1\"").await.unwrap().status(), StatusCode::NO_CONTENT);
+    assert_problem(delete("*").await.unwrap(), 404, "not-found").await;
+}
+
+#[tokio::test]
+async fn who_has_the_present_cluster_is_not_sent_it_again() {
+    let server = Server::start();
+    let url = made(&server).await;
+    let get = |tag: &'static str| Client::new().get(&url).header("if-none-match", tag).send();
+    for (tag, status) in [("\"1\"", 304), ("W/\"1\"", 304), ("*", 304), ("\"2\"", 200), ("1", 400)] {
+        let answer = get(tag).await.unwrap();
+        assert_eq!(answer.status(), status, "{tag}");
+        assert!(status != 304 || header(&answer, "etag") == "\"1\"");
+    }
+}
+
+#[tokio::test]
+async fn everything_that_is_wrong_with_a_body_is_said_at_once() {
+    let server = Server::start_with(&["--max-cluster-size", "9"]);
+    let body = json!({ "size": 10, "token": "no good", "sise": 3, "colour": "x".repeat(1000) });
+    let problem = assert_problem(post(&server, &body).await, 400, "invalid-request").await;
+    assert_eq!(problem["detail"], "4 things are wrong with the body");
+    let violations = problem["violations"].as_array().unwrap();
+    let about = |field: &str| {
+        let violation = violations.iter().find(|violation| violation["field"] == field);
+        violation.unwrap_or_else(|| panic!("{field}: {problem}"))["message"].as_str().unwrap()
+    };
+    assert_eq!(about("size"), "must be a whole number from 1 to 9, not 10");
+    assert!(about("token").ends_with("not \"no good\""), "{problem}");
+    assert_eq!(about("sise"), "is no field here; there are: size, token");
+    assert_eq!(about("colour"), about("sise"));
+}
+
+#[tokio::test]
+async fn what_is_no_json_is_refused_and_makes_no_cluster() {
+    let server = Server::start();
+    let post = |body: Vec<u8>, content_type: &'static str| {
+        Client::new().post(clusters(&server)).header("content-type", content_type).body(body).send()
+    };
+    for body in ["{\"size\": }", "[]", "[3, null]", "{\"size\": 3, \"size\": 4}", "{\"size\": \"3\"}", "{\"size\": -1}"]
+    {
+        let answer = post(body.into(), "application/json").await.unwrap();
+        let problem = assert_problem(answer, 400, "invalid-request").await;
+        assert!(!problem["violations"].as_array().unwrap().is_empty(), "{body}");
+    }
+    let form = post("{}".into(), "application/x-www-form-urlencoded").await.unwrap();
+    let problem = assert_problem(form, 415, "unsupported-media-type").await;
+    assert!(problem["detail"].as_str().unwrap().contains("-H 'Content-Type: application/json'"), "{problem}");
+    assert_problem(post(vec![b' '; 70_000], "application/json").await.unwrap(), 413, "body-too-large").await;
+    assert_problem(post(b"{\"token\": \"\xff\"}".to_vec(), "application/json").await.unwrap(), 400, "invalid-request")
+        .await;
+}
+
+#[tokio::test]
+async fn paths_methods_and_parameters_that_there_are_not_are_named() {
+    let server = Server::start();
+    let client = Client::new();
+    let at = |path: &str| format!("{}{path}", server.url);
+    for path in ["/v1", "/v1/", "/v1/cluster", "/v1/clusters/", "/v1/clusters/a/b/c", "/v1/_config/size"] {
+        for request in [client.get(at(path)), client.put(at(path)).form(&[("value", "a=http://10.0.0.1:2380")])] {
+            assert_problem(sent(request).await, 404, "not-found").await;
+        }
+    }
+    for (path, allowed) in [("/v1/clusters", "POST"), ("/v1/clusters/a", "GET,HEAD,DELETE")] {
+        let answer = sent(client.patch(at(path))).await;
+        assert_eq!(header(&answer, "allow"), allowed);
+        assert_problem(answer, 405, "method-not-allowed").await;
+    }
+    for path in ["/v1/clusters/a%20b", "/v1/clusters/%ff", &format!("/v1/clusters/{}", "x".repeat(129))] {
+        let problem = assert_problem(sent(client.get(at(path))).await, 400, "invalid-request").await;
+        assert_eq!(problem["violations"][0]["field"], "token");
+    }
+    let problem =
+        assert_problem(sent(client.get(at("/v1/clusters/a?from=1&to=2"))).await, 400, "invalid-request").await;
+    let fields: Vec<_> = problem["violations"].as_array().unwrap().iter().map(|wrong| &wrong["field"]).collect();
+    assert_eq!(fields, ["from", "to"]);
+}
+
+#[tokio::test]
+async fn words_of_urls_are_not_taken_for_tokens() {
+    let server = Server::start();
+    for word in ["v1", "docs", "openapi.yaml"] {
+        // A private registry may have used the word as a name: there it goes on.
+        let key = format!("{}/v2/keys/_etcd/registry/{word}/_config/size", server.url);
+        assert_eq!(sent(Client::new().put(&key).form(&[("value", "3")])).await.status(), StatusCode::CREATED);
+        let answer = reqwest::get(format!("{}/{word}", server.url)).await.unwrap();
+        assert!(!answer.headers().contains_key("x-etcd-index"), "{word}");
+        let value = [("value", "infra0=http://10.0.0.1:2380")];
+        let answer = sent(Client::new().put(format!("{}/{word}", server.url)).form(&value)).await;
+        assert!(answer.status().is_client_error() && !answer.headers().contains_key("x-etcd-index"), "{word}");
+    }
+}
+
+#[tokio::test]
+async fn the_log_shows_no_token_that_this_api_was_asked_for() {
+    let server = Server::start();
+    let url = made(&server).await;
+    sent(Client::new().delete(&url)).await;
+    server.wait_for_output("method=DELETE", std::time::Duration::from_secs(20));
+    let token = url.rsplit('/').next().unwrap();
+    assert!(server.output().contains(&token[..6]) && !server.output().contains(&token[..7]), "{}", server.output());
+}
+
+fn clusters(server: &Server) -> String {
+    format!("{}/v1/clusters", server.url)
+}
+
+async fn post(server: &Server, body: &Value) -> Response {
+    sent(Client::new().post(clusters(server)).json(body)).await
+}
+
+/// Makes a cluster and returns its URL in this API.
+async fn made(server: &Server) -> String {
+    let made = sent(Client::new().post(clusters(server))).await;
+    format!("{}{}", server.url, header(&made, "location"))
+}
+
+async fn sent(request: RequestBuilder) -> Response {
+    request.send().await.unwrap()
+}
+
+fn header(answer: &Response, name: &str) -> String {
+    answer.headers()[name].to_str().unwrap().to_owned()
+}
+
+async fn json_line(answer: Response) -> Value {
+    let text = answer.text().await.unwrap();
+    assert!(text.ends_with("}\n"), "{text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+async fn assert_problem(answer: Response, status: u16, problem: &str) -> Value {
+    assert_eq!(
+        (answer.status().as_u16(), header(&answer, "content-type").as_str()),
+        (status, "application/problem+json")
+    );
+    let body = json_line(answer).await;
+    assert_eq!((&body["status"], &body["type"]), (&json!(status), &json!(format!("urn:convene:problem:{problem}"))));
+    body
+}

@@ -1,0 +1,96 @@
+//! What describes the API: the description is served and true, and the page that shows it needs no internet.
+
+use std::{process::Command, time::Duration};
+
+use reqwest::Client;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::harness::{Process, peers, server::Server};
+
+#[tokio::test]
+async fn the_description_is_served_as_it_lies_in_the_tree() {
+    let server = Server::start();
+    let answer = reqwest::get(format!("{}/openapi.yaml", server.url)).await.unwrap();
+    assert_eq!(answer.headers()["content-type"], "application/yaml");
+    assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
+    assert_eq!(answer.text().await.unwrap(), include_str!("../../../openapi/convene.yaml"));
+}
+
+#[tokio::test]
+async fn the_page_loads_nothing_from_elsewhere() {
+    let server = Server::start();
+    let page = reqwest::get(format!("{}/docs", server.url)).await.unwrap();
+    assert_eq!((page.status().as_u16(), page.url().path()), (200, "/docs/"));
+    let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    assert!(policy.starts_with("default-src 'none'; script-src 'self'; ") && !policy.contains("http"), "{policy}");
+    let page = page.text().await.unwrap();
+    assert!(!page.contains("://") && !page.contains("<style") && !page.contains("onload"), "{page}");
+
+    let parts: Vec<&str> = page.split(['"']).filter(|part| part.ends_with(".js") || part.ends_with(".css")).collect();
+    assert!(parts.len() >= 5, "{page}");
+    for part in parts {
+        let answer = reqwest::get(format!("{}/docs/{part}", server.url)).await.unwrap();
+        assert_eq!(
+            (answer.status().as_u16(), answer.headers()["x-content-type-options"].as_bytes()),
+            (200, &b"nosniff"[..])
+        );
+    }
+    let settings = reqwest::get(format!("{}/docs/swagger-initializer.js", server.url)).await.unwrap();
+    let settings = settings.text().await.unwrap();
+    assert!(settings.contains(r#""validatorUrl": "none""#) && settings.contains(r#""url": "/openapi.yaml""#));
+    assert!(!settings.contains("://"), "{settings}");
+}
+
+#[tokio::test]
+async fn the_server_does_what_its_description_says() {
+    let Some(schemathesis) = peers::program("schemathesis/bin", "schemathesis") else { return };
+    let server = Server::start_with(&["--max-cluster-size", "1000"]);
+    let dir = TempDir::new().unwrap();
+    let config = dir.path().join("schemathesis.toml");
+    std::fs::write(&config, settings(&[token(&server).await, token(&server).await])).unwrap();
+
+    let mut command = Command::new(schemathesis);
+    command
+        .current_dir(dir.path())
+        .args(["--config-file".as_ref(), config.as_os_str()])
+        .args(["run", &format!("{}/openapi.yaml", server.url)])
+        .args(["--checks", "all", "--max-examples", "20", "--max-time", "30", "--seed", "1"])
+        .args(["--generation-database", "none", "--continue-on-failure", "--no-color"]);
+    let mut run = Process::spawn("schemathesis", &mut command);
+    let code = run.wait_for_exit(Duration::from_secs(180));
+    assert_eq!(code, Some(0), "{}", run.output());
+    // It has got as far as where things succeed.
+    for path in ["method=GET path=/v1/clusters/", "method=DELETE path=/v1/clusters/", "method=POST path=/v1/clusters "]
+    {
+        let succeeded = server.output().lines().any(|line| line.contains(path) && line.contains(" status=20"));
+        assert!(succeeded, "nothing succeeded: {path}\n{}", run.output());
+    }
+}
+
+/// What schemathesis can't learn from the description.
+fn settings(tokens: &[String]) -> String {
+    // An ETag that is well-formed may be stale (412), whether its form is the one that is described or another that
+    // HTTP allows: a list, for example.
+    format!(
+        r#"
+        [dictionaries.tokens]
+        values = {tokens:?}
+
+        [parameters]
+        "path.token" = {{ dictionary = "tokens", probability = 0.5 }}
+
+        [checks.positive_data_acceptance]
+        expected-statuses = ["2xx", "3xx", "404", "409", "412"]
+
+        [checks.negative_data_rejection]
+        expected-statuses = ["400", "404", "405", "409", "412", "413", "415"]
+        "#
+    )
+}
+
+async fn token(server: &Server) -> String {
+    let made = Client::new().post(format!("{}/v1/clusters", server.url)).send().await.unwrap();
+    let cluster: Value = made.json().await.unwrap();
+    cluster["token"].as_str().unwrap().to_owned()
+}
