@@ -55,7 +55,7 @@ async fn the_server_does_what_its_description_says() {
         .current_dir(dir.path())
         .args(["--config-file".as_ref(), config.as_os_str()])
         .args(["run", &format!("{}/openapi.yaml", server.url)])
-        .args(["--checks", "all", "--max-examples", "20", "--max-time", "30", "--seed", "1"])
+        .args(["--checks", "all", "--max-examples", "100", "--seed", "1"])
         .args(["--generation-database", "none", "--continue-on-failure", "--no-color"]);
     let mut run = Process::spawn("schemathesis", &mut command);
     let code = run.wait_for_exit(Duration::from_secs(180));
