@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::State,
-    http::{HeaderValue, StatusCode, header},
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 
@@ -53,8 +53,7 @@ pub async fn show_cluster(
     let snapshot = app.registry.cluster(&token).await?.ok_or_else(Problem::no_such_cluster)?;
     let cluster = &snapshot.cluster;
     if if_none_match.has(cluster.revision) {
-        let etag: HeaderValue = etag(cluster.revision);
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag(cluster.revision))]).into_response());
     }
     Ok(cluster_response(&app, StatusCode::OK, cluster))
 }
