@@ -1,10 +1,10 @@
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use thiserror::Error;
 
 use crate::{
-    Action, ClusterSize, Event, Member, MemberKey, MemberName, PeerUrl, Previous, Registration, Revision, Subject,
-    Token, UnixMillis,
+    Action, ClusterId, ClusterName, ClusterSize, Epoch, Event, EventKind, Member, MemberKey, MemberName, PeerUrl,
+    Policy, Previous, Registration, Removal, Revision, Subject, Ticket, Token, UnixMillis,
 };
 
 /// How many members, removed ones included, one cluster's record may hold: far more than any etcd
@@ -12,7 +12,7 @@ use crate::{
 pub const MAX_MEMBERS: usize = 1_000;
 
 /// What the registry knows of one etcd cluster, as of one revision.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Cluster {
     /// Names it.
     pub token: Token,
@@ -28,20 +28,59 @@ pub struct Cluster {
     pub created_at: UnixMillis,
     /// When a member first registered; `None` means that nobody ever has.
     pub first_registered_at: Option<UnixMillis>,
-    /// The revision at which `size` different members had registered, so that etcds may have begun
-    /// to bootstrap; `None` means that it is still forming. Never goes back to `None`.
+    /// The revision at which the members were complete that bootstrap it, so that etcds may have begun to;
+    /// `None` means that it is still forming. Only a new epoch takes it back to `None`.
     pub formed: Option<Revision>,
+    /// What administrators call it; `None` means that they gave it no name.
+    pub name: Option<ClusterName>,
+    /// How it is looked after.
+    pub policy: Policy,
+    /// Which attempt to form this is.
+    pub epoch: Epoch,
+    /// How the members of this epoch find each other; `None` means that nobody has registered in it.
+    pub face: Option<Face>,
+    /// The etcd cluster's ID in this epoch; `None` means that it is not known.
+    pub cluster_id: Option<ClusterId>,
+    /// The revision at which it was known that the etcd cluster exists; `None` means that nobody has shown it
+    /// yet. Only a new epoch takes it back to `None`.
+    pub bootstrapped: Option<Revision>,
+    /// The IDs of etcd clusters of earlier epochs.
+    pub earlier: Vec<ClusterId>,
+    /// The membership change under way; `None` means that there is none.
+    pub ticket: Option<Ticket>,
+    /// How many tickets were ever granted, which is the number of the last.
+    pub tickets: u64,
     /// Everyone who ever registered, in the order of [`Member::created`].
     pub record: Vec<Arc<Member>>,
 }
 
-/// A change that was decided: the cluster after it, and the event that tells of it.
-#[derive(Clone, Debug)]
+/// How nodes that form a cluster find each other. They can't mix: etcds that discover each other decide by
+/// themselves when they are complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Face {
+    /// Stock etcds by v2 discovery.
+    V2,
+    /// Nodes that check in.
+    CheckIn,
+}
+
+impl Face {
+    /// The face's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V2 => "v2",
+            Self::CheckIn => "check_in",
+        }
+    }
+}
+
+/// What was decided: the cluster afterwards, and the events that tell of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transition {
     /// The cluster from now on; `None` means that it is deleted.
     pub after: Option<Cluster>,
-    /// What happened.
-    pub event: Event,
+    /// What happened, one revision each; at least one.
+    pub events: Vec<Event>,
 }
 
 /// Why a member can't be registered.
@@ -69,6 +108,18 @@ pub enum RegisterRefusal {
          bootstrapped with them; if they run, add this member with etcdctl member add, else make a new token"
     )]
     Formed,
+    /// The nodes of this cluster check in, and decide nothing by themselves.
+    #[error(
+        "the nodes of this cluster form it by check-in, and the two can't mix: start this node with the convene client \
+         as the others, or make a new token for v2 discovery"
+    )]
+    FormsByCheckIn,
+    /// v2 discovery has no way to tell one attempt from another.
+    #[error(
+        "this cluster was reset, and v2 discovery can't tell its attempts to form apart: start this node with the \
+         convene client, or make a new token"
+    )]
+    WasReset,
     /// The record is full.
     #[error("{MAX_MEMBERS} members have registered under this token, more than any cluster has; make a new token")]
     TooManyMembers,
@@ -91,6 +142,15 @@ impl Cluster {
             created_at: at,
             first_registered_at: None,
             formed: None,
+            name: None,
+            policy: Policy::default(),
+            epoch: Epoch::FIRST,
+            face: None,
+            cluster_id: None,
+            bootstrapped: None,
+            earlier: Vec::new(),
+            ticket: None,
+            tickets: 0,
             record: Vec::new(),
         };
         let event = Event {
@@ -103,13 +163,20 @@ impl Cluster {
             created: Revision::FIRST,
             previous: None,
             while_forming: true,
+            kind: EventKind::ClusterCreated,
+            message: format!("a cluster of {size} was made").into(),
         };
-        Transition { after: Some(cluster), event }
+        Transition { after: Some(cluster), events: vec![event] }
     }
 
     /// The present members, in the order in which they take the cluster's places.
     pub fn members(&self) -> impl Iterator<Item = &Arc<Member>> {
         self.record.iter().filter(|member| member.removed.is_none())
+    }
+
+    /// The present members that vote.
+    pub fn voters(&self) -> impl Iterator<Item = &Arc<Member>> {
+        self.members().filter(|member| member.is_voter())
     }
 
     /// The present member with this key.
@@ -126,8 +193,9 @@ impl Cluster {
         let created = if keeps_creation(action) { self.size_created } else { revision };
         let previous = self.previous_size();
         let after = Self { size, size_created: created, size_modified: revision, revision, ..self.clone() };
-        let event = self.event(at, action, Subject::Size, Some(size.to_string()), created, Some(previous));
-        Ok(Transition { after: Some(after), event })
+        let told = (EventKind::SizeSet, format!("the size is {size}").into());
+        let event = self.event(at, action, Subject::Size, Some(size.to_string()), created, Some(previous), told);
+        Ok(Transition { after: Some(after), events: vec![event] })
     }
 
     /// Registers a member, anew or over its present registration.
@@ -151,19 +219,24 @@ impl Cluster {
             _ => revision,
         };
         let value = Some(registration.to_string());
-        let event =
-            self.event(at, action, Subject::Member(key.clone()), value, created, present.map(|m| previous_member(m)));
-        let member = Member { key, registration, created, modified: revision, removed: None };
+        let told = (EventKind::MemberRegistered, "registered through v2 discovery".into());
+        let previous = present.map(|member| previous_member(member));
+        let event = self.event(at, action, Subject::Member(key.clone()), value, created, previous, told);
+        let member = match present {
+            Some(member) => Member { registration, created, modified: revision, ..Member::clone(member) },
+            None => Member::registered(key, registration, created, revision),
+        };
         let record = self.record_with(member);
-        let enough = record.len() >= self.size.get() as usize;
+        let enough = record.len() >= self.size.get() as usize && self.face != Some(Face::CheckIn);
         let after = Self {
             revision,
             first_registered_at: self.first_registered_at.or(Some(at)),
             formed: self.formed.or(enough.then_some(revision)),
+            face: self.face.or(Some(Face::V2)),
             record,
             ..self.without_record()
         };
-        Ok(Transition { after: Some(after), event })
+        Ok(Transition { after: Some(after), events: vec![event] })
     }
 
     /// Removes a present member; `None` if there is none with this key.
@@ -171,17 +244,20 @@ impl Cluster {
         let member = self.member(key)?;
         let revision = self.revision.next();
         let subject = Subject::Member(key.clone());
-        let event = self.event(at, action, subject, None, member.created, Some(previous_member(member)));
-        let removed = Member { modified: revision, removed: Some(revision), ..Member::clone(member) };
+        let told = (EventKind::MemberRemoved, "removed through v2 discovery".into());
+        let event = self.event(at, action, subject, None, member.created, Some(previous_member(member)), told);
+        let removal = Removal { at: revision, confirmed: false };
+        let removed = Member { modified: revision, removed: Some(removal), ..Member::clone(member) };
         let after = Self { revision, record: self.record_with(removed), ..self.without_record() };
-        Some(Transition { after: Some(after), event })
+        Some(Transition { after: Some(after), events: vec![event] })
     }
 
     /// Deletes the cluster with all that is known of it.
     pub fn delete(&self, at: UnixMillis) -> Transition {
         let previous = Previous { value: None, created: Revision::FIRST, modified: Revision::FIRST };
-        let event = self.event(at, Action::Delete, Subject::Cluster, None, Revision::FIRST, Some(previous));
-        Transition { after: None, event }
+        let told = (EventKind::ClusterDeleted, "the cluster was deleted".into());
+        let event = self.event(at, Action::Delete, Subject::Cluster, None, Revision::FIRST, Some(previous), told);
+        Transition { after: None, events: vec![event] }
     }
 
     fn check_registration(
@@ -207,6 +283,17 @@ impl Cluster {
                 return Err(RegisterRefusal::PeerUrlTaken { url: url.clone(), holder: holder() });
             }
         }
+        if action == Action::Create && !present {
+            if self.epoch != Epoch::FIRST {
+                return Err(RegisterRefusal::WasReset);
+            }
+            if self.face == Some(Face::CheckIn) {
+                return Err(RegisterRefusal::FormsByCheckIn);
+            }
+        }
+        if self.face == Some(Face::CheckIn) && self.formed.is_none() {
+            return Err(RegisterRefusal::FormsByCheckIn);
+        }
         // Only etcd's own discovery client creates. Others, such as elastic-etcd, set, and report
         // with it what they have already done to the running cluster.
         if !present && action == Action::Create && self.formed.is_some() && members < self.size.get() as usize {
@@ -219,7 +306,7 @@ impl Cluster {
     }
 
     /// The record with this member's entry replaced or added, in order.
-    fn record_with(&self, member: Member) -> Vec<Arc<Member>> {
+    pub(crate) fn record_with(&self, member: Member) -> Vec<Arc<Member>> {
         let mut record = Vec::with_capacity(self.record.len() + 1);
         record.extend(self.record.iter().filter(|other| other.key != member.key).cloned());
         let place = record.partition_point(|other| other.created < member.created);
@@ -229,14 +316,22 @@ impl Cluster {
 
     /// Everything but the record, for changes that bring their own and would clone it in vain.
     fn without_record(&self) -> Self {
-        Self { token: self.token.clone(), record: Vec::new(), ..*self }
+        Self {
+            token: self.token.clone(),
+            name: self.name.clone(),
+            earlier: self.earlier.clone(),
+            ticket: self.ticket.clone(),
+            record: Vec::new(),
+            ..*self
+        }
     }
 
-    fn previous_size(&self) -> Previous {
+    pub(crate) fn previous_size(&self) -> Previous {
         Previous { value: Some(self.size.to_string()), created: self.size_created, modified: self.size_modified }
     }
 
-    fn event(
+    #[expect(clippy::too_many_arguments, reason = "an event has as many parts")]
+    pub(crate) fn event(
         &self,
         at: UnixMillis,
         action: Action,
@@ -244,6 +339,7 @@ impl Cluster {
         value: Option<String>,
         created: Revision,
         previous: Option<Previous>,
+        (kind, message): (EventKind, Cow<'static, str>),
     ) -> Event {
         Event {
             token: self.token.clone(),
@@ -255,6 +351,8 @@ impl Cluster {
             created,
             previous,
             while_forming: self.formed.is_none(),
+            kind,
+            message,
         }
     }
 }
@@ -264,7 +362,7 @@ fn keeps_creation(action: Action) -> bool {
     matches!(action, Action::Update | Action::CompareAndSwap)
 }
 
-fn previous_member(member: &Member) -> Previous {
+pub(crate) fn previous_member(member: &Member) -> Previous {
     Previous { value: Some(member.registration.to_string()), created: member.created, modified: member.modified }
 }
 
@@ -385,8 +483,8 @@ mod tests {
         let transition = cluster.register(key(1), registration(9), Action::Set, NOW).unwrap();
         assert_eq!(transition.after.unwrap().revision, Revision(3));
         assert_eq!(
-            transition.event,
-            Event {
+            transition.events,
+            [Event {
                 token: cluster.token.clone(),
                 revision: Revision(3),
                 at: NOW,
@@ -400,7 +498,9 @@ mod tests {
                     modified: Revision(2),
                 }),
                 while_forming: true,
-            }
+                kind: EventKind::MemberRegistered,
+                message: "registered through v2 discovery".into(),
+            }]
         );
     }
 
@@ -416,6 +516,6 @@ mod tests {
     fn member(n: u32) -> Member {
         let registration = Registration::parse(&format!("m{n}=http://host{n}:2380")).unwrap();
         let created = Revision(u64::from(n) + 2);
-        Member { key: key(n), registration, created, modified: created, removed: None }
+        Member::registered(key(n), registration, created, created)
     }
 }

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use thiserror::Error;
 
 use crate::{MemberKey, Revision, Token, UnixMillis};
@@ -24,6 +26,103 @@ pub struct Event {
     /// Whether the cluster was still forming when this happened. Stock etcds count every event
     /// that they see while they form as one more member, so not every event may reach them.
     pub while_forming: bool,
+    /// What kind of change it is.
+    pub kind: EventKind,
+    /// What happened and why, for people.
+    pub message: Cow<'static, str>,
+}
+
+/// What kind of change an [`Event`] tells of. The words are part of the API and stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    /// A cluster was made.
+    ClusterCreated,
+    /// A cluster was deleted.
+    ClusterDeleted,
+    /// The size was set.
+    SizeSet,
+    /// The cluster's name or policy was changed.
+    PolicySet,
+    /// Changes of membership rest from now on.
+    Paused,
+    /// Changes of membership are made again.
+    Resumed,
+    /// A member registered, so as to bootstrap the cluster, or changed its registration.
+    MemberRegistered,
+    /// A member is in etcd's list.
+    MemberAdded,
+    /// A member has other names, URLs or state.
+    MemberUpdated,
+    /// A learner has become a voter.
+    MemberPromoted,
+    /// A member is gone.
+    MemberRemoved,
+    /// A member is to be removed.
+    EvictionRequested,
+    /// A member is not to be removed after all, or its node may come back.
+    EvictionWithdrawn,
+    /// A member will be down for a while.
+    DowntimeAnnounced,
+    /// An announced downtime is over.
+    DowntimeEnded,
+    /// The members that bootstrap the cluster are known.
+    Formed,
+    /// A node was told to bootstrap.
+    BootstrapTold,
+    /// An etcd cluster exists.
+    Bootstrapped,
+    /// A node may make a change of membership.
+    TicketGranted,
+    /// A change of membership is done or given up.
+    TicketReleased,
+    /// A new attempt to form begins.
+    EpochBegun,
+}
+
+impl EventKind {
+    /// Every kind, with its word.
+    pub const ALL: [(Self, &'static str); 21] = [
+        (Self::ClusterCreated, "cluster_created"),
+        (Self::ClusterDeleted, "cluster_deleted"),
+        (Self::SizeSet, "size_set"),
+        (Self::PolicySet, "policy_set"),
+        (Self::Paused, "paused"),
+        (Self::Resumed, "resumed"),
+        (Self::MemberRegistered, "member_registered"),
+        (Self::MemberAdded, "member_added"),
+        (Self::MemberUpdated, "member_updated"),
+        (Self::MemberPromoted, "member_promoted"),
+        (Self::MemberRemoved, "member_removed"),
+        (Self::EvictionRequested, "eviction_requested"),
+        (Self::EvictionWithdrawn, "eviction_withdrawn"),
+        (Self::DowntimeAnnounced, "downtime_announced"),
+        (Self::DowntimeEnded, "downtime_ended"),
+        (Self::Formed, "formed"),
+        (Self::BootstrapTold, "bootstrap_told"),
+        (Self::Bootstrapped, "bootstrapped"),
+        (Self::TicketGranted, "ticket_granted"),
+        (Self::TicketReleased, "ticket_released"),
+        (Self::EpochBegun, "epoch_begun"),
+    ];
+
+    /// The kind's word.
+    pub fn as_str(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
+}
+
+/// A text that names no [`EventKind`].
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0:?} is no kind of event")]
+pub struct UnknownEventKind(String);
+
+impl std::str::FromStr for EventKind {
+    type Err = UnknownEventKind;
+
+    fn from_str(text: &str) -> Result<Self, UnknownEventKind> {
+        let found = Self::ALL.into_iter().find(|(_, word)| *word == text);
+        found.map(|(kind, _)| kind).ok_or_else(|| UnknownEventKind(text.to_owned()))
+    }
 }
 
 /// What an [`Event`] is about.
@@ -33,8 +132,11 @@ pub enum Subject {
     Cluster,
     /// Its size.
     Size,
-    /// One member.
+    /// One member's registration.
     Member(MemberKey),
+    /// Something that v2 and v3 discovery have no key for: a policy, a ticket, what is known of a member beyond its
+    /// registration. The event's kind says what.
+    Lifecycle(Option<MemberKey>),
 }
 
 /// What a subject was before an [`Event`].
@@ -93,5 +195,17 @@ impl std::str::FromStr for Action {
     fn from_str(text: &str) -> Result<Self, UnknownAction> {
         let found = Self::ALL.into_iter().find(|action| action.as_str() == text);
         found.ok_or_else(|| UnknownAction(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_its_own_word_in_its_own_place() {
+        for (kind, word) in EventKind::ALL {
+            assert_eq!((kind.as_str(), word.parse()), (word, Ok(kind)));
+        }
     }
 }

@@ -1,26 +1,48 @@
-//! The words of Convene as types, and what may happen to a cluster.
+//! The words of Convene as types, what may happen to a cluster, and the planner that decides what a node does next.
 //!
-//! A [`Cluster`] is a value: it is read, and every change makes a new one together with the [`Event`]
-//! that tells of it (a [`Transition`]). Nothing here does I/O, reads a clock or draws a random number,
+//! A [`Cluster`] is a value: it is read, and every change makes a new one together with the [`Event`]s
+//! that tell of it (a [`Transition`]). Nothing here does I/O, reads a clock or draws a random number,
 //! so that every rule can be tested by calling it.
 //!
 //! Text from outside becomes a type once, at the edge ([`Token`], [`MemberKey`], [`ClusterSize`],
 //! [`Registration`]); what is passed on afterwards is known to be good.
 
+mod administration;
 mod cluster;
+mod cluster_name;
+mod draft;
 mod event;
+mod identity;
+mod instruction;
 mod member;
 mod peer_url;
+mod plan;
+mod policy;
+mod reason;
 mod registration;
+mod report;
 mod revision;
+mod sightings;
 mod size;
+mod text;
+mod ticket;
 mod token;
 
-pub use cluster::{Cluster, MAX_MEMBERS, RegisterRefusal, SizeIsFixed, Transition};
-pub use event::{Action, Event, Previous, Subject};
-pub use member::{Member, MemberKey, MemberKeyError, MemberName, MemberNameError};
-pub use peer_url::{PeerUrl, PeerUrlError};
+pub use administration::{AdministrationError, Admission, Settings};
+pub use cluster::{Cluster, Face, MAX_MEMBERS, RegisterRefusal, SizeIsFixed, Transition};
+pub use cluster_name::{ClusterName, ClusterNameError};
+pub use event::{Action, Event, EventKind, Previous, Subject};
+pub use identity::{ClusterId, Epoch, IdError, MemberId};
+pub use instruction::{Endpoints, Expected, Instruction, Start, Task, Terms};
+pub use member::{Founder, Member, MemberKey, MemberKeyError, MemberName, MemberNameError, Removal, Role, Told};
+pub use peer_url::{ClientUrl, ClientUrlError, PeerUrl, PeerUrlError, UrlProblem};
+pub use plan::{Plan, plan};
+pub use policy::{Policy, Strategy, StrategyError};
+pub use reason::Reason;
 pub use registration::{MAX_PEER_URLS, MAX_REGISTRATION_BYTES, Registration, RegistrationError};
+pub use report::{Identity, NodeState, Report, RunId, RunIdError, SeenMember, View};
 pub use revision::{Revision, UnixMillis};
+pub use sightings::{CheckIn, Contact, Had, MAX_NODES, Sightings};
 pub use size::{ClusterSize, ClusterSizeError};
+pub use ticket::{Purpose, Ticket};
 pub use token::{Token, TokenError};

@@ -1,6 +1,13 @@
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    str::FromStr,
+    sync::Arc,
+};
 
 use thiserror::Error;
+
+use crate::text::as_text;
 
 /// Where other members reach a member: `http://HOST:PORT` or `https://HOST:PORT`, as etcd's
 /// `--initial-advertise-peer-urls` takes them (`client/pkg/types/urls.go:NewURLs`).
@@ -10,51 +17,75 @@ use thiserror::Error;
 #[derive(Clone, Debug, Eq)]
 pub struct PeerUrl(Arc<str>);
 
+/// Where clients reach a member: `http://HOST:PORT` or `https://HOST:PORT`, as etcd's
+/// `--advertise-client-urls` takes them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ClientUrl(Arc<str>);
+
 /// Why a text is not a [`PeerUrl`].
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum PeerUrlError {
+#[error("peer URL {0:?} {1}")]
+pub struct PeerUrlError(String, UrlProblem);
+
+/// Why a text is not a [`ClientUrl`].
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("client URL {0:?} {1}")]
+pub struct ClientUrlError(String, UrlProblem);
+
+/// What is wrong with a URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum UrlProblem {
     /// It begins with neither `http://` nor `https://`.
-    #[error("peer URL {0:?} must begin with http:// or https://")]
-    Scheme(String),
+    #[error("must begin with http:// or https://")]
+    Scheme,
     /// Something follows the port, or user info stands before the host.
-    #[error("peer URL {0:?} must end after the port: no path, query, fragment or user info")]
-    NotOnlyHostAndPort(String),
+    #[error("must end after the port: no path, query, fragment or user info")]
+    NotOnlyHostAndPort,
     /// The host is missing or not one.
-    #[error(
-        "peer URL {0:?} has no valid host; right would be a DNS name, an IPv4 address or an IPv6 address in brackets"
-    )]
-    Host(String),
+    #[error("has no valid host; right would be a DNS name, an IPv4 address or an IPv6 address in brackets")]
+    Host,
     /// The port is missing or not one.
-    #[error("peer URL {0:?} needs a port from 1 to 65535, such as :2380")]
-    Port(String),
+    #[error("needs a port from 1 to 65535, such as :2380")]
+    Port,
 }
 
 impl PeerUrl {
     /// Reads a peer URL.
     pub fn parse(text: &str) -> Result<Self, PeerUrlError> {
-        let quoted = || text.to_owned();
-        let authority = strip_scheme(text).ok_or_else(|| PeerUrlError::Scheme(quoted()))?;
-        if authority.contains(['/', '?', '#', '@', '\\']) {
-            return Err(PeerUrlError::NotOnlyHostAndPort(quoted()));
-        }
-        // A bracket or nothing before the last colon keeps the colons of an IPv6 address out of the port.
-        let (host, port) = authority.rsplit_once(':').ok_or_else(|| PeerUrlError::Port(quoted()))?;
-        if host.contains(':') && !host.ends_with(']') {
-            return Err(PeerUrlError::Host(quoted()));
-        }
-        if url::Host::parse(host).is_err() || host.contains('%') {
-            return Err(PeerUrlError::Host(quoted()));
-        }
-        let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-        match port.parse::<u16>() {
-            Ok(1..) if digits => Ok(Self(text.into())),
-            _ => Err(PeerUrlError::Port(quoted())),
-        }
+        check(text).map(|()| Self(text.into())).map_err(|problem| PeerUrlError(text.to_owned(), problem))
     }
 
     /// The URL as it was given.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl ClientUrl {
+    /// The URL as it was given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Checks what etcd checks, `http` and `https` only (`client/pkg/types/urls.go:NewURLs`).
+fn check(text: &str) -> Result<(), UrlProblem> {
+    let authority = strip_scheme(text).ok_or(UrlProblem::Scheme)?;
+    if authority.contains(['/', '?', '#', '@', '\\']) {
+        return Err(UrlProblem::NotOnlyHostAndPort);
+    }
+    // A bracket or nothing before the last colon keeps the colons of an IPv6 address out of the port.
+    let (host, port) = authority.rsplit_once(':').ok_or(UrlProblem::Port)?;
+    if host.contains(':') && !host.ends_with(']') {
+        return Err(UrlProblem::Host);
+    }
+    if url::Host::parse(host).is_err() || host.contains('%') {
+        return Err(UrlProblem::Host);
+    }
+    let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    match port.parse::<u16>() {
+        Ok(1..) if digits => Ok(()),
+        _ => Err(UrlProblem::Port),
     }
 }
 
@@ -69,11 +100,42 @@ impl PartialEq for PeerUrl {
     }
 }
 
+impl Hash for PeerUrl {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.to_ascii_lowercase().hash(state);
+    }
+}
+
+impl FromStr for PeerUrl {
+    type Err = PeerUrlError;
+
+    fn from_str(text: &str) -> Result<Self, PeerUrlError> {
+        Self::parse(text)
+    }
+}
+
+impl FromStr for ClientUrl {
+    type Err = ClientUrlError;
+
+    fn from_str(text: &str) -> Result<Self, ClientUrlError> {
+        check(text).map(|()| Self(text.into())).map_err(|problem| ClientUrlError(text.to_owned(), problem))
+    }
+}
+
 impl fmt::Display for PeerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
+
+impl fmt::Display for ClientUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+as_text!(PeerUrl, "a peer URL");
+as_text!(ClientUrl, "a client URL");
 
 #[cfg(test)]
 mod tests {
@@ -94,9 +156,9 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused_for_what_is_wrong_with_them() {
-        use PeerUrlError::*;
+        use UrlProblem::*;
         for (text, kind) in [
-            ("", Scheme as fn(String) -> PeerUrlError),
+            ("", Scheme),
             ("10.0.0.1:2380", Scheme),
             ("ftp://10.0.0.1:2380", Scheme),
             ("unix://sock:1", Scheme),
@@ -116,7 +178,7 @@ mod tests {
             ("http://10.0.0.1:+80", Port),
             ("http://10.0.0.1:http", Port),
         ] {
-            assert_eq!(PeerUrl::parse(text), Err(kind(text.to_owned())));
+            assert_eq!(PeerUrl::parse(text), Err(PeerUrlError(text.to_owned(), kind)));
         }
     }
 

@@ -13,7 +13,7 @@ pub const MAX_PEER_URLS: usize = 16;
 /// What a member registers: its name and every peer URL that it advertises.
 ///
 /// As text it is `name=URL[,name=URL…]`, a piece of etcd's `--initial-cluster`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Registration {
     /// The member's name.
     pub name: MemberName,

@@ -1,0 +1,141 @@
+use std::{fmt, str::FromStr};
+
+use sha1::{Digest, Sha1};
+use thiserror::Error;
+
+use crate::{PeerUrl, Token, text::as_text};
+
+/// What etcd calls a member: a number that it shows in hexadecimal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MemberId(pub u64);
+
+/// What etcd calls a cluster: a number that it shows in hexadecimal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClusterId(pub u64);
+
+/// Why a text is neither [`MemberId`] nor [`ClusterId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("must be an ID as etcd prints it: 1 to 16 hexadecimal digits, such as 8e9e05c52164694d")]
+pub struct IdError;
+
+/// Counts a cluster's attempts to form, from 1.
+///
+/// It is part of the `--initial-cluster-token`, so that what one attempt has written can't be taken for
+/// another's: etcd computes the IDs of members and cluster from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(pub u32);
+
+impl MemberId {
+    /// The ID that etcd gives to a member with which a cluster is bootstrapped
+    /// (`server/etcdserver/api/membership/member.go:computeMemberID`).
+    pub fn of_founder(peer_urls: &[PeerUrl], initial_cluster_token: &str) -> Self {
+        let mut urls: Vec<&str> = peer_urls.iter().map(PeerUrl::as_str).collect();
+        urls.sort_unstable();
+        let hash = Sha1::new_with_prefix(urls.concat()).chain_update(initial_cluster_token).finalize();
+        Self(first_eight_bytes(&hash))
+    }
+}
+
+impl ClusterId {
+    /// The ID of the cluster that these members bootstrap
+    /// (`server/etcdserver/api/membership/cluster.go:genID`).
+    pub fn of_founders(members: impl IntoIterator<Item = MemberId>) -> Self {
+        let mut ids: Vec<u64> = members.into_iter().map(|id| id.0).collect();
+        ids.sort_unstable();
+        let bytes: Vec<u8> = ids.into_iter().flat_map(u64::to_be_bytes).collect();
+        Self(first_eight_bytes(&Sha1::digest(bytes)))
+    }
+}
+
+impl Epoch {
+    /// The first attempt.
+    pub const FIRST: Self = Self(1);
+
+    /// The attempt after this one.
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+
+    /// What etcds of this attempt are given as `--initial-cluster-token`. It is seen in lists of
+    /// processes, so it does not show the token.
+    pub fn initial_cluster_token(self, token: &Token) -> String {
+        let hash = first_eight_bytes(&Sha1::digest(token.as_str()));
+        format!("convene-{hash:016x}-{}", self.0)
+    }
+}
+
+fn first_eight_bytes(hash: &[u8]) -> u64 {
+    hash.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+fn parse_hexadecimal(text: &str) -> Result<u64, IdError> {
+    let digits = (1..=16).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if digits { u64::from_str_radix(text, 16).map_err(|_| IdError) } else { Err(IdError) }
+}
+
+impl FromStr for MemberId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        parse_hexadecimal(text).map(Self)
+    }
+}
+
+impl FromStr for ClusterId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        parse_hexadecimal(text).map(Self)
+    }
+}
+
+impl fmt::Display for MemberId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0)
+    }
+}
+
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0)
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+as_text!(MemberId, "an etcd member ID in hexadecimal");
+as_text!(ClusterId, "an etcd cluster ID in hexadecimal");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_written_as_etcd_writes_them() {
+        assert_eq!("8e9e05c52164694d".parse::<MemberId>().unwrap().to_string(), "8e9e05c52164694d");
+        assert_eq!("00ff".parse::<ClusterId>().unwrap().to_string(), "ff");
+        for text in ["", "g", "0x1", "+1", "-1", "11112222333344445"] {
+            assert_eq!(text.parse::<MemberId>(), Err(IdError), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_founders_ids_are_those_that_etcd_computes() {
+        // `etcd` alone, without flags: these two IDs are in everybody's logs.
+        let alone = MemberId::of_founder(&[PeerUrl::parse("http://localhost:2380").unwrap()], "etcd-cluster");
+        assert_eq!(alone.to_string(), "8e9e05c52164694d");
+        assert_eq!(ClusterId::of_founders([alone]).to_string(), "cdf818194e3a8c32");
+    }
+
+    #[test]
+    fn no_two_epochs_share_a_token_and_none_shows_the_clusters() {
+        let token: Token = "6c007a14875d53d9bf0ef5a6fc0257c8".parse().unwrap();
+        let (first, second) = (Epoch(1).initial_cluster_token(&token), Epoch(2).initial_cluster_token(&token));
+        assert_ne!(first, second);
+        assert!(!first.contains("6c007a"), "{first}");
+    }
+}

@@ -1,0 +1,106 @@
+//! Decides what a node does next.
+//!
+//! Everything is decided anew from what is known: nothing depends on what a node was told before, save the few
+//! facts that the cluster keeps (a ticket, that a founder was told to bootstrap). So an answer that gets lost is
+//! simply given again, and a node that crashes carries on from what is true in etcd.
+
+mod answer;
+mod founding;
+mod joining;
+mod look;
+mod membership;
+mod running;
+mod starting;
+
+use crate::{
+    Cluster, Instruction, Member, NodeState, Reason, Report, Sightings, Task, Transition, UnixMillis, draft::Draft,
+};
+
+/// What a check-in leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// What the node does next.
+    pub instruction: Instruction,
+    /// What changes in the registry, before the node is told; `None` means nothing.
+    pub change: Option<Transition>,
+}
+
+/// Decides what the node that sent a report does next, and what the registry learns from it.
+///
+/// Pure: the same arguments give the same plan. `sightings` is who was heard of before this report. If the change is
+/// made and the same report comes again, then the instruction is the same and there is nothing left to change.
+pub fn plan(cluster: &Cluster, sightings: &Sightings, report: &Report, now: UnixMillis) -> Plan {
+    let mut planner = Planner { draft: Draft::new(cluster, now), sightings, report, now };
+    let instruction = planner.decide();
+    Plan { instruction, change: planner.draft.finish() }
+}
+
+/// One decision on its way.
+struct Planner<'a> {
+    draft: Draft<'a>,
+    sightings: &'a Sightings,
+    report: &'a Report,
+    now: UnixMillis,
+}
+
+impl Planner<'_> {
+    fn decide(&mut self) -> Instruction {
+        self.learn_from_view();
+        self.settle_ticket();
+        match &self.report.state {
+            NodeState::Empty if self.draft.formed.is_none() => self.found(),
+            NodeState::Empty => self.join(),
+            NodeState::Unreadable { found } => self.rescue(found),
+            NodeState::Stopped(identity) => self.start(*identity),
+            NodeState::Running(identity) => self.run(*identity),
+        }
+    }
+
+    /// Data that can't be read is never taken for no data: it may be all that is left of the cluster.
+    fn rescue(&mut self, found: &str) -> Instruction {
+        let found: String = found.chars().take(200).collect();
+        if self.draft.formed.is_none() {
+            let message = format!("the data directory holds data that can't be read ({found})");
+            return self.refuse(
+                Reason::UnreadableData,
+                message,
+                "find out whose data it is, and move it away if it is not needed",
+            );
+        }
+        let look = match self.look() {
+            Ok(look) => look,
+            Err(instruction) => return *instruction,
+        };
+        if let Some(twin) = self.draft.members().find(|member| member.name() == &self.report.name)
+            && look.is_up(twin)
+        {
+            let message = format!("member {} with this name answers, so the data may be in use", twin.key);
+            return self.refuse(Reason::NameTaken, message, "stop the etcd that runs, or use another name here");
+        }
+        let message = format!(
+            "the data can't be read ({found}) and the cluster has its quorum without it; it is set aside, and the node \
+             joins anew"
+        );
+        self.answer(Task::ArchiveData, Reason::UnreadableData, message)
+    }
+
+    /// Another member than `own` that has the node's name or one of its peer URLs, as a refusal.
+    fn contradiction(&self, own: &Member) -> Option<Instruction> {
+        let mut others = self.draft.members().filter(|member| member.key != own.key);
+        others.find_map(|other| self.refuse_for_name(other).or_else(|| self.refuse_for_peer_url(other)))
+    }
+
+    fn refuse_for_name(&self, other: &Member) -> Option<Instruction> {
+        let name = &self.report.name;
+        (other.name() == name).then(|| {
+            let message = format!("member {} has the name {name}", other.key);
+            self.refuse(Reason::NameTaken, message, "give one of the two another name")
+        })
+    }
+
+    fn refuse_for_peer_url(&self, other: &Member) -> Option<Instruction> {
+        let url = other.shared_peer_url(&self.report.peer_urls)?;
+        let message = format!("member {} ({}) has the peer URL {url}", other.key, other.name());
+        Some(self.refuse(Reason::PeerUrlTaken, message, "give one of the two another peer URL"))
+    }
+}

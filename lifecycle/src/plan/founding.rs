@@ -1,0 +1,204 @@
+use std::sync::Arc;
+
+use super::Planner;
+use crate::{
+    ClusterId, EventKind, Face, Founder, Had, Instruction, Member, MemberId, MemberKey, Reason, Registration, Revision,
+    RunId, Task, Told, UnixMillis,
+};
+
+impl Planner<'_> {
+    /// A node without data, while the cluster forms: it registers, and waits until as many nodes are there as the
+    /// cluster has places. From then on these are the founders, and each is told to bootstrap with the others.
+    pub(super) fn found(&mut self) -> Instruction {
+        if self.draft.face == Some(Face::V2) {
+            let message = "stock etcds form this cluster by v2 discovery, and the two can't mix";
+            return self.refuse(
+                Reason::FormsByDiscovery,
+                message,
+                "start this node with etcd --discovery as the others, or make a new cluster for nodes that check in",
+            );
+        }
+        if self.report.leaving {
+            return self.left();
+        }
+        if self.draft.policy.paused {
+            return self.paused();
+        }
+        self.drop_absent();
+        let own = match self.register() {
+            Ok(own) => own,
+            Err(refusal) => return *refusal,
+        };
+        let (here, size) = (self.draft.members().count(), self.draft.size.get() as usize);
+        if here < size {
+            let message = format!("{here} of {size} nodes are here; waits for {} more to bootstrap with", size - here);
+            return self.wait(Reason::Forming, message);
+        }
+        self.freeze(size);
+        match self.draft.member(&own).cloned() {
+            Some(own) => self.bootstrap(&own),
+            None => self.full(),
+        }
+    }
+
+    /// A founder without data, or `None` if it had some: then it has lost its disk.
+    ///
+    /// Whoever was never told to bootstrap can't have written anything. Whoever was told may have, unless the
+    /// same run of its client asks again: so it is told again in a new epoch at most, and only when all founders are
+    /// there without data.
+    pub(super) fn found_again(&mut self, own: &Arc<Member>) -> Option<Instruction> {
+        let founder = own.founder.as_ref().filter(|_| !own.started && self.roster_is_intact())?;
+        match &founder.told {
+            None if self.draft.policy.paused => Some(self.paused()),
+            None => Some(self.bootstrap(own)),
+            Some(told) if self.is_same_run(told) => Some(self.bootstrap(own)),
+            Some(_) if self.draft.bootstrapped.is_some() => None,
+            Some(_) if self.draft.policy.paused => Some(self.paused()),
+            Some(_) if self.all_founders_are_empty() => Some(self.found_anew()),
+            Some(_) if self.report.view.is_none() => {
+                Some(self.observe("this node may have bootstrapped before, so the other founders are looked for"))
+            }
+            Some(_) => {
+                let message = "this node was told to bootstrap before and has no data now; whether the cluster exists \
+                               is known when the other founders check in or answer";
+                Some(self.wait(Reason::FoundersMissing, message))
+            }
+        }
+    }
+
+    /// Drops registrations of nodes that have gone: nobody was told of them yet, so their places are free.
+    fn drop_absent(&mut self) {
+        let dead_after = self.draft.policy.dead_after;
+        let absent =
+            |member: &&Arc<Member>| !self.is_own(member) && self.sightings.silence(member, self.now) >= dead_after;
+        let absent: Vec<Arc<Member>> = self.draft.members().filter(absent).cloned().collect();
+        for member in absent {
+            let message = format!("{} ({}) has gone before the cluster formed", member.name(), member.key);
+            self.draft.remove(&member.key, true, message);
+        }
+    }
+
+    fn register(&mut self) -> Result<MemberKey, Box<Instruction>> {
+        let own = self.draft.members().find(|member| self.is_own(member)).cloned();
+        if let Some(own) = own {
+            return Ok(own.key.clone());
+        }
+        let former = self.draft.members().find(|member| self.is_own_former(member)).cloned();
+        let others: Vec<Arc<Member>> = self
+            .draft
+            .members()
+            .filter(|member| former.as_ref().is_none_or(|own| own.key != member.key))
+            .cloned()
+            .collect();
+        for other in others {
+            if let Some(refusal) = self.refuse_for_name(&other).or_else(|| self.refuse_for_peer_url(&other)) {
+                return Err(Box::new(refusal));
+            }
+        }
+        if let Some(former) = former {
+            self.draft.remove(&former.key, true, format!("{} has other peer URLs now", former.name()));
+        }
+        Ok(self.add_founder(self.report_registration()))
+    }
+
+    fn report_registration(&self) -> Registration {
+        Registration { name: self.report.name.clone(), peer_urls: self.report.peer_urls.clone() }
+    }
+
+    fn add_founder(&mut self, registration: Registration) -> MemberKey {
+        let token = self.draft.initial_cluster_token();
+        let key = MemberKey::from(MemberId::of_founder(&registration.peer_urls, &token));
+        let message = format!("{} ({key}) registered to bootstrap the cluster", registration.name);
+        let fresh = Member::registered(key.clone(), registration, Revision::FIRST, Revision::FIRST);
+        let member = Member { founder: Some(Founder { told: None }), ..fresh };
+        self.draft.add(member, EventKind::MemberRegistered, message);
+        key
+    }
+
+    /// Makes those that are there the founders; who came after the last place is a spare.
+    fn freeze(&mut self, size: usize) {
+        let beyond: Vec<MemberKey> = self.draft.members().skip(size).map(|member| member.key.clone()).collect();
+        for key in beyond {
+            self.draft.remove(&key, true, format!("{key} came after the last place was taken"));
+        }
+        let cluster_id = ClusterId::of_founders(self.draft.members().filter_map(|member| member.key.id()));
+        let message = format!("{size} nodes are here, and bootstrap etcd cluster {cluster_id}");
+        self.draft.change(EventKind::Formed, message, |cluster| {
+            cluster.formed = Some(cluster.revision);
+            cluster.cluster_id = Some(cluster_id);
+        });
+    }
+
+    fn bootstrap(&mut self, own: &Arc<Member>) -> Instruction {
+        let told = own.founder.as_ref().and_then(|founder| founder.told.as_ref());
+        if told.is_none_or(|told| told.run != self.report.run) {
+            self.draft.tell_bootstrap(&own.key, &self.report.run);
+        }
+        let message = format!("all {} founders are known; bootstrap with them", self.draft.members().count());
+        self.answer(Task::Bootstrap(self.start_as(&own.key)), Reason::RosterComplete, message)
+    }
+
+    /// Begins a new epoch with the same founders: none of them has data, so no cluster exists.
+    fn found_anew(&mut self) -> Instruction {
+        let founders: Vec<Registration> = self.draft.members().map(|member| member.registration.clone()).collect();
+        let size = founders.len();
+        self.draft.begin_epoch("all founders are here, and none of them has data");
+        let keys: Vec<MemberKey> = founders.into_iter().map(|founder| self.add_founder(founder)).collect();
+        self.freeze(size);
+        let own = keys.iter().filter_map(|key| self.draft.member(key)).find(|member| self.is_own(member)).cloned();
+        match own {
+            Some(own) => self.bootstrap(&own),
+            None => self.full(),
+        }
+    }
+
+    fn all_founders_are_empty(&self) -> bool {
+        self.draft.members().all(|member| self.is_own(member) || self.is_empty_founder(member))
+    }
+
+    /// Whether a founder is there and said, after it was last told anything, that it has no data.
+    fn is_empty_founder(&self, member: &Member) -> bool {
+        let told_at = member.founder.as_ref().and_then(|founder| founder.told.as_ref()).map(|told: &Told| told.at);
+        let said_since = |at: UnixMillis| told_at.is_none_or(|told_at| at > told_at);
+        let node = self.sightings.nodes.get(member.name());
+        member.founder.is_some()
+            && !member.started
+            && node.is_some_and(|node| {
+                node.had == Had::Nothing
+                    && member.has_peer_urls(&node.peer_urls)
+                    && said_since(node.at)
+                    && node.at.age(self.now) < self.draft.policy.dead_after
+            })
+    }
+
+    /// Whether the present members are those that the epoch's cluster ID was computed from.
+    fn roster_is_intact(&self) -> bool {
+        let token = self.draft.initial_cluster_token();
+        let ids = self.draft.members().map(|member| MemberId::of_founder(&member.registration.peer_urls, &token));
+        self.draft.cluster_id == Some(ClusterId::of_founders(ids))
+    }
+
+    /// Whether the run that was told is the one that asks. A client that does not name its runs is believed only
+    /// while nobody has shown that the cluster exists.
+    fn is_same_run(&self, told: &Told) -> bool {
+        told.run == self.report.run && (told.run != RunId::unnamed() || self.draft.bootstrapped.is_none())
+    }
+
+    /// Whether a member is this node's, by name and address.
+    pub(super) fn is_own(&self, member: &Member) -> bool {
+        *member.name() == self.report.name && member.has_peer_urls(&self.report.peer_urls)
+    }
+
+    /// Whether a registration is this node's from before its address changed.
+    fn is_own_former(&self, member: &Member) -> bool {
+        let node = self.sightings.nodes.get(member.name());
+        *member.name() == self.report.name
+            && self.report.run != RunId::unnamed()
+            && node.is_some_and(|node| node.run == self.report.run)
+    }
+
+    /// What a node without data hears that wants to leave.
+    pub(super) fn left(&self) -> Instruction {
+        self.answer(Task::StandBy, Reason::Left, "this node is no member and has no data; nothing is left to do")
+    }
+}

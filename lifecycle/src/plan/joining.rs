@@ -1,0 +1,261 @@
+use std::sync::Arc;
+
+use super::{Planner, look::Look};
+use crate::{Instruction, Member, MemberKey, Purpose, Reason, Strategy, Task, Ticket};
+
+impl Planner<'_> {
+    /// A node without data, once the cluster has formed: it takes a place that is free or a dead member's, or waits
+    /// as a spare.
+    pub(super) fn join(&mut self) -> Instruction {
+        if self.report.leaving {
+            return self.left();
+        }
+        let own = self.draft.members().find(|member| self.is_own(member)).cloned();
+        if let Some(own) = own
+            && let Some(instruction) = self.found_again(&own)
+        {
+            return instruction;
+        }
+        let look = match self.look() {
+            Ok(look) => look,
+            Err(instruction) => return *instruction,
+        };
+        if self.draft.policy.strategy == Strategy::Prepared {
+            return self.join_as_prepared();
+        }
+        if let Some(ticket) = self.own_ticket()
+            && matches!(ticket.purpose, Purpose::Join { .. })
+            && let Some(instruction) = self.continue_joining(&ticket, &look)
+        {
+            return instruction;
+        }
+        if self.draft.policy.paused {
+            return self.paused();
+        }
+        if let Some(twin) = self.twin() {
+            return self.reclaim(&twin, &look);
+        }
+        if self.was_evicted() {
+            let message = "this node's member was evicted; it is a spare until an administrator withdraws the eviction";
+            return self.answer(Task::StandBy, Reason::Evicted, message);
+        }
+        self.find_place(&look)
+    }
+
+    /// An administrator adds the member; the node waits for it, and starts as what it finds.
+    fn join_as_prepared(&self) -> Instruction {
+        let prepared = self.draft.members().find(|member| self.could_be_own(member) && !member.started);
+        match prepared {
+            Some(member) => self.start_added(&member.key),
+            None => {
+                let message = "the strategy is prepared: an administrator has to add this node's peer URLs to etcd";
+                self.wait(Reason::Strategy, message)
+            }
+        }
+    }
+
+    fn start_added(&self, own: &MemberKey) -> Instruction {
+        let message = format!("this node is in etcd's list as {own}; start as that member");
+        self.answer(Task::Join(self.start_as(own)), Reason::Added, message)
+    }
+
+    /// A present member that has this node's name or one of its peer URLs.
+    fn twin(&self) -> Option<Arc<Member>> {
+        let by_name = |member: &&Arc<Member>| *member.name() == self.report.name;
+        let by_url = |member: &&Arc<Member>| member.shared_peer_url(&self.report.peer_urls).is_some();
+        self.draft.members().find(by_name).or_else(|| self.draft.members().find(by_url)).cloned()
+    }
+
+    fn could_be_own(&self, member: &Member) -> bool {
+        member.has_peer_urls(&self.report.peer_urls)
+    }
+
+    /// This node's former self, or a stranger that has its name or address.
+    fn reclaim(&mut self, twin: &Arc<Member>, look: &Look<'_>) -> Instruction {
+        let same_place = self.could_be_own(twin);
+        let elsewhere = !same_place && self.sightings.runs_somewhere(&self.draft.policy, twin, self.now);
+        if look.is_up(twin) || elsewhere {
+            let refusal = self.refuse_for_name(twin).or_else(|| self.refuse_for_peer_url(twin));
+            return refusal
+                .unwrap_or_else(|| self.wait(Reason::Partition, "a member with this node's address is alive"));
+        }
+        if same_place && !twin.is_voter() && !twin.started {
+            // A learner that never ran has promised nothing to anybody, so whoever has its place can be it.
+            if let Some(wait) = self.held_by_another() {
+                return wait;
+            }
+            let purpose = Purpose::Join { peer_urls: self.report.peer_urls.clone(), replaces: None };
+            self.ticket_for(purpose, "it was added before and did not start");
+            return self.start_added(&twin.key);
+        }
+        let reason = if same_place {
+            Reason::LostDisk
+        } else if self.sightings.is_dead(&self.draft.policy, twin, self.now) {
+            Reason::Dead
+        } else {
+            return self.not_dead_yet(twin);
+        };
+        self.begin_joining(Some(twin), look, reason)
+    }
+
+    fn was_evicted(&self) -> bool {
+        let former = self.draft.record.iter().filter(|member| *member.name() == self.report.name);
+        let last = former.max_by_key(|member| member.removed.map(|removal| removal.at));
+        last.is_some_and(|member| member.removed.is_some() && member.eviction.is_some())
+    }
+
+    fn find_place(&mut self, look: &Look<'_>) -> Instruction {
+        let policy = self.draft.policy;
+        let (voters, size) = (self.draft.voters().count(), self.draft.size.get() as usize);
+        let learner = self.draft.members().find(|member| !member.is_voter()).cloned();
+        if let Some(learner) = learner {
+            return self.wait_for_learner(&learner, look, voters + 1 >= size);
+        }
+        let down: Vec<Arc<Member>> = self.draft.voters().filter(|voter| !look.is_up(voter)).cloned().collect();
+        let dead = down.iter().find(|voter| self.sightings.is_dead(&policy, voter, self.now)).cloned();
+        if voters > size {
+            return self.full();
+        }
+        match (dead, down.first()) {
+            (Some(dead), _) if policy.strategy.removes_dead() => self.begin_joining(Some(&dead), look, Reason::Dead),
+            (_, Some(down)) if policy.strategy.removes_dead() => self.not_dead_yet(down),
+            _ if voters < size => self.begin_joining(None, look, Reason::BelowSize),
+            (_, Some(down)) => {
+                let message = format!(
+                    "{} ({}) does not answer, and the strategy {} removes nobody",
+                    down.name(),
+                    down.key,
+                    policy.strategy
+                );
+                self.wait(Reason::Strategy, message)
+            }
+            _ => self.full(),
+        }
+    }
+
+    /// etcd takes one learner at a time.
+    fn wait_for_learner(&mut self, learner: &Arc<Member>, look: &Look<'_>, is_enough: bool) -> Instruction {
+        if self.draft.ticket.is_none()
+            && !look.is_up(learner)
+            && self.draft.policy.strategy.removes_dead()
+            && self.sightings.is_dead(&self.draft.policy, learner, self.now)
+        {
+            let why = format!("learner {} ({}) was given up by its node", learner.name(), learner.key);
+            return self.remove(learner, look, Reason::AbandonedLearner, &why);
+        }
+        if is_enough && look.is_up(learner) {
+            return self.full();
+        }
+        let message = format!("learner {} ({}) has to be promoted or removed first", learner.name(), learner.key);
+        self.held_by_another().unwrap_or_else(|| self.wait(Reason::LearnerPresent, message))
+    }
+
+    pub(super) fn full(&self) -> Instruction {
+        let message = format!("the cluster has its {} voters, and this node is a spare", self.draft.size);
+        if self.report.once {
+            return self.refuse(Reason::Full, message, "raise the size, or evict a member");
+        }
+        self.answer(Task::StandBy, Reason::Full, message)
+    }
+
+    pub(super) fn not_dead_yet(&self, member: &Member) -> Instruction {
+        let (name, key) = (member.name(), &member.key);
+        let dead_after = self.draft.policy.dead_after;
+        if member.downtime_until.is_some_and(|until| self.now < until) {
+            return self
+                .wait(Reason::NotDeadYet, format!("{name} ({key}) does not answer, and its downtime was announced"));
+        }
+        if self.sightings.runs_somewhere(&self.draft.policy, member, self.now) {
+            let message = format!("{name} ({key}) checks in but does not answer: it is cut off, not dead");
+            return self.wait(Reason::Partition, message);
+        }
+        let message = format!(
+            "{name} ({key}) does not answer, and counts as dead once nobody has heard of it for {dead_after:?}"
+        );
+        self.wait(Reason::NotDeadYet, message)
+    }
+
+    /// Takes the ticket and begins with its first step.
+    fn begin_joining(&mut self, replaces: Option<&Arc<Member>>, look: &Look<'_>, reason: Reason) -> Instruction {
+        if let Some(wait) = self.held_by_another() {
+            return wait;
+        }
+        if let Some(member) = replaces {
+            if !self.draft.policy.strategy.removes_dead() {
+                let strategy = self.draft.policy.strategy;
+                let message = format!(
+                    "{} ({}) would have to be removed first, and the strategy {strategy} removes nobody",
+                    member.name(),
+                    member.key
+                );
+                return self.wait(Reason::Strategy, message);
+            }
+            if let Some(wait) = self.risk_of_removing(member, look) {
+                return wait;
+            }
+        }
+        let why = match replaces {
+            Some(member) => format!("it takes the place of {} ({}): {reason}", member.name(), member.key),
+            None => format!("it takes a free place: {reason}"),
+        };
+        let replaces = replaces.map(|member| member.key.clone());
+        let purpose = Purpose::Join { peer_urls: self.report.peer_urls.clone(), replaces };
+        let ticket = self.ticket_for(purpose, &why);
+        match self.continue_joining(&ticket, look) {
+            Some(instruction) => instruction,
+            None => self.full(),
+        }
+    }
+
+    /// The next step of a node that joins, from what is true in etcd; `None` if there is no place for it any more,
+    /// and then the ticket is released.
+    fn continue_joining(&mut self, ticket: &Ticket, look: &Look<'_>) -> Option<Instruction> {
+        let Purpose::Join { peer_urls, replaces } = &ticket.purpose else { return None };
+        if *peer_urls != self.report.peer_urls {
+            self.draft.release("its holder has other peer URLs now");
+            return None;
+        }
+        let is_replaced = |member: &Member| replaces.as_ref() == Some(&member.key);
+        let added = self.draft.members().find(|member| self.could_be_own(member) && !is_replaced(member)).cloned();
+        if let Some(added) = added {
+            if added.started {
+                self.draft.release("its holder has lost its data again");
+                return None;
+            }
+            return Some(self.start_added(&added.key));
+        }
+        if self.draft.policy.paused {
+            return Some(self.paused());
+        }
+        let replaced = replaces.as_ref().and_then(|key| self.draft.member(key)).cloned();
+        match replaced {
+            Some(replaced) => self.remove_replaced(ticket, &replaced, look),
+            None => self.add_self(ticket, look),
+        }
+    }
+
+    fn remove_replaced(&mut self, ticket: &Ticket, replaced: &Member, look: &Look<'_>) -> Option<Instruction> {
+        if look.is_up(replaced) {
+            self.draft.release("the member to replace is back");
+            return None;
+        }
+        if let Some(wait) = self.risk_of_removing(replaced, look) {
+            return Some(wait);
+        }
+        let reason = if self.could_be_own(replaced) { Reason::LostDisk } else { Reason::Dead };
+        let message = format!("remove {} ({}), so that this node can take its place", replaced.name(), replaced.key);
+        let task = Task::RemoveMember { member: replaced.key.clone(), terms: self.terms(ticket) };
+        Some(self.answer(task, reason, message))
+    }
+
+    fn add_self(&mut self, ticket: &Ticket, look: &Look<'_>) -> Option<Instruction> {
+        if self.draft.members().count() >= self.draft.size.get() as usize {
+            self.draft.release("the cluster is full again");
+            return None;
+        }
+        let learner = self.joins_as_learner(look);
+        let message = if learner { "add this node as learner" } else { "add this node as voter" };
+        let task = Task::AddMember { peer_urls: self.report.peer_urls.clone(), learner, terms: self.terms(ticket) };
+        Some(self.answer(task, Reason::BelowSize, message))
+    }
+}

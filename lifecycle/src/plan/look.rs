@@ -1,0 +1,208 @@
+use std::{collections::HashSet, sync::Arc};
+
+use super::Planner;
+use crate::{
+    EventKind, Face, Instruction, Member, MemberId, MemberKey, MemberName, Purpose, Reason, Registration, Removal,
+    Revision, Role, SeenMember, View,
+};
+
+/// A look at the cluster that decisions can rest on: it was made through the quorum, and the registry's record
+/// agrees with it.
+#[derive(Clone, Copy)]
+pub(super) struct Look<'a> {
+    view: &'a View,
+    /// The member that looks, if it runs: it reaches itself.
+    own: Option<MemberId>,
+}
+
+impl Look<'_> {
+    /// Whether a member answered just now.
+    pub fn is_up(&self, member: &Member) -> bool {
+        self.seen(member).is_some_and(|seen| seen.reachable || Some(seen.id) == self.own)
+    }
+
+    /// Whether a member leads.
+    pub fn leads(&self, member: &Member) -> bool {
+        member.key.id().is_some_and(|id| self.view.leader == Some(id))
+    }
+
+    /// How far a member has applied the log.
+    pub fn applied(&self, member: &Member) -> Option<u64> {
+        self.seen(member)?.applied_index
+    }
+
+    fn seen(&self, member: &Member) -> Option<&SeenMember> {
+        let id = member.key.id()?;
+        self.view.members.iter().find(|seen| seen.id == id)
+    }
+}
+
+impl<'a> Planner<'a> {
+    /// The node's look at the cluster, or what the node has to do first.
+    pub(super) fn look(&self) -> Result<Look<'a>, Box<Instruction>> {
+        let Some(view) = &self.report.view else {
+            return Err(Box::new(self.observe("a look at the cluster is needed to decide")));
+        };
+        if view.cluster.is_some() && self.draft.cluster_id.is_some() && view.cluster != self.draft.cluster_id {
+            let message = "what answers at the members' addresses is another etcd cluster";
+            return Err(Box::new(self.wait(Reason::ForeignCluster, message)));
+        }
+        let look =
+            Look { view, own: self.report.identity().filter(|_| self.report.is_running()).map(|own| own.member) };
+        if !view.linearizable || view.leader.is_none() {
+            return Err(Box::new(self.no_quorum(&look)));
+        }
+        if !self.agrees(view) {
+            return Err(Box::new(self.observe("the registry has learnt of a change since this look began")));
+        }
+        Ok(look)
+    }
+
+    fn no_quorum(&self, look: &Look<'_>) -> Instruction {
+        let silent = self.draft.voters().filter(|member| !look.is_up(member));
+        let silent: Vec<String> = silent.map(|member| format!("{} ({})", member.name(), member.key)).collect();
+        let who = match silent.len() {
+            0 => "the members answer but have no leader".to_owned(),
+            _ => format!("no answer from {}", silent.join(", ")),
+        };
+        self.wait(Reason::NoQuorum, format!("the cluster has no quorum that can be seen from here: {who}"))
+    }
+
+    /// Takes over what a view shows. Views that nobody can rest on only show that the cluster exists.
+    pub(super) fn learn_from_view(&mut self) {
+        let Some(view) = &self.report.view else { return };
+        if view.linearizable && view.cluster.is_some() && self.draft.cluster_id.is_none() {
+            self.adopt(view);
+        }
+        if view.cluster.is_none() || view.cluster != self.draft.cluster_id {
+            return;
+        }
+        self.know_bootstrapped("its members answer");
+        if view.linearizable && self.draft.formed.is_some() {
+            self.follow_list(view);
+        }
+    }
+
+    /// Takes over a cluster's ID that the registry did not know: of one that formed by v2, or of one that was there
+    /// before the registry and that nobody else has registered for.
+    fn adopt(&mut self, view: &View) {
+        let known: HashSet<MemberId> = self.draft.members().filter_map(|member| member.key.id()).collect();
+        let formed_here = self.draft.formed.is_some() && view.members.iter().any(|seen| known.contains(&seen.id));
+        let was_there_before = self.draft.formed.is_none() && self.draft.members().next().is_none();
+        if view.cluster.is_some_and(|id| self.draft.earlier.contains(&id)) || !(formed_here || was_there_before) {
+            return;
+        }
+        let cluster_id = view.cluster;
+        self.draft.change(EventKind::Formed, "the cluster runs already, and is taken over as it is", |cluster| {
+            cluster.cluster_id = cluster_id;
+            cluster.formed = cluster.formed.or(Some(cluster.revision));
+            cluster.face = cluster.face.or(Some(Face::CheckIn));
+        });
+    }
+
+    /// Remembers that the etcd cluster exists.
+    pub(super) fn know_bootstrapped(&mut self, how: &str) {
+        if self.draft.bootstrapped.is_none() {
+            let message = format!("the etcd cluster exists: {how}");
+            self.draft.change(EventKind::Bootstrapped, message, |cluster| {
+                cluster.bootstrapped = Some(cluster.revision);
+            });
+        }
+    }
+
+    /// Makes the record what etcd's list is, as far as the list can know: it was read after `view.since`.
+    fn follow_list(&mut self, view: &View) {
+        let gone = |member: &&Arc<Member>| !has(view, &member.key) && member.created <= view.since;
+        let gone: Vec<MemberKey> = self.draft.members().filter(gone).map(|member| member.key.clone()).collect();
+        for key in gone {
+            self.draft.remove(&key, true, format!("{key} is not in etcd's list any more"));
+        }
+        for seen in &view.members {
+            match self.draft.record.iter().find(|member| member.key.id() == Some(seen.id)).cloned() {
+                Some(member) if member.removed.is_none() => self.follow_member(&member, seen, view.since),
+                Some(member) if member.removed.is_some_and(|removal| removal.at > view.since) => {}
+                on_record => self.take_up(seen, on_record),
+            }
+        }
+    }
+
+    fn follow_member(&mut self, member: &Arc<Member>, seen: &SeenMember, since: Revision) {
+        let mut after = Member::clone(member);
+        after.registration.name = seen.name.clone().unwrap_or_else(|| member.name().clone());
+        if !member.has_peer_urls(&seen.peer_urls) {
+            after.registration.peer_urls = seen.peer_urls.clone();
+        }
+        if !seen.client_urls.is_empty() {
+            after.client_urls = seen.client_urls.clone();
+        }
+        after.role = role(seen);
+        after.started |= seen.name.is_some();
+        if after == **member || member.modified > since {
+            return;
+        }
+        let promoted = !member.is_voter() && after.is_voter();
+        let (kind, what) =
+            if promoted { (EventKind::MemberPromoted, "votes now") } else { (EventKind::MemberUpdated, "has changed") };
+        self.draft.update(&member.key, kind, format!("{} ({}) {what}", after.name(), member.key), |member| {
+            *member = after;
+        });
+    }
+
+    fn take_up(&mut self, seen: &SeenMember, on_record: Option<Arc<Member>>) {
+        let key = MemberKey::from(seen.id);
+        let registration = Registration { name: self.name_of(seen), peer_urls: seen.peer_urls.clone() };
+        let fresh = Member::registered(key.clone(), registration, Revision::FIRST, Revision::FIRST);
+        let member = Member {
+            client_urls: seen.client_urls.clone(),
+            role: role(seen),
+            started: seen.name.is_some(),
+            founder: on_record.and_then(|member| member.founder.clone()),
+            ..fresh
+        };
+        let message = format!("{} ({key}) is in etcd's list as {}", member.name(), word(member.role));
+        self.draft.add(member, EventKind::MemberAdded, message);
+    }
+
+    /// etcd learns a member's name when it starts; until then the ticket tells whose place it is.
+    fn name_of(&self, seen: &SeenMember) -> MemberName {
+        let joiner = self.draft.ticket.as_ref().and_then(|ticket| match &ticket.purpose {
+            Purpose::Join { peer_urls, .. } if peer_urls.iter().any(|url| seen.peer_urls.contains(url)) => {
+                Some(ticket.holder.clone())
+            }
+            _ => None,
+        });
+        let unnamed = || seen.id.to_string().parse().expect("hexadecimal digits make a name");
+        seen.name.clone().or(joiner).unwrap_or_else(unnamed)
+    }
+
+    /// Whether the record shows the members that the view shows, in the same roles and at the same addresses.
+    fn agrees(&self, view: &View) -> bool {
+        let members = view.members.iter().all(|seen| {
+            let member = self.draft.member(&seen.id.into());
+            member.is_some_and(|member| member.role == role(seen) && member.has_peer_urls(&seen.peer_urls))
+        });
+        members && self.draft.members().count() == view.members.len()
+    }
+}
+
+impl Removal {
+    /// Whether etcd's own list has shown that the member is gone.
+    pub(super) fn is_certain(self) -> bool {
+        self.confirmed
+    }
+}
+
+fn has(view: &View, key: &MemberKey) -> bool {
+    key.id().is_some_and(|id| view.members.iter().any(|seen| seen.id == id))
+}
+
+fn role(seen: &SeenMember) -> Role {
+    if seen.learner { Role::Learner } else { Role::Voter }
+}
+
+fn word(role: Role) -> &'static str {
+    match role {
+        Role::Voter => "voter",
+        Role::Learner => "learner",
+    }
+}

@@ -1,0 +1,202 @@
+use std::sync::Arc;
+
+use super::{Planner, look::Look};
+use crate::{Identity, Instruction, Member, MemberKey, Purpose, Reason, Strategy, Task};
+
+impl Planner<'_> {
+    /// A node whose etcd runs: it leaves, is promoted, follows its address, or does what the cluster needs.
+    pub(super) fn run(&mut self, identity: Identity) -> Instruction {
+        if self.draft.cluster_id.is_some_and(|known| known != identity.cluster)
+            || self.draft.earlier.contains(&identity.cluster)
+        {
+            return self.refuse_foreign(identity);
+        }
+        let key = MemberKey::from(identity.member);
+        let Some(own) = self.draft.member(&key).cloned() else { return self.run_as_stranger(identity, &key) };
+        if let Some(refusal) = self.contradiction(&own) {
+            return refusal;
+        }
+        self.know_cluster(identity);
+        self.learn_from_own(&own);
+        self.settle_ticket();
+        if self.draft.policy.paused {
+            return self.paused();
+        }
+        if !self.needs_look(&own) {
+            return self.healthy();
+        }
+        match self.look() {
+            Ok(look) => self.serve(&own, &look),
+            Err(instruction) => *instruction,
+        }
+    }
+
+    fn refuse_foreign(&self, identity: Identity) -> Instruction {
+        let known = self.draft.cluster_id.map_or("another one".to_owned(), |known| known.to_string());
+        let message = format!("the etcd that runs here is of cluster {}, and this one is {known}", identity.cluster);
+        self.refuse(
+            Reason::ForeignCluster,
+            message,
+            "stop it, and give this node an empty data directory or another token",
+        )
+    }
+
+    /// An etcd that the registry does not list: of a cluster that it has not seen yet, or of a member that is gone.
+    fn run_as_stranger(&mut self, identity: Identity, key: &MemberKey) -> Instruction {
+        if self.draft.formed.is_none() && self.draft.members().next().is_some() {
+            return self.refuse_foreign(identity);
+        }
+        let certain = self
+            .draft
+            .record
+            .iter()
+            .any(|member| member.key == *key && member.removed.is_some_and(|removal| removal.is_certain()));
+        let seen_gone = match self.look() {
+            Ok(_) => true,
+            Err(instruction) if !certain => return *instruction,
+            Err(_) => certain,
+        };
+        debug_assert!(seen_gone, "whoever is in the list has been taken over from it");
+        let message = format!("member {key} was removed from the cluster; its etcd is of no use any more");
+        self.answer(Task::ArchiveData, Reason::RemovedMember, message)
+    }
+
+    fn healthy(&self) -> Instruction {
+        self.wait(Reason::Healthy, "nothing to do")
+    }
+
+    /// Whether anything has to be done or watched that takes a look at the cluster.
+    fn needs_look(&self, own: &Member) -> bool {
+        let policy = &self.draft.policy;
+        let wants_change = own.eviction.is_some()
+            || self.report.leaving
+            || !own.is_voter()
+            || self.own_ticket().is_some()
+            || (!own.has_peer_urls(&self.report.peer_urls) && self.may_change_membership());
+        let others = || self.draft.members().filter(|member| member.key != own.key);
+        let others_need = || {
+            others().any(|member| {
+                member.eviction.is_some()
+                    || !member.is_voter()
+                    || self.sightings.silence(member, self.now) >= policy.dead_after
+            }) || self.draft.voters().count() > self.draft.size.get() as usize
+        };
+        wants_change || (self.held_by_another().is_none() && others_need())
+    }
+
+    fn serve(&mut self, own: &Arc<Member>, look: &Look<'_>) -> Instruction {
+        if self.report.leaving {
+            return self.remove(own, look, Reason::Leaving, "the node wants to leave");
+        }
+        if own.eviction.is_some() && self.may_change_membership() {
+            return self.remove(own, look, Reason::Evicted, "an administrator has evicted this member");
+        }
+        if let Some(instruction) = self.resume_removal(own, look) {
+            return instruction;
+        }
+        if !own.has_peer_urls(&self.report.peer_urls) && self.may_change_membership() {
+            return self.update_address(own, look);
+        }
+        if !own.is_voter() && self.may_change_membership() {
+            return self.promote(own, look);
+        }
+        if let Some(wait) = self.held_by_another() {
+            return wait;
+        }
+        self.care(own, look)
+    }
+
+    /// Goes on with a removal for which the node holds the ticket, if it is still wanted.
+    fn resume_removal(&mut self, own: &Member, look: &Look<'_>) -> Option<Instruction> {
+        let ticket = self.own_ticket()?;
+        let Purpose::Remove { member } = &ticket.purpose else { return None };
+        let member = self.draft.member(member)?.clone();
+        if self.is_unwanted(&member, own, look) {
+            return None;
+        }
+        self.draft.release("the removal is not needed any more");
+        None
+    }
+
+    /// Looks after the other members.
+    fn care(&mut self, own: &Arc<Member>, look: &Look<'_>) -> Instruction {
+        if !self.may_change_membership() {
+            return self.healthy();
+        }
+        let others: Vec<Arc<Member>> = self.draft.members().filter(|member| member.key != own.key).cloned().collect();
+        if let Some(learner) = others.iter().find(|member| !member.is_voter()) {
+            return self.care_for_learner(learner, look);
+        }
+        if let Some(evicted) =
+            others.iter().find(|member| member.eviction.is_some() && !self.leaves_by_itself(member, look))
+        {
+            let why = format!("an administrator has evicted {} ({})", evicted.name(), evicted.key);
+            return self.remove(evicted, look, Reason::Evicted, &why);
+        }
+        if let Some(surplus) = self.surplus(look)
+            && (surplus.key == own.key || !self.leaves_by_itself(&surplus, look))
+        {
+            let why = format!("the size is {}, and {} ({}) is to go", self.draft.size, surplus.name(), surplus.key);
+            return self.remove(&surplus, look, Reason::Shrink, &why);
+        }
+        self.care_for_dead(&others, look)
+    }
+
+    fn care_for_learner(&mut self, learner: &Arc<Member>, look: &Look<'_>) -> Instruction {
+        if look.is_up(learner) {
+            return self.promote(learner, look);
+        }
+        let removable = self.draft.policy.strategy.removes_dead();
+        if removable && self.sightings.is_dead(&self.draft.policy, learner, self.now) {
+            let why = format!("learner {} ({}) was given up by its node", learner.name(), learner.key);
+            return self.remove(learner, look, Reason::AbandonedLearner, &why);
+        }
+        self.not_dead_yet(learner)
+    }
+
+    fn care_for_dead(&mut self, others: &[Arc<Member>], look: &Look<'_>) -> Instruction {
+        let Some(down) = others.iter().find(|member| !look.is_up(member)) else { return self.healthy() };
+        let policy = self.draft.policy;
+        let dead = others.iter().find(|member| {
+            !look.is_up(member) && self.sightings.is_dead(&policy, member, self.now) && self.may_prune(member, look)
+        });
+        match dead {
+            Some(dead) if policy.strategy == Strategy::Prune => {
+                let why = format!("{} ({}) is dead", dead.name(), dead.key);
+                self.remove(dead, look, Reason::Dead, &why)
+            }
+            _ if self.sightings.is_dead(&policy, down, self.now) => {
+                let message =
+                    format!("{} ({}) is dead, and is replaced when a node is there for it", down.name(), down.key);
+                self.wait(Reason::Dead, message)
+            }
+            _ => self.not_dead_yet(down),
+        }
+    }
+
+    /// Whether a member's own node is there to make it leave in order.
+    fn leaves_by_itself(&self, member: &Member, look: &Look<'_>) -> bool {
+        look.is_up(member) && self.sightings.runs_somewhere(&self.draft.policy, member, self.now)
+    }
+
+    /// The voter that goes next if there are more than the size: a dead one before one that does not answer, that
+    /// before one that does not lead, and of these the newest.
+    fn surplus(&self, look: &Look<'_>) -> Option<Arc<Member>> {
+        let voters = self.draft.voters().count();
+        if voters <= self.draft.size.get() as usize || !self.draft.policy.strategy.removes_dead() {
+            return None;
+        }
+        let dead =
+            |member: &Member| !look.is_up(member) && self.sightings.is_dead(&self.draft.policy, member, self.now);
+        let rank = |member: &&Arc<Member>| (dead(member), !look.is_up(member), !look.leads(member), member.created);
+        self.draft.voters().max_by_key(rank).cloned()
+    }
+
+    /// Whether there is still a reason to remove a member.
+    fn is_unwanted(&self, member: &Member, own: &Member, look: &Look<'_>) -> bool {
+        let dead = !look.is_up(member) && self.sightings.is_dead(&self.draft.policy, member, self.now);
+        let surplus = self.surplus(look).is_some_and(|surplus| surplus.key == member.key);
+        let moved = member.key == own.key && !own.is_voter();
+        member.eviction.is_some() || dead || surplus || moved
+    }
+}

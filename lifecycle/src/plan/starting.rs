@@ -1,0 +1,123 @@
+use std::sync::Arc;
+
+use super::{Planner, look::Look};
+use crate::{EventKind, Identity, Instruction, Member, MemberKey, Reason, Strategy, Task};
+
+impl Planner<'_> {
+    /// A node with data whose etcd does not run.
+    ///
+    /// Data is set aside only if it is certain that it is of no use here; in doubt etcd is started, which guards
+    /// itself.
+    pub(super) fn start(&mut self, identity: Identity) -> Instruction {
+        if let Some(instruction) = self.judge_cluster(identity) {
+            return instruction;
+        }
+        let key = MemberKey::from(identity.member);
+        if let Some(own) = self.draft.member(&key).cloned() {
+            return self.start_own(&own, identity);
+        }
+        let removal = self.draft.record.iter().find(|member| member.key == key).and_then(|member| member.removed);
+        if removal.is_some_and(|removal| removal.is_certain()) {
+            return self.archive_removed(&key);
+        }
+        if self.draft.formed.is_none() {
+            return self.start_uncertain("the registry does not know this member");
+        }
+        match self.look() {
+            Ok(_) => self.archive_removed(&key),
+            Err(observe) if matches!(observe.task, Task::Observe(_)) => *observe,
+            Err(_) => self.start_uncertain("whether this is still a member can't be seen from here now"),
+        }
+    }
+
+    /// What follows if the data belongs to another cluster.
+    fn judge_cluster(&mut self, identity: Identity) -> Option<Instruction> {
+        if self.draft.earlier.contains(&identity.cluster) {
+            let message = format!("the data is of an earlier epoch; the present one is {}", self.draft.epoch);
+            return Some(self.answer(Task::ArchiveData, Reason::EarlierEpoch, message));
+        }
+        let known = self.draft.cluster_id?;
+        (known != identity.cluster).then(|| {
+            let message = format!("the data is of etcd cluster {}, and this one is {known}", identity.cluster);
+            self.answer(Task::ArchiveData, Reason::ForeignData, message)
+        })
+    }
+
+    fn archive_removed(&self, key: &MemberKey) -> Instruction {
+        let message = format!("the data is of member {key}, which was removed from the cluster");
+        self.answer(Task::ArchiveData, Reason::RemovedMember, message)
+    }
+
+    fn start_uncertain(&self, why: &str) -> Instruction {
+        self.answer(Task::Start, Reason::Uncertain, format!("{why}; start, and etcd decides"))
+    }
+
+    fn start_own(&mut self, own: &Arc<Member>, identity: Identity) -> Instruction {
+        if let Some(refusal) = self.contradiction(own) {
+            return refusal;
+        }
+        self.know_cluster(identity);
+        self.learn_from_own(own);
+        if self.draft.ticket.as_ref().is_some_and(|ticket| ticket.purpose.removes() == Some(&own.key)) {
+            return self.start_removed(own);
+        }
+        if self.report.leaving {
+            return match self.look() {
+                Ok(look) => self.remove(own, &look, Reason::Leaving, "the node wants to leave"),
+                Err(instruction) => *instruction,
+            };
+        }
+        if !own.has_peer_urls(&self.report.peer_urls) && self.may_change_membership() {
+            match self.look() {
+                Ok(look) => return self.update_stopped(own, &look),
+                Err(observe) if matches!(observe.task, Task::Observe(_)) => return *observe,
+                Err(_) => {}
+            }
+        }
+        let message = format!("the data is of member {} of this cluster", own.key);
+        self.answer(Task::Start, Reason::OwnData, message)
+    }
+
+    /// The member is about to be removed. If that is its own node's doing, then it goes on; else it waits for the
+    /// outcome, so that it is not removed while it runs.
+    fn start_removed(&mut self, own: &Arc<Member>) -> Instruction {
+        if let (Some(_), Ok(look)) = (self.own_ticket(), self.look()) {
+            return self.remove(own, &look, Reason::Leaving, "the node was about to leave");
+        }
+        if self.own_ticket().is_some() {
+            return self.observe("this member was about to be removed");
+        }
+        let message = format!("member {} is being removed; wait for the outcome", own.key);
+        self.wait(Reason::BeingRemoved, message)
+    }
+
+    fn update_stopped(&mut self, own: &Arc<Member>, look: &Look<'_>) -> Instruction {
+        match self.held_by_another() {
+            Some(wait) => wait,
+            None => self.update_address(own, look),
+        }
+    }
+
+    pub(super) fn may_change_membership(&self) -> bool {
+        !self.draft.policy.paused && self.draft.policy.strategy != Strategy::Prepared
+    }
+
+    /// A member of the record has data, so its cluster exists, and has the ID that the data has.
+    pub(super) fn know_cluster(&mut self, identity: Identity) {
+        if self.draft.cluster_id.is_none() {
+            let message = format!("the etcd cluster's ID is {}", identity.cluster);
+            self.draft.change(EventKind::Bootstrapped, message, |cluster| {
+                cluster.cluster_id = Some(identity.cluster);
+                cluster.formed = cluster.formed.or(Some(cluster.revision));
+                cluster.bootstrapped = Some(cluster.revision);
+            });
+        }
+        self.know_bootstrapped(&format!("member {} has data of it", Member::key_of(identity)));
+    }
+}
+
+impl Member {
+    fn key_of(identity: Identity) -> MemberKey {
+        identity.member.into()
+    }
+}

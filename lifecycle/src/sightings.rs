@@ -1,0 +1,144 @@
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::{
+    Cluster, Identity, Member, MemberKey, MemberName, NodeState, PeerUrl, Policy, Report, RunId, UnixMillis, View,
+};
+
+/// The most nodes of one cluster that are remembered, spares included; those that were heard of last stay.
+pub const MAX_NODES: usize = 1_000;
+
+/// Who was heard of when: what changes with every check-in and so is kept apart from the [`Cluster`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Sightings {
+    /// Since when check-ins are listened to: silence before that says nothing.
+    pub since: UnixMillis,
+    /// The last check-in of each node, spares included.
+    pub nodes: BTreeMap<MemberName, CheckIn>,
+    /// What is known of each present member's life.
+    pub members: BTreeMap<MemberKey, Contact>,
+}
+
+/// A node's last check-in.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CheckIn {
+    /// When it was.
+    pub at: UnixMillis,
+    /// Which run of the node's client it came from.
+    pub run: RunId,
+    /// Where other members would reach the node.
+    pub peer_urls: Vec<PeerUrl>,
+    /// What the node had.
+    pub had: Had,
+}
+
+/// What a node had when it checked in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Had {
+    /// No data.
+    Nothing,
+    /// Data that can't be read.
+    Unreadable,
+    /// Data of a member, and no etcd on it.
+    Data(Identity),
+    /// An etcd that ran.
+    Etcd(Identity),
+}
+
+/// What is known of a member's life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Contact {
+    /// When the node that has its data last checked in; `None` means that it never has.
+    pub checked_in: Option<UnixMillis>,
+    /// When its etcd last answered somebody; `None` means that it never has.
+    pub answered: Option<UnixMillis>,
+    /// The first and the last failure since then, if failures follow each other closely; `None` means that the last
+    /// try was answered.
+    pub failing: Option<(UnixMillis, UnixMillis)>,
+}
+
+impl Sightings {
+    /// Knows of nobody, and listens from now on.
+    pub fn new(since: UnixMillis) -> Self {
+        Self { since, nodes: BTreeMap::new(), members: BTreeMap::new() }
+    }
+
+    /// Takes note of a check-in and of what it saw. Members that the cluster doesn't have are none of its business.
+    pub fn note(&mut self, cluster: &Cluster, report: &Report, now: UnixMillis) {
+        let had = Had::of(&report.state);
+        let check_in = CheckIn { at: now, run: report.run.clone(), peer_urls: report.peer_urls.clone(), had };
+        self.nodes.insert(report.name.clone(), check_in);
+        if self.nodes.len() > MAX_NODES {
+            self.forget_longest_silent_node();
+        }
+        self.members.retain(|key, _| cluster.member(key).is_some());
+        if let Some(member) = report.identity().and_then(|identity| cluster.member(&identity.member.into())) {
+            self.members.entry(member.key.clone()).or_default().checked_in = Some(now);
+        }
+        if let Some(view) = &report.view {
+            self.note_view(cluster, view, now);
+        }
+    }
+
+    /// A view without a quorum shows who is alive, but not who is dead: the one that looks may be cut off itself.
+    fn note_view(&mut self, cluster: &Cluster, view: &View, now: UnixMillis) {
+        for seen in &view.members {
+            let Some(member) = cluster.member(&seen.id.into()) else { continue };
+            let contact = self.members.entry(member.key.clone()).or_default();
+            if seen.reachable {
+                contact.answered = Some(now);
+                contact.failing = None;
+            } else if view.linearizable {
+                let gap = cluster.policy.longest_gap();
+                let before = contact.failing.filter(|(_, last)| last.age(now) <= gap);
+                contact.failing = Some((before.map_or(now, |(first, _)| first), now));
+            }
+        }
+    }
+
+    fn forget_longest_silent_node(&mut self) {
+        let longest_silent = self.nodes.iter().min_by_key(|(_, check_in)| check_in.at);
+        if let Some(name) = longest_silent.map(|(name, _)| name.clone()) {
+            self.nodes.remove(&name);
+        }
+    }
+
+    /// How long nobody has heard of a member: neither did the node with its data check in nor did its etcd answer.
+    /// A member that has no data yet is heard of when the node of its name and URLs checks in.
+    pub fn silence(&self, member: &Member, now: UnixMillis) -> Duration {
+        let contact = self.members.get(&member.key).copied().unwrap_or_default();
+        let waiting =
+            self.nodes.get(member.name()).filter(|node| !member.started && member.has_peer_urls(&node.peer_urls));
+        let heard = [contact.checked_in, contact.answered, waiting.map(|node| node.at), Some(self.since)];
+        heard.into_iter().flatten().max().map_or(Duration::ZERO, |last| last.age(now))
+    }
+
+    /// Whether a member counts as dead, for somebody who sees it down right now: for `dead_after` nobody has heard
+    /// of it and whoever tried to reach it failed. One failed probe proves nothing.
+    pub fn is_dead(&self, policy: &Policy, member: &Member, now: UnixMillis) -> bool {
+        let in_downtime = member.downtime_until.is_some_and(|until| now < until);
+        let failing = self.members.get(&member.key).and_then(|probes| probes.failing);
+        let failing_for = failing.map_or(Duration::ZERO, |(first, _)| first.age(now));
+        !in_downtime && self.silence(member, now) >= policy.dead_after && failing_for >= policy.dead_after
+    }
+
+    /// Whether the node that has a member's data checked in with a running etcd of late.
+    pub fn runs_somewhere(&self, policy: &Policy, member: &Member, now: UnixMillis) -> bool {
+        let node = self.nodes.get(member.name());
+        node.is_some_and(|node| {
+            let its_own = matches!(node.had, Had::Etcd(identity) if MemberKey::from(identity.member) == member.key);
+            its_own && node.at.age(now) < policy.dead_after
+        })
+    }
+}
+
+impl Had {
+    /// What a state amounts to.
+    pub fn of(state: &NodeState) -> Self {
+        match state {
+            NodeState::Empty => Self::Nothing,
+            NodeState::Unreadable { .. } => Self::Unreadable,
+            NodeState::Stopped(identity) => Self::Data(*identity),
+            NodeState::Running(identity) => Self::Etcd(*identity),
+        }
+    }
+}
