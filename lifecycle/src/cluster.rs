@@ -11,6 +11,9 @@ use crate::{
 /// cluster has, and few enough that whoever knows a token can't fill the server's memory with it.
 pub const MAX_MEMBERS: usize = 1_000;
 
+/// For how many of a cluster's changes a removed member stays on record, once the cluster has formed.
+pub const REMEMBERED: u64 = 1_000;
+
 /// What the registry knows of one etcd cluster, as of one revision.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Cluster {
@@ -305,13 +308,21 @@ impl Cluster {
         Ok(())
     }
 
-    /// The record with this member's entry replaced or added, in order.
+    /// The record with this member's entry replaced or added, in order, and without those of whom nobody needs to
+    /// know any more.
     pub(crate) fn record_with(&self, member: Member) -> Vec<Arc<Member>> {
         let mut record = Vec::with_capacity(self.record.len() + 1);
-        record.extend(self.record.iter().filter(|other| other.key != member.key).cloned());
+        let kept = |other: &&Arc<Member>| other.key != member.key && !self.is_forgotten(other);
+        record.extend(self.record.iter().filter(kept).cloned());
         let place = record.partition_point(|other| other.created < member.created);
         record.insert(place, Arc::new(member));
         record
+    }
+
+    /// Whether a member was removed so long ago that its node is told to look at etcd's own list if it comes back.
+    fn is_forgotten(&self, member: &Member) -> bool {
+        let forgets = |removal: Removal| removal.at.0.saturating_add(REMEMBERED) < self.revision.0;
+        self.formed.is_some() && member.removed.is_some_and(forgets)
     }
 
     /// Everything but the record, for changes that bring their own and would clone it in vain.

@@ -6,9 +6,12 @@
 
 mod answer;
 mod body;
+mod check_in;
 mod clusters;
 mod docs;
 mod etag;
+mod events;
+mod members;
 mod openapi;
 mod path;
 mod problem;

@@ -4,7 +4,9 @@
 //! [`committer`], on the present state, and acknowledged once they are on the disk. Whoever waits is
 //! told of each event after that.
 
+mod check_in;
 mod committer;
+mod sightings;
 mod snapshot;
 mod topics;
 
@@ -13,7 +15,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use convene_lifecycle::{Action, Cluster, ClusterSize, Event, Revision, Token, Transition, UnixMillis};
+use convene_lifecycle::{Cluster, Event, Revision, Settings, Token, Transition, UnixMillis};
 use quick_cache::sync::Cache;
 use thiserror::Error;
 use tokio::{
@@ -22,11 +24,14 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::store::{Store, StoreError};
+use crate::store::{ClusterFilter, Cursor, Store, StoreError};
 use committer::{Answer, Committer, Decide, Job};
+use sightings::{SightingsOfAll, SightingsOfOne};
 use snapshot::SnapshotWeight;
 use topics::Topics;
 
+pub use check_in::CheckedIn;
+pub use committer::Committed;
 pub use snapshot::Snapshot;
 pub use topics::{Heard, Subscription};
 
@@ -50,6 +55,7 @@ pub struct Registry {
     store: Arc<Store>,
     cache: Arc<SnapshotCache>,
     topics: Arc<Topics>,
+    sightings: Arc<SightingsOfAll>,
     jobs: mpsc::Sender<Job>,
     last_probe: tokio::sync::Mutex<Option<(Instant, Result<(), Unavailable>)>>,
 }
@@ -77,12 +83,13 @@ impl Registry {
         let cache = Arc::new(Cache::with_weighter(CACHE_CLUSTERS, CACHE_BYTES, SnapshotWeight));
         let topics = Arc::new(Topics::default());
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let committer = Committer::new(store.clone(), cache.clone(), topics.clone());
+        let sightings = Arc::new(SightingsOfAll::new(now()));
+        let committer = Committer::new(store.clone(), cache.clone(), topics.clone(), sightings.clone());
         // A thread of its own: among the other tasks it would wait for its turn at each step of a commit, and
         // everybody who writes with it.
         let runtime = Handle::current();
         let task = tokio::task::spawn_blocking(move || runtime.block_on(committer.run(queue)));
-        (Self { store, cache, topics, jobs, last_probe: Default::default() }, task)
+        (Self { store, cache, topics, sightings, jobs, last_probe: Default::default() }, task)
     }
 
     /// Names this registry among others, on every start the same.
@@ -104,10 +111,10 @@ impl Registry {
     }
 
     /// Makes a cluster under a token that was drawn for it.
-    pub async fn create(&self, token: Token, size: ClusterSize) -> Result<Arc<Event>, NotWritten> {
+    pub async fn create(&self, token: Token, settings: Settings) -> Result<Committed, NotWritten> {
         let named = token.clone();
         let decide = move |cluster: Option<&Cluster>, at| match cluster {
-            None => Some(Cluster::create(named.clone(), size, Action::Create, at)),
+            None => Some(Cluster::create_with(named.clone(), &settings, at)),
             Some(_) => None,
         };
         // Whoever draws 128 bits that are there already is told to draw again.
@@ -115,21 +122,39 @@ impl Registry {
     }
 
     /// Changes a cluster as `decide` says, which gets the present state and may be asked more than once.
-    /// Returns its event once the change is on the disk, or the reason for which `decide` refused.
+    /// Returns what is on the disk then, or the reason for which `decide` refused.
     pub async fn update<R: Send + 'static>(
         &self,
         token: &Token,
         decide: impl Fn(Option<&Cluster>, UnixMillis) -> Result<Transition, R> + Send + 'static,
-    ) -> Result<Result<Arc<Event>, R>, NotWritten> {
-        let refusal = Arc::new(Mutex::new(None));
-        let refused = refusal.clone();
-        let decide = move |cluster: Option<&Cluster>, at| {
-            decide(cluster, at).map_err(|reason| *refused.lock().expect("no holder panics") = Some(reason)).ok()
+    ) -> Result<Result<Committed, R>, NotWritten> {
+        let decide = move |cluster: Option<&Cluster>, at| match decide(cluster, at) {
+            Ok(transition) => (Some(transition), None),
+            Err(reason) => (None, Some(reason)),
         };
-        match self.settle(token.clone(), false, Box::new(decide)).await? {
-            Some(event) => Ok(Ok(event)),
-            None => Ok(Err(refusal.lock().expect("no holder panics").take().expect("whoever refuses says why"))),
+        match self.decide(token, decide).await? {
+            (Some(committed), _) => Ok(Ok(committed)),
+            (None, reason) => Ok(Err(reason.expect("whoever refuses says why"))),
         }
+    }
+
+    /// Makes a decision on a cluster, with what changes by it and what else comes of it; `decide` may be asked more
+    /// than once, and what the last answer was is returned once the change is on the disk.
+    pub async fn decide<T: Send + 'static>(
+        &self,
+        token: &Token,
+        decide: impl Fn(Option<&Cluster>, UnixMillis) -> (Option<Transition>, T) + Send + 'static,
+    ) -> Result<(Option<Committed>, T), NotWritten> {
+        let outcome = Arc::new(Mutex::new(None));
+        let last = outcome.clone();
+        let decide = move |cluster: Option<&Cluster>, at| {
+            let (transition, outcome) = decide(cluster, at);
+            *last.lock().expect("no holder panics") = Some(outcome);
+            transition
+        };
+        let committed = self.settle(token.clone(), false, Box::new(decide)).await?;
+        let outcome = outcome.lock().expect("no holder panics").take();
+        Ok((committed, outcome.expect("the committer asks before it answers")))
     }
 
     async fn settle(&self, token: Token, fresh: bool, decide: Decide) -> Answer {
@@ -147,6 +172,11 @@ impl Registry {
     /// are none so far. The first is later than `from`: older ones have been forgotten.
     pub async fn history(&self, token: &Token, from: Revision) -> Result<Vec<Arc<Event>>, Unavailable> {
         self.store.events(token, from, HISTORY_PAGE).await.map_err(unavailable)
+    }
+
+    /// A page of clusters, and where the next one begins.
+    pub async fn list(&self, filter: ClusterFilter, limit: u32) -> Result<(Vec<Cluster>, Option<Cursor>), Unavailable> {
+        self.store.list(&filter, limit).await.map_err(unavailable)
     }
 
     /// Tokens, a page of them, that were made before a moment and that nobody ever registered under.
@@ -186,7 +216,7 @@ fn unavailable(error: StoreError) -> Unavailable {
 
 #[cfg(test)]
 mod tests {
-    use convene_lifecycle::{RegisterRefusal, Registration};
+    use convene_lifecycle::{Action, ClusterSize, RegisterRefusal, Registration};
     use sqlx::ConnectOptions;
     use tempfile::TempDir;
 
@@ -199,23 +229,23 @@ mod tests {
         (dir, Arc::new(Registry::start(Arc::new(store)).0))
     }
 
-    async fn register(registry: &Registry, token: &Token, n: u32) -> Result<Arc<Event>, RegisterRefusal> {
+    async fn register(registry: &Registry, token: &Token, n: u32) -> Result<Revision, RegisterRefusal> {
         let registration = Registration::parse(&format!("infra{n}=http://10.0.0.1:{n}")).unwrap();
         let decide = move |cluster: Option<&Cluster>, at| {
             let cluster = cluster.expect("it was made before");
             cluster.register(n.to_string().parse().unwrap(), registration.clone(), Action::Create, at)
         };
-        registry.update(token, decide).await.unwrap()
+        registry.update(token, decide).await.unwrap().map(|committed| committed.events[0].revision)
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn writes_at_the_same_time_follow_each_other() {
         let (_dir, registry) = registry().await;
         let token: Token = "one".parse().unwrap();
-        registry.create(token.clone(), ClusterSize::DEFAULT).await.unwrap();
+        registry.create(token.clone(), Settings::default()).await.unwrap();
         let writes = (1..=300).map(|n| {
             let (registry, token) = (registry.clone(), token.clone());
-            tokio::spawn(async move { register(&registry, &token, n).await.unwrap().revision.0 })
+            tokio::spawn(async move { register(&registry, &token, n).await.unwrap().0 })
         });
         let mut revisions = Vec::new();
         for write in writes.collect::<Vec<_>>() {
@@ -231,7 +261,7 @@ mod tests {
     async fn of_two_that_want_one_name_at_once_one_is_refused() {
         let (_dir, registry) = registry().await;
         let token: Token = "one".parse().unwrap();
-        registry.create(token.clone(), ClusterSize::DEFAULT).await.unwrap();
+        registry.create(token.clone(), Settings::default()).await.unwrap();
         let take = |key: &'static str| {
             let registration = Registration::parse(&format!("infra0=http://{key}:2380")).unwrap();
             registry.update(&token, move |cluster, at| {
@@ -246,18 +276,18 @@ mod tests {
     async fn what_somebody_else_has_changed_in_the_database_is_not_written_over() {
         let (dir, registry) = registry().await;
         let token: Token = "one".parse().unwrap();
-        registry.create(token.clone(), ClusterSize::DEFAULT).await.unwrap();
+        registry.create(token.clone(), Settings::default()).await.unwrap();
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(dir.path().join("c.db"));
         let mut other = options.connect().await.unwrap();
         let behind_our_back = "update cluster set revision = 7, size = 5 where token = 'one'";
         sqlx::query(behind_our_back).execute(&mut other).await.unwrap();
 
-        assert_eq!(register(&registry, &token, 1).await.unwrap().revision, Revision(8));
+        assert_eq!(register(&registry, &token, 1).await.unwrap(), Revision(8));
         let cluster = registry.cluster(&token).await.unwrap().unwrap().cluster.clone();
         assert_eq!((cluster.size.get(), cluster.members().count()), (5, 1));
     }
 
-    async fn delete_and_create(registry: &Registry, token: &Token) -> Result<Result<Arc<Event>, ()>, NotWritten> {
+    async fn delete_and_create(registry: &Registry, token: &Token) -> Result<Result<Committed, ()>, NotWritten> {
         let delete = registry.update(token, |cluster, at| cluster.map(|cluster| cluster.delete(at)).ok_or(()));
         let named = token.clone();
         let create = registry.update(token, move |cluster, at| match cluster {
@@ -273,8 +303,8 @@ mod tests {
     async fn a_token_that_nobody_registered_under_can_be_used_anew_right_after_its_deletion() {
         let (_dir, registry) = registry().await;
         let token: Token = "one".parse().unwrap();
-        registry.create(token.clone(), ClusterSize::DEFAULT).await.unwrap();
-        assert_eq!(delete_and_create(&registry, &token).await.unwrap().unwrap().revision, Revision::FIRST);
+        registry.create(token.clone(), Settings::default()).await.unwrap();
+        assert_eq!(delete_and_create(&registry, &token).await.unwrap().unwrap().events[0].revision, Revision::FIRST);
         let cluster = registry.cluster(&token).await.unwrap().unwrap().cluster.clone();
         assert_eq!(registry.store.load(&token).await.unwrap().as_ref(), Some(&*cluster));
     }
@@ -283,9 +313,9 @@ mod tests {
     async fn a_token_that_a_member_registered_under_names_no_second_cluster() {
         let (_dir, registry) = registry().await;
         let token: Token = "one".parse().unwrap();
-        registry.create(token.clone(), ClusterSize::DEFAULT).await.unwrap();
+        registry.create(token.clone(), Settings::default()).await.unwrap();
         register(&registry, &token, 1).await.unwrap();
-        assert_eq!(delete_and_create(&registry, &token).await, Err(NotWritten::TokenUsedUp));
+        assert_eq!(delete_and_create(&registry, &token).await.unwrap_err(), NotWritten::TokenUsedUp);
         assert!(registry.cluster(&token).await.unwrap().is_none());
     }
 
@@ -294,9 +324,9 @@ mod tests {
         let (_dir, registry) = registry().await;
         let token: Token = "one".parse().unwrap();
         let mut subscription = registry.subscribe(&token);
-        let created = registry.create(token.clone(), ClusterSize::DEFAULT).await.unwrap();
+        let created = registry.create(token.clone(), Settings::default()).await.unwrap();
         let Heard::Event(heard) = subscription.next().await else { panic!("nothing was missed") };
-        assert_eq!(heard, created);
-        assert_eq!(registry.history(&token, Revision::FIRST).await.unwrap(), [created]);
+        assert_eq!(created.events, [heard]);
+        assert_eq!(registry.history(&token, Revision::FIRST).await.unwrap(), created.events);
     }
 }

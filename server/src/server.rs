@@ -24,7 +24,7 @@ use crate::{
     registry::Registry,
     router::router,
     store::{OpenError, Store},
-    sweep::sweep,
+    sweep::{flush, sweep},
 };
 
 /// How long a client may take to send a request's head, the wait for the next request included.
@@ -80,6 +80,7 @@ async fn serve(config: Config) -> Result<(), ServerError> {
     let (registry, mut committer) = Registry::start(store.clone());
     let app = Arc::new(app(&config, address, registry));
     let sweeper = tokio::spawn(sweep(app.clone(), config.unformed_ttl));
+    let flusher = tokio::spawn(flush(app.clone()));
 
     let handle = Handle::new();
     let mut connections = tokio::spawn(serve_connections(listener, app.clone(), handle.clone()));
@@ -101,6 +102,9 @@ async fn serve(config: Config) -> Result<(), ServerError> {
         let _ = connections.await;
     }
     sweeper.abort();
+    flusher.abort();
+    // What is lost here is when somebody was last heard of, which is no reason to hold up the end.
+    let _ = tokio::time::timeout(GRACE, app.registry.flush_sightings()).await;
     drop(app);
     // The committer ends once nobody can give it work; a client that was cut off may hold it up no longer.
     if !committer.is_finished() {

@@ -4,8 +4,10 @@
 //! is written goes through [`Store::commit`], which writes many clusters' changes with one fsync.
 
 mod commit;
+mod list;
 mod open;
 mod read;
+mod sighting;
 
 use std::{fs::File, mem, path::PathBuf};
 
@@ -14,7 +16,9 @@ use thiserror::Error;
 use tokio::sync::Mutex;
 
 pub use commit::Write;
+pub use list::{ClusterFilter, Cursor};
 pub use open::{DatabaseUrl, OpenError};
+pub use sighting::Sighting;
 
 /// The database behind the registry.
 #[derive(Debug)]
@@ -111,9 +115,9 @@ mod tests {
 
     /// One write of several changes that follow each other.
     fn write(base: Option<Revision>, transitions: Vec<Transition>) -> Write {
-        let token = transitions[0].event.token.clone();
+        let token = transitions[0].events[0].token.clone();
         let after = transitions.last().unwrap().after.clone().map(Arc::new);
-        let events = transitions.into_iter().map(|transition| Arc::new(transition.event)).collect();
+        let events = transitions.into_iter().flat_map(|transition| transition.events).map(Arc::new).collect();
         Write { token, base, after, events }
     }
 

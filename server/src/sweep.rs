@@ -22,6 +22,19 @@ pub async fn sweep(app: Arc<App>, ttl: Duration) {
     }
 }
 
+/// How often it is written down when members were last heard of: what is newer is lost by a crash, and then
+/// nobody counts as silent before the server has listened for long enough again.
+const FLUSH_EVERY: Duration = Duration::from_secs(10);
+
+/// Writes down when members were last heard of, all of them with one commit, for as long as it runs.
+pub async fn flush(app: Arc<App>) {
+    loop {
+        tokio::time::sleep(FLUSH_EVERY).await;
+        // The database's failure has been logged where it was met; the next round has everything again.
+        let _ = app.registry.flush_sightings().await;
+    }
+}
+
 async fn collect(app: &App, ttl: Duration) -> Result<usize, NotWritten> {
     let age = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
     let before = UnixMillis(now().0.saturating_sub(age));

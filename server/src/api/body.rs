@@ -6,6 +6,7 @@
 mod field;
 mod fields;
 mod whole;
+mod words;
 
 use std::sync::Arc;
 

@@ -1,8 +1,13 @@
 //! The endpoints on clusters.
 
+mod change;
 mod cluster;
 mod create;
 mod delete;
+mod list;
+mod pause;
+mod reset;
+mod settings;
 mod show;
 
 use std::sync::Arc;
@@ -11,9 +16,14 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::app::App;
 
+pub use change::administer;
+
 /// Every URL about clusters.
 pub fn router() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
-        .routes(routes!(create::create_cluster))
-        .routes(routes!(show::show_cluster, delete::delete_cluster))
+        .routes(routes!(create::create_cluster, list::list_clusters))
+        .routes(routes!(show::show_cluster, change::change_cluster, delete::delete_cluster))
+        .routes(routes!(pause::pause_cluster))
+        .routes(routes!(pause::resume_cluster))
+        .routes(routes!(reset::reset_cluster))
 }

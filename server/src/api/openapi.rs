@@ -3,12 +3,16 @@ use std::sync::Arc;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{clusters, problem::Problem};
+use super::{check_in, clusters, events, members, problem::Problem};
 use crate::{app::App, operation};
 
 /// The endpoints with their description. Health is described here and routed with the rest of it.
 pub fn endpoints() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::with_openapi(Description::openapi()).merge(clusters::router())
+    OpenApiRouter::with_openapi(Description::openapi())
+        .merge(clusters::router())
+        .merge(members::router())
+        .merge(events::router())
+        .merge(check_in::router())
 }
 
 /// A description as it is served and as it lies in openapi/convene.yaml.
@@ -27,6 +31,9 @@ pub fn to_yaml(description: &utoipa::openapi::OpenApi) -> String {
     ),
     tags(
         (name = "clusters", description = "What etcds find each other in, for those who look after it."),
+        (name = "members", description = "Who is in a cluster, and who is to go."),
+        (name = "events", description = "What has happened to a cluster."),
+        (name = "nodes", description = "What nodes ask before they start etcd, and while it runs."),
         (name = "operation", description = "What a supervisor asks.")
     ),
     paths(operation::livez, operation::readyz),

@@ -2,7 +2,7 @@ use axum::{
     extract::{FromRequestParts, RawPathParams},
     http::request::Parts,
 };
-use convene_lifecycle::Token;
+use convene_lifecycle::{MemberKey, Token};
 use utoipa::IntoParams;
 
 use super::problem::{Problem, Violation};
@@ -26,12 +26,46 @@ impl<S: Send + Sync> FromRequestParts<S> for TokenPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let invalid = |message: &str| Problem::invalid("path", vec![Violation::new("token", message)]);
-        let params = RawPathParams::from_request_parts(parts, state).await;
-        let params = params.map_err(|_| invalid("is not UTF-8 once percent-decoded"))?;
-        let given = params.iter().find(|(name, _)| *name == "token").map_or("", |(_, given)| given);
-        given.parse().map(Self).map_err(|_| invalid(EXPECTED))
+        let given = parameter(parts, state, "token").await?;
+        given.parse().map(Self).map_err(|_| invalid("token", EXPECTED))
     }
 }
+
+/// The member that a path is about.
+#[derive(IntoParams)]
+#[into_params(names("member"), parameter_in = Path)]
+pub struct MemberPath(
+    /// The member's ID, as etcd prints it.
+    #[param(
+        value_type = String,
+        min_length = 1,
+        max_length = 128,
+        pattern = r"^(\.{0,2}[A-Za-z0-9-]|\.{3})[A-Za-z0-9._-]*$",
+        example = "8e9e05c52164694d"
+    )]
+    pub MemberKey,
+);
+
+impl<S: Send + Sync> FromRequestParts<S> for MemberPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let given = parameter(parts, state, "member").await?;
+        given.parse().map(Self).map_err(|_| invalid("member", EXPECTED_MEMBER))
+    }
+}
+
+async fn parameter<S: Send + Sync>(parts: &mut Parts, state: &S, name: &'static str) -> Result<String, Problem> {
+    let params = RawPathParams::from_request_parts(parts, state).await;
+    let params = params.map_err(|_| invalid(name, "is not UTF-8 once percent-decoded"))?;
+    Ok(params.iter().find(|(given, _)| *given == name).map_or_else(String::new, |(_, given)| given.to_owned()))
+}
+
+fn invalid(name: &'static str, message: &str) -> Problem {
+    Problem::invalid("path", vec![Violation::new(name, message)])
+}
+
+const EXPECTED_MEMBER: &str =
+    "must be a member's ID as etcd prints it: hexadecimal digits, or what a v2 client registered it under";
 
 const EXPECTED: &str = "must be 1 to 128 characters of A-Z, a-z, 0-9, '.', '_' and '-', and neither '.' nor '..'";

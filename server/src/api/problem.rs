@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use convene_lifecycle::Revision;
+use convene_lifecycle::{AdministrationError, Revision};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -48,7 +48,7 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     violations: Vec<Violation>,
-    /// Of a failed precondition: the present revision, for another try.
+    /// Of a failed precondition: the present revision, for another try. Of forgotten events: the oldest there is.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 1)]
     revision: Option<u64>,
@@ -80,6 +80,18 @@ impl Problem {
         Self::new(Kind::NotFound, "no cluster has this token: it was never made, or the cluster was deleted")
     }
 
+    /// The cluster has no such member.
+    pub fn no_such_member() -> Self {
+        Self::new(Kind::NotFound, "the cluster has no such member, and never had")
+    }
+
+    /// The cluster's history goes back to `oldest` only.
+    pub fn forgotten(oldest: Revision) -> Self {
+        let detail =
+            format!("events before revision {oldest} have been forgotten; read the cluster, and go on from there");
+        Self { revision: Some(oldest.0), ..Self::new(Kind::Forgotten, detail) }
+    }
+
     /// The cluster is not, or no longer, at the revision that the client expects.
     pub fn stale(present: Revision) -> Self {
         let detail = format!("the cluster is at revision {present}; read it again, and decide anew");
@@ -99,6 +111,16 @@ impl From<NotWritten> for Problem {
             NotWritten::Unavailable(unavailable) => unavailable.into(),
             NotWritten::TokenUsedUp => Self::new(Kind::TokenUsedUp, error),
         }
+    }
+}
+
+impl From<AdministrationError> for Problem {
+    fn from(error: AdministrationError) -> Self {
+        let kind = match error {
+            AdministrationError::NoSuchMember(_) => Kind::NotFound,
+            AdministrationError::SizeIsFixed(_) | AdministrationError::Removed(_) => Kind::Conflict,
+        };
+        Self::new(kind, error)
     }
 }
 

@@ -28,7 +28,6 @@ pub struct Pairs {
 
 impl Pairs {
     /// Takes a parameter, whose values are as `expected` says: "a whole number", for example.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no endpoint takes parameters yet"))]
     pub fn optional<T: FromStr>(&mut self, name: &'static str, expected: &str) -> Option<T> {
         self.known.push(name);
         let taken: Vec<_> = self.given.extract_if(.., |(given, _)| given == name).collect();

@@ -7,7 +7,7 @@ use std::{
 use convene_lifecycle::{Cluster, Event, Revision, Token, Transition, UnixMillis};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{NotWritten, Snapshot, SnapshotCache, now, topics::Topics, unavailable};
+use super::{NotWritten, Snapshot, SnapshotCache, now, sightings::SightingsOfAll, topics::Topics, unavailable};
 use crate::store::{Store, StoreError, Write};
 
 /// The most writes that share one commit.
@@ -24,6 +24,7 @@ pub(super) struct Committer {
     store: Arc<Store>,
     cache: Arc<SnapshotCache>,
     topics: Arc<Topics>,
+    sightings: Arc<SightingsOfAll>,
 }
 
 /// A write that waits for its turn.
@@ -39,8 +40,17 @@ pub(super) struct Job {
 /// What to do to a cluster as it is at a moment; `None`: nothing, for a reason that the closure keeps.
 pub(super) type Decide = Box<dyn FnMut(Option<&Cluster>, UnixMillis) -> Option<Transition> + Send>;
 
-/// The event that is on the disk now, or `None` where nothing was to be written.
-pub(super) type Answer = Result<Option<Arc<Event>>, NotWritten>;
+/// What is on the disk now, or `None` where nothing was to be written.
+pub(super) type Answer = Result<Option<Committed>, NotWritten>;
+
+/// A change that is on the disk.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    /// The cluster right after it; `None` means that it was deleted.
+    pub after: Option<Arc<Cluster>>,
+    /// What happened; at least one event.
+    pub events: Vec<Arc<Event>>,
+}
 
 /// The clusters that a batch is about, each with what has been decided so far.
 type Drafts = HashMap<Token, Draft>;
@@ -55,8 +65,13 @@ struct Draft {
 }
 
 impl Committer {
-    pub(super) fn new(store: Arc<Store>, cache: Arc<SnapshotCache>, topics: Arc<Topics>) -> Self {
-        Self { store, cache, topics }
+    pub(super) fn new(
+        store: Arc<Store>,
+        cache: Arc<SnapshotCache>,
+        topics: Arc<Topics>,
+        sightings: Arc<SightingsOfAll>,
+    ) -> Self {
+        Self { store, cache, topics, sightings }
     }
 
     pub(super) async fn run(self, mut queue: mpsc::Receiver<Job>) {
@@ -138,7 +153,10 @@ impl Committer {
         for write in writes {
             match write.after {
                 Some(cluster) => self.cache.insert(write.token, Arc::new(Snapshot::new(cluster))),
-                None => drop(self.cache.remove(&write.token)),
+                None => {
+                    self.cache.remove(&write.token);
+                    self.sightings.forget(&write.token);
+                }
             }
             write.events.iter().for_each(|event| self.topics.publish(event));
         }
@@ -168,13 +186,13 @@ impl Draft {
     }
 
     fn decide(&mut self, job: &mut Job) -> Answer {
-        let Some(Transition { after, event }) = (job.decide)(self.cluster.as_deref(), now()) else { return Ok(None) };
+        let Some(Transition { after, events }) = (job.decide)(self.cluster.as_deref(), now()) else { return Ok(None) };
         if self.used_up {
             return Err(NotWritten::TokenUsedUp);
         }
-        let event = Arc::new(event);
+        let events: Vec<_> = events.into_iter().map(Arc::new).collect();
         self.cluster = after.map(Arc::new);
-        self.events.push(event.clone());
-        Ok(Some(event))
+        self.events.extend(events.iter().cloned());
+        Ok(Some(Committed { after: self.cluster.clone(), events }))
     }
 }

@@ -1,6 +1,8 @@
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
-use convene_lifecycle::{Cluster, Event, Member, Revision, Subject, Token};
+use convene_lifecycle::{
+    Cluster, Event, Face, Member, MemberKey, Policy, Purpose, REMEMBERED, Revision, Subject, Ticket, Token,
+};
 use sqlx::{ConnectOptions, Connection, QueryBuilder, SqliteConnection, query_builder::Separated};
 
 use super::{Db, Store, StoreError, Writer, open::options};
@@ -52,7 +54,7 @@ impl Store {
 }
 
 impl Writer {
-    async fn connect(&mut self, path: &Path) -> Result<&mut SqliteConnection, StoreError> {
+    pub(super) async fn connect(&mut self, path: &Path) -> Result<&mut SqliteConnection, StoreError> {
         if matches!(self, Self::Lost) {
             *self = Self::Open(options(path).create_if_missing(false).connect().await?);
         }
@@ -63,7 +65,7 @@ impl Writer {
     }
 
     /// A conflict is no failure of the connection: its transaction was rolled back in order.
-    fn lose_if_failed(&mut self, result: &Result<(), StoreError>) {
+    pub(super) fn lose_if_failed(&mut self, result: &Result<(), StoreError>) {
         if !matches!(result, Ok(()) | Err(StoreError::Conflict)) {
             *self = Self::Lost;
         }
@@ -89,26 +91,40 @@ async fn write_nothing(connection: &mut SqliteConnection) -> Result<(), StoreErr
     Ok(())
 }
 
+/// The columns of a cluster that change.
+const STATE: &str = concat!(
+    "size, size_created_revision, size_modified_revision, revision, first_registered_at, formed_revision, name, epoch, ",
+    "face, cluster_id, bootstrapped_revision, earlier, strategy, dead_after_ms, learner, check_in_every_ms, paused, ",
+    "tickets, ticket_holder, ticket_granted_at, ticket_purpose, ticket_member, ticket_peer_urls"
+);
+
+/// The columns of a member that change.
+const MEMBER_STATE: &str = concat!(
+    "registration, created_revision, modified_revision, removed_revision, client_urls, learner, started, founder, ",
+    "told_run, told_at, evicted_at, downtime_until, removal_confirmed"
+);
+
+/// `a = source.a, b = source.b` for columns `a, b`.
+fn assignments(columns: &str, source: &str) -> String {
+    let assignments: Vec<String> = columns.split(", ").map(|column| format!("{column} = {source}.{column}")).collect();
+    assignments.join(", ")
+}
+
 async fn update_clusters(connection: &mut SqliteConnection, writes: &[Write]) -> Result<(), StoreError> {
     let rows: Vec<(Revision, &Cluster)> =
         writes.iter().filter_map(|write| Some((write.base?, write.after.as_deref()?))).collect();
     if rows.is_empty() {
         return Ok(());
     }
-    let mut query = QueryBuilder::<Db>::new(
-        "with next (token, base, size, size_created_revision, size_modified_revision, revision, \
-         first_registered_at, formed_revision) as (",
-    );
+    let mut query = QueryBuilder::<Db>::new(format!("with next (token, base, {STATE}) as ("));
     query.push_values(&rows, |mut row, (base, cluster)| {
         row.push_bind(cluster.token.as_str()).push_bind(stored(*base));
         push_state(&mut row, cluster);
     });
-    query.push(
-        ") update cluster set size = next.size, size_created_revision = next.size_created_revision, \
-         size_modified_revision = next.size_modified_revision, revision = next.revision, \
-         first_registered_at = next.first_registered_at, formed_revision = next.formed_revision \
-         from next where cluster.token = next.token and cluster.revision = next.base",
-    );
+    query.push(format!(
+        ") update cluster set {} from next where cluster.token = next.token and cluster.revision = next.base",
+        assignments(STATE, "next")
+    ));
     let updated = query.build().execute(connection).await?.rows_affected();
     if updated == rows.len() as u64 { Ok(()) } else { Err(StoreError::Conflict) }
 }
@@ -119,10 +135,7 @@ async fn insert_clusters(connection: &mut SqliteConnection, writes: &[Write]) ->
     if rows.is_empty() {
         return Ok(());
     }
-    let mut query = QueryBuilder::<Db>::new(
-        "insert into cluster (id, token, created_at, size, size_created_revision, size_modified_revision, revision, \
-         first_registered_at, formed_revision) ",
-    );
+    let mut query = QueryBuilder::<Db>::new(format!("insert into cluster (id, token, created_at, {STATE}) "));
     query.push_values(rows, |mut row, cluster| {
         row.push_bind(draw_id(cluster)).push_bind(cluster.token.as_str()).push_bind(cluster.created_at.0);
         push_state(&mut row, cluster);
@@ -133,14 +146,42 @@ async fn insert_clusters(connection: &mut SqliteConnection, writes: &[Write]) ->
     }
 }
 
-/// The columns of a cluster that change, in the order that both statements name them in.
+/// The values of [`STATE`].
 fn push_state(row: &mut Separated<'_, Db, &'static str>, cluster: &Cluster) {
+    let Policy { strategy, dead_after, learner, check_in_every, paused } = cluster.policy;
     row.push_bind(i64::from(cluster.size.get()))
         .push_bind(stored(cluster.size_created))
         .push_bind(stored(cluster.size_modified))
         .push_bind(stored(cluster.revision))
         .push_bind(cluster.first_registered_at.map(|at| at.0))
-        .push_bind(cluster.formed.map(stored));
+        .push_bind(cluster.formed.map(stored))
+        .push_bind(cluster.name.as_ref().map(|name| name.to_string()))
+        .push_bind(i64::from(cluster.epoch.0))
+        .push_bind(cluster.face.map(Face::as_str))
+        .push_bind(cluster.cluster_id.map(|id| id.to_string()))
+        .push_bind(cluster.bootstrapped.map(stored))
+        .push_bind(listed(&cluster.earlier))
+        .push_bind(strategy.as_str())
+        .push_bind(milliseconds(dead_after))
+        .push_bind(i64::from(learner))
+        .push_bind(milliseconds(check_in_every))
+        .push_bind(i64::from(paused))
+        .push_bind(cluster.tickets as i64);
+    push_ticket(row, cluster.ticket.as_ref());
+}
+
+fn push_ticket(row: &mut Separated<'_, Db, &'static str>, ticket: Option<&Ticket>) {
+    let (member, peer_urls) = match ticket.map(|ticket| &ticket.purpose) {
+        Some(Purpose::Join { peer_urls, replaces }) => (replaces.as_ref(), Some(peer_urls)),
+        Some(Purpose::Update { member, peer_urls }) => (Some(member), Some(peer_urls)),
+        Some(Purpose::Remove { member } | Purpose::Promote { member }) => (Some(member), None),
+        None => (None, None),
+    };
+    row.push_bind(ticket.map(|ticket| ticket.holder.to_string()))
+        .push_bind(ticket.map(|ticket| ticket.granted_at.0))
+        .push_bind(ticket.map(|ticket| ticket.purpose.as_str()))
+        .push_bind(member.map(|member| member.to_string()))
+        .push_bind(peer_urls.map(|urls| listed(urls)));
 }
 
 /// Deletes clusters with all that is in them. A token that members have registered under stays as one that is
@@ -174,27 +215,40 @@ async fn upsert_members(connection: &mut SqliteConnection, writes: &[Write]) -> 
     if rows.is_empty() {
         return Ok(());
     }
-    let mut query = QueryBuilder::<Db>::new(
-        "insert into member (cluster, key, registration, created_revision, modified_revision, removed_revision) \
-         with changed (token, key, registration, created_revision, modified_revision, removed_revision) as (",
-    );
+    let mut query = QueryBuilder::<Db>::new(format!(
+        "insert into member (cluster, key, {MEMBER_STATE}) with changed (token, key, {MEMBER_STATE}) as ("
+    ));
     query.push_values(rows, |mut row, (cluster, member)| {
-        row.push_bind(cluster.token.as_str())
-            .push_bind(member.key.as_str())
-            .push_bind(member.registration.to_string())
-            .push_bind(stored(member.created))
-            .push_bind(stored(member.modified))
-            .push_bind(member.removed.map(stored));
+        row.push_bind(cluster.token.as_str()).push_bind(member.key.as_str());
+        push_member_state(&mut row, member);
     });
-    query.push(
-        ") select cluster.id, key, registration, created_revision, modified_revision, removed_revision \
-         from changed join cluster on cluster.token = changed.token where true \
-         on conflict (cluster, key) do update set registration = excluded.registration, \
-         created_revision = excluded.created_revision, modified_revision = excluded.modified_revision, \
-         removed_revision = excluded.removed_revision",
-    );
+    let columns: Vec<String> = MEMBER_STATE.split(", ").map(|column| format!("changed.{column}")).collect();
+    query.push(format!(
+        ") select cluster.id, key, {} from changed join cluster on cluster.token = changed.token where true \
+         on conflict (cluster, key) do update set {}",
+        columns.join(", "),
+        assignments(MEMBER_STATE, "excluded")
+    ));
     query.build().execute(connection).await?;
     Ok(())
+}
+
+/// The values of [`MEMBER_STATE`].
+fn push_member_state(row: &mut Separated<'_, Db, &'static str>, member: &Member) {
+    let told = member.founder.as_ref().and_then(|founder| founder.told.as_ref());
+    row.push_bind(member.registration.to_string())
+        .push_bind(stored(member.created))
+        .push_bind(stored(member.modified))
+        .push_bind(member.removed.map(|removal| stored(removal.at)))
+        .push_bind(listed(&member.client_urls))
+        .push_bind(i64::from(!member.is_voter()))
+        .push_bind(i64::from(member.started))
+        .push_bind(i64::from(member.founder.is_some()))
+        .push_bind(told.map(|told| told.run.to_string()))
+        .push_bind(told.map(|told| told.at.0))
+        .push_bind(member.eviction.map(|at| at.0))
+        .push_bind(member.downtime_until.map(|until| until.0))
+        .push_bind(i64::from(member.removed.is_some_and(|removal| removal.confirmed)));
 }
 
 fn changed_members<'a>(write: &'a Write, after: &'a Cluster) -> impl Iterator<Item = &'a Arc<Member>> {
@@ -210,15 +264,16 @@ async fn insert_events(connection: &mut SqliteConnection, writes: &[Write]) -> R
     }
     let mut query = QueryBuilder::<Db>::new(
         "insert into event (cluster, revision, at, action, subject, member_key, value, created_revision, \
-         previous_value, previous_created_revision, previous_modified_revision, while_forming) \
+         previous_value, previous_created_revision, previous_modified_revision, while_forming, kind, message) \
          with happened (token, revision, at, action, subject, member_key, value, created_revision, \
-         previous_value, previous_created_revision, previous_modified_revision, while_forming) as (",
+         previous_value, previous_created_revision, previous_modified_revision, while_forming, kind, message) as (",
     );
     query.push_values(rows, |mut row, event| {
         let (subject, member_key) = match &event.subject {
             Subject::Cluster => ("cluster", None),
             Subject::Size => ("size", None),
             Subject::Member(key) => ("member", Some(key.as_str())),
+            Subject::Lifecycle(key) => ("lifecycle", key.as_ref().map(MemberKey::as_str)),
         };
         let previous = event.previous.as_ref();
         row.push_bind(event.token.as_str())
@@ -232,17 +287,20 @@ async fn insert_events(connection: &mut SqliteConnection, writes: &[Write]) -> R
             .push_bind(previous.and_then(|previous| previous.value.as_deref()))
             .push_bind(previous.map(|previous| stored(previous.created)))
             .push_bind(previous.map(|previous| stored(previous.modified)))
-            .push_bind(i64::from(event.while_forming));
+            .push_bind(i64::from(event.while_forming))
+            .push_bind(event.kind.as_str())
+            .push_bind(event.message.as_ref());
     });
     query.push(
         ") select cluster.id, happened.revision, at, action, subject, member_key, value, created_revision, \
-         previous_value, previous_created_revision, previous_modified_revision, while_forming \
+         previous_value, previous_created_revision, previous_modified_revision, while_forming, kind, message \
          from happened join cluster on cluster.token = happened.token",
     );
     query.build().execute(connection).await?;
     Ok(())
 }
 
+/// Forgets old events, and members that were removed long ago, as the record in memory has forgotten them.
 async fn forget_events(connection: &mut SqliteConnection, writes: &[Write]) -> Result<(), StoreError> {
     let passes = |write: &&Write| {
         let due = |event: &Arc<Event>| event.revision.0 > HISTORY && event.revision.0.is_multiple_of(FORGET_EVERY);
@@ -254,6 +312,12 @@ async fn forget_events(connection: &mut SqliteConnection, writes: &[Write]) -> R
             .bind(stored(after.revision) - HISTORY as i64)
             .execute(&mut *connection)
             .await?;
+        if after.formed.is_some() {
+            let forget = "delete from member where cluster = (select id from cluster where token = $1) \
+                          and removed_revision < $2";
+            let before = stored(after.revision) - REMEMBERED as i64;
+            sqlx::query(forget).bind(after.token.as_str()).bind(before).execute(&mut *connection).await?;
+        }
     }
     Ok(())
 }
@@ -271,4 +335,13 @@ fn draw_id(cluster: &Cluster) -> i64 {
 /// Revisions count single changes from 1, so they never come near the end of a BIGINT.
 fn stored(revision: Revision) -> i64 {
     revision.0 as i64
+}
+
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Texts in one column; none of them has a comma in it.
+fn listed<T: ToString>(items: &[T]) -> String {
+    items.iter().map(T::to_string).collect::<Vec<_>>().join(",")
 }

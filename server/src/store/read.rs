@@ -1,7 +1,8 @@
-use std::sync::Arc;
+use std::{fmt::Display, str::FromStr, sync::Arc, time::Duration};
 
 use convene_lifecycle::{
-    Cluster, ClusterSize, Event, Member, Previous, Registration, Revision, Subject, Token, UnixMillis,
+    Cluster, ClusterSize, Epoch, Event, Face, Founder, Member, MemberKey, Policy, Previous, Purpose, Registration,
+    Removal, Revision, Role, Subject, Ticket, Token, Told, UnixMillis,
 };
 use sqlx::{QueryBuilder, Row, sqlite::SqliteRow};
 
@@ -46,9 +47,8 @@ impl Store {
         }
         // One statement, so that clusters and members are of the same moment.
         let mut query = QueryBuilder::<Db>::new(
-            "select cluster.token, size, size_created_revision, size_modified_revision, revision, created_at, \
-             first_registered_at, formed_revision, key, registration, created_revision, modified_revision, \
-             removed_revision from cluster left join member on member.cluster = cluster.id where cluster.token in (",
+            "select cluster.*, member.*, member.learner as member_learner, cluster.learner as cluster_learner \
+             from cluster left join member on member.cluster = cluster.id where cluster.token in (",
         );
         push_tokens(&mut query, tokens);
         query.push(" order by cluster.token, created_revision");
@@ -106,7 +106,13 @@ fn push_tokens<'a>(query: &mut QueryBuilder<Db>, tokens: impl Iterator<Item = &'
 
 fn cluster(token: Token, row: &SqliteRow) -> Result<Cluster, StoreError> {
     let size: i64 = row.try_get("size")?;
-    let formed: Option<i64> = row.try_get("formed_revision")?;
+    let epoch: i64 = row.try_get("epoch")?;
+    let face = match row.try_get::<Option<&str>, _>("face")? {
+        None => None,
+        Some("v2") => Some(Face::V2),
+        Some("check_in") => Some(Face::CheckIn),
+        Some(other) => return Err(corrupt("cluster.face", other)),
+    };
     Ok(Cluster {
         token,
         size: u32::try_from(size).ok().and_then(ClusterSize::new).ok_or_else(|| corrupt("cluster.size", size))?,
@@ -115,21 +121,73 @@ fn cluster(token: Token, row: &SqliteRow) -> Result<Cluster, StoreError> {
         revision: revision(row.try_get("revision")?)?,
         created_at: UnixMillis(row.try_get("created_at")?),
         first_registered_at: row.try_get::<Option<i64>, _>("first_registered_at")?.map(UnixMillis),
-        formed: formed.map(revision).transpose()?,
+        formed: optional_revision(row, "formed_revision")?,
+        name: optional(row, "name")?,
+        policy: policy(row)?,
+        epoch: Epoch(u32::try_from(epoch).map_err(|error| corrupt("cluster.epoch", error))?),
+        face,
+        cluster_id: optional(row, "cluster_id")?,
+        bootstrapped: optional_revision(row, "bootstrapped_revision")?,
+        earlier: list(row, "earlier")?,
+        ticket: ticket(row)?,
+        tickets: row.try_get::<i64, _>("tickets")? as u64,
         record: Vec::new(),
     })
 }
 
+fn policy(row: &SqliteRow) -> Result<Policy, StoreError> {
+    Ok(Policy {
+        strategy: parse("cluster.strategy", row.try_get("strategy")?)?,
+        dead_after: duration(row, "dead_after_ms")?,
+        learner: row.try_get::<i64, _>("cluster_learner")? != 0,
+        check_in_every: duration(row, "check_in_every_ms")?,
+        paused: row.try_get::<i64, _>("paused")? != 0,
+    })
+}
+
+fn ticket(row: &SqliteRow) -> Result<Option<Ticket>, StoreError> {
+    let Some(holder) = optional(row, "ticket_holder")? else { return Ok(None) };
+    let member = || -> Result<MemberKey, StoreError> {
+        optional(row, "ticket_member")?.ok_or_else(|| corrupt("cluster.ticket_member", "null"))
+    };
+    let peer_urls = || list(row, "ticket_peer_urls");
+    let purpose = match row.try_get("ticket_purpose")? {
+        "join" => Purpose::Join { peer_urls: peer_urls()?, replaces: optional(row, "ticket_member")? },
+        "remove" => Purpose::Remove { member: member()? },
+        "update" => Purpose::Update { member: member()?, peer_urls: peer_urls()? },
+        "promote" => Purpose::Promote { member: member()? },
+        other => return Err(corrupt("cluster.ticket_purpose", other)),
+    };
+    let number = row.try_get::<i64, _>("tickets")? as u64;
+    Ok(Some(Ticket { number, holder, purpose, granted_at: UnixMillis(row.try_get("ticket_granted_at")?) }))
+}
+
 fn member(key: &str, row: &SqliteRow) -> Result<Member, StoreError> {
     let registration = Registration::parse(row.try_get("registration")?);
-    let removed: Option<i64> = row.try_get("removed_revision")?;
+    let confirmed = row.try_get::<i64, _>("removal_confirmed")? != 0;
+    let removal = optional_revision(row, "removed_revision")?.map(|at| Removal { at, confirmed });
     Ok(Member {
         key: parse("member.key", key)?,
         registration: registration.map_err(|error| corrupt("member.registration", error))?,
+        client_urls: list(row, "client_urls")?,
+        role: if row.try_get::<i64, _>("member_learner")? != 0 { Role::Learner } else { Role::Voter },
+        started: row.try_get::<i64, _>("started")? != 0,
+        founder: founder(row)?,
+        eviction: row.try_get::<Option<i64>, _>("evicted_at")?.map(UnixMillis),
+        downtime_until: row.try_get::<Option<i64>, _>("downtime_until")?.map(UnixMillis),
         created: revision(row.try_get("created_revision")?)?,
         modified: revision(row.try_get("modified_revision")?)?,
-        removed: removed.map(revision).transpose()?,
+        removed: removal,
     })
+}
+
+fn founder(row: &SqliteRow) -> Result<Option<Founder>, StoreError> {
+    if row.try_get::<i64, _>("founder")? == 0 {
+        return Ok(None);
+    }
+    let told_at: Option<i64> = row.try_get("told_at")?;
+    let told = optional(row, "told_run")?.zip(told_at).map(|(run, at)| Told { run, at: UnixMillis(at) });
+    Ok(Some(Founder { told }))
 }
 
 fn event(token: &Token, row: &SqliteRow) -> Result<Event, StoreError> {
@@ -139,6 +197,7 @@ fn event(token: &Token, row: &SqliteRow) -> Result<Event, StoreError> {
         ("cluster", None) => Subject::Cluster,
         ("size", None) => Subject::Size,
         ("member", Some(key)) => Subject::Member(parse("event.member_key", key)?),
+        ("lifecycle", key) => Subject::Lifecycle(key.map(|key| parse("event.member_key", key)).transpose()?),
         (other, _) => return Err(corrupt("event.subject", other)),
     };
     let previous_created: Option<i64> = row.try_get("previous_created_revision")?;
@@ -161,6 +220,8 @@ fn event(token: &Token, row: &SqliteRow) -> Result<Event, StoreError> {
         created: revision(row.try_get("created_revision")?)?,
         previous,
         while_forming: row.try_get::<i64, _>("while_forming")? != 0,
+        kind: parse("event.kind", row.try_get("kind")?)?,
+        message: row.try_get::<String, _>("message")?.into(),
     })
 }
 
@@ -168,10 +229,29 @@ fn revision(stored: i64) -> Result<Revision, StoreError> {
     u64::try_from(stored).map(Revision).map_err(|error| corrupt("revision", error))
 }
 
-fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(column: &'static str, text: &str) -> Result<T, StoreError> {
+fn optional_revision(row: &SqliteRow, column: &'static str) -> Result<Option<Revision>, StoreError> {
+    row.try_get::<Option<i64>, _>(column)?.map(revision).transpose()
+}
+
+fn duration(row: &SqliteRow, column: &'static str) -> Result<Duration, StoreError> {
+    let milliseconds: i64 = row.try_get(column)?;
+    u64::try_from(milliseconds).map(Duration::from_millis).map_err(|error| corrupt(column, error))
+}
+
+fn optional<T: FromStr<Err: Display>>(row: &SqliteRow, column: &'static str) -> Result<Option<T>, StoreError> {
+    row.try_get::<Option<&str>, _>(column)?.map(|text| parse(column, text)).transpose()
+}
+
+/// What was stored with commas between; null and an empty text are none.
+fn list<T: FromStr<Err: Display>>(row: &SqliteRow, column: &'static str) -> Result<Vec<T>, StoreError> {
+    let text = row.try_get::<Option<&str>, _>(column)?.unwrap_or_default();
+    text.split(',').filter(|item| !item.is_empty()).map(|item| parse(column, item)).collect()
+}
+
+pub(super) fn parse<T: FromStr<Err: Display>>(column: &'static str, text: &str) -> Result<T, StoreError> {
     text.parse().map_err(|error| corrupt(column, error))
 }
 
-fn corrupt(column: &'static str, reason: impl std::fmt::Display) -> StoreError {
+fn corrupt(column: &'static str, reason: impl Display) -> StoreError {
     StoreError::Corrupt { column, reason: reason.to_string() }
 }

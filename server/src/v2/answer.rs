@@ -168,7 +168,8 @@ fn to_json_line(body: &impl Serialize) -> Bytes {
 
 fn subject_key(token: &Token, subject: &Subject) -> String {
     match subject {
-        Subject::Cluster => Node::Cluster.key(token),
+        // Waits pass over what has no key here, so the cluster's is never shown for it.
+        Subject::Cluster | Subject::Lifecycle(_) => Node::Cluster.key(token),
         Subject::Size => Node::Size.key(token),
         Subject::Member(key) => Node::Member(key.clone()).key(token),
     }

@@ -4,7 +4,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use convene_lifecycle::ClusterSize;
+use convene_lifecycle::{ClusterSize, Settings};
 
 use super::{error::V2Error, form::Form};
 use crate::{app::App, draw_token::draw_token};
@@ -16,7 +16,7 @@ pub async fn create(State(app): State<Arc<App>>, form: Result<Form, V2Error>) ->
         Err(error) => return error.into_text_response(),
     };
     let token = draw_token();
-    match app.registry.create(token.clone(), size).await {
+    match app.registry.create(token.clone(), Settings { size: Some(size), ..Settings::default() }).await {
         Ok(_) => {
             tracing::info!(cluster = %token, %size, "cluster made");
             format!("{}/{}", app.public_url, token.as_str()).into_response()

@@ -10,7 +10,10 @@ use super::{
     path::{KeyPath, Node},
     request::KeyRequest,
 };
-use crate::{app::App, registry::Registry};
+use crate::{
+    app::App,
+    registry::{Committed, Registry},
+};
 
 /// Answers `PUT`: registers a member, or sets a cluster's size and so makes the cluster.
 pub async fn put(State(app): State<Arc<App>>, path: KeyPath, request: KeyRequest) -> Result<Response, V2Error> {
@@ -70,7 +73,7 @@ async fn register(
         let registered = cluster.register(key.clone(), registration.clone(), action, at);
         registered.map_err(|refusal| refused(refusal, cluster.revision))
     };
-    let event = registry.update(&token, decide).await??;
+    let event = single(registry.update(&token, decide).await??);
     let (revision, action) = (event.revision, event.action.as_str());
     tracing::info!(cluster = %token, member = %name, %revision, action, "registered");
     Ok(event)
@@ -94,7 +97,7 @@ async fn set_size(
             Ok(Cluster::create(path.token.clone(), size, action, at))
         }
     };
-    let event = registry.update(&token, decide).await??;
+    let event = single(registry.update(&token, decide).await??);
     tracing::info!(cluster = %token, %size, revision = %event.revision, "size set");
     Ok(event)
 }
@@ -115,7 +118,7 @@ async fn remove(
         let action = conditions.delete(&path.key(), &present).map_err(|error| error.at(cluster.revision))?;
         cluster.remove(&key, action, at).ok_or_else(|| not_found().at(cluster.revision))
     };
-    let event = registry.update(&token, decide).await??;
+    let event = single(registry.update(&token, decide).await??);
     tracing::info!(cluster = %token, member = %removed, revision = %event.revision, "removed");
     Ok(event)
 }
@@ -125,7 +128,7 @@ async fn delete_cluster(registry: &Registry, path: KeyPath) -> Result<Arc<Event>
     let decide = move |cluster: Option<&Cluster>, at| {
         cluster.map(|cluster| cluster.delete(at)).ok_or_else(|| path.no_such_cluster())
     };
-    let event = registry.update(&token, decide).await??;
+    let event = single(registry.update(&token, decide).await??);
     tracing::info!(cluster = %token, revision = %event.revision, "cluster deleted");
     Ok(event)
 }
@@ -166,4 +169,9 @@ fn refuse_unsupported(request: &KeyRequest) -> Result<(), V2Error> {
 
 fn refused(refusal: impl ToString, index: Revision) -> V2Error {
     V2Error::new(Code::CompareFailed, refusal.to_string()).at(index)
+}
+
+/// What this face does is one change each time.
+fn single(mut committed: Committed) -> Arc<Event> {
+    committed.events.swap_remove(0)
 }

@@ -45,7 +45,6 @@ impl<'a> Fields<'a> {
     }
 
     /// A field that has to be there.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no body has a field that must be there yet"))]
     pub fn required<T: Field>(&mut self, name: &'static str) {
         let value = self.declare(name);
         match value {
@@ -66,7 +65,6 @@ impl<'a> Fields<'a> {
     }
 
     /// An object with fields of its own, which may be missing or null.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no body has an object in it yet"))]
     pub fn object<T: Body>(&mut self, name: &'static str) {
         if let Some(value) = self.declare_optional(name) {
             let prefix = format!("{}.", self.path(name));
@@ -75,7 +73,6 @@ impl<'a> Fields<'a> {
     }
 
     /// A list, which may be missing if it may be empty.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no body has a list in it yet"))]
     pub fn list<T: Field>(&mut self, name: &'static str, lengths: RangeInclusive<usize>) {
         let (least, most) = (*lengths.start(), *lengths.end());
         let Some(value) = self.declare(name) else {
@@ -93,6 +90,27 @@ impl<'a> Fields<'a> {
         for (at, item) in items.into_iter().enumerate() {
             self.value::<T>(format!("{}[{at}]", self.path(name)), item);
         }
+    }
+
+    /// A list of objects with fields of their own, which may be missing.
+    pub fn objects<T: Body>(&mut self, name: &'static str, most: usize) {
+        let Some(value) = self.declare_optional(name) else { return };
+        let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(value.get()) else {
+            return self.refuse(self.path(name), format!("must be a list, not {}", shown(value.get())));
+        };
+        if items.len() > most {
+            self.refuse(self.path(name), format!("must have at most {most} items, not {}", items.len()));
+        }
+        for (at, item) in items.into_iter().take(most).enumerate() {
+            let prefix = format!("{}[{at}].", self.path(name));
+            self.violations.extend(Fields::check::<T>(item, prefix, self.limits));
+        }
+    }
+
+    /// A field's value, if it is one, for constraints that depend on another field.
+    pub fn peek<T: Field>(&self, name: &str) -> Option<T> {
+        let (_, value) = self.given.iter().find(|(given, _)| given == name)?;
+        serde_json::from_str(value.get()).ok()
     }
 
     /// Makes a field known, and returns its value if it was given once.

@@ -5,14 +5,17 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::Response,
 };
-use convene_lifecycle::{Action, Cluster, ClusterSize, Event, Token};
+use convene_lifecycle::{Cluster, ClusterName, ClusterSize, Settings, Token};
 use serde::{Deserialize, Deserializer, de::Error};
 use utoipa::ToSchema;
 
-use super::cluster::{ClusterBody, cluster_response};
+use super::{
+    cluster::{ClusterBody, cluster_response},
+    settings::{PolicySettings, Size},
+};
 use crate::{
     api::{
-        body::{Body, Field, Fields, JsonBody, Limits, Whole},
+        body::{Body, Field, Fields, JsonBody, Limits},
         problem::{
             Kind, Problem,
             documented::{BodyProblems, CommonProblems, ConflictProblems},
@@ -21,7 +24,7 @@ use crate::{
     },
     app::App,
     draw_token::draw_token,
-    registry::Registry,
+    registry::{Committed, Registry},
     router::is_word,
 };
 
@@ -36,12 +39,19 @@ pub struct NewCluster {
     /// A token of your own, unless one is to be drawn. Make it hard to guess.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 128, pattern = r"^(\.{0,2}[A-Za-z0-9_-]|\.{3})[A-Za-z0-9._-]*$")]
     token: Option<OwnToken>,
+    /// What you call it, for your own eyes.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128, example = "prod")]
+    name: Option<ClusterName>,
+    /// How it is to be looked after.
+    policy: Option<PolicySettings>,
 }
 
 impl Body for NewCluster {
     fn check(fields: &mut Fields<'_>) {
         fields.optional::<Size>("size");
         fields.optional::<OwnToken>("token");
+        fields.optional::<ClusterName>("name");
+        fields.object::<PolicySettings>("policy");
     }
 }
 
@@ -74,50 +84,28 @@ pub async fn create_cluster(
     JsonBody(new): JsonBody<NewCluster>,
 ) -> Result<Response, Problem> {
     let size = new.size.map_or_else(|| ClusterSize::DEFAULT.min(app.max_cluster_size), |Size(size)| size);
-    let (token, event) = match new.token {
-        Some(OwnToken(token)) => (token.clone(), create_under(&app.registry, token, size).await?),
-        None => {
-            let token = draw_token();
-            (token.clone(), app.registry.create(token, size).await?)
-        }
+    let policy = new.policy.unwrap_or_default().into_settings();
+    let settings = Settings { size: Some(size), name: Some(new.name), ..policy };
+    let made = match new.token {
+        Some(OwnToken(token)) => create_under(&app.registry, token, settings).await?,
+        None => app.registry.create(draw_token(), settings).await?,
     };
-    tracing::info!(cluster = %token, %size, "cluster made");
     // As it was made: somebody may have changed it since.
-    let made = Cluster::create(token, size, Action::Create, event.at).after.expect("a cluster that is made is there");
+    let made = made.after.expect("a cluster that is made is there");
+    tracing::info!(cluster = %made.token, %size, "cluster made");
     let mut response = cluster_response(&app, StatusCode::CREATED, &made);
     let location = HeaderValue::from_str(&format!("/v1/clusters/{}", made.token.as_str()));
     response.headers_mut().insert(header::LOCATION, location.expect("a token's characters can stand in a header"));
     Ok(response)
 }
 
-async fn create_under(registry: &Registry, token: Token, size: ClusterSize) -> Result<Arc<Event>, Problem> {
+async fn create_under(registry: &Registry, token: Token, settings: Settings) -> Result<Committed, Problem> {
     let named = token.clone();
     let decide = move |cluster: Option<&Cluster>, at| match cluster {
-        None => Ok(Cluster::create(named.clone(), size, Action::Create, at)),
+        None => Ok(Cluster::create_with(named.clone(), &settings, at)),
         Some(_) => Err(Problem::new(Kind::Conflict, "a cluster has this token already; take another, or leave it out")),
     };
     registry.update(&token, decide).await?
-}
-
-/// A cluster's size.
-#[derive(Debug)]
-struct Size(ClusterSize);
-
-impl<'de> Deserialize<'de> for Size {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let size = ClusterSize::new(Whole::deserialize(deserializer)?.0);
-        size.map(Self).ok_or_else(|| D::Error::custom("a cluster has at least one voter"))
-    }
-}
-
-impl Field for Size {
-    fn expected(limits: &Limits) -> Cow<'static, str> {
-        format!("a whole number from 1 to {}", limits.max_cluster_size).into()
-    }
-
-    fn fits(&self, limits: &Limits) -> bool {
-        self.0 <= limits.max_cluster_size
-    }
 }
 
 /// A token that somebody chose.

@@ -37,7 +37,7 @@ pub async fn delete_cluster(
         if_match.check(cluster.revision)?;
         Ok::<_, Problem>(cluster.delete(at))
     };
-    let event = app.registry.update(&token, decide).await??;
-    tracing::info!(cluster = %token, revision = %event.revision, "cluster deleted");
+    app.registry.update(&token, decide).await??;
+    tracing::info!(cluster = %token, "cluster deleted");
     Ok(StatusCode::NO_CONTENT)
 }

@@ -27,6 +27,9 @@ pub enum BodyProblems {}
 /// Of endpoints that make something that may be there already.
 pub enum ConflictProblems {}
 
+/// Of endpoints that look back.
+pub enum HistoryProblems {}
+
 /// Of endpoints that look at `If-Match`.
 pub enum PreconditionProblems {}
 
@@ -58,6 +61,12 @@ impl IntoResponses for ConflictProblems {
             }
         }
         responses
+    }
+}
+
+impl IntoResponses for HistoryProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        documented(&[Kind::Forgotten])
     }
 }
 

@@ -24,6 +24,9 @@ pub enum Kind {
     /// A cluster that members had registered in was deleted under this token.
     #[serde(rename = "urn:convene:problem:token-used-up")]
     TokenUsedUp,
+    /// The events that were asked for have been forgotten.
+    #[serde(rename = "urn:convene:problem:forgotten")]
+    Forgotten,
     /// The cluster is not at the revision that `If-Match` names.
     #[serde(rename = "urn:convene:problem:precondition-failed")]
     PreconditionFailed,
@@ -48,6 +51,7 @@ impl Kind {
             Self::BodyTooLate => "The body did not arrive in time",
             Self::Conflict => "Something else stands in the way",
             Self::TokenUsedUp => "The token is used up",
+            Self::Forgotten => "The events have been forgotten",
             Self::PreconditionFailed => "The precondition does not hold",
             Self::BodyTooLarge => "The body is too large",
             Self::UnsupportedMediaType => "The body is not said to be JSON",
@@ -63,6 +67,7 @@ impl Kind {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLate => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict | Self::TokenUsedUp => StatusCode::CONFLICT,
+            Self::Forgotten => StatusCode::GONE,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -1,0 +1,182 @@
+use convene_lifecycle::{ClientUrl, MemberKey, PeerUrl, Start, Task, Terms};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::registry::CheckedIn;
+
+/// What a node does next, and why.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Instruction)]
+pub struct InstructionBody<'a> {
+    /// What to do: `wait`, `observe`, `bootstrap`, `start`, `archive_data`, `remove_member`, `add_member`,
+    /// `update_member`, `join`, `promote`, `leave`, `stand_by` or `refuse`. A node that does not know the word waits.
+    #[schema(example = "bootstrap")]
+    instruction: &'static str,
+    /// Why, for programs: stays the same whatever the sentences say.
+    #[schema(example = "roster_complete")]
+    reason: &'static str,
+    /// Why, for people.
+    #[schema(example = "all 3 founders are known; bootstrap with them")]
+    message: &'a str,
+    /// When to check in again, in seconds; 0 is at once, when it is done.
+    #[schema(example = 10)]
+    check_in_after_seconds: u64,
+    /// The cluster's revision that this rests on; a node that looks at the cluster now sends it as `view.since`.
+    #[schema(minimum = 1, example = 5)]
+    revision: u64,
+    /// The cluster's epoch.
+    #[schema(minimum = 1, example = 1)]
+    epoch: u32,
+    /// With `remove_member`, `update_member`, `promote` and `leave`: the member.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "8e9e05c52164694d")]
+    member_id: Option<&'a str>,
+    /// With `add_member` and `update_member`: the peer URLs that it is to have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Vec<String>, required = false)]
+    peer_urls: Option<&'a [PeerUrl]>,
+    /// With `add_member`: as learner, or as voter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    learner: Option<bool>,
+    /// With every instruction that changes membership: on which terms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    terms: Option<TermsBody>,
+    /// With `bootstrap` and `join`: how to start etcd.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    start: Option<StartBody<'a>>,
+    /// With `observe`: where to look.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    endpoints: Option<EndpointsBody<'a>>,
+    /// With `refuse`: what somebody has to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    remedy: Option<&'a str>,
+}
+
+/// On which terms a node may change membership.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Terms)]
+struct TermsBody {
+    /// The number of the node's ticket.
+    #[schema(example = 1)]
+    ticket: u64,
+    /// How long after it sent its report the node may begin; later it has to check in again.
+    #[schema(example = 20)]
+    act_within_seconds: u64,
+    /// What etcd's list, read through the quorum right before, must show, no more and no less; else the node checks in
+    /// again with what it saw.
+    expect: Vec<ExpectedBody>,
+}
+
+/// A member that has to be in etcd's list.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ExpectedMember)]
+struct ExpectedBody {
+    /// Its ID.
+    #[schema(example = "8e9e05c52164694d")]
+    id: String,
+    /// Whether as learner.
+    learner: bool,
+}
+
+/// How to start an etcd with an empty data directory.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Start)]
+struct StartBody<'a> {
+    /// `--name`
+    #[schema(example = "infra0")]
+    name: &'a str,
+    /// `--initial-advertise-peer-urls`, with commas between.
+    #[schema(value_type = Vec<String>, example = json!(["http://10.0.0.1:2380"]))]
+    initial_advertise_peer_urls: &'a [PeerUrl],
+    /// `--initial-cluster`
+    #[schema(example = "infra0=http://10.0.0.1:2380,infra1=http://10.0.0.2:2380")]
+    initial_cluster: &'a str,
+    /// `--initial-cluster-state`: `new` or `existing`.
+    #[schema(example = "new")]
+    initial_cluster_state: &'static str,
+    /// `--initial-cluster-token`
+    #[schema(example = "convene-0123456789abcdef-1")]
+    initial_cluster_token: &'a str,
+}
+
+/// Where a cluster can be reached.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Endpoints)]
+struct EndpointsBody<'a> {
+    /// By clients, as far as it is known.
+    #[schema(value_type = Vec<String>)]
+    client_urls: &'a [ClientUrl],
+    /// By members: `GET /members` there shows the list without a quorum.
+    #[schema(value_type = Vec<String>)]
+    peer_urls: &'a [PeerUrl],
+}
+
+impl<'a> InstructionBody<'a> {
+    /// What a check-in came to.
+    pub fn new(checked_in: &'a CheckedIn) -> Self {
+        let CheckedIn { instruction, cluster } = checked_in;
+        let task = &instruction.task;
+        let mut body = Self {
+            instruction: task.as_str(),
+            reason: instruction.reason.as_str(),
+            message: &instruction.message,
+            check_in_after_seconds: instruction.check_in_after.as_secs(),
+            revision: cluster.revision.0,
+            epoch: cluster.epoch.0,
+            member_id: None,
+            peer_urls: None,
+            learner: None,
+            terms: task.terms().map(TermsBody::new),
+            start: None,
+            endpoints: None,
+            remedy: None,
+        };
+        match task {
+            Task::Observe(endpoints) => {
+                let (client_urls, peer_urls) = (&endpoints.client_urls[..], &endpoints.peer_urls[..]);
+                body.endpoints = Some(EndpointsBody { client_urls, peer_urls });
+            }
+            Task::Bootstrap(start) => body.start = Some(StartBody::new(start, "new")),
+            Task::Join(start) => body.start = Some(StartBody::new(start, "existing")),
+            Task::AddMember { peer_urls, learner, .. } => {
+                body.peer_urls = Some(peer_urls);
+                body.learner = Some(*learner);
+            }
+            Task::UpdateMember { member, peer_urls, .. } => {
+                body.member_id = Some(MemberKey::as_str(member));
+                body.peer_urls = Some(peer_urls);
+            }
+            Task::RemoveMember { member, .. } | Task::Promote { member, .. } | Task::Leave { member, .. } => {
+                body.member_id = Some(member.as_str());
+            }
+            Task::Refuse { remedy } => body.remedy = Some(remedy),
+            Task::Wait | Task::Start | Task::ArchiveData | Task::StandBy => {}
+        }
+        body
+    }
+}
+
+impl TermsBody {
+    fn new(terms: &Terms) -> Self {
+        let expected =
+            terms.expect.iter().map(|member| ExpectedBody { id: member.id.to_string(), learner: member.learner });
+        Self { ticket: terms.ticket, act_within_seconds: terms.act_within.as_secs(), expect: expected.collect() }
+    }
+}
+
+impl<'a> StartBody<'a> {
+    fn new(start: &'a Start, initial_cluster_state: &'static str) -> Self {
+        Self {
+            name: start.name.as_str(),
+            initial_advertise_peer_urls: &start.peer_urls,
+            initial_cluster: &start.initial_cluster,
+            initial_cluster_state,
+            initial_cluster_token: &start.initial_cluster_token,
+        }
+    }
+}

@@ -1,0 +1,238 @@
+use convene_lifecycle::{
+    ClientUrl, ClusterId, Identity, MAX_PEER_URLS, MemberId, MemberName, NodeState, PeerUrl, Report, Revision, RunId,
+    SeenMember, View,
+};
+use serde::Deserialize;
+use std::borrow::Cow;
+use utoipa::ToSchema;
+
+use crate::api::body::{Body, Field, Fields, Limits};
+
+/// The most members of a view.
+const MAX_SEEN: usize = 200;
+
+/// What a node says when it checks in. Fields that the server does not know are ignored.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = Report)]
+pub struct ReportBody {
+    /// What etcd calls `--name`.
+    #[schema(value_type = String, min_length = 1, pattern = r"^[^,=\x00-\x1f\x7f-\x9f]+$", example = "infra0")]
+    name: MemberName,
+    /// Drawn anew each time the node's client starts, so that a node that has lost its data is told from one whose
+    /// answer got lost.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128, example = "0199f2c4b7a7")]
+    run_id: Option<RunId>,
+    /// Where other members reach the node (`--initial-advertise-peer-urls`).
+    #[schema(value_type = Vec<String>, min_items = 1, max_items = 16, example = json!(["http://10.0.0.1:2380"]))]
+    peer_urls: Vec<PeerUrl>,
+    /// Where clients reach the node's etcd (`--advertise-client-urls`).
+    #[serde(default)]
+    #[schema(value_type = Vec<String>, max_items = 16, example = json!(["http://10.0.0.1:2379"]))]
+    client_urls: Vec<ClientUrl>,
+    /// What the node has, and whether its etcd runs.
+    state: StateWord,
+    /// The member whose data it is: with `stopped` and `running`.
+    #[schema(value_type = Option<String>, pattern = "^[0-9A-Fa-f]{1,16}$", example = "8e9e05c52164694d")]
+    member_id: Option<MemberId>,
+    /// The etcd cluster whose data it is: with `stopped` and `running`.
+    #[schema(value_type = Option<String>, pattern = "^[0-9A-Fa-f]{1,16}$", example = "cdf818194e3a8c32")]
+    cluster_id: Option<ClusterId>,
+    /// What was found: with `unreadable`.
+    found: Option<String>,
+    /// What the node sees of the cluster, if it has looked.
+    view: Option<ViewBody>,
+    /// Whether the node wants to leave the cluster.
+    leaving: Option<bool>,
+    /// Whether the node would rather be refused than wait as a spare.
+    once: Option<bool>,
+}
+
+/// What a node has, and whether its etcd runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[schema(as = NodeState)]
+#[serde(rename_all = "snake_case")]
+pub enum StateWord {
+    /// There is no WAL: etcd has never run here.
+    Empty,
+    /// There is data that can't be read.
+    Unreadable,
+    /// There is a member's data, and no etcd on it.
+    Stopped,
+    /// An etcd runs.
+    Running,
+}
+
+/// What a node saw when it looked at the cluster.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = View)]
+pub struct ViewBody {
+    /// The revision of the last instruction that the node got before it began to look.
+    #[schema(minimum = 0, example = 7)]
+    since: Option<u64>,
+    /// The etcd cluster that answered; null if nobody did.
+    #[schema(value_type = Option<String>, pattern = "^[0-9A-Fa-f]{1,16}$", example = "cdf818194e3a8c32")]
+    cluster_id: Option<ClusterId>,
+    /// Whether the list was read through the quorum.
+    linearizable: bool,
+    /// The member that leads; null if there is none or it is not known.
+    #[schema(value_type = Option<String>, pattern = "^[0-9A-Fa-f]{1,16}$", example = "8e9e05c52164694d")]
+    leader: Option<MemberId>,
+    /// The members in the list.
+    #[serde(default)]
+    #[schema(max_items = 200)]
+    members: Vec<SeenBody>,
+}
+
+/// A member as a node saw it.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = SeenMember)]
+pub struct SeenBody {
+    /// Its ID.
+    #[schema(value_type = String, pattern = "^[0-9A-Fa-f]{1,16}$", example = "8e9e05c52164694d")]
+    id: MemberId,
+    /// Its name; empty or null if it has never started.
+    #[schema(value_type = Option<String>, example = "infra0")]
+    name: Option<SeenName>,
+    /// Its peer URLs.
+    #[schema(value_type = Vec<String>, min_items = 1, max_items = 16, example = json!(["http://10.0.0.1:2380"]))]
+    peer_urls: Vec<PeerUrl>,
+    /// Its client URLs; empty if it has never started.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>, max_items = 16, example = json!(["http://10.0.0.1:2379"]))]
+    client_urls: Vec<ClientUrl>,
+    /// Whether it is a learner.
+    learner: Option<bool>,
+    /// Whether it answered just now.
+    reachable: bool,
+    /// How far it has applied the Raft log, as its status says.
+    #[schema(minimum = 0, example = 12)]
+    applied_index: Option<u64>,
+}
+
+impl Body for ReportBody {
+    const REFUSES_UNKNOWN: bool = false;
+
+    fn check(fields: &mut Fields<'_>) {
+        fields.required::<MemberName>("name");
+        fields.optional::<RunId>("run_id");
+        fields.list::<PeerUrl>("peer_urls", 1..=MAX_PEER_URLS);
+        fields.list::<ClientUrl>("client_urls", 0..=MAX_PEER_URLS);
+        fields.required::<StateWord>("state");
+        match fields.peek::<StateWord>("state") {
+            Some(StateWord::Stopped | StateWord::Running) => {
+                fields.required::<MemberId>("member_id");
+                fields.required::<ClusterId>("cluster_id");
+            }
+            _ => {
+                fields.optional::<MemberId>("member_id");
+                fields.optional::<ClusterId>("cluster_id");
+            }
+        }
+        fields.optional::<String>("found");
+        fields.object::<ViewBody>("view");
+        fields.optional::<bool>("leaving");
+        fields.optional::<bool>("once");
+    }
+}
+
+impl Body for ViewBody {
+    const REFUSES_UNKNOWN: bool = false;
+
+    fn check(fields: &mut Fields<'_>) {
+        fields.optional::<u64>("since");
+        fields.optional::<ClusterId>("cluster_id");
+        fields.required::<bool>("linearizable");
+        fields.optional::<MemberId>("leader");
+        fields.objects::<SeenBody>("members", MAX_SEEN);
+    }
+}
+
+impl Body for SeenBody {
+    const REFUSES_UNKNOWN: bool = false;
+
+    fn check(fields: &mut Fields<'_>) {
+        fields.required::<MemberId>("id");
+        fields.optional::<SeenName>("name");
+        fields.list::<PeerUrl>("peer_urls", 1..=MAX_PEER_URLS);
+        fields.list::<ClientUrl>("client_urls", 0..=MAX_PEER_URLS);
+        fields.optional::<bool>("learner");
+        fields.required::<bool>("reachable");
+        fields.optional::<u64>("applied_index");
+    }
+}
+
+impl Field for StateWord {
+    fn expected(_: &Limits) -> Cow<'static, str> {
+        "one of empty, unreadable, stopped and running".into()
+    }
+}
+
+/// A name in etcd's list: empty for a member that has never started.
+#[derive(Debug)]
+struct SeenName(Option<MemberName>);
+
+impl<'de> Deserialize<'de> for SeenName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        text.parse().map(|name| Self(Some(name))).map_err(serde::de::Error::custom)
+    }
+}
+
+impl Field for SeenName {
+    fn expected(_: &Limits) -> Cow<'static, str> {
+        "a name as etcd's --name, or empty for a member that has never started".into()
+    }
+}
+
+impl ReportBody {
+    /// The report as the planner takes it.
+    pub fn into_report(self) -> Report {
+        let identity = self.member_id.zip(self.cluster_id).map(|(member, cluster)| Identity { member, cluster });
+        let state = match (self.state, identity) {
+            (StateWord::Stopped, Some(identity)) => NodeState::Stopped(identity),
+            (StateWord::Running, Some(identity)) => NodeState::Running(identity),
+            (StateWord::Empty, _) => NodeState::Empty,
+            // That data has an owner is checked with the fields; should it have none, then it can't be read.
+            _ => NodeState::Unreadable { found: self.found.unwrap_or_else(|| "nothing was said of it".to_owned()) },
+        };
+        Report {
+            name: self.name,
+            run: self.run_id.unwrap_or_else(RunId::unnamed),
+            peer_urls: self.peer_urls,
+            client_urls: self.client_urls,
+            state,
+            view: self.view.map(ViewBody::into_view),
+            leaving: self.leaving.unwrap_or(false),
+            once: self.once.unwrap_or(false),
+        }
+    }
+}
+
+impl ViewBody {
+    fn into_view(self) -> View {
+        View {
+            since: Revision(self.since.unwrap_or(0)),
+            cluster: self.cluster_id,
+            linearizable: self.linearizable,
+            leader: self.leader,
+            members: self.members.into_iter().map(SeenBody::into_seen).collect(),
+        }
+    }
+}
+
+impl SeenBody {
+    fn into_seen(self) -> SeenMember {
+        SeenMember {
+            id: self.id,
+            name: self.name.and_then(|SeenName(name)| name),
+            peer_urls: self.peer_urls,
+            client_urls: self.client_urls,
+            learner: self.learner.unwrap_or(false),
+            reachable: self.reachable,
+            applied_index: self.applied_index,
+        }
+    }
+}

@@ -1,0 +1,124 @@
+use std::sync::Arc;
+
+use axum::{extract::State, http::StatusCode, response::Response};
+use convene_lifecycle::{Cluster, ClusterName, Settings, Token, Transition, UnixMillis};
+use serde::{Deserialize, Deserializer};
+use utoipa::ToSchema;
+
+use super::{
+    cluster::{ClusterBody, cluster_response},
+    settings::{PolicySettings, Size},
+};
+use crate::{
+    api::{
+        body::{Body, Fields, JsonBody},
+        etag::IfMatch,
+        path::TokenPath,
+        problem::{
+            Problem,
+            documented::{BodyProblems, ClusterProblems, CommonProblems, ConflictProblems, PreconditionProblems},
+        },
+        query::Query,
+    },
+    app::App,
+};
+
+/// What is to change; what is left out stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterChange {
+    /// How many voters it is to have. Members join or leave one after another until it has as many.
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 1000, example = 5)]
+    size: Option<Size>,
+    /// What you call it; null takes the name away.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128, example = "prod")]
+    name: Option<Option<ClusterName>>,
+    /// How it is to be looked after.
+    policy: Option<PolicySettings>,
+}
+
+impl Body for ClusterChange {
+    fn check(fields: &mut Fields<'_>) {
+        fields.optional::<Size>("size");
+        fields.optional::<ClusterName>("name");
+        fields.object::<PolicySettings>("policy");
+    }
+}
+
+/// Changes a cluster's size, name or policy
+///
+/// Send the ETag of what you have read as `If-Match`, so that you don't undo what somebody else did meanwhile.
+#[utoipa::path(
+    patch,
+    path = "/v1/clusters/{token}",
+    tag = "clusters",
+    params(TokenPath, IfMatch),
+    request_body = ClusterChange,
+    responses(
+        (
+            status = 200,
+            description = "It is so.",
+            body = ClusterBody,
+            headers(("ETag" = String, description = "Its revision in quotes."))
+        ),
+        CommonProblems,
+        ClusterProblems,
+        BodyProblems,
+        ConflictProblems,
+        PreconditionProblems
+    )
+)]
+pub async fn change_cluster(
+    State(app): State<Arc<App>>,
+    TokenPath(token): TokenPath,
+    _: Query<()>,
+    if_match: IfMatch,
+    JsonBody(change): JsonBody<ClusterChange>,
+) -> Result<Response, Problem> {
+    let policy = change.policy.unwrap_or_default().into_settings();
+    let settings = Settings { size: change.size.map(|Size(size)| size), name: change.name, ..policy };
+    change_settings(app, token, if_match, settings).await
+}
+
+/// Changes a cluster's settings and answers with the cluster.
+pub async fn change_settings(
+    app: Arc<App>,
+    token: Token,
+    if_match: IfMatch,
+    settings: Settings,
+) -> Result<Response, Problem> {
+    let decide = move |cluster: &Cluster, at: UnixMillis| {
+        if_match.check(cluster.revision)?;
+        Ok(cluster.set(&settings, at)?)
+    };
+    let cluster = administer(&app, &token, decide).await?;
+    Ok(cluster_response(&app, StatusCode::OK, &cluster))
+}
+
+/// Makes an administrator's change to a cluster that must be there, if anything is to change, and returns the cluster
+/// after it.
+pub async fn administer(
+    app: &App,
+    token: &Token,
+    decide: impl Fn(&Cluster, UnixMillis) -> Result<Option<Transition>, Problem> + Send + 'static,
+) -> Result<Arc<Cluster>, Problem> {
+    let decide = move |cluster: Option<&Cluster>, at| {
+        let Some(cluster) = cluster else { return (None, Err(Problem::no_such_cluster())) };
+        match decide(cluster, at) {
+            Ok(change) => (change, Ok(Arc::new(cluster.clone()))),
+            Err(problem) => (None, Err(problem)),
+        }
+    };
+    let (committed, before) = app.registry.decide(token, decide).await?;
+    let before = before?;
+    for event in committed.iter().flat_map(|committed| &committed.events) {
+        tracing::info!(cluster = %token, revision = %event.revision, "{}", event.message);
+    }
+    Ok(committed.and_then(|committed| committed.after).unwrap_or(before))
+}
+
+/// Tells a field that is null from one that is missing.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<ClusterName>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}

@@ -1,0 +1,66 @@
+use std::sync::Arc;
+
+use axum::{extract::State, response::Response};
+use convene_lifecycle::Settings;
+
+use super::{change::change_settings, cluster::ClusterBody};
+use crate::{
+    api::{
+        etag::IfMatch,
+        path::TokenPath,
+        problem::{
+            Problem,
+            documented::{ClusterProblems, CommonProblems, PreconditionProblems},
+        },
+        query::Query,
+    },
+    app::App,
+};
+
+/// Pauses a cluster
+///
+/// Until it is resumed, no node is told to change membership. Nodes with valid data are still told to start.
+#[utoipa::path(
+    post,
+    path = "/v1/clusters/{token}/pause",
+    tag = "clusters",
+    params(TokenPath, IfMatch),
+    responses(
+        (status = 200, description = "It is paused.", body = ClusterBody),
+        CommonProblems,
+        ClusterProblems,
+        PreconditionProblems
+    )
+)]
+pub async fn pause_cluster(
+    State(app): State<Arc<App>>,
+    TokenPath(token): TokenPath,
+    _: Query<()>,
+    if_match: IfMatch,
+) -> Result<Response, Problem> {
+    change_settings(app, token, if_match, Settings { paused: Some(true), ..Settings::default() }).await
+}
+
+/// Resumes a cluster
+///
+/// From now on nodes are told again what to do about its membership.
+#[utoipa::path(
+    post,
+    path = "/v1/clusters/{token}/resume",
+    tag = "clusters",
+    params(TokenPath, IfMatch),
+    responses(
+        (status = 200, description = "It is not paused.", body = ClusterBody),
+        CommonProblems,
+        ClusterProblems,
+        PreconditionProblems
+    )
+)]
+pub async fn resume_cluster(
+    State(app): State<Arc<App>>,
+    TokenPath(token): TokenPath,
+    _: Query<()>,
+    if_match: IfMatch,
+) -> Result<Response, Problem> {
+    change_settings(app, token, if_match, Settings { paused: Some(false), ..Settings::default() }).await
+}

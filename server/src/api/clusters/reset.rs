@@ -1,0 +1,77 @@
+use std::sync::Arc;
+
+use axum::{extract::State, http::StatusCode, response::Response};
+use convene_lifecycle::{Cluster, UnixMillis};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::{
+    change::administer,
+    cluster::{ClusterBody, cluster_response},
+};
+use crate::{
+    api::{
+        body::{Body, Fields, JsonBody},
+        etag::IfMatch,
+        path::TokenPath,
+        problem::{
+            Problem, Violation,
+            documented::{BodyProblems, ClusterProblems, CommonProblems, PreconditionProblems},
+        },
+        query::Query,
+    },
+    app::App,
+};
+
+/// That a reset is meant.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reset {
+    /// The cluster's token once more, so that no slip resets a cluster.
+    #[schema(example = "6c007a14875d53d9bf0ef5a6fc0257c8")]
+    token: String,
+}
+
+impl Body for Reset {
+    fn check(fields: &mut Fields<'_>) {
+        fields.required::<String>("token");
+    }
+}
+
+/// Resets a cluster
+///
+/// A new epoch begins: nodes form a new etcd cluster, without data, and are told to set the data of earlier
+/// epochs aside. For a cluster that has lost its quorum for good and is restored by other means, or whose data is not
+/// needed.
+#[utoipa::path(
+    post,
+    path = "/v1/clusters/{token}/reset",
+    tag = "clusters",
+    params(TokenPath, IfMatch),
+    request_body = Reset,
+    responses(
+        (status = 200, description = "It forms anew.", body = ClusterBody),
+        CommonProblems,
+        ClusterProblems,
+        BodyProblems,
+        PreconditionProblems
+    )
+)]
+pub async fn reset_cluster(
+    State(app): State<Arc<App>>,
+    TokenPath(token): TokenPath,
+    _: Query<()>,
+    if_match: IfMatch,
+    JsonBody(reset): JsonBody<Reset>,
+) -> Result<Response, Problem> {
+    if reset.token != token.as_str() {
+        let message = "must be the token in the path once more, to show that the reset is meant";
+        return Err(Problem::invalid("body", vec![Violation::new("token", message)]));
+    }
+    let decide = move |cluster: &Cluster, at: UnixMillis| {
+        if_match.check(cluster.revision)?;
+        Ok(cluster.reset(at))
+    };
+    let cluster = administer(&app, &token, decide).await?;
+    Ok(cluster_response(&app, StatusCode::OK, &cluster))
+}

@@ -1,0 +1,149 @@
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::Response,
+};
+use convene_lifecycle::{Event, Revision, Token};
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+
+use super::{event::EventBody, follow::Follower, stream};
+use crate::{
+    api::{
+        answer::json_response,
+        path::TokenPath,
+        problem::{
+            Problem,
+            documented::{ClusterProblems, CommonProblems, HistoryProblems},
+        },
+        query::{Pairs, Parameters, Query},
+    },
+    app::App,
+    registry::Unavailable,
+};
+
+/// The most events of one answer.
+const PAGE: usize = 256;
+
+/// Which events to list.
+#[derive(Clone, Copy, Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct EventParameters {
+    /// Only events after this revision; without it, all that are remembered.
+    #[param(value_type = Option<u64>, minimum = 0)]
+    after: Option<u64>,
+    /// For how many seconds to wait for an event if there is none yet; the server may answer sooner
+    /// (`--wait-timeout`).
+    #[param(value_type = Option<u64>, minimum = 0, maximum = 3600, default = 0)]
+    wait: Option<u64>,
+}
+
+impl Parameters for EventParameters {
+    fn read(pairs: &mut Pairs) -> Self {
+        let after = pairs.optional::<Index>("after", "a revision: a whole number from 0 on");
+        let wait = pairs.optional::<WaitSeconds>("wait", "a whole number of seconds from 0 to 3600");
+        Self { after: after.map(|Index(after)| after), wait: wait.map(|WaitSeconds(wait)| wait) }
+    }
+}
+
+struct Index(u64);
+
+impl std::str::FromStr for Index {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        // Whatever is larger than every revision is as good as any of those.
+        text.parse().or(if digits { Ok(u64::MAX) } else { Err(()) }).map(Self)
+    }
+}
+
+struct WaitSeconds(u64);
+
+impl std::str::FromStr for WaitSeconds {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        text.parse().ok().filter(|wait| *wait <= 3600).map(Self).ok_or(())
+    }
+}
+
+/// Some events of a cluster.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Events {
+    /// The events, oldest first, without gaps.
+    events: Vec<EventBody>,
+    /// What to send as `after` to go on from here.
+    #[schema(example = 7)]
+    last_revision: u64,
+}
+
+/// Lists what has happened to a cluster
+///
+/// With `Accept: text/event-stream` the events come as server-sent events for as long as the client listens; each
+/// one's `id` is its revision, so that a browser that reconnects goes on where it was (`Last-Event-ID`).
+#[utoipa::path(
+    get,
+    path = "/v1/clusters/{token}/events",
+    tag = "events",
+    params(TokenPath, EventParameters),
+    responses(
+        (
+            status = 200,
+            description = "What there is.",
+            content((Events = "application/json"), (String = "text/event-stream"))
+        ),
+        CommonProblems,
+        ClusterProblems,
+        HistoryProblems
+    )
+)]
+pub async fn list_events(
+    State(app): State<Arc<App>>,
+    TokenPath(token): TokenPath,
+    Query(parameters): Query<EventParameters>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let after = parameters.after.map(Revision);
+    if wants_stream(&headers) {
+        return stream::answer(app, token, stream::last_event(&headers).or(after)).await;
+    }
+    let wait = Duration::from_secs(parameters.wait.unwrap_or(0)).min(app.wait_timeout);
+    let events = page(app, token, after, wait).await?;
+    let last = events.last().map_or(after.unwrap_or(Revision(0)), |event| event.revision);
+    let events = events.iter().map(|event| EventBody::from(&**event)).collect();
+    Ok(json_response(StatusCode::OK, &Events { events, last_revision: last.0 }))
+}
+
+async fn page(
+    app: Arc<App>,
+    token: Token,
+    after: Option<Revision>,
+    wait: Duration,
+) -> Result<Vec<Arc<Event>>, Problem> {
+    let stopping = app.stopping.clone();
+    let mut follower = Follower::new(app, token, after).await?;
+    let mut events: Vec<Arc<Event>> = Vec::new();
+    while events.len() < PAGE
+        && let Some(event) = follower.next_present().await?
+    {
+        events.push(event);
+    }
+    if events.is_empty() && !wait.is_zero() {
+        tokio::select! {
+            event = follower.next() => events.push(event.map_err(|_| Unavailable)?),
+            () = tokio::time::sleep(wait) => {}
+            () = stopping.cancelled() => {}
+        }
+    }
+    Ok(events)
+}
+
+fn wants_stream(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accepted
+        .flat_map(|value| value.split(','))
+        .any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream")))
+}

@@ -1,0 +1,45 @@
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use axum::{
+    http::HeaderMap,
+    response::{
+        IntoResponse, Response,
+        sse::{Event as Sent, KeepAlive, Sse},
+    },
+};
+use convene_lifecycle::{EventKind, Revision, Token};
+use futures_util::stream;
+
+use super::{event::EventBody, follow::Follower};
+use crate::{api::problem::Problem, app::App};
+
+/// How often a silent stream says that it is there.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Answers with a cluster's events as they happen, until the client goes, the cluster is deleted or the server
+/// stops.
+pub async fn answer(app: Arc<App>, token: Token, after: Option<Revision>) -> Result<Response, Problem> {
+    let stopping = app.stopping.clone();
+    let follower = Follower::new(app, token, after).await?;
+    let events = stream::unfold(Some(follower), move |follower| {
+        let stopping = stopping.clone();
+        async move {
+            let mut follower = follower?;
+            let event = tokio::select! {
+                // A client that reconnects is told why there is nothing for it.
+                event = follower.next() => event.ok()?,
+                () = stopping.cancelled() => return None,
+            };
+            let sent = Sent::default().id(event.revision.to_string()).event(event.kind.as_str());
+            let sent = sent.json_data(EventBody::from(&*event)).ok()?;
+            let goes_on = event.kind != EventKind::ClusterDeleted;
+            Some((Ok::<_, Infallible>(sent), goes_on.then_some(follower)))
+        }
+    });
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
+}
+
+/// Where a client that reconnects has got to.
+pub fn last_event(headers: &HeaderMap) -> Option<Revision> {
+    headers.get("last-event-id")?.to_str().ok()?.parse().ok().map(Revision)
+}

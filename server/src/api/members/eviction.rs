@@ -1,0 +1,70 @@
+use std::sync::Arc;
+
+use axum::{extract::State, response::Response};
+use convene_lifecycle::Admission;
+
+use super::member::{MemberBody, admit};
+use crate::{
+    api::{
+        etag::IfMatch,
+        path::{MemberPath, TokenPath},
+        problem::{
+            Problem,
+            documented::{ClusterProblems, CommonProblems, ConflictProblems, PreconditionProblems},
+        },
+        query::Query,
+    },
+    app::App,
+};
+
+/// Evicts a member
+///
+/// It is removed as soon as that is safe for the quorum, one member at a time. Its node is a spare afterwards, and
+/// doesn't come back by itself.
+#[utoipa::path(
+    put,
+    path = "/v1/clusters/{token}/members/{member}/eviction",
+    tag = "members",
+    params(TokenPath, MemberPath, IfMatch),
+    responses(
+        (status = 200, description = "It is to be removed.", body = MemberBody),
+        CommonProblems,
+        ClusterProblems,
+        ConflictProblems,
+        PreconditionProblems
+    )
+)]
+pub async fn evict_member(
+    State(app): State<Arc<App>>,
+    TokenPath(token): TokenPath,
+    MemberPath(member): MemberPath,
+    _: Query<()>,
+    if_match: IfMatch,
+) -> Result<Response, Problem> {
+    admit(&app, &token, member, if_match, |_| Admission::Evict).await
+}
+
+/// Withdraws an eviction
+///
+/// If the member was removed already, then its node may come back.
+#[utoipa::path(
+    delete,
+    path = "/v1/clusters/{token}/members/{member}/eviction",
+    tag = "members",
+    params(TokenPath, MemberPath, IfMatch),
+    responses(
+        (status = 200, description = "It is not to be removed.", body = MemberBody),
+        CommonProblems,
+        ClusterProblems,
+        PreconditionProblems
+    )
+)]
+pub async fn readmit_member(
+    State(app): State<Arc<App>>,
+    TokenPath(token): TokenPath,
+    MemberPath(member): MemberPath,
+    _: Query<()>,
+    if_match: IfMatch,
+) -> Result<Response, Problem> {
+    admit(&app, &token, member, if_match, |_| Admission::Readmit).await
+}

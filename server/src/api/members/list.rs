@@ -1,0 +1,64 @@
+use std::sync::Arc;
+
+use axum::{extract::State, http::StatusCode, response::Response};
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+
+use super::member::MemberBody;
+use crate::{
+    api::{
+        answer::json_response,
+        path::TokenPath,
+        problem::{
+            Problem,
+            documented::{ClusterProblems, CommonProblems},
+        },
+        query::{Pairs, Parameters, Query},
+    },
+    app::App,
+};
+
+/// Which members to list.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct MemberParameters {
+    /// Whether to list those that were removed, too.
+    #[param(value_type = Option<bool>, default = false)]
+    removed: bool,
+}
+
+impl Parameters for MemberParameters {
+    fn read(pairs: &mut Pairs) -> Self {
+        Self { removed: pairs.optional("removed", "true or false").unwrap_or(false) }
+    }
+}
+
+/// A cluster's members.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Members {
+    /// The members, in the order in which they came.
+    members: Vec<MemberBody>,
+}
+
+/// Lists a cluster's members
+///
+/// As the registry knows them: from registrations, and from etcd's own list as nodes have reported it.
+#[utoipa::path(
+    get,
+    path = "/v1/clusters/{token}/members",
+    tag = "members",
+    params(TokenPath, MemberParameters),
+    responses((status = 200, description = "They are these.", body = Members), CommonProblems, ClusterProblems)
+)]
+pub async fn list_members(
+    State(app): State<Arc<App>>,
+    TokenPath(token): TokenPath,
+    Query(parameters): Query<MemberParameters>,
+) -> Result<Response, Problem> {
+    let snapshot = app.registry.cluster(&token).await?.ok_or_else(Problem::no_such_cluster)?;
+    let mut members = Vec::new();
+    for member in snapshot.cluster.record.iter().filter(|member| parameters.removed || member.removed.is_none()) {
+        members.push(MemberBody::new(member, app.registry.heard_of(&token, &member.key).await?));
+    }
+    Ok(json_response(StatusCode::OK, &Members { members }))
+}

@@ -1,0 +1,36 @@
+use std::sync::Arc;
+
+use axum::{extract::State, response::Response};
+
+use super::member::{MemberBody, member_response};
+use crate::{
+    api::{
+        path::{MemberPath, TokenPath},
+        problem::{
+            Problem,
+            documented::{ClusterProblems, CommonProblems},
+        },
+        query::Query,
+    },
+    app::App,
+};
+
+/// Shows a member
+///
+/// Be it one now or not any more.
+#[utoipa::path(
+    get,
+    path = "/v1/clusters/{token}/members/{member}",
+    tag = "members",
+    params(TokenPath, MemberPath),
+    responses((status = 200, description = "It is on record.", body = MemberBody), CommonProblems, ClusterProblems)
+)]
+pub async fn show_member(
+    State(app): State<Arc<App>>,
+    TokenPath(token): TokenPath,
+    MemberPath(member): MemberPath,
+    _: Query<()>,
+) -> Result<Response, Problem> {
+    let snapshot = app.registry.cluster(&token).await?.ok_or_else(Problem::no_such_cluster)?;
+    member_response(&app, &snapshot.cluster, &member).await
+}
