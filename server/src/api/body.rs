@@ -3,6 +3,7 @@
 //! First a body's fields are looked at one by one, as [`Body::check`] declares them, and only then it is read as
 //! its type. This order is what makes it strict: serde alone would take a list for an object.
 
+mod count;
 mod field;
 mod fields;
 mod whole;
@@ -20,6 +21,7 @@ use serde_json::value::RawValue;
 use super::problem::{Kind, Problem, Violation};
 use crate::{app::App, request_body::read_body};
 
+pub use count::Count;
 pub use field::{Field, Limits};
 pub use fields::Fields;
 pub use whole::Whole;
@@ -32,6 +34,9 @@ pub trait Body: DeserializeOwned {
     /// Whether fields that are not declared are refused. Only what comes from nodes, whose agents may be newer than
     /// the server, is taken with them. In the description `#[serde(deny_unknown_fields)]` says the same.
     const REFUSES_UNKNOWN: bool = true;
+
+    /// Whether no body at all, or null, stands for one without fields.
+    const MAY_BE_MISSING: bool = false;
 
     /// Declares the fields, for a look at each.
     fn check(fields: &mut Fields<'_>);
@@ -52,12 +57,16 @@ impl<T: Body> FromRequest<Arc<App>> for JsonBody<T> {
     }
 }
 
-/// Reads a body; none at all, or null, is an object without fields.
+/// Reads a body.
 fn read<T: Body>(bytes: &[u8], limits: &Limits) -> Result<T, Problem> {
     let of_the_whole = |message: String| Problem::invalid("body", vec![Violation::new("", message)]);
     let text = std::str::from_utf8(bytes);
     let text = text.map_err(|error| of_the_whole(format!("is not UTF-8 from byte {} on", error.valid_up_to())))?;
-    let text = if text.is_empty() || text.trim_ascii() == "null" { "{}" } else { text };
+    let is_missing = text.is_empty() || text.trim_ascii() == "null";
+    if is_missing && !T::MAY_BE_MISSING {
+        return Err(of_the_whole("is missing; send a JSON object, as curl --json '{…}' does".to_owned()));
+    }
+    let text = if is_missing { "{}" } else { text };
     let whole: &RawValue = serde_json::from_str(text).map_err(|error| of_the_whole(format!("is not JSON: {error}")))?;
     let violations = Fields::check::<T>(whole, String::new(), limits);
     if !violations.is_empty() {
@@ -114,6 +123,8 @@ mod tests {
     }
 
     impl Body for Everything {
+        const MAY_BE_MISSING: bool = true;
+
         fn check(fields: &mut Fields<'_>) {
             fields.required::<String>("name");
             fields.optional::<Whole>("count");
@@ -129,6 +140,7 @@ mod tests {
     }
 
     impl Body for Lenient {
+        const MAY_BE_MISSING: bool = true;
         const REFUSES_UNKNOWN: bool = false;
 
         fn check(fields: &mut Fields<'_>) {

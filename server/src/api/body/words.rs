@@ -17,7 +17,6 @@ macro_rules! field {
 }
 
 field!(bool, "true or false");
-field!(u64, "a whole number from 0 on");
 field!(ClientUrl, "a client URL: http:// or https://, a host and a port, such as http://10.0.0.1:2379");
 field!(ClusterId, "a cluster ID as etcd prints it: 1 to 16 hexadecimal digits");
 field!(ClusterName, "a name of 1 to 128 characters without control characters");

@@ -1,12 +1,13 @@
+use std::borrow::Cow;
+
 use convene_lifecycle::{
     ClientUrl, ClusterId, Identity, MAX_PEER_URLS, MemberId, MemberName, NodeState, PeerUrl, Report, Revision, RunId,
     SeenMember, View,
 };
 use serde::Deserialize;
-use std::borrow::Cow;
 use utoipa::ToSchema;
 
-use crate::api::body::{Body, Field, Fields, Limits};
+use crate::api::body::{Body, Count, Field, Fields, Limits};
 
 /// The most members of a view.
 const MAX_SEEN: usize = 200;
@@ -23,11 +24,11 @@ pub struct ReportBody {
     #[schema(value_type = Option<String>, min_length = 1, max_length = 128, example = "0199f2c4b7a7")]
     run_id: Option<RunId>,
     /// Where other members reach the node (`--initial-advertise-peer-urls`).
-    #[schema(value_type = Vec<String>, min_items = 1, max_items = 16, example = json!(["http://10.0.0.1:2380"]))]
+    #[schema(value_type = Vec<Url>, min_items = 1, max_items = 16, example = json!(["http://10.0.0.1:2380"]))]
     peer_urls: Vec<PeerUrl>,
     /// Where clients reach the node's etcd (`--advertise-client-urls`).
     #[serde(default)]
-    #[schema(value_type = Vec<String>, max_items = 16, example = json!(["http://10.0.0.1:2379"]))]
+    #[schema(value_type = Vec<Url>, max_items = 16, example = json!(["http://10.0.0.1:2379"]))]
     client_urls: Vec<ClientUrl>,
     /// What the node has, and whether its etcd runs.
     state: StateWord,
@@ -67,8 +68,8 @@ pub enum StateWord {
 #[schema(as = View)]
 pub struct ViewBody {
     /// The revision of the last instruction that the node got before it began to look.
-    #[schema(minimum = 0, example = 7)]
-    since: Option<u64>,
+    #[schema(value_type = Option<i64>, minimum = 0, example = 7)]
+    since: Option<Count>,
     /// The etcd cluster that answered; null if nobody did.
     #[schema(value_type = Option<String>, pattern = "^[0-9A-Fa-f]{1,16}$", example = "cdf818194e3a8c32")]
     cluster_id: Option<ClusterId>,
@@ -94,20 +95,26 @@ pub struct SeenBody {
     #[schema(value_type = Option<String>, example = "infra0")]
     name: Option<SeenName>,
     /// Its peer URLs.
-    #[schema(value_type = Vec<String>, min_items = 1, max_items = 16, example = json!(["http://10.0.0.1:2380"]))]
+    #[schema(value_type = Vec<Url>, min_items = 1, max_items = 16, example = json!(["http://10.0.0.1:2380"]))]
     peer_urls: Vec<PeerUrl>,
     /// Its client URLs; empty if it has never started.
     #[serde(default)]
-    #[schema(value_type = Vec<String>, max_items = 16, example = json!(["http://10.0.0.1:2379"]))]
+    #[schema(value_type = Vec<Url>, max_items = 16, example = json!(["http://10.0.0.1:2379"]))]
     client_urls: Vec<ClientUrl>,
     /// Whether it is a learner.
     learner: Option<bool>,
     /// Whether it answered just now.
     reachable: bool,
     /// How far it has applied the Raft log, as its status says.
-    #[schema(minimum = 0, example = 12)]
-    applied_index: Option<u64>,
+    #[schema(value_type = Option<i64>, minimum = 0, example = 12)]
+    applied_index: Option<Count>,
 }
+
+/// `http://HOST:PORT` or `https://HOST:PORT`, with a DNS name, an IPv4 address or an IPv6 address in brackets.
+#[derive(ToSchema)]
+#[schema(pattern = "^[Hh][Tt][Tt][Pp][Ss]?://.+:[0-9]+$")]
+#[expect(dead_code, reason = "it only describes")]
+struct Url(String);
 
 impl Body for ReportBody {
     const REFUSES_UNKNOWN: bool = false;
@@ -139,7 +146,7 @@ impl Body for ViewBody {
     const REFUSES_UNKNOWN: bool = false;
 
     fn check(fields: &mut Fields<'_>) {
-        fields.optional::<u64>("since");
+        fields.optional::<Count>("since");
         fields.optional::<ClusterId>("cluster_id");
         fields.required::<bool>("linearizable");
         fields.optional::<MemberId>("leader");
@@ -157,7 +164,7 @@ impl Body for SeenBody {
         fields.list::<ClientUrl>("client_urls", 0..=MAX_PEER_URLS);
         fields.optional::<bool>("learner");
         fields.required::<bool>("reachable");
-        fields.optional::<u64>("applied_index");
+        fields.optional::<Count>("applied_index");
     }
 }
 
@@ -214,7 +221,7 @@ impl ReportBody {
 impl ViewBody {
     fn into_view(self) -> View {
         View {
-            since: Revision(self.since.unwrap_or(0)),
+            since: Revision(self.since.map_or(0, |Count(since)| since)),
             cluster: self.cluster_id,
             linearizable: self.linearizable,
             leader: self.leader,
@@ -232,7 +239,7 @@ impl SeenBody {
             client_urls: self.client_urls,
             learner: self.learner.unwrap_or(false),
             reachable: self.reachable,
-            applied_index: self.applied_index,
+            applied_index: self.applied_index.map(|Count(index)| index),
         }
     }
 }

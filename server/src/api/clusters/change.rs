@@ -32,7 +32,7 @@ pub struct ClusterChange {
     size: Option<Size>,
     /// What you call it; null takes the name away.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 128, example = "prod")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$", example = "prod")]
     name: Option<Option<ClusterName>>,
     /// How it is to be looked after.
     policy: Option<PolicySettings>,

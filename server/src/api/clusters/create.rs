@@ -40,13 +40,15 @@ pub struct NewCluster {
     #[schema(value_type = Option<String>, min_length = 1, max_length = 128, pattern = r"^(\.{0,2}[A-Za-z0-9_-]|\.{3})[A-Za-z0-9._-]*$")]
     token: Option<OwnToken>,
     /// What you call it, for your own eyes.
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 128, example = "prod")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$", example = "prod")]
     name: Option<ClusterName>,
     /// How it is to be looked after.
     policy: Option<PolicySettings>,
 }
 
 impl Body for NewCluster {
+    const MAY_BE_MISSING: bool = true;
+
     fn check(fields: &mut Fields<'_>) {
         fields.optional::<Size>("size");
         fields.optional::<OwnToken>("token");

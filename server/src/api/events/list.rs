@@ -13,6 +13,7 @@ use super::{event::EventBody, follow::Follower, stream};
 use crate::{
     api::{
         answer::json_response,
+        body::Count,
         path::TokenPath,
         problem::{
             Problem,
@@ -32,11 +33,11 @@ const PAGE: usize = 256;
 #[into_params(parameter_in = Query)]
 pub struct EventParameters {
     /// Only events after this revision; without it, all that are remembered.
-    #[param(value_type = Option<u64>, minimum = 0)]
+    #[param(value_type = Option<i64>, minimum = 0)]
     after: Option<u64>,
     /// For how many seconds to wait for an event if there is none yet; the server may answer sooner
     /// (`--wait-timeout`).
-    #[param(value_type = Option<u64>, minimum = 0, maximum = 3600, default = 0)]
+    #[param(value_type = Option<i64>, minimum = 0, maximum = 3600, default = 0)]
     wait: Option<u64>,
 }
 
@@ -54,9 +55,7 @@ impl std::str::FromStr for Index {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        // Whatever is larger than every revision is as good as any of those.
-        text.parse().or(if digits { Ok(u64::MAX) } else { Err(()) }).map(Self)
+        text.parse().ok().filter(|after| *after <= Count::MAX).map(Self).ok_or(())
     }
 }
 
