@@ -3,6 +3,7 @@
 mod api;
 mod bad_input;
 mod bootstrap;
+mod check_in;
 mod crash;
 mod differential;
 mod harness;
