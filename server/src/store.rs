@@ -89,9 +89,12 @@ type Db = Sqlite;
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{sync::Arc, time::Duration};
 
-    use convene_lifecycle::{Action, Cluster, ClusterSize, Registration, Revision, Transition, UnixMillis};
+    use convene_lifecycle::{
+        Action, Cluster, ClusterId, ClusterSize, Epoch, Face, Founder, Member, MemberKey, PeerUrl, Policy, Purpose,
+        Registration, Removal, Revision, Role, Strategy, Ticket, Told, Transition, UnixMillis,
+    };
     use tempfile::TempDir;
 
     use super::*;
@@ -146,6 +149,98 @@ mod tests {
         let mut read = store.load_all(&tokens).await.unwrap().clusters;
         read.sort_by(|a, b| a.token.cmp(&b.token));
         assert_eq!(read, [one, two]);
+    }
+
+    /// A cluster of which everything is known that can be.
+    fn known_in_full(token: &str) -> (Cluster, Write) {
+        let (before, mut write) = eventful(token);
+        let mut cluster = before;
+        let told = Told { run: "run-1".parse().unwrap(), at: NOW };
+        let mut member = Member::clone(&cluster.record[0]);
+        member.client_urls = vec!["http://10.0.0.1:2379".parse().unwrap(), "https://[::1]:2379".parse().unwrap()];
+        member.role = Role::Learner;
+        member.started = true;
+        member.founder = Some(Founder { told: Some(told) });
+        member.eviction = Some(NOW);
+        member.downtime_until = Some(UnixMillis(NOW.0 + 1));
+        let gone = Member { founder: Some(Founder { told: None }), ..Member::clone(&cluster.record[1]) };
+        let gone = Member { removed: gone.removed.map(|removal| Removal { confirmed: true, ..removal }), ..gone };
+        cluster.record = vec![Arc::new(member), Arc::new(gone)];
+        cluster.name = Some("prod, the second".parse().unwrap());
+        cluster.policy = Policy {
+            strategy: Strategy::Prune,
+            dead_after: Duration::from_secs(5),
+            learner: false,
+            check_in_every: Duration::from_secs(1),
+            paused: true,
+        };
+        cluster.epoch = Epoch(3);
+        cluster.face = Some(Face::CheckIn);
+        cluster.cluster_id = Some(ClusterId(u64::MAX));
+        cluster.bootstrapped = Some(Revision(5));
+        cluster.earlier = vec![ClusterId(1), ClusterId(2)];
+        cluster.tickets = 7;
+        write.after = Some(Arc::new(cluster.clone()));
+        (cluster, write)
+    }
+
+    #[tokio::test]
+    async fn all_that_is_known_of_a_cluster_is_read_again() {
+        let (_dir, store) = store().await;
+        let peer_urls = vec![PeerUrl::parse("http://10.0.0.9:2380").unwrap(), PeerUrl::parse("http://a:1").unwrap()];
+        let member: MemberKey = "1".parse().unwrap();
+        let purposes = [
+            Purpose::Join { peer_urls: peer_urls.clone(), replaces: None },
+            Purpose::Join { peer_urls: peer_urls.clone(), replaces: Some(member.clone()) },
+            Purpose::Remove { member: member.clone() },
+            Purpose::Update { member: member.clone(), peer_urls },
+            Purpose::Promote { member },
+        ];
+        for (n, purpose) in purposes.into_iter().enumerate() {
+            let (mut cluster, mut write) = known_in_full(&format!("cluster-{n}"));
+            cluster.ticket = Some(Ticket { number: 7, holder: "a b".parse().unwrap(), purpose, granted_at: NOW });
+            write.after = Some(Arc::new(cluster.clone()));
+            store.commit(&[write]).await.unwrap();
+            assert_eq!(store.load(&cluster.token).await.unwrap(), Some(cluster));
+        }
+    }
+
+    #[tokio::test]
+    async fn clusters_are_listed_in_pages_as_they_were_made() {
+        let (_dir, store) = store().await;
+        for n in 0..5 {
+            let (mut cluster, mut write) = known_in_full(&format!("cluster-{n}"));
+            cluster.policy.paused = n % 2 == 0;
+            cluster.created_at = UnixMillis(NOW.0 + n);
+            write.after = Some(Arc::new(cluster));
+            store.commit(&[write]).await.unwrap();
+        }
+        let tokens = |clusters: Vec<Cluster>| {
+            clusters.into_iter().map(|cluster| cluster.token.as_str().to_owned()).collect::<Vec<_>>()
+        };
+        let (first, next) = store.list(&ClusterFilter::default(), 3).await.unwrap();
+        assert_eq!(tokens(first), ["cluster-0", "cluster-1", "cluster-2"]);
+        let after = ClusterFilter { after: next, ..ClusterFilter::default() };
+        let (second, next) = store.list(&after, 3).await.unwrap();
+        assert_eq!((tokens(second), next), (vec!["cluster-3".to_owned(), "cluster-4".to_owned()], None));
+        let paused = ClusterFilter { paused: Some(false), ..ClusterFilter::default() };
+        assert_eq!(tokens(store.list(&paused, 100).await.unwrap().0), ["cluster-1", "cluster-3"]);
+        let nobody = ClusterFilter { name: Some("test".to_owned()), ..ClusterFilter::default() };
+        assert_eq!(tokens(store.list(&nobody, 100).await.unwrap().0), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn when_a_member_was_heard_of_is_kept_and_goes_with_its_cluster() {
+        let (_dir, store) = store().await;
+        let (cluster, first) = eventful("one");
+        store.commit(&[first]).await.unwrap();
+        let sighting = |token: &str, at| Sighting { token: token.parse().unwrap(), member: "1".parse().unwrap(), at };
+        let later = sighting("one", UnixMillis(NOW.0 + 5));
+        store.write_sightings(&[sighting("one", NOW), sighting("none", NOW)]).await.unwrap();
+        store.write_sightings(std::slice::from_ref(&later)).await.unwrap();
+        assert_eq!(store.sightings(&cluster.token).await.unwrap(), [later]);
+        store.commit(&[write(Some(cluster.revision), vec![cluster.delete(NOW)])]).await.unwrap();
+        assert_eq!(store.sightings(&cluster.token).await.unwrap(), []);
     }
 
     #[tokio::test]

@@ -177,7 +177,36 @@ fn one_line(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use convene_lifecycle::{EventKind, Face, Policy, Revision};
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_database_of_the_first_version_is_brought_up_to_date_with_what_is_in_it() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let path = dir.path().join("c.db");
+        let mut connection = options(&path).connect().await.unwrap();
+        let first = Migrator { migrations: MIGRATIONS.migrations[..1].to_vec().into(), ..Migrator::DEFAULT };
+        first.run(&mut connection).await.unwrap();
+        let rows = "insert into cluster values (1, 'one', 3, 1, 1, 3, 1000, 2000, null);
+            insert into member values (1, '8e9e05c52164694d', 'infra0=http://10.0.0.1:2380', 2, 2, null);
+            insert into member values (1, 'b', 'infra1=http://10.0.0.2:2380', 2, 3, 3);
+            insert into event values (1, 1, 1000, 'create', 'size', null, '3', 1, null, null, null, 1);
+            insert into event values (1, 2, 2000, 'create', 'member', '8e9e05c52164694d', 'infra0=http://10.0.0.1:2380', 2,
+                null, null, null, 1);
+            insert into event values (1, 3, 3000, 'delete', 'member', 'b', null, 2, 'infra1=http://10.0.0.2:2380', 2, 2, 1)";
+        sqlx::raw_sql(rows).execute(&mut connection).await.unwrap();
+        sqlx::Connection::close(connection).await.unwrap();
+
+        let store = Store::open(&DatabaseUrl { path }).await.unwrap();
+        let token = "one".parse().unwrap();
+        let cluster = store.load(&token).await.unwrap().unwrap();
+        assert_eq!((cluster.face, cluster.policy), (Some(Face::V2), Policy::default()));
+        assert_eq!(cluster.members().count(), 1);
+        let events = store.events(&token, Revision(1), 10).await.unwrap();
+        let kinds: Vec<EventKind> = events.iter().map(|event| event.kind).collect();
+        assert_eq!(kinds, [EventKind::ClusterCreated, EventKind::MemberRegistered, EventKind::MemberRemoved]);
+    }
 
     #[test]
     fn a_database_url_names_a_sqlite_file() {
