@@ -1,0 +1,261 @@
+//! Looking after clusters through the API.
+
+use std::time::Duration;
+
+use reqwest::{Client, Method, Response, StatusCode};
+use serde_json::{Value, json};
+
+use crate::harness::server::Server;
+
+#[tokio::test]
+async fn settings_change_only_as_they_were_read() {
+    let server = Server::start();
+    let cluster = Administered::create(&server, json!({ "name": "prod", "policy": { "strategy": "add" } })).await;
+    let changed = cluster.send(Method::PATCH, "", &json!({ "size": 5, "policy": { "dead_after_seconds": 30 } })).await;
+    assert_eq!(changed.status(), StatusCode::OK);
+    let etag = changed.headers()["etag"].to_str().unwrap().to_owned();
+    let changed: Value = changed.json().await.unwrap();
+    assert_eq!((&changed["size"], &changed["name"]), (&json!(5), &json!("prod")));
+    assert_eq!(
+        changed["policy"],
+        json!({ "strategy": "add", "dead_after_seconds": 30, "learner": true, "check_in_every_seconds": 10,
+                "paused": false })
+    );
+    let stale = cluster.patch_if("\"1\"", &json!({ "size": 7 })).await;
+    assert_eq!(stale.status(), StatusCode::PRECONDITION_FAILED);
+    let stale: Value = stale.json().await.unwrap();
+    assert_eq!(stale["revision"], changed["revision"]);
+    let same = cluster.patch_if(&etag, &json!({ "size": 5, "name": "prod" })).await;
+    assert_eq!(same.json::<Value>().await.unwrap()["revision"], changed["revision"], "nothing changed");
+    let unnamed = cluster.patch_if(&etag, &json!({ "name": null })).await;
+    assert_eq!(unnamed.json::<Value>().await.unwrap()["name"], Value::Null);
+
+    let wrong = json!({ "size": 0, "policy": { "strategy": "dumb", "dead_after_seconds": 4, "pause": true } });
+    let problem = cluster.send(Method::PATCH, "", &wrong).await;
+    assert_eq!(problem.status(), StatusCode::BAD_REQUEST);
+    let problem: Value = problem.json().await.unwrap();
+    assert_eq!(fields(&problem), ["size", "policy.strategy", "policy.dead_after_seconds", "policy.pause"]);
+    assert_eq!(problem["violations"][1]["message"], "must be one of prepared, add, replace and prune, not \"dumb\"");
+}
+
+#[tokio::test]
+async fn clusters_are_listed_by_page_and_filter() {
+    let server = Server::start();
+    for n in 0..5 {
+        let name = if n == 3 { "test" } else { "prod" };
+        Administered::create(&server, json!({ "token": format!("cluster-{n}"), "name": name })).await;
+    }
+    assert_eq!(list(&server, "?limit=1000").await.0.len(), 5);
+    let (first, next) = list(&server, "?limit=2&name=prod").await;
+    let (second, last) = list(&server, &format!("?limit=2&name=prod&after={}", next.as_str().unwrap())).await;
+    assert_eq!(
+        (first, second),
+        (vec!["cluster-0".into(), "cluster-1".into()], vec!["cluster-2".into(), "cluster-4".into()])
+    );
+    assert_eq!(last, Value::Null);
+    assert_eq!(list(&server, "?formed=true").await.0, Vec::<String>::new());
+    let wrong = reqwest::get(format!("{}/v1/clusters?limit=0&after=x&colour=red", server.url)).await.unwrap();
+    assert_eq!(wrong.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(fields(&wrong.json().await.unwrap()), ["limit", "after", "colour"]);
+}
+
+#[tokio::test]
+async fn members_that_came_by_v2_are_members_here_and_the_other_way_round() {
+    let server = Server::start();
+    let cluster = Administered::create(&server, json!({ "size": 1 })).await;
+    cluster.v2_put("8e9e05c52164694d", "infra0=http://10.0.0.1:2380").await;
+    // What elastic-etcd does after it has changed the membership itself.
+    cluster.v2_put("5e3cabcd5164694d", "infra1=http://10.0.0.2:2380").await;
+    let removed = Client::new().delete(format!("{}/8e9e05c52164694d", cluster.discovery_url)).send().await.unwrap();
+    assert_eq!(removed.status(), StatusCode::OK);
+    let members = cluster.get("/members?removed=true").await;
+    let shown: Vec<_> = members["members"].as_array().unwrap().iter().map(|m| (&m["name"], &m["removed"])).collect();
+    assert_eq!(shown, [(&json!("infra0"), &json!(true)), (&json!("infra1"), &json!(false))]);
+    assert_eq!(cluster.get("/members").await["members"].as_array().unwrap().len(), 1);
+
+    // A node that has looked through the quorum has the last word.
+    let seen =
+        |id: &str, name: &str, url: &str| json!({ "id": id, "name": name, "peer_urls": [url], "reachable": true });
+    let revision = cluster.get("").await["revision"].clone();
+    let running = json!({
+        "name": "infra1", "peer_urls": ["http://10.0.0.2:2380"], "state": "running",
+        "member_id": "5e3cabcd5164694d", "cluster_id": "cdf818194e3a8c32",
+        "view": { "since": revision, "cluster_id": "cdf818194e3a8c32", "linearizable": true, "leader": "5e3cabcd5164694d",
+            "members": [seen("5e3cabcd5164694d", "infra1", "http://10.0.0.2:2380"), seen("77", "infra7", "http://10.0.0.7:2380")] },
+    });
+    let told = cluster.send(Method::POST, "/check-in", &running).await.json::<Value>().await.unwrap();
+    assert_ne!(told["instruction"], "refuse", "{told}");
+    let directory: Value = reqwest::get(&cluster.discovery_url).await.unwrap().json().await.unwrap();
+    let keys: Vec<_> =
+        directory["node"]["nodes"].as_array().unwrap().iter().map(|node| node["value"].clone()).collect();
+    assert_eq!(keys, ["infra1=http://10.0.0.2:2380", "infra7=http://10.0.0.7:2380"]);
+    assert_eq!(cluster.get("").await["cluster_id"], "cdf818194e3a8c32");
+}
+
+#[tokio::test]
+async fn members_are_evicted_and_their_downtime_is_announced() {
+    let server = Server::start();
+    let cluster = Administered::create(&server, json!({ "size": 1 })).await;
+    cluster.v2_put("8e9e05c52164694d", "infra0=http://10.0.0.1:2380").await;
+    let member = "/members/8e9e05c52164694d";
+    let none = json!({});
+    let evicted: Value = cluster.send(Method::PUT, &format!("{member}/eviction"), &none).await.json().await.unwrap();
+    assert!(evicted["evicted_at"].is_string(), "{evicted}");
+    let withdrawn: Value =
+        cluster.send(Method::DELETE, &format!("{member}/eviction"), &none).await.json().await.unwrap();
+    assert_eq!(withdrawn["evicted_at"], Value::Null);
+    let down: Value = cluster
+        .send(Method::PUT, &format!("{member}/downtime"), &json!({ "for_seconds": 60 }))
+        .await
+        .json()
+        .await
+        .unwrap();
+    assert!(down["downtime_until"].as_str() > down["heard_of_at"].as_str(), "{down}");
+    let forever = cluster.send(Method::PUT, &format!("{member}/downtime"), &json!({ "for_seconds": 1e9 })).await;
+    assert_eq!(forever.status(), StatusCode::BAD_REQUEST);
+    cluster.send(Method::DELETE, &format!("{member}/downtime"), &none).await;
+    assert_eq!(cluster.get(member).await["downtime_until"], Value::Null);
+    let stranger = cluster.send(Method::PUT, "/members/77/eviction", &none).await;
+    assert_eq!(stranger.status(), StatusCode::NOT_FOUND);
+    Client::new().delete(format!("{}/8e9e05c52164694d", cluster.discovery_url)).send().await.unwrap();
+    let gone = cluster.send(Method::PUT, &format!("{member}/eviction"), &none).await;
+    assert_eq!(gone.status(), StatusCode::CONFLICT);
+}
+
+#[tokio::test]
+async fn a_reset_wants_the_token_once_more_and_begins_a_new_epoch() {
+    let server = Server::start();
+    let cluster = Administered::create(&server, json!({ "token": "prod", "size": 1 })).await;
+    cluster.v2_put("8e9e05c52164694d", "infra0=http://10.0.0.1:2380").await;
+    for body in [json!({}), json!({ "token": "test" })] {
+        let refused = cluster.send(Method::POST, "/reset", &body).await;
+        assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+        assert_eq!(fields(&refused.json().await.unwrap()), ["token"]);
+    }
+    let reset: Value = cluster.send(Method::POST, "/reset", &json!({ "token": "prod" })).await.json().await.unwrap();
+    assert_eq!((&reset["epoch"], &reset["phase"]), (&json!(2), &json!("forming")));
+    assert_eq!(cluster.get("/members").await["members"], json!([]));
+    // Stock etcds can't tell the epochs apart.
+    let value = [("value", "infra0=http://10.0.0.1:2380")];
+    let url = format!("{}/8e9e05c52164694d?prevExist=false", cluster.discovery_url);
+    let late = Client::new().put(url).form(&value).send().await.unwrap();
+    assert_eq!(late.status(), StatusCode::PRECONDITION_FAILED);
+    assert!(late.text().await.unwrap().contains("was reset"));
+}
+
+#[tokio::test]
+async fn while_nodes_form_a_cluster_by_check_in_stock_etcds_are_refused_and_the_other_way_round() {
+    let server = Server::start();
+    let by_check_in = Administered::create(&server, json!({ "size": 3 })).await;
+    let node = json!({ "name": "infra0", "peer_urls": ["http://10.0.0.1:2380"], "state": "empty" });
+    by_check_in.send(Method::POST, "/check-in", &node).await;
+    let value = [("value", "infra1=http://10.0.0.2:2380")];
+    let url = format!("{}/77?prevExist=false", by_check_in.discovery_url);
+    let refused = Client::new().put(url).form(&value).send().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::PRECONDITION_FAILED);
+    assert!(refused.text().await.unwrap().contains("form it by check-in"));
+
+    let by_v2 = Administered::create(&server, json!({ "size": 3 })).await;
+    by_v2.v2_put("77", "infra1=http://10.0.0.2:2380").await;
+    let refused: Value = by_v2.send(Method::POST, "/check-in", &node).await.json().await.unwrap();
+    assert_eq!((&refused["instruction"], &refused["reason"]), (&json!("refuse"), &json!("forms_by_discovery")));
+    assert!(refused["remedy"].is_string());
+}
+
+#[tokio::test]
+async fn events_are_listed_waited_for_and_streamed() {
+    let server = Server::start();
+    let cluster = Administered::create(&server, json!({})).await;
+    cluster.send(Method::POST, "/pause", &json!({})).await;
+    let events = cluster.get("/events").await;
+    let kinds: Vec<_> = events["events"].as_array().unwrap().iter().map(|event| event["kind"].clone()).collect();
+    assert_eq!((kinds, &events["last_revision"]), (vec![json!("cluster_created"), json!("paused")], &json!(2)));
+    assert_eq!(cluster.get("/events?after=2&wait=0").await, json!({ "events": [], "last_revision": 2 }));
+
+    let waiting = cluster.get("/events?after=2&wait=30");
+    let resuming = async {
+        tokio::task::yield_now().await;
+        cluster.send(Method::POST, "/resume", &json!({})).await
+    };
+    let (waited, _) = tokio::join!(waiting, resuming);
+    assert_eq!(waited["events"][0]["kind"], "resumed");
+
+    let stream = Client::new().get(format!("{}/events?after=0", cluster.url));
+    let stream = stream.header("accept", "text/event-stream").header("last-event-id", "1").send().await.unwrap();
+    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+    Client::new().delete(&cluster.url).send().await.unwrap();
+    // The deletion ends the stream.
+    let streamed = tokio::time::timeout(Duration::from_secs(10), stream.text()).await.unwrap().unwrap();
+    let ids: Vec<_> = streamed.lines().filter_map(|line| line.strip_prefix("id: ")).collect();
+    assert_eq!(ids, ["2", "3", "4"], "{streamed}");
+    assert!(streamed.contains("event: cluster_deleted"), "{streamed}");
+}
+
+#[tokio::test]
+async fn who_asks_for_events_of_long_ago_is_told_where_they_begin() {
+    let server = Server::start();
+    let cluster = Administered::create(&server, json!({})).await;
+    for n in 0..1_200 {
+        let size = [("value", if n % 2 == 0 { "5" } else { "3" })];
+        let url = format!("{}/v2/keys/_etcd/registry/{}/_config/size", server.url, cluster.token());
+        assert!(Client::new().put(url).form(&size).send().await.unwrap().status().is_success());
+    }
+    let gone = reqwest::get(format!("{}/events?after=1", cluster.url)).await.unwrap();
+    assert_eq!(gone.status(), StatusCode::GONE);
+    let oldest = gone.json::<Value>().await.unwrap()["revision"].as_u64().unwrap();
+    let there = cluster.get(&format!("/events?after={}", oldest - 1)).await;
+    assert_eq!(there["events"][0]["revision"], oldest);
+}
+
+/// A cluster that is looked after.
+struct Administered {
+    url: String,
+    discovery_url: String,
+}
+
+impl Administered {
+    async fn create(server: &Server, body: Value) -> Self {
+        let made = Client::new().post(format!("{}/v1/clusters", server.url)).json(&body).send().await.unwrap();
+        assert_eq!(made.status(), StatusCode::CREATED);
+        let url = format!("{}{}", server.url, made.headers()["location"].to_str().unwrap());
+        let cluster: Value = made.json().await.unwrap();
+        Self { url, discovery_url: cluster["discovery_url"].as_str().unwrap().to_owned() }
+    }
+
+    fn token(&self) -> &str {
+        self.url.rsplit('/').next().unwrap()
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let answer = reqwest::get(format!("{}{path}", self.url)).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        answer.json().await.unwrap()
+    }
+
+    async fn send(&self, method: Method, path: &str, body: &Value) -> Response {
+        Client::new().request(method, format!("{}{path}", self.url)).json(body).send().await.unwrap()
+    }
+
+    async fn patch_if(&self, etag: &str, body: &Value) -> Response {
+        Client::new().patch(&self.url).header("if-match", etag).json(body).send().await.unwrap()
+    }
+
+    async fn v2_put(&self, key: &str, value: &str) {
+        let url = format!("{}/{key}", self.discovery_url);
+        let put = Client::new().put(url).form(&[("value", value)]).send().await.unwrap();
+        assert_eq!(put.status(), StatusCode::CREATED);
+    }
+}
+
+async fn list(server: &Server, query: &str) -> (Vec<String>, Value) {
+    let page = reqwest::get(format!("{}/v1/clusters{query}", server.url)).await.unwrap();
+    let page: Value = page.json().await.unwrap();
+    let clusters = page["clusters"].as_array().unwrap().iter();
+    let tokens = clusters.map(|cluster| cluster["token"].as_str().unwrap().to_owned()).collect();
+    (tokens, page["next"].clone())
+}
+
+fn fields(problem: &Value) -> Vec<&str> {
+    let violations = problem["violations"].as_array().unwrap();
+    violations.iter().map(|violation| violation["field"].as_str().unwrap()).collect()
+}
