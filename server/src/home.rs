@@ -23,6 +23,9 @@ pub async fn home(State(app): State<Arc<App>>) -> String {
          \n\
          3. Look who has come.\n\
          \n\
-         \x20   curl DISCOVERY-URL\n"
+         \x20   curl DISCOVERY-URL\n\
+         \n\
+         {url}/docs/ shows what else there is: nodes that are told what to do next for the cluster's whole life, and\n\
+         what administrators can do.\n"
     )
 }
