@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use super::Planner;
 use crate::{
-    ClusterId, EventKind, Face, Founder, Had, Instruction, Member, MemberId, MemberKey, Reason, Registration, Revision,
-    RunId, Task, Told, UnixMillis,
+    CheckIn, ClusterId, EventKind, Face, Founder, Had, Instruction, Member, MemberId, MemberKey, Reason, Registration,
+    Revision, RunId, Task, Told,
 };
 
 impl Planner<'_> {
@@ -158,15 +158,16 @@ impl Planner<'_> {
 
     /// Whether a founder is there and said, after it was last told anything, that it has no data.
     fn is_empty_founder(&self, member: &Member) -> bool {
-        let told_at = member.founder.as_ref().and_then(|founder| founder.told.as_ref()).map(|told: &Told| told.at);
-        let said_since = |at: UnixMillis| told_at.is_none_or(|told_at| at > told_at);
+        let told = member.founder.as_ref().and_then(|founder| founder.told.as_ref());
+        // The run that was told may have been told again when it last asked, and may be doing it now.
+        let said_since = |node: &CheckIn| told.is_none_or(|told| node.run != told.run && node.at > told.at);
         let node = self.sightings.nodes.get(member.name());
         member.founder.is_some()
             && !member.started
             && node.is_some_and(|node| {
                 node.had == Had::Nothing
                     && member.has_peer_urls(&node.peer_urls)
-                    && said_since(node.at)
+                    && said_since(node)
                     && node.at.age(self.now) < self.draft.policy.dead_after
             })
     }
