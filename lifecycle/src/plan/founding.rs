@@ -195,7 +195,7 @@ impl Planner<'_> {
         let node = self.sightings.nodes.get(member.name());
         *member.name() == self.report.name
             && self.report.run != RunId::unnamed()
-            && node.is_some_and(|node| node.run == self.report.run)
+            && node.is_some_and(|node| node.run == self.report.run && member.has_peer_urls(&node.peer_urls))
     }
 
     /// What a node without data hears that wants to leave.
