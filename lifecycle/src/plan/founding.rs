@@ -37,7 +37,7 @@ impl Planner<'_> {
         self.freeze(size);
         match self.draft.member(&own).cloned() {
             Some(own) => self.bootstrap(&own),
-            None => self.full(),
+            None => self.join(),
         }
     }
 
