@@ -19,6 +19,10 @@ impl Planner<'_> {
             );
         }
         if self.report.leaving {
+            let own = self.draft.members().find(|member| self.is_own(member)).cloned();
+            if let Some(own) = own {
+                self.draft.remove(&own.key, true, format!("{} does not want to be a founder any more", own.name()));
+            }
             return self.left();
         }
         if self.draft.policy.paused {
