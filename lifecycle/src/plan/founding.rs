@@ -156,8 +156,12 @@ impl Planner<'_> {
         }
     }
 
+    /// This node has to have said it before, too: its report may be of a run that was over when the next one was told,
+    /// and only got stuck on its way. Asking twice at once does not count as saying it before.
     fn all_founders_are_empty(&self) -> bool {
-        self.draft.members().all(|member| self.is_own(member) || self.is_empty_founder(member))
+        let node = self.sightings.nodes.get(&self.report.name);
+        let said_before = node.is_some_and(|node| node.run == self.report.run && node.at < self.now);
+        said_before && self.draft.members().all(|member| self.is_empty_founder(member))
     }
 
     /// Whether a founder is there and said, after it was last told anything, that it has no data.

@@ -125,6 +125,8 @@ fn a_new_epoch_begins_once_all_founders_are_back_without_data() {
         .pass(1)
         .look("a", "wait: founders_missing")
         .look("b", "wait: founders_missing")
+        .look("c", "wait: founders_missing")
+        .pass(2)
         .look(
             "c",
             "bootstrap a b c in epoch 2: roster_complete + member_removed member_removed member_removed epoch_begun \
