@@ -132,6 +132,15 @@ impl Sightings {
         checked_in.is_some_and(|at| at.age(now) < policy.dead_after)
     }
 
+    /// Whether a member that does not answer is cut off: its node has checked in with a running etcd since it last
+    /// stopped to answer.
+    pub fn is_cut_off(&self, policy: &Policy, member: &Member, now: UnixMillis) -> bool {
+        let failing = self.members.get(&member.key).and_then(|contact| contact.failing);
+        let node = self.nodes.get(member.name());
+        let since = failing.zip(node).is_some_and(|((first, _), node)| node.at > first);
+        since && self.runs_somewhere(policy, member, now)
+    }
+
     /// Whether the node that has a member's data checked in with a running etcd of late.
     pub fn runs_somewhere(&self, policy: &Policy, member: &Member, now: UnixMillis) -> bool {
         let node = self.nodes.get(member.name());

@@ -165,7 +165,7 @@ impl Planner<'_> {
             return self
                 .wait(Reason::NotDeadYet, format!("{name} ({key}) does not answer, and its downtime was announced"));
         }
-        if self.sightings.runs_somewhere(&self.draft.policy, member, self.now) {
+        if self.sightings.is_cut_off(&self.draft.policy, member, self.now) {
             let message = format!("{name} ({key}) checks in but does not answer: it is cut off, not dead");
             return self.wait(Reason::Partition, message);
         }
