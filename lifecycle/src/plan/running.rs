@@ -22,7 +22,8 @@ impl Planner<'_> {
         if self.draft.policy.paused {
             return self.paused();
         }
-        if !self.needs_look(&own) {
+        // Whoever has looked is answered from what it saw, because what it saw changes who was heard of last.
+        if self.report.view.is_none() && !self.needs_look(&own) {
             return self.healthy();
         }
         match self.look() {
