@@ -81,13 +81,14 @@ impl Sightings {
             self.members.entry(member.key.clone()).or_default().checked_in = Some(now);
         }
         if let Some(view) = &report.view {
-            self.note_view(cluster, view, now);
+            self.note_view(cluster, view, report.identity(), now);
         }
     }
 
     /// A view without a quorum shows who is alive, but not who is dead: the one that looks may be cut off itself.
-    fn note_view(&mut self, cluster: &Cluster, view: &View, now: UnixMillis) {
-        for seen in &view.members {
+    /// And that the one that looks can reach itself shows nothing at all.
+    fn note_view(&mut self, cluster: &Cluster, view: &View, own: Option<Identity>, now: UnixMillis) {
+        for seen in view.members.iter().filter(|seen| own.is_none_or(|own| own.member != seen.id)) {
             let Some(member) = cluster.member(&seen.id.into()) else { continue };
             let contact = self.members.entry(member.key.clone()).or_default();
             if seen.reachable {
@@ -126,19 +127,11 @@ impl Sightings {
         !in_downtime && self.silence(member, now) >= policy.dead_after && failing_for >= policy.dead_after
     }
 
-    /// Whether a member's own node checked in of late.
-    pub fn has_checked_in(&self, policy: &Policy, member: &Member, now: UnixMillis) -> bool {
-        let checked_in = self.members.get(&member.key).and_then(|contact| contact.checked_in);
-        checked_in.is_some_and(|at| at.age(now) < policy.dead_after)
-    }
-
-    /// Whether a member that does not answer is cut off: its node has checked in with a running etcd since it last
-    /// stopped to answer.
+    /// Whether a member that does not answer is cut off: its node has checked in since it stopped to answer, and of late.
     pub fn is_cut_off(&self, policy: &Policy, member: &Member, now: UnixMillis) -> bool {
-        let failing = self.members.get(&member.key).and_then(|contact| contact.failing);
-        let node = self.nodes.get(member.name());
-        let since = failing.zip(node).is_some_and(|((first, _), node)| node.at > first);
-        since && self.runs_somewhere(policy, member, now)
+        let contact = self.members.get(&member.key).copied().unwrap_or_default();
+        let since = contact.failing.zip(contact.checked_in).filter(|((first, _), checked_in)| checked_in > first);
+        since.is_some_and(|(_, checked_in)| checked_in.age(now) < policy.dead_after)
     }
 
     /// Whether the node that has a member's data checked in with a running etcd of late.

@@ -73,7 +73,7 @@ impl Planner<'_> {
     /// This node's former self, or a stranger that has its name or address.
     fn reclaim(&mut self, twin: &Arc<Member>, look: &Look<'_>) -> Instruction {
         let same_place = self.could_be_own(twin);
-        let elsewhere = !same_place && self.sightings.has_checked_in(&self.draft.policy, twin, self.now);
+        let elsewhere = !same_place && self.sightings.is_cut_off(&self.draft.policy, twin, self.now);
         if look.is_up(twin) || elsewhere {
             let refusal = self.refuse_for_name(twin).or_else(|| self.refuse_for_peer_url(twin));
             return refusal
