@@ -43,6 +43,14 @@ impl Planner<'_> {
         }
     }
 
+    /// Whether the node keeps a ticket that it is not told to use, and that others may need. A joiner needs its own
+    /// between two changes, and whoever has to look or is paused may need it next.
+    pub(super) fn has_idle_ticket(&self, instruction: &Instruction) -> bool {
+        let is_kept = |ticket: &Ticket| matches!(ticket.purpose, Purpose::Join { .. });
+        let is_put_off = matches!(instruction.task, Task::Observe(_)) || instruction.reason == Reason::Paused;
+        instruction.task.terms().is_none() && !is_put_off && self.own_ticket().is_some_and(|ticket| !is_kept(&ticket))
+    }
+
     /// The node's own ticket.
     pub(super) fn own_ticket(&self) -> Option<Ticket> {
         self.draft.ticket.clone().filter(|ticket| ticket.holder == self.report.name)

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::{Planner, look::Look};
-use crate::{Identity, Instruction, Member, MemberKey, Purpose, Reason, Strategy, Task};
+use crate::{Identity, Instruction, Member, MemberKey, Reason, Strategy, Task};
 
 impl Planner<'_> {
     /// A node whose etcd runs: it leaves, is promoted, follows its address, or does what the cluster needs.
@@ -92,9 +92,6 @@ impl Planner<'_> {
         if own.eviction.is_some() && self.may_change_membership() {
             return self.remove(own, look, Reason::Evicted, "an administrator has evicted this member");
         }
-        if let Some(instruction) = self.resume_removal(own, look) {
-            return instruction;
-        }
         if !own.has_peer_urls(&self.report.peer_urls) && self.may_change_membership() {
             return self.update_address(own, look);
         }
@@ -105,18 +102,6 @@ impl Planner<'_> {
             return wait;
         }
         self.care(own, look)
-    }
-
-    /// Goes on with a removal for which the node holds the ticket, if it is still wanted.
-    fn resume_removal(&mut self, own: &Member, look: &Look<'_>) -> Option<Instruction> {
-        let ticket = self.own_ticket()?;
-        let Purpose::Remove { member } = &ticket.purpose else { return None };
-        let member = self.draft.member(member)?.clone();
-        if self.is_unwanted(&member, own, look) {
-            return None;
-        }
-        self.draft.release("the removal is not needed any more");
-        None
     }
 
     /// Looks after the other members.
@@ -191,13 +176,5 @@ impl Planner<'_> {
             |member: &Member| !look.is_up(member) && self.sightings.is_dead(&self.draft.policy, member, self.now);
         let rank = |member: &&Arc<Member>| (dead(member), !look.is_up(member), !look.leads(member), member.created);
         self.draft.voters().max_by_key(rank).cloned()
-    }
-
-    /// Whether there is still a reason to remove a member.
-    fn is_unwanted(&self, member: &Member, own: &Member, look: &Look<'_>) -> bool {
-        let dead = !look.is_up(member) && self.sightings.is_dead(&self.draft.policy, member, self.now);
-        let surplus = self.surplus(look).is_some_and(|surplus| surplus.key == member.key);
-        let moved = member.key == own.key && !own.is_voter();
-        member.eviction.is_some() || dead || surplus || moved
     }
 }
