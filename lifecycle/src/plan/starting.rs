@@ -58,14 +58,17 @@ impl Planner<'_> {
         }
         self.know_cluster(identity);
         self.learn_from_own(own);
-        if self.draft.ticket.as_ref().is_some_and(|ticket| ticket.purpose.removes() == Some(&own.key)) {
-            return self.start_removed(own);
+        if self.report.leaving && self.draft.policy.paused {
+            return self.paused();
         }
         if self.report.leaving {
             return match self.look() {
                 Ok(look) => self.remove(own, &look, Reason::Leaving, "the node wants to leave"),
                 Err(instruction) => *instruction,
             };
+        }
+        if let Some(instruction) = self.start_removed(own) {
+            return instruction;
         }
         if !own.has_peer_urls(&self.report.peer_urls) && self.may_change_membership() {
             match self.look() {
@@ -78,17 +81,24 @@ impl Planner<'_> {
         self.answer(Task::Start, Reason::OwnData, message)
     }
 
-    /// The member is about to be removed. If that is its own node's doing, then it goes on; else it waits for the
-    /// outcome, so that it is not removed while it runs.
-    fn start_removed(&mut self, own: &Arc<Member>) -> Instruction {
-        if let (Some(_), Ok(look)) = (self.own_ticket(), self.look()) {
-            return self.remove(own, &look, Reason::Leaving, "the node was about to leave");
+    /// The member is about to be removed, if it is. If that is its own node's doing, then it goes on; else it waits for
+    /// the outcome, so that it is not removed while it runs. `None` means that it starts: nobody is removed while there
+    /// is no quorum, which may need this very member, or while the cluster is paused.
+    fn start_removed(&mut self, own: &Arc<Member>) -> Option<Instruction> {
+        let ticket = self.draft.ticket.as_ref().filter(|ticket| ticket.purpose.removes() == Some(&own.key))?;
+        let is_own = ticket.holder == self.report.name;
+        if is_own && self.draft.policy.paused {
+            return None;
         }
-        if self.own_ticket().is_some() {
-            return self.observe("this member was about to be removed");
+        match self.look() {
+            Ok(look) if is_own => Some(self.remove(own, &look, Reason::Leaving, "the node was about to leave")),
+            Ok(_) => {
+                let message = format!("member {} is being removed; wait for the outcome", own.key);
+                Some(self.wait(Reason::BeingRemoved, message))
+            }
+            Err(observe) if matches!(observe.task, Task::Observe(_)) => Some(*observe),
+            Err(_) => None,
         }
-        let message = format!("member {} is being removed; wait for the outcome", own.key);
-        self.wait(Reason::BeingRemoved, message)
     }
 
     fn update_stopped(&mut self, own: &Arc<Member>, look: &Look<'_>) -> Instruction {
