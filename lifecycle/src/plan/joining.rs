@@ -79,6 +79,10 @@ impl Planner<'_> {
             return refusal
                 .unwrap_or_else(|| self.wait(Reason::Partition, "a member with this node's address is alive"));
         }
+        if twin.eviction.is_some() {
+            let why = format!("an administrator has evicted {} ({})", twin.name(), twin.key);
+            return self.remove(twin, look, Reason::Evicted, &why);
+        }
         if same_place && !twin.is_voter() && !twin.started {
             // A learner that never ran has promised nothing to anybody, so whoever has its place can be it.
             if let Some(wait) = self.held_by_another() {
@@ -249,6 +253,10 @@ impl Planner<'_> {
     }
 
     fn add_self(&mut self, ticket: &Ticket, look: &Look<'_>) -> Option<Instruction> {
+        if self.was_evicted() {
+            self.draft.release("its holder was evicted");
+            return None;
+        }
         if self.draft.members().count() >= self.draft.size.get() as usize {
             self.draft.release("the cluster is full again");
             return None;
