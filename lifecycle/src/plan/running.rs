@@ -129,6 +129,13 @@ impl Planner<'_> {
     }
 
     fn care_for_learner(&mut self, learner: &Arc<Member>, look: &Look<'_>) -> Instruction {
+        if learner.eviction.is_some() {
+            if self.leaves_by_itself(learner, look) {
+                return self.healthy();
+            }
+            let why = format!("an administrator has evicted {} ({})", learner.name(), learner.key);
+            return self.remove(learner, look, Reason::Evicted, &why);
+        }
         if look.is_up(learner) {
             return self.promote(learner, look);
         }
