@@ -172,8 +172,8 @@ impl Planner<'_> {
         look.is_up(member) && self.sightings.runs_somewhere(&self.draft.policy, member, self.now)
     }
 
-    /// The voter that goes next if there are more than the size: a dead one before one that does not answer, that
-    /// before one that does not lead, and of these the newest.
+    /// The voter that goes next if there are more than the size: an evicted one, who goes anyway, before a dead one, that
+    /// before one that does not answer, that before one that does not lead, and of these the newest.
     fn surplus(&self, look: &Look<'_>) -> Option<Arc<Member>> {
         let voters = self.draft.voters().count();
         if voters <= self.draft.size.get() as usize || !self.draft.policy.strategy.removes_dead() {
@@ -181,7 +181,9 @@ impl Planner<'_> {
         }
         let dead =
             |member: &Member| !look.is_up(member) && self.sightings.is_dead(&self.draft.policy, member, self.now);
-        let rank = |member: &&Arc<Member>| (dead(member), !look.is_up(member), !look.leads(member), member.created);
+        let rank = |member: &&Arc<Member>| {
+            (member.eviction.is_some(), dead(member), !look.is_up(member), !look.leads(member), member.created)
+        };
         self.draft.voters().max_by_key(rank).cloned()
     }
 }
