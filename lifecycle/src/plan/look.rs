@@ -43,7 +43,9 @@ impl<'a> Planner<'a> {
         let Some(view) = &self.report.view else {
             return Err(Box::new(self.observe("a look at the cluster is needed to decide")));
         };
-        if view.cluster.is_some() && self.draft.cluster_id.is_some() && view.cluster != self.draft.cluster_id {
+        // A cluster whose ID is not known would have been taken over by now if the list had any of its members.
+        let is_known = self.draft.cluster_id.is_some() || view.linearizable;
+        if view.cluster.is_some() && is_known && view.cluster != self.draft.cluster_id {
             let message = "what answers at the members' addresses is another etcd cluster";
             return Err(Box::new(self.wait(Reason::ForeignCluster, message)));
         }
