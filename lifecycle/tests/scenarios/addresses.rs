@@ -76,9 +76,8 @@ fn an_empty_node_that_moved_waits_until_its_former_self_is_dead() {
     World::running("a b c")
         .returns_empty("c")
         .moves("c", "c2")
-        .watch(30, "a b c")
-        .look("c", "refuse: name_taken")
-        .watch(25, "a b c")
+        .look("c", "wait: not_dead_yet")
+        .watch(55, "a b c")
         .look("c", "wait: not_dead_yet")
         .pass(5)
         .look("c", "remove c #1 of a b c: dead + ticket_granted");

@@ -15,6 +15,8 @@ pub struct Etcd {
     pub seats: Vec<Seat>,
     /// Who leads if it is up; else the first voter that is.
     pub leader: MemberId,
+    /// How many members it was given since it bootstrapped; no ID is used twice.
+    added: u64,
 }
 
 /// A member in etcd's own list.
@@ -33,7 +35,7 @@ impl Etcd {
     /// A cluster of these nodes with IDs that the registry can't compute.
     pub fn elsewhere<'a>(nodes: impl Iterator<Item = &'a Node>) -> Self {
         let seats = nodes.enumerate().map(|(at, node)| Seat::new(MemberId(0xe0 + at as u64), node, false));
-        Self { id: ClusterId(0xc1), seats: seats.collect(), leader: MemberId(0xe0) }
+        Self { id: ClusterId(0xc1), seats: seats.collect(), leader: MemberId(0xe0), added: 0 }
     }
 
     fn bootstrapped(start: &Start) -> Self {
@@ -48,7 +50,7 @@ impl Etcd {
         });
         let seats: Vec<Seat> = seats.collect();
         let id = ClusterId::of_founders(seats.iter().map(|seat| seat.id));
-        Self { id, leader: seats[0].id, seats }
+        Self { id, leader: seats[0].id, seats, added: 0 }
     }
 
     /// What a node sees that looks now.
@@ -104,9 +106,7 @@ impl Etcd {
                 node.running = false;
             }
             Task::AddMember { learner, .. } => {
-                let next = etcd.seats.iter().map(|seat| seat.id.0).max().unwrap_or_default() + 1;
-                let id = MemberId(next);
-                etcd.seats.push(Seat::new(id, node, *learner));
+                let id = etcd.add(node, *learner);
                 words.name(id.into(), &node.name);
             }
             Task::UpdateMember { member, peer_urls, .. } => {
@@ -146,10 +146,12 @@ impl Etcd {
         self.seats.iter_mut().find(|seat| Some(seat.id) == id).expect("there is such a member")
     }
 
-    /// An administrator adds a learner for a node with etcdctl.
-    pub fn add_learner(&mut self, node: &Node) {
-        let id = MemberId(self.seats.iter().map(|seat| seat.id.0).max().unwrap_or_default() + 1);
-        self.seats.push(Seat::new(id, node, true));
+    /// Adds a member for a node.
+    pub fn add(&mut self, node: &Node, learner: bool) -> MemberId {
+        self.added += 1;
+        let id = MemberId(0xadd0 + self.added);
+        self.seats.push(Seat::new(id, node, learner));
+        id
     }
 }
 

@@ -6,7 +6,7 @@ fn a_member_that_checks_in_but_does_not_answer_is_cut_off_and_not_dead() {
         .cut_off("c")
         .watch(600, "a b c d")
         .look("d", "wait: partition")
-        .look("a", "wait: healthy")
+        .look("a", "wait: partition")
         .members("a b c");
 }
 

@@ -34,7 +34,7 @@ fn a_learner_waits_while_no_voter_says_how_far_it_is() {
 
 #[test]
 fn a_learner_is_not_promoted_by_others_while_its_node_has_the_ticket() {
-    with_learner_c().look("a", "wait: healthy");
+    with_learner_c().ask("a", "wait: healthy").look("a", "wait: ticket_held");
 }
 
 #[test]
@@ -52,10 +52,9 @@ fn a_learner_that_is_promoted_while_a_voter_is_down_has_a_quorum_with_the_rest()
 }
 
 #[test]
-fn a_learner_is_not_promoted_if_too_few_would_answer_then() {
-    let mut world = World::running("a b c");
-    world.size(4).check_ins("d").obey("d").check_ins("d").obey("d").check_ins("d").dies("c").hide("d");
-    world.watch(60, "a b").look("a", "wait: not_dead_yet");
+fn a_learner_that_checks_in_but_does_not_answer_is_waited_for() {
+    let mut world = with_learner_c();
+    world.hide("c").watch(120, "a b c").look("a", "wait: ticket_held").members("a b ~c");
 }
 
 #[test]

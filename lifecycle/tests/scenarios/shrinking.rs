@@ -32,8 +32,7 @@ fn the_leader_stays_though_it_is_the_newest() {
 #[test]
 fn a_dead_member_goes_before_all_others() {
     World::running("a b c d e")
-        .dies("b")
-        .watch(60, "a c d e")
+        .are_dead_to("b", "a c d e")
         .size(3)
         .step("a", "remove b #1 of a b c d e: shrink + ticket_granted")
         .look("e", "leave e #2 of a c d e: shrink + member_removed ticket_released ticket_granted");
@@ -47,7 +46,7 @@ fn a_member_that_does_not_answer_goes_before_those_that_do() {
 #[test]
 fn a_dead_member_goes_before_one_that_just_does_not_answer() {
     let mut world = World::running("a b c d e");
-    world.dies("b").watch(60, "a c d e").dies("e").size(3);
+    world.are_dead_to("b", "a c d e").dies("e").size(3);
     world.look("a", "remove b #1 of a b c d e: shrink + ticket_granted");
 }
 

@@ -71,7 +71,6 @@ fn a_pruned_member_that_comes_back_takes_its_place_again() {
         .strategy(Strategy::Prune)
         .are_dead_to("c", "a b")
         .step("a", "remove c #1 of a b c: dead + ticket_granted")
-        .ask("b", "observe: look_needed")
         .look("a", "wait: healthy + member_removed ticket_released")
         .returns("c")
         .ask("c", "archive_data: removed_member")

@@ -356,7 +356,7 @@ impl World {
     /// An administrator adds a node as learner with etcdctl.
     pub fn etcdctl_adds(&mut self, name: &str) -> &mut Self {
         self.node(name);
-        self.etcd.as_mut().unwrap().add_learner(&self.nodes[name]);
+        self.etcd.as_mut().unwrap().add(&self.nodes[name], true);
         self
     }
 
