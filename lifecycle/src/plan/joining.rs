@@ -243,6 +243,10 @@ impl Planner<'_> {
             self.draft.release("the member to replace is back");
             return None;
         }
+        if !self.could_be_own(replaced) && !self.sightings.is_dead(&self.draft.policy, replaced, self.now) {
+            self.draft.release("the member to replace was heard of again");
+            return None;
+        }
         if let Some(wait) = self.risk_of_removing(replaced, look) {
             return Some(wait);
         }

@@ -159,3 +159,22 @@ fn a_dead_member_is_replaced_before_the_cluster_grows() {
     let mut world = with_dead_c();
     world.size(5).look("d", "remove c #1 of a b c: dead + ticket_granted");
 }
+
+#[test]
+fn a_dead_member_that_checks_in_before_it_is_removed_is_not_removed_though_it_does_not_answer() {
+    let mut world = with_dead_c();
+    world.look("d", "remove c #1 of a b c: dead + ticket_granted");
+    world.cut_off("c").runs("c").check_ins("c").look("d", "wait: partition + ticket_released").members("a b c");
+}
+
+#[test]
+fn a_dead_member_that_is_back_with_its_data_before_it_is_removed_starts() {
+    let mut world = with_dead_c();
+    world
+        .look("d", "remove c #1 of a b c: dead + ticket_granted")
+        .returns("c")
+        .pass(1)
+        .look("c", "wait: being_removed")
+        .look("d", "wait: partition + ticket_released")
+        .look("c", "start: own_data");
+}
