@@ -72,6 +72,13 @@ impl<'a> Planner<'a> {
 
     /// Takes over what a view shows. Views that nobody can rest on only show that the cluster exists.
     pub(super) fn learn_from_view(&mut self) {
+        // A member's own data says which cluster this is, and so whether what was seen is to be followed.
+        if let Some(identity) = self.report.identity()
+            && self.draft.member(&identity.member.into()).is_some()
+            && !self.draft.earlier.contains(&identity.cluster)
+        {
+            self.know_cluster_id(identity);
+        }
         let Some(view) = &self.report.view else { return };
         if view.linearizable && view.cluster.is_some() && self.draft.cluster_id.is_none() {
             self.adopt(view);

@@ -114,6 +114,11 @@ impl Planner<'_> {
 
     /// A member of the record has data, so its cluster exists, and has the ID that the data has.
     pub(super) fn know_cluster(&mut self, identity: Identity) {
+        self.know_cluster_id(identity);
+        self.know_bootstrapped(&format!("member {} has data of it", Member::key_of(identity)));
+    }
+
+    pub(super) fn know_cluster_id(&mut self, identity: Identity) {
         if self.draft.cluster_id.is_none() {
             let message = format!("the etcd cluster's ID is {}", identity.cluster);
             self.draft.change(EventKind::Bootstrapped, message, |cluster| {
@@ -122,7 +127,6 @@ impl Planner<'_> {
                 cluster.bootstrapped = Some(cluster.revision);
             });
         }
-        self.know_bootstrapped(&format!("member {} has data of it", Member::key_of(identity)));
     }
 }
 
