@@ -130,7 +130,10 @@ impl Sightings {
     /// Whether a member that does not answer is cut off: its node has checked in since it stopped to answer, and of late.
     pub fn is_cut_off(&self, policy: &Policy, member: &Member, now: UnixMillis) -> bool {
         let contact = self.members.get(&member.key).copied().unwrap_or_default();
-        let since = contact.failing.zip(contact.checked_in).filter(|((first, _), checked_in)| checked_in > first);
+        let since = contact
+            .failing
+            .zip(contact.checked_in)
+            .filter(|((first, _), checked_in)| first < checked_in && *checked_in <= now);
         since.is_some_and(|(_, checked_in)| checked_in.age(now) < policy.dead_after)
     }
 
