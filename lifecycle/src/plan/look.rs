@@ -137,11 +137,15 @@ impl<'a> Planner<'a> {
 
     fn follow_member(&mut self, member: &Arc<Member>, seen: &SeenMember, since: Revision) {
         let mut after = Member::clone(member);
-        after.registration.name = seen.name.clone().unwrap_or_else(|| member.name().clone());
+        // What a running node says of itself comes later, and the two must not take turns.
+        let is_own = self.report.is_running() && self.report.identity().is_some_and(|own| own.member == seen.id);
+        if let Some(name) = seen.name.as_ref().filter(|_| !is_own) {
+            after.registration.name = name.clone();
+        }
         if !member.has_peer_urls(&seen.peer_urls) {
             after.registration.peer_urls = seen.peer_urls.clone();
         }
-        if !seen.client_urls.is_empty() {
+        if !seen.client_urls.is_empty() && !(is_own && !self.report.client_urls.is_empty()) {
             after.client_urls = seen.client_urls.clone();
         }
         after.role = role(seen);
