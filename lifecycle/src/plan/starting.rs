@@ -67,15 +67,15 @@ impl Planner<'_> {
                 Err(instruction) => *instruction,
             };
         }
-        if let Some(instruction) = self.start_removed(own) {
-            return instruction;
-        }
         if !own.has_peer_urls(&self.report.peer_urls) && self.may_change_membership() {
             match self.look() {
                 Ok(look) => return self.update_stopped(own, &look),
                 Err(observe) if matches!(observe.task, Task::Observe(_)) => return *observe,
                 Err(_) => {}
             }
+        }
+        if let Some(instruction) = self.start_removed(own) {
+            return instruction;
         }
         let message = format!("the data is of member {} of this cluster", own.key);
         self.answer(Task::Start, Reason::OwnData, message)
