@@ -137,16 +137,20 @@ impl<'a> Planner<'a> {
 
     fn follow_member(&mut self, member: &Arc<Member>, seen: &SeenMember, since: Revision) {
         let mut after = Member::clone(member);
-        // What a running node says of itself comes later, and the two must not take turns.
-        let is_own = self.report.is_running() && self.report.identity().is_some_and(|own| own.member == seen.id);
-        if let Some(name) = seen.name.as_ref().filter(|_| !is_own) {
+        // Where the two differ, a running node's word on itself counts, so that they don't take turns.
+        let own = Some(self.report).filter(|report| {
+            report.is_running() && report.identity().is_some_and(|identity| identity.member == seen.id)
+        });
+        if let Some(name) = own.map(|own| &own.name).or(seen.name.as_ref()) {
             after.registration.name = name.clone();
         }
         if !member.has_peer_urls(&seen.peer_urls) {
             after.registration.peer_urls = seen.peer_urls.clone();
         }
-        if !seen.client_urls.is_empty() && !(is_own && !self.report.client_urls.is_empty()) {
-            after.client_urls = seen.client_urls.clone();
+        let own_client_urls = own.map(|own| &own.client_urls).filter(|urls| !urls.is_empty());
+        let client_urls = own_client_urls.unwrap_or(&seen.client_urls);
+        if !client_urls.is_empty() {
+            after.client_urls = client_urls.clone();
         }
         after.role = role(seen);
         after.started |= seen.name.is_some();
