@@ -120,21 +120,23 @@ impl Sightings {
     /// of it and whoever tried to reach it failed. One failed probe proves nothing.
     pub fn is_dead(&self, policy: &Policy, member: &Member, now: UnixMillis) -> bool {
         let in_downtime = member.downtime_until.is_some_and(|until| now < until);
-        let failing = self.members.get(&member.key).and_then(|probes| probes.failing);
-        // Failures that stopped long ago say nothing about the time since.
-        let failing = failing.filter(|(_, last)| last.age(now) <= policy.longest_gap());
+        let failing = self.failing(policy, member, now);
         let failing_for = failing.map_or(Duration::ZERO, |(first, _)| first.age(now));
         !in_downtime && self.silence(member, now) >= policy.dead_after && failing_for >= policy.dead_after
     }
 
     /// Whether a member that does not answer is cut off: its node has checked in since it stopped to answer, and of late.
     pub fn is_cut_off(&self, policy: &Policy, member: &Member, now: UnixMillis) -> bool {
-        let contact = self.members.get(&member.key).copied().unwrap_or_default();
-        let since = contact
-            .failing
-            .zip(contact.checked_in)
-            .filter(|((first, _), checked_in)| first < checked_in && *checked_in <= now);
+        let checked_in = self.members.get(&member.key).and_then(|contact| contact.checked_in);
+        let failing = self.failing(policy, member, now);
+        let since = failing.zip(checked_in).filter(|((first, _), at)| first < at && *at <= now);
         since.is_some_and(|(_, checked_in)| checked_in.age(now) < policy.dead_after)
+    }
+
+    /// The first and the last failure to reach a member, unless the last was so long ago that it says nothing about now.
+    fn failing(&self, policy: &Policy, member: &Member, now: UnixMillis) -> Option<(UnixMillis, UnixMillis)> {
+        let failing = self.members.get(&member.key).and_then(|contact| contact.failing);
+        failing.filter(|(_, last)| last.age(now) <= policy.longest_gap())
     }
 
     /// Whether the node that has a member's data checked in with a running etcd of late.
