@@ -47,12 +47,14 @@ impl Planner<'_> {
 
     /// A founder without data, or `None` if it had some: then it has lost its disk.
     ///
-    /// Whoever was never told to bootstrap can't have written anything. Whoever was told may have, unless the
+    /// Whoever was never told to bootstrap can't have written anything; but a client that does not name its runs could
+    /// not be told again, so it joins like any other once the cluster exists. Whoever was told may have, unless the
     /// same run of its client asks again: so it is told again in a new epoch at most, and only when all founders are
     /// there without data.
     pub(super) fn found_again(&mut self, own: &Arc<Member>) -> Option<Instruction> {
         let founder = own.founder.as_ref().filter(|_| !own.started && self.roster_is_intact())?;
         match &founder.told {
+            None if self.report.run == RunId::unnamed() && self.draft.bootstrapped.is_some() => None,
             None if self.draft.policy.paused => Some(self.paused()),
             None => Some(self.bootstrap(own)),
             Some(told) if self.is_same_run(told) => Some(self.bootstrap(own)),
