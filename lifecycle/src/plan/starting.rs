@@ -58,6 +58,7 @@ impl Planner<'_> {
         }
         self.know_cluster(identity);
         self.learn_from_own(own);
+        self.settle_ticket();
         if self.report.leaving && self.draft.policy.paused {
             return self.paused();
         }
