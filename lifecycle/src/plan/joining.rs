@@ -32,7 +32,7 @@ impl Planner<'_> {
         if self.draft.policy.paused {
             return self.paused();
         }
-        if let Some(twin) = self.twin() {
+        if let Some(twin) = self.twin(&look) {
             return self.reclaim(&twin, &look);
         }
         if self.was_evicted() {
@@ -59,11 +59,14 @@ impl Planner<'_> {
         self.answer(Task::Join(self.start_as(own)), Reason::Added, message)
     }
 
-    /// A present member that has this node's name or one of its peer URLs.
-    fn twin(&self) -> Option<Arc<Member>> {
-        let by_name = |member: &&Arc<Member>| *member.name() == self.report.name;
-        let by_url = |member: &&Arc<Member>| member.shared_peer_url(&self.report.peer_urls).is_some();
-        self.draft.members().find(by_name).or_else(|| self.draft.members().find(by_url)).cloned()
+    /// A present member that has this node's name or one of its peer URLs. There may be two: then one that answers
+    /// counts before one that doesn't, and one at this node's place before one elsewhere.
+    fn twin(&self, look: &Look<'_>) -> Option<Arc<Member>> {
+        let is_twin = |member: &&Arc<Member>| {
+            *member.name() == self.report.name || member.shared_peer_url(&self.report.peer_urls).is_some()
+        };
+        let rank = |member: &&Arc<Member>| (look.is_up(member), self.could_be_own(member));
+        self.draft.members().filter(is_twin).max_by_key(rank).cloned()
     }
 
     fn could_be_own(&self, member: &Member) -> bool {

@@ -38,3 +38,8 @@ fn two_strangers_with_one_name_join_one_after_the_other_at_most() {
         .look("d@x", "refuse: name_taken + member_updated ticket_released")
         .members("a b c ~d");
 }
+
+#[test]
+fn a_stranger_with_the_name_of_a_dead_member_at_the_address_of_one_that_answers_is_refused() {
+    World::running("a b c").are_dead_to("c", "a b").look("c@b", "refuse: peer_url_taken");
+}
