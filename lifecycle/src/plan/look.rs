@@ -2,8 +2,8 @@ use std::{collections::HashSet, sync::Arc};
 
 use super::Planner;
 use crate::{
-    EventKind, Face, Instruction, Member, MemberId, MemberKey, MemberName, Purpose, Reason, Registration, Removal,
-    Revision, Role, SeenMember, View,
+    EventKind, Face, Instruction, Member, MemberId, MemberKey, MemberName, NodeState, Purpose, Reason, Registration,
+    Removal, Revision, Role, SeenMember, View,
 };
 
 /// A look at the cluster that decisions can rest on: it was made through the quorum, and the registry's record
@@ -80,7 +80,9 @@ impl<'a> Planner<'a> {
             self.know_cluster_id(identity);
         }
         let Some(view) = &self.report.view else { return };
-        if view.linearizable && view.cluster.is_some() && self.draft.cluster_id.is_none() {
+        // A registrant that leaves may be the last one, and must not hand the place of all to what it sees.
+        let is_going = self.report.leaving && self.report.state == NodeState::Empty;
+        if view.linearizable && view.cluster.is_some() && self.draft.cluster_id.is_none() && !is_going {
             self.adopt(view);
         }
         if view.cluster.is_none() || view.cluster != self.draft.cluster_id {
