@@ -96,10 +96,10 @@ impl Planner<'_> {
             .filter(|member| former.as_ref().is_none_or(|own| own.key != member.key))
             .cloned()
             .collect();
-        for other in others {
-            if let Some(refusal) = self.refuse_for_name(&other).or_else(|| self.refuse_for_peer_url(&other)) {
-                return Err(Box::new(refusal));
-            }
+        let by_peer_url = || others.iter().find_map(|other| self.refuse_for_peer_url(other));
+        let by_name = || others.iter().find_map(|other| self.refuse_for_name(other));
+        if let Some(refusal) = by_peer_url().or_else(by_name) {
+            return Err(Box::new(refusal));
         }
         if let Some(former) = former {
             self.draft.remove(&former.key, true, format!("{} has other peer URLs now", former.name()));

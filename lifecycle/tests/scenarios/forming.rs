@@ -185,6 +185,11 @@ fn a_node_that_moves_while_the_cluster_forms_registers_anew() {
 }
 
 #[test]
+fn a_node_that_moves_to_the_address_of_another_registrant_is_refused() {
+    World::new(3).check_ins("a b").moves("a", "b").ask("a", "refuse: peer_url_taken").members("a b");
+}
+
+#[test]
 fn a_registrant_that_wants_to_leave_gives_its_place_away() {
     World::new(2)
         .ask("a", "wait: forming + member_registered")
