@@ -183,8 +183,8 @@ impl Planner<'_> {
         self.draft.policy.learner || up < quorum(voters + 1)
     }
 
-    /// Notes that a member has run, and what its node says of itself.
-    pub(super) fn learn_from_own(&mut self, own: &Arc<Member>) {
+    /// Notes that a member has run, and what its node says of itself; gives the member as it is then.
+    pub(super) fn learn_from_own(&mut self, own: &Arc<Member>) -> Arc<Member> {
         let Planner { report, .. } = *self;
         let mut after = Member::clone(own);
         after.started = true;
@@ -195,10 +195,11 @@ impl Planner<'_> {
             }
         }
         if after == **own {
-            return;
+            return own.clone();
         }
         let message = format!("{} ({}) reported its data or its etcd", after.name(), own.key);
         self.draft.update(&own.key, EventKind::MemberUpdated, message, |member| *member = after);
+        self.draft.member(&own.key).unwrap_or(own).clone()
     }
 }
 

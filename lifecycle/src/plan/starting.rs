@@ -57,7 +57,7 @@ impl Planner<'_> {
             return refusal;
         }
         self.know_cluster(identity);
-        self.learn_from_own(own);
+        let own = &self.learn_from_own(own);
         self.settle_ticket();
         if self.report.leaving && self.draft.policy.paused {
             return self.paused();
