@@ -4,11 +4,21 @@ mod rules;
 mod steps;
 
 use convene_lifecycle::{Action, Cluster, ClusterSize, Report, Sightings, Transition, UnixMillis, plan};
-use proptest::{prelude::*, test_runner::TestCaseError};
+use proptest::{
+    prelude::*,
+    test_runner::{RngSeed, TestCaseError},
+};
 use steps::{Step, step};
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+    // The same histories each time, so that nobody's build fails for a rare one that another change did not bring about;
+    // whoever changes the planner tries more of them, with another seed.
+    #![proptest_config(ProptestConfig {
+        cases: 600,
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(1),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn every_plan_keeps_the_rules(size in 1_u32..=5, start in start(), steps in prop::collection::vec(step(), 1..60)) {

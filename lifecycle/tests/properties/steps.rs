@@ -188,6 +188,13 @@ impl Look {
                 applied_index: Some(4_500),
             });
         }
+        // etcd lets no two members have the same peer URL.
+        let mut taken = Vec::new();
+        members.retain(|member| {
+            let is_free = !member.peer_urls.iter().any(|url| taken.contains(url));
+            taken.extend(member.peer_urls.iter().cloned());
+            is_free
+        });
         let known = cluster.cluster_id.unwrap_or(ClusterId(0xc1));
         let leader = self.leader.as_ref().filter(|_| !members.is_empty());
         View {
