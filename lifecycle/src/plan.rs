@@ -47,6 +47,15 @@ impl Planner<'_> {
     fn decide(&mut self) -> Instruction {
         self.learn_from_view();
         self.settle_ticket();
+        let instruction = self.decide_by_state();
+        if !self.has_idle_ticket(&instruction) {
+            return instruction;
+        }
+        self.draft.release("its holder has no use for it now");
+        self.decide_by_state()
+    }
+
+    fn decide_by_state(&mut self) -> Instruction {
         match &self.report.state {
             NodeState::Empty if self.draft.formed.is_none() => self.found(),
             NodeState::Empty => self.join(),

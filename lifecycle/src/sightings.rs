@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     Cluster, Identity, Member, MemberKey, MemberName, NodeState, PeerUrl, Policy, Report, RunId, UnixMillis, View,
@@ -47,7 +47,8 @@ pub enum Had {
 /// What is known of a member's life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Contact {
-    /// When the node that has its data last checked in; `None` means that it never has.
+    /// When the node that has its data last checked in, or, if it has none yet, the node of its name and URLs; `None`
+    /// means that it never has.
     pub checked_in: Option<UnixMillis>,
     /// When its etcd last answered somebody; `None` means that it never has.
     pub answered: Option<UnixMillis>,
@@ -62,7 +63,8 @@ impl Sightings {
         Self { since, nodes: BTreeMap::new(), members: BTreeMap::new() }
     }
 
-    /// Takes note of a check-in and of what it saw. Members that the cluster doesn't have are none of its business.
+    /// Takes note of a check-in and of what it saw, with the cluster as the plan for it has left it. Members that the
+    /// cluster doesn't have are none of its business.
     pub fn note(&mut self, cluster: &Cluster, report: &Report, now: UnixMillis) {
         let had = Had::of(&report.state);
         let check_in = CheckIn { at: now, run: report.run.clone(), peer_urls: report.peer_urls.clone(), had };
@@ -71,17 +73,22 @@ impl Sightings {
             self.forget_longest_silent_node();
         }
         self.members.retain(|key, _| cluster.member(key).is_some());
-        if let Some(member) = report.identity().and_then(|identity| cluster.member(&identity.member.into())) {
+        let is_reporter = |member: &&Arc<Member>| match report.identity() {
+            Some(identity) => member.key == identity.member.into(),
+            None => !member.started && *member.name() == report.name && member.has_peer_urls(&report.peer_urls),
+        };
+        for member in cluster.members().filter(is_reporter) {
             self.members.entry(member.key.clone()).or_default().checked_in = Some(now);
         }
         if let Some(view) = &report.view {
-            self.note_view(cluster, view, now);
+            self.note_view(cluster, view, report.identity(), now);
         }
     }
 
     /// A view without a quorum shows who is alive, but not who is dead: the one that looks may be cut off itself.
-    fn note_view(&mut self, cluster: &Cluster, view: &View, now: UnixMillis) {
-        for seen in &view.members {
+    /// And that the one that looks can reach itself shows nothing at all.
+    fn note_view(&mut self, cluster: &Cluster, view: &View, own: Option<Identity>, now: UnixMillis) {
+        for seen in view.members.iter().filter(|seen| own.is_none_or(|own| own.member != seen.id)) {
             let Some(member) = cluster.member(&seen.id.into()) else { continue };
             let contact = self.members.entry(member.key.clone()).or_default();
             if seen.reachable {
@@ -102,13 +109,10 @@ impl Sightings {
         }
     }
 
-    /// How long nobody has heard of a member: neither did the node with its data check in nor did its etcd answer.
-    /// A member that has no data yet is heard of when the node of its name and URLs checks in.
+    /// How long nobody has heard of a member: neither did its node check in nor did its etcd answer.
     pub fn silence(&self, member: &Member, now: UnixMillis) -> Duration {
         let contact = self.members.get(&member.key).copied().unwrap_or_default();
-        let waiting =
-            self.nodes.get(member.name()).filter(|node| !member.started && member.has_peer_urls(&node.peer_urls));
-        let heard = [contact.checked_in, contact.answered, waiting.map(|node| node.at), Some(self.since)];
+        let heard = [contact.checked_in, contact.answered, Some(self.since)];
         heard.into_iter().flatten().max().map_or(Duration::ZERO, |last| last.age(now))
     }
 
@@ -116,9 +120,23 @@ impl Sightings {
     /// of it and whoever tried to reach it failed. One failed probe proves nothing.
     pub fn is_dead(&self, policy: &Policy, member: &Member, now: UnixMillis) -> bool {
         let in_downtime = member.downtime_until.is_some_and(|until| now < until);
-        let failing = self.members.get(&member.key).and_then(|probes| probes.failing);
+        let failing = self.failing(policy, member, now);
         let failing_for = failing.map_or(Duration::ZERO, |(first, _)| first.age(now));
         !in_downtime && self.silence(member, now) >= policy.dead_after && failing_for >= policy.dead_after
+    }
+
+    /// Whether a member that does not answer is cut off: its node has checked in since it stopped to answer, and of late.
+    pub fn is_cut_off(&self, policy: &Policy, member: &Member, now: UnixMillis) -> bool {
+        let checked_in = self.members.get(&member.key).and_then(|contact| contact.checked_in);
+        let failing = self.failing(policy, member, now);
+        let since = failing.zip(checked_in).filter(|((first, _), at)| first < at && *at <= now);
+        since.is_some_and(|(_, checked_in)| checked_in.age(now) < policy.dead_after)
+    }
+
+    /// The first and the last failure to reach a member, unless the last was so long ago that it says nothing about now.
+    fn failing(&self, policy: &Policy, member: &Member, now: UnixMillis) -> Option<(UnixMillis, UnixMillis)> {
+        let failing = self.members.get(&member.key).and_then(|contact| contact.failing);
+        failing.filter(|(_, last)| last.age(now) <= policy.longest_gap())
     }
 
     /// Whether the node that has a member's data checked in with a running etcd of late.

@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use super::Planner;
 use crate::{
-    ClusterId, EventKind, Face, Founder, Had, Instruction, Member, MemberId, MemberKey, Reason, Registration, Revision,
-    RunId, Task, Told, UnixMillis,
+    CheckIn, ClusterId, EventKind, Face, Founder, Had, Instruction, Member, MemberId, MemberKey, Reason, Registration,
+    Revision, RunId, Task, Told,
 };
 
 impl Planner<'_> {
@@ -19,6 +19,10 @@ impl Planner<'_> {
             );
         }
         if self.report.leaving {
+            let own = self.draft.members().find(|member| self.is_own(member)).cloned();
+            if let Some(own) = own {
+                self.draft.remove(&own.key, true, format!("{} does not want to be a founder any more", own.name()));
+            }
             return self.left();
         }
         if self.draft.policy.paused {
@@ -37,18 +41,20 @@ impl Planner<'_> {
         self.freeze(size);
         match self.draft.member(&own).cloned() {
             Some(own) => self.bootstrap(&own),
-            None => self.full(),
+            None => self.join(),
         }
     }
 
     /// A founder without data, or `None` if it had some: then it has lost its disk.
     ///
-    /// Whoever was never told to bootstrap can't have written anything. Whoever was told may have, unless the
+    /// Whoever was never told to bootstrap can't have written anything; but a client that does not name its runs could
+    /// not be told again, so it joins like any other once the cluster exists. Whoever was told may have, unless the
     /// same run of its client asks again: so it is told again in a new epoch at most, and only when all founders are
     /// there without data.
     pub(super) fn found_again(&mut self, own: &Arc<Member>) -> Option<Instruction> {
         let founder = own.founder.as_ref().filter(|_| !own.started && self.roster_is_intact())?;
         match &founder.told {
+            None if self.report.run == RunId::unnamed() && self.draft.bootstrapped.is_some() => None,
             None if self.draft.policy.paused => Some(self.paused()),
             None => Some(self.bootstrap(own)),
             Some(told) if self.is_same_run(told) => Some(self.bootstrap(own)),
@@ -90,10 +96,10 @@ impl Planner<'_> {
             .filter(|member| former.as_ref().is_none_or(|own| own.key != member.key))
             .cloned()
             .collect();
-        for other in others {
-            if let Some(refusal) = self.refuse_for_name(&other).or_else(|| self.refuse_for_peer_url(&other)) {
-                return Err(Box::new(refusal));
-            }
+        let by_peer_url = || others.iter().find_map(|other| self.refuse_for_peer_url(other));
+        let by_name = || others.iter().find_map(|other| self.refuse_for_name(other));
+        if let Some(refusal) = by_peer_url().or_else(by_name) {
+            return Err(Box::new(refusal));
         }
         if let Some(former) = former {
             self.draft.remove(&former.key, true, format!("{} has other peer URLs now", former.name()));
@@ -152,21 +158,26 @@ impl Planner<'_> {
         }
     }
 
+    /// This node has to have said it before, too: its report may be of a run that was over when the next one was told,
+    /// and only got stuck on its way. Asking twice at once does not count as saying it before.
     fn all_founders_are_empty(&self) -> bool {
-        self.draft.members().all(|member| self.is_own(member) || self.is_empty_founder(member))
+        let node = self.sightings.nodes.get(&self.report.name);
+        let said_before = node.is_some_and(|node| node.run == self.report.run && node.at < self.now);
+        said_before && self.draft.members().all(|member| self.is_empty_founder(member))
     }
 
     /// Whether a founder is there and said, after it was last told anything, that it has no data.
     fn is_empty_founder(&self, member: &Member) -> bool {
-        let told_at = member.founder.as_ref().and_then(|founder| founder.told.as_ref()).map(|told: &Told| told.at);
-        let said_since = |at: UnixMillis| told_at.is_none_or(|told_at| at > told_at);
+        let told = member.founder.as_ref().and_then(|founder| founder.told.as_ref());
+        // The run that was told may have been told again when it last asked, and may be doing it now.
+        let said_since = |node: &CheckIn| told.is_none_or(|told| node.run != told.run && node.at > told.at);
         let node = self.sightings.nodes.get(member.name());
         member.founder.is_some()
             && !member.started
             && node.is_some_and(|node| {
                 node.had == Had::Nothing
                     && member.has_peer_urls(&node.peer_urls)
-                    && said_since(node.at)
+                    && said_since(node)
                     && node.at.age(self.now) < self.draft.policy.dead_after
             })
     }
@@ -194,7 +205,7 @@ impl Planner<'_> {
         let node = self.sightings.nodes.get(member.name());
         *member.name() == self.report.name
             && self.report.run != RunId::unnamed()
-            && node.is_some_and(|node| node.run == self.report.run)
+            && node.is_some_and(|node| node.run == self.report.run && member.has_peer_urls(&node.peer_urls))
     }
 
     /// What a node without data hears that wants to leave.

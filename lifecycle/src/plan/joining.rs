@@ -32,7 +32,7 @@ impl Planner<'_> {
         if self.draft.policy.paused {
             return self.paused();
         }
-        if let Some(twin) = self.twin() {
+        if let Some(twin) = self.twin(&look) {
             return self.reclaim(&twin, &look);
         }
         if self.was_evicted() {
@@ -59,11 +59,14 @@ impl Planner<'_> {
         self.answer(Task::Join(self.start_as(own)), Reason::Added, message)
     }
 
-    /// A present member that has this node's name or one of its peer URLs.
-    fn twin(&self) -> Option<Arc<Member>> {
-        let by_name = |member: &&Arc<Member>| *member.name() == self.report.name;
-        let by_url = |member: &&Arc<Member>| member.shared_peer_url(&self.report.peer_urls).is_some();
-        self.draft.members().find(by_name).or_else(|| self.draft.members().find(by_url)).cloned()
+    /// A present member that has this node's name or one of its peer URLs. There may be two: then one that answers
+    /// counts before one that doesn't, and one at this node's place before one elsewhere.
+    fn twin(&self, look: &Look<'_>) -> Option<Arc<Member>> {
+        let is_twin = |member: &&Arc<Member>| {
+            *member.name() == self.report.name || member.shared_peer_url(&self.report.peer_urls).is_some()
+        };
+        let rank = |member: &&Arc<Member>| (look.is_up(member), self.could_be_own(member));
+        self.draft.members().filter(is_twin).max_by_key(rank).cloned()
     }
 
     fn could_be_own(&self, member: &Member) -> bool {
@@ -73,11 +76,15 @@ impl Planner<'_> {
     /// This node's former self, or a stranger that has its name or address.
     fn reclaim(&mut self, twin: &Arc<Member>, look: &Look<'_>) -> Instruction {
         let same_place = self.could_be_own(twin);
-        let elsewhere = !same_place && self.sightings.runs_somewhere(&self.draft.policy, twin, self.now);
+        let elsewhere = !same_place && self.sightings.is_cut_off(&self.draft.policy, twin, self.now);
         if look.is_up(twin) || elsewhere {
             let refusal = self.refuse_for_name(twin).or_else(|| self.refuse_for_peer_url(twin));
             return refusal
                 .unwrap_or_else(|| self.wait(Reason::Partition, "a member with this node's address is alive"));
+        }
+        if twin.eviction.is_some() {
+            let why = format!("an administrator has evicted {} ({})", twin.name(), twin.key);
+            return self.remove(twin, look, Reason::Evicted, &why);
         }
         if same_place && !twin.is_voter() && !twin.started {
             // A learner that never ran has promised nothing to anybody, so whoever has its place can be it.
@@ -135,7 +142,7 @@ impl Planner<'_> {
 
     /// etcd takes one learner at a time.
     fn wait_for_learner(&mut self, learner: &Arc<Member>, look: &Look<'_>, is_enough: bool) -> Instruction {
-        if self.draft.ticket.is_none()
+        if self.held_by_another().is_none()
             && !look.is_up(learner)
             && self.draft.policy.strategy.removes_dead()
             && self.sightings.is_dead(&self.draft.policy, learner, self.now)
@@ -165,7 +172,7 @@ impl Planner<'_> {
             return self
                 .wait(Reason::NotDeadYet, format!("{name} ({key}) does not answer, and its downtime was announced"));
         }
-        if self.sightings.runs_somewhere(&self.draft.policy, member, self.now) {
+        if self.sightings.is_cut_off(&self.draft.policy, member, self.now) {
             let message = format!("{name} ({key}) checks in but does not answer: it is cut off, not dead");
             return self.wait(Reason::Partition, message);
         }
@@ -239,6 +246,10 @@ impl Planner<'_> {
             self.draft.release("the member to replace is back");
             return None;
         }
+        if !self.could_be_own(replaced) && !self.sightings.is_dead(&self.draft.policy, replaced, self.now) {
+            self.draft.release("the member to replace was heard of again");
+            return None;
+        }
         if let Some(wait) = self.risk_of_removing(replaced, look) {
             return Some(wait);
         }
@@ -249,6 +260,10 @@ impl Planner<'_> {
     }
 
     fn add_self(&mut self, ticket: &Ticket, look: &Look<'_>) -> Option<Instruction> {
+        if self.was_evicted() {
+            self.draft.release("its holder was evicted");
+            return None;
+        }
         if self.draft.members().count() >= self.draft.size.get() as usize {
             self.draft.release("the cluster is full again");
             return None;

@@ -2,8 +2,8 @@ use std::{collections::HashSet, sync::Arc};
 
 use super::Planner;
 use crate::{
-    EventKind, Face, Instruction, Member, MemberId, MemberKey, MemberName, Purpose, Reason, Registration, Removal,
-    Revision, Role, SeenMember, View,
+    EventKind, Face, Instruction, Member, MemberId, MemberKey, MemberName, NodeState, Purpose, Reason, Registration,
+    Removal, Revision, Role, SeenMember, View,
 };
 
 /// A look at the cluster that decisions can rest on: it was made through the quorum, and the registry's record
@@ -43,7 +43,9 @@ impl<'a> Planner<'a> {
         let Some(view) = &self.report.view else {
             return Err(Box::new(self.observe("a look at the cluster is needed to decide")));
         };
-        if view.cluster.is_some() && self.draft.cluster_id.is_some() && view.cluster != self.draft.cluster_id {
+        // A cluster whose ID is not known would have been taken over by now if the list had any of its members.
+        let is_known = self.draft.cluster_id.is_some() || view.linearizable;
+        if view.cluster.is_some() && is_known && view.cluster != self.draft.cluster_id {
             let message = "what answers at the members' addresses is another etcd cluster";
             return Err(Box::new(self.wait(Reason::ForeignCluster, message)));
         }
@@ -70,8 +72,17 @@ impl<'a> Planner<'a> {
 
     /// Takes over what a view shows. Views that nobody can rest on only show that the cluster exists.
     pub(super) fn learn_from_view(&mut self) {
+        // A member's own data says which cluster this is, and so whether what was seen is to be followed.
+        if let Some(identity) = self.report.identity()
+            && self.draft.member(&identity.member.into()).is_some()
+            && !self.draft.earlier.contains(&identity.cluster)
+        {
+            self.know_cluster_id(identity);
+        }
         let Some(view) = &self.report.view else { return };
-        if view.linearizable && view.cluster.is_some() && self.draft.cluster_id.is_none() {
+        // A registrant that leaves may be the last one, and must not hand the place of all to what it sees.
+        let is_going = self.report.leaving && self.report.state == NodeState::Empty;
+        if view.linearizable && view.cluster.is_some() && self.draft.cluster_id.is_none() && !is_going {
             self.adopt(view);
         }
         if view.cluster.is_none() || view.cluster != self.draft.cluster_id {
@@ -128,12 +139,20 @@ impl<'a> Planner<'a> {
 
     fn follow_member(&mut self, member: &Arc<Member>, seen: &SeenMember, since: Revision) {
         let mut after = Member::clone(member);
-        after.registration.name = seen.name.clone().unwrap_or_else(|| member.name().clone());
+        // Where the two differ, a running node's word on itself counts, so that they don't take turns.
+        let own = Some(self.report).filter(|report| {
+            report.is_running() && report.identity().is_some_and(|identity| identity.member == seen.id)
+        });
+        if let Some(name) = own.map(|own| &own.name).or(seen.name.as_ref()) {
+            after.registration.name = name.clone();
+        }
         if !member.has_peer_urls(&seen.peer_urls) {
             after.registration.peer_urls = seen.peer_urls.clone();
         }
-        if !seen.client_urls.is_empty() {
-            after.client_urls = seen.client_urls.clone();
+        let own_client_urls = own.map(|own| &own.client_urls).filter(|urls| !urls.is_empty());
+        let client_urls = own_client_urls.unwrap_or(&seen.client_urls);
+        if !client_urls.is_empty() {
+            after.client_urls = client_urls.clone();
         }
         after.role = role(seen);
         after.started |= seen.name.is_some();

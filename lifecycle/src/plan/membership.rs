@@ -43,6 +43,14 @@ impl Planner<'_> {
         }
     }
 
+    /// Whether the node keeps a ticket that it is not told to use, and that others may need. A joiner needs its own
+    /// between two changes, and whoever has to look or is paused may need it next.
+    pub(super) fn has_idle_ticket(&self, instruction: &Instruction) -> bool {
+        let is_kept = |ticket: &Ticket| matches!(ticket.purpose, Purpose::Join { .. });
+        let is_put_off = matches!(instruction.task, Task::Observe(_)) || instruction.reason == Reason::Paused;
+        instruction.task.terms().is_none() && !is_put_off && self.own_ticket().is_some_and(|ticket| !is_kept(&ticket))
+    }
+
     /// The node's own ticket.
     pub(super) fn own_ticket(&self) -> Option<Ticket> {
         self.draft.ticket.clone().filter(|ticket| ticket.holder == self.report.name)
@@ -175,8 +183,8 @@ impl Planner<'_> {
         self.draft.policy.learner || up < quorum(voters + 1)
     }
 
-    /// Notes that a member has run, and what its node says of itself.
-    pub(super) fn learn_from_own(&mut self, own: &Arc<Member>) {
+    /// Notes that a member has run, and what its node says of itself; gives the member as it is then.
+    pub(super) fn learn_from_own(&mut self, own: &Arc<Member>) -> Arc<Member> {
         let Planner { report, .. } = *self;
         let mut after = Member::clone(own);
         after.started = true;
@@ -187,10 +195,11 @@ impl Planner<'_> {
             }
         }
         if after == **own {
-            return;
+            return own.clone();
         }
         let message = format!("{} ({}) reported its data or its etcd", after.name(), own.key);
         self.draft.update(&own.key, EventKind::MemberUpdated, message, |member| *member = after);
+        self.draft.member(&own.key).unwrap_or(own).clone()
     }
 }
 

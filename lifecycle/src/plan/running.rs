@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::{Planner, look::Look};
-use crate::{Identity, Instruction, Member, MemberKey, Purpose, Reason, Strategy, Task};
+use crate::{Identity, Instruction, Member, MemberKey, Reason, Strategy, Task};
 
 impl Planner<'_> {
     /// A node whose etcd runs: it leaves, is promoted, follows its address, or does what the cluster needs.
@@ -17,12 +17,13 @@ impl Planner<'_> {
             return refusal;
         }
         self.know_cluster(identity);
-        self.learn_from_own(&own);
+        let own = self.learn_from_own(&own);
         self.settle_ticket();
         if self.draft.policy.paused {
             return self.paused();
         }
-        if !self.needs_look(&own) {
+        // Whoever has looked is answered from what it saw, because what it saw changes who was heard of last.
+        if self.report.view.is_none() && !self.needs_look(&own) {
             return self.healthy();
         }
         match self.look() {
@@ -91,9 +92,6 @@ impl Planner<'_> {
         if own.eviction.is_some() && self.may_change_membership() {
             return self.remove(own, look, Reason::Evicted, "an administrator has evicted this member");
         }
-        if let Some(instruction) = self.resume_removal(own, look) {
-            return instruction;
-        }
         if !own.has_peer_urls(&self.report.peer_urls) && self.may_change_membership() {
             return self.update_address(own, look);
         }
@@ -104,18 +102,6 @@ impl Planner<'_> {
             return wait;
         }
         self.care(own, look)
-    }
-
-    /// Goes on with a removal for which the node holds the ticket, if it is still wanted.
-    fn resume_removal(&mut self, own: &Member, look: &Look<'_>) -> Option<Instruction> {
-        let ticket = self.own_ticket()?;
-        let Purpose::Remove { member } = &ticket.purpose else { return None };
-        let member = self.draft.member(member)?.clone();
-        if self.is_unwanted(&member, own, look) {
-            return None;
-        }
-        self.draft.release("the removal is not needed any more");
-        None
     }
 
     /// Looks after the other members.
@@ -143,6 +129,13 @@ impl Planner<'_> {
     }
 
     fn care_for_learner(&mut self, learner: &Arc<Member>, look: &Look<'_>) -> Instruction {
+        if learner.eviction.is_some() {
+            if self.leaves_by_itself(learner, look) {
+                return self.healthy();
+            }
+            let why = format!("an administrator has evicted {} ({})", learner.name(), learner.key);
+            return self.remove(learner, look, Reason::Evicted, &why);
+        }
         if look.is_up(learner) {
             return self.promote(learner, look);
         }
@@ -179,8 +172,8 @@ impl Planner<'_> {
         look.is_up(member) && self.sightings.runs_somewhere(&self.draft.policy, member, self.now)
     }
 
-    /// The voter that goes next if there are more than the size: a dead one before one that does not answer, that
-    /// before one that does not lead, and of these the newest.
+    /// The voter that goes next if there are more than the size: an evicted one, who goes anyway, before a dead one, that
+    /// before one that does not answer, that before one that does not lead, and of these the newest.
     fn surplus(&self, look: &Look<'_>) -> Option<Arc<Member>> {
         let voters = self.draft.voters().count();
         if voters <= self.draft.size.get() as usize || !self.draft.policy.strategy.removes_dead() {
@@ -188,15 +181,9 @@ impl Planner<'_> {
         }
         let dead =
             |member: &Member| !look.is_up(member) && self.sightings.is_dead(&self.draft.policy, member, self.now);
-        let rank = |member: &&Arc<Member>| (dead(member), !look.is_up(member), !look.leads(member), member.created);
+        let rank = |member: &&Arc<Member>| {
+            (member.eviction.is_some(), dead(member), !look.is_up(member), !look.leads(member), member.created)
+        };
         self.draft.voters().max_by_key(rank).cloned()
-    }
-
-    /// Whether there is still a reason to remove a member.
-    fn is_unwanted(&self, member: &Member, own: &Member, look: &Look<'_>) -> bool {
-        let dead = !look.is_up(member) && self.sightings.is_dead(&self.draft.policy, member, self.now);
-        let surplus = self.surplus(look).is_some_and(|surplus| surplus.key == member.key);
-        let moved = member.key == own.key && !own.is_voter();
-        member.eviction.is_some() || dead || surplus || moved
     }
 }

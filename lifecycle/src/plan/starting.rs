@@ -57,9 +57,10 @@ impl Planner<'_> {
             return refusal;
         }
         self.know_cluster(identity);
-        self.learn_from_own(own);
-        if self.draft.ticket.as_ref().is_some_and(|ticket| ticket.purpose.removes() == Some(&own.key)) {
-            return self.start_removed(own);
+        let own = &self.learn_from_own(own);
+        self.settle_ticket();
+        if self.report.leaving && self.draft.policy.paused {
+            return self.paused();
         }
         if self.report.leaving {
             return match self.look() {
@@ -74,21 +75,31 @@ impl Planner<'_> {
                 Err(_) => {}
             }
         }
+        if let Some(instruction) = self.start_removed(own) {
+            return instruction;
+        }
         let message = format!("the data is of member {} of this cluster", own.key);
         self.answer(Task::Start, Reason::OwnData, message)
     }
 
-    /// The member is about to be removed. If that is its own node's doing, then it goes on; else it waits for the
-    /// outcome, so that it is not removed while it runs.
-    fn start_removed(&mut self, own: &Arc<Member>) -> Instruction {
-        if let (Some(_), Ok(look)) = (self.own_ticket(), self.look()) {
-            return self.remove(own, &look, Reason::Leaving, "the node was about to leave");
+    /// The member is about to be removed, if it is. If that is its own node's doing, then it goes on; else it waits for
+    /// the outcome, so that it is not removed while it runs. `None` means that it starts: nobody is removed while there
+    /// is no quorum, which may need this very member, or while the cluster is paused.
+    fn start_removed(&mut self, own: &Arc<Member>) -> Option<Instruction> {
+        let ticket = self.draft.ticket.as_ref().filter(|ticket| ticket.purpose.removes() == Some(&own.key))?;
+        let is_own = ticket.holder == self.report.name;
+        if is_own && self.draft.policy.paused {
+            return None;
         }
-        if self.own_ticket().is_some() {
-            return self.observe("this member was about to be removed");
+        match self.look() {
+            Ok(look) if is_own => Some(self.remove(own, &look, Reason::Leaving, "the node was about to leave")),
+            Ok(_) => {
+                let message = format!("member {} is being removed; wait for the outcome", own.key);
+                Some(self.wait(Reason::BeingRemoved, message))
+            }
+            Err(observe) if matches!(observe.task, Task::Observe(_)) => Some(*observe),
+            Err(_) => None,
         }
-        let message = format!("member {} is being removed; wait for the outcome", own.key);
-        self.wait(Reason::BeingRemoved, message)
     }
 
     fn update_stopped(&mut self, own: &Arc<Member>, look: &Look<'_>) -> Instruction {
@@ -104,6 +115,11 @@ impl Planner<'_> {
 
     /// A member of the record has data, so its cluster exists, and has the ID that the data has.
     pub(super) fn know_cluster(&mut self, identity: Identity) {
+        self.know_cluster_id(identity);
+        self.know_bootstrapped(&format!("member {} has data of it", Member::key_of(identity)));
+    }
+
+    pub(super) fn know_cluster_id(&mut self, identity: Identity) {
         if self.draft.cluster_id.is_none() {
             let message = format!("the etcd cluster's ID is {}", identity.cluster);
             self.draft.change(EventKind::Bootstrapped, message, |cluster| {
@@ -112,7 +128,6 @@ impl Planner<'_> {
                 cluster.bootstrapped = Some(cluster.revision);
             });
         }
-        self.know_bootstrapped(&format!("member {} has data of it", Member::key_of(identity)));
     }
 }
 

@@ -1,0 +1,160 @@
+use std::{collections::HashSet, time::Duration};
+
+use convene_lifecycle::{
+    Cluster, Expected, Instruction, Member, MemberKey, NodeState, Reason, Report, Sightings, Task, Terms, UnixMillis,
+};
+use proptest::{prelude::*, test_runner::TestCaseError};
+
+type Checked = Result<(), TestCaseError>;
+
+/// What holds for every instruction. `before` and `sightings` are what it was decided from, `after` is the cluster as
+/// the plan has left it.
+pub fn check(
+    before: &Cluster,
+    sightings: &Sightings,
+    report: &Report,
+    now: UnixMillis,
+    instruction: &Instruction,
+    after: &Cluster,
+) -> Checked {
+    let Instruction { task, reason, .. } = instruction;
+    if let Some(terms) = task.terms() {
+        check_terms(terms, report, after)?;
+        prop_assert!(!after.policy.paused, "a paused cluster's membership changes");
+    }
+    match task {
+        Task::RemoveMember { member, .. } | Task::Leave { member, .. } => {
+            let member = after.member(member).expect("whoever is removed is a member");
+            check_quorum_without(member, report, after)?;
+            check_reason_to_remove(member, *reason, sightings, report, now, after)?;
+        }
+        Task::AddMember { learner: false, .. } => {
+            let voters = after.voters().count();
+            prop_assert!(up(report, after, None) >= quorum(voters + 1), "a voter is added that may cost the quorum");
+        }
+        Task::Promote { member, .. } => {
+            let learner = after.member(member).expect("whoever is promoted is a member");
+            prop_assert!(!learner.is_voter() && is_up(report, learner));
+            let voters = after.voters().count();
+            prop_assert!(up(report, after, None) + 1 >= quorum(voters + 1), "a promotion may cost the quorum");
+        }
+        Task::ArchiveData => check_archive(report, after)?,
+        Task::Bootstrap(_) => check_bootstrap(before, report, after)?,
+        Task::Join(_) => prop_assert!(matches!(report.state, NodeState::Empty)),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The ticket is the reporter's, and what it expects is what the record shows.
+fn check_terms(terms: &Terms, report: &Report, after: &Cluster) -> Checked {
+    let ticket = after.ticket.as_ref().expect("who changes membership has the ticket");
+    prop_assert_eq!((terms.ticket, &ticket.holder), (ticket.number, &report.name));
+    let members = after.members().map(|member| (member.key.id().expect("etcd's IDs"), !member.is_voter()));
+    let mut expect: Vec<Expected> = members.map(|(id, learner)| Expected { id, learner }).collect();
+    expect.sort_unstable();
+    prop_assert_eq!(&terms.expect, &expect);
+    Ok(())
+}
+
+/// The voters that remain and answer are a quorum of those that remain.
+fn check_quorum_without(member: &Member, report: &Report, after: &Cluster) -> Checked {
+    if member.is_voter() {
+        let remaining = after.voters().count() - 1;
+        prop_assert!(remaining > 0, "the last voter is removed");
+        prop_assert!(up(report, after, Some(&member.key)) >= quorum(remaining), "a removal may cost the quorum");
+    }
+    Ok(())
+}
+
+/// A member that answers is only removed if somebody asked for it or there are too many; one that does not, only if it
+/// is dead or its own node asks.
+fn check_reason_to_remove(
+    member: &Member,
+    reason: Reason,
+    sightings: &Sightings,
+    report: &Report,
+    now: UnixMillis,
+    after: &Cluster,
+) -> Checked {
+    let own = report.identity().is_some_and(|own| MemberKey::from(own.member) == member.key);
+    let voters = after.voters().count();
+    let size = after.size.get() as usize;
+    match reason {
+        Reason::Evicted => prop_assert!(member.eviction.is_some()),
+        Reason::Leaving => prop_assert!(own),
+        Reason::Shrink => prop_assert!(voters > size && member.is_voter()),
+        Reason::Full => prop_assert!(voters >= size && !member.is_voter()),
+        Reason::AddressChanged => prop_assert!(own && !member.is_voter()),
+        Reason::LostDisk => {
+            prop_assert!(matches!(report.state, NodeState::Empty) && member.has_peer_urls(&report.peer_urls));
+            prop_assert!(!is_up(report, member));
+        }
+        Reason::Dead | Reason::AbandonedLearner => {
+            prop_assert!(!is_up(report, member));
+            let contact = sightings.members.get(&member.key).copied().unwrap_or_default();
+            let dead_after: Duration = after.policy.dead_after;
+            let failing_since = contact.failing.map(|(first, _)| first);
+            prop_assert!(failing_since.is_some_and(|first| first.age(now) >= dead_after), "not failing for long");
+            let heard = [contact.checked_in, contact.answered, Some(sightings.since)];
+            prop_assert!(heard.into_iter().flatten().all(|at| at.age(now) >= dead_after), "not silent for long");
+        }
+        _ => prop_assert!(false, "{reason} is no reason to remove a member"),
+    }
+    Ok(())
+}
+
+/// Data of a present member of this very cluster is never set aside.
+fn check_archive(report: &Report, after: &Cluster) -> Checked {
+    if let Some(identity) = report.identity() {
+        let is_ours = after.cluster_id == Some(identity.cluster);
+        prop_assert!(!(is_ours && after.member(&identity.member.into()).is_some()), "a member's data is set aside");
+    }
+    Ok(())
+}
+
+/// Only nodes without data bootstrap, and once the cluster is known to exist only a founder that can't have done so.
+fn check_bootstrap(before: &Cluster, report: &Report, after: &Cluster) -> Checked {
+    prop_assert!(matches!(report.state, NodeState::Empty));
+    prop_assert!(after.formed.is_some());
+    if before.bootstrapped.is_some() {
+        prop_assert_eq!(before.epoch, after.epoch, "a cluster that exists is abandoned");
+        let mut own = before.members().filter(|member| *member.name() == report.name);
+        let may = own.any(|member| {
+            let founder = member.founder.as_ref();
+            founder.is_some_and(|founder| founder.told.as_ref().is_none_or(|told| told.run == report.run))
+        });
+        prop_assert!(may, "a founder bootstraps again");
+    }
+    Ok(())
+}
+
+/// The record has every key once, in order, and tickets are only ever numbered upwards.
+pub fn check_record(before: &Cluster, after: &Cluster) -> Checked {
+    let keys: HashSet<&MemberKey> = after.record.iter().map(|member| &member.key).collect();
+    prop_assert_eq!(keys.len(), after.record.len());
+    prop_assert!(after.record.is_sorted_by_key(|member| member.created));
+    prop_assert!(after.record.iter().all(|member| member.modified <= after.revision));
+    prop_assert!(after.tickets >= before.tickets);
+    if let Some(ticket) = &after.ticket {
+        prop_assert!(ticket.number <= after.tickets);
+        let is_old = before.ticket.as_ref().is_some_and(|old| old == ticket);
+        prop_assert!(is_old || ticket.number > before.tickets, "a ticket has the number of another");
+    }
+    Ok(())
+}
+
+/// How many voters the report shows to answer, one of them left out.
+fn up(report: &Report, cluster: &Cluster, but: Option<&MemberKey>) -> usize {
+    cluster.voters().filter(|voter| Some(&voter.key) != but && is_up(report, voter)).count()
+}
+
+fn is_up(report: &Report, member: &Member) -> bool {
+    let view = report.view.as_ref().expect("membership only changes after a look");
+    let own = report.is_running() && report.identity().map(|own| own.member.into()).as_ref() == Some(&member.key);
+    own || view.members.iter().any(|seen| Some(seen.id) == member.key.id() && seen.reachable)
+}
+
+fn quorum(voters: usize) -> usize {
+    voters / 2 + 1
+}

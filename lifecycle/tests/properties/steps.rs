@@ -1,0 +1,277 @@
+use std::time::Duration;
+
+use convene_lifecycle::{
+    Action, Admission, ClientUrl, Cluster, ClusterId, ClusterSize, Identity, MemberId, MemberKey, NodeState, PeerUrl,
+    Registration, Report, Revision, SeenMember, Settings, Transition, UnixMillis, View,
+};
+use proptest::{prelude::*, sample::Index};
+
+use crate::History;
+
+/// Something that happens.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// A node checks in.
+    CheckIn(Sketch),
+    /// A node checks in every ten seconds, so many times.
+    Watch(Sketch, u8),
+    /// Time passes.
+    Pass(i64),
+    /// The clock is set.
+    Clock(i64),
+    /// The server starts again.
+    Restart,
+    /// An administrator or somebody through v2 discovery wishes something.
+    Administer(Wish),
+}
+
+pub fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        20 => sketch().prop_map(Step::CheckIn),
+        4 => (sketch(), 2_u8..12).prop_map(|(sketch, times)| Step::Watch(sketch, times)),
+        5 => (0_i64..70_000).prop_map(Step::Pass),
+        1 => any::<i64>().prop_map(Step::Pass),
+        1 => prop_oneof![Just(i64::MIN), Just(i64::MAX), Just(0), Just(1_800_000_000_000)].prop_map(Step::Clock),
+        1 => Just(Step::Restart),
+        4 => wish().prop_map(Step::Administer),
+    ]
+}
+
+/// A report before it is known what cluster it is about.
+#[derive(Clone, Debug)]
+pub struct Sketch {
+    node: u8,
+    /// Whether the node is where another one used to be.
+    host: Option<u8>,
+    run: u8,
+    state: State,
+    look: Option<Look>,
+    leaving: bool,
+    once: bool,
+}
+
+/// What a node has. The index picks a member of the record, the flag whether its cluster is this one.
+#[derive(Clone, Debug)]
+enum State {
+    Empty,
+    Unreadable,
+    Stopped(Index, bool),
+    Running(Index, bool),
+}
+
+/// A look at the cluster: the record, and what is otherwise.
+#[derive(Clone, Debug)]
+struct Look {
+    since: Option<u64>,
+    cluster: Option<bool>,
+    linearizable: bool,
+    leader: Option<Index>,
+    seen: Vec<Seen>,
+    /// Whether the node's own address is in the list, and whether as learner and started.
+    added: Option<(bool, bool, u8)>,
+}
+
+#[derive(Clone, Debug)]
+struct Seen {
+    listed: bool,
+    named: bool,
+    flipped: bool,
+    reachable: bool,
+    applied: Option<u64>,
+}
+
+fn sketch() -> impl Strategy<Value = Sketch> {
+    let host = prop::option::weighted(0.1, 0_u8..6);
+    let look = prop::option::weighted(0.8, look());
+    (0_u8..6, host, 0_u8..3, state(), look, prop::bool::weighted(0.05), prop::bool::weighted(0.1)).prop_map(
+        |(node, host, run, state, look, leaving, once)| Sketch { node, host, run, state, look, leaving, once },
+    )
+}
+
+fn state() -> impl Strategy<Value = State> {
+    prop_oneof![
+        10 => Just(State::Empty),
+        1 => Just(State::Unreadable),
+        3 => (any::<Index>(), prop::bool::weighted(0.9)).prop_map(|(at, ours)| State::Stopped(at, ours)),
+        9 => (any::<Index>(), prop::bool::weighted(0.95)).prop_map(|(at, ours)| State::Running(at, ours)),
+    ]
+}
+
+fn look() -> impl Strategy<Value = Look> {
+    let since = prop_oneof![8 => Just(None), 1 => Just(Some(u64::MAX)), 1 => (0_u64..40).prop_map(Some)];
+    let cluster = prop_oneof![12 => Just(Some(true)), 1 => Just(Some(false)), 1 => Just(None)];
+    let leader = prop::option::weighted(0.95, any::<Index>());
+    let added = prop::option::weighted(0.15, (any::<bool>(), any::<bool>(), any::<u8>()));
+    let seen = prop::collection::vec(seen(), 6);
+    (since, cluster, prop::bool::weighted(0.9), leader, seen, added).prop_map(
+        |(since, cluster, linearizable, leader, seen, added)| Look {
+            since,
+            cluster,
+            linearizable,
+            leader,
+            seen,
+            added,
+        },
+    )
+}
+
+fn seen() -> impl Strategy<Value = Seen> {
+    let flag = prop::bool::weighted;
+    let applied = prop_oneof![1 => Just(None), 4 => Just(Some(5_000)), 1 => any::<u64>().prop_map(Some)];
+    (flag(0.96), flag(0.9), flag(0.04), flag(0.75), applied)
+        .prop_map(|(listed, named, flipped, reachable, applied)| Seen { listed, named, flipped, reachable, applied })
+}
+
+impl Sketch {
+    /// The report, about a cluster as it is now.
+    pub fn report(&self, cluster: &Cluster) -> Report {
+        let identity = |at: &Index, ours: bool| {
+            let ids: Vec<MemberId> = cluster.record.iter().filter_map(|member| member.key.id()).collect();
+            let member = if ids.is_empty() { MemberId(0xe0) } else { ids[at.index(ids.len())] };
+            let known = cluster.cluster_id.or(cluster.earlier.last().copied()).unwrap_or(ClusterId(0xc1));
+            Identity { member, cluster: if ours { known } else { ClusterId(0xbad) } }
+        };
+        let state = match &self.state {
+            State::Empty => NodeState::Empty,
+            State::Unreadable => NodeState::Unreadable { found: "torn.wal".into() },
+            State::Stopped(at, ours) => NodeState::Stopped(identity(at, *ours)),
+            State::Running(at, ours) => NodeState::Running(identity(at, *ours)),
+        };
+        let mut report = Report {
+            name: format!("n{}", self.node).parse().unwrap(),
+            run: if self.run == 0 { "-".parse().unwrap() } else { format!("r{}", self.run).parse().unwrap() },
+            peer_urls: vec![url(self.host.unwrap_or(self.node))],
+            client_urls: Vec::new(),
+            state,
+            view: None,
+            leaving: self.leaving,
+            once: self.once,
+        };
+        // Most members call themselves what they are called, else every one of them would be refused.
+        if let Some(own) = report.identity().and_then(|own| cluster.member(&own.member.into()))
+            && self.host.is_none()
+        {
+            report.name = own.name().clone();
+            report.peer_urls = own.registration.peer_urls.clone();
+        }
+        report.view = self.look.as_ref().map(|look| look.view(cluster, &report.peer_urls));
+        report
+    }
+}
+
+impl Look {
+    fn view(&self, cluster: &Cluster, own: &[PeerUrl]) -> View {
+        let listed = cluster.members().zip(self.seen.iter().cycle()).filter(|(_, seen)| seen.listed);
+        let mut members: Vec<SeenMember> = listed
+            .filter_map(|(member, seen)| {
+                Some(SeenMember {
+                    id: member.key.id()?,
+                    name: seen.named.then(|| member.name().clone()),
+                    peer_urls: member.registration.peer_urls.clone(),
+                    client_urls: Vec::<ClientUrl>::new(),
+                    learner: member.is_voter() == seen.flipped,
+                    reachable: seen.reachable,
+                    applied_index: seen.applied,
+                })
+            })
+            .collect();
+        if let Some((learner, started, id)) = self.added
+            && !members.iter().any(|member| member.peer_urls == own || member.id.0 == u64::from(id))
+        {
+            members.push(SeenMember {
+                id: MemberId(id.into()),
+                name: started.then(|| format!("m{id}").parse().unwrap()),
+                peer_urls: own.to_vec(),
+                client_urls: Vec::new(),
+                learner,
+                reachable: started,
+                applied_index: Some(4_500),
+            });
+        }
+        // etcd lets no two members have the same peer URL.
+        let mut taken = Vec::new();
+        members.retain(|member| {
+            let is_free = !member.peer_urls.iter().any(|url| taken.contains(url));
+            taken.extend(member.peer_urls.iter().cloned());
+            is_free
+        });
+        let known = cluster.cluster_id.unwrap_or(ClusterId(0xc1));
+        let leader = self.leader.as_ref().filter(|_| !members.is_empty());
+        View {
+            since: self.since.map_or(cluster.revision, Revision),
+            cluster: self.cluster.map(|ours| if ours { known } else { ClusterId(0xbad) }),
+            linearizable: self.linearizable,
+            leader: leader.map(|at| members[at.index(members.len())].id),
+            members,
+        }
+    }
+}
+
+/// What somebody wishes for a cluster or one of its members.
+#[derive(Clone, Debug)]
+pub enum Wish {
+    Settings(Settings),
+    Admission(Index, Admission),
+    Reset,
+    V2Register(u8, Action),
+    V2Remove(Index),
+}
+
+fn wish() -> impl Strategy<Value = Wish> {
+    let admission = prop_oneof![
+        3 => Just(Admission::Evict),
+        2 => Just(Admission::Readmit),
+        2 => any::<i64>().prop_map(|until| Admission::Downtime(UnixMillis(until))),
+        1 => Just(Admission::EndDowntime),
+    ];
+    prop_oneof![
+        6 => settings().prop_map(Wish::Settings),
+        6 => (any::<Index>(), admission).prop_map(|(at, admission)| Wish::Admission(at, admission)),
+        1 => Just(Wish::Reset),
+        1 => (0_u8..6, prop_oneof![Just(Action::Create), Just(Action::Set)])
+            .prop_map(|(node, action)| Wish::V2Register(node, action)),
+        1 => any::<Index>().prop_map(Wish::V2Remove),
+    ]
+}
+
+fn settings() -> impl Strategy<Value = Settings> {
+    let size = prop::option::of((1_u32..6).prop_map(|size| ClusterSize::new(size).unwrap()));
+    let strategy = prop::option::of(prop::sample::select(&convene_lifecycle::Strategy::ALL[..]));
+    let dead_after = prop::option::of(prop_oneof![Just(Duration::from_secs(5)), Just(Duration::from_secs(60))]);
+    let flag = || prop::option::weighted(0.2, any::<bool>());
+    let paused = prop::option::weighted(0.3, prop::bool::weighted(0.2));
+    (size, strategy, dead_after, flag(), paused).prop_map(|(size, strategy, dead_after, learner, paused)| Settings {
+        size,
+        strategy,
+        dead_after,
+        learner,
+        paused,
+        ..Settings::default()
+    })
+}
+
+impl Wish {
+    /// What comes of the wish; `None` means nothing.
+    pub fn transition(&self, history: &History) -> Option<Transition> {
+        let (cluster, now) = (&history.cluster, history.now);
+        let key = |at: &Index| {
+            let record = &cluster.record;
+            (!record.is_empty()).then(|| record[at.index(record.len())].key.clone())
+        };
+        match self {
+            Self::Settings(settings) => cluster.set(settings, now).ok()?,
+            Self::Admission(at, admission) => cluster.admit(&key(at)?, *admission, now).ok()?,
+            Self::Reset => cluster.reset(now),
+            Self::V2Register(node, action) => {
+                let registration = Registration { name: format!("n{node}").parse().ok()?, peer_urls: vec![url(*node)] };
+                let id = MemberKey::from(MemberId(0xe0 + u64::from(*node)));
+                cluster.register(id, registration, *action, now).ok()
+            }
+            Self::V2Remove(at) => cluster.remove(&key(at)?, Action::Delete, now),
+        }
+    }
+}
+
+fn url(host: u8) -> PeerUrl {
+    PeerUrl::parse(&format!("http://10.0.0.{host}:2380")).unwrap()
+}

@@ -1,0 +1,54 @@
+use crate::*;
+
+#[test]
+fn a_member_starts_with_its_data() {
+    World::running("a b c").returns("c").ask("c", "start: own_data");
+}
+
+#[test]
+fn all_members_start_with_their_data() {
+    let mut world = World::running("a b c");
+    for name in ["a", "b", "c"] {
+        world.returns(name);
+    }
+    for name in ["a", "b", "c"] {
+        world.ask(name, "start: own_data");
+    }
+}
+
+#[test]
+fn a_member_starts_with_its_data_even_when_it_was_away_for_a_year() {
+    World::running("a b c").pass(365 * 86_400).returns("b").ask("b", "start: own_data");
+}
+
+#[test]
+fn a_member_that_was_just_started_for_the_first_time_is_remembered() {
+    World::formed("a b c").returns("a").ask("a", "start: own_data + bootstrapped member_updated");
+}
+
+#[test]
+fn the_only_member_starts_with_its_data() {
+    World::running("a").returns("a").ask("a", "start: own_data");
+}
+
+#[test]
+fn a_running_member_has_nothing_to_do() {
+    World::running("a b c").ask("a", "wait: healthy").look("b", "wait: healthy");
+}
+
+#[test]
+fn foreign_data_is_set_aside() {
+    World::running("a b c").returns_with("d", FOREIGN).ask("d", "archive_data: foreign_data");
+}
+
+#[test]
+fn an_etcd_of_another_cluster_is_not_touched() {
+    World::running("a b c").returns_with("d", FOREIGN).runs("d").ask("d", "refuse: foreign_cluster");
+}
+
+#[test]
+fn a_member_that_calls_itself_as_another_is_refused() {
+    let mut world = World::running("a b c");
+    let data = world.data("c");
+    world.dies("c").returns_with("b@c", data).ask("b@c", "refuse: name_taken");
+}

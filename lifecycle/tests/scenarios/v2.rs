@@ -1,0 +1,69 @@
+use crate::*;
+
+#[test]
+fn a_node_that_checks_in_while_stock_etcds_form_the_cluster_is_refused() {
+    World::new(3).v2_registers(&"8e9e05c52164694d".parse().unwrap(), "a").ask("b", "refuse: forms_by_discovery");
+}
+
+#[test]
+fn a_member_with_data_makes_its_cluster_known() {
+    World::formed_by_v2("a b c").returns("a").ask("a", "start: own_data + bootstrapped member_updated");
+}
+
+#[test]
+fn a_member_that_runs_makes_its_cluster_known() {
+    World::formed_by_v2("a b c").ask("a", "observe: look_needed + bootstrapped member_updated");
+}
+
+#[test]
+fn a_member_that_lost_its_disk_replaces_itself() {
+    World::formed_by_v2("a b c").returns_empty("c").ask("c", "observe: look_needed").look(
+        "c",
+        "remove c #1 of a b c: lost_disk + formed bootstrapped member_updated member_updated member_updated \
+         ticket_granted",
+    );
+}
+
+#[test]
+fn a_latecomer_is_a_spare() {
+    World::formed_by_v2("a b c")
+        .ask("d", "observe: look_needed")
+        .look("d", "stand_by: full + formed bootstrapped member_updated member_updated member_updated");
+}
+
+#[test]
+fn a_node_before_the_etcds_answer_waits() {
+    World::formed_by_v2("a b c").dies("a b c").look("d", "wait: no_quorum");
+}
+
+#[test]
+fn a_removal_by_hearsay_is_looked_after_before_data_is_set_aside() {
+    let mut world = World::formed_by_v2("a b c");
+    world.check_ins("a b c").v2_deletes("c").returns("c").ask("c", "observe: look_needed");
+    world.look("c", "start: own_data + member_added");
+}
+
+#[test]
+fn a_removal_by_hearsay_that_etcd_shows_is_one() {
+    let mut world = World::formed_by_v2("a b c");
+    world.check_ins("a b c").v2_deletes("c").etcdctl_removes("c").returns("c");
+    world.look("c", "archive_data: removed_member");
+}
+
+#[test]
+fn a_removal_by_hearsay_is_doubted_without_a_quorum() {
+    let mut world = World::formed_by_v2("a b c");
+    world.check_ins("a b c").v2_deletes("c").dies("b").returns("c").look("c", "start: uncertain");
+}
+
+#[test]
+fn another_cluster_at_the_members_addresses_is_nothing_to_rest_on() {
+    World::formed_by_v2("a b c").look_wrong(
+        "d",
+        |view| {
+            view.cluster = Some(ClusterId(0xbad));
+            view.members.clear();
+        },
+        "wait: foreign_cluster",
+    );
+}
