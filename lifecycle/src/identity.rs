@@ -29,7 +29,7 @@ impl MemberId {
     /// The ID that etcd gives to a member with which a cluster is bootstrapped
     /// (`server/etcdserver/api/membership/member.go:computeMemberID`).
     pub fn of_founder(peer_urls: &[PeerUrl], initial_cluster_token: &str) -> Self {
-        let mut urls: Vec<&str> = peer_urls.iter().map(PeerUrl::as_str).collect();
+        let mut urls: Vec<String> = peer_urls.iter().map(as_go_writes).collect();
         urls.sort_unstable();
         let hash = Sha1::new_with_prefix(urls.concat()).chain_update(initial_cluster_token).finalize();
         Self(first_eight_bytes(&hash))
@@ -61,6 +61,14 @@ impl Epoch {
     pub fn initial_cluster_token(self, token: &Token) -> String {
         let hash = first_eight_bytes(&Sha1::digest(token.as_str()));
         format!("convene-{hash:016x}-{}", self.0)
+    }
+}
+
+/// A URL as Go writes what it has parsed: with the scheme in lower case (`net/url/url.go:parse`).
+fn as_go_writes(url: &PeerUrl) -> String {
+    match url.as_str().split_once("://") {
+        Some((scheme, rest)) => format!("{}://{rest}", scheme.to_ascii_lowercase()),
+        None => url.to_string(),
     }
 }
 
@@ -129,6 +137,13 @@ mod tests {
         let alone = MemberId::of_founder(&[PeerUrl::parse("http://localhost:2380").unwrap()], "etcd-cluster");
         assert_eq!(alone.to_string(), "8e9e05c52164694d");
         assert_eq!(ClusterId::of_founders([alone]).to_string(), "cdf818194e3a8c32");
+    }
+
+    #[test]
+    fn a_scheme_in_capitals_makes_no_other_member() {
+        let id = |url| MemberId::of_founder(&[PeerUrl::parse(url).unwrap()], "etcd-cluster");
+        assert_eq!(id("HTTP://localhost:2380"), id("http://localhost:2380"));
+        assert_ne!(id("http://Localhost:2380"), id("http://localhost:2380"));
     }
 
     #[test]

@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use super::Planner;
 use crate::{
-    CheckIn, ClusterId, EventKind, Face, Founder, Had, Instruction, Member, MemberId, MemberKey, Reason, Registration,
-    Revision, RunId, Task, Told,
+    CheckIn, ClusterId, EventKind, Face, Founder, Had, Instruction, MAX_MEMBERS, Member, MemberId, MemberKey, Reason,
+    Registration, Revision, RunId, Task, Told,
 };
 
 impl Planner<'_> {
@@ -100,6 +100,10 @@ impl Planner<'_> {
         let by_name = || others.iter().find_map(|other| self.refuse_for_name(other));
         if let Some(refusal) = by_peer_url().or_else(by_name) {
             return Err(Box::new(refusal));
+        }
+        if self.draft.record.len() >= MAX_MEMBERS {
+            let message = format!("{MAX_MEMBERS} nodes have registered under this token, more than any cluster has");
+            return Err(Box::new(self.refuse(Reason::TooManyMembers, message, "make a new cluster")));
         }
         if let Some(former) = former {
             self.draft.remove(&former.key, true, format!("{} has other peer URLs now", former.name()));

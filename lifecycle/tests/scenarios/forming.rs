@@ -1,3 +1,7 @@
+use std::sync::Arc;
+
+use convene_lifecycle::{MAX_MEMBERS, Member, Removal, Revision};
+
 use crate::*;
 
 #[test]
@@ -225,4 +229,16 @@ fn data_of_nobody_knows_whom_is_started_while_the_cluster_forms() {
 #[test]
 fn unreadable_data_is_not_taken_for_none_while_the_cluster_forms() {
     World::new(3).returns_with("a", Data::Unreadable).ask("a", "refuse: unreadable_data").saying("torn.wal");
+}
+
+#[test]
+fn a_token_takes_no_more_registrations_than_any_cluster_has() {
+    let mut world = World::new(3);
+    let registrant = world.check_ins("a").cluster.record[0].clone();
+    let gone = |n: usize| {
+        let removed = Some(Removal { at: Revision(2), confirmed: true });
+        Arc::new(Member { key: format!("gone-{n}").parse().unwrap(), removed, ..Member::clone(&registrant) })
+    };
+    world.cluster.record.extend((1..MAX_MEMBERS).map(gone));
+    world.ask("b", "refuse: too_many_members").ask("a", "wait: forming");
 }
