@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use super::Planner;
 use crate::{
-    ClusterId, EventKind, Face, Founder, Had, Instruction, Member, MemberId, MemberKey, Reason, Registration, Revision,
-    RunId, Task, Told, UnixMillis,
+    CheckIn, ClusterId, EventKind, Face, Founder, Had, Instruction, Member, MemberId, MemberKey, Reason, Registration, Revision,
+    RunId, Task, Told,
 };
 
 impl Planner<'_> {
@@ -152,21 +152,25 @@ impl Planner<'_> {
         }
     }
 
+    /// This node has to have said it before, too: its report may be of a run that was over when the next one was told,
+    /// and only got stuck on its way.
     fn all_founders_are_empty(&self) -> bool {
-        self.draft.members().all(|member| self.is_own(member) || self.is_empty_founder(member))
+        let is_same_run = || self.sightings.nodes.get(&self.report.name).is_some_and(|node| node.run == self.report.run);
+        self.draft.members().all(|member| self.is_empty_founder(member) && (!self.is_own(member) || is_same_run()))
     }
 
-    /// Whether a founder is there and said, after it was last told anything, that it has no data.
+    /// Whether a founder is there and said, after it was last told anything, that it has no data. The run that was
+    /// told is told again whenever it asks, so what it said does not count: it may have bootstrapped since.
     fn is_empty_founder(&self, member: &Member) -> bool {
-        let told_at = member.founder.as_ref().and_then(|founder| founder.told.as_ref()).map(|told: &Told| told.at);
-        let said_since = |at: UnixMillis| told_at.is_none_or(|told_at| at > told_at);
+        let told = member.founder.as_ref().and_then(|founder| founder.told.as_ref());
+        let said_since = |node: &CheckIn| told.is_none_or(|told| node.at > told.at && node.run != told.run);
         let node = self.sightings.nodes.get(member.name());
         member.founder.is_some()
             && !member.started
             && node.is_some_and(|node| {
                 node.had == Had::Nothing
                     && member.has_peer_urls(&node.peer_urls)
-                    && said_since(node.at)
+                    && said_since(node)
                     && node.at.age(self.now) < self.draft.policy.dead_after
             })
     }
