@@ -135,7 +135,7 @@ impl Planner<'_> {
 
     /// etcd takes one learner at a time.
     fn wait_for_learner(&mut self, learner: &Arc<Member>, look: &Look<'_>, is_enough: bool) -> Instruction {
-        if self.draft.ticket.is_none()
+        if self.held_by_another().is_none()
             && !look.is_up(learner)
             && self.draft.policy.strategy.removes_dead()
             && self.sightings.is_dead(&self.draft.policy, learner, self.now)

@@ -119,13 +119,15 @@ impl World {
         sightings.nodes.retain(|_, node| is_fresh(node.at));
         for node in sightings.nodes.values_mut() {
             node.at = FRESH;
-            // Which run it was matters for nodes whose address changes, and what else it had for nobody.
-            node.run = RunId::unnamed();
+            // Nobody asks for more than whether it had no data before the cluster is there, and an etcd afterwards.
             node.had = match node.had {
                 Had::Etcd(identity) if cluster.member(&identity.member.into()).is_some() => node.had,
                 Had::Nothing if cluster.bootstrapped.is_none() => Had::Nothing,
                 _ => Had::Unreadable,
             };
+            if node.had != Had::Nothing {
+                node.run = RunId::unnamed();
+            }
         }
         sightings.members.retain(|key, _| cluster.member(key).is_some());
         for contact in sightings.members.values_mut() {
@@ -147,8 +149,15 @@ impl World {
             let letter = self.letter.as_mut().filter(|letter| letter.node == n);
             let mut runs: BTreeSet<u8> = told.into_iter().chain([node.run]).collect();
             runs.extend(letter.as_ref().map(|letter| letter.run));
+            let sighted = self.sightings.nodes.get_mut(&own_name);
+            runs.extend(sighted.as_ref().and_then(|node| run_number(&node.run)));
             let rank = |run: u8| runs.iter().position(|other| *other == run).unwrap_or_default() as u8;
             node.run = rank(node.run);
+            if let Some(node) = sighted
+                && let Some(run) = run_number(&node.run)
+            {
+                node.run = format!("r{}", rank(run)).parse().expect("a run");
+            }
             if let Some(letter) = letter {
                 letter.run = rank(letter.run);
             }
@@ -224,6 +233,10 @@ impl World {
 
 fn run_told(member: &Member) -> Option<u8> {
     let told = member.founder.as_ref()?.told.as_ref()?;
-    told.run.as_str().strip_prefix('r')?.parse().ok()
+    run_number(&told.run)
+}
+
+fn run_number(run: &RunId) -> Option<u8> {
+    run.as_str().strip_prefix('r')?.parse().ok()
 }
 

@@ -1,13 +1,13 @@
 use std::time::Instant;
 
-use stateright::{Checker, Model};
+use stateright::{Checker, HasDiscoveries, Model};
 
 use crate::{liveness, setting::Setting, steps::Step, world::World};
 
 /// Explores a configuration to its end: nothing bad happens, and what is wanted happens in the end.
 pub fn holds(setting: Setting) {
     let begin = Instant::now();
-    let checker = setting.checker().spawn_bfs().join();
+    let checker = setting.checker().finish_when(HasDiscoveries::Any).spawn_bfs().join();
     if let Some((property, path)) = shortest(&checker) {
         panic!("{}: {property} does not hold:\n{}", setting.name, tell(path));
     }
@@ -25,7 +25,7 @@ pub fn holds(setting: Setting) {
 /// Explores a configuration that is broken on purpose until that shows.
 pub fn is_caught(setting: Setting, properties: &[&str]) {
     let begin = Instant::now();
-    let checker = setting.checker().spawn_bfs().join();
+    let checker = setting.checker().finish_when(HasDiscoveries::Any).spawn_bfs().join();
     let found = shortest(&checker);
     let Some((property, path)) = found else { panic!("{}: nothing was found", setting.name) };
     let (states, steps) = (checker.unique_state_count(), path.len() - 1);

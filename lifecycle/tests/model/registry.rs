@@ -25,6 +25,7 @@ impl World {
             self.sightings.note(&self.cluster, &report, NOW);
             let again = planner(&self.cluster, &self.sightings, &report, NOW);
             if again.change.is_some() || again.instruction != plan.instruction {
+                if std::env::var_os("DBG").is_some() {eprintln!("{:?}\n{:?}\n{:?}", plan.instruction, again.instruction, again.change.map(|c| c.events));}
                 self.broken = self.broken.or(Some(Broken::NotSettled));
             }
         } else {
