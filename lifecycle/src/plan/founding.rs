@@ -54,10 +54,10 @@ impl Planner<'_> {
             Some(told) if self.is_same_run(told) => Some(self.bootstrap(own)),
             Some(_) if self.draft.bootstrapped.is_some() => None,
             Some(_) if self.draft.policy.paused => Some(self.paused()),
-            Some(_) if self.all_founders_are_empty() => Some(self.found_anew()),
             Some(_) if self.report.view.is_none() => {
                 Some(self.observe("this node may have bootstrapped before, so the other founders are looked for"))
             }
+            Some(_) if self.all_founders_are_empty() => Some(self.found_anew()),
             Some(_) => {
                 let message = "this node was told to bootstrap before and has no data now; whether the cluster exists \
                                is known when the other founders check in or answer";

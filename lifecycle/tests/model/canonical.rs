@@ -223,7 +223,7 @@ impl World {
             contact.failing = contact.failing.map(|_| (OLD, OLD));
         }
         for node in &mut self.nodes {
-            let goes_on = matches!(node.desk, Desk::Told(Order::Bootstrap { .. } | Order::Join { .. } | Order::Archive));
+            let goes_on = matches!(node.desk, Desk::Told(Order::Bootstrap { .. } | Order::Archive));
             if !goes_on {
                 node.desk = Desk::Idle;
             }

@@ -13,16 +13,70 @@ use etcd::Guard;
 use setting::Setting;
 
 #[test]
-fn forms_1() {
-    check::holds(Setting::forming("forming 1", 1, 1).with(2, 1).letters(1));
+fn a1() {
+    check::holds(Setting::forming("forming 1", 1, 1).with(3, 2).letters(2));
 }
-
 #[test]
-fn forms_2() {
-    check::holds(Setting::forming("forming 2", 2, 2).with(1, 1));
+fn a2() {
+    check::holds(Setting::forming("forming 1 of 2", 1, 2).with(2, 1).letters(1));
 }
-
 #[test]
-fn r3() {
-    check::holds(Setting::running("3+1", 3, 4).with(1, 1).guard(Guard::Strict));
+fn a3() {
+    check::holds(Setting::forming("forming 2", 2, 2).with(2, 2));
+}
+#[test]
+fn a4() {
+    check::holds(Setting::forming("forming 2 letters", 2, 2).with(2, 1).letters(1));
+}
+#[test]
+fn a5() {
+    check::holds(Setting::forming("forming 2 of 3", 2, 3).with(1, 1));
+}
+#[test]
+fn a6() {
+    check::holds(Setting::forming("forming 3", 3, 3).with(1, 1));
+}
+#[test]
+fn b1() {
+    check::holds(Setting::running("3+1 off", 3, 4).with(1, 1).guard(Guard::Off));
+}
+#[test]
+fn b2() {
+    check::holds(Setting::running("3+2", 3, 5).with(1, 0).guard(Guard::Newer));
+}
+#[test]
+fn b3() {
+    check::holds(Setting::running("3+1 voters", 3, 4).with(1, 1).guard(Guard::Newer).as_voters());
+}
+#[test]
+fn c1() {
+    check::holds(Setting::running("1-2-3", 1, 3).sizes(&[2, 3]).with(1, 0));
+}
+#[test]
+fn c2() {
+    check::holds(Setting::running("1-2-3 voters", 1, 3).sizes(&[2, 3]).with(1, 0).as_voters());
+}
+#[test]
+fn c3() {
+    check::holds(Setting::running("3-1", 3, 3).sizes(&[1]).with(1, 0));
+}
+#[test]
+fn c4() {
+    check::holds(Setting::running("3-1-3", 3, 3).sizes(&[1, 3]));
+}
+#[test]
+fn d1() {
+    check::holds(Setting::running("3 evict", 3, 3).evictions(1).with(1, 0));
+}
+#[test]
+fn d2() {
+    check::holds(Setting::running("3+1 evict", 3, 4).evictions(1));
+}
+#[test]
+fn e1() {
+    check::holds(Setting::running("3+1 cut", 3, 4).cuts(1));
+}
+#[test]
+fn e2() {
+    check::holds(Setting::running("3+1 letter", 3, 4).letters(1).with(1, 0));
 }

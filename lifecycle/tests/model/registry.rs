@@ -22,15 +22,12 @@ impl World {
         if let Some(after) = plan.change.and_then(|change| change.after) {
             self.judge_epoch(&after);
             self.cluster = Arc::new(after);
-            self.sightings.note(&self.cluster, &report, NOW);
             let again = planner(&self.cluster, &self.sightings, &report, NOW);
             if again.change.is_some() || again.instruction != plan.instruction {
-                if std::env::var_os("DBG").is_some() {eprintln!("{:?}\n{:?}\n{:?}", plan.instruction, again.instruction, again.change.map(|c| c.events));}
                 self.broken = self.broken.or(Some(Broken::NotSettled));
             }
-        } else {
-            self.sightings.note(&self.cluster, &report, NOW);
         }
+        self.sightings.note(&self.cluster, &report, NOW);
         self.desk(letter.node, &plan.instruction)
     }
 

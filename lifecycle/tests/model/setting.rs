@@ -29,7 +29,7 @@ impl Setting {
     /// A cluster that has yet to form, of so many nodes.
     pub const fn forming(name: &'static str, size: u32, nodes: usize) -> Self {
         let budget = Budget { crashes: 0, disks: 0, cuts: 0, letters: 0, evictions: 0, resizes: 0 };
-        let rules = Rules { planner: convene_lifecycle::plan, guard: Guard::Off, sizes: &[], verifies: true };
+        let rules = Rules { planner: convene_lifecycle::plan, guard: Guard::Newer, sizes: &[], verifies: true };
         Self { name, nodes, size, is_running: false, learner: true, budget, rules }
     }
 

@@ -6,7 +6,7 @@ use crate::{
     clock::NOW,
     etcd::{Entry, Etcd, Guard},
     registry::Planner,
-    world::{Broken, Change, Desk, Letter, Order, World, name},
+    world::{Broken, Change, Desk, Letter, Node, Order, World, name},
 };
 
 /// One thing that happens.
@@ -113,6 +113,9 @@ impl World {
     }
 
     fn take(&mut self, step: Step, rules: &Rules) {
+        if step.is_failure() && rules.guard == Guard::Off {
+            self.look_again();
+        }
         match step {
             Step::CheckIn(n) => {
                 let letter = Letter::from(self, n);
@@ -153,6 +156,16 @@ impl World {
             Step::Resize => self.resize(rules),
             Step::Evict(n) => self.evict(n),
         }
+    }
+
+    /// Whoever has looked looks again. Between a look and the act only etcd's own check can know that one machine more
+    /// has failed, so without that check nothing may fail there.
+    fn look_again(&mut self) {
+        self.letter = None;
+        let rests_on_look = |node: &&mut Node| {
+            matches!(node.desk, Desk::Looked(_) | Desk::Told(Order::Change { .. }) | Desk::Verified(_))
+        };
+        self.nodes.iter_mut().filter(rests_on_look).for_each(|node| node.desk = Desk::Idle);
     }
 
     fn resize(&mut self, rules: &Rules) {
