@@ -58,6 +58,7 @@ impl Planner<'_> {
         }
         self.know_cluster(identity);
         self.learn_from_own(own);
+        self.settle_ticket();
         if self.draft.ticket.as_ref().is_some_and(|ticket| ticket.purpose.removes() == Some(&own.key)) {
             return self.start_removed(own);
         }
