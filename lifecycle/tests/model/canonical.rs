@@ -207,7 +207,8 @@ impl World {
     /// More than `dead_after` passes: nodes that are down or busy are not heard of meanwhile, and whoever was to act
     /// within a shorter time does not any more.
     pub fn pass(&mut self) {
-        let is_idle = |n: usize| !self.nodes[n].down && self.nodes[n].desk == Desk::Idle;
+        // One that is cut off and does not check in either could not be told from a dead one.
+        let is_idle = |n: usize| !self.nodes[n].down && (self.nodes[n].desk == Desk::Idle || self.nodes[n].cut);
         let idle: Vec<bool> = (0..self.nodes.len()).map(is_idle).collect();
         let idle_names: BTreeSet<MemberName> = (0..idle.len()).filter(|n| idle[*n]).map(name).collect();
         let with_idle_node: BTreeSet<MemberKey> = (0..idle.len())
@@ -222,6 +223,8 @@ impl World {
             }
             contact.failing = contact.failing.map(|_| (OLD, OLD));
         }
+        // Nobody waits that long for an answer, or answers one who has gone.
+        self.letter.take_if(|letter| letter.view.is_some());
         for node in &mut self.nodes {
             let goes_on = matches!(node.desk, Desk::Told(Order::Bootstrap { .. } | Order::Archive));
             if !goes_on {

@@ -9,7 +9,7 @@ pub fn holds(setting: Setting) {
     let begin = Instant::now();
     let checker = setting.checker().finish_when(HasDiscoveries::Any).spawn_bfs().join();
     if let Some((property, path)) = shortest(&checker) {
-        panic!("{}: {property} does not hold:\n{}", setting.name, tell(path));
+        panic!("{}: not true that {property}:\n{}", setting.name, tell(path));
     }
     let states = checker.unique_state_count();
     let safe = begin.elapsed();
@@ -22,19 +22,22 @@ pub fn holds(setting: Setting) {
     println!("{}: {states} states, safe in {safe:.1?}, live in {:.1?}", setting.name, begin.elapsed() - safe);
 }
 
-/// Explores a configuration that is broken on purpose until that shows.
-pub fn is_caught(setting: Setting, properties: &[&str]) {
+/// Explores a configuration that is broken on purpose until something bad happens, which is this.
+pub fn is_unsafe(setting: Setting, expected: &str) {
     let begin = Instant::now();
     let checker = setting.checker().finish_when(HasDiscoveries::Any).spawn_bfs().join();
-    let found = shortest(&checker);
-    let Some((property, path)) = found else { panic!("{}: nothing was found", setting.name) };
-    let (states, steps) = (checker.unique_state_count(), path.len() - 1);
-    println!(
-        "{}: {property:?} does not hold after {steps} steps ({states} states, {:.1?})",
-        setting.name,
-        begin.elapsed()
-    );
-    assert!(properties.contains(&property), "{}: {property}\n{}", setting.name, tell(path));
+    let Some((property, path)) = shortest(&checker) else { panic!("{}: nothing was found", setting.name) };
+    let (states, steps, took) = (checker.unique_state_count(), path.len() - 1, begin.elapsed());
+    println!("{}: not true after {steps} steps that {property} ({states} states, {took:.1?})", setting.name);
+    assert_eq!(property, expected, "{}: {}", setting.name, tell(path));
+}
+
+/// Explores a configuration that is broken on purpose: what is wanted does not always happen.
+pub fn is_stuck(setting: Setting) {
+    let graph = liveness::explore(&setting);
+    let Some(path) = graph.stuck(&setting) else { panic!("{}: nothing was found", setting.name) };
+    let (states, steps) = (graph.worlds(), path.len() - 1);
+    println!("{}: not true after {steps} steps that the cluster becomes whole ({states} states)", setting.name);
 }
 
 type Path = Vec<(World, Option<Step>)>;

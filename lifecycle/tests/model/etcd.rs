@@ -29,7 +29,7 @@ pub struct Entry {
 pub enum Guard {
     /// Before 3.5.30 and 3.6.11: nobody is added while any voter can't be reached.
     Strict,
-    /// Afterwards: those that are connected have to be a quorum of what the cluster will be.
+    /// Afterwards: those that are connected have to be a quorum of what the cluster will be, unless one is all there is.
     Newer,
     /// `--strict-reconfig-check=false`: nothing, so that all depends on the planner.
     Off,
@@ -43,7 +43,7 @@ impl Guard {
         let enough_started = learner || (named == 1 && voters == 1) || named >= quorum(voters + 1);
         match self {
             Self::Strict => enough_started && up == voters,
-            Self::Newer => enough_started && up >= quorum(voters + 1),
+            Self::Newer => enough_started && (voters == 1 || up >= quorum(voters + 1)),
             Self::Off => true,
         }
     }

@@ -24,6 +24,7 @@ impl World {
             self.cluster = Arc::new(after);
             let again = planner(&self.cluster, &self.sightings, &report, NOW);
             if again.change.is_some() || again.instruction != plan.instruction {
+                if std::env::var_os("DBG").is_some() {eprintln!("{:?}\n{:?}\n{:?}", plan.instruction, again.instruction, again.change.map(|c| c.events));}
                 self.broken = self.broken.or(Some(Broken::NotSettled));
             }
         }
@@ -33,7 +34,10 @@ impl World {
 
     fn judge_epoch(&mut self, after: &Cluster) {
         let abandoned = self.cluster.cluster_id.filter(|_| after.epoch != self.cluster.epoch);
-        let has_data = |id: ClusterId| self.nodes.iter().any(|node| node.disk.is_some_and(|disk| disk.cluster == id));
+        let has_data = |id: ClusterId| {
+            let is_committed = self.etcd(id).is_some_and(|etcd| etcd.committed);
+            is_committed && self.nodes.iter().any(|node| node.disk.is_some_and(|disk| disk.cluster == id))
+        };
         if abandoned.is_some_and(has_data) {
             self.broken = Some(Broken::EpochOverData);
         }

@@ -11,6 +11,11 @@ use crate::{
     world::{Broken, Budget, Desk, Node, World},
 };
 
+pub const ONE_CLUSTER: &str = "one token and epoch yields one etcd cluster";
+pub const QUORUM_STAYS: &str = "no instruction costs the quorum";
+pub const NOBODY_ALIVE_GOES: &str = "nobody alive is removed unasked";
+pub const DATA_STAYS: &str = "no member's data is set aside";
+
 /// A configuration: how the world is at first, and what may happen in it.
 #[derive(Clone, Copy)]
 pub struct Setting {
@@ -29,7 +34,8 @@ impl Setting {
     /// A cluster that has yet to form, of so many nodes.
     pub const fn forming(name: &'static str, size: u32, nodes: usize) -> Self {
         let budget = Budget { crashes: 0, disks: 0, cuts: 0, letters: 0, evictions: 0, resizes: 0 };
-        let rules = Rules { planner: convene_lifecycle::plan, guard: Guard::Newer, sizes: &[], verifies: true };
+        let rules =
+            Rules { planner: convene_lifecycle::plan, guard: Guard::Newer, sizes: &[], keeps_order: false };
         Self { name, nodes, size, is_running: false, learner: true, budget, rules }
     }
 
@@ -50,6 +56,10 @@ impl Setting {
         Self { budget: Budget { letters, ..self.budget }, ..self }
     }
 
+    pub const fn letters_in_order(self, letters: u8) -> Self {
+        Self { rules: Rules { keeps_order: true, ..self.rules }, ..self.letters(letters) }
+    }
+
     pub const fn evictions(self, evictions: u8) -> Self {
         Self { budget: Budget { evictions, ..self.budget }, ..self }
     }
@@ -67,12 +77,8 @@ impl Setting {
         Self { learner: false, ..self }
     }
 
-    pub const fn planner(self, name: &'static str, planner: Planner) -> Self {
-        Self { name, rules: Rules { planner, ..self.rules }, ..self }
-    }
-
-    pub const fn unverified(self, name: &'static str) -> Self {
-        Self { name, rules: Rules { verifies: false, ..self.rules }, ..self }
+    pub const fn planner(self, planner: Planner) -> Self {
+        Self { rules: Rules { planner, ..self.rules }, ..self }
     }
 
     /// The world at first. That of a running cluster is what the real planner makes of its founders.
@@ -90,7 +96,8 @@ impl Setting {
             budget: self.budget,
             broken: None,
         };
-        let rules = Rules { planner: convene_lifecycle::plan, ..self.rules };
+        let rules =
+            Rules { planner: convene_lifecycle::plan, ..self.rules };
         let founders = if self.is_running { 0..self.size as usize } else { 0..0 };
         // Each needs a round to register, one to bootstrap, one to say so; the last is for what settles then.
         for n in (0..4).flat_map(|_| founders.clone()) {
@@ -121,11 +128,11 @@ impl Model for Setting {
 
     fn properties(&self) -> Vec<Property<Self>> {
         let holds: [(&'static str, fn(&Self, &World) -> bool); 6] = [
-            ("one token and epoch yields one etcd cluster", |_, world| world.broken != Some(Broken::TwoClusters)),
+            (ONE_CLUSTER, |_, world| world.broken != Some(Broken::TwoClusters)),
             ("no epoch begins over data", |_, world| world.broken != Some(Broken::EpochOverData)),
-            ("no instruction costs the quorum", |_, world| world.broken != Some(Broken::QuorumLost)),
-            ("nobody alive is removed unasked", |_, world| world.broken != Some(Broken::AliveRemoved)),
-            ("no member's data is set aside", |_, world| world.broken != Some(Broken::DataSetAside)),
+            (QUORUM_STAYS, |_, world| world.broken != Some(Broken::QuorumLost)),
+            (NOBODY_ALIVE_GOES, |_, world| world.broken != Some(Broken::AliveRemoved)),
+            (DATA_STAYS, |_, world| world.broken != Some(Broken::DataSetAside)),
             ("asking again changes nothing", |_, world| world.broken != Some(Broken::NotSettled)),
         ];
         holds.into_iter().map(|(name, condition)| Property::always(name, condition)).collect()

@@ -1,8 +1,11 @@
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use convene_lifecycle::{Cluster, ClusterId, Identity, MemberId, MemberName, PeerUrl, Sightings, View};
 
 use crate::etcd::{Entry, Etcd, quorum};
+
+/// How many nodes a configuration may have.
+const MOST_NODES: usize = 5;
 
 /// Everything that a step can depend on: the registry, the nodes, etcd, what is under way, and which faults are left.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -186,11 +189,17 @@ impl Desk {
 }
 
 pub fn name(node: usize) -> MemberName {
-    format!("n{node}").parse().expect("a name")
+    static NAMES: LazyLock<Vec<MemberName>> =
+        LazyLock::new(|| (0..MOST_NODES).map(|n| format!("n{n}").parse().expect("a name")).collect());
+    NAMES[node].clone()
 }
 
 pub fn peer_url(node: usize) -> PeerUrl {
-    PeerUrl::parse(&format!("http://10.0.0.{node}:2380")).expect("a URL")
+    static PEER_URLS: LazyLock<Vec<PeerUrl>> = LazyLock::new(|| {
+        let urls = (0..MOST_NODES).map(|n| PeerUrl::parse(&format!("http://10.0.0.{n}:2380")));
+        urls.collect::<Result<_, _>>().expect("URLs")
+    });
+    PEER_URLS[node].clone()
 }
 
 /// The node whose peer URL this is.
