@@ -117,7 +117,8 @@ impl Sightings {
     pub fn is_dead(&self, policy: &Policy, member: &Member, now: UnixMillis) -> bool {
         let in_downtime = member.downtime_until.is_some_and(|until| now < until);
         let failing = self.members.get(&member.key).and_then(|probes| probes.failing);
-        let failing_for = failing.map_or(Duration::ZERO, |(first, _)| first.age(now));
+        let of_this_outage = failing.filter(|(_, last)| last.age(now) <= policy.longest_gap());
+        let failing_for = of_this_outage.map_or(Duration::ZERO, |(first, _)| first.age(now));
         !in_downtime && self.silence(member, now) >= policy.dead_after && failing_for >= policy.dead_after
     }
 

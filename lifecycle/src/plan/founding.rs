@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use super::Planner;
 use crate::{
-    CheckIn, ClusterId, EventKind, Face, Founder, Had, Instruction, Member, MemberId, MemberKey, Reason, Registration, Revision,
-    RunId, Task, Told,
+    CheckIn, ClusterId, EventKind, Face, Founder, Had, Instruction, Member, MemberId, MemberKey, Reason, Registration,
+    Revision, RunId, Task, Told,
 };
 
 impl Planner<'_> {
@@ -155,7 +155,8 @@ impl Planner<'_> {
     /// This node has to have said it before, too: its report may be of a run that was over when the next one was told,
     /// and only got stuck on its way.
     fn all_founders_are_empty(&self) -> bool {
-        let is_same_run = || self.sightings.nodes.get(&self.report.name).is_some_and(|node| node.run == self.report.run);
+        let is_same_run =
+            || self.sightings.nodes.get(&self.report.name).is_some_and(|node| node.run == self.report.run);
         self.draft.members().all(|member| self.is_empty_founder(member) && (!self.is_own(member) || is_same_run()))
     }
 
