@@ -7,8 +7,7 @@ use std::{
 };
 
 use convene_lifecycle::{
-    Founder, Had, Member, MemberId, MemberKey, MemberName, Removal, Revision, Role, RunId, Told, UnixMillis,
-    View,
+    Founder, Had, Member, MemberId, MemberKey, MemberName, Removal, Revision, Role, RunId, Told, UnixMillis, View,
 };
 
 use crate::{
@@ -40,7 +39,8 @@ impl World {
 
     /// The members that anything but the registry's record refers to.
     fn ids(&self) -> BTreeSet<MemberId> {
-        let mut ids: BTreeSet<MemberId> = self.nodes.iter().filter_map(|node| node.disk).map(|disk| disk.member).collect();
+        let mut ids: BTreeSet<MemberId> =
+            self.nodes.iter().filter_map(|node| node.disk).map(|disk| disk.member).collect();
         ids.extend(self.etcds.iter().flat_map(|etcd| etcd.members.iter().map(|entry| entry.id)));
         ids.extend(self.etcds.iter().flat_map(|etcd| etcd.booted.iter().copied()));
         ids.extend(self.views().flat_map(|view| view.members.iter().map(|seen| seen.id)));
@@ -87,7 +87,8 @@ impl World {
         self.etcds.retain(|etcd| {
             is_current(etcd.id)
                 || nodes.iter().any(|node| {
-                    let ordered = matches!(node.desk.order(), Some(Order::Bootstrap { token, .. }) if *token == etcd.token);
+                    let ordered =
+                        matches!(node.desk.order(), Some(Order::Bootstrap { token, .. }) if *token == etcd.token);
                     ordered || node.disk.is_some_and(|disk| disk.cluster == etcd.id)
                 })
         });
@@ -134,7 +135,7 @@ impl World {
             let heard = [contact.checked_in, contact.answered].into_iter().flatten().any(is_fresh);
             contact.checked_in = heard.then_some(FRESH);
             contact.answered = None;
-            contact.failing = contact.failing.map(|(first, _)| if is_fresh(first) { (FRESH, FRESH) } else { (OLD, OLD) });
+            contact.failing = contact.failing.map(|(first, last)| (reduced(first), reduced(last)));
         }
         sightings.members.retain(|_, contact| contact.checked_in.is_some() || contact.failing.is_some());
         debug_assert!(is_fresh(NOW) && is_fresh(FRESH) && !is_fresh(OLD));
@@ -176,7 +177,8 @@ impl World {
         let class = |revision: Revision| looks.partition_point(|look| *look < revision) as u64 * STRIDE;
         let of_look = |look: Revision| Revision(class(look) + STRIDE - 1);
         let cluster = Arc::make_mut(&mut self.cluster);
-        let mut removals: Vec<Revision> = cluster.record.iter().filter_map(|member| member.removed).map(|gone| gone.at).collect();
+        let mut removals: Vec<Revision> =
+            cluster.record.iter().filter_map(|member| member.removed).map(|gone| gone.at).collect();
         removals.sort_unstable();
         cluster.revision = of_look(cluster.revision);
         (cluster.size_created, cluster.size_modified) = (Revision::FIRST, Revision::FIRST);
@@ -207,7 +209,6 @@ impl World {
     /// More than `dead_after` passes: nodes that are down or busy are not heard of meanwhile, and whoever was to act
     /// within a shorter time does not any more.
     pub fn pass(&mut self) {
-        // One that is cut off and does not check in either could not be told from a dead one.
         let is_idle = |n: usize| !self.nodes[n].down && (self.nodes[n].desk == Desk::Idle || self.nodes[n].cut);
         let idle: Vec<bool> = (0..self.nodes.len()).map(is_idle).collect();
         let idle_names: BTreeSet<MemberName> = (0..idle.len()).filter(|n| idle[*n]).map(name).collect();
@@ -221,7 +222,8 @@ impl World {
             if !with_idle_node.contains(key) {
                 contact.checked_in = None;
             }
-            contact.failing = contact.failing.map(|_| (OLD, OLD));
+            contact.failing =
+                contact.failing.map(|(_, last)| if is_fresh(last) { (OLD, OLD) } else { (LONG_AGO, LONG_AGO) });
         }
         // Nobody waits that long for an answer, or answers one who has gone.
         self.letter.take_if(|letter| letter.view.is_some());
@@ -234,6 +236,10 @@ impl World {
     }
 }
 
+fn reduced(at: UnixMillis) -> UnixMillis {
+    if is_fresh(at) { FRESH } else { at }
+}
+
 fn run_told(member: &Member) -> Option<u8> {
     let told = member.founder.as_ref()?.told.as_ref()?;
     run_number(&told.run)
@@ -242,4 +248,3 @@ fn run_told(member: &Member) -> Option<u8> {
 fn run_number(run: &RunId) -> Option<u8> {
     run.as_str().strip_prefix('r')?.parse().ok()
 }
-

@@ -96,9 +96,8 @@ pub fn never_promotes(cluster: &Cluster, sightings: &Sightings, report: &Report,
 }
 
 fn remove(cluster: &Cluster, member: &Member, instruction: Instruction) -> Instruction {
-    let expected = cluster
-        .members()
-        .filter_map(|member| Some(Expected { id: member.key.id()?, learner: !member.is_voter() }));
+    let expected =
+        cluster.members().filter_map(|member| Some(Expected { id: member.key.id()?, learner: !member.is_voter() }));
     let mut expect: Vec<Expected> = expected.collect();
     expect.sort_unstable();
     let terms = Terms { ticket: cluster.tickets, act_within: Ticket::ACT_WITHIN, expect };

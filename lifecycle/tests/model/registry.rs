@@ -7,6 +7,7 @@ use convene_lifecycle::{
 
 use crate::{
     clock::NOW,
+    steps::Rules,
     view::look,
     world::{Broken, Change, Desk, Letter, Order, World, name, node_at, peer_url},
 };
@@ -16,15 +17,14 @@ pub type Planner = fn(&Cluster, &Sightings, &Report, UnixMillis) -> Plan;
 
 impl World {
     /// Lets the registry hear a check-in; returns what the node has on its desk if it gets the answer.
-    pub fn hear(&mut self, planner: Planner, letter: &Letter) -> Desk {
+    pub fn hear(&mut self, rules: &Rules, letter: &Letter) -> Desk {
         let report = letter.report();
-        let plan = planner(&self.cluster, &self.sightings, &report, NOW);
+        let plan = (rules.planner)(&self.cluster, &self.sightings, &report, NOW);
         if let Some(after) = plan.change.and_then(|change| change.after) {
             self.judge_epoch(&after);
             self.cluster = Arc::new(after);
-            let again = planner(&self.cluster, &self.sightings, &report, NOW);
-            if again.change.is_some() || again.instruction != plan.instruction {
-                if std::env::var_os("DBG").is_some() {eprintln!("{:?}\n{:?}\n{:?}", plan.instruction, again.instruction, again.change.map(|c| c.events));}
+            let again = (rules.planner)(&self.cluster, &self.sightings, &report, NOW);
+            if rules.settles && (again.change.is_some() || again.instruction != plan.instruction) {
                 self.broken = self.broken.or(Some(Broken::NotSettled));
             }
         }

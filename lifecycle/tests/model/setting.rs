@@ -34,8 +34,13 @@ impl Setting {
     /// A cluster that has yet to form, of so many nodes.
     pub const fn forming(name: &'static str, size: u32, nodes: usize) -> Self {
         let budget = Budget { crashes: 0, disks: 0, cuts: 0, letters: 0, evictions: 0, resizes: 0 };
-        let rules =
-            Rules { planner: convene_lifecycle::plan, guard: Guard::Newer, sizes: &[], keeps_order: false };
+        let rules = Rules {
+            planner: convene_lifecycle::plan,
+            guard: Guard::Newer,
+            sizes: &[],
+            settles: true,
+            keeps_order: false,
+        };
         Self { name, nodes, size, is_running: false, learner: true, budget, rules }
     }
 
@@ -77,8 +82,9 @@ impl Setting {
         Self { learner: false, ..self }
     }
 
+    /// With a planner that is broken on purpose, of which it does not matter whether it says so twice.
     pub const fn planner(self, planner: Planner) -> Self {
-        Self { rules: Rules { planner, ..self.rules }, ..self }
+        Self { rules: Rules { planner, settles: false, ..self.rules }, ..self }
     }
 
     /// The world at first. That of a running cluster is what the real planner makes of its founders.
@@ -96,8 +102,7 @@ impl Setting {
             budget: self.budget,
             broken: None,
         };
-        let rules =
-            Rules { planner: convene_lifecycle::plan, ..self.rules };
+        let rules = Rules { planner: convene_lifecycle::plan, ..self.rules };
         let founders = if self.is_running { 0..self.size as usize } else { 0..0 };
         // Each needs a round to register, one to bootstrap, one to say so; the last is for what settles then.
         for n in (0..4).flat_map(|_| founders.clone()) {
@@ -138,4 +143,3 @@ impl Model for Setting {
         holds.into_iter().map(|(name, condition)| Property::always(name, condition)).collect()
     }
 }
-

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use convene_lifecycle::{Admission, ClusterId, ClusterSize, Identity, MemberId, Settings};
+use convene_lifecycle::{Admission, ClusterId, ClusterSize, Identity, MemberId, MemberKey, Settings};
 
 use crate::{
     clock::NOW,
@@ -55,6 +55,8 @@ pub struct Rules {
     pub guard: Guard,
     /// The sizes that an administrator sets, one after the other.
     pub sizes: &'static [u32],
+    /// Whether asking again has to change nothing.
+    pub settles: bool,
     /// Whether a check-in that got stuck is dropped when its node checks in again.
     pub keeps_order: bool,
 }
@@ -71,7 +73,10 @@ impl World {
         if self.letter.is_some() {
             steps.push(Step::Deliver);
         }
-        steps.push(Step::Pass);
+        // One that is cut off and does not check in either could not be told from a dead one.
+        if (0..self.nodes.len()).all(|n| !self.nodes[n].cut || self.is_heard(n)) {
+            steps.push(Step::Pass);
+        }
         if self.budget.resizes > 0 {
             steps.push(Step::Resize);
         }
@@ -92,9 +97,17 @@ impl World {
         push(!node.down && budget.crashes > 0, Step::Crash(n));
         push(node.down && node.disk.is_some() && budget.disks > 0, Step::LoseDisk(n));
         push(node.down, Step::Restart(n));
-        push(!node.down && node.running && !node.cut && budget.cuts > 0, Step::Cut(n));
+        push(self.is_heard(n) && node.running && !node.cut && budget.cuts > 0, Step::Cut(n));
         push(node.cut, Step::Heal(n));
         push(budget.evictions > 0, Step::Evict(n));
+    }
+
+    /// Whether a node has checked in of late, and its member if it runs one.
+    fn is_heard(&self, n: usize) -> bool {
+        let member = self.nodes[n].disk.and_then(|disk| self.cluster.member(&disk.member.into()));
+        let contact =
+            |key: &MemberKey| self.sightings.members.get(key).is_some_and(|contact| contact.checked_in.is_some());
+        self.sightings.nodes.contains_key(&name(n)) && member.is_none_or(|member| contact(&member.key))
     }
 
     /// The world after a step; `None` if it makes no difference.
@@ -104,7 +117,8 @@ impl World {
         for at in 0..after.etcds.len() {
             after.etcds[at].committed |= after.has_quorum(&after.etcds[at]);
         }
-        let lost = |etcd: &Etcd| self.has_quorum(etcd) && after.etcd(etcd.id).is_none_or(|etcd| !after.has_quorum(etcd));
+        let lost =
+            |etcd: &Etcd| self.has_quorum(etcd) && after.etcd(etcd.id).is_none_or(|etcd| !after.has_quorum(etcd));
         if !step.is_failure() && self.etcds.iter().any(lost) {
             after.broken = after.broken.or(Some(Broken::QuorumLost));
         }
@@ -121,7 +135,7 @@ impl World {
                 let letter = Letter::from(self, n);
                 self.letter.take_if(|stuck| rules.keeps_order && stuck.node == n);
                 self.nodes[n].desk = Desk::Idle;
-                self.nodes[n].desk = self.hear(rules.planner, &letter);
+                self.nodes[n].desk = self.hear(rules, &letter);
             }
             Step::Act(n) => self.act(n, rules),
             Step::LoseAnswer(n) => self.nodes[n].desk = Desk::Idle,
@@ -132,7 +146,7 @@ impl World {
             }
             Step::Deliver => {
                 if let Some(letter) = self.letter.take() {
-                    self.hear(rules.planner, &letter);
+                    self.hear(rules, &letter);
                 }
             }
             Step::Crash(n) => {
@@ -208,7 +222,9 @@ impl World {
     }
 
     fn is_as_expected(&self, n: usize, expect: &[(MemberId, bool)]) -> bool {
-        let Some(etcd) = self.current().filter(|etcd| self.has_quorum(etcd) && !self.nodes[n].cut) else { return false };
+        let Some(etcd) = self.current().filter(|etcd| self.has_quorum(etcd) && !self.nodes[n].cut) else {
+            return false;
+        };
         let mut found: Vec<(MemberId, bool)> = etcd.members.iter().map(|entry| (entry.id, entry.learner)).collect();
         found.sort_unstable();
         found == expect
@@ -260,7 +276,9 @@ impl World {
         let mut listed: Vec<usize> = etcd.members.iter().map(|entry| entry.node).collect();
         listed.sort_unstable();
         let answers = etcd.members.iter().any(|entry| self.is_up(etcd, entry));
-        let Some(own) = etcd.members.iter().find(|entry| entry.node == n && answers && listed == roster) else { return };
+        let Some(own) = etcd.members.iter().find(|entry| entry.node == n && answers && listed == roster) else {
+            return;
+        };
         let (member, cluster) = (own.id, etcd.id);
         if own.named && !own.learner {
             self.broken = Some(Broken::TwoClusters);
