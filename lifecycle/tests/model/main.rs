@@ -88,7 +88,12 @@ fn a_lost_node_is_replaced_by_a_voter() {
 
 #[test]
 fn a_node_that_is_cut_off_is_not_replaced() {
-    check::holds(Setting::running("3 and 1 spare, 1 cut, 1 eviction", 3, 4).cuts(1).evictions(1));
+    check::holds(Setting::running("3 and 1 spare, 2 cuts", 3, 4).cuts(2));
+}
+
+#[test]
+fn a_node_that_is_cut_off_is_evicted() {
+    check::holds(Setting::running("3, 1 cut, 1 eviction", 3, 3).cuts(1).evictions(1));
 }
 
 #[test]

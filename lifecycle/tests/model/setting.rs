@@ -115,6 +115,9 @@ impl Setting {
     }
 }
 
+/// Whether a property holds in a world.
+type Holds = fn(&Setting, &World) -> bool;
+
 impl Model for Setting {
     type State = World;
     type Action = Step;
@@ -132,7 +135,7 @@ impl Model for Setting {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        let holds: [(&'static str, fn(&Self, &World) -> bool); 6] = [
+        let holds: [(&str, Holds); 6] = [
             (ONE_CLUSTER, |_, world| world.broken != Some(Broken::TwoClusters)),
             ("no epoch begins over data", |_, world| world.broken != Some(Broken::EpochOverData)),
             (QUORUM_STAYS, |_, world| world.broken != Some(Broken::QuorumLost)),
