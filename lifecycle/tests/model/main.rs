@@ -112,6 +112,11 @@ fn a_cluster_grows_by_voters() {
 }
 
 #[test]
+fn a_voter_crashes_as_it_joins() {
+    check::holds(Setting::running("2 and 1 spare, to 3, 1 crash, voters", 2, 3).sizes(&[3]).with(1, 0).as_voters());
+}
+
+#[test]
 fn a_cluster_shrinks() {
     check::holds(Setting::running("3, to 1, 1 crash", 3, 3).sizes(&[1]).with(1, 0));
 }
