@@ -160,3 +160,26 @@ impl Had {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Registration, Revision};
+
+    #[test]
+    fn failed_probes_of_yesterday_are_no_evidence_today() {
+        let key: MemberKey = "1".parse().unwrap();
+        let registration = Registration::parse("a=http://10.0.0.1:2380").unwrap();
+        let member = Member::registered(key.clone(), registration, Revision::FIRST, Revision::FIRST);
+        let (now, policy) = (UnixMillis(1_000_000_000), Policy::default());
+        let is_dead = |first: i64, last: i64| {
+            let failing = Some((UnixMillis(now.0 - first), UnixMillis(now.0 - last)));
+            let mut sightings = Sightings::new(UnixMillis(0));
+            sightings.members.insert(key.clone(), Contact { failing, ..Contact::default() });
+            sightings.is_dead(&policy, &member, now)
+        };
+        assert!(is_dead(70_000, 2_000));
+        assert!(!is_dead(30_000, 2_000));
+        assert!(!is_dead(86_400_000, 86_340_000));
+    }
+}

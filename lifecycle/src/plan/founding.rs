@@ -60,10 +60,10 @@ impl Planner<'_> {
             Some(told) if self.is_same_run(told) => Some(self.bootstrap(own)),
             Some(_) if self.draft.bootstrapped.is_some() => None,
             Some(_) if self.draft.policy.paused => Some(self.paused()),
-            Some(_) if self.all_founders_are_empty() => Some(self.found_anew()),
             Some(_) if self.report.view.is_none() => {
                 Some(self.observe("this node may have bootstrapped before, so the other founders are looked for"))
             }
+            Some(_) if self.all_founders_are_empty() => Some(self.found_anew()),
             Some(_) => {
                 let message = "this node was told to bootstrap before and has no data now; whether the cluster exists \
                                is known when the other founders check in or answer";
@@ -170,10 +170,10 @@ impl Planner<'_> {
         said_before && self.draft.members().all(|member| self.is_empty_founder(member))
     }
 
-    /// Whether a founder is there and said, after it was last told anything, that it has no data.
+    /// Whether a founder is there and said, after it was last told anything, that it has no data. The run that was
+    /// told is told again whenever it asks, so what it said does not count: it may have bootstrapped since.
     fn is_empty_founder(&self, member: &Member) -> bool {
         let told = member.founder.as_ref().and_then(|founder| founder.told.as_ref());
-        // The run that was told may have been told again when it last asked, and may be doing it now.
         let said_since = |node: &CheckIn| told.is_none_or(|told| node.run != told.run && node.at > told.at);
         let node = self.sightings.nodes.get(member.name());
         member.founder.is_some()

@@ -1,0 +1,250 @@
+//! Makes equal what no decision can tell apart, so that the worlds are finitely many: revisions, times and runs are
+//! reduced to the order in which they stand to each other, and what nobody asks for any more is forgotten.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use convene_lifecycle::{
+    Founder, Had, Member, MemberId, MemberKey, MemberName, Removal, Revision, Role, RunId, Told, UnixMillis, View,
+};
+
+use crate::{
+    clock::{FRESH, LONG_AGO, NOW, OLD, is_fresh},
+    world::{Change, Desk, Order, World, name},
+};
+
+/// How far apart the revisions of two looks are put: there is room for a cluster's changes in between.
+const STRIDE: u64 = 100;
+
+impl World {
+    /// This world with nothing in it that makes no difference.
+    pub fn canonical(mut self) -> Self {
+        self.forget_removed();
+        self.reduce_times();
+        self.reduce_runs();
+        self.reduce_revisions();
+        self
+    }
+
+    /// An ID that nothing in this world refers to.
+    pub fn fresh_id(&self, node: usize) -> MemberId {
+        let used = self.ids();
+        let on_record = |id| self.cluster.record.iter().any(|member| member.key.id() == Some(id));
+        let base = 0x1000 * (node as u64 + 1);
+        let mut ids = (base..).map(MemberId);
+        ids.find(|id| !used.contains(id) && !on_record(*id)).expect("numbers don't run out")
+    }
+
+    /// The members that anything but the registry's record refers to.
+    fn ids(&self) -> BTreeSet<MemberId> {
+        let mut ids: BTreeSet<MemberId> =
+            self.nodes.iter().filter_map(|node| node.disk).map(|disk| disk.member).collect();
+        ids.extend(self.etcds.iter().flat_map(|etcd| etcd.members.iter().map(|entry| entry.id)));
+        ids.extend(self.etcds.iter().flat_map(|etcd| etcd.booted.iter().copied()));
+        ids.extend(self.views().flat_map(|view| view.members.iter().map(|seen| seen.id)));
+        ids.extend(self.letter.iter().filter_map(|letter| letter.disk).map(|disk| disk.member));
+        for order in self.nodes.iter().filter_map(|node| node.desk.order()) {
+            match order {
+                Order::Bootstrap { roster, .. } => ids.extend(roster.iter().map(|(_, id)| *id)),
+                Order::Change { change, expect } => {
+                    ids.extend(expect.iter().map(|(id, _)| *id));
+                    if let Change::Remove { id, .. } | Change::Promote { id } = change {
+                        ids.insert(*id);
+                    }
+                }
+                Order::Start | Order::Archive | Order::Join { .. } => {}
+            }
+        }
+        ids
+    }
+
+    fn views(&self) -> impl Iterator<Item = &Arc<View>> {
+        let on_desks = self.nodes.iter().filter_map(|node| node.desk.view());
+        on_desks.chain(self.letter.iter().filter_map(|letter| letter.view.as_ref()))
+    }
+
+    /// Forgets removed members, unless something still refers to them or their nodes are kept out because of them.
+    fn forget_removed(&mut self) {
+        let ids = self.ids();
+        let mut last: BTreeMap<MemberName, Revision> = BTreeMap::new();
+        for member in &self.cluster.record {
+            let at = member.removed.map_or(Revision(u64::MAX), |removal| removal.at);
+            let last = last.entry(member.name().clone()).or_insert(at);
+            *last = at.max(*last);
+        }
+        let is_needed = |member: &Member| {
+            let Some(removal) = member.removed else { return true };
+            let is_referred_to = member.key.id().is_some_and(|id| ids.contains(&id));
+            is_referred_to || (member.eviction.is_some() && last.get(member.name()) == Some(&removal.at))
+        };
+        let cluster = Arc::make_mut(&mut self.cluster);
+        cluster.record.retain(|member| is_needed(member));
+        cluster.earlier.sort_unstable();
+        let is_current = |id| cluster.cluster_id == Some(id);
+        let nodes = &self.nodes;
+        self.etcds.retain(|etcd| {
+            is_current(etcd.id)
+                || nodes.iter().any(|node| {
+                    let ordered =
+                        matches!(node.desk.order(), Some(Order::Bootstrap { token, .. }) if *token == etcd.token);
+                    ordered || node.disk.is_some_and(|disk| disk.cluster == etcd.id)
+                })
+        });
+        self.etcds.sort_by_key(|etcd| etcd.id);
+    }
+
+    fn reduce_times(&mut self) {
+        let cluster = Arc::make_mut(&mut self.cluster);
+        let sightings = &mut self.sightings;
+        cluster.created_at = LONG_AGO;
+        cluster.first_registered_at = cluster.first_registered_at.map(|_| LONG_AGO);
+        cluster.tickets = 1;
+        if let Some(ticket) = &mut cluster.ticket {
+            // Who has got a ticket has just checked in, and that counts.
+            ticket.number = 1;
+            ticket.granted_at = LONG_AGO;
+        }
+        for member in &mut cluster.record {
+            let said_since = |at: UnixMillis| sightings.nodes.get(member.name()).is_some_and(|node| node.at > at);
+            let founder = member.founder.clone().filter(|_| member.removed.is_none() && !member.started);
+            let founder = founder.map(|founder| Founder {
+                told: founder.told.map(|told| Told { at: if said_since(told.at) { LONG_AGO } else { FRESH }, ..told }),
+            });
+            let eviction = member.eviction.map(|_| LONG_AGO);
+            let member = Arc::make_mut(member);
+            (member.founder, member.eviction) = (founder, eviction);
+        }
+        sightings.since = LONG_AGO;
+        sightings.nodes.retain(|_, node| is_fresh(node.at));
+        for node in sightings.nodes.values_mut() {
+            node.at = FRESH;
+            // Nobody asks for more than whether it had no data before the cluster is there, and an etcd afterwards.
+            node.had = match node.had {
+                Had::Etcd(identity) if cluster.member(&identity.member.into()).is_some() => node.had,
+                Had::Nothing if cluster.bootstrapped.is_none() => Had::Nothing,
+                _ => Had::Unreadable,
+            };
+            if node.had != Had::Nothing {
+                node.run = RunId::unnamed();
+            }
+        }
+        sightings.members.retain(|key, _| cluster.member(key).is_some());
+        for contact in sightings.members.values_mut() {
+            let heard = [contact.checked_in, contact.answered].into_iter().flatten().any(is_fresh);
+            contact.checked_in = heard.then_some(FRESH);
+            contact.answered = None;
+            contact.failing = contact.failing.map(|(first, last)| (reduced(first), reduced(last)));
+        }
+        sightings.members.retain(|_, contact| contact.checked_in.is_some() || contact.failing.is_some());
+        debug_assert!(is_fresh(NOW) && is_fresh(FRESH) && !is_fresh(OLD));
+    }
+
+    fn reduce_runs(&mut self) {
+        let cluster = Arc::make_mut(&mut self.cluster);
+        for (n, node) in self.nodes.iter_mut().enumerate() {
+            let own_name = name(n);
+            let told = cluster.record.iter().filter(|member| *member.name() == own_name);
+            let told = told.filter_map(|member| run_told(member)).collect::<Vec<u8>>();
+            let letter = self.letter.as_mut().filter(|letter| letter.node == n);
+            let mut runs: BTreeSet<u8> = told.into_iter().chain([node.run]).collect();
+            runs.extend(letter.as_ref().map(|letter| letter.run));
+            let sighted = self.sightings.nodes.get_mut(&own_name);
+            runs.extend(sighted.as_ref().and_then(|node| run_number(&node.run)));
+            let rank = |run: u8| runs.iter().position(|other| *other == run).unwrap_or_default() as u8;
+            node.run = rank(node.run);
+            if let Some(node) = sighted
+                && let Some(run) = run_number(&node.run)
+            {
+                node.run = format!("r{}", rank(run)).parse().expect("a run");
+            }
+            if let Some(letter) = letter {
+                letter.run = rank(letter.run);
+            }
+            for member in cluster.record.iter_mut().filter(|member| *member.name() == own_name) {
+                let Some(run) = run_told(member) else { continue };
+                if let Some(Founder { told: Some(told) }) = &mut Arc::make_mut(member).founder {
+                    told.run = format!("r{}", rank(run)).parse().expect("a run");
+                }
+            }
+        }
+    }
+
+    /// What matters of a revision is on which side of the looks under way it lies, and the order of members.
+    fn reduce_revisions(&mut self) {
+        let looks: Vec<Revision> = self.views().map(|view| view.since).collect::<BTreeSet<_>>().into_iter().collect();
+        let class = |revision: Revision| looks.partition_point(|look| *look < revision) as u64 * STRIDE;
+        let of_look = |look: Revision| Revision(class(look) + STRIDE - 1);
+        let cluster = Arc::make_mut(&mut self.cluster);
+        let mut removals: Vec<Revision> =
+            cluster.record.iter().filter_map(|member| member.removed).map(|gone| gone.at).collect();
+        removals.sort_unstable();
+        cluster.revision = of_look(cluster.revision);
+        (cluster.size_created, cluster.size_modified) = (Revision::FIRST, Revision::FIRST);
+        cluster.formed = cluster.formed.map(|_| Revision::FIRST);
+        cluster.bootstrapped = cluster.bootstrapped.map(|_| Revision::FIRST);
+        for (place, member) in cluster.record.iter_mut().enumerate() {
+            let member = Arc::make_mut(member);
+            member.created = Revision(class(member.created) + place as u64);
+            member.modified = Revision(class(member.modified));
+            if let Some(removal) = member.removed {
+                let place = removals.partition_point(|other| *other < removal.at) as u64;
+                member.removed = Some(Removal { at: Revision(class(removal.at) + place), ..removal });
+                (member.role, member.started, member.modified) = (Role::Voter, true, Revision::FIRST);
+            }
+        }
+        for node in &mut self.nodes {
+            if let Desk::Looked(view) = &mut node.desk {
+                let since = of_look(view.since);
+                Arc::make_mut(view).since = since;
+            }
+        }
+        if let Some(view) = self.letter.as_mut().and_then(|letter| letter.view.as_mut()) {
+            let since = of_look(view.since);
+            Arc::make_mut(view).since = since;
+        }
+    }
+
+    /// More than `dead_after` passes: nodes that are down or busy are not heard of meanwhile, and whoever was to act
+    /// within a shorter time does not any more.
+    pub fn pass(&mut self) {
+        let is_idle = |n: usize| !self.nodes[n].down && (self.nodes[n].desk == Desk::Idle || self.nodes[n].cut);
+        let idle: Vec<bool> = (0..self.nodes.len()).map(is_idle).collect();
+        let idle_names: BTreeSet<MemberName> = (0..idle.len()).filter(|n| idle[*n]).map(name).collect();
+        let with_idle_node: BTreeSet<MemberKey> = (0..idle.len())
+            .filter(|n| idle[*n])
+            .filter_map(|n| self.nodes[n].disk)
+            .map(|disk| disk.member.into())
+            .collect();
+        self.sightings.nodes.retain(|name, _| idle_names.contains(name));
+        for (key, contact) in &mut self.sightings.members {
+            if !with_idle_node.contains(key) {
+                contact.checked_in = None;
+            }
+            contact.failing =
+                contact.failing.map(|(_, last)| if is_fresh(last) { (OLD, OLD) } else { (LONG_AGO, LONG_AGO) });
+        }
+        // Nobody waits that long for an answer, or answers one who has gone.
+        self.letter.take_if(|letter| letter.view.is_some());
+        for node in &mut self.nodes {
+            let goes_on = matches!(node.desk, Desk::Told(Order::Bootstrap { .. } | Order::Archive));
+            if !goes_on {
+                node.desk = Desk::Idle;
+            }
+        }
+    }
+}
+
+fn reduced(at: UnixMillis) -> UnixMillis {
+    if is_fresh(at) { FRESH } else { at }
+}
+
+fn run_told(member: &Member) -> Option<u8> {
+    let told = member.founder.as_ref()?.told.as_ref()?;
+    run_number(&told.run)
+}
+
+fn run_number(run: &RunId) -> Option<u8> {
+    run.as_str().strip_prefix('r')?.parse().ok()
+}

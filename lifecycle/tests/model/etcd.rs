@@ -1,0 +1,75 @@
+use convene_lifecycle::{ClusterId, MemberId};
+
+/// One etcd cluster, as far as its membership goes: what its quorum has decided, and who has ever written data of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Etcd {
+    pub id: ClusterId,
+    /// `--initial-cluster-token` of those that bootstrapped it.
+    pub token: String,
+    pub members: Vec<Entry>,
+    /// The founders that have bootstrapped it.
+    pub booted: Vec<MemberId>,
+    /// Whether it ever had a quorum, so that clients may have written to it.
+    pub committed: bool,
+}
+
+/// A member in etcd's list.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Entry {
+    pub id: MemberId,
+    /// The node at whose peer URL it is.
+    pub node: usize,
+    pub learner: bool,
+    /// Whether the list shows its name, by which etcd tells whether it has started. Founders are born with it.
+    pub named: bool,
+}
+
+/// What etcd refuses of its own accord when membership is to change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Guard {
+    /// Before 3.5.30 and 3.6.11: nobody is added while any voter can't be reached.
+    Strict,
+    /// Afterwards: those that are connected have to be a quorum of what the cluster will be, unless one is all there is.
+    Newer,
+    /// `--strict-reconfig-check=false`: nothing, so that all depends on the planner.
+    Off,
+}
+
+impl Guard {
+    /// Whether a member may be added (`server/etcdserver/server.go:mayAddMember`).
+    pub fn admits(self, etcd: &Etcd, learner: bool, up: usize) -> bool {
+        let voters = etcd.voters().count();
+        let named = etcd.voters().filter(|voter| voter.named).count();
+        let enough_started = learner || (named == 1 && voters == 1) || named >= quorum(voters + 1);
+        match self {
+            Self::Strict => enough_started && up == voters,
+            Self::Newer => enough_started && (voters == 1 || up >= quorum(voters + 1)),
+            Self::Off => true,
+        }
+    }
+
+    /// Whether a member may be removed (`server/etcdserver/server.go:mayRemoveMember`).
+    pub fn lets_go(self, etcd: &Etcd, leaver: &Entry, leaver_is_up: bool, up: usize) -> bool {
+        if self == Self::Off || leaver.learner {
+            return true;
+        }
+        let remaining = etcd.voters().count() - 1;
+        let named = etcd.voters().filter(|voter| voter.named && voter.id != leaver.id).count();
+        named >= quorum(remaining) && (!leaver_is_up || up > quorum(remaining))
+    }
+}
+
+impl Etcd {
+    pub fn voters(&self) -> impl Iterator<Item = &Entry> {
+        self.members.iter().filter(|entry| !entry.learner)
+    }
+
+    pub fn member(&self, id: MemberId) -> Option<&Entry> {
+        self.members.iter().find(|entry| entry.id == id)
+    }
+}
+
+/// How many of so many voters decide.
+pub fn quorum(voters: usize) -> usize {
+    voters / 2 + 1
+}

@@ -1,0 +1,105 @@
+//! Planners that are broken on purpose, so that it shows that the model would notice. Each is the real planner with
+//! one rule taken away.
+
+use std::sync::Arc;
+
+use convene_lifecycle::{
+    Cluster, Contact, Expected, Founder, Instruction, Member, Plan, Reason, Report, Sightings, Task, Terms, Ticket,
+    UnixMillis, plan,
+};
+
+use crate::clock::OLD;
+
+/// Adds the new member before it removes the dead one.
+pub fn adds_before_it_removes(cluster: &Cluster, sightings: &Sightings, report: &Report, now: UnixMillis) -> Plan {
+    let mut plan = plan(cluster, sightings, report, now);
+    if let Task::RemoveMember { terms, .. } = &plan.instruction.task
+        && report.identity().is_none()
+    {
+        let (peer_urls, terms) = (report.peer_urls.clone(), terms.clone());
+        plan.instruction.task = Task::AddMember { peer_urls, learner: false, terms };
+    }
+    plan
+}
+
+/// Takes whoever does not answer once for dead.
+pub fn trusts_one_probe(cluster: &Cluster, sightings: &Sightings, report: &Report, now: UnixMillis) -> Plan {
+    let mut doctored = sightings.clone();
+    for seen in report.view.iter().flat_map(|view| &view.members).filter(|seen| !seen.reachable) {
+        let dead = Contact { checked_in: None, answered: None, failing: Some((OLD, OLD)) };
+        doctored.members.insert(seen.id.into(), dead);
+        doctored.nodes.retain(|name, _| Some(name) != seen.name.as_ref());
+    }
+    plan(cluster, &doctored, report, now)
+}
+
+/// Removes an evicted member also if that costs the quorum.
+pub fn ignores_the_risk(cluster: &Cluster, sightings: &Sightings, report: &Report, now: UnixMillis) -> Plan {
+    let mut plan = plan(cluster, sightings, report, now);
+    let evicted = cluster.members().find(|member| member.eviction.is_some());
+    if let (Reason::QuorumAtRisk, Some(evicted)) = (plan.instruction.reason, evicted) {
+        plan.instruction = remove(cluster, evicted, plan.instruction);
+    }
+    plan
+}
+
+/// Gives a ticket to everyone who asks.
+pub fn forgets_tickets(cluster: &Cluster, sightings: &Sightings, report: &Report, now: UnixMillis) -> Plan {
+    let cluster = Cluster { ticket: None, ..cluster.clone() };
+    plan(&cluster, sightings, report, now)
+}
+
+/// Tells a founder to bootstrap however often it asks.
+pub fn forgets_who_was_told(cluster: &Cluster, sightings: &Sightings, report: &Report, now: UnixMillis) -> Plan {
+    let mut cluster = cluster.clone();
+    for member in &mut cluster.record {
+        let founder = member.founder.as_ref().map(|_| Founder { told: None });
+        Arc::make_mut(member).founder = founder;
+    }
+    plan(&cluster, sightings, report, now)
+}
+
+/// Sets a member's own data aside.
+pub fn archives_good_data(cluster: &Cluster, sightings: &Sightings, report: &Report, now: UnixMillis) -> Plan {
+    let mut plan = plan(cluster, sightings, report, now);
+    if plan.instruction.reason == Reason::OwnData {
+        plan.instruction.task = Task::ArchiveData;
+    }
+    plan
+}
+
+/// Removes a member that is alive to make room for a spare.
+pub fn makes_room(cluster: &Cluster, sightings: &Sightings, report: &Report, now: UnixMillis) -> Plan {
+    let mut plan = plan(cluster, sightings, report, now);
+    if let (Task::StandBy, Some(first)) = (&plan.instruction.task, cluster.voters().next()) {
+        plan.instruction = remove(cluster, first, plan.instruction);
+    }
+    plan
+}
+
+/// Adds every node as voter, also the second, without which the first can't decide any more.
+pub fn adds_voters_only(cluster: &Cluster, sightings: &Sightings, report: &Report, now: UnixMillis) -> Plan {
+    let mut plan = plan(cluster, sightings, report, now);
+    if let Task::AddMember { learner, .. } = &mut plan.instruction.task {
+        *learner = false;
+    }
+    plan
+}
+
+/// Never promotes a learner.
+pub fn never_promotes(cluster: &Cluster, sightings: &Sightings, report: &Report, now: UnixMillis) -> Plan {
+    let mut plan = plan(cluster, sightings, report, now);
+    if matches!(plan.instruction.task, Task::Promote { .. }) {
+        plan.instruction.task = Task::Wait;
+    }
+    plan
+}
+
+fn remove(cluster: &Cluster, member: &Member, instruction: Instruction) -> Instruction {
+    let expected =
+        cluster.members().filter_map(|member| Some(Expected { id: member.key.id()?, learner: !member.is_voter() }));
+    let mut expect: Vec<Expected> = expected.collect();
+    expect.sort_unstable();
+    let terms = Terms { ticket: cluster.tickets, act_within: Ticket::ACT_WITHIN, expect };
+    Instruction { task: Task::RemoveMember { member: member.key.clone(), terms }, ..instruction }
+}
