@@ -29,8 +29,11 @@ pub struct Settings {
 /// Why an administrator's wish can't be granted.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum AdministrationError {
-    /// Stock etcds that form a cluster have read its size already.
-    #[error("while the cluster forms by v2 discovery, {0}")]
+    /// Stock etcds that form a cluster have read its size already, or will, and each has to read the same.
+    #[error(
+        "stock etcds form this cluster by v2 discovery, and {0}; once a node has shown by a check-in that the etcd \
+         cluster exists, the size can be changed"
+    )]
     SizeIsFixed(#[from] SizeIsFixed),
     /// There is no such member, not even a removed one.
     #[error("there is no member {0}, and there never was")]
@@ -69,7 +72,7 @@ impl Cluster {
     pub fn set(&self, settings: &Settings, at: UnixMillis) -> Result<Option<Transition>, AdministrationError> {
         let mut draft = Draft::new(self, at);
         if let Some(size) = settings.size.filter(|size| *size != self.size) {
-            if self.face == Some(Face::V2) && self.formed.is_none() {
+            if self.face == Some(Face::V2) && self.bootstrapped.is_none() {
                 return Err(SizeIsFixed(self.size).into());
             }
             draft.resize(size);

@@ -255,6 +255,12 @@ impl Cluster {
         Some(Transition { after: Some(after), events: vec![event] })
     }
 
+    /// Whether nodes that check in are forming the cluster or bootstrapping it, so that nobody else may touch the
+    /// roster.
+    pub fn is_founded_by_check_in(&self) -> bool {
+        self.face == Some(Face::CheckIn) && self.bootstrapped.is_none()
+    }
+
     /// Deletes the cluster with all that is known of it.
     pub fn delete(&self, at: UnixMillis) -> Transition {
         let previous = Previous { value: None, created: Revision::FIRST, modified: Revision::FIRST };
@@ -286,15 +292,11 @@ impl Cluster {
                 return Err(RegisterRefusal::PeerUrlTaken { url: url.clone(), holder: holder() });
             }
         }
-        if action == Action::Create && !present {
-            if self.epoch != Epoch::FIRST {
-                return Err(RegisterRefusal::WasReset);
-            }
-            if self.face == Some(Face::CheckIn) {
-                return Err(RegisterRefusal::FormsByCheckIn);
-            }
+        if self.epoch != Epoch::FIRST && (action == Action::Create || self.formed.is_none()) {
+            return Err(RegisterRefusal::WasReset);
         }
-        if self.face == Some(Face::CheckIn) && self.formed.is_none() {
+        let creates = action == Action::Create && !present;
+        if self.is_founded_by_check_in() || (creates && self.face == Some(Face::CheckIn)) {
             return Err(RegisterRefusal::FormsByCheckIn);
         }
         // Only etcd's own discovery client creates. Others, such as elastic-etcd, set, and report

@@ -44,6 +44,9 @@ pub enum UrlProblem {
     /// The host is missing or not one.
     #[error("has no valid host; right would be a DNS name, an IPv4 address or an IPv6 address in brackets")]
     Host,
+    /// It is longer than any that makes sense.
+    #[error("must have at most {} bytes", ClientUrl::MAX_BYTES)]
+    TooLong,
     /// The port is missing or not one.
     #[error("needs a port from 1 to 65535, such as :2380")]
     Port,
@@ -62,6 +65,9 @@ impl PeerUrl {
 }
 
 impl ClientUrl {
+    /// The most bytes of a client URL.
+    pub const MAX_BYTES: usize = 255;
+
     /// The URL as it was given.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -79,7 +85,8 @@ fn check(text: &str) -> Result<(), UrlProblem> {
     if host.contains(':') && !host.ends_with(']') {
         return Err(UrlProblem::Host);
     }
-    if url::Host::parse(host).is_err() || host.contains('%') {
+    // A comma or an equals sign would be taken for one of `--initial-cluster`.
+    if url::Host::parse(host).is_err() || host.contains(['%', ',', '=']) {
         return Err(UrlProblem::Host);
     }
     let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
@@ -118,7 +125,8 @@ impl FromStr for ClientUrl {
     type Err = ClientUrlError;
 
     fn from_str(text: &str) -> Result<Self, ClientUrlError> {
-        check(text).map(|()| Self(text.into())).map_err(|problem| ClientUrlError(text.to_owned(), problem))
+        let problem = if text.len() > Self::MAX_BYTES { Err(UrlProblem::TooLong) } else { check(text) };
+        problem.map(|()| Self(text.into())).map_err(|problem| ClientUrlError(text.to_owned(), problem))
     }
 }
 
@@ -171,6 +179,8 @@ mod tests {
             ("http://2001:db8::1:2380", Host),
             ("http://[::1:2380", Host),
             ("http://a%20b:2380", Host),
+            ("http://a,b:2380", Host),
+            ("http://a=b:2380", Host),
             ("http://10.0.0.1", Port),
             ("http://10.0.0.1:", Port),
             ("http://10.0.0.1:0", Port),

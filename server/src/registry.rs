@@ -11,7 +11,7 @@ mod snapshot;
 mod topics;
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -203,10 +203,13 @@ impl Registry {
     }
 }
 
-/// The present moment by this machine's clock.
+/// The present moment: by this machine's clock as it was when the server began, and from there on by one that nobody
+/// sets, because how long a member has been silent must not depend on when somebody corrected the time.
 pub fn now() -> UnixMillis {
-    let since_epoch = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    UnixMillis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+    static BEGAN: LazyLock<(Duration, Instant)> =
+        LazyLock::new(|| (SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default(), Instant::now()));
+    let (at, instant) = &*BEGAN;
+    UnixMillis(i64::try_from((*at + instant.elapsed()).as_millis()).unwrap_or(i64::MAX))
 }
 
 fn unavailable(error: StoreError) -> Unavailable {

@@ -99,7 +99,10 @@ impl<'a> Planner<'a> {
     fn adopt(&mut self, view: &View) {
         let known: HashSet<MemberId> = self.draft.members().filter_map(|member| member.key.id()).collect();
         let formed_here = self.draft.formed.is_some() && view.members.iter().any(|seen| known.contains(&seen.id));
-        let was_there_before = self.draft.formed.is_none() && self.draft.members().next().is_none();
+        // What an earlier epoch had is not what was there before the registry.
+        let had = |seen: &SeenMember| self.draft.record.iter().any(|member| member.key.id() == Some(seen.id));
+        let is_vacant = self.draft.formed.is_none() && self.draft.members().next().is_none();
+        let was_there_before = is_vacant && !view.members.iter().any(had);
         if view.cluster.is_some_and(|id| self.draft.earlier.contains(&id)) || !(formed_here || was_there_before) {
             return;
         }

@@ -7,7 +7,9 @@ use std::{
 use convene_lifecycle::{Cluster, Event, Revision, Token, Transition, UnixMillis};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{NotWritten, Snapshot, SnapshotCache, now, sightings::SightingsOfAll, topics::Topics, unavailable};
+use super::{
+    NotWritten, Snapshot, SnapshotCache, Unavailable, now, sightings::SightingsOfAll, topics::Topics, unavailable,
+};
 use crate::store::{Store, StoreError, Write};
 
 /// The most writes that share one commit.
@@ -61,6 +63,8 @@ struct Draft {
     cluster: Option<Arc<Cluster>>,
     /// Whether the token had a cluster that was deleted after members had registered.
     used_up: bool,
+    /// Whether what is stored can't be read, which has been logged.
+    corrupt: bool,
     events: Vec<Arc<Event>>,
 }
 
@@ -143,6 +147,10 @@ impl Committer {
         for cluster in loaded.clusters {
             drafts.insert(cluster.token.clone(), Draft::on(Arc::new(cluster)));
         }
+        for (token, error) in loaded.corrupt {
+            unavailable(error);
+            drafts.insert(token, Draft { corrupt: true, ..Draft::default() });
+        }
         for token in loaded.used_up {
             drafts.insert(token, Draft { used_up: true, ..Draft::default() });
         }
@@ -186,6 +194,9 @@ impl Draft {
     }
 
     fn decide(&mut self, job: &mut Job) -> Answer {
+        if self.corrupt {
+            return Err(Unavailable.into());
+        }
         let Some(Transition { after, events }) = (job.decide)(self.cluster.as_deref(), now()) else { return Ok(None) };
         if self.used_up {
             return Err(NotWritten::TokenUsedUp);

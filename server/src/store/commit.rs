@@ -206,15 +206,28 @@ async fn delete_clusters(connection: &mut SqliteConnection, writes: &[Write]) ->
     Ok(())
 }
 
+/// The most rows of one statement: the database takes some 32,000 values at once.
+const CHUNK: usize = 1_000;
+
+/// Statements of more rows are not kept for the next time: hardly two have the same number.
+const KEPT_UP_TO: usize = 128;
+
 async fn upsert_members(connection: &mut SqliteConnection, writes: &[Write]) -> Result<(), StoreError> {
     let rows: Vec<(&Cluster, &Arc<Member>)> = writes
         .iter()
         .filter_map(|write| Some((write, write.after.as_deref()?)))
         .flat_map(|(write, after)| changed_members(write, after).map(move |member| (after, member)))
         .collect();
-    if rows.is_empty() {
-        return Ok(());
+    for rows in rows.chunks(CHUNK) {
+        upsert_some_members(connection, rows).await?;
     }
+    Ok(())
+}
+
+async fn upsert_some_members(
+    connection: &mut SqliteConnection,
+    rows: &[(&Cluster, &Arc<Member>)],
+) -> Result<(), StoreError> {
     let mut query = QueryBuilder::<Db>::new(format!(
         "insert into member (cluster, key, {MEMBER_STATE}) with changed (token, key, {MEMBER_STATE}) as ("
     ));
@@ -229,7 +242,7 @@ async fn upsert_members(connection: &mut SqliteConnection, writes: &[Write]) -> 
         columns.join(", "),
         assignments(MEMBER_STATE, "excluded")
     ));
-    query.build().execute(connection).await?;
+    query.build().persistent(rows.len() <= KEPT_UP_TO).execute(connection).await?;
     Ok(())
 }
 
@@ -259,9 +272,13 @@ fn changed_members<'a>(write: &'a Write, after: &'a Cluster) -> impl Iterator<It
 async fn insert_events(connection: &mut SqliteConnection, writes: &[Write]) -> Result<(), StoreError> {
     let rows: Vec<&Arc<Event>> =
         writes.iter().filter(|write| write.after.is_some()).flat_map(|write| &write.events).collect();
-    if rows.is_empty() {
-        return Ok(());
+    for rows in rows.chunks(CHUNK) {
+        insert_some_events(connection, rows).await?;
     }
+    Ok(())
+}
+
+async fn insert_some_events(connection: &mut SqliteConnection, rows: &[&Arc<Event>]) -> Result<(), StoreError> {
     let mut query = QueryBuilder::<Db>::new(
         "insert into event (cluster, revision, at, action, subject, member_key, value, created_revision, \
          previous_value, previous_created_revision, previous_modified_revision, while_forming, kind, message) \
@@ -296,7 +313,7 @@ async fn insert_events(connection: &mut SqliteConnection, writes: &[Write]) -> R
          previous_value, previous_created_revision, previous_modified_revision, while_forming, kind, message \
          from happened join cluster on cluster.token = happened.token",
     );
-    query.build().execute(connection).await?;
+    query.build().persistent(rows.len() <= KEPT_UP_TO).execute(connection).await?;
     Ok(())
 }
 

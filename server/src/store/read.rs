@@ -9,26 +9,36 @@ use sqlx::{QueryBuilder, Row, sqlite::SqliteRow};
 use super::{Db, Store, StoreError};
 
 /// What there is under some tokens; the others have never been used.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Loaded {
     /// Clusters as they are now.
     pub clusters: Vec<Cluster>,
     /// Tokens whose cluster was deleted after members had registered.
     pub used_up: Vec<Token>,
+    /// Tokens whose cluster can't be read, and why: whoever asks for one of these must not fail with them.
+    pub corrupt: Vec<(Token, StoreError)>,
 }
 
 impl Store {
     /// A cluster as it is now, or `None` if there is none of that name.
     pub async fn load(&self, token: &Token) -> Result<Option<Cluster>, StoreError> {
-        Ok(self.load_clusters(std::iter::once(token)).await?.pop())
+        let mut loaded = self.load_clusters(std::iter::once(token)).await?;
+        match loaded.corrupt.pop() {
+            Some((_, error)) => Err(error),
+            None => Ok(loaded.clusters.pop()),
+        }
     }
 
     /// What there is under some tokens, as of now.
     pub async fn load_all(&self, tokens: &[Token]) -> Result<Loaded, StoreError> {
-        let clusters = self.load_clusters(tokens.iter()).await?;
-        let others = tokens.iter().filter(|token| !clusters.iter().any(|cluster| cluster.token == **token));
-        let used_up = self.load_used_up(&others.collect::<Vec<_>>()).await?;
-        Ok(Loaded { clusters, used_up })
+        let loaded = self.load_clusters(tokens.iter()).await?;
+        let is_there = |token: &Token| {
+            loaded.clusters.iter().any(|cluster| cluster.token == *token)
+                || loaded.corrupt.iter().any(|(corrupt, _)| corrupt == token)
+        };
+        let others: Vec<&Token> = tokens.iter().filter(|token| !is_there(token)).collect();
+        let used_up = self.load_used_up(&others).await?;
+        Ok(Loaded { used_up, ..loaded })
     }
 
     async fn load_used_up(&self, tokens: &[&Token]) -> Result<Vec<Token>, StoreError> {
@@ -41,9 +51,10 @@ impl Store {
         used_up.iter().map(|token| parse("used_token.token", token)).collect()
     }
 
-    async fn load_clusters(&self, tokens: impl ExactSizeIterator<Item = &Token>) -> Result<Vec<Cluster>, StoreError> {
+    async fn load_clusters(&self, tokens: impl ExactSizeIterator<Item = &Token>) -> Result<Loaded, StoreError> {
+        let mut loaded = Loaded::default();
         if tokens.len() == 0 {
-            return Ok(Vec::new());
+            return Ok(loaded);
         }
         // One statement, so that clusters and members are of the same moment.
         let mut query = QueryBuilder::<Db>::new(
@@ -53,18 +64,14 @@ impl Store {
         push_tokens(&mut query, tokens);
         query.push(" order by cluster.token, created_revision");
         let rows = query.build().fetch_all(&self.readers).await?;
-
-        let mut clusters: Vec<Cluster> = Vec::new();
-        for row in &rows {
-            let token: &str = row.try_get("token")?;
-            if clusters.last().is_none_or(|last| last.token.as_str() != token) {
-                clusters.push(cluster(parse("cluster.token", token)?, row)?);
-            }
-            if let (Some(key), Some(cluster)) = (row.try_get::<Option<&str>, _>("key")?, clusters.last_mut()) {
-                cluster.record.push(Arc::new(member(key, row)?));
+        for of_one in rows.chunk_by(|row, next| token_text(row).ok() == token_text(next).ok()) {
+            let token: Token = parse("cluster.token", token_text(&of_one[0])?)?;
+            match cluster_with_members(&token, of_one) {
+                Ok(cluster) => loaded.clusters.push(cluster),
+                Err(error) => loaded.corrupt.push((token, error)),
             }
         }
-        Ok(clusters)
+        Ok(loaded)
     }
 
     /// A cluster's events from a revision on, oldest first, at most `limit`. They have no gaps: if the
@@ -102,6 +109,21 @@ fn push_tokens<'a>(query: &mut QueryBuilder<Db>, tokens: impl Iterator<Item = &'
         listed.push_bind(token.as_str());
     }
     query.push(")");
+}
+
+fn token_text(row: &SqliteRow) -> Result<&str, sqlx::Error> {
+    row.try_get("token")
+}
+
+/// A cluster from its rows, one for each member, or one without a member.
+fn cluster_with_members(token: &Token, rows: &[SqliteRow]) -> Result<Cluster, StoreError> {
+    let mut cluster = cluster(token.clone(), &rows[0])?;
+    for row in rows {
+        if let Some(key) = row.try_get::<Option<&str>, _>("key")? {
+            cluster.record.push(Arc::new(member(key, row)?));
+        }
+    }
+    Ok(cluster)
 }
 
 fn cluster(token: Token, row: &SqliteRow) -> Result<Cluster, StoreError> {
@@ -163,7 +185,7 @@ fn ticket(row: &SqliteRow) -> Result<Option<Ticket>, StoreError> {
 }
 
 fn member(key: &str, row: &SqliteRow) -> Result<Member, StoreError> {
-    let registration = Registration::parse(row.try_get("registration")?);
+    let registration = Registration::parse_of_any_length(row.try_get("registration")?);
     let confirmed = row.try_get::<i64, _>("removal_confirmed")? != 0;
     let removal = optional_revision(row, "removed_revision")?.map(|at| Removal { at, confirmed });
     Ok(Member {

@@ -2,7 +2,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use convene_lifecycle::{Event, MemberKey, Revision, Subject};
+use convene_lifecycle::{Event, EventKind, MemberKey, Revision, Subject};
 use futures_util::stream;
 
 use super::{
@@ -22,6 +22,9 @@ pub struct Wait {
     recursive: bool,
     /// Members that have changed since the wait began, while their cluster was forming, without ending it.
     touched: HashSet<MemberKey>,
+    /// Whether the cluster was reset since the wait began. Whoever waited for members of the last epoch must not take
+    /// those of the next for them.
+    was_reset: bool,
 }
 
 /// What an event means to a [`Wait`].
@@ -36,7 +39,7 @@ enum Verdict {
 impl Wait {
     /// A wait for the next event at a node, or with `recursive` at or below it.
     pub fn new(path: KeyPath, recursive: bool) -> Self {
-        Self { path, recursive, touched: HashSet::new() }
+        Self { path, recursive, touched: HashSet::new(), was_reset: false }
     }
 
     /// Judges the next event; they come in the order of their revisions, from the first that counts.
@@ -45,12 +48,14 @@ impl Wait {
     /// (`v2discovery/discovery.go:waitNodes`). So while the cluster forms, whoever waits for it gets
     /// only members that were not there when the wait began.
     fn judge(&mut self, event: &Event) -> Verdict {
+        self.was_reset |= event.kind == EventKind::EpochBegun;
         let answers = match (&event.subject, &self.path.node) {
             (Subject::Cluster, Node::Cluster) if self.recursive && event.while_forming => return Verdict::AskAgain,
             (Subject::Cluster, _) => true,
             (Subject::Size, Node::Size) => true,
             (Subject::Size, Node::Config) => self.recursive,
             (Subject::Member(changed), Node::Member(key)) => changed == key,
+            (Subject::Member(_), Node::Cluster) if self.was_reset => false,
             (Subject::Member(changed), Node::Cluster) if self.recursive => {
                 let comes = event.previous.is_none() && !self.touched.contains(changed);
                 if event.while_forming && !comes {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
-use convene_lifecycle::{Cluster, ClusterSize, Event, MemberKey, Registration, Revision};
+use convene_lifecycle::{Cluster, ClusterSize, Event, MemberKey, RegisterRefusal, Registration, Revision};
 
 use super::{
     answer::Answer,
@@ -116,6 +116,9 @@ async fn remove(
         let member = cluster.member(&key).ok_or_else(|| not_found().at(cluster.revision))?;
         let present = Present::from(&**member);
         let action = conditions.delete(&path.key(), &present).map_err(|error| error.at(cluster.revision))?;
+        if cluster.is_founded_by_check_in() {
+            return Err(refused(RegisterRefusal::FormsByCheckIn, cluster.revision));
+        }
         cluster.remove(&key, action, at).ok_or_else(|| not_found().at(cluster.revision))
     };
     let event = single(registry.update(&token, decide).await??);

@@ -17,7 +17,7 @@ const MAX_SEEN: usize = 200;
 #[schema(as = Report)]
 pub struct ReportBody {
     /// What etcd calls `--name`.
-    #[schema(value_type = String, min_length = 1, pattern = r"^[^,=\x00-\x1f\x7f-\x9f]+$", example = "infra0")]
+    #[schema(value_type = String, min_length = 1, max_length = 120, pattern = r"^[^,=\x00-\x1f\x7f-\x9f]+$", example = "infra0")]
     name: MemberName,
     /// Drawn anew each time the node's client starts, so that a node that has lost its data is told from one whose
     /// answer got lost.
@@ -112,7 +112,7 @@ pub struct SeenBody {
 
 /// `http://HOST:PORT` or `https://HOST:PORT`, with a DNS name, an IPv4 address or an IPv6 address in brackets.
 #[derive(ToSchema)]
-#[schema(pattern = "^[Hh][Tt][Tt][Pp][Ss]?://.+:[0-9]+$")]
+#[schema(max_length = 255, pattern = "^[Hh][Tt][Tt][Pp][Ss]?://.+:[0-9]+$")]
 #[expect(dead_code, reason = "it only describes")]
 struct Url(String);
 
@@ -190,7 +190,11 @@ impl<'de> Deserialize<'de> for SeenName {
 
 impl Field for SeenName {
     fn expected(_: &Limits) -> Cow<'static, str> {
-        "a name as etcd's --name, or empty for a member that has never started".into()
+        "a name of at most 120 bytes as etcd's --name, or empty for a member that has never started".into()
+    }
+
+    fn fits(&self, _: &Limits) -> bool {
+        self.0.as_ref().is_none_or(|name| name.as_str().len() <= 120)
     }
 }
 
