@@ -2,6 +2,7 @@
 
 mod administration;
 mod api;
+mod api_page;
 mod bad_input;
 mod bootstrap;
 mod check_in;
