@@ -9,6 +9,7 @@ mod check_in;
 mod crash;
 mod differential;
 mod harness;
+mod lifecycle;
 mod long_polls;
 mod openapi;
 mod operation;
