@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path, process::Command, time::Duration};
 
+use convene_lifecycle::{EventKind, Reason};
 use serde_json::{Value, json};
 
 use crate::harness::{Process, etcd::Version, free_port, server::Server};
@@ -30,6 +31,21 @@ fn the_tour_works_line_by_line() {
     a_spare_replaces_the_member_that_died(&said);
     everybody_shows_the_new_member_and_not_the_old(&said);
     the_end_is_guarded(&said);
+}
+
+#[test]
+fn every_reason_event_and_problem_is_on_the_page() {
+    let page = page();
+    for (_, word) in Reason::ALL {
+        assert!(page.contains(&format!("\n| `{word}` | ")), "{word}");
+    }
+    for (_, word) in EventKind::ALL {
+        assert!(page.contains(&format!("`{word}`")), "{word}");
+    }
+    let description = read("openapi/convene.yaml");
+    for problem in description.lines().filter_map(|line| line.trim().strip_prefix("- urn:convene:problem:")) {
+        assert!(page.contains(&format!(" | `{problem}` | ")), "{problem}");
+    }
 }
 
 fn a_cluster_is_made_and_a_bad_body_explained(said: &Said) {
@@ -180,8 +196,7 @@ fn marker(heading: &str) -> String {
 /// The shell lines of the page's tour, each heading said before its lines. Whatever happens, the shell takes its
 /// etcds with it when it ends.
 fn tour() -> String {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/api.md");
-    let page = std::fs::read_to_string(page).unwrap();
+    let page = page();
     let tour = page.split("\n## ").find(|section| section.starts_with("The tour\n")).unwrap();
     let mut lines = "exec 2>&1\ntrap 'kill $(jobs -p)' EXIT\n".to_owned();
     for stage in tour.split(MARK).skip(1) {
@@ -190,6 +205,14 @@ fn tour() -> String {
         lines.extend(text.split("```sh\n").skip(1).map(|block| block.split_once("```").unwrap().0));
     }
     with_free_ports(lines)
+}
+
+fn page() -> String {
+    read("docs/api.md")
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap()
 }
 
 /// Every port of an etcd, replaced by one that is free, so that this runs beside anything else.
