@@ -1,5 +1,6 @@
 use std::{
     collections::BTreeSet,
+    net::TcpStream,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -136,7 +137,7 @@ impl Node {
     /// through the quorum that is as good.
     fn list(&self) -> Option<(String, Value)> {
         let own = self.etcd.iter().map(|_| &self.place.client_url);
-        own.chain(&self.endpoints).find_map(|endpoint| {
+        own.chain(&self.endpoints).filter(|endpoint| listens(endpoint)).find_map(|endpoint| {
             self.version.etcdctl(endpoint, &["get", "anything"]).ok()?;
             let list = self.version.etcdctl(endpoint, &["member", "list", "-w", "json"]).ok()?;
             Some((endpoint.clone(), serde_json::from_str(&list).unwrap()))
@@ -148,6 +149,7 @@ impl Node {
     }
 
     fn status(&self, endpoint: &str) -> Option<Value> {
+        listens(endpoint).then_some(())?;
         let status =
             self.version.etcdctl(endpoint, &["--command-timeout", "2s", "endpoint", "status", "-w", "json"]).ok()?;
         let mut status: Value = serde_json::from_str(&status).unwrap();
@@ -195,6 +197,12 @@ impl Node {
             self.story.push(format!("{change:?} is refused: {refusal}"));
         }
     }
+}
+
+/// Whether somebody takes connections there. etcdctl would try for seconds, and failures that are too far apart are no
+/// evidence of one outage.
+fn listens(endpoint: &str) -> bool {
+    TcpStream::connect(endpoint.strip_prefix("http://").unwrap()).is_ok()
 }
 
 fn items(list: &Value) -> &[Value] {
