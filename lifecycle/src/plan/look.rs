@@ -127,9 +127,10 @@ impl<'a> Planner<'a> {
     /// Makes the record what etcd's list is, as far as the list can know: it was read after `view.since`.
     fn follow_list(&mut self, view: &View) {
         let gone = |member: &&Arc<Member>| !has(view, &member.key) && member.created <= view.since;
-        let gone: Vec<MemberKey> = self.draft.members().filter(gone).map(|member| member.key.clone()).collect();
-        for key in gone {
-            self.draft.remove(&key, true, format!("{key} is not in etcd's list any more"));
+        let gone: Vec<Arc<Member>> = self.draft.members().filter(gone).cloned().collect();
+        for member in gone {
+            let message = format!("{} ({}) is not in etcd's list any more", member.name(), member.key);
+            self.draft.remove(&member.key, true, message);
         }
         for seen in &view.members {
             match self.draft.record.iter().find(|member| member.key.id() == Some(seen.id)).cloned() {

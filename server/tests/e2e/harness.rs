@@ -1,8 +1,10 @@
 //! What the tests run: servers, etcds and other processes, each ended when its handle is dropped.
 
 pub mod etcd;
+pub mod node;
 pub mod peer;
 pub mod peers;
+pub mod registry;
 pub mod server;
 
 use std::{

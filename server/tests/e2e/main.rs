@@ -2,12 +2,14 @@
 
 mod administration;
 mod api;
+mod api_page;
 mod bad_input;
 mod bootstrap;
 mod check_in;
 mod crash;
 mod differential;
 mod harness;
+mod lifecycle;
 mod long_polls;
 mod openapi;
 mod operation;

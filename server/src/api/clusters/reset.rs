@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{extract::State, http::StatusCode, response::Response};
 use convene_lifecycle::{Cluster, UnixMillis};
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     api::{
-        body::{Body, Fields, JsonBody},
+        body::{Body, Field, Fields, JsonBody, Limits},
         etag::IfMatch,
         path::TokenPath,
         problem::{
@@ -28,13 +28,26 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct Reset {
     /// The cluster's token once more, so that no slip resets a cluster.
-    #[schema(example = "6c007a14875d53d9bf0ef5a6fc0257c8")]
-    token: String,
+    #[schema(value_type = String, example = "6c007a14875d53d9bf0ef5a6fc0257c8")]
+    token: TokenOnceMore,
 }
 
 impl Body for Reset {
     fn check(fields: &mut Fields<'_>) {
-        fields.required::<String>("token");
+        fields.required::<TokenOnceMore>("token");
+    }
+}
+
+/// What shows that a reset is meant.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+struct TokenOnceMore(String);
+
+const EXPECTED: &str = "the token in the path once more, to show that the reset is meant";
+
+impl Field for TokenOnceMore {
+    fn expected(_: &Limits) -> Cow<'static, str> {
+        EXPECTED.into()
     }
 }
 
@@ -64,9 +77,8 @@ pub async fn reset_cluster(
     if_match: IfMatch,
     JsonBody(reset): JsonBody<Reset>,
 ) -> Result<Response, Problem> {
-    if reset.token != token.as_str() {
-        let message = "must be the token in the path once more, to show that the reset is meant";
-        return Err(Problem::invalid("body", vec![Violation::new("token", message)]));
+    if reset.token.0 != token.as_str() {
+        return Err(Problem::invalid("body", vec![Violation::new("token", format!("must be {EXPECTED}"))]));
     }
     let decide = move |cluster: &Cluster, at: UnixMillis| {
         if_match.check(cluster.revision)?;

@@ -1,7 +1,9 @@
 use std::{
+    fs,
     ops::{Deref, DerefMut},
     path::{Path, PathBuf},
     process::Command,
+    sync::Arc,
     time::Duration,
 };
 
@@ -32,39 +34,71 @@ impl Version {
 
     /// Starts an etcd that bootstraps by v2 discovery.
     pub fn discover(&self, name: &str, discovery_url: &str) -> Etcd {
-        let dir = TempDir::new().unwrap();
-        let client_url = format!("http://127.0.0.1:{}", free_port());
-        let peer_url = format!("http://127.0.0.1:{}", free_port());
+        let place = Arc::new(Place::new());
+        let advertised = ["--initial-advertise-peer-urls", &place.peer_url];
+        self.start(&place, &[&["--name", name, "--discovery", discovery_url][..], &advertised].concat())
+    }
+
+    /// Starts an etcd at its place.
+    pub fn start(&self, place: &Arc<Place>, flags: &[&str]) -> Etcd {
         let mut command = Command::new(&self.etcd);
         command
-            .args(["--name", name, "--data-dir"])
-            .arg(dir.path().join("data"))
-            .args(["--listen-client-urls", &client_url, "--advertise-client-urls", &client_url])
-            .args(["--listen-peer-urls", &peer_url, "--initial-advertise-peer-urls", &peer_url])
-            .args(["--discovery", discovery_url, "--logger", "zap"]);
-        let process = Process::spawn(&format!("etcd {} {name}", self.name), &mut command);
-        Etcd { version: self.clone(), process, client_url, _dir: dir }
+            .arg("--data-dir")
+            .arg(place.data())
+            .args(["--listen-client-urls", &place.client_url, "--advertise-client-urls", &place.client_url])
+            .args(["--listen-peer-urls", &place.peer_url, "--logger", "zap"])
+            .args(flags);
+        let process = Process::spawn(&format!("etcd {} {flags:?}", self.name), &mut command);
+        Etcd { version: self.clone(), process, place: place.clone() }
+    }
+
+    /// Runs etcdctl against one member alone; its output, or what it says of its failure.
+    pub fn etcdctl(&self, endpoint: &str, arguments: &[&str]) -> Result<String, String> {
+        let output = Command::new(&self.etcdctl)
+            .env("ETCDCTL_API", "3")
+            .args(["--endpoints", endpoint, "--command-timeout", "5s"])
+            .args(arguments)
+            .output()
+            .unwrap();
+        let said = |bytes| String::from_utf8(bytes).unwrap();
+        if output.status.success() { Ok(said(output.stdout)) } else { Err(said(output.stderr)) }
     }
 }
 
-/// A running etcd on a data directory of its own.
+/// Where an etcd has its data and is reached: stays when its process ends.
+pub struct Place {
+    pub client_url: String,
+    pub peer_url: String,
+    dir: TempDir,
+}
+
+impl Place {
+    pub fn new() -> Self {
+        let url = || format!("http://127.0.0.1:{}", free_port());
+        Self { client_url: url(), peer_url: url(), dir: TempDir::new().unwrap() }
+    }
+
+    /// Loses the data, as a disk does that breaks.
+    pub fn lose_disk(&self) {
+        fs::remove_dir_all(self.data()).unwrap();
+    }
+
+    fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+}
+
+/// A running etcd.
 pub struct Etcd {
     version: Version,
     process: Process,
-    pub client_url: String,
-    _dir: TempDir,
+    pub place: Arc<Place>,
 }
 
 impl Etcd {
     /// Runs etcdctl against this member alone; its output, or `None` if it fails.
     pub fn etcdctl(&self, arguments: &[&str]) -> Option<String> {
-        let output = Command::new(&self.version.etcdctl)
-            .env("ETCDCTL_API", "3")
-            .args(["--endpoints", &self.client_url, "--command-timeout", "5s"])
-            .args(arguments)
-            .output()
-            .unwrap();
-        output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+        self.version.etcdctl(&self.place.client_url, arguments).ok()
     }
 
     /// Waits until the member takes part in a cluster that has a leader.

@@ -1,0 +1,227 @@
+//! What docs/api.md tells an administrator to type works as it stands, and says what the page says.
+
+use std::{collections::BTreeSet, path::Path, process::Command, time::Duration};
+
+use convene_lifecycle::{EventKind, Reason};
+use serde_json::{Value, json};
+
+use crate::harness::{Process, etcd::Version, free_port, server::Server};
+
+/// How long the whole tour may take; the shell ends itself then, and every etcd with it.
+const LIMIT: Duration = Duration::from_secs(150);
+
+#[test]
+fn the_tour_works_line_by_line() {
+    let Some(version) = Version::find("3.5") else { return };
+    let server = Server::start();
+    let address = server.url.strip_prefix("http://").unwrap();
+    let tour =
+        tour().replace("127.0.0.1:8087", address).replace("$HOME/.cache/convene/peers/etcd-3.5", version.folder());
+
+    let limit = LIMIT.as_secs().to_string();
+    let mut shell = Process::spawn("the tour", Command::new("timeout").args([&limit, "bash", "-u", "-c", &tour]));
+    let code = shell.wait_for_exit(LIMIT + Duration::from_secs(10));
+    let said = Said(shell.output());
+    assert_eq!(code, Some(0), "{}", said.0);
+
+    a_cluster_is_made_and_a_bad_body_explained(&said);
+    three_nodes_bootstrap(&said);
+    everybody_shows_the_same_three_members(&said);
+    what_administrators_do_is_answered(&said);
+    a_spare_replaces_the_member_that_died(&said);
+    everybody_shows_the_new_member_and_not_the_old(&said);
+    the_end_is_guarded(&said);
+}
+
+#[test]
+fn every_reason_event_and_problem_is_on_the_page() {
+    let page = page();
+    for (_, word) in Reason::ALL {
+        assert!(page.contains(&format!("\n| `{word}` | ")), "{word}");
+    }
+    for (_, word) in EventKind::ALL {
+        assert!(page.contains(&format!("`{word}`")), "{word}");
+    }
+    let description = read("openapi/convene.yaml");
+    for problem in description.lines().filter_map(|line| line.trim().strip_prefix("- urn:convene:problem:")) {
+        assert!(page.contains(&format!(" | `{problem}` | ")), "{problem}");
+    }
+}
+
+fn a_cluster_is_made_and_a_bad_body_explained(said: &Said) {
+    said.has("Make a cluster", &["HTTP/1.1 201 Created", "ocation: /v1/clusters/"]);
+    let documents = said.documents("Make a cluster");
+    assert_eq!((&documents[0]["name"], &documents[0]["phase"]), (&json!("prod"), &json!("forming")));
+    let wrong = values(&documents[1]["violations"], "field");
+    assert_eq!(wrong, ["size", "policy.strategy", "policy.dead_after_seconds", "sise"]);
+}
+
+fn three_nodes_bootstrap(said: &Said) {
+    let told = said.instructions("Three nodes check in");
+    let (waits, bootstrap) = ("wait forming", "bootstrap roster_complete");
+    assert_eq!(told, [waits, waits, bootstrap, bootstrap, bootstrap]);
+    said.has("Start what they are told to start", &["--initial-cluster-state=new", "is healthy"]);
+    assert_eq!(said.instructions("They run"), ["wait healthy"; 3]);
+}
+
+fn everybody_shows_the_same_three_members(said: &Said) {
+    let documents = said.documents("Look");
+    let [page, cluster, members, v2] = documents.as_slice() else { panic!("{}", said.stage("Look")) };
+    assert_eq!(page["clusters"], json!([cluster]));
+    assert_eq!((&cluster["phase"], &cluster["voter_count"]), (&json!("bootstrapped"), &json!(3)));
+    assert_eq!(values(&members["members"], "name"), ["infra0", "infra1", "infra2"]);
+    assert_same_members(said.stage("Look"), members, v2);
+}
+
+fn what_administrators_do_is_answered(said: &Said) {
+    let documents = said.documents("What happened");
+    let [past, _, news, ..] = documents.as_slice() else { panic!("{}", said.stage("What happened")) };
+    assert_eq!(past["events"][0]["kind"], "bootstrapped");
+    assert_eq!(values(&news["events"], "kind"), ["paused"]);
+    said.has("What happened", &["event: paused\ndata: {"]);
+
+    assert_eq!(said.instructions("Pause and resume"), ["wait paused"]);
+    let settings = "Change settings, but only what you have seen";
+    said.has(settings, &["HTTP/1.1 200 OK", "\"dead_after_seconds\":5,", "HTTP/1.1 412 Precondition Failed"]);
+    assert_eq!(said.documents(settings)[0]["size"], 3);
+    let downtimes: Vec<bool> =
+        said.documents("Announce a downtime").iter().map(|member| member["downtime_until"].is_string()).collect();
+    assert_eq!(downtimes, [true, false]);
+}
+
+fn a_spare_replaces_the_member_that_died(said: &Said) {
+    let looked = said.instructions("A fourth node, and what it sees");
+    assert_eq!(looked, ["observe look_needed", "stand_by full"]);
+
+    // While another member takes over the lead there is no quorum for a moment.
+    let mut told = said.instructions("A member dies");
+    told.dedup();
+    told.retain(|told| told != "wait no_quorum");
+    assert_eq!(told, ["wait not_dead_yet", "remove_member dead"]);
+
+    // How long the learner takes to catch up is up to etcd.
+    let mut told = said.instructions("The member is replaced");
+    told.retain(|told| told != "wait catching_up");
+    assert_eq!(told, ["add_member below_size", "join added", "promote caught_up", "wait healthy"]);
+    said.has("The member is replaced", &["--initial-cluster-state=existing"]);
+}
+
+fn everybody_shows_the_new_member_and_not_the_old(said: &Said) {
+    let stage = "The member is replaced";
+    let documents = said.documents(stage);
+    let shown: Vec<&Value> = documents.iter().filter(|document| document["members"].is_array()).collect();
+    let [members, with_removed] = shown.as_slice() else { panic!("{}", said.stage(stage)) };
+    assert_eq!(values(&members["members"], "name"), ["infra0", "infra1", "infra3"]);
+    assert_eq!(values(&with_removed["members"], "name"), ["infra0", "infra1", "infra2", "infra3"]);
+    assert_eq!(with_removed["members"][2]["removed"], true);
+    let v2 = documents.iter().find(|document| document["action"] == "get").unwrap();
+    said.has(stage, &["member_removed - infra2 (", "ticket_released - "]);
+    // The list before the removal stands above the last look.
+    let (_, last_look) = said.stage(stage).rsplit_once("\"wait\"").unwrap();
+    assert_same_members(last_look, members, v2);
+}
+
+fn the_end_is_guarded(said: &Said) {
+    assert_eq!(said.instructions("Evict a member"), ["leave evicted"]);
+    let documents = said.documents("Evict a member");
+    assert!(documents[0]["evicted_at"].is_string() && documents[2]["evicted_at"].is_null(), "{documents:?}");
+    let stage = "Reset and delete";
+    said.has(stage, &["HTTP/1.1 400 Bad Request", "HTTP/1.1 204 No Content", ":not-found", ":token-used-up"]);
+    let violation = said.documents(stage)[0]["violations"][0].take();
+    let expected = "is missing; must be the token in the path once more, to show that the reset is meant";
+    assert_eq!(violation, json!({ "field": "token", "message": expected }));
+}
+
+/// Checks that `/v1`, v2 discovery and etcdctl, which prints `ID, started, name, …`, show the same members.
+fn assert_same_members(said: &str, members: &Value, v2: &Value) {
+    let members = members["members"].as_array().unwrap();
+    let ids: BTreeSet<&str> = members.iter().map(|member| member["id"].as_str().unwrap()).collect();
+    let nodes = v2["node"]["nodes"].as_array().unwrap();
+    let keys = nodes.iter().map(|node| node["key"].as_str().unwrap().rsplit_once('/').unwrap().1);
+    let listed = said.lines().filter_map(|line| line.split_once(", started, ")).map(|(id, _)| id);
+    assert_eq!((keys.collect::<BTreeSet<_>>(), listed.collect::<BTreeSet<_>>()), (ids.clone(), ids));
+}
+
+fn values<'a>(list: &'a Value, field: &str) -> Vec<&'a str> {
+    list.as_array().unwrap().iter().map(|item| item[field].as_str().unwrap()).collect()
+}
+
+/// What the shell said.
+struct Said(String);
+
+impl Said {
+    /// From one heading of the page to the next.
+    fn stage(&self, heading: &str) -> &str {
+        let (_, rest) = self.0.split_once(&marker(heading)).unwrap_or_else(|| panic!("no {heading:?}:\n{}", self.0));
+        rest.split(MARK).next().unwrap()
+    }
+
+    fn has(&self, heading: &str, expected: &[&str]) {
+        let said = self.stage(heading);
+        for expected in expected {
+            assert!(said.contains(expected), "{expected:?} is missing:\n{said}");
+        }
+    }
+
+    /// Every instruction with its reason, as `wait forming`.
+    fn instructions(&self, heading: &str) -> Vec<String> {
+        let documents = self.documents(heading);
+        let told = documents.iter().filter_map(|document| {
+            Some(format!("{} {}", document["instruction"].as_str()?, document["reason"].as_str()?))
+        });
+        told.collect()
+    }
+
+    /// Every JSON object that begins with a line of its own.
+    fn documents(&self, heading: &str) -> Vec<Value> {
+        let mut documents = Vec::new();
+        let said = format!("\n{}", self.stage(heading));
+        let mut rest = said.as_str();
+        while let Some(at) = rest.find("\n{") {
+            rest = &rest[at + 1..];
+            let mut stream = serde_json::Deserializer::from_str(rest).into_iter();
+            documents.extend(stream.next().and_then(Result::ok));
+            rest = &rest[stream.byte_offset()..];
+        }
+        documents
+    }
+}
+
+const MARK: &str = "\n### ";
+
+fn marker(heading: &str) -> String {
+    format!("{MARK}{heading}\n")
+}
+
+/// The shell lines of the page's tour, each heading said before its lines. Whatever happens, the shell takes its
+/// etcds with it when it ends.
+fn tour() -> String {
+    let page = page();
+    let tour = page.split("\n## ").find(|section| section.starts_with("The tour\n")).unwrap();
+    let mut lines = "exec 2>&1\ntrap 'kill $(jobs -p)' EXIT\n".to_owned();
+    for stage in tour.split(MARK).skip(1) {
+        let (heading, text) = stage.split_once('\n').unwrap();
+        lines.push_str(&format!("printf '%s\\n' '' '### {heading}'\n"));
+        lines.extend(text.split("```sh\n").skip(1).map(|block| block.split_once("```").unwrap().0));
+    }
+    with_free_ports(lines)
+}
+
+fn page() -> String {
+    read("docs/api.md")
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap()
+}
+
+/// Every port of an etcd, replaced by one that is free, so that this runs beside anything else.
+fn with_free_ports(mut lines: String) -> String {
+    const HOST: &str = "127.0.0.1:";
+    let ports = lines.split(HOST).skip(1).map(|rest| rest.chars().take_while(char::is_ascii_digit).collect());
+    let ports: BTreeSet<String> = ports.filter(|port| port != "8087").collect();
+    for port in ports {
+        lines = lines.replace(&format!("{HOST}{port}"), &format!("{HOST}{}", free_port()));
+    }
+    lines
+}

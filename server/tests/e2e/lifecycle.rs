@@ -1,0 +1,151 @@
+//! Clusters of real etcds live by what check-ins tell them, and every face shows what became of them.
+
+use std::{collections::BTreeSet, sync::Mutex, time::Duration};
+
+use serde_json::Value;
+
+use crate::harness::{
+    etcd::{Etcd, Version},
+    node::{Node, hexadecimal},
+    registry::Registry,
+    wait_for,
+};
+
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// Each of these tests has up to five etcds; more of them at a time would only wait for the processor.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+#[test]
+fn etcd_3_4_bootstraps_by_check_in_and_a_lost_disk_is_replaced() {
+    a_cluster_bootstraps_by_check_in_and_a_lost_disk_is_replaced("3.4");
+}
+
+#[test]
+fn etcd_3_6_bootstraps_by_check_in_and_a_lost_disk_is_replaced() {
+    a_cluster_bootstraps_by_check_in_and_a_lost_disk_is_replaced("3.6");
+}
+
+#[test]
+fn etcd_3_4_bootstraps_by_discovery_and_is_mended_by_check_in() {
+    a_cluster_bootstraps_by_discovery_and_is_mended_by_check_in("3.4");
+}
+
+#[test]
+fn etcd_3_6_bootstraps_by_discovery_and_is_mended_by_check_in() {
+    a_cluster_bootstraps_by_discovery_and_is_mended_by_check_in("3.6");
+}
+
+fn a_cluster_bootstraps_by_check_in_and_a_lost_disk_is_replaced(version: &'static str) {
+    let Some(version) = Version::find(version) else { return };
+    let _turn = ONE_AT_A_TIME.lock();
+    let registry = Registry::start();
+    let mut nodes: Vec<Node> = (0..3).map(|n| Node::new(&version, &format!("infra{n}"))).collect();
+
+    // The third completes the roster, and no etcd runs yet that could have told the IDs.
+    nodes.iter_mut().for_each(|node| node.live(&registry));
+    let predicted = (registry.cluster()["cluster_id"].clone(), registry.members());
+    live_until_healthy(&registry, &mut nodes);
+    let listed = Listed::by(&version, &nodes[0]);
+    assert_eq!(predicted, (listed.cluster_id, listed.members));
+    every_face_shows_what_etcd_lists(&registry, &version, &nodes[0]);
+
+    nodes[2].lose_disk();
+    live_until_healthy(&registry, &mut nodes);
+    let steps = ["remove_member lost_disk", "add_member below_size", "join added", "promote caught_up", "wait healthy"];
+    assert_eq!(steps_of(&nodes[2]), steps, "{:#?}", nodes[2].story);
+    every_face_shows_what_etcd_lists(&registry, &version, &nodes[0]);
+
+    what_elastic_etcd_writes_is_shown_and_corrected(&registry, &version, &mut nodes);
+}
+
+/// elastic-etcd keeps the list in the registry by itself, and can be wrong: the next look at etcd corrects it.
+fn what_elastic_etcd_writes_is_shown_and_corrected(registry: &Registry, version: &Version, nodes: &mut [Node]) {
+    let listed = Listed::by(version, &nodes[0]).members;
+    registry.put("abc", "infra7=http://127.0.0.1:9");
+    assert_eq!(registry.members(), &listed | &BTreeSet::from(["abc".to_owned()]));
+    live_until(registry, nodes, "the member is gone that etcd does not have", |_| registry.members() == listed);
+
+    let first = listed.first().unwrap();
+    registry.delete(first);
+    assert_eq!(registry.members(), &listed - &BTreeSet::from([first.clone()]));
+    live_until(registry, nodes, "the member is back that etcd has", |_| registry.members() == listed);
+    every_face_shows_what_etcd_lists(registry, version, &nodes[0]);
+}
+
+fn a_cluster_bootstraps_by_discovery_and_is_mended_by_check_in(version: &'static str) {
+    let Some(version) = Version::find(version) else { return };
+    let _turn = ONE_AT_A_TIME.lock();
+    let registry = Registry::start();
+    let name = |n: usize| format!("infra{n}");
+    let etcds: Vec<Etcd> = (0..3).map(|n| version.discover(&name(n), &registry.discovery_url())).collect();
+    etcds.iter().for_each(|etcd| etcd.wait_until_healthy(LIMIT));
+    let registered = registry.members();
+
+    let mut nodes: Vec<Node> =
+        etcds.into_iter().enumerate().map(|(n, etcd)| Node::with(&version, &name(n), etcd)).collect();
+    live_until_healthy(&registry, &mut nodes);
+    let listed = Listed::by(&version, &nodes[0]);
+    assert_eq!((registry.cluster()["cluster_id"].clone(), registered), (listed.cluster_id, listed.members));
+
+    nodes.remove(2).die();
+    nodes.push(Node::new(&version, "infra3"));
+    live_until_healthy(&registry, &mut nodes);
+    let steps = ["remove_member dead", "add_member below_size", "join added", "promote caught_up", "wait healthy"];
+    assert_eq!(steps_of(&nodes[2]), steps, "{:#?}", nodes[2].story);
+    every_face_shows_what_etcd_lists(&registry, &version, &nodes[0]);
+
+    registry.change(r#"{"size": 4}"#);
+    nodes.push(Node::new(&version, "infra4"));
+    live_until_healthy(&registry, &mut nodes);
+    assert_eq!(steps_of(&nodes[3]), steps[1..], "{:#?}", nodes[3].story);
+    every_face_shows_what_etcd_lists(&registry, &version, &nodes[0]);
+}
+
+fn live_until_healthy(registry: &Registry, nodes: &mut [Node]) {
+    live_until(registry, nodes, "all are healthy", |nodes| {
+        let voters = registry.cluster()["voter_count"].as_u64();
+        voters == Some(nodes.len() as u64) && nodes.iter().all(|node| node.was_told("wait healthy"))
+    });
+}
+
+/// Lets the nodes check in and do what they are told, until it is as it should be.
+fn live_until(registry: &Registry, nodes: &mut [Node], what: &str, is_so: impl Fn(&[Node]) -> bool) {
+    let found = wait_for(LIMIT, || {
+        nodes.iter_mut().for_each(|node| node.live(registry));
+        is_so(nodes).then_some(())
+    });
+    let stories = nodes.iter().map(|node| format!("{}: {:#?}\n", node.name, node.story));
+    found.unwrap_or_else(|| panic!("{what}: never so:\n{}", stories.collect::<String>()));
+}
+
+/// What a node did and was told, but for looking and waiting on the way.
+fn steps_of(node: &Node) -> Vec<&str> {
+    let (last, way) = node.story.split_last().unwrap();
+    let is_step =
+        |told: &&String| ["remove_", "add_", "join", "promote"].iter().any(|instruction| told.starts_with(instruction));
+    let mut steps: Vec<&str> = way.iter().filter(is_step).chain([last]).map(String::as_str).collect();
+    // etcd may refuse a change for some seconds, and then it is told again.
+    steps.dedup();
+    steps
+}
+
+fn every_face_shows_what_etcd_lists(registry: &Registry, version: &Version, node: &Node) {
+    let listed = Listed::by(version, node).members;
+    assert_eq!((registry.members(), registry.keys()), (listed.clone(), listed));
+}
+
+/// What etcd itself has for members.
+struct Listed {
+    cluster_id: Value,
+    members: BTreeSet<String>,
+}
+
+impl Listed {
+    fn by(version: &Version, node: &Node) -> Self {
+        let list = version.etcdctl(node.client_url(), &["member", "list", "-w", "json"]).unwrap();
+        let list: Value = serde_json::from_str(&list).unwrap();
+        let members = list["members"].as_array().unwrap().iter().map(|member| hexadecimal(&member["ID"])).collect();
+        Self { cluster_id: hexadecimal(&list["header"]["cluster_id"]).into(), members }
+    }
+}
