@@ -45,6 +45,9 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     fn decide(&mut self) -> Instruction {
+        if self.sightings.was_overtaken(self.report) {
+            return self.wait(Reason::Overtaken, "a later check-in of this node came first, and was answered");
+        }
         self.learn_from_view();
         self.settle_ticket();
         let instruction = self.decide_by_state();

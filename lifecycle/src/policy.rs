@@ -49,9 +49,11 @@ impl Policy {
     pub const CHECK_IN_EVERY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
 
     /// The longest time between two failed probes that are still evidence of one and the same outage: a probe of
-    /// yesterday and one of today say nothing about the time in between.
+    /// yesterday and one of today say nothing about the time in between. A look at a cluster with a dead member may take
+    /// a few time-outs.
     pub fn longest_gap(&self) -> Duration {
-        self.dead_after + 2 * self.check_in_every
+        const LOOKS: Duration = Duration::from_secs(15);
+        self.dead_after + LOOKS.max(2 * self.check_in_every)
     }
 }
 

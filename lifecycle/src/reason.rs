@@ -79,11 +79,13 @@ pub enum Reason {
     LastMember,
     /// As many members as a cluster may have are on record.
     TooManyMembers,
+    /// A later check-in of the same run came first.
+    Overtaken,
 }
 
 impl Reason {
     /// Every reason, with its word.
-    pub const ALL: [(Self, &'static str); 39] = [
+    pub const ALL: [(Self, &'static str); 40] = [
         (Self::Forming, "forming"),
         (Self::RosterComplete, "roster_complete"),
         (Self::FoundersMissing, "founders_missing"),
@@ -123,6 +125,7 @@ impl Reason {
         (Self::ForeignCluster, "foreign_cluster"),
         (Self::LastMember, "last_member"),
         (Self::TooManyMembers, "too_many_members"),
+        (Self::Overtaken, "overtaken"),
     ];
 
     /// The reason's word.

@@ -11,6 +11,9 @@ pub struct Report {
     pub name: MemberName,
     /// Drawn anew each time the node's client starts; who sends none is taken for the one that was there before.
     pub run: RunId,
+    /// Counts the check-ins of a run, so that one that got stuck on its way is known by the later one that overtook it;
+    /// repeating a check-in repeats its number. A node that does not count sends 0 each time.
+    pub sequence: u64,
     /// Where other members reach this node; at least one.
     pub peer_urls: Vec<PeerUrl>,
     /// Where clients reach this node's etcd, as far as the node knows.

@@ -25,6 +25,8 @@ pub struct CheckIn {
     pub at: UnixMillis,
     /// Which run of the node's client it came from.
     pub run: RunId,
+    /// Its number in that run.
+    pub sequence: u64,
     /// Where other members would reach the node.
     pub peer_urls: Vec<PeerUrl>,
     /// What the node had.
@@ -66,8 +68,12 @@ impl Sightings {
     /// Takes note of a check-in and of what it saw, with the cluster as the plan for it has left it. Members that the
     /// cluster doesn't have are none of its business.
     pub fn note(&mut self, cluster: &Cluster, report: &Report, now: UnixMillis) {
+        if self.was_overtaken(report) {
+            return;
+        }
         let had = Had::of(&report.state);
-        let check_in = CheckIn { at: now, run: report.run.clone(), peer_urls: report.peer_urls.clone(), had };
+        let (run, sequence) = (report.run.clone(), report.sequence);
+        let check_in = CheckIn { at: now, run, sequence, peer_urls: report.peer_urls.clone(), had };
         self.nodes.insert(report.name.clone(), check_in);
         if self.nodes.len() > MAX_NODES {
             self.forget_longest_silent_node();
@@ -83,6 +89,12 @@ impl Sightings {
         if let Some(view) = &report.view {
             self.note_view(cluster, view, report.identity(), now);
         }
+    }
+
+    /// Whether a later check-in of the same run was heard before this one, which then says what is not true any more.
+    pub fn was_overtaken(&self, report: &Report) -> bool {
+        let node = self.nodes.get(&report.name);
+        node.is_some_and(|node| node.run == report.run && node.sequence > report.sequence)
     }
 
     /// A view without a quorum shows who is alive, but not who is dead: the one that looks may be cut off itself.

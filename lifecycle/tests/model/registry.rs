@@ -89,6 +89,7 @@ impl Letter {
         Report {
             name: name(self.node),
             run: format!("r{}", self.run).parse().expect("a run"),
+            sequence: 0,
             peer_urls: vec![peer_url(self.node)],
             client_urls: Vec::new(),
             state,

@@ -140,6 +140,7 @@ impl Sketch {
         let mut report = Report {
             name: format!("n{}", self.node).parse().unwrap(),
             run: if self.run == 0 { "-".parse().unwrap() } else { format!("r{}", self.run).parse().unwrap() },
+            sequence: 0,
             peer_urls: vec![url(self.host.unwrap_or(self.node))],
             client_urls: Vec::new(),
             state,

@@ -112,3 +112,11 @@ fn a_late_member_of_a_lapsed_ticket_is_taken_as_it_is() {
         .look("d", "add learner d #2 of a b: below_size + ticket_released ticket_granted")
         .look("c", "wait: ticket_held");
 }
+
+#[test]
+fn a_check_in_that_was_overtaken_by_the_next_one_takes_no_ticket_back() {
+    let mut world = World::running("a b");
+    world.size(3).numbered("c", 7).look("c", "add learner c #1 of a b: below_size + ticket_granted");
+    world.numbered("c", 6).wants_to_leave("c").report("c", "wait: overtaken");
+    world.look("d", "wait: ticket_held");
+}

@@ -30,6 +30,8 @@ pub struct Node {
     pub name: String,
     pub peer_urls: Vec<PeerUrl>,
     run: u32,
+    /// The number of its check-in.
+    sequence: u64,
     pub data: Data,
     pub running: bool,
     /// Whether others can't reach it.
@@ -146,6 +148,12 @@ impl World {
     #[track_caller]
     pub fn report(&mut self, name: &str, expected: &str) -> &mut Self {
         self.expect(name, expected)
+    }
+
+    /// A node's next check-ins carry this number.
+    pub fn numbered(&mut self, name: &str, sequence: u64) -> &mut Self {
+        self.node(name).sequence = sequence;
+        self
     }
 
     /// A node looks at the cluster, checks in, gets this answer and does what it is told.
@@ -417,6 +425,7 @@ impl World {
         Report {
             name: node.name.parse().unwrap(),
             run: format!("{}-{}", name.replace('@', "-"), node.run).parse::<RunId>().unwrap(),
+            sequence: node.sequence,
             peer_urls: node.peer_urls.clone(),
             client_urls: Vec::new(),
             state,
@@ -445,6 +454,7 @@ impl World {
             name: name.split('@').next().unwrap().to_owned(),
             peer_urls: peer_urls(name.split('@').next_back().unwrap()),
             run: 1,
+            sequence: 0,
             data: Data::Nothing,
             running: false,
             hidden: false,

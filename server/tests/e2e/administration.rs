@@ -141,6 +141,61 @@ async fn a_reset_wants_the_token_once_more_and_begins_a_new_epoch() {
     let late = Client::new().put(url).form(&value).send().await.unwrap();
     assert_eq!(late.status(), StatusCode::PRECONDITION_FAILED);
     assert!(late.text().await.unwrap().contains("was reset"));
+    // Nor can elastic-etcd, and a registration of its kind must not take a founder's place.
+    let url = format!("{}/8e9e05c52164694d", cluster.discovery_url);
+    let late = Client::new().put(url).form(&value).send().await.unwrap();
+    assert_eq!(late.status(), StatusCode::PRECONDITION_FAILED);
+    assert_eq!(cluster.get("").await["phase"], "forming");
+}
+
+#[tokio::test]
+async fn an_etcd_of_before_a_reset_does_not_bring_its_cluster_back() {
+    let server = Server::start();
+    let cluster = Administered::create(&server, json!({ "token": "prod", "size": 1 })).await;
+    cluster.v2_put("8e9e05c52164694d", "infra0=http://10.0.0.1:2380").await;
+    cluster.send(Method::POST, "/reset", &json!({ "token": "prod" })).await;
+    let member =
+        json!({ "id": "8e9e05c52164694d", "name": "infra0", "peer_urls": ["http://10.0.0.1:2380"], "reachable": true });
+    let old = json!({
+        "name": "infra0", "peer_urls": ["http://10.0.0.1:2380"], "state": "running",
+        "member_id": "8e9e05c52164694d", "cluster_id": "cdf818194e3a8c32",
+        "view": { "since": 9, "cluster_id": "cdf818194e3a8c32", "linearizable": true, "leader": "8e9e05c52164694d",
+            "members": [member] },
+    });
+    let told: Value = cluster.send(Method::POST, "/check-in", &old).await.json().await.unwrap();
+    assert_ne!(told["reason"], "healthy", "{told}");
+    let after = cluster.get("").await;
+    assert_eq!((&after["phase"], &after["cluster_id"]), (&json!("forming"), &Value::Null));
+}
+
+#[tokio::test]
+async fn the_size_that_stock_etcds_have_read_stays_until_their_cluster_is_there() {
+    let server = Server::start();
+    let cluster = Administered::create(&server, json!({ "size": 1 })).await;
+    cluster.v2_put("8e9e05c52164694d", "infra0=http://10.0.0.1:2380").await;
+    let early = cluster.send(Method::PATCH, "", &json!({ "size": 3 })).await;
+    assert_eq!(early.status(), StatusCode::CONFLICT);
+    let running = json!({
+        "name": "infra0", "peer_urls": ["http://10.0.0.1:2380"], "state": "running",
+        "member_id": "8e9e05c52164694d", "cluster_id": "cdf818194e3a8c32",
+    });
+    cluster.send(Method::POST, "/check-in", &running).await;
+    assert_eq!(cluster.send(Method::PATCH, "", &json!({ "size": 3 })).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn v2_clients_leave_a_roster_alone_that_is_being_bootstrapped() {
+    let server = Server::start();
+    let cluster = Administered::create(&server, json!({ "size": 1 })).await;
+    let node = json!({ "name": "infra0", "peer_urls": ["http://10.0.0.1:2380"], "state": "empty" });
+    let told: Value = cluster.send(Method::POST, "/check-in", &node).await.json().await.unwrap();
+    assert_eq!(told["instruction"], "bootstrap");
+    let id = cluster.get("/members").await["members"][0]["id"].as_str().unwrap().to_owned();
+    let value = [("value", "infra9=http://10.0.0.9:2380")];
+    let put = Client::new().put(format!("{}/77", cluster.discovery_url)).form(&value).send().await.unwrap();
+    let deleted = Client::new().delete(format!("{}/{id}", cluster.discovery_url)).send().await.unwrap();
+    assert_eq!((put.status(), deleted.status()), (StatusCode::PRECONDITION_FAILED, StatusCode::PRECONDITION_FAILED));
+    assert_eq!(cluster.send(Method::POST, "/check-in", &node).await.json::<Value>().await.unwrap(), told);
 }
 
 #[tokio::test]

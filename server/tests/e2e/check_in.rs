@@ -87,6 +87,69 @@ async fn a_report_may_say_more_than_the_server_knows_and_all_that_is_wrong_is_sa
     }
 }
 
+#[tokio::test]
+async fn what_a_report_may_say_can_be_stored_and_read_again() {
+    let server = Server::start();
+    let cluster = Checked::create(&server, 1).await;
+    for (name, url) in [
+        ("a".repeat(121), "http://10.0.0.1:2380".to_owned()),
+        ("a".to_owned(), "http://a,b:2380".to_owned()),
+        ("a".to_owned(), format!("http://{}:2380", "a".repeat(255))),
+    ] {
+        let refused = cluster.check_in(&json!({ "name": name, "state": "empty", "peer_urls": [url] })).await;
+        assert_eq!(refused["status"], 400, "{refused}");
+    }
+    // The longest that is accepted: more than a v2 client may register.
+    let urls =
+        |kind: &str| -> Vec<String> { (0..16).map(|n| format!("http://{kind}{n}-{}:2380", "x".repeat(230))).collect() };
+    let node =
+        json!({ "name": "a".repeat(120), "state": "empty", "peer_urls": urls("peer"), "client_urls": urls("client") });
+    assert_eq!(cluster.check_in(&node).await["instruction"], "bootstrap");
+    let server = server.crash().restart();
+    assert_eq!(cluster.get("/members").await["members"][0]["peer_urls"], node["peer_urls"]);
+    drop(server);
+}
+
+#[tokio::test]
+async fn a_crowd_of_large_views_keeps_nobody_else_from_writing() {
+    let server = Server::start();
+    let mut crowd = Vec::new();
+    for n in 0..12 {
+        let cluster = Checked::create(&server, 1).await;
+        crowd.push(tokio::spawn(async move {
+            // Each look shows other members, so that each changes 200 or 400 of them.
+            for round in 0..4 {
+                let view = view(&cluster, n * 10 + round).await;
+                let told = cluster.check_in(&running("infra-1", &view)).await;
+                assert!(told["instruction"].is_string(), "{}", told["detail"]);
+            }
+        }));
+    }
+    for _ in 0..40 {
+        let made = reqwest::get(format!("{}/new", server.url)).await.unwrap();
+        assert_eq!(made.status(), 200);
+    }
+    for one in crowd {
+        one.await.unwrap();
+    }
+}
+
+/// A view of 200 members, none of which is in one of another number, beside the one that looks.
+async fn view(cluster: &Checked, number: usize) -> Value {
+    let seen = |n: usize| {
+        let id = if n == 0 { 1 } else { number * 1_000 + n + 1 };
+        json!({ "id": format!("{id:x}"), "name": format!("infra-{id}"), "reachable": true,
+                "peer_urls": [format!("http://m{id}:2380")] })
+    };
+    let members: Vec<Value> = (0..200).map(seen).collect();
+    json!({ "since": cluster.revision().await, "cluster_id": "abc", "linearizable": true, "leader": "1", "members": members })
+}
+
+fn running(name: &str, view: &Value) -> Value {
+    json!({ "name": name, "run_id": "run", "state": "running", "member_id": "1", "cluster_id": "abc",
+            "peer_urls": ["http://m1:2380"], "view": view })
+}
+
 /// A cluster of the API, and the reports of nodes whose etcds run.
 struct Checked {
     url: String,

@@ -7,7 +7,7 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 use reqwest::Client;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -85,6 +85,25 @@ async fn once_a_cluster_has_formed_a_poll_tells_of_every_change() {
     client.delete(format!("{cluster}/1")).send().await.unwrap();
     let answer: Value = serde_json::from_str(&poll.answer().await).unwrap();
     assert_eq!((answer["action"].as_str(), &answer["node"]["value"]), (Some("delete"), &Value::Null));
+}
+
+#[tokio::test]
+async fn whoever_waited_before_a_reset_does_not_count_the_founders_of_the_next_epoch() {
+    let server = Server::start_with(&["--wait-timeout", "2s"]);
+    let client = Client::new();
+    let cluster = server.new_cluster(3).await;
+    register(&client, cluster.clone(), "1").await;
+    let token = cluster.rsplit_once('/').unwrap().1;
+    let api = format!("{}/v1/clusters/{token}", server.url);
+
+    let early = Poll::open(cluster.clone(), "wait=true&recursive=true&waitIndex=3").await;
+    let reset = client.post(format!("{api}/reset")).json(&json!({ "token": token })).send().await.unwrap();
+    assert_eq!(reset.status(), 200);
+    let founder = json!({ "name": "infra9", "peer_urls": ["http://10.0.0.9:2380"], "state": "empty" });
+    let founder = client.post(format!("{api}/check-in")).json(&founder).send().await.unwrap();
+    assert_eq!(founder.json::<Value>().await.unwrap()["reason"], "forming");
+    let late = Poll::open(cluster.clone(), "wait=true&recursive=true&waitIndex=3").await;
+    assert_eq!((early.answer().await.as_str(), late.answer().await.as_str()), ("", ""));
 }
 
 #[tokio::test]

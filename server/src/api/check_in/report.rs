@@ -23,6 +23,10 @@ pub struct ReportBody {
     /// answer got lost.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 128, example = "0199f2c4b7a7")]
     run_id: Option<RunId>,
+    /// Counts the check-ins of a run; one that is repeated keeps its number. A check-in that got stuck on its way is then
+    /// known by the later one that came first, and nothing comes of it.
+    #[schema(value_type = Option<i64>, minimum = 0, example = 7)]
+    sequence: Option<Count>,
     /// Where other members reach the node (`--initial-advertise-peer-urls`).
     #[schema(value_type = Vec<Url>, min_items = 1, max_items = 16, example = json!(["http://10.0.0.1:2380"]))]
     peer_urls: Vec<PeerUrl>,
@@ -68,8 +72,8 @@ pub enum StateWord {
 #[schema(as = View)]
 pub struct ViewBody {
     /// The revision of the last instruction that the node got before it began to look.
-    #[schema(value_type = Option<i64>, minimum = 0, example = 7)]
-    since: Option<Count>,
+    #[schema(value_type = i64, minimum = 0, example = 7)]
+    since: Count,
     /// The etcd cluster that answered; null if nobody did.
     #[schema(value_type = Option<String>, pattern = "^[0-9A-Fa-f]{1,16}$", example = "cdf818194e3a8c32")]
     cluster_id: Option<ClusterId>,
@@ -122,6 +126,7 @@ impl Body for ReportBody {
     fn check(fields: &mut Fields<'_>) {
         fields.required::<MemberName>("name");
         fields.optional::<RunId>("run_id");
+        fields.optional::<Count>("sequence");
         fields.list::<PeerUrl>("peer_urls", 1..=MAX_PEER_URLS);
         fields.list::<ClientUrl>("client_urls", 0..=MAX_PEER_URLS);
         fields.required::<StateWord>("state");
@@ -146,7 +151,7 @@ impl Body for ViewBody {
     const REFUSES_UNKNOWN: bool = false;
 
     fn check(fields: &mut Fields<'_>) {
-        fields.optional::<Count>("since");
+        fields.required::<Count>("since");
         fields.optional::<ClusterId>("cluster_id");
         fields.required::<bool>("linearizable");
         fields.optional::<MemberId>("leader");
@@ -212,6 +217,7 @@ impl ReportBody {
         Report {
             name: self.name,
             run: self.run_id.unwrap_or_else(RunId::unnamed),
+            sequence: self.sequence.map_or(0, |Count(sequence)| sequence),
             peer_urls: self.peer_urls,
             client_urls: self.client_urls,
             state,
@@ -225,7 +231,7 @@ impl ReportBody {
 impl ViewBody {
     fn into_view(self) -> View {
         View {
-            since: Revision(self.since.map_or(0, |Count(since)| since)),
+            since: Revision(self.since.0),
             cluster: self.cluster_id,
             linearizable: self.linearizable,
             leader: self.leader,
