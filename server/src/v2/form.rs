@@ -1,25 +1,13 @@
-use std::{borrow::Cow, time::Duration};
+use std::borrow::Cow;
 
 use axum::{
-    body::Body,
     extract::{FromRequest, Request},
     http::{HeaderMap, Method, StatusCode, header},
 };
-use bytes::Bytes;
-use http_body_util::BodyExt;
 use percent_encoding::percent_decode;
 
 use super::error::{Code, V2Error};
-
-/// The most bytes of a body that are read as a form.
-const MAX_BODY: usize = 64 << 10;
-
-/// The most bytes of a body that are read in all: who sends too much is heard out up to here, because
-/// an answer into a connection that still carries data is lost to most clients.
-const MAX_DRAINED: usize = 1 << 20;
-
-/// How long a body may take.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+use crate::request_body::{BodyError, read_body};
 
 /// A request's fields: those of the body, where the method has one, before those of the query, as in
 /// Go's `http.Request.ParseForm`.
@@ -82,7 +70,7 @@ impl<S: Sync> FromRequest<S> for Form {
         let (parts, body) = request.into_parts();
         let mut form = Self::default();
         if matches!(parts.method, Method::PUT | Method::POST | Method::PATCH) {
-            let body = read(&parts.headers, body).await?;
+            let body = read_body(&parts.headers, body).await?;
             if is_form(&parts.headers) {
                 form.add(&body)?;
             }
@@ -107,30 +95,16 @@ fn is_form(headers: &HeaderMap) -> bool {
     media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
-async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, V2Error> {
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if declared.is_some_and(|bytes| bytes > MAX_DRAINED) {
-        return Err(too_large());
-    }
-    let late = |_| invalid("the body did not arrive in time").with_status(StatusCode::REQUEST_TIMEOUT);
-    tokio::time::timeout(BODY_TIMEOUT, read_whole(body)).await.map_err(late)?
-}
-
-async fn read_whole(mut body: Body) -> Result<Bytes, V2Error> {
-    let mut kept = Vec::new();
-    let mut seen = 0;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| invalid(format!("the body can't be read: {error}")))?;
-        let Ok(data) = frame.into_data() else { continue };
-        seen += data.len();
-        if seen > MAX_DRAINED {
-            break;
-        }
-        if seen <= MAX_BODY {
-            kept.extend_from_slice(&data);
+impl From<BodyError> for V2Error {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge => {
+                invalid(format!("{error}; a registration has at most 4 KiB")).with_status(StatusCode::PAYLOAD_TOO_LARGE)
+            }
+            BodyError::Late => invalid(error.to_string()).with_status(StatusCode::REQUEST_TIMEOUT),
+            BodyError::Broken(_) => invalid(error.to_string()),
         }
     }
-    if seen > MAX_BODY { Err(too_large()) } else { Ok(kept.into()) }
 }
 
 /// Decodes strictly: a text that was damaged on its way is refused, not guessed at.
@@ -153,11 +127,6 @@ fn is_escape(bytes: &[u8]) -> bool {
 
 fn invalid(cause: impl Into<String>) -> V2Error {
     V2Error::new(Code::InvalidForm, cause)
-}
-
-fn too_large() -> V2Error {
-    invalid("the body is larger than 64 KiB; a registration has at most 4 KiB")
-        .with_status(StatusCode::PAYLOAD_TOO_LARGE)
 }
 
 #[cfg(test)]
