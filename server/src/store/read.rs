@@ -104,7 +104,8 @@ fn push_tokens<'a>(query: &mut QueryBuilder<Db>, tokens: impl Iterator<Item = &'
     query.push(")");
 }
 
-fn cluster(token: Token, row: &SqliteRow) -> Result<Cluster, StoreError> {
+/// A cluster with an empty record, from a row that has its columns.
+pub(super) fn cluster(token: Token, row: &SqliteRow) -> Result<Cluster, StoreError> {
     let size: i64 = row.try_get("size")?;
     let epoch: i64 = row.try_get("epoch")?;
     let face = match row.try_get::<Option<&str>, _>("face")? {
