@@ -192,6 +192,30 @@ async fn events_are_listed_waited_for_and_streamed() {
 }
 
 #[tokio::test]
+async fn who_has_seen_a_revision_that_the_registry_does_not_know_is_told_so() {
+    let server = Server::start();
+    let cluster = Administered::create(&server, json!({})).await;
+    assert_eq!(cluster.get("/events?after=1").await["last_revision"], 1);
+    let stream = |last: &'static str| {
+        let stream = Client::new().get(format!("{}/events", cluster.url)).header("last-event-id", last);
+        stream.header("accept", "text/event-stream").send()
+    };
+    let listed = reqwest::get(format!("{}/events?after=2&wait=30", cluster.url)).await.unwrap();
+    for gone in [listed, stream("2").await.unwrap()] {
+        assert_eq!(gone.status(), StatusCode::GONE);
+        let problem: Value = gone.json().await.unwrap();
+        assert_eq!((&problem["type"], &problem["revision"]), (&json!("urn:convene:problem:forgotten"), &json!(1)));
+        assert!(problem["detail"].as_str().unwrap().contains("restored from a copy"), "{problem}");
+    }
+    for malformed in ["18446744073709551615", "9223372036854775808", "-1", "x"] {
+        let refused = stream(malformed).await.unwrap();
+        assert_eq!(refused.status(), StatusCode::BAD_REQUEST, "{malformed}");
+        assert_eq!(fields(&refused.json().await.unwrap()), ["Last-Event-ID"]);
+    }
+    assert_eq!(stream("1").await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test]
 async fn who_asks_for_events_of_long_ago_is_told_where_they_begin() {
     let server = Server::start();
     let cluster = Administered::create(&server, json!({})).await;
