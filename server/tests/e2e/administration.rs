@@ -123,6 +123,42 @@ async fn members_are_evicted_and_their_downtime_is_announced() {
 }
 
 #[tokio::test]
+async fn answers_about_members_have_the_etag_that_their_changes_take() {
+    let server = Server::start();
+    let cluster = Administered::create(&server, json!({ "size": 1 })).await;
+    cluster.v2_put("8e9e05c52164694d", "infra0=http://10.0.0.1:2380").await;
+    let member = "/members/8e9e05c52164694d";
+    let etag_of = async |method: Method, path: &str, body: &Value| {
+        let answer = cluster.send(method, path, body).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        answer.headers()["etag"].to_str().unwrap().to_owned()
+    };
+    let none = json!({});
+    assert_eq!(etag_of(Method::GET, "/members", &none).await, "\"2\"");
+    assert_eq!(etag_of(Method::GET, member, &none).await, "\"2\"");
+    let (eviction, downtime) = (format!("{member}/eviction"), format!("{member}/downtime"));
+    assert_eq!(etag_of(Method::PUT, &eviction, &none).await, "\"3\"");
+    assert_eq!(etag_of(Method::DELETE, &eviction, &none).await, "\"4\"");
+    assert_eq!(etag_of(Method::PUT, &downtime, &json!({ "for_seconds": 60 })).await, "\"5\"");
+    assert_eq!(etag_of(Method::DELETE, &downtime, &none).await, etag_of(Method::GET, "", &none).await);
+}
+
+#[tokio::test]
+async fn no_cache_keeps_an_answer_with_a_token() {
+    let server = Server::start();
+    let cluster = Administered::create(&server, json!({})).await;
+    let unchanged = Client::new().get(&cluster.url).header("if-none-match", "\"1\"").send().await.unwrap();
+    assert_eq!(unchanged.status(), StatusCode::NOT_MODIFIED);
+    let mut answers = vec![unchanged, cluster.send(Method::PUT, "", &json!({})).await];
+    for path in ["", "/events", "/members", "/none"] {
+        answers.push(reqwest::get(format!("{}{path}", cluster.url)).await.unwrap());
+    }
+    for answer in answers {
+        assert_eq!(answer.headers()["cache-control"], "no-store", "{}", answer.url());
+    }
+}
+
+#[tokio::test]
 async fn a_reset_wants_the_token_once_more_and_begins_a_new_epoch() {
     let server = Server::start();
     let cluster = Administered::create(&server, json!({ "token": "prod", "size": 1 })).await;
