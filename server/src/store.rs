@@ -93,7 +93,7 @@ mod tests {
 
     use convene_lifecycle::{
         Action, Cluster, ClusterId, ClusterSize, Epoch, Face, Founder, Member, MemberKey, PeerUrl, Policy, Purpose,
-        Registration, Removal, Revision, Role, Strategy, Ticket, Told, Transition, UnixMillis,
+        Registration, Removal, Revision, Role, Strategy, Ticket, Token, Told, Transition, UnixMillis,
     };
     use tempfile::TempDir;
 
@@ -277,6 +277,23 @@ mod tests {
         assert_eq!(store.sightings(&cluster.token).await.unwrap(), [later]);
         store.commit(&[write(Some(cluster.revision), vec![cluster.delete(NOW)])]).await.unwrap();
         assert_eq!(store.sightings(&cluster.token).await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn when_a_member_was_heard_of_goes_when_nobody_remembers_the_member_any_more() {
+        let (_dir, store) = store().await;
+        let (cluster, first) = eventful("one");
+        let (other, second) = eventful("two");
+        store.commit(&[first, second]).await.unwrap();
+        let of =
+            |token: &Token, member: &str| Sighting { token: token.clone(), member: member.parse().unwrap(), at: NOW };
+        let both = [of(&cluster.token, "1"), of(&cluster.token, "2")];
+        store.write_sightings(&[both.as_slice(), &[of(&other.token, "1")]].concat()).await.unwrap();
+        assert_eq!(store.sightings(&cluster.token).await.unwrap(), both, "a member that was removed is on record");
+        execute(&store, "delete from member where key = '2'").await;
+        store.write_sightings(&both[..1]).await.unwrap();
+        assert_eq!(store.sightings(&cluster.token).await.unwrap(), both[..1]);
+        assert_eq!(store.sightings(&other.token).await.unwrap().len(), 1);
     }
 
     #[tokio::test]
