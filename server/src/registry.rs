@@ -227,7 +227,7 @@ fn unavailable(error: StoreError) -> Unavailable {
 
 #[cfg(test)]
 mod tests {
-    use convene_lifecycle::{Action, ClusterSize, RegisterRefusal, Registration};
+    use convene_lifecycle::{Action, ClusterSize, NodeState, PeerUrl, RegisterRefusal, Registration, Report, RunId};
     use sqlx::ConnectOptions;
     use tempfile::TempDir;
 
@@ -328,6 +328,29 @@ mod tests {
         register(&registry, &token, 1).await.unwrap();
         assert_eq!(delete_and_create(&registry, &token).await.unwrap_err(), NotWritten::TokenUsedUp);
         assert!(registry.cluster(&token).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn who_only_asks_about_a_cluster_leaves_no_sightings_behind() {
+        let (_dir, registry) = registry().await;
+        let token: Token = "one".parse().unwrap();
+        registry.create(token.clone(), Settings::default()).await.unwrap();
+        register(&registry, &token, 1).await.unwrap();
+        let report = Report {
+            name: "a".parse().unwrap(),
+            run: RunId::unnamed(),
+            peer_urls: vec![PeerUrl::parse("http://10.0.0.1:2380").unwrap()],
+            client_urls: Vec::new(),
+            state: NodeState::Empty,
+            view: None,
+            leaving: false,
+            once: false,
+        };
+        assert!(registry.heard_of(&token).await.unwrap().is_empty());
+        assert!(registry.check_in_dry(&token, &report).await.unwrap().is_some());
+        assert!(registry.sightings.get(&token).is_none());
+        registry.check_in(&token, report).await.unwrap();
+        assert!(registry.sightings.get(&token).is_some());
     }
 
     #[tokio::test]
