@@ -42,7 +42,7 @@ pub use reason::Reason;
 pub use registration::{MAX_PEER_URLS, MAX_REGISTRATION_BYTES, Registration, RegistrationError};
 pub use report::{Identity, NodeState, Report, RunId, RunIdError, SeenMember, View};
 pub use revision::{Revision, UnixMillis};
-pub use sightings::{CheckIn, Contact, Had, MAX_NODES, Sightings};
+pub use sightings::{CheckIn, Contact, Had, Sightings};
 pub use size::{ClusterSize, ClusterSizeError};
 pub use ticket::{Purpose, Ticket};
 pub use token::{Token, TokenError};

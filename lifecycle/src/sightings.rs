@@ -1,11 +1,19 @@
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::{
     Cluster, Identity, Member, MemberKey, MemberName, NodeState, PeerUrl, Policy, Report, RunId, UnixMillis, View,
 };
 
-/// The most nodes of one cluster that are remembered, spares included; those that were heard of last stay.
-pub const MAX_NODES: usize = 1_000;
+/// The most nodes of one cluster that are remembered without being members; those that were heard of last stay.
+const MAX_SPARES: usize = 200;
+
+/// About how many bytes the nodes of one cluster may take: whoever knows a token can check in under any name and with
+/// any number of peer URLs.
+const MAX_BYTES: usize = 1 << 20;
 
 /// Who was heard of when: what changes with every check-in and so is kept apart from the [`Cluster`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -75,9 +83,7 @@ impl Sightings {
         let (run, sequence) = (report.run.clone(), report.sequence);
         let check_in = CheckIn { at: now, run, sequence, peer_urls: report.peer_urls.clone(), had };
         self.nodes.insert(report.name.clone(), check_in);
-        if self.nodes.len() > MAX_NODES {
-            self.forget_longest_silent_node();
-        }
+        self.forget_nodes(cluster);
         self.members.retain(|key, _| cluster.member(key).is_some());
         let is_reporter = |member: &&Arc<Member>| match report.identity() {
             Some(identity) => member.key == identity.member.into(),
@@ -114,10 +120,25 @@ impl Sightings {
         }
     }
 
-    fn forget_longest_silent_node(&mut self) {
-        let longest_silent = self.nodes.iter().min_by_key(|(_, check_in)| check_in.at);
-        if let Some(name) = longest_silent.map(|(name, _)| name.clone()) {
-            self.nodes.remove(&name);
+    /// Keeps the nodes within bounds: those that are no members and hold no ticket go first, and of them those that
+    /// have been silent for longest.
+    fn forget_nodes(&mut self, cluster: &Cluster) {
+        let mut bytes: usize = self.nodes.iter().map(|(name, check_in)| check_in.bytes(name)).sum();
+        if self.nodes.len() <= MAX_SPARES && bytes <= MAX_BYTES {
+            return;
+        }
+        let holder = cluster.ticket.iter().map(|ticket| &ticket.holder);
+        let needed: HashSet<&MemberName> = cluster.members().map(|member| member.name()).chain(holder).collect();
+        let mut spares = self.nodes.keys().filter(|name| !needed.contains(name)).count();
+        let place = |(name, check_in): (&MemberName, &CheckIn)| (needed.contains(name), check_in.at, name.clone());
+        let mut order: Vec<_> = self.nodes.iter().map(place).collect();
+        order.sort_unstable();
+        for (is_needed, _, name) in order {
+            if bytes <= MAX_BYTES && (is_needed || spares <= MAX_SPARES) {
+                return;
+            }
+            bytes -= self.nodes.remove(&name).map_or(0, |check_in| check_in.bytes(&name));
+            spares -= usize::from(!is_needed);
         }
     }
 
@@ -161,6 +182,15 @@ impl Sightings {
     }
 }
 
+impl CheckIn {
+    /// About how much memory it takes to remember it under a name.
+    fn bytes(&self, name: &MemberName) -> usize {
+        const EACH: usize = 32;
+        let urls: usize = self.peer_urls.iter().map(|url| url.as_str().len() + EACH).sum();
+        size_of::<Self>() + name.as_str().len() + self.run.as_str().len() + urls + 2 * EACH
+    }
+}
+
 impl Had {
     /// What a state amounts to.
     pub fn of(state: &NodeState) -> Self {
@@ -176,7 +206,55 @@ impl Had {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Registration, Revision};
+    use crate::{Action, ClusterSize, Registration, Revision};
+
+    /// A cluster with one member, `a`.
+    fn cluster() -> Cluster {
+        let token = "one".parse().unwrap();
+        let created = Cluster::create(token, ClusterSize::DEFAULT, Action::Create, UnixMillis(0)).after.unwrap();
+        let registration = Registration::parse("a=http://10.0.0.1:2380").unwrap();
+        created.register("1".parse().unwrap(), registration, Action::Create, UnixMillis(0)).unwrap().after.unwrap()
+    }
+
+    fn report(name: &str, peer_urls: usize) -> Report {
+        let url = |n: usize| PeerUrl::parse(&format!("http://{}{n}:2380", "x".repeat(50))).unwrap();
+        Report {
+            name: name.parse().unwrap(),
+            run: RunId::unnamed(),
+            sequence: 0,
+            peer_urls: (0..peer_urls).map(url).collect(),
+            client_urls: Vec::new(),
+            state: NodeState::Empty,
+            view: None,
+            leaving: false,
+            once: false,
+        }
+    }
+
+    #[test]
+    fn of_many_nodes_the_members_stay_and_those_that_were_heard_of_last() {
+        let (cluster, mut sightings) = (cluster(), Sightings::new(UnixMillis(0)));
+        sightings.note(&cluster, &report("a", 1), UnixMillis(1));
+        for n in 0..300 {
+            sightings.note(&cluster, &report(&format!("spare{n}"), 1), UnixMillis(2 + n));
+        }
+        assert_eq!(sightings.nodes.len(), 1 + MAX_SPARES);
+        for (name, is_there) in [("a", true), ("spare99", false), ("spare100", true), ("spare299", true)] {
+            assert_eq!(sightings.nodes.contains_key(&name.parse().unwrap()), is_there, "{name}");
+        }
+    }
+
+    #[test]
+    fn nodes_with_long_lists_of_urls_do_not_fill_the_memory() {
+        let (cluster, mut sightings) = (cluster(), Sightings::new(UnixMillis(0)));
+        sightings.note(&cluster, &report("a", 1_000), UnixMillis(1));
+        for n in 0..100 {
+            sightings.note(&cluster, &report(&format!("spare{n}"), 1_000), UnixMillis(2 + n));
+        }
+        let bytes: usize = sightings.nodes.iter().map(|(name, check_in)| check_in.bytes(name)).sum();
+        assert!(bytes <= MAX_BYTES && sightings.nodes.len() > 5, "{bytes}");
+        assert!(sightings.nodes.contains_key(&"a".parse().unwrap()));
+    }
 
     #[test]
     fn failed_probes_of_yesterday_are_no_evidence_today() {

@@ -20,7 +20,13 @@ mod time;
 
 use std::sync::Arc;
 
-use axum::{Router, routing::any};
+use axum::{
+    Router,
+    http::{HeaderValue, header},
+    middleware,
+    response::Response,
+    routing::any,
+};
 
 use crate::app::App;
 
@@ -32,5 +38,12 @@ pub fn router() -> Router<Arc<App>> {
         .route("/v1", any(problem::no_such_path))
         .route("/v1/", any(problem::no_such_path))
         .route("/v1/{*path}", any(problem::no_such_path))
+        .layer(middleware::map_response(keep_out_of_caches))
         .merge(docs::router(&description))
+}
+
+/// Tokens are in the answers, and whoever has a token can register members: no cache on the way may keep it.
+async fn keep_out_of_caches(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }

@@ -20,11 +20,11 @@ use quick_cache::sync::Cache;
 use thiserror::Error;
 use tokio::{
     runtime::Handle,
-    sync::{mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot},
     task::JoinHandle,
 };
 
-use crate::store::{ClusterFilter, Cursor, Store, StoreError};
+use crate::store::{ClusterFilter, ClusterSummary, Cursor, Store, StoreError};
 use committer::{Answer, Committer, Decide, Job};
 use sightings::{SightingsOfAll, SightingsOfOne};
 use snapshot::SnapshotWeight;
@@ -45,6 +45,10 @@ const CACHE_CLUSTERS: usize = 50_000;
 /// How many writes may wait for the committer before further ones wait for a place in line.
 const QUEUE: usize = 4096;
 
+/// How many lists of clusters are read at a time. They take longer than everything else that is read, so they must not
+/// have all connections at once.
+const LISTS: usize = 2;
+
 /// The most events that one look into history returns.
 const HISTORY_PAGE: u32 = 256;
 
@@ -57,6 +61,7 @@ pub struct Registry {
     topics: Arc<Topics>,
     sightings: Arc<SightingsOfAll>,
     jobs: mpsc::Sender<Job>,
+    lists: Semaphore,
     last_probe: tokio::sync::Mutex<Option<(Instant, Result<(), Unavailable>)>>,
 }
 
@@ -89,7 +94,8 @@ impl Registry {
         // everybody who writes with it.
         let runtime = Handle::current();
         let task = tokio::task::spawn_blocking(move || runtime.block_on(committer.run(queue)));
-        (Self { store, cache, topics, sightings, jobs, last_probe: Default::default() }, task)
+        let lists = Semaphore::new(LISTS);
+        (Self { store, cache, topics, sightings, jobs, lists, last_probe: Default::default() }, task)
     }
 
     /// Names this registry among others, on every start the same.
@@ -175,7 +181,12 @@ impl Registry {
     }
 
     /// A page of clusters, and where the next one begins.
-    pub async fn list(&self, filter: ClusterFilter, limit: u32) -> Result<(Vec<Cluster>, Option<Cursor>), Unavailable> {
+    pub async fn list(
+        &self,
+        filter: ClusterFilter,
+        limit: u32,
+    ) -> Result<(Vec<ClusterSummary>, Option<Cursor>), Unavailable> {
+        let _permit = self.lists.acquire().await.map_err(|_| Unavailable)?;
         self.store.list(&filter, limit).await.map_err(unavailable)
     }
 
@@ -219,7 +230,7 @@ fn unavailable(error: StoreError) -> Unavailable {
 
 #[cfg(test)]
 mod tests {
-    use convene_lifecycle::{Action, ClusterSize, RegisterRefusal, Registration};
+    use convene_lifecycle::{Action, ClusterSize, NodeState, PeerUrl, RegisterRefusal, Registration, Report, RunId};
     use sqlx::ConnectOptions;
     use tempfile::TempDir;
 
@@ -319,6 +330,40 @@ mod tests {
         registry.create(token.clone(), Settings::default()).await.unwrap();
         register(&registry, &token, 1).await.unwrap();
         assert_eq!(delete_and_create(&registry, &token).await.unwrap_err(), NotWritten::TokenUsedUp);
+        assert!(registry.cluster(&token).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn who_only_asks_about_a_cluster_leaves_no_sightings_behind() {
+        let (_dir, registry) = registry().await;
+        let token: Token = "one".parse().unwrap();
+        registry.create(token.clone(), Settings::default()).await.unwrap();
+        register(&registry, &token, 1).await.unwrap();
+        let report = Report {
+            name: "a".parse().unwrap(),
+            run: RunId::unnamed(),
+            sequence: 0,
+            peer_urls: vec![PeerUrl::parse("http://10.0.0.1:2380").unwrap()],
+            client_urls: Vec::new(),
+            state: NodeState::Empty,
+            view: None,
+            leaving: false,
+            once: false,
+        };
+        assert!(registry.heard_of(&token).await.unwrap().is_empty());
+        assert!(registry.check_in_dry(&token, &report).await.unwrap().is_some());
+        assert!(registry.sightings.get(&token).is_none());
+        registry.check_in(&token, report).await.unwrap();
+        assert!(registry.sightings.get(&token).is_some());
+    }
+
+    #[tokio::test]
+    async fn lists_wait_for_each_other_and_nobody_waits_for_lists() {
+        let (_dir, registry) = registry().await;
+        let token: Token = "one".parse().unwrap();
+        let _lists = registry.lists.acquire_many(LISTS as u32).await.unwrap();
+        let soon = Duration::from_millis(50);
+        assert!(tokio::time::timeout(soon, registry.list(ClusterFilter::default(), 1)).await.is_err());
         assert!(registry.cluster(&token).await.unwrap().is_none());
     }
 

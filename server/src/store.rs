@@ -16,7 +16,7 @@ use thiserror::Error;
 use tokio::sync::Mutex;
 
 pub use commit::Write;
-pub use list::{ClusterFilter, Cursor};
+pub use list::{ClusterFilter, ClusterSummary, Cursor};
 pub use open::{DatabaseUrl, OpenError};
 pub use sighting::Sighting;
 
@@ -93,7 +93,7 @@ mod tests {
 
     use convene_lifecycle::{
         Action, Cluster, ClusterId, ClusterSize, Epoch, Face, Founder, Member, MemberKey, PeerUrl, Policy, Purpose,
-        Registration, Removal, Revision, Role, Strategy, Ticket, Told, Transition, UnixMillis,
+        Registration, Removal, Revision, Role, Strategy, Ticket, Token, Told, Transition, UnixMillis,
     };
     use tempfile::TempDir;
 
@@ -215,8 +215,8 @@ mod tests {
             write.after = Some(Arc::new(cluster));
             store.commit(&[write]).await.unwrap();
         }
-        let tokens = |clusters: Vec<Cluster>| {
-            clusters.into_iter().map(|cluster| cluster.token.as_str().to_owned()).collect::<Vec<_>>()
+        let tokens = |clusters: Vec<ClusterSummary>| {
+            clusters.into_iter().map(|cluster| cluster.without_members.token.as_str().to_owned()).collect::<Vec<_>>()
         };
         let (first, next) = store.list(&ClusterFilter::default(), 3).await.unwrap();
         assert_eq!(tokens(first), ["cluster-0", "cluster-1", "cluster-2"]);
@@ -227,6 +227,42 @@ mod tests {
         assert_eq!(tokens(store.list(&paused, 100).await.unwrap().0), ["cluster-1", "cluster-3"]);
         let nobody = ClusterFilter { name: Some("test".to_owned()), ..ClusterFilter::default() };
         assert_eq!(tokens(store.list(&nobody, 100).await.unwrap().0), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn a_list_counts_the_members_that_are_there_and_reads_none() {
+        let (_dir, store) = store().await;
+        let (eventful, write_eventful) = eventful("eventful");
+        let (known, write_known) = known_in_full("known");
+        store.commit(&[write_eventful]).await.unwrap();
+        store.commit(&[write_known]).await.unwrap();
+        execute(&store, "update member set registration = 'not one'").await;
+        let (mut listed, _) = store.list(&ClusterFilter::default(), 100).await.unwrap();
+        listed.sort_by(|a, b| a.without_members.token.cmp(&b.without_members.token));
+        let summary = |cluster: Cluster, voter_count, learner_count| ClusterSummary {
+            without_members: Cluster { record: Vec::new(), ..cluster },
+            voter_count,
+            learner_count,
+        };
+        assert_eq!(listed, [summary(eventful, 1, 0), summary(known, 0, 1)]);
+    }
+
+    #[tokio::test]
+    async fn a_cluster_that_can_not_be_read_is_missing_from_the_list_and_the_others_are_there() {
+        let (_dir, store) = store().await;
+        for token in ["one", "two"] {
+            store.commit(&[write(None, vec![create(token)])]).await.unwrap();
+        }
+        execute(&store, "update cluster set strategy = 'pray' where token = 'one'").await;
+        let (listed, _) = store.list(&ClusterFilter::default(), 100).await.unwrap();
+        assert_eq!(listed.iter().map(|cluster| cluster.without_members.token.as_str()).collect::<Vec<_>>(), ["two"]);
+    }
+
+    /// Does what the store never would.
+    async fn execute(store: &Store, statement: &'static str) {
+        let mut writer = store.writer.lock().await;
+        let Writer::Open(connection) = &mut *writer else { panic!("the store is open") };
+        sqlx::raw_sql(statement).execute(connection).await.unwrap();
     }
 
     #[tokio::test]
@@ -241,6 +277,23 @@ mod tests {
         assert_eq!(store.sightings(&cluster.token).await.unwrap(), [later]);
         store.commit(&[write(Some(cluster.revision), vec![cluster.delete(NOW)])]).await.unwrap();
         assert_eq!(store.sightings(&cluster.token).await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn when_a_member_was_heard_of_goes_when_nobody_remembers_the_member_any_more() {
+        let (_dir, store) = store().await;
+        let (cluster, first) = eventful("one");
+        let (other, second) = eventful("two");
+        store.commit(&[first, second]).await.unwrap();
+        let of =
+            |token: &Token, member: &str| Sighting { token: token.clone(), member: member.parse().unwrap(), at: NOW };
+        let both = [of(&cluster.token, "1"), of(&cluster.token, "2")];
+        store.write_sightings(&[both.as_slice(), &[of(&other.token, "1")]].concat()).await.unwrap();
+        assert_eq!(store.sightings(&cluster.token).await.unwrap(), both, "a member that was removed is on record");
+        execute(&store, "delete from member where key = '2'").await;
+        store.write_sightings(&both[..1]).await.unwrap();
+        assert_eq!(store.sightings(&cluster.token).await.unwrap(), both[..1]);
+        assert_eq!(store.sightings(&other.token).await.unwrap().len(), 1);
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 mod event;
 mod follow;
 mod list;
+mod seen;
 mod stream;
 
 use std::sync::Arc;

@@ -26,7 +26,8 @@ pub fn to_yaml(description: &utoipa::openapi::OpenApi) -> String {
     info(
         title = "Convene",
         description = "A self-hosted discovery service for etcd. What goes wrong is told as a problem \
-                       (RFC 9457), which lists everything that is wrong with a request at once.",
+                       (RFC 9457), which lists everything that is wrong with a request at once. Every answer of /v1 \
+                       says `Cache-Control: no-store`, because tokens are in it.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     tags(

@@ -48,7 +48,8 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     violations: Vec<Violation>,
-    /// Of a failed precondition: the present revision, for another try. Of forgotten events: the oldest there is.
+    /// Of a failed precondition: the present revision, for another try. Of forgotten events: the oldest there is, or
+    /// the present one if that is before the revision that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 1)]
     revision: Option<u64>,
@@ -90,6 +91,15 @@ impl Problem {
         let detail =
             format!("events before revision {oldest} have been forgotten; read the cluster, and go on from there");
         Self { revision: Some(oldest.0), ..Self::new(Kind::Forgotten, detail) }
+    }
+
+    /// The cluster has not come to a revision that somebody has seen, so it is not the one that they know.
+    pub fn unknown_revision(after: Revision, present: Revision) -> Self {
+        let detail = format!(
+            "the registry does not know revision {after}: the cluster is at revision {present}, so the registry may \
+             have been restored from a copy; read the cluster, and go on from there"
+        );
+        Self { revision: Some(present.0), ..Self::new(Kind::Forgotten, detail) }
     }
 
     /// The cluster is not, or no longer, at the revision that the client expects.

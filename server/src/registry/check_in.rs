@@ -1,6 +1,6 @@
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use convene_lifecycle::{Cluster, Instruction, MemberKey, Plan, Report, Token, UnixMillis, plan};
+use convene_lifecycle::{Cluster, Instruction, MemberKey, Plan, Report, Sightings, Token, UnixMillis, plan};
 
 use super::{NotWritten, Registry, SightingsOfOne, Unavailable, now, unavailable};
 use crate::store::Sighting;
@@ -58,15 +58,21 @@ impl Registry {
     /// What a check-in would come to, without anything coming of it.
     pub async fn check_in_dry(&self, token: &Token, report: &Report) -> Result<Option<CheckedIn>, Unavailable> {
         let Some(snapshot) = self.cluster(token).await? else { return Ok(None) };
-        let sightings = self.sightings_of(token).await?;
-        let cluster = snapshot.cluster.clone();
-        let Plan { instruction, .. } = sightings.read(|sightings| plan(&cluster, sightings, report, now()));
+        let (cluster, at) = (snapshot.cluster.clone(), now());
+        let Plan { instruction, .. } = match self.sightings.get(token) {
+            Some(sightings) => sightings.read(|sightings| plan(&cluster, sightings, report, at)),
+            None => plan(&cluster, &Sightings::new(at), report, at),
+        };
         Ok(Some(CheckedIn { instruction, cluster }))
     }
 
-    /// When a member of a cluster was last heard of; `None` means that it never was.
-    pub async fn heard_of(&self, token: &Token, member: &MemberKey) -> Result<Option<UnixMillis>, Unavailable> {
-        Ok(self.sightings_of(token).await?.heard_of(member))
+    /// When members of a cluster were last heard of; those that are missing never were.
+    pub async fn heard_of(&self, token: &Token) -> Result<HashMap<MemberKey, UnixMillis>, Unavailable> {
+        if let Some(sightings) = self.sightings.get(token) {
+            return Ok(sightings.heard_of());
+        }
+        let written = self.store.sightings(token).await.map_err(unavailable)?;
+        Ok(written.into_iter().map(|sighting| (sighting.member, sighting.at)).collect())
     }
 
     async fn sightings_of(&self, token: &Token) -> Result<Arc<SightingsOfOne>, Unavailable> {
@@ -74,16 +80,18 @@ impl Registry {
             return Ok(sightings);
         }
         let written = self.store.sightings(token).await.map_err(unavailable)?;
-        Ok(self.sightings.begin(token, written))
+        Ok(self.sightings.begin(token, written, now()))
     }
 
-    /// Writes down when members were last heard of, as far as that is new. Returns of how many it was.
+    /// Writes down when members were last heard of, as far as that is new, and forgets clusters that nobody checks in
+    /// for. Returns of how many members it was written.
     pub async fn flush_sightings(&self) -> Result<usize, Unavailable> {
         let unwritten: Vec<Sighting> = self.sightings.unwritten();
         if !unwritten.is_empty() {
             self.store.write_sightings(&unwritten).await.map_err(unavailable)?;
             self.sightings.mark_written(&unwritten);
         }
+        self.sightings.forget_idle(now());
         Ok(unwritten.len())
     }
 }

@@ -1,11 +1,16 @@
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, RwLock},
+    time::Duration,
 };
 
 use convene_lifecycle::{Cluster, MemberKey, Report, Sightings, Token, UnixMillis};
 
 use crate::store::Sighting;
+
+/// For how long after the last check-in for a cluster its sightings are kept in memory at least. Who comes back later
+/// finds that silence counts from then on, as after a restart.
+const KEEP: Duration = Duration::from_secs(3600);
 
 /// Who was heard of when, of every cluster that somebody checks in for: in memory, because it changes with every
 /// check-in.
@@ -27,6 +32,8 @@ struct Present {
     sightings: Sightings,
     /// What was written down last, and by an earlier run of the server perhaps.
     written: HashMap<MemberKey, UnixMillis>,
+    /// Until when this is kept if nobody checks in.
+    keep_until: UnixMillis,
 }
 
 impl SightingsOfAll {
@@ -38,16 +45,27 @@ impl SightingsOfAll {
         self.of.read().expect("no holder panics").get(token).cloned()
     }
 
-    /// Begins to remember, with what was written down before.
-    pub fn begin(&self, token: &Token, written: Vec<Sighting>) -> Arc<SightingsOfOne> {
-        let written = written.into_iter().map(|sighting| (sighting.member, sighting.at)).collect();
-        let present = Present { sightings: Sightings::new(self.since), written };
+    /// Begins to remember, with what was written down before. Nobody has listened until now, so that silence before
+    /// says nothing.
+    pub fn begin(&self, token: &Token, written: Vec<Sighting>, now: UnixMillis) -> Arc<SightingsOfOne> {
+        let present = Present {
+            sightings: Sightings::new(self.since.max(now)),
+            written: written.into_iter().map(|sighting| (sighting.member, sighting.at)).collect(),
+            keep_until: now.after(KEEP),
+        };
         let mut of = self.of.write().expect("no holder panics");
         of.entry(token.clone()).or_insert_with(|| Arc::new(SightingsOfOne { present: Mutex::new(present) })).clone()
     }
 
     pub fn forget(&self, token: &Token) {
         self.of.write().expect("no holder panics").remove(token);
+    }
+
+    /// Forgets clusters that nobody has checked in for of late, and those that somebody checked in for while they were
+    /// deleted. What was not written down stays, and so does what a check-in has in its hands.
+    pub fn forget_idle(&self, now: UnixMillis) {
+        let mut of = self.of.write().expect("no holder panics");
+        of.retain(|_, one| Arc::strong_count(one) > 1 || !one.lock().is_idle(now));
     }
 
     /// What has not been written down yet.
@@ -85,29 +103,27 @@ impl SightingsOfOne {
     ) -> Option<T> {
         let mut present = self.lock();
         let found = look(&present.sightings)?;
-        present.sightings.note(cluster, report, now);
+        present.note(cluster, report, now);
         Some(found)
     }
 
     /// Takes note of a check-in.
     pub fn note(&self, cluster: &Cluster, report: &Report, now: UnixMillis) {
-        self.lock().sightings.note(cluster, report, now);
+        self.lock().note(cluster, report, now);
     }
 
-    /// When a member was last heard of, by this run of the server or one before.
-    pub fn heard_of(&self, member: &MemberKey) -> Option<UnixMillis> {
+    /// When members were last heard of, by this run of the server or one before.
+    pub fn heard_of(&self) -> HashMap<MemberKey, UnixMillis> {
         let present = self.lock();
-        heard_of(&present.sightings, member).max(present.written.get(member).copied())
+        let mut heard = present.written.clone();
+        heard.extend(present.unwritten().map(|(member, at)| (member.clone(), at)));
+        heard
     }
 
     fn unwritten(&self, token: &Token) -> Vec<Sighting> {
         let present = self.lock();
-        let heard = present.sightings.members.keys().filter_map(|member| {
-            let at = heard_of(&present.sightings, member)?;
-            let is_new = present.written.get(member).is_none_or(|written| *written < at);
-            is_new.then(|| Sighting { token: token.clone(), member: member.clone(), at })
-        });
-        heard.collect()
+        let unwritten = present.unwritten();
+        unwritten.map(|(member, at)| Sighting { token: token.clone(), member: member.clone(), at }).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Present> {
@@ -115,7 +131,110 @@ impl SightingsOfOne {
     }
 }
 
-fn heard_of(sightings: &Sightings, member: &MemberKey) -> Option<UnixMillis> {
-    let contact = sightings.members.get(member)?;
-    contact.checked_in.max(contact.answered)
+impl Present {
+    fn note(&mut self, cluster: &Cluster, report: &Report, now: UnixMillis) {
+        self.sightings.note(cluster, report, now);
+        self.keep_until = now.after(KEEP.max(cluster.policy.dead_after));
+        // More than there are members: some of them are not even remembered as removed any more.
+        if self.written.len() > cluster.record.len() {
+            let known: HashSet<&MemberKey> = cluster.record.iter().map(|member| &member.key).collect();
+            self.written.retain(|member, _| known.contains(member));
+        }
+    }
+
+    /// Who was heard of since the last time that it was written down.
+    fn unwritten(&self) -> impl Iterator<Item = (&MemberKey, UnixMillis)> {
+        self.sightings.members.iter().filter_map(|(member, contact)| {
+            let at = contact.checked_in.max(contact.answered)?;
+            let is_new = self.written.get(member).is_none_or(|written| *written < at);
+            is_new.then_some((member, at))
+        })
+    }
+
+    fn is_idle(&self, now: UnixMillis) -> bool {
+        self.keep_until <= now && self.unwritten().next().is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use convene_lifecycle::{Action, ClusterSize, NodeState, PeerUrl, Registration, RunId};
+
+    use super::*;
+
+    const START: UnixMillis = UnixMillis(1_700_000_000_000);
+
+    /// A cluster whose member is the node of the report.
+    fn cluster() -> (Cluster, Report) {
+        let created = Cluster::create("one".parse().unwrap(), ClusterSize::DEFAULT, Action::Create, START);
+        let registration = Registration::parse("a=http://10.0.0.1:2380").unwrap();
+        let registered =
+            created.after.unwrap().register("1".parse().unwrap(), registration, Action::Create, START).unwrap();
+        let report = Report {
+            name: "a".parse().unwrap(),
+            run: RunId::unnamed(),
+            sequence: 0,
+            peer_urls: vec![PeerUrl::parse("http://10.0.0.1:2380").unwrap()],
+            client_urls: Vec::new(),
+            state: NodeState::Empty,
+            view: None,
+            leaving: false,
+            once: false,
+        };
+        (registered.after.unwrap(), report)
+    }
+
+    fn later(minutes: u64) -> UnixMillis {
+        START.after(Duration::from_secs(60 * minutes))
+    }
+
+    #[test]
+    fn a_cluster_that_nobody_checks_in_for_is_forgotten_and_silence_counts_anew_when_somebody_does() {
+        let (all, (cluster, report)) = (SightingsOfAll::new(START), cluster());
+        all.begin(&cluster.token, Vec::new(), START).note(&cluster, &report, later(30));
+        all.forget_idle(later(1_000));
+        let unwritten = all.unwritten();
+        assert_eq!(unwritten.len(), 1, "what is not written down stays");
+        all.mark_written(&unwritten);
+        all.forget_idle(later(89));
+        assert!(all.get(&cluster.token).is_some());
+        all.forget_idle(later(90));
+        assert!(all.get(&cluster.token).is_none());
+
+        let anew = all.begin(&cluster.token, unwritten, later(120));
+        let member = cluster.member(&"1".parse().unwrap()).unwrap();
+        let silence = anew.read(|sightings| sightings.silence(member, later(121)));
+        assert_eq!(silence, Duration::from_secs(60));
+        assert_eq!(anew.heard_of().into_values().collect::<Vec<_>>(), [later(30)]);
+    }
+
+    #[test]
+    fn a_cluster_is_kept_for_as_long_as_its_members_may_be_silent() {
+        let (all, (mut cluster, report)) = (SightingsOfAll::new(START), cluster());
+        cluster.policy.dead_after = Duration::from_secs(7 * 24 * 3600);
+        all.begin(&cluster.token, Vec::new(), START).note(&cluster, &report, START);
+        all.mark_written(&all.unwritten());
+        all.forget_idle(later(6 * 24 * 60));
+        assert!(all.get(&cluster.token).is_some());
+    }
+
+    #[test]
+    fn what_a_check_in_has_in_its_hands_is_not_forgotten() {
+        let (all, (cluster, _)) = (SightingsOfAll::new(START), cluster());
+        let held = all.begin(&cluster.token, Vec::new(), START);
+        all.forget_idle(later(1_000));
+        assert!(Arc::ptr_eq(&held, &all.get(&cluster.token).unwrap()));
+        drop(held);
+        all.forget_idle(later(1_000));
+        assert!(all.get(&cluster.token).is_none());
+    }
+
+    #[test]
+    fn members_that_nobody_remembers_as_removed_are_forgotten_here_too() {
+        let (all, (cluster, report)) = (SightingsOfAll::new(START), cluster());
+        let written = |key: &str| Sighting { token: cluster.token.clone(), member: key.parse().unwrap(), at: START };
+        let one = all.begin(&cluster.token, vec![written("1"), written("2")], START);
+        one.note(&cluster, &report, later(1));
+        assert_eq!(one.heard_of(), HashMap::from([("1".parse().unwrap(), later(1))]));
+    }
 }

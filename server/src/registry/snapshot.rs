@@ -4,7 +4,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use convene_lifecycle::{Cluster, Member, Token};
+use convene_lifecycle::{Cluster, Member, Purpose, Ticket, Token};
 use quick_cache::Weighter;
 
 /// A cluster as of one revision, as the registry keeps it in memory.
@@ -29,15 +29,64 @@ pub(super) struct SnapshotWeight;
 
 impl Weighter<Token, Arc<Snapshot>> for SnapshotWeight {
     fn weight(&self, token: &Token, snapshot: &Arc<Snapshot>) -> u64 {
-        let members: usize = snapshot.cluster.record.iter().map(|member| member_weight(member)).sum();
-        (mem::size_of::<Snapshot>() + mem::size_of::<Cluster>() + 2 * token.as_str().len() + 256 + members) as u64
+        let cluster = &snapshot.cluster;
+        let members: usize = cluster.record.iter().map(|member| member_weight(member)).sum();
+        let ticket = cluster.ticket.as_ref().map_or(0, ticket_weight);
+        let own = 2 * token.as_str().len() + 8 * cluster.earlier.len() + ticket + 256;
+        (mem::size_of::<Snapshot>() + mem::size_of::<Cluster>() + own + members) as u64
     }
 }
 
-/// A member's texts are there twice: as they are, and in the answer, with its key and the token around them.
+/// What it takes to keep one more text.
+const TEXT: usize = 64;
+
+/// What a v2 answer shows of a member is there twice: as it is, and in the answer, with the key and the token around
+/// it. What nodes say when they check in comes on top.
 fn member_weight(member: &Member) -> usize {
-    let Member { key, registration, .. } = member;
-    let urls: usize =
-        registration.peer_urls.iter().map(|url| url.as_str().len() + 64 + registration.name.as_str().len()).sum();
-    mem::size_of::<Member>() + 2 * (key.as_str().len() + urls) + registration.name.as_str().len() + 256
+    let Member { key, registration, client_urls, founder, .. } = member;
+    let name = registration.name.as_str().len();
+    let shown: usize = registration.peer_urls.iter().map(|url| url.as_str().len() + TEXT + name).sum();
+    let client_urls: usize = client_urls.iter().map(|url| url.as_str().len() + TEXT).sum();
+    let told = founder.as_ref().and_then(|founder| founder.told.as_ref());
+    let run = told.map_or(0, |told| told.run.as_str().len() + TEXT);
+    mem::size_of::<Member>() + 2 * (key.as_str().len() + shown) + name + client_urls + run + 256
+}
+
+fn ticket_weight(ticket: &Ticket) -> usize {
+    let peer_urls = match &ticket.purpose {
+        Purpose::Join { peer_urls, .. } | Purpose::Update { peer_urls, .. } => peer_urls.as_slice(),
+        Purpose::Remove { .. } | Purpose::Promote { .. } => &[],
+    };
+    let peer_urls: usize = peer_urls.iter().map(|url| url.as_str().len() + TEXT).sum();
+    ticket.holder.as_str().len() + peer_urls + TEXT
+}
+
+#[cfg(test)]
+mod tests {
+    use convene_lifecycle::{Action, ClusterSize, Founder, PeerUrl, Registration, Revision, Told, UnixMillis};
+
+    use super::*;
+
+    fn weight(cluster: &Cluster) -> u64 {
+        SnapshotWeight.weight(&cluster.token, &Arc::new(Snapshot::new(Arc::new(cluster.clone()))))
+    }
+
+    #[test]
+    fn all_that_nodes_have_said_weighs() {
+        let created = Cluster::create("one".parse().unwrap(), ClusterSize::DEFAULT, Action::Create, UnixMillis(0));
+        let cluster = created.after.unwrap();
+        let registration = Registration::parse("a=http://10.0.0.1:2380").unwrap();
+        let member = Member::registered("1".parse().unwrap(), registration, Revision(2), Revision(2));
+        let with = |member: Member| Cluster { record: vec![Arc::new(member)], ..cluster.clone() };
+        let light = weight(&with(member.clone()));
+        let url = format!("http://{}:1", "x".repeat(100));
+
+        let client_urls = vec![url.parse().unwrap(); 500];
+        assert!(weight(&with(Member { client_urls, ..member.clone() })) > light + 50_000);
+        let told = Told { run: "r".repeat(128).parse().unwrap(), at: UnixMillis(0) };
+        assert!(weight(&with(Member { founder: Some(Founder { told: Some(told) }), ..member })) > light + 128);
+        let purpose = Purpose::Join { peer_urls: vec![PeerUrl::parse(&url).unwrap(); 500], replaces: None };
+        let ticket = Ticket { number: 1, holder: "a".parse().unwrap(), purpose, granted_at: UnixMillis(0) };
+        assert!(weight(&Cluster { ticket: Some(ticket), ..cluster.clone() }) > weight(&cluster) + 50_000);
+    }
 }

@@ -3,8 +3,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use convene_lifecycle::{Event, Token};
-use tokio::sync::broadcast::{self, error::RecvError};
+use convene_lifecycle::{Event, EventKind, Token};
+use tokio::sync::broadcast::{
+    self,
+    error::{RecvError, TryRecvError},
+};
 
 /// How many events a subscriber may be behind before it has to look into the history instead.
 const BACKLOG: usize = 16;
@@ -61,6 +64,18 @@ impl Subscription {
             Ok(event) => Heard::Event(event),
             // A topic stays open while it has subscribers, so that `Closed` is never seen.
             Err(RecvError::Lagged(_) | RecvError::Closed) => Heard::Missed,
+        }
+    }
+
+    /// Looks for the cluster's deletion in what was heard already, and drops what came before it.
+    pub fn deletion(&mut self) -> Option<Arc<Event>> {
+        let events = self.events.as_mut().expect("present until dropped");
+        loop {
+            match events.try_recv() {
+                Ok(event) if event.kind == EventKind::ClusterDeleted => return Some(event),
+                Ok(_) | Err(TryRecvError::Lagged(_)) => {}
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return None,
+            }
         }
     }
 }

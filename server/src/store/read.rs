@@ -126,7 +126,8 @@ fn cluster_with_members(token: &Token, rows: &[SqliteRow]) -> Result<Cluster, St
     Ok(cluster)
 }
 
-fn cluster(token: Token, row: &SqliteRow) -> Result<Cluster, StoreError> {
+/// A cluster with an empty record, from a row that has its columns.
+pub(super) fn cluster(token: Token, row: &SqliteRow) -> Result<Cluster, StoreError> {
     let size: i64 = row.try_get("size")?;
     let epoch: i64 = row.try_get("epoch")?;
     let face = match row.try_get::<Option<&str>, _>("face")? {

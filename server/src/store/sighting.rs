@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use convene_lifecycle::{MemberKey, Token, UnixMillis};
 use sqlx::{Connection, QueryBuilder, Row, SqliteConnection};
 
@@ -57,7 +59,26 @@ async fn upsert(connection: &mut SqliteConnection, sightings: &[Sighting]) -> Re
              on conflict (cluster, member_key) do update set at = excluded.at",
         );
         query.build().persistent(false).execute(&mut *tx).await?;
+        forget(&mut tx, chunk).await?;
     }
     tx.commit().await?;
+    Ok(())
+}
+
+/// Deletes what was written of members that are not even on record as removed any more, in the clusters of these
+/// sightings.
+async fn forget(connection: &mut SqliteConnection, sightings: &[Sighting]) -> Result<(), StoreError> {
+    let tokens: HashSet<&str> = sightings.iter().map(|sighting| sighting.token.as_str()).collect();
+    let mut query =
+        QueryBuilder::<Db>::new("delete from sighting where cluster in (select id from cluster where token in (");
+    let mut listed = query.separated(", ");
+    for token in tokens {
+        listed.push_bind(token);
+    }
+    query.push(
+        ")) and not exists \
+         (select 1 from member where member.cluster = sighting.cluster and member.key = sighting.member_key)",
+    );
+    query.build().persistent(false).execute(connection).await?;
     Ok(())
 }

@@ -123,6 +123,42 @@ async fn members_are_evicted_and_their_downtime_is_announced() {
 }
 
 #[tokio::test]
+async fn answers_about_members_have_the_etag_that_their_changes_take() {
+    let server = Server::start();
+    let cluster = Administered::create(&server, json!({ "size": 1 })).await;
+    cluster.v2_put("8e9e05c52164694d", "infra0=http://10.0.0.1:2380").await;
+    let member = "/members/8e9e05c52164694d";
+    let etag_of = async |method: Method, path: &str, body: &Value| {
+        let answer = cluster.send(method, path, body).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        answer.headers()["etag"].to_str().unwrap().to_owned()
+    };
+    let none = json!({});
+    assert_eq!(etag_of(Method::GET, "/members", &none).await, "\"2\"");
+    assert_eq!(etag_of(Method::GET, member, &none).await, "\"2\"");
+    let (eviction, downtime) = (format!("{member}/eviction"), format!("{member}/downtime"));
+    assert_eq!(etag_of(Method::PUT, &eviction, &none).await, "\"3\"");
+    assert_eq!(etag_of(Method::DELETE, &eviction, &none).await, "\"4\"");
+    assert_eq!(etag_of(Method::PUT, &downtime, &json!({ "for_seconds": 60 })).await, "\"5\"");
+    assert_eq!(etag_of(Method::DELETE, &downtime, &none).await, etag_of(Method::GET, "", &none).await);
+}
+
+#[tokio::test]
+async fn no_cache_keeps_an_answer_with_a_token() {
+    let server = Server::start();
+    let cluster = Administered::create(&server, json!({})).await;
+    let unchanged = Client::new().get(&cluster.url).header("if-none-match", "\"1\"").send().await.unwrap();
+    assert_eq!(unchanged.status(), StatusCode::NOT_MODIFIED);
+    let mut answers = vec![unchanged, cluster.send(Method::PUT, "", &json!({})).await];
+    for path in ["", "/events", "/members", "/none"] {
+        answers.push(reqwest::get(format!("{}{path}", cluster.url)).await.unwrap());
+    }
+    for answer in answers {
+        assert_eq!(answer.headers()["cache-control"], "no-store", "{}", answer.url());
+    }
+}
+
+#[tokio::test]
 async fn a_reset_wants_the_token_once_more_and_begins_a_new_epoch() {
     let server = Server::start();
     let cluster = Administered::create(&server, json!({ "token": "prod", "size": 1 })).await;
@@ -244,6 +280,30 @@ async fn events_are_listed_waited_for_and_streamed() {
     let ids: Vec<_> = streamed.lines().filter_map(|line| line.strip_prefix("id: ")).collect();
     assert_eq!(ids, ["2", "3", "4"], "{streamed}");
     assert!(streamed.contains("event: cluster_deleted"), "{streamed}");
+}
+
+#[tokio::test]
+async fn who_has_seen_a_revision_that_the_registry_does_not_know_is_told_so() {
+    let server = Server::start();
+    let cluster = Administered::create(&server, json!({})).await;
+    assert_eq!(cluster.get("/events?after=1").await["last_revision"], 1);
+    let stream = |last: &'static str| {
+        let stream = Client::new().get(format!("{}/events", cluster.url)).header("last-event-id", last);
+        stream.header("accept", "text/event-stream").send()
+    };
+    let listed = reqwest::get(format!("{}/events?after=2&wait=30", cluster.url)).await.unwrap();
+    for gone in [listed, stream("2").await.unwrap()] {
+        assert_eq!(gone.status(), StatusCode::GONE);
+        let problem: Value = gone.json().await.unwrap();
+        assert_eq!((&problem["type"], &problem["revision"]), (&json!("urn:convene:problem:forgotten"), &json!(1)));
+        assert!(problem["detail"].as_str().unwrap().contains("restored from a copy"), "{problem}");
+    }
+    for malformed in ["18446744073709551615", "9223372036854775808", "-1", "x"] {
+        let refused = stream(malformed).await.unwrap();
+        assert_eq!(refused.status(), StatusCode::BAD_REQUEST, "{malformed}");
+        assert_eq!(fields(&refused.json().await.unwrap()), ["Last-Event-ID"]);
+    }
+    assert_eq!(stream("1").await.unwrap().status(), StatusCode::OK);
 }
 
 #[tokio::test]

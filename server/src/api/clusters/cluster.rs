@@ -10,6 +10,7 @@ use super::settings::StrategyWord;
 use crate::{
     api::{answer::json_response, etag::etag, time::Timestamp},
     app::App,
+    store::ClusterSummary,
 };
 
 /// A cluster as it is now.
@@ -118,8 +119,17 @@ enum PurposeWord {
 impl ClusterBody {
     /// A cluster, as it is told to those who know its token.
     pub fn new(app: &App, cluster: &Cluster) -> Self {
-        let token = cluster.token.as_str();
         let voter_count = cluster.voters().count();
+        Self::with_counts(app, cluster, voter_count, cluster.members().count() - voter_count)
+    }
+
+    /// A cluster as it is listed.
+    pub fn of_summary(app: &App, summary: &ClusterSummary) -> Self {
+        Self::with_counts(app, &summary.without_members, summary.voter_count, summary.learner_count)
+    }
+
+    fn with_counts(app: &App, cluster: &Cluster, voter_count: usize, learner_count: usize) -> Self {
+        let token = cluster.token.as_str();
         Self {
             token: token.to_owned(),
             name: cluster.name.as_ref().map(ToString::to_string),
@@ -131,7 +141,7 @@ impl ClusterBody {
             epoch: cluster.epoch.0,
             cluster_id: cluster.cluster_id.map(|id| id.to_string()),
             voter_count,
-            learner_count: cluster.members().count() - voter_count,
+            learner_count,
             policy: (&cluster.policy).into(),
             ticket: cluster.ticket.as_ref().map(Into::into),
         }

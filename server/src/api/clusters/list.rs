@@ -18,7 +18,6 @@ use crate::{
 /// Which clusters to list.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[allow(dead_code, reason = "the fields describe the query")]
 pub struct ListParameters {
     /// How many at most.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, default = 100)]
@@ -84,7 +83,7 @@ pub async fn list_clusters(
     let ListParameters { limit, after, name, formed, paused } = parameters;
     let filter = ClusterFilter { after, name, formed, paused };
     let (found, next) = app.registry.list(filter, limit.unwrap_or(100)).await?;
-    let clusters = found.iter().map(|cluster| ClusterBody::new(&app, cluster)).collect();
+    let clusters = found.iter().map(|cluster| ClusterBody::of_summary(&app, cluster)).collect();
     let page = ClusterPage { clusters, next: next.map(|next| next.to_string()) };
     Ok(json_response(StatusCode::OK, &page))
 }

@@ -9,11 +9,15 @@ use convene_lifecycle::{Event, Revision, Token};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{event::EventBody, follow::Follower, stream};
+use super::{
+    event::EventBody,
+    follow::Follower,
+    seen::{LastEventId, SEEN, Seen},
+    stream,
+};
 use crate::{
     api::{
         answer::json_response,
-        body::Count,
         path::TokenPath,
         problem::{
             Problem,
@@ -22,7 +26,6 @@ use crate::{
         query::{Pairs, Parameters, Query},
     },
     app::App,
-    registry::Unavailable,
 };
 
 /// The most events of one answer.
@@ -34,7 +37,7 @@ const PAGE: usize = 256;
 pub struct EventParameters {
     /// Only events after this revision; without it, all that are remembered.
     #[param(value_type = Option<i64>, minimum = 0)]
-    after: Option<u64>,
+    after: Option<Seen>,
     /// For how many seconds to wait for an event if there is none yet; the server may answer sooner
     /// (`--wait-timeout`).
     #[param(value_type = Option<i64>, minimum = 0, maximum = 3600, default = 0)]
@@ -43,19 +46,9 @@ pub struct EventParameters {
 
 impl Parameters for EventParameters {
     fn read(pairs: &mut Pairs) -> Self {
-        let after = pairs.optional::<Index>("after", "a revision: a whole number from 0 on");
+        let after = pairs.optional("after", SEEN);
         let wait = pairs.optional::<WaitSeconds>("wait", "a whole number of seconds from 0 to 3600");
-        Self { after: after.map(|Index(after)| after), wait: wait.map(|WaitSeconds(wait)| wait) }
-    }
-}
-
-struct Index(u64);
-
-impl std::str::FromStr for Index {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        text.parse().ok().filter(|after| *after <= Count::MAX).map(Self).ok_or(())
+        Self { after, wait: wait.map(|WaitSeconds(wait)| wait) }
     }
 }
 
@@ -87,7 +80,7 @@ pub struct Events {
     get,
     path = "/v1/clusters/{token}/events",
     tag = "events",
-    params(TokenPath, EventParameters),
+    params(TokenPath, EventParameters, LastEventId),
     responses(
         (
             status = 200,
@@ -103,11 +96,12 @@ pub async fn list_events(
     State(app): State<Arc<App>>,
     TokenPath(token): TokenPath,
     Query(parameters): Query<EventParameters>,
+    LastEventId(last_event): LastEventId,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let after = parameters.after.map(Revision);
+    let after = parameters.after.map(|Seen(after)| after);
     if wants_stream(&headers) {
-        return stream::answer(app, token, stream::last_event(&headers).or(after)).await;
+        return stream::answer(app, token, last_event.or(after)).await;
     }
     let wait = Duration::from_secs(parameters.wait.unwrap_or(0)).min(app.wait_timeout);
     let events = page(app, token, after, wait).await?;
@@ -132,7 +126,7 @@ async fn page(
     }
     if events.is_empty() && !wait.is_zero() {
         tokio::select! {
-            event = follower.next() => events.push(event.map_err(|_| Unavailable)?),
+            event = follower.next() => events.push(event?),
             () = tokio::time::sleep(wait) => {}
             () = stopping.cancelled() => {}
         }

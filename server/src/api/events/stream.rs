@@ -1,11 +1,8 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use axum::{
-    http::HeaderMap,
-    response::{
-        IntoResponse, Response,
-        sse::{Event as Sent, KeepAlive, Sse},
-    },
+use axum::response::{
+    IntoResponse, Response,
+    sse::{Event as Sent, KeepAlive, Sse},
 };
 use convene_lifecycle::{EventKind, Revision, Token};
 use futures_util::stream;
@@ -37,9 +34,4 @@ pub async fn answer(app: Arc<App>, token: Token, after: Option<Revision>) -> Res
         }
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
-}
-
-/// Where a client that reconnects has got to.
-pub fn last_event(headers: &HeaderMap) -> Option<Revision> {
-    headers.get("last-event-id")?.to_str().ok()?.parse().ok().map(Revision)
 }

@@ -64,7 +64,12 @@ impl Field for Seconds {
     params(TokenPath, MemberPath, IfMatch),
     request_body = Downtime,
     responses(
-        (status = 200, description = "It is announced.", body = MemberBody),
+        (
+            status = 200,
+            description = "It is announced.",
+            body = MemberBody,
+            headers(("ETag" = String, description = "The cluster's revision in quotes."))
+        ),
         CommonProblems,
         ClusterProblems,
         BodyProblems,
@@ -93,7 +98,12 @@ pub async fn announce_downtime(
     tag = "members",
     params(TokenPath, MemberPath, IfMatch),
     responses(
-        (status = 200, description = "It is over.", body = MemberBody),
+        (
+            status = 200,
+            description = "It is over.",
+            body = MemberBody,
+            headers(("ETag" = String, description = "The cluster's revision in quotes."))
+        ),
         CommonProblems,
         ClusterProblems,
         ConflictProblems,

@@ -27,7 +27,12 @@ use crate::{
     tag = "members",
     params(TokenPath, MemberPath, IfMatch),
     responses(
-        (status = 200, description = "It is to be removed.", body = MemberBody),
+        (
+            status = 200,
+            description = "It is to be removed.",
+            body = MemberBody,
+            headers(("ETag" = String, description = "The cluster's revision in quotes."))
+        ),
         CommonProblems,
         ClusterProblems,
         ConflictProblems,
@@ -53,7 +58,12 @@ pub async fn evict_member(
     tag = "members",
     params(TokenPath, MemberPath, IfMatch),
     responses(
-        (status = 200, description = "It is not to be removed.", body = MemberBody),
+        (
+            status = 200,
+            description = "It is not to be removed.",
+            body = MemberBody,
+            headers(("ETag" = String, description = "The cluster's revision in quotes."))
+        ),
         CommonProblems,
         ClusterProblems,
         PreconditionProblems

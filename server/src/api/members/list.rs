@@ -1,13 +1,12 @@
 use std::sync::Arc;
 
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{extract::State, response::Response};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::member::MemberBody;
+use super::member::{MemberBody, with_etag};
 use crate::{
     api::{
-        answer::json_response,
         path::TokenPath,
         problem::{
             Problem,
@@ -48,7 +47,16 @@ pub struct Members {
     path = "/v1/clusters/{token}/members",
     tag = "members",
     params(TokenPath, MemberParameters),
-    responses((status = 200, description = "They are these.", body = Members), CommonProblems, ClusterProblems)
+    responses(
+        (
+            status = 200,
+            description = "They are these.",
+            body = Members,
+            headers(("ETag" = String, description = "The cluster's revision in quotes."))
+        ),
+        CommonProblems,
+        ClusterProblems
+    )
 )]
 pub async fn list_members(
     State(app): State<Arc<App>>,
@@ -56,9 +64,8 @@ pub async fn list_members(
     Query(parameters): Query<MemberParameters>,
 ) -> Result<Response, Problem> {
     let snapshot = app.registry.cluster(&token).await?.ok_or_else(Problem::no_such_cluster)?;
-    let mut members = Vec::new();
-    for member in snapshot.cluster.record.iter().filter(|member| parameters.removed || member.removed.is_none()) {
-        members.push(MemberBody::new(member, app.registry.heard_of(&token, &member.key).await?));
-    }
-    Ok(json_response(StatusCode::OK, &Members { members }))
+    let heard_of = app.registry.heard_of(&token).await?;
+    let listed = snapshot.cluster.record.iter().filter(|member| parameters.removed || member.removed.is_none());
+    let members = listed.map(|member| MemberBody::new(member, heard_of.get(&member.key).copied())).collect();
+    Ok(with_etag(&snapshot.cluster, &Members { members }))
 }

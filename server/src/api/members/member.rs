@@ -1,10 +1,19 @@
-use axum::{http::StatusCode, response::Response};
+use axum::{
+    http::{StatusCode, header},
+    response::Response,
+};
 use convene_lifecycle::{Admission, Cluster, Member, MemberKey, Role, Token, UnixMillis};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    api::{answer::json_response, clusters::administer, etag::IfMatch, problem::Problem, time::Timestamp},
+    api::{
+        answer::json_response,
+        clusters::administer,
+        etag::{IfMatch, etag},
+        problem::Problem,
+        time::Timestamp,
+    },
     app::App,
 };
 
@@ -95,9 +104,16 @@ pub async fn admit(
     member_response(app, &cluster, &key).await
 }
 
+/// An answer about members with the ETag of their cluster, because a change of theirs is one of it.
+pub fn with_etag(cluster: &Cluster, body: &impl Serialize) -> Response {
+    let mut response = json_response(StatusCode::OK, body);
+    response.headers_mut().insert(header::ETAG, etag(cluster.revision));
+    response
+}
+
 /// An answer with a member in it, be it one now or not any more.
 pub async fn member_response(app: &App, cluster: &Cluster, key: &MemberKey) -> Result<Response, Problem> {
     let member = cluster.record.iter().find(|member| member.key == *key).ok_or_else(Problem::no_such_member)?;
-    let heard_of_at = app.registry.heard_of(&cluster.token, key).await?;
-    Ok(json_response(StatusCode::OK, &MemberBody::new(member, heard_of_at)))
+    let heard_of_at = app.registry.heard_of(&cluster.token).await?.get(key).copied();
+    Ok(with_etag(cluster, &MemberBody::new(member, heard_of_at)))
 }

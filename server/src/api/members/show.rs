@@ -23,7 +23,16 @@ use crate::{
     path = "/v1/clusters/{token}/members/{member}",
     tag = "members",
     params(TokenPath, MemberPath),
-    responses((status = 200, description = "It is on record.", body = MemberBody), CommonProblems, ClusterProblems)
+    responses(
+        (
+            status = 200,
+            description = "It is on record.",
+            body = MemberBody,
+            headers(("ETag" = String, description = "The cluster's revision in quotes."))
+        ),
+        CommonProblems,
+        ClusterProblems
+    )
 )]
 pub async fn show_member(
     State(app): State<Arc<App>>,

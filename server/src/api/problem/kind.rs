@@ -24,7 +24,7 @@ pub enum Kind {
     /// A cluster that members had registered in was deleted under this token.
     #[serde(rename = "urn:convene:problem:token-used-up")]
     TokenUsedUp,
-    /// The events that were asked for have been forgotten.
+    /// The events that were asked for have been forgotten, or the registry never had them.
     #[serde(rename = "urn:convene:problem:forgotten")]
     Forgotten,
     /// The cluster is not at the revision that `If-Match` names.
