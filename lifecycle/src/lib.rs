@@ -19,6 +19,7 @@ mod peer_url;
 mod plan;
 mod policy;
 mod reason;
+mod registering;
 mod registration;
 mod report;
 mod revision;
@@ -29,7 +30,7 @@ mod ticket;
 mod token;
 
 pub use administration::{AdministrationError, Admission, Settings};
-pub use cluster::{Cluster, Face, MAX_MEMBERS, REMEMBERED, RegisterRefusal, SizeIsFixed, Transition};
+pub use cluster::{Cluster, Face, MAX_MEMBERS, REMEMBERED, Transition};
 pub use cluster_name::{ClusterName, ClusterNameError};
 pub use event::{Action, Event, EventKind, Previous, Subject};
 pub use identity::{ClusterId, Epoch, IdError, MemberId};
@@ -39,6 +40,7 @@ pub use peer_url::{ClientUrl, ClientUrlError, PeerUrl, PeerUrlError, UrlProblem}
 pub use plan::{Plan, plan};
 pub use policy::{Policy, Strategy, StrategyError};
 pub use reason::Reason;
+pub use registering::{RegisterRefusal, SizeIsFixed};
 pub use registration::{MAX_PEER_URLS, MAX_REGISTRATION_BYTES, Registration, RegistrationError};
 pub use report::{Identity, NodeState, Report, RunId, RunIdError, SeenMember, View};
 pub use revision::{Revision, UnixMillis};

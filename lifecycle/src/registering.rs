@@ -1,0 +1,327 @@
+use thiserror::Error;
+
+use crate::{
+    Action, Cluster, ClusterSize, Epoch, EventKind, Face, MAX_MEMBERS, Member, MemberKey, MemberName, PeerUrl,
+    Registration, Removal, Subject, Transition, UnixMillis, cluster::previous_member,
+};
+
+/// What v2 clients do to a cluster.
+impl Cluster {
+    /// Sets the size. Setting it to what it is stays possible for ever, so that scripts can run again.
+    pub fn set_size(&self, size: ClusterSize, action: Action, at: UnixMillis) -> Result<Transition, SizeIsFixed> {
+        if size != self.size && self.first_registered_at.is_some() {
+            return Err(SizeIsFixed(self.size));
+        }
+        let revision = self.revision.next();
+        let created = if keeps_creation(action) { self.size_created } else { revision };
+        let previous = self.previous_size();
+        let after = Self { size, size_created: created, size_modified: revision, revision, ..self.clone() };
+        let told = (EventKind::SizeSet, format!("the size is {size}").into());
+        let event = self.event(at, action, Subject::Size, Some(size.to_string()), created, Some(previous), told);
+        Ok(Transition { after: Some(after), events: vec![event] })
+    }
+
+    /// Registers a member, anew or over its present registration.
+    ///
+    /// A plain set gives a present member a new place at the end of the line, as in etcd, but only while
+    /// the cluster forms: once etcds may have bootstrapped, a moved place could let a newcomer into
+    /// a roster that others have already read.
+    pub fn register(
+        &self,
+        key: MemberKey,
+        registration: Registration,
+        action: Action,
+        at: UnixMillis,
+    ) -> Result<Transition, RegisterRefusal> {
+        let present = self.member(&key);
+        self.check_registration(&key, &registration, action)?;
+
+        let revision = self.revision.next();
+        let created = match present {
+            Some(member) if keeps_creation(action) || self.formed.is_some() => member.created,
+            _ => revision,
+        };
+        let value = Some(registration.to_string());
+        let told = (EventKind::MemberRegistered, "registered through v2 discovery".into());
+        let previous = present.map(|member| previous_member(member));
+        let event = self.event(at, action, Subject::Member(key.clone()), value, created, previous, told);
+        let member = match present {
+            Some(member) => Member { registration, created, modified: revision, ..Member::clone(member) },
+            None => Member::registered(key, registration, created, revision),
+        };
+        let record = self.record_with(member);
+        let enough = record.len() >= self.size.get() as usize && self.face != Some(Face::CheckIn);
+        let after = Self {
+            revision,
+            first_registered_at: self.first_registered_at.or(Some(at)),
+            formed: self.formed.or(enough.then_some(revision)),
+            face: self.face.or(Some(Face::V2)),
+            record,
+            ..self.without_record()
+        };
+        Ok(Transition { after: Some(after), events: vec![event] })
+    }
+
+    /// Removes a present member; `None` if there is none with this key.
+    pub fn remove(&self, key: &MemberKey, action: Action, at: UnixMillis) -> Option<Transition> {
+        let member = self.member(key)?;
+        let revision = self.revision.next();
+        let subject = Subject::Member(key.clone());
+        let told = (EventKind::MemberRemoved, "removed through v2 discovery".into());
+        let event = self.event(at, action, subject, None, member.created, Some(previous_member(member)), told);
+        let removal = Removal { at: revision, confirmed: false };
+        let removed = Member { modified: revision, removed: Some(removal), ..Member::clone(member) };
+        let after = Self { revision, record: self.record_with(removed), ..self.without_record() };
+        Some(Transition { after: Some(after), events: vec![event] })
+    }
+
+    fn check_registration(
+        &self,
+        key: &MemberKey,
+        registration: &Registration,
+        action: Action,
+    ) -> Result<(), RegisterRefusal> {
+        let mut present = false;
+        let mut members = 0;
+        for member in self.members() {
+            members += 1;
+            if member.key == *key {
+                present = true;
+                continue;
+            }
+            let holder = || member.key.clone();
+            if member.registration.name == registration.name {
+                return Err(RegisterRefusal::NameTaken { name: registration.name.clone(), holder: holder() });
+            }
+            let taken = |url: &&PeerUrl| member.registration.peer_urls.contains(url);
+            if let Some(url) = registration.peer_urls.iter().find(taken) {
+                return Err(RegisterRefusal::PeerUrlTaken { url: url.clone(), holder: holder() });
+            }
+        }
+        if self.epoch != Epoch::FIRST && (action == Action::Create || self.formed.is_none()) {
+            return Err(RegisterRefusal::WasReset);
+        }
+        let creates = action == Action::Create && !present;
+        if self.is_founded_by_check_in() || (creates && self.face == Some(Face::CheckIn)) {
+            return Err(RegisterRefusal::FormsByCheckIn);
+        }
+        // Only etcd's own discovery client creates. Others, such as elastic-etcd, set, and report
+        // with it what they have already done to the running cluster.
+        if !present && action == Action::Create && self.formed.is_some() && members < self.size.get() as usize {
+            return Err(RegisterRefusal::Formed);
+        }
+        if self.record.len() >= MAX_MEMBERS && !self.record.iter().any(|member| member.key == *key) {
+            return Err(RegisterRefusal::TooManyMembers);
+        }
+        Ok(())
+    }
+}
+
+/// Why a member can't be registered.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RegisterRefusal {
+    /// Another member has the name; etcd would fail with "duplicate name".
+    #[error("name {name} is already taken by member {holder}")]
+    NameTaken {
+        /// The name.
+        name: MemberName,
+        /// Who has it.
+        holder: MemberKey,
+    },
+    /// Another member has the peer URL.
+    #[error("peer URL {url} is already taken by member {holder}")]
+    PeerUrlTaken {
+        /// The URL.
+        url: PeerUrl,
+        /// Who has it.
+        holder: MemberKey,
+    },
+    /// A newcomer would get a place in a cluster whose members may have bootstrapped without it.
+    #[error(
+        "as many members as this cluster has places have registered, removed ones included, so that etcds may have \
+         bootstrapped with them; if they run, add this member with etcdctl member add, else make a new token"
+    )]
+    Formed,
+    /// The nodes of this cluster check in, and decide nothing by themselves.
+    #[error(
+        "the nodes of this cluster form it by check-in, and the two can't mix: start this node with the convene client \
+         as the others, or make a new token for v2 discovery"
+    )]
+    FormsByCheckIn,
+    /// v2 discovery has no way to tell one attempt from another.
+    #[error(
+        "this cluster was reset, and v2 discovery can't tell its attempts to form apart: start this node with the \
+         convene client, or make a new token"
+    )]
+    WasReset,
+    /// The record is full.
+    #[error("{MAX_MEMBERS} members have registered under this token, more than any cluster has; make a new token")]
+    TooManyMembers,
+}
+
+/// The size can't change any more: members have read it, and would form different clusters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the size is fixed at {0} since the first member registered; make a new token for another size")]
+pub struct SizeIsFixed(pub ClusterSize);
+
+/// Whether etcd keeps a node's creation index over this action (`v2store/store.go:Update`).
+fn keeps_creation(action: Action) -> bool {
+    matches!(action, Action::Update | Action::CompareAndSwap)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{Event, Previous, Revision};
+
+    const NOW: UnixMillis = UnixMillis(1_000);
+
+    fn cluster(size: u32) -> Cluster {
+        let token = "6c007a14875d53d9bf0ef5a6fc0257c8".parse().unwrap();
+        Cluster::create(token, ClusterSize::new(size).unwrap(), Action::Create, NOW).after.unwrap()
+    }
+
+    fn key(n: u32) -> MemberKey {
+        n.to_string().parse().unwrap()
+    }
+
+    fn registration(n: u32) -> Registration {
+        Registration::parse(&format!("infra{n}=http://10.0.0.{n}:2380")).unwrap()
+    }
+
+    fn put(cluster: &Cluster, n: u32, action: Action) -> Result<Cluster, RegisterRefusal> {
+        cluster.register(key(n), registration(n), action, NOW).map(|transition| transition.after.unwrap())
+    }
+
+    fn with_members(size: u32, members: u32) -> Cluster {
+        (1..=members).fold(cluster(size), |cluster, n| put(&cluster, n, Action::Create).unwrap())
+    }
+
+    fn order(cluster: &Cluster) -> Vec<&str> {
+        cluster.members().map(|member| member.key.as_str()).collect()
+    }
+
+    fn without(cluster: &Cluster, n: u32) -> Cluster {
+        cluster.remove(&key(n), Action::Delete, NOW).unwrap().after.unwrap()
+    }
+
+    #[test]
+    fn a_cluster_has_formed_when_size_members_have_registered() {
+        assert_eq!(with_members(3, 2).formed, None);
+        assert_eq!(with_members(3, 3).formed, Some(Revision(4)));
+        assert_eq!(with_members(3, 4).formed, Some(Revision(4)));
+    }
+
+    #[test]
+    fn a_member_that_was_removed_while_forming_still_counts_because_others_may_have_counted_it() {
+        let cluster = without(&with_members(3, 2), 1);
+        assert_eq!(put(&cluster, 3, Action::Create).unwrap().formed, Some(Revision(5)));
+    }
+
+    #[test]
+    fn a_member_that_registers_again_counts_once() {
+        let cluster = put(&without(&with_members(3, 1), 1), 1, Action::Create).unwrap();
+        assert_eq!(put(&cluster, 2, Action::Create).unwrap().formed, None);
+    }
+
+    #[test]
+    fn members_beyond_the_size_are_kept_behind_the_others() {
+        assert_eq!(order(&with_members(1, 3)), ["1", "2", "3"]);
+    }
+
+    #[test]
+    fn a_set_moves_a_member_to_the_end_of_the_line_only_while_forming() {
+        let forming = put(&with_members(3, 2), 1, Action::Set).unwrap();
+        assert_eq!(order(&forming), ["2", "1"]);
+        let formed = put(&with_members(2, 3), 1, Action::Set).unwrap();
+        assert_eq!(order(&formed), ["1", "2", "3"]);
+        assert_eq!(formed.member(&key(1)).unwrap().modified, formed.revision);
+    }
+
+    #[test]
+    fn an_update_keeps_the_place_in_line() {
+        for action in [Action::Update, Action::CompareAndSwap] {
+            assert_eq!(order(&put(&with_members(3, 2), 1, action).unwrap()), ["1", "2"]);
+        }
+    }
+
+    #[test]
+    fn a_name_or_peer_url_of_another_member_is_refused_and_the_holder_named() {
+        let cluster = with_members(3, 1);
+        let register = |text: &str| {
+            cluster.register(key(2), Registration::parse(text).unwrap(), Action::Create, NOW).unwrap_err().to_string()
+        };
+        assert_eq!(register("infra1=http://10.0.0.2:2380"), "name infra1 is already taken by member 1");
+        assert_eq!(
+            register("infra2=http://10.0.0.2:2380,infra2=http://10.0.0.1:2380"),
+            "peer URL http://10.0.0.1:2380 is already taken by member 1"
+        );
+    }
+
+    #[test]
+    fn the_name_of_a_removed_member_is_free() {
+        let cluster = without(&with_members(3, 1), 1);
+        assert!(cluster.register(key(2), registration(1), Action::Create, NOW).is_ok());
+    }
+
+    #[test]
+    fn nobody_is_created_into_a_free_place_of_a_formed_cluster() {
+        let cluster = without(&with_members(3, 3), 2);
+        assert_eq!(put(&cluster, 4, Action::Create), Err(RegisterRefusal::Formed));
+        assert_eq!(put(&cluster, 2, Action::Create), Err(RegisterRefusal::Formed));
+        assert_eq!(order(&put(&cluster, 4, Action::Set).unwrap()), ["1", "3", "4"]);
+    }
+
+    #[test]
+    fn the_size_is_fixed_once_anyone_has_registered() {
+        let size = |n| ClusterSize::new(n).unwrap();
+        assert!(cluster(3).set_size(size(5), Action::Set, NOW).is_ok());
+        let left = without(&with_members(3, 1), 1);
+        assert_eq!(left.set_size(size(5), Action::Set, NOW).unwrap_err(), SizeIsFixed(size(3)));
+        assert!(left.set_size(size(3), Action::Set, NOW).is_ok());
+    }
+
+    #[test]
+    fn every_change_takes_the_next_revision_and_tells_of_it() {
+        let cluster = with_members(3, 1);
+        let transition = cluster.register(key(1), registration(9), Action::Set, NOW).unwrap();
+        assert_eq!(transition.after.unwrap().revision, Revision(3));
+        assert_eq!(
+            transition.events,
+            [Event {
+                token: cluster.token.clone(),
+                revision: Revision(3),
+                at: NOW,
+                action: Action::Set,
+                subject: Subject::Member(key(1)),
+                value: Some("infra9=http://10.0.0.9:2380".into()),
+                created: Revision(3),
+                previous: Some(Previous {
+                    value: Some("infra1=http://10.0.0.1:2380".into()),
+                    created: Revision(2),
+                    modified: Revision(2),
+                }),
+                while_forming: true,
+                kind: EventKind::MemberRegistered,
+                message: "registered through v2 discovery".into(),
+            }]
+        );
+    }
+
+    #[test]
+    fn the_record_of_a_cluster_has_an_end() {
+        let mut full = cluster(1);
+        full.record = (300..300 + MAX_MEMBERS as u32).map(|n| Arc::new(member(n))).collect();
+        assert_eq!(put(&full, 1, Action::Set), Err(RegisterRefusal::TooManyMembers));
+        full.record.pop();
+        assert!(put(&full, 1, Action::Set).is_ok());
+    }
+
+    fn member(n: u32) -> Member {
+        let registration = Registration::parse(&format!("m{n}=http://host{n}:2380")).unwrap();
+        let created = Revision(u64::from(n) + 2);
+        Member::registered(key(n), registration, created, created)
+    }
+}
