@@ -126,7 +126,8 @@ impl<'a> Draft<'a> {
     /// Remembers that a founder was told to bootstrap, before it is told.
     pub fn tell_bootstrap(&mut self, key: &MemberKey, run: &RunId) {
         let told = Told { run: run.clone(), at: self.now };
-        let message = format!("{key} is told to bootstrap with the others");
+        let name = self.member(key).map_or_else(String::new, |member| member.name().to_string());
+        let message = format!("{name} ({key}) is told to bootstrap with the others");
         self.update(key, EventKind::BootstrapTold, message, |member| {
             member.founder = Some(Founder { told: Some(told) })
         });
@@ -134,8 +135,9 @@ impl<'a> Draft<'a> {
 
     /// Begins a new attempt to form: every member of the last one is history, and nobody has registered.
     pub fn begin_epoch(&mut self, why: &str) {
-        for key in self.members().map(|member| member.key.clone()).collect::<Vec<_>>() {
-            self.remove(&key, true, format!("{key} belonged to epoch {}", self.epoch));
+        for member in self.members().cloned().collect::<Vec<_>>() {
+            let message = format!("{} ({}) belonged to epoch {}", member.name(), member.key, self.epoch);
+            self.remove(&member.key, true, message);
         }
         let epoch = self.epoch.next();
         self.change(EventKind::EpochBegun, format!("epoch {epoch} begins: {why}"), |cluster| {

@@ -127,9 +127,9 @@ impl Planner<'_> {
 
     /// Makes those that are there the founders; who came after the last place is a spare.
     fn freeze(&mut self, size: usize) {
-        let beyond: Vec<MemberKey> = self.draft.members().skip(size).map(|member| member.key.clone()).collect();
-        for key in beyond {
-            self.draft.remove(&key, true, format!("{key} came after the last place was taken"));
+        for member in self.draft.members().skip(size).cloned().collect::<Vec<_>>() {
+            let message = format!("{} ({}) came after the last place was taken", member.name(), member.key);
+            self.draft.remove(&member.key, true, message);
         }
         let cluster_id = ClusterId::of_founders(self.draft.members().filter_map(|member| member.key.id()));
         let message = format!("{size} nodes are here, and bootstrap etcd cluster {cluster_id}");

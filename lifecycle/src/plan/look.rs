@@ -164,11 +164,9 @@ impl<'a> Planner<'a> {
             return;
         }
         let promoted = !member.is_voter() && after.is_voter();
-        let (kind, what) =
-            if promoted { (EventKind::MemberPromoted, "votes now") } else { (EventKind::MemberUpdated, "has changed") };
-        self.draft.update(&member.key, kind, format!("{} ({}) {what}", after.name(), member.key), |member| {
-            *member = after;
-        });
+        let kind = if promoted { EventKind::MemberPromoted } else { EventKind::MemberUpdated };
+        let message = format!("{} ({}) {}", after.name(), member.key, differences(member, &after));
+        self.draft.update(&member.key, kind, message, |member| *member = after);
     }
 
     fn take_up(&mut self, seen: &SeenMember, on_record: Option<Arc<Member>>) {
@@ -217,6 +215,24 @@ impl Removal {
 
 fn has(view: &View, key: &MemberKey) -> bool {
     key.id().is_some_and(|id| view.members.iter().any(|seen| seen.id == id))
+}
+
+/// What has changed about a member, for people.
+fn differences(before: &Member, after: &Member) -> String {
+    let told = [
+        (before.role != after.role).then(|| format!("is a {} now", word(after.role))),
+        (before.name() != after.name()).then(|| format!("was called {}", before.name())),
+        (before.registration.peer_urls != after.registration.peer_urls)
+            .then(|| format!("has the peer URLs {}", listed(&after.registration.peer_urls))),
+        (before.client_urls != after.client_urls)
+            .then(|| format!("has the client URLs {}", listed(&after.client_urls))),
+        (before.started != after.started).then(|| "has started".to_owned()),
+    ];
+    told.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn listed<T: ToString>(items: &[T]) -> String {
+    items.iter().map(T::to_string).collect::<Vec<_>>().join(" ")
 }
 
 fn role(seen: &SeenMember) -> Role {
