@@ -36,8 +36,16 @@ pub enum AdministrationError {
     )]
     SizeIsFixed(#[from] SizeIsFixed),
     /// There is no such member, not even a removed one.
-    #[error("there is no member {0}, and there never was")]
+    #[error(
+        "there is no member {0}, and there never was; members are named by their IDs, which the list of them shows"
+    )]
     NoSuchMember(MemberKey),
+    /// Nobody is a member of an etcd cluster that does not exist yet.
+    #[error(
+        "the cluster has not formed yet, so there is nothing to remove member {0} from; stop its node's client, and \
+         another node can take its place"
+    )]
+    StillForming(MemberKey),
     /// The member is not one any more.
     #[error("member {0} was removed")]
     Removed(MemberKey),
@@ -108,6 +116,9 @@ impl Cluster {
         let mut draft = Draft::new(self, at);
         if member.removed.is_some() && admission != Admission::Readmit {
             return Err(AdministrationError::Removed(key.clone()));
+        }
+        if admission == Admission::Evict && self.formed.is_none() {
+            return Err(AdministrationError::StillForming(key.clone()));
         }
         let name = member.name();
         match admission {

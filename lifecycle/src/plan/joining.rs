@@ -177,7 +177,8 @@ impl Planner<'_> {
             return self.wait(Reason::Partition, message);
         }
         let message = format!(
-            "{name} ({key}) does not answer, and counts as dead once nobody has heard of it for {dead_after:?}"
+            "{name} ({key}) does not answer, and counts as dead once nobody has heard of it, and tries to reach it have \
+             failed, for {dead_after:?}"
         );
         self.wait(Reason::NotDeadYet, message)
     }

@@ -63,6 +63,12 @@ impl Planner<'_> {
     }
 
     fn healthy(&self) -> Instruction {
+        let (voters, size) = (self.draft.voters().count(), self.draft.size);
+        if voters < size.get() as usize {
+            let message =
+                format!("nothing to do here; {voters} of {size} voters are there, and nodes that check in may join");
+            return self.wait(Reason::Healthy, message);
+        }
         self.wait(Reason::Healthy, "nothing to do")
     }
 

@@ -78,7 +78,10 @@ impl Problem {
 
     /// There is no cluster of that name.
     pub fn no_such_cluster() -> Self {
-        Self::new(Kind::NotFound, "no cluster has this token: it was never made, or the cluster was deleted")
+        Self::new(
+            Kind::NotFound,
+            "no cluster has this token: it was never made, or the cluster was deleted; GET /v1/clusters?name=NAME looks by name",
+        )
     }
 
     /// The cluster has no such member.
@@ -128,7 +131,9 @@ impl From<AdministrationError> for Problem {
     fn from(error: AdministrationError) -> Self {
         let kind = match error {
             AdministrationError::NoSuchMember(_) => Kind::NotFound,
-            AdministrationError::SizeIsFixed(_) | AdministrationError::Removed(_) => Kind::Conflict,
+            AdministrationError::SizeIsFixed(_)
+            | AdministrationError::Removed(_)
+            | AdministrationError::StillForming(_) => Kind::Conflict,
         };
         Self::new(kind, error)
     }

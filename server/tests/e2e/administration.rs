@@ -115,6 +115,10 @@ async fn members_are_evicted_and_their_downtime_is_announced() {
     assert_eq!(forever.status(), StatusCode::BAD_REQUEST);
     cluster.send(Method::DELETE, &format!("{member}/downtime"), &none).await;
     assert_eq!(cluster.get(member).await["downtime_until"], Value::Null);
+    let forming = Administered::create(&server, json!({ "size": 3 })).await;
+    forming.v2_put("8e9e05c52164694d", "infra0=http://10.0.0.1:2380").await;
+    let early = forming.send(Method::PUT, &format!("{member}/eviction"), &none).await;
+    assert_eq!(early.status(), StatusCode::CONFLICT);
     let stranger = cluster.send(Method::PUT, "/members/77/eviction", &none).await;
     assert_eq!(stranger.status(), StatusCode::NOT_FOUND);
     Client::new().delete(format!("{}/8e9e05c52164694d", cluster.discovery_url)).send().await.unwrap();

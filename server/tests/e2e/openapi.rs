@@ -3,7 +3,7 @@
 use std::{process::Command, time::Duration};
 
 use reqwest::Client;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::harness::{Process, peers, server::Server};
@@ -126,7 +126,7 @@ const MEMBER: &str = "8e9e05c52164694d";
 
 async fn token(server: &Server) -> String {
     let client = Client::new();
-    let made = client.post(format!("{}/v1/clusters", server.url)).send().await.unwrap();
+    let made = client.post(format!("{}/v1/clusters", server.url)).json(&json!({ "size": 1 })).send().await.unwrap();
     let cluster: Value = made.json().await.unwrap();
     let discovery_url = cluster["discovery_url"].as_str().unwrap();
     let registration = [("value", "infra0=http://10.0.0.1:2380")];

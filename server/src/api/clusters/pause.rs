@@ -19,7 +19,8 @@ use crate::{
 
 /// Pauses a cluster
 ///
-/// Until it is resumed, no node is told to change membership. Nodes with valid data are still told to start.
+/// Until it is resumed, no node is told to change membership, and a cluster that is forming goes on waiting. Nodes with
+/// valid data are still told to start.
 #[utoipa::path(
     post,
     path = "/v1/clusters/{token}/pause",

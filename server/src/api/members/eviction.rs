@@ -51,7 +51,8 @@ pub async fn evict_member(
 
 /// Withdraws an eviction
 ///
-/// If the member was removed already, then its node may come back.
+/// If the member was removed already, then its node may come back. A node that has the ticket to remove it may still be
+/// about to: whether one has is seen in the cluster's `ticket`.
 #[utoipa::path(
     delete,
     path = "/v1/clusters/{token}/members/{member}/eviction",
