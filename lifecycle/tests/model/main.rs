@@ -102,6 +102,16 @@ fn two_nodes_want_one_place() {
 }
 
 #[test]
+fn two_nodes_want_one_place_of_four() {
+    check::holds(Setting::running("3 and 2 spares, to 4", 3, 5).sizes(&[4]));
+}
+
+#[test]
+fn two_nodes_wait_for_one_that_is_cut_off() {
+    check::holds(Setting::running("3 and 2 spares, 1 cut", 3, 5).cuts(1));
+}
+
+#[test]
 fn a_cluster_grows() {
     check::holds(Setting::running("1 and 2 spares, to 2, to 3", 1, 3).sizes(&[2, 3]));
 }
