@@ -88,7 +88,7 @@ impl Registry {
         let cache = Arc::new(Cache::with_weighter(CACHE_CLUSTERS, CACHE_BYTES, SnapshotWeight));
         let topics = Arc::new(Topics::default());
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let sightings = Arc::new(SightingsOfAll::new(now()));
+        let sightings = Arc::new(SightingsOfAll::default());
         let committer = Committer::new(store.clone(), cache.clone(), topics.clone(), sightings.clone());
         // A thread of its own: among the other tasks it would wait for its turn at each step of a commit, and
         // everybody who writes with it.

@@ -3,7 +3,7 @@ use std::{collections::HashSet, sync::Arc};
 use super::Planner;
 use crate::{
     EventKind, Face, Instruction, Member, MemberId, MemberKey, MemberName, NodeState, Purpose, Reason, Registration,
-    Removal, Revision, Role, SeenMember, View,
+    Revision, Role, SeenMember, View,
 };
 
 /// A look at the cluster that decisions can rest on: it was made through the quorum, and the registry's record
@@ -203,13 +203,6 @@ impl<'a> Planner<'a> {
             member.is_some_and(|member| member.role == role(seen) && member.has_peer_urls(&seen.peer_urls))
         });
         members && self.draft.members().count() == view.members.len()
-    }
-}
-
-impl Removal {
-    /// Whether etcd's own list has shown that the member is gone.
-    pub(super) fn is_certain(self) -> bool {
-        self.confirmed
     }
 }
 

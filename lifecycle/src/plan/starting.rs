@@ -17,7 +17,7 @@ impl Planner<'_> {
             return self.start_own(&own, identity);
         }
         let removal = self.draft.record.iter().find(|member| member.key == key).and_then(|member| member.removed);
-        if removal.is_some_and(|removal| removal.is_certain()) {
+        if removal.is_some_and(|removal| removal.confirmed) {
             return self.archive_removed(&key);
         }
         if self.draft.formed.is_none() {
@@ -116,7 +116,7 @@ impl Planner<'_> {
     /// A member of the record has data, so its cluster exists, and has the ID that the data has.
     pub(super) fn know_cluster(&mut self, identity: Identity) {
         self.know_cluster_id(identity);
-        self.know_bootstrapped(&format!("member {} has data of it", Member::key_of(identity)));
+        self.know_bootstrapped(&format!("member {} has data of it", identity.member));
     }
 
     pub(super) fn know_cluster_id(&mut self, identity: Identity) {
@@ -128,11 +128,5 @@ impl Planner<'_> {
                 cluster.bootstrapped = Some(cluster.revision);
             });
         }
-    }
-}
-
-impl Member {
-    fn key_of(identity: Identity) -> MemberKey {
-        identity.member.into()
     }
 }

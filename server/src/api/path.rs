@@ -1,3 +1,5 @@
+use std::str::FromStr;
+
 use axum::{
     extract::{FromRequestParts, RawPathParams},
     http::request::Parts,
@@ -26,8 +28,7 @@ impl<S: Send + Sync> FromRequestParts<S> for TokenPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let given = parameter(parts, state, "token").await?;
-        given.parse().map(Self).map_err(|_| invalid("token", EXPECTED))
+        parameter(parts, state, "token", EXPECTED).await.map(Self)
     }
 }
 
@@ -50,15 +51,20 @@ impl<S: Send + Sync> FromRequestParts<S> for MemberPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let given = parameter(parts, state, "member").await?;
-        given.parse().map(Self).map_err(|_| invalid("member", EXPECTED_MEMBER))
+        parameter(parts, state, "member", EXPECTED_MEMBER).await.map(Self)
     }
 }
 
-async fn parameter<S: Send + Sync>(parts: &mut Parts, state: &S, name: &'static str) -> Result<String, Problem> {
+async fn parameter<T: FromStr, S: Send + Sync>(
+    parts: &mut Parts,
+    state: &S,
+    name: &'static str,
+    expected: &str,
+) -> Result<T, Problem> {
     let params = RawPathParams::from_request_parts(parts, state).await;
     let params = params.map_err(|_| invalid(name, "is not UTF-8 once percent-decoded"))?;
-    Ok(params.iter().find(|(given, _)| *given == name).map_or_else(String::new, |(_, given)| given.to_owned()))
+    let given = params.iter().find(|(given, _)| *given == name).map_or("", |(_, given)| given);
+    given.parse().map_err(|_| invalid(name, expected))
 }
 
 fn invalid(name: &'static str, message: &str) -> Problem {

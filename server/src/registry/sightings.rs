@@ -14,10 +14,8 @@ const KEEP: Duration = Duration::from_secs(3600);
 
 /// Who was heard of when, of every cluster that somebody checks in for: in memory, because it changes with every
 /// check-in.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct SightingsOfAll {
-    /// Since when check-ins are listened to.
-    since: UnixMillis,
     of: RwLock<HashMap<Token, Arc<SightingsOfOne>>>,
 }
 
@@ -37,10 +35,6 @@ struct Present {
 }
 
 impl SightingsOfAll {
-    pub fn new(since: UnixMillis) -> Self {
-        Self { since, of: RwLock::default() }
-    }
-
     pub fn get(&self, token: &Token) -> Option<Arc<SightingsOfOne>> {
         self.of.read().expect("no holder panics").get(token).cloned()
     }
@@ -49,7 +43,7 @@ impl SightingsOfAll {
     /// says nothing.
     pub fn begin(&self, token: &Token, written: Vec<Sighting>, now: UnixMillis) -> Arc<SightingsOfOne> {
         let present = Present {
-            sightings: Sightings::new(self.since.max(now)),
+            sightings: Sightings::new(now),
             written: written.into_iter().map(|sighting| (sighting.member, sighting.at)).collect(),
             keep_until: now.after(KEEP),
         };
@@ -190,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_cluster_that_nobody_checks_in_for_is_forgotten_and_silence_counts_anew_when_somebody_does() {
-        let (all, (cluster, report)) = (SightingsOfAll::new(START), cluster());
+        let (all, (cluster, report)) = (SightingsOfAll::default(), cluster());
         all.begin(&cluster.token, Vec::new(), START).note(&cluster, &report, later(30));
         all.forget_idle(later(1_000));
         let unwritten = all.unwritten();
@@ -210,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_cluster_is_kept_for_as_long_as_its_members_may_be_silent() {
-        let (all, (mut cluster, report)) = (SightingsOfAll::new(START), cluster());
+        let (all, (mut cluster, report)) = (SightingsOfAll::default(), cluster());
         cluster.policy.dead_after = Duration::from_secs(7 * 24 * 3600);
         all.begin(&cluster.token, Vec::new(), START).note(&cluster, &report, START);
         all.mark_written(&all.unwritten());
@@ -220,7 +214,7 @@ mod tests {
 
     #[test]
     fn what_a_check_in_has_in_its_hands_is_not_forgotten() {
-        let (all, (cluster, _)) = (SightingsOfAll::new(START), cluster());
+        let (all, (cluster, _)) = (SightingsOfAll::default(), cluster());
         let held = all.begin(&cluster.token, Vec::new(), START);
         all.forget_idle(later(1_000));
         assert!(Arc::ptr_eq(&held, &all.get(&cluster.token).unwrap()));
@@ -231,7 +225,7 @@ mod tests {
 
     #[test]
     fn members_that_nobody_remembers_as_removed_are_forgotten_here_too() {
-        let (all, (cluster, report)) = (SightingsOfAll::new(START), cluster());
+        let (all, (cluster, report)) = (SightingsOfAll::default(), cluster());
         let written = |key: &str| Sighting { token: cluster.token.clone(), member: key.parse().unwrap(), at: START };
         let one = all.begin(&cluster.token, vec![written("1"), written("2")], START);
         one.note(&cluster, &report, later(1));
