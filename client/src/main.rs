@@ -1,0 +1,3 @@
+//! `convene`: asks the registry what a node does next, and makes it so.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The part of etcd's API that Convene speaks.
