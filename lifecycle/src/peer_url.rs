@@ -19,7 +19,7 @@ pub struct PeerUrl(Arc<str>);
 
 /// Where clients reach a member: `http://HOST:PORT` or `https://HOST:PORT`, as etcd's
 /// `--advertise-client-urls` takes them.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientUrl(Arc<str>);
 
 /// Why a text is not a [`PeerUrl`].

@@ -1,0 +1,45 @@
+use std::ffi::OsString;
+
+use clap::{Arg, Command};
+
+/// Which of etcd's and etcdctl's variables mean what a flag of ours means, in the order in which they count.
+const ETCDS: &[(&str, &[&str])] = &[
+    ("discovery", &["ETCD_DISCOVERY"]),
+    ("discovery_cacert", &["ETCD_DISCOVERY_CACERT"]),
+    ("discovery_cert", &["ETCD_DISCOVERY_CERT"]),
+    ("discovery_key", &["ETCD_DISCOVERY_KEY"]),
+    ("name", &["ETCD_NAME"]),
+    ("data_dir", &["ETCD_DATA_DIR"]),
+    ("wal_dir", &["ETCD_WAL_DIR"]),
+    ("initial_advertise_peer_urls", &["ETCD_INITIAL_ADVERTISE_PEER_URLS"]),
+    ("advertise_client_urls", &["ETCD_ADVERTISE_CLIENT_URLS"]),
+    ("cacert", &["ETCDCTL_CACERT", "ETCD_TRUSTED_CA_FILE"]),
+    ("cert", &["ETCDCTL_CERT"]),
+    ("key", &["ETCDCTL_KEY"]),
+    ("user", &["ETCDCTL_USER"]),
+    ("peer_trusted_ca_file", &["ETCD_PEER_TRUSTED_CA_FILE"]),
+    ("peer_cert_file", &["ETCD_PEER_CERT_FILE"]),
+    ("peer_key_file", &["ETCD_PEER_KEY_FILE"]),
+];
+
+/// Makes each flag read the first of its variables that is set, ours before etcd's. One that is empty counts as not
+/// set, as for etcd (`pkg/flags/flag.go:setFlagFromEnv`).
+pub fn with_etcds(command: Command, variable: &dyn Fn(&str) -> Option<OsString>) -> Command {
+    let command = command.mut_args(|argument| with_one(argument, variable));
+    command.mut_subcommands(|subcommand| with_etcds(subcommand, variable))
+}
+
+fn with_one(argument: Arg, variable: &dyn Fn(&str) -> Option<OsString>) -> Arg {
+    let is_set = |name: &str| variable(name).is_some_and(|value| !value.is_empty());
+    let Some(own) = argument.get_env().and_then(|name| name.to_str()).map(str::to_owned) else { return argument };
+    if is_set(&own) {
+        return argument;
+    }
+    let etcds = ETCDS.iter().find(|(id, _)| argument.get_id() == id).map_or(&[][..], |(_, names)| names);
+    let set = etcds.iter().copied().find(|name| is_set(name));
+    match set {
+        Some(name) => argument.env(name),
+        None if variable(&own).is_some() => argument.env(None::<&'static str>),
+        None => argument,
+    }
+}

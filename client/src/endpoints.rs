@@ -1,0 +1,76 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use convene_etcd::{Access, Client, EtcdError, ListedMember, MemberList, PeerClient, Status, Tls};
+use convene_lifecycle::ClientUrl;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+
+use crate::exit::Failure;
+
+/// Connections to members, each kept for as long as the command runs.
+pub struct Endpoints {
+    access: Access,
+    clients: Mutex<BTreeMap<ClientUrl, Arc<Client>>>,
+    peers: PeerClient,
+}
+
+impl Endpoints {
+    /// Nobody is connected to yet.
+    pub fn new(access: Access, peer_tls: &Tls) -> Result<Self, Failure> {
+        let peers = PeerClient::new(peer_tls).map_err(|error| Failure::Usage(error.to_string()))?;
+        Ok(Self { access, clients: Mutex::default(), peers })
+    }
+
+    /// For members' peer ports.
+    pub fn peers(&self) -> &PeerClient {
+        &self.peers
+    }
+
+    /// A member's client port.
+    pub fn client(&self, url: &ClientUrl) -> Result<Arc<Client>, EtcdError> {
+        let mut clients = self.clients.lock().expect("nobody panics while it looks up a client");
+        if let Some(client) = clients.get(url) {
+            return Ok(client.clone());
+        }
+        let client = Arc::new(Client::new(url, &self.access)?);
+        clients.insert(url.clone(), client.clone());
+        Ok(client)
+    }
+
+    /// etcd's list, read through the quorum at the first of these that shows it, with whoever has shown it.
+    pub async fn list(&self, urls: &BTreeSet<ClientUrl>, within: Duration) -> Option<(Arc<Client>, MemberList)> {
+        let clients = urls.iter().filter_map(|url| self.client(url).ok());
+        let mut answers: FuturesUnordered<_> = clients
+            .map(|client| async move {
+                let list = client.members(within).await;
+                (client, list)
+            })
+            .collect();
+        while let Some((client, answer)) = answers.next().await {
+            if let Ok(list) = answer {
+                return Some((client, list));
+            }
+        }
+        None
+    }
+
+    /// A member's own status; `None` if it does not answer, or if somebody else does at its URLs, as with a member that
+    /// advertises localhost.
+    pub async fn status_of(&self, member: &ListedMember, within: Duration) -> Option<Status> {
+        let urls = member.client_urls.iter();
+        let mut answers: FuturesUnordered<_> = urls
+            .filter_map(|url| self.client(url).ok())
+            .map(|client| async move { client.status(within).await })
+            .collect();
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok(status) if status.member == member.id => return Some(status),
+                _ => {}
+            }
+        }
+        None
+    }
+}

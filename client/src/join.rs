@@ -1,0 +1,193 @@
+//! `convene join`: asks what this node does next, does it, and asks again, until etcd can be started.
+
+mod offline;
+mod promoter;
+mod result;
+
+use std::time::{Duration, SystemTime};
+
+use crate::{
+    change,
+    cli::{JoinArgs, LogFormat},
+    data_dir::LeftOvers,
+    deadline::Deadline,
+    exit::Failure,
+    node::Node,
+    output::Action,
+    registry::{Instruction, RegistryError, Start, State, Task},
+    session::{Session, Told, Wishes},
+};
+use offline::Offline;
+
+/// When the next try is made if nobody says when.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Runs the command. The result stands on standard output when it ends well.
+pub async fn run(arguments: &JoinArgs, log_format: LogFormat) -> Result<(), Failure> {
+    let session = Session::new(&arguments.node, log_format)?;
+    if session.node.data.is_in_use()? {
+        return Err(Failure::Refused(format!(
+            "an etcd runs on {} already; `convene join` is for before it starts, and `convene status` shows the cluster",
+            session.node.data_path.display()
+        )));
+    }
+    let offline = Offline::new(arguments.offline_grace);
+    Join { arguments, session, deadline: Deadline::after(arguments.timeout), offline }.run().await
+}
+
+/// A node on its way in.
+struct Join<'a> {
+    arguments: &'a JoinArgs,
+    session: Session,
+    deadline: Deadline,
+    offline: Offline,
+}
+
+/// What follows an instruction.
+enum Next {
+    /// To ask again, after this time.
+    Ask(Duration),
+    /// Nothing: the result is out.
+    Done,
+}
+
+impl Join<'_> {
+    async fn run(mut self) -> Result<(), Failure> {
+        loop {
+            let next = self.turn().await?;
+            let Next::Ask(after) = next else { return Ok(()) };
+            if self.deadline.pause(after).await.is_err() {
+                return Err(self.gave_up());
+            }
+        }
+    }
+
+    async fn turn(&mut self) -> Result<Next, Failure> {
+        let state = self.session.node.state()?;
+        self.offline.attempt();
+        let told = match self.session.ask(&state, self.wishes()).await {
+            Ok(told) => told,
+            Err(error) => return self.go_without(&state, error),
+        };
+        self.offline.is_back();
+        if self.arguments.dry_run {
+            result::print_dry(self.arguments.output, &told.instruction)?;
+            return Ok(Next::Done);
+        }
+        self.obey(told).await
+    }
+
+    fn wishes(&self) -> Wishes {
+        let JoinArgs { once, join_strategy, cluster_size, dry_run, .. } = *self.arguments;
+        Wishes { leaving: false, once, strategy: join_strategy, size: cluster_size.0, dry_run }
+    }
+
+    async fn obey(&self, told: Told) -> Result<Next, Failure> {
+        let Instruction { task, word, reason, message, check_in_after, .. } = &told.instruction;
+        let progress = &self.session.progress;
+        match task {
+            Task::Wait | Task::StandBy => {
+                progress.wait(word, reason, message);
+                Ok(Next::Ask(*check_in_after))
+            }
+            Task::Observe { .. } => {
+                progress.wait(word, reason, message);
+                Ok(Next::Ask(AGAIN))
+            }
+            Task::Bootstrap(start) => self.finish(&told, Action::Bootstrap, Some(start)),
+            Task::Join(start) => self.finish(&told, Action::Join, Some(start)),
+            Task::Start(start) => self.finish(&told, Action::Start, start.as_ref()),
+            Task::ArchiveData => {
+                self.archive(message)?;
+                Ok(Next::Ask(Duration::ZERO))
+            }
+            Task::Refuse { remedy } => Err(Failure::Refused(format!("{message}; {remedy} ({reason})"))),
+            Task::RemoveMember(..)
+            | Task::AddMember { .. }
+            | Task::UpdateMember(..)
+            | Task::Promote(..)
+            | Task::Leave(..) => Ok(Next::Ask(change::carry_out(&self.session, &told).await)),
+        }
+    }
+
+    fn archive(&self, why: &str) -> Result<(), Failure> {
+        let Node { data, data_path, .. } = &self.session.node;
+        if data.is_in_use()? {
+            return Err(Failure::Refused(format!(
+                "{} is to be set aside ({why}), but an etcd runs on it; stop it first",
+                data_path.display()
+            )));
+        }
+        let archived = data.archive(SystemTime::now())?;
+        let archived: Vec<String> = archived.iter().map(|path| path.display().to_string()).collect();
+        self.session.progress.step("archive_data", &format!("{why}; the data is in {} now", archived.join(" and ")));
+        Ok(())
+    }
+
+    /// Prints how to start etcd, unless the answer is too old to be acted on.
+    fn finish(&self, told: &Told, action: Action, start: Option<&Start>) -> Result<Next, Failure> {
+        let progress = &self.session.progress;
+        if !told.is_fresh() {
+            progress.wait("wait", "stale", "the registry's answer took too long, and is asked for again");
+            return Ok(Next::Ask(Duration::ZERO));
+        }
+        if action != Action::Start {
+            self.set_left_overs_aside()?;
+        }
+        let Instruction { word, reason, message, .. } = &told.instruction;
+        let config = result::config(&self.session.node, action, start, reason, message);
+        let text = result::render(&config, self.arguments.output, progress)?;
+        progress.step(word, message);
+        if action == Action::Join && !self.arguments.no_promote {
+            promoter::leave_behind(&self.arguments.node, progress);
+        }
+        result::print(&text)?;
+        Ok(Next::Done)
+    }
+
+    /// A backend without a WAL beside it: if anything was ever applied to it, then etcd would take its keys into the new
+    /// member.
+    fn set_left_overs_aside(&self) -> Result<(), Failure> {
+        match self.session.node.data.left_overs()? {
+            LeftOvers::None | LeftOvers::NothingApplied => Ok(()),
+            LeftOvers::Applied { index } => {
+                self.archive(&format!("there is no WAL, but a database of an earlier member (index {index})"))
+            }
+            LeftOvers::Unreadable { found } => {
+                self.archive(&format!("there is no WAL, but something else of an earlier member: {found}"))
+            }
+        }
+    }
+
+    /// What a node does while the registry gives it no instruction.
+    fn go_without(&self, state: &State, error: RegistryError) -> Result<Next, Failure> {
+        let progress = &self.session.progress;
+        let has_data = matches!(state, State::Stopped { .. });
+        if self.arguments.dry_run || (!has_data && error.is_final()) {
+            return Err(error.into());
+        }
+        if !has_data {
+            let message = format!("{error}; without data this node can't start on its own, so it keeps trying");
+            progress.wait("wait", "unreachable", &message);
+            return Ok(Next::Ask(AGAIN));
+        }
+        let left = self.offline.left();
+        if left > Duration::ZERO {
+            let grace = humantime::format_duration(self.arguments.offline_grace);
+            let message = format!("{error}; after {grace} of this etcd is started on the data that it has");
+            progress.wait("wait", "unreachable", &message);
+            return Ok(Next::Ask(left.min(AGAIN)));
+        }
+        let message = format!("{error}; etcd is started on the data that it has, and guards itself");
+        let config = result::config(&self.session.node, Action::Start, None, "unreachable", &message);
+        let text = result::render(&config, self.arguments.output, progress)?;
+        progress.step("start", &message);
+        result::print(&text)?;
+        Ok(Next::Done)
+    }
+
+    fn gave_up(&self) -> Failure {
+        let message = self.session.progress.gave_up();
+        if self.offline.is_out() { Failure::Unreachable(message) } else { Failure::TimedOut(message) }
+    }
+}

@@ -1,0 +1,69 @@
+use std::{
+    env,
+    ffi::OsString,
+    os::unix::process::CommandExt,
+    process::{Command, Stdio},
+};
+
+use crate::{
+    cli::{AccessArgs, DiscoveryArgs, NodeArgs, RegistryTlsArgs},
+    progress::Progress,
+};
+
+/// Leaves `convene promote` behind, in a process of its own: etcd is about to join as a learner, which does not serve
+/// until it is promoted, and whoever runs `convene join` before etcd may know of no second step. It does nothing
+/// before etcd answers, and ends by itself.
+pub fn leave_behind(arguments: &NodeArgs, progress: &Progress) {
+    let spawned = env::current_exe().and_then(|program| {
+        Command::new(program)
+            .arg("promote")
+            .envs(variables(arguments))
+            .env_remove("CONVENE_TIMEOUT")
+            // Whoever reads our output to its end must not wait for the promotion.
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+    });
+    let message = match spawned {
+        Ok(child) => format!("process {} promotes this node's member once it has caught up", child.id()),
+        Err(error) => format!("nobody promotes this node's member by itself ({error}); run `convene promote`"),
+    };
+    progress.step("promoter", &message);
+}
+
+/// The same node, as variables: they don't show up in lists of processes.
+fn variables(arguments: &NodeArgs) -> Vec<(&'static str, OsString)> {
+    let NodeArgs { discovery, name, data_dir, wal_dir, initial_advertise_peer_urls, advertise_client_urls, .. } =
+        arguments;
+    let DiscoveryArgs { discovery, tls: RegistryTlsArgs { discovery_cacert, discovery_cert, discovery_key } } =
+        discovery;
+    let AccessArgs { cacert, cert, key, user, peer_trusted_ca_file, peer_cert_file, peer_key_file } = &arguments.access;
+    let user = user.as_ref().map(|user| OsString::from(format!("{}:{}", user.name, user.password)));
+    let path = |path: &Option<std::path::PathBuf>| path.clone().map(OsString::from);
+    let given = [
+        ("CONVENE_DISCOVERY", Some(discovery.reveal().into())),
+        ("CONVENE_DISCOVERY_CACERT", path(discovery_cacert)),
+        ("CONVENE_DISCOVERY_CERT", path(discovery_cert)),
+        ("CONVENE_DISCOVERY_KEY", path(discovery_key)),
+        ("CONVENE_NAME", Some(name.to_string().into())),
+        ("CONVENE_DATA_DIR", path(data_dir)),
+        ("CONVENE_WAL_DIR", path(wal_dir)),
+        ("CONVENE_INITIAL_ADVERTISE_PEER_URLS", Some(joined(initial_advertise_peer_urls))),
+        ("CONVENE_ADVERTISE_CLIENT_URLS", Some(joined(advertise_client_urls)).filter(|urls| !urls.is_empty())),
+        ("CONVENE_CLIENT_PORT", Some(arguments.client_port.to_string().into())),
+        ("CONVENE_CACERT", path(cacert)),
+        ("CONVENE_CERT", path(cert)),
+        ("CONVENE_KEY", path(key)),
+        ("CONVENE_USER", user),
+        ("CONVENE_PEER_TRUSTED_CA_FILE", path(peer_trusted_ca_file)),
+        ("CONVENE_PEER_CERT_FILE", path(peer_cert_file)),
+        ("CONVENE_PEER_KEY_FILE", path(peer_key_file)),
+    ];
+    given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+fn joined<T: ToString>(items: &[T]) -> OsString {
+    items.iter().map(T::to_string).collect::<Vec<_>>().join(",").into()
+}

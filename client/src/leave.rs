@@ -1,0 +1,58 @@
+//! `convene leave`: takes this node's member out of the cluster.
+
+use std::time::Duration;
+
+use crate::{
+    change,
+    cli::{LeaveArgs, LogFormat},
+    data_dir::Contents,
+    exit::Failure,
+    own_etcd,
+    registry::{State, Task},
+    session::{Session, Wishes},
+};
+
+/// How soon is asked again when the registry does not answer.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Runs the command.
+pub async fn run(arguments: &LeaveArgs, log_format: LogFormat) -> Result<(), Failure> {
+    let session = Session::new(&arguments.node, log_format)?;
+    session.take_turns(arguments.timeout, turn).await
+}
+
+/// Does what is next; `None` means that this node is no member any more.
+async fn turn(session: &Session) -> Result<Option<Duration>, Failure> {
+    let progress = &session.progress;
+    let state = state(session).await?;
+    let told = match session.ask(&state, Wishes { leaving: true, ..Wishes::default() }).await {
+        Ok(told) => told,
+        Err(error) if error.is_final() => return Err(error.into()),
+        Err(error) => {
+            progress.wait("wait", "unreachable", &error.to_string());
+            return Ok(Some(AGAIN));
+        }
+    };
+    let instruction = &told.instruction;
+    match &instruction.task {
+        Task::StandBy | Task::ArchiveData => {
+            let data = session.node.data_path.display();
+            progress.step("done", &format!("{}; what is in {data} is kept", instruction.message));
+            Ok(None)
+        }
+        Task::Refuse { remedy } => Err(Failure::Refused(format!("{}; {remedy}", instruction.message))),
+        Task::RemoveMember(..) | Task::Leave(..) => Ok(Some(change::carry_out(session, &told).await)),
+        _ => {
+            progress.wait(&instruction.word, &instruction.reason, &instruction.message);
+            Ok(Some(instruction.check_in_after.clamp(AGAIN, 2 * AGAIN)))
+        }
+    }
+}
+
+/// What this node has, and whether its etcd runs.
+async fn state(session: &Session) -> Result<State, Failure> {
+    let state = session.node.state()?;
+    let Contents::Member(identity) = session.node.data.read()? else { return Ok(state) };
+    let runs = own_etcd::status(session, identity).await.is_some();
+    Ok(if runs { State::running(identity) } else { state })
+}

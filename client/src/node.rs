@@ -1,0 +1,105 @@
+use std::path::PathBuf;
+
+use convene_etcd::{Access, Tls};
+use convene_lifecycle::{ClientUrl, MemberName, PeerUrl};
+
+use crate::{
+    cli::{AccessArgs, NodeArgs, RegistryTlsArgs},
+    data_dir::{Contents, DataDir},
+    discovery_url::DiscoveryUrl,
+    exit::Failure,
+    registry::State,
+};
+
+/// This machine, as the registry and other members know it, and how it reaches them.
+#[derive(Debug)]
+pub struct Node {
+    /// Its cluster.
+    pub cluster: DiscoveryUrl,
+    /// etcd's `--name`.
+    pub name: MemberName,
+    /// etcd's data.
+    pub data: DataDir,
+    /// etcd's `--data-dir`.
+    pub data_path: PathBuf,
+    /// etcd's `--wal-dir`.
+    pub wal_path: Option<PathBuf>,
+    /// Where other members reach it; at least one.
+    pub peer_urls: Vec<PeerUrl>,
+    /// Where clients reach it; empty if nobody said.
+    pub client_urls: Vec<ClientUrl>,
+    /// The port of clients where nothing better is known.
+    pub client_port: u16,
+    /// How clients reach etcd.
+    pub access: Access,
+    /// How members reach etcd.
+    pub peer_tls: Tls,
+}
+
+impl Node {
+    /// What the command line says of it.
+    pub fn new(arguments: &NodeArgs) -> Result<Self, Failure> {
+        let name = arguments.name.clone();
+        let data_path = arguments.data_dir.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.etcd")));
+        let (access, peer_tls) = read_access(&arguments.access)?;
+        let node = Self {
+            cluster: arguments.discovery.discovery.clone(),
+            name,
+            data: DataDir::new(data_path.clone(), arguments.wal_dir.clone()),
+            data_path,
+            wal_path: arguments.wal_dir.clone(),
+            peer_urls: arguments.initial_advertise_peer_urls.clone(),
+            client_urls: arguments.advertise_client_urls.clone(),
+            client_port: arguments.client_port,
+            access,
+            peer_tls,
+        };
+        Ok(node)
+    }
+
+    /// What the data directory holds, with no etcd on it.
+    pub fn state(&self) -> Result<State, Failure> {
+        Ok(match self.data.read()? {
+            Contents::Fresh => State::Empty,
+            Contents::Member(identity) => State::stopped(identity),
+            Contents::Unreadable { found } => State::Unreadable { found },
+        })
+    }
+
+    /// Where this node's own etcd answers clients, as well as that is known.
+    pub fn own_endpoints(&self) -> Vec<ClientUrl> {
+        if self.client_urls.is_empty() { self.guessed_endpoints(&self.peer_urls) } else { self.client_urls.clone() }
+    }
+
+    /// Where members may answer clients of which only peer URLs are known.
+    pub fn guessed_endpoints(&self, peer_urls: &[PeerUrl]) -> Vec<ClientUrl> {
+        let guessed = peer_urls.iter().filter_map(|url| {
+            let (before, _port) = url.as_str().rsplit_once(':')?;
+            format!("{before}:{}", self.client_port).parse().ok()
+        });
+        guessed.collect()
+    }
+
+    /// Whom progress is about.
+    pub fn subject(&self) -> String {
+        format!("{} in {}", self.name, self.cluster.token)
+    }
+}
+
+/// Certificates for the registry.
+pub fn registry_tls(arguments: &RegistryTlsArgs) -> Result<Tls, Failure> {
+    let RegistryTlsArgs { discovery_cacert, discovery_cert, discovery_key } = arguments;
+    read_tls(discovery_cacert, discovery_cert, discovery_key)
+}
+
+fn read_access(arguments: &AccessArgs) -> Result<(Access, Tls), Failure> {
+    let tls = read_tls(&arguments.cacert, &arguments.cert, &arguments.key)?;
+    let mut peer_tls = read_tls(&arguments.peer_trusted_ca_file, &arguments.peer_cert_file, &arguments.peer_key_file)?;
+    peer_tls.ca = peer_tls.ca.or_else(|| tls.ca.clone());
+    peer_tls.identity = peer_tls.identity.or_else(|| tls.identity.clone());
+    Ok((Access { tls, user: arguments.user.clone() }, peer_tls))
+}
+
+fn read_tls(ca: &Option<PathBuf>, cert: &Option<PathBuf>, key: &Option<PathBuf>) -> Result<Tls, Failure> {
+    Tls::read(ca.as_deref(), cert.as_deref(), key.as_deref()).map_err(|error| Failure::Usage(error.to_string()))
+}

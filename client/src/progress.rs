@@ -1,0 +1,115 @@
+use std::{
+    io::Write,
+    sync::Mutex,
+    time::{Instant, SystemTime},
+};
+
+use humantime::{format_duration, format_rfc3339_seconds};
+use serde::Serialize;
+
+use crate::{cli::LogFormat, exit::Failure};
+
+/// Tells on standard error what a command does and waits for: one line a change.
+pub struct Progress {
+    format: LogFormat,
+    /// Whom it is about, as `infra0 in 6c007a…`.
+    subject: String,
+    state: Mutex<State>,
+}
+
+/// What was said last.
+#[derive(Default)]
+struct State {
+    said: Option<(String, String)>,
+    /// What is being waited for, and since when.
+    waits: Option<(String, SystemTime, Instant)>,
+}
+
+/// A line for programs.
+#[derive(Serialize)]
+struct Line<'a> {
+    at: String,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    subject: &'a str,
+    step: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting_since: Option<String>,
+}
+
+impl Progress {
+    /// Progress of a command about a node or cluster.
+    pub fn new(format: LogFormat, subject: impl Into<String>) -> Self {
+        Self { format, subject: subject.into(), state: Mutex::default() }
+    }
+
+    /// Something is done, or has happened.
+    pub fn step(&self, step: &str, message: &str) {
+        self.say(step, None, message, false);
+    }
+
+    /// There is something to wait for, for a reason that programs know.
+    pub fn wait(&self, step: &str, reason: &str, message: &str) {
+        self.say(step, Some(reason), message, true);
+    }
+
+    /// The command has failed.
+    pub fn failure(&self, failure: &Failure) {
+        self.say(failure.as_str(), None, &failure.to_string(), false);
+    }
+
+    /// What whoever gives up says about it.
+    pub fn gave_up(&self) -> String {
+        let state = self.state.lock().expect("nobody panics while it tells");
+        match (&state.said, &state.waits) {
+            (Some((_, message)), Some((_, _, since))) => {
+                format!(
+                    "gave up because --timeout is over, after waiting for {} s: {message}",
+                    since.elapsed().as_secs()
+                )
+            }
+            _ => "gave up because --timeout is over".to_owned(),
+        }
+    }
+
+    fn say(&self, step: &str, reason: Option<&str>, message: &str, is_wait: bool) {
+        let mut state = self.state.lock().expect("nobody panics while it tells");
+        let what = (reason.unwrap_or(step).to_owned(), message.to_owned());
+        if state.said.as_ref() == Some(&what) {
+            return;
+        }
+        if !is_wait {
+            state.waits = None;
+        } else if state.waits.as_ref().is_none_or(|(waits, ..)| *waits != what.0) {
+            state.waits = Some((what.0.clone(), SystemTime::now(), Instant::now()));
+        }
+        let since = state.waits.as_ref().map(|(_, at, since)| (*at, since.elapsed()));
+        state.said = Some(what);
+        let line = match self.format {
+            LogFormat::Text => {
+                let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+                let since = since.filter(|(_, elapsed)| elapsed.as_secs() > 0).map(|(at, elapsed)| {
+                    let elapsed = format_duration(std::time::Duration::from_secs(elapsed.as_secs()));
+                    format!("; waiting since {}, for {elapsed}", format_rfc3339_seconds(at))
+                });
+                let subject = if self.subject.is_empty() { String::new() } else { format!(": {}", self.subject) };
+                format!("convene{subject}: {step}{reason}: {message}{}", since.unwrap_or_default())
+            }
+            LogFormat::Json => {
+                let line = Line {
+                    at: format_rfc3339_seconds(SystemTime::now()).to_string(),
+                    subject: &self.subject,
+                    step,
+                    reason,
+                    message,
+                    waiting_since: since.map(|(at, _)| format_rfc3339_seconds(at).to_string()),
+                };
+                serde_json::to_string(&line).expect("a line of texts can be written")
+            }
+        };
+        // Whoever reads it may have gone; that is no reason to leave a cluster half changed.
+        let _ = writeln!(std::io::stderr(), "{line}");
+    }
+}

@@ -1,0 +1,79 @@
+//! `convene promote`: waits until this node's member has caught up, and makes it a voter.
+
+use std::time::Duration;
+
+use convene_lifecycle::Identity;
+
+use crate::{
+    change,
+    cli::{LogFormat, PromoteArgs},
+    data_dir::Contents,
+    exit::Failure,
+    own_etcd,
+    registry::{State, Task},
+    session::{Session, Wishes},
+};
+
+/// How often is looked for an etcd that has not started yet.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Runs the command.
+pub async fn run(arguments: &PromoteArgs, log_format: LogFormat) -> Result<(), Failure> {
+    let session = Session::new(&arguments.node, log_format)?;
+    session.take_turns(arguments.timeout, turn).await
+}
+
+/// Does what is next; `None` means that the member votes.
+async fn turn(session: &Session) -> Result<Option<Duration>, Failure> {
+    let progress = &session.progress;
+    let Contents::Member(identity) = session.node.data.read()? else {
+        let path = session.node.data_path.display();
+        progress.wait(
+            "wait",
+            "not_started",
+            &format!("there is no member's data in {path} yet; etcd has to start first"),
+        );
+        return Ok(Some(AGAIN));
+    };
+    let Some(status) = own_etcd::status(session, identity).await else {
+        progress.wait("wait", "not_started", "this node's etcd does not answer yet");
+        return Ok(Some(AGAIN));
+    };
+    if !status.learner {
+        tell(session, identity).await;
+        progress.step("done", &format!("member {} is a voter", identity.member));
+        return Ok(None);
+    }
+    ask(session, identity).await.map(Some)
+}
+
+/// Lets the registry know at once, so that it has the ticket back; that a member votes is true without it.
+async fn tell(session: &Session, identity: Identity) {
+    if let Err(error) = session.ask(&State::running(identity), Wishes::default()).await {
+        session.progress.step("warning", &error.to_string());
+    }
+}
+
+async fn ask(session: &Session, identity: Identity) -> Result<Duration, Failure> {
+    let progress = &session.progress;
+    let told = match session.ask(&State::running(identity), Wishes::default()).await {
+        Ok(told) => told,
+        Err(error) if error.is_final() => return Err(error.into()),
+        Err(error) => {
+            progress.wait("wait", "unreachable", &error.to_string());
+            return Ok(AGAIN);
+        }
+    };
+    let instruction = &told.instruction;
+    match &instruction.task {
+        Task::Refuse { remedy } => Err(Failure::Refused(format!("{}; {remedy}", instruction.message))),
+        Task::ArchiveData => Err(Failure::Refused(format!("{}; run `convene join` again", instruction.message))),
+        Task::Promote(..) | Task::RemoveMember(..) | Task::Leave(..) | Task::UpdateMember(..) => {
+            Ok(change::carry_out(session, &told).await)
+        }
+        _ => {
+            progress.wait(&instruction.word, &instruction.reason, &instruction.message);
+            Ok(instruction.check_in_after.clamp(AGAIN, 2 * AGAIN))
+        }
+    }
+}

@@ -1,0 +1,150 @@
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use convene_lifecycle::{ClientUrl, PeerUrl, Strategy};
+use uuid::Uuid;
+
+use crate::{
+    cli::{LogFormat, NodeArgs},
+    deadline::Deadline,
+    endpoints::Endpoints,
+    exit::Failure,
+    look::{Places, look},
+    node::{Node, registry_tls},
+    progress::Progress,
+    registry::{Instruction, Registry, RegistryError, Report, State, Task, View},
+};
+
+/// An answer that took longer to come, or was held longer by this process, is not acted on: the registry may take
+/// a node for dead that it has not heard of for five seconds.
+const FRESH: Duration = Duration::from_secs(4);
+
+/// One run of this client for one node: numbers its check-ins, and remembers what the last one was told.
+pub struct Session {
+    /// The node.
+    pub node: Node,
+    /// Its registry.
+    pub registry: Registry,
+    /// The members' ports.
+    pub endpoints: Endpoints,
+    /// Where progress is told.
+    pub progress: Progress,
+    run: String,
+    sequence: Cell<u64>,
+    revision: Cell<u64>,
+    places: RefCell<Places>,
+}
+
+/// What a node wants beside what it has.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wishes {
+    /// To leave the cluster.
+    pub leaving: bool,
+    /// To be refused rather than to wait as a spare.
+    pub once: bool,
+    /// To get in by no more than this.
+    pub strategy: Option<Strategy>,
+    /// A cluster of this size.
+    pub size: Option<u32>,
+    /// To change nothing by asking.
+    pub dry_run: bool,
+}
+
+/// What a check-in was told, and when it asked.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// The instruction.
+    pub instruction: Instruction,
+    /// When the check-in began.
+    pub asked: Instant,
+}
+
+impl Told {
+    /// Whether the registry can't have changed its mind meanwhile about whether this node lives.
+    pub fn is_fresh(&self) -> bool {
+        self.asked.elapsed() < FRESH
+    }
+}
+
+impl Session {
+    /// A run that has not checked in yet.
+    pub fn new(arguments: &NodeArgs, log_format: LogFormat) -> Result<Self, Failure> {
+        let node = Node::new(arguments)?;
+        Ok(Self {
+            registry: Registry::new(node.cluster.server.clone(), &registry_tls(&arguments.discovery.tls)?)?,
+            endpoints: Endpoints::new(node.access.clone(), &node.peer_tls)?,
+            progress: Progress::new(log_format, node.subject()),
+            node,
+            run: Uuid::now_v7().simple().to_string(),
+            sequence: Cell::new(0),
+            revision: Cell::new(0),
+            places: RefCell::default(),
+        })
+    }
+
+    /// Where the cluster was last said to be.
+    pub fn places(&self) -> Places {
+        self.places.borrow().clone()
+    }
+
+    /// Takes turns until one has nothing left to do, or the time is over. A turn says when the next one is due.
+    pub async fn take_turns(
+        &self,
+        limit: Duration,
+        turn: impl AsyncFn(&Self) -> Result<Option<Duration>, Failure>,
+    ) -> Result<(), Failure> {
+        let deadline = Deadline::after(Some(limit));
+        while let Some(after) = turn(self).await? {
+            if deadline.pause(after).await.is_err() {
+                return Err(Failure::TimedOut(self.progress.gave_up()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks in, and looks and checks in again if that is what it is told.
+    pub async fn ask(&self, state: &State, wishes: Wishes) -> Result<Told, RegistryError> {
+        let told = self.check_in(state, wishes, None).await?;
+        if !matches!(told.instruction.task, Task::Observe { .. }) {
+            return Ok(told);
+        }
+        let view = look(&self.endpoints, &self.places(), self.revision.get()).await;
+        let told = self.check_in(state, wishes, Some(&view)).await?;
+        Ok(told)
+    }
+
+    async fn check_in(&self, state: &State, wishes: Wishes, view: Option<&View>) -> Result<Told, RegistryError> {
+        self.sequence.set(self.sequence.get() + 1);
+        let report = Report {
+            name: &self.node.name,
+            run_id: &self.run,
+            sequence: self.sequence.get(),
+            peer_urls: &self.node.peer_urls,
+            client_urls: &self.node.client_urls,
+            state,
+            view,
+            leaving: wishes.leaving,
+            once: wishes.once,
+            strategy: wishes.strategy,
+            size: wishes.size,
+        };
+        let asked = Instant::now();
+        let instruction = self.registry.check_in(&self.node.cluster, &report, wishes.dry_run).await?;
+        self.revision.set(instruction.revision);
+        if let Task::Observe { client_urls, peer_urls } = &instruction.task {
+            self.remember_places(client_urls, peer_urls);
+        }
+        Ok(Told { instruction, asked })
+    }
+
+    fn remember_places(&self, client_urls: &[ClientUrl], peer_urls: &[PeerUrl]) {
+        let mut client_urls: BTreeSet<ClientUrl> = client_urls.iter().cloned().collect();
+        if client_urls.is_empty() {
+            client_urls.extend(self.node.guessed_endpoints(peer_urls));
+        }
+        *self.places.borrow_mut() = Places { client_urls, peer_urls: peer_urls.to_vec() };
+    }
+}
