@@ -10,6 +10,17 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use crate::exit::Failure;
 
+/// What came of asking a member for its status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// It told.
+    Up(Status),
+    /// Some etcd answers there, and does not tell.
+    Answers,
+    /// Nobody answers, or another member does, as with one that advertises localhost.
+    Silent,
+}
+
 /// Connections to members, each kept for as long as the command runs.
 pub struct Endpoints {
     access: Access,
@@ -57,20 +68,41 @@ impl Endpoints {
         None
     }
 
-    /// A member's own status; `None` if it does not answer, or if somebody else does at its URLs, as with a member that
-    /// advertises localhost.
-    pub async fn status_of(&self, member: &ListedMember, within: Duration) -> Option<Status> {
+    /// Asks a member for its status, at all its client URLs.
+    pub async fn probe(&self, member: &ListedMember, within: Duration) -> Probe {
         let urls = member.client_urls.iter();
         let mut answers: FuturesUnordered<_> = urls
             .filter_map(|url| self.client(url).ok())
             .map(|client| async move { client.status(within).await })
             .collect();
+        let mut probe = Probe::Silent;
         while let Some(answer) = answers.next().await {
             match answer {
-                Ok(status) if status.member == member.id => return Some(status),
+                Ok(status) if status.member == member.id => return Probe::Up(status),
+                Err(error) if is_answer(&error) => probe = Probe::Answers,
                 _ => {}
             }
         }
-        None
+        probe
     }
+
+    /// A member's own status, if it tells.
+    pub async fn status_of(&self, member: &ListedMember, within: Duration) -> Option<Status> {
+        match self.probe(member, within).await {
+            Probe::Up(status) => Some(status),
+            Probe::Answers | Probe::Silent => None,
+        }
+    }
+}
+
+/// Whether an etcd has said something, if only that it does not like us: whoever says so is not dead.
+fn is_answer(error: &EtcdError) -> bool {
+    !matches!(
+        error,
+        EtcdError::Unreachable { .. }
+            | EtcdError::ConnectionLost { .. }
+            | EtcdError::TimedOut { .. }
+            | EtcdError::BadAnswer { .. }
+            | EtcdError::UnusableTls { .. }
+    )
 }

@@ -13,7 +13,7 @@ use futures_util::{
 };
 
 use crate::{
-    endpoints::Endpoints,
+    endpoints::{Endpoints, Probe},
     registry::{SeenMember, View},
 };
 
@@ -63,14 +63,16 @@ fn is_listed(list: &MemberList, id: MemberId) -> bool {
 
 /// One member: what the list says of it, and whether it answers, be it to clients or to members.
 async fn see(endpoints: &Endpoints, list: &MemberList, member: &ListedMember) -> (SeenMember, Option<Status>) {
-    let (status, peer) = tokio::join!(endpoints.status_of(member, ANSWER), answers_peers(endpoints, list, member));
+    let (probe, peer) = tokio::join!(endpoints.probe(member, ANSWER), answers_peers(endpoints, list, member));
+    let reachable = peer || probe != Probe::Silent;
+    let status = if let Probe::Up(status) = probe { Some(status) } else { None };
     let seen = SeenMember {
         id: member.id,
         name: member.name.clone(),
         peer_urls: member.peer_urls.clone(),
         client_urls: member.client_urls.clone(),
         learner: member.learner,
-        reachable: status.is_some() || peer,
+        reachable,
         applied_index: status.as_ref().map(|status| status.applied_index),
     };
     (seen, status)
