@@ -1,0 +1,194 @@
+use std::{process::Command, sync::Arc, time::Duration};
+
+use convene_harness::{
+    Access, Place, Process,
+    cluster::{Member, wait_until_members},
+    convene::{Convene, Ended},
+    etcd::{Etcd, Version},
+    server::Server,
+};
+
+/// How long anything may take that has to happen.
+pub const LIMIT: Duration = Duration::from_secs(90);
+
+/// A cluster in a registry of its own, with deadlines that a test can wait for: a member is dead after five seconds.
+pub struct Registry {
+    server: Option<Server>,
+    /// Its discovery URL.
+    pub url: String,
+}
+
+impl Registry {
+    /// A cluster of a size.
+    pub fn new(size: usize) -> Self {
+        let server = Server::start();
+        let created = Convene::new([
+            "cluster",
+            "create",
+            "--server",
+            &server.url,
+            "--size",
+            &size.to_string(),
+            "--dead-after",
+            "5s",
+            "--check-in-every",
+            "1s",
+        ])
+        .run(LIMIT);
+        assert_eq!(created.code, Some(0), "{}", created.stderr);
+        Self { url: created.stdout.trim().to_owned(), server: Some(server) }
+    }
+
+    /// Runs one of the administrator's verbs on the cluster.
+    pub fn administer(&self, arguments: &[&str]) -> String {
+        let ended = Convene::new(arguments).env("CONVENE_DISCOVERY", &self.url).run(LIMIT);
+        assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.stderr);
+        ended.stdout
+    }
+
+    /// The server crashes, and does not come back.
+    pub fn crash(&mut self) {
+        self.server.take().expect("a server crashes once").crash();
+    }
+}
+
+/// A machine with an etcd and with `convene`.
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// Where its etcd is.
+    pub place: Arc<Place>,
+    version: Version,
+    etcd: Option<Etcd>,
+    url: String,
+    access: Access,
+}
+
+impl Node {
+    /// A machine without data.
+    pub fn new(version: &Version, registry: &Registry, name: &str) -> Self {
+        Self::at(Place::new(), version, registry, name)
+    }
+
+    /// A machine at a place.
+    pub fn at(place: Place, version: &Version, registry: &Registry, name: &str) -> Self {
+        let access = place.access();
+        Self {
+            name: name.to_owned(),
+            place: Arc::new(place),
+            version: version.clone(),
+            etcd: None,
+            url: registry.url.clone(),
+            access,
+        }
+    }
+
+    /// A verb of `convene`, told who this node is.
+    pub fn call(&self, verb: &str, more: &[&str]) -> Convene {
+        let data_dir = self.place.data_dir();
+        let mut arguments = vec![
+            verb.to_owned(),
+            format!("--name={}", self.name),
+            format!("--data-dir={}", data_dir.display()),
+            format!("--initial-advertise-peer-urls={}", self.place.peer_url),
+            format!("--advertise-client-urls={}", self.place.client_url),
+        ];
+        arguments.extend(self.place.wal_dir().map(|wal| format!("--wal-dir={}", wal.display())));
+        arguments.extend(self.place.identity().into_iter().flat_map(|identity| {
+            let files =
+                [("cacert", &identity.ca), ("cert", &identity.certificate), ("key", &identity.key)];
+            files.map(|(flag, file)| format!("--{flag}={}", file.display()))
+        }));
+        arguments.extend(self.access.user.iter().map(|(name, password)| format!("--user={name}:{password}")));
+        arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
+        Convene::new(arguments).env("CONVENE_DISCOVERY", &self.url)
+    }
+
+    /// Starts `convene join`, which leaves the promotion to `convene promote`.
+    pub fn spawn_join(&self, more: &[&str]) -> Process {
+        self.call("join", &[&["--no-promote"], more].concat()).spawn()
+    }
+
+    /// Runs `convene join` to its end, and starts etcd with what it prints.
+    pub fn join(&mut self, more: &[&str]) -> Ended {
+        let mut joining = self.spawn_join(more);
+        self.start_when_told(&mut joining)
+    }
+
+    /// Waits until `convene join` ends well, and starts etcd with what it has printed.
+    pub fn start_when_told(&mut self, joining: &mut Process) -> Ended {
+        let code = joining.wait_for_exit(LIMIT);
+        let ended = Ended { code, stdout: joining.stdout(), stderr: joining.stderr() };
+        assert_eq!(code, Some(0), "{} is not told to start: {}", self.name, ended.stderr);
+        self.etcd = Some(self.version.start_with_environment(&self.place, &ended.stdout));
+        ended
+    }
+
+    /// Waits until its member votes.
+    pub fn promote(&self) {
+        let ended = self.call("promote", &["--timeout=80s"]).run(LIMIT);
+        assert_eq!(ended.code, Some(0), "{} is not promoted: {}", self.name, ended.stderr);
+    }
+
+    /// Gets in from the beginning to the end: joins, starts, and is promoted.
+    pub fn get_in(&mut self) {
+        self.join(&[]);
+        self.promote();
+    }
+
+    /// Its etcd ends with SIGKILL.
+    pub fn die(&mut self) {
+        self.etcd = None;
+    }
+
+    /// Dies, and loses its data.
+    pub fn lose_disk(&mut self) {
+        self.die();
+        self.place.lose_disk();
+    }
+
+    /// Its etcd.
+    pub fn etcd(&mut self) -> &mut Etcd {
+        self.etcd.as_mut().expect("its etcd has been started")
+    }
+
+    /// Where clients reach its etcd.
+    pub fn client_url(&self) -> &str {
+        &self.place.client_url
+    }
+}
+
+/// Joins all these at the same time, and starts their etcds.
+pub fn join_together(nodes: &mut [Node]) {
+    let mut joining: Vec<Process> = nodes.iter().map(|node| node.spawn_join(&[])).collect();
+    for (node, joining) in nodes.iter_mut().zip(&mut joining) {
+        node.start_when_told(joining);
+    }
+}
+
+/// A cluster of so many nodes that has formed, `infra0` and so on.
+pub fn form(version: &Version, registry: &Registry, size: usize) -> Vec<Node> {
+    let mut nodes: Vec<Node> =
+        (0..size).map(|number| Node::new(version, registry, &format!("infra{number}"))).collect();
+    join_together(&mut nodes);
+    wait_until_whole(&nodes);
+    nodes
+}
+
+/// Waits until these nodes and nobody else are the cluster's healthy voters.
+pub fn wait_until_whole(nodes: &[Node]) -> Vec<Member> {
+    let first = nodes.first().expect("a cluster has a node");
+    let endpoints: Vec<&str> = nodes.iter().map(Node::client_url).collect();
+    wait_until_members(&first.version, &first.access, &endpoints, nodes.len(), LIMIT)
+}
+
+/// Tells a story with several versions of etcd at the same time, because most of it is waiting.
+pub fn with_each(versions: Vec<Version>, story: impl Fn(&Version) + Sync) {
+    std::thread::scope(|scope| {
+        for version in &versions {
+            let story = &story;
+            let telling = std::thread::Builder::new().name(format!("etcd {}", version.name));
+            telling.spawn_scoped(scope, move || story(version)).expect("a thread can be started");
+        }
+    });
+}
