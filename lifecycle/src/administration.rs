@@ -83,7 +83,7 @@ impl Cluster {
             if self.face == Some(Face::V2) && self.bootstrapped.is_none() {
                 return Err(SizeIsFixed(self.size).into());
             }
-            draft.resize(size);
+            draft.resize(size, format!("the size is {size} from now on, after {}", self.size));
         }
         let policy = settings.apply_to(self.policy);
         if policy.paused != self.policy.paused {

@@ -40,9 +40,8 @@ impl<'a> Draft<'a> {
     }
 
     /// Sets the size, whatever it was and however far the cluster is.
-    pub fn resize(&mut self, size: ClusterSize) {
+    pub fn resize(&mut self, size: ClusterSize, message: String) {
         let (created, previous) = (self.size_created, self.previous_size());
-        let message = format!("the size is {size} from now on, after {}", self.size);
         let value = Some(size.to_string());
         let event = (Action::Update, Subject::Size, value, created, Some(previous));
         self.push(EventKind::SizeSet, message, event, |cluster| {

@@ -24,8 +24,9 @@ pub enum Task {
     Observe(Endpoints),
     /// Start etcd with an empty data directory and these flags; it bootstraps the cluster together with the others.
     Bootstrap(Start),
-    /// Start etcd on the data that is there.
-    Start,
+    /// Start etcd on the data that is there. etcd ignores these flags then, but whoever prints them shows who is there;
+    /// `None` means that the registry does not know the member.
+    Start(Option<Start>),
     /// Rename the data directory, so that it is out of the way and nothing is lost.
     ArchiveData,
     /// Remove a member.
@@ -108,7 +109,7 @@ pub struct Endpoints {
     pub peer_urls: Vec<PeerUrl>,
 }
 
-/// How to start an etcd with an empty data directory.
+/// How to start an etcd: all of it counts if the data directory is empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Start {
     /// `--name`.
@@ -128,7 +129,7 @@ impl Task {
             Self::Wait => "wait",
             Self::Observe(_) => "observe",
             Self::Bootstrap(_) => "bootstrap",
-            Self::Start => "start",
+            Self::Start(_) => "start",
             Self::ArchiveData => "archive_data",
             Self::RemoveMember { .. } => "remove_member",
             Self::AddMember { .. } => "add_member",

@@ -11,6 +11,7 @@ mod look;
 mod membership;
 mod running;
 mod starting;
+mod wishes;
 
 use crate::{
     Cluster, Instruction, Member, NodeState, Reason, Report, Sightings, Task, Transition, UnixMillis, draft::Draft,

@@ -15,8 +15,9 @@ pub struct Policy {
     pub paused: bool,
 }
 
-/// Which changes of membership may be made without anybody asking for them: the strategies of elastic-etcd.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// Which changes of membership may be made without anybody asking for them: the strategies of elastic-etcd, the
+/// strictest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Strategy {
     /// Never change membership: an administrator adds and removes members, and nodes join as what was prepared.
     Prepared,

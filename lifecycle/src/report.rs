@@ -2,7 +2,10 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use thiserror::Error;
 
-use crate::{ClientUrl, ClusterId, MemberId, MemberName, PeerUrl, Revision, text::as_text, token::is_key_segment};
+use crate::{
+    ClientUrl, ClusterId, ClusterSize, MemberId, MemberName, PeerUrl, Revision, Strategy, text::as_text,
+    token::is_key_segment,
+};
 
 /// What a node says when it checks in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +29,11 @@ pub struct Report {
     pub leaving: bool,
     /// Whether the node would rather be refused than wait as a spare.
     pub once: bool,
+    /// What the node's own joining may change; the stricter of this and the policy's counts, and `None` means the policy's.
+    pub strategy: Option<Strategy>,
+    /// How many voters the cluster is to have in the node's eyes: a cluster that is smaller grows to it if the node looks
+    /// for a place, and in one that is larger the node takes no place beyond it. `None` means the cluster's own size.
+    pub size: Option<ClusterSize>,
 }
 
 /// What a node's data directory holds, and whether its etcd runs.

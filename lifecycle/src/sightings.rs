@@ -228,6 +228,8 @@ mod tests {
             view: None,
             leaving: false,
             once: false,
+            strategy: None,
+            size: None,
         }
     }
 

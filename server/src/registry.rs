@@ -349,6 +349,8 @@ mod tests {
             view: None,
             leaving: false,
             once: false,
+            strategy: None,
+            size: None,
         };
         assert!(registry.heard_of(&token).await.unwrap().is_empty());
         assert!(registry.check_in_dry(&token, &report).await.unwrap().is_some());

@@ -13,7 +13,7 @@ impl Planner<'_> {
         let check_in_after = match (&task, reason) {
             (Task::Wait, Reason::Healthy | Reason::Paused) => every,
             (Task::Wait, _) => SOON.min(every),
-            (Task::StandBy | Task::Refuse { .. } | Task::Start | Task::Bootstrap(_) | Task::Join(_), _) => every,
+            (Task::StandBy | Task::Refuse { .. } | Task::Start(_) | Task::Bootstrap(_) | Task::Join(_), _) => every,
             _ => Duration::ZERO,
         };
         Instruction { task, reason, message: message.into(), check_in_after }
@@ -58,7 +58,7 @@ impl Planner<'_> {
         Terms { ticket: ticket.number, act_within: Ticket::ACT_WITHIN, expect }
     }
 
-    /// The flags of an etcd that starts without data as this member. Other members' names may be anything for
+    /// The flags of an etcd that starts as this member, with every present member, also those that have not started. Other members' names may be anything for
     /// etcd, but two that are equal would be taken for one member (`client/pkg/types/urlsmap.go:parse`).
     pub(super) fn start_as(&self, own: &MemberKey) -> Start {
         let mut pairs = Vec::new();

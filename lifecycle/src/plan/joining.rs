@@ -20,7 +20,7 @@ impl Planner<'_> {
             Ok(look) => look,
             Err(instruction) => return *instruction,
         };
-        if self.draft.policy.strategy == Strategy::Prepared {
+        if self.joining_strategy() == Strategy::Prepared {
             return self.join_as_prepared();
         }
         if let Some(ticket) = self.own_ticket()
@@ -43,7 +43,10 @@ impl Planner<'_> {
     }
 
     /// An administrator adds the member; the node waits for it, and starts as what it finds.
-    fn join_as_prepared(&self) -> Instruction {
+    fn join_as_prepared(&mut self) -> Instruction {
+        if self.own_ticket().is_some() {
+            self.draft.release("its holder may not change membership any more");
+        }
         let prepared = self.draft.members().find(|member| self.could_be_own(member) && !member.started);
         match prepared {
             Some(member) => self.start_added(&member.key),
@@ -112,8 +115,9 @@ impl Planner<'_> {
     }
 
     fn find_place(&mut self, look: &Look<'_>) -> Instruction {
-        let policy = self.draft.policy;
-        let (voters, size) = (self.draft.voters().count(), self.draft.size.get() as usize);
+        self.raise_size();
+        let (policy, strategy) = (self.draft.policy, self.joining_strategy());
+        let (voters, size) = (self.draft.voters().count(), self.joining_size().get() as usize);
         let learner = self.draft.members().find(|member| !member.is_voter()).cloned();
         if let Some(learner) = learner {
             return self.wait_for_learner(&learner, look, voters + 1 >= size);
@@ -124,16 +128,12 @@ impl Planner<'_> {
             return self.full();
         }
         match (dead, down.first()) {
-            (Some(dead), _) if policy.strategy.removes_dead() => self.begin_joining(Some(&dead), look, Reason::Dead),
-            (_, Some(down)) if policy.strategy.removes_dead() => self.not_dead_yet(down),
+            (Some(dead), _) if strategy.removes_dead() => self.begin_joining(Some(&dead), look, Reason::Dead),
+            (_, Some(down)) if strategy.removes_dead() => self.not_dead_yet(down),
             _ if voters < size => self.begin_joining(None, look, Reason::BelowSize),
             (_, Some(down)) => {
-                let message = format!(
-                    "{} ({}) does not answer, and the strategy {} removes nobody",
-                    down.name(),
-                    down.key,
-                    policy.strategy
-                );
+                let (name, key) = (down.name(), &down.key);
+                let message = format!("{name} ({key}) does not answer, and the strategy {strategy} removes nobody");
                 self.wait(Reason::Strategy, message)
             }
             _ => self.full(),
@@ -144,7 +144,7 @@ impl Planner<'_> {
     fn wait_for_learner(&mut self, learner: &Arc<Member>, look: &Look<'_>, is_enough: bool) -> Instruction {
         if self.held_by_another().is_none()
             && !look.is_up(learner)
-            && self.draft.policy.strategy.removes_dead()
+            && self.joining_strategy().removes_dead()
             && self.sightings.is_dead(&self.draft.policy, learner, self.now)
         {
             let why = format!("learner {} ({}) was given up by its node", learner.name(), learner.key);
@@ -158,9 +158,16 @@ impl Planner<'_> {
     }
 
     pub(super) fn full(&self) -> Instruction {
-        let message = format!("the cluster has its {} voters, and this node is a spare", self.draft.size);
+        let (size, own) = (self.draft.size, self.joining_size());
+        let (message, remedy) = if own < size {
+            let message = format!("this node takes no place beyond {own} voters, and is a spare; the size is {size}");
+            (message, "let the node join a larger cluster")
+        } else {
+            let message = format!("the cluster has its {size} voters, and this node is a spare");
+            (message, "raise the size, or evict a member")
+        };
         if self.report.once {
-            return self.refuse(Reason::Full, message, "raise the size, or evict a member");
+            return self.refuse(Reason::Full, message, remedy);
         }
         self.answer(Task::StandBy, Reason::Full, message)
     }
@@ -185,12 +192,15 @@ impl Planner<'_> {
 
     /// Takes the ticket and begins with its first step.
     fn begin_joining(&mut self, replaces: Option<&Arc<Member>>, look: &Look<'_>, reason: Reason) -> Instruction {
+        if self.is_beyond_own_size(replaces.map(|member| &member.key)) {
+            return self.full();
+        }
         if let Some(wait) = self.held_by_another() {
             return wait;
         }
         if let Some(member) = replaces {
-            if !self.draft.policy.strategy.removes_dead() {
-                let strategy = self.draft.policy.strategy;
+            let strategy = self.joining_strategy();
+            if !strategy.removes_dead() {
                 let message = format!(
                     "{} ({}) would have to be removed first, and the strategy {strategy} removes nobody",
                     member.name(),
@@ -235,6 +245,10 @@ impl Planner<'_> {
         if self.draft.policy.paused {
             return Some(self.paused());
         }
+        if self.is_beyond_own_size(replaces.as_ref()) {
+            self.draft.release("its holder takes no place in a cluster of this size any more");
+            return None;
+        }
         let replaced = replaces.as_ref().and_then(|key| self.draft.member(key)).cloned();
         match replaced {
             Some(replaced) => self.remove_replaced(ticket, &replaced, look),
@@ -243,6 +257,10 @@ impl Planner<'_> {
     }
 
     fn remove_replaced(&mut self, ticket: &Ticket, replaced: &Member, look: &Look<'_>) -> Option<Instruction> {
+        if !self.joining_strategy().removes_dead() {
+            self.draft.release("the strategy removes nobody any more");
+            return None;
+        }
         if look.is_up(replaced) {
             self.draft.release("the member to replace is back");
             return None;
@@ -265,7 +283,7 @@ impl Planner<'_> {
             self.draft.release("its holder was evicted");
             return None;
         }
-        if self.draft.members().count() >= self.draft.size.get() as usize {
+        if self.draft.members().count() >= self.joining_size().get() as usize {
             self.draft.release("the cluster is full again");
             return None;
         }

@@ -49,7 +49,7 @@ impl Planner<'_> {
     }
 
     fn start_uncertain(&self, why: &str) -> Instruction {
-        self.answer(Task::Start, Reason::Uncertain, format!("{why}; start, and etcd decides"))
+        self.answer(Task::Start(None), Reason::Uncertain, format!("{why}; start, and etcd decides"))
     }
 
     fn start_own(&mut self, own: &Arc<Member>, identity: Identity) -> Instruction {
@@ -79,7 +79,7 @@ impl Planner<'_> {
             return instruction;
         }
         let message = format!("the data is of member {} of this cluster", own.key);
-        self.answer(Task::Start, Reason::OwnData, message)
+        self.answer(Task::Start(Some(self.start_as(&own.key))), Reason::OwnData, message)
     }
 
     /// The member is about to be removed, if it is. If that is its own node's doing, then it goes on; else it waits for

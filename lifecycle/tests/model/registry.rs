@@ -47,7 +47,7 @@ impl World {
         let order = match &instruction.task {
             Task::Wait | Task::StandBy | Task::Refuse { .. } => return Desk::Idle,
             Task::Observe(_) => return Desk::Looked(Arc::new(look(self, node))),
-            Task::Start => Order::Start,
+            Task::Start(_) => Order::Start,
             Task::ArchiveData => Order::Archive,
             Task::Bootstrap(start) => bootstrap(start),
             Task::Join(start) => Order::Join { roster: roster(start) },
@@ -96,6 +96,8 @@ impl Letter {
             view: self.view.as_deref().cloned(),
             leaving: false,
             once: false,
+            strategy: None,
+            size: None,
         }
     }
 }

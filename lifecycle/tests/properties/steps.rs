@@ -48,6 +48,8 @@ pub struct Sketch {
     look: Option<Look>,
     leaving: bool,
     once: bool,
+    strategy: Option<convene_lifecycle::Strategy>,
+    size: Option<ClusterSize>,
 }
 
 /// What a node has. The index picks a member of the record, the flag whether its cluster is this one.
@@ -83,9 +85,27 @@ struct Seen {
 fn sketch() -> impl Strategy<Value = Sketch> {
     let host = prop::option::weighted(0.1, 0_u8..6);
     let look = prop::option::weighted(0.8, look());
-    (0_u8..6, host, 0_u8..3, state(), look, prop::bool::weighted(0.05), prop::bool::weighted(0.1)).prop_map(
-        |(node, host, run, state, look, leaving, once)| Sketch { node, host, run, state, look, leaving, once },
+    let manner = (prop::bool::weighted(0.05), prop::bool::weighted(0.1), wishes());
+    (0_u8..6, host, 0_u8..3, state(), look, manner).prop_map(
+        |(node, host, run, state, look, (leaving, once, (strategy, size)))| Sketch {
+            node,
+            host,
+            run,
+            state,
+            look,
+            leaving,
+            once,
+            strategy,
+            size,
+        },
     )
+}
+
+/// What a node wishes for its own joining.
+fn wishes() -> impl Strategy<Value = (Option<convene_lifecycle::Strategy>, Option<ClusterSize>)> {
+    let strategy = prop::option::weighted(0.15, prop::sample::select(&convene_lifecycle::Strategy::ALL[..]));
+    let size = prop::option::weighted(0.15, (1_u32..6).prop_map(|size| ClusterSize::new(size).unwrap()));
+    (strategy, size)
 }
 
 fn state() -> impl Strategy<Value = State> {
@@ -147,6 +167,8 @@ impl Sketch {
             view: None,
             leaving: self.leaving,
             once: self.once,
+            strategy: self.strategy,
+            size: self.size,
         };
         // Most members call themselves what they are called, else every one of them would be refused.
         if let Some(own) = report.identity().and_then(|own| cluster.member(&own.member.into()))

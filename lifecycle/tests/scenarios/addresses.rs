@@ -7,7 +7,7 @@ fn a_member_that_moved_gets_its_new_address_before_it_starts() {
         .moves("c", "c2")
         .ask("c", "observe: look_needed")
         .step("c", "update c to c2 #1 of a b c: address_changed + ticket_granted")
-        .look("c", "start: own_data + member_updated ticket_released");
+        .look("c", "start a b c@c2: own_data + member_updated ticket_released");
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn a_member_that_moved_back_in_time_needs_no_ticket_any_more() {
 
 #[test]
 fn a_member_that_moved_starts_without_a_quorum() {
-    World::running("a b c").dies("b").returns("c").moves("c", "c2").look("c", "start: own_data");
+    World::running("a b c").dies("b").returns("c").moves("c", "c2").look("c", "start a b c: own_data");
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn when_all_have_moved_they_start_and_are_updated_one_after_the_other() {
     for (name, host) in [("a", "a2"), ("b", "b2"), ("c", "c2")] {
         world.returns(name).moves(name, host);
     }
-    world.step("a", "start: own_data").step("b", "start: own_data");
+    world.step("a", "start a b c: own_data").step("b", "start a b c: own_data");
     world
         .look("a", "update a to a2 #1 of a b c: address_changed + ticket_granted")
         .look("b", "wait: ticket_held")
@@ -58,7 +58,7 @@ fn when_all_have_moved_they_start_and_are_updated_one_after_the_other() {
         .obey("a")
         .step("b", "update b to b2 #2 of a b c: address_changed + member_updated ticket_released ticket_granted")
         .step("c", "update c to c2 #3 of a b c: address_changed + member_updated ticket_released ticket_granted")
-        .look("c", "start: own_data + member_updated ticket_released");
+        .look("c", "start a@a2 b@b2 c@c2: own_data + member_updated ticket_released");
 }
 
 #[test]
@@ -68,7 +68,11 @@ fn an_address_of_another_member_is_refused() {
 
 #[test]
 fn an_address_is_not_followed_under_the_strategy_prepared() {
-    World::running("a b c").strategy(Strategy::Prepared).returns("c").moves("c", "c2").ask("c", "start: own_data");
+    World::running("a b c")
+        .strategy(Strategy::Prepared)
+        .returns("c")
+        .moves("c", "c2")
+        .ask("c", "start a b c: own_data");
 }
 
 #[test]

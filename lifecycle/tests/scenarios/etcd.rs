@@ -98,7 +98,7 @@ impl Etcd {
         etcd.check(task.terms());
         match task {
             Task::Join(_) => etcd.start(node),
-            Task::Start => node.running = true,
+            Task::Start(_) => node.running = true,
             Task::ArchiveData => (node.running, node.data) = (false, Data::Nothing),
             Task::RemoveMember { member, .. } => etcd.seats.retain(|seat| Some(seat.id) != member.id()),
             Task::Leave { member, .. } => {

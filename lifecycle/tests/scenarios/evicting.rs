@@ -70,7 +70,7 @@ fn an_evicted_member_that_restarts_starts_first_and_leaves_in_order() {
     World::running("a b c")
         .evict("c")
         .returns("c")
-        .step("c", "start: own_data")
+        .step("c", "start a b c: own_data")
         .look("c", "leave c #1 of a b c: evicted + ticket_granted");
 }
 

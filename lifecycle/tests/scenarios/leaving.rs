@@ -36,7 +36,7 @@ fn a_member_that_was_about_to_leave_starts_if_the_quorum_needs_it() {
         .look("c", "leave c #1 of a b c: evicted + ticket_granted")
         .returns("c")
         .dies("b")
-        .look("c", "start: own_data + ticket_released");
+        .look("c", "start a b c: own_data + ticket_released");
 }
 
 #[test]

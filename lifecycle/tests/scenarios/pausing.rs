@@ -37,7 +37,7 @@ fn no_address_is_followed_in_a_paused_cluster() {
 
 #[test]
 fn a_member_of_a_paused_cluster_starts_with_its_data() {
-    World::running("a b c").pause().returns("c").ask("c", "start: own_data");
+    World::running("a b c").pause().returns("c").ask("c", "start a b c: own_data");
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn a_member_that_was_about_to_leave_starts_with_its_data_while_the_cluster_is_pa
         .look("c", "leave c #1 of a b c: evicted + ticket_granted")
         .pause()
         .returns("c")
-        .look("c", "start: own_data + ticket_released");
+        .look("c", "start a b c: own_data + ticket_released");
 }
 
 #[test]

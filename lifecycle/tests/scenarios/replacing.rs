@@ -104,7 +104,7 @@ fn a_member_that_is_being_removed_starts_if_the_quorum_needs_it() {
         .dies("b")
         .look("d", "wait: no_quorum")
         .returns("c")
-        .look("c", "start: own_data");
+        .look("c", "start a b c: own_data");
 }
 
 #[test]
@@ -176,5 +176,5 @@ fn a_dead_member_that_is_back_with_its_data_before_it_is_removed_starts() {
         .pass(1)
         .look("c", "wait: being_removed")
         .look("d", "wait: partition + ticket_released")
-        .look("c", "start: own_data");
+        .look("c", "start a b c: own_data");
 }

@@ -2,7 +2,7 @@ use crate::*;
 
 #[test]
 fn a_member_starts_with_its_data() {
-    World::running("a b c").returns("c").ask("c", "start: own_data");
+    World::running("a b c").returns("c").ask("c", "start a b c: own_data");
 }
 
 #[test]
@@ -12,23 +12,23 @@ fn all_members_start_with_their_data() {
         world.returns(name);
     }
     for name in ["a", "b", "c"] {
-        world.ask(name, "start: own_data");
+        world.ask(name, "start a b c: own_data");
     }
 }
 
 #[test]
 fn a_member_starts_with_its_data_even_when_it_was_away_for_a_year() {
-    World::running("a b c").pass(365 * 86_400).returns("b").ask("b", "start: own_data");
+    World::running("a b c").pass(365 * 86_400).returns("b").ask("b", "start a b c: own_data");
 }
 
 #[test]
 fn a_member_that_was_just_started_for_the_first_time_is_remembered() {
-    World::formed("a b c").returns("a").ask("a", "start: own_data + bootstrapped member_updated");
+    World::formed("a b c").returns("a").ask("a", "start a b c: own_data + bootstrapped member_updated");
 }
 
 #[test]
 fn the_only_member_starts_with_its_data() {
-    World::running("a").returns("a").ask("a", "start: own_data");
+    World::running("a").returns("a").ask("a", "start a: own_data");
 }
 
 #[test]
@@ -51,4 +51,11 @@ fn a_member_that_calls_itself_as_another_is_refused() {
     let mut world = World::running("a b c");
     let data = world.data("c");
     world.dies("c").returns_with("b@c", data).ask("b@c", "refuse: name_taken");
+}
+
+#[test]
+fn whoever_starts_hears_of_every_member_also_of_one_that_has_not_started() {
+    let mut world = World::running("a b c");
+    world.size(4).step("d", "add learner d #1 of a b c: below_size + ticket_granted").check_ins("a");
+    world.returns("c").ask("c", "start a b c d: own_data");
 }

@@ -7,7 +7,7 @@ fn a_node_that_checks_in_while_stock_etcds_form_the_cluster_is_refused() {
 
 #[test]
 fn a_member_with_data_makes_its_cluster_known() {
-    World::formed_by_v2("a b c").returns("a").ask("a", "start: own_data + bootstrapped member_updated");
+    World::formed_by_v2("a b c").returns("a").ask("a", "start a b c: own_data + bootstrapped member_updated");
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn a_node_before_the_etcds_answer_waits() {
 fn a_removal_by_hearsay_is_looked_after_before_data_is_set_aside() {
     let mut world = World::formed_by_v2("a b c");
     world.check_ins("a b c").v2_deletes("c").returns("c").ask("c", "observe: look_needed");
-    world.look("c", "start: own_data + member_added");
+    world.look("c", "start a b c: own_data + member_added");
 }
 
 #[test]

@@ -31,6 +31,7 @@ impl Words {
                 format!("bootstrap {} in epoch {}", self.start(start, after, own_urls), after.epoch)
             }
             Task::Join(start) => format!("join {}", self.start(start, after, own_urls)),
+            Task::Start(Some(start)) => format!("start {}", self.pairs(start, after, own_urls)),
             Task::RemoveMember { member, terms } => format!("remove {} {}", self.names[member], self.terms(terms)),
             Task::AddMember { peer_urls, learner, terms } => {
                 assert_eq!(peer_urls, own_urls, "a node only adds itself");
@@ -46,11 +47,16 @@ impl Words {
         }
     }
 
-    /// The initial cluster: each member's name, and its host where that is another.
+    /// The initial cluster of an etcd without data, which insists on being in it.
     fn start(&self, start: &Start, after: &Cluster, own_urls: &[PeerUrl]) -> String {
+        assert!(start.initial_cluster.contains(&format!("{}={}", start.name, own_urls[0])));
+        self.pairs(start, after, own_urls)
+    }
+
+    /// The initial cluster: each member's name, and its host where that is another.
+    fn pairs(&self, start: &Start, after: &Cluster, own_urls: &[PeerUrl]) -> String {
         assert_eq!(start.peer_urls, own_urls);
         assert_eq!(start.initial_cluster_token, after.epoch.initial_cluster_token(&after.token));
-        assert!(start.initial_cluster.contains(&format!("{}={}", start.name, own_urls[0])));
         let pairs = start.initial_cluster.split(',').map(|pair| {
             let (name, url) = pair.split_once('=').unwrap();
             let host = host(url);

@@ -40,6 +40,8 @@ pub struct Node {
     pub blind: bool,
     leaving: bool,
     once: bool,
+    own_strategy: Option<Strategy>,
+    own_size: Option<ClusterSize>,
     view: Option<View>,
     told: Option<Instruction>,
 }
@@ -284,6 +286,16 @@ impl World {
         self.set(name, |node| node.once = true)
     }
 
+    /// A node's own joining follows this strategy.
+    pub fn joins_by(&mut self, names: &str, strategy: Strategy) -> &mut Self {
+        self.set(names, |node| node.own_strategy = Some(strategy))
+    }
+
+    /// Nodes want to join a cluster of this size.
+    pub fn joins_for(&mut self, names: &str, size: u32) -> &mut Self {
+        self.set(names, |node| node.own_size = ClusterSize::new(size))
+    }
+
     fn set(&mut self, names: &str, edit: impl Fn(&mut Node)) -> &mut Self {
         for name in names.split(' ') {
             edit(self.node(name));
@@ -382,6 +394,22 @@ impl World {
         self
     }
 
+    /// How many voters the cluster is to have.
+    #[track_caller]
+    pub fn size_is(&mut self, expected: u32) -> &mut Self {
+        assert_eq!(self.cluster.size.get(), expected);
+        self
+    }
+
+    /// A node looks and checks in, and an event tells of it like this.
+    #[track_caller]
+    pub fn happens(&mut self, name: &str, expected: &str) -> &mut Self {
+        let told = self.glance(name).check_in(name);
+        let mut events = told.change.iter().flat_map(|change| &change.events);
+        assert!(events.any(|event| event.message == expected), "{:?}", told.change);
+        self
+    }
+
     /// The registry's present members, learners with a `~` before their name.
     #[track_caller]
     pub fn members(&mut self, expected: &str) -> &mut Self {
@@ -432,6 +460,8 @@ impl World {
             view: node.view.clone(),
             leaving: node.leaving,
             once: node.once,
+            strategy: node.own_strategy,
+            size: node.own_size,
         }
     }
 
@@ -461,6 +491,8 @@ impl World {
             blind: false,
             leaving: false,
             once: false,
+            own_strategy: None,
+            own_size: None,
             view: None,
             told: None,
         })

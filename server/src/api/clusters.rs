@@ -17,6 +17,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::app::App;
 
 pub use change::administer;
+pub use settings::{Size, StrategyWord};
 
 /// Every URL about clusters.
 pub fn router() -> OpenApiRouter<Arc<App>> {

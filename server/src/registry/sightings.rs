@@ -174,6 +174,8 @@ mod tests {
             view: None,
             leaving: false,
             once: false,
+            strategy: None,
+            size: None,
         };
         (registered.after.unwrap(), report)
     }

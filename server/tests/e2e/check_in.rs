@@ -72,6 +72,7 @@ async fn a_report_may_say_more_than_the_server_knows_and_all_that_is_wrong_is_sa
     assert_eq!(cluster.check_in(&newer).await["instruction"], "bootstrap");
     let wrong = json!({
         "name": "a,b", "peer_urls": ["10.0.0.1:2380"], "state": "running", "cluster_id": "xyz",
+        "strategy": "append", "size": 0,
         "view": { "linearizable": "yes", "members": [{ "id": "8e9e05c52164694d", "peer_urls": [], "reachable": true }] },
     });
     let problem = cluster.check_in(&wrong).await;
@@ -81,9 +82,56 @@ async fn a_report_may_say_more_than_the_server_knows_and_all_that_is_wrong_is_sa
         .iter()
         .map(|violation| violation["field"].as_str().unwrap())
         .collect();
-    for field in ["name", "peer_urls[0]", "member_id", "cluster_id", "view.linearizable", "view.members[0].peer_urls"] {
+    for field in [
+        "name",
+        "peer_urls[0]",
+        "member_id",
+        "cluster_id",
+        "strategy",
+        "size",
+        "view.linearizable",
+        "view.members[0].peer_urls",
+    ] {
         assert!(fields.contains(&field), "{field}: {problem}");
     }
+}
+
+#[tokio::test]
+async fn a_node_that_starts_on_its_data_hears_of_every_member() {
+    let server = Server::start();
+    let cluster = running_cluster(&server).await;
+    let mut stopped = cluster.reports[0].clone();
+    stopped["state"] = json!("stopped");
+    let told = cluster.check_in(&stopped).await;
+    assert_eq!(told["instruction"], "start");
+    assert_eq!(told["start"]["initial_cluster_state"], "existing");
+    let pairs = told["start"]["initial_cluster"].as_str().unwrap().split(',').count();
+    assert_eq!(pairs, cluster.reports.len());
+    let mut unknown = stopped.clone();
+    (unknown["name"], unknown["member_id"], unknown["cluster_id"]) = (json!("x"), json!("1"), json!("2"));
+    let told = Checked::create(&server, 3).await.check_in(&unknown).await;
+    assert_eq!((&told["instruction"], &told["start"]), (&json!("start"), &Value::Null));
+}
+
+#[tokio::test]
+async fn a_node_that_looks_for_a_place_makes_its_cluster_as_large_as_it_wishes() {
+    let server = Server::start();
+    let cluster = Checked::create(&server, 1).await;
+    let told = cluster.check_in(&node(0)).await;
+    let cluster_id = cluster.get("").await["cluster_id"].clone();
+    let member = cluster.get("/members").await["members"][0].clone();
+    let seen =
+        json!({ "id": member["id"], "name": node(0)["name"], "peer_urls": node(0)["peer_urls"], "reachable": true });
+    let mut joiner = node(1);
+    (joiner["size"], joiner["strategy"]) = (json!(2), json!("add"));
+    joiner["view"] = json!({ "since": told["revision"], "cluster_id": cluster_id, "linearizable": true,
+                             "leader": member["id"], "members": [seen] });
+    let told = cluster.check_in(&joiner).await;
+    assert_eq!(told["instruction"], "add_member", "{told}");
+    assert_eq!(cluster.get("").await["size"], 2);
+    let refused =
+        cluster.check_in(&json!({ "name": "a", "state": "empty", "peer_urls": ["http://a:2380"], "size": 1001 })).await;
+    assert_eq!(refused["violations"][0]["field"], "size", "{refused}");
 }
 
 #[tokio::test]

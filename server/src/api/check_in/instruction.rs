@@ -43,7 +43,8 @@ pub struct InstructionBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     terms: Option<TermsBody>,
-    /// With `bootstrap` and `join`: how to start etcd.
+    /// With `bootstrap` and `join`, and with `start` if the member is known: how to start etcd. etcd ignores it where it has
+    /// a WAL.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     start: Option<StartBody<'a>>,
@@ -83,7 +84,7 @@ struct ExpectedBody {
     learner: bool,
 }
 
-/// How to start an etcd with an empty data directory.
+/// How to start an etcd; all of it counts if the data directory is empty.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Start)]
 struct StartBody<'a> {
@@ -143,6 +144,7 @@ impl<'a> InstructionBody<'a> {
             }
             Task::Bootstrap(start) => body.start = Some(StartBody::new(start, "new")),
             Task::Join(start) => body.start = Some(StartBody::new(start, "existing")),
+            Task::Start(start) => body.start = start.as_ref().map(|start| StartBody::new(start, "existing")),
             Task::AddMember { peer_urls, learner, .. } => {
                 body.peer_urls = Some(peer_urls);
                 body.learner = Some(*learner);
@@ -155,7 +157,7 @@ impl<'a> InstructionBody<'a> {
                 body.member_id = Some(member.as_str());
             }
             Task::Refuse { remedy } => body.remedy = Some(remedy),
-            Task::Wait | Task::Start | Task::ArchiveData | Task::StandBy => {}
+            Task::Wait | Task::ArchiveData | Task::StandBy => {}
         }
         body
     }

@@ -2,12 +2,15 @@ use std::borrow::Cow;
 
 use convene_lifecycle::{
     ClientUrl, ClusterId, Identity, MAX_PEER_URLS, MemberId, MemberName, NodeState, PeerUrl, Report, Revision, RunId,
-    SeenMember, View,
+    SeenMember, Strategy, View,
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::api::body::{Body, Count, Field, Fields, Limits};
+use crate::api::{
+    body::{Body, Count, Field, Fields, Limits},
+    clusters::{Size, StrategyWord},
+};
 
 /// The most members of a view.
 const MAX_SEEN: usize = 200;
@@ -50,6 +53,14 @@ pub struct ReportBody {
     leaving: Option<bool>,
     /// Whether the node would rather be refused than wait as a spare.
     once: Option<bool>,
+    /// What the node's own joining may change: the stricter of this and the policy's strategy counts.
+    #[schema(value_type = Option<StrategyWord>)]
+    strategy: Option<Strategy>,
+    /// How many voters the cluster is to have in the node's eyes: a cluster that is smaller grows to it when the node
+    /// looks for a place, and in one that is larger the node takes no place beyond it. At most what the server lets a
+    /// cluster have (`--max-cluster-size`).
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 1000, example = 5)]
+    size: Option<Size>,
 }
 
 /// What a node has, and whether its etcd runs.
@@ -144,6 +155,8 @@ impl Body for ReportBody {
         fields.object::<ViewBody>("view");
         fields.optional::<bool>("leaving");
         fields.optional::<bool>("once");
+        fields.optional::<Strategy>("strategy");
+        fields.optional::<Size>("size");
     }
 }
 
@@ -224,6 +237,8 @@ impl ReportBody {
             view: self.view.map(ViewBody::into_view),
             leaving: self.leaving.unwrap_or(false),
             once: self.once.unwrap_or(false),
+            strategy: self.strategy,
+            size: self.size.map(|Size(size)| size),
         }
     }
 }
