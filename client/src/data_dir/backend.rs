@@ -1,0 +1,176 @@
+//! Reads from etcd's database how far the Raft log has been applied to it.
+//!
+//! The database is a bbolt file: pages of equal size, of which the first two are meta pages that are written in
+//! turn; a B+ tree whose leaves are buckets; each of these again a tree, or a single page inside its parent's
+//! leaf (`page.go`, `bucket.go` and `db.go` in bbolt). It is in the byte order of the machine that wrote it,
+//! and that is this one.
+
+use std::{
+    fs::File,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    DataDirError,
+    files::{self, Obstacle},
+    page::{Found, Kind, META_SIZE, Meta, PAGE_HEADER_SIZE, Page},
+};
+
+/// The largest page to be read, with what overflows it. The pages on the way to the few keys that are asked
+/// for hold names and numbers.
+const MAX_PAGE_SIZE: u64 = 16 << 20;
+
+/// More levels than any tree has; a damaged one might be a loop.
+const MAX_DEPTH: usize = 32;
+
+/// What has been applied to a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// Nothing, ever.
+    Nothing,
+    /// The Raft log up to this entry.
+    UpTo(u64),
+}
+
+/// What has been applied to the database at the path.
+///
+/// etcd keeps the index of the last applied entry as `consistent_index` in the bucket `meta`, 8 bytes big-endian
+/// (`server/storage/schema/cindex.go`; `mvcc/kvstore.go` in 3.4).
+pub fn applied(path: &Path) -> Result<Applied, Obstacle> {
+    let Some(database) = Database::open(path)? else { return Ok(Applied::Nothing) };
+    let index = match database.bucket("meta")? {
+        Some(meta) => database.find(meta, "consistent_index")?,
+        None => None,
+    };
+    let index = match index {
+        Some((_, index)) => u64::from_be_bytes(index.try_into().map_err(|_| database.damaged("consistent_index"))?),
+        None => 0,
+    };
+    match index {
+        0 => database.check_without_keys().map(|()| Applied::Nothing),
+        index => Ok(Applied::UpTo(index)),
+    }
+}
+
+struct Database {
+    path: PathBuf,
+    file: File,
+    length: u64,
+    meta: Meta,
+}
+
+/// Where the tree of a bucket begins.
+enum Bucket {
+    OnPage(u64),
+    Inline(Page),
+}
+
+impl Database {
+    /// Opens the database; `None` if its file is empty. Such a one bbolt initialises (`db.go:Open`), and a crash
+    /// just before that leaves it.
+    fn open(path: &Path) -> Result<Option<Self>, Obstacle> {
+        if !files::is_file(path)? {
+            return Err(Obstacle::Found(format!("{} is no file", path.display())));
+        }
+        let file = File::open(path).map_err(DataDirError::when("open", path))?;
+        let length = file.metadata().map_err(DataDirError::when("look at", path))?.len();
+        if length == 0 {
+            return Ok(None);
+        }
+        let meta = newest_meta(path, &file, length)?
+            .ok_or_else(|| Obstacle::Found(format!("{} has no valid meta page", path.display())))?;
+        Ok(Some(Self { path: path.to_owned(), file, length, meta }))
+    }
+
+    /// Checks that there are no revisions of keys: without a consistent index, nobody knows whose they are.
+    /// Restoring a snapshot leaves this, if it is broken off before it has written the WAL.
+    fn check_without_keys(&self) -> Result<(), Obstacle> {
+        let empty = match self.bucket("key")? {
+            None => true,
+            Some(Bucket::Inline(page)) => page.is_empty(),
+            Some(Bucket::OnPage(id)) => self.page(id)?.is_empty(),
+        };
+        if empty {
+            return Ok(());
+        }
+        Err(Obstacle::Found(format!("{} has keys, but does not say which entry was applied last", self.path.display())))
+    }
+
+    fn bucket(&self, name: &str) -> Result<Option<Bucket>, Obstacle> {
+        match self.find(Bucket::OnPage(self.meta.root), name)? {
+            None => Ok(None),
+            Some((Kind::Bucket, value)) => Bucket::parse(&value).map(Some).ok_or_else(|| self.damaged(name)),
+            Some((Kind::Value, _)) => Err(self.damaged(name)),
+        }
+    }
+
+    /// What is kept under a key of a bucket.
+    fn find(&self, bucket: Bucket, key: &str) -> Result<Option<(Kind, Vec<u8>)>, Obstacle> {
+        let mut page = match bucket {
+            Bucket::OnPage(id) => self.page(id)?,
+            Bucket::Inline(page) => page,
+        };
+        for _ in 0..MAX_DEPTH {
+            match page.search(key.as_bytes()).ok_or_else(|| self.damaged(key))? {
+                Found::Child(id) => page = self.page(id)?,
+                Found::Value(kind, value) => return Ok(Some((kind, value.to_vec()))),
+                Found::Nothing => return Ok(None),
+            }
+        }
+        Err(self.damaged(key))
+    }
+
+    fn page(&self, id: u64) -> Result<Page, Obstacle> {
+        let damaged = || Obstacle::Found(format!("{} has no valid page {id}", self.path.display()));
+        let start = id.checked_mul(self.meta.page_size).ok_or_else(damaged)?;
+        let header = self.read(start, PAGE_HEADER_SIZE)?.ok_or_else(damaged)?;
+        let pages = Page::pages(&header, id).ok_or_else(damaged)?;
+        let size = pages.checked_mul(self.meta.page_size).filter(|size| *size <= MAX_PAGE_SIZE).ok_or_else(damaged)?;
+        let bytes = self.read(start, size as usize)?.ok_or_else(damaged)?;
+        Page::parse(bytes).ok_or_else(damaged)
+    }
+
+    fn read(&self, start: u64, size: usize) -> Result<Option<Vec<u8>>, Obstacle> {
+        read(&self.path, &self.file, self.length, start, size)
+    }
+
+    fn damaged(&self, what: &str) -> Obstacle {
+        Obstacle::Found(format!("{} is damaged where `{what}` should be", self.path.display()))
+    }
+}
+
+impl Bucket {
+    /// A bucket is the number of its root page and a counter; if the number is 0, the page itself follows
+    /// (`bucket.go:openBucket`).
+    fn parse(value: &[u8]) -> Option<Self> {
+        let (root, rest) = value.split_first_chunk()?;
+        match u64::from_ne_bytes(*root) {
+            0 => Page::parse(rest.get(8..)?.to_vec()).map(Self::Inline),
+            root => Some(Self::OnPage(root)),
+        }
+    }
+}
+
+/// The valid meta page of the last transaction (`db.go:meta`). The second is looked for at every size of page,
+/// as the first may be damaged (`db.go:getPageSizeFromSecondMeta`).
+fn newest_meta(path: &Path, file: &File, length: u64) -> Result<Option<Meta>, Obstacle> {
+    let mut newest: Option<Meta> = None;
+    for start in std::iter::once(0).chain((10..=16).map(|bits| 1 << bits)) {
+        let bytes = read(path, file, length, start, PAGE_HEADER_SIZE + META_SIZE)?;
+        let meta = bytes.and_then(|bytes| Meta::parse(&bytes[PAGE_HEADER_SIZE..]));
+        let meta = meta.filter(|meta| start == 0 || start == meta.page_size);
+        newest = newest.into_iter().chain(meta).max_by_key(|meta| meta.transaction);
+    }
+    Ok(newest)
+}
+
+/// Bytes of a file; `None` if it is too short for that.
+fn read(path: &Path, file: &File, length: u64, start: u64, size: usize) -> Result<Option<Vec<u8>>, Obstacle> {
+    if start.checked_add(size as u64).is_none_or(|end| end > length) {
+        return Ok(None);
+    }
+    let mut bytes = vec![0; size];
+    file.read_exact_at(&mut bytes, start).map_err(DataDirError::when("read", path))?;
+    Ok(Some(bytes))
+}

@@ -1,0 +1,141 @@
+//! The pages of a bbolt file. What is read from them is checked against their end, so that a damaged one is
+//! found to be damaged.
+
+/// A page begins with its number (8 bytes), what it is (2), how many elements it has (2), and by how many
+/// further pages it is continued (4).
+pub const PAGE_HEADER_SIZE: usize = 16;
+
+/// How long a meta page is, without its header.
+pub const META_SIZE: usize = 64;
+
+const BRANCH: u16 = 0x01;
+const LEAF: u16 = 0x02;
+const BUCKET: u32 = 0x01;
+const ELEMENT_SIZE: usize = 16;
+
+const MAGIC: u32 = 0xED0C_DAED;
+const VERSION: u32 = 2;
+
+/// Says where the tree begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Meta {
+    /// How long each page is.
+    pub page_size: u64,
+    /// The page that the tree of buckets begins with.
+    pub root: u64,
+    /// Counts transactions.
+    pub transaction: u64,
+}
+
+/// A page of a tree.
+pub struct Page {
+    bytes: Vec<u8>,
+    leaf: bool,
+    count: usize,
+}
+
+/// Where a search for a key leads.
+pub enum Found<'a> {
+    /// To another page.
+    Child(u64),
+    /// To what the key stands for.
+    Value(Kind, &'a [u8]),
+    /// Nowhere: there is no such key.
+    Nothing,
+}
+
+/// What a key stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Bucket,
+    Value,
+}
+
+impl Meta {
+    /// The meta page, if it is valid: magic number (4 bytes), version (4), page size (4), flags (4), root (8) and
+    /// counter (8) of the root bucket, free list (8), end (8), transaction (8) and checksum (8).
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let page_size = u64::from(u32_at(bytes, 8)?);
+        let valid = u32_at(bytes, 0)? == MAGIC
+            && u32_at(bytes, 4)? == VERSION
+            && u64_at(bytes, 56)? == fnv_1a(bytes.get(..56)?)
+            && page_size >= (PAGE_HEADER_SIZE + META_SIZE) as u64;
+        valid.then_some(Self { page_size, root: u64_at(bytes, 16)?, transaction: u64_at(bytes, 48)? })
+    }
+}
+
+impl Page {
+    /// How many pages this one has with those that continue it, if it has the number.
+    pub fn pages(header: &[u8], id: u64) -> Option<u64> {
+        if u64_at(header, 0)? == id { Some(u64::from(u32_at(header, 12)?) + 1) } else { None }
+    }
+
+    pub fn parse(bytes: Vec<u8>) -> Option<Self> {
+        let leaf = match u16_at(&bytes, 8)? {
+            BRANCH => false,
+            LEAF => true,
+            _ => return None,
+        };
+        let count = usize::from(u16_at(&bytes, 10)?);
+        Some(Self { bytes, leaf, count })
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Follows a key; `None` if the page is damaged.
+    pub fn search(&self, key: &[u8]) -> Option<Found<'_>> {
+        if self.leaf { self.search_leaf(key) } else { self.search_branch(key) }
+    }
+
+    /// An element of a leaf: flags, offset of the key from here, length of the key, length of the value behind it.
+    fn search_leaf(&self, key: &[u8]) -> Option<Found<'_>> {
+        for start in self.elements() {
+            let [flags, offset, key_size, value_size] = [0, 4, 8, 12].map(|at| u32_at(&self.bytes, start + at));
+            let key_start = start.checked_add(offset? as usize)?;
+            let (found, rest) = self.bytes.get(key_start..)?.split_at_checked(key_size? as usize)?;
+            if found == key {
+                let kind = if flags? & BUCKET == 0 { Kind::Value } else { Kind::Bucket };
+                return Some(Found::Value(kind, rest.get(..value_size? as usize)?));
+            }
+        }
+        Some(Found::Nothing)
+    }
+
+    /// An element of a branch: offset of the child's first key from here, its length, the child's page. The child
+    /// to follow is the last that does not begin after the key (`cursor.go:searchPage`).
+    fn search_branch(&self, key: &[u8]) -> Option<Found<'_>> {
+        let mut child = None;
+        for start in self.elements() {
+            let [offset, key_size] = [0, 4].map(|at| u32_at(&self.bytes, start + at));
+            let key_start = start.checked_add(offset? as usize)?;
+            let first_key = self.bytes.get(key_start..)?.get(..key_size? as usize)?;
+            if child.is_none() || first_key <= key {
+                child = Some(u64_at(&self.bytes, start + 8)?);
+            }
+        }
+        child.map(Found::Child)
+    }
+
+    fn elements(&self) -> impl Iterator<Item = usize> {
+        (0..self.count).map(|element| PAGE_HEADER_SIZE + element * ELEMENT_SIZE)
+    }
+}
+
+/// The hash FNV-1a, 64 bits.
+fn fnv_1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+fn u16_at(bytes: &[u8], start: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(*bytes.get(start..)?.first_chunk()?))
+}
+
+fn u32_at(bytes: &[u8], start: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(*bytes.get(start..)?.first_chunk()?))
+}
+
+fn u64_at(bytes: &[u8], start: usize) -> Option<u64> {
+    Some(u64::from_ne_bytes(*bytes.get(start..)?.first_chunk()?))
+}

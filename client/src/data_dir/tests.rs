@@ -1,0 +1,262 @@
+//! What real etcds leave behind is read as they left it.
+
+mod archiving;
+mod layouts;
+mod privileges;
+
+use std::{fs, os::unix::fs::FileExt, path::Path};
+
+use super::{
+    real_etcd::{eventually, names, versions},
+    *,
+};
+
+fn first_segment(wal_dir: &Path) -> PathBuf {
+    wal_dir.join("0000000000000000-0000000000000000.wal")
+}
+
+#[test]
+fn an_etcds_identity_is_read_before_and_after_it_has_stopped() {
+    for version in versions() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("data");
+        let data_dir = DataDir::new(path.clone(), None);
+        assert_eq!(data_dir.read().unwrap(), Contents::Fresh);
+        assert!(!data_dir.is_in_use().unwrap());
+
+        let etcd = version.start(&path, &[]);
+        let identity = etcd.identity();
+        assert_eq!(data_dir.read().unwrap(), Contents::Member(identity), "{}", version.name());
+        assert!(data_dir.is_in_use().unwrap());
+        assert!(matches!(data_dir.archive(SystemTime::now()), Err(DataDirError::InUse { .. })));
+
+        etcd.stop();
+        assert_eq!(data_dir.read().unwrap(), Contents::Member(identity));
+        assert!(!data_dir.is_in_use().unwrap());
+
+        // That was asked without keeping etcd from its database.
+        assert_eq!(version.start(&path, &[]).identity(), identity);
+        assert_eq!(data_dir.read().unwrap(), Contents::Member(identity), "after a crash");
+    }
+}
+
+#[test]
+fn a_cut_off_wal_is_unreadable_and_never_fresh() {
+    for version in versions() {
+        let (temporary, identity) = a_segment_of(&version);
+        let data_dir = DataDir::new(temporary.path().join("data"), Some(temporary.path().into()));
+        let segment = fs::File::options().write(true).open(first_segment(temporary.path())).unwrap();
+        let end_of_metadata = (0..1024).rev().find(|length| {
+            segment.set_len(*length).unwrap();
+            match data_dir.read().unwrap() {
+                Contents::Member(found) => assert_eq!(found, identity),
+                Contents::Unreadable { .. } => return true,
+                Contents::Fresh => panic!("{} bytes of {} are fresh", length, version.name()),
+            }
+            false
+        });
+        let end_of_metadata = end_of_metadata.expect("without a byte it is unreadable");
+        assert!((40..80).contains(&end_of_metadata), "{end_of_metadata}");
+        for length in (0..end_of_metadata).rev() {
+            segment.set_len(length).unwrap();
+            let contents = data_dir.read().unwrap();
+            assert!(matches!(&contents, Contents::Unreadable { found } if found.contains(".wal ")), "{contents:?}");
+        }
+    }
+}
+
+#[test]
+fn no_flipped_bit_makes_a_wal_fresh_or_another_members() {
+    for version in versions() {
+        let (temporary, identity) = a_segment_of(&version);
+        let data_dir = DataDir::new(temporary.path().join("data"), Some(temporary.path().into()));
+        let path = first_segment(temporary.path());
+        let intact = fs::read(&path).unwrap();
+        let segment = fs::File::options().write(true).open(&path).unwrap();
+        let ids = [&[0x08], &varint(identity.member.0)[..], &[0x10], &varint(identity.cluster.0)].concat();
+        let start = intact.windows(ids.len()).position(|bytes| bytes == ids).expect("the IDs are in there");
+        let ids = start..start + ids.len();
+        for bit in 0..1024 * 8 {
+            let byte = bit / 8;
+            segment.write_all_at(&[intact[byte] ^ 1 << (bit % 8)], byte as u64).unwrap();
+            match data_dir.read().unwrap() {
+                Contents::Member(found) => {
+                    assert_eq!(found, identity);
+                    assert!(!ids.contains(&byte), "bit {bit} of the metadata makes no difference");
+                }
+                Contents::Unreadable { .. } => {}
+                Contents::Fresh => panic!("with bit {bit} flipped it is fresh"),
+            }
+            segment.write_all_at(&intact[byte..=byte], byte as u64).unwrap();
+        }
+    }
+}
+
+#[test]
+fn segments_that_are_cut_and_purged_stay_the_same_members() {
+    for version in versions() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("data");
+        let data_dir = DataDir::new(path.clone(), None);
+        let wal_dir = path.join("member/wal");
+        let flags = ["--snapshot-count=10", "--max-wals=1", "--max-snapshots=1"];
+
+        let etcd = version.start(&path, &flags);
+        let identity = etcd.identity();
+        let value = vec![b'x'; 1_500_000];
+        // A segment has 64 MB.
+        for _ in 0..46 {
+            etcd.put("large", &value);
+        }
+        for _ in 0..12 {
+            etcd.put("small", b"x");
+        }
+        assert!(wal_names(&wal_dir).len() > 1, "{}", version.name());
+        assert_eq!(data_dir.read().unwrap(), Contents::Member(identity));
+
+        // etcd purges when it starts, and then every 30 seconds.
+        etcd.stop();
+        let etcd = version.start(&path, &flags);
+        eventually("the first segment is purged", || wal_names(&wal_dir)[0].starts_with("0000000000000001-"));
+        assert_eq!(data_dir.read().unwrap(), Contents::Member(identity));
+        assert_eq!(etcd.identity(), identity);
+        drop(etcd);
+
+        let index = match data_dir.left_overs().unwrap() {
+            LeftOvers::Applied { index } => index,
+            left_overs => panic!("{left_overs:?}"),
+        };
+        assert!(index > 58, "{index}");
+        fs::remove_file(path.join("member/snap/db")).unwrap();
+        assert!(matches!(data_dir.left_overs().unwrap(), LeftOvers::Applied { .. }), "there are snapshots");
+    }
+}
+
+#[test]
+fn a_failed_join_leaves_nothing_and_the_next_start_uses_it() {
+    for version in versions() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("data");
+        let data_dir = DataDir::new(path.clone(), None);
+        assert_eq!(data_dir.left_overs().unwrap(), LeftOvers::None);
+        for _ in 0..2 {
+            version.fail_to_join(&path);
+            assert_eq!(data_dir.read().unwrap(), Contents::Fresh, "{}", version.name());
+            assert_eq!(data_dir.left_overs().unwrap(), LeftOvers::NothingApplied, "{}", version.name());
+        }
+        assert_eq!(names(&path.join("member")), ["snap"]);
+
+        let identity = version.start(&path, &[]).identity();
+        assert_eq!(data_dir.read().unwrap(), Contents::Member(identity));
+    }
+}
+
+#[test]
+fn the_database_of_a_member_that_has_run_is_told_from_a_failed_joins() {
+    for version in versions() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("data");
+        let data_dir = DataDir::new(path.clone(), None);
+        let etcd = version.start(&path, &[]);
+        etcd.put("key", b"value");
+        etcd.stop();
+        fs::remove_dir_all(path.join("member/wal")).unwrap();
+        assert_eq!(data_dir.read().unwrap(), Contents::Fresh);
+        let left_overs = data_dir.left_overs().unwrap();
+        assert!(matches!(left_overs, LeftOvers::Applied { index: 3.. }), "{}: {left_overs:?}", version.name());
+
+        damage_the_database(&data_dir, &left_overs);
+        hide_the_index(&data_dir);
+    }
+}
+
+#[test]
+fn a_restoring_that_was_broken_off_is_no_failed_join() {
+    for version in versions() {
+        let temporary = tempfile::tempdir().unwrap();
+        let etcd = version.start(&temporary.path().join("data"), &[]);
+        etcd.put("key", b"value");
+        let restored = temporary.path().join("restored");
+        if !etcd.restore_to(&restored) {
+            continue;
+        }
+        let data_dir = DataDir::new(restored, None);
+        assert!(matches!(data_dir.read().unwrap(), Contents::Member(_)));
+        // It writes the database, then a WAL, then a snapshot.
+        fs::remove_dir_all(&data_dir.wal_dir).unwrap();
+        for name in names(&data_dir.snap_dir()).into_iter().filter(|name| name != "db") {
+            fs::remove_file(data_dir.snap_dir().join(name)).unwrap();
+        }
+        let left_overs = data_dir.left_overs().unwrap();
+        assert!(matches!(left_overs, LeftOvers::Applied { .. }), "{}: {left_overs:?}", version.name());
+    }
+}
+
+/// Of the two meta pages one suffices; and nothing that is in the others makes reading them fail.
+fn damage_the_database(data_dir: &DataDir, left_overs: &LeftOvers) {
+    let path = data_dir.snap_dir().join("db");
+    let intact = fs::read(&path).unwrap();
+    let database = fs::File::options().write(true).open(&path).unwrap();
+    let metas: Vec<LeftOvers> = [0, 4096]
+        .map(|page| {
+            database.write_all_at(&[0xff; 100], page).unwrap();
+            let left_overs = data_dir.left_overs().unwrap();
+            database.write_all_at(&intact[page as usize..][..100], page).unwrap();
+            left_overs
+        })
+        .into();
+    assert!(metas.contains(left_overs), "{metas:?}");
+
+    // What etcd has preallocated holds nothing.
+    let in_use = intact.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    for offset in 0..in_use {
+        for mask in [0x01, 0xff] {
+            database.write_all_at(&[intact[offset] ^ mask], offset as u64).unwrap();
+            data_dir.left_overs().unwrap();
+        }
+        database.write_all_at(&intact[offset..=offset], offset as u64).unwrap();
+    }
+    assert_eq!(data_dir.left_overs().unwrap(), *left_overs);
+}
+
+/// Keys without an index are not nothing; and a file that has been cut off is not either, except for an empty one.
+fn hide_the_index(data_dir: &DataDir) {
+    let path = data_dir.snap_dir().join("db");
+    let mut bytes = fs::read(&path).unwrap();
+    for start in 0..bytes.len() {
+        if bytes[start..].starts_with(b"consistent_index") {
+            bytes[start] = b'C';
+        }
+    }
+    fs::write(&path, bytes).unwrap();
+    let left_overs = data_dir.left_overs().unwrap();
+    assert!(matches!(&left_overs, LeftOvers::Unreadable { found } if found.contains("has keys")), "{left_overs:?}");
+
+    let database = fs::File::options().write(true).open(&path).unwrap();
+    for page in (1..4).rev() {
+        database.set_len(page * 4096 - 1).unwrap();
+        assert!(matches!(data_dir.left_overs().unwrap(), LeftOvers::Unreadable { .. }), "{page} pages");
+    }
+    database.set_len(0).unwrap();
+    assert_eq!(data_dir.left_overs().unwrap(), LeftOvers::NothingApplied, "bbolt initialises an empty file");
+}
+
+/// The beginning of an etcd's first segment, alone in a directory, and whose it is.
+fn a_segment_of(version: &super::real_etcd::Version) -> (tempfile::TempDir, Identity) {
+    let temporary = tempfile::tempdir().unwrap();
+    let path = temporary.path().join("etcd");
+    let identity = version.start(&path, &[]).identity();
+    let segment = fs::read(first_segment(&path.join("member/wal"))).unwrap();
+    fs::write(first_segment(temporary.path()), &segment[..4096]).unwrap();
+    (temporary, identity)
+}
+
+fn wal_names(wal_dir: &Path) -> Vec<String> {
+    names(wal_dir).into_iter().filter(|name| name.ends_with(".wal")).collect()
+}
+
+fn varint(number: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    prost::encoding::encode_varint(number, &mut bytes);
+    bytes
+}
