@@ -1,0 +1,50 @@
+//! `-o json`: an object for programs.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{Action, EtcdConfig, Setting, UNWANTED, flags::flag};
+use convene_lifecycle::{ClientUrl, MemberName, PeerUrl};
+
+/// The object, over several lines for people who look at it.
+///
+/// `env` and `flags` say all that etcd is told, whatever is set in the environment: a program that starts etcd
+/// chooses its environment itself. Both hold every value as it is.
+pub(super) fn text(config: &EtcdConfig, settings: &[Setting]) -> String {
+    let value = |flag: &str| settings.iter().find(|setting| setting.flag == flag).map(|setting| &*setting.value);
+    let unwanted = UNWANTED.into_iter().map(|variable| (variable.to_owned(), ""));
+    let object = Object {
+        action: config.action,
+        reason: &config.reason,
+        message: &config.message,
+        name: &config.name,
+        data_dir: value("data-dir"),
+        wal_dir: value("wal-dir"),
+        initial_advertise_peer_urls: &config.initial_advertise_peer_urls,
+        initial_cluster: config.initial_cluster.as_deref(),
+        initial_cluster_state: config.initial_cluster_state.as_str(),
+        initial_cluster_token: config.initial_cluster_token.as_deref(),
+        advertise_client_urls: &config.advertise_client_urls,
+        env: settings.iter().map(|setting| (setting.variable(), &*setting.value)).chain(unwanted).collect(),
+        flags: settings.iter().map(|setting| flag(setting.flag, &setting.value)).collect(),
+    };
+    serde_json::to_string_pretty(&object).expect("texts and lists of them are JSON") + "\n"
+}
+
+#[derive(Serialize)]
+struct Object<'a> {
+    action: Action,
+    reason: &'a str,
+    message: &'a str,
+    name: &'a MemberName,
+    data_dir: Option<&'a str>,
+    wal_dir: Option<&'a str>,
+    initial_advertise_peer_urls: &'a [PeerUrl],
+    initial_cluster: Option<&'a str>,
+    initial_cluster_state: &'a str,
+    initial_cluster_token: Option<&'a str>,
+    advertise_client_urls: &'a [ClientUrl],
+    env: BTreeMap<String, &'a str>,
+    flags: Vec<String>,
+}
