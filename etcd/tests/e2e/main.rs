@@ -4,11 +4,12 @@ mod allowing;
 mod harness;
 mod membership;
 mod quorum;
+mod silence;
 
 use std::time::Duration;
 
 use convene_etcd::{Access, Client, EtcdError};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use harness::{Etcd, Version};
 
@@ -24,9 +25,12 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     let running: Vec<_> = Version::all().into_iter().map(|version| tokio::spawn(test(version))).collect();
+    let mut ended = Vec::new();
     for test in running {
-        test.await.unwrap();
+        ended.push(timeout(4 * LIMIT, test).await);
     }
+    // Only now, because a test's end would stop the others in the middle of a call.
+    ended.into_iter().for_each(|test| test.expect("a test ends").unwrap());
 }
 
 /// Asks again until etcd does it, as long as it gives one of the reasons that pass.

@@ -74,7 +74,12 @@ async fn a_learner_is_added_promoted_and_removed() {
             || a.promote_member(id, WITHIN),
         )
         .await;
-        let again = a.promote_member(id, WITHIN).await;
+        // Until it has got the log's entry of its promotion, it is behind.
+        let again = until(
+            || a.promote_member(id, WITHIN),
+            |again| !matches!(again, Err(EtcdError::LearnerNotReady { .. } | EtcdError::Unhealthy { .. })),
+        );
+        let again = again.await;
         assert!(matches!(again, Err(EtcdError::NotLearner { .. })), "{again:?}");
         let unknown = a.promote_member(MemberId(1), WITHIN).await;
         assert!(matches!(unknown, Err(EtcdError::MemberNotFound { .. })), "{unknown:?}");

@@ -21,7 +21,9 @@ async fn only_the_leader_gives_leadership_away() {
         let refused = follower.move_leader(to, WITHIN).await;
         assert!(matches!(refused, Err(EtcdError::NotLeader { .. })), "{refused:?}");
         leader.move_leader(to, WITHIN).await.unwrap();
-        until(|| leader.status(WITHIN), |status| status.as_ref().is_ok_and(|status| status.leader == Some(to))).await.unwrap();
+        until(|| leader.status(WITHIN), |status| status.as_ref().is_ok_and(|status| status.leader == Some(to)))
+            .await
+            .unwrap();
     })
     .await;
 }
@@ -31,12 +33,12 @@ async fn members_are_changed_only_while_all_are_well_and_listed_while_a_quorum_i
     with_every_version(|version| async move {
         let mut etcds = leader_first(formed(&version, &["a", "b", "c"]).await).await;
         let asked = client(&etcds[0]);
-        let anybody: PeerUrl = format!("http://127.0.0.1:{}", free_port()).parse().unwrap();
+        let anybody: [PeerUrl; 1] = [format!("http://127.0.0.1:{}", free_port()).parse().unwrap()];
         let list = asked.members(WITHIN).await.unwrap();
 
         etcds[2].process.kill();
         etcds[0].process.wait_for_output("lost TCP streaming connection", LIMIT);
-        let added = asked.add_member(&[anybody.clone()], true, WITHIN).await.unwrap_err();
+        let added = asked.add_member(&anybody, true, WITHIN).await.unwrap_err();
         assert!(matches!(added, EtcdError::Unhealthy { .. }), "{added:?}");
         assert!(!added.may_have_happened());
         assert_eq!(asked.members(WITHIN).await, Ok(list.clone()));
