@@ -26,10 +26,16 @@ fn from_transport(endpoint: &str, error: &(dyn Error + 'static)) -> EtcdError {
     // With TLS 1.3 we hear that our certificate is refused when we already take the connection for open. A
     // server sends no such alert on a connection on which it has let us ask something.
     if connecting.is_some() || reason.contains("received fatal alert") {
-        EtcdError::Unreachable { endpoint, reason }
-    } else {
-        EtcdError::ConnectionLost { endpoint, reason }
+        return EtcdError::Unreachable { endpoint, reason };
     }
+    // Or we only see that the connection is closed again: this is what hyper says of a request that it still
+    // holds then, so that nothing was sent.
+    if reason.contains("operation was canceled") && reason.contains("connection closed") {
+        let tls = endpoint.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"));
+        let guess = if tls { "another client certificate" } else { "https" };
+        return EtcdError::Unreachable { endpoint, reason: format!("it hung up; perhaps it wants {guess}") };
+    }
+    EtcdError::ConnectionLost { endpoint, reason }
 }
 
 /// What etcd means. It goes by the words where there are any, because the codes differ between versions, and

@@ -13,7 +13,7 @@ use tonic::{
 
 use crate::{
     Access, EtcdError, MemberList, Status,
-    login::{self, Login},
+    login::{Login, Token},
     wire::{self, cluster_client::ClusterClient, kv_client::KvClient, maintenance_client::MaintenanceClient},
 };
 
@@ -178,24 +178,16 @@ impl Client {
         F: Future<Output = Result<Response<R>, tonic::Status>>,
     {
         let channel = self.lock().clone();
-        let answer = async {
-            let Some(login) = &self.login else { return send(channel, Request::new(message)).await };
-            let token = login.token().await;
-            let request = || Request::new(message.clone());
-            let with = |token: Option<&login::Token>| {
-                let mut request = request();
-                token.inspect(|token| token.show(&mut request));
-                send(channel.clone(), request)
-            };
-            match with(token.as_ref()).await {
-                Err(refusal) if login::helps(&refusal, token.as_ref()) => {
-                    let token = login.renew(channel.clone(), token.as_ref()).await?;
-                    with(token.as_ref()).await
-                }
-                answer => answer,
-            }
+        let send_with = |token: Option<&Token>| {
+            let mut request = Request::new(message.clone());
+            token.inspect(|token| token.show(&mut request));
+            send(channel.clone(), request)
         };
-        answer.await.map(Response::into_inner).map_err(|status| EtcdError::from_status(self.url.as_str(), &status))
+        let answer = match &self.login {
+            None => send_with(None).await,
+            Some(login) => login.ask(channel.clone(), send_with).await,
+        };
+        answer.map(Response::into_inner).map_err(|status| EtcdError::from_status(self.url.as_str(), &status))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Channel> {

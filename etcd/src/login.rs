@@ -26,15 +26,27 @@ impl Login {
         Self { user, token: Mutex::new(None) }
     }
 
-    /// The present session's token, if there is one.
-    pub async fn token(&self) -> Option<Token> {
-        self.token.lock().await.clone()
+    /// Asks as far as it has logged in, and once more if etcd wants it to log in, which it says before it does
+    /// anything.
+    pub async fn ask<T, F>(&self, channel: Channel, send: impl Fn(Option<&Token>) -> F) -> Result<T, Status>
+    where
+        F: Future<Output = Result<T, Status>>,
+    {
+        let token = self.token.lock().await.clone();
+        match send(token.as_ref()).await {
+            Err(refusal) if login_helps(&refusal, token.as_ref()) => {
+                let token = self.renew(channel, token).await?;
+                send(token.as_ref()).await
+            }
+            answer => answer,
+        }
     }
 
     /// Another token than the one that was refused, or none if authentication is off.
-    pub async fn renew(&self, channel: Channel, refused: Option<&Token>) -> Result<Option<Token>, Status> {
+    async fn renew(&self, channel: Channel, refused: Option<Token>) -> Result<Option<Token>, Status> {
         let mut token = self.token.lock().await;
-        if token.as_ref() == refused {
+        // Else somebody else has renewed it meanwhile.
+        if *token == refused {
             *token = self.authenticate(channel).await?;
         }
         Ok(token.clone())
@@ -65,7 +77,7 @@ impl Token {
 }
 
 /// Whether what etcd refuses may be granted after logging in. Nothing was done then.
-pub(crate) fn helps(refusal: &Status, shown: Option<&Token>) -> bool {
+fn login_helps(refusal: &Status, shown: Option<&Token>) -> bool {
     match (EtcdError::from_status("", refusal), shown) {
         (EtcdError::NotAllowed { .. }, None) => true,
         // The user's rights don't change by logging in again, but what etcd knows of the session does.
