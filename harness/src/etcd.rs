@@ -42,10 +42,15 @@ impl Version {
         self.etcd.parent().and_then(Path::to_str).unwrap()
     }
 
+    /// The etcd itself, for those who start it in their own way.
+    pub fn program(&self) -> &Path {
+        &self.etcd
+    }
+
     /// Starts an etcd at its place, with flags beside those that say where it has its data and is reached.
     pub fn start(&self, place: &Arc<Place>, flags: &[&str]) -> Etcd {
         let mut command = environment::command(&self.etcd);
-        command.args(place.settings().iter().map(|(flag, value)| format!("--{flag}={value}"))).args(flags);
+        command.args(place.etcd_flags()).args(flags);
         self.spawn(place, &mut command, &format!("{flags:?}"))
     }
 

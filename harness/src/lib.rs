@@ -12,6 +12,7 @@ mod waiting;
 pub mod cluster;
 pub mod convene;
 pub mod etcd;
+pub mod http;
 pub mod peers;
 pub mod programs;
 pub mod server;

@@ -71,7 +71,11 @@ impl Place {
         }
     }
 
-    /// etcd's flags for it.
+    /// etcd's flags for it: where the data are, where it listens, where clients reach it, and TLS.
+    pub fn etcd_flags(&self) -> Vec<String> {
+        self.settings().into_iter().map(|(flag, value)| format!("--{flag}={value}")).collect()
+    }
+
     pub(crate) fn settings(&self) -> Vec<(&'static str, String)> {
         let text = |path: &Path| path.to_str().expect("the temporary folder's name is UTF-8").to_owned();
         let mut settings = vec![

@@ -9,7 +9,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{Process, environment, free_port, programs};
+use crate::{Process, environment, free_port, http, programs};
 
 /// A running `convene-server` on a database of its own.
 pub struct Server {
@@ -51,7 +51,7 @@ impl Server {
 
     /// Makes a cluster and returns its discovery URL.
     pub async fn new_cluster(&self, size: u32) -> String {
-        let answer = reqwest::get(format!("{}/new?size={size}", self.url)).await.unwrap();
+        let answer = http::get(format!("{}/new?size={size}", self.url)).await.unwrap();
         assert_eq!(answer.status(), 200);
         answer.text().await.unwrap()
     }

@@ -70,7 +70,7 @@ fn variables_start_an_etcd_and_data_stay_when_it_moves() {
         let etcd = version.start(&place, &["--name", "infra 1"]);
         etcd.wait_until_healthy(LIMIT);
         let members = wait_until_members(&version, &Access::default(), &[&place.client_url], 1, LIMIT);
-        assert_eq!(members[0].client_urls, [place.client_url.clone()]);
+        assert_eq!(members[0].client_urls, [&*place.client_url]);
         assert_eq!(etcd.etcdctl(&["get", "greeting", "--print-value-only"]).as_deref(), Some("hello\n"));
     }
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use convene_harness::server::Server;
-use reqwest::{Client, Method, Response, StatusCode};
+use convene_harness::{http, server::Server};
+use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn clusters_are_listed_by_page_and_filter() {
     );
     assert_eq!(last, Value::Null);
     assert_eq!(list(&server, "?formed=true").await.0, Vec::<String>::new());
-    let wrong = reqwest::get(format!("{}/v1/clusters?limit=0&after=x&colour=red", server.url)).await.unwrap();
+    let wrong = http::get(format!("{}/v1/clusters?limit=0&after=x&colour=red", server.url)).await.unwrap();
     assert_eq!(wrong.status(), StatusCode::BAD_REQUEST);
     assert_eq!(fields(&wrong.json().await.unwrap()), ["limit", "after", "colour"]);
 }
@@ -65,7 +65,7 @@ async fn members_that_came_by_v2_are_members_here_and_the_other_way_round() {
     cluster.v2_put("8e9e05c52164694d", "infra0=http://10.0.0.1:2380").await;
     // What elastic-etcd does after it has changed the membership itself.
     cluster.v2_put("5e3cabcd5164694d", "infra1=http://10.0.0.2:2380").await;
-    let removed = Client::new().delete(format!("{}/8e9e05c52164694d", cluster.discovery_url)).send().await.unwrap();
+    let removed = http::client().delete(format!("{}/8e9e05c52164694d", cluster.discovery_url)).send().await.unwrap();
     assert_eq!(removed.status(), StatusCode::OK);
     let members = cluster.get("/members?removed=true").await;
     let shown: Vec<_> = members["members"].as_array().unwrap().iter().map(|m| (&m["name"], &m["removed"])).collect();
@@ -84,7 +84,7 @@ async fn members_that_came_by_v2_are_members_here_and_the_other_way_round() {
     });
     let told = cluster.send(Method::POST, "/check-in", &running).await.json::<Value>().await.unwrap();
     assert_ne!(told["instruction"], "refuse", "{told}");
-    let directory: Value = reqwest::get(&cluster.discovery_url).await.unwrap().json().await.unwrap();
+    let directory: Value = http::get(&cluster.discovery_url).await.unwrap().json().await.unwrap();
     let keys: Vec<_> =
         directory["node"]["nodes"].as_array().unwrap().iter().map(|node| node["value"].clone()).collect();
     assert_eq!(keys, ["infra1=http://10.0.0.2:2380", "infra7=http://10.0.0.7:2380"]);
@@ -120,7 +120,7 @@ async fn members_are_evicted_and_their_downtime_is_announced() {
     assert_eq!(early.status(), StatusCode::CONFLICT);
     let stranger = cluster.send(Method::PUT, "/members/77/eviction", &none).await;
     assert_eq!(stranger.status(), StatusCode::NOT_FOUND);
-    Client::new().delete(format!("{}/8e9e05c52164694d", cluster.discovery_url)).send().await.unwrap();
+    http::client().delete(format!("{}/8e9e05c52164694d", cluster.discovery_url)).send().await.unwrap();
     let gone = cluster.send(Method::PUT, &format!("{member}/eviction"), &none).await;
     assert_eq!(gone.status(), StatusCode::CONFLICT);
 }
@@ -150,11 +150,11 @@ async fn answers_about_members_have_the_etag_that_their_changes_take() {
 async fn no_cache_keeps_an_answer_with_a_token() {
     let server = Server::start();
     let cluster = Administered::create(&server, json!({})).await;
-    let unchanged = Client::new().get(&cluster.url).header("if-none-match", "\"1\"").send().await.unwrap();
+    let unchanged = http::client().get(&cluster.url).header("if-none-match", "\"1\"").send().await.unwrap();
     assert_eq!(unchanged.status(), StatusCode::NOT_MODIFIED);
     let mut answers = vec![unchanged, cluster.send(Method::PUT, "", &json!({})).await];
     for path in ["", "/events", "/members", "/none"] {
-        answers.push(reqwest::get(format!("{}{path}", cluster.url)).await.unwrap());
+        answers.push(http::get(format!("{}{path}", cluster.url)).await.unwrap());
     }
     for answer in answers {
         assert_eq!(answer.headers()["cache-control"], "no-store", "{}", answer.url());
@@ -177,12 +177,12 @@ async fn a_reset_wants_the_token_once_more_and_begins_a_new_epoch() {
     // Stock etcds can't tell the epochs apart.
     let value = [("value", "infra0=http://10.0.0.1:2380")];
     let url = format!("{}/8e9e05c52164694d?prevExist=false", cluster.discovery_url);
-    let late = Client::new().put(url).form(&value).send().await.unwrap();
+    let late = http::client().put(url).form(&value).send().await.unwrap();
     assert_eq!(late.status(), StatusCode::PRECONDITION_FAILED);
     assert!(late.text().await.unwrap().contains("was reset"));
     // Nor can elastic-etcd, and a registration of its kind must not take a founder's place.
     let url = format!("{}/8e9e05c52164694d", cluster.discovery_url);
-    let late = Client::new().put(url).form(&value).send().await.unwrap();
+    let late = http::client().put(url).form(&value).send().await.unwrap();
     assert_eq!(late.status(), StatusCode::PRECONDITION_FAILED);
     assert_eq!(cluster.get("").await["phase"], "forming");
 }
@@ -231,8 +231,8 @@ async fn v2_clients_leave_a_roster_alone_that_is_being_bootstrapped() {
     assert_eq!(told["instruction"], "bootstrap");
     let id = cluster.get("/members").await["members"][0]["id"].as_str().unwrap().to_owned();
     let value = [("value", "infra9=http://10.0.0.9:2380")];
-    let put = Client::new().put(format!("{}/77", cluster.discovery_url)).form(&value).send().await.unwrap();
-    let deleted = Client::new().delete(format!("{}/{id}", cluster.discovery_url)).send().await.unwrap();
+    let put = http::client().put(format!("{}/77", cluster.discovery_url)).form(&value).send().await.unwrap();
+    let deleted = http::client().delete(format!("{}/{id}", cluster.discovery_url)).send().await.unwrap();
     assert_eq!((put.status(), deleted.status()), (StatusCode::PRECONDITION_FAILED, StatusCode::PRECONDITION_FAILED));
     assert_eq!(cluster.send(Method::POST, "/check-in", &node).await.json::<Value>().await.unwrap(), told);
 }
@@ -245,7 +245,7 @@ async fn while_nodes_form_a_cluster_by_check_in_stock_etcds_are_refused_and_the_
     by_check_in.send(Method::POST, "/check-in", &node).await;
     let value = [("value", "infra1=http://10.0.0.2:2380")];
     let url = format!("{}/77?prevExist=false", by_check_in.discovery_url);
-    let refused = Client::new().put(url).form(&value).send().await.unwrap();
+    let refused = http::client().put(url).form(&value).send().await.unwrap();
     assert_eq!(refused.status(), StatusCode::PRECONDITION_FAILED);
     assert!(refused.text().await.unwrap().contains("form it by check-in"));
 
@@ -274,10 +274,10 @@ async fn events_are_listed_waited_for_and_streamed() {
     let (waited, _) = tokio::join!(waiting, resuming);
     assert_eq!(waited["events"][0]["kind"], "resumed");
 
-    let stream = Client::new().get(format!("{}/events?after=0", cluster.url));
+    let stream = http::client().get(format!("{}/events?after=0", cluster.url));
     let stream = stream.header("accept", "text/event-stream").header("last-event-id", "1").send().await.unwrap();
     assert_eq!(stream.headers()["content-type"], "text/event-stream");
-    Client::new().delete(&cluster.url).send().await.unwrap();
+    http::client().delete(&cluster.url).send().await.unwrap();
     // The deletion ends the stream.
     let streamed = tokio::time::timeout(Duration::from_secs(10), stream.text()).await.unwrap().unwrap();
     let ids: Vec<_> = streamed.lines().filter_map(|line| line.strip_prefix("id: ")).collect();
@@ -291,10 +291,10 @@ async fn who_has_seen_a_revision_that_the_registry_does_not_know_is_told_so() {
     let cluster = Administered::create(&server, json!({})).await;
     assert_eq!(cluster.get("/events?after=1").await["last_revision"], 1);
     let stream = |last: &'static str| {
-        let stream = Client::new().get(format!("{}/events", cluster.url)).header("last-event-id", last);
+        let stream = http::client().get(format!("{}/events", cluster.url)).header("last-event-id", last);
         stream.header("accept", "text/event-stream").send()
     };
-    let listed = reqwest::get(format!("{}/events?after=2&wait=30", cluster.url)).await.unwrap();
+    let listed = http::get(format!("{}/events?after=2&wait=30", cluster.url)).await.unwrap();
     for gone in [listed, stream("2").await.unwrap()] {
         assert_eq!(gone.status(), StatusCode::GONE);
         let problem: Value = gone.json().await.unwrap();
@@ -316,9 +316,9 @@ async fn who_asks_for_events_of_long_ago_is_told_where_they_begin() {
     for n in 0..1_200 {
         let size = [("value", if n % 2 == 0 { "5" } else { "3" })];
         let url = format!("{}/v2/keys/_etcd/registry/{}/_config/size", server.url, cluster.token());
-        assert!(Client::new().put(url).form(&size).send().await.unwrap().status().is_success());
+        assert!(http::client().put(url).form(&size).send().await.unwrap().status().is_success());
     }
-    let gone = reqwest::get(format!("{}/events?after=1", cluster.url)).await.unwrap();
+    let gone = http::get(format!("{}/events?after=1", cluster.url)).await.unwrap();
     assert_eq!(gone.status(), StatusCode::GONE);
     let oldest = gone.json::<Value>().await.unwrap()["revision"].as_u64().unwrap();
     let there = cluster.get(&format!("/events?after={}", oldest - 1)).await;
@@ -333,7 +333,7 @@ struct Administered {
 
 impl Administered {
     async fn create(server: &Server, body: Value) -> Self {
-        let made = Client::new().post(format!("{}/v1/clusters", server.url)).json(&body).send().await.unwrap();
+        let made = http::client().post(format!("{}/v1/clusters", server.url)).json(&body).send().await.unwrap();
         assert_eq!(made.status(), StatusCode::CREATED);
         let url = format!("{}{}", server.url, made.headers()["location"].to_str().unwrap());
         let cluster: Value = made.json().await.unwrap();
@@ -345,28 +345,28 @@ impl Administered {
     }
 
     async fn get(&self, path: &str) -> Value {
-        let answer = reqwest::get(format!("{}{path}", self.url)).await.unwrap();
+        let answer = http::get(format!("{}{path}", self.url)).await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK, "{path}");
         answer.json().await.unwrap()
     }
 
     async fn send(&self, method: Method, path: &str, body: &Value) -> Response {
-        Client::new().request(method, format!("{}{path}", self.url)).json(body).send().await.unwrap()
+        http::client().request(method, format!("{}{path}", self.url)).json(body).send().await.unwrap()
     }
 
     async fn patch_if(&self, etag: &str, body: &Value) -> Response {
-        Client::new().patch(&self.url).header("if-match", etag).json(body).send().await.unwrap()
+        http::client().patch(&self.url).header("if-match", etag).json(body).send().await.unwrap()
     }
 
     async fn v2_put(&self, key: &str, value: &str) {
         let url = format!("{}/{key}", self.discovery_url);
-        let put = Client::new().put(url).form(&[("value", value)]).send().await.unwrap();
+        let put = http::client().put(url).form(&[("value", value)]).send().await.unwrap();
         assert_eq!(put.status(), StatusCode::CREATED);
     }
 }
 
 async fn list(server: &Server, query: &str) -> (Vec<String>, Value) {
-    let page = reqwest::get(format!("{}/v1/clusters{query}", server.url)).await.unwrap();
+    let page = http::get(format!("{}/v1/clusters{query}", server.url)).await.unwrap();
     let page: Value = page.json().await.unwrap();
     let clusters = page["clusters"].as_array().unwrap().iter();
     let tokens = clusters.map(|cluster| cluster["token"].as_str().unwrap().to_owned()).collect();

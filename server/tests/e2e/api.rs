@@ -1,7 +1,7 @@
 //! The administrators' API: clusters are made, shown and deleted, and what is wrong with a request is said.
 
-use convene_harness::server::Server;
-use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use convene_harness::{http, server::Server};
+use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -19,24 +19,24 @@ async fn a_cluster_is_made_shown_and_deleted() {
     );
 
     let value = [("value", "infra0=http://10.0.0.1:2380")];
-    Client::new().put(format!("{discovery_url}/1")).form(&value).send().await.unwrap();
-    let shown = reqwest::get(&url).await.unwrap();
+    http::client().put(format!("{discovery_url}/1")).form(&value).send().await.unwrap();
+    let shown = http::get(&url).await.unwrap();
     assert_eq!((shown.status(), header(&shown, "etag")), (StatusCode::OK, "\"2\"".to_owned()));
     let shown = json_line(shown).await;
     assert_eq!((&shown["revision"], &shown["voter_count"]), (&json!(2), &json!(1)));
     assert_eq!(shown["created_at"], cluster["created_at"]);
 
-    assert_eq!(Client::new().delete(&url).send().await.unwrap().status(), StatusCode::NO_CONTENT);
-    assert_problem(reqwest::get(&url).await.unwrap(), 404, "not-found").await;
-    assert_problem(Client::new().delete(&url).send().await.unwrap(), 404, "not-found").await;
-    assert_eq!(reqwest::get(&discovery_url).await.unwrap().status(), StatusCode::NOT_FOUND);
+    assert_eq!(http::client().delete(&url).send().await.unwrap().status(), StatusCode::NO_CONTENT);
+    assert_problem(http::get(&url).await.unwrap(), 404, "not-found").await;
+    assert_problem(http::client().delete(&url).send().await.unwrap(), 404, "not-found").await;
+    assert_eq!(http::get(&discovery_url).await.unwrap().status(), StatusCode::NOT_FOUND);
     assert_problem(post(&server, &json!({ "token": cluster["token"] })).await, 409, "token-used-up").await;
 }
 
 #[tokio::test]
 async fn a_cluster_may_be_made_without_a_body_and_under_a_token_of_ones_own() {
     let server = Server::start();
-    let made = json_line(Client::new().post(clusters(&server)).send().await.unwrap()).await;
+    let made = json_line(http::client().post(clusters(&server)).send().await.unwrap()).await;
     assert_eq!((&made["size"], made["token"].as_str().unwrap().len()), (&json!(3), 32));
 
     assert_eq!(json_line(post(&server, &json!({ "token": "prod" })).await).await["token"], "prod");
@@ -51,13 +51,13 @@ async fn a_cluster_may_be_made_without_a_body_and_under_a_token_of_ones_own() {
 async fn only_who_has_seen_the_present_cluster_may_delete_it() {
     let server = Server::start();
     let url = made(&server).await;
-    let delete = |tag: &'static str| Client::new().delete(&url).header("if-match", tag).send();
+    let delete = |tag: &'static str| http::client().delete(&url).header("if-match", tag).send();
 
     let problem = assert_problem(delete("\"7\"").await.unwrap(), 412, "precondition-failed").await;
     assert_eq!(problem["revision"], 1);
     let problem = assert_problem(delete("1").await.unwrap(), 400, "invalid-request").await;
     assert_eq!(problem["violations"][0]["field"], "If-Match");
-    assert_eq!(reqwest::get(&url).await.unwrap().status(), StatusCode::OK);
+    assert_eq!(http::get(&url).await.unwrap().status(), StatusCode::OK);
     assert_eq!(delete("\"7\", \"1\"").await.unwrap().status(), StatusCode::NO_CONTENT);
     assert_problem(delete("*").await.unwrap(), 404, "not-found").await;
 }
@@ -66,7 +66,7 @@ async fn only_who_has_seen_the_present_cluster_may_delete_it() {
 async fn who_has_the_present_cluster_is_not_sent_it_again() {
     let server = Server::start();
     let url = made(&server).await;
-    let get = |tag: &'static str| Client::new().get(&url).header("if-none-match", tag).send();
+    let get = |tag: &'static str| http::client().get(&url).header("if-none-match", tag).send();
     for (tag, status) in [("\"1\"", 304), ("W/\"1\"", 304), ("*", 304), ("\"2\"", 200), ("1", 400)] {
         let answer = get(tag).await.unwrap();
         assert_eq!(answer.status(), status, "{tag}");
@@ -95,7 +95,7 @@ async fn everything_that_is_wrong_with_a_body_is_said_at_once() {
 async fn what_is_no_json_is_refused_and_makes_no_cluster() {
     let server = Server::start();
     let post = |body: Vec<u8>, content_type: &'static str| {
-        Client::new().post(clusters(&server)).header("content-type", content_type).body(body).send()
+        http::client().post(clusters(&server)).header("content-type", content_type).body(body).send()
     };
     for body in ["{\"size\": }", "[]", "[3, null]", "{\"size\": 3, \"size\": 4}", "{\"size\": \"3\"}", "{\"size\": -1}"]
     {
@@ -114,7 +114,7 @@ async fn what_is_no_json_is_refused_and_makes_no_cluster() {
 #[tokio::test]
 async fn paths_methods_and_parameters_that_there_are_not_are_named() {
     let server = Server::start();
-    let client = Client::new();
+    let client = http::client();
     let at = |path: &str| format!("{}{path}", server.url);
     for path in ["/v1", "/v1/", "/v1/cluster", "/v1/clusters/", "/v1/clusters/a/b/c", "/v1/_config/size"] {
         for request in [client.get(at(path)), client.put(at(path)).form(&[("value", "a=http://10.0.0.1:2380")])] {
@@ -142,11 +142,11 @@ async fn words_of_urls_are_not_taken_for_tokens() {
     for word in ["v1", "docs", "openapi.yaml"] {
         // A private registry may have used the word as a name: there it goes on.
         let key = format!("{}/v2/keys/_etcd/registry/{word}/_config/size", server.url);
-        assert_eq!(sent(Client::new().put(&key).form(&[("value", "3")])).await.status(), StatusCode::CREATED);
-        let answer = reqwest::get(format!("{}/{word}", server.url)).await.unwrap();
+        assert_eq!(sent(http::client().put(&key).form(&[("value", "3")])).await.status(), StatusCode::CREATED);
+        let answer = http::get(format!("{}/{word}", server.url)).await.unwrap();
         assert!(!answer.headers().contains_key("x-etcd-index"), "{word}");
         let value = [("value", "infra0=http://10.0.0.1:2380")];
-        let answer = sent(Client::new().put(format!("{}/{word}", server.url)).form(&value)).await;
+        let answer = sent(http::client().put(format!("{}/{word}", server.url)).form(&value)).await;
         assert!(answer.status().is_client_error() && !answer.headers().contains_key("x-etcd-index"), "{word}");
     }
 }
@@ -155,7 +155,7 @@ async fn words_of_urls_are_not_taken_for_tokens() {
 async fn the_log_shows_no_token_that_this_api_was_asked_for() {
     let server = Server::start();
     let url = made(&server).await;
-    sent(Client::new().delete(&url)).await;
+    sent(http::client().delete(&url)).await;
     server.wait_for_output("method=DELETE", std::time::Duration::from_secs(20));
     let token = url.rsplit('/').next().unwrap();
     assert!(server.output().contains(&token[..6]) && !server.output().contains(&token[..7]), "{}", server.output());
@@ -166,12 +166,12 @@ fn clusters(server: &Server) -> String {
 }
 
 async fn post(server: &Server, body: &Value) -> Response {
-    sent(Client::new().post(clusters(server)).json(body)).await
+    sent(http::client().post(clusters(server)).json(body)).await
 }
 
 /// Makes a cluster and returns its URL in this API.
 async fn made(server: &Server) -> String {
-    let made = sent(Client::new().post(clusters(server))).await;
+    let made = sent(http::client().post(clusters(server))).await;
     format!("{}{}", server.url, header(&made, "location"))
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use convene_harness::server::Server;
-use reqwest::{Client, StatusCode};
+use convene_harness::{http, server::Server};
+use reqwest::StatusCode;
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -14,25 +14,25 @@ use tokio::{
 async fn a_size_that_is_none_is_refused_with_the_range() {
     let server = Server::start_with(&["--max-cluster-size", "9"]);
     for size in ["abc", "0", "-1", "10", "3.0", "1e1", "99999999999999999999", "%203"] {
-        let answer = reqwest::get(format!("{}/new?size={size}", server.url)).await.unwrap();
+        let answer = http::get(format!("{}/new?size={size}", server.url)).await.unwrap();
         assert_eq!(answer.status(), 400, "{size}");
         let said = answer.text().await.unwrap();
         assert!(said.starts_with("size: must be a whole number from 1 to 9, not "), "{said}");
 
         let url = format!("{}/v2/keys/_etcd/registry/mine/_config/size", server.url);
-        let answer = Client::new().put(url).body(format!("value={size}")).header("content-type", FORM).send().await;
+        let answer = http::client().put(url).body(format!("value={size}")).header("content-type", FORM).send().await;
         let (status, error) = v2_error(answer.unwrap()).await;
         assert_eq!((status, error["errorCode"].as_u64()), (StatusCode::BAD_REQUEST, Some(209)));
         assert!(error["cause"].as_str().unwrap().starts_with("size: must be a whole number from 1 to 9, not "));
     }
-    assert_eq!(reqwest::get(format!("{}/mine", server.url)).await.unwrap().status(), 404);
+    assert_eq!(http::get(format!("{}/mine", server.url)).await.unwrap().status(), 404);
 }
 
 #[tokio::test]
 async fn without_a_size_a_cluster_gets_three() {
     let server = Server::start();
-    let made = Client::new().post(format!("{}/new", server.url)).send().await.unwrap().text().await.unwrap();
-    let size: Value = reqwest::get(format!("{made}/_config/size")).await.unwrap().json().await.unwrap();
+    let made = http::client().post(format!("{}/new", server.url)).send().await.unwrap().text().await.unwrap();
+    let size: Value = http::get(format!("{made}/_config/size")).await.unwrap().json().await.unwrap();
     assert_eq!(size["node"]["value"], "3");
 }
 
@@ -40,9 +40,9 @@ async fn without_a_size_a_cluster_gets_three() {
 async fn magnum_reads_back_the_size_that_it_asked_for() {
     let server = Server::start();
     for size in ["1", "5", "31"] {
-        let url = reqwest::get(format!("{}/new?size={size}", server.url)).await.unwrap().text().await.unwrap();
+        let url = http::get(format!("{}/new?size={size}", server.url)).await.unwrap().text().await.unwrap();
         assert!(url.starts_with(&format!("{}/", server.url)) && !url.ends_with('\n'), "{url:?}");
-        let read: Value = reqwest::get(format!("{url}/_config/size")).await.unwrap().json().await.unwrap();
+        let read: Value = http::get(format!("{url}/_config/size")).await.unwrap().json().await.unwrap();
         assert_eq!(read["node"]["value"], *size);
     }
 }
@@ -50,7 +50,7 @@ async fn magnum_reads_back_the_size_that_it_asked_for() {
 #[tokio::test]
 async fn a_token_that_nobody_made_is_not_found_by_any_method() {
     let server = Server::start();
-    let client = Client::new();
+    let client = http::client();
     for path in ["/deadbeef", "/v2/keys/_etcd/registry/deadbeef"] {
         let url = format!("{}{path}", server.url);
         let put = |below: &str| client.put(format!("{url}{below}")).form(&[("value", "a=http://10.0.0.1:2380")]);
@@ -90,7 +90,7 @@ async fn a_registration_that_is_none_is_refused_and_changes_nothing() {
         "a=http://10.0.0.1:99999",
         long.as_str(),
     ] {
-        let answer = Client::new().put(format!("{cluster}/1")).form(&[("value", value)]).send().await.unwrap();
+        let answer = http::client().put(format!("{cluster}/1")).form(&[("value", value)]).send().await.unwrap();
         let (status, error) = v2_error(answer).await;
         assert_eq!((status, error["errorCode"].as_u64()), (StatusCode::BAD_REQUEST, Some(209)), "{value}");
         assert!(error["cause"].as_str().unwrap().starts_with("value: "), "{error}");
@@ -103,7 +103,7 @@ async fn a_second_member_with_a_name_or_url_of_another_is_told_whose_it_is() {
     let server = Server::start();
     let cluster = server.new_cluster(3).await;
     let put = |member: &str, value: &str| {
-        Client::new().put(format!("{cluster}/{member}?prevExist=false")).form(&[("value", value)]).send()
+        http::client().put(format!("{cluster}/{member}?prevExist=false")).form(&[("value", value)]).send()
     };
     assert_eq!(put("5e3c", "infra0=http://10.0.0.1:2380").await.unwrap().status(), 201);
     for (value, cause) in [
@@ -122,7 +122,7 @@ async fn a_body_that_is_too_large_is_refused_however_it_is_sent() {
     let cluster = server.new_cluster(3).await;
     for bytes in [65_537, 1_000_000, 3_000_000] {
         let body = "v".repeat(bytes);
-        let whole = Client::new().put(format!("{cluster}/1")).header("content-type", FORM).body(body.clone());
+        let whole = http::client().put(format!("{cluster}/1")).header("content-type", FORM).body(body.clone());
         // A client that is still sending a very large body when the answer comes may see the connection break.
         match whole.send().await {
             Ok(answer) => assert_eq!(answer.status(), 413),
@@ -131,12 +131,12 @@ async fn a_body_that_is_too_large_is_refused_however_it_is_sent() {
         if bytes < 1 << 20 {
             let pieces = futures_util::stream::iter([Ok::<_, std::io::Error>(body)]);
             let chunked = reqwest::Body::wrap_stream(pieces);
-            let chunked = Client::new().put(format!("{cluster}/1")).header("content-type", FORM).body(chunked);
+            let chunked = http::client().put(format!("{cluster}/1")).header("content-type", FORM).body(chunked);
             assert_eq!(chunked.send().await.unwrap().status(), 413);
         }
     }
     let fits = format!("value=infra0%3Dhttp://10.0.0.1:2380&padding={}", "v".repeat(60_000));
-    let fits = Client::new().put(format!("{cluster}/1")).header("content-type", FORM).body(fits);
+    let fits = http::client().put(format!("{cluster}/1")).header("content-type", FORM).body(fits);
     assert_eq!(fits.send().await.unwrap().status(), 201);
 }
 
@@ -196,7 +196,7 @@ async fn v2_error(answer: reqwest::Response) -> (StatusCode, Value) {
 }
 
 async fn nothing_was_registered(cluster: &str) {
-    let read: Value = reqwest::get(cluster).await.unwrap().json().await.unwrap();
+    let read: Value = http::get(cluster).await.unwrap().json().await.unwrap();
     assert_eq!((&read["node"]["nodes"], &read["node"]["dir"]), (&Value::Null, &Value::Bool(true)));
 }
 

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use convene_harness::server::Server;
-use reqwest::Client;
+use convene_harness::{http, server::Server};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -173,7 +172,7 @@ async fn a_crowd_of_large_views_keeps_nobody_else_from_writing() {
         }));
     }
     for _ in 0..40 {
-        let made = reqwest::get(format!("{}/new", server.url)).await.unwrap();
+        let made = http::get(format!("{}/new", server.url)).await.unwrap();
         assert_eq!(made.status(), 200);
     }
     for one in crowd {
@@ -205,7 +204,7 @@ struct Checked {
 
 impl Checked {
     async fn create(server: &Server, size: u32) -> Self {
-        let made = Client::new().post(format!("{}/v1/clusters", server.url)).json(&json!({ "size": size }));
+        let made = http::client().post(format!("{}/v1/clusters", server.url)).json(&json!({ "size": size }));
         let made: Value = made.send().await.unwrap().json().await.unwrap();
         let url = format!("{}/v1/clusters/{}", server.url, made["token"].as_str().unwrap());
         Self { url, reports: Vec::new() }
@@ -216,11 +215,11 @@ impl Checked {
     }
 
     async fn post(&self, path: &str, body: &Value) -> Value {
-        Client::new().post(format!("{}{path}", self.url)).json(body).send().await.unwrap().json().await.unwrap()
+        http::client().post(format!("{}{path}", self.url)).json(body).send().await.unwrap().json().await.unwrap()
     }
 
     async fn get(&self, path: &str) -> Value {
-        reqwest::get(format!("{}{path}", self.url)).await.unwrap().json().await.unwrap()
+        http::get(format!("{}{path}", self.url)).await.unwrap().json().await.unwrap()
     }
 
     async fn revision(&self) -> Value {

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use convene_harness::{etcd::Version, server::Server, wait_for};
+use convene_harness::{etcd::Version, http, server::Server, wait_for};
 use futures_util::future::join_all;
 use reqwest::Client;
 use serde_json::Value;
@@ -63,7 +63,7 @@ async fn what_was_acknowledged_survives_ten_crashes_and_waiting_etcds_carry_on()
 }
 
 async fn register_for_ever(server: String, acknowledged: Arc<Mutex<Vec<Acknowledged>>>) {
-    let client = Client::new();
+    let client = http::client();
     while let Ok(cluster) = new_cluster(&client, &server).await {
         for n in 1..=3 {
             let (member, value) = (format!("{n:x}"), format!("infra{n}=http://10.0.0.{n}:2380"));
@@ -89,7 +89,7 @@ async fn register(client: &Client, cluster: &str, member: &str, value: &str) -> 
 }
 
 async fn all_are_there(server: &Server, acknowledged: &[Acknowledged]) {
-    let client = Client::new();
+    let client = http::client();
     for Acknowledged { cluster, member, value, index } in acknowledged {
         let answer = client.get(format!("{cluster}/{member}")).send().await.unwrap();
         let node = &answer.json::<Value>().await.unwrap()["node"];

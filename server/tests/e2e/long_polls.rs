@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use convene_harness::server::Server;
+use convene_harness::{http, server::Server};
 use futures_util::{StreamExt, stream};
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 #[tokio::test(flavor = "multi_thread")]
 async fn five_thousand_polls_of_as_many_clusters_are_answered_by_one_registration_each() {
     let server = server_for_many_polls();
-    let client = Client::new();
+    let client = http::client();
     let clusters: Vec<String> = each((0..POLLS).collect(), |_| server.new_cluster(3)).await;
     let before = server.resident_kib();
     let polls = each(clusters.clone(), |cluster| Poll::open(cluster, "wait=true&recursive=true")).await;
@@ -47,7 +47,7 @@ async fn five_thousand_polls_of_one_cluster_are_answered_by_one_registration() {
     report("5,000 polls of one cluster", server.resident_kib() - before);
 
     let begun = Instant::now();
-    register(&Client::new(), cluster, "1").await;
+    register(&http::client(), cluster, "1").await;
     for answer in each(polls, Poll::answer).await {
         assert_eq!(node_value(&answer), "infra1=http://10.0.0.1:2380");
     }
@@ -57,7 +57,7 @@ async fn five_thousand_polls_of_one_cluster_are_answered_by_one_registration() {
 #[tokio::test]
 async fn while_a_cluster_forms_a_poll_tells_of_new_members_only() {
     let server = Server::start();
-    let client = Client::new();
+    let client = http::client();
     let cluster = server.new_cluster(3).await;
     register(&client, cluster.clone(), "1").await;
 
@@ -76,7 +76,7 @@ async fn while_a_cluster_forms_a_poll_tells_of_new_members_only() {
 #[tokio::test]
 async fn once_a_cluster_has_formed_a_poll_tells_of_every_change() {
     let server = Server::start();
-    let client = Client::new();
+    let client = http::client();
     let cluster = server.new_cluster(1).await;
     register(&client, cluster.clone(), "1").await;
 
@@ -89,7 +89,7 @@ async fn once_a_cluster_has_formed_a_poll_tells_of_every_change() {
 #[tokio::test]
 async fn whoever_waited_before_a_reset_does_not_count_the_founders_of_the_next_epoch() {
     let server = Server::start_with(&["--wait-timeout", "2s"]);
-    let client = Client::new();
+    let client = http::client();
     let cluster = server.new_cluster(3).await;
     register(&client, cluster.clone(), "1").await;
     let token = cluster.rsplit_once('/').unwrap().1;
@@ -121,16 +121,16 @@ async fn a_poll_ends_when_its_cluster_is_deleted() {
     let forming = Poll::open(cluster.clone(), "wait=true&recursive=true").await;
     let member = Poll::open(format!("{cluster}/1"), "wait=true").await;
     let keys_url = format!("{}/v2/keys/_etcd/registry/{token}?recursive=true", server.url);
-    assert_eq!(Client::new().delete(keys_url).send().await.unwrap().status(), 200);
+    assert_eq!(http::client().delete(keys_url).send().await.unwrap().status(), 200);
     assert_eq!(forming.answer().await, "");
     assert!(member.answer().await.contains(r#""action":"delete""#));
-    assert_eq!(reqwest::get(cluster).await.unwrap().status(), 404);
+    assert_eq!(http::get(cluster).await.unwrap().status(), 404);
 }
 
 #[tokio::test]
 async fn a_poll_that_is_far_behind_misses_nothing() {
     let server = Server::start();
-    let client = Client::new();
+    let client = http::client();
     let cluster = server.new_cluster(3).await;
     let poll = Poll::open(format!("{cluster}/last"), "wait=true").await;
     for n in 1..=100 {

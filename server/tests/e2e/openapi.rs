@@ -2,15 +2,14 @@
 
 use std::{process::Command, time::Duration};
 
-use convene_harness::{Process, peers, server::Server};
-use reqwest::Client;
+use convene_harness::{Process, http, peers, server::Server};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 #[tokio::test]
 async fn the_description_is_served_as_it_lies_in_the_tree() {
     let server = Server::start();
-    let answer = reqwest::get(format!("{}/openapi.yaml", server.url)).await.unwrap();
+    let answer = http::get(format!("{}/openapi.yaml", server.url)).await.unwrap();
     assert_eq!(answer.headers()["content-type"], "application/yaml");
     assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
     assert_eq!(answer.text().await.unwrap(), include_str!("../../../openapi/convene.yaml"));
@@ -19,7 +18,7 @@ async fn the_description_is_served_as_it_lies_in_the_tree() {
 #[tokio::test]
 async fn the_page_loads_nothing_from_elsewhere() {
     let server = Server::start();
-    let page = reqwest::get(format!("{}/docs", server.url)).await.unwrap();
+    let page = http::get(format!("{}/docs", server.url)).await.unwrap();
     assert_eq!((page.status().as_u16(), page.url().path()), (200, "/docs/"));
     let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
     assert!(policy.starts_with("default-src 'none'; script-src 'self'; ") && !policy.contains("http"), "{policy}");
@@ -29,13 +28,13 @@ async fn the_page_loads_nothing_from_elsewhere() {
     let parts: Vec<&str> = page.split(['"']).filter(|part| part.ends_with(".js") || part.ends_with(".css")).collect();
     assert!(parts.len() >= 5, "{page}");
     for part in parts {
-        let answer = reqwest::get(format!("{}/docs/{part}", server.url)).await.unwrap();
+        let answer = http::get(format!("{}/docs/{part}", server.url)).await.unwrap();
         assert_eq!(
             (answer.status().as_u16(), answer.headers()["x-content-type-options"].as_bytes()),
             (200, &b"nosniff"[..])
         );
     }
-    let settings = reqwest::get(format!("{}/docs/swagger-initializer.js", server.url)).await.unwrap();
+    let settings = http::get(format!("{}/docs/swagger-initializer.js", server.url)).await.unwrap();
     let settings = settings.text().await.unwrap();
     assert!(settings.contains(r#""validatorUrl": "none""#) && settings.contains(r#""url": "/openapi.yaml""#));
     assert!(!settings.contains("://"), "{settings}");
@@ -124,7 +123,7 @@ fn settings(tokens: &[String]) -> String {
 const MEMBER: &str = "8e9e05c52164694d";
 
 async fn token(server: &Server) -> String {
-    let client = Client::new();
+    let client = http::client();
     let made = client.post(format!("{}/v1/clusters", server.url)).json(&json!({ "size": 1 })).send().await.unwrap();
     let cluster: Value = made.json().await.unwrap();
     let discovery_url = cluster["discovery_url"].as_str().unwrap();

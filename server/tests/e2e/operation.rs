@@ -3,11 +3,10 @@
 use std::{path::Path, time::Duration};
 
 use convene_harness::{
-    Process, free_port,
+    Process, free_port, http,
     server::{self, Server},
     wait_for,
 };
-use reqwest::Client;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -19,16 +18,16 @@ async fn a_server_tells_that_it_lives_and_is_ready() {
     for (path, body) in
         [("/health", "OK"), ("/livez", "ok"), ("/readyz", "ok"), ("/robots.txt", "User-agent: *\nDisallow: /")]
     {
-        let answer = reqwest::get(format!("{}{path}", server.url)).await.unwrap();
+        let answer = http::get(format!("{}{path}", server.url)).await.unwrap();
         assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (200, body));
     }
-    let home = reqwest::get(format!("{}/", server.url)).await.unwrap().text().await.unwrap();
+    let home = http::get(format!("{}/", server.url)).await.unwrap().text().await.unwrap();
     for command in
         [format!("curl '{}/new?size=3'", server.url), "etcd --name".to_owned(), "curl DISCOVERY-URL".to_owned()]
     {
         assert!(home.contains(&command), "{home}");
     }
-    assert_eq!(reqwest::get(format!("{}/a/b/c", server.url)).await.unwrap().status(), 404);
+    assert_eq!(http::get(format!("{}/a/b/c", server.url)).await.unwrap().status(), 404);
 }
 
 #[tokio::test]
@@ -57,7 +56,7 @@ async fn signals_end_the_server_in_order() {
     for signal in ["TERM", "INT"] {
         let mut server = Server::start();
         let cluster = server.new_cluster(3).await;
-        let waiting = reqwest::get(format!("{cluster}?wait=true&recursive=true")).await.unwrap();
+        let waiting = http::get(format!("{cluster}?wait=true&recursive=true")).await.unwrap();
         // A client that keeps its connection open without a request must not hold the server up.
         let idle = tokio::net::TcpStream::connect(server.url.strip_prefix("http://").unwrap()).await.unwrap();
         server.signal(signal);
@@ -77,7 +76,7 @@ async fn a_stopped_server_starts_again_with_what_it_had() {
     server.signal("TERM");
     assert_eq!(server.wait_for_exit(LIMIT), Some(0));
     let server = server.crash().restart();
-    let size: Value = reqwest::get(format!("{cluster}/_config/size")).await.unwrap().json().await.unwrap();
+    let size: Value = http::get(format!("{cluster}/_config/size")).await.unwrap().json().await.unwrap();
     assert_eq!(size["node"]["value"], "5");
     drop(server);
 }
@@ -143,9 +142,9 @@ async fn every_flag_has_a_variable() {
         .env("CONVENE_WAIT_TIMEOUT", "1s");
     let process = Process::spawn("convene-server", &mut command);
     process.wait_for_output("listens on", LIMIT);
-    let made = reqwest::get(format!("http://{address}/new?size=5")).await.unwrap().text().await.unwrap();
+    let made = http::get(format!("http://{address}/new?size=5")).await.unwrap().text().await.unwrap();
     assert!(made.starts_with("https://discovery.example.com/etcd/"), "{made}");
-    assert_eq!(reqwest::get(format!("http://{address}/new?size=6")).await.unwrap().status(), 400);
+    assert_eq!(http::get(format!("http://{address}/new?size=6")).await.unwrap().status(), 400);
     process.wait_for_output("/new", LIMIT);
     for line in process.output().lines() {
         serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
@@ -157,7 +156,7 @@ async fn each_request_is_logged_once_and_no_token_in_full() {
     let server = Server::start();
     let cluster = server.new_cluster(3).await;
     let token = cluster.rsplit_once('/').unwrap().1;
-    let client = Client::new();
+    let client = http::client();
     let value = [("value", "infra0=http://10.0.0.1:2380")];
     let requests = [
         client.get(&cluster),
@@ -188,7 +187,8 @@ async fn each_request_is_logged_once_and_no_token_in_full() {
 #[tokio::test]
 async fn a_request_keeps_the_id_that_its_client_gave_it() {
     let server = Server::start();
-    let given = |id: &'static str| Client::new().get(format!("{}/livez", server.url)).header("x-request-id", id).send();
+    let given =
+        |id: &'static str| http::client().get(format!("{}/livez", server.url)).header("x-request-id", id).send();
     assert_eq!(given("deploy-42").await.unwrap().headers()["x-request-id"], "deploy-42");
     assert_ne!(given("no good\" id").await.unwrap().headers()["x-request-id"], "no good\" id");
 }
@@ -198,15 +198,15 @@ async fn tokens_that_nobody_registered_under_are_collected_and_others_are_not() 
     let server = Server::start_with(&["--unformed-ttl", "1s"]);
     let (idle, used) = (server.new_cluster(3).await, server.new_cluster(3).await);
     let value = [("value", "infra0=http://10.0.0.1:2380")];
-    Client::new().put(format!("{used}/1")).form(&value).send().await.unwrap();
-    Client::new().delete(format!("{used}/1")).send().await.unwrap();
+    http::client().put(format!("{used}/1")).form(&value).send().await.unwrap();
+    http::client().delete(format!("{used}/1")).send().await.unwrap();
 
     let deadline = tokio::time::Instant::now() + LIMIT;
-    while reqwest::get(&idle).await.unwrap().status() != 404 {
+    while http::get(&idle).await.unwrap().status() != 404 {
         assert!(tokio::time::Instant::now() < deadline, "{}", server.output());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(reqwest::get(&used).await.unwrap().status(), 200);
+    assert_eq!(http::get(&used).await.unwrap().status(), 200);
 }
 
 #[tokio::test]
@@ -215,7 +215,7 @@ async fn a_server_goes_on_when_nobody_reads_its_log() {
     let address = format!("127.0.0.1:{}", free_port());
     let mut command = server::command(&address, &dir.path().join("c.db"), &[]);
     let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
-    let client = Client::new();
+    let client = http::client();
     let url = format!("http://{address}/livez");
     while client.get(&url).send().await.is_err() {
         tokio::time::sleep(Duration::from_millis(20)).await;

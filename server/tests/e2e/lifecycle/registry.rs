@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
-use convene_harness::server::Server;
-use reqwest::{Client, Method, RequestBuilder};
+use convene_harness::{http, server::Server};
+use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
@@ -53,24 +53,24 @@ impl Registry {
 
     /// The keys of its members in v2 discovery.
     pub fn keys(&self) -> BTreeSet<String> {
-        let shown = self.send(Client::new().get(self.discovery_url()));
+        let shown = self.send(http::client().get(self.discovery_url()));
         let nodes = shown["node"]["nodes"].as_array().unwrap();
         nodes.iter().map(|node| node["key"].as_str().unwrap().rsplit_once('/').unwrap().1.to_owned()).collect()
     }
 
     /// Registers a member as elastic-etcd does when it has added one: whatever is there already.
     pub fn put(&self, key: &str, value: &str) {
-        self.send(Client::new().put(format!("{}/{key}", self.discovery_url())).form(&[("value", value)]));
+        self.send(http::client().put(format!("{}/{key}", self.discovery_url())).form(&[("value", value)]));
     }
 
     /// Takes a member out as elastic-etcd does when it has removed one.
     pub fn delete(&self, key: &str) {
-        self.send(Client::new().delete(format!("{}/{key}", self.discovery_url())));
+        self.send(http::client().delete(format!("{}/{key}", self.discovery_url())));
     }
 
     fn ask(&self, method: Method, below: &str, with: impl FnOnce(RequestBuilder) -> RequestBuilder) -> Value {
         let url = format!("{}/v1/clusters/{}{below}", self.server.url, self.token);
-        self.send(with(Client::new().request(method, url)))
+        self.send(with(http::client().request(method, url)))
     }
 
     fn send(&self, request: RequestBuilder) -> Value {
