@@ -8,7 +8,7 @@ impl Planner<'_> {
     /// as a spare.
     pub(super) fn join(&mut self) -> Instruction {
         if self.report.leaving {
-            return self.left();
+            return self.left("this node is no member and has no data; nothing is left to do");
         }
         let own = self.draft.members().find(|member| self.is_own(member)).cloned();
         if let Some(own) = own

@@ -281,6 +281,11 @@ impl World {
         self.set(name, |node| node.leaving = true)
     }
 
+    /// A node does not want to leave any more.
+    pub fn wants_to_stay(&mut self, name: &str) -> &mut Self {
+        self.set(name, |node| node.leaving = false)
+    }
+
     /// A node would rather be refused than wait.
     pub fn once(&mut self, name: &str) -> &mut Self {
         self.set(name, |node| node.once = true)
