@@ -8,7 +8,7 @@ impl Planner<'_> {
     /// as a spare.
     pub(super) fn join(&mut self) -> Instruction {
         if self.report.leaving {
-            return self.left("this node is no member and has no data; nothing is left to do");
+            return self.leave_without_data();
         }
         let own = self.draft.members().find(|member| self.is_own(member)).cloned();
         if let Some(own) = own
@@ -40,6 +40,25 @@ impl Planner<'_> {
             return self.answer(Task::StandBy, Reason::Evicted, message);
         }
         self.find_place(&look)
+    }
+
+    /// A node without data that wants to leave takes what is left of it out of the list: its member can't run any more.
+    fn leave_without_data(&mut self) -> Instruction {
+        let own = self.draft.members().find(|member| self.is_own(member)).cloned();
+        let Some(own) = own else {
+            return self.left("this node is no member and has no data; nothing is left to do");
+        };
+        if self.draft.policy.paused {
+            return self.paused();
+        }
+        match self.look() {
+            Ok(look) if look.is_up(&own) => {
+                let message = format!("member {} with this name and address answers, so it has its data", own.key);
+                self.refuse(Reason::NameTaken, message, "let the node leave that has the data")
+            }
+            Ok(look) => self.remove(&own, &look, Reason::Leaving, "the node wants to leave, and has no data any more"),
+            Err(instruction) => *instruction,
+        }
     }
 
     /// An administrator adds the member; the node waits for it, and starts as what it finds.

@@ -105,12 +105,12 @@ fn check_reason_to_remove(
     let size = after.size.get() as usize;
     match reason {
         Reason::Evicted => prop_assert!(member.eviction.is_some()),
-        Reason::Leaving => prop_assert!(own),
+        Reason::Leaving => prop_assert!(own || (is_at_its_place(member, report) && !is_up(report, member))),
         Reason::Shrink => prop_assert!(voters > size && member.is_voter()),
         Reason::Full => prop_assert!(voters >= size && !member.is_voter() && report.identity().is_some()),
         Reason::AddressChanged => prop_assert!(own && !member.is_voter()),
         Reason::LostDisk => {
-            prop_assert!(matches!(report.state, NodeState::Empty) && member.has_peer_urls(&report.peer_urls));
+            prop_assert!(is_at_its_place(member, report));
             prop_assert!(!is_up(report, member));
         }
         Reason::Dead | Reason::AbandonedLearner => {
@@ -125,6 +125,11 @@ fn check_reason_to_remove(
         _ => prop_assert!(false, "{reason} is no reason to remove a member"),
     }
     Ok(())
+}
+
+/// Whether a node without data reports that is where the member has to be.
+fn is_at_its_place(member: &Member, report: &Report) -> bool {
+    matches!(report.state, NodeState::Empty) && member.has_peer_urls(&report.peer_urls)
 }
 
 /// Data of a present member of this very cluster is never set aside.

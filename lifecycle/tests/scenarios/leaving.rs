@@ -54,6 +54,27 @@ fn a_member_that_the_registry_does_not_know_is_found_before_it_leaves() {
 }
 
 #[test]
+fn a_member_that_lost_its_disk_is_removed_before_it_has_left() {
+    let mut world = World::running("a b c");
+    world.returns_empty("c").wants_to_leave("c").ask("c", "observe: look_needed");
+    world.step("c", "remove c #1 of a b c: leaving + ticket_granted");
+    world.look("c", "stand_by: left + member_removed ticket_released").members("a b");
+}
+
+#[test]
+fn a_member_that_lost_its_disk_waits_to_leave_until_that_is_safe() {
+    let mut world = World::running("a b c");
+    world.returns_empty("c").wants_to_leave("c").dies("b").look("c", "wait: no_quorum");
+    let mut world = World::running("a b c");
+    world.returns_empty("c").wants_to_leave("c").pause().look("c", "wait: paused");
+}
+
+#[test]
+fn a_node_without_data_does_not_leave_for_one_of_its_name_that_answers() {
+    World::running("a b c").wants_to_leave("c@c").look("c@c", "refuse: name_taken");
+}
+
+#[test]
 fn a_node_with_data_of_an_earlier_epoch_has_left() {
     World::running("a b c").reset().returns("c").wants_to_leave("c").ask("c", "stand_by: left");
 }
