@@ -23,7 +23,7 @@ impl Planner<'_> {
             if let Some(own) = own {
                 self.draft.remove(&own.key, true, format!("{} does not want to be a founder any more", own.name()));
             }
-            return self.left();
+            return self.left("this node is no member and has no data; nothing is left to do");
         }
         if self.draft.policy.paused {
             return self.paused();
@@ -212,8 +212,8 @@ impl Planner<'_> {
             && node.is_some_and(|node| node.run == self.report.run && member.has_peer_urls(&node.peer_urls))
     }
 
-    /// What a node without data hears that wants to leave.
-    pub(super) fn left(&self) -> Instruction {
-        self.answer(Task::StandBy, Reason::Left, "this node is no member and has no data; nothing is left to do")
+    /// What a node hears that wants to leave and is no member.
+    pub(super) fn left(&self, message: impl Into<String>) -> Instruction {
+        self.answer(Task::StandBy, Reason::Left, message)
     }
 }

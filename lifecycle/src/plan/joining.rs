@@ -8,7 +8,7 @@ impl Planner<'_> {
     /// as a spare.
     pub(super) fn join(&mut self) -> Instruction {
         if self.report.leaving {
-            return self.left();
+            return self.leave_without_data();
         }
         let own = self.draft.members().find(|member| self.is_own(member)).cloned();
         if let Some(own) = own
@@ -40,6 +40,25 @@ impl Planner<'_> {
             return self.answer(Task::StandBy, Reason::Evicted, message);
         }
         self.find_place(&look)
+    }
+
+    /// A node without data that wants to leave takes what is left of it out of the list: its member can't run any more.
+    fn leave_without_data(&mut self) -> Instruction {
+        let own = self.draft.members().find(|member| self.is_own(member)).cloned();
+        let Some(own) = own else {
+            return self.left("this node is no member and has no data; nothing is left to do");
+        };
+        if self.draft.policy.paused {
+            return self.paused();
+        }
+        match self.look() {
+            Ok(look) if look.is_up(&own) => {
+                let message = format!("member {} with this name and address answers, so it has its data", own.key);
+                self.refuse(Reason::NameTaken, message, "let the node leave that has the data")
+            }
+            Ok(look) => self.remove(&own, &look, Reason::Leaving, "the node wants to leave, and has no data any more"),
+            Err(instruction) => *instruction,
+        }
     }
 
     /// An administrator adds the member; the node waits for it, and starts as what it finds.
@@ -140,17 +159,27 @@ impl Planner<'_> {
         }
     }
 
-    /// etcd takes one learner at a time.
+    /// etcd takes one learner at a time, so another node's comes first. It is promoted from here if nobody else does it:
+    /// its own node may have gone once its etcd was started.
     fn wait_for_learner(&mut self, learner: &Arc<Member>, look: &Look<'_>, is_enough: bool) -> Instruction {
-        if self.held_by_another().is_none()
-            && !look.is_up(learner)
+        let (is_up, is_free) = (look.is_up(learner), self.held_by_another().is_none());
+        if is_free
+            && !is_up
             && self.joining_strategy().removes_dead()
             && self.sightings.is_dead(&self.draft.policy, learner, self.now)
         {
             let why = format!("learner {} ({}) was given up by its node", learner.name(), learner.key);
             return self.remove(learner, look, Reason::AbandonedLearner, &why);
         }
-        if is_enough && look.is_up(learner) {
+        // Whether a learner that answers is one too many is for members to say, who have a place themselves.
+        let is_wanted = learner.eviction.is_none() && self.draft.voters().count() < self.draft.size.get() as usize;
+        if is_free && is_up && is_wanted {
+            let promotion = self.promote(learner, look);
+            if promotion.task.terms().is_some() || !is_enough {
+                return promotion;
+            }
+        }
+        if is_enough && is_up {
             return self.full();
         }
         let message = format!("learner {} ({}) has to be promoted or removed first", learner.name(), learner.key);
@@ -285,6 +314,10 @@ impl Planner<'_> {
         }
         if self.draft.members().count() >= self.joining_size().get() as usize {
             self.draft.release("the cluster is full again");
+            return None;
+        }
+        if self.draft.members().any(|member| !member.is_voter()) {
+            self.draft.release("another learner has to be promoted or removed first");
             return None;
         }
         let learner = self.joins_as_learner(look);

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::{Planner, look::Look};
-use crate::{Identity, Instruction, Member, MemberKey, Reason, Strategy, Task};
+use crate::{Identity, Instruction, Member, MemberKey, Reason, Strategy};
 
 impl Planner<'_> {
     /// A node whose etcd runs: it leaves, is promoted, follows its address, or does what the cluster needs.
@@ -56,8 +56,7 @@ impl Planner<'_> {
         if !certain && let Err(instruction) = self.look() {
             return *instruction;
         }
-        let message = format!("member {key} was removed from the cluster; its etcd is of no use any more");
-        self.answer(Task::ArchiveData, Reason::RemovedMember, message)
+        self.retire(key)
     }
 
     fn healthy(&self) -> Instruction {

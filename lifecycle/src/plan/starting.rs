@@ -18,14 +18,14 @@ impl Planner<'_> {
         }
         let removal = self.draft.record.iter().find(|member| member.key == key).and_then(|member| member.removed);
         if removal.is_some_and(|removal| removal.confirmed) {
-            return self.archive_removed(&key);
+            return self.retire(&key);
         }
-        if self.draft.formed.is_none() {
+        if self.draft.formed.is_none() && !self.report.leaving {
             return self.start_uncertain("the registry does not know this member");
         }
         match self.look() {
-            Ok(_) => self.archive_removed(&key),
-            Err(observe) if matches!(observe.task, Task::Observe(_)) => *observe,
+            Ok(_) => self.retire(&key),
+            Err(instruction) if self.report.leaving || matches!(instruction.task, Task::Observe(_)) => *instruction,
             Err(_) => self.start_uncertain("whether this is still a member can't be seen from here now"),
         }
     }
@@ -33,17 +33,28 @@ impl Planner<'_> {
     /// What follows if the data belongs to another cluster.
     fn judge_cluster(&mut self, identity: Identity) -> Option<Instruction> {
         if self.draft.earlier.contains(&identity.cluster) {
+            if self.report.leaving {
+                return Some(self.left("the data is of an earlier epoch, and nothing is left to do"));
+            }
             let message = format!("the data is of an earlier epoch; the present one is {}", self.draft.epoch);
             return Some(self.answer(Task::ArchiveData, Reason::EarlierEpoch, message));
         }
         let known = self.draft.cluster_id?;
         (known != identity.cluster).then(|| {
             let message = format!("the data is of etcd cluster {}, and this one is {known}", identity.cluster);
+            if self.report.leaving {
+                return self.refuse(Reason::ForeignCluster, message, "let this node leave under that cluster's token");
+            }
             self.answer(Task::ArchiveData, Reason::ForeignData, message)
         })
     }
 
-    fn archive_removed(&self, key: &MemberKey) -> Instruction {
+    /// What becomes of data whose member is certain to be gone. A node that wanted to leave is through: its data is in
+    /// nobody's way unless it comes back.
+    pub(super) fn retire(&self, key: &MemberKey) -> Instruction {
+        if self.report.leaving {
+            return self.left(format!("this node has left: member {key} is not in the cluster any more"));
+        }
         let message = format!("the data is of member {key}, which was removed from the cluster");
         self.answer(Task::ArchiveData, Reason::RemovedMember, message)
     }

@@ -12,7 +12,8 @@ use convene_lifecycle::{
 
 use crate::{
     clock::{FRESH, LONG_AGO, NOW, OLD, is_fresh},
-    world::{Change, Desk, Order, World, name},
+    steps::Rules,
+    world::{Change, Desk, Node, Order, World, name},
 };
 
 /// How far apart the revisions of two looks are put: there is room for a cluster's changes in between.
@@ -206,11 +207,11 @@ impl World {
         }
     }
 
-    /// More than `dead_after` passes: nodes that are down or busy are not heard of meanwhile, and whoever was to act
+    /// More than `dead_after` passes: nodes that are down or busy or have no client are not heard of meanwhile, and whoever was to act
     /// within a shorter time does not any more.
-    pub fn pass(&mut self) {
-        let is_idle = |n: usize| !self.nodes[n].down && (self.nodes[n].desk == Desk::Idle || self.nodes[n].cut);
-        let idle: Vec<bool> = (0..self.nodes.len()).map(is_idle).collect();
+    pub fn pass(&mut self, rules: &Rules) {
+        let is_idle = |node: &Node| node.has_client(rules) && (node.desk == Desk::Idle || node.cut);
+        let idle: Vec<bool> = self.nodes.iter().map(is_idle).collect();
         let idle_names: BTreeSet<MemberName> = (0..idle.len()).filter(|n| idle[*n]).map(name).collect();
         let with_idle_node: BTreeSet<MemberKey> = (0..idle.len())
             .filter(|n| idle[*n])

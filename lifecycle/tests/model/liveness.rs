@@ -31,7 +31,7 @@ pub fn explore(setting: &Setting) -> Graph {
     let mut known: HashMap<u64, u32> = HashMap::new();
     let mut queue: VecDeque<(u32, World)> = VecDeque::new();
     for world in setting.init_states() {
-        known.insert(fingerprint(&world), graph.add(&world, None));
+        known.insert(fingerprint(&world), graph.add(setting, &world, None));
         queue.push_back((0, world));
     }
     let mut steps = Vec::new();
@@ -40,7 +40,7 @@ pub fn explore(setting: &Setting) -> Graph {
         for step in steps.drain(..) {
             let Some(next) = setting.next_state(&world, step) else { continue };
             let to = *known.entry(fingerprint(&next)).or_insert_with(|| {
-                let to = graph.add(&next, Some((at, step)));
+                let to = graph.add(setting, &next, Some((at, step)));
                 queue.push_back((to, next));
                 to
             });
@@ -85,8 +85,8 @@ impl Graph {
         Some(self.path(setting, stuck.index() as u32))
     }
 
-    fn add(&mut self, world: &World, origin: Option<(u32, Step)>) -> u32 {
-        let outlook = Outlook { can_be_whole: world.can_be_whole(), is_whole: world.is_whole() };
+    fn add(&mut self, setting: &Setting, world: &World, origin: Option<(u32, Step)>) -> u32 {
+        let outlook = Outlook { can_be_whole: world.can_be_whole(&setting.rules), is_whole: world.is_whole() };
         self.fair.add_node(outlook);
         self.origins.push(origin);
         self.origins.len() as u32 - 1

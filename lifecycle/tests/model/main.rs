@@ -19,11 +19,13 @@
 //!   While a cluster forms it may be heard at any time, if one at a time gets stuck.
 //! - A node that has data checks in before it starts. One that starts by itself, since the registry is down, may be
 //!   removed right then.
+//! - A client that ends once it has started etcd (`clients_end`) is followed by another node that looks for a place: the
+//!   last node that joins can't promote itself.
 //! - Without etcd's own check (`--strict-reconfig-check=false`) no machine fails between a look and the act: only that
 //!   check can know of it.
 //!
-//! Not explored: changes of address, announced downtime, pausing, leaving by the node's own wish, strategies other than
-//! `replace`, unreadable data, v2 discovery, a registry that restarts, clocks that disagree, learners that lag, an
+//! Not explored: changes of address, announced downtime, pausing, what nodes wish for themselves (to leave, a strategy, a
+//! size), strategies other than `replace`, unreadable data, v2 discovery, a registry that restarts, clocks that disagree, learners that lag, an
 //! etcd whose data is damaged, and more nodes or faults than are listed below.
 
 mod canonical;
@@ -152,6 +154,31 @@ fn a_check_in_gets_stuck() {
 }
 
 #[test]
+fn a_cluster_grows_by_nodes_that_only_join() {
+    check::holds(Setting::running("2 and 2 spares, to 3, clients end", 2, 4).sizes(&[3]).clients_end());
+}
+
+#[test]
+fn a_node_that_crashes_as_it_joins_is_followed_by_nodes_that_only_join() {
+    check::holds(
+        Setting::running("2 and 3 spares, to 3, 1 crash, 1 disk, clients end", 2, 5)
+            .sizes(&[3])
+            .with(1, 1)
+            .clients_end(),
+    );
+}
+
+#[test]
+fn a_cluster_grows_from_one_by_nodes_that_only_join() {
+    check::holds(Setting::running("1 and 3 spares, to 3, clients end", 1, 4).sizes(&[3]).clients_end());
+}
+
+#[test]
+fn a_lost_node_is_replaced_by_nodes_that_only_join() {
+    check::holds(Setting::running("3 and 2 spares, 1 crash, clients end", 3, 5).with(1, 0).clients_end());
+}
+
+#[test]
 fn it_shows_who_adds_before_it_removes() {
     let setting = Setting::running("adds before it removes", 3, 4).with(1, 0).guard(Guard::Off);
     check::is_unsafe(setting.planner(mutants::adds_before_it_removes), setting::QUORUM_STAYS);
@@ -203,4 +230,10 @@ fn it_shows_who_adds_voters_only() {
 fn it_shows_who_never_promotes() {
     let setting = Setting::running("never promotes", 1, 2).sizes(&[2]);
     check::is_stuck(setting.planner(mutants::never_promotes));
+}
+
+#[test]
+fn it_shows_who_leaves_learners_alone() {
+    let setting = Setting::running("leaves learners alone", 1, 3).sizes(&[2]).clients_end();
+    check::is_stuck(setting.planner(mutants::leaves_learners_alone));
 }

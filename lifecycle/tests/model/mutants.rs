@@ -95,6 +95,15 @@ pub fn never_promotes(cluster: &Cluster, sightings: &Sightings, report: &Report,
     plan
 }
 
+/// Leaves every learner to its own node.
+pub fn leaves_learners_alone(cluster: &Cluster, sightings: &Sightings, report: &Report, now: UnixMillis) -> Plan {
+    let mut plan = plan(cluster, sightings, report, now);
+    if matches!(plan.instruction.task, Task::Promote { .. }) && report.identity().is_none() {
+        plan.instruction.task = Task::Wait;
+    }
+    plan
+}
+
 fn remove(cluster: &Cluster, member: &Member, instruction: Instruction) -> Instruction {
     let expected =
         cluster.members().filter_map(|member| Some(Expected { id: member.key.id()?, learner: !member.is_voter() }));

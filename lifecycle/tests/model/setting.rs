@@ -40,6 +40,7 @@ impl Setting {
             sizes: &[],
             settles: true,
             keeps_order: false,
+            clients_end: false,
         };
         Self { name, nodes, size, is_running: false, learner: true, budget, rules }
     }
@@ -76,6 +77,10 @@ impl Setting {
 
     pub const fn guard(self, guard: Guard) -> Self {
         Self { rules: Rules { guard, ..self.rules }, ..self }
+    }
+
+    pub const fn clients_end(self) -> Self {
+        Self { rules: Rules { clients_end: true, ..self.rules }, ..self }
     }
 
     pub const fn as_voters(self) -> Self {
@@ -127,7 +132,7 @@ impl Model for Setting {
     }
 
     fn actions(&self, world: &World, steps: &mut Vec<Step>) {
-        world.steps(steps);
+        world.steps(steps, &self.rules);
     }
 
     fn next_state(&self, world: &World, step: Step) -> Option<World> {

@@ -59,16 +59,18 @@ pub struct Rules {
     pub settles: bool,
     /// Whether a check-in that got stuck is dropped when its node checks in again.
     pub keeps_order: bool,
+    /// Whether a client ends once it has started etcd, and comes back only when that has ended.
+    pub clients_end: bool,
 }
 
 impl World {
     /// The steps that may be possible.
-    pub fn steps(&self, steps: &mut Vec<Step>) {
+    pub fn steps(&self, steps: &mut Vec<Step>, rules: &Rules) {
         if self.broken.is_some() {
             return;
         }
         for n in 0..self.nodes.len() {
-            self.steps_of(n, steps);
+            self.steps_of(n, steps, rules);
         }
         if self.letter.is_some() {
             steps.push(Step::Deliver);
@@ -82,7 +84,7 @@ impl World {
         }
     }
 
-    fn steps_of(&self, n: usize, steps: &mut Vec<Step>) {
+    fn steps_of(&self, n: usize, steps: &mut Vec<Step>, rules: &Rules) {
         let (node, budget) = (&self.nodes[n], &self.budget);
         let mut push = |condition: bool, step: Step| {
             if condition {
@@ -90,10 +92,10 @@ impl World {
             }
         };
         let has_order = node.desk.order().is_some();
-        push(!node.down && !has_order, Step::CheckIn(n));
+        push(node.has_client(rules) && !has_order, Step::CheckIn(n));
         push(has_order, Step::Act(n));
         push(matches!(node.desk, Desk::Told(_)), Step::LoseAnswer(n));
-        push(!node.down && !has_order && self.letter.is_none() && budget.letters > 0, Step::Post(n));
+        push(node.has_client(rules) && !has_order && self.letter.is_none() && budget.letters > 0, Step::Post(n));
         push(!node.down && budget.crashes > 0, Step::Crash(n));
         push(node.down && node.disk.is_some() && budget.disks > 0, Step::LoseDisk(n));
         push(node.down, Step::Restart(n));
@@ -167,7 +169,7 @@ impl World {
                 self.nodes[n].cut = true;
             }
             Step::Heal(n) => self.nodes[n].cut = false,
-            Step::Pass => self.pass(),
+            Step::Pass => self.pass(rules),
             Step::Resize => self.resize(rules),
             Step::Evict(n) => self.evict(n),
         }

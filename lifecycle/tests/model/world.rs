@@ -2,7 +2,10 @@ use std::sync::{Arc, LazyLock};
 
 use convene_lifecycle::{Cluster, ClusterId, Identity, MemberId, MemberName, PeerUrl, Sightings, View};
 
-use crate::etcd::{Entry, Etcd, quorum};
+use crate::{
+    etcd::{Entry, Etcd, quorum},
+    steps::Rules,
+};
 
 /// How many nodes a configuration may have.
 const MOST_NODES: usize = 5;
@@ -160,15 +163,23 @@ impl World {
     }
 
     /// Whether the cluster has all that it takes to become whole: nodes that may be members, and a quorum, unless it
-    /// has yet to form.
-    pub fn can_be_whole(&self) -> bool {
+    /// has yet to form. If clients end, then one node more has to be there, which promotes the last one that joins.
+    pub fn can_be_whole(&self, rules: &Rules) -> bool {
         let evicted = |name: &MemberName| {
             self.cluster.record.iter().any(|member| member.name() == name && member.eviction.is_some())
         };
         let fit = |(n, node): (usize, &Node)| !node.down && !node.cut && !evicted(&name(n));
         let fit = self.nodes.iter().enumerate().filter(|(n, node)| fit((*n, node))).count();
         let has_quorum = self.current().is_some_and(|etcd| self.has_quorum(etcd));
-        fit >= self.cluster.size.get() as usize && (has_quorum || self.cluster.formed.is_none())
+        let needed = self.cluster.size.get() as usize + usize::from(rules.clients_end);
+        fit >= needed && (has_quorum || self.cluster.formed.is_none())
+    }
+}
+
+impl Node {
+    /// Whether somebody checks in for it.
+    pub fn has_client(&self, rules: &Rules) -> bool {
+        !(self.down || rules.clients_end && self.running)
     }
 }
 

@@ -1,9 +1,10 @@
 use std::{collections::HashSet, time::Duration};
 
 use convene_lifecycle::{
-    Cluster, Expected, Instruction, Member, MemberKey, NodeState, Reason, Report, Sightings, Task, Terms, UnixMillis,
+    Cluster, Expected, Instruction, Member, MemberKey, NodeState, Reason, Report, Sightings, Strategy, Task, Terms,
+    UnixMillis,
 };
-use proptest::{prelude::*, test_runner::TestCaseError};
+use proptest::{prop_assert, prop_assert_eq, test_runner::TestCaseError};
 
 type Checked = Result<(), TestCaseError>;
 
@@ -18,6 +19,7 @@ pub fn check(
     after: &Cluster,
 ) -> Checked {
     let Instruction { task, reason, .. } = instruction;
+    check_wishes(before, report, task, after)?;
     if let Some(terms) = task.terms() {
         check_terms(terms, report, after)?;
         prop_assert!(!after.policy.paused, "a paused cluster's membership changes");
@@ -42,6 +44,27 @@ pub fn check(
         Task::Bootstrap(_) => check_bootstrap(before, report, after)?,
         Task::Join(_) => prop_assert!(matches!(report.state, NodeState::Empty)),
         _ => {}
+    }
+    Ok(())
+}
+
+/// What a node wishes for its own joining holds it back, and enlarges a cluster at most.
+fn check_wishes(before: &Cluster, report: &Report, task: &Task, after: &Cluster) -> Checked {
+    if after.size != before.size {
+        prop_assert!(after.size > before.size && report.size == Some(after.size), "a report sets another size");
+        prop_assert!(after.formed.is_some() && !after.policy.paused && report.identity().is_none());
+    }
+    let changes = task.terms().is_some() && report.identity().is_none();
+    prop_assert!(!(changes && report.strategy == Some(Strategy::Prepared)), "a prepared node changes membership");
+    if let Task::AddMember { .. } = task {
+        let size = report.size.unwrap_or(after.size).min(after.size).get() as usize;
+        prop_assert!(after.members().count() < size, "a node joins a cluster that is large enough");
+    }
+    if let (Task::RemoveMember { member, .. }, Some(Strategy::Add)) = (task, report.strategy)
+        && report.identity().is_none()
+    {
+        let member = after.member(member).expect("whoever is removed is a member");
+        prop_assert!(member.eviction.is_some(), "a node that only adds removes somebody");
     }
     Ok(())
 }
@@ -82,12 +105,12 @@ fn check_reason_to_remove(
     let size = after.size.get() as usize;
     match reason {
         Reason::Evicted => prop_assert!(member.eviction.is_some()),
-        Reason::Leaving => prop_assert!(own),
+        Reason::Leaving => prop_assert!(own || (is_at_its_place(member, report) && !is_up(report, member))),
         Reason::Shrink => prop_assert!(voters > size && member.is_voter()),
-        Reason::Full => prop_assert!(voters >= size && !member.is_voter()),
+        Reason::Full => prop_assert!(voters >= size && !member.is_voter() && report.identity().is_some()),
         Reason::AddressChanged => prop_assert!(own && !member.is_voter()),
         Reason::LostDisk => {
-            prop_assert!(matches!(report.state, NodeState::Empty) && member.has_peer_urls(&report.peer_urls));
+            prop_assert!(is_at_its_place(member, report));
             prop_assert!(!is_up(report, member));
         }
         Reason::Dead | Reason::AbandonedLearner => {
@@ -102,6 +125,11 @@ fn check_reason_to_remove(
         _ => prop_assert!(false, "{reason} is no reason to remove a member"),
     }
     Ok(())
+}
+
+/// Whether a node without data reports that is where the member has to be.
+fn is_at_its_place(member: &Member, report: &Report) -> bool {
+    matches!(report.state, NodeState::Empty) && member.has_peer_urls(&report.peer_urls)
 }
 
 /// Data of a present member of this very cluster is never set aside.

@@ -27,7 +27,7 @@ pub struct Seat {
     /// Its name; `None` until it starts.
     pub name: Option<MemberName>,
     peer_urls: Vec<PeerUrl>,
-    learner: bool,
+    pub learner: bool,
     pub applied: Option<u64>,
 }
 

@@ -22,6 +22,7 @@ mod strangers;
 mod strategies;
 mod tickets;
 mod v2;
+mod vanishing;
 mod wishes;
 
 mod etcd;

@@ -1,8 +1,10 @@
-use std::{collections::BTreeMap, time::Duration};
+mod administrator;
+
+use std::collections::BTreeMap;
 
 use convene_lifecycle::{
-    Action, Admission, Cluster, ClusterSize, Identity, Instruction, MemberKey, NodeState, PeerUrl, Plan, Registration,
-    Report, Revision, RunId, Settings, Sightings, Strategy, Transition, UnixMillis, View, plan,
+    Action, Cluster, ClusterSize, Identity, Instruction, MemberKey, NodeState, PeerUrl, Plan, Registration, Report,
+    Revision, RunId, Sightings, Strategy, Transition, UnixMillis, View, plan,
 };
 
 use crate::{etcd::Etcd, words::Words};
@@ -281,6 +283,11 @@ impl World {
         self.set(name, |node| node.leaving = true)
     }
 
+    /// A node does not want to leave any more.
+    pub fn wants_to_stay(&mut self, name: &str) -> &mut Self {
+        self.set(name, |node| node.leaving = false)
+    }
+
     /// A node would rather be refused than wait.
     pub fn once(&mut self, name: &str) -> &mut Self {
         self.set(name, |node| node.once = true)
@@ -316,73 +323,9 @@ impl World {
         self
     }
 
-    /// An administrator changes settings.
-    pub fn settings(&mut self, settings: Settings) -> &mut Self {
-        let transition = self.cluster.set(&settings, self.now).unwrap();
-        self.apply(transition)
-    }
-
-    pub fn size(&mut self, size: u32) -> &mut Self {
-        self.settings(Settings { size: ClusterSize::new(size), ..Settings::default() })
-    }
-
-    pub fn strategy(&mut self, strategy: Strategy) -> &mut Self {
-        self.settings(Settings { strategy: Some(strategy), ..Settings::default() })
-    }
-
-    /// From now on nodes join as voters where that is safe.
-    pub fn join_as_voters(&mut self) -> &mut Self {
-        self.settings(Settings { learner: Some(false), ..Settings::default() })
-    }
-
-    pub fn pause(&mut self) -> &mut Self {
-        self.settings(Settings { paused: Some(true), ..Settings::default() })
-    }
-
-    pub fn resume(&mut self) -> &mut Self {
-        self.settings(Settings { paused: Some(false), ..Settings::default() })
-    }
-
-    pub fn evict(&mut self, name: &str) -> &mut Self {
-        self.admit(name, Admission::Evict)
-    }
-
-    pub fn readmit(&mut self, name: &str) -> &mut Self {
-        self.admit(name, Admission::Readmit)
-    }
-
-    /// An administrator announces that a member will be down for so many seconds.
-    pub fn downtime(&mut self, name: &str, seconds: u64) -> &mut Self {
-        self.admit(name, Admission::Downtime(self.now.after(Duration::from_secs(seconds))))
-    }
-
-    fn admit(&mut self, name: &str, admission: Admission) -> &mut Self {
-        let transition = self.cluster.admit(&self.words.key(name), admission, self.now).unwrap();
-        self.apply(transition)
-    }
-
-    /// An administrator begins a new epoch.
-    pub fn reset(&mut self) -> &mut Self {
-        let transition = self.cluster.reset(self.now);
-        self.apply(transition)
-    }
-
     /// The server starts again, and has forgotten who it heard of.
     pub fn server_restarts(&mut self) -> &mut Self {
         self.sightings = Sightings::new(self.now);
-        self
-    }
-
-    /// An administrator adds a node as learner with etcdctl.
-    pub fn etcdctl_adds(&mut self, name: &str) -> &mut Self {
-        self.node(name);
-        self.etcd.as_mut().unwrap().add(&self.nodes[name], true);
-        self
-    }
-
-    /// An administrator removes a node's member with etcdctl.
-    pub fn etcdctl_removes(&mut self, name: &str) -> &mut Self {
-        self.etcd.as_mut().unwrap().seats.retain(|seat| seat.node != name);
         self
     }
 
