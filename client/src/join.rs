@@ -12,7 +12,6 @@ use crate::{
     data_dir::LeftOvers,
     deadline::Deadline,
     exit::Failure,
-    node::Node,
     output::Action,
     registry::{Instruction, RegistryError, Start, State, Task},
     session::{Session, Told, Wishes},
@@ -111,14 +110,7 @@ impl Join<'_> {
     }
 
     fn archive(&self, why: &str) -> Result<(), Failure> {
-        let Node { data, data_path, .. } = &self.session.node;
-        if data.is_in_use()? {
-            return Err(Failure::Refused(format!(
-                "{} is to be set aside ({why}), but an etcd runs on it; stop it first",
-                data_path.display()
-            )));
-        }
-        let archived = data.archive(SystemTime::now())?;
+        let archived = self.session.node.data.archive(SystemTime::now())?;
         let archived: Vec<String> = archived.iter().map(|path| path.display().to_string()).collect();
         self.session.progress.step("archive_data", &format!("{why}; the data is in {} now", archived.join(" and ")));
         Ok(())

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::{
     exit::Failure,
     node::Node,
-    output::{Action, EtcdConfig, Format},
+    output::{Action, EtcdConfig, Format, InitialClusterState},
     progress::Progress,
     registry::{Instruction, Start},
 };
@@ -13,6 +13,10 @@ use crate::{
 /// How this node's etcd is to be started: as the registry says, or on its own data with what the node knows itself.
 pub fn config(node: &Node, action: Action, start: Option<&Start>, reason: &str, message: &str) -> EtcdConfig {
     let peer_urls = start.map_or(&node.peer_urls, |start| &start.initial_advertise_peer_urls);
+    let initial_cluster_state = match action {
+        Action::Bootstrap => InitialClusterState::New,
+        Action::Start | Action::Join => InitialClusterState::Existing,
+    };
     EtcdConfig {
         action,
         name: start.map_or(&node.name, |start| &start.name).clone(),
@@ -20,7 +24,7 @@ pub fn config(node: &Node, action: Action, start: Option<&Start>, reason: &str, 
         wal_dir: node.wal_path.clone(),
         initial_advertise_peer_urls: peer_urls.clone(),
         initial_cluster: start.map(|start| start.initial_cluster.clone()),
-        initial_cluster_state: if action == Action::Bootstrap { "new" } else { "existing" },
+        initial_cluster_state,
         initial_cluster_token: start.map(|start| start.initial_cluster_token.clone()),
         advertise_client_urls: node.client_urls.clone(),
         reason: reason.to_owned(),

@@ -60,7 +60,8 @@ fn a_node_without_data_does_not_start_without_the_server() {
     let Some(version) = Version::all().pop() else { return };
     let mut registry = Registry::new(1);
     registry.crash();
-    let ended = Node::new(&version, &registry, "infra0").call("join", &["--timeout=3s", "--offline-grace=1s"]).run(LIMIT);
+    let ended =
+        Node::new(&version, &registry, "infra0").call("join", &["--timeout=3s", "--offline-grace=1s"]).run(LIMIT);
     assert_eq!(ended.code, Some(5), "{}", ended.stderr);
     assert!(ended.stdout.is_empty(), "{}", ended.stdout);
     assert!(ended.stderr.contains("without data"), "{}", ended.stderr);
