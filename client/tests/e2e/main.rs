@@ -1,4 +1,10 @@
 //! `convene` as its users meet it: the real binaries, real etcds, real sockets.
 
 mod bootstrap;
+mod crashes;
 mod node;
+mod race;
+mod replacement;
+mod resize;
+mod stale_data;
+mod tls;

@@ -1,8 +1,8 @@
-use std::{process::Command, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use convene_harness::{
     Access, Place, Process,
-    cluster::{Member, wait_until_members},
+    cluster::{Member, member_list, wait_until_members},
     convene::{Convene, Ended},
     etcd::{Etcd, Version},
     server::Server,
@@ -46,6 +46,16 @@ impl Registry {
         ended.stdout
     }
 
+    /// Begins a new epoch.
+    pub fn reset(&self) {
+        let (server, token) = self.url.rsplit_once('/').unwrap();
+        let reset = reqwest::Client::new()
+            .post(format!("{server}/v1/clusters/{token}/reset"))
+            .json(&serde_json::json!({ "token": token }));
+        let answer = tokio::runtime::Runtime::new().unwrap().block_on(reset.send()).unwrap();
+        assert!(answer.status().is_success(), "{}", answer.status());
+    }
+
     /// The server crashes, and does not come back.
     pub fn crash(&mut self) {
         self.server.take().expect("a server crashes once").crash();
@@ -61,7 +71,8 @@ pub struct Node {
     version: Version,
     etcd: Option<Etcd>,
     url: String,
-    access: Access,
+    /// How clients reach its etcd.
+    pub access: Access,
 }
 
 impl Node {
@@ -95,7 +106,8 @@ impl Node {
         ];
         arguments.extend(self.place.wal_dir().map(|wal| format!("--wal-dir={}", wal.display())));
         arguments.extend(self.place.identity().into_iter().flat_map(|identity| {
-            let files = [("cacert", &identity.ca), ("cert", &identity.certificate), ("key", &identity.key)];
+            let files =
+                [("cacert", &identity.ca), ("cert", &identity.certificate), ("key", &identity.key)];
             files.map(|(flag, file)| format!("--{flag}={}", file.display()))
         }));
         arguments.extend(self.access.user.iter().map(|(name, password)| format!("--user={name}:{password}")));
@@ -135,6 +147,11 @@ impl Node {
         self.promote();
     }
 
+    /// Belongs to another cluster from now on.
+    pub fn move_to(&mut self, registry: &Registry) {
+        self.url = registry.url.clone();
+    }
+
     /// Its etcd ends with SIGKILL.
     pub fn die(&mut self) {
         self.etcd = None;
@@ -149,6 +166,17 @@ impl Node {
     /// Its etcd.
     pub fn etcd(&mut self) -> &mut Etcd {
         self.etcd.as_mut().expect("its etcd has been started")
+    }
+
+    /// Runs etcdctl against its etcd alone.
+    pub fn etcdctl(&self, arguments: &[&str]) -> Result<String, String> {
+        self.version.etcdctl_as(&self.access, self.client_url(), arguments)
+    }
+
+    /// Its member's ID.
+    pub fn member_id(&self) -> String {
+        let members = member_list(&self.version, &self.access, self.client_url()).unwrap();
+        members.into_iter().find(|member| member.peer_urls.contains(&self.place.peer_url)).unwrap().id
     }
 
     /// Where clients reach its etcd.

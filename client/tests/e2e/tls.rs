@@ -1,0 +1,81 @@
+//! Everything with TLS: peers and clients show certificates, and etcd's auth is on.
+
+use convene_harness::{Place, etcd::Version, tls::Ca, writer::Writer};
+
+use crate::{
+    node::{LIMIT, Node, Registry, join_together, wait_until_whole, with_each},
+    replacement::wrote_all_along,
+};
+
+const PASSWORD: &str = "a word that nobody knows";
+
+#[test]
+fn a_cluster_forms_restarts_and_is_mended_with_certificates_and_users() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let ca = Ca::new();
+        let registry = Registry::new(3);
+        let mut nodes: Vec<Node> =
+            (0..3).map(|number| secured(&ca, version, &registry, &format!("infra{number}"))).collect();
+        join_together(&mut nodes);
+        wait_until_whole(&nodes);
+        turn_auth_on(&mut nodes);
+        let members = wait_until_whole(&nodes);
+
+        nodes[0].die();
+        nodes[0].join(&[]);
+        assert_eq!(wait_until_whole(&nodes), members);
+        nodes.iter_mut().for_each(Node::die);
+        join_together(&mut nodes);
+        assert_eq!(wait_until_whole(&nodes), members);
+
+        let writer = Writer::start(&nodes[0].access, &nodes.iter().map(Node::client_url).collect::<Vec<_>>());
+        writer.wait_for_writes(10, LIMIT);
+        nodes[2].lose_disk();
+        nodes[2].get_in();
+        wait_until_whole(&nodes);
+
+        let mut spare = secured(&ca, version, &registry, "infra3");
+        spare.access = nodes[0].access.clone();
+        let mut joining = spare.spawn_join(&[]);
+        joining.wait_for_stderr("stand_by (full)", LIMIT);
+        nodes[1].die();
+        spare.start_when_told(&mut joining);
+        spare.promote();
+        nodes[1] = spare;
+        wait_until_whole(&nodes);
+        wrote_all_along(&writer.finish());
+    });
+}
+
+#[test]
+fn a_node_that_etcd_does_not_trust_changes_nothing_and_says_why() {
+    let Some(version) = Version::all().pop() else { return };
+    let (ca, other) = (Ca::new(), Ca::new());
+    let registry = Registry::new(1);
+    let mut nodes = vec![secured(&ca, &version, &registry, "infra0")];
+    join_together(&mut nodes);
+    wait_until_whole(&nodes);
+    registry.administer(&["cluster", "resize", "2"]);
+    let ended = secured(&other, &version, &registry, "infra1").call("join", &["--timeout=6s"]).run(LIMIT);
+    assert_eq!(ended.code, Some(4), "{}", ended.stderr);
+    assert!(ended.stderr.contains("no_quorum"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("certificate"), "{}", ended.stderr);
+}
+
+fn secured(ca: &Ca, version: &Version, registry: &Registry, name: &str) -> Node {
+    Node::at(Place::with_tls(&ca.node()), version, registry, name)
+}
+
+fn turn_auth_on(nodes: &mut [Node]) {
+    let root = format!("root:{PASSWORD}");
+    for arguments in [&["user", "add", &root][..], &["user", "grant-role", "root", "root"], &["auth", "enable"]] {
+        if let Err(failure) = nodes[0].etcdctl(arguments) {
+            // 3.4 wants the role to be made first.
+            nodes[0].etcdctl(&["role", "add", "root"]).unwrap();
+            nodes[0].etcdctl(arguments).unwrap_or_else(|again| panic!("{failure}, then {again}"));
+        }
+    }
+    for node in nodes {
+        node.access = node.access.clone().and_user("root", PASSWORD);
+    }
+}
