@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use convene_lifecycle::{ClusterId, PeerUrl};
 use reqwest::{Client, Response, StatusCode};
@@ -89,7 +89,8 @@ impl From<Member> for wire::Member {
 }
 
 fn from_http(url: &PeerUrl, error: &reqwest::Error) -> EtcdError {
-    let (endpoint, reason) = (url.to_string(), words(error));
+    // What the outermost error says is that there was a request, and its URL once more.
+    let (endpoint, reason) = (url.to_string(), error.source().map_or_else(|| words(error), words));
     if error.is_connect() || reason.contains("received fatal alert") {
         EtcdError::Unreachable { endpoint, reason }
     } else {

@@ -67,13 +67,18 @@ async fn a_certificate_without_its_key_is_no_use() {
     let (one, other) = (ca.identity("one"), ca.identity("other"));
     let mixed = Tls::read(Some(&one.ca), Some(&one.certificate), Some(&other.key)).unwrap();
     let access = Access { tls: mixed.clone(), user: None };
+    let client = |url: &str| Client::new(&url.parse().unwrap(), &access);
     for error in [
-        Client::new(&"https://127.0.0.1:1".parse().unwrap(), &access).unwrap_err(),
+        client("https://127.0.0.1:1").unwrap_err(),
+        client("HTTPS://[::1]:1").unwrap_err(),
+        client("https://a.example:1").unwrap_err(),
         PeerClient::new(&mixed).unwrap_err(),
     ] {
         assert!(matches!(error, EtcdError::UnusableTls { .. }), "{error:?}");
     }
-    Client::new(&"http://127.0.0.1:1".parse().unwrap(), &access).unwrap();
+    // In clear text nobody looks at them.
+    client("http://127.0.0.1:1").unwrap();
+    client("HTTP://[::1]:1").unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
