@@ -10,6 +10,7 @@ use convene_etcd::{Client, EtcdError, MemberList};
 use convene_lifecycle::{ClientUrl, MemberId, PeerUrl};
 
 use crate::{
+    endpoints::Failures,
     look::LIST,
     registry::{Expected, Task, Terms},
     session::{Session, Told},
@@ -57,8 +58,8 @@ enum What<'a> {
 #[derive(Debug, thiserror::Error)]
 enum NotMade {
     /// Nobody shows the list.
-    #[error("no member shows etcd's list through the quorum now")]
-    NoList,
+    #[error("no member shows etcd's list through the quorum now: {0}")]
+    NoList(Failures),
     /// It is not as the instruction expects.
     #[error("etcd's list has changed since the registry decided: it has {found}, and was to have {expected}")]
     Changed {
@@ -124,8 +125,7 @@ impl<'a> Change<'a> {
     /// The list, from a member that stays: one that goes may not live to say that it has gone.
     async fn read_list(&self, session: &Session) -> Result<(Arc<Client>, MemberList), NotMade> {
         let urls = session.places().client_urls;
-        let first = session.endpoints.list(&urls, LIST).await;
-        let (client, list) = first.ok_or(NotMade::NoList)?;
+        let (client, list) = session.endpoints.list(&urls, LIST).await.map_err(NotMade::NoList)?;
         let (What::Remove(going) | What::Leave(going)) = self.what else { return Ok((client, list)) };
         let its: BTreeSet<ClientUrl> = urls_of(&list, |id| id == going);
         let others: BTreeSet<ClientUrl> = urls_of(&list, |id| id != going);

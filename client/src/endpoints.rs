@@ -1,5 +1,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -51,21 +52,28 @@ impl Endpoints {
         Ok(client)
     }
 
-    /// etcd's list, read through the quorum at the first of these that shows it, with whoever has shown it.
-    pub async fn list(&self, urls: &BTreeSet<ClientUrl>, within: Duration) -> Option<(Arc<Client>, MemberList)> {
-        let clients = urls.iter().filter_map(|url| self.client(url).ok());
+    /// etcd's list, read through the quorum at the first of these that shows it, with whoever has shown it; or why
+    /// nobody did.
+    pub async fn list(
+        &self,
+        urls: &BTreeSet<ClientUrl>,
+        within: Duration,
+    ) -> Result<(Arc<Client>, MemberList), Failures> {
+        let mut failures = Failures::default();
+        let clients: Vec<_> = urls.iter().filter_map(|url| failures.or(self.client(url))).collect();
         let mut answers: FuturesUnordered<_> = clients
+            .into_iter()
             .map(|client| async move {
                 let list = client.members(within).await;
                 (client, list)
             })
             .collect();
         while let Some((client, answer)) = answers.next().await {
-            if let Ok(list) = answer {
-                return Some((client, list));
+            if let Some(list) = failures.or(answer) {
+                return Ok((client, list));
             }
         }
-        None
+        Err(failures)
     }
 
     /// Asks a member for its status, at all its client URLs.
@@ -91,6 +99,30 @@ impl Endpoints {
         match self.probe(member, within).await {
             Probe::Up(status) => Some(status),
             Probe::Answers | Probe::Silent => None,
+        }
+    }
+}
+
+/// Why nobody did what all were asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failures(Vec<EtcdError>);
+
+impl Failures {
+    /// Notes a failure.
+    fn or<T>(&mut self, result: Result<T, EtcdError>) -> Option<T> {
+        result.map_err(|error| self.0.push(error)).ok()
+    }
+}
+
+impl fmt::Display for Failures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut failures: Vec<String> = self.0.iter().map(EtcdError::to_string).collect();
+        // They come in the order in which they happened, which says nothing and differs from time to time.
+        failures.sort_unstable();
+        if failures.is_empty() {
+            f.write_str("no client URL of any member is known")
+        } else {
+            f.write_str(&failures.join("; "))
         }
     }
 }

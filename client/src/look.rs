@@ -13,7 +13,7 @@ use futures_util::{
 };
 
 use crate::{
-    endpoints::{Endpoints, Probe},
+    endpoints::{Endpoints, Failures, Probe},
     registry::{SeenMember, View},
 };
 
@@ -32,19 +32,27 @@ pub struct Places {
     pub peer_urls: Vec<PeerUrl>,
 }
 
-/// Looks at a cluster: its list, through the quorum if there is one, and who answers. `since` is the revision of the
-/// last instruction.
-pub async fn look(endpoints: &Endpoints, places: &Places, since: u64) -> View {
-    if let Some((_, list)) = endpoints.list(&places.client_urls, LIST).await {
-        return view(endpoints, since, &list, true).await;
+/// Looks at a cluster: its list, through the quorum if there is one, and who answers; and if there is none that can be
+/// seen from here, why. `since` is the revision of the last instruction.
+pub async fn look(endpoints: &Endpoints, places: &Places, since: u64) -> (View, Option<Failures>) {
+    let (asked, peers) =
+        tokio::join!(endpoints.list(&places.client_urls, LIST), list_of_peers(endpoints.peers(), &places.peer_urls));
+    let failures = match asked {
+        Ok((_, list)) => return (view(endpoints, since, &list, true).await, None),
+        Err(failures) => failures,
+    };
+    let Some(list) = peers else {
+        let nothing = View { since, cluster_id: None, linearizable: false, leader: None, members: Vec::new() };
+        return (nothing, Some(failures));
+    };
+    // Clients may be reached elsewhere than the registry knows.
+    let elsewhere = client_urls(&list);
+    if elsewhere.is_subset(&places.client_urls) {
+        return (view(endpoints, since, &list, false).await, Some(failures));
     }
-    match list_of_peers(endpoints.peers(), &places.peer_urls).await {
-        // Clients may be reached elsewhere than the registry knows.
-        Some(list) => match endpoints.list(&client_urls(&list), LIST).await {
-            Some((_, list)) => view(endpoints, since, &list, true).await,
-            None => view(endpoints, since, &list, false).await,
-        },
-        None => View { since, cluster_id: None, linearizable: false, leader: None, members: Vec::new() },
+    match endpoints.list(&elsewhere, LIST).await {
+        Ok((_, list)) => (view(endpoints, since, &list, true).await, None),
+        Err(failures) => (view(endpoints, since, &list, false).await, Some(failures)),
     }
 }
 

@@ -111,8 +111,11 @@ impl Session {
         if !matches!(told.instruction.task, Task::Observe { .. }) {
             return Ok(told);
         }
-        let view = look(&self.endpoints, &self.places(), self.revision.get()).await;
-        let told = self.check_in(state, wishes, Some(&view)).await?;
+        let (view, failures) = look(&self.endpoints, &self.places(), self.revision.get()).await;
+        let mut told = self.check_in(state, wishes, Some(&view)).await?;
+        if let Some(failures) = failures {
+            told.instruction.message += &format!("; what this node sees: {failures}");
+        }
         Ok(told)
     }
 
