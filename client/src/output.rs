@@ -144,7 +144,7 @@ impl EtcdConfig {
             Format::Env => Printed { text: env::text(&settings)?, warnings: overruling(environment) },
             Format::Dropin => Printed { text: dropin::text(&settings)?, warnings: Vec::new() },
             Format::Flags => Printed {
-                text: flags::text(&settings, environment)?,
+                text: flags::text(self.action, &settings, environment)?,
                 warnings: flags::warnings(environment).into_iter().chain(overruling(environment)).collect(),
             },
             Format::Json => Printed { text: json::text(self, &settings), warnings: Vec::new() },

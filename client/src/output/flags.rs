@@ -2,13 +2,15 @@
 
 use std::ffi::OsString;
 
-use super::{OutputError, Setting, UNWANTED};
+use super::{Action, OutputError, Setting, UNWANTED};
 
 /// One line of flags, each a word that a shell leaves as it is where `$(…)` stands without quotes.
 ///
 /// etcd refuses to start if a flag is given whose variable is set, be it to the same value or empty
-/// (`pkg/flags/flag.go:verifyEnv`). So a flag is left out if its variable says the same.
+/// (`pkg/flags/flag.go:verifyEnv`). So a flag is left out if its variable says the same. So is, where etcd goes on
+/// from its data, one of those that it then ignores, whatever the variable says: a node that has its data starts.
 pub(super) fn text(
+    action: Action,
     settings: &[Setting],
     environment: &dyn Fn(&str) -> Option<OsString>,
 ) -> Result<String, OutputError> {
@@ -17,6 +19,7 @@ pub(super) fn text(
         let variable = setting.variable();
         match environment(&variable) {
             Some(set) if set == *setting.value && !set.is_empty() => {}
+            Some(_) if action == Action::Start && setting.flag.starts_with("initial-") => {}
             Some(set) => {
                 let (set, wanted) = (set.to_string_lossy().into_owned(), setting.value.clone());
                 return Err(OutputError::Shadowed { variable, set, wanted });
@@ -64,7 +67,7 @@ mod tests {
 
     fn print(value: &str, set: Option<&str>) -> Result<String, OutputError> {
         let set = set.map(OsString::from);
-        text(&[setting(value)], &|variable| set.clone().filter(|_| variable == "ETCD_NAME"))
+        text(Action::Join, &[setting(value)], &|variable| set.clone().filter(|_| variable == "ETCD_NAME"))
     }
 
     #[test]
@@ -97,6 +100,14 @@ mod tests {
             assert!(message.starts_with(&format!("ETCD_NAME is {set:?} in the environment")), "{message}");
             assert!(message.contains("with \"a\"") && message.contains("`unset ETCD_NAME`"), "{message}");
         }
+    }
+
+    #[test]
+    fn what_etcd_ignores_where_it_has_data_keeps_it_from_no_start() {
+        let settings = ["name", "initial-cluster-state"].map(|flag| Setting { flag, value: "existing".to_owned() });
+        let new = |variable: &str| (variable == "ETCD_INITIAL_CLUSTER_STATE").then(|| OsString::from("new"));
+        assert_eq!(text(Action::Start, &settings, &new), Ok("--name=existing\n".to_owned()));
+        assert!(text(Action::Join, &settings, &new).is_err());
     }
 
     #[test]

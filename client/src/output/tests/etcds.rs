@@ -31,6 +31,28 @@ fn etcds_bootstrap_with_flags() {
     }
 }
 
+#[test]
+fn etcds_go_on_from_their_data_whatever_their_variables_say() {
+    for etcd in etcds() {
+        let mut node = Node::new("infra0", "data");
+        let script = |listen: &str| format!("exec {} $(cat printed) {listen}", etcd.display());
+        node.bootstraps(&etcd, Format::Flags, &script);
+        node.config.action = Action::Start;
+        node.config.initial_cluster = None;
+        node.config.initial_cluster_state = InitialClusterState::Existing;
+        let stale = |variable: &str| match variable {
+            "ETCD_INITIAL_CLUSTER" => Some("other=http://10.0.0.9:2380".into()),
+            "ETCD_INITIAL_CLUSTER_STATE" => Some("new".into()),
+            "ETCD_INITIAL_CLUSTER_TOKEN" => Some("".into()),
+            _ => None,
+        };
+        let variables = "ETCD_INITIAL_CLUSTER=other=http://10.0.0.9:2380 ETCD_INITIAL_CLUSTER_STATE=new \
+            ETCD_INITIAL_CLUSTER_TOKEN=";
+        let printed = node.config.print(Format::Flags, &stale).expect("printable");
+        node.starts(&etcd, &printed.text, &|listen| format!("export {variables}; {}", script(listen)));
+    }
+}
+
 /// If this changes, then flags may be printed beside variables that say the same or nothing.
 #[test]
 fn etcds_refuse_a_flag_whose_variable_is_set() {
@@ -69,11 +91,15 @@ impl Node {
         Self { config, client_url, directory }
     }
 
+    fn bootstraps(&self, etcd: &Path, format: Format, script: &dyn Fn(&str) -> String) {
+        self.starts(etcd, &print(&self.config, format), script);
+    }
+
     /// Starts etcd by a script, which is made of what etcd is told beside what is printed, and waits for its
     /// cluster; what is printed is in the file `printed`.
-    fn bootstraps(&self, etcd: &Path, format: Format, script: &dyn Fn(&str) -> String) {
+    fn starts(&self, etcd: &Path, printed: &str, script: &dyn Fn(&str) -> String) {
         let directory = self.directory.path();
-        fs::write(directory.join("printed"), print(&self.config, format)).expect("written");
+        fs::write(directory.join("printed"), printed).expect("written");
         let peer_url = &self.config.initial_advertise_peer_urls[0];
         let listen = format!("--listen-peer-urls={peer_url} --listen-client-urls={}", self.client_url);
         let log = fs::File::create(directory.join("log")).expect("created");
