@@ -2,8 +2,8 @@ use std::{collections::HashSet, sync::Arc};
 
 use super::Planner;
 use crate::{
-    EventKind, Face, Instruction, Member, MemberId, MemberKey, MemberName, NodeState, Purpose, Reason, Registration,
-    Revision, Role, SeenMember, View,
+    EventKind, Face, Identity, Instruction, Member, MemberId, MemberKey, MemberName, NodeState, Purpose, Reason,
+    Registration, Revision, Role, SeenMember, View,
 };
 
 /// A look at the cluster that decisions can rest on: it was made through the quorum, and the registry's record
@@ -145,7 +145,8 @@ impl<'a> Planner<'a> {
         let mut after = Member::clone(member);
         // Where the two differ, a running node's word on itself counts, so that they don't take turns.
         let own = Some(self.report).filter(|report| {
-            report.is_running() && report.identity().is_some_and(|identity| identity.member == seen.id)
+            let is_own = |own: Identity| own.member == seen.id && Some(own.cluster) == self.draft.cluster_id;
+            report.is_running() && report.identity().is_some_and(is_own)
         });
         if let Some(name) = own.map(|own| &own.name).or(seen.name.as_ref()) {
             after.registration.name = name.clone();

@@ -54,14 +54,15 @@ fn check_wishes(before: &Cluster, report: &Report, task: &Task, after: &Cluster)
         prop_assert!(after.size > before.size && report.size == Some(after.size), "a report sets another size");
         prop_assert!(after.formed.is_some() && !after.policy.paused && report.identity().is_none());
     }
-    let changes = task.terms().is_some() && report.identity().is_none();
+    let joins = report.identity().is_none() && !report.leaving;
+    let changes = task.terms().is_some() && joins;
     prop_assert!(!(changes && report.strategy == Some(Strategy::Prepared)), "a prepared node changes membership");
     if let Task::AddMember { .. } = task {
         let size = report.size.unwrap_or(after.size).min(after.size).get() as usize;
         prop_assert!(after.members().count() < size, "a node joins a cluster that is large enough");
     }
     if let (Task::RemoveMember { member, .. }, Some(Strategy::Add)) = (task, report.strategy)
-        && report.identity().is_none()
+        && joins
     {
         let member = after.member(member).expect("whoever is removed is a member");
         prop_assert!(member.eviction.is_some(), "a node that only adds removes somebody");

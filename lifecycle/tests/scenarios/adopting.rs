@@ -31,3 +31,12 @@ fn a_cluster_is_not_taken_over_once_others_have_registered() {
     let mut world = World::found_running("a b c");
     world.ask("x", "wait: forming + member_registered").look("a", "refuse: foreign_cluster").members("x");
 }
+
+#[test]
+fn a_member_of_another_cluster_with_the_same_id_says_nothing_of_this_ones() {
+    let elsewhere = Identity { member: MemberId(0xe0), cluster: ClusterId(0xbad) };
+    let mut world = World::found_running("a b c");
+    world.returns_with("d", Data::Of(elsewhere)).runs("d");
+    let taken_over = "formed bootstrapped member_added member_added member_added";
+    world.look("d", &format!("refuse: foreign_cluster + {taken_over}")).look("d", "refuse: foreign_cluster");
+}
