@@ -106,8 +106,7 @@ impl Node {
         ];
         arguments.extend(self.place.wal_dir().map(|wal| format!("--wal-dir={}", wal.display())));
         arguments.extend(self.place.identity().into_iter().flat_map(|identity| {
-            let files =
-                [("cacert", &identity.ca), ("cert", &identity.certificate), ("key", &identity.key)];
+            let files = [("cacert", &identity.ca), ("cert", &identity.certificate), ("key", &identity.key)];
             files.map(|(flag, file)| format!("--{flag}={}", file.display()))
         }));
         arguments.extend(self.access.user.iter().map(|(name, password)| format!("--user={name}:{password}")));

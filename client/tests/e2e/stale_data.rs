@@ -52,9 +52,10 @@ fn data_of_an_earlier_epoch_is_set_aside() {
         registry.reset();
 
         let mut joining: Vec<_> = nodes.iter().map(|node| node.spawn_join(&[])).collect();
-        for ((node, joining), id) in nodes.iter_mut().zip(&mut joining).zip(&ids) {
-            let told = node.start_when_told(joining);
-            set_aside(node, &told, "earlier epoch", id);
+        let told: Vec<Ended> =
+            nodes.iter_mut().zip(&mut joining).map(|(node, joining)| node.start_when_told(joining)).collect();
+        for ((node, told), id) in nodes.iter().zip(&told).zip(&ids) {
+            set_aside(node, told, "earlier epoch", id);
         }
         let members = wait_until_whole(&nodes);
         assert!(members.iter().all(|member| !ids.contains(&member.id)));
@@ -65,7 +66,8 @@ fn data_of_an_earlier_epoch_is_set_aside() {
 fn a_database_without_a_wal_is_no_data() {
     with_each(Version::oldest_and_newest(), |version| {
         let registry = Registry::new(2);
-        let mut nodes: Vec<Node> = ["infra0", "infra1"].iter().map(|name| Node::new(version, &registry, name)).collect();
+        let mut nodes: Vec<Node> =
+            ["infra0", "infra1"].iter().map(|name| Node::new(version, &registry, name)).collect();
         let snap = nodes[0].place.data_dir().join("member/snap");
         fs::create_dir_all(&snap).unwrap();
         fs::write(snap.join("db"), "").unwrap();
@@ -81,7 +83,10 @@ fn data_that_cannot_be_read_is_never_taken_for_none() {
     let mut node = form(&version, &registry, 1).pop().unwrap();
     node.die();
     let wal = node.place.data_dir().join("member/wal");
-    let segment = fs::read_dir(&wal).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.extension().is_some_and(|ext| ext == "wal"));
+    let segment = fs::read_dir(&wal)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|ext| ext == "wal"));
     fs::OpenOptions::new().write(true).open(segment.unwrap()).unwrap().set_len(10).unwrap();
     let ended = node.call("join", &["--timeout=5s"]).run(LIMIT);
     assert_ne!(ended.code, Some(0), "{}", ended.stdout);

@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use super::Planner;
 use crate::{
-    CheckIn, ClusterId, EventKind, Face, Founder, Had, Instruction, MAX_MEMBERS, Member, MemberId, MemberKey, Reason,
-    Registration, Revision, RunId, Task, Told,
+    CheckIn, ClientUrl, ClusterId, EventKind, Face, Founder, Had, Instruction, MAX_MEMBERS, Member, MemberId,
+    MemberKey, Reason, Registration, Revision, RunId, Task, Told,
 };
 
 impl Planner<'_> {
@@ -108,19 +108,20 @@ impl Planner<'_> {
         if let Some(former) = former {
             self.draft.remove(&former.key, true, format!("{} has other peer URLs now", former.name()));
         }
-        Ok(self.add_founder(self.report_registration()))
+        Ok(self.add_founder(self.report_registration(), self.report.client_urls.clone()))
     }
 
     fn report_registration(&self) -> Registration {
         Registration { name: self.report.name.clone(), peer_urls: self.report.peer_urls.clone() }
     }
 
-    fn add_founder(&mut self, registration: Registration) -> MemberKey {
+    fn add_founder(&mut self, registration: Registration, client_urls: Vec<ClientUrl>) -> MemberKey {
         let token = self.draft.initial_cluster_token();
         let key = MemberKey::from(MemberId::of_founder(&registration.peer_urls, &token));
         let message = format!("{} ({key}) registered to bootstrap the cluster", registration.name);
         let fresh = Member::registered(key.clone(), registration, Revision::FIRST, Revision::FIRST);
-        let member = Member { founder: Some(Founder { told: None }), ..fresh };
+        let founder = Some(Founder { told: None });
+        let member = Member { founder, client_urls, ..fresh };
         self.draft.add(member, EventKind::MemberRegistered, message);
         key
     }
@@ -150,10 +151,11 @@ impl Planner<'_> {
 
     /// Begins a new epoch with the same founders: none of them has data, so no cluster exists.
     fn found_anew(&mut self) -> Instruction {
-        let founders: Vec<Registration> = self.draft.members().map(|member| member.registration.clone()).collect();
+        let founders: Vec<Arc<Member>> = self.draft.members().cloned().collect();
         let size = founders.len();
         self.draft.begin_epoch("all founders are here, and none of them has data");
-        let keys: Vec<MemberKey> = founders.into_iter().map(|founder| self.add_founder(founder)).collect();
+        let again = |founder: &Arc<Member>| self.add_founder(founder.registration.clone(), founder.client_urls.clone());
+        let keys: Vec<MemberKey> = founders.iter().map(again).collect();
         self.freeze(size);
         let own = keys.iter().filter_map(|key| self.draft.member(key)).find(|member| self.is_own(member)).cloned();
         match own {

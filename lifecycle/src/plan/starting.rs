@@ -89,6 +89,11 @@ impl Planner<'_> {
         if let Some(instruction) = self.start_removed(own) {
             return instruction;
         }
+        // Somebody may have removed it from etcd with nobody here to tell. A look shows that; one that shows nothing
+        // keeps nobody from starting.
+        if self.report.view.is_none() && self.draft.members().any(|member| member.key != own.key) {
+            return self.observe("whether this node's member is still in etcd's list is looked for before it starts");
+        }
         let message = format!("the data is of member {} of this cluster", own.key);
         self.answer(Task::Start(Some(self.start_as(&own.key))), Reason::OwnData, message)
     }

@@ -72,7 +72,7 @@ fn an_address_is_not_followed_under_the_strategy_prepared() {
         .strategy(Strategy::Prepared)
         .returns("c")
         .moves("c", "c2")
-        .ask("c", "start a b c: own_data");
+        .look("c", "start a b c: own_data");
 }
 
 #[test]

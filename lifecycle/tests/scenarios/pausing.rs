@@ -37,7 +37,7 @@ fn no_address_is_followed_in_a_paused_cluster() {
 
 #[test]
 fn a_member_of_a_paused_cluster_starts_with_its_data() {
-    World::running("a b c").pause().returns("c").ask("c", "start a b c: own_data");
+    World::running("a b c").pause().returns("c").look("c", "start a b c: own_data");
 }
 
 #[test]

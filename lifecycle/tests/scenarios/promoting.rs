@@ -59,7 +59,7 @@ fn a_learner_that_checks_in_but_does_not_answer_is_waited_for() {
 
 #[test]
 fn a_learner_that_restarts_starts_with_its_data() {
-    with_learner_c().returns("c").ask("c", "start a b c: own_data");
+    with_learner_c().returns("c").look("c", "start a b c: own_data");
 }
 
 #[test]

@@ -2,7 +2,23 @@ use crate::*;
 
 #[test]
 fn a_member_starts_with_its_data() {
-    World::running("a b c").returns("c").ask("c", "start a b c: own_data");
+    World::running("a b c").returns("c").ask("c", "observe: look_needed").look("c", "start a b c: own_data");
+}
+
+#[test]
+fn a_member_that_was_removed_while_nobody_looked_sets_its_data_aside() {
+    let mut world = World::running("a b c");
+    world.dies("c").etcdctl_removes("c").returns("c");
+    world.ask("c", "observe: look_needed").look("c", "archive_data: removed_member + member_removed");
+}
+
+#[test]
+fn a_member_starts_without_a_quorum_that_could_say_whether_it_still_is_one() {
+    World::running("a b c")
+        .dies("a b")
+        .returns("c")
+        .ask("c", "observe: look_needed")
+        .look("c", "start a b c: own_data");
 }
 
 #[test]
@@ -12,18 +28,18 @@ fn all_members_start_with_their_data() {
         world.returns(name);
     }
     for name in ["a", "b", "c"] {
-        world.ask(name, "start a b c: own_data");
+        world.look(name, "start a b c: own_data");
     }
 }
 
 #[test]
 fn a_member_starts_with_its_data_even_when_it_was_away_for_a_year() {
-    World::running("a b c").pass(365 * 86_400).returns("b").ask("b", "start a b c: own_data");
+    World::running("a b c").pass(365 * 86_400).returns("b").look("b", "start a b c: own_data");
 }
 
 #[test]
 fn a_member_that_was_just_started_for_the_first_time_is_remembered() {
-    World::formed("a b c").returns("a").ask("a", "start a b c: own_data + bootstrapped member_updated");
+    World::formed("a b c").returns("a").ask("a", "observe: look_needed + bootstrapped member_updated");
 }
 
 #[test]
@@ -57,5 +73,5 @@ fn a_member_that_calls_itself_as_another_is_refused() {
 fn whoever_starts_hears_of_every_member_also_of_one_that_has_not_started() {
     let mut world = World::running("a b c");
     world.size(4).step("d", "add learner d #1 of a b c: below_size + ticket_granted").check_ins("a");
-    world.returns("c").ask("c", "start a b c d: own_data");
+    world.returns("c").look("c", "start a b c d: own_data");
 }

@@ -7,7 +7,7 @@ fn a_node_that_checks_in_while_stock_etcds_form_the_cluster_is_refused() {
 
 #[test]
 fn a_member_with_data_makes_its_cluster_known() {
-    World::formed_by_v2("a b c").returns("a").ask("a", "start a b c: own_data + bootstrapped member_updated");
+    World::formed_by_v2("a b c").returns("a").ask("a", "observe: look_needed + bootstrapped member_updated");
 }
 
 #[test]
