@@ -1,1 +1,21 @@
-//! What the tests of all crates run.
+//! What the tests of all crates run: servers, etcds, clients and other processes, each ended when its handle is
+//! dropped.
+
+mod access;
+mod environment;
+mod gateway;
+mod place;
+mod ports;
+mod process;
+mod waiting;
+
+pub mod cluster;
+pub mod convene;
+pub mod etcd;
+pub mod peers;
+pub mod programs;
+pub mod server;
+pub mod tls;
+pub mod writer;
+
+pub use crate::{access::Access, place::Place, ports::free_port, process::Process, waiting::wait_for};

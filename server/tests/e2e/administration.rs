@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
+use convene_harness::server::Server;
 use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
-
-use crate::harness::server::Server;
 
 #[tokio::test]
 async fn settings_change_only_as_they_were_read() {

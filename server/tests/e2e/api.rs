@@ -1,9 +1,8 @@
 //! The administrators' API: clusters are made, shown and deleted, and what is wrong with a request is said.
 
+use convene_harness::server::Server;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
-
-use crate::harness::server::Server;
 
 #[tokio::test]
 async fn a_cluster_is_made_shown_and_deleted() {

@@ -2,10 +2,9 @@
 
 use std::{collections::BTreeSet, path::Path, process::Command, time::Duration};
 
+use convene_harness::{Process, etcd::Version, free_port, server::Server};
 use convene_lifecycle::{EventKind, Reason};
 use serde_json::{Value, json};
-
-use crate::harness::{Process, etcd::Version, free_port, server::Server};
 
 /// How long the whole tour may take; the shell ends itself then, and every etcd with it.
 const LIMIT: Duration = Duration::from_secs(150);

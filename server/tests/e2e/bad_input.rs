@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
+use convene_harness::server::Server;
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-
-use crate::harness::server::Server;
 
 #[tokio::test]
 async fn a_size_that_is_none_is_refused_with_the_range() {

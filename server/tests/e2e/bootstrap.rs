@@ -2,7 +2,7 @@
 
 use std::{sync::Mutex, time::Duration};
 
-use crate::harness::{
+use convene_harness::{
     etcd::{Etcd, Version},
     server::Server,
 };

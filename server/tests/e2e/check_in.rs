@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
+use convene_harness::server::Server;
 use reqwest::Client;
 use serde_json::{Value, json};
-
-use crate::harness::server::Server;
 
 #[tokio::test]
 async fn check_ins_that_change_nothing_write_nothing() {

@@ -6,11 +6,10 @@ use std::{
     time::Duration,
 };
 
+use convene_harness::{etcd::Version, server::Server, wait_for};
 use futures_util::future::join_all;
 use reqwest::Client;
 use serde_json::Value;
-
-use crate::harness::{etcd::Version, server::Server, wait_for};
 
 const CRASHES: usize = 10;
 

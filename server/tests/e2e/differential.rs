@@ -3,6 +3,7 @@
 
 mod answer;
 mod intended;
+mod reference;
 mod scenario;
 mod table;
 
@@ -16,12 +17,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use convene_harness::server::Server;
 use reqwest::{Client, redirect};
 use serde_json::Value;
 
-use crate::harness::{peer::Reference, server::Server};
 use answer::{Answer, Difference, Particulars};
 use intended::Intended;
+use reference::Reference;
 use scenario::{Expected, Form, Kind, Request, Scenario, Step, Target};
 
 /// How long one request may take, waits included.

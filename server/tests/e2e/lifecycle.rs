@@ -1,15 +1,18 @@
 //! Clusters of real etcds live by what check-ins tell them, and every face shows what became of them.
 
+mod node;
+mod registry;
+
 use std::{collections::BTreeSet, sync::Mutex, time::Duration};
 
-use serde_json::Value;
-
-use crate::harness::{
+use convene_harness::{
     etcd::{Etcd, Version},
-    node::{Node, hexadecimal},
-    registry::Registry,
     wait_for,
 };
+use serde_json::Value;
+
+use node::{Node, hexadecimal};
+use registry::Registry;
 
 const LIMIT: Duration = Duration::from_secs(90);
 

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use convene_harness::server::Server;
 use futures_util::{StreamExt, stream};
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -12,8 +13,6 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-
-use crate::harness::server::Server;
 
 const POLLS: usize = 5_000;
 

@@ -8,7 +8,6 @@ mod bootstrap;
 mod check_in;
 mod crash;
 mod differential;
-mod harness;
 mod lifecycle;
 mod long_polls;
 mod openapi;

@@ -2,11 +2,10 @@
 
 use std::{process::Command, time::Duration};
 
+use convene_harness::{Process, peers, server::Server};
 use reqwest::Client;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-use crate::harness::{Process, peers, server::Server};
 
 #[tokio::test]
 async fn the_description_is_served_as_it_lies_in_the_tree() {

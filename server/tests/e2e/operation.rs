@@ -2,15 +2,14 @@
 
 use std::{path::Path, time::Duration};
 
-use reqwest::Client;
-use serde_json::Value;
-use tempfile::TempDir;
-
-use crate::harness::{
+use convene_harness::{
     Process, free_port,
     server::{self, Server},
     wait_for,
 };
+use reqwest::Client;
+use serde_json::Value;
+use tempfile::TempDir;
 
 const LIMIT: Duration = Duration::from_secs(20);
 

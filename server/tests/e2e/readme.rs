@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command, time::Duration};
 
-use crate::harness::{Process, etcd::Version, server::Server};
+use convene_harness::{Process, etcd::Version, server::Server};
 
 #[test]
 fn the_quick_tour_works_line_by_line() {

@@ -1,10 +1,9 @@
 use std::collections::BTreeSet;
 
+use convene_harness::server::Server;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 use tokio::runtime::Runtime;
-
-use super::server::Server;
 
 /// One cluster in the registry, as `/v1` and v2 discovery show it.
 pub struct Registry {

@@ -5,12 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use convene_harness::{
+    Place,
+    etcd::{Etcd, Version},
+};
 use serde_json::{Value, json};
 
-use super::{
-    etcd::{Etcd, Place, Version},
-    registry::Registry,
-};
+use super::registry::Registry;
 
 /// A machine whose client checks in and does what it is told, with a real etcd and with etcdctl.
 pub struct Node {

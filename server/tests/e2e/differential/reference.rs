@@ -1,8 +1,7 @@
 use std::{fs, net::TcpStream, path::Path, process::Command, time::Duration};
 
+use convene_harness::{Process, free_port, peers, wait_for};
 use tempfile::TempDir;
-
-use super::{Process, free_port, peers, wait_for};
 
 const LIMIT: Duration = Duration::from_secs(30);
 

@@ -1,3 +1,5 @@
+//! The real `convene-server`.
+
 use std::{
     ops::{Deref, DerefMut},
     path::{Path, PathBuf},
@@ -7,11 +9,12 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{Process, free_port};
+use crate::{Process, environment, free_port, programs};
 
 /// A running `convene-server` on a database of its own.
 pub struct Server {
     process: Process,
+    /// Where it is reached, without a slash at the end.
     pub url: String,
     settings: Settings,
 }
@@ -24,10 +27,12 @@ struct Settings {
 }
 
 impl Server {
+    /// Starts a server and waits until it listens.
     pub fn start() -> Self {
         Self::start_with(&[])
     }
 
+    /// Starts a server with arguments of a test's own, and waits until it listens.
     pub fn start_with(arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         Settings { dir: TempDir::new().unwrap(), port: free_port(), arguments }.start()
@@ -39,6 +44,7 @@ impl Server {
         Crashed(self.settings)
     }
 
+    /// Where its data is.
     pub fn database(&self) -> PathBuf {
         self.settings.database()
     }
@@ -55,6 +61,7 @@ impl Server {
 pub struct Crashed(Settings);
 
 impl Crashed {
+    /// Starts it again, on the same data and the same port.
     pub fn restart(self) -> Server {
         self.0.start()
     }
@@ -75,7 +82,7 @@ impl Settings {
 
 /// The command that starts a server.
 pub fn command(listen: &str, database: &Path, arguments: &[String]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_convene-server"));
+    let mut command = environment::command(&programs::server());
     command.args(["--listen", listen, "--database-url", &format!("sqlite:{}", database.display())]).args(arguments);
     command
 }

@@ -1,0 +1,53 @@
+//! The real `convene`.
+
+use std::{ffi::OsStr, process::Command, time::Duration};
+
+use crate::{Process, environment, programs};
+
+/// A call of `convene`, with none of the variables that the test was started with.
+pub struct Convene {
+    name: String,
+    command: Command,
+}
+
+impl Convene {
+    /// A call with arguments.
+    pub fn new<I>(arguments: I) -> Self
+    where
+        I: IntoIterator<Item: AsRef<OsStr>>,
+    {
+        let arguments: Vec<_> = arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
+        let mut command = environment::command(&programs::client());
+        command.args(&arguments);
+        Self { name: format!("convene {arguments:?}"), command }
+    }
+
+    /// The same call with a variable.
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Runs it to its end.
+    pub fn run(self, limit: Duration) -> Ended {
+        let mut process = self.spawn();
+        let code = process.wait_for_exit(limit);
+        Ended { code, stdout: process.stdout(), stderr: process.stderr() }
+    }
+
+    /// Starts it, and leaves it to the test to wait for what it says and for its end, or to end it.
+    pub fn spawn(mut self) -> Process {
+        Process::spawn(&self.name, &mut self.command)
+    }
+}
+
+/// What is left of a process.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// Its exit code; `None` if a signal has ended it.
+    pub code: Option<i32>,
+    /// All that it has said on its standard output.
+    pub stdout: String,
+    /// All that it has said on its standard error.
+    pub stderr: String,
+}

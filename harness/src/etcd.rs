@@ -1,0 +1,141 @@
+//! Real etcds, of every version that is installed.
+
+use std::{
+    ops::{Deref, DerefMut},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::{Access, Process, environment, peers, place::Place, wait_for};
+
+/// The programs of one version of etcd.
+#[derive(Clone)]
+pub struct Version {
+    /// Such as "3.5".
+    pub name: &'static str,
+    etcd: PathBuf,
+    etcdctl: PathBuf,
+}
+
+impl Version {
+    /// A version such as "3.5"; `None` if it is not installed.
+    pub fn find(name: &'static str) -> Option<Self> {
+        let folder = format!("etcd-{name}");
+        let (etcd, etcdctl) = (peers::program(&folder, "etcd")?, peers::program(&folder, "etcdctl")?);
+        Some(Self { name, etcd, etcdctl })
+    }
+
+    /// Every installed version, oldest first.
+    pub fn all() -> Vec<Self> {
+        ["3.4", "3.5", "3.6", "3.7"].into_iter().filter_map(Self::find).collect()
+    }
+
+    /// The oldest and the newest version that Convene is for, as far as they are installed.
+    pub fn oldest_and_newest() -> Vec<Self> {
+        ["3.4", "3.7"].into_iter().filter_map(Self::find).collect()
+    }
+
+    /// Where its programs are.
+    pub fn folder(&self) -> &str {
+        self.etcd.parent().and_then(Path::to_str).unwrap()
+    }
+
+    /// Starts an etcd at its place, with flags beside those that say where it has its data and is reached.
+    pub fn start(&self, place: &Arc<Place>, flags: &[&str]) -> Etcd {
+        let mut command = environment::command(&self.etcd);
+        command.args(place.settings().iter().map(|(flag, value)| format!("--{flag}={value}"))).args(flags);
+        self.spawn(place, &mut command, &format!("{flags:?}"))
+    }
+
+    /// Starts an etcd with variables as `convene join -o env` prints them, and as a shell reads them. They have the
+    /// last word on where it has its data and is reached; etcd takes no flag that a variable contradicts, so that
+    /// the place's own settings become variables too.
+    pub fn start_with_environment(&self, place: &Arc<Place>, variables: &str) -> Etcd {
+        let mut command = environment::command(Path::new("/bin/sh"));
+        let own = place.settings().into_iter();
+        command
+            .envs(own.map(|(flag, value)| (format!("ETCD_{}", flag.replace('-', "_").to_uppercase()), value)))
+            .args(["-c", r#"set -a; eval "$1"; exec "$0""#])
+            .arg(&self.etcd)
+            .arg(variables);
+        self.spawn(place, &mut command, variables)
+    }
+
+    /// Starts an etcd that bootstraps by v2 discovery, which 3.7 doesn't know any more.
+    pub fn discover(&self, name: &str, discovery_url: &str) -> Etcd {
+        let place = Arc::new(Place::new());
+        let advertised = ["--initial-advertise-peer-urls", &place.peer_url];
+        self.start(&place, &[&["--name", name, "--discovery", discovery_url][..], &advertised].concat())
+    }
+
+    /// Starts a new cluster whose members have been told of each other, without anybody's help.
+    pub fn form(&self, members: &[(&str, Arc<Place>)]) -> Vec<Etcd> {
+        let all: Vec<String> = members.iter().map(|(name, place)| format!("{name}={}", place.peer_url)).collect();
+        let all = all.join(",");
+        let start = |(name, place): &(&str, Arc<Place>)| {
+            let own = ["--name", name, "--initial-advertise-peer-urls", &place.peer_url, "--initial-cluster", &all];
+            self.start(place, &own)
+        };
+        members.iter().map(start).collect()
+    }
+
+    /// Runs etcdctl against one member alone; its output, or what it says of its failure.
+    pub fn etcdctl(&self, endpoint: &str, arguments: &[&str]) -> Result<String, String> {
+        self.etcdctl_as(&Access::default(), endpoint, arguments)
+    }
+
+    /// Runs etcdctl as [`Version::etcdctl`] does, with a certificate or as a user.
+    pub fn etcdctl_as(&self, access: &Access, endpoint: &str, arguments: &[&str]) -> Result<String, String> {
+        let mut command = environment::command(&self.etcdctl);
+        command
+            .env("ETCDCTL_API", "3")
+            .args(["--endpoints", endpoint, "--command-timeout", "5s"])
+            .args(access.etcdctl_flags())
+            .args(arguments);
+        let mut etcdctl = Process::spawn(&format!("etcdctl {} {arguments:?}", self.name), &mut command);
+        let code = etcdctl.wait_for_exit(Duration::from_secs(60));
+        if code == Some(0) { Ok(etcdctl.stdout()) } else { Err(etcdctl.stderr()) }
+    }
+
+    fn spawn(&self, place: &Arc<Place>, command: &mut Command, told: &str) -> Etcd {
+        let process = Process::spawn(&format!("etcd {} {told}", self.name), command);
+        Etcd { version: self.clone(), process, place: place.clone() }
+    }
+}
+
+/// A running etcd.
+pub struct Etcd {
+    version: Version,
+    process: Process,
+    /// Where it runs.
+    pub place: Arc<Place>,
+}
+
+impl Etcd {
+    /// Runs etcdctl against this member alone; its output, or `None` if it fails.
+    pub fn etcdctl(&self, arguments: &[&str]) -> Option<String> {
+        self.version.etcdctl_as(&self.place.access(), &self.place.client_url, arguments).ok()
+    }
+
+    /// Waits until the member takes part in a cluster that has a leader.
+    pub fn wait_until_healthy(&self, limit: Duration) {
+        let healthy = wait_for(limit, || self.etcdctl(&["endpoint", "health"]));
+        healthy.unwrap_or_else(|| panic!("etcd {} does not get healthy:\n{}", self.version.name, self.output()));
+    }
+}
+
+impl Deref for Etcd {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
+    }
+}
+
+impl DerefMut for Etcd {
+    fn deref_mut(&mut self) -> &mut Process {
+        &mut self.process
+    }
+}

@@ -1,0 +1,99 @@
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tempfile::TempDir;
+
+use crate::{Access, free_port, tls::Identity};
+
+/// Where an etcd has its data and is reached: stays when its process ends.
+pub struct Place {
+    /// Where its clients reach it.
+    pub client_url: String,
+    /// Where the other members reach it.
+    pub peer_url: String,
+    disk: Arc<TempDir>,
+    has_wal_dir: bool,
+    identity: Option<Identity>,
+}
+
+impl Place {
+    /// A place without data, which is reached over plain HTTP.
+    pub fn new() -> Self {
+        Self::on(Arc::new(TempDir::new().unwrap()), "http")
+    }
+
+    /// A place without data that is reached over TLS alone, with this identity, by clients and members that have a
+    /// certificate of the same CA.
+    pub fn with_tls(identity: &Identity) -> Self {
+        Self { identity: Some(identity.clone()), ..Self::on(Arc::new(TempDir::new().unwrap()), "https") }
+    }
+
+    /// The same place, with the write-ahead log outside the data.
+    pub fn with_wal_dir(self) -> Self {
+        Self { has_wal_dir: true, ..self }
+    }
+
+    /// The same data at a new address, as of a machine that has moved.
+    pub fn moved(&self) -> Self {
+        let scheme = if self.identity.is_some() { "https" } else { "http" };
+        let (has_wal_dir, identity) = (self.has_wal_dir, self.identity.clone());
+        Self { has_wal_dir, identity, ..Self::on(self.disk.clone(), scheme) }
+    }
+
+    /// Where etcd has its data. Nobody has made it before etcd has.
+    pub fn data_dir(&self) -> PathBuf {
+        self.disk.path().join("data")
+    }
+
+    /// Where etcd has its write-ahead log, if that is not in the data.
+    pub fn wal_dir(&self) -> Option<PathBuf> {
+        self.has_wal_dir.then(|| self.disk.path().join("wal"))
+    }
+
+    /// With what it is reached, if that is TLS.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
+    /// How clients reach it.
+    pub fn access(&self) -> Access {
+        Access { identity: self.identity.clone(), ..Access::default() }
+    }
+
+    /// Loses the data, as a disk does that breaks.
+    pub fn lose_disk(&self) {
+        fs::remove_dir_all(self.data_dir()).unwrap();
+        if let Some(wal) = self.wal_dir() {
+            fs::remove_dir_all(wal).unwrap();
+        }
+    }
+
+    /// etcd's flags for it.
+    pub(crate) fn settings(&self) -> Vec<(&'static str, String)> {
+        let text = |path: &Path| path.to_str().expect("the temporary folder's name is UTF-8").to_owned();
+        let mut settings = vec![
+            ("data-dir", text(&self.data_dir())),
+            ("listen-client-urls", self.client_url.clone()),
+            ("advertise-client-urls", self.client_url.clone()),
+            ("listen-peer-urls", self.peer_url.clone()),
+            ("logger", "zap".to_owned()),
+        ];
+        settings.extend(self.wal_dir().map(|wal| ("wal-dir", text(&wal))));
+        settings.extend(self.identity.iter().flat_map(Identity::etcd_settings));
+        settings
+    }
+
+    fn on(disk: Arc<TempDir>, scheme: &str) -> Self {
+        let url = || format!("{scheme}://127.0.0.1:{}", free_port());
+        Self { client_url: url(), peer_url: url(), disk, has_wal_dir: false, identity: None }
+    }
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self::new()
+    }
+}

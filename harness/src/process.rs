@@ -1,0 +1,195 @@
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Condvar, Mutex, MutexGuard},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::wait_for;
+
+/// A process whose output is kept, and which is killed when this is dropped.
+pub struct Process {
+    name: String,
+    child: Child,
+    said: Arc<Said>,
+}
+
+impl Process {
+    /// Starts a command; the name is for what a failing test says.
+    pub fn spawn(name: &str, command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name} does not start: {error}"));
+        let said = Arc::new(Said::default());
+        said.keep(Stream::Stdout, child.stdout.take().unwrap());
+        said.keep(Stream::Stderr, child.stderr.take().unwrap());
+        Self { name: name.to_owned(), child, said }
+    }
+
+    /// Its process ID.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has said so far, on either stream, in the order in which it was read.
+    pub fn output(&self) -> String {
+        self.said.so_far(&Stream::BOTH)
+    }
+
+    /// What it has said so far on its standard output.
+    pub fn stdout(&self) -> String {
+        self.said.so_far(&[Stream::Stdout])
+    }
+
+    /// What it has said so far on its standard error.
+    pub fn stderr(&self) -> String {
+        self.said.so_far(&[Stream::Stderr])
+    }
+
+    /// Waits until the output holds a text, and returns the first line with it.
+    pub fn wait_for_output(&self, text: &str, limit: Duration) -> String {
+        self.wait_for_line(&Stream::BOTH, text, limit)
+    }
+
+    /// Waits until the standard output holds a text, and returns the first line with it.
+    pub fn wait_for_stdout(&self, text: &str, limit: Duration) -> String {
+        self.wait_for_line(&[Stream::Stdout], text, limit)
+    }
+
+    /// Waits until the standard error holds a text, and returns the first line with it.
+    pub fn wait_for_stderr(&self, text: &str, limit: Duration) -> String {
+        self.wait_for_line(&[Stream::Stderr], text, limit)
+    }
+
+    /// Ends the process with SIGKILL as soon as it says a text, and returns the line with it.
+    pub fn kill_at(&mut self, text: &str, limit: Duration) -> String {
+        let line = self.wait_for_output(text, limit);
+        self.kill();
+        line
+    }
+
+    /// Waits until the process ends by itself, and returns its exit code.
+    pub fn wait_for_exit(&mut self, limit: Duration) -> Option<i32> {
+        let child = &mut self.child;
+        let status = wait_for(limit, || child.try_wait().unwrap());
+        let status = status.unwrap_or_else(|| panic!("{} does not end:\n{}", self.name, self.output()));
+        // What it has said last is read a moment after it has ended, unless it has left somebody behind who goes on.
+        self.said.wait_until_all_is_read(Duration::from_secs(1));
+        status.code()
+    }
+
+    /// Whether it has not ended yet.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Sends a signal, such as "TERM".
+    pub fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([&format!("-{signal}"), &self.id().to_string()]).status().unwrap();
+        assert!(sent.success(), "{} has ended already:\n{}", self.name, self.output());
+    }
+
+    /// Ends the process with SIGKILL.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// The memory that the process has, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    fn wait_for_line(&self, streams: &[Stream], text: &str, limit: Duration) -> String {
+        let line = self.said.wait_for_line(streams, text, limit);
+        line.unwrap_or_else(|| panic!("{} never said {text:?}:\n{}", self.name, self.output()))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Stream {
+    Stdout,
+    Stderr,
+}
+
+impl Stream {
+    const BOTH: [Self; 2] = [Self::Stdout, Self::Stderr];
+}
+
+/// What a process says, and who waits for it.
+#[derive(Default)]
+struct Said {
+    lines: Mutex<Lines>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Lines {
+    lines: Vec<(Stream, String)>,
+    /// How many streams are still read.
+    open: usize,
+}
+
+impl Said {
+    /// Reads a stream to its end.
+    fn keep(self: &Arc<Self>, stream: Stream, from: impl Read + Send + 'static) {
+        self.lines().open += 1;
+        let said = self.clone();
+        thread::spawn(move || {
+            let mut from = BufReader::new(from);
+            let mut line = Vec::new();
+            while from.read_until(b'\n', &mut line).is_ok_and(|bytes| bytes > 0) {
+                said.lines().lines.push((stream, String::from_utf8_lossy(&line).into_owned()));
+                said.changed.notify_all();
+                line.clear();
+            }
+            said.lines().open -= 1;
+            said.changed.notify_all();
+        });
+    }
+
+    fn so_far(&self, streams: &[Stream]) -> String {
+        let lines = self.lines();
+        lines.lines.iter().filter(|(stream, _)| streams.contains(stream)).map(|(_, line)| line.as_str()).collect()
+    }
+
+    /// The first line with a text; `None` once the limit is over, or once nothing more can come.
+    fn wait_for_line(&self, streams: &[Stream], text: &str, limit: Duration) -> Option<String> {
+        let deadline = Instant::now() + limit;
+        let mut seen = 0;
+        let mut lines = self.lines();
+        loop {
+            let new = lines.lines[seen..].iter();
+            if let Some((_, line)) = new.clone().find(|(stream, line)| streams.contains(stream) && line.contains(text))
+            {
+                return Some(line.trim_end_matches(['\r', '\n']).to_owned());
+            }
+            seen = lines.lines.len();
+            let left = deadline.saturating_duration_since(Instant::now());
+            if lines.open == 0 || left.is_zero() {
+                return None;
+            }
+            lines = self.changed.wait_timeout(lines, left).unwrap().0;
+        }
+    }
+
+    fn wait_until_all_is_read(&self, limit: Duration) {
+        drop(self.changed.wait_timeout_while(self.lines(), limit, |lines| lines.open > 0).unwrap());
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap()
+    }
+}

@@ -1,0 +1,5 @@
+//! What the tests of the other crates rely on does what it says, with every etcd.
+
+mod clusters;
+mod processes;
+mod writing;
