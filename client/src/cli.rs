@@ -1,6 +1,7 @@
 //! The command line.
 
 mod go_style;
+mod secrets;
 mod variables;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
@@ -164,11 +165,12 @@ pub struct RegistryTlsArgs {
 
 /// Which server it is, for those who look after clusters.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Which registry")]
 pub struct ServerArgs {
-    /// The server's URL, http://HOST:PORT [default: that of --discovery]
+    /// The server's URL, http://HOST:PORT, for a cluster that has none of its own [default: that of --discovery]
     #[arg(long, value_name = "URL", env = "CONVENE_SERVER", hide_env_values = true)]
     pub server: Option<ServerUrl>,
-    /// A cluster's discovery URL, http://HOST:PORT/TOKEN
+    /// A cluster's discovery URL, http://HOST:PORT/TOKEN: the cluster that is meant where none is named
     #[arg(long, value_name = "URL", env = "CONVENE_DISCOVERY", hide_env_values = true)]
     pub discovery: Option<DiscoveryUrl>,
     #[command(flatten)]
@@ -270,7 +272,8 @@ impl Cli {
     ) -> Result<Self, clap::Error> {
         let command = variables::with_etcds(Self::command(), variable);
         let arguments = go_style::with_two_dashes(&command, arguments);
-        Self::from_arg_matches(&command.try_get_matches_from(arguments)?)
+        let read = command.try_get_matches_from(arguments).and_then(|matches| Self::from_arg_matches(&matches));
+        read.map_err(secrets::hidden)
     }
 }
 
