@@ -1,0 +1,3 @@
+//! `convene` as its users meet it: the real binary, the real server, real etcds.
+
+mod administration;
