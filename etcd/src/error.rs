@@ -1,6 +1,8 @@
 use convene_lifecycle::MemberId;
 use thiserror::Error;
 
+use crate::classify::PREFIX;
+
 /// Why an etcd did not do what it was asked.
 ///
 /// `endpoint` is always the URL that was asked.
@@ -64,7 +66,7 @@ pub enum EtcdError {
         /// Who was asked.
         endpoint: String,
     },
-    /// A voter was to be promoted.
+    /// What was to be promoted is a voter, perhaps because it has been promoted already.
     #[error("{endpoint} does not promote the member: it is no learner")]
     NotLearner {
         /// Who was asked.
@@ -147,7 +149,7 @@ impl EtcdError {
         match self {
             Self::TimedOut { .. } | Self::ConnectionLost { .. } | Self::BadAnswer { .. } => true,
             // etcd refuses in its own words; others speak for a proxy or for a library.
-            Self::Other { message, .. } => !message.starts_with("etcdserver: "),
+            Self::Other { message, .. } => !message.starts_with(PREFIX),
             _ => false,
         }
     }

@@ -12,8 +12,10 @@
 //! by `tests/` on real etcds of all supported versions.
 
 mod access;
+mod classify;
 mod client;
 mod error;
+mod login;
 mod members;
 mod peers;
 mod tls;

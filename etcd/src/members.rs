@@ -46,19 +46,19 @@ pub struct Status {
     pub version: String,
 }
 
-/// A member as it came in, by whichever protocol.
-pub(crate) struct RawMember {
-    pub id: u64,
-    pub name: String,
-    pub peer_urls: Vec<String>,
-    pub client_urls: Vec<String>,
-    pub learner: bool,
+impl MemberList {
+    /// Reads what `endpoint` sent.
+    pub(crate) fn read(endpoint: &str, cluster: ClusterId, members: Vec<wire::Member>) -> Result<Self, EtcdError> {
+        let members =
+            members.into_iter().map(|member| ListedMember::read(endpoint, member)).collect::<Result<_, _>>()?;
+        Ok(Self { cluster, members })
+    }
 }
 
-impl RawMember {
-    /// `endpoint` is who sent it.
-    pub fn read(self, endpoint: &str) -> Result<ListedMember, EtcdError> {
-        let id = MemberId(self.id);
+impl ListedMember {
+    fn read(endpoint: &str, member: wire::Member) -> Result<Self, EtcdError> {
+        let wire::Member { id, name, peer_urls, client_urls, is_learner } = member;
+        let id = MemberId(id);
         let peer_url = |text: String| {
             PeerUrl::parse(&text).map_err(|error| EtcdError::UnusablePeerUrl {
                 endpoint: endpoint.to_owned(),
@@ -66,31 +66,9 @@ impl RawMember {
                 reason: error.to_string(),
             })
         };
-        Ok(ListedMember {
-            id,
-            name: self.name,
-            peer_urls: self.peer_urls.into_iter().map(peer_url).collect::<Result<_, _>>()?,
-            client_urls: self.client_urls.iter().filter_map(|text| text.parse().ok()).collect(),
-            learner: self.learner,
-        })
-    }
-}
-
-impl From<wire::Member> for RawMember {
-    fn from(member: wire::Member) -> Self {
-        let wire::Member { id, name, peer_urls, client_urls, is_learner } = member;
-        Self { id, name, peer_urls, client_urls, learner: is_learner }
-    }
-}
-
-impl MemberList {
-    pub(crate) fn read(
-        endpoint: &str,
-        cluster: ClusterId,
-        members: impl IntoIterator<Item = RawMember>,
-    ) -> Result<Self, EtcdError> {
-        let members = members.into_iter().map(|member| member.read(endpoint)).collect::<Result<_, _>>()?;
-        Ok(Self { cluster, members })
+        let peer_urls = peer_urls.into_iter().map(peer_url).collect::<Result<_, _>>()?;
+        let client_urls = client_urls.iter().filter_map(|text| text.parse().ok()).collect();
+        Ok(Self { id, name, peer_urls, client_urls, learner: is_learner })
     }
 }
 
@@ -98,27 +76,22 @@ impl MemberList {
 mod tests {
     use super::*;
 
-    fn raw(peer_urls: &[&str], client_urls: &[&str]) -> RawMember {
+    fn list(peer_urls: &[&str], client_urls: &[&str]) -> Result<MemberList, EtcdError> {
         let owned = |urls: &[&str]| urls.iter().map(|url| (*url).to_owned()).collect();
-        RawMember {
-            id: 0xa1,
-            name: "a".to_owned(),
-            peer_urls: owned(peer_urls),
-            client_urls: owned(client_urls),
-            learner: false,
-        }
+        let (peer_urls, client_urls) = (owned(peer_urls), owned(client_urls));
+        let member = wire::Member { id: 0xa1, name: "a".to_owned(), peer_urls, client_urls, is_learner: false };
+        MemberList::read("http://b:2379", ClusterId(1), vec![member])
     }
 
     #[test]
     fn a_client_url_that_convene_cannot_use_is_left_out() {
-        let read = raw(&["http://a:2380"], &["unix://a.sock:1", "http://a:2379"]).read("http://b:2379").unwrap();
-        assert_eq!(read.client_urls, ["http://a:2379".parse::<ClientUrl>().unwrap()]);
+        let read = list(&["http://a:2380"], &["unix://a.sock:1", "http://a:2379"]).unwrap();
+        assert_eq!(read.members[0].client_urls, ["http://a:2379".parse::<ClientUrl>().unwrap()]);
     }
 
     #[test]
     fn a_peer_url_that_convene_cannot_use_fails_the_list_and_is_named() {
-        let list = MemberList::read("http://b:2379", ClusterId(1), [raw(&["unix://a.sock:1"], &[])]);
-        let message = list.unwrap_err().to_string();
+        let message = list(&["unix://a.sock:1"], &[]).unwrap_err().to_string();
         for part in ["http://b:2379", "a1", "unix://a.sock:1"] {
             assert!(message.contains(part), "{message}");
         }

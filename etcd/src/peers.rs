@@ -1,23 +1,99 @@
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
-use convene_lifecycle::PeerUrl;
+use convene_lifecycle::{ClusterId, PeerUrl};
+use reqwest::{Client, Response, StatusCode};
+use serde::Deserialize;
+use tokio::time::timeout;
 
-use crate::{EtcdError, MemberList, Tls};
+use crate::{EtcdError, MemberList, Tls, classify::words, wire};
+
+/// The most bytes of a list that are read.
+const LIST_BYTES: usize = 1 << 20;
 
 /// Asks etcds where their peers do: `GET PEER_URL/members`.
 ///
 /// That needs neither a quorum nor a user, and learners answer too. So what it says may be old.
 #[derive(Clone, Debug)]
-pub struct PeerClient {}
+pub struct PeerClient(Client);
 
 impl PeerClient {
-    /// Makes a client for any number of peer URLs.
-    pub fn new(_tls: &Tls) -> Result<Self, EtcdError> {
-        todo!()
+    /// Makes a client for any number of peer URLs. Those with `http://` are asked in clear text.
+    pub fn new(tls: &Tls) -> Result<Self, EtcdError> {
+        // A proxy would be asked for members by names that only their network knows.
+        let client = Client::builder().no_proxy().http1_only().redirect(reqwest::redirect::Policy::none());
+        tls.secure_http(client)?.build().map(Self).map_err(|error| EtcdError::UnusableTls { reason: words(&error) })
     }
 
     /// Who is in the cluster as far as this member knows.
-    pub async fn members(&self, _url: &PeerUrl, _within: Duration) -> Result<MemberList, EtcdError> {
-        todo!()
+    pub async fn members(&self, url: &PeerUrl, within: Duration) -> Result<MemberList, EtcdError> {
+        timeout(within, self.ask(url)).await.unwrap_or_else(|_| {
+            let reason = format!("no answer within {within:?}");
+            Err(EtcdError::TimedOut { endpoint: url.to_string(), reason })
+        })
+    }
+
+    async fn ask(&self, url: &PeerUrl) -> Result<MemberList, EtcdError> {
+        let failed = |error: reqwest::Error| from_http(url, &error);
+        let bad = |reason: String| EtcdError::BadAnswer { endpoint: url.to_string(), reason };
+
+        let answer = self.0.get(format!("{url}/members")).send().await.map_err(failed)?;
+        let status = answer.status();
+        let cluster = answer.headers().get("x-etcd-cluster-id").and_then(|id| id.to_str().ok()?.parse().ok());
+        let body = read(answer).await.map_err(failed)?.ok_or_else(|| bad("its list is too long".to_owned()))?;
+        if status != StatusCode::OK {
+            let said: String = String::from_utf8_lossy(&body).trim().chars().take(200).collect();
+            return Err(bad(format!("{status} {said:?}")));
+        }
+        let cluster: ClusterId = cluster.ok_or_else(|| bad("there is no X-Etcd-Cluster-Id".to_owned()))?;
+        let members: Vec<Member> =
+            serde_json::from_slice(&body).map_err(|error| bad(format!("it is no list of members: {error}")))?;
+        MemberList::read(url.as_str(), cluster, members.into_iter().map(wire::Member::from).collect())
+    }
+}
+
+/// The body of an answer, unless it is too long.
+async fn read(mut answer: Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await? {
+        if body.len() + chunk.len() > LIST_BYTES {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Some(body))
+}
+
+/// A member as the peers' endpoint writes it: what is empty is missing or null.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Member {
+    id: u64,
+    name: Option<String>,
+    #[serde(rename = "peerURLs")]
+    peer_urls: Option<Vec<String>>,
+    #[serde(rename = "clientURLs")]
+    client_urls: Option<Vec<String>>,
+    is_learner: Option<bool>,
+}
+
+impl From<Member> for wire::Member {
+    fn from(member: Member) -> Self {
+        Self {
+            id: member.id,
+            name: member.name.unwrap_or_default(),
+            peer_urls: member.peer_urls.unwrap_or_default(),
+            client_urls: member.client_urls.unwrap_or_default(),
+            is_learner: member.is_learner.unwrap_or_default(),
+        }
+    }
+}
+
+fn from_http(url: &PeerUrl, error: &reqwest::Error) -> EtcdError {
+    // What the outermost error says is that there was a request, and its URL once more.
+    let (endpoint, reason) = (url.to_string(), error.source().map_or_else(|| words(error), words));
+    if error.is_connect() || reason.contains("received fatal alert") {
+        EtcdError::Unreachable { endpoint, reason }
+    } else {
+        EtcdError::ConnectionLost { endpoint, reason }
     }
 }

@@ -1,9 +1,15 @@
 use std::{
-    fmt, io,
+    error::Error as StdError,
+    fmt, fs, io,
     path::{Path, PathBuf},
 };
 
+use reqwest::ClientBuilder;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use thiserror::Error;
+use tonic::transport::{ClientTlsConfig, Endpoint};
+
+use crate::{EtcdError, classify::words};
 
 /// Certificates and key, as PEM.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -56,8 +62,69 @@ pub enum TlsFileProblem {
 impl Tls {
     /// Reads what is given from files.
     pub fn read(ca: Option<&Path>, cert: Option<&Path>, key: Option<&Path>) -> Result<Self, TlsFileError> {
-        let _ = (ca, cert, key);
-        todo!()
+        let identity = match (cert, key) {
+            (Some(cert), Some(key)) => Some(TlsIdentity { cert: read_certificates(cert)?, key: read_key(key)? }),
+            (Some(cert), None) => return Err(TlsFileProblem::KeyMissing.of(cert)),
+            (None, Some(key)) => return Err(TlsFileProblem::CertificateMissing.of(key)),
+            (None, None) => None,
+        };
+        Ok(Self { ca: ca.map(read_certificates).transpose()?, identity })
+    }
+
+    /// Makes a gRPC connection one with TLS.
+    pub(crate) fn secure(&self, endpoint: Endpoint) -> Result<Endpoint, EtcdError> {
+        let mut config = match &self.ca {
+            Some(ca) => ClientTlsConfig::new().ca_certificate(tonic::transport::Certificate::from_pem(ca)),
+            None => ClientTlsConfig::new().with_native_roots(),
+        };
+        if let Some(TlsIdentity { cert, key }) = &self.identity {
+            config = config.identity(tonic::transport::Identity::from_pem(cert, key));
+        }
+        endpoint.tls_config(config).map_err(|error| unusable(&error))
+    }
+
+    /// Makes an HTTP client one with TLS.
+    pub(crate) fn secure_http(&self, mut client: ClientBuilder) -> Result<ClientBuilder, EtcdError> {
+        if let Some(ca) = &self.ca {
+            let certificates = reqwest::Certificate::from_pem_bundle(ca).map_err(|error| unusable(&error))?;
+            client = client.tls_certs_only(certificates);
+        }
+        if let Some(TlsIdentity { cert, key }) = &self.identity {
+            let pem = [cert.as_slice(), key].join(&b'\n');
+            client = client.identity(reqwest::Identity::from_pem(&pem).map_err(|error| unusable(&error))?);
+        }
+        Ok(client)
+    }
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<u8>, TlsFileError> {
+    let pem = read_file(path)?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => Ok(pem),
+        _ => Err(TlsFileProblem::NoCertificate.of(path)),
+    }
+}
+
+fn read_key(path: &Path) -> Result<Vec<u8>, TlsFileError> {
+    let pem = read_file(path)?;
+    match PrivateKeyDer::from_pem_slice(&pem) {
+        Ok(_) => Ok(pem),
+        Err(_) => Err(TlsFileProblem::NoKey.of(path)),
+    }
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, TlsFileError> {
+    fs::read(path).map_err(|error| TlsFileProblem::Unreadable(error).of(path))
+}
+
+fn unusable(error: &(dyn StdError + 'static)) -> EtcdError {
+    EtcdError::UnusableTls { reason: words(error) }
+}
+
+impl TlsFileProblem {
+    fn of(self, path: &Path) -> TlsFileError {
+        TlsFileError { path: path.to_owned(), problem: self }
     }
 }
 
@@ -71,5 +138,46 @@ impl fmt::Debug for Tls {
 impl fmt::Debug for TlsIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsIdentity").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_said_with_its_name() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = rcgen::CertificateParams::default().self_signed(&key).unwrap();
+        fs::write(path("cert"), certificate.pem()).unwrap();
+        fs::write(path("key"), key.serialize_pem()).unwrap();
+        fs::write(path("text"), "neither").unwrap();
+        let read = |ca: Option<&str>, cert: Option<&str>, key: Option<&str>| {
+            let [ca, cert, key] = [ca, cert, key].map(|name| name.map(path));
+            Tls::read(ca.as_deref(), cert.as_deref(), key.as_deref())
+        };
+
+        let tls = read(Some("cert"), Some("cert"), Some("key")).unwrap();
+        assert!(tls.ca.is_some() && tls.identity.is_some());
+        assert_eq!(format!("{tls:?}"), "Tls { ca: true, identity: true }");
+        assert_eq!(read(None, None, None).unwrap(), Tls::default());
+
+        for (ca, cert, key, file, problem) in [
+            (Some("none"), None, None, "none", "No such file or directory"),
+            (Some("text"), None, None, "text", "no certificate"),
+            (Some("key"), None, None, "key", "no certificate"),
+            (None, Some("text"), Some("key"), "text", "no certificate"),
+            (None, Some("cert"), Some("text"), "text", "no unencrypted private key"),
+            (None, Some("cert"), Some("cert"), "cert", "no unencrypted private key"),
+            (None, Some("cert"), None, "cert", "without a key"),
+            (None, None, Some("key"), "key", "without a certificate"),
+        ] {
+            let error = read(ca, cert, key).unwrap_err();
+            assert_eq!(error.path, path(file));
+            let message = error.to_string();
+            assert!(message.contains(problem) && message.contains(file), "{message}");
+        }
     }
 }

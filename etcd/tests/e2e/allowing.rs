@@ -1,0 +1,154 @@
+//! Etcds that don't let everybody in.
+
+use std::sync::Arc;
+
+use convene_etcd::{Access, Client, EtcdError, PeerClient, Tls, User};
+use convene_lifecycle::{ClientUrl, MemberId, PeerUrl};
+use tokio::task::block_in_place;
+
+use crate::{
+    LIMIT, WITHIN, formed,
+    harness::{Ca, Etcd, Identity, Place, free_port},
+    with_every_version,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_are_shown_and_looked_at() {
+    with_every_version(|version| async move {
+        let (ca, other) = (Ca::new(), Ca::new());
+        let place = Arc::new(Place::with_tls(ca.identity("node")));
+        let etcds = version.form_at(&[("a", place.clone())]);
+        block_in_place(|| etcds[0].wait_until_healthy(LIMIT));
+        let peer_url: PeerUrl = place.peer_url.parse().unwrap();
+        let url: ClientUrl = place.client_url.parse().unwrap();
+        let (right, foreign) = (ca.identity("root"), other.identity("root"));
+
+        let tls = read(&right, Some(&right));
+        let asked = with_tls(&url, &tls);
+        let list = asked.members(WITHIN).await.unwrap();
+        assert_eq!(PeerClient::new(&tls).unwrap().members(&peer_url, WITHIN).await, Ok(list));
+
+        for tls in [read(&foreign, Some(&right)), Tls { ca: None, ..tls.clone() }] {
+            for refused in both(&url, &peer_url, &tls).await {
+                let EtcdError::Unreachable { reason, .. } = &refused else { panic!("{refused:?}") };
+                assert!(reason.contains("invalid peer certificate"), "{refused:?}");
+            }
+        }
+        // etcd says why it refuses a certificate and hangs up, but a connection that is closed while we still
+        // write is all that we may get to see of it.
+        for tls in [read(&right, None), read(&right, Some(&foreign))] {
+            for refused in both(&url, &peer_url, &tls).await {
+                assert!(
+                    matches!(refused, EtcdError::Unreachable { .. } | EtcdError::ConnectionLost { .. }),
+                    "{refused:?}"
+                );
+            }
+        }
+
+        // In clear text to a port with TLS.
+        let clear = place.client_url.replace("https", "http").parse().unwrap();
+        let refused = with_tls(&clear, &tls).members(WITHIN).await.unwrap_err();
+        assert!(matches!(refused, EtcdError::Unreachable { .. } | EtcdError::ConnectionLost { .. }), "{refused:?}");
+
+        // With authentication on, etcd goes by the certificate's name.
+        block_in_place(|| switch_authentication_on(&etcds[0]));
+        let nobody = with_tls(&url, &read(&right, Some(&ca.identity("nobody"))));
+        let refused = nobody.remove_member(MemberId(1), WITHIN).await.unwrap_err();
+        assert!(matches!(refused, EtcdError::NotAllowed { .. }), "{refused:?}");
+        let found = asked.remove_member(MemberId(1), WITHIN).await.unwrap_err();
+        assert!(matches!(found, EtcdError::MemberNotFound { .. }), "{found:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_without_its_key_is_no_use() {
+    let ca = Ca::new();
+    let (one, other) = (ca.identity("one"), ca.identity("other"));
+    let mixed = Tls::read(Some(&one.ca), Some(&one.certificate), Some(&other.key)).unwrap();
+    let access = Access { tls: mixed.clone(), user: None };
+    let client = |url: &str| Client::new(&url.parse().unwrap(), &access);
+    for error in [
+        client("https://127.0.0.1:1").unwrap_err(),
+        client("HTTPS://[::1]:1").unwrap_err(),
+        client("https://a.example:1").unwrap_err(),
+        PeerClient::new(&mixed).unwrap_err(),
+    ] {
+        assert!(matches!(error, EtcdError::UnusableTls { .. }), "{error:?}");
+    }
+    // In clear text nobody looks at them.
+    client("http://127.0.0.1:1").unwrap();
+    client("HTTP://[::1]:1").unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_log_in() {
+    with_every_version(|version| async move {
+        let mut etcds = formed(&version, &["a"]).await;
+        let place = etcds[0].place.clone();
+        let url: ClientUrl = place.client_url.parse().unwrap();
+        let as_user = |name: &str, password: &str| {
+            let user = User { name: name.to_owned(), password: password.to_owned() };
+            Client::new(&url, &Access { tls: Tls::default(), user: Some(user) }).unwrap()
+        };
+        let root = as_user("root", "right-password");
+        let learner: [PeerUrl; 1] = [format!("http://127.0.0.1:{}", free_port()).parse().unwrap()];
+
+        // Before there are users, nobody has to be one.
+        let list = root.members(WITHIN).await.unwrap();
+        block_in_place(|| switch_authentication_on(&etcds[0]));
+
+        assert_eq!(root.members(WITHIN).await.as_ref(), Ok(&list));
+        root.status(WITHIN).await.unwrap();
+        let added = root.add_member(&learner, true, WITHIN).await.unwrap();
+        root.remove_member(added, WITHIN).await.unwrap();
+
+        let nobody = Client::new(&url, &Access::default()).unwrap();
+        for client in [&nobody, &as_user("root", "wrong-password"), &as_user("bob", "right-password")] {
+            let refused = client.add_member(&learner, true, WITHIN).await.unwrap_err();
+            assert!(matches!(refused, EtcdError::NotAllowed { .. }), "{refused:?}");
+            let shown = format!("{refused} {refused:?} {client:?}");
+            assert!(!shown.contains("-password"), "{shown}");
+        }
+        // Whoever may not read keys may still list members.
+        assert_eq!(as_user("bob", "right-password").members(WITHIN).await.as_ref(), Ok(&list));
+
+        // A member that has restarted knows no sessions.
+        etcds[0].process.kill();
+        let restarted = version.start(&place, &["--name", "a"]);
+        block_in_place(|| restarted.process.wait_for_output("serving client traffic", LIMIT));
+        let added = root.add_member(&learner, true, WITHIN).await.unwrap();
+        let list = root.members(WITHIN).await.unwrap();
+        assert!(list.members.iter().any(|member| member.id == added));
+    })
+    .await;
+}
+
+fn read(trusted: &Identity, own: Option<&Identity>) -> Tls {
+    let (certificate, key) = own.map(|own| (own.certificate.as_path(), own.key.as_path())).unzip();
+    Tls::read(Some(&trusted.ca), certificate, key).unwrap()
+}
+
+fn with_tls(url: &ClientUrl, tls: &Tls) -> Client {
+    Client::new(url, &Access { tls: tls.clone(), user: None }).unwrap()
+}
+
+/// How a member refuses us at its client URL and at its peer URL.
+async fn both(url: &ClientUrl, peer_url: &PeerUrl, tls: &Tls) -> [EtcdError; 2] {
+    let client = with_tls(url, tls).members(WITHIN).await.unwrap_err();
+    [client, PeerClient::new(tls).unwrap().members(peer_url, WITHIN).await.unwrap_err()]
+}
+
+/// Users `root`, who may do everything, and `bob`, who may do nothing.
+fn switch_authentication_on(etcd: &Etcd) {
+    for arguments in [
+        &["user", "add", "root:right-password"][..],
+        &["user", "add", "bob:right-password"],
+        &["role", "add", "root"],
+        &["user", "grant-role", "root", "root"],
+        &["auth", "enable"],
+    ] {
+        let done = etcd.etcdctl(arguments);
+        assert!(done.is_ok() || arguments[0] == "role", "{done:?}");
+    }
+}

@@ -1,0 +1,56 @@
+//! Those who listen and don't answer.
+
+use std::time::Duration;
+
+use convene_etcd::{Access, Client, EtcdError, PeerClient, Tls};
+use convene_lifecycle::{MemberId, PeerUrl};
+use tokio::net::TcpListener;
+
+use crate::WITHIN;
+
+#[tokio::test]
+async fn a_call_ends_when_its_time_is_over() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let soon = Duration::from_millis(200);
+    let client = Client::new(&url.parse().unwrap(), &Access::default()).unwrap();
+    let peers = PeerClient::new(&Tls::default()).unwrap();
+
+    let removed = client.remove_member(MemberId(1), soon).await.unwrap_err();
+    assert_eq!(removed.to_string(), format!("{url} timed out: no answer within 200ms"));
+    assert!(removed.may_have_happened());
+    let peer_url: PeerUrl = url.parse().unwrap();
+    let listed = peers.members(&peer_url, soon).await.unwrap_err();
+    assert!(matches!(listed, EtcdError::TimedOut { .. }), "{listed:?}");
+
+    // The next call tries another connection, and notices that nobody listens any more.
+    drop(listener);
+    let removed = client.remove_member(MemberId(1), WITHIN).await.unwrap_err();
+    assert!(matches!(removed, EtcdError::Unreachable { .. }), "{removed:?}");
+    assert!(!removed.may_have_happened());
+}
+
+#[tokio::test]
+async fn a_web_server_is_no_etcd() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url: PeerUrl = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let peers = PeerClient::new(&Tls::default()).unwrap();
+    for (answer, reason) in [
+        ("404 Not Found\r\nContent-Length: 9\r\n\r\nnot here\n", "404 Not Found \"not here\""),
+        ("200 OK\r\nContent-Length: 2\r\n\r\n[]", "there is no X-Etcd-Cluster-Id"),
+        ("200 OK\r\nX-Etcd-Cluster-ID: a1\r\nContent-Length: 2\r\n\r\n{}", "it is no list of members"),
+        ("200 OK\r\nX-Etcd-Cluster-ID: a1\r\nContent-Length: 9\r\n\r\n[{\"id\":1}", "it is no list of members"),
+    ] {
+        let serve = async {
+            let (connection, _) = listener.accept().await.unwrap();
+            let (mut read, mut write) = connection.into_split();
+            let mut request = vec![0; 1024];
+            tokio::io::AsyncReadExt::read(&mut read, &mut request).await.unwrap();
+            let answer = format!("HTTP/1.1 {}", answer.replacen("\r\n", "\r\nConnection: close\r\n", 1));
+            tokio::io::AsyncWriteExt::write_all(&mut write, answer.as_bytes()).await.unwrap();
+        };
+        let (listed, ()) = tokio::join!(peers.members(&url, WITHIN), serve);
+        let listed = listed.unwrap_err();
+        assert!(matches!(&listed, EtcdError::BadAnswer { reason: is, .. } if is.contains(reason)), "{listed:?}");
+    }
+}
