@@ -33,8 +33,8 @@ pub struct Cli {
 
 /// What `convene --help` ends with.
 const EXIT_CODES: &str = "\
-Every flag of join, promote and leave has a variable, CONVENE_ and the flag's name; where etcd has one of the same meaning (ETCD_NAME), it is \
-taken when neither is given. Flags may be written with one dash, as Go programs take them.
+Every flag of join, promote and leave has a variable, CONVENE_ and the flag's name; where etcd has one of the same \
+meaning (ETCD_NAME), it is taken when neither is given. Flags may be written with one dash, as Go programs take them.
 
 Exit codes: 0 done; 1 failed on this machine (files, data directory); 2 bad usage; 3 refused, by the registry or by \
 etcd; 4 --timeout is over; 5 the registry can't be reached.";

@@ -1,6 +1,9 @@
 mod follow;
 
+use std::time::Duration;
+
 use clap::Args;
+use reqwest::Method;
 
 use crate::{
     cli::{LogFormat, TableFormat},
@@ -11,9 +14,6 @@ use crate::{
     table::Table,
     target::{ClusterArgs, Target},
 };
-use std::time::Duration;
-
-use reqwest::Method;
 
 /// What `convene cluster events` is told.
 #[derive(Debug, Args)]
@@ -45,7 +45,7 @@ pub async fn run(arguments: &EventsArgs, log_format: LogFormat) -> Result<(), Fa
 /// Prints page after page until there is nothing more.
 async fn print_past(target: &Target, mut after: Option<u64>, printer: &mut Printer) -> Result<(), Failure> {
     loop {
-        let page = read(target, after, Duration::ZERO).await.map_err(|error| missed(target, error))?;
+        let page = read(target, after, Duration::ZERO).await.map_err(|error| missed(target, after, error))?;
         printer.print(&page.events)?;
         if page.events.is_empty() {
             return Ok(());
@@ -61,13 +61,13 @@ async fn read(target: &Target, after: Option<u64>, wait: Duration) -> Result<Eve
     target.registry.answer(Request::new(Method::GET, path).held_for(wait)).await
 }
 
-fn missed(target: &Target, error: RegistryError) -> Failure {
+fn missed(target: &Target, after: Option<u64>, error: RegistryError) -> Failure {
     match error.forgotten() {
-        Some(oldest) => {
+        Some(oldest) if Some(oldest) > after => {
             let last = oldest.saturating_sub(1);
-            Failure::Refused(format!("{error} (--after {last} does; without --after comes all that is remembered)"))
+            Failure::Refused(format!("{error} (--after {last} shows the oldest that there are)"))
         }
-        None => target.explain(error),
+        _ => target.explain(error),
     }
 }
 
@@ -86,10 +86,17 @@ impl Printer {
     }
 
     fn print_table(&mut self, events: &[Sent<Event>]) -> Result<(), Failure> {
-        // As wide as a time and the longest kind are.
-        let mut table = Table::new(&["REVISION", "TIME", "KIND", "MESSAGE"]).at_least(&[8, 24, 18, 0]);
+        // As wide as a time, the longest kind and an ID are.
+        let mut table = Table::new(&["REVISION", "TIME", "KIND", "MEMBER", "MESSAGE"]).at_least(&[8, 24, 18, 16, 0]);
         for Sent { value: event, .. } in events {
-            table.row([event.revision.to_string(), event.at.clone(), event.kind.clone(), event.message.clone()]);
+            let member = event.member_id.as_ref().map(ToString::to_string).unwrap_or_default();
+            table.row([
+                event.revision.to_string(),
+                event.at.clone(),
+                event.kind.clone(),
+                member,
+                event.message.clone(),
+            ]);
         }
         let text = if self.has_headings { table.rows() } else { table.with_headings() };
         self.has_headings = true;

@@ -1,3 +1,4 @@
+use convene_lifecycle::MemberKey;
 use serde::Deserialize;
 
 use super::Sent;
@@ -11,6 +12,8 @@ pub struct Event {
     pub at: String,
     /// What kind of change it is.
     pub kind: String,
+    /// The member that it is about.
+    pub member_id: Option<MemberKey>,
     /// What happened and why.
     pub message: String,
 }

@@ -2,7 +2,7 @@ use convene_harness::{Process, convene::Convene, server::Server};
 use reqwest::Client;
 use serde_json::json;
 
-use super::{LIMIT, cells, convene, failed, json, make, said};
+use super::{LIMIT, cells, convene, failed, json, make, register, said};
 
 fn follow(server: &Server, arguments: &[&str]) -> Process {
     let arguments = [&["cluster", "events", "--follow"], arguments].concat();
@@ -27,7 +27,7 @@ fn what_has_happened_is_listed() {
     said(&server, &["cluster", "pause", "6c007a14"]);
     let table = said(&server, &["cluster", "events", "6c007a14"]);
     let rows = cells(&table);
-    assert_eq!(rows[0], ["REVISION", "TIME", "KIND", "MESSAGE"]);
+    assert_eq!(rows[0], ["REVISION", "TIME", "KIND", "MEMBER", "MESSAGE"]);
     let kinds: Vec<_> = rows[1..].iter().map(|row| (row[0], row[2])).collect();
     assert_eq!(kinds, [("1", "cluster_created"), ("2", "size_set"), ("3", "paused")]);
     assert!(rows[1][1].starts_with("20") && rows[1][1].ends_with('Z'), "{table}");
@@ -36,7 +36,30 @@ fn what_has_happened_is_listed() {
     assert_eq!(events.len(), 2);
     assert_eq!((&events[0]["kind"], &events[0]["value"]), (&json!("size_set"), &json!("5")));
     let none = said(&server, &["cluster", "events", "6c007a14", "--after", "3"]);
-    assert_eq!(cells(&none), [["REVISION", "TIME", "KIND", "MESSAGE"]]);
+    assert_eq!(cells(&none), [["REVISION", "TIME", "KIND", "MEMBER", "MESSAGE"]]);
+}
+
+#[tokio::test]
+async fn events_about_a_member_name_it() {
+    let server = Server::start();
+    make(&server, "6c007a14", &[]);
+    register(&server, "6c007a14", "8e9e05c52164694d", "infra0=http://10.0.0.1:2380").await;
+    let table = said(&server, &["cluster", "events", "6c007a14"]);
+    let rows = cells(&table);
+    assert_eq!((rows[1][3], rows[2][3]), ("-", "8e9e05c52164694d"));
+}
+
+#[test]
+fn a_revision_that_has_not_come_is_unknown() {
+    let server = Server::start();
+    make(&server, "6c007a14", &[]);
+    let said = failed(convene(&server, &["cluster", "events", "6c007a14", "--after=9"]), 3);
+    assert!(said.contains("does not know revision 9") && !said.contains("--after"), "{said}");
+    let following = follow(&server, &["6c007a14", "--after=9"]);
+    let told = following.wait_for_stderr("forgotten", LIMIT);
+    assert!(told.contains("the cluster is at revision 1, and was at 9 before"), "{told}");
+    super::said(&server, &["cluster", "resize", "5", "6c007a14"]);
+    following.wait_for_stdout("size_set", LIMIT);
 }
 
 #[tokio::test]
