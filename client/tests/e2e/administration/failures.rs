@@ -5,7 +5,7 @@ use convene_harness::{convene::Convene, free_port, server::Server};
 use super::{LIMIT, convene, failed, make};
 
 /// Every verb, on a cluster.
-fn verbs<'a>(cluster: &'a str) -> Vec<Vec<&'a str>> {
+fn verbs(cluster: &str) -> Vec<Vec<&str>> {
     vec![
         vec!["cluster", "show", cluster],
         vec!["cluster", "resize", "5", cluster],
