@@ -1,11 +1,14 @@
 //! The command line.
 
 mod go_style;
+mod secrets;
 mod variables;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, builder::BoolishValueParser};
+use clap::{
+    Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, builder::BoolishValueParser, error::ErrorKind,
+};
 use convene_lifecycle::{ClientUrl, MemberName, PeerUrl, Strategy};
 
 use crate::{
@@ -30,11 +33,17 @@ pub struct Cli {
 
 /// What `convene --help` ends with.
 const EXIT_CODES: &str = "\
-Every flag has a variable, CONVENE_ and the flag's name; where etcd has one of the same meaning (ETCD_NAME), it is \
-taken when neither is given. Flags may be written with one dash, as Go programs take them.
+Every flag of join, promote and leave has a variable, CONVENE_ and the flag's name; where etcd has one of the same \
+meaning (ETCD_NAME), it is taken when neither is given. Flags may be written with one dash, as Go programs take them.
 
 Exit codes: 0 done; 1 failed on this machine (files, data directory); 2 bad usage; 3 refused, by the registry or by \
 etcd; 4 --timeout is over; 5 the registry can't be reached.";
+
+// Under which headings flags are in `--help`: each flag names its own, because a heading of a group would go on with the
+// flags after it.
+const REGISTRY: &str = "Which registry";
+const REGISTRY_TLS: &str = "TLS to the registry";
+const ETCD_ACCESS: &str = "TLS and user for etcd";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -149,27 +158,26 @@ pub struct DiscoveryArgs {
 
 /// How the registry is reached with TLS.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "TLS to the registry")]
 pub struct RegistryTlsArgs {
     /// The CA that has signed the registry's certificate [default: the system's]
-    #[arg(long, value_name = "FILE", env = "CONVENE_DISCOVERY_CACERT")]
+    #[arg(long, help_heading = REGISTRY_TLS, value_name = "FILE", env = "CONVENE_DISCOVERY_CACERT")]
     pub discovery_cacert: Option<PathBuf>,
     /// A client certificate for the registry
-    #[arg(long, value_name = "FILE", requires = "discovery_key", env = "CONVENE_DISCOVERY_CERT")]
+    #[arg(long, help_heading = REGISTRY_TLS, value_name = "FILE", requires = "discovery_key", env = "CONVENE_DISCOVERY_CERT")]
     pub discovery_cert: Option<PathBuf>,
     /// Its key
-    #[arg(long, value_name = "FILE", requires = "discovery_cert", env = "CONVENE_DISCOVERY_KEY")]
+    #[arg(long, help_heading = REGISTRY_TLS, value_name = "FILE", requires = "discovery_cert", env = "CONVENE_DISCOVERY_KEY")]
     pub discovery_key: Option<PathBuf>,
 }
 
 /// Which server it is, for those who look after clusters.
 #[derive(Debug, Args)]
 pub struct ServerArgs {
-    /// The server's URL, http://HOST:PORT [default: that of --discovery]
-    #[arg(long, value_name = "URL", env = "CONVENE_SERVER", hide_env_values = true)]
+    /// The server's URL, http://HOST:PORT, for a cluster that has none of its own [default: that of --discovery]
+    #[arg(long, help_heading = REGISTRY, value_name = "URL", env = "CONVENE_SERVER", hide_env_values = true)]
     pub server: Option<ServerUrl>,
-    /// A cluster's discovery URL, http://HOST:PORT/TOKEN
-    #[arg(long, value_name = "URL", env = "CONVENE_DISCOVERY", hide_env_values = true)]
+    /// A cluster's discovery URL, http://HOST:PORT/TOKEN: the cluster that is meant where none is named
+    #[arg(long, help_heading = REGISTRY, value_name = "URL", env = "CONVENE_DISCOVERY", hide_env_values = true)]
     pub discovery: Option<DiscoveryUrl>,
     #[command(flatten)]
     pub tls: RegistryTlsArgs,
@@ -210,28 +218,27 @@ pub struct NodeArgs {
 
 /// How etcd is reached with TLS and a user.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "TLS and user for etcd")]
 pub struct AccessArgs {
     /// The CA that has signed etcd's certificates for clients [default: the system's]
-    #[arg(long, value_name = "FILE", env = "CONVENE_CACERT")]
+    #[arg(long, help_heading = ETCD_ACCESS, value_name = "FILE", env = "CONVENE_CACERT")]
     pub cacert: Option<PathBuf>,
     /// A client certificate for etcd
-    #[arg(long, value_name = "FILE", requires = "key", env = "CONVENE_CERT")]
+    #[arg(long, help_heading = ETCD_ACCESS, value_name = "FILE", requires = "key", env = "CONVENE_CERT")]
     pub cert: Option<PathBuf>,
     /// Its key
-    #[arg(long, value_name = "FILE", requires = "cert", env = "CONVENE_KEY")]
+    #[arg(long, help_heading = ETCD_ACCESS, value_name = "FILE", requires = "cert", env = "CONVENE_KEY")]
     pub key: Option<PathBuf>,
     /// NAME:PASSWORD of an etcd user who may change membership (root), if etcd's auth is on
-    #[arg(long, value_name = "NAME:PASSWORD", value_parser = user, env = "CONVENE_USER", hide_env_values = true)]
+    #[arg(long, help_heading = ETCD_ACCESS, value_name = "NAME:PASSWORD", value_parser = user, env = "CONVENE_USER", hide_env_values = true)]
     pub user: Option<convene_etcd::User>,
     /// The CA that has signed etcd's certificates for peers [default: that of --cacert]
-    #[arg(long, value_name = "FILE", alias = "peer-cacert", env = "CONVENE_PEER_TRUSTED_CA_FILE")]
+    #[arg(long, help_heading = ETCD_ACCESS, value_name = "FILE", alias = "peer-cacert", env = "CONVENE_PEER_TRUSTED_CA_FILE")]
     pub peer_trusted_ca_file: Option<PathBuf>,
     /// A certificate for etcd's peer ports [default: that of --cert]
-    #[arg(long, value_name = "FILE", alias = "peer-cert", requires = "peer_key_file", env = "CONVENE_PEER_CERT_FILE")]
+    #[arg(long, help_heading = ETCD_ACCESS, value_name = "FILE", alias = "peer-cert", requires = "peer_key_file", env = "CONVENE_PEER_CERT_FILE")]
     pub peer_cert_file: Option<PathBuf>,
     /// Its key
-    #[arg(long, value_name = "FILE", alias = "peer-key", requires = "peer_cert_file", env = "CONVENE_PEER_KEY_FILE")]
+    #[arg(long, help_heading = ETCD_ACCESS, value_name = "FILE", alias = "peer-key", requires = "peer_cert_file", env = "CONVENE_PEER_KEY_FILE")]
     pub peer_key_file: Option<PathBuf>,
 }
 
@@ -268,9 +275,14 @@ impl Cli {
         arguments: impl IntoIterator<Item = OsString>,
         variable: &dyn Fn(&str) -> Option<OsString>,
     ) -> Result<Self, clap::Error> {
-        let command = variables::with_etcds(Self::command(), variable);
+        let command = Self::command();
         let arguments = go_style::with_two_dashes(&command, arguments);
-        Self::from_arg_matches(&command.try_get_matches_from(arguments)?)
+        let matches = match variables::with_etcds(command.clone(), variable).try_get_matches_from(&arguments) {
+            // Help names our own variables, whichever are set.
+            Err(error) if error.kind() == ErrorKind::DisplayHelp => command.try_get_matches_from(arguments),
+            matches => matches,
+        };
+        matches.and_then(|matches| Self::from_arg_matches(&matches)).map_err(secrets::hidden)
     }
 }
 

@@ -15,6 +15,7 @@ use crate::{
     output::Action,
     registry::{Instruction, RegistryError, Start, State, Task},
     session::{Session, Told, Wishes},
+    stdout,
 };
 use offline::Offline;
 
@@ -133,7 +134,7 @@ impl Join<'_> {
         if action == Action::Join && !self.arguments.no_promote {
             promoter::leave_behind(&self.arguments.node, progress);
         }
-        result::print(&text)?;
+        stdout::print(&text)?;
         Ok(Next::Done)
     }
 
@@ -174,7 +175,7 @@ impl Join<'_> {
         let config = result::config(&self.session.node, Action::Start, None, "unreachable", &message);
         let text = result::render(&config, self.arguments.output, progress)?;
         progress.step("start", &message);
-        result::print(&text)?;
+        stdout::print(&text)?;
         Ok(Next::Done)
     }
 

@@ -24,6 +24,9 @@ mod promote;
 mod registry;
 mod session;
 mod status;
+mod stdout;
+mod table;
+mod target;
 
 use std::process::ExitCode;
 
@@ -38,7 +41,7 @@ async fn main() -> ExitCode {
         Command::Promote(arguments) => promote::run(arguments, cli.log_format).await,
         Command::Leave(arguments) => leave::run(arguments, cli.log_format).await,
         Command::Status(arguments) => status::run(arguments).await,
-        Command::Cluster(command) => cluster::run(command).await,
+        Command::Cluster(command) => cluster::run(command, cli.log_format).await,
         Command::Member(command) => member::run(command).await,
     };
     match done {

@@ -1,26 +1,35 @@
 //! The `convene-server`, as a client of its API sees it.
 
+mod cluster;
 mod error;
+mod event;
 mod instruction;
+mod member;
 mod report;
+mod request;
+mod sent;
 
 use std::time::Duration;
 
 use convene_etcd::Tls;
-use reqwest::{Certificate, Client, Identity, Method, header};
+use reqwest::{Certificate, Client, Identity, Method};
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
 
 use crate::{
     discovery_url::{DiscoveryUrl, ServerUrl},
     exit::Failure,
 };
 
+pub use cluster::{Cluster, ClusterPage, NewCluster, NewPolicy, Policy, Ticket};
 pub use error::RegistryError;
+pub use event::{Event, Events};
 pub use instruction::{Expected, Instruction, Start, Task, Terms};
+pub use member::{Member, Members};
 pub use report::{Report, SeenMember, State, View};
+pub use request::Request;
+pub use sent::Sent;
 
-/// How long one request may take, and connecting as a part of it.
+/// How long one request may take if the server does not hold its answer back, and connecting as a part of it.
 const REQUEST: Duration = Duration::from_secs(10);
 const CONNECT: Duration = Duration::from_secs(3);
 
@@ -35,7 +44,6 @@ impl Registry {
     /// A server that is reached at a URL; with `https`, through these certificates or the system's.
     pub fn new(server: ServerUrl, tls: &Tls) -> Result<Self, Failure> {
         let mut http = Client::builder()
-            .timeout(REQUEST)
             .connect_timeout(CONNECT)
             .user_agent(concat!("convene/", env!("CARGO_PKG_VERSION")))
             // A redirect would carry the token to wherever it points.
@@ -76,28 +84,29 @@ impl Registry {
         path: &str,
         body: Option<&impl Serialize>,
     ) -> Result<T, RegistryError> {
-        let answer = self.send(method, path, body).await?;
-        serde_json::from_slice(&answer)
-            .map_err(|error| RegistryError::NotOurs { server: self.server.clone(), what: error.to_string() })
+        self.answer(Request::new(method, path).body(body)).await
     }
 
     /// Reads one of the API's paths.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, RegistryError> {
-        self.ask(Method::GET, path, None::<&Value>).await
+        self.answer(Request::new(Method::GET, path)).await
     }
 
     /// Sends a request whose answer, if there is any, says nothing new.
     pub async fn tell(&self, method: Method, path: &str, body: Option<&impl Serialize>) -> Result<(), RegistryError> {
-        self.send(method, path, body).await.map(drop)
+        self.send(Request::new(method, path).body(body)).await.map(drop)
     }
 
-    async fn send(&self, method: Method, path: &str, body: Option<&impl Serialize>) -> Result<Vec<u8>, RegistryError> {
-        let mut request = self.http.request(method, self.server.join(path)).header(header::ACCEPT, "application/json");
-        if let Some(body) = body {
-            request = request.json(body);
-        }
+    /// Sends a request, and reads the answer.
+    pub async fn answer<T: DeserializeOwned>(&self, request: Request) -> Result<T, RegistryError> {
+        let answer = self.send(request).await?;
+        serde_json::from_slice(&answer)
+            .map_err(|error| RegistryError::NotOurs { server: self.server.clone(), what: error.to_string() })
+    }
+
+    async fn send(&self, request: Request) -> Result<Vec<u8>, RegistryError> {
         let unreachable = |error| RegistryError::unreachable(&self.server, &error);
-        let answer = request.send().await.map_err(unreachable)?;
+        let answer = request.over(&self.http, &self.server).send().await.map_err(unreachable)?;
         let status = answer.status();
         let body = answer.bytes().await.map_err(unreachable)?;
         if status.is_success() { Ok(body.into()) } else { Err(RegistryError::from_answer(&self.server, status, &body)) }

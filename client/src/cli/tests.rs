@@ -1,1 +1,303 @@
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    process::Command as Process,
+};
+
 use super::*;
+
+const DISCOVERY: &str = "-discovery=http://corp:8087/6c007a14875d53d9bf0ef5a6fc0257c8";
+
+/// What the process that [`read_with`] starts reads.
+const ARGUMENTS: &str = "TEST_ARGUMENTS";
+
+/// What stands before what that process has read.
+const READ: &str = "read: ";
+
+fn read(arguments: &[&str]) -> Result<Cli, String> {
+    let arguments = ["convene"].iter().chain(arguments).map(OsString::from);
+    Cli::from_arguments(arguments, &|_| None).map_err(|error| error.to_string())
+}
+
+fn join(arguments: &[&str]) -> JoinArgs {
+    match read(&[&["join"], arguments].concat()).unwrap().command {
+        Command::Join(arguments) => arguments,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What is read of arguments with variables, as Rust shows it: in a process of its own, because this one's variables
+/// can't be changed while other tests read them.
+fn read_with(arguments: &[&str], variables: &[(&str, &str)]) -> String {
+    let mut process = Process::new(env::current_exe().unwrap());
+    for (name, _) in env::vars_os() {
+        if ["CONVENE_", "ETCD_", "ETCDCTL_"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+            process.env_remove(name);
+        }
+    }
+    process.args(["--exact", "cli::tests::read_in_a_process_of_its_own", "--ignored", "--nocapture"]);
+    process.env(ARGUMENTS, arguments.join("\n")).envs(variables.iter().copied());
+    let output = String::from_utf8(process.output().unwrap().stdout).unwrap();
+    let (_, read) = output.split_once(READ).unwrap_or_else(|| panic!("{output}"));
+    read.to_owned()
+}
+
+#[test]
+#[ignore = "is run by other tests, with variables"]
+fn read_in_a_process_of_its_own() {
+    let arguments = env::var(ARGUMENTS).unwrap();
+    let arguments = ["convene"].into_iter().chain(arguments.lines()).map(OsString::from);
+    match Cli::from_arguments(arguments, &|name| env::var_os(name)) {
+        Ok(cli) => println!("{READ}{cli:?}"),
+        Err(error) => println!("{READ}{error}"),
+    }
+}
+
+/// A node's own variables, as etcd has them.
+const ETCDS: &[(&str, &str)] = &[
+    ("ETCD_DISCOVERY", "http://corp:8087/etcds"),
+    ("ETCD_NAME", "infra0"),
+    ("ETCD_DATA_DIR", "/var/lib/etcd"),
+    ("ETCD_INITIAL_ADVERTISE_PEER_URLS", "http://10.0.0.1:2380,http://10.1.0.1:2380"),
+    ("ETCD_ADVERTISE_CLIENT_URLS", "http://10.0.0.1:2379"),
+];
+
+fn assert_has(read: &str, expected: &[&str]) {
+    for expected in expected {
+        assert!(read.contains(expected), "{expected}: {read}");
+    }
+}
+
+#[test]
+fn command_lines_of_elastic_etcd_are_taken() {
+    let read = join(&[
+        "-v=6",
+        "-logtostderr",
+        "-o",
+        "flags",
+        DISCOVERY,
+        "-name=infra0",
+        "-client-port=2378",
+        "-initial-advertise-peer-urls=http://10.0.0.1:2380,http://10.1.0.1:2380",
+        "-data-dir=/var/lib/etcd",
+        "-join-strategy",
+        "add",
+        "-cluster-size=5",
+    ]);
+    assert_eq!(read.output, Format::Flags);
+    assert_eq!(read.node.discovery.discovery.reveal(), "http://corp:8087/6c007a14875d53d9bf0ef5a6fc0257c8");
+    assert_eq!(read.node.name.as_str(), "infra0");
+    assert_eq!(read.node.client_port, 2378);
+    let urls: Vec<_> = read.node.initial_advertise_peer_urls.iter().map(ToString::to_string).collect();
+    assert_eq!(urls, ["http://10.0.0.1:2380", "http://10.1.0.1:2380"]);
+    assert_eq!(read.node.data_dir, Some("/var/lib/etcd".into()));
+    assert_eq!(read.join_strategy, Some(Strategy::Add));
+    assert_eq!(read.cluster_size, SizeWish(Some(5)));
+}
+
+#[test]
+fn flags_of_elastic_etcds_log_library_do_nothing() {
+    for flag in [
+        "-v=6",
+        "-v",
+        "--v=6",
+        "-logtostderr",
+        "-logtostderr=true",
+        "-alsologtostderr",
+        "-alsologtostderr=false",
+        "-log_dir=/tmp",
+        "-log_backtrace_at=a.go:1",
+        "-stderrthreshold=2",
+        "-vmodule=a=1",
+    ] {
+        let value: &[&str] = if flag == "-v" { &["6"] } else { &[] };
+        let before = [&["-name=infra0", DISCOVERY, flag], value].concat();
+        assert_eq!(join(&before).node.name.as_str(), "infra0", "{flag}");
+        let before_the_verb = [&[flag], value, &["join", "-name=infra0", DISCOVERY]].concat();
+        assert!(read(&before_the_verb).is_ok(), "{flag}");
+    }
+}
+
+#[test]
+fn one_dash_is_as_good_as_two() {
+    for dash in ["-", "--"] {
+        let flag = |rest: &str| format!("{dash}{rest}");
+        let read = join(&[DISCOVERY, &flag("name"), "infra0", &flag("once"), &flag("peer-cacert=/ca"), "-o", "json"]);
+        assert!(read.once);
+        assert_eq!(read.node.access.peer_trusted_ca_file, Some("/ca".into()));
+        assert_eq!(read.output, Format::Json);
+    }
+}
+
+#[test]
+fn no_size_is_the_clusters_own() {
+    for arguments in [&["-cluster-size=-1"][..], &["-cluster-size", "-1"], &["--cluster-size", "-1"], &[]] {
+        let read = join(&[&[DISCOVERY, "-name=infra0"], arguments].concat());
+        assert_eq!(read.cluster_size, SizeWish(None), "{arguments:?}");
+    }
+    for size in ["0", "-2", "1001", "three", ""] {
+        let error = read(&["join", DISCOVERY, "-name=a", &format!("-cluster-size={size}")]).unwrap_err();
+        assert_has(&error, &["--cluster-size"]);
+    }
+}
+
+#[test]
+fn defaults_are_those_of_etcd_and_elastic_etcd() {
+    let read = join(&[DISCOVERY, "-name=infra0"]);
+    assert_eq!(read.output, Format::Env);
+    assert_eq!(read.node.client_port, 2379);
+    assert_eq!(read.node.initial_advertise_peer_urls[0].to_string(), "http://localhost:2380");
+    assert_eq!(read.node.data_dir, None);
+    assert_eq!((read.once, read.dry_run, read.no_promote, read.timeout), (false, false, false, None));
+}
+
+#[test]
+fn etcds_variables_are_taken() {
+    assert_has(
+        &read_with(&["join"], ETCDS),
+        &[
+            "http://corp:8087/etcds",
+            r#"MemberName("infra0")"#,
+            "/var/lib/etcd",
+            "http://10.0.0.1:2380",
+            "http://10.1.0.1:2380",
+            "http://10.0.0.1:2379",
+        ],
+    );
+}
+
+#[test]
+fn our_variables_count_before_etcds_and_flags_before_variables() {
+    let ours = [("CONVENE_DISCOVERY", "http://corp:8087/ours"), ("CONVENE_NAME", "own")];
+    let variables = [ETCDS, &ours].concat();
+    assert_has(&read_with(&["join"], &variables), &["http://corp:8087/ours", r#"MemberName("own")"#, "/var/lib/etcd"]);
+    let flags = ["join", "-discovery=http://corp:8087/flags", "--name=given"];
+    assert_has(&read_with(&flags, &variables), &["http://corp:8087/flags", r#"MemberName("given")"#]);
+    assert_has(&read_with(&flags, ETCDS), &["http://corp:8087/flags", r#"MemberName("given")"#]);
+}
+
+#[test]
+fn an_empty_variable_counts_as_not_set() {
+    let empty = [("CONVENE_NAME", ""), ("CONVENE_CLUSTER_SIZE", ""), ("CONVENE_ONCE", ""), ("CONVENE_DATA_DIR", "")];
+    let read = read_with(&["join"], &[ETCDS, &empty].concat());
+    assert_has(&read, &[r#"MemberName("infra0")"#, "SizeWish(None)", "once: false", "/var/lib/etcd"]);
+    let read = read_with(&["join", DISCOVERY], &[("ETCD_NAME", ""), ("CONVENE_NAME", "")]);
+    assert_has(&read, &["--name <NAME>"]);
+    let read = read_with(&["status"], &[("CONVENE_DISCOVERY", ""), ("ETCD_DISCOVERY", "http://corp:8087/etcds")]);
+    assert_has(&read, &["http://corp:8087/etcds"]);
+}
+
+#[test]
+fn variables_of_yes_and_no_take_its_usual_words() {
+    for (word, expected) in [("1", true), ("true", true), ("yes", true), ("0", false), ("false", false), ("no", false)]
+    {
+        let read = read_with(&["join"], &[ETCDS, &[("CONVENE_ONCE", word), ("CONVENE_DRY_RUN", word)]].concat());
+        assert_has(&read, &[&format!("once: {expected}"), &format!("dry_run: {expected}")]);
+    }
+    let read = read_with(&["join"], &[ETCDS, &[("CONVENE_ONCE", "perhaps")]].concat());
+    assert_has(&read, &["--once", "perhaps"]);
+}
+
+#[test]
+fn a_bad_value_is_said_with_its_flag() {
+    for (argument, flag) in [
+        ("-name=a,b", "--name"),
+        ("-client-port=0", "--client-port"),
+        ("-initial-advertise-peer-urls=corp", "--initial-advertise-peer-urls"),
+        ("-join-strategy=hope", "--join-strategy"),
+        ("-timeout=soon", "--timeout"),
+        ("-o=xml", "--output"),
+    ] {
+        let (_, value) = argument.split_once('=').unwrap();
+        let error = read(&["join", DISCOVERY, argument]).unwrap_err();
+        assert_has(&error, &[flag, value]);
+    }
+    assert_has(&read_with(&["join", DISCOVERY], &[("CONVENE_NAME", "a,b")]), &["--name", "a,b"]);
+}
+
+#[test]
+fn no_error_repeats_a_secret() {
+    for arguments in [
+        &["status", "--discovery=http://corp:8087/sec%20ret"][..],
+        &["status", "--discovery=sec ret"],
+        &["status", "-discovery", "ftp://corp/secret"],
+        &["status", "http://corp:8087/secret"],
+        &["status", DISCOVERY, "secret14875d53d9bf0ef5a6fc0257c8"],
+        &["cluster", "http://corp:8087/secret"],
+        &["cluster", "secret14875d53d9bf0ef5a6fc0257c8"],
+        &["cluster", "list", "--server=me:secret@corp"],
+        &["cluster", "create", "--token=sec/ret"],
+        &["cluster", "events", "a", "http://corp:8087/secret"],
+        &["join", DISCOVERY, "-name=a", "--user=:secret"],
+        &["join", DISCOVERY, "-name=a", "-user", "secret"],
+        &["http://corp:8087/secret"],
+        &["status", "--discoverer=http://corp:8087/secret"],
+        &["status", "-d=http://corp:8087/secret"],
+        &["status", "--=http://corp:8087/secret"],
+    ] {
+        let error = read(arguments).unwrap_err();
+        assert!(!error.contains("sec"), "{arguments:?}: {error}");
+        assert!(!error.contains("6c007a1"), "{arguments:?}: {error}");
+    }
+    let error = read(&["status", "--discovery=ftp://corp/secret"]).unwrap_err();
+    assert_has(&error, &["'--discovery <URL>'", "must begin with http:// or https://"]);
+    let error = read(&["join", DISCOVERY, "-name=a", "-user", "secret"]).unwrap_err();
+    assert_has(&error, &["'--user <NAME:PASSWORD>'", "must be NAME:PASSWORD"]);
+    let variables = [("CONVENE_USER", "secret"), ("ETCD_DISCOVERY", "corp/secret"), ("CONVENE_SERVER", "secret")];
+    for arguments in [&["status"][..], &["join", DISCOVERY, "-name=a"], &["cluster", "list"]] {
+        let error = read_with(arguments, &variables);
+        assert_has(&error, &["invalid value '…' for '--"]);
+        assert!(!error.contains("secret"), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn a_mistyped_verb_is_repeated() {
+    assert_has(&read(&["clutser"]).unwrap_err(), &["'clutser'", "cluster"]);
+    assert_has(&read(&["cluster", "resize", "many"]).unwrap_err(), &["<SIZE>", "many"]);
+}
+
+#[test]
+fn help_names_variables_and_shows_no_secrets_in_them() {
+    let variables = [
+        ("CONVENE_DISCOVERY", "http://corp:8087/hunter2"),
+        ("CONVENE_USER", "root:hunter2"),
+        ("CONVENE_SERVER", "http://me:hunter2@corp"),
+        ("CONVENE_NAME", "infra0"),
+    ];
+    let help = read_with(&["join", "--help"], &variables);
+    assert_has(&help, &["[env: CONVENE_DISCOVERY]", "[env: CONVENE_USER]", "[env: CONVENE_NAME=infra0]"]);
+    assert!(!help.contains("hunter2"), "{help}");
+    let help = read_with(&["cluster", "show", "--help"], &variables);
+    assert_has(&help, &["[env: CONVENE_DISCOVERY]", "[env: CONVENE_SERVER]"]);
+    assert!(!help.contains("hunter2"), "{help}");
+    let help = read_with(&["join", "--help"], &[("ETCD_DISCOVERY", "http://corp:8087/hunter2"), ("CONVENE_NAME", "")]);
+    assert_has(&help, &["CONVENE_DISCOVERY", "CONVENE_NAME"]);
+    assert!(!help.contains("hunter2"), "{help}");
+}
+
+#[test]
+fn every_flag_of_a_node_has_our_variable() {
+    let command = Cli::command();
+    for verb in ["join", "promote", "leave"] {
+        let arguments = command.find_subcommand(verb).unwrap().get_arguments();
+        for argument in arguments.filter(|argument| !argument.is_hide_set()) {
+            let name = argument.get_long().unwrap().to_uppercase().replace('-', "_");
+            let expected = match name.as_str() {
+                "DISCOVERY" => "CONVENE_DISCOVERY".to_owned(),
+                _ => format!("CONVENE_{name}"),
+            };
+            assert_eq!(argument.get_env(), Some(OsStr::new(&expected)), "{verb}");
+        }
+    }
+}
+
+#[test]
+fn the_cluster_to_be_deleted_is_named() {
+    assert!(read_with(&["cluster", "delete"], ETCDS).contains("<CLUSTER>"));
+}
+
+#[test]
+fn the_command_line_is_sound() {
+    Cli::command().debug_assert();
+}

@@ -1,5 +1,3 @@
-use std::io::Write;
-
 use serde_json::json;
 
 use crate::{
@@ -8,6 +6,7 @@ use crate::{
     output::{Action, EtcdConfig, Format, InitialClusterState},
     progress::Progress,
     registry::{Instruction, Start},
+    stdout::print,
 };
 
 /// How this node's etcd is to be started: as the registry says, or on its own data with what the node knows itself.
@@ -40,13 +39,6 @@ pub fn render(config: &EtcdConfig, format: Format, progress: &Progress) -> Resul
         progress.step("warning", warning);
     }
     Ok(printed.text)
-}
-
-/// Prints a result on standard output.
-pub fn print(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    written.map_err(|error| Failure::Local(format!("the result can't be written to standard output: {error}")))
 }
 
 /// What would be done next, and why.

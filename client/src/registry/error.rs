@@ -49,6 +49,7 @@ pub struct Problem {
     detail: String,
     #[serde(default)]
     violations: Vec<Violation>,
+    revision: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -89,6 +90,20 @@ impl RegistryError {
     /// Whether the registry does not know the cluster, or anything else that was asked for.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused(problem) if problem.status == 404)
+    }
+
+    /// Whether the cluster has changed since it was read.
+    pub fn is_stale(&self) -> bool {
+        matches!(self, Self::Refused(problem) if problem.status == 412)
+    }
+
+    /// If the events that were asked for have been forgotten: the oldest revision there is, or the present one if that
+    /// is before the revision that was asked for.
+    pub fn forgotten(&self) -> Option<u64> {
+        match self {
+            Self::Refused(problem) if problem.status == 410 => problem.revision,
+            _ => None,
+        }
     }
 }
 

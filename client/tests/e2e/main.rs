@@ -1,5 +1,6 @@
 //! `convene` as its users meet it: the real binaries, real etcds, real sockets.
 
+mod administration;
 mod bootstrap;
 mod crashes;
 mod node;

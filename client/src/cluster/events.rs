@@ -1,0 +1,105 @@
+mod follow;
+
+use std::time::Duration;
+
+use clap::Args;
+use reqwest::Method;
+
+use crate::{
+    cli::{LogFormat, TableFormat},
+    exit::Failure,
+    progress::Progress,
+    registry::{Event, Events, RegistryError, Request, Sent},
+    stdout,
+    table::Table,
+    target::{ClusterArgs, Target},
+};
+
+/// What `convene cluster events` is told.
+#[derive(Debug, Args)]
+pub struct EventsArgs {
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    /// Only what happened after this revision
+    #[arg(long, value_name = "REVISION")]
+    after: Option<u64>,
+    /// Go on with what happens from now on, until interrupted
+    #[arg(short = 'f', long)]
+    follow: bool,
+    /// How the result is printed; json is one object a line
+    #[arg(short = 'o', long, value_enum, default_value = "table")]
+    output: TableFormat,
+}
+
+/// Runs the command.
+pub async fn run(arguments: &EventsArgs, log_format: LogFormat) -> Result<(), Failure> {
+    let target = arguments.cluster.find().await?;
+    let mut printer = Printer { output: arguments.output, has_headings: false };
+    if arguments.follow {
+        let progress = Progress::new(log_format, target.to_string());
+        return follow::run(&target, arguments.after, &mut printer, &progress).await;
+    }
+    print_past(&target, arguments.after, &mut printer).await
+}
+
+/// Prints page after page until there is nothing more.
+async fn print_past(target: &Target, mut after: Option<u64>, printer: &mut Printer) -> Result<(), Failure> {
+    loop {
+        let page = read(target, after, Duration::ZERO).await.map_err(|error| missed(target, after, error))?;
+        printer.print(&page.events)?;
+        if page.events.is_empty() {
+            return Ok(());
+        }
+        after = Some(page.last_revision);
+    }
+}
+
+/// The next events; if there are none yet, the server waits for one.
+async fn read(target: &Target, after: Option<u64>, wait: Duration) -> Result<Events, RegistryError> {
+    let after = after.map(|after| format!("&after={after}")).unwrap_or_default();
+    let path = target.path(&format!("/events?wait={}{after}", wait.as_secs()));
+    target.registry.answer(Request::new(Method::GET, path).held_for(wait)).await
+}
+
+fn missed(target: &Target, after: Option<u64>, error: RegistryError) -> Failure {
+    match error.forgotten() {
+        Some(oldest) if Some(oldest) > after => {
+            let last = oldest.saturating_sub(1);
+            Failure::Refused(format!("{error} (--after {last} shows the oldest that there are)"))
+        }
+        _ => target.explain(error),
+    }
+}
+
+/// Prints events as they come, under headings that come once.
+struct Printer {
+    output: TableFormat,
+    has_headings: bool,
+}
+
+impl Printer {
+    fn print(&mut self, events: &[Sent<Event>]) -> Result<(), Failure> {
+        match self.output {
+            TableFormat::Table => self.print_table(events),
+            TableFormat::Json => events.iter().try_for_each(stdout::print_json),
+        }
+    }
+
+    fn print_table(&mut self, events: &[Sent<Event>]) -> Result<(), Failure> {
+        // As wide as a time, the longest kind and an ID are.
+        let mut table = Table::new(&["REVISION", "TIME", "KIND", "MEMBER", "MESSAGE"]).at_least(&[8, 24, 18, 16, 0]);
+        for Sent { value: event, .. } in events {
+            let member = event.member_id.as_ref().map(ToString::to_string).unwrap_or_default();
+            table.row([
+                event.revision.to_string(),
+                event.at.clone(),
+                event.kind.clone(),
+                member,
+                event.message.clone(),
+            ]);
+        }
+        let text = if self.has_headings { table.rows() } else { table.with_headings() };
+        self.has_headings = true;
+        stdout::print(&text)
+    }
+}

@@ -1,0 +1,67 @@
+use clap::Args;
+use convene_lifecycle::ClusterName;
+use serde::Serialize;
+
+use crate::{
+    cli::{ServerArgs, TableFormat},
+    exit::Failure,
+    registry::{Cluster, Sent},
+    stdout,
+    table::Table,
+    target::{self, Filter},
+};
+
+/// What `convene cluster list` is told.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Only clusters that are called so
+    #[arg(long)]
+    name: Option<ClusterName>,
+    /// Only clusters that have formed; with =false those that have not
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    formed: Option<bool>,
+    /// Only clusters that are paused; with =false those that are not
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    paused: Option<bool>,
+    /// How the result is printed; whole tokens, which are secrets, are in json only
+    #[arg(short = 'o', long, value_enum, default_value = "table")]
+    output: TableFormat,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+/// All pages as one.
+#[derive(Serialize)]
+struct Listed<'a> {
+    clusters: &'a [Sent<Cluster>],
+}
+
+/// Runs the command.
+pub async fn run(arguments: &ListArgs) -> Result<(), Failure> {
+    let registry = target::server(&arguments.server)?;
+    let filter = Filter { name: arguments.name.as_ref(), formed: arguments.formed, paused: arguments.paused };
+    let clusters = target::list(&registry, &filter).await?;
+    match arguments.output {
+        TableFormat::Table => stdout::print(&table(&clusters)),
+        TableFormat::Json => stdout::print_json(&Listed { clusters: &clusters }),
+    }
+}
+
+fn table(clusters: &[Sent<Cluster>]) -> String {
+    let mut table =
+        Table::new(&["NAME", "TOKEN", "PHASE", "SIZE", "VOTERS", "LEARNERS", "PAUSED", "REVISION", "CREATED"]);
+    for Sent { value: cluster, .. } in clusters {
+        table.row([
+            cluster.name.as_ref().map(ToString::to_string).unwrap_or_default(),
+            cluster.token.to_string(),
+            cluster.phase.clone(),
+            cluster.size.to_string(),
+            cluster.voter_count.to_string(),
+            cluster.learner_count.to_string(),
+            super::show::yes_or_no(cluster.policy.paused).to_owned(),
+            cluster.revision.to_string(),
+            cluster.created_at.clone(),
+        ]);
+    }
+    table.with_headings()
+}

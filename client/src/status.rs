@@ -1,0 +1,9 @@
+//! `convene status`: what the registry knows of this node's cluster.
+
+use crate::{cli::StatusArgs, cluster::show, exit::Failure, target::Target};
+
+/// Runs the command.
+pub async fn run(arguments: &StatusArgs) -> Result<(), Failure> {
+    let target = Target::at(&arguments.discovery.discovery, &arguments.discovery.tls).await?;
+    show::print(&target, arguments.output).await
+}
