@@ -149,10 +149,9 @@ mod tests {
     fn what_is_wrong_with_a_file_is_said_with_its_name() {
         let dir = tempfile::TempDir::new().unwrap();
         let path = |name: &str| dir.path().join(name);
-        let key = rcgen::KeyPair::generate().unwrap();
-        let certificate = rcgen::CertificateParams::default().self_signed(&key).unwrap();
-        fs::write(path("cert"), certificate.pem()).unwrap();
-        fs::write(path("key"), key.serialize_pem()).unwrap();
+        let identity = convene_harness::tls::Ca::new().client("root");
+        fs::copy(&identity.certificate, path("cert")).unwrap();
+        fs::copy(&identity.key, path("key")).unwrap();
         fs::write(path("text"), "neither").unwrap();
         let read = |ca: Option<&str>, cert: Option<&str>, key: Option<&str>| {
             let [ca, cert, key] = [ca, cert, key].map(|name| name.map(path));

@@ -104,6 +104,19 @@ impl Version {
         if code == Some(0) { Ok(etcdctl.stdout()) } else { Err(etcdctl.stderr()) }
     }
 
+    /// Makes a user `root` who may do everything, and lets nobody else do anything from now on.
+    pub fn turn_auth_on(&self, access: &Access, endpoint: &str, password: &str) {
+        let root = format!("root:{password}");
+        for arguments in [&["user", "add", &root][..], &["user", "grant-role", "root", "root"], &["auth", "enable"]] {
+            if let Err(failure) = self.etcdctl_as(access, endpoint, arguments) {
+                // 3.4 wants the role to be made first.
+                let made = self.etcdctl_as(access, endpoint, &["role", "add", "root"]);
+                let done = made.and_then(|_| self.etcdctl_as(access, endpoint, arguments));
+                done.unwrap_or_else(|again| panic!("{failure}, then {again}"));
+            }
+        }
+    }
+
     fn spawn(&self, place: &Arc<Place>, command: &mut Command, told: &str) -> Etcd {
         let process = Process::spawn(&format!("etcd {} {told}", self.name), command);
         Etcd { version: self.clone(), process, place: place.clone() }
@@ -119,14 +132,14 @@ pub struct Etcd {
 }
 
 impl Etcd {
-    /// Runs etcdctl against this member alone; its output, or `None` if it fails.
-    pub fn etcdctl(&self, arguments: &[&str]) -> Option<String> {
-        self.version.etcdctl_as(&self.place.access(), &self.place.client_url, arguments).ok()
+    /// Runs etcdctl against this member alone; its output, or what it says of its failure.
+    pub fn etcdctl(&self, arguments: &[&str]) -> Result<String, String> {
+        self.version.etcdctl_as(&self.place.access(), &self.place.client_url, arguments)
     }
 
     /// Waits until the member takes part in a cluster that has a leader.
     pub fn wait_until_healthy(&self, limit: Duration) {
-        let healthy = wait_for(limit, || self.etcdctl(&["endpoint", "health"]));
+        let healthy = wait_for(limit, || self.etcdctl(&["endpoint", "health"]).ok());
         healthy.unwrap_or_else(|| panic!("etcd {} does not get healthy:\n{}", self.version.name, self.output()));
     }
 }

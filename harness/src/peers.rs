@@ -9,13 +9,14 @@ pub fn program(folder: &str, name: &str) -> Option<PathBuf> {
     if program.exists() {
         return Some(program);
     }
-    assert!(
-        env::var_os("CONVENE_TEST_REQUIRE_PEERS").is_none(),
-        "{} is missing, and CONVENE_TEST_REQUIRE_PEERS is set; scripts/peers/install installs it",
-        program.display()
-    );
-    eprintln!("SKIPPED: {} is missing; scripts/peers/install installs it", program.display());
+    skip(&format!("{} is missing; scripts/peers/install installs it", program.display()));
     None
+}
+
+/// Says why a test skips something, unless CONVENE_TEST_REQUIRE_PEERS makes that a failure.
+pub fn skip(why: &str) {
+    assert!(env::var_os("CONVENE_TEST_REQUIRE_PEERS").is_none(), "{why}, and CONVENE_TEST_REQUIRE_PEERS is set");
+    eprintln!("SKIPPED: {why}");
 }
 
 fn peers() -> PathBuf {

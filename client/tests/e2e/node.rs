@@ -68,7 +68,8 @@ pub struct Node {
     pub name: String,
     /// Where its etcd is.
     pub place: Arc<Place>,
-    version: Version,
+    /// The version of its etcd.
+    pub version: Version,
     etcd: Option<Etcd>,
     url: String,
     /// How clients reach its etcd.

@@ -67,14 +67,7 @@ fn secured(ca: &Ca, version: &Version, registry: &Registry, name: &str) -> Node 
 }
 
 fn turn_auth_on(nodes: &mut [Node]) {
-    let root = format!("root:{PASSWORD}");
-    for arguments in [&["user", "add", &root][..], &["user", "grant-role", "root", "root"], &["auth", "enable"]] {
-        if let Err(failure) = nodes[0].etcdctl(arguments) {
-            // 3.4 wants the role to be made first.
-            nodes[0].etcdctl(&["role", "add", "root"]).unwrap();
-            nodes[0].etcdctl(arguments).unwrap_or_else(|again| panic!("{failure}, then {again}"));
-        }
-    }
+    nodes[0].version.turn_auth_on(&nodes[0].access, nodes[0].client_url(), PASSWORD);
     for node in nodes {
         node.access = node.access.clone().and_user("root", PASSWORD);
     }

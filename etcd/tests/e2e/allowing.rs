@@ -3,25 +3,25 @@
 use std::sync::Arc;
 
 use convene_etcd::{Access, Client, EtcdError, PeerClient, Tls, User};
+use convene_harness::{
+    Place,
+    tls::{Ca, Identity},
+};
 use convene_lifecycle::{ClientUrl, MemberId, PeerUrl};
 use tokio::task::block_in_place;
 
-use crate::{
-    LIMIT, WITHIN, formed,
-    harness::{Ca, Etcd, Identity, Place, free_port},
-    with_every_version,
-};
+use crate::{LIMIT, WITHIN, formed, nobody, with_every_version};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn certificates_are_shown_and_looked_at() {
     with_every_version(|version| async move {
         let (ca, other) = (Ca::new(), Ca::new());
-        let place = Arc::new(Place::with_tls(ca.identity("node")));
-        let etcds = version.form_at(&[("a", place.clone())]);
+        let place = Arc::new(Place::with_tls(&ca.node()));
+        let etcds = version.form(&[("a", place.clone())]);
         block_in_place(|| etcds[0].wait_until_healthy(LIMIT));
         let peer_url: PeerUrl = place.peer_url.parse().unwrap();
         let url: ClientUrl = place.client_url.parse().unwrap();
-        let (right, foreign) = (ca.identity("root"), other.identity("root"));
+        let (right, foreign) = (ca.client("root"), other.client("root"));
 
         let tls = read(&right, Some(&right));
         let asked = with_tls(&url, &tls);
@@ -51,8 +51,8 @@ async fn certificates_are_shown_and_looked_at() {
         assert!(matches!(refused, EtcdError::Unreachable { .. } | EtcdError::ConnectionLost { .. }), "{refused:?}");
 
         // With authentication on, etcd goes by the certificate's name.
-        block_in_place(|| switch_authentication_on(&etcds[0]));
-        let nobody = with_tls(&url, &read(&right, Some(&ca.identity("nobody"))));
+        block_in_place(|| version.turn_auth_on(&place.access(), &place.client_url, "right-password"));
+        let nobody = with_tls(&url, &read(&right, Some(&ca.client("nobody"))));
         let refused = nobody.remove_member(MemberId(1), WITHIN).await.unwrap_err();
         assert!(matches!(refused, EtcdError::NotAllowed { .. }), "{refused:?}");
         let found = asked.remove_member(MemberId(1), WITHIN).await.unwrap_err();
@@ -64,7 +64,7 @@ async fn certificates_are_shown_and_looked_at() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_without_its_key_is_no_use() {
     let ca = Ca::new();
-    let (one, other) = (ca.identity("one"), ca.identity("other"));
+    let (one, other) = (ca.client("one"), ca.client("other"));
     let mixed = Tls::read(Some(&one.ca), Some(&one.certificate), Some(&other.key)).unwrap();
     let access = Access { tls: mixed.clone(), user: None };
     let client = |url: &str| Client::new(&url.parse().unwrap(), &access);
@@ -92,19 +92,22 @@ async fn users_log_in() {
             Client::new(&url, &Access { tls: Tls::default(), user: Some(user) }).unwrap()
         };
         let root = as_user("root", "right-password");
-        let learner: [PeerUrl; 1] = [format!("http://127.0.0.1:{}", free_port()).parse().unwrap()];
+        let learner = [nobody()];
 
         // Before there are users, nobody has to be one.
         let list = root.members(WITHIN).await.unwrap();
-        block_in_place(|| switch_authentication_on(&etcds[0]));
+        block_in_place(|| {
+            etcds[0].etcdctl(&["user", "add", "bob:right-password"]).unwrap();
+            version.turn_auth_on(&place.access(), &place.client_url, "right-password");
+        });
 
         assert_eq!(root.members(WITHIN).await.as_ref(), Ok(&list));
         root.status(WITHIN).await.unwrap();
         let added = root.add_member(&learner, true, WITHIN).await.unwrap();
         root.remove_member(added, WITHIN).await.unwrap();
 
-        let nobody = Client::new(&url, &Access::default()).unwrap();
-        for client in [&nobody, &as_user("root", "wrong-password"), &as_user("bob", "right-password")] {
+        let anybody = Client::new(&url, &Access::default()).unwrap();
+        for client in [&anybody, &as_user("root", "wrong-password"), &as_user("bob", "right-password")] {
             let refused = client.add_member(&learner, true, WITHIN).await.unwrap_err();
             assert!(matches!(refused, EtcdError::NotAllowed { .. }), "{refused:?}");
             let shown = format!("{refused} {refused:?} {client:?}");
@@ -114,9 +117,9 @@ async fn users_log_in() {
         assert_eq!(as_user("bob", "right-password").members(WITHIN).await.as_ref(), Ok(&list));
 
         // A member that has restarted knows no sessions.
-        etcds[0].process.kill();
+        etcds[0].kill();
         let restarted = version.start(&place, &["--name", "a"]);
-        block_in_place(|| restarted.process.wait_for_output("serving client traffic", LIMIT));
+        block_in_place(|| restarted.wait_for_output("serving client traffic", LIMIT));
         let added = root.add_member(&learner, true, WITHIN).await.unwrap();
         let list = root.members(WITHIN).await.unwrap();
         assert!(list.members.iter().any(|member| member.id == added));
@@ -137,18 +140,4 @@ fn with_tls(url: &ClientUrl, tls: &Tls) -> Client {
 async fn both(url: &ClientUrl, peer_url: &PeerUrl, tls: &Tls) -> [EtcdError; 2] {
     let client = with_tls(url, tls).members(WITHIN).await.unwrap_err();
     [client, PeerClient::new(tls).unwrap().members(peer_url, WITHIN).await.unwrap_err()]
-}
-
-/// Users `root`, who may do everything, and `bob`, who may do nothing.
-fn switch_authentication_on(etcd: &Etcd) {
-    for arguments in [
-        &["user", "add", "root:right-password"][..],
-        &["user", "add", "bob:right-password"],
-        &["role", "add", "root"],
-        &["user", "grant-role", "root", "root"],
-        &["auth", "enable"],
-    ] {
-        let done = etcd.etcdctl(arguments);
-        assert!(done.is_ok() || arguments[0] == "role", "{done:?}");
-    }
 }

@@ -1,17 +1,20 @@
 //! The client against real etcds of every version that is installed; `scripts/peers/install` installs them.
 
 mod allowing;
-mod harness;
 mod membership;
 mod quorum;
 mod silence;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use convene_etcd::{Access, Client, EtcdError};
+use convene_harness::{
+    Place,
+    etcd::{Etcd, Version},
+    free_port,
+};
+use convene_lifecycle::PeerUrl;
 use tokio::time::{Instant, sleep, timeout};
-
-use harness::{Etcd, Version};
 
 /// What a healthy etcd never needs.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -73,9 +76,15 @@ fn client(etcd: &Etcd) -> Client {
 async fn formed(version: &Version, names: &'static [&'static str]) -> Vec<Etcd> {
     let version = version.clone();
     let form = move || {
-        let etcds = version.form(names);
+        let places = names.iter().map(|name| (*name, Arc::new(Place::new())));
+        let etcds = version.form(&places.collect::<Vec<_>>());
         etcds.iter().for_each(|etcd| etcd.wait_until_healthy(LIMIT));
         etcds
     };
     tokio::task::spawn_blocking(form).await.unwrap()
+}
+
+/// A peer URL where nobody listens.
+fn nobody() -> PeerUrl {
+    format!("http://127.0.0.1:{}", free_port()).parse().unwrap()
 }

@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use convene_etcd::{EtcdError, ListedMember, MemberList, PeerClient, Tls};
+use convene_harness::{
+    Place,
+    etcd::{Etcd, Version},
+};
 use convene_lifecycle::{MemberId, PeerUrl};
 
-use crate::{
-    WITHIN, client, formed,
-    harness::{Etcd, Place, Version, free_port},
-    until, until_done, with_every_version,
-};
+use crate::{WITHIN, client, formed, nobody, until, until_done, with_every_version};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_voter_tells_of_itself() {
@@ -173,9 +173,4 @@ fn url(place: &Place) -> PeerUrl {
 
 fn etcd_url(etcd: &Etcd) -> PeerUrl {
     url(&etcd.place)
-}
-
-/// A peer URL where nobody listens.
-fn nobody() -> PeerUrl {
-    format!("http://127.0.0.1:{}", free_port()).parse().unwrap()
 }

@@ -3,13 +3,9 @@
 use std::time::Duration;
 
 use convene_etcd::{EtcdError, PeerClient, Tls};
-use convene_lifecycle::PeerUrl;
+use convene_harness::etcd::Etcd;
 
-use crate::{
-    LIMIT, WITHIN, client, formed,
-    harness::{Etcd, free_port},
-    until, with_every_version,
-};
+use crate::{LIMIT, WITHIN, client, formed, nobody, until, with_every_version};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_leader_gives_leadership_away() {
@@ -33,17 +29,16 @@ async fn members_are_changed_only_while_all_are_well_and_listed_while_a_quorum_i
     with_every_version(|version| async move {
         let mut etcds = leader_first(formed(&version, &["a", "b", "c"]).await).await;
         let asked = client(&etcds[0]);
-        let anybody: [PeerUrl; 1] = [format!("http://127.0.0.1:{}", free_port()).parse().unwrap()];
         let list = asked.members(WITHIN).await.unwrap();
 
-        etcds[2].process.kill();
-        etcds[0].process.wait_for_output("lost TCP streaming connection", LIMIT);
-        let added = asked.add_member(&anybody, true, WITHIN).await.unwrap_err();
+        etcds[2].kill();
+        etcds[0].wait_for_output("lost TCP streaming connection", LIMIT);
+        let added = asked.add_member(&[nobody()], true, WITHIN).await.unwrap_err();
         assert!(matches!(added, EtcdError::Unhealthy { .. }), "{added:?}");
         assert!(!added.may_have_happened());
         assert_eq!(asked.members(WITHIN).await, Ok(list.clone()));
 
-        etcds[1].process.kill();
+        etcds[1].kill();
         // Until etcd has noticed it asks the dead, and then it has nobody to ask.
         let alone = asked.members(Duration::from_secs(3)).await;
         assert!(matches!(alone, Err(EtcdError::TimedOut { .. } | EtcdError::NoLeader { .. })), "{alone:?}");
@@ -53,7 +48,7 @@ async fn members_are_changed_only_while_all_are_well_and_listed_while_a_quorum_i
         until(|| asked.status(WITHIN), lost).await.unwrap();
 
         let url = etcds[0].place.client_url.clone();
-        etcds[0].process.kill();
+        etcds[0].kill();
         let dead = asked.members(WITHIN).await.unwrap_err();
         assert!(dead.to_string().contains(&url), "{dead}");
         let dead = client(&etcds[0]).members(WITHIN).await.unwrap_err();

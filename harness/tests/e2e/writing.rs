@@ -40,11 +40,7 @@ fn the_writer_shows_a_certificate_and_a_users_token() {
         let place = Arc::new(Place::with_tls(&ca.node()));
         let etcd = version.form(&[("infra0", place.clone())]).remove(0);
         etcd.wait_until_healthy(LIMIT);
-        for arguments in
-            [&["user", "add", "root:secret"][..], &["user", "grant-role", "root", "root"], &["auth", "enable"]]
-        {
-            etcd.etcdctl(arguments).unwrap_or_else(|| panic!("{arguments:?} fails:\n{}", etcd.output()));
-        }
+        version.turn_auth_on(&place.access(), &place.client_url, "secret");
 
         let access = place.access().and_user("root", "secret");
         let writer = Writer::start(&access, &[&place.client_url]);
@@ -73,7 +69,7 @@ fn the_writer_survives_a_member_and_follows_one_that_moves() {
         let moved = Arc::new(places[0].moved());
         let id = &members.iter().find(|member| member.name == "infra0").unwrap().id;
         let update = ["member", "update", id, &format!("--peer-urls={}", moved.peer_url)];
-        assert!(etcds[1].etcdctl(&update).is_some());
+        etcds[1].etcdctl(&update).unwrap();
         etcds[0] = version.start(&moved, &["--name", "infra0"]);
         let endpoints = [moved.client_url.as_str(), endpoints[1], endpoints[2]];
         wait_until_members(&version, &Access::default(), &endpoints, 3, LIMIT);

@@ -59,10 +59,10 @@ fn every_member_serves_what_another_wrote(members: &[Etcd]) {
     assert_eq!(listed.lines().count(), members.len(), "{listed}");
     for (n, writer) in members.iter().enumerate() {
         let (key, value) = (format!("key{n}"), format!("value{n}"));
-        writer.etcdctl(&["put", &key, &value]).unwrap_or_else(|| panic!("put fails:\n{}", writer.output()));
+        writer.etcdctl(&["put", &key, &value]).unwrap_or_else(|said| panic!("{said}\n{}", writer.output()));
         for reader in members {
             let read = reader.etcdctl(&["get", &key, "--print-value-only"]);
-            assert_eq!(read.as_deref().map(str::trim), Some(value.as_str()));
+            assert_eq!(read.as_deref().map(str::trim), Ok(value.as_str()));
         }
     }
 }
