@@ -14,8 +14,6 @@ mod segment;
 mod wal;
 
 #[cfg(test)]
-mod real_etcd;
-#[cfg(test)]
 mod tests;
 
 use std::{

@@ -3,13 +3,14 @@
 mod archiving;
 mod layouts;
 mod privileges;
+mod real_etcd;
 
 use std::{fs, os::unix::fs::FileExt, path::Path};
 
-use super::{
-    real_etcd::{eventually, names, versions},
-    *,
-};
+use convene_harness::{etcd::Version, wait_for};
+
+use super::*;
+use real_etcd::{LIMIT, RealEtcd, fail_to_join};
 
 fn first_segment(wal_dir: &Path) -> PathBuf {
     wal_dir.join("0000000000000000-0000000000000000.wal")
@@ -17,16 +18,16 @@ fn first_segment(wal_dir: &Path) -> PathBuf {
 
 #[test]
 fn an_etcds_identity_is_read_before_and_after_it_has_stopped() {
-    for version in versions() {
+    for version in Version::all() {
         let temporary = tempfile::tempdir().unwrap();
         let path = temporary.path().join("data");
         let data_dir = DataDir::new(path.clone(), None);
         assert_eq!(data_dir.read().unwrap(), Contents::Fresh);
         assert!(!data_dir.is_in_use().unwrap());
 
-        let etcd = version.start(&path, &[]);
+        let etcd = RealEtcd::start(&version, &path, &[]);
         let identity = etcd.identity();
-        assert_eq!(data_dir.read().unwrap(), Contents::Member(identity), "{}", version.name());
+        assert_eq!(data_dir.read().unwrap(), Contents::Member(identity), "{}", version.name);
         assert!(data_dir.is_in_use().unwrap());
         assert!(matches!(data_dir.archive(SystemTime::now()), Err(DataDirError::InUse { .. })));
 
@@ -35,14 +36,14 @@ fn an_etcds_identity_is_read_before_and_after_it_has_stopped() {
         assert!(!data_dir.is_in_use().unwrap());
 
         // That was asked without keeping etcd from its database.
-        assert_eq!(version.start(&path, &[]).identity(), identity);
+        assert_eq!(RealEtcd::start(&version, &path, &[]).identity(), identity);
         assert_eq!(data_dir.read().unwrap(), Contents::Member(identity), "after a crash");
     }
 }
 
 #[test]
 fn a_cut_off_wal_is_unreadable_and_never_fresh() {
-    for version in versions() {
+    for version in Version::all() {
         let (temporary, identity) = a_segment_of(&version);
         let data_dir = DataDir::new(temporary.path().join("data"), Some(temporary.path().into()));
         let segment = fs::File::options().write(true).open(first_segment(temporary.path())).unwrap();
@@ -51,7 +52,7 @@ fn a_cut_off_wal_is_unreadable_and_never_fresh() {
             match data_dir.read().unwrap() {
                 Contents::Member(found) => assert_eq!(found, identity),
                 Contents::Unreadable { .. } => return true,
-                Contents::Fresh => panic!("{} bytes of {} are fresh", length, version.name()),
+                Contents::Fresh => panic!("{} bytes of {} are fresh", length, version.name),
             }
             false
         });
@@ -67,7 +68,7 @@ fn a_cut_off_wal_is_unreadable_and_never_fresh() {
 
 #[test]
 fn no_flipped_bit_makes_a_wal_fresh_or_another_members() {
-    for version in versions() {
+    for version in Version::all() {
         let (temporary, identity) = a_segment_of(&version);
         let data_dir = DataDir::new(temporary.path().join("data"), Some(temporary.path().into()));
         let path = first_segment(temporary.path());
@@ -94,14 +95,14 @@ fn no_flipped_bit_makes_a_wal_fresh_or_another_members() {
 
 #[test]
 fn segments_that_are_cut_and_purged_stay_the_same_members() {
-    for version in versions() {
+    for version in Version::all() {
         let temporary = tempfile::tempdir().unwrap();
         let path = temporary.path().join("data");
         let data_dir = DataDir::new(path.clone(), None);
         let wal_dir = path.join("member/wal");
         let flags = ["--snapshot-count=10", "--max-wals=1", "--max-snapshots=1"];
 
-        let etcd = version.start(&path, &flags);
+        let etcd = RealEtcd::start(&version, &path, &flags);
         let identity = etcd.identity();
         let value = vec![b'x'; 1_500_000];
         // A segment has 64 MB.
@@ -111,13 +112,14 @@ fn segments_that_are_cut_and_purged_stay_the_same_members() {
         for _ in 0..12 {
             etcd.put("small", b"x");
         }
-        assert!(wal_names(&wal_dir).len() > 1, "{}", version.name());
+        assert!(wal_names(&wal_dir).len() > 1, "{}", version.name);
         assert_eq!(data_dir.read().unwrap(), Contents::Member(identity));
 
         // etcd purges when it starts, and then every 30 seconds.
         etcd.stop();
-        let etcd = version.start(&path, &flags);
-        eventually("the first segment is purged", || wal_names(&wal_dir)[0].starts_with("0000000000000001-"));
+        let etcd = RealEtcd::start(&version, &path, &flags);
+        let is_purged = || wal_names(&wal_dir)[0].starts_with("0000000000000001-");
+        wait_for(LIMIT, || is_purged().then_some(())).expect("the first segment is purged");
         assert_eq!(data_dir.read().unwrap(), Contents::Member(identity));
         assert_eq!(etcd.identity(), identity);
         drop(etcd);
@@ -134,36 +136,36 @@ fn segments_that_are_cut_and_purged_stay_the_same_members() {
 
 #[test]
 fn a_failed_join_leaves_nothing_and_the_next_start_uses_it() {
-    for version in versions() {
+    for version in Version::all() {
         let temporary = tempfile::tempdir().unwrap();
         let path = temporary.path().join("data");
         let data_dir = DataDir::new(path.clone(), None);
         assert_eq!(data_dir.left_overs().unwrap(), LeftOvers::None);
         for _ in 0..2 {
-            version.fail_to_join(&path);
-            assert_eq!(data_dir.read().unwrap(), Contents::Fresh, "{}", version.name());
-            assert_eq!(data_dir.left_overs().unwrap(), LeftOvers::NothingApplied, "{}", version.name());
+            fail_to_join(&version, &path);
+            assert_eq!(data_dir.read().unwrap(), Contents::Fresh, "{}", version.name);
+            assert_eq!(data_dir.left_overs().unwrap(), LeftOvers::NothingApplied, "{}", version.name);
         }
         assert_eq!(names(&path.join("member")), ["snap"]);
 
-        let identity = version.start(&path, &[]).identity();
+        let identity = RealEtcd::start(&version, &path, &[]).identity();
         assert_eq!(data_dir.read().unwrap(), Contents::Member(identity));
     }
 }
 
 #[test]
 fn the_database_of_a_member_that_has_run_is_told_from_a_failed_joins() {
-    for version in versions() {
+    for version in Version::all() {
         let temporary = tempfile::tempdir().unwrap();
         let path = temporary.path().join("data");
         let data_dir = DataDir::new(path.clone(), None);
-        let etcd = version.start(&path, &[]);
+        let etcd = RealEtcd::start(&version, &path, &[]);
         etcd.put("key", b"value");
         etcd.stop();
         fs::remove_dir_all(path.join("member/wal")).unwrap();
         assert_eq!(data_dir.read().unwrap(), Contents::Fresh);
         let left_overs = data_dir.left_overs().unwrap();
-        assert!(matches!(left_overs, LeftOvers::Applied { index: 3.. }), "{}: {left_overs:?}", version.name());
+        assert!(matches!(left_overs, LeftOvers::Applied { index: 3.. }), "{}: {left_overs:?}", version.name);
 
         damage_the_database(&data_dir, &left_overs);
         hide_the_index(&data_dir);
@@ -172,9 +174,9 @@ fn the_database_of_a_member_that_has_run_is_told_from_a_failed_joins() {
 
 #[test]
 fn a_restoring_that_was_broken_off_is_no_failed_join() {
-    for version in versions() {
+    for version in Version::all() {
         let temporary = tempfile::tempdir().unwrap();
-        let etcd = version.start(&temporary.path().join("data"), &[]);
+        let etcd = RealEtcd::start(&version, &temporary.path().join("data"), &[]);
         etcd.put("key", b"value");
         let restored = temporary.path().join("restored");
         if !etcd.restore_to(&restored) {
@@ -188,7 +190,7 @@ fn a_restoring_that_was_broken_off_is_no_failed_join() {
             fs::remove_file(data_dir.snap_dir().join(name)).unwrap();
         }
         let left_overs = data_dir.left_overs().unwrap();
-        assert!(matches!(left_overs, LeftOvers::Applied { .. }), "{}: {left_overs:?}", version.name());
+        assert!(matches!(left_overs, LeftOvers::Applied { .. }), "{}: {left_overs:?}", version.name);
     }
 }
 
@@ -242,13 +244,21 @@ fn hide_the_index(data_dir: &DataDir) {
 }
 
 /// The beginning of an etcd's first segment, alone in a directory, and whose it is.
-fn a_segment_of(version: &super::real_etcd::Version) -> (tempfile::TempDir, Identity) {
+fn a_segment_of(version: &Version) -> (tempfile::TempDir, Identity) {
     let temporary = tempfile::tempdir().unwrap();
     let path = temporary.path().join("etcd");
-    let identity = version.start(&path, &[]).identity();
+    let identity = RealEtcd::start(version, &path, &[]).identity();
     let segment = fs::read(first_segment(&path.join("member/wal"))).unwrap();
     fs::write(first_segment(temporary.path()), &segment[..4096]).unwrap();
     (temporary, identity)
+}
+
+/// The names in a directory, in order.
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).unwrap();
+    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
 }
 
 fn wal_names(wal_dir: &Path) -> Vec<String> {

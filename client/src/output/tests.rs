@@ -207,22 +207,3 @@ fn run(program: &Path, arguments: &[&str], directory: &Path) -> Output {
     command.args(["-s", "KILL", "60"]).arg(program).args(arguments).current_dir(directory);
     command.env_clear().env("PATH", path).env("HOME", directory).output().expect("timeout runs")
 }
-
-/// A file that `scripts/peers/install` installs, or `None` after saying so; with
-/// CONVENE_TEST_REQUIRE_PEERS its absence is a failure.
-fn peer(file: &str) -> Option<PathBuf> {
-    let cache = || env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || PathBuf::from(env::var_os("HOME").expect("HOME is set")).join(".cache");
-    let peers = env::var_os("CONVENE_TEST_PEERS").map(PathBuf::from);
-    let file = peers.unwrap_or_else(|| cache().unwrap_or_else(home).join("convene/peers")).join(file);
-    if file.exists() {
-        return Some(file);
-    }
-    skip(&format!("{} is missing; scripts/peers/install installs it", file.display()));
-    None
-}
-
-fn skip(why: &str) {
-    assert!(env::var_os("CONVENE_TEST_REQUIRE_PEERS").is_none(), "{why}, and CONVENE_TEST_REQUIRE_PEERS is set");
-    eprintln!("SKIPPED: {why}");
-}

@@ -7,13 +7,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use convene_harness::etcd::Version;
+
 use super::{
-    super::{
-        real_etcd::{names, versions},
-        *,
-    },
+    super::*,
     layouts::{IDENTITY, write_segment},
-    privileges,
+    names, privileges,
+    real_etcd::RealEtcd,
 };
 
 /// 2026-11-22T20:15:03Z.
@@ -200,7 +200,7 @@ fn clocks_that_are_wrong_archive_too() {
 
 #[test]
 fn etcd_starts_anew_beside_its_archive_and_again_on_it() {
-    for version in versions() {
+    for version in Version::all() {
         let temporary = tempfile::tempdir().unwrap();
         let (path, wal) = (temporary.path().join("data"), temporary.path().join("disk/wal"));
         // Links stay, so the second archive is within the data directory.
@@ -210,16 +210,16 @@ fn etcd_starts_anew_beside_its_archive_and_again_on_it() {
         let data_dir = DataDir::new(path.clone(), Some(wal.clone()));
         let wal_flag = format!("--wal-dir={}", wal.display());
 
-        let etcd = version.start(&path, &[&wal_flag, "--initial-cluster-token=first"]);
+        let etcd = RealEtcd::start(&version, &path, &[&wal_flag, "--initial-cluster-token=first"]);
         let first = etcd.identity();
         etcd.stop();
         let archived = data_dir.archive(then()).unwrap();
         assert_archived(&data_dir);
 
-        let etcd = version.start(&path, &[&wal_flag, "--initial-cluster-token=second"]);
+        let etcd = RealEtcd::start(&version, &path, &[&wal_flag, "--initial-cluster-token=second"]);
         let second = etcd.identity();
         assert_ne!(first, second);
-        assert_eq!(data_dir.read().unwrap(), Contents::Member(second), "{}", version.name());
+        assert_eq!(data_dir.read().unwrap(), Contents::Member(second), "{}", version.name);
         etcd.stop();
 
         fs::create_dir(temporary.path().join("old")).unwrap();
@@ -227,6 +227,6 @@ fn etcd_starts_anew_beside_its_archive_and_again_on_it() {
         fs::create_dir(&old).unwrap();
         fs::rename(&archived[0], old.join("member")).unwrap();
         let wal_flag = format!("--wal-dir={}", archived[1].display());
-        assert_eq!(version.start(&old, &[&wal_flag]).identity(), first, "the archive is complete");
+        assert_eq!(RealEtcd::start(&version, &old, &[&wal_flag]).identity(), first, "the archive is complete");
     }
 }

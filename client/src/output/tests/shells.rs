@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use convene_harness::peers;
 use proptest::prelude::*;
 
 use super::*;
@@ -95,10 +96,10 @@ fn shells() -> Vec<Vec<String>> {
     for shell in [vec!["dash"], vec!["bash"], vec!["bash", "--posix"]] {
         match run(Path::new("which"), &shell[..1], Path::new("/")).status.success() {
             true => shells.push(shell.into_iter().map(str::to_owned).collect()),
-            false => skip(&format!("{} is missing", shell[0])),
+            false => peers::skip(&format!("{} is missing", shell[0])),
         }
     }
-    let busybox = peer("busybox/bin/busybox");
+    let busybox = peers::program("busybox/bin", "busybox");
     shells.extend(busybox.map(|busybox| vec![busybox.display().to_string(), "sh".to_owned()]));
     shells
 }

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use convene_harness::peers;
+
 use super::*;
 
 /// Starts a user manager in namespaces of its own: where it sees nothing of the machine's systemd, can move no
@@ -108,7 +110,7 @@ impl Units {
 
     /// Starts them all and reads what each has seen; `None` if no systemd can run here, which was said.
     fn run(self) -> Option<impl Fn(&str) -> BTreeMap<String, String>> {
-        let systemd = peer("systemd/lib/systemd/systemd")?;
+        let systemd = peers::program("systemd", "lib/systemd/systemd")?;
         let directory = self.directory.path();
         let all = format!("[Unit]\nDefaultDependencies=no\nWants=end.service {}\n", self.names.join(" "));
         let end = format!(
@@ -120,7 +122,7 @@ impl Units {
         for (file, text) in [("units/all.target", all), ("units/end.service", end)] {
             fs::write(directory.join(file), text).expect("written");
         }
-        let root = peer("systemd")?;
+        let root = systemd.ancestors().nth(3).expect("a folder of the peers");
         let libraries =
             ["lib/x86_64-linux-gnu/systemd", "usr/lib/x86_64-linux-gnu/systemd", "usr/lib/x86_64-linux-gnu"];
         let libraries = libraries.map(|folder| root.join(folder).display().to_string()).join(":");
@@ -128,7 +130,7 @@ impl Units {
         fs::write(directory.join("inside"), inside).expect("written");
         let output = run(Path::new("sh"), &["-c", START], directory);
         if !directory.join("end").exists() {
-            skip(&format!("systemd needs cgroups and namespaces of its own, which root has: {output:?}"));
+            peers::skip(&format!("systemd needs cgroups and namespaces of its own, which root has: {output:?}"));
             return None;
         }
         Some(move |name: &str| {

@@ -1,0 +1,85 @@
+//! Runs etcds of all the versions that are installed, to read what they write.
+
+use std::{
+    io::Write,
+    path::Path,
+    process::{Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use convene_harness::{
+    Place,
+    etcd::{Etcd, Version},
+};
+use convene_lifecycle::{ClusterId, Identity, MemberId};
+
+/// Longer than anything takes on a busy machine.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// An etcd that runs until this is dropped, on a data directory of the test's own.
+pub struct RealEtcd {
+    etcd: Etcd,
+    etcdctl: String,
+}
+
+impl RealEtcd {
+    /// Starts a member that is alone in its cluster, and waits until it is ready.
+    pub fn start(version: &Version, data_dir: &Path, flags: &[&str]) -> Self {
+        let etcd = start(version, data_dir, "new", flags);
+        etcd.wait_until_healthy(LIMIT);
+        Self { etcd, etcdctl: format!("{}/etcdctl", version.folder()) }
+    }
+
+    /// The IDs, as etcd itself says them.
+    pub fn identity(&self) -> Identity {
+        let status = self.etcd.etcdctl(&["endpoint", "status", "-w", "json"]).unwrap();
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        let id = |name: &str| status[0]["Status"]["header"][name].as_u64().unwrap();
+        Identity { member: MemberId(id("member_id")), cluster: ClusterId(id("cluster_id")) }
+    }
+
+    /// Writes a value, which may be larger than an argument can be.
+    pub fn put(&self, key: &str, value: &[u8]) {
+        let mut etcdctl = Command::new(&self.etcdctl)
+            .env("ETCDCTL_API", "3")
+            .args(["--command-timeout=10s", "--endpoints", &self.etcd.place.client_url, "put", key])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        etcdctl.stdin.take().unwrap().write_all(value).unwrap();
+        let output = etcdctl.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+
+    /// Makes a data directory from a snapshot, and says whether this version's etcdctl does that: from 3.6 it is
+    /// left to etcdutl.
+    pub fn restore_to(&self, data_dir: &Path) -> bool {
+        let snapshot = data_dir.with_extension("snapshot");
+        let snapshot = snapshot.to_str().unwrap();
+        self.etcd.etcdctl(&["snapshot", "save", snapshot]).unwrap();
+        self.etcd.etcdctl(&["snapshot", "restore", snapshot, "--data-dir", data_dir.to_str().unwrap()]).is_ok()
+    }
+
+    /// Ends it as a shutdown does.
+    pub fn stop(mut self) {
+        self.etcd.signal("TERM");
+        self.etcd.wait_for_exit(LIMIT);
+    }
+}
+
+/// Lets an etcd join a cluster in which nobody else is, and waits until it has given up.
+pub fn fail_to_join(version: &Version, data_dir: &Path) {
+    let mut etcd = start(version, data_dir, "existing", &[]);
+    assert_ne!(etcd.wait_for_exit(LIMIT), Some(0));
+}
+
+/// Of two `--data-dir`, etcd takes the last.
+fn start(version: &Version, data_dir: &Path, state: &str, flags: &[&str]) -> Etcd {
+    let place = Arc::new(Place::new());
+    let (data_dir, cluster) = (data_dir.to_str().unwrap(), format!("a={}", place.peer_url));
+    let own = ["--name", "a", "--data-dir", data_dir, "--initial-cluster", &cluster, "--initial-cluster-state", state];
+    version.start(&place, &[&own[..], &["--initial-advertise-peer-urls", &place.peer_url], flags].concat())
+}
