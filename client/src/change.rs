@@ -12,7 +12,7 @@ use convene_lifecycle::{ClientUrl, MemberId, PeerUrl};
 use crate::{
     endpoints::Failures,
     look::LIST,
-    registry::{Expected, Task, Terms},
+    registry::{Expected, Instruction, Task, Terms},
     session::{Session, Told},
 };
 
@@ -26,7 +26,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// of it is seen by the next look; so nothing is lost if the answer is.
 pub async fn carry_out(session: &Session, told: &Told) -> Duration {
     let Some(change) = Change::of(told) else { return AGAIN };
-    session.progress.step(&told.instruction.word, &change.describe());
+    let Instruction { word, reason, .. } = &told.instruction;
+    session.progress.step_because(word, reason, &change.describe());
     match change.make(session).await {
         Ok(()) => Duration::ZERO,
         Err(error) => {
@@ -110,6 +111,12 @@ impl<'a> Change<'a> {
         if let What::Leave(own) = self.what {
             hand_over(session, &list, own).await?;
         }
+        // A follower passes a promotion on by HTTP and without our name, which etcds before 3.5.28 and 3.6.6 refuse to do
+        // with auth on (`server/etcdserver/cluster_util.go:promoteMemberHTTP`).
+        let client = match self.what {
+            What::Promote(_) => session.endpoints.leader(&list, LIST).await.unwrap_or(client),
+            _ => client,
+        };
         if self.asked.elapsed() >= Duration::from_secs(self.terms.act_within_seconds) {
             return Err(NotMade::TooLate(self.terms.act_within_seconds));
         }

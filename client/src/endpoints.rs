@@ -94,6 +94,24 @@ impl Endpoints {
         probe
     }
 
+    /// The member that leads, if it tells so itself.
+    pub async fn leader(&self, list: &MemberList, within: Duration) -> Option<Arc<Client>> {
+        let mut asked: FuturesUnordered<_> = list
+            .members
+            .iter()
+            .filter(|member| !member.learner)
+            .flat_map(|member| member.client_urls.iter().map(move |url| (member.id, url)))
+            .filter_map(|(id, url)| Some((id, self.client(url).ok()?)))
+            .map(|(id, client)| async move { (id, client.status(within).await, client) })
+            .collect();
+        while let Some((id, answer, client)) = asked.next().await {
+            if answer.is_ok_and(|status| status.member == id && status.leader == Some(id)) {
+                return Some(client);
+            }
+        }
+        None
+    }
+
     /// A member's own status, if it tells.
     pub async fn status_of(&self, member: &ListedMember, within: Duration) -> Option<Status> {
         match self.probe(member, within).await {

@@ -65,11 +65,14 @@ impl Join<'_> {
     async fn turn(&mut self) -> Result<Next, Failure> {
         let state = self.session.node.state()?;
         self.offline.attempt();
-        let told = match self.session.ask(&state, self.wishes()).await {
+        let mut told = match self.session.ask(&state, self.wishes()).await {
             Ok(told) => told,
             Err(error) => return self.go_without(&state, error),
         };
         self.offline.is_back();
+        if let State::Unreadable { found } = &state {
+            told.instruction.message += &format!("; the data in the data directory can't be read: {found}");
+        }
         if self.arguments.dry_run {
             result::print_dry(self.arguments.output, &told.instruction)?;
             return Ok(Next::Done);
@@ -98,7 +101,7 @@ impl Join<'_> {
             Task::Join(start) => self.finish(&told, Action::Join, Some(start)),
             Task::Start(start) => self.finish(&told, Action::Start, start.as_ref()),
             Task::ArchiveData => {
-                self.archive(message)?;
+                self.archive(reason, message)?;
                 Ok(Next::Ask(Duration::ZERO))
             }
             Task::Refuse { remedy } => Err(Failure::Refused(format!("{message}; {remedy} ({reason})"))),
@@ -110,10 +113,11 @@ impl Join<'_> {
         }
     }
 
-    fn archive(&self, why: &str) -> Result<(), Failure> {
+    fn archive(&self, reason: &str, why: &str) -> Result<(), Failure> {
         let archived = self.session.node.data.archive(SystemTime::now())?;
         let archived: Vec<String> = archived.iter().map(|path| path.display().to_string()).collect();
-        self.session.progress.step("archive_data", &format!("{why}; the data is in {} now", archived.join(" and ")));
+        let message = format!("{why}; the data is in {} now", archived.join(" and "));
+        self.session.progress.step_because("archive_data", reason, &message);
         Ok(())
     }
 
@@ -130,7 +134,7 @@ impl Join<'_> {
         let Instruction { word, reason, message, .. } = &told.instruction;
         let config = result::config(&self.session.node, action, start, reason, message);
         let text = result::render(&config, self.arguments.output, progress)?;
-        progress.step(word, message);
+        progress.step_because(word, reason, message);
         if action == Action::Join && !self.arguments.no_promote {
             promoter::leave_behind(&self.arguments.node, progress);
         }
@@ -144,10 +148,12 @@ impl Join<'_> {
         match self.session.node.data.left_overs()? {
             LeftOvers::None | LeftOvers::NothingApplied => Ok(()),
             LeftOvers::Applied { index } => {
-                self.archive(&format!("there is no WAL, but a database of an earlier member (index {index})"))
+                let why = format!("there is no WAL, but a database of an earlier member (index {index})");
+                self.archive("left_overs", &why)
             }
             LeftOvers::Unreadable { found } => {
-                self.archive(&format!("there is no WAL, but something else of an earlier member: {found}"))
+                let why = format!("there is no WAL, but something else of an earlier member: {found}");
+                self.archive("left_overs", &why)
             }
         }
     }
@@ -174,7 +180,7 @@ impl Join<'_> {
         let message = format!("{error}; etcd is started on the data that it has, and guards itself");
         let config = result::config(&self.session.node, Action::Start, None, "unreachable", &message);
         let text = result::render(&config, self.arguments.output, progress)?;
-        progress.step("start", &message);
+        progress.step_because("start", "unreachable", &message);
         stdout::print(&text)?;
         Ok(Next::Done)
     }

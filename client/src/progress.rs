@@ -50,6 +50,11 @@ impl Progress {
         self.say(step, None, message, false);
     }
 
+    /// Something is done for a reason that programs know.
+    pub fn step_because(&self, step: &str, reason: &str, message: &str) {
+        self.say(step, Some(reason), message, false);
+    }
+
     /// There is something to wait for, for a reason that programs know.
     pub fn wait(&self, step: &str, reason: &str, message: &str) {
         self.say(step, Some(reason), message, true);

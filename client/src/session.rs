@@ -112,6 +112,9 @@ impl Session {
             return Ok(told);
         }
         let (view, failures) = look(&self.endpoints, &self.places(), self.revision.get()).await;
+        // What etcd's own list says of where clients reach it is as good as what the registry says, or better.
+        let listed = view.members.iter().flat_map(|member| member.client_urls.iter().cloned());
+        self.places.borrow_mut().client_urls.extend(listed);
         let mut told = self.check_in(state, wishes, Some(&view)).await?;
         if let Some(failures) = failures {
             told.instruction.message += &format!("; what this node sees: {failures}");

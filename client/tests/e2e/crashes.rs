@@ -6,7 +6,7 @@ use convene_harness::etcd::Version;
 use crate::node::{LIMIT, Node, Registry, form, join_together, wait_until_whole, with_each};
 
 /// What `convene join` says at each of its steps when it replaces a dead member.
-const STEPS: [&str; 4] = ["not_dead_yet", "removes member", "adds itself", "join: "];
+const STEPS: [&str; 4] = ["not_dead_yet", "removes member", "adds itself", "join (added)"];
 
 #[test]
 fn killed_at_any_step_of_a_replacement_the_same_node_goes_on() {
@@ -59,10 +59,11 @@ fn killed_while_the_cluster_forms_the_same_node_or_another_takes_the_place() {
     with_each(Version::oldest_and_newest(), |version| {
         for name in ["infra2", "infra3"] {
             let registry = Registry::new(3);
-            let mut gone = Node::new(version, &registry, "infra2").spawn_join(&[]);
-            gone.kill_at("wait (forming)", LIMIT);
-            let mut nodes: Vec<Node> =
-                ["infra0", "infra1", name].iter().map(|name| Node::new(version, &registry, name)).collect();
+            let gone = Node::new(version, &registry, "infra2");
+            gone.spawn_join(&[]).kill_at("wait (forming)", LIMIT);
+            let third = if name == gone.name { gone } else { Node::new(version, &registry, name) };
+            let mut nodes = vec![third];
+            nodes.extend(["infra0", "infra1"].map(|name| Node::new(version, &registry, name)));
             join_together(&mut nodes);
             wait_until_whole(&nodes);
         }
@@ -77,7 +78,7 @@ fn killed_when_it_was_told_to_bootstrap_the_same_node_or_another_takes_the_place
             let mut nodes: Vec<Node> =
                 (0..3).map(|number| Node::new(version, &registry, &format!("infra{number}"))).collect();
             let mut joining: Vec<_> = nodes.iter().map(|node| node.spawn_join(&[])).collect();
-            joining[2].kill_at("bootstrap: ", LIMIT);
+            joining[2].kill_at("bootstrap (roster_complete)", LIMIT);
             for (node, joining) in nodes.iter_mut().zip(&mut joining).take(2) {
                 node.start_when_told(joining);
             }
@@ -99,7 +100,7 @@ fn killed_all_of_them_when_they_were_told_to_bootstrap_they_begin_anew() {
             (0..3).map(|number| Node::new(version, &registry, &format!("infra{number}"))).collect();
         let mut joining: Vec<_> = nodes.iter().map(|node| node.spawn_join(&[])).collect();
         for joining in &mut joining {
-            joining.kill_at("bootstrap: ", LIMIT);
+            joining.kill_at("bootstrap (roster_complete)", LIMIT);
         }
         join_together(&mut nodes);
         wait_until_whole(&nodes);

@@ -137,8 +137,9 @@ impl Node {
 
     /// Waits until its member votes.
     pub fn promote(&self) {
-        let ended = self.call("promote", &["--timeout=80s"]).run(LIMIT);
-        assert_eq!(ended.code, Some(0), "{} is not promoted: {}", self.name, ended.stderr);
+        let ended = self.call("promote", &["--timeout=40s"]).run(LIMIT);
+        let etcd = self.etcd.as_ref().map(|etcd| etcd.output()).unwrap_or_default();
+        assert_eq!(ended.code, Some(0), "{} is not promoted: {}\netcd said:\n{etcd}", self.name, ended.stderr);
     }
 
     /// Gets in from the beginning to the end: joins, starts, and is promoted.
@@ -187,10 +188,12 @@ impl Node {
 
 /// Joins all these at the same time, and starts their etcds.
 pub fn join_together(nodes: &mut [Node]) {
-    let mut joining: Vec<Process> = nodes.iter().map(|node| node.spawn_join(&[])).collect();
-    for (node, joining) in nodes.iter_mut().zip(&mut joining) {
-        node.start_when_told(joining);
-    }
+    // Some may have to wait for others to have started, and come late.
+    std::thread::scope(|scope| {
+        for node in nodes {
+            scope.spawn(|| node.get_in());
+        }
+    });
 }
 
 /// A cluster of so many nodes that has formed, `infra0` and so on.

@@ -55,7 +55,7 @@ fn data_of_an_earlier_epoch_is_set_aside() {
         let told: Vec<Ended> =
             nodes.iter_mut().zip(&mut joining).map(|(node, joining)| node.start_when_told(joining)).collect();
         for ((node, told), id) in nodes.iter().zip(&told).zip(&ids) {
-            set_aside(node, told, "earlier epoch", id);
+            set_aside(node, told, "earlier_epoch", id);
         }
         let members = wait_until_whole(&nodes);
         assert!(members.iter().all(|member| !ids.contains(&member.id)));
