@@ -101,8 +101,9 @@ impl Join<'_> {
             Task::Join(start) => self.finish(&told, Action::Join, Some(start)),
             Task::Start(start) => self.finish(&told, Action::Start, start.as_ref()),
             Task::ArchiveData => {
-                self.archive(reason, message)?;
-                Ok(Next::Ask(Duration::ZERO))
+                // What can't be found to be moved would be asked for again at once, and for ever.
+                let is_moved = self.archive(reason, message)?;
+                Ok(Next::Ask(if is_moved { Duration::ZERO } else { AGAIN }))
             }
             Task::Refuse { remedy } => Err(Failure::Refused(format!("{message}; {remedy} ({reason})"))),
             Task::RemoveMember(..)
@@ -113,12 +114,13 @@ impl Join<'_> {
         }
     }
 
-    fn archive(&self, reason: &str, why: &str) -> Result<(), Failure> {
+    /// Sets the data aside, if there is any.
+    fn archive(&self, reason: &str, why: &str) -> Result<bool, Failure> {
         let archived = self.session.node.data.archive(SystemTime::now())?;
         let archived: Vec<String> = archived.iter().map(|path| path.display().to_string()).collect();
         let message = format!("{why}; the data is in {} now", archived.join(" and "));
         self.session.progress.step_because("archive_data", reason, &message);
-        Ok(())
+        Ok(!archived.is_empty())
     }
 
     /// Prints how to start etcd, unless the answer is too old to be acted on.
@@ -149,11 +151,11 @@ impl Join<'_> {
             LeftOvers::None | LeftOvers::NothingApplied => Ok(()),
             LeftOvers::Applied { index } => {
                 let why = format!("there is no WAL, but a database of an earlier member (index {index})");
-                self.archive("left_overs", &why)
+                self.archive("left_overs", &why).map(drop)
             }
             LeftOvers::Unreadable { found } => {
                 let why = format!("there is no WAL, but something else of an earlier member: {found}");
-                self.archive("left_overs", &why)
+                self.archive("left_overs", &why).map(drop)
             }
         }
     }

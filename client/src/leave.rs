@@ -25,14 +25,8 @@ pub async fn run(arguments: &LeaveArgs, log_format: LogFormat) -> Result<(), Fai
 async fn turn(session: &Session) -> Result<Option<Duration>, Failure> {
     let progress = &session.progress;
     let state = state(session).await?;
-    let told = match session.ask(&state, Wishes { leaving: true, ..Wishes::default() }).await {
-        Ok(told) => told,
-        Err(error) if error.is_final() => return Err(error.into()),
-        Err(error) => {
-            progress.wait("wait", "unreachable", &error.to_string());
-            return Ok(Some(AGAIN));
-        }
-    };
+    let wishes = Wishes { leaving: true, ..Wishes::default() };
+    let Some(told) = session.ask_patiently(&state, wishes).await? else { return Ok(Some(AGAIN)) };
     let instruction = &told.instruction;
     match &instruction.task {
         Task::StandBy | Task::ArchiveData => {
@@ -41,7 +35,7 @@ async fn turn(session: &Session) -> Result<Option<Duration>, Failure> {
             Ok(None)
         }
         Task::Refuse { remedy } => Err(Failure::Refused(format!("{}; {remedy}", instruction.message))),
-        Task::RemoveMember(..) | Task::Leave(..) => Ok(Some(change::carry_out(session, &told).await)),
+        _ if instruction.is_change() => Ok(Some(change::carry_out(session, &told).await)),
         _ => {
             progress.wait(&instruction.word, &instruction.reason, &instruction.message);
             Ok(Some(instruction.check_in_after.clamp(AGAIN, 2 * AGAIN)))

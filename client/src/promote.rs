@@ -47,30 +47,25 @@ async fn turn(session: &Session) -> Result<Option<Duration>, Failure> {
     ask(session, identity).await.map(Some)
 }
 
-/// Lets the registry know at once, so that it has the ticket back; that a member votes is true without it.
+/// Lets the registry know at once, so that it has the ticket back; that a member votes is true without it. Whatever else
+/// it wants done is done, because it waits for whom it has told.
 async fn tell(session: &Session, identity: Identity) {
-    if let Err(error) = session.ask(&State::running(identity), Wishes::default()).await {
-        session.progress.step("warning", &error.to_string());
+    match session.ask(&State::running(identity), Wishes::default()).await {
+        Ok(told) if told.instruction.is_change() => drop(change::carry_out(session, &told).await),
+        Ok(_) => {}
+        Err(error) => session.progress.step("warning", &error.to_string()),
     }
 }
 
 async fn ask(session: &Session, identity: Identity) -> Result<Duration, Failure> {
     let progress = &session.progress;
-    let told = match session.ask(&State::running(identity), Wishes::default()).await {
-        Ok(told) => told,
-        Err(error) if error.is_final() => return Err(error.into()),
-        Err(error) => {
-            progress.wait("wait", "unreachable", &error.to_string());
-            return Ok(AGAIN);
-        }
-    };
+    let running = State::running(identity);
+    let Some(told) = session.ask_patiently(&running, Wishes::default()).await? else { return Ok(AGAIN) };
     let instruction = &told.instruction;
     match &instruction.task {
         Task::Refuse { remedy } => Err(Failure::Refused(format!("{}; {remedy}", instruction.message))),
         Task::ArchiveData => Err(Failure::Refused(format!("{}; run `convene join` again", instruction.message))),
-        Task::Promote(..) | Task::RemoveMember(..) | Task::Leave(..) | Task::UpdateMember(..) => {
-            Ok(change::carry_out(session, &told).await)
-        }
+        _ if instruction.is_change() => Ok(change::carry_out(session, &told).await),
         _ => {
             progress.wait(&instruction.word, &instruction.reason, &instruction.message);
             Ok(instruction.check_in_after.clamp(AGAIN, 2 * AGAIN))

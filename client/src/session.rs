@@ -105,6 +105,19 @@ impl Session {
         Ok(())
     }
 
+    /// Asks as [`Session::ask`] does, for who has nothing better to do than to wait if the registry is out of reach;
+    /// then there is no answer, and it is said why.
+    pub async fn ask_patiently(&self, state: &State, wishes: Wishes) -> Result<Option<Told>, Failure> {
+        match self.ask(state, wishes).await {
+            Ok(told) => Ok(Some(told)),
+            Err(error) if error.is_final() => Err(error.into()),
+            Err(error) => {
+                self.progress.wait("wait", "unreachable", &error.to_string());
+                Ok(None)
+            }
+        }
+    }
+
     /// Checks in, and looks and checks in again if that is what it is told.
     pub async fn ask(&self, state: &State, wishes: Wishes) -> Result<Told, RegistryError> {
         let told = self.check_in(state, wishes, None).await?;

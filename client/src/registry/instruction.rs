@@ -124,6 +124,20 @@ struct Endpoints {
     peer_urls: Vec<PeerUrl>,
 }
 
+impl Instruction {
+    /// Whether it asks for a change of etcd's membership.
+    pub fn is_change(&self) -> bool {
+        matches!(
+            self.task,
+            Task::RemoveMember(..)
+                | Task::AddMember { .. }
+                | Task::UpdateMember(..)
+                | Task::Promote(..)
+                | Task::Leave(..)
+        )
+    }
+}
+
 impl TryFrom<Body> for Instruction {
     type Error = String;
 
