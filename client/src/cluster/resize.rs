@@ -2,7 +2,7 @@ use clap::Args;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::{cli::TableFormat, exit::Failure, stdout, target::ClusterArgs};
+use crate::{cli::TableFormat, exit::Failure, registry::Cluster, stdout, target::ClusterArgs};
 
 /// What `convene cluster resize` is told.
 #[derive(Debug, Args)]
@@ -29,10 +29,26 @@ pub async fn run(arguments: &ResizeArgs) -> Result<(), Failure> {
         (TableFormat::Json, _) => stdout::print_json(now),
         (TableFormat::Table, Some(_)) => {
             let was = target.cluster.value.size;
-            stdout::print(&format!("{target} has size {size} now, was {was}; revision {revision}\n"))
+            let next = next_step(&now.value);
+            stdout::print(&format!("{target} has size {size} now, was {was}; revision {revision}{next}\n"))
         }
         (TableFormat::Table, None) => {
             stdout::print(&format!("{target} has size {size} already; revision {revision}\n"))
         }
+    }
+}
+
+/// Who makes it so: the registry changes no membership itself.
+fn next_step(cluster: &Cluster) -> String {
+    let (voters, size) = (cluster.voter_count, u64::from(cluster.size));
+    match voters.checked_sub(size) {
+        Some(surplus @ 1..) => format!(
+            "; {surplus} of its {voters} voters are to go: they do when nodes whose etcd runs check in, or at once by \
+             `convene leave` on their nodes"
+        ),
+        _ if voters > 0 && voters < size => {
+            format!("; it has {voters} voters, and nodes that join take the free places")
+        }
+        _ => String::new(),
     }
 }

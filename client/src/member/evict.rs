@@ -73,7 +73,11 @@ fn called(member: &Member) -> String {
 fn evicted(before: &Member) -> String {
     match &before.evicted_at {
         Some(since) => format!("is evicted already, since {since}"),
-        None => "is evicted: it is removed as soon as that is safe for the quorum".to_owned(),
+        None => {
+            "is evicted: it is removed as soon as that is safe for the quorum and a node whose etcd runs checks in; \
+                 `convene leave` on its node does it at once"
+                .to_owned()
+        }
     }
 }
 

@@ -1,7 +1,9 @@
 //! `convene join` is killed in the middle of what it does. Whoever runs it again, on the same machine or on another,
 //! brings the cluster to its full strength.
 
-use convene_harness::etcd::Version;
+use std::sync::Arc;
+
+use convene_harness::{Place, etcd::Version, wait_for};
 
 use crate::node::{LIMIT, Node, Registry, form, join_together, wait_until_whole, with_each};
 
@@ -104,6 +106,35 @@ fn killed_all_of_them_when_they_were_told_to_bootstrap_they_begin_anew() {
         }
         join_together(&mut nodes);
         wait_until_whole(&nodes);
+    });
+}
+
+#[test]
+fn killed_when_it_set_stale_data_aside_the_same_node_goes_on() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let registry = Registry::new(3);
+        let mut nodes = form(version, &registry, 3);
+        let id = nodes[2].member_id();
+        nodes[2].die();
+        wait_for(LIMIT, || nodes[0].etcdctl(&["member", "remove", &id]).ok()).expect("a dead member can be removed");
+        nodes[2].spawn_join(&[]).kill_at("archive_data", LIMIT);
+        nodes[2].get_in();
+        wait_until_whole(&nodes);
+    });
+}
+
+#[test]
+fn killed_while_it_follows_a_new_address_the_same_node_goes_on() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let registry = Registry::new(3);
+        let mut nodes = form(version, &registry, 3);
+        let before = nodes[2].member_id();
+        nodes[2].die();
+        nodes[2].place = Arc::new(Place::moved(&nodes[2].place));
+        nodes[2].spawn_join(&[]).kill_at("update_member", LIMIT);
+        nodes[2].get_in();
+        wait_until_whole(&nodes);
+        assert_eq!(nodes[2].member_id(), before);
     });
 }
 
