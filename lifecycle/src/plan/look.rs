@@ -1,6 +1,6 @@
 use std::{collections::HashSet, sync::Arc};
 
-use super::Planner;
+use super::{Planner, membership::quorum};
 use crate::{
     EventKind, Face, Identity, Instruction, Member, MemberId, MemberKey, MemberName, NodeState, Purpose, Reason,
     Registration, Revision, Role, SeenMember, View,
@@ -58,6 +58,16 @@ impl<'a> Planner<'a> {
             return Err(Box::new(self.observe("the registry has learnt of a change since this look began")));
         }
         Ok(look)
+    }
+
+    /// Whether so many other voters answer that they need nobody else for a leader, even if they have none right now.
+    pub(super) fn others_can_elect(&self, own: &Member) -> bool {
+        let Some(view) = self.report.view.as_ref().filter(|view| view.cluster == self.draft.cluster_id) else {
+            return false;
+        };
+        let look = Look { view, own: None };
+        let up = self.draft.voters().filter(|voter| voter.key != own.key && look.is_up(voter)).count();
+        up >= quorum(self.draft.voters().count())
     }
 
     fn no_quorum(&self, look: &Look<'_>) -> Instruction {

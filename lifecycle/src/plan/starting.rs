@@ -83,6 +83,8 @@ impl Planner<'_> {
             match self.look() {
                 Ok(look) => return self.update_stopped(own, &look),
                 Err(observe) if matches!(observe.task, Task::Observe(_)) => return *observe,
+                // At its new address nobody would find it, and nobody needs it for a leader: they have one soon.
+                Err(wait) if self.others_can_elect(own) => return *wait,
                 Err(_) => {}
             }
         }

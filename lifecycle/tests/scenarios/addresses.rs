@@ -33,6 +33,17 @@ fn a_member_that_moved_starts_without_a_quorum() {
 }
 
 #[test]
+fn a_member_that_moved_waits_while_the_others_elect_a_leader() {
+    let mut world = World::running("a b c");
+    world.returns("c").moves("c", "c2");
+    let electing = |view: &mut View| {
+        view.linearizable = false;
+        view.leader = None;
+    };
+    world.look_wrong("c", electing, "wait: no_quorum");
+}
+
+#[test]
 fn a_learner_that_moved_joins_anew_because_it_can_not_be_updated_safely() {
     let mut world = World::running("a b");
     world.size(3).check_ins("c").obey("c").check_ins("c").obey("c").check_ins("c");
