@@ -52,8 +52,10 @@ pub enum Command {
     #[command(after_help = EXIT_CODES)]
     Join(JoinArgs),
     /// Waits until this node's member has caught up, and makes it a voter
+    #[command(after_help = EXIT_CODES)]
     Promote(PromoteArgs),
     /// Takes this node's member out of the cluster, safely
+    #[command(after_help = EXIT_CODES)]
     Leave(LeaveArgs),
     /// Shows what the registry knows of this node's cluster
     Status(StatusArgs),
@@ -83,14 +85,14 @@ pub struct JoinArgs {
     #[arg(short = 'o', long, value_enum, default_value = "env", env = "CONVENE_OUTPUT")]
     pub output: Format,
     /// Which changes of membership this node may make to get in: prepared, add, replace or prune; the stricter of this
-    /// and the cluster's own strategy counts
+    /// and the cluster's own strategy counts [default: the cluster's]
     #[arg(long, value_name = "STRATEGY", env = "CONVENE_JOIN_STRATEGY")]
     pub join_strategy: Option<Strategy>,
-    /// How many voters the cluster is to have: raises its size if it is smaller; if it is larger, then this node stays
-    /// out once there are so many. -1: as the cluster has it
+    /// How many voters the cluster is to have: its size is raised to this; where its size is larger, this node stays out
+    /// once there are so many voters. -1: as the cluster has it
     #[arg(long, value_name = "SIZE", default_value = "-1", value_parser = cluster_size, allow_hyphen_values = true, env = "CONVENE_CLUSTER_SIZE")]
     pub cluster_size: SizeWish,
-    /// Be refused rather than wait as a spare if the cluster does not need this node
+    /// Be refused rather than wait as a spare if the cluster does not need this node; for all else it waits
     #[arg(long, value_parser = BoolishValueParser::new(), env = "CONVENE_ONCE")]
     pub once: bool,
     /// Give up after this time, such as 90s or 5m [default: never]

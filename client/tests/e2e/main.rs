@@ -3,6 +3,7 @@
 mod administration;
 mod bootstrap;
 mod crashes;
+mod elastic;
 mod node;
 mod race;
 mod replacement;

@@ -2,19 +2,14 @@
 
 use std::{path::Path, process::Command, time::Duration};
 
-use convene_harness::{Process, etcd::Version, server::Server};
+use convene_harness::{Process, etcd::Version, programs, server::Server};
 
 #[test]
 fn the_quick_tour_works_line_by_line() {
     let Some(version) = Version::find("3.5") else { return };
     let server = Server::start();
-    let address = server.url.strip_prefix("http://").unwrap();
-    let tour =
-        tour().replace("127.0.0.1:8087", address).replace("$HOME/.cache/convene/peers/etcd-3.5", version.folder());
-
-    let mut shell = Process::spawn("the tour", Command::new("timeout").args(["80", "bash", "-u", "-c", &tour]));
-    let code = shell.wait_for_exit(Duration::from_secs(90));
-    let said = shell.output();
+    let tour = tour("Quick tour").replace("$HOME/.cache/convene/peers/etcd-3.5", version.folder());
+    let (code, said) = type_in(&tour, &server);
     assert_eq!(code, Some(0), "{said}");
     for expected in [
         &format!("{}/", server.url),
@@ -31,11 +26,43 @@ fn the_quick_tour_works_line_by_line() {
     }
 }
 
-/// The shell lines of the README's quick tour.
-fn tour() -> String {
+#[test]
+fn the_tour_of_a_lost_disk_works_line_by_line() {
+    let Some(version) = Version::find("3.7") else { return };
+    let server = Server::start();
+    let client = programs::client();
+    let tour = tour("A node that loses its disk")
+        .replace("$PWD/target/release", client.parent().and_then(Path::to_str).unwrap())
+        .replace("$HOME/.cache/convene/peers/etcd-3.7", version.folder());
+    let (code, said) = type_in(&tour, &server);
+    assert_eq!(code, Some(0), "{said}");
+    for expected in [
+        "Name:         tour",
+        "greeting\nhello",
+        "remove_member (lost_disk)",
+        "adds itself as learner",
+        "join (added)",
+        "infra2, http://127.0.0.1:32582, http://127.0.0.1:32572, false",
+        "member_promoted",
+    ] {
+        assert!(said.contains(expected), "{expected:?} is missing:\n{said}");
+    }
+}
+
+/// Runs the lines with bash, and returns the exit code and all that was said.
+fn type_in(tour: &str, server: &Server) -> (Option<i32>, String) {
+    let address = server.url.strip_prefix("http://").unwrap();
+    let tour = tour.replace("127.0.0.1:8087", address);
+    let mut shell = Process::spawn("the tour", Command::new("timeout").args(["80", "bash", "-u", "-c", &tour]));
+    let code = shell.wait_for_exit(Duration::from_secs(90));
+    (code, shell.output())
+}
+
+/// The shell lines of one of the README's sections.
+fn tour(title: &str) -> String {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
     let readme = std::fs::read_to_string(readme).unwrap();
-    let section = readme.split("\n## ").find(|section| section.starts_with("Quick tour")).unwrap();
+    let section = readme.split("\n## ").find(|section| section.starts_with(title)).unwrap();
     let blocks = section.split("```sh\n").skip(1).map(|block| block.split_once("```").unwrap().0);
     blocks.collect()
 }

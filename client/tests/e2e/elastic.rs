@@ -1,0 +1,253 @@
+//! The command lines of elastic-etcd's README do what they say, with `convene join` for `elastic-etcd`. Hosts, ports and
+//! paths are adapted, and two typing errors of the README are corrected: a missing `\`, and blanks after another.
+
+use std::{env, fs, os::unix::fs::symlink, path::PathBuf, process::Command, sync::Arc};
+
+use convene_harness::{
+    Access, Process,
+    cluster::{Member, wait_until_members},
+    etcd::Version,
+    free_port, programs,
+    server::Server,
+};
+use tempfile::TempDir;
+
+use crate::node::{LIMIT, with_each};
+
+/// "`elastic-etcd -o flags ...` … This allows to embed the elastic-etcd output directly into the command line of etcd"
+const FLAGS: &str = r"
+set -e
+ELASTIC_PARAMS=$(elastic-etcd -v=6 -logtostderr -o flags \
+    -discovery=$DISCOVERY_URL -name=master2 -client-port=2379 \
+    -initial-advertise-peer-urls=http://1.2.3.4:2380 \
+  )
+etcd2 $ELASTIC_PARAMS \
+     -listen-peer-urls=http://1.2.3.4:2480 \
+     -listen-client-urls=http://1.2.3.4:2379 \
+     -advertise-client-urls=http://1.2.3.4:2379
+";
+
+/// "`elastic-etcd -o env ...`"; the README has `-o flags` in this line, where its text says `-o env`.
+const ENV: &str = r"
+eval $(elastic-etcd -v=6 -logtostderr -discovery=$DISCOVERY_URL -o env \
+                -name=master2 -client-port=2379 \
+                -initial-advertise-peer-urls=http://1.2.3.4:2380 \
+   )
+etcd2 -listen-peer-urls=http://1.2.3.4:2480 \
+        -listen-client-urls=http://1.2.3.4:2379 \
+        -advertise-client-urls=http://1.2.3.4:2379
+";
+
+/// "`elastic-etcd -o dropin ...`", from the cloud-config: what `ExecStart=` gives to `/bin/sh -c`.
+const DROPIN: &str = "/var/lib/elastic-etcd/elastic-etcd -o dropin -data-dir=/var/lib/etcd2 \
+    -initial-advertise-peer-urls=http://$private_ipv4:2380 -name=$private_ipv4 -discovery={{.DiscoveryURL}} -v=6 \
+    -logtostderr > /run/systemd/system/etcd2.service.d/99-elastic-etcd.conf";
+
+#[test]
+fn the_output_is_embedded_into_the_command_line_of_etcd() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let mut machines = form(version, Way::Flags);
+        let members = wait_until_whole(&machines);
+        machines[1].stop();
+        start(&mut machines[1..2]);
+        assert_eq!(wait_until_whole(&machines), members);
+
+        // Nobody runs `convene promote`.
+        machines[2].stop();
+        fs::remove_dir_all(machines[2].disk.path().join(format!("{}.etcd", machines[2].name))).unwrap();
+        start(&mut machines[2..]);
+        let after = wait_until_whole(&machines);
+        assert_eq!(members.iter().filter(|member| after.contains(member)).count(), 2, "{after:?}");
+    });
+}
+
+#[test]
+fn the_output_is_a_drop_in_for_systemd() {
+    with_each(Version::oldest_and_newest(), |version| forms_and_restarts(version, Way::Dropin));
+}
+
+#[test]
+fn the_output_is_evaluated_by_the_shell() {
+    with_each(Version::oldest_and_newest(), |version| forms_and_restarts(version, Way::Env));
+}
+
+fn forms_and_restarts(version: &Version, way: Way) {
+    let mut machines = form(version, way);
+    let members = wait_until_whole(&machines);
+    machines[0].stop();
+    start(&mut machines[..1]);
+    assert_eq!(wait_until_whole(&machines), members);
+}
+
+/// Which of the README's ways to use the output.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    Flags,
+    Dropin,
+    Env,
+}
+
+/// Ports that are the same on every machine, as elastic-etcd has it.
+#[derive(Clone, Copy)]
+struct Ports {
+    client: u16,
+    old_client: u16,
+    peer: u16,
+}
+
+struct Machine {
+    way: Way,
+    version: Version,
+    discovery_url: String,
+    /// Each machine has an address of its own.
+    host: String,
+    name: String,
+    ports: Ports,
+    /// It begins in here, and has all of its files in here.
+    disk: TempDir,
+    etcd: Option<Process>,
+    _server: Arc<Server>,
+}
+
+impl Machine {
+    /// Runs the README's line. Where it ends with etcd, the process becomes etcd itself.
+    fn begin(&self) -> Process {
+        let Ports { client, peer, .. } = self.ports;
+        let script = match self.way {
+            Way::Flags => FLAGS.to_owned(),
+            Way::Env => ENV.to_owned(),
+            Way::Dropin => self.dropin_line(),
+        };
+        let script = script
+            .replace("elastic-etcd -", "convene join -")
+            .replace("\netcd2", "\nexec etcd2")
+            .replace("1.2.3.4:2480", &format!("{}:{peer}", self.host))
+            .replace("1.2.3.4:2380", &format!("{}:{peer}", self.host))
+            .replace("1.2.3.4:2379", &format!("{}:{client}", self.host))
+            .replace("-client-port=2379", &format!("-client-port={client}"))
+            .replace("master2", &self.name);
+        let mut shell = self.command("/bin/sh");
+        Process::spawn(&script, shell.args(["-c", &script]).env("DISCOVERY_URL", &self.discovery_url))
+    }
+
+    fn dropin_line(&self) -> String {
+        let dropin = self.dropin();
+        fs::create_dir_all(dropin.parent().unwrap()).unwrap();
+        DROPIN
+            .replace("/var/lib/elastic-etcd/elastic-etcd", "elastic-etcd")
+            .replace("/run/systemd/system/etcd2.service.d/99-elastic-etcd.conf", dropin.to_str().unwrap())
+            .replace("/var/lib/etcd2", self.disk.path().join("etcd2").to_str().unwrap())
+            .replace(":2380", &format!(":{}", self.ports.peer))
+            .replace("$private_ipv4", &self.host)
+            .replace("{{.DiscoveryURL}}", &self.discovery_url)
+    }
+
+    /// The etcd that the line has become, or that its drop-in is for.
+    fn go_on(&self, mut begun: Process) -> Process {
+        if self.way != Way::Dropin {
+            return begun;
+        }
+        assert_eq!(begun.wait_for_exit(LIMIT), Some(0), "{}", begun.output());
+        let Ports { client, old_client, peer } = self.ports;
+        let host = &self.host;
+        let mut etcd = self.command("etcd2");
+        // The cloud-config's own settings of etcd2.
+        etcd.env("ETCD_NAME", host)
+            .env("ETCD_ADVERTISE_CLIENT_URLS", format!("http://{host}:{client},http://{host}:{old_client}"))
+            .env("ETCD_LISTEN_CLIENT_URLS", format!("http://{host}:{client},http://{host}:{old_client}"))
+            .env("ETCD_LISTEN_PEER_URLS", format!("http://{host}:{peer}"));
+        as_systemd_does(&fs::read_to_string(self.dropin()).unwrap(), &mut etcd);
+        Process::spawn("etcd2.service", &mut etcd)
+    }
+
+    fn dropin(&self) -> PathBuf {
+        self.disk.path().join("etcd2.service.d/99-elastic-etcd.conf")
+    }
+
+    fn stop(&mut self) {
+        self.etcd = None;
+    }
+
+    /// A program in the machine's working directory, which knows `convene` and `etcd2`, and no variables.
+    fn command(&self, program: &str) -> Command {
+        let bin = self.disk.path().join("bin");
+        let path = format!("{}:{}", bin.display(), env::var("PATH").unwrap());
+        let program = if program.starts_with('/') { PathBuf::from(program) } else { bin.join(program) };
+        let mut command = Command::new(program);
+        command.env_clear().env("PATH", path).current_dir(self.disk.path());
+        command
+    }
+
+    fn client_url(&self) -> String {
+        format!("http://{}:{}", self.host, self.ports.client)
+    }
+}
+
+/// Three machines that come together, by a discovery URL that is made as the README makes it.
+fn form(version: &Version, way: Way) -> Vec<Machine> {
+    let server = Arc::new(Server::start());
+    let ports = Ports { client: free_port(), old_client: free_port(), peer: free_port() };
+    let discovery_url = new_discovery_url(&server);
+    let machine = |number: usize| {
+        let disk = TempDir::new().unwrap();
+        let bin = disk.path().join("bin");
+        fs::create_dir(&bin).unwrap();
+        symlink(programs::client(), bin.join("convene")).unwrap();
+        symlink(version.program(), bin.join("etcd2")).unwrap();
+        Machine {
+            way,
+            version: version.clone(),
+            discovery_url: discovery_url.clone(),
+            host: format!("127.0.0.{}", number + 1),
+            name: format!("master{number}"),
+            ports,
+            disk,
+            etcd: None,
+            _server: server.clone(),
+        }
+    };
+    let mut machines: Vec<Machine> = (0..3).map(machine).collect();
+    start(&mut machines);
+    machines
+}
+
+fn new_discovery_url(server: &Server) -> String {
+    let script = "export DISCOVERY_URL=$(curl -s 'https://discovery.etcd.io/new?size=3'); echo $DISCOVERY_URL"
+        .replace("https://discovery.etcd.io", &server.url);
+    let mut shell = Process::spawn(&script, Command::new("/bin/sh").args(["-c", &script]));
+    assert_eq!(shell.wait_for_exit(LIMIT), Some(0), "{}", shell.output());
+    shell.stdout().trim().to_owned()
+}
+
+/// All at the same time.
+fn start(machines: &mut [Machine]) {
+    let begun: Vec<Process> = machines.iter().map(Machine::begin).collect();
+    for (machine, begun) in machines.iter_mut().zip(begun) {
+        machine.etcd = Some(machine.go_on(begun));
+    }
+}
+
+fn wait_until_whole(machines: &[Machine]) -> Vec<Member> {
+    let endpoints: Vec<String> = machines.iter().map(Machine::client_url).collect();
+    let endpoints: Vec<&str> = endpoints.iter().map(String::as_str).collect();
+    wait_until_members(&machines[0].version, &Access::default(), &endpoints, machines.len(), LIMIT)
+}
+
+/// Gives a service the variables of a drop-in, none of which needs an escape here; what systemd makes of those is a
+/// test of the output itself.
+fn as_systemd_does(dropin: &str, service: &mut Command) {
+    let mut lines = dropin.lines();
+    assert_eq!(lines.next(), Some("[Service]"));
+    for line in lines {
+        if let Some(names) = line.strip_prefix("UnsetEnvironment=") {
+            for name in names.split(' ') {
+                service.env_remove(name);
+            }
+            continue;
+        }
+        let variable = line.strip_prefix("Environment=\"").and_then(|line| line.strip_suffix('"'));
+        let (name, value) = variable.and_then(|variable| variable.split_once('=')).unwrap_or_else(|| panic!("{line}"));
+        assert!(!value.contains(['\\', '%', '"']), "{line}");
+        service.env(name, value);
+    }
+}
