@@ -218,6 +218,13 @@ pub struct NodeArgs {
     pub access: AccessArgs,
 }
 
+impl NodeArgs {
+    /// Whom progress is about.
+    pub fn subject(&self) -> String {
+        format!("{} in {}", self.name, self.discovery.discovery.token)
+    }
+}
+
 /// How etcd is reached with TLS and a user.
 #[derive(Debug, Args)]
 pub struct AccessArgs {
@@ -268,6 +275,17 @@ struct Ignored {
 pub struct SizeWish(pub Option<u32>);
 
 impl Cli {
+    /// Whom the command is about, if it is about one node.
+    pub fn subject(&self) -> String {
+        let node = match &self.command {
+            Command::Join(arguments) => &arguments.node,
+            Command::Promote(arguments) => &arguments.node,
+            Command::Leave(arguments) => &arguments.node,
+            Command::Status(_) | Command::Cluster(_) | Command::Member(_) => return String::new(),
+        };
+        node.subject()
+    }
+
     /// Reads the command line and the variables, or says what is wrong with them and ends.
     pub fn read() -> Self {
         Self::from_arguments(std::env::args_os(), &|name| std::env::var_os(name)).unwrap_or_else(|error| error.exit())

@@ -2,7 +2,10 @@ use std::process::ExitCode;
 
 use thiserror::Error;
 
-use crate::{data_dir::DataDirError, registry::RegistryError};
+use crate::{
+    data_dir::DataDirError,
+    registry::{Instruction, RegistryError},
+};
 
 /// Why a command ended without doing what it was asked for. Each kind has an exit code of its own, which stays.
 #[derive(Debug, Error)]
@@ -25,6 +28,11 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// What the registry refuses, and what somebody has to do about it.
+    pub fn refused(instruction: &Instruction, remedy: &str) -> Self {
+        Self::Refused(format!("{}; {remedy} ({})", instruction.message, instruction.reason))
+    }
+
     /// The kinds with their exit codes, as `convene --help` and docs/client.md show them. 2 is also what the command
     /// line's own errors end with.
     pub fn exit_code(&self) -> ExitCode {

@@ -70,7 +70,9 @@ impl Join<'_> {
             Err(error) => return self.go_without(&state, error),
         };
         self.offline.is_back();
-        if let State::Unreadable { found } = &state {
+        if let State::Unreadable { found } = &state
+            && !told.instruction.message.contains(found)
+        {
             told.instruction.message += &format!("; the data in the data directory can't be read: {found}");
         }
         if self.arguments.dry_run {
@@ -105,7 +107,7 @@ impl Join<'_> {
                 let is_moved = self.archive(reason, message)?;
                 Ok(Next::Ask(if is_moved { Duration::ZERO } else { AGAIN }))
             }
-            Task::Refuse { remedy } => Err(Failure::Refused(format!("{message}; {remedy} ({reason})"))),
+            Task::Refuse { remedy } => Err(Failure::refused(&told.instruction, remedy)),
             Task::RemoveMember(..)
             | Task::AddMember { .. }
             | Task::UpdateMember(..)
@@ -180,9 +182,10 @@ impl Join<'_> {
             return Ok(Next::Ask(left.min(AGAIN)));
         }
         let message = format!("{error}; etcd is started on the data that it has, and guards itself");
-        let config = result::config(&self.session.node, Action::Start, None, "unreachable", &message);
+        let reason = if error.is_not_found() { "unknown_cluster" } else { "unreachable" };
+        let config = result::config(&self.session.node, Action::Start, None, reason, &message);
         let text = result::render(&config, self.arguments.output, progress)?;
-        progress.step_because("start", "unreachable", &message);
+        progress.step_because("start", reason, &message);
         stdout::print(&text)?;
         Ok(Next::Done)
     }

@@ -34,7 +34,7 @@ async fn turn(session: &Session) -> Result<Option<Duration>, Failure> {
             progress.step("done", &format!("{}; what is in {data} is kept", instruction.message));
             Ok(None)
         }
-        Task::Refuse { remedy } => Err(Failure::Refused(format!("{}; {remedy}", instruction.message))),
+        Task::Refuse { remedy } => Err(Failure::refused(instruction, remedy)),
         _ if instruction.is_change() => Ok(Some(change::carry_out(session, &told).await)),
         _ => {
             progress.wait(&instruction.word, &instruction.reason, &instruction.message);

@@ -47,7 +47,7 @@ async fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            Progress::new(cli.log_format, "").failure(&failure);
+            Progress::new(cli.log_format, cli.subject()).failure(&failure);
             failure.exit_code()
         }
     }

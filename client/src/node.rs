@@ -79,11 +79,6 @@ impl Node {
         });
         guessed.collect()
     }
-
-    /// Whom progress is about.
-    pub fn subject(&self) -> String {
-        format!("{} in {}", self.name, self.cluster.token)
-    }
 }
 
 /// Certificates for the registry.

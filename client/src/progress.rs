@@ -1,7 +1,8 @@
 use std::{
+    collections::VecDeque,
     io::Write,
     sync::Mutex,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use humantime::{format_duration, format_rfc3339_seconds};
@@ -17,10 +18,20 @@ pub struct Progress {
     state: Mutex<State>,
 }
 
-/// What was said last.
+/// How soon a line may be repeated when others were said meanwhile: what fails and is tried again takes turns with its
+/// failure.
+const REPEAT: Duration = Duration::from_secs(30);
+
+/// How many lines may take turns.
+const TURNS: usize = 8;
+
+/// What was said.
 #[derive(Default)]
 struct State {
-    said: Option<(String, String)>,
+    /// The step or reason, and the message, of what there was to say last.
+    last: Option<(String, String)>,
+    /// What was said of late, and when.
+    said: VecDeque<((String, String), Instant)>,
     /// What is being waited for, and since when.
     waits: Option<(String, SystemTime, Instant)>,
 }
@@ -68,7 +79,7 @@ impl Progress {
     /// What whoever gives up says about it.
     pub fn gave_up(&self) -> String {
         let state = self.state.lock().expect("nobody panics while it tells");
-        match (&state.said, &state.waits) {
+        match (&state.last, &state.waits) {
             (Some((_, message)), Some((_, _, since))) => {
                 format!(
                     "gave up because --timeout is over, after waiting for {} s: {message}",
@@ -82,7 +93,10 @@ impl Progress {
     fn say(&self, step: &str, reason: Option<&str>, message: &str, is_wait: bool) {
         let mut state = self.state.lock().expect("nobody panics while it tells");
         let what = (reason.unwrap_or(step).to_owned(), message.to_owned());
-        if state.said.as_ref() == Some(&what) {
+        let is_repeated = state.last.as_ref() == Some(&what);
+        let was_said = state.said.iter().any(|(said, at)| *said == what && at.elapsed() < REPEAT);
+        state.last = Some(what.clone());
+        if is_repeated || was_said {
             return;
         }
         if !is_wait {
@@ -91,12 +105,16 @@ impl Progress {
             state.waits = Some((what.0.clone(), SystemTime::now(), Instant::now()));
         }
         let since = state.waits.as_ref().map(|(_, at, since)| (*at, since.elapsed()));
-        state.said = Some(what);
+        state.said.retain(|(said, _)| *said != what);
+        state.said.push_back((what, Instant::now()));
+        if state.said.len() > TURNS {
+            state.said.pop_front();
+        }
         let line = match self.format {
             LogFormat::Text => {
                 let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
                 let since = since.filter(|(_, elapsed)| elapsed.as_secs() > 0).map(|(at, elapsed)| {
-                    let elapsed = format_duration(std::time::Duration::from_secs(elapsed.as_secs()));
+                    let elapsed = format_duration(Duration::from_secs(elapsed.as_secs()));
                     format!("; waiting since {}, for {elapsed}", format_rfc3339_seconds(at))
                 });
                 let subject = if self.subject.is_empty() { String::new() } else { format!(": {}", self.subject) };

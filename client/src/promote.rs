@@ -63,8 +63,8 @@ async fn ask(session: &Session, identity: Identity) -> Result<Duration, Failure>
     let Some(told) = session.ask_patiently(&running, Wishes::default()).await? else { return Ok(AGAIN) };
     let instruction = &told.instruction;
     match &instruction.task {
-        Task::Refuse { remedy } => Err(Failure::Refused(format!("{}; {remedy}", instruction.message))),
-        Task::ArchiveData => Err(Failure::Refused(format!("{}; run `convene join` again", instruction.message))),
+        Task::Refuse { remedy } => Err(Failure::refused(instruction, remedy)),
+        Task::ArchiveData => Err(Failure::refused(instruction, "run `convene join` again")),
         _ if instruction.is_change() => Ok(change::carry_out(session, &told).await),
         _ => {
             progress.wait(&instruction.word, &instruction.reason, &instruction.message);

@@ -76,7 +76,7 @@ impl Session {
         Ok(Self {
             registry: Registry::new(node.cluster.server.clone(), &registry_tls(&arguments.discovery.tls)?)?,
             endpoints: Endpoints::new(node.access.clone(), &node.peer_tls)?,
-            progress: Progress::new(log_format, node.subject()),
+            progress: Progress::new(log_format, arguments.subject()),
             node,
             run: Uuid::now_v7().simple().to_string(),
             sequence: Cell::new(0),
@@ -129,7 +129,7 @@ impl Session {
         let listed = view.members.iter().flat_map(|member| member.client_urls.iter().cloned());
         self.places.borrow_mut().client_urls.extend(listed);
         let mut told = self.check_in(state, wishes, Some(&view)).await?;
-        if let Some(failures) = failures {
+        if let (Some(failures), Task::Wait) = (failures, &told.instruction.task) {
             told.instruction.message += &format!("; what this node sees: {failures}");
         }
         Ok(told)

@@ -43,7 +43,9 @@ pub enum EtcdError {
     },
     /// etcd's strict check refused a change of membership, because too few voters are connected, or have been
     /// for five seconds.
-    #[error("{endpoint} changes no members while its cluster is unhealthy: not enough voters are connected for 5 s")]
+    #[error(
+        "{endpoint} changes no members while its cluster is unhealthy: not enough voters have been connected for 5 s yet"
+    )]
     Unhealthy {
         /// Who was asked.
         endpoint: String,

@@ -145,7 +145,10 @@ impl Planner<'_> {
         if told.is_none_or(|told| told.run != self.report.run) {
             self.draft.tell_bootstrap(&own.key, &self.report.run);
         }
-        let message = format!("all {} founders are known; bootstrap with them", self.draft.members().count());
+        let message = match self.draft.members().count() {
+            1 => "this node is the only founder; bootstrap alone".to_owned(),
+            founders => format!("all {founders} founders are known; bootstrap with them"),
+        };
         self.answer(Task::Bootstrap(self.start_as(&own.key)), Reason::RosterComplete, message)
     }
 

@@ -192,7 +192,7 @@ impl Planner<'_> {
             let message = format!("this node takes no place beyond {own} voters, and is a spare; the size is {size}");
             (message, "let the node join a larger cluster")
         } else {
-            let message = format!("the cluster has its {size} voters, and this node is a spare");
+            let message = format!("the cluster has as many voters as it is to have ({size}), and this node is a spare");
             (message, "raise the size, or evict a member")
         };
         if self.report.once {

@@ -36,11 +36,7 @@ fn a_member_that_moved_starts_without_a_quorum() {
 fn a_member_that_moved_waits_while_the_others_elect_a_leader() {
     let mut world = World::running("a b c");
     world.returns("c").moves("c", "c2");
-    let electing = |view: &mut View| {
-        view.linearizable = false;
-        view.leader = None;
-    };
-    world.look_wrong("c", electing, "wait: no_quorum");
+    world.look_wrong("c", |view| (view.linearizable, view.leader) = (false, None), "wait: no_quorum");
 }
 
 #[test]
