@@ -59,10 +59,12 @@ impl Failure {
 
 impl From<RegistryError> for Failure {
     fn from(error: RegistryError) -> Self {
-        match error {
+        match &error {
             RegistryError::Unreachable { .. } | RegistryError::Unavailable { .. } | RegistryError::NotOurs { .. } => {
                 Self::Unreachable(error.to_string())
             }
+            // What is wrong with the request, the command line has said.
+            RegistryError::Refused(problem) if problem.status == 400 => Self::Usage(problem.to_string()),
             RegistryError::Refused(_) => Self::Refused(error.to_string()),
         }
     }

@@ -91,13 +91,21 @@ impl Progress {
     }
 
     fn say(&self, step: &str, reason: Option<&str>, message: &str, is_wait: bool) {
+        if let Some(line) = self.line(step, reason, message, is_wait) {
+            // Whoever reads it may have gone; that is no reason to leave a cluster half changed.
+            let _ = writeln!(std::io::stderr(), "{line}");
+        }
+    }
+
+    /// The line to say; `None` if nothing has changed.
+    fn line(&self, step: &str, reason: Option<&str>, message: &str, is_wait: bool) -> Option<String> {
         let mut state = self.state.lock().expect("nobody panics while it tells");
         let what = (reason.unwrap_or(step).to_owned(), message.to_owned());
         let is_repeated = state.last.as_ref() == Some(&what);
         let was_said = state.said.iter().any(|(said, at)| *said == what && at.elapsed() < REPEAT);
         state.last = Some(what.clone());
         if is_repeated || was_said {
-            return;
+            return None;
         }
         if !is_wait {
             state.waits = None;
@@ -110,7 +118,7 @@ impl Progress {
         if state.said.len() > TURNS {
             state.said.pop_front();
         }
-        let line = match self.format {
+        Some(match self.format {
             LogFormat::Text => {
                 let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
                 let since = since.filter(|(_, elapsed)| elapsed.as_secs() > 0).map(|(at, elapsed)| {
@@ -131,8 +139,41 @@ impl Progress {
                 };
                 serde_json::to_string(&line).expect("a line of texts can be written")
             }
-        };
-        // Whoever reads it may have gone; that is no reason to leave a cluster half changed.
-        let _ = writeln!(std::io::stderr(), "{line}");
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_change_is_told() {
+        let progress = Progress::new(LogFormat::Text, "infra0 in 6c007a…");
+        let wait = |message: &str| progress.line("wait", Some("forming"), message, true);
+        assert_eq!(wait("1 of 3").as_deref(), Some("convene: infra0 in 6c007a…: wait (forming): 1 of 3"));
+        assert_eq!(wait("1 of 3"), None);
+        assert_eq!(wait("2 of 3").as_deref(), Some("convene: infra0 in 6c007a…: wait (forming): 2 of 3"));
+    }
+
+    #[test]
+    fn a_step_and_its_failure_that_take_turns_are_told_once() {
+        let progress = Progress::new(LogFormat::Text, "");
+        let add = || progress.line("add_member", Some("below_size"), "adds itself", false);
+        let fails = || progress.line("wait", Some("not_made"), "unhealthy", true);
+        assert_eq!((add().is_some(), fails().is_some()), (true, true));
+        assert_eq!((add(), fails()), (None, None));
+        assert!(progress.gave_up().ends_with(": unhealthy"), "{}", progress.gave_up());
+    }
+
+    #[test]
+    fn programs_get_an_object_a_line() {
+        let progress = Progress::new(LogFormat::Json, "infra0 in 6c007a…");
+        let line = progress.line("wait", Some("no_quorum"), "no answer from infra1", true).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(line["subject"], "infra0 in 6c007a…");
+        assert_eq!((&line["step"], &line["reason"]), (&"wait".into(), &"no_quorum".into()));
+        assert_eq!(line["message"], "no answer from infra1");
+        assert!(line["at"].as_str().unwrap().ends_with('Z') && line["waiting_since"].is_string());
     }
 }

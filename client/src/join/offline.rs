@@ -33,3 +33,27 @@ impl Offline {
         self.since.is_some()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grace_runs_from_the_first_attempt_that_failed() {
+        let mut offline = Offline::new(Duration::from_secs(10));
+        assert!(!offline.is_out());
+        offline.attempt();
+        offline.attempt();
+        assert!(offline.is_out() && offline.left() <= Duration::from_secs(10));
+        offline.is_back();
+        assert!(!offline.is_out());
+        assert_eq!(offline.left(), Duration::from_secs(10));
+    }
+
+    #[test]
+    fn no_grace_is_none() {
+        let mut offline = Offline::new(Duration::ZERO);
+        offline.attempt();
+        assert_eq!(offline.left(), Duration::ZERO);
+    }
+}
