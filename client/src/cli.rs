@@ -117,6 +117,9 @@ pub struct PromoteArgs {
     /// Give up after this time
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration, env = "CONVENE_TIMEOUT")]
     pub timeout: Duration,
+    /// Give up only when etcd has not answered for so long: what `convene join` leaves behind
+    #[arg(long, hide = true)]
+    pub as_long_as_etcd_runs: bool,
 }
 
 /// What `convene leave` is told.
@@ -199,17 +202,23 @@ pub struct NodeArgs {
     /// etcd's --wal-dir [default: in the data directory]
     #[arg(long, value_name = "DIR", env = "CONVENE_WAL_DIR")]
     pub wal_dir: Option<PathBuf>,
-    /// Where other members reach this node
+    /// Where other members reach this node [default: for a member, as it is registered; else http://localhost:2380]
     #[arg(
         long,
         value_name = "URLS",
-        default_value = "http://localhost:2380",
         value_delimiter = ',',
+        value_parser = trimmed::<PeerUrl>,
         env = "CONVENE_INITIAL_ADVERTISE_PEER_URLS"
     )]
     pub initial_advertise_peer_urls: Vec<PeerUrl>,
     /// Where clients reach this node's etcd, as others are told
-    #[arg(long, value_name = "URLS", value_delimiter = ',', env = "CONVENE_ADVERTISE_CLIENT_URLS")]
+    #[arg(
+        long,
+        value_name = "URLS",
+        value_delimiter = ',',
+        value_parser = trimmed::<ClientUrl>,
+        env = "CONVENE_ADVERTISE_CLIENT_URLS"
+    )]
     pub advertise_client_urls: Vec<ClientUrl>,
     /// The port of clients at members whose client URLs nobody knows
     #[arg(long, value_name = "PORT", default_value = "2379", value_parser = clap::value_parser!(u16).range(1..), env = "CONVENE_CLIENT_PORT")]
@@ -304,6 +313,11 @@ impl Cli {
         };
         matches.and_then(|matches| Self::from_arg_matches(&matches)).map_err(secrets::hidden)
     }
+}
+
+/// An item of a list, as etcd takes it: with blanks around it (`pkg/types/urls.go:NewURLs`).
+fn trimmed<T: std::str::FromStr>(text: &str) -> Result<T, T::Err> {
+    text.trim().parse()
 }
 
 fn cluster_size(text: &str) -> Result<SizeWish, String> {

@@ -14,6 +14,14 @@ impl Deadline {
         Self(limit.and_then(|limit| Instant::now().checked_add(limit)))
     }
 
+    /// Does something that may be broken off when the time is over.
+    pub async fn bound<T>(self, work: impl Future<Output = T>) -> Result<T, Over> {
+        match self.0 {
+            Some(deadline) => tokio::time::timeout_at(deadline.into(), work).await.map_err(|_| Over),
+            None => Ok(work.await),
+        }
+    }
+
     /// Waits for so long, or until the time is over.
     pub async fn pause(self, wanted: Duration) -> Result<(), Over> {
         let Some(deadline) = self.0 else {

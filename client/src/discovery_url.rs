@@ -44,6 +44,11 @@ pub enum DiscoveryUrlError {
 const REGISTRY: &str = "/v2/keys/_etcd/registry";
 
 impl ServerUrl {
+    /// Whether it is reached with TLS.
+    pub fn is_https(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+
     /// The URL of one of the server's paths, which begins with a slash.
     pub fn join(&self, path: &str) -> String {
         format!("{}{path}", self.0.as_str().trim_end_matches('/'))

@@ -7,11 +7,13 @@ mod result;
 use std::time::{Duration, SystemTime};
 
 use crate::{
+    alone::Alone,
     change,
     cli::{JoinArgs, LogFormat},
     data_dir::LeftOvers,
-    deadline::Deadline,
+    deadline::{Deadline, Over},
     exit::Failure,
+    node::Node,
     output::Action,
     registry::{Instruction, RegistryError, Start, State, Task},
     session::{Session, Told, Wishes},
@@ -25,14 +27,12 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Runs the command. The result stands on standard output when it ends well.
 pub async fn run(arguments: &JoinArgs, log_format: LogFormat) -> Result<(), Failure> {
     let session = Session::new(&arguments.node, log_format)?;
-    if session.node.data.is_in_use()? {
-        return Err(Failure::Refused(format!(
-            "an etcd runs on {} already; `convene join` is for before it starts, and `convene status` shows the cluster",
-            session.node.data_path.display()
-        )));
-    }
+    // A dry run decides nothing.
+    let _alone = (!arguments.dry_run).then(|| Alone::with(&session.node.data_path)).transpose()?;
     let offline = Offline::new(arguments.offline_grace);
-    Join { arguments, session, deadline: Deadline::after(arguments.timeout), offline }.run().await
+    let join = Join { arguments, session, deadline: Deadline::after(arguments.timeout), offline };
+    join.make_sure_nobody_started_etcd()?;
+    join.run().await
 }
 
 /// A node on its way in.
@@ -62,13 +62,31 @@ impl Join<'_> {
         }
     }
 
+    fn make_sure_nobody_started_etcd(&self) -> Result<(), Failure> {
+        let Node { data, data_path, .. } = &self.session.node;
+        if !data.is_in_use()? {
+            return Ok(());
+        }
+        Err(Failure::Refused(format!(
+            "an etcd runs on {} already; `convene join` is for before it starts, and `convene status` shows the cluster",
+            data_path.display()
+        )))
+    }
+
     async fn turn(&mut self) -> Result<Next, Failure> {
         let state = self.session.node.state()?;
         self.offline.attempt();
-        let mut told = match self.session.ask(&state, self.wishes()).await {
-            Ok(told) => told,
-            Err(error) => return self.go_without(&state, error),
+        let mut told = match self.deadline.bound(self.session.ask(&state, self.wishes())).await {
+            Ok(Ok(told)) => told,
+            Ok(Err(error)) => return self.go_without(&state, error),
+            Err(Over) => return Err(self.gave_up()),
         };
+        // A registry that has not heard of this node for so long may have given its place away.
+        if !told.is_fresh() && matches!(told.instruction.task, Task::Bootstrap(_) | Task::Join(_)) {
+            let message = "the registry's answer took too long to be acted on, and is asked for again";
+            self.session.progress.wait("wait", "stale", message);
+            return Ok(Next::Ask(AGAIN));
+        }
         self.offline.is_back();
         if let State::Unreadable { found } = &state
             && !told.instruction.message.contains(found)
@@ -125,13 +143,10 @@ impl Join<'_> {
         Ok(!archived.is_empty())
     }
 
-    /// Prints how to start etcd, unless the answer is too old to be acted on.
+    /// Prints how to start etcd.
     fn finish(&self, told: &Told, action: Action, start: Option<&Start>) -> Result<Next, Failure> {
         let progress = &self.session.progress;
-        if !told.is_fresh() {
-            progress.wait("wait", "stale", "the registry's answer took too long, and is asked for again");
-            return Ok(Next::Ask(Duration::ZERO));
-        }
+        self.make_sure_nobody_started_etcd()?;
         if action != Action::Start {
             self.set_left_overs_aside()?;
         }
@@ -139,7 +154,7 @@ impl Join<'_> {
         let config = result::config(&self.session.node, action, start, reason, message);
         let text = result::render(&config, self.arguments.output, progress)?;
         progress.step_because(word, reason, message);
-        if action == Action::Join && !self.arguments.no_promote {
+        if !self.arguments.no_promote {
             promoter::leave_behind(&self.arguments.node, progress);
         }
         stdout::print(&text)?;
@@ -170,7 +185,11 @@ impl Join<'_> {
             return Err(error.into());
         }
         if !has_data {
-            let message = format!("{error}; without data this node can't start on its own, so it keeps trying");
+            let what = match state {
+                State::Unreadable { found } => format!("with data that can't be read ({found})"),
+                _ => "without data".to_owned(),
+            };
+            let message = format!("{error}; {what} this node can't start on its own, so it keeps trying");
             progress.wait("wait", "unreachable", &message);
             return Ok(Next::Ask(AGAIN));
         }

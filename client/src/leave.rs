@@ -6,6 +6,7 @@ use crate::{
     change,
     cli::{LeaveArgs, LogFormat},
     data_dir::Contents,
+    deadline::Deadline,
     exit::Failure,
     own_etcd,
     registry::{State, Task},
@@ -18,13 +19,25 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Runs the command.
 pub async fn run(arguments: &LeaveArgs, log_format: LogFormat) -> Result<(), Failure> {
     let session = Session::new(&arguments.node, log_format)?;
-    session.take_turns(arguments.timeout, turn).await
+    let deadline = Deadline::after(Some(arguments.timeout));
+    while let Some(after) = turn(&session).await? {
+        if deadline.pause(after).await.is_err() {
+            return Err(Failure::TimedOut(session.progress.gave_up()));
+        }
+    }
+    Ok(())
 }
 
 /// Does what is next; `None` means that this node is no member any more.
 async fn turn(session: &Session) -> Result<Option<Duration>, Failure> {
     let progress = &session.progress;
     let state = state(session).await?;
+    if let State::Unreadable { found } = &state {
+        return Err(Failure::Refused(format!(
+            "whose data this node has can't be told ({found}); `convene member evict {}` has its member removed",
+            session.node.name
+        )));
+    }
     let wishes = Wishes { leaving: true, ..Wishes::default() };
     let Some(told) = session.ask_patiently(&state, wishes).await? else { return Ok(Some(AGAIN)) };
     let instruction = &told.instruction;
@@ -47,6 +60,6 @@ async fn turn(session: &Session) -> Result<Option<Duration>, Failure> {
 async fn state(session: &Session) -> Result<State, Failure> {
     let state = session.node.state()?;
     let Contents::Member(identity) = session.node.data.read()? else { return Ok(state) };
-    let runs = own_etcd::status(session, identity).await.is_some();
+    let runs = own_etcd::role(session, identity).await.is_some();
     Ok(if runs { State::running(identity) } else { state })
 }

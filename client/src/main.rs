@@ -4,6 +4,7 @@
 //! check in (`session`), look at the cluster if that is asked for (`look`), do what it says (`change`, `data_dir`), and
 //! begin again. Nothing is remembered between turns, so that it may be killed at any point and started again.
 
+mod alone;
 mod change;
 mod cli;
 mod cluster;

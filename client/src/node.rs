@@ -1,11 +1,11 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use convene_etcd::{Access, Tls};
 use convene_lifecycle::{ClientUrl, MemberName, PeerUrl};
 
 use crate::{
     cli::{AccessArgs, NodeArgs, RegistryTlsArgs},
-    data_dir::{Contents, DataDir},
+    data_dir::{Contents, DataDir, LeftOvers},
     discovery_url::DiscoveryUrl,
     exit::Failure,
     registry::State,
@@ -24,7 +24,7 @@ pub struct Node {
     pub data_path: PathBuf,
     /// etcd's `--wal-dir`.
     pub wal_path: Option<PathBuf>,
-    /// Where other members reach it; at least one.
+    /// Where other members reach it; empty if nobody said.
     pub peer_urls: Vec<PeerUrl>,
     /// Where clients reach it; empty if nobody said.
     pub client_urls: Vec<ClientUrl>,
@@ -41,26 +41,31 @@ impl Node {
     pub fn new(arguments: &NodeArgs) -> Result<Self, Failure> {
         let name = arguments.name.clone();
         let data_path = arguments.data_dir.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.etcd")));
+        // etcd may be started somewhere else, and has to find the same.
+        let data_path = absolute(&data_path)?;
+        let wal_path = arguments.wal_dir.as_deref().map(absolute).transpose()?;
         let (access, peer_tls) = read_access(&arguments.access)?;
-        let node = Self {
+        Ok(Self {
             cluster: arguments.discovery.discovery.clone(),
             name,
-            data: DataDir::new(data_path.clone(), arguments.wal_dir.clone()),
+            data: DataDir::new(data_path.clone(), wal_path.clone()),
             data_path,
-            wal_path: arguments.wal_dir.clone(),
+            wal_path,
             peer_urls: arguments.initial_advertise_peer_urls.clone(),
             client_urls: arguments.advertise_client_urls.clone(),
             client_port: arguments.client_port,
             access,
             peer_tls,
-        };
-        Ok(node)
+        })
     }
 
     /// What the data directory holds, with no etcd on it.
     pub fn state(&self) -> Result<State, Failure> {
         Ok(match self.data.read()? {
-            Contents::Fresh => State::Empty,
+            Contents::Fresh => {
+                let left_overs = self.data.left_overs()?;
+                State::Empty { left_overs: !matches!(left_overs, LeftOvers::None | LeftOvers::NothingApplied) }
+            }
             Contents::Member(identity) => State::stopped(identity),
             Contents::Unreadable { found } => State::Unreadable { found },
         })
@@ -68,7 +73,18 @@ impl Node {
 
     /// Where this node's own etcd answers clients, as well as that is known.
     pub fn own_endpoints(&self) -> Vec<ClientUrl> {
-        if self.client_urls.is_empty() { self.guessed_endpoints(&self.peer_urls) } else { self.client_urls.clone() }
+        match self.client_urls.is_empty() {
+            true => self.guessed_endpoints(&self.peer_urls_or_etcds_own()),
+            false => self.client_urls.clone(),
+        }
+    }
+
+    /// Where other members reach it, or what etcd takes for that if nobody says.
+    pub fn peer_urls_or_etcds_own(&self) -> Vec<PeerUrl> {
+        if !self.peer_urls.is_empty() {
+            return self.peer_urls.clone();
+        }
+        vec![PeerUrl::parse("http://localhost:2380").expect("etcd's default is a peer URL")]
     }
 
     /// Where members may answer clients of which only peer URLs are known.
@@ -79,6 +95,10 @@ impl Node {
         });
         guessed.collect()
     }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| Failure::Usage(format!("the directory {path:?} can't be used: {error}")))
 }
 
 /// Certificates for the registry.

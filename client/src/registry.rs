@@ -46,9 +46,14 @@ impl Registry {
         let mut http = Client::builder()
             .connect_timeout(CONNECT)
             .user_agent(concat!("convene/", env!("CARGO_PKG_VERSION")))
+            // As etcd does when it asks a discovery service (`server/etcdserver/api/v2discovery/discovery.go:newProxyFunc`).
+            .no_proxy()
             // A redirect would carry the token to wherever it points.
             .redirect(reqwest::redirect::Policy::none());
-        if let Some(ca) = &tls.ca {
+        if !server.is_https() {
+            // Else a machine without certificates of any CA could not even ask in clear.
+            http = http.tls_certs_only([]);
+        } else if let Some(ca) = &tls.ca {
             http = http.tls_certs_only(Certificate::from_pem_bundle(ca).map_err(|error| unusable("the CA", &error))?);
         }
         if let Some(identity) = &tls.identity {

@@ -4,18 +4,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use convene_lifecycle::{ClientUrl, PeerUrl, Strategy};
+use convene_lifecycle::{ClientUrl, MemberKey, PeerUrl, Strategy};
 use uuid::Uuid;
 
 use crate::{
     cli::{LogFormat, NodeArgs},
-    deadline::Deadline,
     endpoints::Endpoints,
     exit::Failure,
     look::{Places, look},
     node::{Node, registry_tls},
     progress::Progress,
-    registry::{Instruction, Registry, RegistryError, Report, State, Task, View},
+    registry::{Instruction, Members, Registry, RegistryError, Report, State, Task, View},
 };
 
 /// An answer that took longer to come, or was held longer by this process, is not acted on: the registry may take
@@ -90,21 +89,6 @@ impl Session {
         self.places.borrow().clone()
     }
 
-    /// Takes turns until one has nothing left to do, or the time is over. A turn says when the next one is due.
-    pub async fn take_turns(
-        &self,
-        limit: Duration,
-        turn: impl AsyncFn(&Self) -> Result<Option<Duration>, Failure>,
-    ) -> Result<(), Failure> {
-        let deadline = Deadline::after(Some(limit));
-        while let Some(after) = turn(self).await? {
-            if deadline.pause(after).await.is_err() {
-                return Err(Failure::TimedOut(self.progress.gave_up()));
-            }
-        }
-        Ok(())
-    }
-
     /// Asks as [`Session::ask`] does, for who has nothing better to do than to wait if the registry is out of reach;
     /// then there is no answer, and it is said why.
     pub async fn ask_patiently(&self, state: &State, wishes: Wishes) -> Result<Option<Told>, Failure> {
@@ -135,13 +119,30 @@ impl Session {
         Ok(told)
     }
 
+    /// Where other members reach this node. A member of which nobody said stays where it is registered: what etcd takes
+    /// for a new one would look as if it had moved.
+    async fn peer_urls(&self, state: &State) -> Result<Vec<PeerUrl>, RegistryError> {
+        let (State::Stopped { member_id, .. } | State::Running { member_id, .. }) = state else {
+            return Ok(self.node.peer_urls_or_etcds_own());
+        };
+        if !self.node.peer_urls.is_empty() {
+            return Ok(self.node.peer_urls.clone());
+        }
+        let path = format!("/v1/clusters/{}/members?removed=true", self.node.cluster.token.as_str());
+        let Members { members } = self.registry.get(&path).await?;
+        let key = MemberKey::from(*member_id);
+        let own = members.into_iter().find(|member| member.value.id == key);
+        Ok(own.map_or_else(|| self.node.peer_urls_or_etcds_own(), |member| member.value.peer_urls))
+    }
+
     async fn check_in(&self, state: &State, wishes: Wishes, view: Option<&View>) -> Result<Told, RegistryError> {
+        let peer_urls = self.peer_urls(state).await?;
         self.sequence.set(self.sequence.get() + 1);
         let report = Report {
             name: &self.node.name,
             run_id: &self.run,
             sequence: self.sequence.get(),
-            peer_urls: &self.node.peer_urls,
+            peer_urls: &peer_urls,
             client_urls: &self.node.client_urls,
             state,
             view,

@@ -6,6 +6,9 @@ use clap::{
 /// Flags whose value is a secret, or may have one in it.
 const SECRET: &[&str] = &["--discovery", "--server", "--token", "--user"];
 
+/// Flags whose value is a URL and no secret.
+const URLS: &[&str] = &["--initial-advertise-peer-urls", "--advertise-client-urls"];
+
 /// What stands for a value.
 const HIDDEN: &str = "…";
 
@@ -20,6 +23,11 @@ pub fn hidden(mut error: Error) -> Error {
             replace(&mut error, ContextKind::InvalidValue);
         }
         return error;
+    }
+    // A discovery URL may stand where another value belongs.
+    let takes_urls = flag.split(' ').next().is_some_and(|flag| URLS.contains(&flag));
+    if !takes_urls && may_be_secret(&text(&error, ContextKind::InvalidValue)) {
+        replace(&mut error, ContextKind::InvalidValue);
     }
     for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand] {
         if may_be_secret(&text(&error, kind)) {

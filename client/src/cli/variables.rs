@@ -1,6 +1,7 @@
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use clap::{Arg, Command};
+use convene_lifecycle::ClientUrl;
 
 /// Which of etcd's and etcdctl's variables mean what a flag of ours means, in the order in which they count.
 const ETCDS: &[(&str, &[&str])] = &[
@@ -29,6 +30,19 @@ pub fn with_etcds(command: Command, variable: &dyn Fn(&str) -> Option<OsString>)
     command.mut_subcommands(|subcommand| with_etcds(subcommand, variable))
 }
 
+/// Whether a variable of etcd's says what our flag takes: some take more, which is nothing to fail on, because nobody
+/// meant us.
+fn says_it(name: &str, value: &OsStr) -> bool {
+    let text = value.to_string_lossy();
+    match name {
+        // A password may be in ETCDCTL_PASSWORD, or be asked for.
+        "ETCDCTL_USER" => text.contains(':'),
+        // etcd also listens on Unix sockets.
+        "ETCD_ADVERTISE_CLIENT_URLS" => text.split(',').all(|url| url.trim().parse::<ClientUrl>().is_ok()),
+        _ => !text.is_empty(),
+    }
+}
+
 fn with_one(argument: Arg, variable: &dyn Fn(&str) -> Option<OsString>) -> Arg {
     let is_set = |name: &str| variable(name).is_some_and(|value| !value.is_empty());
     let Some(own) = argument.get_env().and_then(|name| name.to_str()).map(str::to_owned) else { return argument };
@@ -36,7 +50,7 @@ fn with_one(argument: Arg, variable: &dyn Fn(&str) -> Option<OsString>) -> Arg {
         return argument;
     }
     let etcds = ETCDS.iter().find(|(id, _)| argument.get_id() == id).map_or(&[][..], |(_, names)| names);
-    let set = etcds.iter().copied().find(|name| is_set(name));
+    let set = etcds.iter().copied().find(|name| variable(name).is_some_and(|value| says_it(name, &value)));
     match set {
         Some(name) => argument.env(name),
         None if variable(&own).is_some() => argument.env(None::<&'static str>),

@@ -10,13 +10,14 @@ use crate::{
     progress::Progress,
 };
 
-/// Leaves `convene promote` behind, in a process of its own: etcd is about to join as a learner, which does not serve
-/// until it is promoted, and whoever runs `convene join` before etcd may know of no second step. It does nothing
-/// before etcd answers, and ends by itself.
+/// Leaves `convene promote` behind, in a process of its own, for whoever runs `convene join` before etcd and knows of no
+/// second step. If etcd starts as a learner, which does not serve, it is promoted. If it is a voter, then the registry hears
+/// that it runs: a cluster that is known to exist is never founded again. It does nothing before etcd answers, and ends
+/// by itself.
 pub fn leave_behind(arguments: &NodeArgs, progress: &Progress) {
     let spawned = env::current_exe().and_then(|program| {
         Command::new(program)
-            .arg("promote")
+            .args(["promote", "--as-long-as-etcd-runs"])
             .envs(variables(arguments))
             .env_remove("CONVENE_TIMEOUT")
             // Whoever reads our output to its end must not wait for the promotion.
@@ -27,8 +28,12 @@ pub fn leave_behind(arguments: &NodeArgs, progress: &Progress) {
             .spawn()
     });
     let message = match spawned {
-        Ok(child) => format!("process {} promotes this node's member once it has caught up", child.id()),
-        Err(error) => format!("nobody promotes this node's member by itself ({error}); run `convene promote`"),
+        Ok(child) => {
+            format!("process {} tells the registry when etcd runs, and promotes it if it is a learner", child.id())
+        }
+        Err(error) => {
+            format!("nobody tells the registry when etcd runs, or promotes it ({error}); run `convene promote`")
+        }
     };
     progress.step("promoter", &message);
 }
@@ -50,7 +55,10 @@ fn variables(arguments: &NodeArgs) -> Vec<(&'static str, OsString)> {
         ("CONVENE_NAME", Some(name.to_string().into())),
         ("CONVENE_DATA_DIR", path(data_dir)),
         ("CONVENE_WAL_DIR", path(wal_dir)),
-        ("CONVENE_INITIAL_ADVERTISE_PEER_URLS", Some(joined(initial_advertise_peer_urls))),
+        (
+            "CONVENE_INITIAL_ADVERTISE_PEER_URLS",
+            Some(joined(initial_advertise_peer_urls)).filter(|urls| !urls.is_empty()),
+        ),
         ("CONVENE_ADVERTISE_CLIENT_URLS", Some(joined(advertise_client_urls)).filter(|urls| !urls.is_empty())),
         ("CONVENE_CLIENT_PORT", Some(arguments.client_port.to_string().into())),
         ("CONVENE_CACERT", path(cacert)),

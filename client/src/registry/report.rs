@@ -37,7 +37,10 @@ pub struct Report<'a> {
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum State {
     /// No WAL.
-    Empty,
+    Empty {
+        /// Whether there is a database all the same that a member has used, or that can't be read.
+        left_overs: bool,
+    },
     /// Data that can't be read.
     Unreadable {
         /// What was found.
