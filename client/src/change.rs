@@ -31,7 +31,11 @@ pub async fn carry_out(session: &Session, told: &Told) -> Duration {
     match change.make(session).await {
         Ok(()) => Duration::ZERO,
         Err(error) => {
-            session.progress.wait("wait", "not_made", &error.to_string());
+            let perhaps = match &error {
+                NotMade::Etcd(error) if error.may_have_happened() => "; it may have been made all the same",
+                _ => "",
+            };
+            session.progress.wait("wait", "not_made", &format!("{error}{perhaps}"));
             AGAIN
         }
     }

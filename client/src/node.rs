@@ -71,14 +71,6 @@ impl Node {
         })
     }
 
-    /// Where this node's own etcd answers clients, as well as that is known.
-    pub fn own_endpoints(&self) -> Vec<ClientUrl> {
-        match self.client_urls.is_empty() {
-            true => self.guessed_endpoints(&self.peer_urls_or_etcds_own()),
-            false => self.client_urls.clone(),
-        }
-    }
-
     /// Where other members reach it, or what etcd takes for that if nobody says.
     pub fn peer_urls_or_etcds_own(&self) -> Vec<PeerUrl> {
         if !self.peer_urls.is_empty() {

@@ -4,7 +4,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use convene_lifecycle::{ClientUrl, MemberKey, PeerUrl, Strategy};
+use convene_lifecycle::{ClientUrl, MemberId, MemberKey, PeerUrl, Strategy};
 use uuid::Uuid;
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     look::{Places, look},
     node::{Node, registry_tls},
     progress::Progress,
-    registry::{Instruction, Members, Registry, RegistryError, Report, State, Task, View},
+    registry::{Instruction, Member, Members, Registry, RegistryError, Report, State, Task, View},
 };
 
 /// An answer that took longer to come, or was held longer by this process, is not acted on: the registry may take
@@ -128,11 +128,16 @@ impl Session {
         if !self.node.peer_urls.is_empty() {
             return Ok(self.node.peer_urls.clone());
         }
+        let registered = self.registered(*member_id).await?;
+        Ok(registered.map_or_else(|| self.node.peer_urls_or_etcds_own(), |member| member.peer_urls))
+    }
+
+    /// What the registry knows of a member, present or removed.
+    pub async fn registered(&self, id: MemberId) -> Result<Option<Member>, RegistryError> {
         let path = format!("/v1/clusters/{}/members?removed=true", self.node.cluster.token.as_str());
         let Members { members } = self.registry.get(&path).await?;
-        let key = MemberKey::from(*member_id);
-        let own = members.into_iter().find(|member| member.value.id == key);
-        Ok(own.map_or_else(|| self.node.peer_urls_or_etcds_own(), |member| member.value.peer_urls))
+        let key = MemberKey::from(id);
+        Ok(members.into_iter().map(|member| member.value).find(|member| member.id == key))
     }
 
     async fn check_in(&self, state: &State, wishes: Wishes, view: Option<&View>) -> Result<Told, RegistryError> {

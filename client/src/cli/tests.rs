@@ -146,7 +146,7 @@ fn defaults_are_those_of_etcd_and_elastic_etcd() {
     let read = join(&[DISCOVERY, "-name=infra0"]);
     assert_eq!(read.output, Format::Env);
     assert_eq!(read.node.client_port, 2379);
-    assert_eq!(read.node.initial_advertise_peer_urls[0].to_string(), "http://localhost:2380");
+    assert!(read.node.initial_advertise_peer_urls.is_empty());
     assert_eq!(read.node.data_dir, None);
     assert_eq!((read.once, read.dry_run, read.no_promote, read.timeout), (false, false, false, None));
 }
@@ -164,6 +164,14 @@ fn etcds_variables_are_taken() {
             "http://10.0.0.1:2379",
         ],
     );
+}
+
+#[test]
+fn variables_of_etcds_that_say_more_than_we_take_keep_nobody_from_starting() {
+    let more = [("ETCDCTL_USER", "root"), ("ETCD_ADVERTISE_CLIENT_URLS", "unix://etcd.sock")];
+    assert_has(&read_with(&["join"], &[ETCDS, &more].concat()), &["user: None", "advertise_client_urls: []"]);
+    let blanks = [("CONVENE_INITIAL_ADVERTISE_PEER_URLS", "http://10.0.0.8:2380, http://10.0.0.9:2380")];
+    assert_has(&read_with(&["join"], &[ETCDS, &blanks].concat()), &["http://10.0.0.9:2380"]);
 }
 
 #[test]
@@ -231,6 +239,8 @@ fn no_error_repeats_a_secret() {
         &["join", DISCOVERY, "-name=a", "--user=:secret"],
         &["join", DISCOVERY, "-name=a", "-user", "secret"],
         &["http://corp:8087/secret"],
+        &["join", DISCOVERY, "-name=a", "--client-port=http://corp:8087/secret"],
+        &["join", DISCOVERY, "-name=a", "--log-format=http://corp:8087/secret"],
         &["status", "--discoverer=http://corp:8087/secret"],
         &["status", "-d=http://corp:8087/secret"],
         &["status", "--=http://corp:8087/secret"],

@@ -4,6 +4,7 @@ mod administration;
 mod bootstrap;
 mod crashes;
 mod elastic;
+mod mistakes;
 mod node;
 mod race;
 mod replacement;

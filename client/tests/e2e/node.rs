@@ -115,6 +115,12 @@ impl Node {
         Convene::new(arguments).env("CONVENE_DISCOVERY", &self.url)
     }
 
+    /// A verb of `convene` that is told nothing but the name and the data directory.
+    pub fn call_briefly(&self, verb: &str) -> Convene {
+        let data_dir = format!("--data-dir={}", self.place.data_dir().display());
+        Convene::new([verb, "--name", &self.name, &data_dir]).env("CONVENE_DISCOVERY", &self.url)
+    }
+
     /// Starts `convene join`, which leaves the promotion to `convene promote`.
     pub fn spawn_join(&self, more: &[&str]) -> Process {
         self.call("join", &[&["--no-promote"], more].concat()).spawn()

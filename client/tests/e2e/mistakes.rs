@@ -1,0 +1,133 @@
+//! Disks that are not mounted, flags that are forgotten, and things done twice: none of it costs data or members.
+
+use std::fs;
+
+use convene_harness::{Place, Process, etcd::Version, wait_for};
+
+use crate::node::{LIMIT, Node, Registry, form, wait_until_whole, with_each};
+
+#[test]
+fn a_cluster_whose_wal_disks_are_not_mounted_is_not_founded_again() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let registry = Registry::new(3);
+        let mut nodes: Vec<Node> = (0..3)
+            .map(|number| Node::at(Place::new().with_wal_dir(), version, &registry, &format!("infra{number}")))
+            .collect();
+        // Nobody ever tells the registry that etcd runs.
+        std::thread::scope(|scope| {
+            for node in &mut nodes {
+                scope.spawn(|| node.join(&[]));
+            }
+        });
+        wait_until_whole(&nodes);
+        nodes[0].etcdctl(&["put", "greeting", "hello"]).unwrap();
+        for node in &nodes {
+            let db = node.place.data_dir().join("member/snap/db");
+            let has_it = || fs::read(&db).unwrap().windows(8).any(|bytes| bytes == b"greeting").then_some(());
+            wait_for(LIMIT, has_it).expect("etcd writes its database before long");
+        }
+        nodes.iter_mut().for_each(Node::die);
+
+        let mounted: Vec<_> = nodes.iter().map(|node| node.place.wal_dir().unwrap()).collect();
+        for wal in &mounted {
+            fs::rename(wal, wal.with_extension("disk")).unwrap();
+        }
+        let mut joining: Vec<Process> = nodes.iter().map(|node| node.spawn_join(&[])).collect();
+        for joining in &joining {
+            joining.wait_for_stderr("wait (no_quorum)", LIMIT);
+        }
+        joining.iter_mut().for_each(Process::kill);
+
+        for wal in &mounted {
+            fs::rename(wal.with_extension("disk"), wal).unwrap();
+        }
+        std::thread::scope(|scope| {
+            for node in &mut nodes {
+                scope.spawn(|| node.join(&[]));
+            }
+        });
+        wait_until_whole(&nodes);
+        assert!(nodes[0].etcdctl(&["get", "greeting"]).unwrap().contains("hello"));
+    });
+}
+
+#[test]
+fn a_cluster_that_was_left_to_itself_is_known_to_exist() {
+    let Some(version) = Version::all().pop() else { return };
+    let registry = Registry::new(1);
+    let mut node = Node::new(&version, &registry, "infra0");
+    // As whoever knows only `convene join` runs it.
+    let mut joining = node.call("join", &[]).spawn();
+    node.start_when_told(&mut joining);
+    wait_until_whole(std::slice::from_ref(&node));
+    let known = wait_for(LIMIT, || registry.administer(&["status"]).contains("bootstrapped").then_some(()));
+    known.expect("the registry hears that the cluster runs");
+}
+
+#[test]
+fn whoever_forgets_the_peer_urls_moves_no_member() {
+    let Some(version) = Version::all().pop() else { return };
+    let registry = Registry::new(2);
+    let mut nodes = form(&version, &registry, 2);
+    let before = wait_until_whole(&nodes);
+
+    let promoted = nodes[0].call_briefly("promote").run(LIMIT);
+    assert_eq!(promoted.code, Some(0), "{}", promoted.stderr);
+    assert_eq!(wait_until_whole(&nodes), before);
+
+    nodes[0].die();
+    let mut joining = nodes[0].call_briefly("join").spawn();
+    nodes[0].start_when_told(&mut joining);
+    assert_eq!(wait_until_whole(&nodes), before);
+}
+
+#[test]
+fn whoever_leaves_without_saying_which_member_it_is_is_refused() {
+    let Some(version) = Version::all().pop() else { return };
+    let registry = Registry::new(2);
+    let nodes = form(&version, &registry, 2);
+    let elsewhere = Node::new(&version, &registry, "infra1");
+    let left = elsewhere.call("leave", &["--timeout=10s"]).run(LIMIT);
+    assert_eq!(left.code, Some(3), "{}", left.stderr);
+    assert!(left.stderr.contains("name_taken"), "{}", left.stderr);
+    wait_until_whole(&nodes);
+}
+
+#[test]
+fn unreadable_data_does_not_leave() {
+    let Some(version) = Version::all().pop() else { return };
+    let registry = Registry::new(2);
+    let mut nodes = form(&version, &registry, 2);
+    nodes[1].die();
+    let wal = nodes[1].place.data_dir().join("member/wal");
+    for segment in fs::read_dir(&wal).unwrap().map(|entry| entry.unwrap().path()) {
+        if segment.extension().is_some_and(|extension| extension == "wal") {
+            fs::OpenOptions::new().write(true).open(segment).unwrap().set_len(10).unwrap();
+        }
+    }
+    let left = nodes[1].call("leave", &["--timeout=10s"]).run(LIMIT);
+    assert_eq!(left.code, Some(3), "{}", left.stderr);
+    assert!(left.stderr.contains("convene member evict infra1"), "{}", left.stderr);
+}
+
+#[test]
+fn of_two_joins_on_one_node_one_is_refused() {
+    let Some(version) = Version::all().pop() else { return };
+    let registry = Registry::new(2);
+    let node = Node::new(&version, &registry, "infra0");
+    let first = node.spawn_join(&[]);
+    first.wait_for_stderr("wait (forming)", LIMIT);
+    let second = node.call("join", &[]).run(LIMIT);
+    assert_eq!(second.code, Some(3), "{}", second.stderr);
+    assert!(second.stderr.contains("another `convene join` is at work"), "{}", second.stderr);
+}
+
+#[test]
+fn nobody_joins_beside_an_etcd_that_runs() {
+    let Some(version) = Version::all().pop() else { return };
+    let registry = Registry::new(1);
+    let nodes = form(&version, &registry, 1);
+    let ended = nodes[0].call("join", &[]).run(LIMIT);
+    assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+    assert!(ended.stdout.is_empty() && ended.stderr.contains("already"), "{}", ended.stderr);
+}
