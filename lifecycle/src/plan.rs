@@ -50,6 +50,7 @@ impl Planner<'_> {
             return self.wait(Reason::Overtaken, "a later check-in of this node came first, and was answered");
         }
         self.learn_from_view();
+        self.learn_from_left_overs();
         self.settle_ticket();
         let instruction = self.decide_by_state();
         if !self.has_idle_ticket(&instruction) {

@@ -52,6 +52,8 @@ pub struct Node {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Data {
     Nothing,
+    /// No WAL, but a database that a member has used.
+    LeftOvers,
     Unreadable,
     Of(Identity),
 }
@@ -249,6 +251,12 @@ impl World {
         self.returns(name)
     }
 
+    /// A node has other data now, and its client goes on.
+    pub fn has(&mut self, name: &str, data: Data) -> &mut Self {
+        self.node(name).data = data;
+        self
+    }
+
     /// A node has another peer URL from now on.
     pub fn moves(&mut self, name: &str, host: &str) -> &mut Self {
         self.node(name).peer_urls = peer_urls(host);
@@ -388,7 +396,7 @@ impl World {
     fn report_of(&mut self, name: &str) -> Report {
         let node = self.node(name);
         let state = match node.data {
-            Data::Nothing => NodeState::Empty,
+            Data::Nothing | Data::LeftOvers => NodeState::Empty,
             Data::Unreadable => NodeState::Unreadable { found: "torn.wal".into() },
             Data::Of(identity) if node.running => NodeState::Running(identity),
             Data::Of(identity) => NodeState::Stopped(identity),
@@ -400,6 +408,7 @@ impl World {
             peer_urls: node.peer_urls.clone(),
             client_urls: Vec::new(),
             state,
+            left_overs: node.data == Data::LeftOvers,
             view: node.view.clone(),
             leaving: node.leaving,
             once: node.once,
