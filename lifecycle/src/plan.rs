@@ -81,6 +81,12 @@ impl Planner<'_> {
                 "find out whose data it is, and move it away if it is not needed",
             );
         }
+        if self.report.leaving {
+            let message =
+                format!("the data can't be read ({found}), so that it can't be told whose member is to leave");
+            let remedy = "evict the member by its name (PUT …/members/ID/eviction), or mend the data and leave again";
+            return self.refuse(Reason::UnreadableData, message, remedy);
+        }
         let look = match self.look() {
             Ok(look) => look,
             Err(instruction) => return *instruction,

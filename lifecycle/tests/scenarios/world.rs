@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use convene_lifecycle::{
     Action, Cluster, ClusterSize, Identity, Instruction, MemberKey, NodeState, PeerUrl, Plan, Registration, Report,
-    Revision, RunId, Sightings, Strategy, Transition, UnixMillis, View, plan,
+    Revision, RunId, Sightings, Strategy, Task, Transition, UnixMillis, View, plan,
 };
 
 use crate::{etcd::Etcd, words::Words};
@@ -342,6 +342,14 @@ impl World {
     pub fn saying(&mut self, part: &str) -> &mut Self {
         let message = &self.last.as_ref().unwrap().message;
         assert!(message.contains(part), "{message:?} does not say {part:?}");
+        self
+    }
+
+    /// The last answer refuses, and its remedy says this.
+    #[track_caller]
+    pub fn advising(&mut self, part: &str) -> &mut Self {
+        let Task::Refuse { remedy } = &self.last.as_ref().unwrap().task else { panic!("{:?}", self.last) };
+        assert!(remedy.contains(part), "{remedy:?} does not say {part:?}");
         self
     }
 
