@@ -50,6 +50,7 @@ impl Planner<'_> {
             return self.wait(Reason::Overtaken, "a later check-in of this node came first, and was answered");
         }
         self.learn_from_view();
+        self.learn_from_left_overs();
         self.settle_ticket();
         let instruction = self.decide_by_state();
         if !self.has_idle_ticket(&instruction) {
@@ -79,6 +80,12 @@ impl Planner<'_> {
                 message,
                 "find out whose data it is, and move it away if it is not needed",
             );
+        }
+        if self.report.leaving {
+            let message =
+                format!("the data can't be read ({found}), so that it can't be told whose member is to leave");
+            let remedy = "evict the member by its name (PUT …/members/ID/eviction), or mend the data and leave again";
+            return self.refuse(Reason::UnreadableData, message, remedy);
         }
         let look = match self.look() {
             Ok(look) => look,

@@ -225,6 +225,7 @@ mod tests {
             peer_urls: (0..peer_urls).map(url).collect(),
             client_urls: Vec::new(),
             state: NodeState::Empty,
+            left_overs: false,
             view: None,
             leaving: false,
             once: false,

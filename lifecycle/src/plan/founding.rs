@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::Planner;
 use crate::{
     CheckIn, ClientUrl, ClusterId, EventKind, Face, Founder, Had, Instruction, MAX_MEMBERS, Member, MemberId,
-    MemberKey, Reason, Registration, Revision, RunId, Task, Told,
+    MemberKey, NodeState, Reason, Registration, Revision, RunId, Task, Told,
 };
 
 impl Planner<'_> {
@@ -69,6 +69,21 @@ impl Planner<'_> {
                                is known when the other founders check in or answer";
                 Some(self.wait(Reason::FoundersMissing, message))
             }
+        }
+    }
+
+    /// A founder sets left-overs aside before it starts an etcd that it was told to bootstrap. So what another run of it
+    /// finds is younger than that, and shows that the cluster has existed, even if nobody has said so before. The run
+    /// that was told may not have got so far.
+    pub(super) fn learn_from_left_overs(&mut self) {
+        if self.report.state != NodeState::Empty || !self.report.left_overs {
+            return;
+        }
+        let own = self.draft.members().find(|member| self.is_own(member));
+        let told = own.and_then(|own| own.founder.as_ref()).and_then(|founder| founder.told.as_ref());
+        if told.is_some_and(|told| told.run != self.report.run) {
+            let name = &self.report.name;
+            self.know_bootstrapped(&format!("{name} was told to bootstrap it, and has a database of it but no WAL"));
         }
     }
 

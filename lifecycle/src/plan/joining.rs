@@ -46,7 +46,7 @@ impl Planner<'_> {
     fn leave_without_data(&mut self) -> Instruction {
         let own = self.draft.members().find(|member| self.is_own(member)).cloned();
         let Some(own) = own else {
-            return self.left("this node is no member and has no data; nothing is left to do");
+            return self.leave_as_nobody();
         };
         if self.draft.policy.paused {
             return self.paused();
@@ -59,6 +59,34 @@ impl Planner<'_> {
             Ok(look) => self.remove(&own, &look, Reason::Leaving, "the node wants to leave, and has no data any more"),
             Err(instruction) => *instruction,
         }
+    }
+
+    /// No member has both the node's name and its address. One that has its name or one of its peer URLs may still be the
+    /// one that is meant to leave, by somebody who gave the wrong data directory or address: then it has not left.
+    fn leave_as_nobody(&self) -> Instruction {
+        let name = &self.report.name;
+        let namesake = self.draft.members().find(|member| member.name() == name).map(|member| {
+            let message =
+                format!("member {} has the name {name} at other peer URLs, and this node no data", member.key);
+            (Reason::NameTaken, message)
+        });
+        let neighbour = || {
+            self.draft.members().find_map(|member| {
+                let url = member.shared_peer_url(&self.report.peer_urls)?;
+                let (key, other) = (&member.key, member.name());
+                let message = format!("member {key} ({other}) has the peer URL {url}, and this node no data");
+                Some((Reason::PeerUrlTaken, message))
+            })
+        };
+        let Some((reason, message)) = namesake.or_else(neighbour) else {
+            return self.left("this node is no member and has no data; nothing is left to do");
+        };
+        if self.report.view.is_none() {
+            return self.observe("whether the member that this node may mean is still in etcd's list is looked for");
+        }
+        let remedy = "let that node leave with its own name, data directory and peer URLs, or evict it \
+                      (PUT …/members/ID/eviction)";
+        self.refuse(reason, message, remedy)
     }
 
     /// An administrator adds the member; the node waits for it, and starts as what it finds.

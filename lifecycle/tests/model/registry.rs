@@ -93,6 +93,7 @@ impl Letter {
             peer_urls: vec![peer_url(self.node)],
             client_urls: Vec::new(),
             state,
+            left_overs: false,
             view: self.view.as_deref().cloned(),
             leaving: false,
             once: false,

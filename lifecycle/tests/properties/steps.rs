@@ -45,6 +45,7 @@ pub struct Sketch {
     host: Option<u8>,
     run: u8,
     state: State,
+    left_overs: bool,
     look: Option<Look>,
     leaving: bool,
     once: bool,
@@ -86,12 +87,14 @@ fn sketch() -> impl Strategy<Value = Sketch> {
     let host = prop::option::weighted(0.1, 0_u8..6);
     let look = prop::option::weighted(0.8, look());
     let manner = (prop::bool::weighted(0.05), prop::bool::weighted(0.1), wishes());
-    (0_u8..6, host, 0_u8..3, state(), look, manner).prop_map(
-        |(node, host, run, state, look, (leaving, once, (strategy, size)))| Sketch {
+    let state = (state(), prop::bool::weighted(0.1));
+    (0_u8..6, host, 0_u8..3, state, look, manner).prop_map(
+        |(node, host, run, (state, left_overs), look, (leaving, once, (strategy, size)))| Sketch {
             node,
             host,
             run,
             state,
+            left_overs,
             look,
             leaving,
             once,
@@ -164,6 +167,7 @@ impl Sketch {
             peer_urls: vec![url(self.host.unwrap_or(self.node))],
             client_urls: Vec::new(),
             state,
+            left_overs: self.left_overs,
             view: None,
             leaving: self.leaving,
             once: self.once,

@@ -123,3 +123,51 @@ fn one_of_two_can_leave_while_the_other_answers() {
 fn a_spare_that_wants_to_leave_has_left() {
     World::running("a b c").wants_to_leave("d").ask("d", "stand_by: left");
 }
+
+#[test]
+fn a_node_without_data_has_not_left_while_a_member_elsewhere_has_its_name() {
+    World::running("a b c")
+        .wants_to_leave("b@x")
+        .ask("b@x", "observe: look_needed")
+        .look("b@x", "refuse: name_taken")
+        .advising("peer URLs, or evict")
+        .ask("b", "wait: healthy")
+        .members("a b c");
+}
+
+#[test]
+fn a_node_without_data_has_not_left_while_a_member_has_its_peer_url() {
+    let mut world = World::running("a b c");
+    world.wants_to_leave("z@b").look("z@b", "refuse: peer_url_taken").advising("peer URLs, or evict").members("a b c");
+}
+
+#[test]
+fn a_node_without_data_has_not_left_while_a_dead_member_has_its_name_and_nobody_leads() {
+    World::running("a b c").dies("a b").wants_to_leave("b@x").look("b@x", "refuse: name_taken").members("a b c");
+}
+
+#[test]
+fn a_node_without_data_has_left_once_etcd_lists_nobody_of_its_name() {
+    let mut world = World::running("a b c");
+    world.dies("b").etcdctl_removes("b").wants_to_leave("b@x").ask("b@x", "observe: look_needed");
+    world.look("b@x", "stand_by: left + member_removed").members("a c");
+}
+
+#[test]
+fn a_node_whose_data_can_not_be_read_does_not_leave_and_sets_nothing_aside() {
+    World::running("a b c")
+        .returns_with("c", Data::Unreadable)
+        .wants_to_leave("c")
+        .ask("c", "refuse: unreadable_data")
+        .saying("torn.wal")
+        .advising("evict the member by its name (PUT …/members/ID/eviction)")
+        .look("c", "refuse: unreadable_data")
+        .dies("a b")
+        .look("c", "refuse: unreadable_data")
+        .members("a b c");
+}
+
+#[test]
+fn a_node_whose_data_can_not_be_read_does_not_leave_while_the_cluster_forms() {
+    World::new(3).returns_with("a", Data::Unreadable).wants_to_leave("a").ask("a", "refuse: unreadable_data");
+}

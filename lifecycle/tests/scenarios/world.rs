@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use convene_lifecycle::{
     Action, Cluster, ClusterSize, Identity, Instruction, MemberKey, NodeState, PeerUrl, Plan, Registration, Report,
-    Revision, RunId, Sightings, Strategy, Transition, UnixMillis, View, plan,
+    Revision, RunId, Sightings, Strategy, Task, Transition, UnixMillis, View, plan,
 };
 
 use crate::{etcd::Etcd, words::Words};
@@ -52,6 +52,8 @@ pub struct Node {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Data {
     Nothing,
+    /// No WAL, but a database that a member has used.
+    LeftOvers,
     Unreadable,
     Of(Identity),
 }
@@ -249,6 +251,12 @@ impl World {
         self.returns(name)
     }
 
+    /// A node has other data now, and its client goes on.
+    pub fn has(&mut self, name: &str, data: Data) -> &mut Self {
+        self.node(name).data = data;
+        self
+    }
+
     /// A node has another peer URL from now on.
     pub fn moves(&mut self, name: &str, host: &str) -> &mut Self {
         self.node(name).peer_urls = peer_urls(host);
@@ -337,6 +345,14 @@ impl World {
         self
     }
 
+    /// The last answer refuses, and its remedy says this.
+    #[track_caller]
+    pub fn advising(&mut self, part: &str) -> &mut Self {
+        let Task::Refuse { remedy } = &self.last.as_ref().unwrap().task else { panic!("{:?}", self.last) };
+        assert!(remedy.contains(part), "{remedy:?} does not say {part:?}");
+        self
+    }
+
     /// How many voters the cluster is to have.
     #[track_caller]
     pub fn size_is(&mut self, expected: u32) -> &mut Self {
@@ -388,7 +404,7 @@ impl World {
     fn report_of(&mut self, name: &str) -> Report {
         let node = self.node(name);
         let state = match node.data {
-            Data::Nothing => NodeState::Empty,
+            Data::Nothing | Data::LeftOvers => NodeState::Empty,
             Data::Unreadable => NodeState::Unreadable { found: "torn.wal".into() },
             Data::Of(identity) if node.running => NodeState::Running(identity),
             Data::Of(identity) => NodeState::Stopped(identity),
@@ -400,6 +416,7 @@ impl World {
             peer_urls: node.peer_urls.clone(),
             client_urls: Vec::new(),
             state,
+            left_overs: node.data == Data::LeftOvers,
             view: node.view.clone(),
             leaving: node.leaving,
             once: node.once,

@@ -58,6 +58,24 @@ async fn what_a_node_was_told_is_told_again_after_a_crash() {
 }
 
 #[tokio::test]
+async fn left_overs_of_a_founder_that_was_told_show_that_the_cluster_exists() {
+    let server = Server::start();
+    let cluster = Checked::create(&server, 1).await;
+    let mut founder = node(0);
+    founder["run_id"] = json!("first");
+    assert_eq!(cluster.check_in(&founder).await["instruction"], "bootstrap");
+    (founder["run_id"], founder["left_overs"]) = (json!("second"), json!(true));
+    let told = cluster.check_in(&founder).await;
+    assert_eq!(told["instruction"], "observe");
+    founder["view"] = json!({ "since": told["revision"], "linearizable": false, "members": [] });
+    // It would be founded anew at the second of these, if it were taken for a cluster that never was.
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        assert_eq!(cluster.check_in(&founder).await["reason"], "no_quorum");
+    }
+}
+
+#[tokio::test]
 async fn a_dry_run_says_what_would_be_and_changes_nothing() {
     let server = Server::start();
     let cluster = Checked::create(&server, 1).await;
@@ -77,7 +95,7 @@ async fn a_report_may_say_more_than_the_server_knows_and_all_that_is_wrong_is_sa
     assert_eq!(cluster.check_in(&newer).await["instruction"], "bootstrap");
     let wrong = json!({
         "name": "a,b", "peer_urls": ["10.0.0.1:2380"], "state": "running", "cluster_id": "xyz",
-        "strategy": "append", "size": 0,
+        "strategy": "append", "size": 0, "left_overs": "some",
         "view": { "linearizable": "yes", "members": [{ "id": "8e9e05c52164694d", "peer_urls": [], "reachable": true }] },
     });
     let problem = cluster.check_in(&wrong).await;
@@ -94,6 +112,7 @@ async fn a_report_may_say_more_than_the_server_knows_and_all_that_is_wrong_is_sa
         "cluster_id",
         "strategy",
         "size",
+        "left_overs",
         "view.linearizable",
         "view.members[0].peer_urls",
     ] {

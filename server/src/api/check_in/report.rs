@@ -47,6 +47,8 @@ pub struct ReportBody {
     cluster_id: Option<ClusterId>,
     /// What was found: with `unreadable`.
     found: Option<String>,
+    /// Whether there is no WAL, but a database that a member has used, or that can't be read: with `empty`.
+    left_overs: Option<bool>,
     /// What the node sees of the cluster, if it has looked.
     view: Option<ViewBody>,
     /// Whether the node wants to leave the cluster.
@@ -152,6 +154,7 @@ impl Body for ReportBody {
             }
         }
         fields.optional::<String>("found");
+        fields.optional::<bool>("left_overs");
         fields.object::<ViewBody>("view");
         fields.optional::<bool>("leaving");
         fields.optional::<bool>("once");
@@ -234,6 +237,7 @@ impl ReportBody {
             peer_urls: self.peer_urls,
             client_urls: self.client_urls,
             state,
+            left_overs: self.left_overs.unwrap_or(false),
             view: self.view.map(ViewBody::into_view),
             leaving: self.leaving.unwrap_or(false),
             once: self.once.unwrap_or(false),
