@@ -145,8 +145,9 @@ impl fmt::Display for Failures {
     }
 }
 
-/// Whether an etcd has said something, if only that it does not like us: whoever says so is not dead.
-fn is_answer(error: &EtcdError) -> bool {
+/// Whether an etcd has said something, if only that it does not like us, or that we can't agree on TLS: whoever says
+/// so is not dead.
+pub fn is_answer(error: &EtcdError) -> bool {
     !matches!(
         error,
         EtcdError::Unreachable { .. }

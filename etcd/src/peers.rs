@@ -5,7 +5,11 @@ use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use crate::{EtcdError, MemberList, Tls, classify::words, wire};
+use crate::{
+    EtcdError, MemberList, Tls,
+    classify::{HUNG_UP_ON_HTTP, is_https, lost, no_connection, words},
+    wire,
+};
 
 /// The most bytes of a list that are read.
 const LIST_BYTES: usize = 1 << 20;
@@ -90,10 +94,16 @@ impl From<Member> for wire::Member {
 
 fn from_http(url: &PeerUrl, error: &reqwest::Error) -> EtcdError {
     // What the outermost error says is that there was a request, and its URL once more.
-    let (endpoint, reason) = (url.to_string(), error.source().map_or_else(|| words(error), words));
-    if error.is_connect() || reason.contains("received fatal alert") {
-        EtcdError::Unreachable { endpoint, reason }
-    } else {
+    let cause = error.source().unwrap_or(error);
+    let failed = if error.is_connect() { no_connection(url.as_str(), cause) } else { lost(url.as_str(), cause) };
+    match failed {
+        // This is how etcd's port for members takes clear text if it has TLS. As a list is only read, it does not
+        // matter that we can't tell it from a member that ends just then: the next time nobody is there.
         EtcdError::ConnectionLost { endpoint, reason }
+            if !is_https(&endpoint) && reason.contains("connection closed before message completed") =>
+        {
+            EtcdError::TlsFailed { endpoint, reason: HUNG_UP_ON_HTTP.to_owned() }
+        }
+        failed => failed,
     }
 }

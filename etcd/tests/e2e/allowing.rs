@@ -30,8 +30,8 @@ async fn certificates_are_shown_and_looked_at() {
 
         for tls in [read(&foreign, Some(&right)), Tls { ca: None, ..tls.clone() }] {
             for refused in both(&url, &peer_url, &tls).await {
-                let EtcdError::Unreachable { reason, .. } = &refused else { panic!("{refused:?}") };
-                assert!(reason.contains("invalid peer certificate"), "{refused:?}");
+                let EtcdError::TlsFailed { reason, .. } = &refused else { panic!("{refused:?}") };
+                assert!(reason.contains("none of the CAs that are trusted here"), "{refused:?}");
             }
         }
         // etcd says why it refuses a certificate and hangs up, but a connection that is closed while we still
@@ -39,16 +39,17 @@ async fn certificates_are_shown_and_looked_at() {
         for tls in [read(&right, None), read(&right, Some(&foreign))] {
             for refused in both(&url, &peer_url, &tls).await {
                 assert!(
-                    matches!(refused, EtcdError::Unreachable { .. } | EtcdError::ConnectionLost { .. }),
+                    matches!(refused, EtcdError::TlsFailed { .. } | EtcdError::ConnectionLost { .. }),
                     "{refused:?}"
                 );
             }
         }
 
-        // In clear text to a port with TLS.
-        let clear = place.client_url.replace("https", "http").parse().unwrap();
-        let refused = with_tls(&clear, &tls).members(WITHIN).await.unwrap_err();
-        assert!(matches!(refused, EtcdError::Unreachable { .. } | EtcdError::ConnectionLost { .. }), "{refused:?}");
+        // In clear text to ports with TLS: they hang up without a word.
+        let [clear, clear_peer] = [&place.client_url, &place.peer_url].map(|url| url.replace("https", "http"));
+        let [client, peer] = both(&clear.parse().unwrap(), &clear_peer.parse().unwrap(), &tls).await;
+        assert!(matches!(client, EtcdError::TlsFailed { .. } | EtcdError::ConnectionLost { .. }), "{client:?}");
+        assert!(matches!(&peer, EtcdError::TlsFailed { reason, .. } if reason.contains("https")), "{peer:?}");
 
         // With authentication on, etcd goes by the certificate's name.
         block_in_place(|| version.turn_auth_on(&place.access(), &place.client_url, "right-password"));
@@ -57,6 +58,20 @@ async fn certificates_are_shown_and_looked_at() {
         assert!(matches!(refused, EtcdError::NotAllowed { .. }), "{refused:?}");
         let found = asked.remove_member(MemberId(1), WITHIN).await.unwrap_err();
         assert!(matches!(found, EtcdError::MemberNotFound { .. }), "{found:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_without_tls_that_is_asked_with_it_is_there() {
+    with_every_version(|version| async move {
+        let etcds = formed(&version, &["a"]).await;
+        let place = &etcds[0].place;
+        let [url, peer_url] = [&place.client_url, &place.peer_url].map(|url| url.replace("http", "https"));
+        let tls = read(&Ca::new().client("root"), None);
+        for failed in both(&url.parse().unwrap(), &peer_url.parse().unwrap(), &tls).await {
+            assert!(matches!(failed, EtcdError::TlsFailed { .. }), "{failed:?}");
+        }
     })
     .await;
 }

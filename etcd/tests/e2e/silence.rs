@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use convene_etcd::{Access, Client, EtcdError, PeerClient, Tls};
+use convene_harness::tls::Ca;
 use convene_lifecycle::{MemberId, PeerUrl};
 use tokio::net::TcpListener;
 
@@ -28,6 +29,21 @@ async fn a_call_ends_when_its_time_is_over() {
     let removed = client.remove_member(MemberId(1), WITHIN).await.unwrap_err();
     assert!(matches!(removed, EtcdError::Unreachable { .. }), "{removed:?}");
     assert!(!removed.may_have_happened());
+}
+
+#[tokio::test]
+async fn whoever_never_finishes_the_tls_handshake_is_silent() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let ca = Ca::new();
+    let tls = Tls::read(Some(&ca.file()), None, None).unwrap();
+    let soon = Duration::from_millis(200);
+    let client = Client::new(&url.parse().unwrap(), &Access { tls: tls.clone(), user: None }).unwrap();
+    let asked = client.status(soon).await.unwrap_err();
+    assert!(matches!(asked, EtcdError::TimedOut { .. }), "{asked:?}");
+    let peers = PeerClient::new(&tls).unwrap();
+    let asked = peers.members(&url.parse().unwrap(), soon).await.unwrap_err();
+    assert!(matches!(asked, EtcdError::TimedOut { .. }), "{asked:?}");
 }
 
 #[tokio::test]
