@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use convene_etcd::{Access, Client, EtcdError, ListedMember, MemberList, PeerClient, Status, Tls};
+use convene_etcd::{Access, Client, Connector, EtcdError, ListedMember, MemberList, PeerClient, Status, Tls};
 use convene_lifecycle::ClientUrl;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
@@ -24,7 +24,7 @@ pub enum Probe {
 
 /// Connections to members, each kept for as long as the command runs.
 pub struct Endpoints {
-    access: Access,
+    connector: Connector,
     clients: Mutex<BTreeMap<ClientUrl, Arc<Client>>>,
     peers: PeerClient,
 }
@@ -33,7 +33,7 @@ impl Endpoints {
     /// Nobody is connected to yet.
     pub fn new(access: Access, peer_tls: &Tls) -> Result<Self, Failure> {
         let peers = PeerClient::new(peer_tls).map_err(|error| Failure::Usage(error.to_string()))?;
-        Ok(Self { access, clients: Mutex::default(), peers })
+        Ok(Self { connector: Connector::new(access), clients: Mutex::default(), peers })
     }
 
     /// For members' peer ports.
@@ -47,7 +47,7 @@ impl Endpoints {
         if let Some(client) = clients.get(url) {
             return Ok(client.clone());
         }
-        let client = Arc::new(Client::new(url, &self.access)?);
+        let client = Arc::new(self.connector.client(url)?);
         clients.insert(url.clone(), client.clone());
         Ok(client)
     }
@@ -145,8 +145,9 @@ impl fmt::Display for Failures {
     }
 }
 
-/// Whether an etcd has said something, if only that it does not like us: whoever says so is not dead.
-fn is_answer(error: &EtcdError) -> bool {
+/// Whether an etcd has said something, if only that it does not like us, or that we can't agree on TLS: whoever says
+/// so is not dead.
+pub fn is_answer(error: &EtcdError) -> bool {
     !matches!(
         error,
         EtcdError::Unreachable { .. }

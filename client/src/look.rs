@@ -13,7 +13,7 @@ use futures_util::{
 };
 
 use crate::{
-    endpoints::{Endpoints, Failures, Probe},
+    endpoints::{Endpoints, Failures, Probe, is_answer},
     registry::{SeenMember, View},
 };
 
@@ -86,9 +86,21 @@ async fn see(endpoints: &Endpoints, list: &MemberList, member: &ListedMember) ->
     (seen, status)
 }
 
-/// Whether a member of this cluster answers at a member's peer URLs.
+/// Whether a member of this cluster answers at a member's peer URLs, or somebody who does not let this node in or whom
+/// it does not trust: that may be the member all the same, alive and well.
 async fn answers_peers(endpoints: &Endpoints, list: &MemberList, member: &ListedMember) -> bool {
-    list_of_peers(endpoints.peers(), &member.peer_urls).await.is_some_and(|theirs| theirs.cluster == list.cluster)
+    let urls = member.peer_urls.iter();
+    let mut answers: FuturesUnordered<_> = urls.map(|url| endpoints.peers().members(url, ANSWER)).collect();
+    while let Some(answer) = answers.next().await {
+        let is_there = match answer {
+            Ok(theirs) => theirs.cluster == list.cluster,
+            Err(error) => is_answer(&error),
+        };
+        if is_there {
+            return true;
+        }
+    }
+    false
 }
 
 /// The list that the first of these peers shows which answers.

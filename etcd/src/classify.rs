@@ -1,6 +1,6 @@
 //! Tells from what came back over the wire which [`EtcdError`] it is.
 
-use std::error::Error;
+use std::{error::Error, io};
 
 use tonic::{Code, ConnectError, Status};
 
@@ -20,22 +20,81 @@ impl EtcdError {
 
 /// What happened if it isn't etcd that failed.
 fn from_transport(endpoint: &str, error: &(dyn Error + 'static)) -> EtcdError {
-    let endpoint = endpoint.to_owned();
-    let connecting = chain(error).find_map(|error| error.downcast_ref::<ConnectError>());
-    let reason = connecting.map_or_else(|| words(error), |error| words(error));
+    match chain(error).find_map(|error| error.downcast_ref::<ConnectError>()) {
+        Some(connecting) => no_connection(endpoint, connecting),
+        None => lost(endpoint, error),
+    }
+}
+
+/// What it means that no connection came about.
+pub(crate) fn no_connection(endpoint: &str, error: &(dyn Error + 'static)) -> EtcdError {
+    let (endpoint, reason) = (endpoint.to_owned(), words(error));
+    // TCP alone fails in none of these ways before it is connected; the first is what wraps whatever TLS finds
+    // wrong, the others are how the other side hangs up.
+    let is_of_tls = |kind: io::ErrorKind| {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset, InvalidData, UnexpectedEof};
+        matches!(kind, InvalidData | UnexpectedEof | ConnectionReset | BrokenPipe)
+    };
+    let mut kinds = chain(error).filter_map(|error| error.downcast_ref::<io::Error>()).map(io::Error::kind);
+    if is_https(&endpoint) && (kinds.any(is_of_tls) || reason.contains(NO_HTTP_2)) {
+        return EtcdError::TlsFailed { endpoint, reason: explain(&reason) };
+    }
+    EtcdError::Unreachable { endpoint, reason }
+}
+
+/// What it means that a connection broke which had come about.
+pub(crate) fn lost(endpoint: &str, error: &(dyn Error + 'static)) -> EtcdError {
+    let (endpoint, reason) = (endpoint.to_owned(), words(error));
     // With TLS 1.3 we hear that our certificate is refused when we already take the connection for open. A
     // server sends no such alert on a connection on which it has let us ask something.
-    if connecting.is_some() || reason.contains("received fatal alert") {
-        return EtcdError::Unreachable { endpoint, reason };
+    if reason.contains("received fatal alert") {
+        return EtcdError::TlsFailed { endpoint, reason: explain(&reason) };
     }
     // Or we only see that the connection is closed again: this is what hyper says of a request that it still
     // holds then, so that nothing was sent.
     if reason.contains("operation was canceled") && reason.contains("connection closed") {
-        let tls = endpoint.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"));
-        let guess = if tls { "another client certificate" } else { "https" };
-        return EtcdError::Unreachable { endpoint, reason: format!("it hung up; perhaps it wants {guess}") };
+        let wants_more = "it hung up; perhaps it wants another client certificate";
+        let reason = if is_https(&endpoint) { wants_more } else { HUNG_UP_ON_HTTP };
+        return EtcdError::TlsFailed { endpoint, reason: reason.to_owned() };
     }
     EtcdError::ConnectionLost { endpoint, reason }
+}
+
+/// What tonic says of a server that speaks TLS, but not gRPC.
+const NO_HTTP_2: &str = "HTTP/2 was not negotiated";
+
+/// What it means that clear text gets no answer at all.
+pub(crate) const HUNG_UP_ON_HTTP: &str = "it hung up; perhaps it wants https";
+
+pub(crate) fn is_https(endpoint: &str) -> bool {
+    endpoint.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
+}
+
+/// What the TLS library says, after what it means to somebody who has to mend it.
+fn explain(said: &str) -> String {
+    const REFUSES_OURS: &str = "it does not accept our client certificate";
+    let meanings = [
+        ("certificate: UnknownIssuer", "its certificate is from none of the CAs that are trusted here"),
+        ("certificate: BadSignature", "its certificate is from none of the CAs that are trusted here"),
+        ("certificate: Expired", "its certificate has expired"),
+        ("certificate: certificate expired", "its certificate has expired"),
+        ("certificate: certificate not valid yet", "its certificate is not valid yet; compare the clocks"),
+        ("certificate: NotValidForName", "its certificate is for another host"),
+        ("certificate: certificate not valid for name", "its certificate is for another host"),
+        ("alert: CertificateRequired", "it wants a client certificate"),
+        ("alert: BadCertificate", REFUSES_OURS),
+        ("alert: CertificateExpired", REFUSES_OURS),
+        ("alert: CertificateUnknown", REFUSES_OURS),
+        ("alert: UnknownCA", REFUSES_OURS),
+        ("alert: UnsupportedCertificate", REFUSES_OURS),
+        ("received corrupt message", "it does not answer in TLS; perhaps it wants http"),
+        ("handshake eof", "it hung up; perhaps it wants http"),
+        (NO_HTTP_2, "it speaks TLS, but is no etcd's port for clients"),
+    ];
+    match meanings.iter().find(|(words, _)| said.contains(words)) {
+        Some((_, meaning)) => format!("{meaning} ({said})"),
+        None => said.to_owned(),
+    }
 }
 
 /// What etcd means. It goes by the words where there are any, because the codes differ between versions, and
@@ -87,7 +146,11 @@ pub(crate) fn words(error: &(dyn Error + 'static)) -> String {
 }
 
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source())
+    std::iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {
+        // It speaks for what it wraps, and passes it over when it is asked for its source.
+        Some(outer) => outer.get_ref().map(|inner| inner as &(dyn Error + 'static)),
+        None => error.source(),
+    })
 }
 
 #[cfg(test)]
@@ -162,9 +225,32 @@ mod tests {
         let broken = EtcdError::from_status(URL, &Status::from_error(Box::new(reset)));
         assert_eq!(broken.to_string(), "lost http://a:2379 while waiting for its answer: connection reset");
         assert!(broken.may_have_happened());
+    }
 
-        let alert = io::Error::other("received fatal alert: CertificateRequired");
-        let refused = EtcdError::from_status(URL, &Status::from_error(Box::new(alert)));
-        assert!(matches!(refused, EtcdError::Unreachable { .. }), "{refused:?}");
+    #[test]
+    fn whoever_fails_at_tls_listens_and_whoever_fails_at_tcp_does_not() {
+        let url = "https://a:2379";
+        let connecting = |error: io::Error| Status::from_error(Box::new(ConnectError(Box::new(error))));
+        let of_tls = |words: &str| io::Error::new(io::ErrorKind::InvalidData, words);
+        let eof = || io::Error::new(io::ErrorKind::UnexpectedEof, "tls handshake eof");
+        let alert = || Status::from_error(Box::new(io::Error::other("received fatal alert: CertificateRequired")));
+        for (status, meaning) in [
+            (connecting(of_tls("invalid peer certificate: UnknownIssuer")), "none of the CAs that are trusted here"),
+            (connecting(io::Error::other(of_tls("invalid peer certificate: BadEncoding"))), "BadEncoding"),
+            (connecting(of_tls("received corrupt message of type InvalidContentType")), "perhaps it wants http"),
+            (connecting(of_tls("received fatal alert: UnknownCA")), "does not accept our client certificate"),
+            (connecting(eof()), "perhaps it wants http"),
+            (connecting(io::ErrorKind::ConnectionReset.into()), "connection reset"),
+            (connecting(io::Error::other(NO_HTTP_2)), "no etcd's port for clients"),
+            (alert(), "wants a client certificate"),
+        ] {
+            let failed = EtcdError::from_status(url, &status);
+            assert!(matches!(&failed, EtcdError::TlsFailed { reason, .. } if reason.contains(meaning)), "{failed:?}");
+            assert!(!failed.may_have_happened());
+        }
+        for kind in [io::ErrorKind::ConnectionRefused, io::ErrorKind::TimedOut, io::ErrorKind::HostUnreachable] {
+            let failed = EtcdError::from_status(url, &connecting(kind.into()));
+            assert!(matches!(failed, EtcdError::Unreachable { .. }), "{failed:?}");
+        }
     }
 }

@@ -13,7 +13,7 @@ use tonic::{
 
 use crate::{
     Access, EtcdError, MemberList, Status,
-    login::{Login, Token},
+    login::{Login, Session},
     wire::{self, cluster_client::ClusterClient, kv_client::KvClient, maintenance_client::MaintenanceClient},
 };
 
@@ -24,6 +24,41 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(3);
 
 /// The largest answer that is read. gRPC's own limit of 4 MiB is below what etcd allows.
 const ANSWER_BYTES: usize = 16 << 20;
+
+/// Makes clients for the members of one cluster, which share a login.
+///
+/// A member's tokens are good for all members. So a learner can be asked, at which nobody can log in, after a
+/// voter has been asked.
+#[derive(Clone)]
+pub struct Connector {
+    access: Access,
+    session: Option<Arc<Session>>,
+}
+
+impl Connector {
+    /// Nobody is connected to yet, and nobody logged in.
+    pub fn new(access: Access) -> Self {
+        let session = access.user.clone().map(|user| Arc::new(Session::new(user)));
+        Self { access, session }
+    }
+
+    /// Makes a client that connects when it is first asked something. Must be called within a Tokio runtime.
+    ///
+    /// A URL with `http://` is asked in clear text, whatever the access holds for TLS.
+    pub fn client(&self, url: &ClientUrl) -> Result<Client, EtcdError> {
+        let bad_url = |error: tonic::transport::Error| EtcdError::Unreachable {
+            endpoint: url.to_string(),
+            reason: crate::classify::words(&error),
+        };
+        let mut endpoint = Endpoint::from_shared(url.to_string()).map_err(bad_url)?.connect_timeout(CONNECT_LIMIT);
+        if endpoint.uri().scheme_str() == Some("https") {
+            endpoint = self.access.tls.secure(endpoint)?;
+        }
+        let channel = Arc::new(Mutex::new(endpoint.connect_lazy()));
+        let login = self.session.clone().map(|session| Arc::new(Login::new(session)));
+        Ok(Client { url: url.clone(), endpoint, channel, login })
+    }
+}
 
 /// Asks one etcd at its client URL.
 ///
@@ -37,26 +72,9 @@ pub struct Client {
 }
 
 impl Client {
-    /// Makes a client that connects when it is first asked something. Must be called within a Tokio runtime.
-    ///
-    /// A URL with `http://` is asked in clear text, whatever `access` holds for TLS.
+    /// Makes a client with a login of its own, as [`Connector::client`] makes those that share one.
     pub fn new(url: &ClientUrl, access: &Access) -> Result<Self, EtcdError> {
-        let bad_url = |error: tonic::transport::Error| EtcdError::Unreachable {
-            endpoint: url.to_string(),
-            reason: crate::classify::words(&error),
-        };
-        let mut endpoint = Endpoint::from_shared(url.to_string()).map_err(bad_url)?.connect_timeout(CONNECT_LIMIT);
-        if endpoint.uri().scheme_str() == Some("https") {
-            endpoint = access.tls.secure(endpoint)?;
-        }
-        let channel = Arc::new(Mutex::new(endpoint.connect_lazy()));
-        let login = access.user.clone().map(|user| Arc::new(Login::new(user)));
-        Ok(Self { url: url.clone(), endpoint, channel, login })
-    }
-
-    /// Whom it asks.
-    pub fn url(&self) -> &ClientUrl {
-        &self.url
+        Connector::new(access.clone()).client(url)
     }
 
     /// Who is in the cluster, as its quorum knows it.
@@ -86,8 +104,8 @@ impl Client {
 
     /// How this etcd sees itself and its cluster.
     ///
-    /// Needs no quorum, and learners answer too: unless etcd's authentication is on, because to log in at a
-    /// member needs both a quorum and a voter.
+    /// Needs no quorum, and learners answer too. But where etcd's authentication is on, somebody must have logged
+    /// in before, and that needs both a quorum and a voter.
     pub async fn status(&self, within: Duration) -> Result<Status, EtcdError> {
         self.bounded(within, async {
             let status = self.ask(wire::StatusRequest {}, |c, r| async move { maintenance(c).status(r).await }).await?;
@@ -172,20 +190,15 @@ impl Client {
         })
     }
 
-    /// Asks once, or once more if etcd wants us to log in, in which case it has not done anything yet.
+    /// Asks once, or again if etcd wants us to log in, in which case it has not done anything yet.
     async fn ask<M: Clone, R, F>(&self, message: M, send: impl Fn(Channel, Request<M>) -> F) -> Result<R, EtcdError>
     where
         F: Future<Output = Result<Response<R>, tonic::Status>>,
     {
         let channel = self.lock().clone();
-        let send_with = |token: Option<&Token>| {
-            let mut request = Request::new(message.clone());
-            token.inspect(|token| token.show(&mut request));
-            send(channel.clone(), request)
-        };
         let answer = match &self.login {
-            None => send_with(None).await,
-            Some(login) => login.ask(channel.clone(), send_with).await,
+            None => send(channel, Request::new(message)).await,
+            Some(login) => login.ask(channel, message, send).await,
         };
         answer.map(Response::into_inner).map_err(|status| EtcdError::from_status(self.url.as_str(), &status))
     }

@@ -8,12 +8,21 @@ use crate::classify::PREFIX;
 /// `endpoint` is always the URL that was asked.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum EtcdError {
-    /// No connection came about: refused, no such host, no agreement on TLS. Nothing was asked.
+    /// No connection came about: refused, no such host, no route, or not in time. Nothing was asked.
     #[error("cannot connect to {endpoint}: {reason}")]
     Unreachable {
         /// Who was asked.
         endpoint: String,
         /// What the attempt failed with.
+        reason: String,
+    },
+    /// Somebody listens there, but the two sides do not agree on TLS: one has a certificate that the other does not
+    /// trust, or misses one, or speaks in clear text. Nothing was asked.
+    #[error("{endpoint} is there, but TLS with it fails: {reason}")]
+    TlsFailed {
+        /// Who was asked.
+        endpoint: String,
+        /// What they disagree on.
         reason: String,
     },
     /// The connection broke, or the member stopped, while it was asked. It may have done what it was asked.

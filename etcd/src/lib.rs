@@ -2,6 +2,7 @@
 //!
 //! - [`Client`] asks one etcd by gRPC at its client URL: for the list of members through the quorum, its
 //!   status, and changes of membership.
+//! - [`Connector`] makes clients that share a login.
 //! - [`PeerClient`] asks one etcd by HTTP at its peer URL for the list of members as that etcd knows it,
 //!   which works without a quorum too.
 //! - [`Access`] is what both need to be let in.
@@ -22,7 +23,7 @@ mod tls;
 mod wire;
 
 pub use access::{Access, User};
-pub use client::Client;
+pub use client::{Client, Connector};
 pub use error::EtcdError;
 pub use members::{ListedMember, MemberList, Status};
 pub use peers::PeerClient;

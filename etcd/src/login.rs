@@ -1,4 +1,5 @@
-use tokio::sync::Mutex;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use tonic::{
     Code, Request, Status,
     metadata::{Ascii, MetadataValue},
@@ -7,53 +8,99 @@ use tonic::{
 
 use crate::{EtcdError, User, classify::PREFIX, wire};
 
-/// A user's session with an etcd whose authentication is on.
+/// A user's session with a cluster of etcds whose authentication is on: every member knows the tokens that any of
+/// them gives.
 ///
 /// Nobody logs in before etcd asks for it: logging in takes a quorum, and nothing else says whether it is
 /// needed.
-pub(crate) struct Login {
+pub(crate) struct Session {
     user: User,
     token: Mutex<Option<Token>>,
+}
+
+/// The part that one member has in a session.
+pub(crate) struct Login {
+    session: Arc<Session>,
+    /// Held while this member is asked for a token, so that it is asked once. The others don't wait for it: it may
+    /// be one that never answers.
+    asking: tokio::sync::Mutex<()>,
 }
 
 /// What etcd knows a session by. It ends five minutes after its last use, when the member restarts, and when
 /// users or roles change.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Token(MetadataValue<Ascii>);
+struct Token(MetadataValue<Ascii>);
 
-impl Login {
+impl Session {
     pub fn new(user: User) -> Self {
         Self { user, token: Mutex::new(None) }
     }
 
-    /// Asks as far as it has logged in, and once more if etcd wants it to log in, which it says before it does
+    fn token(&self) -> Option<Token> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Token>> {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Login {
+    pub fn new(session: Arc<Session>) -> Self {
+        Self { session, asking: tokio::sync::Mutex::default() }
+    }
+
+    /// Asks as far as somebody has logged in, and again if etcd wants another login, which it says before it does
     /// anything.
-    pub async fn ask<T, F>(&self, channel: Channel, send: impl Fn(Option<&Token>) -> F) -> Result<T, Status>
+    pub async fn ask<M: Clone, T, F>(
+        &self,
+        channel: Channel,
+        message: M,
+        send: impl Fn(Channel, Request<M>) -> F,
+    ) -> Result<T, Status>
     where
         F: Future<Output = Result<T, Status>>,
     {
-        let token = self.token.lock().await.clone();
-        match send(token.as_ref()).await {
-            Err(refusal) if login_helps(&refusal, token.as_ref()) => {
-                let token = self.renew(channel, token).await?;
-                send(token.as_ref()).await
+        let send = |token: Option<&Token>| {
+            let mut request = Request::new(message.clone());
+            token.inspect(|token| token.show(&mut request));
+            send(channel.clone(), request)
+        };
+        let mut token = self.session.token();
+        // The first time to hear of another's login, the second time to log in if that is not known here either.
+        for _ in 0..2 {
+            match send(token.as_ref()).await {
+                Err(refusal) if login_helps(&refusal, token.as_ref()) => {
+                    token = self.renew(channel.clone(), token).await?;
+                }
+                answer => return answer,
             }
-            answer => answer,
         }
+        send(token.as_ref()).await
     }
 
     /// Another token than the one that was refused, or none if authentication is off.
     async fn renew(&self, channel: Channel, refused: Option<Token>) -> Result<Option<Token>, Status> {
-        let mut token = self.token.lock().await;
-        // Else somebody else has renewed it meanwhile.
-        if *token == refused {
-            *token = self.authenticate(channel).await?;
+        let _asking = self.asking.lock().await;
+        let token = self.session.token();
+        if token != refused {
+            return Ok(token);
         }
-        Ok(token.clone())
+        let renewed = self.authenticate(channel).await;
+        match &renewed {
+            Ok(renewed) => self.session.lock().clone_from(renewed),
+            // Learners let nobody log in. Whoever asks a voter next does it there, and with that token this
+            // learner can be asked again.
+            Err(failure) if is_learners(failure) => {
+                self.session.lock().take_if(|token| Some(&*token) == refused.as_ref());
+            }
+            Err(_) => {}
+        }
+        renewed
     }
 
     async fn authenticate(&self, channel: Channel) -> Result<Option<Token>, Status> {
-        let User { name, password } = self.user.clone();
+        let User { name, password } = self.session.user.clone();
         let request = wire::AuthenticateRequest { name, password };
         let answer = match wire::auth_client::AuthClient::new(channel).authenticate(request).await {
             Ok(answer) => answer.into_inner(),
@@ -71,7 +118,7 @@ impl Login {
 }
 
 impl Token {
-    pub fn show<M>(&self, request: &mut Request<M>) {
+    fn show<M>(&self, request: &mut Request<M>) {
         request.metadata_mut().insert("token", self.0.clone());
     }
 }
@@ -84,4 +131,8 @@ fn login_helps(refusal: &Status, shown: Option<&Token>) -> bool {
         (EtcdError::NotAllowed { .. }, Some(_)) => refusal.code() != Code::PermissionDenied,
         _ => false,
     }
+}
+
+fn is_learners(refusal: &Status) -> bool {
+    matches!(EtcdError::from_status("", refusal), EtcdError::LearnerCannotServe { .. })
 }

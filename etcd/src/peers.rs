@@ -1,11 +1,19 @@
-use std::{error::Error, time::Duration};
+use std::{
+    error::Error,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use convene_lifecycle::{ClusterId, PeerUrl};
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, ClientBuilder, Response, StatusCode};
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use crate::{EtcdError, MemberList, Tls, classify::words, wire};
+use crate::{
+    EtcdError, MemberList, Tls,
+    classify::{HUNG_UP_ON_HTTP, is_https, lost, no_connection, words},
+    wire,
+};
 
 /// The most bytes of a list that are read.
 const LIST_BYTES: usize = 1 << 20;
@@ -14,14 +22,20 @@ const LIST_BYTES: usize = 1 << 20;
 ///
 /// That needs neither a quorum nor a user, and learners answer too. So what it says may be old.
 #[derive(Clone, Debug)]
-pub struct PeerClient(Client);
+pub struct PeerClient {
+    tls: Tls,
+    /// Trusts only the CA that we were given, if any.
+    own: Client,
+    /// Trusts whom the system trusts. Made when it is needed, because a system without CAs is fine for whoever asks
+    /// in clear text.
+    system: Arc<OnceLock<Client>>,
+}
 
 impl PeerClient {
     /// Makes a client for any number of peer URLs. Those with `http://` are asked in clear text.
     pub fn new(tls: &Tls) -> Result<Self, EtcdError> {
-        // A proxy would be asked for members by names that only their network knows.
-        let client = Client::builder().no_proxy().http1_only().redirect(reqwest::redirect::Policy::none());
-        tls.secure_http(client)?.build().map(Self).map_err(|error| EtcdError::UnusableTls { reason: words(&error) })
+        let own = build(tls.trust_own(builder())?, tls)?;
+        Ok(Self { tls: tls.clone(), own, system: Arc::default() })
     }
 
     /// Who is in the cluster as far as this member knows.
@@ -32,11 +46,23 @@ impl PeerClient {
         })
     }
 
+    /// Whom a URL is asked with.
+    fn client(&self, url: &PeerUrl) -> Result<&Client, EtcdError> {
+        if self.tls.ca.is_some() || !is_https(url.as_str()) {
+            return Ok(&self.own);
+        }
+        if let Some(system) = self.system.get() {
+            return Ok(system);
+        }
+        let system = build(builder(), &self.tls)?;
+        Ok(self.system.get_or_init(|| system))
+    }
+
     async fn ask(&self, url: &PeerUrl) -> Result<MemberList, EtcdError> {
         let failed = |error: reqwest::Error| from_http(url, &error);
         let bad = |reason: String| EtcdError::BadAnswer { endpoint: url.to_string(), reason };
 
-        let answer = self.0.get(format!("{url}/members")).send().await.map_err(failed)?;
+        let answer = self.client(url)?.get(format!("{url}/members")).send().await.map_err(failed)?;
         let status = answer.status();
         let cluster = answer.headers().get("x-etcd-cluster-id").and_then(|id| id.to_str().ok()?.parse().ok());
         let body = read(answer).await.map_err(failed)?.ok_or_else(|| bad("its list is too long".to_owned()))?;
@@ -49,6 +75,15 @@ impl PeerClient {
             serde_json::from_slice(&body).map_err(|error| bad(format!("it is no list of members: {error}")))?;
         MemberList::read(url.as_str(), cluster, members.into_iter().map(wire::Member::from).collect())
     }
+}
+
+fn builder() -> ClientBuilder {
+    // A proxy would be asked for members by names that only their network knows.
+    Client::builder().no_proxy().http1_only().redirect(reqwest::redirect::Policy::none())
+}
+
+fn build(client: ClientBuilder, tls: &Tls) -> Result<Client, EtcdError> {
+    tls.identify(client)?.build().map_err(|error| EtcdError::UnusableTls { reason: words(&error) })
 }
 
 /// The body of an answer, unless it is too long.
@@ -90,10 +125,16 @@ impl From<Member> for wire::Member {
 
 fn from_http(url: &PeerUrl, error: &reqwest::Error) -> EtcdError {
     // What the outermost error says is that there was a request, and its URL once more.
-    let (endpoint, reason) = (url.to_string(), error.source().map_or_else(|| words(error), words));
-    if error.is_connect() || reason.contains("received fatal alert") {
-        EtcdError::Unreachable { endpoint, reason }
-    } else {
+    let cause = error.source().unwrap_or(error);
+    let failed = if error.is_connect() { no_connection(url.as_str(), cause) } else { lost(url.as_str(), cause) };
+    match failed {
+        // This is how etcd's port for members takes clear text if it has TLS. As a list is only read, it does not
+        // matter that we can't tell it from a member that ends just then: the next time nobody is there.
         EtcdError::ConnectionLost { endpoint, reason }
+            if !is_https(&endpoint) && reason.contains("connection closed before message completed") =>
+        {
+            EtcdError::TlsFailed { endpoint, reason: HUNG_UP_ON_HTTP.to_owned() }
+        }
+        failed => failed,
     }
 }

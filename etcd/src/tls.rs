@@ -83,17 +83,17 @@ impl Tls {
         endpoint.tls_config(config).map_err(|error| unusable(&error))
     }
 
-    /// Makes an HTTP client one with TLS.
-    pub(crate) fn secure_http(&self, mut client: ClientBuilder) -> Result<ClientBuilder, EtcdError> {
-        if let Some(ca) = &self.ca {
-            let certificates = reqwest::Certificate::from_pem_bundle(ca).map_err(|error| unusable(&error))?;
-            client = client.tls_certs_only(certificates);
-        }
-        if let Some(TlsIdentity { cert, key }) = &self.identity {
-            let pem = [cert.as_slice(), key].join(&b'\n');
-            client = client.identity(reqwest::Identity::from_pem(&pem).map_err(|error| unusable(&error))?);
-        }
-        Ok(client)
+    /// Makes an HTTP client trust our CA, or nobody if there is none, but never the system's CAs.
+    pub(crate) fn trust_own(&self, client: ClientBuilder) -> Result<ClientBuilder, EtcdError> {
+        let certificates = self.ca.as_ref().map(|ca| reqwest::Certificate::from_pem_bundle(ca)).transpose();
+        Ok(client.tls_certs_only(certificates.map_err(|error| unusable(&error))?.unwrap_or_default()))
+    }
+
+    /// Makes an HTTP client show who we are.
+    pub(crate) fn identify(&self, client: ClientBuilder) -> Result<ClientBuilder, EtcdError> {
+        let Some(TlsIdentity { cert, key }) = &self.identity else { return Ok(client) };
+        let pem = [cert.as_slice(), key].join(&b'\n');
+        Ok(client.identity(reqwest::Identity::from_pem(&pem).map_err(|error| unusable(&error))?))
     }
 }
 

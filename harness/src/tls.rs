@@ -94,6 +94,14 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// The same, for who checks the other side against any of these CAs, as while one CA takes another's place.
+    pub fn trusting(self, cas: &[&Ca]) -> Self {
+        let bundle: String = cas.iter().map(|ca| fs::read_to_string(ca.file()).unwrap()).collect();
+        let ca = self.certificate.with_file_name("trusted.crt");
+        fs::write(&ca, bundle).unwrap();
+        Self { ca, ..self }
+    }
+
     /// etcd's flags for serving with it, clients and members alike, and for taking nobody without a certificate.
     pub fn etcd_flags(&self) -> Vec<String> {
         self.etcd_settings().into_iter().map(|(flag, value)| format!("--{flag}={value}")).collect()

@@ -1,6 +1,8 @@
 //! Everything with TLS: peers and clients show certificates, and etcd's auth is on.
 
-use convene_harness::{Place, etcd::Version, tls::Ca, writer::Writer};
+use std::time::Duration;
+
+use convene_harness::{Place, cluster::member_list, etcd::Version, tls::Ca, wait_for, writer::Writer};
 
 use crate::{
     node::{LIMIT, Node, Registry, join_together, wait_until_whole, with_each},
@@ -60,6 +62,34 @@ fn a_node_that_etcd_does_not_trust_changes_nothing_and_says_why() {
     assert_eq!(ended.code, Some(4), "{}", ended.stderr);
     assert!(ended.stderr.contains("no_quorum"), "{}", ended.stderr);
     assert!(ended.stderr.contains("certificate"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_member_whose_certificate_is_not_trusted_is_not_taken_for_dead() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let (old, new) = (Ca::new(), Ca::new());
+        let registry = Registry::new(3);
+        let mut nodes: Vec<Node> = [&old, &old, &new]
+            .iter()
+            .enumerate()
+            .map(|(number, ca)| {
+                let place = Place::with_tls(&ca.node().trusting(&[&old, &new]));
+                Node::at(place, version, &registry, &format!("infra{number}"))
+            })
+            .collect();
+        join_together(&mut nodes);
+        let before = wait_until_whole(&nodes);
+
+        // It has not been told of the new CA yet.
+        let spare = secured(&old, version, &registry, "infra3");
+        let joining = spare.spawn_join(&[]);
+        joining.wait_for_stderr("stand_by (full)", LIMIT);
+        let list = || member_list(version, &nodes[0].access, nodes[0].client_url()).unwrap();
+        // More than twice as long as it takes to be dead.
+        let changed = wait_for(Duration::from_secs(12), || Some(list()).filter(|members| *members != before));
+        assert_eq!(changed, None, "{}", joining.stderr());
+        assert!(!joining.stderr().contains("not_dead_yet"), "{}", joining.stderr());
+    });
 }
 
 fn secured(ca: &Ca, version: &Version, registry: &Registry, name: &str) -> Node {

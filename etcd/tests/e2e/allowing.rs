@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use convene_etcd::{Access, Client, EtcdError, PeerClient, Tls, User};
+use convene_etcd::{Access, Client, Connector, EtcdError, PeerClient, Status, Tls, User};
 use convene_harness::{
     Place,
     tls::{Ca, Identity},
@@ -10,7 +10,7 @@ use convene_harness::{
 use convene_lifecycle::{ClientUrl, MemberId, PeerUrl};
 use tokio::task::block_in_place;
 
-use crate::{LIMIT, WITHIN, formed, nobody, with_every_version};
+use crate::{LIMIT, WITHIN, formed, membership::join, nobody, until, with_every_version};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn certificates_are_shown_and_looked_at() {
@@ -30,8 +30,8 @@ async fn certificates_are_shown_and_looked_at() {
 
         for tls in [read(&foreign, Some(&right)), Tls { ca: None, ..tls.clone() }] {
             for refused in both(&url, &peer_url, &tls).await {
-                let EtcdError::Unreachable { reason, .. } = &refused else { panic!("{refused:?}") };
-                assert!(reason.contains("invalid peer certificate"), "{refused:?}");
+                let EtcdError::TlsFailed { reason, .. } = &refused else { panic!("{refused:?}") };
+                assert!(reason.contains("none of the CAs that are trusted here"), "{refused:?}");
             }
         }
         // etcd says why it refuses a certificate and hangs up, but a connection that is closed while we still
@@ -39,16 +39,17 @@ async fn certificates_are_shown_and_looked_at() {
         for tls in [read(&right, None), read(&right, Some(&foreign))] {
             for refused in both(&url, &peer_url, &tls).await {
                 assert!(
-                    matches!(refused, EtcdError::Unreachable { .. } | EtcdError::ConnectionLost { .. }),
+                    matches!(refused, EtcdError::TlsFailed { .. } | EtcdError::ConnectionLost { .. }),
                     "{refused:?}"
                 );
             }
         }
 
-        // In clear text to a port with TLS.
-        let clear = place.client_url.replace("https", "http").parse().unwrap();
-        let refused = with_tls(&clear, &tls).members(WITHIN).await.unwrap_err();
-        assert!(matches!(refused, EtcdError::Unreachable { .. } | EtcdError::ConnectionLost { .. }), "{refused:?}");
+        // In clear text to ports with TLS: they hang up without a word.
+        let [clear, clear_peer] = [&place.client_url, &place.peer_url].map(|url| url.replace("https", "http"));
+        let [client, peer] = both(&clear.parse().unwrap(), &clear_peer.parse().unwrap(), &tls).await;
+        assert!(matches!(client, EtcdError::TlsFailed { .. } | EtcdError::ConnectionLost { .. }), "{client:?}");
+        assert!(matches!(&peer, EtcdError::TlsFailed { reason, .. } if reason.contains("https")), "{peer:?}");
 
         // With authentication on, etcd goes by the certificate's name.
         block_in_place(|| version.turn_auth_on(&place.access(), &place.client_url, "right-password"));
@@ -57,6 +58,20 @@ async fn certificates_are_shown_and_looked_at() {
         assert!(matches!(refused, EtcdError::NotAllowed { .. }), "{refused:?}");
         let found = asked.remove_member(MemberId(1), WITHIN).await.unwrap_err();
         assert!(matches!(found, EtcdError::MemberNotFound { .. }), "{found:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_without_tls_that_is_asked_with_it_is_there() {
+    with_every_version(|version| async move {
+        let etcds = formed(&version, &["a"]).await;
+        let place = &etcds[0].place;
+        let [url, peer_url] = [&place.client_url, &place.peer_url].map(|url| url.replace("http", "https"));
+        let tls = read(&Ca::new().client("root"), None);
+        for failed in both(&url.parse().unwrap(), &peer_url.parse().unwrap(), &tls).await {
+            assert!(matches!(failed, EtcdError::TlsFailed { .. }), "{failed:?}");
+        }
     })
     .await;
 }
@@ -123,6 +138,34 @@ async fn users_log_in() {
         let added = root.add_member(&learner, true, WITHIN).await.unwrap();
         let list = root.members(WITHIN).await.unwrap();
         assert!(list.members.iter().any(|member| member.id == added));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_learner_tells_a_user_of_itself_once_a_voter_was_asked() {
+    with_every_version(|version| async move {
+        let etcds = formed(&version, &["a"]).await;
+        let (a_place, b_place) = (&etcds[0].place, Arc::new(Place::new()));
+        block_in_place(|| version.turn_auth_on(&a_place.access(), &a_place.client_url, "right-password"));
+        let user = User { name: "root".to_owned(), password: "right-password".to_owned() };
+        let root = Connector::new(Access { tls: Tls::default(), user: Some(user) });
+        let a = root.client(&a_place.client_url.parse().unwrap()).unwrap();
+        let b = root.client(&b_place.client_url.parse().unwrap()).unwrap();
+
+        let id = a.add_member(&[b_place.peer_url.parse().unwrap()], true, WITHIN).await.unwrap();
+        let mut etcd = join(&version, "b", &b_place, &etcds[0]);
+        let tells = |status: &Result<Status, EtcdError>| status.as_ref().is_ok_and(|status| status.learner);
+        let asks_both = || async {
+            a.members(WITHIN).await.unwrap();
+            b.status(WITHIN).await
+        };
+        assert_eq!(until(asks_both, tells).await.unwrap().member, id);
+
+        // One that has restarted may not know the token any more, nor can anybody log in there.
+        etcd.kill();
+        let _restarted = version.start(&b_place, &["--name", "b"]);
+        assert_eq!(until(asks_both, tells).await.unwrap().member, id);
     })
     .await;
 }

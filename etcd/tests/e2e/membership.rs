@@ -153,7 +153,7 @@ async fn a_voter_that_has_not_started_stops_everything() {
 }
 
 /// Starts an etcd that was added to another's cluster.
-fn join(version: &Version, name: &str, place: &Arc<Place>, first: &Etcd) -> Etcd {
+pub fn join(version: &Version, name: &str, place: &Arc<Place>, first: &Etcd) -> Etcd {
     let all = format!("a={},{name}={}", first.place.peer_url, place.peer_url);
     let own = ["--name", name, "--initial-advertise-peer-urls", &place.peer_url];
     version.start(place, &[&own[..], &["--initial-cluster", &all, "--initial-cluster-state", "existing"]].concat())

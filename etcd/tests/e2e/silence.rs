@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use convene_etcd::{Access, Client, EtcdError, PeerClient, Tls};
+use convene_harness::tls::Ca;
 use convene_lifecycle::{MemberId, PeerUrl};
 use tokio::net::TcpListener;
 
-use crate::WITHIN;
+use crate::{WITHIN, nobody};
 
 #[tokio::test]
 async fn a_call_ends_when_its_time_is_over() {
@@ -28,6 +29,45 @@ async fn a_call_ends_when_its_time_is_over() {
     let removed = client.remove_member(MemberId(1), WITHIN).await.unwrap_err();
     assert!(matches!(removed, EtcdError::Unreachable { .. }), "{removed:?}");
     assert!(!removed.may_have_happened());
+}
+
+#[tokio::test]
+async fn whoever_never_finishes_the_tls_handshake_is_silent() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let ca = Ca::new();
+    let tls = Tls::read(Some(&ca.file()), None, None).unwrap();
+    let soon = Duration::from_millis(200);
+    let client = Client::new(&url.parse().unwrap(), &Access { tls: tls.clone(), user: None }).unwrap();
+    let asked = client.status(soon).await.unwrap_err();
+    assert!(matches!(asked, EtcdError::TimedOut { .. }), "{asked:?}");
+    let peers = PeerClient::new(&tls).unwrap();
+    let asked = peers.members(&url.parse().unwrap(), soon).await.unwrap_err();
+    assert!(matches!(asked, EtcdError::TimedOut { .. }), "{asked:?}");
+}
+
+#[tokio::test]
+async fn clear_text_needs_no_cas_of_the_system() {
+    const NO_CAS: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
+    if std::env::var_os(NO_CAS[0]).is_none_or(|file| file != "/dev/null") {
+        // The variables are the whole process', so that this takes one of its own.
+        let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+        alone.args(["--exact", "silence::clear_text_needs_no_cas_of_the_system", "--nocapture"]);
+        let ended = alone.envs(NO_CAS.map(|name| (name, "/dev/null"))).output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stdout).into_owned() + &String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success() && said.contains("1 passed"), "{said}");
+        return;
+    }
+    let peers = PeerClient::new(&Tls::default()).unwrap();
+    let (clear, secret): (PeerUrl, PeerUrl) = (nobody(), "https://127.0.0.1:1".parse().unwrap());
+    let asked = peers.members(&clear, WITHIN).await.unwrap_err();
+    assert!(matches!(asked, EtcdError::Unreachable { .. }), "{asked:?}");
+    let asked = peers.members(&secret, WITHIN).await.unwrap_err();
+    assert!(matches!(asked, EtcdError::UnusableTls { .. }), "{asked:?}");
+    let client = |url: &PeerUrl| Client::new(&url.as_str().parse().unwrap(), &Access::default());
+    let asked = client(&clear).unwrap().status(WITHIN).await.unwrap_err();
+    assert!(matches!(asked, EtcdError::Unreachable { .. }), "{asked:?}");
+    assert!(matches!(client(&secret), Err(EtcdError::UnusableTls { .. })));
 }
 
 #[tokio::test]
