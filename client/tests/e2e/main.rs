@@ -11,3 +11,4 @@ mod replacement;
 mod resize;
 mod stale_data;
 mod tls;
+mod users;
