@@ -154,9 +154,7 @@ impl Join<'_> {
         let config = result::config(&self.session.node, action, start, reason, message);
         let text = result::render(&config, self.arguments.output, progress)?;
         progress.step_because(word, reason, message);
-        if !self.arguments.no_promote {
-            promoter::leave_behind(&self.arguments.node, progress);
-        }
+        self.leave_promoter_behind();
         stdout::print(&text)?;
         Ok(Next::Done)
     }
@@ -205,8 +203,15 @@ impl Join<'_> {
         let config = result::config(&self.session.node, Action::Start, None, reason, &message);
         let text = result::render(&config, self.arguments.output, progress)?;
         progress.step_because("start", reason, &message);
+        self.leave_promoter_behind();
         stdout::print(&text)?;
         Ok(Next::Done)
+    }
+
+    fn leave_promoter_behind(&self) {
+        if !self.arguments.no_promote {
+            promoter::leave_behind(&self.arguments.node, &self.session.progress);
+        }
     }
 
     fn gave_up(&self) -> Failure {
