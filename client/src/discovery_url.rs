@@ -8,7 +8,7 @@ use url::Url;
 /// `http://discovery.corp:8087/TOKEN` or, as in a private registry of etcd's own,
 /// `http://discovery.corp:8087/v2/keys/_etcd/registry/TOKEN`.
 ///
-/// It is a secret: `Display` and `Debug` shorten the token and leave out a password.
+/// It is a secret: `Display` and `Debug` shorten the token and leave out a password and whatever else is in the path.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DiscoveryUrl {
     /// The server, with whatever path a proxy has put before its own.
@@ -101,11 +101,8 @@ impl FromStr for DiscoveryUrl {
 
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut url = self.0.clone();
-        // Neither fails on a URL that has a host, which http and https always have.
-        let _ = url.set_password(None);
-        let _ = url.set_username("");
-        f.write_str(url.as_str().trim_end_matches('/'))
+        // No user info, and no path: whoever gives a discovery URL for a server's has the token in it.
+        f.write_str(&self.0.origin().ascii_serialization())
     }
 }
 
@@ -166,6 +163,8 @@ mod tests {
         let url: DiscoveryUrl = "https://me:word@corp:8087/6c007a14875d53d9bf0ef5a6fc0257c8".parse().unwrap();
         assert_eq!(url.to_string(), "https://corp:8087/6c007a…");
         assert_eq!(format!("{url:?}"), "https://corp:8087/6c007a…");
+        let server: ServerUrl = "http://corp:8087/6c007a14875d53d9bf0ef5a6fc0257c8".parse().unwrap();
+        assert_eq!(server.to_string(), "http://corp:8087");
         assert_eq!(url.server.join("/v1/clusters"), "https://me:word@corp:8087/v1/clusters");
     }
 }

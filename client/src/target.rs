@@ -217,5 +217,10 @@ fn explain(registry: &Registry, token: &Token, error: RegistryError) -> Failure 
 
 /// What may be a token, and so a secret, as it may be shown.
 fn shortened(text: &str) -> String {
-    text.parse::<Token>().map_or_else(|_| text.to_owned(), |token| token.to_string())
+    match text.parse::<Token>() {
+        Ok(token) => token.to_string(),
+        // A URL that is not quite one has the token in it.
+        Err(_) if text.contains('/') => "…".to_owned(),
+        Err(_) => text.to_owned(),
+    }
 }

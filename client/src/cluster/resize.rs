@@ -43,8 +43,8 @@ fn next_step(cluster: &Cluster) -> String {
     let (voters, size) = (cluster.voter_count, u64::from(cluster.size));
     match voters.checked_sub(size) {
         Some(surplus @ 1..) => format!(
-            "; {surplus} of its {voters} voters are to go: they do when nodes whose etcd runs check in, or at once by \
-             `convene leave` on their nodes"
+            "; {surplus} of its {voters} voters are to go: run `convene leave` on their nodes, for with `convene join` alone \
+             nobody checks in who would do it"
         ),
         _ if voters > 0 && voters < size => {
             format!("; it has {voters} voters, and nodes that join take the free places")

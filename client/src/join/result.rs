@@ -11,8 +11,7 @@ use crate::{
 
 /// How this node's etcd is to be started: as the registry says, or on its own data with what the node knows itself.
 pub fn config(node: &Node, action: Action, start: Option<&Start>, reason: &str, message: &str) -> EtcdConfig {
-    let peer_urls =
-        start.map_or_else(|| node.peer_urls_or_etcds_own(), |start| start.initial_advertise_peer_urls.clone());
+    let peer_urls = start.map_or(&node.peer_urls, |start| &start.initial_advertise_peer_urls);
     let initial_cluster_state = match action {
         Action::Bootstrap => InitialClusterState::New,
         Action::Start | Action::Join => InitialClusterState::Existing,
@@ -22,7 +21,7 @@ pub fn config(node: &Node, action: Action, start: Option<&Start>, reason: &str, 
         name: start.map_or(&node.name, |start| &start.name).clone(),
         data_dir: node.data_path.clone(),
         wal_dir: node.wal_path.clone(),
-        initial_advertise_peer_urls: peer_urls,
+        initial_advertise_peer_urls: peer_urls.clone(),
         initial_cluster: start.map(|start| start.initial_cluster.clone()),
         initial_cluster_state,
         initial_cluster_token: start.map(|start| start.initial_cluster_token.clone()),
