@@ -13,14 +13,11 @@ use crate::{
     endpoints::Failures,
     look::LIST,
     registry::{Expected, Instruction, Task, Terms},
-    session::{Session, Told},
+    session::{AGAIN, Session, Told},
 };
 
 /// How long etcd may take for one change; its own limit is 5 s and two elections (`server/config/config.go:ReqTimeout`).
 const CHANGE: Duration = Duration::from_secs(8);
-
-/// When the next try is made after a change that was not made.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// Makes the change that an instruction asks for, if it asks for one, and says when to ask what is next. What has come
 /// of it is seen by the next look; so nothing is lost if the answer is.

@@ -16,13 +16,10 @@ use crate::{
     node::Node,
     output::Action,
     registry::{Instruction, RegistryError, Start, State, Task},
-    session::{Session, Told, Wishes},
+    session::{AGAIN, Session, Told, Wishes},
     stdout,
 };
 use offline::Offline;
-
-/// When the next try is made if nobody says when.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// Runs the command. The result stands on standard output when it ends well.
 pub async fn run(arguments: &JoinArgs, log_format: LogFormat) -> Result<(), Failure> {

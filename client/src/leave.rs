@@ -2,19 +2,17 @@
 
 use std::time::Duration;
 
+use convene_lifecycle::Identity;
+
 use crate::{
     change,
     cli::{LeaveArgs, LogFormat},
-    data_dir::Contents,
     deadline::Deadline,
     exit::Failure,
     own_etcd,
     registry::{State, Task},
-    session::{Session, Wishes},
+    session::{AGAIN, Session, Wishes},
 };
-
-/// How soon is asked again when the registry does not answer.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// Runs the command.
 pub async fn run(arguments: &LeaveArgs, log_format: LogFormat) -> Result<(), Failure> {
@@ -59,7 +57,8 @@ async fn turn(session: &Session) -> Result<Option<Duration>, Failure> {
 /// What this node has, and whether its etcd runs.
 async fn state(session: &Session) -> Result<State, Failure> {
     let state = session.node.state()?;
-    let Contents::Member(identity) = session.node.data.read()? else { return Ok(state) };
+    let State::Stopped { member_id, cluster_id } = state else { return Ok(state) };
+    let identity = Identity { member: member_id, cluster: cluster_id };
     let runs = own_etcd::role(session, identity).await.is_some();
     Ok(if runs { State::running(identity) } else { state })
 }

@@ -12,11 +12,8 @@ use crate::{
     exit::Failure,
     own_etcd,
     registry::{State, Task},
-    session::{Session, Wishes},
+    session::{AGAIN, Session, Wishes},
 };
-
-/// How often is looked for an etcd that has not started yet.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// Runs the command.
 pub async fn run(arguments: &PromoteArgs, log_format: LogFormat) -> Result<(), Failure> {

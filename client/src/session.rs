@@ -21,6 +21,9 @@ use crate::{
 /// a node for dead that it has not heard of for five seconds.
 const FRESH: Duration = Duration::from_secs(4);
 
+/// When the next try is made if nobody says when.
+pub const AGAIN: Duration = Duration::from_secs(1);
+
 /// One run of this client for one node: numbers its check-ins, and remembers what the last one was told.
 pub struct Session {
     /// The node.

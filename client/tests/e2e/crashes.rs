@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use convene_harness::{Place, etcd::Version, wait_for};
+use convene_harness::{Place, etcd::Version};
 
 use crate::node::{LIMIT, Node, Registry, form, join_together, wait_until_whole, with_each};
 
@@ -116,7 +116,7 @@ fn killed_when_it_set_stale_data_aside_the_same_node_goes_on() {
         let mut nodes = form(version, &registry, 3);
         let id = nodes[2].member_id();
         nodes[2].die();
-        wait_for(LIMIT, || nodes[0].etcdctl(&["member", "remove", &id]).ok()).expect("a dead member can be removed");
+        nodes[0].remove_by_hand(&id);
         nodes[2].spawn_join(&[]).kill_at("archive_data", LIMIT);
         nodes[2].get_in();
         wait_until_whole(&nodes);

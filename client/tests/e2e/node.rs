@@ -6,6 +6,7 @@ use convene_harness::{
     convene::{Convene, Ended},
     etcd::{Etcd, Version},
     server::Server,
+    wait_for,
 };
 
 /// How long anything may take that has to happen.
@@ -178,6 +179,12 @@ impl Node {
     /// Runs etcdctl against its etcd alone.
     pub fn etcdctl(&self, arguments: &[&str]) -> Result<String, String> {
         self.version.etcdctl_as(&self.access, self.client_url(), arguments)
+    }
+
+    /// Removes a member by hand, through this node's etcd.
+    pub fn remove_by_hand(&self, id: &str) {
+        let removed = wait_for(LIMIT, || self.etcdctl(&["member", "remove", id]).ok());
+        removed.expect("a healthy cluster lets a member go");
     }
 
     /// Its member's ID.
