@@ -95,9 +95,9 @@ impl Client {
     /// this it has applied enough. etcd confirms that with the quorum before it looks who asks
     /// (`v3_server.go:Range`), so being refused is as good as reading.
     async fn catch_up(&self) -> Result<(), EtcdError> {
-        let request = wire::RangeRequest { key: b"convene".to_vec(), serializable: false, count_only: true };
+        let request = wire::RangeRequest { key: b"convene".to_vec(), count_only: true, ..Default::default() };
         match self.ask(request, |c, r| async move { kv(c).range(r).await }).await {
-            Ok(wire::RangeResponse {}) | Err(EtcdError::NotAllowed { .. }) => Ok(()),
+            Ok(wire::RangeResponse { .. }) | Err(EtcdError::NotAllowed { .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }

@@ -11,20 +11,34 @@
 //! Nothing here tries twice, waits for anybody or chooses among endpoints: every call ends within the time it
 //! is given and says what happened. What etcd does in which version was learnt from its source and is checked
 //! by `tests/` on real etcds of all supported versions.
+//!
+//! [`wire`] holds the messages and services themselves, for those who serve them. The rest stands behind the
+//! feature `client`.
 
+#[cfg(feature = "client")]
 mod access;
+#[cfg(feature = "client")]
 mod classify;
+#[cfg(feature = "client")]
 mod client;
+#[cfg(feature = "client")]
 mod error;
+#[cfg(feature = "client")]
 mod login;
+#[cfg(feature = "client")]
 mod members;
+#[cfg(feature = "client")]
 mod peers;
+#[cfg(feature = "client")]
 mod tls;
-mod wire;
+pub mod wire;
 
-pub use access::{Access, User};
-pub use client::{Client, Connector};
-pub use error::EtcdError;
-pub use members::{ListedMember, MemberList, Status};
-pub use peers::PeerClient;
-pub use tls::{Tls, TlsFileError, TlsFileProblem, TlsIdentity};
+#[cfg(feature = "client")]
+pub use self::{
+    access::{Access, User},
+    client::{Client, Connector},
+    error::EtcdError,
+    members::{ListedMember, MemberList, Status},
+    peers::PeerClient,
+    tls::{Tls, TlsFileError, TlsFileProblem, TlsIdentity},
+};
