@@ -3,8 +3,8 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::{
-    Action, Cluster, ClusterName, ClusterSize, EventKind, Face, MemberKey, Policy, SizeIsFixed, Strategy, Token,
-    Transition, UnixMillis, draft::Draft,
+    Action, Cluster, ClusterName, ClusterSize, Discovery, EventKind, Face, MemberKey, Policy, SizeIsFixed, Strategy,
+    Token, Transition, UnixMillis, draft::Draft,
 };
 
 /// What an administrator sets about a cluster; what is `None` stays as it is.
@@ -31,10 +31,15 @@ pub struct Settings {
 pub enum AdministrationError {
     /// Stock etcds that form a cluster have read its size already, or will, and each has to read the same.
     #[error(
-        "stock etcds form this cluster by v2 discovery, and {0}; once a node has shown by a check-in that the etcd \
+        "stock etcds form this cluster by {by}, and {fixed}; once a node has shown by a check-in that the etcd \
          cluster exists, the size can be changed"
     )]
-    SizeIsFixed(#[from] SizeIsFixed),
+    SizeIsFixed {
+        /// How they form it.
+        by: Discovery,
+        /// At what.
+        fixed: SizeIsFixed,
+    },
     /// There is no such member, not even a removed one.
     #[error(
         "there is no member {0}, and there never was; members are named by their IDs, which the list of them shows"
@@ -80,8 +85,8 @@ impl Cluster {
     pub fn set(&self, settings: &Settings, at: UnixMillis) -> Result<Option<Transition>, AdministrationError> {
         let mut draft = Draft::new(self, at);
         if let Some(size) = settings.size.filter(|size| *size != self.size) {
-            if self.face == Some(Face::V2) && self.bootstrapped.is_none() {
-                return Err(SizeIsFixed(self.size).into());
+            if let Some(by) = self.face.and_then(Face::discovery).filter(|_| self.bootstrapped.is_none()) {
+                return Err(AdministrationError::SizeIsFixed { by, fixed: SizeIsFixed(self.size) });
             }
             draft.resize(size, format!("the size is {size} from now on, after {}", self.size));
         }

@@ -1,4 +1,4 @@
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use crate::{
     Action, ClusterId, ClusterName, ClusterSize, Epoch, Event, EventKind, Member, MemberKey, Policy, Previous, Removal,
@@ -21,8 +21,10 @@ pub struct Cluster {
     pub size: ClusterSize,
     /// Since which revision the size has been there.
     pub size_created: Revision,
-    /// When the size last changed.
+    /// When the size was last set.
     pub size_modified: Revision,
+    /// How often the size was set since it has been there, the first time included.
+    pub size_version: u64,
     /// Counts its changes.
     pub revision: Revision,
     /// When it was created.
@@ -56,22 +58,49 @@ pub struct Cluster {
 }
 
 /// How nodes that form a cluster find each other. They can't mix: etcds that discover each other decide by
-/// themselves when they are complete.
+/// themselves when they are complete, and compute other IDs for themselves and the cluster with each protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Face {
-    /// Stock etcds by v2 discovery.
-    V2,
+    /// Stock etcds that discover each other.
+    Discovery(Discovery),
     /// Nodes that check in.
     CheckIn,
+}
+
+/// A protocol by which stock etcds discover each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Discovery {
+    /// By HTTP: etcd 2.x to 3.6 with `--discovery`.
+    V2,
+    /// By gRPC: etcd 3.6 and later with `--discovery-endpoints`.
+    V3,
 }
 
 impl Face {
     /// The face's word.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::V2 => "v2",
+            Self::Discovery(Discovery::V2) => "v2",
+            Self::Discovery(Discovery::V3) => "v3",
             Self::CheckIn => "check_in",
         }
+    }
+
+    /// The protocol of stock etcds; `None` if the nodes check in.
+    pub fn discovery(self) -> Option<Discovery> {
+        match self {
+            Self::Discovery(discovery) => Some(discovery),
+            Self::CheckIn => None,
+        }
+    }
+}
+
+impl fmt::Display for Discovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V2 => "v2 discovery",
+            Self::V3 => "v3 discovery",
+        })
     }
 }
 
@@ -92,6 +121,7 @@ impl Cluster {
             size,
             size_created: Revision::FIRST,
             size_modified: Revision::FIRST,
+            size_version: 1,
             revision: Revision::FIRST,
             created_at: at,
             first_registered_at: None,
@@ -115,7 +145,9 @@ impl Cluster {
             subject: Subject::Size,
             value: Some(size.to_string()),
             created: Revision::FIRST,
+            version: 1,
             previous: None,
+            held: Vec::new(),
             while_forming: true,
             kind: EventKind::ClusterCreated,
             message: format!("a cluster of {size} was made").into(),
@@ -146,10 +178,13 @@ impl Cluster {
 
     /// Deletes the cluster with all that is known of it.
     pub fn delete(&self, at: UnixMillis) -> Transition {
-        let previous = Previous { value: None, created: Revision::FIRST, modified: Revision::FIRST };
+        let previous = Previous { value: None, created: Revision::FIRST, modified: Revision::FIRST, version: 1 };
         let told = (EventKind::ClusterDeleted, "the cluster was deleted".into());
-        let event = self.event(at, Action::Delete, Subject::Cluster, None, Revision::FIRST, Some(previous), told);
-        Transition { after: None, events: vec![event] }
+        let gone = Written::gone(Revision::FIRST);
+        let event = self.event(at, Action::Delete, Subject::Cluster, gone, Some(previous), told);
+        let members = self.members().map(|member| (Subject::Member(member.key.clone()), previous_member(member)));
+        let held = std::iter::once((Subject::Size, self.previous_size())).chain(members).collect();
+        Transition { after: None, events: vec![Event { held, ..event }] }
     }
 
     /// The record with this member's entry replaced or added, in order, and without those of whom nobody needs to
@@ -182,17 +217,20 @@ impl Cluster {
     }
 
     pub(crate) fn previous_size(&self) -> Previous {
-        Previous { value: Some(self.size.to_string()), created: self.size_created, modified: self.size_modified }
+        Previous {
+            value: Some(self.size.to_string()),
+            created: self.size_created,
+            modified: self.size_modified,
+            version: self.size_version,
+        }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "an event has as many parts")]
     pub(crate) fn event(
         &self,
         at: UnixMillis,
         action: Action,
         subject: Subject,
-        value: Option<String>,
-        created: Revision,
+        Written { value, created, version }: Written,
         previous: Option<Previous>,
         (kind, message): (EventKind, Cow<'static, str>),
     ) -> Event {
@@ -204,7 +242,9 @@ impl Cluster {
             subject,
             value,
             created,
+            version,
             previous,
+            held: Vec::new(),
             while_forming: self.formed.is_none(),
             kind,
             message,
@@ -212,6 +252,31 @@ impl Cluster {
     }
 }
 
+/// What an event says of its subject from now on.
+pub(crate) struct Written {
+    pub value: Option<String>,
+    pub created: Revision,
+    pub version: u64,
+}
+
+impl Written {
+    /// The value that a member's key has now.
+    pub fn member(member: &Member) -> Self {
+        Self { value: Some(member.registration.to_string()), created: member.created, version: member.version }
+    }
+
+    /// That what has been there since a revision is gone.
+    pub fn gone(created: Revision) -> Self {
+        Self { value: None, created, version: 0 }
+    }
+}
+
+/// What a member's key has held so far.
 pub(crate) fn previous_member(member: &Member) -> Previous {
-    Previous { value: Some(member.registration.to_string()), created: member.created, modified: member.modified }
+    Previous {
+        value: Some(member.registration.to_string()),
+        created: member.created,
+        modified: member.registered,
+        version: member.version,
+    }
 }

@@ -2,7 +2,8 @@ use std::{borrow::Cow, ops::Deref, sync::Arc};
 
 use crate::{
     Action, Cluster, ClusterSize, Event, EventKind, Face, Founder, Member, MemberKey, MemberName, Previous, Purpose,
-    Removal, Revision, RunId, Subject, Ticket, Told, Transition, UnixMillis, cluster::previous_member,
+    Removal, RunId, Subject, Ticket, Told, Transition, UnixMillis,
+    cluster::{Written, previous_member},
 };
 
 /// A cluster on its way to its next state: every change that is made to it takes a revision and leaves an event.
@@ -36,26 +37,35 @@ impl<'a> Draft<'a> {
 
     /// Makes a change that only the API shows.
     pub fn change(&mut self, kind: EventKind, message: impl Into<Cow<'static, str>>, edit: impl FnOnce(&mut Cluster)) {
-        self.push(kind, message, (Action::Set, Subject::Lifecycle(None), None, self.revision.next(), None), edit);
+        self.push(
+            kind,
+            message,
+            (Action::Set, Subject::Lifecycle(None), Written::gone(self.revision.next()), None),
+            edit,
+        );
     }
 
     /// Sets the size, whatever it was and however far the cluster is.
     pub fn resize(&mut self, size: ClusterSize, message: String) {
         let (created, previous) = (self.size_created, self.previous_size());
         let value = Some(size.to_string());
-        let event = (Action::Update, Subject::Size, value, created, Some(previous));
+        let version = self.size_version + 1;
+        let event = (Action::Update, Subject::Size, Written { value, created, version }, Some(previous));
         self.push(EventKind::SizeSet, message, event, |cluster| {
             cluster.size = size;
             cluster.size_modified = cluster.revision;
+            cluster.size_version = version;
         });
     }
 
     /// Adds a member that is not on record, or not any more.
     pub fn add(&mut self, member: Member, kind: EventKind, message: impl Into<Cow<'static, str>>) {
         let revision = self.revision.next();
-        let member = Member { created: revision, modified: revision, removed: None, ..member };
-        let subject = Subject::Member(member.key.clone());
-        let event = (Action::Create, subject, Some(member.registration.to_string()), revision, None);
+        let Member { key, registration, .. } = &member;
+        let fresh = Member::registered(key.clone(), registration.clone(), revision);
+        let Member { created, modified, registered, version, removed, .. } = fresh;
+        let member = Member { created, modified, registered, version, removed, ..member };
+        let event = (Action::Create, Subject::Member(member.key.clone()), Written::member(&member), None);
         let now = self.now;
         self.push(kind, message, event, |cluster| {
             cluster.first_registered_at = cluster.first_registered_at.or(Some(now));
@@ -77,10 +87,11 @@ impl<'a> Draft<'a> {
         edit(&mut member);
         member.modified = self.revision.next();
         let event = if member.registration == before.registration {
-            (Action::Set, Subject::Lifecycle(Some(key.clone())), None, member.created, None)
+            (Action::Set, Subject::Lifecycle(Some(key.clone())), Written::gone(member.created), None)
         } else {
-            let value = Some(member.registration.to_string());
-            (Action::Update, Subject::Member(key.clone()), value, member.created, Some(previous_member(&before)))
+            member.registered = member.modified;
+            member.version += 1;
+            (Action::Update, Subject::Member(key.clone()), Written::member(&member), Some(previous_member(&before)))
         };
         self.push(kind, message, event, |cluster| cluster.record = cluster.record_with(member));
     }
@@ -92,7 +103,7 @@ impl<'a> Draft<'a> {
         let removal = Removal { at: revision, confirmed };
         let member = Member { modified: revision, removed: Some(removal), ..Member::clone(&before) };
         let subject = Subject::Member(key.clone());
-        let event = (Action::Delete, subject, None, member.created, Some(previous_member(&before)));
+        let event = (Action::Delete, subject, Written::gone(member.created), Some(previous_member(&before)));
         self.push(EventKind::MemberRemoved, message, event, |cluster| {
             cluster.record = cluster.record_with(member);
         });
@@ -159,10 +170,10 @@ impl<'a> Draft<'a> {
         &mut self,
         kind: EventKind,
         message: impl Into<Cow<'static, str>>,
-        (action, subject, value, created, previous): Happening,
+        (action, subject, written, previous): Happening,
         edit: impl FnOnce(&mut Cluster),
     ) {
-        let event = self.event(self.now, action, subject, value, created, previous, (kind, message.into()));
+        let event = self.event(self.now, action, subject, written, previous, (kind, message.into()));
         let cluster = self.changed.get_or_insert_with(|| Box::new(self.base.clone()));
         cluster.revision = event.revision;
         edit(cluster);
@@ -171,4 +182,4 @@ impl<'a> Draft<'a> {
 }
 
 /// What an event says beyond its kind and message.
-type Happening = (Action, Subject, Option<String>, Revision, Option<Previous>);
+type Happening = (Action, Subject, Written, Option<Previous>);

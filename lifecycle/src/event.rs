@@ -21,8 +21,13 @@ pub struct Event {
     pub value: Option<String>,
     /// Since which revision the subject has been there.
     pub created: Revision,
+    /// How often it was written since then, this time included; 0 if it is gone or has no value.
+    pub version: u64,
     /// What held before; `None` means that the subject was not there.
     pub previous: Option<Previous>,
+    /// What has gone with the subject: with a cluster, its size and its members. Only those who hear of it when it
+    /// happens are told, since the history of a cluster goes with it.
+    pub held: Vec<(Subject, Previous)>,
     /// Whether the cluster was still forming when this happened. Stock etcds count every event
     /// that they see while they form as one more member, so not every event may reach them.
     pub while_forming: bool,
@@ -146,8 +151,10 @@ pub struct Previous {
     pub value: Option<String>,
     /// Since which revision it had been there.
     pub created: Revision,
-    /// When it had last changed.
+    /// When it had last been written.
     pub modified: Revision,
+    /// How often it had been written.
+    pub version: u64,
 }
 
 /// How a change came about, in the verbs of etcd's v2 API (`etcdserver/api/v2store/event.go`).

@@ -30,7 +30,7 @@ mod ticket;
 mod token;
 
 pub use administration::{AdministrationError, Admission, Settings};
-pub use cluster::{Cluster, Face, MAX_MEMBERS, REMEMBERED, Transition};
+pub use cluster::{Cluster, Discovery, Face, MAX_MEMBERS, REMEMBERED, Transition};
 pub use cluster_name::{ClusterName, ClusterNameError};
 pub use event::{Action, Event, EventKind, Previous, Subject};
 pub use identity::{ClusterId, Epoch, IdError, MemberId};

@@ -27,8 +27,12 @@ pub struct Member {
     pub downtime_until: Option<UnixMillis>,
     /// Its place in line: etcd takes the first `size` members in this order.
     pub created: Revision,
-    /// When it last changed.
+    /// When anything about it last changed.
     pub modified: Revision,
+    /// When its registration was last written, which is all that stock etcds see of it.
+    pub registered: Revision,
+    /// How often its registration was written since it has had its place in line.
+    pub version: u64,
     /// When it was removed; `None` means that it is a member now. A removed member stays on record, because
     /// those who saw it while the cluster formed have counted it, and because it may come back with its data.
     pub removed: Option<Removal>,
@@ -69,8 +73,8 @@ pub struct Removal {
 }
 
 impl Member {
-    /// A member of which no more is known than its registration.
-    pub fn registered(key: MemberKey, registration: Registration, created: Revision, modified: Revision) -> Self {
+    /// A member of which no more is known than its registration of just now.
+    pub fn registered(key: MemberKey, registration: Registration, at: Revision) -> Self {
         Self {
             key,
             registration,
@@ -80,8 +84,10 @@ impl Member {
             founder: None,
             eviction: None,
             downtime_until: None,
-            created,
-            modified,
+            created: at,
+            modified: at,
+            registered: at,
+            version: 1,
             removed: None,
         }
     }

@@ -71,7 +71,7 @@ pub enum Reason {
     NameTaken,
     /// Another member has the peer URL.
     PeerUrlTaken,
-    /// Stock etcds form the cluster by v2 discovery.
+    /// Stock etcds form the cluster by v2 or v3 discovery.
     FormsByDiscovery,
     /// The node's etcd belongs to another cluster.
     ForeignCluster,

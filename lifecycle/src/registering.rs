@@ -1,11 +1,12 @@
 use thiserror::Error;
 
 use crate::{
-    Action, Cluster, ClusterSize, Epoch, EventKind, Face, MAX_MEMBERS, Member, MemberKey, MemberName, PeerUrl,
-    Registration, Removal, Subject, Transition, UnixMillis, cluster::previous_member,
+    Action, Cluster, ClusterSize, Discovery, Epoch, EventKind, Face, MAX_MEMBERS, Member, MemberKey, MemberName,
+    PeerUrl, Registration, Removal, Subject, Transition, UnixMillis,
+    cluster::{Written, previous_member},
 };
 
-/// What v2 clients do to a cluster.
+/// What stock etcds and those who stand in for them do to a cluster.
 impl Cluster {
     /// Sets the size. Setting it to what it is stays possible for ever, so that scripts can run again.
     pub fn set_size(&self, size: ClusterSize, action: Action, at: UnixMillis) -> Result<Transition, SizeIsFixed> {
@@ -13,11 +14,22 @@ impl Cluster {
             return Err(SizeIsFixed(self.size));
         }
         let revision = self.revision.next();
-        let created = if keeps_creation(action) { self.size_created } else { revision };
+        let (created, version) = match keeps_creation(action) {
+            true => (self.size_created, self.size_version + 1),
+            false => (revision, 1),
+        };
         let previous = self.previous_size();
-        let after = Self { size, size_created: created, size_modified: revision, revision, ..self.clone() };
+        let after = Self {
+            size,
+            size_created: created,
+            size_modified: revision,
+            size_version: version,
+            revision,
+            ..self.clone()
+        };
+        let written = Written { value: Some(size.to_string()), created, version };
         let told = (EventKind::SizeSet, format!("the size is {size}").into());
-        let event = self.event(at, action, Subject::Size, Some(size.to_string()), created, Some(previous), told);
+        let event = self.event(at, action, Subject::Size, written, Some(previous), told);
         Ok(Transition { after: Some(after), events: vec![event] })
     }
 
@@ -30,32 +42,34 @@ impl Cluster {
         &self,
         key: MemberKey,
         registration: Registration,
+        by: Discovery,
         action: Action,
         at: UnixMillis,
     ) -> Result<Transition, RegisterRefusal> {
         let present = self.member(&key);
-        self.check_registration(&key, &registration, action)?;
+        self.check_registration(&key, &registration, by, action)?;
 
         let revision = self.revision.next();
-        let created = match present {
-            Some(member) if keeps_creation(action) || self.formed.is_some() => member.created,
-            _ => revision,
-        };
-        let value = Some(registration.to_string());
-        let told = (EventKind::MemberRegistered, "registered through v2 discovery".into());
-        let previous = present.map(|member| previous_member(member));
-        let event = self.event(at, action, Subject::Member(key.clone()), value, created, previous, told);
+        let fresh = Member::registered(key.clone(), registration, revision);
         let member = match present {
-            Some(member) => Member { registration, created, modified: revision, ..Member::clone(member) },
-            None => Member::registered(key, registration, created, revision),
+            Some(member) => {
+                let keeps_place = keeps_creation(action) || self.formed.is_some();
+                let (created, version) = if keeps_place { (member.created, member.version + 1) } else { (revision, 1) };
+                let Member { registration, modified, registered, .. } = fresh;
+                Member { registration, created, modified, registered, version, ..Member::clone(member) }
+            }
+            None => fresh,
         };
+        let told = (EventKind::MemberRegistered, format!("registered through {by}").into());
+        let previous = present.map(|member| previous_member(member));
+        let event = self.event(at, action, Subject::Member(key), Written::member(&member), previous, told);
         let record = self.record_with(member);
         let enough = record.len() >= self.size.get() as usize && self.face != Some(Face::CheckIn);
         let after = Self {
             revision,
             first_registered_at: self.first_registered_at.or(Some(at)),
             formed: self.formed.or(enough.then_some(revision)),
-            face: self.face.or(Some(Face::V2)),
+            face: self.face.or(Some(Face::Discovery(by))),
             record,
             ..self.without_record()
         };
@@ -63,12 +77,13 @@ impl Cluster {
     }
 
     /// Removes a present member; `None` if there is none with this key.
-    pub fn remove(&self, key: &MemberKey, action: Action, at: UnixMillis) -> Option<Transition> {
+    pub fn remove(&self, key: &MemberKey, by: Discovery, action: Action, at: UnixMillis) -> Option<Transition> {
         let member = self.member(key)?;
         let revision = self.revision.next();
         let subject = Subject::Member(key.clone());
-        let told = (EventKind::MemberRemoved, "removed through v2 discovery".into());
-        let event = self.event(at, action, subject, None, member.created, Some(previous_member(member)), told);
+        let told = (EventKind::MemberRemoved, format!("removed through {by}").into());
+        let gone = Written::gone(member.created);
+        let event = self.event(at, action, subject, gone, Some(previous_member(member)), told);
         let removal = Removal { at: revision, confirmed: false };
         let removed = Member { modified: revision, removed: Some(removal), ..Member::clone(member) };
         let after = Self { revision, record: self.record_with(removed), ..self.without_record() };
@@ -79,6 +94,7 @@ impl Cluster {
         &self,
         key: &MemberKey,
         registration: &Registration,
+        by: Discovery,
         action: Action,
     ) -> Result<(), RegisterRefusal> {
         let mut present = false;
@@ -104,6 +120,14 @@ impl Cluster {
         let creates = action == Action::Create && !present;
         if self.is_founded_by_check_in() || (creates && self.face == Some(Face::CheckIn)) {
             return Err(RegisterRefusal::FormsByCheckIn);
+        }
+        let other = self.face.and_then(Face::discovery).filter(|other| *other != by);
+        if let Some(other) = other.filter(|_| creates || self.formed.is_none()) {
+            return Err(RegisterRefusal::FormsByOther(other));
+        }
+        // A v3 client with data does not register, and has no way to be told that it is registered already.
+        if present && by == Discovery::V3 && self.bootstrapped.is_some() {
+            return Err(RegisterRefusal::HasLostItsData);
         }
         // Only etcd's own discovery client creates. Others, such as elastic-etcd, set, and report
         // with it what they have already done to the running cluster.
@@ -145,18 +169,41 @@ pub enum RegisterRefusal {
     /// The nodes of this cluster check in, and decide nothing by themselves.
     #[error(
         "the nodes of this cluster form it by check-in, and the two can't mix: start this node with the convene client \
-         as the others, or make a new token for v2 discovery"
+         as the others, or make a new token for discovery"
     )]
     FormsByCheckIn,
-    /// v2 discovery has no way to tell one attempt from another.
+    /// Those who form this cluster speak the other protocol, and would wait for each other in vain.
     #[error(
-        "this cluster was reset, and v2 discovery can't tell its attempts to form apart: start this node with the \
+        "the nodes of this cluster form it by {0} ({flags}), and the two can't mix, because etcd computes other IDs with \
+         each: start this node with {flags} as the others, or make a new token for it",
+        flags = flags(*.0)
+    )]
+    FormsByOther(Discovery),
+    /// Its etcd would bootstrap under the ID of a member that the others know, and vote once more on what it has
+    /// forgotten.
+    #[error(
+        "this etcd cluster exists already and has this node as a member, so that the node has lost its data: remove it \
+         from the cluster and add it again (etcdctl member remove, etcdctl member add), or start it with the convene \
+         client, which does that"
+    )]
+    HasLostItsData,
+    /// Discovery has no way to tell one attempt from another.
+    #[error(
+        "this cluster was reset, and discovery can't tell its attempts to form apart: start this node with the \
          convene client, or make a new token"
     )]
     WasReset,
     /// The record is full.
     #[error("{MAX_MEMBERS} members have registered under this token, more than any cluster has; make a new token")]
     TooManyMembers,
+}
+
+/// What etcd is started with for a protocol.
+fn flags(discovery: Discovery) -> &'static str {
+    match discovery {
+        Discovery::V2 => "etcd --discovery",
+        Discovery::V3 => "etcd --discovery-endpoints --discovery-token",
+    }
 }
 
 /// The size can't change any more: members have read it, and would form different clusters.
@@ -192,7 +239,9 @@ mod tests {
     }
 
     fn put(cluster: &Cluster, n: u32, action: Action) -> Result<Cluster, RegisterRefusal> {
-        cluster.register(key(n), registration(n), action, NOW).map(|transition| transition.after.unwrap())
+        cluster
+            .register(key(n), registration(n), Discovery::V2, action, NOW)
+            .map(|transition| transition.after.unwrap())
     }
 
     fn with_members(size: u32, members: u32) -> Cluster {
@@ -204,7 +253,7 @@ mod tests {
     }
 
     fn without(cluster: &Cluster, n: u32) -> Cluster {
-        cluster.remove(&key(n), Action::Delete, NOW).unwrap().after.unwrap()
+        cluster.remove(&key(n), Discovery::V2, Action::Delete, NOW).unwrap().after.unwrap()
     }
 
     #[test]
@@ -251,7 +300,10 @@ mod tests {
     fn a_name_or_peer_url_of_another_member_is_refused_and_the_holder_named() {
         let cluster = with_members(3, 1);
         let register = |text: &str| {
-            cluster.register(key(2), Registration::parse(text).unwrap(), Action::Create, NOW).unwrap_err().to_string()
+            cluster
+                .register(key(2), Registration::parse(text).unwrap(), Discovery::V2, Action::Create, NOW)
+                .unwrap_err()
+                .to_string()
         };
         assert_eq!(register("infra1=http://10.0.0.2:2380"), "name infra1 is already taken by member 1");
         assert_eq!(
@@ -263,7 +315,7 @@ mod tests {
     #[test]
     fn the_name_of_a_removed_member_is_free() {
         let cluster = without(&with_members(3, 1), 1);
-        assert!(cluster.register(key(2), registration(1), Action::Create, NOW).is_ok());
+        assert!(cluster.register(key(2), registration(1), Discovery::V2, Action::Create, NOW).is_ok());
     }
 
     #[test]
@@ -286,7 +338,7 @@ mod tests {
     #[test]
     fn every_change_takes_the_next_revision_and_tells_of_it() {
         let cluster = with_members(3, 1);
-        let transition = cluster.register(key(1), registration(9), Action::Set, NOW).unwrap();
+        let transition = cluster.register(key(1), registration(9), Discovery::V2, Action::Set, NOW).unwrap();
         assert_eq!(transition.after.unwrap().revision, Revision(3));
         assert_eq!(
             transition.events,
@@ -298,11 +350,14 @@ mod tests {
                 subject: Subject::Member(key(1)),
                 value: Some("infra9=http://10.0.0.9:2380".into()),
                 created: Revision(3),
+                version: 1,
                 previous: Some(Previous {
                     value: Some("infra1=http://10.0.0.1:2380".into()),
                     created: Revision(2),
                     modified: Revision(2),
+                    version: 1,
                 }),
+                held: Vec::new(),
                 while_forming: true,
                 kind: EventKind::MemberRegistered,
                 message: "registered through v2 discovery".into(),
@@ -322,6 +377,6 @@ mod tests {
     fn member(n: u32) -> Member {
         let registration = Registration::parse(&format!("m{n}=http://host{n}:2380")).unwrap();
         let created = Revision(u64::from(n) + 2);
-        Member::registered(key(n), registration, created, created)
+        Member::registered(key(n), registration, created)
     }
 }

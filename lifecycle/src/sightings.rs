@@ -206,14 +206,18 @@ impl Had {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Action, ClusterSize, Registration, Revision};
+    use crate::{Action, ClusterSize, Discovery, Registration, Revision};
 
     /// A cluster with one member, `a`.
     fn cluster() -> Cluster {
         let token = "one".parse().unwrap();
         let created = Cluster::create(token, ClusterSize::DEFAULT, Action::Create, UnixMillis(0)).after.unwrap();
         let registration = Registration::parse("a=http://10.0.0.1:2380").unwrap();
-        created.register("1".parse().unwrap(), registration, Action::Create, UnixMillis(0)).unwrap().after.unwrap()
+        created
+            .register("1".parse().unwrap(), registration, Discovery::V2, Action::Create, UnixMillis(0))
+            .unwrap()
+            .after
+            .unwrap()
     }
 
     fn report(name: &str, peer_urls: usize) -> Report {
@@ -263,7 +267,7 @@ mod tests {
     fn failed_probes_of_yesterday_are_no_evidence_today() {
         let key: MemberKey = "1".parse().unwrap();
         let registration = Registration::parse("a=http://10.0.0.1:2380").unwrap();
-        let member = Member::registered(key.clone(), registration, Revision::FIRST, Revision::FIRST);
+        let member = Member::registered(key.clone(), registration, Revision::FIRST);
         let (now, policy) = (UnixMillis(1_000_000_000), Policy::default());
         let is_dead = |first: i64, last: i64| {
             let failing = Some((UnixMillis(now.0 - first), UnixMillis(now.0 - last)));

@@ -230,7 +230,9 @@ fn unavailable(error: StoreError) -> Unavailable {
 
 #[cfg(test)]
 mod tests {
-    use convene_lifecycle::{Action, ClusterSize, NodeState, PeerUrl, RegisterRefusal, Registration, Report, RunId};
+    use convene_lifecycle::{
+        Action, ClusterSize, Discovery, NodeState, PeerUrl, RegisterRefusal, Registration, Report, RunId,
+    };
     use sqlx::ConnectOptions;
     use tempfile::TempDir;
 
@@ -247,7 +249,7 @@ mod tests {
         let registration = Registration::parse(&format!("infra{n}=http://10.0.0.1:{n}")).unwrap();
         let decide = move |cluster: Option<&Cluster>, at| {
             let cluster = cluster.expect("it was made before");
-            cluster.register(n.to_string().parse().unwrap(), registration.clone(), Action::Create, at)
+            cluster.register(n.to_string().parse().unwrap(), registration.clone(), Discovery::V2, Action::Create, at)
         };
         registry.update(token, decide).await.unwrap().map(|committed| committed.events[0].revision)
     }
@@ -279,7 +281,7 @@ mod tests {
         let take = |key: &'static str| {
             let registration = Registration::parse(&format!("infra0=http://{key}:2380")).unwrap();
             registry.update(&token, move |cluster, at| {
-                cluster.unwrap().register(key.parse().unwrap(), registration.clone(), Action::Create, at)
+                cluster.unwrap().register(key.parse().unwrap(), registration.clone(), Discovery::V2, Action::Create, at)
             })
         };
         let (one, other) = tokio::join!(take("a"), take("b"));

@@ -92,8 +92,8 @@ mod tests {
     use std::{sync::Arc, time::Duration};
 
     use convene_lifecycle::{
-        Action, Cluster, ClusterId, ClusterSize, Epoch, Face, Founder, Member, MemberKey, PeerUrl, Policy, Purpose,
-        Registration, Removal, Revision, Role, Strategy, Ticket, Token, Told, Transition, UnixMillis,
+        Action, Cluster, ClusterId, ClusterSize, Discovery, Epoch, Face, Founder, Member, MemberKey, PeerUrl, Policy,
+        Purpose, Registration, Removal, Revision, Role, Strategy, Ticket, Token, Told, Transition, UnixMillis,
     };
     use tempfile::TempDir;
 
@@ -113,7 +113,7 @@ mod tests {
 
     fn register(cluster: &Cluster, n: u64, action: Action) -> Transition {
         let registration = Registration::parse(&format!("infra{n}=http://10.0.0.1:{n}")).unwrap();
-        cluster.register(n.to_string().parse().unwrap(), registration, action, NOW).unwrap()
+        cluster.register(n.to_string().parse().unwrap(), registration, Discovery::V2, action, NOW).unwrap()
     }
 
     /// One write of several changes that follow each other.
@@ -134,7 +134,7 @@ mod tests {
         let second = register(&first.after.clone().unwrap(), 2, Action::Set);
         let updated = register(&second.after.clone().unwrap(), 1, Action::Update);
         let cluster = updated.after.clone().unwrap();
-        let removed = cluster.remove(&"2".parse().unwrap(), Action::CompareAndDelete, NOW).unwrap();
+        let removed = cluster.remove(&"2".parse().unwrap(), Discovery::V2, Action::CompareAndDelete, NOW).unwrap();
         let cluster = removed.after.clone().unwrap();
         (cluster, write(None, vec![created, sized, first, second, updated, removed]))
     }

@@ -10,12 +10,13 @@ impl Planner<'_> {
     /// A node without data, while the cluster forms: it registers, and waits until as many nodes are there as the
     /// cluster has places. From then on these are the founders, and each is told to bootstrap with the others.
     pub(super) fn found(&mut self) -> Instruction {
-        if self.draft.face == Some(Face::V2) {
-            let message = "stock etcds form this cluster by v2 discovery, and the two can't mix";
+        if let Some(discovery) = self.draft.face.and_then(Face::discovery) {
+            let message = format!("stock etcds form this cluster by {discovery}, and the two can't mix");
             return self.refuse(
                 Reason::FormsByDiscovery,
                 message,
-                "start this node with etcd --discovery as the others, or make a new cluster for nodes that check in",
+                "start this node with etcd alone and its discovery flags, as the others, or make a new cluster for \
+                 nodes that check in",
             );
         }
         if self.report.leaving {
@@ -134,7 +135,7 @@ impl Planner<'_> {
         let token = self.draft.initial_cluster_token();
         let key = MemberKey::from(MemberId::of_founder(&registration.peer_urls, &token));
         let message = format!("{} ({key}) registered to bootstrap the cluster", registration.name);
-        let fresh = Member::registered(key.clone(), registration, Revision::FIRST, Revision::FIRST);
+        let fresh = Member::registered(key.clone(), registration, Revision::FIRST);
         let founder = Some(Founder { told: None });
         let member = Member { founder, client_urls, ..fresh };
         self.draft.add(member, EventKind::MemberRegistered, message);

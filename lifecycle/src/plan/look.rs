@@ -183,7 +183,7 @@ impl<'a> Planner<'a> {
     fn take_up(&mut self, seen: &SeenMember, on_record: Option<Arc<Member>>) {
         let key = MemberKey::from(seen.id);
         let registration = Registration { name: self.name_of(seen), peer_urls: seen.peer_urls.clone() };
-        let fresh = Member::registered(key.clone(), registration, Revision::FIRST, Revision::FIRST);
+        let fresh = Member::registered(key.clone(), registration, Revision::FIRST);
         let member = Member {
             client_urls: seen.client_urls.clone(),
             role: role(seen),

@@ -183,12 +183,14 @@ impl World {
         removals.sort_unstable();
         cluster.revision = of_look(cluster.revision);
         (cluster.size_created, cluster.size_modified) = (Revision::FIRST, Revision::FIRST);
+        cluster.size_version = 1;
         cluster.formed = cluster.formed.map(|_| Revision::FIRST);
         cluster.bootstrapped = cluster.bootstrapped.map(|_| Revision::FIRST);
         for (place, member) in cluster.record.iter_mut().enumerate() {
             let member = Arc::make_mut(member);
             member.created = Revision(class(member.created) + place as u64);
             member.modified = Revision(class(member.modified));
+            (member.registered, member.version) = (Revision::FIRST, 1);
             if let Some(removal) = member.removed {
                 let place = removals.partition_point(|other| *other < removal.at) as u64;
                 member.removed = Some(Removal { at: Revision(class(removal.at) + place), ..removal });

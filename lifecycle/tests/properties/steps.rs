@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use convene_lifecycle::{
-    Action, Admission, ClientUrl, Cluster, ClusterId, ClusterSize, Identity, MemberId, MemberKey, NodeState, PeerUrl,
-    Registration, Report, Revision, SeenMember, Settings, Transition, UnixMillis, View,
+    Action, Admission, ClientUrl, Cluster, ClusterId, ClusterSize, Discovery, Identity, MemberId, MemberKey, NodeState,
+    PeerUrl, Registration, Report, Revision, SeenMember, Settings, Transition, UnixMillis, View,
 };
 use proptest::{prelude::*, sample::Index};
 
@@ -292,9 +292,9 @@ impl Wish {
             Self::V2Register(node, action) => {
                 let registration = Registration { name: format!("n{node}").parse().ok()?, peer_urls: vec![url(*node)] };
                 let id = MemberKey::from(MemberId(0xe0 + u64::from(*node)));
-                cluster.register(id, registration, *action, now).ok()
+                cluster.register(id, registration, Discovery::V2, *action, now).ok()
             }
-            Self::V2Remove(at) => cluster.remove(&key(at)?, Action::Delete, now),
+            Self::V2Remove(at) => cluster.remove(&key(at)?, Discovery::V2, Action::Delete, now),
         }
     }
 }

@@ -3,8 +3,8 @@ mod administrator;
 use std::collections::BTreeMap;
 
 use convene_lifecycle::{
-    Action, Cluster, ClusterSize, Identity, Instruction, MemberKey, NodeState, PeerUrl, Plan, Registration, Report,
-    Revision, RunId, Sightings, Strategy, Task, Transition, UnixMillis, View, plan,
+    Action, Cluster, ClusterSize, Discovery, Identity, Instruction, MemberKey, NodeState, PeerUrl, Plan, Registration,
+    Report, Revision, RunId, Sightings, Strategy, Task, Transition, UnixMillis, View, plan,
 };
 
 use crate::{etcd::Etcd, words::Words};
@@ -127,13 +127,14 @@ impl World {
     /// A stock etcd registers through v2 discovery.
     pub fn v2_registers(&mut self, key: &MemberKey, name: &str) -> &mut Self {
         let registration = Registration::parse(&format!("{name}=http://{name}:2380")).unwrap();
-        let transition = self.cluster.register(key.clone(), registration, Action::Create, self.now).unwrap();
+        let transition =
+            self.cluster.register(key.clone(), registration, Discovery::V2, Action::Create, self.now).unwrap();
         self.apply(Some(transition))
     }
 
     /// Somebody deletes a member's key through v2 discovery.
     pub fn v2_deletes(&mut self, name: &str) -> &mut Self {
-        let transition = self.cluster.remove(&self.words.key(name), Action::Delete, self.now).unwrap();
+        let transition = self.cluster.remove(&self.words.key(name), Discovery::V2, Action::Delete, self.now).unwrap();
         self.apply(Some(transition))
     }
 

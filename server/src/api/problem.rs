@@ -131,7 +131,7 @@ impl From<AdministrationError> for Problem {
     fn from(error: AdministrationError) -> Self {
         let kind = match error {
             AdministrationError::NoSuchMember(_) => Kind::NotFound,
-            AdministrationError::SizeIsFixed(_)
+            AdministrationError::SizeIsFixed { .. }
             | AdministrationError::Removed(_)
             | AdministrationError::StillForming(_) => Kind::Conflict,
         };

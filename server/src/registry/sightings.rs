@@ -152,7 +152,7 @@ impl Present {
 
 #[cfg(test)]
 mod tests {
-    use convene_lifecycle::{Action, ClusterSize, NodeState, PeerUrl, Registration, RunId};
+    use convene_lifecycle::{Action, ClusterSize, Discovery, NodeState, PeerUrl, Registration, RunId};
 
     use super::*;
 
@@ -162,8 +162,11 @@ mod tests {
     fn cluster() -> (Cluster, Report) {
         let created = Cluster::create("one".parse().unwrap(), ClusterSize::DEFAULT, Action::Create, START);
         let registration = Registration::parse("a=http://10.0.0.1:2380").unwrap();
-        let registered =
-            created.after.unwrap().register("1".parse().unwrap(), registration, Action::Create, START).unwrap();
+        let registered = created
+            .after
+            .unwrap()
+            .register("1".parse().unwrap(), registration, Discovery::V2, Action::Create, START)
+            .unwrap();
         let report = Report {
             name: "a".parse().unwrap(),
             run: RunId::unnamed(),

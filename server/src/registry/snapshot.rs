@@ -76,7 +76,7 @@ mod tests {
         let created = Cluster::create("one".parse().unwrap(), ClusterSize::DEFAULT, Action::Create, UnixMillis(0));
         let cluster = created.after.unwrap();
         let registration = Registration::parse("a=http://10.0.0.1:2380").unwrap();
-        let member = Member::registered("1".parse().unwrap(), registration, Revision(2), Revision(2));
+        let member = Member::registered("1".parse().unwrap(), registration, Revision(2));
         let with = |member: Member| Cluster { record: vec![Arc::new(member)], ..cluster.clone() };
         let light = weight(&with(member.clone()));
         let url = format!("http://{}:1", "x".repeat(100));

@@ -93,15 +93,21 @@ async fn write_nothing(connection: &mut SqliteConnection) -> Result<(), StoreErr
 
 /// The columns of a cluster that change.
 const STATE: &str = concat!(
-    "size, size_created_revision, size_modified_revision, revision, first_registered_at, formed_revision, name, epoch, ",
+    "size, size_created_revision, size_modified_revision, size_version, revision, first_registered_at, formed_revision, name, epoch, ",
     "face, cluster_id, bootstrapped_revision, earlier, strategy, dead_after_ms, learner, check_in_every_ms, paused, ",
     "tickets, ticket_holder, ticket_granted_at, ticket_purpose, ticket_member, ticket_peer_urls"
 );
 
 /// The columns of a member that change.
 const MEMBER_STATE: &str = concat!(
-    "registration, created_revision, modified_revision, removed_revision, client_urls, learner, started, founder, ",
+    "registration, created_revision, modified_revision, registered_revision, version, removed_revision, client_urls, learner, started, founder, ",
     "told_run, told_at, evicted_at, downtime_until, removal_confirmed"
+);
+
+/// The columns of an event beside its cluster.
+const EVENT: &str = concat!(
+    "revision, at, action, subject, member_key, value, created_revision, version, previous_value, ",
+    "previous_created_revision, previous_modified_revision, previous_version, while_forming, kind, message"
 );
 
 /// `a = source.a, b = source.b` for columns `a, b`.
@@ -152,6 +158,7 @@ fn push_state(row: &mut Separated<'_, Db, &'static str>, cluster: &Cluster) {
     row.push_bind(i64::from(cluster.size.get()))
         .push_bind(stored(cluster.size_created))
         .push_bind(stored(cluster.size_modified))
+        .push_bind(cluster.size_version as i64)
         .push_bind(stored(cluster.revision))
         .push_bind(cluster.first_registered_at.map(|at| at.0))
         .push_bind(cluster.formed.map(stored))
@@ -252,6 +259,8 @@ fn push_member_state(row: &mut Separated<'_, Db, &'static str>, member: &Member)
     row.push_bind(member.registration.to_string())
         .push_bind(stored(member.created))
         .push_bind(stored(member.modified))
+        .push_bind(stored(member.registered))
+        .push_bind(member.version as i64)
         .push_bind(member.removed.map(|removal| stored(removal.at)))
         .push_bind(listed(&member.client_urls))
         .push_bind(i64::from(!member.is_voter()))
@@ -279,12 +288,8 @@ async fn insert_events(connection: &mut SqliteConnection, writes: &[Write]) -> R
 }
 
 async fn insert_some_events(connection: &mut SqliteConnection, rows: &[&Arc<Event>]) -> Result<(), StoreError> {
-    let mut query = QueryBuilder::<Db>::new(
-        "insert into event (cluster, revision, at, action, subject, member_key, value, created_revision, \
-         previous_value, previous_created_revision, previous_modified_revision, while_forming, kind, message) \
-         with happened (token, revision, at, action, subject, member_key, value, created_revision, \
-         previous_value, previous_created_revision, previous_modified_revision, while_forming, kind, message) as (",
-    );
+    let mut query =
+        QueryBuilder::<Db>::new(format!("insert into event (cluster, {EVENT}) with happened (token, {EVENT}) as ("));
     query.push_values(rows, |mut row, event| {
         let (subject, member_key) = match &event.subject {
             Subject::Cluster => ("cluster", None),
@@ -301,18 +306,20 @@ async fn insert_some_events(connection: &mut SqliteConnection, rows: &[&Arc<Even
             .push_bind(member_key)
             .push_bind(event.value.as_deref())
             .push_bind(stored(event.created))
+            .push_bind(event.version as i64)
             .push_bind(previous.and_then(|previous| previous.value.as_deref()))
             .push_bind(previous.map(|previous| stored(previous.created)))
             .push_bind(previous.map(|previous| stored(previous.modified)))
+            .push_bind(previous.map(|previous| previous.version as i64))
             .push_bind(i64::from(event.while_forming))
             .push_bind(event.kind.as_str())
             .push_bind(event.message.as_ref());
     });
-    query.push(
-        ") select cluster.id, happened.revision, at, action, subject, member_key, value, created_revision, \
-         previous_value, previous_created_revision, previous_modified_revision, while_forming, kind, message \
-         from happened join cluster on cluster.token = happened.token",
-    );
+    let columns: Vec<String> = EVENT.split(", ").map(|column| format!("happened.{column}")).collect();
+    query.push(format!(
+        ") select cluster.id, {} from happened join cluster on cluster.token = happened.token",
+        columns.join(", ")
+    ));
     query.build().persistent(rows.len() <= KEPT_UP_TO).execute(connection).await?;
     Ok(())
 }

@@ -177,7 +177,7 @@ fn one_line(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use convene_lifecycle::{EventKind, Face, Policy, Revision};
+    use convene_lifecycle::{Discovery, EventKind, Face, Policy, Revision};
 
     use super::*;
 
@@ -201,10 +201,17 @@ mod tests {
         let store = Store::open(&DatabaseUrl { path }).await.unwrap();
         let token = "one".parse().unwrap();
         let cluster = store.load(&token).await.unwrap().unwrap();
-        assert_eq!((cluster.face, cluster.policy), (Some(Face::V2), Policy::default()));
+        assert_eq!((cluster.face, cluster.policy), (Some(Face::Discovery(Discovery::V2)), Policy::default()));
         assert_eq!(cluster.members().count(), 1);
+        let member = cluster.member(&"8e9e05c52164694d".parse().unwrap()).unwrap();
+        assert_eq!((cluster.size_version, member.registered, member.version), (1, Revision(2), 1));
         let events = store.events(&token, Revision(1), 10).await.unwrap();
         let kinds: Vec<EventKind> = events.iter().map(|event| event.kind).collect();
+        let versions: Vec<_> = events
+            .iter()
+            .map(|event| (event.version, event.previous.as_ref().map(|previous| previous.version)))
+            .collect();
+        assert_eq!(versions, [(1, None), (1, None), (0, Some(1))]);
         assert_eq!(kinds, [EventKind::ClusterCreated, EventKind::MemberRegistered, EventKind::MemberRemoved]);
     }
 

@@ -1,8 +1,8 @@
 use std::{fmt::Display, str::FromStr, sync::Arc, time::Duration};
 
 use convene_lifecycle::{
-    Cluster, ClusterSize, Epoch, Event, Face, Founder, Member, MemberKey, Policy, Previous, Purpose, Registration,
-    Removal, Revision, Role, Subject, Ticket, Token, Told, UnixMillis,
+    Cluster, ClusterSize, Discovery, Epoch, Event, Face, Founder, Member, MemberKey, Policy, Previous, Purpose,
+    Registration, Removal, Revision, Role, Subject, Ticket, Token, Told, UnixMillis,
 };
 use sqlx::{QueryBuilder, Row, sqlite::SqliteRow};
 
@@ -132,7 +132,8 @@ pub(super) fn cluster(token: Token, row: &SqliteRow) -> Result<Cluster, StoreErr
     let epoch: i64 = row.try_get("epoch")?;
     let face = match row.try_get::<Option<&str>, _>("face")? {
         None => None,
-        Some("v2") => Some(Face::V2),
+        Some("v2") => Some(Face::Discovery(Discovery::V2)),
+        Some("v3") => Some(Face::Discovery(Discovery::V3)),
         Some("check_in") => Some(Face::CheckIn),
         Some(other) => return Err(corrupt("cluster.face", other)),
     };
@@ -141,6 +142,7 @@ pub(super) fn cluster(token: Token, row: &SqliteRow) -> Result<Cluster, StoreErr
         size: u32::try_from(size).ok().and_then(ClusterSize::new).ok_or_else(|| corrupt("cluster.size", size))?,
         size_created: revision(row.try_get("size_created_revision")?)?,
         size_modified: revision(row.try_get("size_modified_revision")?)?,
+        size_version: version(row.try_get("size_version")?)?,
         revision: revision(row.try_get("revision")?)?,
         created_at: UnixMillis(row.try_get("created_at")?),
         first_registered_at: row.try_get::<Option<i64>, _>("first_registered_at")?.map(UnixMillis),
@@ -200,6 +202,8 @@ fn member(key: &str, row: &SqliteRow) -> Result<Member, StoreError> {
         downtime_until: row.try_get::<Option<i64>, _>("downtime_until")?.map(UnixMillis),
         created: revision(row.try_get("created_revision")?)?,
         modified: revision(row.try_get("modified_revision")?)?,
+        registered: revision(row.try_get("registered_revision")?)?,
+        version: version(row.try_get("version")?)?,
         removed: removal,
     })
 }
@@ -230,6 +234,7 @@ fn event(token: &Token, row: &SqliteRow) -> Result<Event, StoreError> {
             value: row.try_get("previous_value")?,
             created: revision(created)?,
             modified: revision(modified)?,
+            version: version(row.try_get("previous_version")?)?,
         }),
         _ => None,
     };
@@ -241,7 +246,9 @@ fn event(token: &Token, row: &SqliteRow) -> Result<Event, StoreError> {
         subject,
         value: row.try_get("value")?,
         created: revision(row.try_get("created_revision")?)?,
+        version: version(row.try_get("version")?)?,
         previous,
+        held: Vec::new(),
         while_forming: row.try_get::<i64, _>("while_forming")? != 0,
         kind: parse("event.kind", row.try_get("kind")?)?,
         message: row.try_get::<String, _>("message")?.into(),
@@ -250,6 +257,10 @@ fn event(token: &Token, row: &SqliteRow) -> Result<Event, StoreError> {
 
 fn revision(stored: i64) -> Result<Revision, StoreError> {
     u64::try_from(stored).map(Revision).map_err(|error| corrupt("revision", error))
+}
+
+fn version(stored: i64) -> Result<u64, StoreError> {
+    u64::try_from(stored).map_err(|error| corrupt("version", error))
 }
 
 fn optional_revision(row: &SqliteRow, column: &'static str) -> Result<Option<Revision>, StoreError> {

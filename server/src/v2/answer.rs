@@ -123,7 +123,7 @@ impl AnswerNode {
             value: Some(member.registration.to_string()),
             dir: false,
             nodes: Vec::new(),
-            modified_index: member.modified.0,
+            modified_index: member.registered.0,
             created_index: member.created.0,
         }
     }

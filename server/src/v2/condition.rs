@@ -71,7 +71,7 @@ impl Conditions {
 
 impl From<&Member> for Present {
     fn from(member: &Member) -> Self {
-        Self { value: member.registration.to_string(), modified: member.modified }
+        Self { value: member.registration.to_string(), modified: member.registered }
     }
 }
 

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
-use convene_lifecycle::{Cluster, ClusterSize, Event, MemberKey, RegisterRefusal, Registration, Revision};
+use convene_lifecycle::{Cluster, ClusterSize, Discovery, Event, MemberKey, RegisterRefusal, Registration, Revision};
 
 use super::{
     answer::Answer,
@@ -70,7 +70,7 @@ async fn register(
         let cluster = cluster.ok_or_else(|| path.no_such_cluster())?;
         let present = cluster.member(&key).map(|member| Present::from(&**member));
         let action = conditions.put(&path.key(), present.as_ref()).map_err(|error| error.at(cluster.revision))?;
-        let registered = cluster.register(key.clone(), registration.clone(), action, at);
+        let registered = cluster.register(key.clone(), registration.clone(), Discovery::V2, action, at);
         registered.map_err(|refusal| refused(refusal, cluster.revision))
     };
     let event = single(registry.update(&token, decide).await??);
@@ -119,7 +119,7 @@ async fn remove(
         if cluster.is_founded_by_check_in() {
             return Err(refused(RegisterRefusal::FormsByCheckIn, cluster.revision));
         }
-        cluster.remove(&key, action, at).ok_or_else(|| not_found().at(cluster.revision))
+        cluster.remove(&key, Discovery::V2, action, at).ok_or_else(|| not_found().at(cluster.revision))
     };
     let event = single(registry.update(&token, decide).await??);
     tracing::info!(cluster = %token, member = %removed, revision = %event.revision, "removed");
