@@ -6,6 +6,7 @@
 
 mod check_in;
 mod committer;
+mod follow;
 mod sightings;
 mod snapshot;
 mod topics;
@@ -32,6 +33,7 @@ use topics::Topics;
 
 pub use check_in::CheckedIn;
 pub use committer::Committed;
+pub use follow::{Follower, Step};
 pub use snapshot::Snapshot;
 pub use topics::{Heard, Subscription};
 
@@ -49,8 +51,8 @@ const QUEUE: usize = 4096;
 /// have all connections at once.
 const LISTS: usize = 2;
 
-/// The most events that one look into history returns.
-const HISTORY_PAGE: u32 = 256;
+/// The most events that one look into history returns. Each of those who follow may hold as many.
+const HISTORY_PAGE: u32 = 64;
 
 type SnapshotCache = Cache<Token, Arc<Snapshot>, SnapshotWeight>;
 
@@ -172,6 +174,11 @@ impl Registry {
     /// Tells of everything that happens to a cluster from now on, be it there yet or not.
     pub fn subscribe(&self, token: &Token) -> Subscription {
         self.topics.subscribe(token)
+    }
+
+    /// Follows what happens to a cluster, be it there yet or not, from a revision on.
+    pub fn follow(&self, token: &Token, from: Revision) -> Follower {
+        Follower::new(token.clone(), self.subscribe(token), from)
     }
 
     /// A page of a cluster's events from a revision on, oldest first and without gaps. Empty: there

@@ -1,107 +1,63 @@
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
-use convene_lifecycle::{Event, EventKind, Revision, Token};
+use convene_lifecycle::{Event, Revision, Token};
 
 use crate::{
     api::problem::Problem,
     app::App,
-    registry::{Heard, Subscription, Unavailable},
+    registry::{self, Step},
 };
 
-/// Follows a cluster's events in order, from the history into the present.
+/// Follows a cluster that is there, for those who have seen it up to a revision.
 pub struct Follower {
     app: Arc<App>,
-    token: Token,
-    subscription: Subscription,
-    /// The first revision that was not handed out yet.
-    from: Revision,
-    /// Events that are there already.
-    pending: VecDeque<Arc<Event>>,
+    follower: registry::Follower,
+    seen: Revision,
 }
 
 impl Follower {
     /// Follows from after a revision; `None` is from the oldest event that is remembered.
     pub async fn new(app: Arc<App>, token: Token, after: Option<Revision>) -> Result<Self, Problem> {
+        let seen = after.unwrap_or(Revision(0));
         // First subscribe, then look: an event of in between is then seen twice, and not lost.
-        let subscription = app.registry.subscribe(&token);
+        let mut follower = app.registry.follow(&token, seen.next());
         let snapshot = app.registry.cluster(&token).await?.ok_or_else(Problem::no_such_cluster)?;
-        let from = after.map_or(Revision::FIRST, Revision::next);
-        let mut follower = Self { app, token, subscription, from, pending: VecDeque::new() };
-        if let Some(after) = after.filter(|after| *after > snapshot.cluster.revision) {
-            follower.check_known(after, snapshot.cluster.revision).await?;
+        let present = snapshot.cluster.revision;
+        // What is in memory may be behind what somebody has read from the history meanwhile, so the history has the
+        // last word.
+        if seen > present && app.registry.history(&token, seen).await?.is_empty() {
+            return Err(Problem::unknown_revision(seen, present));
         }
-        follower.look_back().await?;
-        if let (Some(first), Some(_)) = (follower.pending.front(), after)
-            && first.revision > from
-        {
-            return Err(Problem::forgotten(first.revision));
+        match (follower.gap(&app.registry).await?, after) {
+            (Some(oldest), Some(_)) => return Err(Problem::forgotten(oldest)),
+            (Some(oldest), None) => follower.go_on_from(oldest),
+            (None, _) => {}
         }
-        Ok(follower)
-    }
-
-    /// Refuses to go on from a revision that is later than the present one. What is in memory may be behind what
-    /// somebody has read from the history meanwhile, so the history has the last word.
-    async fn check_known(&self, after: Revision, present: Revision) -> Result<(), Problem> {
-        match self.app.registry.history(&self.token, after).await?.is_empty() {
-            true => Err(Problem::unknown_revision(after, present)),
-            false => Ok(()),
-        }
+        Ok(Self { app, follower, seen })
     }
 
     /// The next event if there is one already.
-    pub async fn next_present(&mut self) -> Result<Option<Arc<Event>>, Unavailable> {
-        if self.pending.is_empty() {
-            self.look_back().await?;
-        }
-        Ok(self.take())
+    pub async fn next_present(&mut self) -> Result<Option<Arc<Event>>, Problem> {
+        let step = self.follower.next_present(&self.app.registry).await?;
+        step.map(|step| self.event(step)).transpose()
     }
 
     /// The next event, however long it takes. The last is the cluster's deletion.
     pub async fn next(&mut self) -> Result<Arc<Event>, Problem> {
-        loop {
-            if let Some(event) = self.take() {
-                return Ok(event);
+        let step = self.follower.next(&self.app.registry).await?;
+        self.event(step)
+    }
+
+    fn event(&mut self, step: Step) -> Result<Arc<Event>, Problem> {
+        match step {
+            Step::Event(event) => {
+                self.seen = event.revision;
+                Ok(event)
             }
-            match self.subscription.next().await {
-                // It is in no history, so nobody gets what they may have missed before it.
-                Heard::Event(event) if event.kind == EventKind::ClusterDeleted => self.pending.push_back(event),
-                Heard::Event(event) if event.revision == self.from => self.pending.push_back(event),
-                Heard::Event(event) if event.revision < self.from => {}
-                _ => self.catch_up().await?,
-            }
+            Step::Forgotten { oldest } => Err(Problem::forgotten(oldest)),
+            Step::Behind { present } => Err(Problem::unknown_revision(self.seen, present)),
+            Step::Gone => Err(Problem::no_such_cluster()),
         }
-    }
-
-    async fn catch_up(&mut self) -> Result<(), Problem> {
-        self.look_back().await?;
-        match self.pending.front() {
-            Some(first) if first.revision > self.from => Err(Problem::forgotten(first.revision)),
-            Some(_) => Ok(()),
-            None => self.check_there().await,
-        }
-    }
-
-    /// Ends where there is nothing to follow any more: the cluster is gone, or another one has its token.
-    async fn check_there(&mut self) -> Result<(), Problem> {
-        let Some(snapshot) = self.app.registry.cluster(&self.token).await? else {
-            self.pending.push_back(self.subscription.deletion().ok_or_else(Problem::no_such_cluster)?);
-            return Ok(());
-        };
-        match snapshot.cluster.revision.next() < self.from {
-            true => Err(Problem::unknown_revision(Revision(self.from.0 - 1), snapshot.cluster.revision)),
-            false => Ok(()),
-        }
-    }
-
-    fn take(&mut self) -> Option<Arc<Event>> {
-        let event = self.pending.pop_front()?;
-        self.from = event.revision.next();
-        Some(event)
-    }
-
-    async fn look_back(&mut self) -> Result<(), Unavailable> {
-        self.pending = self.app.registry.history(&self.token, self.from).await?.into();
-        Ok(())
     }
 }
 
@@ -110,7 +66,7 @@ mod tests {
     use std::time::Duration;
 
     use axum::http::HeaderValue;
-    use convene_lifecycle::{Action, Cluster, ClusterSize, Settings};
+    use convene_lifecycle::{Action, Cluster, ClusterSize, EventKind, Settings};
     use futures_util::future::join_all;
     use tempfile::TempDir;
 

@@ -1,0 +1,107 @@
+use std::{collections::VecDeque, sync::Arc};
+
+use convene_lifecycle::{Event, EventKind, Revision, Token};
+
+use super::{Heard, Registry, Subscription, Unavailable};
+
+/// Follows a cluster's events in order, from the history into the present.
+#[derive(Debug)]
+pub struct Follower {
+    token: Token,
+    subscription: Subscription,
+    /// The first revision that was not handed out yet.
+    from: Revision,
+    /// Events that are there already.
+    pending: VecDeque<Arc<Event>>,
+}
+
+/// What a follower comes to.
+#[derive(Debug)]
+pub enum Step {
+    /// The next event. The last one of a cluster is its deletion.
+    Event(Arc<Event>),
+    /// Events that come next are gone from the history, which begins at a later revision.
+    Forgotten {
+        /// The first that is still there.
+        oldest: Revision,
+    },
+    /// The cluster has not come as far as the follower: it is yet to come there, or is not the one that was followed.
+    Behind {
+        /// Where the cluster is.
+        present: Revision,
+    },
+    /// There is no such cluster, and its end was not heard.
+    Gone,
+}
+
+impl Follower {
+    pub(super) fn new(token: Token, subscription: Subscription, from: Revision) -> Self {
+        Self { token, subscription, from, pending: VecDeque::new() }
+    }
+
+    /// The next event if there is one already.
+    pub async fn next_present(&mut self, registry: &Registry) -> Result<Option<Step>, Unavailable> {
+        if self.pending.is_empty() {
+            self.look_back(registry).await?;
+        }
+        Ok(self.take())
+    }
+
+    /// What comes next, however long it takes.
+    pub async fn next(&mut self, registry: &Registry) -> Result<Step, Unavailable> {
+        loop {
+            if let Some(step) = self.take() {
+                return Ok(step);
+            }
+            match self.subscription.next().await {
+                // It is in no history, so nobody gets what they may have missed before it.
+                Heard::Event(event) if event.kind == EventKind::ClusterDeleted => self.pending.push_back(event),
+                Heard::Event(event) if event.revision == self.from => self.pending.push_back(event),
+                Heard::Event(event) if event.revision < self.from => {}
+                _ => {
+                    if let Some(step) = self.catch_up(registry).await? {
+                        return Ok(step);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The first revision that is still remembered, if what comes next is not.
+    pub async fn gap(&mut self, registry: &Registry) -> Result<Option<Revision>, Unavailable> {
+        self.look_back(registry).await?;
+        Ok(self.pending.front().map(|first| first.revision).filter(|first| *first > self.from))
+    }
+
+    /// Goes on from another revision.
+    pub fn go_on_from(&mut self, from: Revision) {
+        self.from = from;
+        self.pending.clear();
+    }
+
+    async fn catch_up(&mut self, registry: &Registry) -> Result<Option<Step>, Unavailable> {
+        self.look_back(registry).await?;
+        if !self.pending.is_empty() {
+            return Ok(None);
+        }
+        let Some(snapshot) = registry.cluster(&self.token).await? else {
+            return Ok(Some(self.subscription.deletion().map_or(Step::Gone, Step::Event)));
+        };
+        let present = snapshot.cluster.revision;
+        Ok((present.next() < self.from).then_some(Step::Behind { present }))
+    }
+
+    fn take(&mut self) -> Option<Step> {
+        let event = self.pending.pop_front()?;
+        if event.revision > self.from && event.kind != EventKind::ClusterDeleted {
+            return Some(Step::Forgotten { oldest: event.revision });
+        }
+        self.from = event.revision.next();
+        Some(Step::Event(event))
+    }
+
+    async fn look_back(&mut self, registry: &Registry) -> Result<(), Unavailable> {
+        self.pending = registry.history(&self.token, self.from).await?.into();
+        Ok(())
+    }
+}
