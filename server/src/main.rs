@@ -1,8 +1,7 @@
 //! `convene-server`: a self-hosted discovery service for etcd.
 //!
-//! [`router`] is the table of URLs, [`v2`] the protocol that etcds speak, [`api`] what administrators
-//! use, [`registry`] what they find each
-//! other in and [`store`] where that is kept. What clusters, members and their changes are stands in the
+//! [`router`] is the table of URLs, [`v2`] and [`v3`] the protocols that etcds speak, [`api`] what
+//! administrators and nodes use, [`registry`] what they find each other in and [`store`] where that is kept. What clusters, members and their changes are stands in the
 //! crate `convene-lifecycle`.
 
 mod access_log;
@@ -20,6 +19,7 @@ mod server;
 mod store;
 mod sweep;
 mod v2;
+mod v3;
 
 use std::process::ExitCode;
 

@@ -25,7 +25,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::store::{ClusterFilter, ClusterSummary, Cursor, Store, StoreError};
+use crate::store::{ClusterFilter, ClusterSummary, Cursor, DatabaseSize, Store, StoreError};
 use committer::{Answer, Committer, Decide, Job};
 use sightings::{SightingsOfAll, SightingsOfOne};
 use snapshot::SnapshotWeight;
@@ -169,6 +169,11 @@ impl Registry {
         let (answer, answered) = oneshot::channel();
         self.jobs.send(Job { token, fresh, decide, answer }).await.map_err(|_| Unavailable)?;
         answered.await.map_err(|_| Unavailable)?
+    }
+
+    /// How large the database is.
+    pub async fn database_size(&self) -> Result<DatabaseSize, Unavailable> {
+        self.store.size().await.map_err(unavailable)
     }
 
     /// Tells of everything that happens to a cluster from now on, be it there yet or not.

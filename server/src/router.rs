@@ -5,12 +5,12 @@ use axum::{
     routing::{any, get},
 };
 
-use crate::{access_log, api, app::App, home, operation, v2};
+use crate::{access_log, api, app::App, home, operation, v2, v3};
 
 /// What paths begin with that do not begin with a token.
 const WORDS: [&str; 9] = ["docs", "health", "livez", "new", "openapi.yaml", "readyz", "robots.txt", "v1", "v2"];
 
-/// Every URL that the server answers.
+/// Every URL that the server answers, and gRPC beside them.
 ///
 /// A path that begins with none of the [`WORDS`] begins with a token.
 pub fn router(app: Arc<App>) -> Router {
@@ -24,6 +24,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(api::router())
         .merge(v2::router(&app))
         .fallback(operation::not_found)
+        .layer(middleware::from_fn_with_state(v3::router(&app), v3::answer_grpc))
         .layer(middleware::from_fn(access_log::log_access))
         .with_state(app)
 }

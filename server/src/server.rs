@@ -37,6 +37,24 @@ const GRACE: Duration = Duration::from_secs(5);
 /// whose client lost its power does not stay open.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
+/// The most requests that one HTTP/2 connection may have open. gRPC clients keep one connection, and each of their
+/// watch streams is one request.
+const MAX_STREAMS: u32 = 4096;
+
+/// How many requests a client may open and give up on one connection before we have looked at them; beyond this it is
+/// cut off. A client that ends many watches at once is not to be taken for one that floods us.
+const MAX_RESET_STREAMS: usize = 1024;
+
+/// How many bytes a client may send ahead on one HTTP/2 request, and on all of a connection together.
+const STREAM_WINDOW: u32 = 64 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
+
+/// How many bytes of an answer wait for a client that does not read it.
+const SEND_BUFFER: usize = 64 << 10;
+
+/// How many bytes the headers of an HTTP/2 request may have.
+const MAX_HEADERS: u32 = 16 << 10;
+
 /// How many connections the kernel may hold for us until we accept them.
 const BACKLOG: u32 = 4096;
 
@@ -154,13 +172,22 @@ async fn serve_connections(listener: TcpListener, app: Arc<App>, handle: Handle<
     let socket = TcpSocketConfig::new().nodelay(true).keepalive(TcpKeepaliveConfig::new().time(KEEPALIVE));
     let mut server = axum_server::from_tcp(listener)?
         .handle(handle)
-        // HTTP/2 has limits of its own to set; nobody who speaks v2 discovery asks for it.
-        .http1_only()
         .first_request_timeout(HEAD_TIMEOUT)
         .accept_error_handler(log_refused_connection);
     let mut http1 = server.http_builder().http1();
     // etcd and curl users know these headers by their capitals.
     http1.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).title_case_headers(true);
+    let mut http2 = server.http_builder().http2();
+    http2
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(HEAD_TIMEOUT)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_header_list_size(MAX_HEADERS);
     server
         .acceptor(TcpConfigAcceptor::new(socket))
         .serve(router(app).into_make_service_with_connect_info::<SocketAddr>())

@@ -8,6 +8,7 @@ mod list;
 mod open;
 mod read;
 mod sighting;
+mod size;
 
 use std::{fs::File, mem, path::PathBuf};
 
@@ -19,6 +20,7 @@ pub use commit::Write;
 pub use list::{ClusterFilter, ClusterSummary, Cursor};
 pub use open::{DatabaseUrl, OpenError};
 pub use sighting::Sighting;
+pub use size::DatabaseSize;
 
 /// The database behind the registry.
 #[derive(Debug)]
@@ -321,6 +323,24 @@ mod tests {
         }
         assert_eq!(store.load(&cluster.token).await.unwrap(), Some(cluster));
         assert_eq!(store.load(&"other".parse().unwrap()).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn what_a_deleted_cluster_leaves_free_is_not_in_use() {
+        let (_dir, store) = store().await;
+        let created = create("one");
+        let cluster = created.after.clone().unwrap();
+        let sizes = (1..=1_000).map(|n| cluster.set_size(ClusterSize::new(n).unwrap(), Action::Set, NOW).unwrap());
+        let sizes = sizes.enumerate().map(|(n, mut set)| {
+            set.events[0].revision = Revision(n as u64 + 2);
+            set
+        });
+        store.commit(&[write(None, [created].into_iter().chain(sizes).collect())]).await.unwrap();
+        let full = store.size().await.unwrap();
+        store.commit(&[write(Some(Revision(2)), vec![cluster.delete(NOW)])]).await.unwrap();
+        let empty = store.size().await.unwrap();
+        assert!(full.bytes_in_use > 100_000 && full.bytes >= full.bytes_in_use, "{full:?}");
+        assert!(empty.bytes_in_use < full.bytes_in_use && empty.bytes >= full.bytes_in_use, "{empty:?}");
     }
 
     #[tokio::test]

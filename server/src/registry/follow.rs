@@ -44,13 +44,13 @@ impl Follower {
         if self.pending.is_empty() {
             self.look_back(registry).await?;
         }
-        Ok(self.take())
+        Ok(self.ready())
     }
 
     /// What comes next, however long it takes.
     pub async fn next(&mut self, registry: &Registry) -> Result<Step, Unavailable> {
         loop {
-            if let Some(step) = self.take() {
+            if let Some(step) = self.ready() {
                 return Ok(step);
             }
             match self.subscription.next().await {
@@ -91,7 +91,8 @@ impl Follower {
         Ok((present.next() < self.from).then_some(Step::Behind { present }))
     }
 
-    fn take(&mut self) -> Option<Step> {
+    /// What comes next, if it has been read or heard already.
+    pub fn ready(&mut self) -> Option<Step> {
         let event = self.pending.pop_front()?;
         if event.revision > self.from && event.kind != EventKind::ClusterDeleted {
             return Some(Step::Forgotten { oldest: event.revision });

@@ -1,0 +1,106 @@
+//! The v3 discovery protocol: the part of etcd's gRPC API that etcd 3.6 and later speak to discover each other, and
+//! etcdctl to prepare it. The keys are a view of the registry:
+//!
+//! - `/_etcd/registry/TOKEN/_config/size`: how many members the cluster of this token is to have;
+//! - `/_etcd/registry/TOKEN/members/ID`: a member's name and peer URLs.
+//!
+//! Nothing else can be written or read, and no request sees more than one cluster, because a token is a secret. Each
+//! cluster counts its own revisions. [`KeyRange`](key::KeyRange) says what a request is about, [`view`] what the keys
+//! hold, [`range`] what is read of them, [`change`] and [`txn`] what becomes of them, and [`watch`] tells of it.
+
+mod auth;
+mod change;
+mod cluster;
+mod error;
+mod headers;
+mod key;
+mod kv;
+mod maintenance;
+mod range;
+mod txn;
+mod view;
+mod watch;
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{HeaderValue, Version, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use convene_etcd::wire::{
+    auth_server::AuthServer, cluster_server::ClusterServer, kv_server::KvServer, maintenance_server::MaintenanceServer,
+    watch_server::WatchServer,
+};
+use tonic::Status;
+use tower::ServiceExt;
+
+use crate::app::App;
+use headers::Headers;
+
+/// The largest message that is read: a transaction of a few keys. etcd takes twelve times as much.
+const MAX_MESSAGE: usize = 128 << 10;
+
+/// How long a request that is no watch may take, its arrival included.
+const TIME_LIMIT: Duration = Duration::from_secs(20);
+
+/// Every method of this face.
+pub fn router(app: &Arc<App>) -> Router {
+    let headers = Headers::new(app.registry.id());
+    let kv = KvServer::new(kv::Kv::new(app.clone(), headers)).max_decoding_message_size(MAX_MESSAGE);
+    let auth = AuthServer::new(auth::Auth).max_decoding_message_size(MAX_MESSAGE);
+    let maintenance = MaintenanceServer::new(maintenance::Maintenance::new(app.clone(), headers))
+        .max_decoding_message_size(MAX_MESSAGE);
+    let cluster =
+        ClusterServer::new(cluster::Cluster::new(app.clone(), headers)).max_decoding_message_size(MAX_MESSAGE);
+    let watch = WatchServer::new(watch::Watch::new(app.clone(), headers)).max_decoding_message_size(MAX_MESSAGE);
+    Router::new()
+        .route_service("/etcdserverpb.KV/Range", kv.clone())
+        .route_service("/etcdserverpb.KV/Put", kv.clone())
+        .route_service("/etcdserverpb.KV/DeleteRange", kv.clone())
+        .route_service("/etcdserverpb.KV/Txn", kv)
+        .route_service("/etcdserverpb.Auth/Authenticate", auth)
+        .route_service("/etcdserverpb.Maintenance/Status", maintenance.clone())
+        .route_service("/etcdserverpb.Maintenance/Alarm", maintenance.clone())
+        .route_service("/etcdserverpb.Maintenance/MoveLeader", maintenance)
+        .route_service("/etcdserverpb.Cluster/MemberList", cluster.clone())
+        .route_service("/etcdserverpb.Cluster/MemberAdd", cluster.clone())
+        .route_service("/etcdserverpb.Cluster/MemberRemove", cluster.clone())
+        .route_service("/etcdserverpb.Cluster/MemberUpdate", cluster.clone())
+        .route_service("/etcdserverpb.Cluster/MemberPromote", cluster)
+        .layer(middleware::from_fn(limit_time))
+        .route_service("/etcdserverpb.Watch/Watch", watch)
+        .fallback(unimplemented)
+}
+
+/// Answers gRPC by the methods of this face, and lets everything else go on. They are told apart as etcd does it
+/// (`server/embed/serve.go:grpcHandlerFunc`), so that no method is ever taken for a token.
+pub async fn answer_grpc(State(grpc): State<Router>, request: Request, next: Next) -> Response {
+    if is_grpc(&request) {
+        grpc.oneshot(request).await.unwrap_or_else(|never: Infallible| match never {})
+    } else {
+        next.run(request).await
+    }
+}
+
+fn is_grpc(request: &Request) -> bool {
+    let content_type = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let rest = content_type.and_then(|content_type| content_type.strip_prefix(b"application/grpc"));
+    request.version() == Version::HTTP_2 && rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+}
+
+async fn limit_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(TIME_LIMIT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Status::unavailable("etcdserver: request timed out").into_http::<axum::body::Body>().into_response(),
+    }
+}
+
+/// Answers for everything of etcd's API that there is nothing behind.
+async fn unimplemented(request: Request) -> Response {
+    let method = request.uri().path().trim_start_matches('/');
+    let message = format!("{} {method:?} is not among what it does", error::WHAT_THIS_IS);
+    Status::unimplemented(message).into_http::<axum::body::Body>().into_response()
+}

@@ -1,0 +1,124 @@
+use convene_lifecycle::{RegisterRefusal, RegistrationError, SizeIsFixed};
+use thiserror::Error;
+use tonic::{Code, Status};
+
+use crate::registry::{NotWritten, Unavailable};
+
+/// What messages say to those who take this server for an etcd.
+pub const WHAT_THIS_IS: &str = "this is Convene, a discovery service for etcd, and no etcd: it holds only \
+                                /_etcd/registry/TOKEN/_config/size and /_etcd/registry/TOKEN/members/ID, one token a \
+                                request;";
+
+/// Why a request of this face fails. Where etcd has a word for it, it is etcd's word for word
+/// (`api/v3rpc/rpctypes/error.go`), because clients compare it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum V3Error {
+    /// There is no key in the request.
+    #[error("etcdserver: key is not provided")]
+    EmptyKey,
+    /// The key has to be there for what is asked.
+    #[error("etcdserver: key not found")]
+    KeyNotFound,
+    /// The value is to stay, and here is one.
+    #[error("etcdserver: value is provided")]
+    ValueProvided,
+    /// The lease is to stay, and here is one.
+    #[error("etcdserver: lease is provided")]
+    LeaseProvided,
+    /// Nothing expires here.
+    #[error("etcdserver: requested lease not found")]
+    LeaseNotFound,
+    /// An order or a target that does not exist.
+    #[error("etcdserver: invalid sort option")]
+    InvalidSortOption,
+    /// More than 128 operations.
+    #[error("etcdserver: too many operations in txn request")]
+    TooManyOperations,
+    /// Two writes to one key.
+    #[error("etcdserver: duplicate key given in txn request")]
+    DuplicateKey,
+    /// The history is not as long as that.
+    #[error("etcdserver: mvcc: required revision has been compacted")]
+    Compacted,
+    /// The cluster has not come as far.
+    #[error("etcdserver: mvcc: required revision is a future revision")]
+    FutureRevision,
+    /// Authentication is not a thing of this server.
+    #[error("etcdserver: authentication is not enabled")]
+    AuthenticationNotEnabled,
+    /// The server is about to end.
+    #[error("etcdserver: server stopped")]
+    Stopped,
+    /// The key or range is not within one cluster, or no key of one.
+    #[error("permission denied: {WHAT_THIS_IS} {0}")]
+    Outside(&'static str),
+    /// It is not done here.
+    #[error("{WHAT_THIS_IS} {0}")]
+    NotDoneHere(&'static str),
+    /// A value or a part of a key is wrong.
+    #[error("{0}")]
+    Invalid(String),
+    /// A member wants to register under a token that nobody made.
+    #[error(
+        "there is no cluster of this token; make it first, as with etcdctl put /_etcd/registry/TOKEN/_config/size 3"
+    )]
+    NoSuchCluster,
+    /// The member can't be registered.
+    #[error(transparent)]
+    Refused(#[from] RegisterRefusal),
+    /// The size can't be another.
+    #[error(transparent)]
+    SizeIsFixed(#[from] SizeIsFixed),
+    /// The size can't go while there are members.
+    #[error(
+        "a cluster with members can't be without size; delete the cluster with all its keys: etcdctl del --prefix \
+         /_etcd/registry/TOKEN/"
+    )]
+    SizeStays,
+    /// The write was not made.
+    #[error(transparent)]
+    NotWritten(#[from] NotWritten),
+}
+
+impl V3Error {
+    fn code(&self) -> Code {
+        match self {
+            Self::EmptyKey
+            | Self::KeyNotFound
+            | Self::ValueProvided
+            | Self::LeaseProvided
+            | Self::InvalidSortOption
+            | Self::TooManyOperations
+            | Self::DuplicateKey
+            | Self::Invalid(_) => Code::InvalidArgument,
+            Self::LeaseNotFound | Self::NoSuchCluster => Code::NotFound,
+            Self::Compacted | Self::FutureRevision => Code::OutOfRange,
+            Self::Outside(_) => Code::PermissionDenied,
+            Self::NotDoneHere(_) => Code::Unimplemented,
+            Self::AuthenticationNotEnabled
+            | Self::Refused(_)
+            | Self::SizeIsFixed(_)
+            | Self::SizeStays
+            | Self::NotWritten(NotWritten::TokenUsedUp) => Code::FailedPrecondition,
+            Self::Stopped | Self::NotWritten(NotWritten::Unavailable(_)) => Code::Unavailable,
+        }
+    }
+}
+
+impl From<V3Error> for Status {
+    fn from(error: V3Error) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
+}
+
+impl From<Unavailable> for V3Error {
+    fn from(unavailable: Unavailable) -> Self {
+        Self::NotWritten(unavailable.into())
+    }
+}
+
+impl From<RegistrationError> for V3Error {
+    fn from(error: RegistrationError) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}

@@ -1,0 +1,158 @@
+use std::sync::Arc;
+
+use convene_etcd::wire::{
+    DeleteRangeRequest, DeleteRangeResponse, KeyValue, PutRequest, PutResponse, RangeRequest, RangeResponse,
+    TxnRequest, TxnResponse, kv_server,
+};
+use convene_lifecycle::{Cluster, Event, Revision, Subject, Token, Transition, UnixMillis};
+use tonic::{Request, Response, Status};
+
+use super::{
+    change::{Delete, Put},
+    error::V3Error,
+    headers::Headers,
+    range::Query,
+    txn::Txn,
+    view,
+};
+use crate::{app::App, registry};
+
+/// The key that `etcdctl endpoint health` reads, to see whether anything can be read.
+const HEALTH: &[u8] = b"health";
+
+/// Reads and writes keys.
+pub struct Kv {
+    app: Arc<App>,
+    headers: Headers,
+}
+
+#[tonic::async_trait]
+impl kv_server::Kv for Kv {
+    async fn range(&self, request: Request<RangeRequest>) -> Result<Response<RangeResponse>, Status> {
+        Ok(Response::new(self.read(request.into_inner()).await?))
+    }
+
+    async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
+        Ok(Response::new(self.write(request.into_inner()).await?))
+    }
+
+    async fn delete_range(
+        &self,
+        request: Request<DeleteRangeRequest>,
+    ) -> Result<Response<DeleteRangeResponse>, Status> {
+        Ok(Response::new(self.delete(request.into_inner()).await?))
+    }
+
+    async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
+        Ok(Response::new(self.transact(request.into_inner()).await?))
+    }
+}
+
+impl Kv {
+    /// The keys of the app's registry.
+    pub fn new(app: Arc<App>, headers: Headers) -> Self {
+        Self { app, headers }
+    }
+
+    async fn read(&self, request: RangeRequest) -> Result<RangeResponse, V3Error> {
+        if request.key == HEALTH && request.range_end.is_empty() {
+            self.app.registry.probe().await?;
+            return Ok(RangeResponse { header: self.headers.of_none(), ..RangeResponse::default() });
+        }
+        let query = Query::parse(request)?;
+        let Some(snapshot) = self.app.registry.cluster(&query.range.token).await? else {
+            return match query.revision {
+                Some(_) => Err(V3Error::FutureRevision),
+                None => Ok(query.answer(Vec::new(), self.headers.of_none())),
+            };
+        };
+        let cluster = &snapshot.cluster;
+        let all = match query.revision.filter(|asked| *asked != cluster.revision) {
+            Some(asked) if asked > cluster.revision => return Err(V3Error::FutureRevision),
+            Some(asked) => self.key_values_as_of(asked, cluster).await?,
+            None => view::key_values(cluster),
+        };
+        Ok(query.answer(all, self.headers.at(cluster.revision)))
+    }
+
+    /// What a cluster's keys held at an earlier revision, as long as its history goes back to there.
+    async fn key_values_as_of(&self, revision: Revision, cluster: &Cluster) -> Result<Vec<KeyValue>, V3Error> {
+        let mut later: Vec<Arc<Event>> = Vec::new();
+        let mut next = revision.next();
+        while next <= cluster.revision {
+            let page = self.app.registry.history(&cluster.token, next).await?;
+            let first = page.first().filter(|first| first.revision == next);
+            first.ok_or(V3Error::Compacted)?;
+            later.extend(page.into_iter().filter(|event| event.revision <= cluster.revision));
+            next = later.last().map_or(next, |last| last.revision.next());
+        }
+        Ok(view::key_values_before(cluster, &later))
+    }
+
+    async fn write(&self, request: PutRequest) -> Result<PutResponse, V3Error> {
+        let put = Put::parse(request, self.app.max_cluster_size)?;
+        let token = put.key.token.clone();
+        let headers = self.headers;
+        let decide = move |cluster: Option<&Cluster>, at| {
+            let transition = put.apply(cluster, at)?;
+            let before = cluster.map(view::key_values).unwrap_or_default();
+            let answer = put.answer(&before, headers.at(last_revision(&transition)));
+            Ok((Some(transition), answer))
+        };
+        self.change(&token, decide).await
+    }
+
+    async fn delete(&self, request: DeleteRangeRequest) -> Result<DeleteRangeResponse, V3Error> {
+        let delete = Delete::parse(request)?;
+        let token = delete.range.token.clone();
+        let headers = self.headers;
+        let decide = move |cluster: Option<&Cluster>, at| {
+            let Some(cluster) = cluster else { return Ok((None, delete.answer(&[], headers.of_none()))) };
+            let transition = delete.apply(cluster, at)?;
+            let revision = transition.as_ref().map_or(cluster.revision, last_revision);
+            let answer = delete.answer(&view::key_values(cluster), headers.at(revision));
+            Ok((transition, answer))
+        };
+        self.change(&token, decide).await
+    }
+
+    async fn transact(&self, request: TxnRequest) -> Result<TxnResponse, V3Error> {
+        let txn = Txn::parse(request, self.app.max_cluster_size)?;
+        let headers = self.headers;
+        let Some(token) = txn.token.clone() else {
+            return Ok(txn.apply(None, headers, registry::now())?.1);
+        };
+        if txn.is_read_only() {
+            let snapshot = self.app.registry.cluster(&token).await?;
+            let cluster = snapshot.as_ref().map(|snapshot| &*snapshot.cluster);
+            return Ok(txn.apply(cluster, headers, registry::now())?.1);
+        }
+        self.change(&token, move |cluster, at| txn.apply(cluster, headers, at)).await
+    }
+
+    async fn change<T: Send + 'static>(
+        &self,
+        token: &Token,
+        decide: impl Fn(Option<&Cluster>, UnixMillis) -> Result<(Option<Transition>, T), V3Error> + Send + 'static,
+    ) -> Result<T, V3Error> {
+        let decide = move |cluster: Option<&Cluster>, at| match decide(cluster, at) {
+            Ok((transition, answer)) => (transition, Ok(answer)),
+            Err(error) => (None, Err(error)),
+        };
+        let (committed, answer) = self.app.registry.decide(token, decide).await?;
+        committed.iter().flat_map(|committed| &committed.events).for_each(|event| log(event));
+        answer
+    }
+}
+
+fn log(event: &Event) {
+    let member = match &event.subject {
+        Subject::Member(member) => Some(tracing::field::display(member)),
+        _ => None,
+    };
+    tracing::info!(cluster = %event.token, member, revision = %event.revision, "{}", event.message);
+}
+
+fn last_revision(transition: &Transition) -> Revision {
+    transition.events.last().map_or(Revision(0), |event| event.revision)
+}

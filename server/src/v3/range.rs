@@ -1,0 +1,105 @@
+use std::cmp::Ordering;
+
+use convene_etcd::wire::{
+    KeyValue, RangeRequest, RangeResponse, ResponseHeader,
+    range_request::{SortOrder, SortTarget},
+};
+use convene_lifecycle::Revision;
+
+use super::{error::V3Error, key::KeyRange};
+
+/// What of a cluster's keys is to be read, and how.
+#[derive(Clone, Debug)]
+pub struct Query {
+    /// Which keys.
+    pub range: KeyRange,
+    /// As of when; `None` is now.
+    pub revision: Option<Revision>,
+    order: SortOrder,
+    target: SortTarget,
+    limit: Option<usize>,
+    keys_only: bool,
+    count_only: bool,
+    modified: Bounds,
+    created: Bounds,
+}
+
+/// The revisions from one to another, both included; 0 is no bound.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    min: i64,
+    max: i64,
+}
+
+impl Query {
+    /// Reads a request. It makes no difference whether it goes through a quorum: there is one registry.
+    pub fn parse(request: RangeRequest) -> Result<Self, V3Error> {
+        if request.key.is_empty() {
+            return Err(V3Error::EmptyKey);
+        }
+        let order = SortOrder::try_from(request.sort_order).map_err(|_| V3Error::InvalidSortOption)?;
+        let target = SortTarget::try_from(request.sort_target).map_err(|_| V3Error::InvalidSortOption)?;
+        let revision = u64::try_from(request.revision).ok().filter(|revision| *revision > 0);
+        Ok(Self {
+            range: KeyRange::parse(request.key, request.range_end)?,
+            revision: revision.map(Revision),
+            order,
+            target,
+            limit: usize::try_from(request.limit).ok().filter(|limit| *limit > 0),
+            keys_only: request.keys_only,
+            count_only: request.count_only,
+            modified: Bounds { min: request.min_mod_revision, max: request.max_mod_revision },
+            created: Bounds { min: request.min_create_revision, max: request.max_create_revision },
+        })
+    }
+
+    /// Picks from all keys of the cluster, which are in order, as etcd does (`server/etcdserver/txn/txn.go:executeRange`).
+    pub fn answer(&self, all: Vec<KeyValue>, header: Option<ResponseHeader>) -> RangeResponse {
+        let mut kvs: Vec<KeyValue> = all.into_iter().filter(|one| self.range.contains(&one.key)).collect();
+        let count = kvs.len() as i64;
+        if self.count_only {
+            return RangeResponse { header, kvs: Vec::new(), more: false, count };
+        }
+        if let Some(limit) = self.limit.filter(|_| self.cuts_first()) {
+            kvs.truncate(limit + 1);
+        }
+        kvs.retain(|one| self.modified.contain(one.mod_revision) && self.created.contain(one.create_revision));
+        // Both are stable, and the keys are in order already.
+        match self.order {
+            SortOrder::None | SortOrder::Ascend => kvs.sort_by(|one, other| self.compare(one, other)),
+            SortOrder::Descend => kvs.sort_by(|one, other| self.compare(other, one)),
+        }
+        let more = self.limit.is_some_and(|limit| kvs.len() > limit);
+        kvs.truncate(self.limit.unwrap_or(usize::MAX));
+        if self.keys_only {
+            kvs.iter_mut().for_each(|one| one.value.clear());
+        }
+        RangeResponse { header, kvs, more, count }
+    }
+
+    /// Whether no more keys are looked at than are wanted, and one more to see that there are more. Whoever asks for an
+    /// order or for bounds has all keys looked at.
+    fn cuts_first(&self) -> bool {
+        self.order == SortOrder::None && self.modified.are_none() && self.created.are_none()
+    }
+
+    fn compare(&self, one: &KeyValue, other: &KeyValue) -> Ordering {
+        match self.target {
+            SortTarget::Key => one.key.cmp(&other.key),
+            SortTarget::Version => one.version.cmp(&other.version),
+            SortTarget::Create => one.create_revision.cmp(&other.create_revision),
+            SortTarget::Mod => one.mod_revision.cmp(&other.mod_revision),
+            SortTarget::Value => one.value.cmp(&other.value),
+        }
+    }
+}
+
+impl Bounds {
+    fn are_none(self) -> bool {
+        (self.min, self.max) == (0, 0)
+    }
+
+    fn contain(self, revision: i64) -> bool {
+        (self.max == 0 || revision <= self.max) && revision >= self.min
+    }
+}

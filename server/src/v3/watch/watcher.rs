@@ -1,0 +1,167 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use convene_etcd::wire::{self, WatchCreateRequest, event::EventType, watch_create_request::FilterType};
+use convene_lifecycle::{Event, EventKind, Revision};
+
+use crate::{
+    app::App,
+    registry::{Follower, Step, Unavailable},
+    v3::{key::KeyRange, view},
+};
+
+/// Follows a part of a cluster's keys for one watch.
+pub struct Watcher {
+    app: Arc<App>,
+    follower: Follower,
+    wanted: Wanted,
+    told: Told,
+    /// The first revision that was not looked at yet.
+    next: Revision,
+    /// Whether the watch begins at a revision that the cluster has not come to.
+    is_ahead: bool,
+    /// Whether there may be something in the history that was not looked at.
+    looks_back: bool,
+}
+
+/// Which events a watch is about, and what of them.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    range: KeyRange,
+    puts: bool,
+    deletions: bool,
+    previous: bool,
+}
+
+/// Up to which revision a watch knows everything. Who asks for progress reads it, while the watcher goes on.
+#[derive(Clone, Debug, Default)]
+pub struct Told(Arc<AtomicU64>);
+
+/// What a watcher has come to.
+#[derive(Debug)]
+pub enum Seen {
+    /// Events, and the revision up to which there are no more.
+    Events(Revision, Vec<wire::Event>),
+    /// What comes next has been forgotten, or the cluster is not the one that was followed; this is from where on there
+    /// is something to be had.
+    Compacted(Revision),
+    /// The registry can't be read now.
+    Unavailable,
+}
+
+impl Wanted {
+    /// Reads what a request wants of a range.
+    pub fn new(range: KeyRange, request: &WatchCreateRequest) -> Self {
+        let filters: Vec<FilterType> = request.filters().collect();
+        Self {
+            range,
+            puts: !filters.contains(&FilterType::Noput),
+            deletions: !filters.contains(&FilterType::Nodelete),
+            previous: request.prev_kv,
+        }
+    }
+
+    fn pick(&self, event: &Event, into: &mut Vec<wire::Event>) {
+        for mut event in view::watch_events(event) {
+            let is_wanted = if event.r#type() == EventType::Put { self.puts } else { self.deletions };
+            if is_wanted && self.range.contains(view::key(&event)) {
+                event.prev_kv = event.prev_kv.filter(|_| self.previous);
+                into.push(event);
+            }
+        }
+    }
+}
+
+impl Told {
+    /// The last revision of which the watch knows.
+    pub fn revision(&self) -> Revision {
+        Revision(self.0.load(Ordering::Relaxed))
+    }
+
+    fn set(&self, revision: Revision) {
+        self.0.store(revision.0, Ordering::Relaxed);
+    }
+}
+
+impl Watcher {
+    /// Watches from a revision on a cluster that has come to `present`. The follower was made before that was read, so
+    /// that it misses nothing.
+    pub fn new(app: Arc<App>, mut follower: Follower, wanted: Wanted, from: Revision, present: Revision) -> Self {
+        follower.go_on_from(from);
+        let told = Told::default();
+        told.set(Revision(from.0 - 1));
+        let (is_ahead, looks_back) = (from > present.next(), from <= present);
+        Self { app, follower, wanted, told, next: from, is_ahead, looks_back }
+    }
+
+    /// Where it is seen how far the watch has come.
+    pub fn told(&self) -> Told {
+        self.told.clone()
+    }
+
+    /// Waits for what the watch is to be told next.
+    pub async fn next(&mut self) -> Seen {
+        loop {
+            let step = match self.step().await {
+                Ok(step) => step,
+                Err(Unavailable) => return Seen::Unavailable,
+            };
+            let seen = match step {
+                Step::Event(event) => self.look_at(&event),
+                Step::Forgotten { oldest } => Some(Seen::Compacted(oldest)),
+                // It will come there; or it was made anew, which only those need to know who have seen the old one.
+                Step::Behind { .. } if self.is_ahead => None,
+                Step::Gone if self.is_ahead || self.next == Revision::FIRST => None,
+                Step::Behind { .. } | Step::Gone => Some(Seen::Compacted(Revision::FIRST)),
+            };
+            if let Some(seen) = seen {
+                return seen;
+            }
+        }
+    }
+
+    async fn step(&mut self) -> Result<Step, Unavailable> {
+        if self.looks_back {
+            if let Some(step) = self.follower.next_present(&self.app.registry).await? {
+                return Ok(step);
+            }
+            self.looks_back = false;
+        }
+        self.follower.next(&self.app.registry).await
+    }
+
+    /// Looks at an event, and at those that were read from the history with it.
+    fn look_at(&mut self, event: &Event) -> Option<Seen> {
+        let mut events = Vec::new();
+        self.take(event, &mut events);
+        while let Some(Step::Event(event)) = self.follower.ready() {
+            self.take(&event, &mut events);
+        }
+        let revision = if event.kind == EventKind::ClusterDeleted { event.revision } else { self.told.revision() };
+        (!events.is_empty()).then_some(Seen::Events(revision, events))
+    }
+
+    fn take(&mut self, event: &Event, events: &mut Vec<wire::Event>) {
+        if event.kind == EventKind::ClusterDeleted {
+            self.take_deletion(event, events);
+            return;
+        }
+        self.wanted.pick(event, events);
+        self.next = event.revision.next();
+        self.told.set(event.revision);
+        self.is_ahead = false;
+    }
+
+    /// Goes on with the cluster that may be made under this token after this one. Who waits for a revision that this one
+    /// has not come to goes on to wait for it.
+    fn take_deletion(&mut self, event: &Event, events: &mut Vec<wire::Event>) {
+        if event.revision >= self.next {
+            self.wanted.pick(event, events);
+            self.next = Revision::FIRST;
+            self.told.set(Revision(0));
+        }
+        self.follower.go_on_from(self.next);
+    }
+}
