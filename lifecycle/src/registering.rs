@@ -365,6 +365,81 @@ mod tests {
         );
     }
 
+    fn put_by(cluster: &Cluster, by: Discovery, n: u32, action: Action) -> Result<Cluster, RegisterRefusal> {
+        cluster.register(key(n), registration(n), by, action, NOW).map(|transition| transition.after.unwrap())
+    }
+
+    #[test]
+    fn who_forms_a_cluster_by_one_kind_of_discovery_is_not_joined_by_the_other() {
+        for (first, second, flags) in [
+            (Discovery::V2, Discovery::V3, "by v2 discovery (etcd --discovery)"),
+            (Discovery::V3, Discovery::V2, "by v3 discovery (etcd --discovery-endpoints --discovery-token)"),
+        ] {
+            let forming = put_by(&cluster(2), first, 1, Action::Create).unwrap();
+            assert_eq!(forming.face, Some(Face::Discovery(first)));
+            for action in [Action::Create, Action::Set] {
+                assert_eq!(put_by(&forming, second, 2, action), Err(RegisterRefusal::FormsByOther(first)));
+            }
+            let said = put_by(&forming, second, 2, Action::Create).unwrap_err().to_string();
+            assert!(said.contains(flags) && said.contains("start this node with"), "{said}");
+
+            let formed = put_by(&forming, first, 2, Action::Create).unwrap();
+            assert_eq!(put_by(&formed, second, 3, Action::Create), Err(RegisterRefusal::FormsByOther(first)));
+            // Those who report what they did to the running cluster may speak either.
+            assert_eq!(order(&put_by(&formed, second, 3, Action::Set).unwrap()), ["1", "2", "3"]);
+        }
+    }
+
+    #[test]
+    fn a_v3_node_may_register_again_until_its_cluster_is_known_to_exist() {
+        let formed = put_by(&cluster(1), Discovery::V3, 1, Action::Create).unwrap();
+        let again = put_by(&formed, Discovery::V3, 1, Action::Update).unwrap();
+        assert_eq!(order(&again), ["1"]);
+        let exists = Cluster { bootstrapped: Some(formed.revision), ..formed };
+        assert_eq!(put_by(&exists, Discovery::V3, 1, Action::Update), Err(RegisterRefusal::HasLostItsData));
+        assert!(put_by(&Cluster { face: None, ..exists }, Discovery::V2, 1, Action::Update).is_ok());
+    }
+
+    #[test]
+    fn versions_count_what_is_written_to_a_key_since_it_came_to_be() {
+        let version = |cluster: &Cluster| {
+            let member = cluster.member(&key(1)).unwrap();
+            (member.version, member.created, member.registered)
+        };
+        let once = put(&cluster(3), 1, Action::Create).unwrap();
+        assert_eq!(version(&once), (1, Revision(2), Revision(2)));
+        let twice = put(&once, 1, Action::Update).unwrap();
+        assert_eq!(version(&twice), (2, Revision(2), Revision(3)));
+        assert_eq!(
+            version(&put(&twice, 1, Action::Set).unwrap()),
+            (1, Revision(4), Revision(4)),
+            "a new place in line"
+        );
+        let anew = put(&without(&twice, 1), 1, Action::Create).unwrap();
+        assert_eq!(version(&anew), (1, Revision(5), Revision(5)));
+
+        let size = ClusterSize::new(5).unwrap();
+        let sized = cluster(3).set_size(size, Action::Update, NOW).unwrap();
+        assert_eq!((sized.events[0].version, sized.events[0].previous.as_ref().unwrap().version), (2, 1));
+        assert_eq!(sized.after.unwrap().size_version, 2);
+    }
+
+    #[test]
+    fn what_happens_to_a_member_beside_its_registration_is_nothing_that_stock_etcds_see() {
+        let formed = with_members(1, 1);
+        let evicted = formed.admit(&key(1), crate::Admission::Evict, NOW).unwrap().unwrap().after.unwrap();
+        let member = evicted.member(&key(1)).unwrap();
+        assert_eq!((member.modified, member.registered, member.version), (evicted.revision, Revision(2), 1));
+    }
+
+    #[test]
+    fn a_deletion_tells_of_all_that_goes_with_the_cluster() {
+        let event = &without(&with_members(3, 2), 1).delete(NOW).events[0];
+        let held: Vec<_> = event.held.iter().map(|(subject, previous)| (subject, previous.value.as_deref())).collect();
+        let (size, member) = (Subject::Size, Subject::Member(key(2)));
+        assert_eq!(held, [(&size, Some("3")), (&member, Some("infra2=http://10.0.0.2:2380"))]);
+    }
+
     #[test]
     fn the_record_of_a_cluster_has_an_end() {
         let mut full = cluster(1);

@@ -18,6 +18,8 @@ use uuid::Uuid;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
 /// How much of a path's segment is shown that may be a token.
 const SHOWN: usize = convene_lifecycle::Token::SHOWN;
 
@@ -32,7 +34,9 @@ pub async fn log_access(ConnectInfo(remote): ConnectInfo<SocketAddr>, request: R
 
     let mut response = next.run(request).instrument(span.clone()).await;
     response.headers_mut().insert(REQUEST_ID, id);
-    let line = AccessLine { span, remote, method, path, status: response.status(), bytes: 0, begun };
+    // gRPC says how a call went after its answer, or right away if there is no answer.
+    let grpc_status = grpc_status(response.headers());
+    let line = AccessLine { span, remote, method, path, status: response.status(), grpc_status, bytes: 0, begun };
     response.map(|body| Body::new(LoggedBody { body, line }))
 }
 
@@ -43,16 +47,17 @@ struct AccessLine {
     method: Method,
     path: String,
     status: StatusCode,
+    grpc_status: Option<u8>,
     bytes: usize,
     begun: Instant,
 }
 
 impl Drop for AccessLine {
     fn drop(&mut self) {
-        let Self { span, remote, method, path, bytes, .. } = &*self;
+        let Self { span, remote, method, path, grpc_status, bytes, .. } = &*self;
         let status = self.status.as_u16();
         let milliseconds = self.begun.elapsed().as_micros() as f64 / 1000.0;
-        tracing::info!(parent: span, %remote, %method, %path, status, bytes, milliseconds, "answered");
+        tracing::info!(parent: span, %remote, %method, %path, status, grpc_status, bytes, milliseconds, "answered");
     }
 }
 
@@ -73,6 +78,7 @@ impl HttpBody for LoggedBody {
         let polled = Pin::new(&mut self.body).poll_frame(context);
         if let Poll::Ready(Some(Ok(frame))) = &polled {
             self.line.bytes += frame.data_ref().map_or(0, Bytes::len);
+            self.line.grpc_status = frame.trailers_ref().and_then(grpc_status).or(self.line.grpc_status);
         }
         polled
     }
@@ -84,6 +90,11 @@ impl HttpBody for LoggedBody {
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
+}
+
+/// The number that gRPC ends a call with; 0 is success.
+fn grpc_status(headers: &HeaderMap) -> Option<u8> {
+    headers.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()
 }
 
 /// The client's own ID for the request, if it is one that can stand in a log line.
@@ -105,7 +116,7 @@ const SHOWN_PATH: usize = 256;
 
 /// A path with every segment cut short that could be a token.
 fn shown_path(path: &str) -> String {
-    const WORDS: [&str; 23] = [
+    const WORDS: [&str; 34] = [
         "v2",
         "keys",
         "_etcd",
@@ -129,6 +140,17 @@ fn shown_path(path: &str) -> String {
         "downtime",
         "docs",
         "openapi.yaml",
+        "etcdserverpb.KV",
+        "DeleteRange",
+        "etcdserverpb.Watch",
+        "etcdserverpb.Auth",
+        "Authenticate",
+        "etcdserverpb.Maintenance",
+        "etcdserverpb.Cluster",
+        "MemberList",
+        "MemberRemove",
+        "MemberUpdate",
+        "MemberPromote",
     ];
     let path = path.char_indices().nth(SHOWN_PATH).map_or(path, |(end, _)| &path[..end]);
     let mut shown = String::with_capacity(path.len());
@@ -164,6 +186,9 @@ mod tests {
             ("/v1/clusters/6c007a14875d53d9/members/5e3c/check-in", "/v1/clusters/6c007a…/members/5e3c/check-in"),
             ("/v1/clusters/6c007a14875d53d9/events", "/v1/clusters/6c007a…/events"),
             ("/openapi.yaml", "/openapi.yaml"),
+            ("/etcdserverpb.KV/DeleteRange", "/etcdserverpb.KV/DeleteRange"),
+            ("/etcdserverpb.Watch/Watch", "/etcdserverpb.Watch/Watch"),
+            ("/etcdserverpb.Lease/LeaseGrant", "/etcdse…/LeaseG…"),
             ("/any/where/6c007a14875d53d9", "/any/where/6c007a…"),
             ("/ääääääää", "/ääääää…"),
         ] {

@@ -240,8 +240,8 @@ pub enum Wish {
     Settings(Settings),
     Admission(Index, Admission),
     Reset,
-    V2Register(u8, Action),
-    V2Remove(Index),
+    Register(Discovery, u8, Action),
+    Remove(Discovery, Index),
 }
 
 fn wish() -> impl Strategy<Value = Wish> {
@@ -255,10 +255,14 @@ fn wish() -> impl Strategy<Value = Wish> {
         6 => settings().prop_map(Wish::Settings),
         6 => (any::<Index>(), admission).prop_map(|(at, admission)| Wish::Admission(at, admission)),
         1 => Just(Wish::Reset),
-        1 => (0_u8..6, prop_oneof![Just(Action::Create), Just(Action::Set)])
-            .prop_map(|(node, action)| Wish::V2Register(node, action)),
-        1 => any::<Index>().prop_map(Wish::V2Remove),
+        1 => (discovery(), 0_u8..6, prop_oneof![Just(Action::Create), Just(Action::Set)])
+            .prop_map(|(by, node, action)| Wish::Register(by, node, action)),
+        1 => (discovery(), any::<Index>()).prop_map(|(by, at)| Wish::Remove(by, at)),
     ]
+}
+
+fn discovery() -> impl Strategy<Value = Discovery> {
+    prop_oneof![Just(Discovery::V2), Just(Discovery::V3)]
 }
 
 fn settings() -> impl Strategy<Value = Settings> {
@@ -289,12 +293,12 @@ impl Wish {
             Self::Settings(settings) => cluster.set(settings, now).ok()?,
             Self::Admission(at, admission) => cluster.admit(&key(at)?, *admission, now).ok()?,
             Self::Reset => cluster.reset(now),
-            Self::V2Register(node, action) => {
+            Self::Register(by, node, action) => {
                 let registration = Registration { name: format!("n{node}").parse().ok()?, peer_urls: vec![url(*node)] };
                 let id = MemberKey::from(MemberId(0xe0 + u64::from(*node)));
-                cluster.register(id, registration, Discovery::V2, *action, now).ok()
+                cluster.register(id, registration, *by, *action, now).ok()
             }
-            Self::V2Remove(at) => cluster.remove(&key(at)?, Discovery::V2, Action::Delete, now),
+            Self::Remove(by, at) => cluster.remove(&key(at)?, *by, Action::Delete, now),
         }
     }
 }

@@ -1,8 +1,17 @@
+use convene_lifecycle::Discovery;
+
 use crate::*;
 
 #[test]
 fn a_node_that_checks_in_while_stock_etcds_form_the_cluster_is_refused() {
     World::new(3).v2_registers(&"8e9e05c52164694d".parse().unwrap(), "a").ask("b", "refuse: forms_by_discovery");
+}
+
+#[test]
+fn a_node_that_checks_in_while_stock_etcds_form_the_cluster_by_v3_is_refused_as_well() {
+    World::new(3)
+        .registers_by(Discovery::V3, &"8e9e05c52164694d".parse().unwrap(), "a")
+        .ask("b", "refuse: forms_by_discovery");
 }
 
 #[test]

@@ -126,9 +126,13 @@ impl World {
 
     /// A stock etcd registers through v2 discovery.
     pub fn v2_registers(&mut self, key: &MemberKey, name: &str) -> &mut Self {
+        self.registers_by(Discovery::V2, key, name)
+    }
+
+    /// A stock etcd registers.
+    pub fn registers_by(&mut self, by: Discovery, key: &MemberKey, name: &str) -> &mut Self {
         let registration = Registration::parse(&format!("{name}=http://{name}:2380")).unwrap();
-        let transition =
-            self.cluster.register(key.clone(), registration, Discovery::V2, Action::Create, self.now).unwrap();
+        let transition = self.cluster.register(key.clone(), registration, by, Action::Create, self.now).unwrap();
         self.apply(Some(transition))
     }
 
