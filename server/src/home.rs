@@ -21,6 +21,9 @@ pub async fn home(State(app): State<Arc<App>>) -> String {
          \x20     --listen-peer-urls http://10.0.0.1:2380 --initial-advertise-peer-urls http://10.0.0.1:2380 \\\n\
          \x20     --listen-client-urls http://10.0.0.1:2379 --advertise-client-urls http://10.0.0.1:2379\n\
          \n\
+         \x20  etcd 3.7 takes the two parts of it apart: --discovery-endpoints {url} --discovery-token TOKEN, where TOKEN\n\
+         \x20  is what comes after the last slash.\n\
+         \n\
          3. Look who has come.\n\
          \n\
          \x20   curl DISCOVERY-URL\n\

@@ -27,6 +27,25 @@ fn the_quick_tour_works_line_by_line() {
 }
 
 #[test]
+fn the_tour_with_the_newest_etcd_works_line_by_line() {
+    let Some(version) = Version::find("3.7") else { return };
+    let server = Server::start();
+    let tour = tour("etcd 3.7").replace("$HOME/.cache/convene/peers/etcd-3.7", version.folder());
+    let (code, said) = type_in(&tour, &server);
+    assert_eq!(code, Some(0), "{said}");
+    for expected in [
+        "OK\n",
+        "is healthy",
+        "infra2, http://127.0.0.1:32482, http://127.0.0.1:32472, false",
+        "/_config/size\n3\n",
+        "\ninfra2=http://127.0.0.1:32482\n",
+        r#""value":"infra2=http://127.0.0.1:32482""#,
+    ] {
+        assert!(said.contains(expected), "{expected:?} is missing:\n{said}");
+    }
+}
+
+#[test]
 fn the_tour_of_a_lost_disk_works_line_by_line() {
     let Some(version) = Version::find("3.7") else { return };
     let server = Server::start();
