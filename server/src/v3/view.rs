@@ -97,3 +97,90 @@ fn before(key: Vec<u8>, previous: &Previous) -> KeyValue {
         lease: 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use convene_lifecycle::{Action, ClusterSize, Discovery, Registration, Transition, UnixMillis};
+
+    use super::*;
+
+    const NOW: UnixMillis = UnixMillis(0);
+
+    fn register(cluster: &Cluster, key: &str, url: &str, action: Action) -> Transition {
+        let registration = Registration::parse(&format!("{key}={url}")).unwrap();
+        cluster.register(key.parse().unwrap(), registration, Discovery::V3, action, NOW).unwrap()
+    }
+
+    /// A cluster to which something has happened, with what its keys held at each revision and the events between.
+    fn history() -> Vec<(Arc<Event>, Cluster)> {
+        let created = Cluster::create("one".parse().unwrap(), ClusterSize::DEFAULT, Action::Set, NOW);
+        let mut history = vec![(Arc::new(created.events[0].clone()), created.after.unwrap())];
+        let changes: [&dyn Fn(&Cluster) -> Transition; 6] = [
+            &|cluster| register(cluster, "b", "http://10.0.0.2:1", Action::Create),
+            &|cluster| cluster.set_size(ClusterSize::DEFAULT, Action::Update, NOW).unwrap(),
+            &|cluster| register(cluster, "a", "http://10.0.0.1:1", Action::Create),
+            &|cluster| register(cluster, "b", "http://10.0.0.2:2", Action::Update),
+            &|cluster| cluster.remove(&"b".parse().unwrap(), Discovery::V3, Action::Delete, NOW).unwrap(),
+            &|cluster| register(cluster, "b", "http://10.0.0.2:3", Action::Create),
+        ];
+        for change in changes {
+            let transition = change(&history.last().unwrap().1);
+            history.push((Arc::new(transition.events[0].clone()), transition.after.unwrap()));
+        }
+        history
+    }
+
+    #[test]
+    fn keys_are_in_order_and_count_their_own_changes() {
+        let (_, cluster) = history().pop().unwrap();
+        let shown: Vec<_> = key_values(&cluster)
+            .into_iter()
+            .map(|one| {
+                let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+                (text(one.key), text(one.value), one.create_revision, one.mod_revision, one.version)
+            })
+            .collect();
+        let expected = [
+            ("_config/size", "3", 1, 3, 2),
+            ("members/a", "a=http://10.0.0.1:1", 4, 4, 1),
+            ("members/b", "b=http://10.0.0.2:3", 7, 7, 1),
+        ];
+        let expected = expected.map(|(key, value, created, modified, version)| {
+            (format!("/_etcd/registry/one/{key}"), value.to_owned(), created, modified, version)
+        });
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn what_keys_held_at_each_revision_is_found_again() {
+        let history = history();
+        let (_, present) = history.last().unwrap();
+        for (at, (_, then)) in history.iter().enumerate() {
+            let later: Vec<_> = history[at + 1..].iter().map(|(event, _)| event.clone()).collect();
+            assert_eq!(key_values_before(present, &later), key_values(then), "at revision {}", at + 1);
+        }
+    }
+
+    #[test]
+    fn events_and_keys_tell_the_same() {
+        for (before, (event, after)) in history().windows(2).map(|pair| (key_values(&pair[0].1), pair[1].clone())) {
+            let [told] = &watch_events(&event)[..] else { panic!("each of these is one change") };
+            let at = |all: &[KeyValue]| all.iter().find(|one| one.key == key(told)).cloned();
+            assert_eq!(told.prev_kv, at(&before));
+            match at(&key_values(&after)) {
+                Some(now) => assert_eq!((told.r#type(), told.kv.as_ref()), (EventType::Put, Some(&now))),
+                None => assert_eq!(told.r#type(), EventType::Delete),
+            }
+        }
+    }
+
+    #[test]
+    fn the_deletion_of_a_cluster_is_that_of_all_its_keys() {
+        let (_, cluster) = history().pop().unwrap();
+        let told = watch_events(&cluster.delete(NOW).events[0]);
+        let before: Vec<_> = told.iter().map(|event| event.prev_kv.clone().unwrap()).collect();
+        assert_eq!(before, key_values(&cluster));
+        assert!(told.iter().all(|event| event.r#type() == EventType::Delete));
+        assert!(told.iter().all(|event| event.kv.as_ref().unwrap().mod_revision == signed(cluster.revision.next())));
+    }
+}
