@@ -11,6 +11,7 @@ mod config;
 mod draw_token;
 mod home;
 mod logging;
+mod mended_authority;
 mod operation;
 mod registry;
 mod request_body;

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::App,
     config::{Config, PublicUrl},
+    mended_authority::MendingAcceptor,
     registry::Registry,
     router::router,
     store::{OpenError, Store},
@@ -189,7 +190,7 @@ async fn serve_connections(listener: TcpListener, app: Arc<App>, handle: Handle<
         .max_send_buf_size(SEND_BUFFER)
         .max_header_list_size(MAX_HEADERS);
     server
-        .acceptor(TcpConfigAcceptor::new(socket))
+        .acceptor(MendingAcceptor(TcpConfigAcceptor::new(socket)))
         .serve(router(app).into_make_service_with_connect_info::<SocketAddr>())
         .await
 }
