@@ -107,15 +107,22 @@ impl Registry {
 
     /// A cluster as it is now, or `None` if there is none of that name.
     pub async fn cluster(&self, token: &Token) -> Result<Option<Arc<Snapshot>>, Unavailable> {
-        let guard = match self.cache.get_value_or_guard_async(token).await {
-            Ok(snapshot) => return Ok(Some(snapshot)),
-            Err(guard) => guard,
-        };
-        let Some(cluster) = self.store.load(token).await.map_err(unavailable)? else { return Ok(None) };
-        let snapshot = Arc::new(Snapshot::new(Arc::new(cluster)));
-        // A commit of meanwhile has put a later snapshot in the guard's place, and that one stays.
-        let _ = guard.insert(snapshot.clone());
-        Ok(Some(snapshot))
+        if let Some(snapshot) = self.cache.get(token) {
+            return Ok(Some(snapshot));
+        }
+        let (store, cache, token) = (self.store.clone(), self.cache.clone(), token.clone());
+        read_to_the_end(async move {
+            let guard = match cache.get_value_or_guard_async(&token).await {
+                Ok(snapshot) => return Ok(Some(snapshot)),
+                Err(guard) => guard,
+            };
+            let Some(cluster) = store.load(&token).await? else { return Ok(None) };
+            let snapshot = Arc::new(Snapshot::new(Arc::new(cluster)));
+            // A commit of meanwhile has put a later snapshot in the guard's place, and that one stays.
+            let _ = guard.insert(snapshot.clone());
+            Ok(Some(snapshot))
+        })
+        .await
     }
 
     /// Makes a cluster under a token that was drawn for it.
@@ -189,7 +196,8 @@ impl Registry {
     /// A page of a cluster's events from a revision on, oldest first and without gaps. Empty: there
     /// are none so far. The first is later than `from`: older ones have been forgotten.
     pub async fn history(&self, token: &Token, from: Revision) -> Result<Vec<Arc<Event>>, Unavailable> {
-        self.store.events(token, from, HISTORY_PAGE).await.map_err(unavailable)
+        let (store, token) = (self.store.clone(), token.clone());
+        read_to_the_end(async move { store.events(&token, from, HISTORY_PAGE).await }).await
     }
 
     /// A page of clusters, and where the next one begins.
@@ -233,6 +241,15 @@ pub fn now() -> UnixMillis {
         LazyLock::new(|| (SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default(), Instant::now()));
     let (at, instant) = &*BEGAN;
     UnixMillis(i64::try_from((*at + instant.elapsed()).as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Reads, whether or not somebody waits for it all the time. A stream whose client doesn't take what it is sent is not
+/// looked after any more; it must not keep a connection to the database until then, or the place of a cluster that
+/// others ask for.
+async fn read_to_the_end<T: Send + 'static>(
+    read: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, Unavailable> {
+    tokio::spawn(read).await.map_err(|_| Unavailable)?.map_err(unavailable)
 }
 
 fn unavailable(error: StoreError) -> Unavailable {

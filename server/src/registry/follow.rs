@@ -93,12 +93,27 @@ impl Follower {
 
     /// What comes next, if it has been read or heard already.
     pub fn ready(&mut self) -> Option<Step> {
+        if self.pending.is_empty() {
+            self.hear();
+        }
         let event = self.pending.pop_front()?;
         if event.revision > self.from && event.kind != EventKind::ClusterDeleted {
             return Some(Step::Forgotten { oldest: event.revision });
         }
         self.from = event.revision.next();
         Some(Step::Event(event))
+    }
+
+    /// Takes over the event that comes next, if it was heard already.
+    fn hear(&mut self) {
+        let from = self.from;
+        let is_wanted = |event: &Event| event.revision <= from || event.kind == EventKind::ClusterDeleted;
+        while let Some(event) = self.subscription.next_if(is_wanted) {
+            if event.revision == from || event.kind == EventKind::ClusterDeleted {
+                self.pending.push_back(event);
+                return;
+            }
+        }
     }
 
     async fn look_back(&mut self, registry: &Registry) -> Result<(), Unavailable> {

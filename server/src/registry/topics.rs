@@ -1,30 +1,46 @@
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
+    mem,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard},
 };
 
 use convene_lifecycle::{Event, EventKind, Token};
-use tokio::sync::broadcast::{
-    self,
-    error::{RecvError, TryRecvError},
-};
+use tokio::sync::Notify;
 
-/// How many events a subscriber may be behind before it has to look into the history instead.
-const BACKLOG: usize = 16;
+/// About how many bytes of a cluster's latest events are kept for those who wait for it. Who is further behind has to look
+/// into the history, in the database.
+const RECENT_BYTES: usize = 256 << 10;
 
-/// Carries events from the committer to those who wait for them: one channel for each cluster that
-/// somebody waits for.
+/// Carries events from the committer to those who wait for them: one topic for each cluster that somebody waits for.
 #[derive(Debug, Default)]
 pub(super) struct Topics {
-    open: Mutex<HashMap<Token, broadcast::Sender<Arc<Event>>>>,
+    open: Mutex<HashMap<Token, Arc<Topic>>>,
+}
+
+/// One cluster's latest events. They are there once for all who wait, and nothing is kept for anybody in particular, so
+/// that those who are slow or stand still cost nothing.
+#[derive(Debug, Default)]
+struct Topic {
+    recent: Mutex<Recent>,
+    published: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Recent {
+    events: VecDeque<Arc<Event>>,
+    bytes: usize,
+    /// How many events have been dropped already, which is the place of the first that is there.
+    first: u64,
 }
 
 /// One waiter's place at a cluster's events.
 #[derive(Debug)]
 pub struct Subscription {
     token: Token,
-    /// `None` only while it is being dropped.
-    events: Option<broadcast::Receiver<Arc<Event>>>,
+    topic: Arc<Topic>,
+    /// The place of the next event.
+    next: u64,
     topics: Arc<Topics>,
 }
 
@@ -33,58 +49,112 @@ pub struct Subscription {
 pub enum Heard {
     /// An event.
     Event(Arc<Event>),
-    /// There were more events than it could take; the history has them.
+    /// There were more events than are kept; the history has them.
     Missed,
 }
 
 impl Topics {
     pub(super) fn subscribe(self: &Arc<Self>, token: &Token) -> Subscription {
-        let mut open = self.lock();
-        let topic = open.entry(token.clone()).or_insert_with(|| broadcast::channel(BACKLOG).0);
-        Subscription { token: token.clone(), events: Some(topic.subscribe()), topics: self.clone() }
+        let topic = self.lock().entry(token.clone()).or_default().clone();
+        let next = topic.lock().end();
+        Subscription { token: token.clone(), topic, next, topics: self.clone() }
     }
 
     pub(super) fn publish(&self, event: &Arc<Event>) {
-        if let Some(topic) = self.lock().get(&event.token) {
-            // It fails only if nobody waits any more, and then nobody misses it.
-            let _ = topic.send(event.clone());
+        let topic = self.lock().get(&event.token).cloned();
+        if let Some(topic) = topic {
+            topic.lock().push(event.clone());
+            topic.published.notify_waiters();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Token, broadcast::Sender<Arc<Event>>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Token, Arc<Topic>>> {
         self.open.lock().expect("no holder panics")
     }
+}
+
+impl Topic {
+    fn lock(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().expect("no holder panics")
+    }
+}
+
+impl Recent {
+    fn end(&self) -> u64 {
+        self.first + self.events.len() as u64
+    }
+
+    fn get(&self, place: u64) -> Option<&Arc<Event>> {
+        self.events.get(usize::try_from(place.checked_sub(self.first)?).ok()?)
+    }
+
+    fn push(&mut self, event: Arc<Event>) {
+        self.bytes += weight(&event);
+        self.events.push_back(event);
+        while self.bytes > RECENT_BYTES && self.events.len() > 1 {
+            self.bytes -= self.events.pop_front().map_or(0, |oldest| weight(&oldest));
+            self.first += 1;
+        }
+    }
+}
+
+/// The memory that an event takes, roughly.
+fn weight(event: &Event) -> usize {
+    let previous = event.previous.as_ref().and_then(|previous| previous.value.as_ref());
+    let held = event.held.iter().filter_map(|(_, previous)| previous.value.as_ref());
+    let values = event.value.iter().chain(previous).chain(held).map(|value| value.len() + 64);
+    mem::size_of::<Event>() + event.message.len() + values.sum::<usize>()
 }
 
 impl Subscription {
     /// Waits for what comes next.
     pub async fn next(&mut self) -> Heard {
-        let events = self.events.as_mut().expect("present until dropped");
-        match events.recv().await {
-            Ok(event) => Heard::Event(event),
-            // A topic stays open while it has subscribers, so that `Closed` is never seen.
-            Err(RecvError::Lagged(_) | RecvError::Closed) => Heard::Missed,
+        let topic = self.topic.clone();
+        loop {
+            // First listen, then look, so that nothing falls in between.
+            let mut published = pin!(topic.published.notified());
+            published.as_mut().enable();
+            if let Some(heard) = self.heard() {
+                return heard;
+            }
+            published.await;
         }
+    }
+
+    /// What comes next, if it is there already and is wanted.
+    pub fn next_if(&mut self, is_wanted: impl Fn(&Event) -> bool) -> Option<Arc<Event>> {
+        let event = self.topic.lock().get(self.next).filter(|event| is_wanted(event)).cloned()?;
+        self.next += 1;
+        Some(event)
     }
 
     /// Looks for the cluster's deletion in what was heard already, and drops what came before it.
     pub fn deletion(&mut self) -> Option<Arc<Event>> {
-        let events = self.events.as_mut().expect("present until dropped");
         loop {
-            match events.try_recv() {
-                Ok(event) if event.kind == EventKind::ClusterDeleted => return Some(event),
-                Ok(_) | Err(TryRecvError::Lagged(_)) => {}
-                Err(TryRecvError::Empty | TryRecvError::Closed) => return None,
+            match self.heard()? {
+                Heard::Event(event) if event.kind == EventKind::ClusterDeleted => return Some(event),
+                Heard::Event(_) | Heard::Missed => {}
             }
         }
+    }
+
+    fn heard(&mut self) -> Option<Heard> {
+        let recent = self.topic.lock();
+        if self.next < recent.first {
+            self.next = recent.first;
+            return Some(Heard::Missed);
+        }
+        let event = recent.get(self.next)?.clone();
+        self.next += 1;
+        Some(Heard::Event(event))
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
         let mut open = self.topics.lock();
-        self.events = None;
-        if open.get(&self.token).is_some_and(|topic| topic.receiver_count() == 0) {
+        // The map has it, and this subscription.
+        if Arc::strong_count(&self.topic) <= 2 {
             open.remove(&self.token);
         }
     }
@@ -92,7 +162,19 @@ impl Drop for Subscription {
 
 #[cfg(test)]
 mod tests {
+    use convene_lifecycle::{Action, Cluster, ClusterSize, UnixMillis};
+    use futures_util::FutureExt;
+
     use super::*;
+
+    fn event() -> Arc<Event> {
+        let created = Cluster::create("prod".parse().unwrap(), ClusterSize::DEFAULT, Action::Create, UnixMillis(0));
+        Arc::new(created.events[0].clone())
+    }
+
+    fn hear(subscription: &mut Subscription) -> Option<Heard> {
+        subscription.next().now_or_never()
+    }
 
     #[test]
     fn a_topic_goes_with_its_last_subscriber() {
@@ -103,5 +185,41 @@ mod tests {
         assert_eq!(topics.lock().len(), 1);
         drop(two);
         assert!(topics.lock().is_empty());
+    }
+
+    #[test]
+    fn each_hears_what_comes_after_it() {
+        let topics = Arc::new(Topics::default());
+        let mut early = topics.subscribe(&event().token);
+        topics.publish(&event());
+        let mut late = topics.subscribe(&event().token);
+        assert!(matches!(hear(&mut early), Some(Heard::Event(_))));
+        assert!(hear(&mut early).is_none() && hear(&mut late).is_none());
+        topics.publish(&event());
+        assert!(matches!((hear(&mut early), hear(&mut late)), (Some(Heard::Event(_)), Some(Heard::Event(_)))));
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_woken() {
+        let topics = Arc::new(Topics::default());
+        let mut subscription = topics.subscribe(&event().token);
+        let waits = tokio::spawn(async move { matches!(subscription.next().await, Heard::Event(_)) });
+        tokio::task::yield_now().await;
+        topics.publish(&event());
+        assert!(waits.await.unwrap());
+    }
+
+    #[test]
+    fn who_stands_still_is_told_once_that_it_has_missed_something_and_hears_the_rest() {
+        let topics = Arc::new(Topics::default());
+        let mut subscription = topics.subscribe(&event().token);
+        let many = 2 * RECENT_BYTES / weight(&event());
+        (0..many).for_each(|_| topics.publish(&event()));
+        assert!(subscription.topic.lock().bytes <= RECENT_BYTES);
+        assert!(matches!(hear(&mut subscription), Some(Heard::Missed)));
+        let rest =
+            std::iter::from_fn(|| hear(&mut subscription)).map(|heard| assert!(matches!(heard, Heard::Event(_))));
+        let rest = rest.count();
+        assert!((many / 3..many * 2 / 3).contains(&rest), "{rest} of {many}");
     }
 }

@@ -114,7 +114,7 @@ mod tests {
     async fn who_was_too_slow_for_the_last_events_of_a_cluster_hears_of_its_end() {
         let (_dir, app, token) = app().await;
         let mut follower = Follower::new(app.clone(), token.clone(), Some(Revision::FIRST)).await.unwrap();
-        outrun(&app, &token, 20).await;
+        outrun(&app, &token, 1_000).await;
         delete(&app, &token).await;
         assert_eq!(follow(&mut follower).await.unwrap().kind, EventKind::ClusterDeleted);
     }
@@ -122,13 +122,13 @@ mod tests {
     #[tokio::test]
     async fn who_heard_nothing_of_the_end_of_a_cluster_is_told_that_another_has_its_token() {
         let (_dir, app, token) = app().await;
-        outrun(&app, &token, 20).await;
-        let mut follower = Follower::new(app.clone(), token.clone(), Some(Revision(21))).await.unwrap();
+        outrun(&app, &token, 1_200).await;
+        let mut follower = Follower::new(app.clone(), token.clone(), Some(Revision(1_201))).await.unwrap();
         delete(&app, &token).await;
         app.registry.create(token.clone(), Settings::default()).await.unwrap();
-        outrun(&app, &token, 18).await;
+        outrun(&app, &token, 1_000).await;
         let problem = serde_json::to_value(follow(&mut follower).await.unwrap_err()).unwrap();
-        assert_eq!((&problem["status"], &problem["revision"]), (&410.into(), &19.into()));
+        assert_eq!((&problem["status"], &problem["revision"]), (&410.into(), &1_001.into()));
     }
 
     #[tokio::test]

@@ -12,6 +12,9 @@ use crate::{
     v3::{key::KeyRange, view},
 };
 
+/// The most events that are told at once.
+const BATCH: usize = 64;
+
 /// Follows a part of a cluster's keys for one watch.
 pub struct Watcher {
     app: Arc<App>,
@@ -109,7 +112,7 @@ impl Watcher {
                 Err(Unavailable) => return Seen::Unavailable,
             };
             let seen = match step {
-                Step::Event(event) => self.look_at(&event),
+                Step::Event(event) => self.look_at(event),
                 Step::Forgotten { oldest } => Some(Seen::Compacted(oldest)),
                 // It will come there; or it was made anew, which only those need to know who have seen the old one.
                 Step::Behind { .. } if self.is_ahead => None,
@@ -132,15 +135,20 @@ impl Watcher {
         self.follower.next(&self.app.registry).await
     }
 
-    /// Looks at an event, and at those that were read from the history with it.
-    fn look_at(&mut self, event: &Event) -> Option<Seen> {
+    /// Looks at an event, and at those after it that are there already.
+    fn look_at(&mut self, mut event: Arc<Event>) -> Option<Seen> {
         let mut events = Vec::new();
-        self.take(event, &mut events);
-        while let Some(Step::Event(event)) = self.follower.ready() {
+        loop {
             self.take(&event, &mut events);
+            if event.kind == EventKind::ClusterDeleted || events.len() >= BATCH {
+                break;
+            }
+            match self.follower.ready() {
+                Some(Step::Event(next)) => event = next,
+                _ => break,
+            }
         }
-        let revision = if event.kind == EventKind::ClusterDeleted { event.revision } else { self.told.revision() };
-        (!events.is_empty()).then_some(Seen::Events(revision, events))
+        (!events.is_empty()).then_some(Seen::Events(event.revision, events))
     }
 
     fn take(&mut self, event: &Event, events: &mut Vec<wire::Event>) {
