@@ -65,46 +65,10 @@ impl Follower {
 mod tests {
     use std::time::Duration;
 
-    use axum::http::HeaderValue;
-    use convene_lifecycle::{Action, Cluster, ClusterSize, EventKind, Settings};
-    use futures_util::future::join_all;
-    use tempfile::TempDir;
+    use convene_lifecycle::{EventKind, Settings};
 
     use super::*;
-    use crate::{registry::Registry, store::Store};
-
-    async fn app() -> (TempDir, Arc<App>, Token) {
-        let dir = TempDir::new().unwrap();
-        let url = format!("sqlite:{}", dir.path().join("c.db").display());
-        let store = Store::open(&url.parse().unwrap()).await.unwrap();
-        let app = App {
-            registry: Registry::start(Arc::new(store)).0,
-            registry_id: HeaderValue::from_static("0"),
-            public_url: String::new(),
-            max_cluster_size: ClusterSize::DEFAULT,
-            wait_timeout: Duration::from_secs(1),
-            stopping: Default::default(),
-        };
-        let token: Token = "one".parse().unwrap();
-        app.registry.create(token.clone(), Settings::default()).await.unwrap();
-        (dir, Arc::new(app), token)
-    }
-
-    /// Sets the size so many times that no follower keeps up with it.
-    async fn outrun(app: &App, token: &Token, times: u32) {
-        let updates = (0..times).map(|n| {
-            let size = ClusterSize::new(1 + n % 5).unwrap();
-            app.registry.update(token, move |cluster, at| cluster.unwrap().set_size(size, Action::Set, at))
-        });
-        for updated in join_all(updates).await {
-            updated.unwrap().unwrap();
-        }
-    }
-
-    async fn delete(app: &App, token: &Token) {
-        let delete = |cluster: Option<&Cluster>, at| cluster.map(|cluster| cluster.delete(at)).ok_or(());
-        app.registry.update(token, delete).await.unwrap().unwrap();
-    }
+    use crate::app::testing::{app, delete, set_size};
 
     async fn follow(follower: &mut Follower) -> Result<Arc<Event>, Problem> {
         tokio::time::timeout(Duration::from_secs(5), follower.next()).await.expect("waits for what never comes")
@@ -114,7 +78,7 @@ mod tests {
     async fn who_was_too_slow_for_the_last_events_of_a_cluster_hears_of_its_end() {
         let (_dir, app, token) = app().await;
         let mut follower = Follower::new(app.clone(), token.clone(), Some(Revision::FIRST)).await.unwrap();
-        outrun(&app, &token, 1_000).await;
+        set_size(&app, &token, 1_000).await;
         delete(&app, &token).await;
         assert_eq!(follow(&mut follower).await.unwrap().kind, EventKind::ClusterDeleted);
     }
@@ -122,11 +86,11 @@ mod tests {
     #[tokio::test]
     async fn who_heard_nothing_of_the_end_of_a_cluster_is_told_that_another_has_its_token() {
         let (_dir, app, token) = app().await;
-        outrun(&app, &token, 1_200).await;
+        set_size(&app, &token, 1_200).await;
         let mut follower = Follower::new(app.clone(), token.clone(), Some(Revision(1_201))).await.unwrap();
         delete(&app, &token).await;
         app.registry.create(token.clone(), Settings::default()).await.unwrap();
-        outrun(&app, &token, 1_000).await;
+        set_size(&app, &token, 1_000).await;
         let problem = serde_json::to_value(follow(&mut follower).await.unwrap_err()).unwrap();
         assert_eq!((&problem["status"], &problem["revision"]), (&410.into(), &1_001.into()));
     }
@@ -135,7 +99,7 @@ mod tests {
     async fn who_was_too_slow_for_the_history_is_told_where_it_begins() {
         let (_dir, app, token) = app().await;
         let mut follower = Follower::new(app.clone(), token.clone(), Some(Revision::FIRST)).await.unwrap();
-        outrun(&app, &token, 1_300).await;
+        set_size(&app, &token, 1_300).await;
         let problem = serde_json::to_value(follow(&mut follower).await.unwrap_err()).unwrap();
         assert_eq!(problem["status"], 410);
         assert!(problem["revision"].as_u64().unwrap() > 100, "{problem}");

@@ -173,3 +173,106 @@ impl Watcher {
         self.follower.go_on_from(self.next);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use convene_lifecycle::{Settings, Token};
+    use futures_util::FutureExt;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::app::testing::{app, delete, set_size};
+
+    /// A watch of all keys of a cluster.
+    fn watch(app: &Arc<App>, token: &Token, from: u64, present: u64) -> Watcher {
+        let key = format!("/_etcd/registry/{}/", token.as_str()).into_bytes();
+        let range = KeyRange::parse(key, format!("/_etcd/registry/{}0", token.as_str()).into_bytes()).unwrap();
+        let wanted = Wanted::new(range, &WatchCreateRequest::default());
+        let follower = app.registry.follow(token, Revision::FIRST);
+        Watcher::new(app.clone(), follower, wanted, Revision(from), Revision(present))
+    }
+
+    /// The revisions of the next events, and whether they are deletions.
+    async fn next(watcher: &mut Watcher) -> Vec<(i64, bool)> {
+        let seen = tokio::time::timeout(std::time::Duration::from_secs(5), watcher.next()).await;
+        let Ok(Seen::Events(_, events)) = seen else { panic!("no events: {seen:?}") };
+        let told = |event: wire::Event| (event.kv.as_ref().unwrap().mod_revision, event.r#type() == EventType::Delete);
+        events.into_iter().map(told).collect()
+    }
+
+    async fn compacted(watcher: &mut Watcher) -> Revision {
+        match tokio::time::timeout(std::time::Duration::from_secs(5), watcher.next()).await {
+            Ok(Seen::Compacted(from)) => from,
+            other => panic!("not compacted: {other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn history_and_present_follow_each_other_without_gap() {
+        let (_dir, app, token) = app().await;
+        set_size(&app, &token, 200).await;
+        let mut watcher = watch(&app, &token, 1, 201);
+        set_size(&app, &token, 200).await;
+        let mut told = Vec::new();
+        while told.len() < 401 {
+            told.extend(next(&mut watcher).await);
+        }
+        assert_eq!(told, (1..=401).map(|revision| (revision, false)).collect::<Vec<_>>());
+        assert_eq!(watcher.told().revision(), Revision(401));
+        assert!(watcher.next().now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_cluster_that_is_made_again_is_watched_from_its_beginning() {
+        let (_dir, app, token) = app().await;
+        let mut watcher = watch(&app, &token, 2, 1);
+        delete(&app, &token).await;
+        app.registry.create(token.clone(), Settings::default()).await.unwrap();
+        assert_eq!(next(&mut watcher).await, [(2, true)]);
+        assert_eq!(watcher.told().revision(), Revision(0));
+        assert_eq!(next(&mut watcher).await, [(1, false)]);
+    }
+
+    #[tokio::test]
+    async fn a_watch_from_a_revision_that_is_yet_to_come_waits_for_it() {
+        let (_dir, app, token) = app().await;
+        let mut watcher = watch(&app, &token, 5, 1);
+        set_size(&app, &token, 2).await;
+        assert!(watcher.next().now_or_never().is_none());
+        delete(&app, &token).await;
+        assert!(watcher.next().now_or_never().is_none(), "the deletion is revision 4");
+        app.registry.create(token.clone(), Settings::default()).await.unwrap();
+        set_size(&app, &token, 4).await;
+        assert_eq!(next(&mut watcher).await, [(5, false)]);
+    }
+
+    #[tokio::test]
+    async fn a_watch_of_a_cluster_that_is_not_there_yet_sees_its_creation() {
+        let (_dir, app, _) = app().await;
+        let token: Token = "two".parse().unwrap();
+        let mut watcher = watch(&app, &token, 1, 0);
+        app.registry.create(token.clone(), Settings::default()).await.unwrap();
+        assert_eq!(next(&mut watcher).await, [(1, false)]);
+    }
+
+    #[tokio::test]
+    async fn who_asks_for_what_is_forgotten_is_told_from_where_on_there_is_something() {
+        let (_dir, app, token) = app().await;
+        set_size(&app, &token, 1_300).await;
+        let oldest = compacted(&mut watch(&app, &token, 1, 1_301)).await;
+        assert!((100..=302).contains(&oldest.0), "{oldest}");
+        let first = next(&mut watch(&app, &token, oldest.0, 1_301)).await[0];
+        assert_eq!(first, (oldest.0 as i64, false));
+    }
+
+    #[tokio::test]
+    async fn who_was_too_slow_to_hear_of_a_clusters_end_begins_anew() {
+        let (_dir, app, token): (TempDir, _, _) = app().await;
+        set_size(&app, &token, 1_200).await;
+        let mut watcher = watch(&app, &token, 1_202, 1_201);
+        delete(&app, &token).await;
+        app.registry.create(token.clone(), Settings::default()).await.unwrap();
+        set_size(&app, &token, 1_000).await;
+        assert_eq!(compacted(&mut watcher).await, Revision::FIRST);
+    }
+}
