@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::{Access, etcd::Version, wait_for};
+use crate::{
+    Access,
+    etcd::{Etcd, Version},
+    wait_for,
+};
 
 /// A member as etcd lists it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +53,20 @@ pub fn member_list(version: &Version, access: &Access, endpoint: &str) -> Result
     let mut members = members.iter().map(Member::read).collect::<Option<Vec<_>>>().ok_or_else(|| list.to_string())?;
     members.sort();
     Ok(members)
+}
+
+/// Sees to it that etcds are members of one cluster, and nobody else is: each writes a key that all of them read.
+pub fn every_member_serves_what_another_wrote(members: &[Etcd]) {
+    let listed = members[0].etcdctl(&["member", "list"]).unwrap();
+    assert_eq!(listed.lines().count(), members.len(), "{listed}");
+    for (n, writer) in members.iter().enumerate() {
+        let (key, value) = (format!("key{n}"), format!("value{n}"));
+        writer.etcdctl(&["put", &key, &value]).unwrap_or_else(|said| panic!("{said}\n{}", writer.output()));
+        for reader in members {
+            let read = reader.etcdctl(&["get", &key, "--print-value-only"]);
+            assert_eq!(read.as_deref().map(str::trim), Ok(value.as_str()));
+        }
+    }
 }
 
 impl Member {

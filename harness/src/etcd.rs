@@ -75,6 +75,19 @@ impl Version {
         self.start(&place, &[&["--name", name, "--discovery", discovery_url][..], &advertised].concat())
     }
 
+    /// Starts an etcd that bootstraps by v3 discovery, which 3.5 doesn't know yet.
+    pub fn discover_v3(&self, name: &str, endpoint: &str, token: &str) -> Etcd {
+        self.discover_v3_as(name, endpoint, token, &[])
+    }
+
+    /// Starts an etcd as [`Version::discover_v3`] does, with flags that say who asks.
+    pub fn discover_v3_as(&self, name: &str, endpoint: &str, token: &str, access: &[&str]) -> Etcd {
+        let place = Arc::new(Place::new());
+        let advertised = ["--initial-advertise-peer-urls", &place.peer_url];
+        let discovery = ["--name", name, "--discovery-endpoints", endpoint, "--discovery-token", token];
+        self.start(&place, &[&discovery[..], &advertised, access].concat())
+    }
+
     /// Starts a new cluster whose members have been told of each other, without anybody's help.
     pub fn form(&self, members: &[(&str, Arc<Place>)]) -> Vec<Etcd> {
         let all: Vec<String> = members.iter().map(|(name, place)| format!("{name}={}", place.peer_url)).collect();
@@ -93,15 +106,17 @@ impl Version {
 
     /// Runs etcdctl as [`Version::etcdctl`] does, with a certificate or as a user.
     pub fn etcdctl_as(&self, access: &Access, endpoint: &str, arguments: &[&str]) -> Result<String, String> {
-        let mut command = environment::command(&self.etcdctl);
-        command
-            .env("ETCDCTL_API", "3")
-            .args(["--endpoints", endpoint, "--command-timeout", "5s"])
-            .args(access.etcdctl_flags())
-            .args(arguments);
-        let mut etcdctl = Process::spawn(&format!("etcdctl {} {arguments:?}", self.name), &mut command);
-        let code = etcdctl.wait_for_exit(Duration::from_secs(60));
-        if code == Some(0) { Ok(etcdctl.stdout()) } else { Err(etcdctl.stderr()) }
+        finished(self.start_etcdctl(access, endpoint, arguments, None))
+    }
+
+    /// Runs etcdctl as [`Version::etcdctl`] does, with a text that it reads from its standard input.
+    pub fn etcdctl_reading(&self, endpoint: &str, arguments: &[&str], input: &str) -> Result<String, String> {
+        finished(self.start_etcdctl(&Access::default(), endpoint, arguments, Some(input)))
+    }
+
+    /// Starts an etcdctl that goes on until it is dropped, as one does that watches.
+    pub fn spawn_etcdctl(&self, endpoint: &str, arguments: &[&str]) -> Process {
+        self.start_etcdctl(&Access::default(), endpoint, arguments, None)
     }
 
     /// Makes a user `root` who may do everything, and lets nobody else do anything from now on.
@@ -117,10 +132,30 @@ impl Version {
         }
     }
 
+    fn start_etcdctl(&self, access: &Access, endpoint: &str, arguments: &[&str], input: Option<&str>) -> Process {
+        let mut command = environment::command(&self.etcdctl);
+        command
+            .env("ETCDCTL_API", "3")
+            .args(["--endpoints", endpoint, "--command-timeout", "5s"])
+            .args(access.etcdctl_flags())
+            .args(arguments);
+        let name = format!("etcdctl {} {arguments:?}", self.name);
+        match input {
+            Some(input) => Process::spawn_with_input(&name, &mut command, input),
+            None => Process::spawn(&name, &mut command),
+        }
+    }
+
     fn spawn(&self, place: &Arc<Place>, command: &mut Command, told: &str) -> Etcd {
         let process = Process::spawn(&format!("etcd {} {told}", self.name), command);
         Etcd { version: self.clone(), process, place: place.clone() }
     }
+}
+
+/// What an etcdctl has printed, or what it says of its failure.
+fn finished(mut etcdctl: Process) -> Result<String, String> {
+    let code = etcdctl.wait_for_exit(Duration::from_secs(60));
+    if code == Some(0) { Ok(etcdctl.stdout()) } else { Err(etcdctl.stderr()) }
 }
 
 /// A running etcd.

@@ -1,5 +1,5 @@
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
     process::{Child, Command, Stdio},
     sync::{Arc, Condvar, Mutex, MutexGuard},
     thread,
@@ -18,16 +18,16 @@ pub struct Process {
 impl Process {
     /// Starts a command; the name is for what a failing test says.
     pub fn spawn(name: &str, command: &mut Command) -> Self {
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{name} does not start: {error}"));
-        let said = Arc::new(Said::default());
-        said.keep(Stream::Stdout, child.stdout.take().unwrap());
-        said.keep(Stream::Stderr, child.stderr.take().unwrap());
-        Self { name: name.to_owned(), child, said }
+        Self::spawn_reading_from(Stdio::null(), name, command)
+    }
+
+    /// Starts a command that reads a short text from its standard input.
+    pub fn spawn_with_input(name: &str, command: &mut Command, input: &str) -> Self {
+        let mut process = Self::spawn_reading_from(Stdio::piped(), name, command);
+        let mut stdin = process.child.stdin.take().unwrap();
+        // One that ends before it has read everything says why, and is better heard than the broken pipe.
+        let _ = stdin.write_all(input.as_bytes());
+        process
     }
 
     /// Its process ID.
@@ -104,6 +104,19 @@ impl Process {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    fn spawn_reading_from(stdin: Stdio, name: &str, command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(stdin)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name} does not start: {error}"));
+        let said = Arc::new(Said::default());
+        said.keep(Stream::Stdout, child.stdout.take().unwrap());
+        said.keep(Stream::Stderr, child.stderr.take().unwrap());
+        Self { name: name.to_owned(), child, said }
     }
 
     fn wait_for_line(&self, streams: &[Stream], text: &str, limit: Duration) -> String {

@@ -3,14 +3,15 @@
 use std::{sync::Mutex, time::Duration};
 
 use convene_harness::{
+    cluster::every_member_serves_what_another_wrote,
     etcd::{Etcd, Version},
     server::Server,
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Up to six etcds start at once in each of these tests; more of them at a time would only wait for the processor.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+/// Up to six etcds start at once in each test that bootstraps; more of them at a time would only wait for the processor.
+pub static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// The two forms of discovery URL that are in use: discovery.etcd.io's, and that of a private etcd.
 const URL_FORMS: [&str; 2] = ["", "/v2/keys/_etcd/registry"];
@@ -52,19 +53,6 @@ fn start(version: &Version, url: &str, size: u32) -> Vec<Etcd> {
     let members: Vec<Etcd> = (0..size).map(|n| version.discover(&format!("infra{n}"), url)).collect();
     members.iter().for_each(|member| member.wait_until_healthy(LIMIT));
     members
-}
-
-fn every_member_serves_what_another_wrote(members: &[Etcd]) {
-    let listed = members[0].etcdctl(&["member", "list"]).unwrap();
-    assert_eq!(listed.lines().count(), members.len(), "{listed}");
-    for (n, writer) in members.iter().enumerate() {
-        let (key, value) = (format!("key{n}"), format!("value{n}"));
-        writer.etcdctl(&["put", &key, &value]).unwrap_or_else(|said| panic!("{said}\n{}", writer.output()));
-        for reader in members {
-            let read = reader.etcdctl(&["get", &key, "--print-value-only"]);
-            assert_eq!(read.as_deref().map(str::trim), Ok(value.as_str()));
-        }
-    }
 }
 
 fn a_further_node_is_told_that_the_cluster_is_full(version: &Version, url: &str, size: u32) {

@@ -1,0 +1,190 @@
+//! Stock etcds from 3.6 on find each other by v3 discovery, which is etcd's own API, and form a cluster.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use convene_harness::{
+    Access,
+    cluster::{every_member_serves_what_another_wrote, member_list},
+    etcd::{Etcd, Version},
+    server::Server,
+};
+
+use crate::{bootstrap::ONE_AT_A_TIME, faces::Faces};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Who has met a server that is away asks again later and later.
+const LIMIT_AFTER_AN_OUTAGE: Duration = Duration::from_secs(180);
+
+/// What a node says that has registered and is not the last one.
+const WAITS: &str = "waiting for peers from discovery service";
+
+/// The ways in which the token of a cluster of some size comes to be.
+const WAYS: [fn(&Server, &Version, u32) -> Faces; 3] = [put_with_etcdctl, draw, create];
+
+#[test]
+fn etcd_3_6_bootstraps() {
+    bootstrap_every_size("3.6");
+}
+
+#[test]
+fn etcd_3_7_bootstraps() {
+    bootstrap_every_size("3.7");
+}
+
+#[test]
+fn waiting_etcds_3_6_carry_on_after_a_crash() {
+    waiting_etcds_carry_on_after_a_crash("3.6");
+}
+
+#[test]
+fn waiting_etcds_3_7_carry_on_after_a_crash() {
+    waiting_etcds_carry_on_after_a_crash("3.7");
+}
+
+#[test]
+fn an_etcd_3_6_that_comes_before_the_server_waits_for_it() {
+    an_etcd_that_comes_before_the_server_waits_for_it("3.6");
+}
+
+#[test]
+fn an_etcd_3_7_that_comes_before_the_server_waits_for_it() {
+    an_etcd_that_comes_before_the_server_waits_for_it("3.7");
+}
+
+#[test]
+fn an_etcd_with_a_password_goes_on_without_it() {
+    for version in versions() {
+        let _turn = ONE_AT_A_TIME.lock();
+        let server = Server::start();
+        let cluster = put_with_etcdctl(&server, &version, 1);
+        let password = ["--discovery-user", "name", "--discovery-password", "x"];
+        let member = version.discover_v3_as("infra0", &server.url, cluster.token(), &password);
+        member.wait_until_healthy(LIMIT);
+        has_formed_with(&cluster, &version, &[member]);
+    }
+}
+
+#[test]
+fn an_etcd_that_comes_by_v3_is_told_that_the_others_use_v2() {
+    let (Some(old), Some(new)) = (Version::find("3.5"), Version::find("3.7")) else { return };
+    let _turn = ONE_AT_A_TIME.lock();
+    let server = Server::start();
+    let cluster = draw(&server, &new, 3);
+    let first = old.discover("infra0", &cluster.discovery_url());
+    first.wait_for_output("waiting for more", LIMIT);
+
+    let second = new.discover_v3("infra1", &server.url, cluster.token());
+    let told = second.wait_for_output("form it by v2 discovery", LIMIT);
+    assert!(told.contains("--discovery"), "{told}");
+    only_the_first_has_registered(&cluster);
+}
+
+#[test]
+fn an_etcd_that_comes_by_v2_is_told_that_the_others_use_v3() {
+    let (Some(old), Some(new)) = (Version::find("3.5"), Version::find("3.7")) else { return };
+    let _turn = ONE_AT_A_TIME.lock();
+    let server = Server::start();
+    let cluster = draw(&server, &new, 3);
+    let first = new.discover_v3("infra0", &server.url, cluster.token());
+    first.wait_for_output(WAITS, LIMIT);
+
+    let second = old.discover("infra1", &cluster.discovery_url());
+    second.wait_for_output("form it by v3 discovery", LIMIT);
+    only_the_first_has_registered(&cluster);
+}
+
+fn bootstrap_every_size(version: &'static str) {
+    let Some(version) = Version::find(version) else { return };
+    let _turn = ONE_AT_A_TIME.lock();
+    let server = Server::start();
+    for size in [1, 3, 5] {
+        for make in WAYS {
+            let cluster = make(&server, &version, size);
+            let members = start(&version, &server, &cluster, 0..size);
+            members.iter().for_each(|member| member.wait_until_healthy(LIMIT));
+            every_member_serves_what_another_wrote(&members);
+            has_formed_with(&cluster, &version, &members);
+
+            a_further_node_is_told_that_the_cluster_is_full(&version, &server, &cluster);
+            has_formed_with(&cluster, &version, &members);
+        }
+    }
+}
+
+fn waiting_etcds_carry_on_after_a_crash(version: &'static str) {
+    let Some(version) = Version::find(version) else { return };
+    let _turn = ONE_AT_A_TIME.lock();
+    let server = Server::start();
+    let cluster = put_with_etcdctl(&server, &version, 3);
+    let mut members = start(&version, &server, &cluster, 0..2);
+    for member in &members {
+        member.wait_for_output(WAITS, LIMIT);
+    }
+
+    let server = server.crash().restart();
+    members.extend(start(&version, &server, &cluster, 2..3));
+    members.iter().for_each(|member| member.wait_until_healthy(LIMIT_AFTER_AN_OUTAGE));
+    every_member_serves_what_another_wrote(&members);
+    has_formed_with(&cluster, &version, &members);
+}
+
+fn an_etcd_that_comes_before_the_server_waits_for_it(version: &'static str) {
+    let Some(version) = Version::find(version) else { return };
+    let _turn = ONE_AT_A_TIME.lock();
+    let server = Server::start();
+    let cluster = put_with_etcdctl(&server, &version, 1);
+    let url = server.url.clone();
+    let away = server.crash();
+    let member = version.discover_v3("infra0", &url, cluster.token());
+    member.wait_for_output("retry connecting to discovery service", LIMIT);
+
+    let _server = away.restart();
+    member.wait_until_healthy(LIMIT_AFTER_AN_OUTAGE);
+    has_formed_with(&cluster, &version, &[member]);
+}
+
+/// The versions that know v3 discovery, as far as they are installed.
+fn versions() -> impl Iterator<Item = Version> {
+    ["3.6", "3.7"].into_iter().filter_map(Version::find)
+}
+
+/// As the operator of an etcd that serves for discovery makes a token: of any shape, by its first key.
+fn put_with_etcdctl(server: &Server, version: &Version, size: u32) -> Faces {
+    let token = format!("by-etcdctl-of-{size}");
+    let (key, size) = (format!("/_etcd/registry/{token}/_config/size"), size.to_string());
+    assert_eq!(version.etcdctl(&server.url, &["put", &key, &size]).as_deref(), Ok("OK\n"));
+    Faces::of(server, &token)
+}
+
+fn draw(server: &Server, _: &Version, size: u32) -> Faces {
+    Faces::draw(server, size)
+}
+
+fn create(server: &Server, _: &Version, size: u32) -> Faces {
+    Faces::create(server, size)
+}
+
+fn start(version: &Version, server: &Server, cluster: &Faces, numbers: std::ops::Range<u32>) -> Vec<Etcd> {
+    numbers.map(|n| version.discover_v3(&format!("infra{n}"), &server.url, cluster.token())).collect()
+}
+
+/// The API shows the members that etcd has itself, under the IDs that etcd gives them.
+fn has_formed_with(cluster: &Faces, version: &Version, members: &[Etcd]) {
+    let shown = cluster.cluster();
+    assert_eq!((&shown["phase"], shown["voter_count"].as_u64()), (&"formed".into(), Some(members.len() as u64)));
+    let listed = member_list(version, &Access::default(), &members[0].place.client_url).unwrap();
+    let listed: BTreeMap<_, _> = listed.into_iter().map(|member| (member.id, member.name)).collect();
+    assert_eq!(cluster.members(), listed);
+}
+
+fn a_further_node_is_told_that_the_cluster_is_full(version: &Version, server: &Server, cluster: &Faces) {
+    let mut further = version.discover_v3("further", &server.url, cluster.token());
+    further.wait_for_output("cluster is full", LIMIT);
+    assert_ne!(further.wait_for_exit(LIMIT), Some(0), "{}", further.output());
+}
+
+fn only_the_first_has_registered(cluster: &Faces) {
+    assert_eq!(cluster.members().into_values().collect::<Vec<_>>(), ["infra0"]);
+    assert_eq!(cluster.cluster()["phase"], "forming");
+}

@@ -1,0 +1,75 @@
+//! etcdctl of every version makes, looks at and deletes clusters as on an etcd that serves for discovery.
+
+mod keys;
+mod operator;
+mod refusals;
+mod watches;
+
+use serde_json::Value;
+
+use crate::faces::Faces;
+use operator::{every_operator, keys_of, member_key, size_key};
+
+#[test]
+fn an_etcdctl_sees_one_healthy_etcd() {
+    every_operator(|server, operator| {
+        let url = server.url.as_str();
+        for arguments in [&["endpoint", "health"][..], &["endpoint", "health", "--cluster"]] {
+            let health = operator.run_for_json(arguments);
+            assert_eq!((health.as_array().unwrap().len(), &health[0]["endpoint"]), (1, &Value::from(url)), "{health}");
+            assert_eq!(health[0]["health"], true, "{health}");
+        }
+        for arguments in [&["endpoint", "status"][..], &["endpoint", "status", "--cluster"]] {
+            let status = operator.run_for_json(arguments);
+            assert_eq!((status.as_array().unwrap().len(), &status[0]["Endpoint"]), (1, &Value::from(url)), "{status}");
+            let status = &status[0]["Status"];
+            assert!(status["version"].as_str().is_some_and(|version| version.starts_with("3.")), "{status}");
+            assert!(status["leader"].as_u64().is_some_and(|leader| leader > 0), "{status}");
+            assert_eq!(status["leader"], status["header"]["member_id"]);
+            // etcdctl leaves out what is false.
+            assert_eq!(status["isLearner"], Value::Null);
+        }
+        let listed = operator.run(&["member", "list"]);
+        assert_eq!(listed.lines().count(), 1, "{listed}");
+        assert!(listed.contains(", started, ") && listed.contains(url), "{listed}");
+    });
+}
+
+#[test]
+fn every_face_shows_what_etcdctl_has_put() {
+    every_operator(|server, operator| {
+        let cluster = Faces::of(server, "prod");
+        operator.put(&size_key("prod"), "3");
+        operator.put(&member_key("prod", "5e3c"), "infra0=http://10.0.0.1:2380,infra0=http://10.0.0.2:2380");
+        assert_eq!(cluster.v2_size(), "3");
+        let shown = cluster.v2_members();
+        assert_eq!(shown["5e3c"], "infra0=http://10.0.0.1:2380,infra0=http://10.0.0.2:2380", "{shown:?}");
+        let shown = cluster.cluster();
+        assert_eq!((&shown["size"], &shown["voter_count"], &shown["phase"]), (&3.into(), &1.into(), &"forming".into()));
+        assert_eq!(cluster.members()["5e3c"], "infra0");
+
+        operator.run(&["del", &member_key("prod", "5e3c")]);
+        assert!(cluster.v2_members().is_empty() && cluster.members().is_empty());
+    });
+}
+
+#[test]
+fn etcdctl_shows_what_other_faces_have_made() {
+    every_operator(|server, operator| {
+        let drawn = Faces::draw(server, 5);
+        assert_eq!(operator.value(&size_key(drawn.token())), "5");
+
+        let created = Faces::create(server, 1);
+        created.resize(3);
+        assert_eq!(operator.value(&size_key(created.token())), "3");
+        created.v2_register("5e3c", "infra0=http://10.0.0.1:2380");
+        let keys = operator.get_prefix(&keys_of(created.token()));
+        let expected = [
+            (size_key(created.token()), "3".to_owned()),
+            (member_key(created.token(), "5e3c"), "infra0=http://10.0.0.1:2380".to_owned()),
+        ];
+        assert_eq!(keys, expected);
+        created.v2_remove("5e3c");
+        assert_eq!(operator.get_prefix(&keys_of(created.token())), expected[..1]);
+    });
+}

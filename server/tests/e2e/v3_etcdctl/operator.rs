@@ -1,0 +1,119 @@
+use std::time::Duration;
+
+use convene_harness::{Process, etcd::Version, server::Server};
+use serde_json::Value;
+
+/// How long it takes until a watch shows what it is to show, on a busy machine.
+pub const LIMIT: Duration = Duration::from_secs(30);
+
+/// Somebody with an etcdctl.
+pub struct Operator<'a> {
+    version: Version,
+    server: &'a Server,
+}
+
+/// Tells a story with an etcdctl of each version, each time on a new server.
+pub fn every_operator(story: impl Fn(&Server, &Operator)) {
+    for version in Version::all() {
+        let server = Server::start();
+        story(&server, &Operator { version, server: &server });
+    }
+}
+
+/// What every key of a cluster begins with.
+pub fn keys_of(token: &str) -> String {
+    format!("/_etcd/registry/{token}")
+}
+
+pub fn size_key(token: &str) -> String {
+    format!("{}/_config/size", keys_of(token))
+}
+
+pub fn member_key(token: &str, member: &str) -> String {
+    format!("{}/members/{member}", keys_of(token))
+}
+
+impl Operator<'_> {
+    /// Whether this is an etcdctl that can neither count keys nor ask to be told of a watch's progress.
+    pub fn is_older_than_3_5(&self) -> bool {
+        self.version.name == "3.4"
+    }
+
+    /// Runs etcdctl, which has to succeed, and returns what it prints.
+    pub fn run(&self, arguments: &[&str]) -> String {
+        let done = self.version.etcdctl(&self.server.url, arguments);
+        done.unwrap_or_else(|said| panic!("etcdctl {} {arguments:?}: {said}", self.version.name))
+    }
+
+    pub fn run_for_json(&self, arguments: &[&str]) -> Value {
+        let said = self.run(&[arguments, &["-w", "json"]].concat());
+        serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"))
+    }
+
+    /// Runs a transaction as it is written for etcdctl, and returns what it prints.
+    pub fn transact(&self, transaction: &str) -> String {
+        let done = self.version.etcdctl_reading(&self.server.url, &["txn"], transaction);
+        done.unwrap_or_else(|said| panic!("etcdctl {} txn {transaction:?}: {said}", self.version.name))
+    }
+
+    /// Runs etcdctl, which has to be refused in words that hold a text.
+    pub fn is_refused(&self, arguments: &[&str], text: &str) {
+        let refused = self.version.etcdctl(&self.server.url, arguments);
+        let said = refused.expect_err(&format!("etcdctl {} {arguments:?} succeeds", self.version.name));
+        assert!(said.contains(text), "etcdctl {} {arguments:?}: no {text:?} in {said}", self.version.name);
+    }
+
+    pub fn watch(&self, arguments: &[&str]) -> Process {
+        self.version.spawn_etcdctl(&self.server.url, &[&["watch"], arguments].concat())
+    }
+
+    pub fn put(&self, key: &str, value: &str) {
+        assert_eq!(self.run(&["put", key, value]), "OK\n");
+    }
+
+    /// The value of a key, which has to be there.
+    pub fn value(&self, key: &str) -> String {
+        let said = self.run(&["get", key]);
+        let [(found, value)] = &pairs(&said)[..] else { panic!("not one key: {said:?}") };
+        assert_eq!(found, key);
+        value.clone()
+    }
+
+    /// Every key with a prefix, and its value.
+    pub fn get_prefix(&self, prefix: &str) -> Vec<(String, String)> {
+        pairs(&self.run(&["get", "--prefix", prefix]))
+    }
+
+    /// A key with its revisions, which has to be there.
+    pub fn entry(&self, key: &str) -> Entry {
+        let answer = self.run_for_json(&["get", key]);
+        assert_eq!((&answer["count"], answer["kvs"].as_array().unwrap().len()), (&1.into(), 1), "{answer}");
+        let number = |value: &Value| value.as_u64().unwrap_or_else(|| panic!("not all there: {answer}"));
+        let kv = &answer["kvs"][0];
+        Entry {
+            created: number(&kv["create_revision"]),
+            modified: number(&kv["mod_revision"]),
+            version: number(&kv["version"]),
+            revision: number(&answer["header"]["revision"]),
+        }
+    }
+}
+
+/// When a key was put, and at which revision that is said.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Entry {
+    pub created: u64,
+    pub modified: u64,
+    pub version: u64,
+    pub revision: u64,
+}
+
+/// etcdctl prints a line for the key, and one for the value.
+fn pairs(said: &str) -> Vec<(String, String)> {
+    let lines: Vec<_> = said.lines().map(str::to_owned).collect();
+    let pairs = lines.chunks(2).map(|pair| match pair {
+        [key, value] => (key.clone(), value.clone()),
+        _ => panic!("a key without value: {said}"),
+    });
+    pairs.collect()
+}

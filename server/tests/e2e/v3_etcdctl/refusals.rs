@@ -1,0 +1,98 @@
+use tempfile::TempDir;
+
+use super::operator::{every_operator, keys_of, member_key, size_key};
+
+#[test]
+fn a_size_that_is_none_is_refused_with_the_range() {
+    every_operator(|_, operator| {
+        for size in ["abc", "0", "32", "1000000", "3.0", ""] {
+            operator.is_refused(&["put", &size_key("prod"), size], "size: must be a whole number from 1 to 31");
+        }
+        assert_eq!(operator.run(&["get", &size_key("prod")]), "");
+    });
+}
+
+#[test]
+fn a_registration_that_is_none_is_refused() {
+    every_operator(|_, operator| {
+        operator.put(&size_key("prod"), "3");
+        for value in ["", "hello", "a=", "a=http://10.0.0.1", "a=http://10.0.0.1:2380,b=http://10.0.0.2:2380"] {
+            operator.is_refused(&["put", &member_key("prod", "5e3c"), value], "value: ");
+        }
+        assert_eq!(operator.get_prefix(&keys_of("prod")), [(size_key("prod"), "3".to_owned())]);
+    });
+}
+
+#[test]
+fn a_second_member_with_a_name_or_url_of_another_is_told_whose_it_is() {
+    every_operator(|_, operator| {
+        operator.put(&size_key("prod"), "3");
+        operator.put(&member_key("prod", "5e3c"), "infra0=http://10.0.0.1:2380");
+        for (value, cause) in [
+            ("infra0=http://10.0.0.2:2380", "name infra0 is already taken by member 5e3c"),
+            ("infra1=http://10.0.0.1:2380", "peer URL http://10.0.0.1:2380 is already taken by member 5e3c"),
+        ] {
+            operator.is_refused(&["put", &member_key("prod", "6a01"), value], cause);
+        }
+    });
+}
+
+#[test]
+fn nobody_registers_where_there_is_no_size() {
+    every_operator(|_, operator| {
+        let put = ["put", &member_key("prod", "5e3c"), "infra0=http://10.0.0.1:2380"];
+        operator.is_refused(&put, "/_etcd/registry/prod");
+        assert_eq!(operator.run(&["get", "--prefix", &keys_of("prod")]), "");
+    });
+}
+
+#[test]
+fn the_size_is_fixed_once_a_member_has_registered() {
+    every_operator(|_, operator| {
+        operator.put(&size_key("prod"), "3");
+        operator.put(&size_key("prod"), "5");
+        operator.put(&member_key("prod", "5e3c"), "infra0=http://10.0.0.1:2380");
+        operator.is_refused(&["put", &size_key("prod"), "3"], "size is fixed");
+        assert_eq!(operator.value(&size_key("prod")), "5");
+    });
+}
+
+#[test]
+fn keys_outside_the_registry_are_refused() {
+    every_operator(|_, operator| {
+        for arguments in [
+            &["put", "foo", "bar"][..],
+            &["put", "/_etcd/registry/prod", "3"],
+            &["put", "/_etcd/registry/prod/something", "3"],
+            &["get", "foo"],
+            &["get", "--prefix", ""],
+            &["get", "--prefix", "/_etcd/registry"],
+            &["get", "--prefix", "/_etcd/registry/"],
+            &["get", "--from-key", "/_etcd/registry/prod"],
+            &["del", "foo"],
+            &["del", "--prefix", "/_etcd/registry"],
+        ] {
+            operator.is_refused(arguments, "Convene");
+        }
+    });
+}
+
+#[test]
+fn what_only_an_etcd_can_do_is_refused() {
+    every_operator(|_, operator| {
+        let dir = TempDir::new().unwrap();
+        let snapshot = dir.path().join("snapshot");
+        for arguments in [
+            &["lease", "grant", "60"][..],
+            &["compaction", "1"],
+            &["snapshot", "save", snapshot.to_str().unwrap()],
+            &["defrag"],
+            &["member", "add", "infra1", "--peer-urls", "http://10.0.0.2:2380"],
+            &["user", "list"],
+            &["auth", "enable"],
+        ] {
+            operator.is_refused(arguments, "Convene");
+        }
+        assert!(!snapshot.exists());
+    });
+}

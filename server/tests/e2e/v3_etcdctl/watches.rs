@@ -1,0 +1,107 @@
+use super::operator::{LIMIT, every_operator, keys_of, member_key, size_key};
+use crate::faces::Faces;
+
+#[test]
+fn a_watch_tells_what_was_and_then_what_comes() {
+    every_operator(|server, operator| {
+        let cluster = Faces::of(server, "prod");
+        operator.put(&size_key("prod"), "5");
+        operator.put(&size_key("prod"), "3");
+        operator.put(&member_key("prod", "5e3c"), "infra0=http://10.0.0.1:2380");
+        let watch = operator.watch(&["--prefix", "--rev=1", &keys_of("prod")]);
+        watch.wait_for_stdout("infra0=", LIMIT);
+
+        operator.put(&member_key("prod", "6a01"), "infra1=http://10.0.0.2:2380");
+        watch.wait_for_stdout("infra1=", LIMIT);
+        operator.run(&["del", &member_key("prod", "5e3c")]);
+        watch.wait_for_stdout("DELETE", LIMIT);
+        // Nobody else's keys are among them.
+        operator.put(&size_key("other"), "1");
+        cluster.v2_register("7b12", "infra2=http://10.0.0.3:2380");
+        watch.wait_for_stdout("infra2=", LIMIT);
+
+        let (size, member) = (size_key("prod"), |id: &str| member_key("prod", id));
+        assert_eq!(
+            watch.stdout(),
+            [
+                format!("PUT\n{size}\n5\n"),
+                format!("PUT\n{size}\n3\n"),
+                format!("PUT\n{}\ninfra0=http://10.0.0.1:2380\n", member("5e3c")),
+                format!("PUT\n{}\ninfra1=http://10.0.0.2:2380\n", member("6a01")),
+                format!("DELETE\n{}\n\n", member("5e3c")),
+                format!("PUT\n{}\ninfra2=http://10.0.0.3:2380\n", member("7b12")),
+            ]
+            .concat()
+        );
+    });
+}
+
+#[test]
+fn a_watch_begins_where_it_is_told_to() {
+    every_operator(|_, operator| {
+        operator.put(&size_key("prod"), "3");
+        operator.put(&member_key("prod", "5e3c"), "infra0=http://10.0.0.1:2380");
+        let next = (operator.entry(&member_key("prod", "5e3c")).revision + 1).to_string();
+        let members = format!("{}/members", keys_of("prod"));
+        let watch = operator.watch(&["--prefix", "--rev", &next, &members]);
+        let of_one = operator.watch(&["--rev", &next, &member_key("prod", "6a01")]);
+
+        operator.put(&member_key("prod", "6a01"), "infra1=http://10.0.0.2:2380");
+        for watch in [&watch, &of_one] {
+            watch.wait_for_stdout("infra1=", LIMIT);
+            let expected = format!("PUT\n{}\ninfra1=http://10.0.0.2:2380\n", member_key("prod", "6a01"));
+            assert_eq!(watch.stdout(), expected);
+        }
+    });
+}
+
+#[test]
+fn a_watch_tells_the_value_before_to_who_asks() {
+    every_operator(|_, operator| {
+        let (size, member) = (size_key("prod"), member_key("prod", "5e3c"));
+        operator.put(&size, "5");
+        operator.put(&size, "3");
+        operator.put(&member, "infra0=http://10.0.0.1:2380");
+        operator.run(&["del", &member]);
+        let watch = operator.watch(&["--prefix", "--rev=1", "--prev-kv", &keys_of("prod")]);
+        watch.wait_for_stdout("DELETE", LIMIT);
+        operator.put(&member_key("prod", "6a01"), "infra1=http://10.0.0.2:2380");
+        watch.wait_for_stdout("infra1=", LIMIT);
+        assert_eq!(
+            watch.stdout(),
+            [
+                format!("PUT\n{size}\n5\n"),
+                format!("PUT\n{size}\n5\n{size}\n3\n"),
+                format!("PUT\n{member}\ninfra0=http://10.0.0.1:2380\n"),
+                format!("DELETE\n{member}\ninfra0=http://10.0.0.1:2380\n{member}\n\n"),
+                format!("PUT\n{}\ninfra1=http://10.0.0.2:2380\n", member_key("prod", "6a01")),
+            ]
+            .concat()
+        );
+    });
+}
+
+#[test]
+fn a_watch_may_ask_for_progress() {
+    every_operator(|_, operator| {
+        if operator.is_older_than_3_5() {
+            return;
+        }
+        operator.put(&size_key("prod"), "3");
+        let watch = operator.watch(&["--prefix", "--rev=1", "--progress-notify", &keys_of("prod")]);
+        watch.wait_for_stdout(&size_key("prod"), LIMIT);
+        operator.put(&member_key("prod", "5e3c"), "infra0=http://10.0.0.1:2380");
+        watch.wait_for_stdout("infra0=", LIMIT);
+    });
+}
+
+#[test]
+fn a_watch_that_reaches_beyond_the_registry_is_refused() {
+    every_operator(|_, operator| {
+        for arguments in [&["foo"][..], &["--prefix", ""], &["--prefix", "/_etcd/registry"]] {
+            let mut watch = operator.watch(arguments);
+            watch.wait_for_output("Convene", LIMIT);
+            assert_ne!(watch.wait_for_exit(LIMIT), Some(0), "{arguments:?}: {}", watch.output());
+        }
+    });
+}
