@@ -1,10 +1,11 @@
+use convene_harness::wait_for;
+
 use super::operator::{LIMIT, every_operator, keys_of, member_key, size_key};
 use crate::faces::Faces;
 
 #[test]
 fn a_watch_tells_what_was_and_then_what_comes() {
-    every_operator(|server, operator| {
-        let cluster = Faces::of(server, "prod");
+    every_operator(|_, operator| {
         operator.put(&size_key("prod"), "5");
         operator.put(&size_key("prod"), "3");
         operator.put(&member_key("prod", "5e3c"), "infra0=http://10.0.0.1:2380");
@@ -17,7 +18,7 @@ fn a_watch_tells_what_was_and_then_what_comes() {
         watch.wait_for_stdout("DELETE", LIMIT);
         // Nobody else's keys are among them.
         operator.put(&size_key("other"), "1");
-        cluster.v2_register("7b12", "infra2=http://10.0.0.3:2380");
+        operator.put(&member_key("prod", "7b12"), "infra2=http://10.0.0.3:2380");
         watch.wait_for_stdout("infra2=", LIMIT);
 
         let (size, member) = (size_key("prod"), |id: &str| member_key("prod", id));
@@ -33,6 +34,25 @@ fn a_watch_tells_what_was_and_then_what_comes() {
             ]
             .concat()
         );
+    });
+}
+
+#[test]
+fn a_watch_tells_what_other_faces_do() {
+    every_operator(|server, operator| {
+        let cluster = Faces::create(server, 5);
+        let (size, member) = (size_key(cluster.token()), member_key(cluster.token(), "5e3c"));
+        let watch = operator.watch(&["--prefix", "--rev=1", &keys_of(cluster.token())]);
+        watch.wait_for_stdout(&size, LIMIT);
+        cluster.resize(3);
+        cluster.v2_register("5e3c", "infra0=http://10.0.0.1:2380");
+        cluster.v2_remove("5e3c");
+        watch.wait_for_stdout("DELETE", LIMIT);
+        // The last of its lines comes after the one that was waited for.
+        let expected =
+            format!("PUT\n{size}\n5\nPUT\n{size}\n3\nPUT\n{member}\ninfra0=http://10.0.0.1:2380\nDELETE\n{member}\n\n");
+        let complete = wait_for(LIMIT, || (watch.stdout().len() >= expected.len()).then_some(()));
+        assert_eq!((watch.stdout(), complete), (expected, Some(())));
     });
 }
 
