@@ -71,21 +71,24 @@ impl Version {
     /// Starts an etcd that bootstraps by v2 discovery, which 3.7 doesn't know any more.
     pub fn discover(&self, name: &str, discovery_url: &str) -> Etcd {
         let place = Arc::new(Place::new());
-        let advertised = ["--initial-advertise-peer-urls", &place.peer_url];
-        self.start(&place, &[&["--name", name, "--discovery", discovery_url][..], &advertised].concat())
+        self.start(&place, &[&["--discovery", discovery_url][..], &advertised(&place, name)].concat())
     }
 
     /// Starts an etcd that bootstraps by v3 discovery, which 3.5 doesn't know yet.
     pub fn discover_v3(&self, name: &str, endpoint: &str, token: &str) -> Etcd {
-        self.discover_v3_as(name, endpoint, token, &[])
+        self.discover_v3_at(&Arc::new(Place::new()), name, endpoint, token)
     }
 
-    /// Starts an etcd as [`Version::discover_v3`] does, with flags that say who asks.
-    pub fn discover_v3_as(&self, name: &str, endpoint: &str, token: &str, access: &[&str]) -> Etcd {
+    /// Starts an etcd as [`Version::discover_v3`] does, at a place where it may have been before.
+    pub fn discover_v3_at(&self, place: &Arc<Place>, name: &str, endpoint: &str, token: &str) -> Etcd {
+        self.start(place, &[&v3_discovery(endpoint, token)[..], &advertised(place, name)].concat())
+    }
+
+    /// Starts an etcd as [`Version::discover_v3`] does, which logs in to the discovery service.
+    pub fn discover_v3_as(&self, user: &str, password: &str, name: &str, endpoint: &str, token: &str) -> Etcd {
         let place = Arc::new(Place::new());
-        let advertised = ["--initial-advertise-peer-urls", &place.peer_url];
-        let discovery = ["--name", name, "--discovery-endpoints", endpoint, "--discovery-token", token];
-        self.start(&place, &[&discovery[..], &advertised, access].concat())
+        let login = ["--discovery-user", user, "--discovery-password", password];
+        self.start(&place, &[&v3_discovery(endpoint, token)[..], &advertised(&place, name), &login].concat())
     }
 
     /// Starts a new cluster whose members have been told of each other, without anybody's help.
@@ -150,6 +153,15 @@ impl Version {
         let process = Process::spawn(&format!("etcd {} {told}", self.name), command);
         Etcd { version: self.clone(), process, place: place.clone() }
     }
+}
+
+/// What an etcd is called that starts anew, and where the others will reach it.
+fn advertised<'a>(place: &'a Place, name: &'a str) -> [&'a str; 4] {
+    ["--name", name, "--initial-advertise-peer-urls", &place.peer_url]
+}
+
+fn v3_discovery<'a>(endpoint: &'a str, token: &'a str) -> [&'a str; 4] {
+    ["--discovery-endpoints", endpoint, "--discovery-token", token]
 }
 
 /// What an etcdctl has printed, or what it says of its failure.

@@ -31,12 +31,36 @@ fn etcd_3_6_bootstraps_by_check_in_and_a_lost_disk_is_replaced() {
 
 #[test]
 fn etcd_3_4_bootstraps_by_discovery_and_is_mended_by_check_in() {
-    a_cluster_bootstraps_by_discovery_and_is_mended_by_check_in("3.4");
+    a_cluster_bootstraps_by_discovery_and_is_mended_by_check_in("3.4", by_v2);
 }
 
 #[test]
 fn etcd_3_6_bootstraps_by_discovery_and_is_mended_by_check_in() {
-    a_cluster_bootstraps_by_discovery_and_is_mended_by_check_in("3.6");
+    a_cluster_bootstraps_by_discovery_and_is_mended_by_check_in("3.6", by_v2);
+}
+
+#[test]
+fn etcd_3_7_bootstraps_by_discovery_and_is_mended_by_check_in() {
+    a_cluster_bootstraps_by_discovery_and_is_mended_by_check_in("3.7", by_v3);
+}
+
+/// Its etcd would vote once more on what it has forgotten.
+#[test]
+fn an_etcd_that_lost_its_data_does_not_get_back_by_v3_discovery() {
+    let Some(version) = Version::find("3.7") else { return };
+    let _turn = ONE_AT_A_TIME.lock();
+    let registry = Registry::start();
+    let mut nodes = bootstrapped_by_discovery(&version, &registry, by_v3);
+    live_until_healthy(&registry, &mut nodes);
+
+    nodes[2].lose_disk();
+    let again = version.discover_v3_at(&nodes[2].place, "infra2", registry.server_url(), registry.token());
+    again.wait_for_output("this etcd cluster exists already and has this node as a member", LIMIT);
+    assert!(again.etcdctl(&["endpoint", "health"]).is_err(), "{}", again.output());
+    drop(again);
+
+    live_until_healthy(&registry, &mut nodes);
+    every_face_shows_what_etcd_lists(&registry, &version, &nodes[0]);
 }
 
 fn a_cluster_bootstraps_by_check_in_and_a_lost_disk_is_replaced(version: &'static str) {
@@ -76,17 +100,12 @@ fn what_elastic_etcd_writes_is_shown_and_corrected(registry: &Registry, version:
     every_face_shows_what_etcd_lists(registry, version, &nodes[0]);
 }
 
-fn a_cluster_bootstraps_by_discovery_and_is_mended_by_check_in(version: &'static str) {
+fn a_cluster_bootstraps_by_discovery_and_is_mended_by_check_in(version: &'static str, discover: Discover) {
     let Some(version) = Version::find(version) else { return };
     let _turn = ONE_AT_A_TIME.lock();
     let registry = Registry::start();
-    let name = |n: usize| format!("infra{n}");
-    let etcds: Vec<Etcd> = (0..3).map(|n| version.discover(&name(n), &registry.discovery_url())).collect();
-    etcds.iter().for_each(|etcd| etcd.wait_until_healthy(LIMIT));
+    let mut nodes = bootstrapped_by_discovery(&version, &registry, discover);
     let registered = registry.members();
-
-    let mut nodes: Vec<Node> =
-        etcds.into_iter().enumerate().map(|(n, etcd)| Node::with(&version, &name(n), etcd)).collect();
     live_until_healthy(&registry, &mut nodes);
     let listed = Listed::by(&version, &nodes[0]);
     assert_eq!((registry.cluster()["cluster_id"].clone(), registered), (listed.cluster_id, listed.members));
@@ -103,6 +122,25 @@ fn a_cluster_bootstraps_by_discovery_and_is_mended_by_check_in(version: &'static
     live_until_healthy(&registry, &mut nodes);
     assert_eq!(steps_of(&nodes[3]), steps[1..], "{:#?}", nodes[3].story);
     every_face_shows_what_etcd_lists(&registry, &version, &nodes[0]);
+}
+
+/// Starts an etcd of some name that finds the others by discovery.
+type Discover = fn(&Version, &str, &Registry) -> Etcd;
+
+fn by_v2(version: &Version, name: &str, registry: &Registry) -> Etcd {
+    version.discover(name, &registry.discovery_url())
+}
+
+fn by_v3(version: &Version, name: &str, registry: &Registry) -> Etcd {
+    version.discover_v3(name, registry.server_url(), registry.token())
+}
+
+/// Three nodes whose etcds run and who have not checked in yet.
+fn bootstrapped_by_discovery(version: &Version, registry: &Registry, discover: Discover) -> Vec<Node> {
+    let names = ["infra0", "infra1", "infra2"];
+    let etcds = names.map(|name| discover(version, name, registry));
+    etcds.iter().for_each(|etcd| etcd.wait_until_healthy(LIMIT));
+    names.into_iter().zip(etcds).map(|(name, etcd)| Node::with(version, name, etcd)).collect()
 }
 
 fn live_until_healthy(registry: &Registry, nodes: &mut [Node]) {

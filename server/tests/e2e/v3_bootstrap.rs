@@ -58,8 +58,7 @@ fn an_etcd_with_a_password_goes_on_without_it() {
         let _turn = ONE_AT_A_TIME.lock();
         let server = Server::start();
         let cluster = put_with_etcdctl(&server, &version, 1);
-        let password = ["--discovery-user", "name", "--discovery-password", "x"];
-        let member = version.discover_v3_as("infra0", &server.url, cluster.token(), &password);
+        let member = version.discover_v3_as("name", "x", "infra0", &server.url, cluster.token());
         member.wait_until_healthy(LIMIT);
         has_formed_with(&cluster, &version, &[member]);
     }

@@ -16,8 +16,9 @@ use super::registry::Registry;
 /// A machine whose client checks in and does what it is told, with a real etcd and with etcdctl.
 pub struct Node {
     pub name: String,
+    /// Where its data is.
+    pub place: Arc<Place>,
     version: Version,
-    place: Arc<Place>,
     etcd: Option<Etcd>,
     /// How often the client was started.
     runs: u32,

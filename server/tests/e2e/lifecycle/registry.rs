@@ -24,6 +24,16 @@ impl Registry {
         registry
     }
 
+    /// Where the server is reached.
+    pub fn server_url(&self) -> &str {
+        &self.server.url
+    }
+
+    /// The cluster's token.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
     /// What stock etcds are started with.
     pub fn discovery_url(&self) -> String {
         format!("{}/{}", self.server.url, self.token)

@@ -7,16 +7,23 @@ use serde_json::Value;
 pub const LIMIT: Duration = Duration::from_secs(30);
 
 /// Somebody with an etcdctl.
-pub struct Operator<'a> {
+pub struct Operator {
     version: Version,
-    server: &'a Server,
+    /// What is given to etcdctl as `--endpoints`.
+    endpoint: String,
 }
 
 /// Tells a story with an etcdctl of each version, each time on a new server.
 pub fn every_operator(story: impl Fn(&Server, &Operator)) {
+    every_operator_of_an_own_server(|server, operator| story(&server, operator));
+}
+
+/// As [`every_operator`], with a server that the story may end.
+pub fn every_operator_of_an_own_server(story: impl Fn(Server, &Operator)) {
     for version in Version::all() {
         let server = Server::start();
-        story(&server, &Operator { version, server: &server });
+        let endpoint = server.url.clone();
+        story(server, &Operator { version, endpoint });
     }
 }
 
@@ -33,7 +40,7 @@ pub fn member_key(token: &str, member: &str) -> String {
     format!("{}/members/{member}", keys_of(token))
 }
 
-impl Operator<'_> {
+impl Operator {
     /// Whether this is an etcdctl that can neither count keys nor ask to be told of a watch's progress.
     pub fn is_older_than_3_5(&self) -> bool {
         self.version.name == "3.4"
@@ -41,7 +48,7 @@ impl Operator<'_> {
 
     /// Runs etcdctl, which has to succeed, and returns what it prints.
     pub fn run(&self, arguments: &[&str]) -> String {
-        let done = self.version.etcdctl(&self.server.url, arguments);
+        let done = self.version.etcdctl(&self.endpoint, arguments);
         done.unwrap_or_else(|said| panic!("etcdctl {} {arguments:?}: {said}", self.version.name))
     }
 
@@ -52,19 +59,19 @@ impl Operator<'_> {
 
     /// Runs a transaction as it is written for etcdctl, and returns what it prints.
     pub fn transact(&self, transaction: &str) -> String {
-        let done = self.version.etcdctl_reading(&self.server.url, &["txn"], transaction);
+        let done = self.version.etcdctl_reading(&self.endpoint, &["txn"], transaction);
         done.unwrap_or_else(|said| panic!("etcdctl {} txn {transaction:?}: {said}", self.version.name))
     }
 
     /// Runs etcdctl, which has to be refused in words that hold a text.
     pub fn is_refused(&self, arguments: &[&str], text: &str) {
-        let refused = self.version.etcdctl(&self.server.url, arguments);
+        let refused = self.version.etcdctl(&self.endpoint, arguments);
         let said = refused.expect_err(&format!("etcdctl {} {arguments:?} succeeds", self.version.name));
         assert!(said.contains(text), "etcdctl {} {arguments:?}: no {text:?} in {said}", self.version.name);
     }
 
     pub fn watch(&self, arguments: &[&str]) -> Process {
-        self.version.spawn_etcdctl(&self.server.url, &[&["watch"], arguments].concat())
+        self.version.spawn_etcdctl(&self.endpoint, &[&["watch"], arguments].concat())
     }
 
     pub fn put(&self, key: &str, value: &str) {

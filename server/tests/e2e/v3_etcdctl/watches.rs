@@ -1,6 +1,6 @@
 use convene_harness::wait_for;
 
-use super::operator::{LIMIT, every_operator, keys_of, member_key, size_key};
+use super::operator::{LIMIT, every_operator, every_operator_of_an_own_server, keys_of, member_key, size_key};
 use crate::faces::Faces;
 
 #[test]
@@ -112,6 +112,40 @@ fn a_watch_may_ask_for_progress() {
         watch.wait_for_stdout(&size_key("prod"), LIMIT);
         operator.put(&member_key("prod", "5e3c"), "infra0=http://10.0.0.1:2380");
         watch.wait_for_stdout("infra0=", LIMIT);
+    });
+}
+
+#[test]
+fn a_watch_goes_on_after_a_crash() {
+    every_operator_of_an_own_server(|server, operator| {
+        operator.put(&size_key("prod"), "3");
+        operator.put(&member_key("prod", "5e3c"), "infra0=http://10.0.0.1:2380");
+        let watch = operator.watch(&["--prefix", "--rev=1", &keys_of("prod")]);
+        watch.wait_for_stdout("infra0=", LIMIT);
+
+        let _server = server.crash().restart();
+        operator.put(&member_key("prod", "6a01"), "infra1=http://10.0.0.2:2380");
+        watch.wait_for_stdout("infra1=", LIMIT);
+        operator.run(&["del", &member_key("prod", "5e3c")]);
+        watch.wait_for_stdout("DELETE", LIMIT);
+        let told = watch.stdout().lines().filter(|line| line.starts_with("infra")).count();
+        assert_eq!(told, 2, "nothing is told twice: {}", watch.stdout());
+    });
+}
+
+#[test]
+fn a_watch_tells_that_a_cluster_is_deleted() {
+    every_operator(|_, operator| {
+        operator.put(&size_key("prod"), "3");
+        operator.put(&member_key("prod", "5e3c"), "infra0=http://10.0.0.1:2380");
+        let watch = operator.watch(&["--prefix", "--rev=1", &keys_of("prod")]);
+        watch.wait_for_stdout("infra0=", LIMIT);
+        operator.run(&["del", "--prefix", &format!("{}/", keys_of("prod"))]);
+
+        let (size, member) = (size_key("prod"), member_key("prod", "5e3c"));
+        let gone = format!("DELETE\n{size}\n\nDELETE\n{member}\n\n");
+        let told = wait_for(LIMIT, || watch.stdout().ends_with(&gone).then_some(()));
+        assert_eq!(told, Some(()), "{}", watch.output());
     });
 }
 
