@@ -8,8 +8,6 @@ mod scenario;
 mod table;
 
 use std::{
-    collections::BTreeSet,
-    fmt::Write,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -21,10 +19,10 @@ use convene_harness::server::Server;
 use reqwest::{Client, redirect};
 use serde_json::Value;
 
-use answer::{Answer, Difference, Particulars};
-use intended::Intended;
+use crate::comparison::{Answer, Comparison};
+use answer::Particulars;
 use reference::Reference;
-use scenario::{Expected, Form, Kind, Request, Scenario, Step, Target};
+use scenario::{Form, Kind, Request, Scenario, Step, Target};
 
 /// How long one request may take, waits included.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -33,25 +31,23 @@ const LIMIT: Duration = Duration::from_secs(20);
 fn answers_are_those_of_the_reference() {
     let Some(reference) = Reference::start() else { return };
     let server = Server::start();
-    let mut comparison = Comparison::new(&reference, &server);
+    let mut replay = Replay::new(&reference, &server);
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         for scenario in table::scenarios() {
             for form in scenario.forms() {
-                comparison.replay(&scenario, *form).await;
+                replay.tell(&scenario, *form).await;
             }
         }
     });
-    comparison.conclude();
+    replay.comparison.conclude(80);
 }
 
 /// Both servers, and what has come of comparing them.
-struct Comparison {
+struct Replay {
     reference: Peer,
     ours: Peer,
     tokens: u32,
-    compared: BTreeSet<(Form, Request)>,
-    met: BTreeSet<&'static str>,
-    failures: String,
+    comparison: Comparison,
 }
 
 /// One of the two.
@@ -71,7 +67,7 @@ struct Side {
     particulars: Particulars,
 }
 
-impl Comparison {
+impl Replay {
     fn new(reference: &Reference, server: &Server) -> Self {
         let client = Client::builder().redirect(redirect::Policy::none()).no_proxy().timeout(LIMIT).build().unwrap();
         let peer = |discovery_url: &str, keys_url: &str, early_head| Peer {
@@ -84,13 +80,11 @@ impl Comparison {
             reference: peer(&reference.discovery_url, &reference.etcd_url, false),
             ours: peer(&server.url, &server.url, true),
             tokens: 0,
-            compared: BTreeSet::new(),
-            met: BTreeSet::new(),
-            failures: String::new(),
+            comparison: Comparison::new(&intended::ALL, &[intended::REQUEST_ID]),
         }
     }
 
-    async fn replay(&mut self, scenario: &Scenario, form: Form) {
+    async fn tell(&mut self, scenario: &Scenario, form: Form) {
         let story = format!("{} ({form:?} form)", scenario.story);
         let (reference, ours) = self.sides(scenario, form, &story).await;
         for step in &scenario.steps {
@@ -139,48 +133,8 @@ impl Comparison {
     }
 
     fn compare(&mut self, story: &str, step: &Step, form: Form, reference: &Answer, ours: &Answer) {
-        self.compared.insert((form, step.request.clone()));
-        let mut unexplained = Answer::differences(reference, ours);
-        let mut complaint = String::new();
-        self.explain(&intended::REQUEST_ID, &mut unexplained);
-        if let Some(Expected { intended, reference: one, ours: other }) = &step.differs {
-            if !self.explain(intended, &mut unexplained) {
-                writeln!(complaint, "    not different any more: {} ({})", intended.name, intended.reason).unwrap();
-            }
-            if (reference.summary.as_str(), ours.summary.as_str()) != (*one, *other) {
-                writeln!(complaint, "    expected of the reference {one:?}, of ours {other:?}").unwrap();
-            }
-        }
-        for difference in unexplained {
-            let absent = || "(absent)".to_owned();
-            let (one, other) = (difference.reference.unwrap_or_else(absent), difference.ours.unwrap_or_else(absent));
-            writeln!(complaint, "    {}: reference {one}, ours {other}", difference.fact).unwrap();
-        }
-        if !complaint.is_empty() {
-            let (one, other) = (&reference.summary, &ours.summary);
-            let request = &step.request;
-            writeln!(self.failures, "{story}\n  {request:?}: reference {one:?}, ours {other:?}\n{complaint}").unwrap();
-        }
-    }
-
-    /// Takes away what an intended difference explains; whether that was anything.
-    fn explain(&mut self, intended: &Intended, differences: &mut Vec<Difference>) -> bool {
-        let explained = differences.extract_if(.., |difference| intended.explains(difference)).count() > 0;
-        if explained {
-            self.met.insert(intended.name);
-        }
-        explained
-    }
-
-    fn conclude(self) {
-        let compared = self.compared.len();
-        println!("{compared} different requests were compared, {} intended differences met", self.met.len());
-        assert!(self.failures.is_empty(), "differences that nobody intended:\n\n{}", self.failures);
-        assert!(compared >= 80, "only {compared} different requests were compared");
-        let rotten: Vec<_> = intended::ALL.iter().filter(|intended| !self.met.contains(intended.name)).collect();
-        assert!(rotten.is_empty(), "listed as intended, but never met: {rotten:#?}");
-        let unlisted = self.met.iter().find(|name| intended::ALL.iter().all(|intended| intended.name != **name));
-        assert_eq!(unlisted, None, "a difference that intended::ALL lacks");
+        let request = format!("{form:?} {:?}", step.request);
+        self.comparison.compare(story, &request, step.differs.as_ref(), reference, ours);
     }
 }
 

@@ -1,19 +1,10 @@
-use std::collections::BTreeMap;
-
 use reqwest::{Response, StatusCode, header::HeaderMap};
 use serde_json::Value;
 
+use crate::comparison::{Answer, Facts};
+
 /// What a message is carried in says nothing of the protocol, and lengths follow from the digits of indexes.
 const CARRIAGE: [&str; 4] = ["connection", "content-length", "date", "transfer-encoding"];
-
-/// An answer in a form in which those of two servers can be compared: each fact about it under a name, such as
-/// `status`, `header content-type` or `body /node/key`.
-#[derive(Debug)]
-pub struct Answer {
-    /// The gist: status and etcd's error code or action.
-    pub summary: String,
-    facts: BTreeMap<String, String>,
-}
 
 /// What stands in answers of one server in one scenario and can't be the same on another.
 #[derive(Clone, Debug)]
@@ -35,14 +26,6 @@ pub struct Asked {
     pub index: bool,
 }
 
-/// One fact that differs.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Difference {
-    pub fact: String,
-    pub reference: Option<String>,
-    pub ours: Option<String>,
-}
-
 impl Answer {
     /// Reads an answer to its end.
     pub async fn read(response: Response, asked: Asked, particulars: &Particulars) -> Self {
@@ -51,7 +34,7 @@ impl Answer {
     }
 
     pub fn new(status: StatusCode, headers: &HeaderMap, body: &str, asked: Asked, particulars: &Particulars) -> Self {
-        let mut facts = BTreeMap::from([("status".to_owned(), status.as_u16().to_string())]);
+        let mut facts = Facts::from([("status".to_owned(), status.as_u16().to_string())]);
         for (name, value) in headers.iter().filter(|(name, _)| !CARRIAGE.contains(&name.as_str())) {
             let value = particulars.header(name.as_str(), value.to_str().unwrap());
             facts.insert(format!("header {name}"), value);
@@ -68,22 +51,6 @@ impl Answer {
             _ => drop(facts.insert("body".to_owned(), particulars.text(body))),
         }
         Self { summary, facts }
-    }
-
-    /// What differs between the reference's answer and ours.
-    pub fn differences(reference: &Self, ours: &Self) -> Vec<Difference> {
-        let mut names: Vec<_> = reference.facts.keys().chain(ours.facts.keys()).collect();
-        names.sort();
-        names.dedup();
-        let pairs = names.into_iter().map(|name| (name, reference.facts.get(name), ours.facts.get(name)));
-        let differing = pairs.filter(|(_, reference, ours)| reference != ours);
-        differing
-            .map(|(fact, reference, ours)| Difference {
-                fact: fact.clone(),
-                reference: reference.cloned(),
-                ours: ours.cloned(),
-            })
-            .collect()
     }
 }
 
@@ -155,7 +122,7 @@ impl Particulars {
     }
 }
 
-fn flatten(path: &str, json: &Value, into: &mut BTreeMap<String, String>) {
+fn flatten(path: &str, json: &Value, into: &mut Facts) {
     match json {
         Value::Object(fields) => {
             fields.iter().for_each(|(name, field)| flatten(&format!("{path}/{name}"), field, into))

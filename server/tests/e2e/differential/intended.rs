@@ -1,30 +1,6 @@
 //! Where our answers differ from the reference's on purpose. docs/v2-discovery.md tells operators the same.
 
-use super::answer::Difference;
-
-/// A difference that is meant to be.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Intended {
-    pub name: &'static str,
-    pub reason: &'static str,
-    /// What may differ: facts whose names begin so. Everything else must be the same all the same.
-    facts: &'static [&'static str],
-}
-
-impl Intended {
-    const fn answer(name: &'static str, reason: &'static str) -> Self {
-        Self { name, reason, facts: &[""] }
-    }
-
-    const fn facts(name: &'static str, reason: &'static str, facts: &'static [&'static str]) -> Self {
-        Self { name, reason, facts }
-    }
-
-    /// Whether this is why something differs.
-    pub fn explains(&self, difference: &Difference) -> bool {
-        self.facts.iter().any(|fact| difference.fact.starts_with(fact))
-    }
-}
+use crate::comparison::Intended;
 
 /// All of them. Each has to be met, so that none stays here after it is gone.
 pub const ALL: [Intended; 19] = [

@@ -1,6 +1,7 @@
 use reqwest::Method;
 
-use super::{answer::Asked, intended::Intended};
+use super::answer::Asked;
+use crate::comparison::{Expected, Intended};
 
 /// Requests that are sent one after another, to the reference and to ours, about a cluster of the scenario's own.
 pub struct Scenario {
@@ -59,13 +60,6 @@ pub enum Kind {
     Times(u32),
     /// A long poll, and what is done while it is open.
     Wait(Vec<Step>),
-}
-
-/// A difference that is meant to be, with the gist of both answers.
-pub struct Expected {
-    pub intended: Intended,
-    pub reference: &'static str,
-    pub ours: &'static str,
 }
 
 /// A request. `@3` in it stands for the index of the cluster's third change; the first is its creation.

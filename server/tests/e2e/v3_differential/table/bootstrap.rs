@@ -1,0 +1,62 @@
+//! What etcd's own client of v3 discovery asks, in its order.
+
+use convene_etcd::wire::WatchCreateRequest;
+
+use crate::v3_differential::{
+    conversation::Move::{self, Create, Do, Hear},
+    scenario::{Keys, Scenario, Step, once, scenario, watch},
+};
+
+pub fn bootstrap() -> Vec<Scenario> {
+    vec![
+        scenario("nobody has made the cluster", |keys| vec![once(keys.size().get()), once(keys.members().get())]),
+        scenario("the first of three", |keys| {
+            let mut steps = vec![keys.found(3)];
+            steps.extend(joins(keys, "a"));
+            // Who has seen revision 2 waits from 3 on.
+            let meanwhile =
+                vec![Do(keys.registration("b").into()), Hear(1), Do(keys.registration("c").into()), Hear(1)];
+            steps.push(waits(keys, 3, meanwhile));
+            steps
+        }),
+        scenario("the second has asked before the third came and waits afterwards", |keys| {
+            let mut steps = vec![keys.found(3), keys.register("a")];
+            steps.extend(joins(keys, "b"));
+            steps.push(keys.register("c"));
+            steps.push(waits(keys, 4, vec![Hear(1)]));
+            steps
+        }),
+        scenario("the last of three has nobody to wait for", |keys| {
+            let mut steps = vec![keys.found(3), keys.register("a"), keys.register("b")];
+            steps.extend(joins(keys, "c"));
+            steps
+        }),
+        scenario("a member that is started again finds itself", |keys| {
+            let mut steps = vec![keys.found(1), keys.register("a")];
+            steps.extend(joins(keys, "a"));
+            steps
+        }),
+        scenario("a fourth of three sees that the cluster is full", |keys| {
+            let mut steps = vec![keys.found(3), keys.register("a"), keys.register("b"), keys.register("c")];
+            steps.extend(looks(keys));
+            steps
+        }),
+    ]
+}
+
+/// The size and who is there.
+fn looks(keys: &Keys) -> Vec<Step> {
+    vec![once(keys.size().get()), once(keys.members().get())]
+}
+
+/// Looks, registers and looks again.
+fn joins(keys: &Keys, id: &str) -> Vec<Step> {
+    let before = looks(keys);
+    before.into_iter().chain([keys.register(id)]).chain(looks(keys)).collect()
+}
+
+/// Waits for the others.
+fn waits(keys: &Keys, start_revision: i64, meanwhile: Vec<Move>) -> Step {
+    let members = WatchCreateRequest { start_revision, ..keys.members().watch() };
+    watch([Create(members), Hear(1)].into_iter().chain(meanwhile).collect())
+}

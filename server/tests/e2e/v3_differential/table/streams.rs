@@ -1,0 +1,150 @@
+//! What is said on a stream beside events: of several watches, their IDs and ends, and of progress.
+
+use convene_etcd::wire::WatchCreateRequest;
+
+use crate::v3_differential::{
+    conversation::Move::{self, AskForProgress, Cancel, Create, Do, Hear, SayNothing},
+    scenario::{Keys, Scenario, scenario, watch},
+};
+
+pub fn streams() -> Vec<Scenario> {
+    vec![
+        scenario("two watches on one stream", |keys| {
+            let moves = vec![
+                Create(keys.members().watch()),
+                Create(keys.size().watch()),
+                Hear(2),
+                Do(keys.size().put("5").into()),
+                Hear(1),
+                Do(keys.registration("a").into()),
+                Hear(1),
+            ];
+            vec![keys.found(3), watch(moves)]
+        }),
+        scenario("watches with the same key on one stream", |keys| {
+            let members = || Create(keys.members().watch());
+            let moves = vec![members(), members(), members(), Hear(3), Do(keys.registration("a").into()), Hear(3)];
+            vec![keys.found(3), watch(moves)]
+        }),
+        scenario("watches with chosen IDs", |keys| {
+            let moves = vec![
+                with_id(keys, 1),
+                with_id(keys, 0),
+                with_id(keys, 0),
+                with_id(keys, 77),
+                with_id(keys, -7),
+                Hear(5),
+                Do(keys.registration("a").into()),
+                Hear(5),
+            ];
+            vec![keys.found(3), watch(moves)]
+        }),
+        scenario("watches with an ID that is taken", |keys| {
+            let moves = vec![
+                with_id(keys, 0),
+                Hear(1),
+                with_id(keys, 7),
+                with_id(keys, 7),
+                Hear(2),
+                Cancel(7),
+                with_id(keys, 7),
+                Hear(2),
+                Do(keys.registration("a").into()),
+                Hear(2),
+            ];
+            vec![keys.found(3), watch(moves)]
+        }),
+        scenario("watches that are canceled", |keys| {
+            let moves = vec![
+                with_id(keys, 0),
+                with_id(keys, 0),
+                Hear(2),
+                Cancel(0),
+                Hear(1),
+                Do(keys.registration("a").into()),
+                Hear(1),
+                Cancel(0),
+                Cancel(99),
+                Cancel(-1),
+                with_id(keys, 0),
+                Hear(1),
+                Do(keys.registration("b").into()),
+                Hear(2),
+            ];
+            vec![keys.found(3), watch(moves)]
+        }),
+        scenario("a watch from before the beginning", |keys| {
+            let before = |start_revision, watch_id| {
+                Create(WatchCreateRequest { start_revision, watch_id, ..keys.members().watch() })
+            };
+            let moves = vec![before(-1, 0), before(-100, 7), Hear(2), with_id(keys, 0), Hear(1)];
+            vec![keys.found(3), watch(moves.clone()), keys.register("a"), watch(moves)]
+        }),
+        scenario("progress of one watch", |keys| {
+            let moves = vec![
+                with_id(keys, 0),
+                Hear(1),
+                AskForProgress,
+                Hear(1),
+                Do(keys.registration("a").into()),
+                Hear(1),
+                AskForProgress,
+                Hear(1),
+                Do(keys.size().put("3").into()),
+                AskForProgress,
+                Hear(1),
+            ];
+            vec![keys.found(3), watch(moves)]
+        }),
+        scenario("progress of several watches", |keys| {
+            let size = keys.size().watch();
+            let moves = vec![
+                with_id(keys, 0),
+                Create(size.clone()),
+                Hear(2),
+                Do(keys.registration("a").into()),
+                Hear(1),
+                AskForProgress,
+                Hear(1),
+                Cancel(0),
+                Hear(1),
+                AskForProgress,
+                Hear(1),
+            ];
+            vec![keys.found(3), watch(moves)]
+        }),
+        scenario("progress without any watch", |keys| {
+            let refused = Create(WatchCreateRequest { start_revision: -1, ..keys.members().watch() });
+            vec![keys.found(3), watch(vec![AskForProgress]), watch(vec![refused, Hear(1), AskForProgress])]
+        }),
+        scenario("progress of a watch that waits for a later revision", |keys| {
+            let later = WatchCreateRequest { start_revision: 3, ..keys.members().watch() };
+            let moves = vec![
+                Create(later),
+                Hear(1),
+                AskForProgress,
+                Do(keys.registration("a").into()),
+                Do(keys.registration("b").into()),
+                Hear(1),
+                AskForProgress,
+                Hear(1),
+            ];
+            vec![keys.found(3), watch(moves)]
+        }),
+        scenario("watches that want to hear of progress and of parts", |keys| {
+            let wants = WatchCreateRequest { progress_notify: true, fragment: true, ..keys.members().watch() };
+            let moves = vec![Create(wants), Hear(1), Do(keys.registration("a").into()), Hear(1)];
+            vec![keys.found(3), watch(moves)]
+        }),
+        scenario("requests that say nothing", |keys| {
+            let moves =
+                vec![SayNothing, with_id(keys, 0), SayNothing, Hear(1), Do(keys.registration("a").into()), Hear(1)];
+            vec![keys.found(3), watch(moves)]
+        }),
+    ]
+}
+
+/// A watch of the members whose ID is chosen; 0 leaves it to the server.
+fn with_id(keys: &Keys, watch_id: i64) -> Move {
+    Create(WatchCreateRequest { watch_id, ..keys.members().watch() })
+}
