@@ -1,0 +1,272 @@
+//! Clients that stop reading while much happens.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use convene_etcd::wire::{WatchCreateRequest, WatchResponse};
+use convene_harness::server::Server;
+use futures_util::{StreamExt, future::join_all, stream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+use tonic::transport::Channel;
+
+use super::{Memory, say};
+use crate::v3_client::{Cluster, Watches, connect, create, endpoint, revision};
+
+/// How many watches are not read.
+const WATCHES: usize = 100;
+
+/// How many clients ask about clusters that nobody knows.
+const UNKNOWING: usize = 8;
+
+/// So many fill all that may be filled.
+const FIRST_CHANGES: u32 = 1_000;
+
+const FURTHER_CHANGES: u32 = 2_000;
+
+/// How many changes are made before those who read have to have heard of them. The server forgets what is a thousand
+/// changes back, which is another story.
+const AT_A_TIME: u32 = 250;
+
+/// What each may cost, in KiB, however much there is to tell: more than this once the first changes are made.
+const UNREAD_KIB: u64 = 300;
+
+/// What all of them may cost beyond that, in KiB, if much more happens: what would have to be told is some 70,000.
+const FURTHER_KIB: u64 = 8 * 1024;
+
+/// Long keys make long events. The client's HTTP/2 ends a connection on which many short pieces wait to be read.
+const LONG_TOKEN: &str =
+    "a-cluster-whose-size-is-put-again-and-again-while-somebody-who-watches-it-does-not-read-what-happens";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watches_on_one_stream_that_nobody_reads_cost_little_and_miss_nothing_unawares() {
+    let server = Server::start();
+    let channel = connect(&server.url).await;
+    let cluster = Cluster::found(&channel, LONG_TOKEN).await;
+    let slow = connect_with_small_windows(&server).await;
+    let memory = Memory::from_now_on(&server);
+    let mut unread = Watches::open(&slow, everything_in(&cluster)).await.unwrap();
+    for _ in 1..WATCHES {
+        unread.requests.send(create(everything_in(&cluster))).await.unwrap();
+    }
+    let last = change_a_lot(&cluster, &channel, memory, "100 watches on a stream that nobody read").await;
+
+    let mut told: BTreeMap<i64, Told> = BTreeMap::new();
+    while told.len() < WATCHES || told.values().any(|told| !told.is_done(last)) {
+        let answer = unread.next().await;
+        told.entry(answer.watch_id).or_insert_with(|| Told::of(&cluster)).hear(answer);
+    }
+    report(told.values());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_on_one_connection_that_nobody_reads_cost_little_and_miss_nothing_unawares() {
+    let server = Server::start();
+    let channel = connect(&server.url).await;
+    let cluster = Cluster::found(&channel, LONG_TOKEN).await;
+    let slow = connect_with_small_windows(&server).await;
+    let memory = Memory::from_now_on(&server);
+    let unread = open(&slow, &cluster).await;
+    let last = change_a_lot(&cluster, &channel, memory, "100 streams that nobody read").await;
+    read_all(unread, &cluster, last).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_takes_nothing_costs_little_and_misses_nothing_unawares() {
+    let server = Server::start();
+    let channel = connect(&server.url).await;
+    let cluster = Cluster::found(&channel, LONG_TOKEN).await;
+    let line = Line::to(&server).await;
+    // It is not for want of windows that nothing gets through.
+    let endpoint = endpoint(&line.url);
+    let endpoint =
+        endpoint.initial_stream_window_size(4 * 1024 * 1024).initial_connection_window_size(1024 * 1024 * 1024);
+    let slow = endpoint.connect().await.unwrap();
+    let memory = Memory::from_now_on(&server);
+    let unread = open(&slow, &cluster).await;
+    line.open.send_replace(false);
+    let last = change_a_lot(&cluster, &channel, memory, "100 streams on a connection that took nothing").await;
+    line.open.send_replace(true);
+    read_all(unread, &cluster, last).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_nobody_reads_keep_nobody_from_reading() {
+    let server = Server::start();
+    let channel = connect(&server.url).await;
+    let cluster = Cluster::found(&channel, LONG_TOKEN).await;
+    let last = cluster.change_times(&channel, 500).await;
+    let slow = connect_with_small_windows(&server).await;
+    let unread = open(&slow, &cluster).await;
+    // Each has more of the past to tell than its window takes. So has everybody who comes after them, and reads it.
+    for _ in 0..20 {
+        let mut told = Told::of(&cluster);
+        told.read_up_to(last, &mut Watches::opened(&channel, everything_in(&cluster)).await).await;
+        assert!(!told.compacted, "so little is not forgotten");
+    }
+    let told = read_all(unread, &cluster, last).await;
+    assert!(told.iter().all(|told| !told.compacted), "who comes late hears of everything that is not forgotten");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watches_of_unknown_clusters_that_nobody_reads_of_keep_nobody_from_reading() {
+    let server = Server::start();
+    let channel = connect(&server.url).await;
+    let unread = join_all((0..UNKNOWING).map(|n| ask_about_many(&server, n))).await;
+    for round in 0..20 {
+        let unknown = Cluster { token: format!("unknown-{round}"), created: 0 };
+        Watches::opened(&channel, unknown.watch(0)).await;
+    }
+    drop(unread);
+}
+
+/// Asks on a connection of its own for watches, each of another cluster that nobody has made, until the server takes no more because
+/// nobody takes its answers.
+async fn ask_about_many(server: &Server, stream: usize) -> Watches {
+    // The client's HTTP/2 allows for the more short answers the larger the window of the connection is.
+    let endpoint = endpoint(&server.url).initial_stream_window_size(16 * 1024);
+    let channel = endpoint.initial_connection_window_size(16 * 1024 * 1024).connect().await.unwrap();
+    let unknown = |n: usize| Cluster { token: format!("nobody-{stream}-{n}"), created: 0 };
+    let watches = Watches::open(&channel, unknown(0).watch(0)).await.unwrap();
+    for n in 1.. {
+        let request = create(unknown(n).watch(0));
+        match tokio::time::timeout(Duration::from_secs(2), watches.requests.send(request)).await {
+            Ok(sent) => sent.expect("the stream stays open"),
+            Err(_) => break,
+        }
+    }
+    watches
+}
+
+/// Opens streams with one watch each.
+async fn open(channel: &Channel, cluster: &Cluster) -> Vec<Watches> {
+    let streams = stream::iter(0..WATCHES).then(|_| Watches::open(channel, everything_in(cluster)));
+    streams.map(Result::unwrap).collect().await
+}
+
+/// Reads each stream until it has caught up. All of them share the connection's window, which is full: who read one
+/// alone would wait for the others.
+async fn read_all(streams: Vec<Watches>, cluster: &Cluster, last: i64) -> Vec<Told> {
+    let caught_up = stream::iter(streams).map(async |mut watches| {
+        let mut told = Told::of(cluster);
+        told.read_up_to(last, &mut watches).await;
+        told
+    });
+    let told = caught_up.buffer_unordered(WATCHES).collect::<Vec<_>>().await;
+    report(told.iter());
+    told
+}
+
+/// So that little is enough to fill them.
+async fn connect_with_small_windows(server: &Server) -> Channel {
+    let endpoint =
+        endpoint(&server.url).initial_stream_window_size(16 * 1024).initial_connection_window_size(256 * 1024);
+    endpoint.connect().await.unwrap()
+}
+
+/// Changes a cluster a lot while somebody else does not read; the last revision. What that costs may come to something
+/// at first, but does not grow with what happens.
+async fn change_a_lot(cluster: &Cluster, channel: &Channel, memory: Memory<'_>, unread: &str) -> i64 {
+    let filled = change(cluster, channel, cluster.created, FIRST_CHANGES).await;
+    memory.has_gained_at_most(UNREAD_KIB * WATCHES as u64, &format!("{unread} during 1,000 changes"));
+    let memory = memory.anew();
+    let last = change(cluster, channel, filled, FURTHER_CHANGES).await;
+    memory.has_gained_at_most(FURTHER_KIB, &format!("{unread} during 2,000 further changes"));
+    last
+}
+
+/// Changes a cluster so many times while somebody watches who does read, and so hears of each change; the last
+/// revision.
+async fn change(cluster: &Cluster, channel: &Channel, present: i64, times: u32) -> i64 {
+    let mut watches = Watches::opened(channel, cluster.watch(present + 1)).await;
+    let mut told = Told { next: present + 1, compacted: false };
+    let mut last = present;
+    for _ in 0..times / AT_A_TIME {
+        last = cluster.change_times(channel, AT_A_TIME).await;
+        told.read_up_to(last, &mut watches).await;
+        assert!(!told.compacted, "who reads is told everything");
+    }
+    assert_eq!(last, present + i64::from(times));
+    last
+}
+
+/// A watch of everything since the cluster was made.
+fn everything_in(cluster: &Cluster) -> WatchCreateRequest {
+    WatchCreateRequest { prev_kv: true, ..cluster.watch(cluster.created) }
+}
+
+/// What one watch was told.
+struct Told {
+    /// The revision that it has to be told of next.
+    next: i64,
+    /// Whether it ended because that is gone.
+    compacted: bool,
+}
+
+impl Told {
+    fn of(cluster: &Cluster) -> Self {
+        Self { next: cluster.created, compacted: false }
+    }
+
+    /// Nothing is left out, and nothing told twice.
+    fn hear(&mut self, answer: WatchResponse) {
+        assert!(!self.compacted, "an ended watch is told {answer:?}");
+        for event in &answer.events {
+            assert_eq!(revision(event), self.next, "every change is a revision");
+            self.next += 1;
+        }
+        if answer.canceled {
+            assert!(answer.compact_revision > self.next, "{answer:?} when {} comes next", self.next);
+            self.compacted = true;
+        }
+    }
+
+    /// Reads the stream of this watch alone.
+    async fn read_up_to(&mut self, last: i64, watches: &mut Watches) {
+        while !self.is_done(last) {
+            self.hear(watches.next().await);
+        }
+    }
+
+    fn is_done(&self, last: i64) -> bool {
+        self.compacted || self.next > last
+    }
+}
+
+fn report<'a>(told: impl Iterator<Item = &'a Told>) {
+    let (compacted, caught_up): (Vec<_>, Vec<_>) = told.partition(|told| told.compacted);
+    say(&format!("{} watches caught up, {} were told that they are too late", caught_up.len(), compacted.len()));
+}
+
+/// A line to the server on which the server's words can be held up.
+struct Line {
+    url: String,
+    open: watch::Sender<bool>,
+}
+
+impl Line {
+    /// For one connection.
+    async fn to(server: &Server) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (open, mut is_open) = watch::channel(true);
+        let address = server.url.strip_prefix("http://").unwrap().to_owned();
+        tokio::spawn(async move {
+            let (client, _) = listener.accept().await.unwrap();
+            let server = TcpStream::connect(address).await.unwrap();
+            let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
+                (client.into_split(), server.into_split());
+            tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+            let mut said = vec![0; 16 * 1024];
+            while is_open.wait_for(|open| *open).await.is_ok() {
+                let length = from_server.read(&mut said).await.unwrap_or_default();
+                if length == 0 || to_client.write_all(&said[..length]).await.is_err() {
+                    break;
+                }
+            }
+        });
+        Self { url, open }
+    }
+}
