@@ -14,7 +14,8 @@ const WORDS: [&str; 9] = ["docs", "health", "livez", "new", "openapi.yaml", "rea
 ///
 /// A path that begins with none of the [`WORDS`] begins with a token.
 pub fn router(app: Arc<App>) -> Router {
-    Router::new()
+    let grpc = v3::router(&app);
+    let urls = Router::new()
         .route("/", get(home::home))
         // discovery.etcd.io took any method for these two.
         .route("/health", any(operation::health))
@@ -24,9 +25,12 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(api::router())
         .merge(v2::router(&app))
         .fallback(operation::not_found)
-        .layer(middleware::from_fn_with_state(v3::router(&app), v3::answer_grpc))
+        .with_state(app);
+    // What stands around all URLs is asked before any of them, so that they don't leave their marks on gRPC's answers.
+    Router::new()
+        .fallback_service(urls)
+        .layer(middleware::from_fn_with_state(grpc, v3::answer_grpc))
         .layer(middleware::from_fn(access_log::log_access))
-        .with_state(app)
 }
 
 /// Whether paths that begin with this segment are not about a cluster of that name.
