@@ -12,8 +12,9 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use convene_lifecycle::Token;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tracing::{Instrument, Span};
+use tracing::{Instrument, Span, field::Empty};
 use uuid::Uuid;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -21,14 +22,14 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// How much of a path's segment is shown that may be a token.
-const SHOWN: usize = convene_lifecycle::Token::SHOWN;
+const SHOWN: usize = Token::SHOWN;
 
 /// Gives each request an ID, which its answer and its log lines carry, and logs one line for it once it is
 /// answered: for a long poll, when the poll ends.
 pub async fn log_access(ConnectInfo(remote): ConnectInfo<SocketAddr>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let id = given_id(request.headers()).unwrap_or_else(draw_id);
-    let span = tracing::info_span!("request", request_id = id.to_str().unwrap_or_default());
+    let span = tracing::info_span!("request", request_id = id.to_str().unwrap_or_default(), cluster = Empty);
     let method = request.method().clone();
     let path = shown_path(request.uri().path());
 
@@ -38,6 +39,11 @@ pub async fn log_access(ConnectInfo(remote): ConnectInfo<SocketAddr>, request: R
     let grpc_status = grpc_status(response.headers());
     let line = AccessLine { span, remote, method, path, status: response.status(), grpc_status, bytes: 0, begun };
     response.map(|body| Body::new(LoggedBody { body, line }))
+}
+
+/// Shows in a request's log lines which cluster it is about, if its path doesn't.
+pub fn show_cluster(request: &Span, token: &Token) {
+    request.record("cluster", tracing::field::display(token));
 }
 
 /// One line of the access log, written when it is dropped: at the end of the answer or of the connection.

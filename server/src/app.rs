@@ -14,6 +14,8 @@ pub struct App {
     pub registry_id: HeaderValue,
     /// What discovery URLs begin with; no slash at the end.
     pub public_url: String,
+    /// Where clients of v3 discovery reach the server: the same without a path, for which gRPC has no place.
+    pub endpoint: String,
     /// The largest size that a cluster may be made with.
     pub max_cluster_size: ClusterSize,
     /// How long a long poll is held before its client is told to ask again.
@@ -44,6 +46,7 @@ pub mod testing {
             registry: Registry::start(Arc::new(store)).0,
             registry_id: HeaderValue::from_static("0"),
             public_url: String::new(),
+            endpoint: String::new(),
             max_cluster_size: ClusterSize::DEFAULT,
             wait_timeout: Duration::from_secs(1),
             stopping: Default::default(),

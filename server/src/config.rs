@@ -64,6 +64,11 @@ impl PublicUrl {
         Self(format!("http://{reached}"))
     }
 
+    /// The URL without its path.
+    pub fn origin(&self) -> String {
+        Url::parse(&self.0).map_or_else(|_| self.0.clone(), |url| url.origin().ascii_serialization())
+    }
+
     /// The URL's text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -122,6 +127,8 @@ mod tests {
     #[test]
     fn a_public_url_ends_without_slash() {
         assert_eq!("https://d.example.com/etcd/".parse(), Ok(PublicUrl("https://d.example.com/etcd".into())));
+        let with_path: PublicUrl = "https://d.example.com:8443/etcd".parse().unwrap();
+        assert_eq!(with_path.origin(), "https://d.example.com:8443");
         for text in ["", "d.example.com", "ftp://d.example.com", "http://", "http://d?x=1", "http://d/#x"] {
             assert_eq!(text.parse::<PublicUrl>(), Err(PublicUrlError), "{text}");
         }

@@ -6,7 +6,7 @@ use crate::app::App;
 
 /// Says to whoever comes by what this is and how to begin.
 pub async fn home(State(app): State<Arc<App>>) -> String {
-    let url = &app.public_url;
+    let (url, endpoint) = (&app.public_url, &app.endpoint);
     format!(
         "This is Convene, a discovery service for etcd: etcd nodes that know nothing but a common URL find\n\
          each other here and form a cluster.\n\
@@ -21,8 +21,8 @@ pub async fn home(State(app): State<Arc<App>>) -> String {
          \x20     --listen-peer-urls http://10.0.0.1:2380 --initial-advertise-peer-urls http://10.0.0.1:2380 \\\n\
          \x20     --listen-client-urls http://10.0.0.1:2379 --advertise-client-urls http://10.0.0.1:2379\n\
          \n\
-         \x20  etcd 3.7 takes the two parts of it apart: --discovery-endpoints {url} --discovery-token TOKEN, where TOKEN\n\
-         \x20  is what comes after the last slash.\n\
+         \x20  etcd 3.7 takes it apart: --discovery-endpoints {endpoint} --discovery-token TOKEN, where TOKEN is what\n\
+         \x20  comes after the last slash. All nodes of a cluster are started in one of the two ways.\n\
          \n\
          3. Look who has come.\n\
          \n\

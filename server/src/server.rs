@@ -148,6 +148,7 @@ fn app(config: &Config, address: SocketAddr, registry: Registry) -> App {
         registry_id: HeaderValue::from_str(registry.id()).unwrap_or(HeaderValue::from_static("0")),
         registry,
         public_url: public_url.as_str().to_owned(),
+        endpoint: public_url.origin(),
         max_cluster_size: config.max_cluster_size,
         wait_timeout: config.wait_timeout,
         stopping: CancellationToken::new(),

@@ -26,7 +26,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{Request, State},
-    http::{HeaderValue, Version, header},
+    http::{HeaderValue, StatusCode, Version, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
@@ -37,7 +37,7 @@ use convene_etcd::wire::{
 use tonic::Status;
 use tower::ServiceExt;
 
-use crate::app::App;
+use crate::{app::App, operation::plain_error};
 use headers::Headers;
 
 /// The largest message that is read: a transaction of a few keys. etcd takes twelve times as much.
@@ -53,8 +53,7 @@ pub fn router(app: &Arc<App>) -> Router {
     let auth = AuthServer::new(auth::Auth).max_decoding_message_size(MAX_MESSAGE);
     let maintenance = MaintenanceServer::new(maintenance::Maintenance::new(app.clone(), headers))
         .max_decoding_message_size(MAX_MESSAGE);
-    let cluster =
-        ClusterServer::new(cluster::Cluster::new(app.clone(), headers)).max_decoding_message_size(MAX_MESSAGE);
+    let cluster = ClusterServer::new(cluster::Cluster::new(app, headers)).max_decoding_message_size(MAX_MESSAGE);
     let watch = WatchServer::new(watch::Watch::new(app.clone(), headers)).max_decoding_message_size(MAX_MESSAGE);
     Router::new()
         .route_service("/etcdserverpb.KV/Range", kv.clone())
@@ -78,17 +77,24 @@ pub fn router(app: &Arc<App>) -> Router {
 /// Answers gRPC by the methods of this face, and lets everything else go on. They are told apart as etcd does it
 /// (`server/embed/serve.go:grpcHandlerFunc`), so that no method is ever taken for a token.
 pub async fn answer_grpc(State(grpc): State<Router>, request: Request, next: Next) -> Response {
-    if is_grpc(&request) {
-        grpc.oneshot(request).await.unwrap_or_else(|never: Infallible| match never {})
-    } else {
-        next.run(request).await
+    match (is_grpc(&request), request.version()) {
+        (true, Version::HTTP_2) => grpc.oneshot(request).await.unwrap_or_else(|never: Infallible| match never {}),
+        (true, _) => needs_http2(),
+        (false, _) => next.run(request).await,
     }
 }
 
 fn is_grpc(request: &Request) -> bool {
     let content_type = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     let rest = content_type.and_then(|content_type| content_type.strip_prefix(b"application/grpc"));
-    request.version() == Version::HTTP_2 && rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+}
+
+/// Tells whoever set up the proxy in between what is wrong with it.
+fn needs_http2() -> Response {
+    let sentence = "gRPC needs HTTP/2 from end to end, and this came by HTTP/1: tell the proxy in between, as with \
+                    grpc_pass in nginx and proto h2 in HAProxy\n";
+    plain_error(StatusCode::HTTP_VERSION_NOT_SUPPORTED, sentence).into_response()
 }
 
 async fn limit_time(request: Request, next: Next) -> Response {
@@ -101,6 +107,6 @@ async fn limit_time(request: Request, next: Next) -> Response {
 /// Answers for everything of etcd's API that there is nothing behind.
 async fn unimplemented(request: Request) -> Response {
     let method = request.uri().path().trim_start_matches('/');
-    let message = format!("{} {method:?} is not among what it does", error::WHAT_THIS_IS);
+    let message = format!("{method} is not done here; {}", error::WHAT_THIS_IS);
     Status::unimplemented(message).into_http::<axum::body::Body>().into_response()
 }

@@ -1,8 +1,5 @@
-use std::sync::Arc;
-
 use convene_etcd::wire::{self, Member, MemberListRequest, MemberListResponse, cluster_server};
 use tonic::{Request, Response, Status};
-use url::Url;
 
 use super::{error::V3Error, headers::Headers};
 use crate::app::App;
@@ -15,10 +12,8 @@ pub struct Cluster {
 
 impl Cluster {
     /// The cluster that clients see in this server.
-    pub fn new(app: Arc<App>, headers: Headers) -> Self {
-        // gRPC has no place for a path.
-        let origin = Url::parse(&app.public_url).map(|url| url.origin().ascii_serialization());
-        Self { headers, client_url: origin.unwrap_or_else(|_| app.public_url.clone()) }
+    pub fn new(app: &App, headers: Headers) -> Self {
+        Self { headers, client_url: app.endpoint.clone() }
     }
 }
 
@@ -65,5 +60,5 @@ impl cluster_server::Cluster for Cluster {
 }
 
 fn not_done() -> Status {
-    V3Error::NotDoneHere("ask the etcd cluster itself to change its members").into()
+    V3Error::NotDoneHere("the members of this server can't be changed; ask the etcd cluster to change its own").into()
 }

@@ -6,8 +6,8 @@ use crate::registry::{NotWritten, Unavailable};
 
 /// What messages say to those who take this server for an etcd.
 pub const WHAT_THIS_IS: &str = "this is Convene, a discovery service for etcd, and no etcd: it holds only \
-                                /_etcd/registry/TOKEN/_config/size and /_etcd/registry/TOKEN/members/ID, one token a \
-                                request;";
+                                /_etcd/registry/TOKEN/_config/size and /_etcd/registry/TOKEN/members/ID, of one token \
+                                a request";
 
 /// Why a request of this face fails. Where etcd has a word for it, it is etcd's word for word
 /// (`api/v3rpc/rpctypes/error.go`), because clients compare it.
@@ -50,17 +50,18 @@ pub enum V3Error {
     #[error("etcdserver: server stopped")]
     Stopped,
     /// The key or range is not within one cluster, or no key of one.
-    #[error("permission denied: {WHAT_THIS_IS} {0}")]
+    #[error("permission denied: {0}; {WHAT_THIS_IS}")]
     Outside(&'static str),
     /// It is not done here.
-    #[error("{WHAT_THIS_IS} {0}")]
+    #[error("not done here: {0}; {WHAT_THIS_IS}")]
     NotDoneHere(&'static str),
     /// A value or a part of a key is wrong.
     #[error("{0}")]
     Invalid(String),
     /// A member wants to register under a token that nobody made.
     #[error(
-        "there is no cluster of this token; make it first, as with etcdctl put /_etcd/registry/TOKEN/_config/size 3"
+        "there is no cluster of this token here; make it first, as with etcdctl put \
+         /_etcd/registry/TOKEN/_config/size 3 at this server"
     )]
     NoSuchCluster,
     /// The member can't be registered.
@@ -71,8 +72,8 @@ pub enum V3Error {
     SizeIsFixed(#[from] SizeIsFixed),
     /// The size can't go while there are members.
     #[error(
-        "a cluster with members can't be without size; delete the cluster with all its keys: etcdctl del --prefix \
-         /_etcd/registry/TOKEN/"
+        "a cluster with members can't be without size; delete the cluster with all its keys, as with etcdctl del \
+         --prefix /_etcd/registry/TOKEN/ at this server"
     )]
     SizeStays,
     /// The write was not made.

@@ -36,7 +36,7 @@ impl Key {
         let node = match rest.strip_prefix(MEMBERS) {
             None if rest == SIZE => Node::Size,
             Some(member) => Node::Member(member.parse().map_err(|error| V3Error::Invalid(format!("{error}")))?),
-            None => return Err(V3Error::Outside("no other key can be written")),
+            None => return Err(V3Error::Outside("nothing else can be written than a size or a member")),
         };
         Ok(Self { token, node })
     }
@@ -94,7 +94,7 @@ impl KeyRange {
         let is_prefix_of_cluster = key == cluster && end == end_of_prefix(&cluster);
         let all = [&cluster[..], b"/"].concat();
         if end == [0] || !(is_prefix_of_cluster || end <= end_of_prefix(&all)) {
-            return Err(V3Error::Outside("a range has to end within the keys of the token that it begins with"));
+            return Err(V3Error::Outside("this range goes beyond the keys of one token"));
         }
         let to = if is_prefix_of_cluster { end_of_prefix(&all) } else { end };
         Ok(Self { token, from: key, to: Some(to) })
@@ -119,13 +119,15 @@ fn split(key: &[u8]) -> Result<(Token, &str), V3Error> {
     if key.is_empty() {
         return Err(V3Error::EmptyKey);
     }
-    let key = str::from_utf8(key).map_err(|_| V3Error::Outside("this key is not even UTF-8"))?;
-    let below = key.strip_prefix(REGISTRY).ok_or(V3Error::Outside("ask for keys of a token"))?;
+    let key = str::from_utf8(key).map_err(|_| V3Error::Outside("this key is none of a token's, and not UTF-8"))?;
+    let below = key.strip_prefix(REGISTRY).ok_or(V3Error::Outside("this key is none of a token's"))?;
     let (token, rest) = below.split_once('/').unwrap_or((below, ""));
     match token.parse() {
         Ok(token) => Ok((token, rest)),
-        Err(_) if token.is_empty() => Err(V3Error::Outside("nobody can list tokens, because they are secrets")),
-        Err(error) => Err(V3Error::Invalid(error.to_string())),
+        Err(_) if token.is_empty() => Err(V3Error::Outside("tokens are secrets, and nobody can list them")),
+        Err(error) => {
+            Err(V3Error::Invalid(format!("{error}; of a discovery URL it is what comes after the last slash")))
+        }
     }
 }
 

@@ -4,8 +4,9 @@ use convene_etcd::wire::{
     DeleteRangeRequest, DeleteRangeResponse, KeyValue, PutRequest, PutResponse, RangeRequest, RangeResponse,
     TxnRequest, TxnResponse, kv_server,
 };
-use convene_lifecycle::{Cluster, Event, Revision, Subject, Token, Transition, UnixMillis};
+use convene_lifecycle::{Cluster, Event, EventKind, Revision, Subject, Token, Transition, UnixMillis};
 use tonic::{Request, Response, Status};
+use tracing::Span;
 
 use super::{
     change::{Delete, Put},
@@ -15,7 +16,7 @@ use super::{
     txn::Txn,
     view,
 };
-use crate::{app::App, registry};
+use crate::{access_log::show_cluster, app::App, registry};
 
 /// The key that `etcdctl endpoint health` reads, to see whether anything can be read.
 const HEALTH: &[u8] = b"health";
@@ -60,6 +61,7 @@ impl Kv {
             return Ok(RangeResponse { header: self.headers.of_none(), ..RangeResponse::default() });
         }
         let query = Query::parse(request)?;
+        show_cluster(&Span::current(), &query.range.token);
         let Some(snapshot) = self.app.registry.cluster(&query.range.token).await? else {
             return match query.revision {
                 Some(_) => Err(V3Error::FutureRevision),
@@ -123,6 +125,7 @@ impl Kv {
             return Ok(txn.apply(None, headers, registry::now())?.1);
         };
         if txn.is_read_only() {
+            show_cluster(&Span::current(), &token);
             let snapshot = self.app.registry.cluster(&token).await?;
             let cluster = snapshot.as_ref().map(|snapshot| &*snapshot.cluster);
             return Ok(txn.apply(cluster, headers, registry::now())?.1);
@@ -139,8 +142,13 @@ impl Kv {
             Ok((transition, answer)) => (transition, Ok(answer)),
             Err(error) => (None, Err(error)),
         };
+        show_cluster(&Span::current(), token);
         let (committed, answer) = self.app.registry.decide(token, decide).await?;
         committed.iter().flat_map(|committed| &committed.events).for_each(|event| log(event));
+        // Whoever runs the node reads it in the node's log; whoever runs the server, here.
+        if let Err(refused @ (V3Error::Refused(_) | V3Error::SizeIsFixed(_) | V3Error::SizeStays)) = &answer {
+            tracing::warn!(cluster = %token, "refused: {refused}");
+        }
         answer
     }
 }
@@ -151,6 +159,15 @@ fn log(event: &Event) {
         _ => None,
     };
     tracing::info!(cluster = %event.token, member, revision = %event.revision, "{}", event.message);
+    let again = event.kind == EventKind::MemberRegistered && event.previous.is_some();
+    if again && !event.while_forming {
+        tracing::warn!(
+            cluster = %event.token,
+            member,
+            "a member has registered again after its cluster had formed: if its etcd has run before, then it has lost its \
+             data, and should be removed from the etcd cluster and added again (etcdctl member remove, member add)"
+        );
+    }
 }
 
 fn last_revision(transition: &Transition) -> Revision {

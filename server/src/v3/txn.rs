@@ -59,7 +59,7 @@ impl Txn {
         let mut tokens = tokens.chain(success.iter().chain(&failure).map(Operation::token));
         let token = tokens.next().cloned();
         if tokens.any(|other| Some(other) != token.as_ref()) {
-            return Err(V3Error::Outside("all keys of a transaction have to be of one token"));
+            return Err(V3Error::Outside("this transaction is about several tokens"));
         }
         Ok(Self { token, comparisons, success, failure })
     }
@@ -118,7 +118,9 @@ impl State<'_> {
             Operation::Range(query) => {
                 match query.revision.filter(|asked| *asked != self.revision()) {
                     Some(asked) if asked > self.revision() => return Err(V3Error::FutureRevision),
-                    Some(_) => return Err(V3Error::NotDoneHere("a transaction can't read earlier revisions")),
+                    Some(_) => {
+                        return Err(V3Error::NotDoneHere("a transaction reads the present, and no earlier revision"));
+                    }
                     None => {}
                 }
                 Response::ResponseRange(query.answer(before, self.header()))
@@ -188,7 +190,7 @@ impl Operation {
             Request::RequestRange(range) => Ok(Self::Range(Query::parse(range)?)),
             Request::RequestPut(put) => Ok(Self::Put(Put::parse(put, largest)?)),
             Request::RequestDeleteRange(delete) => Ok(Self::Delete(Delete::parse(delete)?)),
-            Request::RequestTxn(_) => Err(V3Error::NotDoneHere("transactions can't be nested")),
+            Request::RequestTxn(_) => Err(V3Error::NotDoneHere("a transaction within another")),
         }
     }
 
@@ -225,7 +227,7 @@ fn parse_branch(operations: Vec<RequestOp>, largest: ClusterSize) -> Result<Vec<
         return Err(V3Error::DuplicateKey);
     }
     if writes.len() > 1 {
-        return Err(V3Error::NotDoneHere("a transaction can make one change; make one after another"));
+        return Err(V3Error::NotDoneHere("several changes in one transaction; make one after another"));
     }
     Ok(operations)
 }

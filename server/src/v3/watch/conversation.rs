@@ -15,9 +15,11 @@ use futures_util::{
 };
 use tokio::time::{Instant, Interval, interval_at};
 use tonic::{Status, Streaming};
+use tracing::Span;
 
 use super::watcher::{Seen, Told, Wanted, Watcher};
 use crate::{
+    access_log::show_cluster,
     app::App,
     registry::Unavailable,
     v3::{
@@ -42,6 +44,8 @@ pub struct Conversation {
     app: Arc<App>,
     headers: Headers,
     requests: Streaming<WatchRequest>,
+    /// The request in the log, until it shows the cluster of its first watch.
+    request: Option<Span>,
     /// Whether the client will ask for nothing more.
     is_half_closed: bool,
     watches: BTreeMap<i64, Open>,
@@ -87,6 +91,7 @@ impl Conversation {
             app,
             headers,
             requests,
+            request: Some(Span::current()),
             is_half_closed: false,
             watches: BTreeMap::new(),
             seen: SelectAll::new(),
@@ -213,6 +218,9 @@ impl Conversation {
         let token = range.token.clone();
         let from = if start == 0 { present.next() } else { Revision(start) };
         let watcher = Watcher::new(self.app.clone(), follower, Wanted::new(range, &request), from, present);
+        if let Some(first) = self.request.take() {
+            show_cluster(&first, &token);
+        }
         self.open(id, token, request.progress_notify, watcher);
         Ok(Ok((id, present)))
     }
