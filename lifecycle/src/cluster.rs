@@ -34,6 +34,8 @@ pub struct Cluster {
     /// The revision at which the members were complete that bootstrap it, so that etcds may have begun to;
     /// `None` means that it is still forming. Only a new epoch takes it back to `None`.
     pub formed: Option<Revision>,
+    /// When discovery made its members complete; `None` means that it did not, or long ago.
+    pub formed_at: Option<UnixMillis>,
     /// What administrators call it; `None` means that they gave it no name.
     pub name: Option<ClusterName>,
     /// How it is looked after.
@@ -126,6 +128,7 @@ impl Cluster {
             created_at: at,
             first_registered_at: None,
             formed: None,
+            formed_at: None,
             name: None,
             policy: Policy::default(),
             epoch: Epoch::FIRST,

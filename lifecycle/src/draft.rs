@@ -154,6 +154,7 @@ impl<'a> Draft<'a> {
             cluster.earlier.extend(cluster.cluster_id);
             cluster.epoch = epoch;
             cluster.formed = None;
+            cluster.formed_at = None;
             cluster.face = None;
             cluster.cluster_id = None;
             cluster.bootstrapped = None;

@@ -40,7 +40,7 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// The most requests that one HTTP/2 connection may have open. gRPC clients keep one connection, and each of their
 /// watch streams is one request.
-const MAX_STREAMS: u32 = 4096;
+const MAX_STREAMS: u32 = 2048;
 
 /// How many requests a client may open and give up on one connection before we have looked at them; beyond this it is
 /// cut off. A client that ends many watches at once is not to be taken for one that floods us.

@@ -180,6 +180,7 @@ mod tests {
         cluster.face = Some(Face::CheckIn);
         cluster.cluster_id = Some(ClusterId(u64::MAX));
         cluster.bootstrapped = Some(Revision(5));
+        (cluster.formed, cluster.formed_at) = (Some(Revision(4)), Some(NOW));
         cluster.earlier = vec![ClusterId(1), ClusterId(2)];
         cluster.tickets = 7;
         write.after = Some(Arc::new(cluster.clone()));

@@ -185,6 +185,7 @@ impl World {
         (cluster.size_created, cluster.size_modified) = (Revision::FIRST, Revision::FIRST);
         cluster.size_version = 1;
         cluster.formed = cluster.formed.map(|_| Revision::FIRST);
+        cluster.formed_at = None;
         cluster.bootstrapped = cluster.bootstrapped.map(|_| Revision::FIRST);
         for (place, member) in cluster.record.iter_mut().enumerate() {
             let member = Arc::make_mut(member);

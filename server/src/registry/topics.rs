@@ -15,7 +15,15 @@ const RECENT_BYTES: usize = 256 << 10;
 /// Carries events from the committer to those who wait for them: one topic for each cluster that somebody waits for.
 #[derive(Debug, Default)]
 pub(super) struct Topics {
-    open: Mutex<HashMap<Token, Arc<Topic>>>,
+    open: Mutex<HashMap<Token, Open>>,
+}
+
+/// A topic, and how many subscribe to it: counted under the lock of all topics, so that of several that leave at once
+/// one is the last.
+#[derive(Debug, Default)]
+struct Open {
+    topic: Arc<Topic>,
+    subscribers: usize,
 }
 
 /// One cluster's latest events. They are there once for all who wait, and nothing is kept for anybody in particular, so
@@ -55,20 +63,25 @@ pub enum Heard {
 
 impl Topics {
     pub(super) fn subscribe(self: &Arc<Self>, token: &Token) -> Subscription {
-        let topic = self.lock().entry(token.clone()).or_default().clone();
+        let topic = {
+            let mut all = self.lock();
+            let open = all.entry(token.clone()).or_default();
+            open.subscribers += 1;
+            open.topic.clone()
+        };
         let next = topic.lock().end();
         Subscription { token: token.clone(), topic, next, topics: self.clone() }
     }
 
     pub(super) fn publish(&self, event: &Arc<Event>) {
-        let topic = self.lock().get(&event.token).cloned();
+        let topic = self.lock().get(&event.token).map(|open| open.topic.clone());
         if let Some(topic) = topic {
             topic.lock().push(event.clone());
             topic.published.notify_waiters();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Token, Arc<Topic>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Token, Open>> {
         self.open.lock().expect("no holder panics")
     }
 }
@@ -152,10 +165,12 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        let mut open = self.topics.lock();
-        // The map has it, and this subscription.
-        if Arc::strong_count(&self.topic) <= 2 {
-            open.remove(&self.token);
+        let mut all = self.topics.lock();
+        if let Some(open) = all.get_mut(&self.token) {
+            open.subscribers -= 1;
+            if open.subscribers == 0 {
+                all.remove(&self.token);
+            }
         }
     }
 }
@@ -185,6 +200,26 @@ mod tests {
         assert_eq!(topics.lock().len(), 1);
         drop(two);
         assert!(topics.lock().is_empty());
+    }
+
+    #[test]
+    fn of_several_that_leave_at_once_one_is_the_last() {
+        let topics = Arc::new(Topics::default());
+        for round in 0..2_000 {
+            let token: Token = format!("t{round}").parse().unwrap();
+            let both = [topics.subscribe(&token), topics.subscribe(&token)];
+            let together = Arc::new(std::sync::Barrier::new(both.len()));
+            std::thread::scope(|scope| {
+                for one in both {
+                    let together = together.clone();
+                    scope.spawn(move || {
+                        together.wait();
+                        drop(one);
+                    });
+                }
+            });
+        }
+        assert_eq!(topics.lock().len(), 0);
     }
 
     #[test]

@@ -93,7 +93,7 @@ async fn write_nothing(connection: &mut SqliteConnection) -> Result<(), StoreErr
 
 /// The columns of a cluster that change.
 const STATE: &str = concat!(
-    "size, size_created_revision, size_modified_revision, size_version, revision, first_registered_at, formed_revision, name, epoch, ",
+    "size, size_created_revision, size_modified_revision, size_version, revision, first_registered_at, formed_revision, formed_at, name, epoch, ",
     "face, cluster_id, bootstrapped_revision, earlier, strategy, dead_after_ms, learner, check_in_every_ms, paused, ",
     "tickets, ticket_holder, ticket_granted_at, ticket_purpose, ticket_member, ticket_peer_urls"
 );
@@ -162,6 +162,7 @@ fn push_state(row: &mut Separated<'_, Db, &'static str>, cluster: &Cluster) {
         .push_bind(stored(cluster.revision))
         .push_bind(cluster.first_registered_at.map(|at| at.0))
         .push_bind(cluster.formed.map(stored))
+        .push_bind(cluster.formed_at.map(|at| at.0))
         .push_bind(cluster.name.as_ref().map(|name| name.to_string()))
         .push_bind(i64::from(cluster.epoch.0))
         .push_bind(cluster.face.map(Face::as_str))

@@ -147,6 +147,7 @@ pub(super) fn cluster(token: Token, row: &SqliteRow) -> Result<Cluster, StoreErr
         created_at: UnixMillis(row.try_get("created_at")?),
         first_registered_at: row.try_get::<Option<i64>, _>("first_registered_at")?.map(UnixMillis),
         formed: optional_revision(row, "formed_revision")?,
+        formed_at: row.try_get::<Option<i64>, _>("formed_at")?.map(UnixMillis),
         name: optional(row, "name")?,
         policy: policy(row)?,
         epoch: Epoch(u32::try_from(epoch).map_err(|error| corrupt("cluster.epoch", error))?),

@@ -52,6 +52,9 @@ pub enum V3Error {
     /// The key or range is not within one cluster, or no key of one.
     #[error("permission denied: {0}; {WHAT_THIS_IS}")]
     Outside(&'static str),
+    /// Nobody would take the answer.
+    #[error("the answer would be larger than 4 MiB: ask for fewer keys (limit), or for keys or their count alone")]
+    TooLarge,
     /// It is not done here.
     #[error("not done here: {0}; {WHAT_THIS_IS}")]
     NotDoneHere(&'static str),
@@ -95,6 +98,7 @@ impl V3Error {
             Self::LeaseNotFound | Self::NoSuchCluster => Code::NotFound,
             Self::Compacted | Self::FutureRevision => Code::OutOfRange,
             Self::Outside(_) => Code::PermissionDenied,
+            Self::TooLarge => Code::ResourceExhausted,
             Self::NotDoneHere(_) => Code::Unimplemented,
             Self::AuthenticationNotEnabled
             | Self::Refused(_)

@@ -65,7 +65,7 @@ impl Kv {
         let Some(snapshot) = self.app.registry.cluster(&query.range.token).await? else {
             return match query.revision {
                 Some(_) => Err(V3Error::FutureRevision),
-                None => Ok(query.answer(Vec::new(), self.headers.of_none())),
+                None => query.answer(&[], self.headers.of_none()),
             };
         };
         let cluster = &snapshot.cluster;
@@ -74,7 +74,7 @@ impl Kv {
             Some(asked) => self.key_values_as_of(asked, cluster).await?,
             None => view::key_values(cluster),
         };
-        Ok(query.answer(all, self.headers.at(cluster.revision)))
+        query.answer(&all, self.headers.at(cluster.revision))
     }
 
     /// What a cluster's keys held at an earlier revision, as long as its history goes back to there.

@@ -8,6 +8,9 @@ use convene_lifecycle::Revision;
 
 use super::{error::V3Error, key::KeyRange};
 
+/// How large an answer can be: as large as most gRPC clients take. What they don't read lies here.
+pub const MAX_ANSWER: usize = 4 << 20;
+
 /// What of a cluster's keys is to be read, and how.
 #[derive(Clone, Debug)]
 pub struct Query {
@@ -54,11 +57,11 @@ impl Query {
     }
 
     /// Picks from all keys of the cluster, which are in order, as etcd does (`server/etcdserver/txn/txn.go:executeRange`).
-    pub fn answer(&self, all: Vec<KeyValue>, header: Option<ResponseHeader>) -> RangeResponse {
-        let mut kvs: Vec<KeyValue> = all.into_iter().filter(|one| self.range.contains(&one.key)).collect();
+    pub fn answer(&self, all: &[KeyValue], header: Option<ResponseHeader>) -> Result<RangeResponse, V3Error> {
+        let mut kvs: Vec<&KeyValue> = all.iter().filter(|one| self.range.contains(&one.key)).collect();
         let count = kvs.len() as i64;
         if self.count_only {
-            return RangeResponse { header, kvs: Vec::new(), more: false, count };
+            return Ok(RangeResponse { header, kvs: Vec::new(), more: false, count });
         }
         if let Some(limit) = self.limit.filter(|_| self.cuts_first()) {
             kvs.truncate(limit + 1);
@@ -71,10 +74,17 @@ impl Query {
         }
         let more = self.limit.is_some_and(|limit| kvs.len() > limit);
         kvs.truncate(self.limit.unwrap_or(usize::MAX));
-        if self.keys_only {
-            kvs.iter_mut().for_each(|one| one.value.clear());
-        }
-        RangeResponse { header, kvs, more, count }
+        let kvs: Vec<KeyValue> = match self.keys_only {
+            true => kvs.into_iter().map(without_value).collect(),
+            false => {
+                let bytes: usize = kvs.iter().map(|one| weight(one)).sum();
+                if bytes > MAX_ANSWER {
+                    return Err(V3Error::TooLarge);
+                }
+                kvs.into_iter().cloned().collect()
+            }
+        };
+        Ok(RangeResponse { header, kvs, more, count })
     }
 
     /// Whether no more keys are looked at than are wanted, and one more to see that there are more. Whoever asks for an
@@ -92,6 +102,15 @@ impl Query {
             SortTarget::Value => one.value.cmp(&other.value),
         }
     }
+}
+
+/// How many bytes of an answer a key takes, roughly.
+pub fn weight(one: &KeyValue) -> usize {
+    one.key.len() + one.value.len() + 32
+}
+
+fn without_value(one: &KeyValue) -> KeyValue {
+    KeyValue { key: one.key.clone(), value: Vec::new(), ..*one }
 }
 
 impl Bounds {

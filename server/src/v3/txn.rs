@@ -13,7 +13,7 @@ use super::{
     error::V3Error,
     headers::{Headers, signed},
     key::KeyRange,
-    range::Query,
+    range::{MAX_ANSWER, Query, weight},
     view,
 };
 
@@ -76,9 +76,9 @@ impl Txn {
         headers: Headers,
         at: UnixMillis,
     ) -> Result<(Option<Transition>, TxnResponse), V3Error> {
-        let mut state = State { before: cluster, transition: None };
-        let all = state.key_values();
-        let succeeded = self.comparisons.iter().all(|comparison| comparison.holds(&all));
+        let key_values = cluster.map(view::key_values).unwrap_or_default();
+        let mut state = State { before: cluster, transition: None, key_values, answered: 0 };
+        let succeeded = self.comparisons.iter().all(|comparison| comparison.holds(&state.key_values));
         let branch = if succeeded { &self.success } else { &self.failure };
         let responses = branch.iter().map(|operation| state.answer(operation, at)).collect::<Result<_, _>>()?;
         let header = headers.at(state.revision());
@@ -90,6 +90,10 @@ impl Txn {
 struct State<'a> {
     before: Option<&'a Cluster>,
     transition: Option<Transition>,
+    /// What there is now.
+    key_values: Vec<KeyValue>,
+    /// How large the answer is so far, in bytes.
+    answered: usize,
 }
 
 impl State<'_> {
@@ -97,8 +101,9 @@ impl State<'_> {
         self.transition.as_ref().map_or(self.before, |transition| transition.after.as_ref())
     }
 
-    fn key_values(&self) -> Vec<KeyValue> {
-        self.cluster().map(view::key_values).unwrap_or_default()
+    fn change(&mut self, transition: Option<Transition>) {
+        self.transition = transition;
+        self.key_values = self.cluster().map(view::key_values).unwrap_or_default();
     }
 
     fn revision(&self) -> Revision {
@@ -113,7 +118,6 @@ impl State<'_> {
     }
 
     fn answer(&mut self, operation: &Operation, at: UnixMillis) -> Result<ResponseOp, V3Error> {
-        let before = self.key_values();
         let response = match operation {
             Operation::Range(query) => {
                 match query.revision.filter(|asked| *asked != self.revision()) {
@@ -123,18 +127,29 @@ impl State<'_> {
                     }
                     None => {}
                 }
-                Response::ResponseRange(query.answer(before, self.header()))
+                let response = query.answer(&self.key_values, self.header())?;
+                self.answered += response.kvs.iter().map(weight).sum::<usize>();
+                Response::ResponseRange(response)
             }
             Operation::Put(put) => {
-                self.transition = Some(put.apply(self.cluster(), at)?);
-                Response::ResponsePut(put.answer(&before, self.header()))
+                let transition = put.apply(self.cluster(), at)?;
+                let mut response = put.answer(&self.key_values, None);
+                self.change(Some(transition));
+                response.header = self.header();
+                Response::ResponsePut(response)
             }
             Operation::Delete(delete) => {
                 let transition = self.cluster().map(|cluster| delete.apply(cluster, at)).transpose()?;
-                self.transition = transition.flatten();
-                Response::ResponseDeleteRange(delete.answer(&before, self.header()))
+                let mut response = delete.answer(&self.key_values, None);
+                self.change(transition.flatten());
+                response.header = self.header();
+                self.answered += response.prev_kvs.iter().map(weight).sum::<usize>();
+                Response::ResponseDeleteRange(response)
             }
         };
+        if self.answered > MAX_ANSWER {
+            return Err(V3Error::TooLarge);
+        }
         Ok(ResponseOp { response: Some(response) })
     }
 }

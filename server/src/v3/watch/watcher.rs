@@ -5,6 +5,7 @@ use std::sync::{
 
 use convene_etcd::wire::{self, WatchCreateRequest, event::EventType, watch_create_request::FilterType};
 use convene_lifecycle::{Event, EventKind, Revision};
+use prost::Message;
 
 use crate::{
     app::App,
@@ -12,8 +13,9 @@ use crate::{
     v3::{key::KeyRange, view},
 };
 
-/// The most events that are told at once.
+/// The most events that are told at once, and about how many bytes of them.
 const BATCH: usize = 64;
+const BATCH_BYTES: usize = 32 << 10;
 
 /// Follows a part of a cluster's keys for one watch.
 pub struct Watcher {
@@ -141,6 +143,12 @@ impl Watcher {
         loop {
             self.take(&event, &mut events);
             if event.kind == EventKind::ClusterDeleted || events.len() >= BATCH {
+                break;
+            }
+            if events.iter().map(Message::encoded_len).sum::<usize>() >= BATCH_BYTES {
+                // The rest of what was read is large as well, and may lie here for as long as the client doesn't read.
+                self.follower.go_on_from(self.next);
+                self.looks_back = true;
                 break;
             }
             match self.follower.ready() {

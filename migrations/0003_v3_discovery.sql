@@ -1,3 +1,6 @@
+-- null: discovery did not make the members complete, or did so before this was written down
+alter table cluster add column formed_at bigint;
+
 -- How often a key of v3 discovery was written since it came to be, and when a member's registration was: all else that
 -- happens to a member is nothing that stock etcds see. What was written before counts as one time.
 alter table cluster add column size_version bigint not null default 1;
