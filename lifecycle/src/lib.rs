@@ -22,6 +22,7 @@ mod reason;
 mod registering;
 mod registration;
 mod report;
+mod returning;
 mod revision;
 mod sightings;
 mod size;

@@ -1,5 +1,3 @@
-use std::{sync::Arc, time::Duration};
-
 use thiserror::Error;
 
 use crate::{
@@ -147,42 +145,6 @@ impl Cluster {
     }
 }
 
-/// What is refused to v3 clients, which write their key anew whenever they are in doubt, and so don't tell whether
-/// they were ever there (`server/etcdserver/api/v3discovery/discovery.go:registerSelf`).
-impl Cluster {
-    /// A client with data does not register. One without may have missed the answer to its registration; but once
-    /// the others have had time to bootstrap, its etcd would vote anew on what it has forgotten. And whoever came
-    /// when all places were taken has none, even if places have become free since.
-    fn check_return(&self, key: &MemberKey, at: UnixMillis) -> Result<(), RegisterRefusal> {
-        let is_over = |formed: UnixMillis| formed.age(at) > MAY_RETURN_FOR;
-        if self.bootstrapped.is_some() || (self.formed.is_some() && self.formed_at.is_none_or(is_over)) {
-            return Err(RegisterRefusal::HasLostItsData);
-        }
-        let place = self.record.iter().position(|member| member.key == *key);
-        let has_place = place.is_some_and(|place| place < self.size.get() as usize);
-        if self.formed.is_some() && !has_place { Err(RegisterRefusal::Formed) } else { Ok(()) }
-    }
-
-    /// Those who wait count each member that they see, and do not forget one that is removed
-    /// (`discovery.go:waitPeers`). With its name or URLs under another key they would count it twice.
-    fn check_not_counted(&self, key: &MemberKey, registration: &Registration) -> Result<(), RegisterRefusal> {
-        let clashes = |member: &&Arc<Member>| {
-            let counted = &member.registration;
-            let is_same = |url: &PeerUrl| counted.peer_urls.contains(url);
-            counted.name == registration.name || registration.peer_urls.iter().any(is_same)
-        };
-        let mut removed = self.record.iter().filter(|member| member.removed.is_some() && member.key != *key);
-        match removed.find(clashes) {
-            Some(counted) => Err(RegisterRefusal::WasCounted { holder: counted.key.clone() }),
-            None => Ok(()),
-        }
-    }
-}
-
-/// For how long after its cluster has formed a v3 client may write its key again: as long as etcd's longest pause between
-/// two tries takes (256 s), several times over.
-const MAY_RETURN_FOR: Duration = Duration::from_secs(15 * 60);
-
 /// Why a member can't be registered.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RegisterRefusal {
@@ -269,6 +231,8 @@ fn keeps_creation(action: Action) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::{Event, Previous, Revision};
 
@@ -437,46 +401,6 @@ mod tests {
             // Those who report what they did to the running cluster may speak either.
             assert_eq!(order(&put_by(&formed, second, 3, Action::Set).unwrap()), ["1", "2", "3"]);
         }
-    }
-
-    #[test]
-    fn a_v3_node_may_register_again_until_its_cluster_exists_or_has_had_the_time_to() {
-        let forming = put_by(&cluster(2), Discovery::V3, 1, Action::Create).unwrap();
-        let later = |minutes: u64| NOW.after(Duration::from_secs(60 * minutes));
-        let again =
-            |cluster: &Cluster, at| cluster.register(key(1), registration(1), Discovery::V3, Action::Update, at);
-        assert!(again(&forming, later(10_000)).is_ok(), "the others are not there yet");
-
-        let formed = put_by(&forming, Discovery::V3, 2, Action::Create).unwrap();
-        assert_eq!(order(&again(&formed, later(15)).unwrap().after.unwrap()), ["1", "2"]);
-        assert_eq!(again(&formed, later(16)), Err(RegisterRefusal::HasLostItsData));
-        let exists = Cluster { bootstrapped: Some(formed.revision), ..formed.clone() };
-        assert_eq!(again(&exists, NOW), Err(RegisterRefusal::HasLostItsData));
-        let of_old = Cluster { formed_at: None, ..formed };
-        assert_eq!(again(&of_old, NOW), Err(RegisterRefusal::HasLostItsData));
-    }
-
-    #[test]
-    fn whoever_came_to_a_full_v3_cluster_has_no_place_even_if_one_becomes_free() {
-        let full = put_by(&cluster(1), Discovery::V3, 1, Action::Create).unwrap();
-        let surplus = put_by(&full, Discovery::V3, 2, Action::Create).unwrap();
-        let freed = surplus.remove(&key(1), Discovery::V3, Action::Delete, NOW).unwrap().after.unwrap();
-        assert_eq!(put_by(&surplus, Discovery::V3, 2, Action::Update), Err(RegisterRefusal::Formed));
-        assert_eq!(put_by(&freed, Discovery::V3, 2, Action::Update), Err(RegisterRefusal::Formed));
-        assert!(put_by(&surplus, Discovery::V3, 1, Action::Update).is_ok());
-    }
-
-    #[test]
-    fn what_v3_clients_have_counted_does_not_come_back_under_another_key() {
-        let forming =
-            put_by(&put_by(&cluster(3), Discovery::V3, 1, Action::Create).unwrap(), Discovery::V3, 2, Action::Create);
-        let without = forming.unwrap().remove(&key(1), Discovery::V3, Action::Delete, NOW).unwrap().after.unwrap();
-        for text in ["infra1=http://10.0.0.9:2380", "infra9=http://10.0.0.1:2380"] {
-            let registration = Registration::parse(text).unwrap();
-            let refused = without.register(key(9), registration, Discovery::V3, Action::Create, NOW).unwrap_err();
-            assert_eq!(refused, RegisterRefusal::WasCounted { holder: key(1) });
-        }
-        assert_eq!(order(&put_by(&without, Discovery::V3, 1, Action::Create).unwrap()), ["2", "1"]);
     }
 
     #[test]

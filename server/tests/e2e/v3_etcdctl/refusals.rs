@@ -58,6 +58,34 @@ fn the_size_is_fixed_once_a_member_has_registered() {
 }
 
 #[test]
+fn whoever_came_to_a_full_cluster_does_not_get_the_place_of_a_deleted_key() {
+    every_operator(|_, operator| {
+        operator.put(&size_key("prod"), "1");
+        operator.put(&member_key("prod", "5e3c"), "infra0=http://10.0.0.1:2380");
+        operator.put(&member_key("prod", "6a01"), "infra1=http://10.0.0.2:2380");
+        operator.run(&["del", &member_key("prod", "5e3c")]);
+        for value in ["infra1=http://10.0.0.2:2380", "infra9=http://10.0.0.2:2380"] {
+            operator.is_refused(
+                &["put", &member_key("prod", "6a01"), value],
+                "as many members as this cluster has places have registered",
+            );
+        }
+    });
+}
+
+#[test]
+fn what_others_have_counted_does_not_come_back_under_another_key() {
+    every_operator(|_, operator| {
+        operator.put(&size_key("prod"), "3");
+        operator.put(&member_key("prod", "5e3c"), "infra0=http://10.0.0.1:2380");
+        operator.run(&["del", &member_key("prod", "5e3c")]);
+        let other = ["put", &member_key("prod", "6a01"), "infra0=http://10.0.0.9:2380"];
+        operator.is_refused(&other, "member 5e3c, which was removed since");
+        operator.put(&member_key("prod", "5e3c"), "infra0=http://10.0.0.1:2380");
+    });
+}
+
+#[test]
 fn keys_outside_the_registry_are_refused() {
     every_operator(|_, operator| {
         for arguments in [
