@@ -48,8 +48,8 @@ impl Cluster {
     ) -> Result<Transition, RegisterRefusal> {
         let present = self.member(&key);
         self.check_registration(&key, &registration, by, action)?;
-        if present.is_some() && by == Discovery::V3 {
-            self.check_return(&key, at)?;
+        if let Some(member) = present.filter(|_| by == Discovery::V3) {
+            self.check_return(member, &registration.name, at)?;
         }
 
         let revision = self.revision.next();
@@ -172,6 +172,15 @@ pub enum RegisterRefusal {
     WasCounted {
         /// The removed member.
         holder: MemberKey,
+    },
+    /// Others may have read the member's former name.
+    #[error(
+        "this member has registered as {name}, and those who wait for this cluster have counted it so: start it with \
+         --name {name}, or make a new token for all"
+    )]
+    CountedAs {
+        /// That name.
+        name: MemberName,
     },
     /// A newcomer would get a place in a cluster whose members may have bootstrapped without it.
     #[error(

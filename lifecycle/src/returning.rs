@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use crate::{Cluster, Member, MemberKey, PeerUrl, RegisterRefusal, Registration, UnixMillis};
+use crate::{Cluster, Member, MemberKey, MemberName, PeerUrl, RegisterRefusal, Registration, UnixMillis};
 
 /// What is refused to v3 clients, which write their key anew whenever they are in doubt, and so don't tell whether
 /// they were ever there (`server/etcdserver/api/v3discovery/discovery.go:registerSelf`).
@@ -8,14 +8,23 @@ impl Cluster {
     /// A client with data does not register. One without may have missed the answer to its registration; but once
     /// the others have had time to bootstrap, its etcd would vote anew on what it has forgotten. And whoever came
     /// when all places were taken has none, even if places have become free since.
-    pub(crate) fn check_return(&self, key: &MemberKey, at: UnixMillis) -> Result<(), RegisterRefusal> {
+    pub(crate) fn check_return(
+        &self,
+        member: &Member,
+        name: &MemberName,
+        at: UnixMillis,
+    ) -> Result<(), RegisterRefusal> {
         if self.bootstrapped.is_some() {
             return Err(RegisterRefusal::HasLostItsData);
         }
         if self.formed.is_none() {
-            return Ok(());
+            // Those who have seen a key pass over what is written to it later, and go on to hold its name for taken.
+            let is_alone = self.record.len() == 1;
+            let former = &member.registration.name;
+            let keeps_name = is_alone || former == name;
+            return if keeps_name { Ok(()) } else { Err(RegisterRefusal::CountedAs { name: former.clone() }) };
         }
-        let place = self.record.iter().position(|member| member.key == *key);
+        let place = self.record.iter().position(|other| other.key == member.key);
         if place.is_none_or(|place| place >= self.size.get() as usize) {
             return Err(RegisterRefusal::Formed);
         }
@@ -82,6 +91,18 @@ mod tests {
 
     fn order(cluster: &Cluster) -> Vec<&str> {
         cluster.members().map(|member| member.key.as_str()).collect()
+    }
+
+    #[test]
+    fn a_v3_node_keeps_its_name_once_others_may_have_read_it() {
+        let renamed = |cluster: &Cluster| {
+            let registration = Registration::parse("other=http://10.0.0.1:2380").unwrap();
+            cluster.register(key(1), registration, Discovery::V3, Action::Update, NOW).map(|_| ())
+        };
+        let alone = put(&cluster(3), 1).unwrap();
+        assert_eq!(renamed(&alone), Ok(()));
+        let name = "infra1".parse().unwrap();
+        assert_eq!(renamed(&put(&alone, 2).unwrap()), Err(RegisterRefusal::CountedAs { name }));
     }
 
     #[test]
