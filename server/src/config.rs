@@ -1,3 +1,5 @@
+mod secrets;
+
 use std::{net::SocketAddr, time::Duration};
 
 use clap::{Args, Parser};
@@ -9,6 +11,8 @@ use crate::{
     logging::LogFormat,
     store::{DatabaseLimits, DatabaseUrl},
 };
+
+pub use secrets::hidden;
 
 /// A self-hosted discovery service for etcd.
 #[derive(Clone, Debug, Parser)]
