@@ -52,11 +52,10 @@ impl PostgresDatabase {
     }
 
     /// The database itself ends what takes too long. A server that hangs within a transaction must not keep what it
-    /// has locked from the others.
+    /// has locked for as long as the others wait for it.
     fn limited(&self) -> PgConnectOptions {
-        let milliseconds = self.limits.statement_timeout.as_millis().to_string();
-        self.options
-            .clone()
-            .options([("statement_timeout", &milliseconds), ("idle_in_transaction_session_timeout", &milliseconds)])
+        let statement = self.limits.statement_timeout;
+        let options = [("statement_timeout", statement), ("idle_in_transaction_session_timeout", statement / 2)];
+        self.options.clone().options(options.map(|(name, limit)| (name, limit.as_millis().to_string())))
     }
 }

@@ -44,7 +44,13 @@ impl Store {
         };
         let begin = if connection.is_shared() { "begin isolation level read committed" } else { "begin immediate" };
         let mut transaction = Transaction { store: self, writer, connection };
-        transaction.run(begin).await?;
+        let connection = &mut transaction.connection;
+        // Nothing is to be done yet, so that whoever does not answer is not there.
+        let begun = self.in_time(self.limits.acquire_timeout, async { Ok(connection.run(begin).await?) }).await;
+        if matches!(begun, Err(StoreError::TimedOut(_))) {
+            self.health.note(&begun, &self.name);
+        }
+        begun?;
         Ok(transaction)
     }
 
