@@ -94,7 +94,7 @@ impl Postgres {
         let data = self.folder.join("data");
         let mut server = not_root(&program);
         server.arg("-D").arg(&data).args(["-p", &self.port.to_string()]);
-        let settings = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=300", "jit=off"];
+        let settings = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=500", "jit=off"];
         for setting in settings {
             server.args(["-c", setting]);
         }

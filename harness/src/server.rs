@@ -41,15 +41,16 @@ impl Server {
     }
 
     /// Starts a server with arguments of a test's own on a database of its own, and waits until it listens.
-    /// CONVENE_TEST_DATABASE says of which kind the database is: `sqlite`, which is the default, or `postgres`.
+    /// CONVENE_TEST_DATABASE says of which kind the database is: `sqlite`, which is the default, `postgres`, or
+    /// `replicas`, with which tests that can do with several servers have three on a PostgreSQL.
     pub fn start_with(arguments: &[&str]) -> Self {
         let database = match env::var("CONVENE_TEST_DATABASE").as_deref() {
             Err(_) | Ok("sqlite") => Database::Sqlite(TempDir::new().unwrap()),
-            Ok("postgres") => {
+            Ok("postgres" | "replicas") => {
                 let postgres = Postgres::shared().expect("CONVENE_TEST_DATABASE asks for PostgreSQL");
                 Database::Of(postgres.create_database())
             }
-            Ok(other) => panic!("CONVENE_TEST_DATABASE must be sqlite or postgres, and is {other}"),
+            Ok(other) => panic!("CONVENE_TEST_DATABASE must be sqlite, postgres or replicas, and is {other}"),
         };
         Settings::new(database, arguments).start()
     }
