@@ -32,7 +32,9 @@ COPY --from=etcd /usr/local/bin/etcd /usr/local/bin/etcdctl /usr/local/bin/
 COPY --chmod=0755 deploy/etcd-node.sh /usr/local/bin/etcd-node
 RUN install --directory --owner=10001 --group=10001 --mode=0700 /var/lib/etcd
 # In the volume, not the volume itself: data that is set aside is renamed, and a mount point can't be.
-ENV ETCD_DATA_DIR=/var/lib/etcd/data
+ENV ETCD_DATA_DIR=/var/lib/etcd/data \
+    ETCD_LISTEN_PEER_URLS=http://0.0.0.0:2380 \
+    ETCD_LISTEN_CLIENT_URLS=http://0.0.0.0:2379
 USER 10001:10001
 WORKDIR /
 VOLUME /var/lib/etcd
