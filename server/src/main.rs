@@ -8,6 +8,7 @@ mod access_log;
 mod api;
 mod app;
 mod config;
+mod document;
 mod draw_token;
 mod home;
 mod logging;

@@ -4,6 +4,7 @@
 //! is written goes through [`Store::commit`], which writes many clusters' changes with one fsync.
 
 mod commit;
+mod contents;
 mod list;
 mod open;
 mod read;
@@ -17,6 +18,7 @@ use thiserror::Error;
 use tokio::sync::Mutex;
 
 pub use commit::Write;
+pub use contents::{Contents, KeptCluster, UsedToken};
 pub use list::{ClusterFilter, ClusterSummary, Cursor};
 pub use open::{DatabaseUrl, OpenError};
 pub use sighting::Sighting;
