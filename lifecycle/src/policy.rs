@@ -53,8 +53,17 @@ impl Policy {
     /// yesterday and one of today say nothing about the time in between. A look at a cluster with a dead member may take
     /// a few time-outs.
     pub fn longest_gap(&self) -> Duration {
+        self.dead_after + self.longest_look()
+    }
+
+    /// For how long nobody at all may check in before that means that nobody could.
+    pub fn longest_quiet(&self) -> Duration {
+        self.longest_look().max(self.dead_after / 2)
+    }
+
+    fn longest_look(&self) -> Duration {
         const LOOKS: Duration = Duration::from_secs(15);
-        self.dead_after + LOOKS.max(2 * self.check_in_every)
+        LOOKS.max(2 * self.check_in_every)
     }
 }
 

@@ -4,6 +4,8 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     Cluster, Identity, Member, MemberKey, MemberName, NodeState, PeerUrl, Policy, Report, RunId, UnixMillis, View,
 };
@@ -16,7 +18,7 @@ const MAX_SPARES: usize = 200;
 const MAX_BYTES: usize = 1 << 20;
 
 /// Who was heard of when: what changes with every check-in and so is kept apart from the [`Cluster`].
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Sightings {
     /// Since when check-ins are listened to: silence before that says nothing.
     pub since: UnixMillis,
@@ -27,7 +29,7 @@ pub struct Sightings {
 }
 
 /// A node's last check-in.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CheckIn {
     /// When it was.
     pub at: UnixMillis,
@@ -42,7 +44,8 @@ pub struct CheckIn {
 }
 
 /// What a node had when it checked in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Had {
     /// No data.
     Nothing,
@@ -55,7 +58,7 @@ pub enum Had {
 }
 
 /// What is known of a member's life.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Contact {
     /// When the node that has its data last checked in, or, if it has none yet, the node of its name and URLs; `None`
     /// means that it never has.
@@ -71,6 +74,15 @@ impl Sightings {
     /// Knows of nobody, and listens from now on.
     pub fn new(since: UnixMillis) -> Self {
         Self { since, nodes: BTreeMap::new(), members: BTreeMap::new() }
+    }
+
+    /// Takes up listening again. If nobody at all was heard of for long, then that says something about the listeners, and
+    /// nothing about any member: silence counts from now on.
+    pub fn resume(&mut self, policy: &Policy, now: UnixMillis) {
+        let last = self.nodes.values().map(|node| node.at).max().unwrap_or(now);
+        if last.age(now) > policy.longest_quiet() {
+            self.since = now;
+        }
     }
 
     /// Takes note of a check-in and of what it saw, with the cluster as the plan for it has left it. Members that the
@@ -95,6 +107,11 @@ impl Sightings {
         if let Some(view) = &report.view {
             self.note_view(cluster, view, report.identity(), now);
         }
+    }
+
+    /// When present members were last heard of; those that are missing never were.
+    pub fn heard(&self) -> impl Iterator<Item = (&MemberKey, UnixMillis)> {
+        self.members.iter().filter_map(|(member, contact)| Some((member, contact.checked_in.max(contact.answered)?)))
     }
 
     /// Whether a later check-in of the same run was heard before this one, which then says what is not true any more.
@@ -261,6 +278,19 @@ mod tests {
         let bytes: usize = sightings.nodes.iter().map(|(name, check_in)| check_in.bytes(name)).sum();
         assert!(bytes <= MAX_BYTES && sightings.nodes.len() > 5, "{bytes}");
         assert!(sightings.nodes.contains_key(&"a".parse().unwrap()));
+    }
+
+    #[test]
+    fn when_nobody_at_all_was_heard_of_silence_counts_from_the_next_check_in_on() {
+        let (cluster, mut sightings) = (cluster(), Sightings::new(UnixMillis(0)));
+        let member = cluster.members().next().unwrap();
+        let silence_after = |sightings: &mut Sightings, quiet: i64| {
+            sightings.resume(&cluster.policy, UnixMillis(1_000 + quiet));
+            sightings.silence(member, UnixMillis(1_000 + quiet)).as_millis()
+        };
+        sightings.note(&cluster, &report("spare", 1), UnixMillis(1_000));
+        assert_eq!(silence_after(&mut sightings, 30_000), 31_000);
+        assert_eq!(silence_after(&mut sightings, 30_001), 0);
     }
 
     #[test]

@@ -35,13 +35,13 @@ pub mod testing {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::store::Store;
+    use crate::store::{DatabaseLimits, Store};
 
     /// An app with one cluster in it, and where its database is for as long as that is kept.
     pub async fn app() -> (TempDir, Arc<App>, Token) {
         let dir = TempDir::new().unwrap();
         let url = format!("sqlite:{}", dir.path().join("c.db").display());
-        let store = Store::open(&url.parse().unwrap()).await.unwrap();
+        let store = Store::open(&url.parse().unwrap(), DatabaseLimits::default()).await.unwrap();
         let app = App {
             registry: Registry::start(Arc::new(store)).0,
             registry_id: HeaderValue::from_static("0"),

@@ -1,11 +1,18 @@
+mod secrets;
+
 use std::{net::SocketAddr, time::Duration};
 
-use clap::Parser;
+use clap::{Args, Parser};
 use convene_lifecycle::ClusterSize;
 use thiserror::Error;
 use url::Url;
 
-use crate::{logging::LogFormat, store::DatabaseUrl};
+use crate::{
+    logging::LogFormat,
+    store::{DatabaseLimits, DatabaseUrl},
+};
+
+pub use secrets::hidden;
 
 /// A self-hosted discovery service for etcd.
 #[derive(Clone, Debug, Parser)]
@@ -19,9 +26,8 @@ pub struct Config {
     #[arg(long, env = "CONVENE_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<PublicUrl>,
 
-    /// Where clusters are kept: sqlite:PATH
-    #[arg(long, env = "CONVENE_DATABASE_URL", value_name = "URL", default_value = "sqlite:convene.db")]
-    pub database_url: DatabaseUrl,
+    #[command(flatten)]
+    pub database: DatabaseArgs,
 
     /// How log lines look
     #[arg(long, env = "CONVENE_LOG_FORMAT", value_enum, default_value = "text")]
@@ -39,6 +45,56 @@ pub struct Config {
     /// idle time-out of proxies in between, which is often 60s
     #[arg(long, env = "CONVENE_WAIT_TIMEOUT", value_name = "DURATION", default_value = "50s", value_parser = parse_duration)]
     pub wait_timeout: Duration,
+}
+
+/// Which database to use, and how.
+#[derive(Clone, Debug, Args)]
+pub struct DatabaseArgs {
+    /// Where clusters are kept: sqlite:PATH, or postgres://USER:PASSWORD@HOST:PORT/DATABASE, which several servers may
+    /// share
+    #[arg(
+        long,
+        env = "CONVENE_DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        default_value = "sqlite:convene.db"
+    )]
+    pub database_url: DatabaseUrl,
+
+    /// How many connections to PostgreSQL there are at most: 3 or more
+    #[arg(long, env = "CONVENE_DATABASE_POOL_SIZE", value_name = "N", default_value = "8", value_parser = parse_pool_size)]
+    pub database_pool_size: u32,
+
+    /// How long a statement may take in PostgreSQL: 1s or more
+    #[arg(
+        long,
+        env = "CONVENE_DATABASE_STATEMENT_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "10s",
+        value_parser = parse_duration
+    )]
+    pub database_statement_timeout: Duration,
+
+    /// How long a request waits for a connection to PostgreSQL, also while it is being restarted: 1s or more
+    #[arg(
+        long,
+        env = "CONVENE_DATABASE_ACQUIRE_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "3s",
+        value_parser = parse_duration
+    )]
+    pub database_acquire_timeout: Duration,
+}
+
+impl DatabaseArgs {
+    /// How much of PostgreSQL to take, and how long to wait for it.
+    pub fn limits(&self) -> DatabaseLimits {
+        DatabaseLimits {
+            pool_size: self.database_pool_size,
+            statement_timeout: self.database_statement_timeout,
+            acquire_timeout: self.database_acquire_timeout,
+        }
+    }
 }
 
 /// What discovery URLs begin with: http or https, a host, perhaps a path, no slash at the end.
@@ -96,6 +152,12 @@ fn parse_listen(text: &str) -> Result<String, String> {
 fn parse_size(text: &str) -> Result<ClusterSize, String> {
     const LARGEST: ClusterSize = ClusterSize::new(1000).unwrap();
     ClusterSize::parse(text, LARGEST).map_err(|_| "must be a whole number from 1 to 1000".to_owned())
+}
+
+fn parse_pool_size(text: &str) -> Result<u32, String> {
+    const LARGEST: u32 = 1000;
+    let size = text.parse().ok().filter(|size| (DatabaseLimits::MIN_POOL_SIZE..=LARGEST).contains(size));
+    size.ok_or_else(|| format!("must be a whole number from {} to {LARGEST}", DatabaseLimits::MIN_POOL_SIZE))
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {

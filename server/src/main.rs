@@ -27,12 +27,14 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use config::{Config, hidden};
+
 /// Takes a tenth less time than the system's for the many small texts of a write (docs/benchmarks.md).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let config = config::Config::parse();
+    let config = Config::try_parse().unwrap_or_else(|error| hidden(error).exit());
     let flushes_when_dropped = logging::start(config.log_format);
     let result = server::run(config);
     drop(flushes_when_dropped);

@@ -5,28 +5,34 @@
 //! told of each event after that.
 
 mod check_in;
+mod clock;
 mod committer;
 mod follow;
+mod freshness;
+mod others;
 mod sightings;
 mod snapshot;
 mod topics;
 
 use std::{
-    sync::{Arc, LazyLock, Mutex},
-    time::{Duration, Instant, SystemTime},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
 };
 
-use convene_lifecycle::{Cluster, Event, Revision, Settings, Token, Transition, UnixMillis};
+use convene_lifecycle::{Cluster, Event, Revision, Settings, Sightings, Token, Transition, UnixMillis};
 use quick_cache::sync::Cache;
 use thiserror::Error;
 use tokio::{
     runtime::Handle,
     sync::{Semaphore, mpsc, oneshot},
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
 };
 
 use crate::store::{ClusterFilter, ClusterSummary, Cursor, DatabaseSize, Store, StoreError};
+use clock::Clock;
 use committer::{Answer, Committer, Decide, Job};
+use freshness::Freshness;
+use others::Others;
 use sightings::{SightingsOfAll, SightingsOfOne};
 use snapshot::SnapshotWeight;
 use topics::Topics;
@@ -62,9 +68,14 @@ pub struct Registry {
     cache: Arc<SnapshotCache>,
     topics: Arc<Topics>,
     sightings: Arc<SightingsOfAll>,
+    clock: Arc<Clock>,
     jobs: mpsc::Sender<Job>,
+    /// Knows which state of a cluster is the present one, where other servers write to the database as well.
+    freshness: Option<Freshness>,
     lists: Semaphore,
     last_probe: tokio::sync::Mutex<Option<(Instant, Result<(), Unavailable>)>>,
+    /// Listen to other servers, and end with the registry.
+    _others: JoinSet<()>,
 }
 
 /// The registry can't answer now. What it is has been logged; those who asked get no details.
@@ -88,16 +99,43 @@ impl Registry {
     /// dropped; should it end before, then nothing can be written any more.
     pub fn start(store: Arc<Store>) -> (Self, JoinHandle<()>) {
         let cache = Arc::new(Cache::with_weighter(CACHE_CLUSTERS, CACHE_BYTES, SnapshotWeight));
-        let topics = Arc::new(Topics::default());
+        let (clock, topics, sightings) = (Arc::new(Clock::new()), Arc::default(), Arc::default());
+        let others = Others {
+            store: store.clone(),
+            clock: Arc::clone(&clock),
+            cache: Arc::clone(&cache),
+            topics: Arc::clone(&topics),
+            sightings: Arc::clone(&sightings),
+        };
+        let (announcer, others) = others.start();
+        let committer = Committer {
+            store: store.clone(),
+            clock: Arc::clone(&clock),
+            cache: Arc::clone(&cache),
+            topics: Arc::clone(&topics),
+            sightings: Arc::clone(&sightings),
+            announcer: store.is_shared().then_some(announcer),
+        };
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let sightings = Arc::new(SightingsOfAll::default());
-        let committer = Committer::new(store.clone(), cache.clone(), topics.clone(), sightings.clone());
         // A thread of its own: among the other tasks it would wait for its turn at each step of a commit, and
         // everybody who writes with it.
         let runtime = Handle::current();
         let task = tokio::task::spawn_blocking(move || runtime.block_on(committer.run(queue)));
+        let freshness = store.is_shared().then(|| Freshness::start(store.clone()));
         let lists = Semaphore::new(LISTS);
-        (Self { store, cache, topics, sightings, jobs, lists, last_probe: Default::default() }, task)
+        let registry = Self {
+            store,
+            cache,
+            topics,
+            sightings,
+            clock,
+            jobs,
+            freshness,
+            lists,
+            last_probe: Default::default(),
+            _others: others,
+        };
+        (registry, task)
     }
 
     /// Names this registry among others, on every start the same.
@@ -106,7 +144,26 @@ impl Registry {
     }
 
     /// A cluster as it is now, or `None` if there is none of that name.
+    ///
+    /// Where other servers write to the database as well, the database is asked whether what is in memory is still true.
+    /// If it can't say, then what is in memory is the answer: nobody has a better one.
     pub async fn cluster(&self, token: &Token) -> Result<Option<Arc<Snapshot>>, Unavailable> {
+        let Some(freshness) = &self.freshness else { return self.cluster_from_memory(token).await };
+        let stamp = match (freshness.stamp(token).await, self.cache.get(token)) {
+            (Ok(Some(stamp)), _) => stamp,
+            (Ok(None), _) => return Ok(None),
+            (Err(_), Some(snapshot)) => return Ok(Some(snapshot)),
+            (Err(unavailable), None) => return Err(unavailable),
+        };
+        let is_present = |snapshot: &Arc<Snapshot>| snapshot.stamp().is_no_older_than(stamp);
+        self.cache.remove_if(token, |snapshot| !is_present(snapshot));
+        match self.cluster_from_memory(token).await? {
+            Some(snapshot) if !is_present(&snapshot) => self.cluster_from_database(token).await,
+            present => Ok(present),
+        }
+    }
+
+    async fn cluster_from_memory(&self, token: &Token) -> Result<Option<Arc<Snapshot>>, Unavailable> {
         if let Some(snapshot) = self.cache.get(token) {
             return Ok(Some(snapshot));
         }
@@ -125,15 +182,23 @@ impl Registry {
         .await
     }
 
+    /// Reads past what others are about to put into memory, which may be older.
+    async fn cluster_from_database(&self, token: &Token) -> Result<Option<Arc<Snapshot>>, Unavailable> {
+        let Some(cluster) = self.store.load(token).await.map_err(unavailable)? else { return Ok(None) };
+        let snapshot = Arc::new(Snapshot::new(Arc::new(cluster)));
+        self.cache.insert(token.clone(), snapshot.clone());
+        Ok(Some(snapshot))
+    }
+
     /// Makes a cluster under a token that was drawn for it.
     pub async fn create(&self, token: Token, settings: Settings) -> Result<Committed, NotWritten> {
         let named = token.clone();
-        let decide = move |cluster: Option<&Cluster>, at| match cluster {
+        let decide = move |cluster: Option<&Cluster>, _: Option<&mut Sightings>, at| match cluster {
             None => Some(Cluster::create_with(named.clone(), &settings, at)),
             Some(_) => None,
         };
         // Whoever draws 128 bits that are there already is told to draw again.
-        self.settle(token, true, Box::new(decide)).await?.ok_or(Unavailable.into())
+        self.settle(token, true, false, Box::new(decide)).await?.ok_or(Unavailable.into())
     }
 
     /// Changes a cluster as `decide` says, which gets the present state and may be asked more than once.
@@ -160,22 +225,46 @@ impl Registry {
         token: &Token,
         decide: impl Fn(Option<&Cluster>, UnixMillis) -> (Option<Transition>, T) + Send + 'static,
     ) -> Result<(Option<Committed>, T), NotWritten> {
+        self.settle_with_outcome(token, false, move |cluster, _, at| decide(cluster, at)).await
+    }
+
+    /// The same for one that has to know who was heard of when, as the servers of the database have written it down; it
+    /// gets nothing where there is no such cluster.
+    async fn decide_listening<T: Send + 'static>(
+        &self,
+        token: &Token,
+        decide: impl Fn(Option<&Cluster>, Option<&mut Sightings>, UnixMillis) -> (Option<Transition>, T) + Send + 'static,
+    ) -> Result<(Option<Committed>, T), NotWritten> {
+        self.settle_with_outcome(token, true, decide).await
+    }
+
+    async fn settle_with_outcome<T: Send + 'static>(
+        &self,
+        token: &Token,
+        listens: bool,
+        decide: impl Fn(Option<&Cluster>, Option<&mut Sightings>, UnixMillis) -> (Option<Transition>, T) + Send + 'static,
+    ) -> Result<(Option<Committed>, T), NotWritten> {
         let outcome = Arc::new(Mutex::new(None));
         let last = outcome.clone();
-        let decide = move |cluster: Option<&Cluster>, at| {
-            let (transition, outcome) = decide(cluster, at);
+        let decide = move |cluster: Option<&Cluster>, sightings: Option<&mut Sightings>, at| {
+            let (transition, outcome) = decide(cluster, sightings, at);
             *last.lock().expect("no holder panics") = Some(outcome);
             transition
         };
-        let committed = self.settle(token.clone(), false, Box::new(decide)).await?;
+        let committed = self.settle(token.clone(), false, listens, Box::new(decide)).await?;
         let outcome = outcome.lock().expect("no holder panics").take();
         Ok((committed, outcome.expect("the committer asks before it answers")))
     }
 
-    async fn settle(&self, token: Token, fresh: bool, decide: Decide) -> Answer {
+    async fn settle(&self, token: Token, fresh: bool, listens: bool, decide: Decide) -> Answer {
         let (answer, answered) = oneshot::channel();
-        self.jobs.send(Job { token, fresh, decide, answer }).await.map_err(|_| Unavailable)?;
+        self.jobs.send(Job { token, fresh, listens, decide, answer }).await.map_err(|_| Unavailable)?;
         answered.await.map_err(|_| Unavailable)?
+    }
+
+    /// The present moment, as all servers of the database count it.
+    pub fn now(&self) -> UnixMillis {
+        self.clock.now()
     }
 
     /// How large the database is.
@@ -185,7 +274,8 @@ impl Registry {
 
     /// Tells of everything that happens to a cluster from now on, be it there yet or not.
     pub fn subscribe(&self, token: &Token) -> Subscription {
-        self.topics.subscribe(token)
+        let known = self.cache.peek(token).map(|snapshot| snapshot.cluster.revision);
+        self.topics.subscribe(token, known)
     }
 
     /// Follows what happens to a cluster, be it there yet or not, from a revision on.
@@ -234,15 +324,6 @@ impl Registry {
     }
 }
 
-/// The present moment: by this machine's clock as it was when the server began, and from there on by one that nobody
-/// sets, because how long a member has been silent must not depend on when somebody corrected the time.
-pub fn now() -> UnixMillis {
-    static BEGAN: LazyLock<(Duration, Instant)> =
-        LazyLock::new(|| (SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default(), Instant::now()));
-    let (at, instant) = &*BEGAN;
-    UnixMillis(i64::try_from((*at + instant.elapsed()).as_millis()).unwrap_or(i64::MAX))
-}
-
 /// Reads, whether or not somebody waits for it all the time. A stream whose client doesn't take what it is sent is not
 /// looked after any more; it must not keep a connection to the database until then, or the place of a cluster that
 /// others ask for.
@@ -253,6 +334,10 @@ async fn read_to_the_end<T: Send + 'static>(
 }
 
 fn unavailable(error: StoreError) -> Unavailable {
+    // That the database is away is logged once.
+    if matches!(error, StoreError::Away) {
+        return Unavailable;
+    }
     tracing::error!(%error, "the database did not answer; clients are told to try again");
     Unavailable
 }
@@ -266,11 +351,12 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::store::DatabaseLimits;
 
     async fn registry() -> (TempDir, Arc<Registry>) {
         let dir = TempDir::new().unwrap();
         let url = format!("sqlite:{}", dir.path().join("c.db").display());
-        let store = Store::open(&url.parse().unwrap()).await.unwrap();
+        let store = Store::open(&url.parse().unwrap(), DatabaseLimits::default()).await.unwrap();
         (dir, Arc::new(Registry::start(Arc::new(store)).0))
     }
 

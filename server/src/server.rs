@@ -95,7 +95,7 @@ async fn serve(config: Config) -> Result<(), ServerError> {
     // The port comes first: where another server has it, its database is none of our business.
     let listener = listen(&config.listen).await?;
     let address = listener.local_addr()?;
-    let store = Arc::new(Store::open(&config.database_url).await?);
+    let store = Arc::new(Store::open(&config.database.database_url, config.database.limits()).await?);
     let (registry, mut committer) = Registry::start(store.clone());
     let app = Arc::new(app(&config, address, registry));
     let sweeper = tokio::spawn(sweep(app.clone(), config.unformed_ttl));
@@ -106,7 +106,7 @@ async fn serve(config: Config) -> Result<(), ServerError> {
     tracing::info!(
         "convene-server {} listens on http://{address}, database {}, discovery URLs begin with {}",
         env!("CARGO_PKG_VERSION"),
-        store.path().display(),
+        store.name(),
         app.public_url
     );
     let result = tokio::select! {

@@ -1,48 +1,76 @@
 //! Where clusters are kept: the only place with SQL.
 //!
-//! One process owns a SQLite file (see [`open`]), reads go through a small pool, and everything that
-//! is written goes through [`Store::commit`], which writes many clusters' changes with one fsync.
+//! One process owns a SQLite file; a PostgreSQL database may have several servers. What both are asked is one text (see
+//! [`statement`]). Reads go through a small pool, and everything that is written goes through a [`Transaction`], which
+//! writes many clusters' changes with one fsync.
 
+mod announce;
 mod commit;
+mod connection;
 mod contents;
+mod health;
+mod limits;
 mod list;
+mod listening;
 mod open;
+mod postgres;
 mod read;
 mod sighting;
 mod size;
+mod sqlite;
+mod statement;
+mod transaction;
+mod url;
 
-use std::{fs::File, mem, path::PathBuf};
+use std::{mem, time::Duration};
 
-use sqlx::{Connection, Sqlite, SqliteConnection, SqlitePool};
+use sqlx::{PgPool, Postgres, SqlitePool, pool::PoolConnection};
 use thiserror::Error;
-use tokio::sync::Mutex;
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep, timeout},
+};
 
+pub use announce::{Announced, Announcements};
 pub use commit::Write;
 pub use contents::{Contents, KeptCluster, UsedToken};
+pub use limits::DatabaseLimits;
 pub use list::{ClusterFilter, ClusterSummary, Cursor};
-pub use open::{DatabaseUrl, OpenError};
+pub use open::OpenError;
+pub use read::{Loaded, Stamp};
 pub use sighting::Sighting;
 pub use size::DatabaseSize;
+pub use transaction::Transaction;
+pub use url::DatabaseUrl;
+
+use connection::Connection;
+use health::Health;
+use postgres::PostgresDatabase;
+use sqlite::SqliteFile;
+use transaction::Writer;
 
 /// The database behind the registry.
 #[derive(Debug)]
 pub struct Store {
-    readers: SqlitePool,
+    database: Database,
+    limits: DatabaseLimits,
+    readers: Readers,
     writer: Mutex<Writer>,
+    health: Health,
     registry_id: String,
-    path: PathBuf,
-    /// Held for as long as the store lives: the operating system frees it even after `kill -9`.
-    _lock: File,
+    name: String,
 }
 
-/// The one connection that writes.
 #[derive(Debug)]
-enum Writer {
-    Open(SqliteConnection),
-    /// Its last transaction failed, as on a full disk, and nobody can say what state that has left it in;
-    /// the next one gets a new connection.
-    Lost,
-    Closed,
+enum Database {
+    Sqlite(SqliteFile),
+    Postgres(Box<PostgresDatabase>),
+}
+
+#[derive(Debug)]
+enum Readers {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
 }
 
 /// Why the database could not answer.
@@ -62,391 +90,161 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The database could not be reached a moment ago, so that nobody tried.
+    #[error("the database is away")]
+    Away,
+    /// The database did not answer in time.
+    #[error("the database did not answer within {0:?}")]
+    TimedOut(Duration),
     /// The database failed.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
 }
 
 impl Store {
-    /// Sixteen hexadecimal digits that name this registry: the same on every start.
+    /// Sixteen hexadecimal digits that name this registry: the same on every start, and on every server of a database.
     pub fn registry_id(&self) -> &str {
         &self.registry_id
     }
 
-    /// Where the database file is.
-    pub fn path(&self) -> &std::path::Path {
-        &self.path
+    /// Where the database is, without its password.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
-    /// Closes the database with everything written to its main file.
+    /// Whether other servers may write to the database as well.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.database, Database::Postgres(_))
+    }
+
+    /// How long the database may take.
+    pub fn limits(&self) -> DatabaseLimits {
+        self.limits
+    }
+
+    /// Closes the database; a file has everything in its main file then.
     pub async fn close(&self) {
-        self.readers.close().await;
+        match &self.readers {
+            Readers::Sqlite(readers) => readers.close().await,
+            Readers::Postgres(readers) => readers.close().await,
+        }
         let Writer::Open(writer) = mem::replace(&mut *self.writer.lock().await, Writer::Closed) else { return };
         if let Err(error) = writer.close().await {
             tracing::warn!(%error, "the database was not closed cleanly; nothing is lost, the next start recovers it");
         }
     }
+
+    /// Whether the database could not be reached when somebody last tried.
+    pub fn is_away(&self) -> bool {
+        self.health.is_away()
+    }
+
+    /// Reads with a connection of its own.
+    async fn read<T>(&self, read: impl AsyncFnOnce(&mut Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.read_within(self.limits.statement_timeout, read).await
+    }
+
+    /// Reads what takes the database hardly any time.
+    async fn read_within<T>(
+        &self,
+        limit: Duration,
+        read: impl AsyncFnOnce(&mut Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.health.ask()?;
+        let result = self.read_now(limit, read).await;
+        self.health.note(&result, &self.name);
+        result
+    }
+
+    async fn read_now<T>(
+        &self,
+        limit: Duration,
+        read: impl AsyncFnOnce(&mut Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut reader = match &self.readers {
+            Readers::Sqlite(readers) => Connection::SqliteOfPool(readers.acquire().await?),
+            Readers::Postgres(readers) => Connection::PostgresOfPool(self.acquire(readers).await?),
+        };
+        let result = self.in_time(limit, read(&mut reader)).await;
+        if matches!(result, Err(StoreError::TimedOut(_))) {
+            reader.discard();
+        }
+        result
+    }
+
+    /// A connection of a pool. The pool itself waits for a database that refuses, but not for one that hangs.
+    async fn acquire(&self, readers: &PgPool) -> Result<PoolConnection<Postgres>, StoreError> {
+        let limit = self.limits.acquire_timeout;
+        timeout(limit, readers.acquire()).await.map_or(Err(StoreError::TimedOut(limit)), |acquired| Ok(acquired?))
+    }
+
+    /// A connection that writes. A database that can't be reached is tried again until the acquire time-out is over,
+    /// unless it has been away for longer already.
+    async fn connect(&self) -> Result<Connection, StoreError> {
+        self.health.ask()?;
+        let limit = if self.is_away() { Duration::ZERO } else { self.limits.acquire_timeout };
+        let result = self.database.connect(limit, self.limits).await;
+        self.health.note(&result, &self.name);
+        result
+    }
+
+    /// The result of something that asks the database. The database itself has its limit for a statement; here it is one
+    /// that does not even say so.
+    async fn in_time<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        if !self.is_shared() {
+            return work.await;
+        }
+        let limit = limit + DatabaseLimits::ANSWER;
+        timeout(limit, work).await.unwrap_or(Err(StoreError::TimedOut(limit)))
+    }
 }
 
-/// The database that the SQL is compiled for.
-type Db = Sqlite;
+impl Database {
+    /// A connection that reads and writes. A database that can't be reached is tried again for as long as `patience`.
+    async fn connect(&self, patience: Duration, limits: DatabaseLimits) -> Result<Connection, StoreError> {
+        const PAUSE: Duration = Duration::from_millis(50);
+        let deadline = Instant::now() + patience;
+        loop {
+            let connected = match self {
+                Self::Sqlite(file) => return Ok(file.connect().await?),
+                Self::Postgres(database) => timeout(limits.acquire_timeout, database.connect()).await,
+            };
+            let error = match connected {
+                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Err(error)) => StoreError::from(error),
+                Err(_) => StoreError::TimedOut(limits.acquire_timeout),
+            };
+            if !error.may_pass() || Instant::now() + PAUSE >= deadline {
+                return Err(error);
+            }
+            sleep(PAUSE).await;
+        }
+    }
+}
+
+impl StoreError {
+    /// Whether the database could not be reached, or was about to stop or to start: whether asking again may help.
+    pub fn may_pass(&self) -> bool {
+        // https://www.postgresql.org/docs/current/errcodes-appendix.html: connection exceptions, too many connections,
+        // operator intervention, a transaction on a standby that is about to become the primary.
+        const CODES: &[&str] = &["08", "53300", "57P", "25006", "25P03"];
+        match self {
+            Self::Away | Self::TimedOut(_) => true,
+            Self::Database(sqlx::Error::Database(error)) => {
+                error.code().is_some_and(|code| CODES.iter().any(|passing| code.starts_with(passing)))
+            }
+            Self::Database(error) => matches!(
+                error,
+                sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed
+            ),
+            Self::Conflict | Self::Closed | Self::Corrupt { .. } => false,
+        }
+    }
+}
 
 #[cfg(test)]
-mod tests {
-    use std::{sync::Arc, time::Duration};
-
-    use convene_lifecycle::{
-        Action, Cluster, ClusterId, ClusterSize, Discovery, Epoch, Face, Founder, Member, MemberKey, PeerUrl, Policy,
-        Purpose, Registration, Removal, Revision, Role, Strategy, Ticket, Token, Told, Transition, UnixMillis,
-    };
-    use tempfile::TempDir;
-
-    use super::*;
-
-    const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
-
-    async fn store() -> (TempDir, Store) {
-        let dir = TempDir::new().unwrap();
-        let url = format!("sqlite:{}", dir.path().join("c.db").display());
-        (dir, Store::open(&url.parse().unwrap()).await.unwrap())
-    }
-
-    fn create(token: &str) -> Transition {
-        Cluster::create(token.parse().unwrap(), ClusterSize::DEFAULT, Action::Create, NOW)
-    }
-
-    fn register(cluster: &Cluster, n: u64, action: Action) -> Transition {
-        let registration = Registration::parse(&format!("infra{n}=http://10.0.0.1:{n}")).unwrap();
-        cluster.register(n.to_string().parse().unwrap(), registration, Discovery::V2, action, NOW).unwrap()
-    }
-
-    /// One write of several changes that follow each other.
-    fn write(base: Option<Revision>, transitions: Vec<Transition>) -> Write {
-        let token = transitions[0].events[0].token.clone();
-        let after = transitions.last().unwrap().after.clone().map(Arc::new);
-        let events = transitions.into_iter().flat_map(|transition| transition.events).map(Arc::new).collect();
-        Write { token, base, after, events }
-    }
-
-    /// A cluster that everything has happened to, and its write.
-    fn eventful(token: &str) -> (Cluster, Write) {
-        let created = create(token);
-        let cluster = created.after.clone().unwrap();
-        let sized = cluster.set_size(ClusterSize::new(5).unwrap(), Action::Update, NOW).unwrap();
-        let cluster = sized.after.clone().unwrap();
-        let first = register(&cluster, 1, Action::Create);
-        let second = register(&first.after.clone().unwrap(), 2, Action::Set);
-        let updated = register(&second.after.clone().unwrap(), 1, Action::Update);
-        let cluster = updated.after.clone().unwrap();
-        let removed = cluster.remove(&"2".parse().unwrap(), Discovery::V2, Action::CompareAndDelete, NOW).unwrap();
-        let cluster = removed.after.clone().unwrap();
-        (cluster, write(None, vec![created, sized, first, second, updated, removed]))
-    }
-
-    #[tokio::test]
-    async fn what_is_committed_together_is_read_again_as_it_was() {
-        let (_dir, store) = store().await;
-        let (one, write_one) = eventful("one");
-        let (two, write_two) = eventful("two");
-        store.commit(&[write_one, write_two]).await.unwrap();
-        let tokens = [one.token.clone(), two.token.clone(), "none".parse().unwrap()];
-        let mut read = store.load_all(&tokens).await.unwrap().clusters;
-        read.sort_by(|a, b| a.token.cmp(&b.token));
-        assert_eq!(read, [one, two]);
-    }
-
-    /// A cluster of which everything is known that can be.
-    fn known_in_full(token: &str) -> (Cluster, Write) {
-        let (before, mut write) = eventful(token);
-        let mut cluster = before;
-        let told = Told { run: "run-1".parse().unwrap(), at: NOW };
-        let mut member = Member::clone(&cluster.record[0]);
-        member.client_urls = vec!["http://10.0.0.1:2379".parse().unwrap(), "https://[::1]:2379".parse().unwrap()];
-        member.role = Role::Learner;
-        member.started = true;
-        member.founder = Some(Founder { told: Some(told) });
-        member.eviction = Some(NOW);
-        member.downtime_until = Some(UnixMillis(NOW.0 + 1));
-        let gone = Member { founder: Some(Founder { told: None }), ..Member::clone(&cluster.record[1]) };
-        let gone = Member { removed: gone.removed.map(|removal| Removal { confirmed: true, ..removal }), ..gone };
-        cluster.record = vec![Arc::new(member), Arc::new(gone)];
-        cluster.name = Some("prod, the second".parse().unwrap());
-        cluster.policy = Policy {
-            strategy: Strategy::Prune,
-            dead_after: Duration::from_secs(5),
-            learner: false,
-            check_in_every: Duration::from_secs(1),
-            paused: true,
-        };
-        cluster.epoch = Epoch(3);
-        cluster.face = Some(Face::CheckIn);
-        cluster.cluster_id = Some(ClusterId(u64::MAX));
-        cluster.bootstrapped = Some(Revision(5));
-        (cluster.formed, cluster.formed_at) = (Some(Revision(4)), Some(NOW));
-        cluster.earlier = vec![ClusterId(1), ClusterId(2)];
-        cluster.tickets = 7;
-        write.after = Some(Arc::new(cluster.clone()));
-        (cluster, write)
-    }
-
-    #[tokio::test]
-    async fn all_that_is_known_of_a_cluster_is_read_again() {
-        let (_dir, store) = store().await;
-        let peer_urls = vec![PeerUrl::parse("http://10.0.0.9:2380").unwrap(), PeerUrl::parse("http://a:1").unwrap()];
-        let member: MemberKey = "1".parse().unwrap();
-        let purposes = [
-            Purpose::Join { peer_urls: peer_urls.clone(), replaces: None },
-            Purpose::Join { peer_urls: peer_urls.clone(), replaces: Some(member.clone()) },
-            Purpose::Remove { member: member.clone() },
-            Purpose::Update { member: member.clone(), peer_urls },
-            Purpose::Promote { member },
-        ];
-        for (n, purpose) in purposes.into_iter().enumerate() {
-            let (mut cluster, mut write) = known_in_full(&format!("cluster-{n}"));
-            cluster.ticket = Some(Ticket { number: 7, holder: "a b".parse().unwrap(), purpose, granted_at: NOW });
-            write.after = Some(Arc::new(cluster.clone()));
-            store.commit(&[write]).await.unwrap();
-            assert_eq!(store.load(&cluster.token).await.unwrap(), Some(cluster));
-        }
-    }
-
-    #[tokio::test]
-    async fn clusters_are_listed_in_pages_as_they_were_made() {
-        let (_dir, store) = store().await;
-        for n in 0..5 {
-            let (mut cluster, mut write) = known_in_full(&format!("cluster-{n}"));
-            cluster.policy.paused = n % 2 == 0;
-            cluster.created_at = UnixMillis(NOW.0 + n);
-            write.after = Some(Arc::new(cluster));
-            store.commit(&[write]).await.unwrap();
-        }
-        let tokens = |clusters: Vec<ClusterSummary>| {
-            clusters.into_iter().map(|cluster| cluster.without_members.token.as_str().to_owned()).collect::<Vec<_>>()
-        };
-        let (first, next) = store.list(&ClusterFilter::default(), 3).await.unwrap();
-        assert_eq!(tokens(first), ["cluster-0", "cluster-1", "cluster-2"]);
-        let after = ClusterFilter { after: next, ..ClusterFilter::default() };
-        let (second, next) = store.list(&after, 3).await.unwrap();
-        assert_eq!((tokens(second), next), (vec!["cluster-3".to_owned(), "cluster-4".to_owned()], None));
-        let paused = ClusterFilter { paused: Some(false), ..ClusterFilter::default() };
-        assert_eq!(tokens(store.list(&paused, 100).await.unwrap().0), ["cluster-1", "cluster-3"]);
-        let nobody = ClusterFilter { name: Some("test".to_owned()), ..ClusterFilter::default() };
-        assert_eq!(tokens(store.list(&nobody, 100).await.unwrap().0), Vec::<String>::new());
-    }
-
-    #[tokio::test]
-    async fn a_list_counts_the_members_that_are_there_and_reads_none() {
-        let (_dir, store) = store().await;
-        let (eventful, write_eventful) = eventful("eventful");
-        let (known, write_known) = known_in_full("known");
-        store.commit(&[write_eventful]).await.unwrap();
-        store.commit(&[write_known]).await.unwrap();
-        execute(&store, "update member set registration = 'not one'").await;
-        let (mut listed, _) = store.list(&ClusterFilter::default(), 100).await.unwrap();
-        listed.sort_by(|a, b| a.without_members.token.cmp(&b.without_members.token));
-        let summary = |cluster: Cluster, voter_count, learner_count| ClusterSummary {
-            without_members: Cluster { record: Vec::new(), ..cluster },
-            voter_count,
-            learner_count,
-        };
-        assert_eq!(listed, [summary(eventful, 1, 0), summary(known, 0, 1)]);
-    }
-
-    #[tokio::test]
-    async fn a_cluster_that_can_not_be_read_is_missing_from_the_list_and_the_others_are_there() {
-        let (_dir, store) = store().await;
-        for token in ["one", "two"] {
-            store.commit(&[write(None, vec![create(token)])]).await.unwrap();
-        }
-        execute(&store, "update cluster set strategy = 'pray' where token = 'one'").await;
-        let (listed, _) = store.list(&ClusterFilter::default(), 100).await.unwrap();
-        assert_eq!(listed.iter().map(|cluster| cluster.without_members.token.as_str()).collect::<Vec<_>>(), ["two"]);
-    }
-
-    /// Does what the store never would.
-    async fn execute(store: &Store, statement: &'static str) {
-        let mut writer = store.writer.lock().await;
-        let Writer::Open(connection) = &mut *writer else { panic!("the store is open") };
-        sqlx::raw_sql(statement).execute(connection).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn when_a_member_was_heard_of_is_kept_and_goes_with_its_cluster() {
-        let (_dir, store) = store().await;
-        let (cluster, first) = eventful("one");
-        store.commit(&[first]).await.unwrap();
-        let sighting = |token: &str, at| Sighting { token: token.parse().unwrap(), member: "1".parse().unwrap(), at };
-        let later = sighting("one", UnixMillis(NOW.0 + 5));
-        store.write_sightings(&[sighting("one", NOW), sighting("none", NOW)]).await.unwrap();
-        store.write_sightings(std::slice::from_ref(&later)).await.unwrap();
-        assert_eq!(store.sightings(&cluster.token).await.unwrap(), [later]);
-        store.commit(&[write(Some(cluster.revision), vec![cluster.delete(NOW)])]).await.unwrap();
-        assert_eq!(store.sightings(&cluster.token).await.unwrap(), []);
-    }
-
-    #[tokio::test]
-    async fn when_a_member_was_heard_of_goes_when_nobody_remembers_the_member_any_more() {
-        let (_dir, store) = store().await;
-        let (cluster, first) = eventful("one");
-        let (other, second) = eventful("two");
-        store.commit(&[first, second]).await.unwrap();
-        let of =
-            |token: &Token, member: &str| Sighting { token: token.clone(), member: member.parse().unwrap(), at: NOW };
-        let both = [of(&cluster.token, "1"), of(&cluster.token, "2")];
-        store.write_sightings(&[both.as_slice(), &[of(&other.token, "1")]].concat()).await.unwrap();
-        assert_eq!(store.sightings(&cluster.token).await.unwrap(), both, "a member that was removed is on record");
-        execute(&store, "delete from member where key = '2'").await;
-        store.write_sightings(&both[..1]).await.unwrap();
-        assert_eq!(store.sightings(&cluster.token).await.unwrap(), both[..1]);
-        assert_eq!(store.sightings(&other.token).await.unwrap().len(), 1);
-    }
-
-    #[tokio::test]
-    async fn events_are_read_again_as_they_were() {
-        let (_dir, store) = store().await;
-        let (cluster, write) = eventful("one");
-        let events = write.events.clone();
-        store.commit(&[write]).await.unwrap();
-        assert_eq!(store.events(&cluster.token, Revision(1), 100).await.unwrap(), events);
-        assert_eq!(store.events(&cluster.token, Revision(3), 2).await.unwrap(), events[2..4]);
-        assert_eq!(store.events(&cluster.token, Revision(99), 100).await.unwrap(), []);
-    }
-
-    #[tokio::test]
-    async fn a_write_on_what_has_changed_meanwhile_is_a_conflict_and_changes_nothing() {
-        let (_dir, store) = store().await;
-        let (cluster, first) = eventful("one");
-        store.commit(&[first]).await.unwrap();
-        let (_, created_again) = eventful("one");
-        let stale = write(Some(Revision(1)), vec![register(&cluster, 7, Action::Set)]);
-        let stale_delete = write(Some(Revision(1)), vec![cluster.delete(NOW)]);
-        for late in [created_again, stale, stale_delete] {
-            let (_, other) = eventful("other");
-            assert!(matches!(store.commit(&[other, late]).await, Err(StoreError::Conflict)));
-        }
-        assert_eq!(store.load(&cluster.token).await.unwrap(), Some(cluster));
-        assert_eq!(store.load(&"other".parse().unwrap()).await.unwrap(), None);
-    }
-
-    #[tokio::test]
-    async fn what_a_deleted_cluster_leaves_free_is_not_in_use() {
-        let (_dir, store) = store().await;
-        let created = create("one");
-        let cluster = created.after.clone().unwrap();
-        let sizes = (1..=1_000).map(|n| cluster.set_size(ClusterSize::new(n).unwrap(), Action::Set, NOW).unwrap());
-        let sizes = sizes.enumerate().map(|(n, mut set)| {
-            set.events[0].revision = Revision(n as u64 + 2);
-            set
-        });
-        store.commit(&[write(None, [created].into_iter().chain(sizes).collect())]).await.unwrap();
-        let full = store.size().await.unwrap();
-        store.commit(&[write(Some(Revision(2)), vec![cluster.delete(NOW)])]).await.unwrap();
-        let empty = store.size().await.unwrap();
-        assert!(full.bytes_in_use > 100_000 && full.bytes >= full.bytes_in_use, "{full:?}");
-        assert!(empty.bytes_in_use < full.bytes_in_use && empty.bytes >= full.bytes_in_use, "{empty:?}");
-    }
-
-    #[tokio::test]
-    async fn a_deleted_cluster_leaves_nothing_behind() {
-        let (_dir, store) = store().await;
-        let (cluster, first) = eventful("one");
-        store.commit(&[first]).await.unwrap();
-        store.commit(&[write(Some(cluster.revision), vec![cluster.delete(NOW)])]).await.unwrap();
-        assert_eq!(store.load(&cluster.token).await.unwrap(), None);
-        assert_eq!(store.events(&cluster.token, Revision(1), 100).await.unwrap(), []);
-    }
-
-    #[tokio::test]
-    async fn a_token_is_used_up_once_a_member_has_registered() {
-        let (_dir, store) = store().await;
-        let idle = create("idle");
-        let idle_cluster = idle.after.clone().unwrap();
-        let (used, first) = eventful("used");
-        store.commit(&[write(None, vec![idle]), first]).await.unwrap();
-        let tokens = [idle_cluster.token.clone(), used.token.clone()];
-        assert_eq!(store.load_all(&tokens).await.unwrap().used_up, []);
-        let deletions = [&idle_cluster, &used].map(|cluster| write(Some(cluster.revision), vec![cluster.delete(NOW)]));
-        store.commit(&deletions).await.unwrap();
-        assert_eq!(store.load_all(&tokens).await.unwrap().used_up, [used.token]);
-    }
-
-    #[tokio::test]
-    async fn a_disk_that_was_full_takes_writes_again_when_there_is_room() {
-        let (_dir, store) = store().await;
-        set_page_limit(&store, 1).await;
-        let fill = |n: u32| write(None, vec![create(&format!("{n}-{}", "x".repeat(100)))]);
-        let mut n = 0;
-        let failed = loop {
-            n += 1;
-            if let Err(error) = store.commit(&[fill(n)]).await {
-                break error;
-            }
-        };
-        assert!(failed.to_string().contains("full"), "{failed}");
-        // The limit belonged to the connection that is gone with the failure.
-        store.probe().await.unwrap();
-        store.commit(&[fill(n)]).await.unwrap();
-    }
-
-    /// The smallest limit is the size that the database has already.
-    async fn set_page_limit(store: &Store, pages: u32) {
-        let mut writer = store.writer.lock().await;
-        let Writer::Open(connection) = &mut *writer else { panic!("the store is open") };
-        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("pragma max_page_count = {pages}")))
-            .execute(connection)
-            .await
-            .unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_commit_waits_for_the_disk() {
-        let (_dir, store) = store().await;
-        let mut writer = store.writer.lock().await;
-        let Writer::Open(connection) = &mut *writer else { panic!("the store is open") };
-        let full: i64 = sqlx::query_scalar("pragma synchronous").fetch_one(&mut *connection).await.unwrap();
-        let journal: String = sqlx::query_scalar("pragma journal_mode").fetch_one(connection).await.unwrap();
-        assert_eq!((full, journal.as_str()), (2, "wal"));
-    }
-
-    #[tokio::test]
-    async fn of_a_long_history_the_last_thousand_events_are_kept() {
-        let (_dir, store) = store().await;
-        let created = create("one");
-        let mut cluster = created.after.clone().unwrap();
-        store.commit(&[write(None, vec![created])]).await.unwrap();
-        for _ in 0..12 {
-            let base = cluster.revision;
-            let mut changes = Vec::new();
-            for _ in 0..100 {
-                changes.push(register(&cluster, 1, Action::Set));
-                cluster = changes.last().unwrap().after.clone().unwrap();
-            }
-            store.commit(&[write(Some(base), changes)]).await.unwrap();
-        }
-        let oldest = store.events(&cluster.token, Revision(1), 1).await.unwrap()[0].revision.0;
-        let kept = cluster.revision.0 - oldest + 1;
-        assert!((1000..1200).contains(&kept), "{kept}");
-    }
-
-    #[tokio::test]
-    async fn a_token_is_unregistered_until_somebody_registers_for_the_first_time() {
-        let (_dir, store) = store().await;
-        let idle = create("idle");
-        let (_, used) = eventful("used");
-        store.commit(&[write(None, vec![idle]), used]).await.unwrap();
-        let later = UnixMillis(NOW.0 + 1);
-        assert_eq!(store.unregistered(later, 10).await.unwrap(), ["idle".parse().unwrap()]);
-        assert_eq!(store.unregistered(NOW, 10).await.unwrap(), []);
-    }
-
-    #[tokio::test]
-    async fn a_registry_keeps_its_id() {
-        let (dir, store) = store().await;
-        let id = store.registry_id().to_owned();
-        assert!(id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
-        store.close().await;
-        drop(store);
-        let url = format!("sqlite:{}", dir.path().join("c.db").display());
-        assert_eq!(Store::open(&url.parse().unwrap()).await.unwrap().registry_id(), id);
-    }
-}
+mod tests;

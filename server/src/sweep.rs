@@ -3,10 +3,7 @@ use std::{sync::Arc, time::Duration};
 use convene_lifecycle::{Cluster, Token, Transition, UnixMillis};
 use futures_util::future::join_all;
 
-use crate::{
-    app::App,
-    registry::{NotWritten, now},
-};
+use crate::{app::App, registry::NotWritten};
 
 /// Collects tokens that nobody ever registered under once they are `ttl` old, for as long as it runs.
 pub async fn sweep(app: Arc<App>, ttl: Duration) {
@@ -37,7 +34,7 @@ pub async fn flush(app: Arc<App>) {
 
 async fn collect(app: &App, ttl: Duration) -> Result<usize, NotWritten> {
     let age = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
-    let before = UnixMillis(now().0.saturating_sub(age));
+    let before = UnixMillis(app.registry.now().0.saturating_sub(age));
     let mut collected = 0;
     loop {
         let expired = app.registry.unregistered(before).await?;

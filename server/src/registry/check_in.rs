@@ -1,8 +1,8 @@
 use std::{collections::HashMap, sync::Arc};
 
-use convene_lifecycle::{Cluster, Instruction, MemberKey, Plan, Report, Sightings, Token, UnixMillis, plan};
+use convene_lifecycle::{Cluster, Instruction, MemberKey, Plan, Policy, Report, Sightings, Token, UnixMillis, plan};
 
-use super::{NotWritten, Registry, SightingsOfOne, Unavailable, now, unavailable};
+use super::{Committed, NotWritten, Registry, SightingsOfOne, Unavailable, unavailable};
 use crate::store::Sighting;
 
 /// What a check-in came to.
@@ -18,10 +18,15 @@ impl Registry {
     /// Decides what a node does next, and writes down first what changes by it. `None`: there is no such cluster.
     ///
     /// Most check-ins change nothing, and then nothing is written: that the node was heard of is kept in memory.
+    /// With other servers on the database each of them hears only of some nodes, so there they write it down and look what
+    /// the others have written.
     pub async fn check_in(&self, token: &Token, report: Report) -> Result<Option<CheckedIn>, NotWritten> {
+        if self.freshness.is_some() {
+            return self.check_in_among_others(token, report).await;
+        }
         let Some(snapshot) = self.cluster(token).await? else { return Ok(None) };
         let sightings = self.sightings_of(token).await?;
-        let (cluster, at) = (snapshot.cluster.clone(), now());
+        let (cluster, at) = (snapshot.cluster.clone(), self.clock.now());
         let unchanged = sightings.read_and_note(&cluster, &report, at, |sightings| {
             let Plan { instruction, change } = plan(&cluster, sightings, &report, at);
             change.is_none().then_some(instruction)
@@ -46,22 +51,35 @@ impl Registry {
             (change, Some((instruction, unchanged)))
         };
         let (committed, decided) = self.decide(token, decide).await?;
-        let Some((instruction, unchanged)) = decided else { return Ok(None) };
-        for event in committed.iter().flat_map(|committed| &committed.events) {
-            tracing::info!(cluster = %token, node = %report.name, revision = %event.revision, "{}", event.message);
+        let checked_in = checked_in(token, &report, committed, decided);
+        if let Some(CheckedIn { cluster, .. }) = &checked_in {
+            sightings.note(cluster, &report, self.clock.now());
         }
-        let Some(cluster) = committed.and_then(|committed| committed.after).or(unchanged) else { return Ok(None) };
-        sightings.note(&cluster, &report, now());
-        Ok(Some(CheckedIn { instruction, cluster }))
+        Ok(checked_in)
+    }
+
+    async fn check_in_among_others(&self, token: &Token, report: Report) -> Result<Option<CheckedIn>, NotWritten> {
+        let reported = report.clone();
+        let decide = move |cluster: Option<&Cluster>, sightings: Option<&mut Sightings>, at: UnixMillis| {
+            let Some((cluster, sightings)) = cluster.zip(sightings) else { return (None, None) };
+            let Plan { instruction, change } = plan(cluster, sightings, &reported, at);
+            if let Some(after) = change.as_ref().map_or(Some(cluster), |change| change.after.as_ref()) {
+                sightings.note(after, &reported, at);
+            }
+            let unchanged = change.is_none().then(|| Arc::new(cluster.clone()));
+            (change, Some((instruction, unchanged)))
+        };
+        let (committed, decided) = self.decide_listening(token, decide).await?;
+        Ok(checked_in(token, &report, committed, decided))
     }
 
     /// What a check-in would come to, without anything coming of it.
     pub async fn check_in_dry(&self, token: &Token, report: &Report) -> Result<Option<CheckedIn>, Unavailable> {
         let Some(snapshot) = self.cluster(token).await? else { return Ok(None) };
-        let (cluster, at) = (snapshot.cluster.clone(), now());
+        let (cluster, at) = (snapshot.cluster.clone(), self.clock.now());
         let Plan { instruction, .. } = match self.sightings.get(token) {
             Some(sightings) => sightings.read(|sightings| plan(&cluster, sightings, report, at)),
-            None => plan(&cluster, &Sightings::new(at), report, at),
+            None => plan(&cluster, &self.listened(token, &cluster.policy, at).await?, report, at),
         };
         Ok(Some(CheckedIn { instruction, cluster }))
     }
@@ -71,8 +89,19 @@ impl Registry {
         if let Some(sightings) = self.sightings.get(token) {
             return Ok(sightings.heard_of());
         }
+        if let Some(listened) = self.store.listened(token).await.map_err(unavailable)? {
+            return Ok(listened.heard().map(|(member, at)| (member.clone(), at)).collect());
+        }
         let written = self.store.sightings(token).await.map_err(unavailable)?;
         Ok(written.into_iter().map(|sighting| (sighting.member, sighting.at)).collect())
+    }
+
+    /// Who was heard of when by all servers of the database.
+    async fn listened(&self, token: &Token, policy: &Policy, now: UnixMillis) -> Result<Sightings, Unavailable> {
+        let listened = self.store.listened(token).await.map_err(unavailable)?;
+        let mut listened = listened.unwrap_or_else(|| Sightings::new(now));
+        listened.resume(policy, now);
+        Ok(listened)
     }
 
     async fn sightings_of(&self, token: &Token) -> Result<Arc<SightingsOfOne>, Unavailable> {
@@ -80,7 +109,7 @@ impl Registry {
             return Ok(sightings);
         }
         let written = self.store.sightings(token).await.map_err(unavailable)?;
-        Ok(self.sightings.begin(token, written, now()))
+        Ok(self.sightings.begin(token, written, self.clock.now()))
     }
 
     /// Writes down when members were last heard of, as far as that is new, and forgets clusters that nobody checks in
@@ -91,7 +120,22 @@ impl Registry {
             self.store.write_sightings(&unwritten).await.map_err(unavailable)?;
             self.sightings.mark_written(&unwritten);
         }
-        self.sightings.forget_idle(now());
+        self.sightings.forget_idle(self.clock.now());
         Ok(unwritten.len())
     }
+}
+
+/// What a decision came to, once it is on the disk.
+fn checked_in(
+    token: &Token,
+    report: &Report,
+    committed: Option<Committed>,
+    decided: Option<(Instruction, Option<Arc<Cluster>>)>,
+) -> Option<CheckedIn> {
+    let (instruction, unchanged) = decided?;
+    for event in committed.iter().flat_map(|committed| &committed.events) {
+        tracing::info!(cluster = %token, node = %report.name, revision = %event.revision, "{}", event.message);
+    }
+    let cluster = committed.and_then(|committed| committed.after).or(unchanged)?;
+    Some(CheckedIn { instruction, cluster })
 }

@@ -4,18 +4,22 @@ use std::{
     sync::Arc,
 };
 
-use convene_lifecycle::{Cluster, Event, Revision, Token, Transition, UnixMillis};
-use tokio::sync::{mpsc, oneshot};
+use convene_lifecycle::{Cluster, Event, Sightings, Token, Transition, UnixMillis};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 
 use super::{
-    NotWritten, Snapshot, SnapshotCache, Unavailable, now, sightings::SightingsOfAll, topics::Topics, unavailable,
+    NotWritten, Snapshot, SnapshotCache, Unavailable, clock::Clock, others::Announcer, sightings::SightingsOfAll,
+    topics::Topics, unavailable,
 };
-use crate::store::{Store, StoreError, Write};
+use crate::store::{Stamp, Store, StoreError, Transaction, Write};
 
 /// The most writes that share one commit.
 const BATCH: usize = 128;
 
-/// How often a batch is decided anew because another server changed one of its clusters meanwhile.
+/// How often a batch is decided anew because another server has made one of its clusters meanwhile.
 const TRIES: usize = 10;
 
 /// Decides writes one after another and commits as many as are waiting with one fsync.
@@ -23,10 +27,13 @@ const TRIES: usize = 10;
 /// While one batch is on its way to the disk the next one gathers, so batches grow with the load,
 /// and a lone write waits for nobody.
 pub(super) struct Committer {
-    store: Arc<Store>,
-    cache: Arc<SnapshotCache>,
-    topics: Arc<Topics>,
-    sightings: Arc<SightingsOfAll>,
+    pub(super) store: Arc<Store>,
+    pub(super) clock: Arc<Clock>,
+    pub(super) cache: Arc<SnapshotCache>,
+    pub(super) topics: Arc<Topics>,
+    pub(super) sightings: Arc<SightingsOfAll>,
+    /// Tells other servers of the database what has changed; `None` where there are none.
+    pub(super) announcer: Option<Announcer>,
 }
 
 /// A write that waits for its turn.
@@ -35,12 +42,16 @@ pub(super) struct Job {
     /// Whether the token was drawn for this write, so that looking for it would be in vain. Should it be
     /// there all the same, the commit finds out.
     pub(super) fresh: bool,
+    /// Whether it has to know who was heard of when, as the servers of a database have written it down.
+    pub(super) listens: bool,
     pub(super) decide: Decide,
     pub(super) answer: oneshot::Sender<Answer>,
 }
 
-/// What to do to a cluster as it is at a moment; `None`: nothing, for a reason that the closure keeps.
-pub(super) type Decide = Box<dyn FnMut(Option<&Cluster>, UnixMillis) -> Option<Transition> + Send>;
+/// What to do to a cluster as it is at a moment; `None`: nothing, for a reason that the closure keeps. Those who listen
+/// get who was heard of, and may take note of somebody.
+pub(super) type Decide =
+    Box<dyn FnMut(Option<&Cluster>, Option<&mut Sightings>, UnixMillis) -> Option<Transition> + Send>;
 
 /// What is on the disk now, or `None` where nothing was to be written.
 pub(super) type Answer = Result<Option<Committed>, NotWritten>;
@@ -59,25 +70,18 @@ type Drafts = HashMap<Token, Draft>;
 
 #[derive(Default)]
 struct Draft {
-    base: Option<Revision>,
+    base: Option<Stamp>,
     cluster: Option<Arc<Cluster>>,
     /// Whether the token had a cluster that was deleted after members had registered.
     used_up: bool,
     /// Whether what is stored can't be read, which has been logged.
     corrupt: bool,
     events: Vec<Arc<Event>>,
+    /// Who was heard of, if somebody has asked: as it was written down, and as it is by now.
+    listened: Option<(Option<Sightings>, Sightings)>,
 }
 
 impl Committer {
-    pub(super) fn new(
-        store: Arc<Store>,
-        cache: Arc<SnapshotCache>,
-        topics: Arc<Topics>,
-        sightings: Arc<SightingsOfAll>,
-    ) -> Self {
-        Self { store, cache, topics, sightings }
-    }
-
     pub(super) async fn run(self, mut queue: mpsc::Receiver<Job>) {
         let mut waiting = Vec::with_capacity(BATCH);
         while !waiting.is_empty() || queue.recv_many(&mut waiting, BATCH).await > 0 {
@@ -89,13 +93,19 @@ impl Committer {
     /// Settles a batch, or its beginning: returns the jobs that have to wait for the next one.
     async fn settle(&self, mut jobs: Vec<Job>) -> Vec<Job> {
         let mut tries = 1;
+        let deadline = Instant::now() + self.store.limits().acquire_timeout;
         let (answers, left) = loop {
             let failed = match self.try_settle(&mut jobs).await {
                 Ok(settled) => break settled,
                 Err(StoreError::Conflict) if tries < TRIES => {
                     tries += 1;
-                    self.forget(&jobs);
-                    jobs.iter_mut().for_each(|job| job.fresh = false);
+                    self.decide_anew(&mut jobs);
+                    continue;
+                }
+                // Nothing was written, and the store itself pauses before it tries again.
+                Err(error) if error.may_pass() && !self.store.is_away() && Instant::now() < deadline => {
+                    tracing::warn!(%error, "the connection to the database is lost; connecting again");
+                    self.decide_anew(&mut jobs);
                     continue;
                 }
                 Err(error) => NotWritten::from(unavailable(error)),
@@ -114,36 +124,72 @@ impl Committer {
     /// Decides the jobs up to the first whose cluster was deleted by one before it, because the deletion has to
     /// reach the disk first; the jobs from there on are cut off and returned.
     async fn try_settle(&self, jobs: &mut Vec<Job>) -> Result<(Vec<Answer>, Vec<Job>), StoreError> {
-        let tokens = jobs.iter().filter(|job| !job.fresh).map(|job| job.token.clone()).collect();
-        let mut drafts = self.read(tokens).await?;
+        let mut transaction = self.store.begin().await?;
+        let mut drafts = self.read(&mut transaction, jobs).await?;
         let mut answers = Vec::with_capacity(jobs.len());
         for job in jobs.iter_mut() {
             let draft = drafts.entry(job.token.clone()).or_default();
             if draft.is_deleted() {
                 break;
             }
-            answers.push(draft.decide(job));
+            answers.push(draft.decide(job, self.clock.now()));
         }
+        let listened = take_listened(&mut drafts);
         let writes = into_writes(drafts);
-        if !writes.is_empty() {
-            self.store.commit(&writes).await?;
-            self.publish(writes);
-        }
+        self.write(transaction, &writes, &listened).await?;
+        self.publish(writes);
         let left = jobs.split_off(answers.len());
         Ok((answers, left))
     }
 
-    /// Drafts of clusters, from memory or with one query for all the others. What is in neither does not exist.
-    async fn read(&self, tokens: HashSet<Token>) -> Result<Drafts, StoreError> {
-        let mut drafts = Drafts::with_capacity(tokens.len());
-        let mut others = Vec::new();
-        for token in tokens {
-            match self.cache.get(&token) {
-                Some(snapshot) => drop(drafts.insert(token, Draft::on(snapshot.cluster.clone()))),
-                None => others.push(token),
-            }
+    async fn write(
+        &self,
+        mut transaction: Transaction<'_>,
+        writes: &[Write],
+        listened: &[(Token, Sightings)],
+    ) -> Result<(), StoreError> {
+        if writes.is_empty() && listened.is_empty() {
+            return transaction.give_up().await;
         }
-        let loaded = self.store.load_all(&others).await?;
+        if !writes.is_empty()
+            && let Err(error) = transaction.write(writes).await
+        {
+            if matches!(error, StoreError::Conflict) {
+                transaction.give_up().await?;
+            }
+            return Err(error);
+        }
+        transaction.write_listened(listened).await?;
+        if writes.is_empty() {
+            return transaction.commit_soon().await;
+        }
+        match transaction.commit().await {
+            Err(error) if error.may_pass() && self.is_written(writes).await? => Ok(()),
+            committed => committed,
+        }
+    }
+
+    /// Whether changes are in the database after all, although nobody said so. All of them are if one is.
+    async fn is_written(&self, writes: &[Write]) -> Result<bool, StoreError> {
+        let Some(Write { token, after, events, .. }) = writes.first() else { return Ok(true) };
+        let mut transaction = self.store.begin().await?;
+        // Whoever still holds the lock is our own lost connection; this waits for its end.
+        let stamps = transaction.lock(std::slice::from_ref(token)).await?;
+        let is_written = match (after, events.last()) {
+            (Some(_), Some(last)) => transaction.events(token, last.revision, 1).await?.first() == Some(last),
+            _ => !stamps.contains_key(token),
+        };
+        transaction.give_up().await?;
+        Ok(is_written)
+    }
+
+    /// Drafts of the clusters that a batch is about. What has none does not exist.
+    async fn read(&self, transaction: &mut Transaction<'_>, jobs: &[Job]) -> Result<Drafts, StoreError> {
+        let tokens: HashSet<&Token> = jobs.iter().filter(|job| !job.fresh).map(|job| &job.token).collect();
+        let tokens: Vec<Token> = tokens.into_iter().cloned().collect();
+        let mut drafts = self.read_from_memory(transaction, &tokens).await?;
+        let others: Vec<Token> = tokens.into_iter().filter(|token| !drafts.contains_key(token)).collect();
+        let loaded = transaction.load_all(&others).await?;
         for cluster in loaded.clusters {
             drafts.insert(cluster.token.clone(), Draft::on(Arc::new(cluster)));
         }
@@ -154,10 +200,50 @@ impl Committer {
         for token in loaded.used_up {
             drafts.insert(token, Draft { used_up: true, ..Draft::default() });
         }
+        self.listen(transaction, jobs, &mut drafts).await?;
         Ok(drafts)
     }
 
+    /// Drafts of those clusters that are in memory as they are now.
+    async fn read_from_memory(
+        &self,
+        transaction: &mut Transaction<'_>,
+        tokens: &[Token],
+    ) -> Result<Drafts, StoreError> {
+        let stamps = if self.store.is_shared() { Some(transaction.lock(tokens).await?) } else { None };
+        let is_present = |snapshot: &Snapshot| {
+            stamps.as_ref().is_none_or(|stamps| stamps.get(&snapshot.cluster.token) == Some(&snapshot.stamp()))
+        };
+        let present = tokens.iter().filter_map(|token| self.cache.get(token)).filter(|snapshot| is_present(snapshot));
+        Ok(present.map(|snapshot| (snapshot.cluster.token.clone(), Draft::on(snapshot.cluster.clone()))).collect())
+    }
+
+    /// Finds out who was heard of in clusters whose jobs want to know.
+    async fn listen(
+        &self,
+        transaction: &mut Transaction<'_>,
+        jobs: &[Job],
+        drafts: &mut Drafts,
+    ) -> Result<(), StoreError> {
+        let tokens: HashSet<&Token> = jobs.iter().filter(|job| job.listens).map(|job| &job.token).collect();
+        let tokens: Vec<Token> = tokens.into_iter().cloned().collect();
+        let mut listened = transaction.listened(&tokens).await?;
+        for token in tokens {
+            let written = listened.remove(&token);
+            let draft = drafts.entry(token).or_default();
+            let Some(cluster) = &draft.cluster else { continue };
+            let now = self.clock.now();
+            let mut present = written.clone().unwrap_or_else(|| Sightings::new(now));
+            present.resume(&cluster.policy, now);
+            draft.listened = Some((written, present));
+        }
+        Ok(())
+    }
+
     fn publish(&self, writes: Vec<Write>) {
+        if let Some(announcer) = &self.announcer {
+            announcer.announce(writes.iter().map(|write| write.token.clone()));
+        }
         for write in writes {
             match write.after {
                 Some(cluster) => self.cache.insert(write.token, Arc::new(Snapshot::new(cluster))),
@@ -170,11 +256,25 @@ impl Committer {
         }
     }
 
+    fn decide_anew(&self, jobs: &mut [Job]) {
+        self.forget(jobs);
+        jobs.iter_mut().for_each(|job| job.fresh = false);
+    }
+
     fn forget(&self, jobs: &[Job]) {
         for job in jobs {
             self.cache.remove(&job.token);
         }
     }
+}
+
+/// Who was heard of by now, where that is new.
+fn take_listened(drafts: &mut Drafts) -> Vec<(Token, Sightings)> {
+    let new = |(token, draft): (&Token, &mut Draft)| {
+        let (written, present) = draft.listened.take()?;
+        (draft.cluster.is_some() && written.as_ref() != Some(&present)).then(|| (token.clone(), present))
+    };
+    drafts.iter_mut().filter_map(new).collect()
 }
 
 fn into_writes(drafts: Drafts) -> Vec<Write> {
@@ -186,18 +286,20 @@ fn into_writes(drafts: Drafts) -> Vec<Write> {
 
 impl Draft {
     fn on(cluster: Arc<Cluster>) -> Self {
-        Self { base: Some(cluster.revision), cluster: Some(cluster), ..Self::default() }
+        Self { base: Some(Stamp::of(&cluster)), cluster: Some(cluster), ..Self::default() }
     }
 
     fn is_deleted(&self) -> bool {
         self.cluster.is_none() && !self.events.is_empty()
     }
 
-    fn decide(&mut self, job: &mut Job) -> Answer {
+    fn decide(&mut self, job: &mut Job, now: UnixMillis) -> Answer {
         if self.corrupt {
             return Err(Unavailable.into());
         }
-        let Some(Transition { after, events }) = (job.decide)(self.cluster.as_deref(), now()) else { return Ok(None) };
+        let listened = self.listened.as_mut().map(|(_, present)| present);
+        let decided = (job.decide)(self.cluster.as_deref(), listened, now);
+        let Some(Transition { after, events }) = decided else { return Ok(None) };
         if self.used_up {
             return Err(NotWritten::TokenUsedUp);
         }

@@ -138,11 +138,9 @@ impl Present {
 
     /// Who was heard of since the last time that it was written down.
     fn unwritten(&self) -> impl Iterator<Item = (&MemberKey, UnixMillis)> {
-        self.sightings.members.iter().filter_map(|(member, contact)| {
-            let at = contact.checked_in.max(contact.answered)?;
-            let is_new = self.written.get(member).is_none_or(|written| *written < at);
-            is_new.then_some((member, at))
-        })
+        let is_new =
+            |(member, at): &(&MemberKey, UnixMillis)| self.written.get(member).is_none_or(|written| written < at);
+        self.sightings.heard().filter(is_new)
     }
 
     fn is_idle(&self, now: UnixMillis) -> bool {

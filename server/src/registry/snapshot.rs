@@ -7,6 +7,8 @@ use bytes::Bytes;
 use convene_lifecycle::{Cluster, Member, Purpose, Ticket, Token};
 use quick_cache::Weighter;
 
+use crate::store::Stamp;
+
 /// A cluster as of one revision, as the registry keeps it in memory.
 #[derive(Debug)]
 pub struct Snapshot {
@@ -20,6 +22,11 @@ pub struct Snapshot {
 impl Snapshot {
     pub(super) fn new(cluster: Arc<Cluster>) -> Self {
         Self { cluster, v2_directory: OnceLock::new() }
+    }
+
+    /// Which state of the cluster it is.
+    pub(super) fn stamp(&self) -> Stamp {
+        Stamp::of(&self.cluster)
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use convene_lifecycle::{Event, EventKind, Token};
+use convene_lifecycle::{Event, EventKind, Revision, Token};
 use tokio::sync::Notify;
 
 /// About how many bytes of a cluster's latest events are kept for those who wait for it. Who is further behind has to look
@@ -40,6 +40,9 @@ struct Recent {
     bytes: usize,
     /// How many events have been dropped already, which is the place of the first that is there.
     first: u64,
+    /// The revision up to which all is told, or was known when the topic was opened; `None`: there is no such cluster, or
+    /// nobody knows.
+    last: Option<Revision>,
 }
 
 /// One waiter's place at a cluster's events.
@@ -62,10 +65,14 @@ pub enum Heard {
 }
 
 impl Topics {
-    pub(super) fn subscribe(self: &Arc<Self>, token: &Token) -> Subscription {
+    /// A place at a cluster's events. `known` is how far the cluster is at least, if that is known.
+    pub(super) fn subscribe(self: &Arc<Self>, token: &Token, known: Option<Revision>) -> Subscription {
         let topic = {
             let mut all = self.lock();
             let open = all.entry(token.clone()).or_default();
+            if open.subscribers == 0 {
+                open.topic.lock().last = known;
+            }
             open.subscribers += 1;
             open.topic.clone()
         };
@@ -73,12 +80,38 @@ impl Topics {
         Subscription { token: token.clone(), topic, next, topics: self.clone() }
     }
 
+    /// Tells of an event, unless it has been told already. Should there be events before it that were not, then all who
+    /// wait are told that they have missed something.
     pub(super) fn publish(&self, event: &Arc<Event>) {
-        let topic = self.lock().get(&event.token).map(|open| open.topic.clone());
-        if let Some(topic) = topic {
-            topic.lock().push(event.clone());
+        if let Some(topic) = self.topic(&event.token) {
+            topic.lock().publish(event.clone());
             topic.published.notify_waiters();
         }
+    }
+
+    /// Tells those who wait for a cluster that they have missed something, and goes on from a revision.
+    pub(super) fn restart(&self, token: &Token, last: Revision) {
+        if let Some(topic) = self.topic(token) {
+            let mut recent = topic.lock();
+            recent.skip();
+            recent.last = Some(last).filter(|last| last.0 > 0);
+            drop(recent);
+            topic.published.notify_waiters();
+        }
+    }
+
+    /// The clusters that somebody waits for.
+    pub(super) fn open(&self) -> Vec<Token> {
+        self.lock().keys().cloned().collect()
+    }
+
+    /// The revision up to which all of a cluster that somebody waits for is told, if it is known.
+    pub(super) fn place(&self, token: &Token) -> Option<Option<Revision>> {
+        self.topic(token).map(|topic| topic.lock().last)
+    }
+
+    fn topic(&self, token: &Token) -> Option<Arc<Topic>> {
+        self.lock().get(token).map(|open| open.topic.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Token, Open>> {
@@ -99,6 +132,28 @@ impl Recent {
 
     fn get(&self, place: u64) -> Option<&Arc<Event>> {
         self.events.get(usize::try_from(place.checked_sub(self.first)?).ok()?)
+    }
+
+    fn publish(&mut self, event: Arc<Event>) {
+        let comes_next = self.last.is_none_or(|last| event.revision == last.next());
+        match event.kind {
+            EventKind::ClusterDeleted => self.last = None,
+            EventKind::ClusterCreated if !comes_next => self.skip(),
+            _ if self.last.is_some_and(|last| event.revision <= last) => return,
+            _ if !comes_next => self.skip(),
+            _ => {}
+        }
+        if event.kind != EventKind::ClusterDeleted {
+            self.last = Some(event.revision);
+        }
+        self.push(event);
+    }
+
+    /// Leaves a gap, which all who have not come so far fall into.
+    fn skip(&mut self) {
+        self.first = self.end() + 1;
+        self.events.clear();
+        self.bytes = 0;
     }
 
     fn push(&mut self, event: Arc<Event>) {
@@ -182,9 +237,12 @@ mod tests {
 
     use super::*;
 
-    fn event() -> Arc<Event> {
+    /// The cluster's first event, or one of those after it.
+    fn event(revision: u64) -> Arc<Event> {
         let created = Cluster::create("prod".parse().unwrap(), ClusterSize::DEFAULT, Action::Create, UnixMillis(0));
-        Arc::new(created.events[0].clone())
+        let sized = created.after.unwrap().set_size(ClusterSize::DEFAULT, Action::Set, UnixMillis(0)).unwrap();
+        let events = [&created.events[0], &sized.events[0]];
+        Arc::new(Event { revision: Revision(revision), ..events[usize::from(revision > 1)].clone() })
     }
 
     fn hear(subscription: &mut Subscription) -> Option<Heard> {
@@ -195,7 +253,7 @@ mod tests {
     fn a_topic_goes_with_its_last_subscriber() {
         let topics = Arc::new(Topics::default());
         let token: Token = "prod".parse().unwrap();
-        let (one, two) = (topics.subscribe(&token), topics.subscribe(&token));
+        let (one, two) = (topics.subscribe(&token, None), topics.subscribe(&token, None));
         drop(one);
         assert_eq!(topics.lock().len(), 1);
         drop(two);
@@ -207,7 +265,7 @@ mod tests {
         let topics = Arc::new(Topics::default());
         for round in 0..2_000 {
             let token: Token = format!("t{round}").parse().unwrap();
-            let both = [topics.subscribe(&token), topics.subscribe(&token)];
+            let both = [topics.subscribe(&token, None), topics.subscribe(&token, None)];
             let together = Arc::new(std::sync::Barrier::new(both.len()));
             std::thread::scope(|scope| {
                 for one in both {
@@ -225,36 +283,69 @@ mod tests {
     #[test]
     fn each_hears_what_comes_after_it() {
         let topics = Arc::new(Topics::default());
-        let mut early = topics.subscribe(&event().token);
-        topics.publish(&event());
-        let mut late = topics.subscribe(&event().token);
+        let mut early = topics.subscribe(&event(1).token, None);
+        topics.publish(&event(1));
+        let mut late = topics.subscribe(&event(1).token, None);
         assert!(matches!(hear(&mut early), Some(Heard::Event(_))));
         assert!(hear(&mut early).is_none() && hear(&mut late).is_none());
-        topics.publish(&event());
+        topics.publish(&event(2));
         assert!(matches!((hear(&mut early), hear(&mut late)), (Some(Heard::Event(_)), Some(Heard::Event(_)))));
     }
 
     #[tokio::test]
     async fn who_waits_is_woken() {
         let topics = Arc::new(Topics::default());
-        let mut subscription = topics.subscribe(&event().token);
+        let mut subscription = topics.subscribe(&event(1).token, None);
         let waits = tokio::spawn(async move { matches!(subscription.next().await, Heard::Event(_)) });
         tokio::task::yield_now().await;
-        topics.publish(&event());
+        topics.publish(&event(1));
         assert!(waits.await.unwrap());
     }
 
     #[test]
     fn who_stands_still_is_told_once_that_it_has_missed_something_and_hears_the_rest() {
         let topics = Arc::new(Topics::default());
-        let mut subscription = topics.subscribe(&event().token);
-        let many = 2 * RECENT_BYTES / weight(&event());
-        (0..many).for_each(|_| topics.publish(&event()));
+        let mut subscription = topics.subscribe(&event(1).token, None);
+        let many = 2 * RECENT_BYTES / weight(&event(2));
+        (0..many).for_each(|n| topics.publish(&event(n as u64 + 1)));
         assert!(subscription.topic.lock().bytes <= RECENT_BYTES);
         assert!(matches!(hear(&mut subscription), Some(Heard::Missed)));
         let rest =
             std::iter::from_fn(|| hear(&mut subscription)).map(|heard| assert!(matches!(heard, Heard::Event(_))));
         let rest = rest.count();
         assert!((many / 3..many * 2 / 3).contains(&rest), "{rest} of {many}");
+    }
+
+    #[test]
+    fn what_is_told_twice_is_heard_once() {
+        let topics = Arc::new(Topics::default());
+        let mut subscription = topics.subscribe(&event(1).token, Some(Revision(1)));
+        [2, 2].map(event).iter().for_each(|event| topics.publish(event));
+        assert!(matches!(hear(&mut subscription), Some(Heard::Event(event)) if event.revision == Revision(2)));
+        assert!(hear(&mut subscription).is_none());
+    }
+
+    #[test]
+    fn who_waits_is_told_that_something_is_missing_in_between() {
+        let topics = Arc::new(Topics::default());
+        let mut subscription = topics.subscribe(&event(1).token, Some(Revision(1)));
+        topics.publish(&event(4));
+        assert!(matches!(hear(&mut subscription), Some(Heard::Missed)));
+        assert!(matches!(hear(&mut subscription), Some(Heard::Event(event)) if event.revision == Revision(4)));
+        topics.restart(&event(1).token, Revision(9));
+        assert!(matches!(hear(&mut subscription), Some(Heard::Missed)));
+        assert!(hear(&mut subscription).is_none());
+        assert_eq!(topics.place(&event(1).token), Some(Some(Revision(9))));
+    }
+
+    #[test]
+    fn a_cluster_that_is_made_again_begins_anew() {
+        let topics = Arc::new(Topics::default());
+        let mut subscription = topics.subscribe(&event(1).token, Some(Revision(5)));
+        let deleted = Event { kind: EventKind::ClusterDeleted, ..Event::clone(&event(8)) };
+        topics.publish(&Arc::new(deleted));
+        [1, 2].map(event).iter().for_each(|event| topics.publish(event));
+        let heard: Vec<_> = std::iter::from_fn(|| hear(&mut subscription)).collect();
+        assert!(heard.len() == 3 && heard.iter().all(|heard| matches!(heard, Heard::Event(_))));
     }
 }

@@ -1,11 +1,14 @@
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use convene_lifecycle::{
     Cluster, Event, Face, Member, MemberKey, Policy, Purpose, REMEMBERED, Revision, Subject, Ticket, Token,
 };
-use sqlx::{ConnectOptions, Connection, QueryBuilder, SqliteConnection, query_builder::Separated};
 
-use super::{Db, Store, StoreError, Writer, open::options};
+use super::{
+    Stamp, StoreError,
+    connection::Connection,
+    statement::{RowOf, Statement},
+};
 
 /// A cluster's events from this many revisions back are kept, for those who wait from an index: as
 /// many as etcd's v2 store keeps for all keys together.
@@ -19,76 +22,22 @@ const FORGET_EVERY: u64 = 100;
 pub struct Write {
     /// Which cluster.
     pub token: Token,
-    /// The revision that the decisions were made on; `None` means that there was no such cluster.
-    pub base: Option<Revision>,
+    /// What the decisions were made on; `None` means that there was no such cluster.
+    pub base: Option<Stamp>,
     /// The cluster from now on; `None` means that it is deleted.
     pub after: Option<Arc<Cluster>>,
     /// What happened to it, oldest first; at least one.
     pub events: Vec<Arc<Event>>,
 }
 
-impl Store {
-    /// Writes all of it with one fsync, or nothing. [`StoreError::Conflict`] if any of the clusters is not
-    /// at its base revision any more.
-    ///
-    /// The first statement of the transaction is a write and takes the locks, so decisions can't rest
-    /// on what was read under none. It also holds the only check, which makes it safe among
-    /// several servers on one database. A statement serves all rows of its kind: calling the database
-    /// costs more than what it does for a row.
-    pub async fn commit(&self, writes: &[Write]) -> Result<(), StoreError> {
-        let mut writer = self.writer.lock().await;
-        let connection = writer.connect(&self.path).await?;
-        let result = write_all(connection, writes).await;
-        writer.lose_if_failed(&result);
-        result
-    }
-
-    /// Shows that the database takes commits, by making one that changes nothing.
-    pub async fn probe(&self) -> Result<(), StoreError> {
-        let mut writer = self.writer.lock().await;
-        let connection = writer.connect(&self.path).await?;
-        let result = write_nothing(connection).await;
-        writer.lose_if_failed(&result);
-        result
-    }
-}
-
-impl Writer {
-    pub(super) async fn connect(&mut self, path: &Path) -> Result<&mut SqliteConnection, StoreError> {
-        if matches!(self, Self::Lost) {
-            *self = Self::Open(options(path).create_if_missing(false).connect().await?);
-        }
-        match self {
-            Self::Open(connection) => Ok(connection),
-            Self::Lost | Self::Closed => Err(StoreError::Closed),
-        }
-    }
-
-    /// A conflict is no failure of the connection: its transaction was rolled back in order.
-    pub(super) fn lose_if_failed(&mut self, result: &Result<(), StoreError>) {
-        if !matches!(result, Ok(()) | Err(StoreError::Conflict)) {
-            *self = Self::Lost;
-        }
-    }
-}
-
-async fn write_all(connection: &mut SqliteConnection, writes: &[Write]) -> Result<(), StoreError> {
-    let mut tx = connection.begin_with("begin immediate").await?;
-    update_clusters(&mut tx, writes).await?;
-    insert_clusters(&mut tx, writes).await?;
-    delete_clusters(&mut tx, writes).await?;
-    upsert_members(&mut tx, writes).await?;
-    insert_events(&mut tx, writes).await?;
-    forget_events(&mut tx, writes).await?;
-    tx.commit().await?;
-    Ok(())
-}
-
-async fn write_nothing(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    let mut tx = connection.begin_with("begin immediate").await?;
-    sqlx::query("update registry set id = id where id = 1").execute(&mut *tx).await?;
-    tx.commit().await?;
-    Ok(())
+/// Writes changes; see [`super::Transaction::write`].
+pub(super) async fn write_all(connection: &mut Connection, writes: &[Write]) -> Result<(), StoreError> {
+    update_clusters(connection, writes).await?;
+    insert_clusters(connection, writes).await?;
+    delete_clusters(connection, writes).await?;
+    upsert_members(connection, writes).await?;
+    insert_events(connection, writes).await?;
+    forget_events(connection, writes).await
 }
 
 /// The columns of a cluster that change.
@@ -116,98 +65,107 @@ fn assignments(columns: &str, source: &str) -> String {
     assignments.join(", ")
 }
 
-async fn update_clusters(connection: &mut SqliteConnection, writes: &[Write]) -> Result<(), StoreError> {
-    let rows: Vec<(Revision, &Cluster)> =
+async fn update_clusters(connection: &mut Connection, writes: &[Write]) -> Result<(), StoreError> {
+    let rows: Vec<(Stamp, &Cluster)> =
         writes.iter().filter_map(|write| Some((write.base?, write.after.as_deref()?))).collect();
     if rows.is_empty() {
         return Ok(());
     }
-    let mut query = QueryBuilder::<Db>::new(format!("with next (token, base, {STATE}) as ("));
-    query.push_values(&rows, |mut row, (base, cluster)| {
-        row.push_bind(cluster.token.as_str()).push_bind(stored(*base));
-        push_state(&mut row, cluster);
+    let mut update = Statement::new(format!("with next (token, created_at, base, {STATE}) as ("));
+    update.push_rows(&rows, |row, (base, cluster)| {
+        row.value(cluster.token.as_str()).value(base.created_at.0).value(stored(base.revision));
+        push_state(row, cluster);
     });
-    query.push(format!(
-        ") update cluster set {} from next where cluster.token = next.token and cluster.revision = next.base",
-        assignments(STATE, "next")
-    ));
-    let updated = query.build().execute(connection).await?.rows_affected();
+    update.push(") update cluster set ").push(&assignments(STATE, "next")).push(
+        " from next where cluster.token = next.token and cluster.created_at = next.created_at \
+         and cluster.revision = next.base",
+    );
+    let updated = connection.execute(update).await?;
     if updated == rows.len() as u64 { Ok(()) } else { Err(StoreError::Conflict) }
 }
 
-async fn insert_clusters(connection: &mut SqliteConnection, writes: &[Write]) -> Result<(), StoreError> {
-    let rows: Vec<&Cluster> =
-        writes.iter().filter(|write| write.base.is_none()).filter_map(|write| write.after.as_deref()).collect();
+/// Makes clusters, in the order of their tokens: servers that make the same ones at once then wait for each other in
+/// turn, and not in a circle.
+async fn insert_clusters(connection: &mut Connection, writes: &[Write]) -> Result<(), StoreError> {
+    let made = writes.iter().filter(|write| write.base.is_none());
+    let mut rows: Vec<&Cluster> = made.filter_map(|write| write.after.as_deref()).collect();
     if rows.is_empty() {
         return Ok(());
     }
-    let mut query = QueryBuilder::<Db>::new(format!("insert into cluster (id, token, created_at, {STATE}) "));
-    query.push_values(rows, |mut row, cluster| {
-        row.push_bind(draw_id(cluster)).push_bind(cluster.token.as_str()).push_bind(cluster.created_at.0);
-        push_state(&mut row, cluster);
+    rows.sort_unstable_by(|one, other| one.token.cmp(&other.token));
+    let mut insert = Statement::new(format!(
+        "insert into cluster (id, token, created_at, {STATE}) with next (id, token, created_at, {STATE}) as ("
+    ));
+    insert.push_rows(&rows, |row, cluster| {
+        row.value(draw_id(cluster)).value(cluster.token.as_str()).value(cluster.created_at.0);
+        push_state(row, cluster);
     });
-    match query.build().execute(connection).await {
+    insert.push(
+        ") select * from next where not exists (select 1 from used_token where used_token.token = next.token) \
+         order by token",
+    );
+    match connection.execute(insert).await {
+        Ok(inserted) if inserted == rows.len() as u64 => Ok(()),
+        Ok(_) => Err(StoreError::Conflict),
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Err(StoreError::Conflict),
-        other => Ok(other.map(drop)?),
+        Err(error) => Err(error.into()),
     }
 }
 
 /// The values of [`STATE`].
-fn push_state(row: &mut Separated<'_, Db, &'static str>, cluster: &Cluster) {
+fn push_state<'a>(row: &mut RowOf<'_, 'a>, cluster: &'a Cluster) {
     let Policy { strategy, dead_after, learner, check_in_every, paused } = cluster.policy;
-    row.push_bind(i64::from(cluster.size.get()))
-        .push_bind(stored(cluster.size_created))
-        .push_bind(stored(cluster.size_modified))
-        .push_bind(cluster.size_version as i64)
-        .push_bind(stored(cluster.revision))
-        .push_bind(cluster.first_registered_at.map(|at| at.0))
-        .push_bind(cluster.formed.map(stored))
-        .push_bind(cluster.formed_at.map(|at| at.0))
-        .push_bind(cluster.name.as_ref().map(|name| name.to_string()))
-        .push_bind(i64::from(cluster.epoch.0))
-        .push_bind(cluster.face.map(Face::as_str))
-        .push_bind(cluster.cluster_id.map(|id| id.to_string()))
-        .push_bind(cluster.bootstrapped.map(stored))
-        .push_bind(listed(&cluster.earlier))
-        .push_bind(strategy.as_str())
-        .push_bind(milliseconds(dead_after))
-        .push_bind(i64::from(learner))
-        .push_bind(milliseconds(check_in_every))
-        .push_bind(i64::from(paused))
-        .push_bind(cluster.tickets as i64);
+    row.value(i64::from(cluster.size.get()))
+        .value(stored(cluster.size_created))
+        .value(stored(cluster.size_modified))
+        .value(cluster.size_version as i64)
+        .value(stored(cluster.revision))
+        .value(cluster.first_registered_at.map(|at| at.0))
+        .value(cluster.formed.map(stored))
+        .value(cluster.formed_at.map(|at| at.0))
+        .value(cluster.name.as_ref().map(|name| name.to_string()))
+        .value(i64::from(cluster.epoch.0))
+        .value(cluster.face.map(Face::as_str))
+        .value(cluster.cluster_id.map(|id| id.to_string()))
+        .value(cluster.bootstrapped.map(stored))
+        .value(listed(&cluster.earlier))
+        .value(strategy.as_str())
+        .value(milliseconds(dead_after))
+        .value(i64::from(learner))
+        .value(milliseconds(check_in_every))
+        .value(i64::from(paused))
+        .value(cluster.tickets as i64);
     push_ticket(row, cluster.ticket.as_ref());
 }
 
-fn push_ticket(row: &mut Separated<'_, Db, &'static str>, ticket: Option<&Ticket>) {
+fn push_ticket<'a>(row: &mut RowOf<'_, 'a>, ticket: Option<&'a Ticket>) {
     let (member, peer_urls) = match ticket.map(|ticket| &ticket.purpose) {
         Some(Purpose::Join { peer_urls, replaces }) => (replaces.as_ref(), Some(peer_urls)),
         Some(Purpose::Update { member, peer_urls }) => (Some(member), Some(peer_urls)),
         Some(Purpose::Remove { member } | Purpose::Promote { member }) => (Some(member), None),
         None => (None, None),
     };
-    row.push_bind(ticket.map(|ticket| ticket.holder.to_string()))
-        .push_bind(ticket.map(|ticket| ticket.granted_at.0))
-        .push_bind(ticket.map(|ticket| ticket.purpose.as_str()))
-        .push_bind(member.map(|member| member.to_string()))
-        .push_bind(peer_urls.map(|urls| listed(urls)));
+    row.value(ticket.map(|ticket| ticket.holder.to_string()))
+        .value(ticket.map(|ticket| ticket.granted_at.0))
+        .value(ticket.map(|ticket| ticket.purpose.as_str()))
+        .value(member.map(|member| member.to_string()))
+        .value(peer_urls.map(|urls| listed(urls)));
 }
 
 /// Deletes clusters with all that is in them. A token that members have registered under stays as one that is
 /// used up; see [`super::read::Loaded::used_up`].
-async fn delete_clusters(connection: &mut SqliteConnection, writes: &[Write]) -> Result<(), StoreError> {
+async fn delete_clusters(connection: &mut Connection, writes: &[Write]) -> Result<(), StoreError> {
     for write in writes.iter().filter(|write| write.after.is_none()) {
         let Some(base) = write.base else { continue };
         let keep = "insert into used_token (token, at) select token, $2 from cluster \
                     where token = $1 and first_registered_at is not null on conflict (token) do nothing";
         let at = write.events.last().map(|event| event.at.0);
-        sqlx::query(keep).bind(write.token.as_str()).bind(at).execute(&mut *connection).await?;
-        let deleted = sqlx::query("delete from cluster where token = $1 and revision = $2")
+        connection.execute(Statement::new(keep).bind(write.token.as_str()).bind(at)).await?;
+        let delete = Statement::new("delete from cluster where token = $1 and created_at = $2 and revision = $3")
             .bind(write.token.as_str())
-            .bind(stored(base))
-            .execute(&mut *connection)
-            .await?
-            .rows_affected();
-        if deleted != 1 {
+            .bind(base.created_at.0)
+            .bind(stored(base.revision));
+        if connection.execute(delete).await? != 1 {
             return Err(StoreError::Conflict);
         }
     }
@@ -220,7 +178,7 @@ const CHUNK: usize = 1_000;
 /// Statements of more rows are not kept for the next time: hardly two have the same number.
 const KEPT_UP_TO: usize = 128;
 
-async fn upsert_members(connection: &mut SqliteConnection, writes: &[Write]) -> Result<(), StoreError> {
+async fn upsert_members(connection: &mut Connection, writes: &[Write]) -> Result<(), StoreError> {
     let rows: Vec<(&Cluster, &Arc<Member>)> = writes
         .iter()
         .filter_map(|write| Some((write, write.after.as_deref()?)))
@@ -232,54 +190,51 @@ async fn upsert_members(connection: &mut SqliteConnection, writes: &[Write]) -> 
     Ok(())
 }
 
-async fn upsert_some_members(
-    connection: &mut SqliteConnection,
-    rows: &[(&Cluster, &Arc<Member>)],
-) -> Result<(), StoreError> {
-    let mut query = QueryBuilder::<Db>::new(format!(
+async fn upsert_some_members(connection: &mut Connection, rows: &[(&Cluster, &Arc<Member>)]) -> Result<(), StoreError> {
+    let mut upsert = Statement::new(format!(
         "insert into member (cluster, key, {MEMBER_STATE}) with changed (token, key, {MEMBER_STATE}) as ("
     ));
-    query.push_values(rows, |mut row, (cluster, member)| {
-        row.push_bind(cluster.token.as_str()).push_bind(member.key.as_str());
-        push_member_state(&mut row, member);
+    upsert.push_rows(rows, |row, (cluster, member)| {
+        row.value(cluster.token.as_str()).value(member.key.as_str());
+        push_member_state(row, member);
     });
     let columns: Vec<String> = MEMBER_STATE.split(", ").map(|column| format!("changed.{column}")).collect();
-    query.push(format!(
+    upsert.push(&format!(
         ") select cluster.id, key, {} from changed join cluster on cluster.token = changed.token where true \
          on conflict (cluster, key) do update set {}",
         columns.join(", "),
         assignments(MEMBER_STATE, "excluded")
     ));
-    query.build().persistent(rows.len() <= KEPT_UP_TO).execute(connection).await?;
+    connection.execute(upsert.keep(rows.len() <= KEPT_UP_TO)).await?;
     Ok(())
 }
 
 /// The values of [`MEMBER_STATE`].
-fn push_member_state(row: &mut Separated<'_, Db, &'static str>, member: &Member) {
+fn push_member_state<'a>(row: &mut RowOf<'_, 'a>, member: &'a Member) {
     let told = member.founder.as_ref().and_then(|founder| founder.told.as_ref());
-    row.push_bind(member.registration.to_string())
-        .push_bind(stored(member.created))
-        .push_bind(stored(member.modified))
-        .push_bind(stored(member.registered))
-        .push_bind(member.version as i64)
-        .push_bind(member.removed.map(|removal| stored(removal.at)))
-        .push_bind(listed(&member.client_urls))
-        .push_bind(i64::from(!member.is_voter()))
-        .push_bind(i64::from(member.started))
-        .push_bind(i64::from(member.founder.is_some()))
-        .push_bind(told.map(|told| told.run.to_string()))
-        .push_bind(told.map(|told| told.at.0))
-        .push_bind(member.eviction.map(|at| at.0))
-        .push_bind(member.downtime_until.map(|until| until.0))
-        .push_bind(i64::from(member.removed.is_some_and(|removal| removal.confirmed)));
+    row.value(member.registration.to_string())
+        .value(stored(member.created))
+        .value(stored(member.modified))
+        .value(stored(member.registered))
+        .value(member.version as i64)
+        .value(member.removed.map(|removal| stored(removal.at)))
+        .value(listed(&member.client_urls))
+        .value(i64::from(!member.is_voter()))
+        .value(i64::from(member.started))
+        .value(i64::from(member.founder.is_some()))
+        .value(told.map(|told| told.run.to_string()))
+        .value(told.map(|told| told.at.0))
+        .value(member.eviction.map(|at| at.0))
+        .value(member.downtime_until.map(|until| until.0))
+        .value(i64::from(member.removed.is_some_and(|removal| removal.confirmed)));
 }
 
 fn changed_members<'a>(write: &'a Write, after: &'a Cluster) -> impl Iterator<Item = &'a Arc<Member>> {
-    let base = write.base.unwrap_or(Revision(0));
+    let base = write.base.map_or(Revision(0), |base| base.revision);
     after.record.iter().filter(move |member| member.modified > base)
 }
 
-async fn insert_events(connection: &mut SqliteConnection, writes: &[Write]) -> Result<(), StoreError> {
+async fn insert_events(connection: &mut Connection, writes: &[Write]) -> Result<(), StoreError> {
     let rows: Vec<&Arc<Event>> =
         writes.iter().filter(|write| write.after.is_some()).flat_map(|write| &write.events).collect();
     for rows in rows.chunks(CHUNK) {
@@ -288,10 +243,10 @@ async fn insert_events(connection: &mut SqliteConnection, writes: &[Write]) -> R
     Ok(())
 }
 
-async fn insert_some_events(connection: &mut SqliteConnection, rows: &[&Arc<Event>]) -> Result<(), StoreError> {
-    let mut query =
-        QueryBuilder::<Db>::new(format!("insert into event (cluster, {EVENT}) with happened (token, {EVENT}) as ("));
-    query.push_values(rows, |mut row, event| {
+async fn insert_some_events(connection: &mut Connection, rows: &[&Arc<Event>]) -> Result<(), StoreError> {
+    let mut insert =
+        Statement::new(format!("insert into event (cluster, {EVENT}) with happened (token, {EVENT}) as ("));
+    insert.push_rows(rows, |row, event| {
         let (subject, member_key) = match &event.subject {
             Subject::Cluster => ("cluster", None),
             Subject::Size => ("size", None),
@@ -299,49 +254,47 @@ async fn insert_some_events(connection: &mut SqliteConnection, rows: &[&Arc<Even
             Subject::Lifecycle(key) => ("lifecycle", key.as_ref().map(MemberKey::as_str)),
         };
         let previous = event.previous.as_ref();
-        row.push_bind(event.token.as_str())
-            .push_bind(stored(event.revision))
-            .push_bind(event.at.0)
-            .push_bind(event.action.as_str())
-            .push_bind(subject)
-            .push_bind(member_key)
-            .push_bind(event.value.as_deref())
-            .push_bind(stored(event.created))
-            .push_bind(event.version as i64)
-            .push_bind(previous.and_then(|previous| previous.value.as_deref()))
-            .push_bind(previous.map(|previous| stored(previous.created)))
-            .push_bind(previous.map(|previous| stored(previous.modified)))
-            .push_bind(previous.map(|previous| previous.version as i64))
-            .push_bind(i64::from(event.while_forming))
-            .push_bind(event.kind.as_str())
-            .push_bind(event.message.as_ref());
+        row.value(event.token.as_str())
+            .value(stored(event.revision))
+            .value(event.at.0)
+            .value(event.action.as_str())
+            .value(subject)
+            .value(member_key)
+            .value(event.value.as_deref())
+            .value(stored(event.created))
+            .value(event.version as i64)
+            .value(previous.and_then(|previous| previous.value.as_deref()))
+            .value(previous.map(|previous| stored(previous.created)))
+            .value(previous.map(|previous| stored(previous.modified)))
+            .value(previous.map(|previous| previous.version as i64))
+            .value(i64::from(event.while_forming))
+            .value(event.kind.as_str())
+            .value(event.message.as_ref());
     });
     let columns: Vec<String> = EVENT.split(", ").map(|column| format!("happened.{column}")).collect();
-    query.push(format!(
+    insert.push(&format!(
         ") select cluster.id, {} from happened join cluster on cluster.token = happened.token",
         columns.join(", ")
     ));
-    query.build().persistent(rows.len() <= KEPT_UP_TO).execute(connection).await?;
+    connection.execute(insert.keep(rows.len() <= KEPT_UP_TO)).await?;
     Ok(())
 }
 
 /// Forgets old events, and members that were removed long ago, as the record in memory has forgotten them.
-async fn forget_events(connection: &mut SqliteConnection, writes: &[Write]) -> Result<(), StoreError> {
+async fn forget_events(connection: &mut Connection, writes: &[Write]) -> Result<(), StoreError> {
     let passes = |write: &&Write| {
         let due = |event: &Arc<Event>| event.revision.0 > HISTORY && event.revision.0.is_multiple_of(FORGET_EVERY);
         write.events.iter().any(due)
     };
     for after in writes.iter().filter(passes).filter_map(|write| write.after.as_deref()) {
-        sqlx::query("delete from event where cluster = (select id from cluster where token = $1) and revision <= $2")
-            .bind(after.token.as_str())
-            .bind(stored(after.revision) - HISTORY as i64)
-            .execute(&mut *connection)
-            .await?;
+        let forget = "delete from event where cluster = (select id from cluster where token = $1) and revision <= $2";
+        let before = stored(after.revision) - HISTORY as i64;
+        connection.execute(Statement::new(forget).bind(after.token.as_str()).bind(before)).await?;
         if after.formed.is_some() {
             let forget = "delete from member where cluster = (select id from cluster where token = $1) \
                           and removed_revision < $2";
             let before = stored(after.revision) - REMEMBERED as i64;
-            sqlx::query(forget).bind(after.token.as_str()).bind(before).execute(&mut *connection).await?;
+            connection.execute(Statement::new(forget).bind(after.token.as_str()).bind(before)).await?;
         }
     }
     Ok(())

@@ -1,11 +1,12 @@
 use std::{fmt, str::FromStr};
 
 use convene_lifecycle::Cluster;
-use sqlx::{QueryBuilder, Row, sqlite::SqliteRow};
 
 use super::{
-    Db, Store, StoreError,
+    Store, StoreError,
+    connection::Row,
     read::{cluster, parse},
+    statement::Statement,
 };
 
 /// Which clusters to list.
@@ -48,26 +49,26 @@ impl Store {
         filter: &ClusterFilter,
         limit: u32,
     ) -> Result<(Vec<ClusterSummary>, Option<Cursor>), StoreError> {
-        let mut query = QueryBuilder::<Db>::new(
+        let mut query = Statement::new(
             "select *, learner as cluster_learner, \
              (select count(*) from member where cluster = cluster.id and removed_revision is null) as member_count, \
              (select count(*) from member where cluster = cluster.id and removed_revision is null and member.learner <> 0) \
              as learner_count from cluster where id > ",
         );
-        query.push_bind(filter.after.map_or(i64::MIN, |Cursor(id)| id));
+        query.push_value(filter.after.map_or(i64::MIN, |Cursor(id)| id));
         if let Some(name) = &filter.name {
-            query.push(" and name = ").push_bind(name);
+            query.push(" and name = ").push_value(name.as_str());
         }
         match filter.formed {
-            Some(true) => drop(query.push(" and formed_revision is not null")),
-            Some(false) => drop(query.push(" and formed_revision is null")),
-            None => {}
-        }
+            Some(true) => query.push(" and formed_revision is not null"),
+            Some(false) => query.push(" and formed_revision is null"),
+            None => &mut query,
+        };
         if let Some(paused) = filter.paused {
-            query.push(" and paused = ").push_bind(i64::from(paused));
+            query.push(" and paused = ").push_value(i64::from(paused));
         }
-        query.push(" order by id limit ").push_bind(i64::from(limit) + 1);
-        let rows = query.build().fetch_all(&self.readers).await?;
+        query.push(" order by id limit ").push_value(i64::from(limit) + 1);
+        let rows = self.read(async |reader| Ok(reader.fetch_all(query).await?)).await?;
         let is_more = rows.len() > limit as usize;
         let mut clusters = Vec::with_capacity(rows.len());
         let mut last = None;
@@ -83,7 +84,7 @@ impl Store {
     }
 }
 
-fn summary(row: &SqliteRow) -> Result<ClusterSummary, StoreError> {
+fn summary(row: &Row) -> Result<ClusterSummary, StoreError> {
     let (members, learners): (i64, i64) = (row.try_get("member_count")?, row.try_get("learner_count")?);
     Ok(ClusterSummary {
         without_members: cluster(parse("cluster.token", row.try_get("token")?)?, row)?,

@@ -1,62 +1,15 @@
-use std::{
-    fs::{File, TryLockError},
-    io,
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-    str::FromStr,
-    time::Duration,
-};
+use std::{fmt::Display, path::PathBuf};
 
-use sqlx::{
-    ConnectOptions, SqliteConnection,
-    migrate::{MigrateError, Migrator},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
-};
+use sqlx::migrate::{MigrateError, Migrator};
 use thiserror::Error;
 use tokio::sync::Mutex;
 
-use super::{Store, Writer};
+use super::{
+    Database, DatabaseLimits, DatabaseUrl, Health, Readers, Store, connection::Connection, postgres::PostgresDatabase,
+    sqlite::SqliteFile, statement::Statement, transaction::Writer,
+};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
-
-/// Readers only fill the cache and look up history, so a few serve thousands of clients.
-const READERS: u32 = 4;
-
-/// One statement text for each size of batch; see [`super::commit`].
-const CACHED_STATEMENTS: usize = 1024;
-
-/// Which database to use, read from `sqlite:PATH`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DatabaseUrl {
-    path: PathBuf,
-}
-
-/// A text that is no [`DatabaseUrl`].
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum DatabaseUrlError {
-    /// Another kind of database.
-    #[error("must be sqlite:PATH, such as sqlite:convene.db; other databases are not supported")]
-    Scheme,
-    /// A database that would forget.
-    #[error(
-        "must name a file, such as sqlite:convene.db, and nothing but a file; a database in memory would lose what \
-         was acknowledged"
-    )]
-    NoFile,
-}
-
-impl FromStr for DatabaseUrl {
-    type Err = DatabaseUrlError;
-
-    fn from_str(text: &str) -> Result<Self, DatabaseUrlError> {
-        let path = text.strip_prefix("sqlite:").ok_or(DatabaseUrlError::Scheme)?;
-        let path = path.strip_prefix("//").unwrap_or(path);
-        if path.is_empty() || path.starts_with(':') || path.contains('?') {
-            return Err(DatabaseUrlError::NoFile);
-        }
-        Ok(Self { path: path.into() })
-    }
-}
 
 /// Why the database can't be used; each is one line for whoever starts the server.
 #[derive(Debug, Error)]
@@ -69,115 +22,90 @@ pub enum OpenError {
     },
     /// A newer server has migrated it.
     #[error(
-        "database {} is newer than this convene-server: it has migration {migration}, which this binary does not \
-         know; start the newer version",
-        path.display()
+        "database {database} is newer than this convene-server: it has migration {migration}, which this binary does not \
+         know; start the newer version"
     )]
     Newer {
-        /// The database file.
-        path: PathBuf,
+        /// Which database.
+        database: String,
         /// The migration.
         migration: i64,
     },
-    /// The file or the one that guards it can't be had.
-    #[error("database {} can't be opened: {reason}", path.display())]
+    /// The database can't be had.
+    #[error("database {database} can't be opened: {reason}")]
     CannotOpen {
-        /// The database file.
-        path: PathBuf,
-        /// What the operating system or SQLite said.
+        /// Which database.
+        database: String,
+        /// What the operating system or the database said.
         reason: String,
     },
 }
 
+impl OpenError {
+    pub(super) fn cannot_open(database: impl Display, error: &dyn std::error::Error) -> Self {
+        let mut reason = error.to_string();
+        let mut source = error.source();
+        while let Some(error) = source {
+            // Some errors repeat what they come from.
+            let cause = error.to_string();
+            if !reason.contains(&cause) {
+                reason = format!("{reason}: {cause}");
+            }
+            source = error.source();
+        }
+        Self::CannotOpen { database: database.to_string(), reason: reason.replace('\n', " ") }
+    }
+}
+
 impl Store {
-    /// Opens the database, creating it where there is none, and brings it up to date.
-    pub async fn open(url: &DatabaseUrl) -> Result<Self, OpenError> {
-        let path = url.path.clone();
-        create_private(&path)
-            .map_err(|error| OpenError::CannotOpen { path: path.clone(), reason: error.to_string() })?;
-        let lock = lock(&path)?;
-        let cannot_open = |error: sqlx::Error| OpenError::CannotOpen { path: path.clone(), reason: one_line(&error) };
-
-        let mut writer = options(&path).connect().await.map_err(cannot_open)?;
-        migrate(&mut writer, &path).await?;
+    /// Opens the database, creating a file where there is none, and brings it up to date.
+    pub async fn open(url: &DatabaseUrl, limits: DatabaseLimits) -> Result<Self, OpenError> {
+        let database = match url {
+            DatabaseUrl::Sqlite(path) => Database::Sqlite(SqliteFile::take(path)?),
+            DatabaseUrl::Postgres(options) => Database::Postgres(Box::new(PostgresDatabase::new(options, limits))),
+        };
+        let cannot_open = |error: sqlx::Error| OpenError::cannot_open(url, &error);
+        let connected = database.connect(limits.acquire_timeout, limits).await;
+        let mut writer = connected.map_err(|error| OpenError::cannot_open(url, &error))?;
+        migrate(&mut writer, url).await?;
         let registry_id = registry_id(&mut writer).await.map_err(cannot_open)?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            // A reader can't lose its connection to a file, so it needs no test before use.
-            .test_before_acquire(false)
-            .connect_with(options(&path).read_only(true).create_if_missing(false))
-            .await
-            .map_err(cannot_open)?;
-        Ok(Self { readers, writer: Mutex::new(Writer::Open(writer)), registry_id, path, _lock: lock })
+        let readers = match &database {
+            Database::Sqlite(file) => Readers::Sqlite(file.readers().await.map_err(cannot_open)?),
+            Database::Postgres(database) => Readers::Postgres(database.readers()),
+        };
+        let writer = Mutex::new(Writer::Open(writer));
+        Ok(Self { database, limits, readers, writer, health: Health::default(), registry_id, name: url.to_string() })
     }
 }
 
-/// How a file is opened.
-///
-/// With `synchronous = full` a commit returns only once it is on the disk; with less, SQLite in WAL mode may
-/// lose the last commits when the power fails.
-pub(super) fn options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        .busy_timeout(Duration::from_secs(5))
-        .statement_cache_capacity(CACHED_STATEMENTS)
-        // Otherwise each statement of many rows would make and remove a file.
-        .pragma("temp_store", "memory")
-        // In KiB: the upper part of the indexes, so that writing under a random token reads little.
-        .pragma("cache_size", "-16384")
-        // In pages of 4 KiB: a larger log would be moved to the main file less often, but hold up writes for longer.
-        .pragma("wal_autocheckpoint", "2000")
-        .disable_statement_logging()
-}
-
-/// Makes the file where there is none, readable for nobody else: tokens are secrets. SQLite gives the files
-/// beside it the same permissions.
-fn create_private(path: &Path) -> io::Result<()> {
-    File::options().append(true).create(true).mode(0o600).open(path).map(drop)
-}
-
-/// Takes the lock beside the database. SQLite itself would let two servers in, and each would answer
-/// from memory what the other has changed since. A link to the database leads to the same lock.
-fn lock(path: &Path) -> Result<File, OpenError> {
-    let mut beside = path.canonicalize().unwrap_or_else(|_| path.to_owned()).into_os_string();
-    beside.push("-lock");
-    let cannot_open = |error: io::Error| OpenError::CannotOpen { path: path.to_owned(), reason: error.to_string() };
-    let file = File::options().write(true).create(true).truncate(false).open(beside).map_err(cannot_open)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(cannot_open(error)),
+/// Brings the database up to date. On PostgreSQL one server at a time does so: the others wait for its lock.
+async fn migrate(connection: &mut Connection, url: &DatabaseUrl) -> Result<(), OpenError> {
+    let cannot_open = |error: sqlx::Error| OpenError::cannot_open(url, &error);
+    if connection.is_shared() {
+        connection.run("set statement_timeout = 0").await.map_err(cannot_open)?;
     }
+    connection.migrate(&MIGRATIONS).await.map_err(|error| match error {
+        MigrateError::VersionMissing(migration) => OpenError::Newer { database: url.to_string(), migration },
+        other => OpenError::cannot_open(url, &other),
+    })?;
+    if connection.is_shared() {
+        connection.run("reset statement_timeout").await.map_err(cannot_open)?;
+    }
+    Ok(())
 }
 
-async fn migrate(writer: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
-    let path = || path.to_owned();
-    MIGRATIONS.run(writer).await.map_err(|error| match error {
-        MigrateError::VersionMissing(migration) => OpenError::Newer { path: path(), migration },
-        other => OpenError::CannotOpen { path: path(), reason: one_line(&other) },
-    })
-}
-
-async fn registry_id(writer: &mut SqliteConnection) -> Result<String, sqlx::Error> {
+async fn registry_id(connection: &mut Connection) -> Result<String, sqlx::Error> {
     let drawn = format!("{:016x}", uuid::Uuid::now_v7().as_u64_pair().1);
-    sqlx::query("insert into registry (id, cluster_id) values (1, $1) on conflict (id) do nothing")
-        .bind(drawn)
-        .execute(&mut *writer)
-        .await?;
-    sqlx::query_scalar("select cluster_id from registry where id = 1").fetch_one(writer).await
-}
-
-fn one_line(error: &dyn std::error::Error) -> String {
-    error.to_string().replace('\n', " ")
+    let insert = "insert into registry (id, cluster_id) values (1, $1) on conflict (id) do nothing";
+    connection.execute(Statement::new(insert).bind(drawn)).await?;
+    let row = connection.fetch_one(Statement::new("select cluster_id from registry where id = 1")).await?;
+    row.try_get("cluster_id")
 }
 
 #[cfg(test)]
 mod tests {
     use convene_lifecycle::{Discovery, EventKind, Face, Policy, Revision};
+    use sqlx::ConnectOptions;
 
     use super::*;
 
@@ -185,7 +113,7 @@ mod tests {
     async fn a_database_of_the_first_version_is_brought_up_to_date_with_what_is_in_it() {
         let dir = tempfile::TempDir::new().unwrap();
         let path = dir.path().join("c.db");
-        let mut connection = options(&path).connect().await.unwrap();
+        let mut connection = crate::store::sqlite::options(&path).create_if_missing(true).connect().await.unwrap();
         let first = Migrator { migrations: MIGRATIONS.migrations[..1].to_vec().into(), ..Migrator::DEFAULT };
         first.run(&mut connection).await.unwrap();
         let rows = "insert into cluster values (1, 'one', 3, 1, 1, 3, 1000, 2000, null);
@@ -198,7 +126,7 @@ mod tests {
         sqlx::raw_sql(rows).execute(&mut connection).await.unwrap();
         sqlx::Connection::close(connection).await.unwrap();
 
-        let store = Store::open(&DatabaseUrl { path }).await.unwrap();
+        let store = Store::open(&DatabaseUrl::Sqlite(path), DatabaseLimits::default()).await.unwrap();
         let token = "one".parse().unwrap();
         let cluster = store.load(&token).await.unwrap().unwrap();
         assert_eq!((cluster.face, cluster.policy), (Some(Face::Discovery(Discovery::V2)), Policy::default()));
@@ -213,22 +141,5 @@ mod tests {
             .collect();
         assert_eq!(versions, [(1, None), (1, None), (0, Some(1))]);
         assert_eq!(kinds, [EventKind::ClusterCreated, EventKind::MemberRegistered, EventKind::MemberRemoved]);
-    }
-
-    #[test]
-    fn a_database_url_names_a_sqlite_file() {
-        for (text, path) in [
-            ("sqlite:convene.db", "convene.db"),
-            ("sqlite:///var/c.db", "/var/c.db"),
-            ("sqlite:/a b/c.db", "/a b/c.db"),
-        ] {
-            assert_eq!(text.parse(), Ok(DatabaseUrl { path: path.into() }));
-        }
-        for text in ["sqlite:", "sqlite::memory:", "sqlite://:memory:", "sqlite:a.db?mode=memory"] {
-            assert_eq!(text.parse::<DatabaseUrl>(), Err(DatabaseUrlError::NoFile), "{text}");
-        }
-        for text in ["", "convene.db", "postgres://localhost/convene", "mysql:x"] {
-            assert_eq!(text.parse::<DatabaseUrl>(), Err(DatabaseUrlError::Scheme), "{text}");
-        }
     }
 }

@@ -1,12 +1,14 @@
-use std::{fmt::Display, str::FromStr, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt::Display, str::FromStr, sync::Arc, time::Duration};
 
+use super::{
+    Store, StoreError,
+    connection::{Connection, Row},
+    statement::Statement,
+};
 use convene_lifecycle::{
     Cluster, ClusterSize, Discovery, Epoch, Event, Face, Founder, Member, MemberKey, Policy, Previous, Purpose,
     Registration, Removal, Revision, Role, Subject, Ticket, Token, Told, UnixMillis,
 };
-use sqlx::{QueryBuilder, Row, sqlite::SqliteRow};
-
-use super::{Db, Store, StoreError};
 
 /// What there is under some tokens; the others have never been used.
 #[derive(Debug, Default)]
@@ -22,104 +24,139 @@ pub struct Loaded {
 impl Store {
     /// A cluster as it is now, or `None` if there is none of that name.
     pub async fn load(&self, token: &Token) -> Result<Option<Cluster>, StoreError> {
-        let mut loaded = self.load_clusters(std::iter::once(token)).await?;
+        let mut loaded = self.read(async |reader| clusters(reader, std::slice::from_ref(token)).await).await?;
         match loaded.corrupt.pop() {
             Some((_, error)) => Err(error),
             None => Ok(loaded.clusters.pop()),
         }
     }
 
-    /// What there is under some tokens, as of now.
-    pub async fn load_all(&self, tokens: &[Token]) -> Result<Loaded, StoreError> {
-        let loaded = self.load_clusters(tokens.iter()).await?;
-        let is_there = |token: &Token| {
-            loaded.clusters.iter().any(|cluster| cluster.token == *token)
-                || loaded.corrupt.iter().any(|(corrupt, _)| corrupt == token)
-        };
-        let others: Vec<&Token> = tokens.iter().filter(|token| !is_there(token)).collect();
-        let used_up = self.load_used_up(&others).await?;
-        Ok(Loaded { used_up, ..loaded })
-    }
-
-    async fn load_used_up(&self, tokens: &[&Token]) -> Result<Vec<Token>, StoreError> {
-        if tokens.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut query = QueryBuilder::<Db>::new("select token from used_token where token in (");
-        push_tokens(&mut query, tokens.iter().copied());
-        let used_up: Vec<String> = query.build_query_scalar().fetch_all(&self.readers).await?;
-        used_up.iter().map(|token| parse("used_token.token", token)).collect()
-    }
-
-    async fn load_clusters(&self, tokens: impl ExactSizeIterator<Item = &Token>) -> Result<Loaded, StoreError> {
-        let mut loaded = Loaded::default();
-        if tokens.len() == 0 {
-            return Ok(loaded);
-        }
-        // One statement, so that clusters and members are of the same moment.
-        let mut query = QueryBuilder::<Db>::new(
-            "select cluster.*, member.*, member.learner as member_learner, cluster.learner as cluster_learner \
-             from cluster left join member on member.cluster = cluster.id where cluster.token in (",
-        );
-        push_tokens(&mut query, tokens);
-        query.push(" order by cluster.token, created_revision");
-        let rows = query.build().fetch_all(&self.readers).await?;
-        for of_one in rows.chunk_by(|row, next| token_text(row).ok() == token_text(next).ok()) {
-            let token: Token = parse("cluster.token", token_text(&of_one[0])?)?;
-            match cluster_with_members(&token, of_one) {
-                Ok(cluster) => loaded.clusters.push(cluster),
-                Err(error) => loaded.corrupt.push((token, error)),
-            }
-        }
-        Ok(loaded)
-    }
-
     /// A cluster's events from a revision on, oldest first, at most `limit`. They have no gaps: if the
     /// first is later than `from`, then older ones have been forgotten.
     pub async fn events(&self, token: &Token, from: Revision, limit: u32) -> Result<Vec<Arc<Event>>, StoreError> {
-        let rows = sqlx::query(
-            "select event.* from event join cluster on cluster.id = event.cluster \
-                 where cluster.token = $1 and event.revision >= $2 order by event.revision limit $3",
-        )
-        .bind(token.as_str())
-        .bind(i64::try_from(from.0).unwrap_or(i64::MAX))
-        .bind(i64::from(limit))
-        .fetch_all(&self.readers)
-        .await?;
-        rows.iter().map(|row| event(token, row).map(Arc::new)).collect()
+        self.read(async |reader| events(reader, token, from, limit).await).await
+    }
+
+    /// Which state of each of some clusters is the present one. Those that are missing do not exist. It takes no longer
+    /// than one waits for the database.
+    pub async fn stamps(&self, tokens: &[Token]) -> Result<HashMap<Token, Stamp>, StoreError> {
+        if tokens.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let mut statement = Statement::new("select token, revision, created_at from cluster where token in ");
+        statement.push_list(tokens.iter().map(Token::as_str));
+        let limit = self.limits.acquire_timeout;
+        let rows = self.read_within(limit, async |reader| Ok(reader.fetch_all(statement).await?)).await?;
+        rows.iter().map(stamp).collect()
     }
 
     /// Tokens that were created before a moment and that nobody ever registered under, at most `limit`.
     pub async fn unregistered(&self, before: UnixMillis, limit: u32) -> Result<Vec<Token>, StoreError> {
-        let tokens: Vec<String> = sqlx::query_scalar(
-            "select token from cluster where first_registered_at is null and created_at < $1 limit $2",
-        )
-        .bind(before.0)
-        .bind(i64::from(limit))
-        .fetch_all(&self.readers)
-        .await?;
-        tokens.iter().map(|token| parse("token", token)).collect()
+        let text = "select token from cluster where first_registered_at is null and created_at < $1 limit $2";
+        let statement = Statement::new(text).bind(before.0).bind(i64::from(limit));
+        let rows = self.read(async |reader| Ok(reader.fetch_all(statement).await?)).await?;
+        rows.iter().map(token).collect()
     }
 }
 
-/// Ends a statement's `in (` with a list of tokens.
-fn push_tokens<'a>(query: &mut QueryBuilder<Db>, tokens: impl Iterator<Item = &'a Token>) {
-    let mut listed = query.separated(", ");
-    for token in tokens {
-        listed.push_bind(token.as_str());
-    }
-    query.push(")");
+/// What there is under some tokens, as of now.
+pub(super) async fn load_all(connection: &mut Connection, tokens: &[Token]) -> Result<Loaded, StoreError> {
+    let loaded = clusters(connection, tokens).await?;
+    let is_there = |token: &Token| {
+        loaded.clusters.iter().any(|cluster| cluster.token == *token)
+            || loaded.corrupt.iter().any(|(corrupt, _)| corrupt == token)
+    };
+    let others: Vec<&str> = tokens.iter().filter(|token| !is_there(token)).map(Token::as_str).collect();
+    let used_up = used_up(connection, &others).await?;
+    Ok(Loaded { used_up, ..loaded })
 }
 
-fn token_text(row: &SqliteRow) -> Result<&str, sqlx::Error> {
+async fn used_up(connection: &mut Connection, tokens: &[&str]) -> Result<Vec<Token>, StoreError> {
+    if tokens.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut statement = Statement::new("select token from used_token where token in ");
+    statement.push_list(tokens.iter().copied());
+    connection.fetch_all(statement).await?.iter().map(token).collect()
+}
+
+async fn clusters(connection: &mut Connection, tokens: &[Token]) -> Result<Loaded, StoreError> {
+    let mut loaded = Loaded::default();
+    if tokens.is_empty() {
+        return Ok(loaded);
+    }
+    // One statement, so that clusters and members are of the same moment.
+    let mut statement = Statement::new(
+        "select cluster.*, member.*, member.learner as member_learner, cluster.learner as cluster_learner \
+         from cluster left join member on member.cluster = cluster.id where cluster.token in ",
+    );
+    statement.push_list(tokens.iter().map(Token::as_str)).push(" order by cluster.token, created_revision");
+    let rows = connection.fetch_all(statement).await?;
+    for of_one in rows.chunk_by(|row, next| token_text(row).ok() == token_text(next).ok()) {
+        let token = token(&of_one[0])?;
+        match cluster_with_members(&token, of_one) {
+            Ok(cluster) => loaded.clusters.push(cluster),
+            Err(error) => loaded.corrupt.push((token, error)),
+        }
+    }
+    Ok(loaded)
+}
+
+/// See [`Store::events`].
+pub(super) async fn events(
+    connection: &mut Connection,
+    token: &Token,
+    from: Revision,
+    limit: u32,
+) -> Result<Vec<Arc<Event>>, StoreError> {
+    let text = "select event.* from event join cluster on cluster.id = event.cluster \
+                where cluster.token = $1 and event.revision >= $2 order by event.revision limit $3";
+    let from = i64::try_from(from.0).unwrap_or(i64::MAX);
+    let statement = Statement::new(text).bind(token.as_str()).bind(from).bind(i64::from(limit));
+    connection.fetch_all(statement).await?.iter().map(|row| event(token, row).map(Arc::new)).collect()
+}
+
+/// Which state of a cluster this is. Tokens that nobody has registered under can name another cluster later, whose
+/// revisions begin anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// The cluster's revision.
+    pub revision: Revision,
+    /// When the cluster was made.
+    pub created_at: UnixMillis,
+}
+
+impl Stamp {
+    /// The stamp of a cluster.
+    pub fn of(cluster: &Cluster) -> Self {
+        Self { revision: cluster.revision, created_at: cluster.created_at }
+    }
+
+    /// Whether this is a later state of the same cluster, or the same.
+    pub fn is_no_older_than(self, other: Self) -> bool {
+        self.created_at == other.created_at && self.revision >= other.revision
+    }
+}
+
+pub(super) fn stamp(row: &Row) -> Result<(Token, Stamp), StoreError> {
+    let stamp =
+        Stamp { revision: revision(row.try_get("revision")?)?, created_at: UnixMillis(row.try_get("created_at")?) };
+    Ok((token(row)?, stamp))
+}
+
+pub(super) fn token(row: &Row) -> Result<Token, StoreError> {
+    parse("token", token_text(row)?)
+}
+
+fn token_text(row: &Row) -> Result<&str, sqlx::Error> {
     row.try_get("token")
 }
 
 /// A cluster from its rows, one for each member, or one without a member.
-fn cluster_with_members(token: &Token, rows: &[SqliteRow]) -> Result<Cluster, StoreError> {
+fn cluster_with_members(token: &Token, rows: &[Row]) -> Result<Cluster, StoreError> {
     let mut cluster = cluster(token.clone(), &rows[0])?;
     for row in rows {
-        if let Some(key) = row.try_get::<Option<&str>, _>("key")? {
+        if let Some(key) = row.try_get::<Option<&str>>("key")? {
             cluster.record.push(Arc::new(member(key, row)?));
         }
     }
@@ -127,10 +164,10 @@ fn cluster_with_members(token: &Token, rows: &[SqliteRow]) -> Result<Cluster, St
 }
 
 /// A cluster with an empty record, from a row that has its columns.
-pub(super) fn cluster(token: Token, row: &SqliteRow) -> Result<Cluster, StoreError> {
+pub(super) fn cluster(token: Token, row: &Row) -> Result<Cluster, StoreError> {
     let size: i64 = row.try_get("size")?;
     let epoch: i64 = row.try_get("epoch")?;
-    let face = match row.try_get::<Option<&str>, _>("face")? {
+    let face = match row.try_get::<Option<&str>>("face")? {
         None => None,
         Some("v2") => Some(Face::Discovery(Discovery::V2)),
         Some("v3") => Some(Face::Discovery(Discovery::V3)),
@@ -145,9 +182,9 @@ pub(super) fn cluster(token: Token, row: &SqliteRow) -> Result<Cluster, StoreErr
         size_version: version(row.try_get("size_version")?)?,
         revision: revision(row.try_get("revision")?)?,
         created_at: UnixMillis(row.try_get("created_at")?),
-        first_registered_at: row.try_get::<Option<i64>, _>("first_registered_at")?.map(UnixMillis),
+        first_registered_at: row.try_get::<Option<i64>>("first_registered_at")?.map(UnixMillis),
         formed: optional_revision(row, "formed_revision")?,
-        formed_at: row.try_get::<Option<i64>, _>("formed_at")?.map(UnixMillis),
+        formed_at: row.try_get::<Option<i64>>("formed_at")?.map(UnixMillis),
         name: optional(row, "name")?,
         policy: policy(row)?,
         epoch: Epoch(u32::try_from(epoch).map_err(|error| corrupt("cluster.epoch", error))?),
@@ -156,22 +193,22 @@ pub(super) fn cluster(token: Token, row: &SqliteRow) -> Result<Cluster, StoreErr
         bootstrapped: optional_revision(row, "bootstrapped_revision")?,
         earlier: list(row, "earlier")?,
         ticket: ticket(row)?,
-        tickets: row.try_get::<i64, _>("tickets")? as u64,
+        tickets: row.try_get::<i64>("tickets")? as u64,
         record: Vec::new(),
     })
 }
 
-fn policy(row: &SqliteRow) -> Result<Policy, StoreError> {
+fn policy(row: &Row) -> Result<Policy, StoreError> {
     Ok(Policy {
         strategy: parse("cluster.strategy", row.try_get("strategy")?)?,
         dead_after: duration(row, "dead_after_ms")?,
-        learner: row.try_get::<i64, _>("cluster_learner")? != 0,
+        learner: row.try_get::<i64>("cluster_learner")? != 0,
         check_in_every: duration(row, "check_in_every_ms")?,
-        paused: row.try_get::<i64, _>("paused")? != 0,
+        paused: row.try_get::<i64>("paused")? != 0,
     })
 }
 
-fn ticket(row: &SqliteRow) -> Result<Option<Ticket>, StoreError> {
+fn ticket(row: &Row) -> Result<Option<Ticket>, StoreError> {
     let Some(holder) = optional(row, "ticket_holder")? else { return Ok(None) };
     let member = || -> Result<MemberKey, StoreError> {
         optional(row, "ticket_member")?.ok_or_else(|| corrupt("cluster.ticket_member", "null"))
@@ -184,23 +221,23 @@ fn ticket(row: &SqliteRow) -> Result<Option<Ticket>, StoreError> {
         "promote" => Purpose::Promote { member: member()? },
         other => return Err(corrupt("cluster.ticket_purpose", other)),
     };
-    let number = row.try_get::<i64, _>("tickets")? as u64;
+    let number = row.try_get::<i64>("tickets")? as u64;
     Ok(Some(Ticket { number, holder, purpose, granted_at: UnixMillis(row.try_get("ticket_granted_at")?) }))
 }
 
-fn member(key: &str, row: &SqliteRow) -> Result<Member, StoreError> {
+fn member(key: &str, row: &Row) -> Result<Member, StoreError> {
     let registration = Registration::parse_of_any_length(row.try_get("registration")?);
-    let confirmed = row.try_get::<i64, _>("removal_confirmed")? != 0;
+    let confirmed = row.try_get::<i64>("removal_confirmed")? != 0;
     let removal = optional_revision(row, "removed_revision")?.map(|at| Removal { at, confirmed });
     Ok(Member {
         key: parse("member.key", key)?,
         registration: registration.map_err(|error| corrupt("member.registration", error))?,
         client_urls: list(row, "client_urls")?,
-        role: if row.try_get::<i64, _>("member_learner")? != 0 { Role::Learner } else { Role::Voter },
-        started: row.try_get::<i64, _>("started")? != 0,
+        role: if row.try_get::<i64>("member_learner")? != 0 { Role::Learner } else { Role::Voter },
+        started: row.try_get::<i64>("started")? != 0,
         founder: founder(row)?,
-        eviction: row.try_get::<Option<i64>, _>("evicted_at")?.map(UnixMillis),
-        downtime_until: row.try_get::<Option<i64>, _>("downtime_until")?.map(UnixMillis),
+        eviction: row.try_get::<Option<i64>>("evicted_at")?.map(UnixMillis),
+        downtime_until: row.try_get::<Option<i64>>("downtime_until")?.map(UnixMillis),
         created: revision(row.try_get("created_revision")?)?,
         modified: revision(row.try_get("modified_revision")?)?,
         registered: revision(row.try_get("registered_revision")?)?,
@@ -209,8 +246,8 @@ fn member(key: &str, row: &SqliteRow) -> Result<Member, StoreError> {
     })
 }
 
-fn founder(row: &SqliteRow) -> Result<Option<Founder>, StoreError> {
-    if row.try_get::<i64, _>("founder")? == 0 {
+fn founder(row: &Row) -> Result<Option<Founder>, StoreError> {
+    if row.try_get::<i64>("founder")? == 0 {
         return Ok(None);
     }
     let told_at: Option<i64> = row.try_get("told_at")?;
@@ -218,7 +255,7 @@ fn founder(row: &SqliteRow) -> Result<Option<Founder>, StoreError> {
     Ok(Some(Founder { told }))
 }
 
-fn event(token: &Token, row: &SqliteRow) -> Result<Event, StoreError> {
+fn event(token: &Token, row: &Row) -> Result<Event, StoreError> {
     let subject: &str = row.try_get("subject")?;
     let member_key: Option<&str> = row.try_get("member_key")?;
     let subject = match (subject, member_key) {
@@ -250,9 +287,9 @@ fn event(token: &Token, row: &SqliteRow) -> Result<Event, StoreError> {
         version: version(row.try_get("version")?)?,
         previous,
         held: Vec::new(),
-        while_forming: row.try_get::<i64, _>("while_forming")? != 0,
+        while_forming: row.try_get::<i64>("while_forming")? != 0,
         kind: parse("event.kind", row.try_get("kind")?)?,
-        message: row.try_get::<String, _>("message")?.into(),
+        message: row.try_get::<String>("message")?.into(),
     })
 }
 
@@ -264,22 +301,22 @@ fn version(stored: i64) -> Result<u64, StoreError> {
     u64::try_from(stored).map_err(|error| corrupt("version", error))
 }
 
-fn optional_revision(row: &SqliteRow, column: &'static str) -> Result<Option<Revision>, StoreError> {
-    row.try_get::<Option<i64>, _>(column)?.map(revision).transpose()
+fn optional_revision(row: &Row, column: &'static str) -> Result<Option<Revision>, StoreError> {
+    row.try_get::<Option<i64>>(column)?.map(revision).transpose()
 }
 
-fn duration(row: &SqliteRow, column: &'static str) -> Result<Duration, StoreError> {
+fn duration(row: &Row, column: &'static str) -> Result<Duration, StoreError> {
     let milliseconds: i64 = row.try_get(column)?;
     u64::try_from(milliseconds).map(Duration::from_millis).map_err(|error| corrupt(column, error))
 }
 
-fn optional<T: FromStr<Err: Display>>(row: &SqliteRow, column: &'static str) -> Result<Option<T>, StoreError> {
-    row.try_get::<Option<&str>, _>(column)?.map(|text| parse(column, text)).transpose()
+fn optional<T: FromStr<Err: Display>>(row: &Row, column: &'static str) -> Result<Option<T>, StoreError> {
+    row.try_get::<Option<&str>>(column)?.map(|text| parse(column, text)).transpose()
 }
 
 /// What was stored with commas between; null and an empty text are none.
-fn list<T: FromStr<Err: Display>>(row: &SqliteRow, column: &'static str) -> Result<Vec<T>, StoreError> {
-    let text = row.try_get::<Option<&str>, _>(column)?.unwrap_or_default();
+fn list<T: FromStr<Err: Display>>(row: &Row, column: &'static str) -> Result<Vec<T>, StoreError> {
+    let text = row.try_get::<Option<&str>>(column)?.unwrap_or_default();
     text.split(',').filter(|item| !item.is_empty()).map(|item| parse(column, item)).collect()
 }
 

@@ -1,20 +1,25 @@
-use super::{Store, StoreError};
+use super::{Store, StoreError, statement::Statement};
 
 /// How large the database is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DatabaseSize {
     /// All of it, in bytes.
     pub bytes: i64,
-    /// What of it holds something, in bytes; the rest is filled before the database grows.
+    /// What of it holds something, in bytes; the rest is filled before the database grows. PostgreSQL does not say,
+    /// and there it is all of it.
     pub bytes_in_use: i64,
 }
 
 impl Store {
     /// The database's size.
     pub async fn size(&self) -> Result<DatabaseSize, StoreError> {
-        let query = "select page_count * page_size, (page_count - freelist_count) * page_size \
-                     from pragma_page_count, pragma_freelist_count, pragma_page_size";
-        let (bytes, bytes_in_use) = sqlx::query_as(query).fetch_one(&self.readers).await?;
-        Ok(DatabaseSize { bytes, bytes_in_use })
+        let text = if self.is_shared() {
+            "select size as bytes, size as bytes_in_use from pg_database_size(current_database()) as size"
+        } else {
+            "select page_count * page_size as bytes, (page_count - freelist_count) * page_size as bytes_in_use \
+             from pragma_page_count, pragma_freelist_count, pragma_page_size"
+        };
+        let row = self.read(async |reader| Ok(reader.fetch_one(Statement::new(text)).await?)).await?;
+        Ok(DatabaseSize { bytes: row.try_get("bytes")?, bytes_in_use: row.try_get("bytes_in_use")? })
     }
 }

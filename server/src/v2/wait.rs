@@ -128,13 +128,27 @@ impl Pending {
     async fn outcome(&mut self, registry: &Registry) -> Result<Outcome, Unavailable> {
         loop {
             let heard = match self.subscription.next().await {
-                Heard::Event(event) => self.judge(event),
-                Heard::Missed => self.look_back(registry).await?,
+                Heard::Event(event) if self.comes_next(&event) => self.judge(event),
+                Heard::Event(_) | Heard::Missed => self.catch_up(registry).await?,
             };
             if let Some(outcome) = heard {
                 return Ok(outcome);
             }
         }
+    }
+
+    /// Whether nothing was missed before an event. A cluster's end is in no history, so it counts whatever was.
+    fn comes_next(&self, event: &Event) -> bool {
+        event.revision <= self.from || event.kind == EventKind::ClusterDeleted
+    }
+
+    async fn catch_up(&mut self, registry: &Registry) -> Result<Option<Outcome>, Unavailable> {
+        if let Some(outcome) = self.look_back(registry).await? {
+            return Ok(Some(outcome));
+        }
+        // Its end was not heard.
+        let is_gone = registry.cluster(&self.wait.path.token).await?.is_none();
+        Ok(is_gone.then_some(Outcome::AskAgain))
     }
 
     /// Judges everything that has happened so far and was not judged yet.

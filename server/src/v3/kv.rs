@@ -16,7 +16,7 @@ use super::{
     txn::Txn,
     view,
 };
-use crate::{access_log::show_cluster, app::App, registry};
+use crate::{access_log::show_cluster, app::App};
 
 /// The key that `etcdctl endpoint health` reads, to see whether anything can be read.
 const HEALTH: &[u8] = b"health";
@@ -122,13 +122,13 @@ impl Kv {
         let txn = Txn::parse(request, self.app.max_cluster_size)?;
         let headers = self.headers;
         let Some(token) = txn.token.clone() else {
-            return Ok(txn.apply(None, headers, registry::now())?.1);
+            return Ok(txn.apply(None, headers, self.app.registry.now())?.1);
         };
         if txn.is_read_only() {
             show_cluster(&Span::current(), &token);
             let snapshot = self.app.registry.cluster(&token).await?;
             let cluster = snapshot.as_ref().map(|snapshot| &*snapshot.cluster);
-            return Ok(txn.apply(cluster, headers, registry::now())?.1);
+            return Ok(txn.apply(cluster, headers, self.app.registry.now())?.1);
         }
         self.change(&token, move |cluster, at| txn.apply(cluster, headers, at)).await
     }

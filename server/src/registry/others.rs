@@ -1,0 +1,193 @@
+//! What other servers of the database write, for those who wait for it here.
+
+use std::{
+    collections::{HashMap, HashSet},
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use convene_lifecycle::{Revision, Token};
+use tokio::{sync::mpsc, task::JoinSet, time::sleep};
+
+use super::{SnapshotCache, clock::Clock, sightings::SightingsOfAll, topics::Topics};
+use crate::store::{Announced, Announcements, Stamp, Store, StoreError};
+
+/// How often one looks for what was not announced, or not heard.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// How often one looks while nothing can be heard.
+const LOOK_EVERY_WHEN_DEAF: Duration = Duration::from_millis(500);
+
+/// How many clusters are looked up with one query.
+const LOOK_BATCH: usize = 1_000;
+
+/// How many changed clusters may wait to be announced; the others find further ones by looking.
+const QUEUE: usize = 4_096;
+
+/// The most events that are read at a time.
+const PAGE: u32 = 64;
+
+/// Tells the other servers of the database which clusters have changed.
+#[derive(Clone)]
+pub(super) struct Announcer {
+    changed: mpsc::Sender<Token>,
+}
+
+/// Brings events that other servers have written to those who wait for them.
+#[derive(Clone)]
+pub(super) struct Others {
+    pub(super) store: Arc<Store>,
+    pub(super) clock: Arc<Clock>,
+    pub(super) cache: Arc<SnapshotCache>,
+    pub(super) topics: Arc<Topics>,
+    pub(super) sightings: Arc<SightingsOfAll>,
+}
+
+impl Announcer {
+    /// Tells of changes, soon, and nobody waits for it.
+    pub fn announce(&self, changed: impl Iterator<Item = Token>) {
+        for token in changed {
+            // Where the queue is full, others find out by looking.
+            let _ = self.changed.try_send(token);
+        }
+    }
+}
+
+impl Others {
+    /// Begins to listen to the other servers and to tell them of changes, until what is returned is dropped.
+    pub fn start(self) -> (Announcer, JoinSet<()>) {
+        let own = uuid::Uuid::now_v7().simple().to_string();
+        let (changed, queue) = mpsc::channel(QUEUE);
+        let is_deaf = Arc::new(AtomicBool::new(true));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(announce_all(self.store.clone(), own.clone(), queue));
+        tasks.spawn(self.clone().listen(own, is_deaf.clone()));
+        tasks.spawn(self.look(is_deaf));
+        (Announcer { changed }, tasks)
+    }
+
+    async fn listen(self, own: String, is_deaf: Arc<AtomicBool>) {
+        loop {
+            match self.store.announcements(&own).await {
+                Ok(Some(announcements)) => {
+                    is_deaf.store(false, Ordering::Relaxed);
+                    let error = self.hear(announcements).await;
+                    is_deaf.store(true, Ordering::Relaxed);
+                    tracing::warn!(%error, "not listening to other servers; looking for what they write until it is mended");
+                }
+                Ok(None) => return,
+                // While the database is away, it has been logged.
+                Err(error) => tracing::debug!(%error, "can't listen to other servers"),
+            }
+            sleep(LOOK_EVERY_WHEN_DEAF).await;
+        }
+    }
+
+    /// Hears of changes until that fails.
+    async fn hear(&self, mut announcements: Announcements) -> StoreError {
+        // What was announced before now was not heard.
+        self.import_all().await;
+        loop {
+            match announcements.next().await {
+                Ok(Announced::Changed(tokens)) => self.import_or_log(&tokens).await,
+                Ok(Announced::Missed) => self.import_all().await,
+                Err(error) => return error,
+            }
+        }
+    }
+
+    /// Looks for what was not announced, or not heard, and at the database's clock.
+    async fn look(self, is_deaf: Arc<AtomicBool>) {
+        loop {
+            let deaf = is_deaf.load(Ordering::Relaxed);
+            sleep(if deaf { LOOK_EVERY_WHEN_DEAF } else { LOOK_EVERY }).await;
+            self.import_all().await;
+            if let Ok(Some(now)) = self.store.clock().await {
+                self.clock.set(now);
+            }
+        }
+    }
+
+    async fn import_all(&self) {
+        for tokens in self.topics.open().chunks(LOOK_BATCH) {
+            self.import_or_log(tokens).await;
+        }
+    }
+
+    async fn import_or_log(&self, tokens: &[Token]) {
+        if let Err(error) = self.import(tokens).await {
+            tracing::debug!(%error, "can't read what other servers have written; looking again soon");
+        }
+    }
+
+    /// Brings those who wait for some clusters up to what is in the database.
+    async fn import(&self, tokens: &[Token]) -> Result<(), StoreError> {
+        // How far they are is read first: what was published before the database is asked, it knows.
+        let places: HashMap<&Token, Option<Revision>> =
+            tokens.iter().filter_map(|token| Some((token, self.topics.place(token)?))).collect();
+        let open: Vec<Token> = places.keys().map(|token| (*token).clone()).collect();
+        let stamps = self.store.stamps(&open).await?;
+        for (token, place) in places {
+            self.import_one(token, place, stamps.get(token)).await?;
+        }
+        Ok(())
+    }
+
+    async fn import_one(
+        &self,
+        token: &Token,
+        place: Option<Revision>,
+        stamp: Option<&Stamp>,
+    ) -> Result<(), StoreError> {
+        match (place, stamp) {
+            (None, None) => {}
+            (Some(place), None) => self.end(token, place),
+            (Some(place), Some(stamp)) if stamp.revision == place => {}
+            (Some(place), Some(stamp)) if stamp.revision > place => self.bring(token, place.next()).await?,
+            // How far they are is not known, or they are in another cluster: they have to look for themselves.
+            (_, Some(stamp)) => self.topics.restart(token, stamp.revision),
+        }
+        Ok(())
+    }
+
+    async fn bring(&self, token: &Token, mut from: Revision) -> Result<(), StoreError> {
+        loop {
+            let page = self.store.events(token, from, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            from = last.revision.next();
+            page.iter().for_each(|event| self.topics.publish(event));
+        }
+    }
+
+    /// Tells those who wait for a cluster that another server has deleted it. Its last event is in no history, so it is
+    /// made from what is known here.
+    fn end(&self, token: &Token, place: Revision) {
+        self.sightings.forget(token);
+        match self.cache.remove(token) {
+            Some((_, snapshot)) => {
+                let mut deletion = snapshot.cluster.delete(self.clock.now());
+                for event in &mut deletion.events {
+                    event.revision = event.revision.max(place.next());
+                    self.topics.publish(&Arc::new(event.clone()));
+                }
+            }
+            None => self.topics.restart(token, Revision(0)),
+        }
+    }
+}
+
+/// Announces changes, as many as are waiting at a time.
+async fn announce_all(store: Arc<Store>, own: String, mut queue: mpsc::Receiver<Token>) {
+    let mut waiting = Vec::new();
+    while queue.recv_many(&mut waiting, QUEUE).await > 0 {
+        let changed: HashSet<Token> = mem::take(&mut waiting).into_iter().collect();
+        let changed: Vec<Token> = changed.into_iter().collect();
+        if let Err(error) = store.announce(&own, &changed).await {
+            tracing::debug!(%error, "can't announce a change; other servers find it by looking");
+        }
+    }
+}

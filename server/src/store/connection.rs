@@ -1,0 +1,140 @@
+use std::borrow::Cow;
+
+use sqlx::{
+    AssertSqlSafe, Connection as _, Decode, PgConnection, Postgres, Row as _, Sqlite, SqliteConnection, Type,
+    migrate::{MigrateError, Migrator},
+    pool::PoolConnection,
+    postgres::PgRow,
+    query::Query,
+    sqlite::SqliteRow,
+};
+
+use super::statement::{Statement, Value};
+
+/// A connection to either database. What both do alike is written once, as [`Statement`]s; where they differ, a `match`
+/// shows it.
+#[derive(Debug)]
+pub(super) enum Connection {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+    /// One of a pool, to which it goes back.
+    SqliteOfPool(PoolConnection<Sqlite>),
+    /// One of a pool, to which it goes back.
+    PostgresOfPool(PoolConnection<Postgres>),
+}
+
+/// A row of an answer.
+pub(super) enum Row {
+    Sqlite(SqliteRow),
+    Postgres(PgRow),
+}
+
+/// Runs the same code on a connection of either kind.
+macro_rules! on {
+    ($connection:expr, $inner:ident => $sqlite:expr, $postgres:expr) => {
+        match $connection {
+            Connection::Sqlite($inner) => $sqlite,
+            Connection::SqliteOfPool(pooled) => {
+                let $inner = &mut **pooled;
+                $sqlite
+            }
+            Connection::Postgres($inner) => $postgres,
+            Connection::PostgresOfPool(pooled) => {
+                let $inner = &mut **pooled;
+                $postgres
+            }
+        }
+    };
+}
+
+impl Connection {
+    /// Runs a statement, and returns how many rows it has changed.
+    pub async fn execute(&mut self, statement: Statement<'_>) -> Result<u64, sqlx::Error> {
+        on!(self, connection =>
+            Ok(sqlite(statement).execute(connection).await?.rows_affected()),
+            Ok(postgres(statement).execute(connection).await?.rows_affected()))
+    }
+
+    /// Runs a statement, and returns the rows of its answer.
+    pub async fn fetch_all(&mut self, statement: Statement<'_>) -> Result<Vec<Row>, sqlx::Error> {
+        on!(self, connection =>
+            Ok(sqlite(statement).fetch_all(connection).await?.into_iter().map(Row::Sqlite).collect()),
+            Ok(postgres(statement).fetch_all(connection).await?.into_iter().map(Row::Postgres).collect()))
+    }
+
+    /// Runs a statement whose answer has exactly one row.
+    pub async fn fetch_one(&mut self, statement: Statement<'_>) -> Result<Row, sqlx::Error> {
+        self.fetch_all(statement).await?.pop().ok_or(sqlx::Error::RowNotFound)
+    }
+
+    /// Runs SQL without values, such as the beginning of a transaction.
+    pub async fn run(&mut self, text: &'static str) -> Result<(), sqlx::Error> {
+        on!(self, connection =>
+            sqlx::raw_sql(text).execute(connection).await.map(drop),
+            sqlx::raw_sql(text).execute(connection).await.map(drop))
+    }
+
+    /// Brings the database's schema up to date.
+    pub async fn migrate(&mut self, migrations: &Migrator) -> Result<(), MigrateError> {
+        on!(self, connection => migrations.run(connection).await, migrations.run(connection).await)
+    }
+
+    /// Ends it at once, and never gives it back to its pool.
+    pub fn discard(self) {
+        match self {
+            Self::Sqlite(connection) => drop(connection),
+            Self::Postgres(connection) => drop(connection),
+            Self::SqliteOfPool(pooled) => drop(pooled.detach()),
+            Self::PostgresOfPool(pooled) => drop(pooled.detach()),
+        }
+    }
+
+    /// Whether it leads to a database that other servers write to as well.
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Self::Postgres(_) | Self::PostgresOfPool(_))
+    }
+
+    /// Ends it in order.
+    pub async fn close(self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Sqlite(connection) => connection.close().await,
+            Self::Postgres(connection) => connection.close().await,
+            Self::SqliteOfPool(pooled) => pooled.close().await,
+            Self::PostgresOfPool(pooled) => pooled.close().await,
+        }
+    }
+}
+
+fn sqlite(statement: Statement<'_>) -> Query<'static, Sqlite, <Sqlite as sqlx::Database>::Arguments> {
+    let (text, values, is_kept) = statement.into_parts();
+    let query = sqlx::query(AssertSqlSafe(text)).persistent(is_kept);
+    values.into_iter().fold(query, |query, value| match value {
+        Value::Integer(integer) => query.bind(integer),
+        Value::Text(text) => query.bind(text.map(Cow::into_owned)),
+    })
+}
+
+fn postgres(statement: Statement<'_>) -> Query<'static, Postgres, <Postgres as sqlx::Database>::Arguments> {
+    let (text, values, is_kept) = statement.into_parts();
+    // A prepared statement takes memory of the server for each of its values.
+    const KEPT_UP_TO: usize = 512;
+    let is_kept = is_kept && values.len() <= KEPT_UP_TO;
+    let query = sqlx::query(AssertSqlSafe(text)).persistent(is_kept);
+    values.into_iter().fold(query, |query, value| match value {
+        Value::Integer(integer) => query.bind(integer),
+        Value::Text(text) => query.bind(text.map(Cow::into_owned)),
+    })
+}
+
+impl Row {
+    /// The value of a column: an integer or a text, or an `Option` of one.
+    pub fn try_get<'r, T>(&'r self, column: &str) -> Result<T, sqlx::Error>
+    where
+        T: Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Postgres>,
+    {
+        match self {
+            Self::Sqlite(row) => row.try_get(column),
+            Self::Postgres(row) => row.try_get(column),
+        }
+    }
+}

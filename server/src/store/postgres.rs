@@ -1,0 +1,61 @@
+use sqlx::{
+    ConnectOptions, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use super::{DatabaseLimits, connection::Connection};
+
+/// Beside those that read: one writes, and one listens to what other servers write.
+const OTHER_CONNECTIONS: u32 = 2;
+
+/// One statement text for each size of batch, and what reads; see [`super::connection`].
+const CACHED_STATEMENTS: usize = 256;
+
+/// A PostgreSQL database that other servers may use as well.
+#[derive(Debug)]
+pub(super) struct PostgresDatabase {
+    options: PgConnectOptions,
+    limits: DatabaseLimits,
+}
+
+impl PostgresDatabase {
+    pub fn new(options: &PgConnectOptions, limits: DatabaseLimits) -> Self {
+        let options = options.clone().disable_statement_logging().statement_cache_capacity(CACHED_STATEMENTS);
+        let options = match options.get_application_name() {
+            Some(_) => options,
+            None => options.application_name("convene-server"),
+        };
+        Self { options, limits }
+    }
+
+    /// A connection that reads and writes.
+    pub async fn connect(&self) -> Result<Connection, sqlx::Error> {
+        self.limited().connect().await.map(Connection::Postgres)
+    }
+
+    /// Connections that read; they are made when they are needed.
+    pub fn readers(&self) -> PgPool {
+        PgPoolOptions::new()
+            .max_connections(self.limits.pool_size.saturating_sub(OTHER_CONNECTIONS).max(1))
+            .acquire_timeout(self.limits.acquire_timeout)
+            .connect_lazy_with(self.limited())
+    }
+
+    /// A pool of the one connection that listens.
+    pub fn listener(&self) -> PgPool {
+        PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(self.limits.acquire_timeout)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_lazy_with(self.options.clone())
+    }
+
+    /// The database itself ends what takes too long. A server that hangs within a transaction must not keep what it
+    /// has locked for as long as the others wait for it.
+    fn limited(&self) -> PgConnectOptions {
+        let statement = self.limits.statement_timeout;
+        let options = [("statement_timeout", statement), ("idle_in_transaction_session_timeout", statement / 2)];
+        self.options.clone().options(options.map(|(name, limit)| (name, limit.as_millis().to_string())))
+    }
+}

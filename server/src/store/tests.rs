@@ -1,0 +1,383 @@
+use std::{sync::Arc, time::Duration};
+
+use convene_lifecycle::{
+    Action, Cluster, ClusterId, ClusterSize, Discovery, Epoch, Face, Founder, Member, MemberKey, PeerUrl, Policy,
+    Purpose, Registration, Removal, Revision, Role, Strategy, Ticket, Token, Told, Transition, UnixMillis,
+};
+use tempfile::TempDir;
+
+use super::{statement::Statement, *};
+
+const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
+
+async fn sqlite() -> (TempDir, Store) {
+    let dir = TempDir::new().unwrap();
+    let url = format!("sqlite:{}", dir.path().join("c.db").display());
+    (dir, open(&url).await)
+}
+
+async fn open(url: &str) -> Store {
+    Store::open(&url.parse().unwrap(), DatabaseLimits::default()).await.unwrap()
+}
+
+/// Runs tests with each kind of database.
+macro_rules! on_every_database {
+    ($($test:ident,)*) => {
+        mod on_sqlite {
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    let (_dir, store) = super::sqlite().await;
+                    super::$test(store).await;
+                }
+            )*
+        }
+    };
+}
+
+on_every_database! {
+    what_is_committed_together_is_read_again_as_it_was,
+    all_that_is_known_of_a_cluster_is_read_again,
+    clusters_are_listed_in_pages_as_they_were_made,
+    a_list_counts_the_members_that_are_there_and_reads_none,
+    a_cluster_that_can_not_be_read_is_missing_from_the_list_and_the_others_are_there,
+    when_a_member_was_heard_of_is_kept_and_goes_with_its_cluster,
+    when_a_member_was_heard_of_goes_when_nobody_remembers_the_member_any_more,
+    events_are_read_again_as_they_were,
+    a_write_on_what_has_changed_meanwhile_is_a_conflict_and_changes_nothing,
+    a_deleted_cluster_leaves_nothing_behind,
+    a_token_is_used_up_once_a_member_has_registered,
+    of_a_long_history_the_last_thousand_events_are_kept,
+    a_token_is_unregistered_until_somebody_registers_for_the_first_time,
+}
+
+async fn commit(store: &Store, writes: &[Write]) -> Result<(), StoreError> {
+    let mut transaction = store.begin().await?;
+    match transaction.write(writes).await {
+        Ok(()) => transaction.commit().await,
+        Err(StoreError::Conflict) => {
+            transaction.give_up().await?;
+            Err(StoreError::Conflict)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn load_all(store: &Store, tokens: &[Token]) -> Loaded {
+    store.begin().await.unwrap().load_all(tokens).await.unwrap()
+}
+
+fn create(token: &str) -> Transition {
+    Cluster::create(token.parse().unwrap(), ClusterSize::DEFAULT, Action::Create, NOW)
+}
+
+fn register(cluster: &Cluster, n: u64, action: Action) -> Transition {
+    let registration = Registration::parse(&format!("infra{n}=http://10.0.0.1:{n}")).unwrap();
+    cluster.register(n.to_string().parse().unwrap(), registration, Discovery::V2, action, NOW).unwrap()
+}
+
+fn at(revision: u64) -> Stamp {
+    Stamp { revision: Revision(revision), created_at: NOW }
+}
+
+/// One write of several changes that follow each other.
+fn write(base: Option<Stamp>, transitions: Vec<Transition>) -> Write {
+    let token = transitions[0].events[0].token.clone();
+    let after = transitions.last().unwrap().after.clone().map(Arc::new);
+    let events = transitions.into_iter().flat_map(|transition| transition.events).map(Arc::new).collect();
+    Write { token, base, after, events }
+}
+
+/// A cluster that everything has happened to, and its write.
+fn eventful(token: &str) -> (Cluster, Write) {
+    let created = create(token);
+    let cluster = created.after.clone().unwrap();
+    let sized = cluster.set_size(ClusterSize::new(5).unwrap(), Action::Update, NOW).unwrap();
+    let cluster = sized.after.clone().unwrap();
+    let first = register(&cluster, 1, Action::Create);
+    let second = register(&first.after.clone().unwrap(), 2, Action::Set);
+    let updated = register(&second.after.clone().unwrap(), 1, Action::Update);
+    let cluster = updated.after.clone().unwrap();
+    let removed = cluster.remove(&"2".parse().unwrap(), Discovery::V2, Action::CompareAndDelete, NOW).unwrap();
+    let cluster = removed.after.clone().unwrap();
+    (cluster, write(None, vec![created, sized, first, second, updated, removed]))
+}
+
+async fn what_is_committed_together_is_read_again_as_it_was(store: Store) {
+    let (one, write_one) = eventful("one");
+    let (two, write_two) = eventful("two");
+    commit(&store, &[write_one, write_two]).await.unwrap();
+    let tokens = [one.token.clone(), two.token.clone(), "none".parse().unwrap()];
+    let mut read = load_all(&store, &tokens).await.clusters;
+    read.sort_by(|a, b| a.token.cmp(&b.token));
+    assert_eq!(read, [one, two]);
+}
+
+/// A cluster of which everything is known that can be.
+fn known_in_full(token: &str) -> (Cluster, Write) {
+    let (before, mut write) = eventful(token);
+    let mut cluster = before;
+    let told = Told { run: "run-1".parse().unwrap(), at: NOW };
+    let mut member = Member::clone(&cluster.record[0]);
+    member.client_urls = vec!["http://10.0.0.1:2379".parse().unwrap(), "https://[::1]:2379".parse().unwrap()];
+    member.role = Role::Learner;
+    member.started = true;
+    member.founder = Some(Founder { told: Some(told) });
+    member.eviction = Some(NOW);
+    member.downtime_until = Some(UnixMillis(NOW.0 + 1));
+    let gone = Member { founder: Some(Founder { told: None }), ..Member::clone(&cluster.record[1]) };
+    let gone = Member { removed: gone.removed.map(|removal| Removal { confirmed: true, ..removal }), ..gone };
+    cluster.record = vec![Arc::new(member), Arc::new(gone)];
+    cluster.name = Some("prod, the second".parse().unwrap());
+    cluster.policy = Policy {
+        strategy: Strategy::Prune,
+        dead_after: Duration::from_secs(5),
+        learner: false,
+        check_in_every: Duration::from_secs(1),
+        paused: true,
+    };
+    cluster.epoch = Epoch(3);
+    cluster.face = Some(Face::CheckIn);
+    cluster.cluster_id = Some(ClusterId(u64::MAX));
+    cluster.bootstrapped = Some(Revision(5));
+    (cluster.formed, cluster.formed_at) = (Some(Revision(4)), Some(NOW));
+    cluster.earlier = vec![ClusterId(1), ClusterId(2)];
+    cluster.tickets = 7;
+    write.after = Some(Arc::new(cluster.clone()));
+    (cluster, write)
+}
+
+async fn all_that_is_known_of_a_cluster_is_read_again(store: Store) {
+    let peer_urls = vec![PeerUrl::parse("http://10.0.0.9:2380").unwrap(), PeerUrl::parse("http://a:1").unwrap()];
+    let member: MemberKey = "1".parse().unwrap();
+    let purposes = [
+        Purpose::Join { peer_urls: peer_urls.clone(), replaces: None },
+        Purpose::Join { peer_urls: peer_urls.clone(), replaces: Some(member.clone()) },
+        Purpose::Remove { member: member.clone() },
+        Purpose::Update { member: member.clone(), peer_urls },
+        Purpose::Promote { member },
+    ];
+    for (n, purpose) in purposes.into_iter().enumerate() {
+        let (mut cluster, mut write) = known_in_full(&format!("cluster-{n}"));
+        cluster.ticket = Some(Ticket { number: 7, holder: "a b".parse().unwrap(), purpose, granted_at: NOW });
+        write.after = Some(Arc::new(cluster.clone()));
+        commit(&store, &[write]).await.unwrap();
+        assert_eq!(store.load(&cluster.token).await.unwrap(), Some(cluster));
+    }
+}
+
+async fn clusters_are_listed_in_pages_as_they_were_made(store: Store) {
+    for n in 0..5 {
+        let (mut cluster, mut write) = known_in_full(&format!("cluster-{n}"));
+        cluster.policy.paused = n % 2 == 0;
+        cluster.created_at = UnixMillis(NOW.0 + n);
+        write.after = Some(Arc::new(cluster));
+        commit(&store, &[write]).await.unwrap();
+    }
+    let tokens = |clusters: Vec<ClusterSummary>| {
+        clusters.into_iter().map(|cluster| cluster.without_members.token.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    let (first, next) = store.list(&ClusterFilter::default(), 3).await.unwrap();
+    assert_eq!(tokens(first), ["cluster-0", "cluster-1", "cluster-2"]);
+    let after = ClusterFilter { after: next, ..ClusterFilter::default() };
+    let (second, next) = store.list(&after, 3).await.unwrap();
+    assert_eq!((tokens(second), next), (vec!["cluster-3".to_owned(), "cluster-4".to_owned()], None));
+    let paused = ClusterFilter { paused: Some(false), ..ClusterFilter::default() };
+    assert_eq!(tokens(store.list(&paused, 100).await.unwrap().0), ["cluster-1", "cluster-3"]);
+    let nobody = ClusterFilter { name: Some("test".to_owned()), ..ClusterFilter::default() };
+    assert_eq!(tokens(store.list(&nobody, 100).await.unwrap().0), Vec::<String>::new());
+}
+
+async fn a_list_counts_the_members_that_are_there_and_reads_none(store: Store) {
+    let (eventful, write_eventful) = eventful("eventful");
+    let (known, write_known) = known_in_full("known");
+    commit(&store, &[write_eventful]).await.unwrap();
+    commit(&store, &[write_known]).await.unwrap();
+    execute(&store, "update member set registration = 'not one'").await;
+    let (mut listed, _) = store.list(&ClusterFilter::default(), 100).await.unwrap();
+    listed.sort_by(|a, b| a.without_members.token.cmp(&b.without_members.token));
+    let summary = |cluster: Cluster, voter_count, learner_count| ClusterSummary {
+        without_members: Cluster { record: Vec::new(), ..cluster },
+        voter_count,
+        learner_count,
+    };
+    assert_eq!(listed, [summary(eventful, 1, 0), summary(known, 0, 1)]);
+}
+
+async fn a_cluster_that_can_not_be_read_is_missing_from_the_list_and_the_others_are_there(store: Store) {
+    for token in ["one", "two"] {
+        commit(&store, &[write(None, vec![create(token)])]).await.unwrap();
+    }
+    execute(&store, "update cluster set strategy = 'pray' where token = 'one'").await;
+    let (listed, _) = store.list(&ClusterFilter::default(), 100).await.unwrap();
+    assert_eq!(listed.iter().map(|cluster| cluster.without_members.token.as_str()).collect::<Vec<_>>(), ["two"]);
+}
+
+/// Does what the store never would.
+async fn execute(store: &Store, statement: &'static str) {
+    let mut transaction = store.begin().await.unwrap();
+    transaction.connection().run(statement).await.unwrap();
+    transaction.commit().await.unwrap();
+}
+
+async fn when_a_member_was_heard_of_is_kept_and_goes_with_its_cluster(store: Store) {
+    let (cluster, first) = eventful("one");
+    commit(&store, &[first]).await.unwrap();
+    let sighting = |token: &str, at| Sighting { token: token.parse().unwrap(), member: "1".parse().unwrap(), at };
+    let later = sighting("one", UnixMillis(NOW.0 + 5));
+    store.write_sightings(&[sighting("one", NOW), sighting("none", NOW)]).await.unwrap();
+    store.write_sightings(std::slice::from_ref(&later)).await.unwrap();
+    assert_eq!(store.sightings(&cluster.token).await.unwrap(), [later]);
+    commit(&store, &[write(Some(Stamp::of(&cluster)), vec![cluster.delete(NOW)])]).await.unwrap();
+    assert_eq!(store.sightings(&cluster.token).await.unwrap(), []);
+}
+
+async fn when_a_member_was_heard_of_goes_when_nobody_remembers_the_member_any_more(store: Store) {
+    let (cluster, first) = eventful("one");
+    let (other, second) = eventful("two");
+    commit(&store, &[first, second]).await.unwrap();
+    let of = |token: &Token, member: &str| Sighting { token: token.clone(), member: member.parse().unwrap(), at: NOW };
+    let both = [of(&cluster.token, "1"), of(&cluster.token, "2")];
+    store.write_sightings(&[both.as_slice(), &[of(&other.token, "1")]].concat()).await.unwrap();
+    assert_eq!(store.sightings(&cluster.token).await.unwrap(), both, "a member that was removed is on record");
+    execute(&store, "delete from member where key = '2'").await;
+    store.write_sightings(&both[..1]).await.unwrap();
+    assert_eq!(store.sightings(&cluster.token).await.unwrap(), both[..1]);
+    assert_eq!(store.sightings(&other.token).await.unwrap().len(), 1);
+}
+
+async fn events_are_read_again_as_they_were(store: Store) {
+    let (cluster, write) = eventful("one");
+    let events = write.events.clone();
+    commit(&store, &[write]).await.unwrap();
+    assert_eq!(store.events(&cluster.token, Revision(1), 100).await.unwrap(), events);
+    assert_eq!(store.events(&cluster.token, Revision(3), 2).await.unwrap(), events[2..4]);
+    assert_eq!(store.events(&cluster.token, Revision(99), 100).await.unwrap(), []);
+}
+
+async fn a_write_on_what_has_changed_meanwhile_is_a_conflict_and_changes_nothing(store: Store) {
+    let (cluster, first) = eventful("one");
+    commit(&store, &[first]).await.unwrap();
+    let (_, created_again) = eventful("one");
+    let stale = write(Some(at(1)), vec![register(&cluster, 7, Action::Set)]);
+    let stale_delete = write(Some(at(1)), vec![cluster.delete(NOW)]);
+    for late in [created_again, stale, stale_delete] {
+        let (_, other) = eventful("other");
+        assert!(matches!(commit(&store, &[other, late]).await, Err(StoreError::Conflict)));
+    }
+    assert_eq!(store.load(&cluster.token).await.unwrap(), Some(cluster));
+    assert_eq!(store.load(&"other".parse().unwrap()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_a_deleted_cluster_leaves_free_is_not_in_use() {
+    let (_dir, store) = sqlite().await;
+    let created = create("one");
+    let cluster = created.after.clone().unwrap();
+    let sizes = (1..=1_000).map(|n| cluster.set_size(ClusterSize::new(n).unwrap(), Action::Set, NOW).unwrap());
+    let sizes = sizes.enumerate().map(|(n, mut set)| {
+        set.events[0].revision = Revision(n as u64 + 2);
+        set
+    });
+    commit(&store, &[write(None, [created].into_iter().chain(sizes).collect())]).await.unwrap();
+    let full = store.size().await.unwrap();
+    commit(&store, &[write(Some(at(2)), vec![cluster.delete(NOW)])]).await.unwrap();
+    let empty = store.size().await.unwrap();
+    assert!(full.bytes_in_use > 100_000 && full.bytes >= full.bytes_in_use, "{full:?}");
+    assert!(empty.bytes_in_use < full.bytes_in_use && empty.bytes >= full.bytes_in_use, "{empty:?}");
+}
+
+async fn a_deleted_cluster_leaves_nothing_behind(store: Store) {
+    let (cluster, first) = eventful("one");
+    commit(&store, &[first]).await.unwrap();
+    commit(&store, &[write(Some(Stamp::of(&cluster)), vec![cluster.delete(NOW)])]).await.unwrap();
+    assert_eq!(store.load(&cluster.token).await.unwrap(), None);
+    assert_eq!(store.events(&cluster.token, Revision(1), 100).await.unwrap(), []);
+}
+
+async fn a_token_is_used_up_once_a_member_has_registered(store: Store) {
+    let idle = create("idle");
+    let idle_cluster = idle.after.clone().unwrap();
+    let (used, first) = eventful("used");
+    commit(&store, &[write(None, vec![idle]), first]).await.unwrap();
+    let tokens = [idle_cluster.token.clone(), used.token.clone()];
+    assert_eq!(load_all(&store, &tokens).await.used_up, []);
+    let deletions = [&idle_cluster, &used].map(|cluster| write(Some(Stamp::of(cluster)), vec![cluster.delete(NOW)]));
+    commit(&store, &deletions).await.unwrap();
+    assert_eq!(load_all(&store, &tokens).await.used_up, [used.token]);
+}
+
+#[tokio::test]
+async fn a_disk_that_was_full_takes_writes_again_when_there_is_room() {
+    let (_dir, store) = sqlite().await;
+    set_page_limit(&store, 1).await;
+    let fill = |n: u32| write(None, vec![create(&format!("{n}-{}", "x".repeat(100)))]);
+    let mut n = 0;
+    let failed = loop {
+        n += 1;
+        if let Err(error) = commit(&store, &[fill(n)]).await {
+            break error;
+        }
+    };
+    assert!(failed.to_string().contains("full"), "{failed}");
+    // The limit belonged to the connection that is gone with the failure.
+    store.probe().await.unwrap();
+    commit(&store, &[fill(n)]).await.unwrap();
+}
+
+/// The smallest limit is the size that the database has already.
+async fn set_page_limit(store: &Store, pages: u32) {
+    let mut writer = store.writer.lock().await;
+    let Writer::Open(connection) = &mut *writer else { panic!("the store is open") };
+    connection.execute(Statement::new(format!("pragma max_page_count = {pages}"))).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_commit_waits_for_the_disk() {
+    let (_dir, store) = sqlite().await;
+    let mut writer = store.writer.lock().await;
+    let Writer::Open(connection) = &mut *writer else { panic!("the store is open") };
+    let synchronous = connection.fetch_one(Statement::new("pragma synchronous")).await.unwrap();
+    let journal_mode = connection.fetch_one(Statement::new("pragma journal_mode")).await.unwrap();
+    let full: i64 = synchronous.try_get("synchronous").unwrap();
+    let journal: String = journal_mode.try_get("journal_mode").unwrap();
+    assert_eq!((full, journal.as_str()), (2, "wal"));
+}
+
+async fn of_a_long_history_the_last_thousand_events_are_kept(store: Store) {
+    let created = create("one");
+    let mut cluster = created.after.clone().unwrap();
+    commit(&store, &[write(None, vec![created])]).await.unwrap();
+    for _ in 0..12 {
+        let base = Stamp::of(&cluster);
+        let mut changes = Vec::new();
+        for _ in 0..100 {
+            changes.push(register(&cluster, 1, Action::Set));
+            cluster = changes.last().unwrap().after.clone().unwrap();
+        }
+        commit(&store, &[write(Some(base), changes)]).await.unwrap();
+    }
+    let oldest = store.events(&cluster.token, Revision(1), 1).await.unwrap()[0].revision.0;
+    let kept = cluster.revision.0 - oldest + 1;
+    assert!((1000..1200).contains(&kept), "{kept}");
+}
+
+async fn a_token_is_unregistered_until_somebody_registers_for_the_first_time(store: Store) {
+    let idle = create("idle");
+    let (_, used) = eventful("used");
+    commit(&store, &[write(None, vec![idle]), used]).await.unwrap();
+    let later = UnixMillis(NOW.0 + 1);
+    assert_eq!(store.unregistered(later, 10).await.unwrap(), ["idle".parse().unwrap()]);
+    assert_eq!(store.unregistered(NOW, 10).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_registry_keeps_its_id() {
+    let (dir, store) = sqlite().await;
+    let id = store.registry_id().to_owned();
+    assert!(id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
+    store.close().await;
+    drop(store);
+    let url = format!("sqlite:{}", dir.path().join("c.db").display());
+    assert_eq!(open(&url).await.registry_id(), id);
+}

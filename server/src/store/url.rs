@@ -1,0 +1,148 @@
+use std::{fmt, path::PathBuf, str::FromStr};
+
+use sqlx::postgres::PgConnectOptions;
+use thiserror::Error;
+use url::Url;
+
+/// Which database to use: `sqlite:PATH` or `postgres://USER:PASSWORD@HOST:PORT/DATABASE`. What is printed of it has no
+/// password.
+#[derive(Clone)]
+pub enum DatabaseUrl {
+    /// A file that one server has for itself.
+    Sqlite(PathBuf),
+    /// A database that several servers may share.
+    Postgres(Box<PgConnectOptions>),
+}
+
+/// A text that is no [`DatabaseUrl`].
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum DatabaseUrlError {
+    /// Another kind of database.
+    #[error(
+        "must be sqlite:PATH, such as sqlite:convene.db, or postgres://USER:PASSWORD@HOST:PORT/DATABASE; other databases \
+         are not supported"
+    )]
+    Scheme,
+    /// A database that would forget.
+    #[error(
+        "must name a file, such as sqlite:convene.db, and nothing but a file; a database in memory would lose what \
+         was acknowledged"
+    )]
+    NoFile,
+    /// Not a URL of PostgreSQL.
+    #[error("must be postgres://USER:PASSWORD@HOST:PORT/DATABASE: {0}")]
+    Postgres(String),
+    /// A parameter that would be ignored.
+    #[error("has the parameter {0}, which is not supported; there are {known}", known = PARAMETERS.join(", "))]
+    Parameter(String),
+}
+
+/// What may stand behind the question mark of a PostgreSQL URL.
+const PARAMETERS: &[&str] = &[
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
+
+impl FromStr for DatabaseUrl {
+    type Err = DatabaseUrlError;
+
+    fn from_str(text: &str) -> Result<Self, DatabaseUrlError> {
+        if let Some(path) = text.strip_prefix("sqlite:") {
+            return sqlite(path);
+        }
+        match text.split_once("://") {
+            Some(("postgres" | "postgresql", _)) => postgres(text),
+            _ => Err(DatabaseUrlError::Scheme),
+        }
+    }
+}
+
+fn sqlite(path: &str) -> Result<DatabaseUrl, DatabaseUrlError> {
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if path.is_empty() || path.starts_with(':') || path.contains('?') {
+        return Err(DatabaseUrlError::NoFile);
+    }
+    Ok(DatabaseUrl::Sqlite(path.into()))
+}
+
+fn postgres(text: &str) -> Result<DatabaseUrl, DatabaseUrlError> {
+    let wrong = |error: &dyn fmt::Display| DatabaseUrlError::Postgres(error.to_string());
+    let url = Url::parse(text).map_err(|error| wrong(&error))?;
+    if let Some((unknown, _)) = url.query_pairs().find(|(name, _)| !PARAMETERS.contains(&&**name)) {
+        return Err(DatabaseUrlError::Parameter(unknown.into_owned()));
+    }
+    let options = PgConnectOptions::from_str(text).map_err(|error| wrong(&error))?;
+    Ok(DatabaseUrl::Postgres(Box::new(options)))
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "{}", path.display()),
+            Self::Postgres(options) => {
+                let database = options.get_database().unwrap_or(options.get_username());
+                match options.get_socket() {
+                    Some(socket) => write!(f, "{database} of PostgreSQL at {}", socket.display()),
+                    None => write!(f, "{database} of PostgreSQL at {}:{}", options.get_host(), options.get_port()),
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DatabaseUrl({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> Result<String, DatabaseUrlError> {
+        text.parse().map(|url: DatabaseUrl| url.to_string())
+    }
+
+    #[test]
+    fn a_database_url_names_a_sqlite_file() {
+        for (text, path) in [
+            ("sqlite:convene.db", "convene.db"),
+            ("sqlite:///var/c.db", "/var/c.db"),
+            ("sqlite:/a b/c.db", "/a b/c.db"),
+        ] {
+            assert_eq!(shown(text), Ok(path.to_owned()));
+        }
+        for text in ["sqlite:", "sqlite::memory:", "sqlite://:memory:", "sqlite:a.db?mode=memory"] {
+            assert_eq!(shown(text), Err(DatabaseUrlError::NoFile), "{text}");
+        }
+        for text in ["", "convene.db", "mysql://localhost/convene", "postgres:convene"] {
+            assert_eq!(shown(text), Err(DatabaseUrlError::Scheme), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_database_url_names_a_postgresql_database_and_shows_no_password() {
+        let text = "postgres://convene:secret@db.example.com:6432/registry?sslmode=verify-full&sslrootcert=/ca.pem";
+        assert_eq!(shown(text), Ok("registry of PostgreSQL at db.example.com:6432".to_owned()));
+        let url: DatabaseUrl = text.parse().unwrap();
+        assert!(!format!("{url:?}").contains("secret"));
+        assert_eq!(shown("postgresql:///convene?host=/run/db"), Ok("convene of PostgreSQL at /run/db".to_owned()));
+        let unknown = "postgres://a:secret@h/c?target_session_attrs=any";
+        assert_eq!(shown(unknown), Err(DatabaseUrlError::Parameter("target_session_attrs".to_owned())));
+        for text in ["postgres://a:secret@h:x/c", "postgres://a:secret@h/c?sslmode=maybe"] {
+            let error = shown(text).unwrap_err();
+            assert!(matches!(error, DatabaseUrlError::Postgres(_)) && !error.to_string().contains("secret"), "{error}");
+        }
+    }
+}
