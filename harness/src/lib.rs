@@ -6,6 +6,7 @@ mod environment;
 mod gateway;
 mod place;
 mod ports;
+mod postgres;
 mod process;
 mod waiting;
 
@@ -15,8 +16,11 @@ pub mod etcd;
 pub mod http;
 pub mod peers;
 pub mod programs;
+pub mod replicas;
 pub mod server;
 pub mod tls;
 pub mod writer;
 
-pub use crate::{access::Access, place::Place, ports::free_port, process::Process, waiting::wait_for};
+pub use crate::{
+    access::Access, place::Place, ports::free_port, postgres::Postgres, process::Process, waiting::wait_for,
+};

@@ -1,6 +1,7 @@
 //! The real `convene-server`.
 
 use std::{
+    env,
     ops::{Deref, DerefMut},
     path::{Path, PathBuf},
     process::Command,
@@ -9,9 +10,9 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{Process, environment, free_port, http, programs};
+use crate::{Postgres, Process, environment, free_port, http, programs};
 
-/// A running `convene-server` on a database of its own.
+/// A running `convene-server`.
 pub struct Server {
     process: Process,
     /// Where it is reached, without a slash at the end.
@@ -21,21 +22,48 @@ pub struct Server {
 
 /// What a server is started with: the same again after a crash.
 struct Settings {
-    dir: TempDir,
+    database: Database,
     port: u16,
     arguments: Vec<String>,
 }
 
+enum Database {
+    /// A file in a folder of its own.
+    Sqlite(TempDir),
+    /// A URL of somebody else's.
+    Of(String),
+}
+
 impl Server {
-    /// Starts a server and waits until it listens.
+    /// Starts a server on a database of its own, and waits until it listens.
     pub fn start() -> Self {
         Self::start_with(&[])
     }
 
-    /// Starts a server with arguments of a test's own, and waits until it listens.
+    /// Starts a server with arguments of a test's own on a database of its own, and waits until it listens.
+    /// CONVENE_TEST_DATABASE says of which kind the database is: `sqlite`, which is the default, `postgres`, or
+    /// `replicas`, with which tests that can do with several servers have three on a PostgreSQL.
     pub fn start_with(arguments: &[&str]) -> Self {
-        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        Settings { dir: TempDir::new().unwrap(), port: free_port(), arguments }.start()
+        let database = match env::var("CONVENE_TEST_DATABASE").as_deref() {
+            Err(_) | Ok("sqlite") => Database::Sqlite(TempDir::new().unwrap()),
+            Ok("postgres" | "replicas") => {
+                let postgres = Postgres::shared().expect("CONVENE_TEST_DATABASE asks for PostgreSQL");
+                Database::Of(postgres.create_database())
+            }
+            Ok(other) => panic!("CONVENE_TEST_DATABASE must be sqlite, postgres or replicas, and is {other}"),
+        };
+        Settings::new(database, arguments).start()
+    }
+
+    /// Starts a server on a SQLite file of its own, whatever other tests use, and waits until it listens.
+    pub fn start_on_sqlite() -> Self {
+        Settings::new(Database::Sqlite(TempDir::new().unwrap()), &[]).start()
+    }
+
+    /// Starts a server with arguments of a test's own on a database that others may use as well, and waits until it
+    /// listens.
+    pub fn start_on(database_url: &str, arguments: &[&str]) -> Self {
+        Settings::new(Database::Of(database_url.to_owned()), arguments).start()
     }
 
     /// Ends the server with SIGKILL; [`Crashed::restart`] starts it again.
@@ -45,8 +73,16 @@ impl Server {
     }
 
     /// Where its data is.
-    pub fn database(&self) -> PathBuf {
-        self.settings.database()
+    pub fn database_url(&self) -> String {
+        self.settings.database.url()
+    }
+
+    /// The file that its data is in, if it is on SQLite.
+    pub fn sqlite_file(&self) -> Option<PathBuf> {
+        match &self.settings.database {
+            Database::Sqlite(folder) => Some(folder.path().join("convene.db")),
+            Database::Of(_) => None,
+        }
     }
 
     /// Makes a cluster and returns its discovery URL.
@@ -68,22 +104,38 @@ impl Crashed {
 }
 
 impl Settings {
+    fn new(database: Database, arguments: &[&str]) -> Self {
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        Self { database, port: free_port(), arguments }
+    }
+
     fn start(self) -> Server {
         let address = format!("127.0.0.1:{}", self.port);
-        let process = Process::spawn("convene-server", &mut command(&address, &self.database(), &self.arguments));
+        let mut command = command(&address, &self.database.url(), &self.arguments);
+        let process = Process::spawn("convene-server", &mut command);
         process.wait_for_output("listens on", Duration::from_secs(20));
         Server { process, url: format!("http://{address}"), settings: self }
     }
+}
 
-    fn database(&self) -> PathBuf {
-        self.dir.path().join("convene.db")
+impl Database {
+    fn url(&self) -> String {
+        match self {
+            Self::Sqlite(folder) => sqlite_url(&folder.path().join("convene.db")),
+            Self::Of(url) => url.clone(),
+        }
     }
 }
 
+/// The URL of a SQLite file.
+pub fn sqlite_url(file: &Path) -> String {
+    format!("sqlite:{}", file.display())
+}
+
 /// The command that starts a server.
-pub fn command(listen: &str, database: &Path, arguments: &[String]) -> Command {
+pub fn command(listen: &str, database_url: &str, arguments: &[String]) -> Command {
     let mut command = environment::command(&programs::server());
-    command.args(["--listen", listen, "--database-url", &format!("sqlite:{}", database.display())]).args(arguments);
+    command.args(["--listen", listen, "--database-url", database_url]).args(arguments);
     command
 }
 

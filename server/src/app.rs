@@ -43,7 +43,7 @@ pub mod testing {
         let url = format!("sqlite:{}", dir.path().join("c.db").display());
         let store = Store::open(&url.parse().unwrap(), DatabaseLimits::default()).await.unwrap();
         let app = App {
-            registry: Registry::start(Arc::new(store)).0,
+            registry: Registry::start(Arc::new(store)).await.0,
             registry_id: HeaderValue::from_static("0"),
             public_url: String::new(),
             endpoint: String::new(),

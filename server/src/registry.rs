@@ -97,7 +97,7 @@ pub enum NotWritten {
 impl Registry {
     /// A registry on a store, and the task that writes for it. The task ends when the registry is
     /// dropped; should it end before, then nothing can be written any more.
-    pub fn start(store: Arc<Store>) -> (Self, JoinHandle<()>) {
+    pub async fn start(store: Arc<Store>) -> (Self, JoinHandle<()>) {
         let cache = Arc::new(Cache::with_weighter(CACHE_CLUSTERS, CACHE_BYTES, SnapshotWeight));
         let (clock, topics, sightings) = (Arc::new(Clock::new()), Arc::default(), Arc::default());
         let others = Others {
@@ -107,6 +107,7 @@ impl Registry {
             topics: Arc::clone(&topics),
             sightings: Arc::clone(&sightings),
         };
+        others.set_clock().await;
         let (announcer, others) = others.start();
         let committer = Committer {
             store: store.clone(),
@@ -357,7 +358,7 @@ mod tests {
         let dir = TempDir::new().unwrap();
         let url = format!("sqlite:{}", dir.path().join("c.db").display());
         let store = Store::open(&url.parse().unwrap(), DatabaseLimits::default()).await.unwrap();
-        (dir, Arc::new(Registry::start(Arc::new(store)).0))
+        (dir, Arc::new(Registry::start(Arc::new(store)).await.0))
     }
 
     async fn register(registry: &Registry, token: &Token, n: u32) -> Result<Revision, RegisterRefusal> {

@@ -96,7 +96,7 @@ async fn serve(config: Config) -> Result<(), ServerError> {
     let listener = listen(&config.listen).await?;
     let address = listener.local_addr()?;
     let store = Arc::new(Store::open(&config.database.database_url, config.database.limits()).await?);
-    let (registry, mut committer) = Registry::start(store.clone());
+    let (registry, mut committer) = Registry::start(store.clone()).await;
     let app = Arc::new(app(&config, address, registry));
     let sweeper = tokio::spawn(sweep(app.clone(), config.unformed_ttl));
     let flusher = tokio::spawn(flush(app.clone()));

@@ -1,10 +1,11 @@
-use std::{sync::Arc, time::Duration};
+use std::{env, sync::Arc, time::Duration};
 
 use convene_harness::{
-    Access, Place, Process,
+    Access, Place, Postgres, Process,
     cluster::{Member, member_list, wait_until_members},
     convene::{Convene, Ended},
     etcd::{Etcd, Version},
+    replicas::Replicas,
     server::Server,
     wait_for,
 };
@@ -14,20 +15,27 @@ pub const LIMIT: Duration = Duration::from_secs(90);
 
 /// A cluster in a registry of its own, with deadlines that a test can wait for: a member is dead after five seconds.
 pub struct Registry {
-    server: Option<Server>,
+    service: Option<Service>,
     /// Its discovery URL.
     pub url: String,
+}
+
+/// What serves a registry. With CONVENE_TEST_DATABASE=replicas it is three servers on one database, and each request
+/// goes to any one of them.
+enum Service {
+    Server(Server),
+    Replicas(Replicas),
 }
 
 impl Registry {
     /// A cluster of a size.
     pub fn new(size: usize) -> Self {
-        let server = Server::start();
+        let service = Service::start();
         let created = Convene::new([
             "cluster",
             "create",
             "--server",
-            &server.url,
+            service.url(),
             "--size",
             &size.to_string(),
             "--dead-after",
@@ -37,7 +45,7 @@ impl Registry {
         ])
         .run(LIMIT);
         assert_eq!(created.code, Some(0), "{}", created.stderr);
-        Self { url: created.stdout.trim().to_owned(), server: Some(server) }
+        Self { url: created.stdout.trim().to_owned(), service: Some(service) }
     }
 
     /// Runs one of the administrator's verbs on the cluster.
@@ -59,7 +67,25 @@ impl Registry {
 
     /// The server crashes, and does not come back.
     pub fn crash(&mut self) {
-        self.server.take().expect("a server crashes once").crash();
+        // Whatever is dropped is ended by SIGKILL.
+        drop(self.service.take().expect("a server crashes once"));
+    }
+}
+
+impl Service {
+    fn start() -> Self {
+        if env::var("CONVENE_TEST_DATABASE").as_deref() != Ok("replicas") {
+            return Self::Server(Server::start());
+        }
+        let postgres = Postgres::shared().expect("CONVENE_TEST_DATABASE asks for PostgreSQL");
+        Self::Replicas(Replicas::start(3, postgres).expect("CONVENE_TEST_DATABASE asks for HAProxy"))
+    }
+
+    fn url(&self) -> &str {
+        match self {
+            Self::Server(server) => &server.url,
+            Self::Replicas(replicas) => &replicas.url,
+        }
     }
 }
 

@@ -106,9 +106,14 @@ impl Others {
             let deaf = is_deaf.load(Ordering::Relaxed);
             sleep(if deaf { LOOK_EVERY_WHEN_DEAF } else { LOOK_EVERY }).await;
             self.import_all().await;
-            if let Ok(Some(now)) = self.store.clock().await {
-                self.clock.set(now);
-            }
+            self.set_clock().await;
+        }
+    }
+
+    /// Goes by the database's clock, if it can be asked.
+    pub async fn set_clock(&self) {
+        if let Ok(Some(now)) = self.store.clock().await {
+            self.clock.set(now);
         }
     }
 

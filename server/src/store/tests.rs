@@ -16,11 +16,17 @@ async fn sqlite() -> (TempDir, Store) {
     (dir, open(&url).await)
 }
 
+/// A store in a database of its own; `None` where there is no PostgreSQL and that is no failure.
+async fn postgres() -> Option<Store> {
+    let url = std::env::var("PGTEST").ok()?;
+    Some(open(&url).await)
+}
+
 async fn open(url: &str) -> Store {
     Store::open(&url.parse().unwrap(), DatabaseLimits::default()).await.unwrap()
 }
 
-/// Runs tests with each kind of database.
+/// Runs tests once with each kind of database.
 macro_rules! on_every_database {
     ($($test:ident,)*) => {
         mod on_sqlite {
@@ -29,6 +35,17 @@ macro_rules! on_every_database {
                 async fn $test() {
                     let (_dir, store) = super::sqlite().await;
                     super::$test(store).await;
+                }
+            )*
+        }
+
+        mod on_postgres {
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    if let Some(store) = super::postgres().await {
+                        super::$test(store).await;
+                    }
                 }
             )*
         }

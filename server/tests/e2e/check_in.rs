@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 #[tokio::test]
 async fn check_ins_that_change_nothing_write_nothing() {
-    let server = Server::start();
+    let server = Server::start_on_sqlite();
     let cluster = running_cluster(&server).await;
-    let log = server.database().with_extension("db-wal");
+    let log = server.sqlite_file().unwrap().with_extension("db-wal");
     let size = || std::fs::metadata(&log).unwrap().len();
     // However long this takes: the other members don't check in meanwhile, and they are not to be taken for dead.
     let patient = json!({ "policy": { "dead_after_seconds": 7 * 24 * 3600 } });

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use convene_harness::{
     Process, free_port, http,
-    server::{self, Server},
+    server::{self, Server, sqlite_url},
     wait_for,
 };
 use serde_json::Value;
@@ -32,20 +32,20 @@ async fn a_server_tells_that_it_lives_and_is_ready() {
 
 #[tokio::test]
 async fn start_up_says_in_one_line_where_it_listens_and_what_it_opened() {
-    let server = Server::start();
+    let server = Server::start_on_sqlite();
     let line = server.output();
     assert_eq!(line.lines().count(), 1, "{line}");
-    let database = server.database();
+    let database = server.sqlite_file().unwrap();
     assert!(line.contains(&server.url) && line.contains(&database.display().to_string()), "{line}");
 }
 
 #[tokio::test]
 async fn nobody_else_can_read_the_files_with_tokens_in_them() {
     use std::os::unix::fs::PermissionsExt;
-    let server = Server::start();
+    let server = Server::start_on_sqlite();
     server.new_cluster(3).await;
     for ending in ["db", "db-wal", "db-shm"] {
-        let file = server.database().with_extension(ending);
+        let file = server.sqlite_file().unwrap().with_extension(ending);
         let mode = std::fs::metadata(&file).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{}", file.display());
     }
@@ -64,7 +64,8 @@ async fn signals_end_the_server_in_order() {
         let code = tokio::task::spawn_blocking(move || (server.wait_for_exit(Duration::from_secs(8)), server));
         let (code, server) = code.await.unwrap();
         assert_eq!(code, Some(0), "{}", server.output());
-        assert!(!server.database().with_extension("db-wal").exists(), "the database was not closed");
+        let log = server.sqlite_file().map(|file| file.with_extension("db-wal"));
+        assert!(!log.is_some_and(|log| log.exists()), "the database was not closed");
         drop(idle);
     }
 }
@@ -84,7 +85,7 @@ async fn a_stopped_server_starts_again_with_what_it_had() {
 #[test]
 fn what_keeps_a_server_from_starting_is_said_in_one_line() {
     let dir = TempDir::new().unwrap();
-    let running = Server::start();
+    let running = Server::start_on_sqlite();
     let taken = running.url.strip_prefix("http://").unwrap();
     let free = format!("127.0.0.1:{}", free_port());
     let garbage = dir.path().join("garbage.db");
@@ -95,10 +96,10 @@ fn what_keeps_a_server_from_starting_is_said_in_one_line() {
         ("256.0.0.1:1", dir.path().join("a.db"), "--listen 256.0.0.1:1 is not possible"),
         (&free, dir.path().join("none/a.db"), "can't be opened: No such file or directory"),
         (&free, garbage, "file is not a database"),
-        (&free, running.database(), "is in use by another convene-server"),
+        (&free, running.sqlite_file().unwrap(), "is in use by another convene-server"),
         (&free, newer_database(dir.path()), "is newer than this convene-server"),
     ] {
-        let mut command = server::command(listen, &database, &[]);
+        let mut command = server::command(listen, &sqlite_url(&database), &[]);
         let mut refused = Process::spawn("convene-server", &mut command);
         let code = refused.wait_for_exit(LIMIT);
         let output = refused.output();
@@ -213,7 +214,7 @@ async fn tokens_that_nobody_registered_under_are_collected_and_others_are_not() 
 async fn a_server_goes_on_when_nobody_reads_its_log() {
     let dir = TempDir::new().unwrap();
     let address = format!("127.0.0.1:{}", free_port());
-    let mut command = server::command(&address, &dir.path().join("c.db"), &[]);
+    let mut command = server::command(&address, &sqlite_url(&dir.path().join("c.db")), &[]);
     let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
     let client = http::client();
     let url = format!("http://{address}/livez");
@@ -232,7 +233,7 @@ async fn a_server_goes_on_when_nobody_reads_its_log() {
 fn newer_database(dir: &Path) -> std::path::PathBuf {
     let database = dir.join("newer.db");
     let address = format!("127.0.0.1:{}", free_port());
-    let mut process = Process::spawn("convene-server", &mut server::command(&address, &database, &[]));
+    let mut process = Process::spawn("convene-server", &mut server::command(&address, &sqlite_url(&database), &[]));
     process.wait_for_output("listens on", LIMIT);
     process.signal("TERM");
     assert_eq!(process.wait_for_exit(LIMIT), Some(0));
