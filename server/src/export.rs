@@ -1,5 +1,5 @@
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, BufWriter, Write},
     path::Path,
     time::SystemTime,
@@ -50,7 +50,7 @@ pub async fn export(database: &DatabaseArgs, to: &FileOrStream) -> Result<(), Ex
     let registry_id = export.registry_id().to_owned();
     let write = async {
         match to {
-            FileOrStream::File(path) => write_file(export, path).await,
+            FileOrStream::File(path) => write_at(export, path).await,
             FileOrStream::Stream => Ok(write_to(export, io::stdout().lock()).await?.0),
         }
     };
@@ -60,7 +60,7 @@ pub async fn export(database: &DatabaseArgs, to: &FileOrStream) -> Result<(), Ex
         () = signalled() => return Err(ExportError::Interrupted),
     };
     let Counts { clusters, used_tokens } = counts.map_err(|error| error.of(to))?;
-    eprintln!("exported {clusters} clusters and {used_tokens} used tokens of registry {registry_id} to {to}");
+    eprintln!("exported registry {registry_id} to {to} (clusters: {clusters}, used tokens: {used_tokens})");
     Ok(())
 }
 
@@ -79,6 +79,16 @@ impl WriteError {
             Self::Store(error) => error.into(),
             Self::Io(source) => ExportError::Write { to: to.clone(), source },
         }
+    }
+}
+
+/// Writes a file, or into what is there and is none, such as a pipe. A link stays one.
+async fn write_at(export: Export, path: &Path) -> Result<Counts, WriteError> {
+    match fs::metadata(path) {
+        Ok(there) if there.is_file() => write_file(export, &path.canonicalize()?).await,
+        Ok(_) => Ok(write_to(export, File::options().write(true).open(path)?).await?.0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => write_file(export, path).await,
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -54,8 +54,8 @@ pub async fn import(database: &DatabaseArgs, from: &FileOrStream) -> Result<(), 
     let into = || store.name().to_owned();
     imported.map_err(|problem| ImportError::Store { into: into(), problem })?;
     let (clusters, used_tokens) = (contents.clusters.len(), contents.used_tokens.len());
-    let id = contents.registry_id;
-    eprintln!("imported {clusters} clusters and {used_tokens} used tokens of registry {id} into {}", into());
+    let (id, into) = (contents.registry_id, into());
+    eprintln!("imported registry {id} into {into} (clusters: {clusters}, used tokens: {used_tokens})");
     Ok(())
 }
 

@@ -1,8 +1,9 @@
 //! `convene-server`: a self-hosted discovery service for etcd.
 //!
 //! [`router`] is the table of URLs, [`v2`] and [`v3`] the protocols that etcds speak, [`api`] what
-//! administrators and nodes use, [`registry`] what they find each other in and [`store`] where that is kept. What clusters, members and their changes are stands in the
-//! crate `convene-lifecycle`.
+//! administrators and nodes use, [`registry`] what they find each other in and [`store`] where that is kept; [`document`]
+//! is how it leaves one database for another. What clusters, members and their changes are stands in the crate
+//! `convene-lifecycle`.
 
 mod access_log;
 mod api;

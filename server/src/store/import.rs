@@ -19,8 +19,8 @@ const CHUNK: usize = 500;
 pub enum ImportError {
     /// Two registries can't become one: each has an ID of its own, and each goes on by itself.
     #[error(
-        "the database has {clusters} clusters and {used_tokens} used tokens already, and an import never merges: import \
-         into an empty database"
+        "the database is not empty (clusters: {clusters}, used tokens: {used_tokens}), and an import never merges; import \
+         into an empty one"
     )]
     NotEmpty {
         /// How many clusters it has.
@@ -29,7 +29,7 @@ pub enum ImportError {
         used_tokens: i64,
     },
     /// They have read what is to be replaced.
-    #[error("{0} connections of other convene-servers use the database: stop them first")]
+    #[error("other convene-servers use the database (connections: {0}); stop them first")]
     InUse(i64),
     /// The database failed.
     #[error(transparent)]
