@@ -1,8 +1,8 @@
 mod secrets;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser};
+use clap::{Args, Parser, Subcommand};
 use convene_lifecycle::ClusterSize;
 use thiserror::Error;
 use url::Url;
@@ -15,8 +15,55 @@ use crate::{
 pub use secrets::hidden;
 
 /// A self-hosted discovery service for etcd.
+///
+/// Without a command it serves.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "convene-server", version)]
+#[command(name = "convene-server", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+
+    #[command(flatten)]
+    pub serve: Config,
+}
+
+/// What there is to do beside serving.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Verb {
+    /// Bring the database up to date, as the server does when it starts, and say what that took
+    Migrate {
+        #[command(flatten)]
+        database: DatabaseArgs,
+    },
+
+    /// Write the whole registry as one JSON document, also while servers use its database
+    ///
+    /// The document holds every token: keep it secret. It is of one moment.
+    Export {
+        #[command(flatten)]
+        database: DatabaseArgs,
+
+        /// Where to: a file, which only its owner can read and which is there as a whole or not at all, or - for
+        /// standard output
+        #[arg(value_name = "FILE", default_value = "-", value_parser = parse_file)]
+        to: FileOrStream,
+    },
+
+    /// Take over the registry of such a document, into an empty database that no server uses
+    ///
+    /// Everything is checked first, and then written as a whole or not at all.
+    Import {
+        #[command(flatten)]
+        database: DatabaseArgs,
+
+        /// Where from: a file, or - for standard input
+        #[arg(value_name = "FILE", value_parser = parse_file)]
+        from: FileOrStream,
+    },
+}
+
+/// What the server is started with.
+#[derive(Clone, Debug, Args)]
 pub struct Config {
     /// Where to listen: HOST:PORT; port 0 takes any free one
     #[arg(long, env = "CONVENE_LISTEN", value_name = "HOST:PORT", default_value = "127.0.0.1:8087", value_parser = parse_listen)]
@@ -97,6 +144,22 @@ impl DatabaseArgs {
     }
 }
 
+/// A file, or `-`: the standard stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileOrStream {
+    File(PathBuf),
+    Stream,
+}
+
+impl fmt::Display for FileOrStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Stream => f.write_str("the standard stream"),
+        }
+    }
+}
+
 /// What discovery URLs begin with: http or https, a host, perhaps a path, no slash at the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicUrl(String);
@@ -144,6 +207,16 @@ impl std::str::FromStr for PublicUrl {
     }
 }
 
+fn parse_file(text: &str) -> Result<FileOrStream, String> {
+    match text {
+        "-" => Ok(FileOrStream::Stream),
+        "" => Err("must be a file, or - for the standard stream".to_owned()),
+        // It may have a password, and would be the name of a file.
+        url if url.contains("://") => Err("must be a file; a database is given with --database-url".to_owned()),
+        path => Ok(FileOrStream::File(path.into())),
+    }
+}
+
 fn parse_listen(text: &str) -> Result<String, String> {
     let right = text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
     if right { Ok(text.to_owned()) } else { Err("must be HOST:PORT, such as 127.0.0.1:8087 or [::]:8087".to_owned()) }
@@ -172,7 +245,7 @@ mod tests {
     #[test]
     fn the_flags_are_consistent() {
         use clap::CommandFactory;
-        Config::command().debug_assert();
+        Cli::command().debug_assert();
     }
 
     #[test]

@@ -7,10 +7,14 @@
 mod announce;
 mod commit;
 mod connection;
+mod contents;
+mod export;
 mod health;
+mod import;
 mod limits;
 mod list;
 mod listening;
+mod migrations;
 mod open;
 mod postgres;
 mod read;
@@ -32,6 +36,9 @@ use tokio::{
 
 pub use announce::{Announced, Announcements};
 pub use commit::Write;
+pub use contents::{Contents, KeptCluster, UsedToken};
+pub use export::{Export, ExportError};
+pub use import::ImportError;
 pub use limits::DatabaseLimits;
 pub use list::{ClusterFilter, ClusterSummary, Cursor};
 pub use open::OpenError;

@@ -55,7 +55,7 @@ impl History {
             Step::Clock(now) => self.now = UnixMillis(*now),
             Step::Restart => self.sightings = Sightings::new(self.now),
             Step::Administer(wish) => {
-                let transition = wish.transition(self);
+                let transition = wish.transition(&self.cluster, self.now);
                 self.apply(transition)?;
             }
             Step::CheckIn(sketch) => {

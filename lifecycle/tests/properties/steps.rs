@@ -6,8 +6,6 @@ use convene_lifecycle::{
 };
 use proptest::{prelude::*, sample::Index};
 
-use crate::History;
-
 /// Something that happens.
 #[derive(Clone, Debug)]
 pub enum Step {
@@ -283,8 +281,7 @@ fn settings() -> impl Strategy<Value = Settings> {
 
 impl Wish {
     /// What comes of the wish; `None` means nothing.
-    pub fn transition(&self, history: &History) -> Option<Transition> {
-        let (cluster, now) = (&history.cluster, history.now);
+    pub fn transition(&self, cluster: &Cluster, now: UnixMillis) -> Option<Transition> {
         let key = |at: &Index| {
             let record = &cluster.record;
             (!record.is_empty()).then(|| record[at.index(record.len())].key.clone())

@@ -27,13 +27,19 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::config::Config;
+    use crate::config::Cli;
 
     #[test]
     fn no_error_repeats_a_password() {
         let url = "postgres://convene:secret@db:x/convene";
-        for arguments in [vec!["--database-url", url], vec![url], vec!["--listen", url], vec!["--public-url", url]] {
-            let error = Config::try_parse_from([&["convene-server"], &arguments[..]].concat()).unwrap_err();
+        for arguments in [
+            vec!["--database-url", url],
+            vec![url],
+            vec!["--listen", url],
+            vec!["--public-url", url],
+            vec!["export", url],
+        ] {
+            let error = Cli::try_parse_from([&["convene-server"], &arguments[..]].concat()).unwrap_err();
             let said = hidden(error).to_string();
             assert!(!said.contains("secret") && said.contains(HIDDEN), "{said}");
         }

@@ -89,15 +89,24 @@ async fn update_clusters(connection: &mut Connection, writes: &[Write]) -> Resul
 async fn insert_clusters(connection: &mut Connection, writes: &[Write]) -> Result<(), StoreError> {
     let made = writes.iter().filter(|write| write.base.is_none());
     let mut rows: Vec<&Cluster> = made.filter_map(|write| write.after.as_deref()).collect();
+    rows.sort_unstable_by(|one, other| one.token.cmp(&other.token));
+    let rows: Vec<(i64, &Cluster)> = rows.into_iter().map(|cluster| (draw_id(cluster), cluster)).collect();
+    insert_clusters_as(connection, &rows).await
+}
+
+/// Makes clusters, each under an inner ID.
+pub(super) async fn insert_clusters_as(
+    connection: &mut Connection,
+    rows: &[(i64, &Cluster)],
+) -> Result<(), StoreError> {
     if rows.is_empty() {
         return Ok(());
     }
-    rows.sort_unstable_by(|one, other| one.token.cmp(&other.token));
     let mut insert = Statement::new(format!(
         "insert into cluster (id, token, created_at, {STATE}) with next (id, token, created_at, {STATE}) as ("
     ));
-    insert.push_rows(&rows, |row, cluster| {
-        row.value(draw_id(cluster)).value(cluster.token.as_str()).value(cluster.created_at.0);
+    insert.push_rows(rows, |row, (id, cluster)| {
+        row.value(*id).value(cluster.token.as_str()).value(cluster.created_at.0);
         push_state(row, cluster);
     });
     insert.push(
@@ -178,7 +187,7 @@ const CHUNK: usize = 1_000;
 /// Statements of more rows are not kept for the next time: hardly two have the same number.
 const KEPT_UP_TO: usize = 128;
 
-async fn upsert_members(connection: &mut Connection, writes: &[Write]) -> Result<(), StoreError> {
+pub(super) async fn upsert_members(connection: &mut Connection, writes: &[Write]) -> Result<(), StoreError> {
     let rows: Vec<(&Cluster, &Arc<Member>)> = writes
         .iter()
         .filter_map(|write| Some((write, write.after.as_deref()?)))
@@ -234,7 +243,7 @@ fn changed_members<'a>(write: &'a Write, after: &'a Cluster) -> impl Iterator<It
     after.record.iter().filter(move |member| member.modified > base)
 }
 
-async fn insert_events(connection: &mut Connection, writes: &[Write]) -> Result<(), StoreError> {
+pub(super) async fn insert_events(connection: &mut Connection, writes: &[Write]) -> Result<(), StoreError> {
     let rows: Vec<&Arc<Event>> =
         writes.iter().filter(|write| write.after.is_some()).flat_map(|write| &write.events).collect();
     for rows in rows.chunks(CHUNK) {
@@ -300,10 +309,12 @@ async fn forget_events(connection: &mut Connection, writes: &[Write]) -> Result<
     Ok(())
 }
 
+/// How much of an inner ID is not time.
+pub(super) const RANDOM_BITS: u32 = 20;
+
 /// Time, and below it chance, so that servers that make clusters in the same millisecond hardly ever clash;
 /// if they do, the later commit is a conflict and draws anew.
 fn draw_id(cluster: &Cluster) -> i64 {
-    const RANDOM_BITS: u32 = 20;
     let mut random = [0; 4];
     getrandom::fill(&mut random).expect("the operating system has random numbers");
     let random = u32::from_ne_bytes(random) >> (u32::BITS - RANDOM_BITS);

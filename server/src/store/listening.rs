@@ -38,7 +38,11 @@ impl Transaction<'_> {
     }
 }
 
-async fn listened(connection: &mut Connection, tokens: &[Token]) -> Result<HashMap<Token, Sightings>, StoreError> {
+/// Who was heard of when, in some clusters.
+pub(super) async fn listened(
+    connection: &mut Connection,
+    tokens: &[Token],
+) -> Result<HashMap<Token, Sightings>, StoreError> {
     if tokens.is_empty() {
         return Ok(HashMap::new());
     }

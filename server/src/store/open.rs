@@ -1,15 +1,12 @@
 use std::{fmt::Display, path::PathBuf};
 
-use sqlx::migrate::{MigrateError, Migrator};
 use thiserror::Error;
 use tokio::sync::Mutex;
 
 use super::{
-    Database, DatabaseLimits, DatabaseUrl, Health, Readers, Store, connection::Connection, postgres::PostgresDatabase,
-    sqlite::SqliteFile, statement::Statement, transaction::Writer,
+    Database, DatabaseLimits, DatabaseUrl, Health, Readers, Store, connection::Connection, migrations::migrate,
+    postgres::PostgresDatabase, sqlite::SqliteFile, statement::Statement, transaction::Writer,
 };
-
-static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
 /// Why the database can't be used; each is one line for whoever starts the server.
 #[derive(Debug, Error)]
@@ -30,6 +27,23 @@ pub enum OpenError {
         database: String,
         /// The migration.
         migration: i64,
+    },
+    /// Nobody has brought it up to date.
+    #[error(
+        "database {database} is older than this convene-server: it lacks migration {migration}; bring it up to date with \
+         convene-server migrate"
+    )]
+    Older {
+        /// Which database.
+        database: String,
+        /// The first migration that it lacks.
+        migration: i64,
+    },
+    /// Nobody has ever started a server on it.
+    #[error("database {database} holds no registry; is --database-url right?")]
+    NoRegistry {
+        /// Which database.
+        database: String,
     },
     /// The database can't be had.
     #[error("database {database} can't be opened: {reason}")]
@@ -60,14 +74,8 @@ impl OpenError {
 impl Store {
     /// Opens the database, creating a file where there is none, and brings it up to date.
     pub async fn open(url: &DatabaseUrl, limits: DatabaseLimits) -> Result<Self, OpenError> {
-        let database = match url {
-            DatabaseUrl::Sqlite(path) => Database::Sqlite(SqliteFile::take(path)?),
-            DatabaseUrl::Postgres(options) => Database::Postgres(Box::new(PostgresDatabase::new(options, limits))),
-        };
         let cannot_open = |error: sqlx::Error| OpenError::cannot_open(url, &error);
-        let connected = database.connect(limits.acquire_timeout, limits).await;
-        let mut writer = connected.map_err(|error| OpenError::cannot_open(url, &error))?;
-        migrate(&mut writer, url).await?;
+        let (database, mut writer, _) = connect(url, limits).await?;
         let registry_id = registry_id(&mut writer).await.map_err(cannot_open)?;
         let readers = match &database {
             Database::Sqlite(file) => Readers::Sqlite(file.readers().await.map_err(cannot_open)?),
@@ -78,23 +86,23 @@ impl Store {
     }
 }
 
-/// Brings the database up to date. On PostgreSQL one server at a time does so: the others wait for its lock.
-async fn migrate(connection: &mut Connection, url: &DatabaseUrl) -> Result<(), OpenError> {
-    let cannot_open = |error: sqlx::Error| OpenError::cannot_open(url, &error);
-    if connection.is_shared() {
-        connection.run("set statement_timeout = 0").await.map_err(cannot_open)?;
-    }
-    connection.migrate(&MIGRATIONS).await.map_err(|error| match error {
-        MigrateError::VersionMissing(migration) => OpenError::Newer { database: url.to_string(), migration },
-        other => OpenError::cannot_open(url, &other),
-    })?;
-    if connection.is_shared() {
-        connection.run("reset statement_timeout").await.map_err(cannot_open)?;
-    }
-    Ok(())
+/// Takes the database and brings it up to date; says which migrations that took.
+pub(super) async fn connect(
+    url: &DatabaseUrl,
+    limits: DatabaseLimits,
+) -> Result<(Database, Connection, Vec<String>), OpenError> {
+    let database = match url {
+        DatabaseUrl::Sqlite(path) => Database::Sqlite(SqliteFile::take(path)?),
+        DatabaseUrl::Postgres(options) => Database::Postgres(Box::new(PostgresDatabase::new(options, limits))),
+    };
+    let connected = database.connect(limits.acquire_timeout, limits).await;
+    let mut connection = connected.map_err(|error| OpenError::cannot_open(url, &error))?;
+    let applied = migrate(&mut connection, url).await?;
+    Ok((database, connection, applied))
 }
 
-async fn registry_id(connection: &mut Connection) -> Result<String, sqlx::Error> {
+/// The registry's ID, which is drawn when somebody first asks for it.
+pub(super) async fn registry_id(connection: &mut Connection) -> Result<String, sqlx::Error> {
     let drawn = format!("{:016x}", uuid::Uuid::now_v7().as_u64_pair().1);
     let insert = "insert into registry (id, cluster_id) values (1, $1) on conflict (id) do nothing";
     connection.execute(Statement::new(insert).bind(drawn)).await?;
@@ -105,9 +113,10 @@ async fn registry_id(connection: &mut Connection) -> Result<String, sqlx::Error>
 #[cfg(test)]
 mod tests {
     use convene_lifecycle::{Discovery, EventKind, Face, Policy, Revision};
-    use sqlx::ConnectOptions;
+    use sqlx::{ConnectOptions, migrate::Migrator};
 
     use super::*;
+    use crate::store::migrations::MIGRATIONS;
 
     #[tokio::test]
     async fn a_database_of_the_first_version_is_brought_up_to_date_with_what_is_in_it() {

@@ -153,7 +153,7 @@ fn token_text(row: &Row) -> Result<&str, sqlx::Error> {
 }
 
 /// A cluster from its rows, one for each member, or one without a member.
-fn cluster_with_members(token: &Token, rows: &[Row]) -> Result<Cluster, StoreError> {
+pub(super) fn cluster_with_members(token: &Token, rows: &[Row]) -> Result<Cluster, StoreError> {
     let mut cluster = cluster(token.clone(), &rows[0])?;
     for row in rows {
         if let Some(key) = row.try_get::<Option<&str>>("key")? {
@@ -255,7 +255,7 @@ fn founder(row: &Row) -> Result<Option<Founder>, StoreError> {
     Ok(Some(Founder { told }))
 }
 
-fn event(token: &Token, row: &Row) -> Result<Event, StoreError> {
+pub(super) fn event(token: &Token, row: &Row) -> Result<Event, StoreError> {
     let subject: &str = row.try_get("subject")?;
     let member_key: Option<&str> = row.try_get("member_key")?;
     let subject = match (subject, member_key) {

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// The most rows of one statement.
-const CHUNK: usize = 1_000;
+pub(super) const CHUNK: usize = 1_000;
 
 /// When a member was last heard of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Store {
     }
 }
 
-async fn upsert(connection: &mut Connection, sightings: &[Sighting]) -> Result<(), StoreError> {
+pub(super) async fn upsert(connection: &mut Connection, sightings: &[Sighting]) -> Result<(), StoreError> {
     let mut statement =
         Statement::new("insert into sighting (cluster, member_key, at) with heard (token, member_key, at) as (");
     statement.push_rows(sightings, |row, sighting| {

@@ -50,6 +50,14 @@ impl SqliteFile {
     }
 }
 
+/// A connection that only reads a file, beside whoever owns it.
+pub(super) async fn read(path: &Path) -> Result<Connection, OpenError> {
+    // The operating system's words say more than SQLite's.
+    File::open(path).map_err(|error| OpenError::cannot_open(path.display(), &error))?;
+    let connected = options(path).read_only(true).connect().await;
+    connected.map(Connection::Sqlite).map_err(|error| OpenError::cannot_open(path.display(), &error))
+}
+
 /// How a file is opened.
 ///
 /// With `synchronous = full` a commit returns only once it is on the disk; with less, SQLite in WAL mode may

@@ -1,3 +1,5 @@
+mod moving;
+
 use std::{sync::Arc, time::Duration};
 
 use convene_lifecycle::{

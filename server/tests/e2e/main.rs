@@ -12,6 +12,7 @@ mod differential;
 mod faces;
 mod lifecycle;
 mod long_polls;
+mod moving;
 mod openapi;
 mod operation;
 mod readme;

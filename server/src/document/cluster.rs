@@ -1,0 +1,170 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use convene_lifecycle::{Cluster, ClusterId, ClusterName, ClusterSize, Discovery, Epoch, Face, Token};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    event::EventDocument, member::MemberDocument, moment::Moment, or_null, policy::PolicyDocument, problems::Place,
+    rules::revision, ticket::TicketDocument,
+};
+use crate::store::KeptCluster;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterDocument {
+    token: String,
+    #[serde(deserialize_with = "or_null")]
+    name: Option<String>,
+    size: u32,
+    size_created_revision: u64,
+    size_modified_revision: u64,
+    size_version: u64,
+    revision: u64,
+    created_at: Moment,
+    /// Null: nobody has ever registered.
+    #[serde(deserialize_with = "or_null")]
+    first_registered_at: Option<Moment>,
+    /// Null: still forming.
+    #[serde(deserialize_with = "or_null")]
+    formed_revision: Option<u64>,
+    /// Null: discovery did not make the members complete.
+    #[serde(deserialize_with = "or_null")]
+    formed_at: Option<Moment>,
+    /// Null: nobody has shown that the etcd cluster exists.
+    #[serde(deserialize_with = "or_null")]
+    bootstrapped_revision: Option<u64>,
+    epoch: u32,
+    /// Null: nobody has registered in this epoch.
+    #[serde(deserialize_with = "or_null")]
+    face: Option<String>,
+    /// Null: not known.
+    #[serde(deserialize_with = "or_null")]
+    cluster_id: Option<String>,
+    /// IDs of etcd clusters of earlier epochs.
+    earlier: Vec<String>,
+    policy: PolicyDocument,
+    /// The number of the last ticket.
+    tickets: u64,
+    /// Null: none is out.
+    #[serde(deserialize_with = "or_null")]
+    ticket: Option<TicketDocument>,
+    members: Vec<MemberDocument>,
+    events: Vec<EventDocument>,
+}
+
+impl From<&KeptCluster> for ClusterDocument {
+    fn from(kept: &KeptCluster) -> Self {
+        let KeptCluster { cluster, events, heard_of } = kept;
+        Self {
+            token: cluster.token.as_str().to_owned(),
+            name: cluster.name.as_ref().map(ToString::to_string),
+            size: cluster.size.get(),
+            size_created_revision: cluster.size_created.0,
+            size_modified_revision: cluster.size_modified.0,
+            size_version: cluster.size_version,
+            revision: cluster.revision.0,
+            created_at: cluster.created_at.into(),
+            first_registered_at: cluster.first_registered_at.map(Into::into),
+            formed_revision: cluster.formed.map(|at| at.0),
+            formed_at: cluster.formed_at.map(Into::into),
+            bootstrapped_revision: cluster.bootstrapped.map(|at| at.0),
+            epoch: cluster.epoch.0,
+            face: cluster.face.map(|face| face.as_str().to_owned()),
+            cluster_id: cluster.cluster_id.map(|id| id.to_string()),
+            earlier: cluster.earlier.iter().map(ToString::to_string).collect(),
+            policy: (&cluster.policy).into(),
+            tickets: cluster.tickets,
+            ticket: cluster.ticket.as_ref().map(Into::into),
+            members: cluster
+                .record
+                .iter()
+                .map(|member| MemberDocument::new(member, heard_of.get(&member.key).copied()))
+                .collect(),
+            events: events.iter().map(|event| (&**event).into()).collect(),
+        }
+    }
+}
+
+impl ClusterDocument {
+    /// What stands where the token belongs; not to be shown.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// The cluster, if every field of it can be read for itself; see [`super::rules`] for what they say together.
+    pub fn read(&self, place: &mut Place<'_>) -> Option<KeptCluster> {
+        let mut heard_of = BTreeMap::new();
+        let mut record = Some(Vec::with_capacity(self.members.len()));
+        for (n, member) in self.members.iter().enumerate() {
+            match (member.read(place.inside(format_args!("members[{n}]"))), &mut record) {
+                (Some((member, heard_of_at)), Some(record)) => {
+                    heard_of.extend(heard_of_at.map(|at| (member.key.clone(), at)));
+                    record.push(Arc::new(member));
+                }
+                _ => record = None,
+            }
+        }
+        let cluster = self.read_cluster(place);
+        let token = cluster.as_ref().map(|cluster| &cluster.token)?;
+        let mut events = Some(Vec::with_capacity(self.events.len()));
+        for (n, event) in self.events.iter().enumerate() {
+            match (event.read(token, place.inside(format_args!("events[{n}]"))), &mut events) {
+                (Some(event), Some(events)) => events.push(Arc::new(event)),
+                _ => events = None,
+            }
+        }
+        Some(KeptCluster { cluster: Cluster { record: record?, ..cluster? }, events: events?, heard_of })
+    }
+
+    /// The cluster with an empty record.
+    fn read_cluster(&self, place: &mut Place<'_>) -> Option<Cluster> {
+        let token = place.field("token", self.token.parse::<Token>());
+        let name = place.optional("name", self.name.as_ref().map(|name| name.parse::<ClusterName>()));
+        let size = place.field("size", ClusterSize::new(self.size).ok_or("must be 1 or more"));
+        let size_created = place.field("size_created_revision", revision(self.size_created_revision));
+        let size_modified = place.field("size_modified_revision", revision(self.size_modified_revision));
+        let at = place.field("revision", revision(self.revision));
+        let created_at = place.field("created_at", self.created_at.read());
+        let first_registered = self.first_registered_at.as_ref().map(Moment::read);
+        let first_registered_at = place.optional("first_registered_at", first_registered);
+        let formed = place.optional("formed_revision", self.formed_revision.map(revision));
+        let formed_at = place.optional("formed_at", self.formed_at.as_ref().map(Moment::read));
+        let bootstrapped = place.optional("bootstrapped_revision", self.bootstrapped_revision.map(revision));
+        let face = place.optional("face", self.face.as_deref().map(face));
+        let cluster_id = place.optional("cluster_id", self.cluster_id.as_ref().map(|id| id.parse::<ClusterId>()));
+        let earlier = place.list("earlier", &self.earlier, |id| id.parse::<ClusterId>());
+        let policy = self.policy.read(place.inside("policy"));
+        let ticket = self.ticket.as_ref().map(|ticket| ticket.read(place.inside("ticket")));
+        Some(Cluster {
+            token: token?,
+            size: size?,
+            size_created: size_created?,
+            size_modified: size_modified?,
+            size_version: self.size_version,
+            revision: at?,
+            created_at: created_at?,
+            first_registered_at: first_registered_at?,
+            formed: formed?,
+            formed_at: formed_at?,
+            name: name?,
+            policy: policy?,
+            epoch: Epoch(self.epoch),
+            face: face?,
+            cluster_id: cluster_id?,
+            bootstrapped: bootstrapped?,
+            earlier: earlier?,
+            ticket: match ticket {
+                Some(ticket) => Some(ticket?),
+                None => None,
+            },
+            tickets: self.tickets,
+            record: Vec::new(),
+        })
+    }
+}
+
+fn face(word: &str) -> Result<Face, String> {
+    let faces = [Face::Discovery(Discovery::V2), Face::Discovery(Discovery::V3), Face::CheckIn];
+    let found = faces.into_iter().find(|face| face.as_str() == word);
+    found.ok_or_else(|| format!("{word:?} must be v2, v3, check_in or null"))
+}

@@ -1,0 +1,79 @@
+use std::io::{self, Write};
+
+use serde_json::ser::Formatter;
+
+/// Lays out a cluster so that people find their way in it and `diff` shows what has changed: each of its fields has a
+/// line, and so has each member and each event.
+#[derive(Default)]
+pub struct Lines {
+    /// How many objects are open; all but the cluster itself are in one line.
+    objects: usize,
+    /// Whether the list that was begun last has items.
+    has_items: bool,
+}
+
+const FIELD: &[u8] = b"\n      ";
+const ITEM: &[u8] = b"\n        ";
+const END: &[u8] = b"\n    ";
+
+impl Lines {
+    fn is_in_one_line(&self) -> bool {
+        self.objects > 1
+    }
+
+    fn separate<W: Write + ?Sized>(&self, writer: &mut W, first: bool, line: &[u8]) -> io::Result<()> {
+        match (first, self.is_in_one_line()) {
+            (true, true) => Ok(()),
+            (false, true) => writer.write_all(b", "),
+            (true, false) => writer.write_all(line),
+            (false, false) => {
+                writer.write_all(b",")?;
+                writer.write_all(line)
+            }
+        }
+    }
+}
+
+impl Formatter for Lines {
+    fn begin_object<W: Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.objects += 1;
+        writer.write_all(b"{")
+    }
+
+    fn end_object<W: Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {
+        if !self.is_in_one_line() {
+            writer.write_all(END)?;
+        }
+        self.objects -= 1;
+        writer.write_all(b"}")
+    }
+
+    fn begin_object_key<W: Write + ?Sized>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        self.separate(writer, first, FIELD)
+    }
+
+    fn begin_object_value<W: Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(b": ")
+    }
+
+    fn begin_array<W: Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.has_items = false;
+        writer.write_all(b"[")
+    }
+
+    fn begin_array_value<W: Write + ?Sized>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        self.separate(writer, first, ITEM)
+    }
+
+    fn end_array_value<W: Write + ?Sized>(&mut self, _: &mut W) -> io::Result<()> {
+        self.has_items = true;
+        Ok(())
+    }
+
+    fn end_array<W: Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {
+        if self.has_items && !self.is_in_one_line() {
+            writer.write_all(FIELD)?;
+        }
+        writer.write_all(b"]")
+    }
+}

@@ -1,0 +1,150 @@
+use convene_lifecycle::{ClientUrl, Founder, Member, MemberKey, Registration, Removal, Role, RunId, Told, UnixMillis};
+use serde::{Deserialize, Serialize};
+
+use super::{moment::Moment, or_null, problems::Place, rules::revision};
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberDocument {
+    id: String,
+    name: String,
+    peer_urls: Vec<String>,
+    client_urls: Vec<String>,
+    role: RoleWord,
+    started: bool,
+    /// Null: has no part in bootstrapping from check-ins.
+    #[serde(deserialize_with = "or_null")]
+    founder: Option<FounderDocument>,
+    #[serde(deserialize_with = "or_null")]
+    evicted_at: Option<Moment>,
+    #[serde(deserialize_with = "or_null")]
+    downtime_until: Option<Moment>,
+    /// Null: was never heard of.
+    #[serde(deserialize_with = "or_null")]
+    heard_of_at: Option<Moment>,
+    created_revision: u64,
+    registered_revision: u64,
+    modified_revision: u64,
+    version: u64,
+    /// Null: is a member.
+    #[serde(deserialize_with = "or_null")]
+    removed: Option<RemovalDocument>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RoleWord {
+    Voter,
+    Learner,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FounderDocument {
+    /// Null: was not told to bootstrap.
+    #[serde(deserialize_with = "or_null")]
+    told: Option<ToldDocument>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ToldDocument {
+    run: String,
+    at: Moment,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RemovalDocument {
+    revision: u64,
+    confirmed: bool,
+}
+
+impl MemberDocument {
+    pub fn new(member: &Member, heard_of_at: Option<UnixMillis>) -> Self {
+        let told = |told: &Told| ToldDocument { run: told.run.to_string(), at: told.at.into() };
+        Self {
+            id: member.key.to_string(),
+            name: member.name().to_string(),
+            peer_urls: member.registration.peer_urls.iter().map(ToString::to_string).collect(),
+            client_urls: member.client_urls.iter().map(ToString::to_string).collect(),
+            role: match member.role {
+                Role::Voter => RoleWord::Voter,
+                Role::Learner => RoleWord::Learner,
+            },
+            started: member.started,
+            founder: member.founder.as_ref().map(|founder| FounderDocument { told: founder.told.as_ref().map(told) }),
+            evicted_at: member.eviction.map(Into::into),
+            downtime_until: member.downtime_until.map(Into::into),
+            heard_of_at: heard_of_at.map(Into::into),
+            created_revision: member.created.0,
+            registered_revision: member.registered.0,
+            modified_revision: member.modified.0,
+            version: member.version,
+            removed: member.removed.map(|Removal { at, confirmed }| RemovalDocument { revision: at.0, confirmed }),
+        }
+    }
+
+    /// The member, and when it was last heard of.
+    pub fn read(&self, mut place: Place<'_>) -> Option<(Member, Option<UnixMillis>)> {
+        let key = place.field("id", self.id.parse::<MemberKey>());
+        let registration = place.field("name and peer_urls", self.registration());
+        let client_urls = place.list("client_urls", &self.client_urls, |url| url.parse::<ClientUrl>());
+        let founder = self.founder.as_ref().map(|founder| founder.read(place.inside("founder")));
+        let eviction = place.optional("evicted_at", self.evicted_at.as_ref().map(Moment::read));
+        let downtime_until = place.optional("downtime_until", self.downtime_until.as_ref().map(Moment::read));
+        let heard_of_at = place.optional("heard_of_at", self.heard_of_at.as_ref().map(Moment::read));
+        let created = place.field("created_revision", revision(self.created_revision));
+        let registered = place.field("registered_revision", revision(self.registered_revision));
+        let modified = place.field("modified_revision", revision(self.modified_revision));
+        let removed = self.removed.as_ref();
+        let removed_at = place.optional("removed.revision", removed.map(|removed| revision(removed.revision)));
+        let member = Member {
+            key: key?,
+            registration: registration?,
+            client_urls: client_urls?,
+            role: match self.role {
+                RoleWord::Voter => Role::Voter,
+                RoleWord::Learner => Role::Learner,
+            },
+            started: self.started,
+            founder: match founder {
+                Some(founder) => Some(founder?),
+                None => None,
+            },
+            eviction: eviction?,
+            downtime_until: downtime_until?,
+            created: created?,
+            modified: modified?,
+            registered: registered?,
+            version: self.version,
+            removed: removed_at?.zip(removed).map(|(at, removed)| Removal { at, confirmed: removed.confirmed }),
+        };
+        Some((member, heard_of_at?))
+    }
+
+    /// As it is stored, in one text: so a comma or an equals sign has no place in either.
+    fn registration(&self) -> Result<Registration, String> {
+        if self.peer_urls.is_empty() {
+            return Err("a member has one peer URL at least".to_owned());
+        }
+        let pairs: Vec<String> = self.peer_urls.iter().map(|url| format!("{}={url}", self.name)).collect();
+        let registration = Registration::parse_of_any_length(&pairs.join(",")).map_err(|error| error.to_string())?;
+        let is_same = registration.name.as_str() == self.name && registration.peer_urls.len() == self.peer_urls.len();
+        if is_same { Ok(registration) } else { Err("must hold no ',' and no '='".to_owned()) }
+    }
+}
+
+impl FounderDocument {
+    fn read(&self, mut place: Place<'_>) -> Option<Founder> {
+        let told = match &self.told {
+            Some(told) => {
+                let run = place.field("told.run", told.run.parse::<RunId>());
+                let at = place.field("told.at", told.at.read());
+                Some(Told { run: run?, at: at? })
+            }
+            None => None,
+        };
+        Some(Founder { told })
+    }
+}

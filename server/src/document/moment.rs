@@ -1,0 +1,79 @@
+use std::time::{Duration, SystemTime};
+
+use convene_lifecycle::UnixMillis;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// A moment as the API writes it, RFC 3339 with milliseconds. One that can't be written so, as of a clock that was
+/// far off, is its milliseconds since 1970: the API rounds, and here nothing may be lost.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Moment {
+    Text(String),
+    Millis(i64),
+}
+
+/// What is no [`Moment`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("must be a moment in UTC with milliseconds, such as 2026-08-01T12:00:00.000Z")]
+pub struct MomentError;
+
+/// The last moment that RFC 3339 can write.
+const LAST: u64 = 253_402_300_799_999;
+
+impl Moment {
+    pub fn read(&self) -> Result<UnixMillis, MomentError> {
+        let text = match self {
+            Self::Millis(millis) => return Ok(UnixMillis(*millis)),
+            Self::Text(text) => text,
+        };
+        let moment = humantime::parse_rfc3339(text).map_err(|_| MomentError)?;
+        let since = moment.duration_since(SystemTime::UNIX_EPOCH).map_err(|_| MomentError)?;
+        let millis = UnixMillis(i64::try_from(since.as_millis()).map_err(|_| MomentError)?);
+        // What would be written otherwise says more than milliseconds, or is written in another way than ours.
+        match Self::from(millis) {
+            Self::Text(same) if same == *text => Ok(millis),
+            _ => Err(MomentError),
+        }
+    }
+}
+
+impl From<UnixMillis> for Moment {
+    fn from(at: UnixMillis) -> Self {
+        match u64::try_from(at.0) {
+            Ok(millis @ ..=LAST) => {
+                let moment = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
+                Self::Text(humantime::format_rfc3339_millis(moment).to_string())
+            }
+            _ => Self::Millis(at.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_moment_is_read_as_it_was_written() {
+        for (millis, json) in [
+            (0, "\"1970-01-01T00:00:00.000Z\""),
+            (1_785_585_600_123, "\"2026-08-01T12:00:00.123Z\""),
+            (LAST as i64, "\"9999-12-31T23:59:59.999Z\""),
+            (LAST as i64 + 1, "253402300800000"),
+            (-1, "-1"),
+            (i64::MIN, "-9223372036854775808"),
+            (i64::MAX, "9223372036854775807"),
+        ] {
+            assert_eq!(serde_json::to_string(&Moment::from(UnixMillis(millis))).unwrap(), json);
+            assert_eq!(serde_json::from_str::<Moment>(json).unwrap().read(), Ok(UnixMillis(millis)));
+        }
+    }
+
+    #[test]
+    fn a_moment_that_would_lose_something_is_refused() {
+        for text in ["", "yesterday", "2026-08-01", "2026-08-01T12:00:00.1234Z", "2026-08-01T12:00:00+02:00"] {
+            assert_eq!(Moment::Text(text.to_owned()).read(), Err(MomentError), "{text}");
+        }
+    }
+}

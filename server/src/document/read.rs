@@ -1,0 +1,188 @@
+use std::{borrow::Cow, collections::HashMap};
+
+use convene_lifecycle::Token;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use thiserror::Error;
+
+use super::{
+    FORMAT, FORMAT_VERSION,
+    cluster::ClusterDocument,
+    moment::Moment,
+    problems::{Problems, cluster_place},
+    rules,
+    used_token::UsedTokenDocument,
+};
+use crate::store::{Contents, KeptCluster, UsedToken};
+
+/// Why a text is not a registry that can be taken over.
+#[derive(Debug, Error)]
+pub enum Unreadable {
+    /// It is no document of ours.
+    #[error("line {line}: {problem}; an export begins with \"format\": \"{FORMAT}\"")]
+    NoDocument {
+        /// Where.
+        line: usize,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Something else.
+    #[error("format is {0:?} and must be {FORMAT:?}")]
+    Format(String),
+    /// Another version's.
+    #[error(
+        "format_version is {version}, made by convene-server {by}, and this is {}, which reads format_version \
+         {FORMAT_VERSION}: import with a convene-server of that version",
+        env!("CARGO_PKG_VERSION")
+    )]
+    Version {
+        /// The document's version.
+        version: u64,
+        /// Who wrote it.
+        by: String,
+    },
+    /// What it says can't be.
+    #[error("{0}")]
+    Inconsistent(Problems),
+}
+
+/// Reads a document, and checks that a registry can go on from it: everything or nothing.
+pub fn read(text: &str) -> Result<Contents, Unreadable> {
+    let no_document = |error| Unreadable::NoDocument { line: line(&error, 0), problem: told(&error) };
+    // First of all, so that what a later version has added is not called a mistake.
+    let envelope: Envelope<'_> = serde_json::from_str(text).map_err(no_document)?;
+    if envelope.format != FORMAT {
+        return Err(Unreadable::Format(envelope.format.chars().take(FORMAT.len() * 2).collect()));
+    }
+    if envelope.format_version != u64::from(FORMAT_VERSION) {
+        let by = envelope.convene_version.unwrap_or("an unknown version".into());
+        return Err(Unreadable::Version { version: envelope.format_version, by: by.chars().take(32).collect() });
+    }
+    let document: Document<'_> = serde_json::from_str(text).map_err(no_document)?;
+    let mut problems = Problems::default();
+    let contents = document.read(text, &mut problems);
+    contents.filter(|_| problems.count() == 0).ok_or(Unreadable::Inconsistent(problems))
+}
+
+/// What every version has.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    format: Cow<'a, str>,
+    format_version: u64,
+    #[serde(borrow)]
+    convene_version: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document<'a> {
+    #[serde(rename = "format")]
+    _format: String,
+    #[serde(rename = "format_version")]
+    _format_version: u64,
+    #[serde(rename = "convene_version")]
+    _convene_version: String,
+    exported_at: Moment,
+    registry_id: String,
+    #[serde(borrow)]
+    used_tokens: Vec<&'a RawValue>,
+    /// Each is read by itself, so that it is known which one is wrong.
+    #[serde(borrow)]
+    clusters: Vec<&'a RawValue>,
+}
+
+impl Document<'_> {
+    fn read(&self, text: &str, problems: &mut Problems) -> Option<Contents> {
+        let mut place = problems.at("the document");
+        place.field("exported_at", self.exported_at.read());
+        let registry_id = place.field("registry_id", registry_id(&self.registry_id));
+        let used_tokens = self.read_used_tokens(text, problems);
+        let clusters: Vec<Option<KeptCluster>> =
+            self.clusters.iter().enumerate().map(|(n, raw)| read_cluster(n, raw, text, problems)).collect();
+        check_tokens(&used_tokens, &clusters, problems);
+        Some(Contents {
+            registry_id: registry_id?,
+            used_tokens: used_tokens.into_iter().collect::<Option<_>>()?,
+            clusters: clusters.into_iter().collect::<Option<_>>()?,
+        })
+    }
+
+    fn read_used_tokens(&self, text: &str, problems: &mut Problems) -> Vec<Option<UsedToken>> {
+        let read = |(n, raw): (usize, &&RawValue)| {
+            let mut place = problems.at(format_args!("used_tokens[{n}]"));
+            let used = parse::<UsedTokenDocument>(raw, text).map_err(|problem| place.wrong(problem)).ok()?;
+            used.read(place)
+        };
+        self.used_tokens.iter().enumerate().map(read).collect()
+    }
+}
+
+fn read_cluster(n: usize, raw: &RawValue, text: &str, problems: &mut Problems) -> Option<KeptCluster> {
+    let document = match parse::<ClusterDocument>(raw, text) {
+        Ok(document) => document,
+        Err(problem) => {
+            let named: Option<Named<'_>> = serde_json::from_str(raw.get()).ok();
+            let token = named.map_or(Cow::default(), |named| named.token);
+            problems.at(cluster_place(n, &token)).wrong(problem);
+            return None;
+        }
+    };
+    let mut place = problems.at(cluster_place(n, document.token()));
+    let kept = document.read(&mut place)?;
+    rules::check(&kept, &mut place);
+    Some(kept)
+}
+
+/// What is enough of a cluster to say which one it is.
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(borrow)]
+    token: Cow<'a, str>,
+}
+
+/// A token names one cluster for ever.
+fn check_tokens(used: &[Option<UsedToken>], clusters: &[Option<KeptCluster>], problems: &mut Problems) {
+    let mut places: HashMap<&Token, String> = HashMap::new();
+    let used = used.iter().enumerate().filter_map(|(n, used)| Some((&used.as_ref()?.token, n, true)));
+    let kept = clusters.iter().enumerate().filter_map(|(n, kept)| Some((&kept.as_ref()?.cluster.token, n, false)));
+    for (token, n, is_used) in used.chain(kept) {
+        let subject = if is_used { format!("used_tokens[{n}] ({token})") } else { cluster_place(n, token.as_str()) };
+        match places.get(token) {
+            Some(other) => {
+                let what = format!("is that of {other} as well; a token names one cluster for ever");
+                problems.at(subject).inside("token").wrong(what);
+            }
+            None => drop(places.insert(token, subject)),
+        }
+    }
+}
+
+fn registry_id(text: &str) -> Result<String, &'static str> {
+    let is_one = text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if is_one { Ok(text.to_owned()) } else { Err("must be 16 hexadecimal digits in lower case") }
+}
+
+/// Reads one piece of the text; what is wrong with it is told with the line in the whole of it.
+fn parse<'a, T: Deserialize<'a>>(raw: &'a RawValue, text: &str) -> Result<T, String> {
+    serde_json::from_str(raw.get()).map_err(|error| {
+        let before = raw.get().as_ptr().addr() - text.as_ptr().addr();
+        let lines = text.as_bytes()[..before].iter().filter(|byte| **byte == b'\n').count();
+        format!("line {}: {}", line(&error, lines), told(&error))
+    })
+}
+
+fn line(error: &serde_json::Error, before: usize) -> usize {
+    before + error.line()
+}
+
+/// What serde says, without its place, which is not that in the whole text, and without texts of the document, which
+/// may be tokens.
+fn told(error: &serde_json::Error) -> String {
+    let said = error.to_string();
+    let said = said.rsplit_once(" at line ").map_or(said.as_str(), |(said, _)| said);
+    match (said.split_once("string \""), said.rsplit_once("\", expected ")) {
+        (Some((before, _)), Some((_, expected))) => format!("{before}string, expected {expected}"),
+        _ => said.to_owned(),
+    }
+}

@@ -1,0 +1,435 @@
+//! What is written is read as it was, and what the registry could not have written is refused.
+
+#[path = "../../../lifecycle/tests/properties/steps.rs"]
+mod steps;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use convene_lifecycle::{
+    Action, Cluster, ClusterSize, Discovery, Event, Registration, Sightings, Transition, UnixMillis, plan,
+};
+use proptest::{prelude::*, test_runner::RngSeed};
+use serde_json::{Value, json};
+use steps::{Step, step};
+
+use super::{Unreadable, Writer, read};
+use crate::store::{Contents, KeptCluster, UsedToken};
+
+const NOW: UnixMillis = UnixMillis(1_785_585_600_000);
+
+fn written(contents: &Contents) -> String {
+    let mut writer = Writer::begin(Vec::new(), &contents.registry_id, &contents.used_tokens, NOW).unwrap();
+    for kept in &contents.clusters {
+        writer.cluster(kept).unwrap();
+    }
+    String::from_utf8(writer.end().unwrap()).unwrap()
+}
+
+fn contents(clusters: Vec<KeptCluster>) -> Contents {
+    let used = |token: &str, at| UsedToken { token: token.parse().unwrap(), at: UnixMillis(at) };
+    Contents {
+        registry_id: "01a2b3c4d5e6f708".to_owned(),
+        used_tokens: vec![used("gone", NOW.0), used("long-gone", -1)],
+        clusters,
+    }
+}
+
+/// A cluster that lives, and all that a database keeps of it.
+struct History {
+    cluster: Cluster,
+    events: Vec<Arc<Event>>,
+    sightings: Sightings,
+    heard_of: BTreeMap<convene_lifecycle::MemberKey, UnixMillis>,
+    now: UnixMillis,
+}
+
+impl History {
+    fn new(token: &str, size: u32, now: UnixMillis) -> Self {
+        let created = Cluster::create(token.parse().unwrap(), ClusterSize::new(size).unwrap(), Action::Create, now);
+        Self {
+            cluster: created.after.unwrap(),
+            events: created.events.into_iter().map(Arc::new).collect(),
+            sightings: Sightings::new(UnixMillis(now.0.saturating_sub(3_600_000))),
+            heard_of: BTreeMap::new(),
+            now,
+        }
+    }
+
+    fn take(&mut self, step: &Step) {
+        let (sketch, times) = match step {
+            Step::Pass(millis) => return self.now.0 = self.now.0.saturating_add(*millis),
+            Step::Clock(now) => return self.now = UnixMillis(*now),
+            Step::Restart => return self.sightings = Sightings::new(self.now),
+            Step::Administer(wish) => return self.apply(wish.transition(&self.cluster, self.now)),
+            Step::CheckIn(sketch) => (sketch, 1),
+            Step::Watch(sketch, times) => (sketch, *times),
+        };
+        for _ in 0..times {
+            self.now.0 = self.now.0.saturating_add(10_000);
+            let report = sketch.report(&self.cluster);
+            self.apply(plan(&self.cluster, &self.sightings, &report, self.now).change);
+            self.sightings.note(&self.cluster, &report, self.now);
+            let heard = self.sightings.members.iter();
+            self.heard_of.extend(heard.filter_map(|(key, contact)| Some((key.clone(), contact.checked_in?))));
+        }
+    }
+
+    fn apply(&mut self, transition: Option<Transition>) {
+        let Some(Transition { after, events }) = transition else { return };
+        self.cluster = after.expect("no step deletes the cluster");
+        self.events.extend(events.into_iter().map(Arc::new));
+    }
+
+    /// What is kept, with at most so many events.
+    fn keep(self, events: usize) -> KeptCluster {
+        let events = self.events[self.events.len().saturating_sub(events)..].to_vec();
+        let on_record = |key: &_| self.cluster.record.iter().any(|member| member.key == *key);
+        let heard_of = self.heard_of.into_iter().filter(|(key, _)| on_record(key)).collect();
+        KeptCluster { cluster: self.cluster, events, heard_of }
+    }
+}
+
+fn start() -> impl Strategy<Value = UnixMillis> {
+    prop_oneof![8 => Just(NOW.0), 1 => Just(i64::MIN), 1 => Just(i64::MAX), 1 => any::<i64>()].prop_map(UnixMillis)
+}
+
+proptest! {
+    // The same histories each time, as where the steps come from.
+    #![proptest_config(ProptestConfig {
+        cases: 300,
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(1),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn whatever_the_registry_makes_is_read_as_it_was_and_written_the_same_again(
+        size in 1_u32..=5,
+        start in start(),
+        steps in prop::collection::vec(step(), 1..60),
+        kept in 1_usize..200,
+    ) {
+        let mut history = History::new("6c007a14875d53d9bf0ef5a6fc0257c8", size, start);
+        steps.iter().for_each(|step| history.take(step));
+        let contents = contents(vec![History::new("other", 3, start).keep(1), history.keep(kept)]);
+        let text = written(&contents);
+        let again = read(&text);
+        prop_assert!(again.is_ok(), "{}", again.unwrap_err());
+        let again = again.unwrap();
+        prop_assert_eq!(written(&again), text);
+        prop_assert_eq!(again, contents);
+    }
+}
+
+/// Two members, one of them removed, of a cluster that has not formed.
+fn eventful() -> KeptCluster {
+    let mut history = History::new("6c007a14875d53d9bf0ef5a6fc0257c8", 3, NOW);
+    for n in 1..=3 {
+        let registration = Registration::parse(&format!("infra{n}=http://10.0.0.{n}:2380")).unwrap();
+        let key = n.to_string().parse().unwrap();
+        history.apply(history.cluster.register(key, registration, Discovery::V2, Action::Create, NOW).ok());
+        if n == 1 {
+            history.apply(history.cluster.remove(&"1".parse().unwrap(), Discovery::V2, Action::Delete, NOW));
+        }
+    }
+    history.heard_of.insert("2".parse().unwrap(), NOW);
+    history.keep(1_000)
+}
+
+#[test]
+fn each_member_and_each_event_has_a_line() {
+    let text = written(&contents(vec![eventful()]));
+    let lines: Vec<&str> = text.lines().collect();
+    let begin = [
+        "{",
+        r#"  "format": "convene-registry","#,
+        r#"  "format_version": 1,"#,
+        concat!(r#"  "convene_version": ""#, env!("CARGO_PKG_VERSION"), r#"","#),
+        r#"  "exported_at": "2026-08-01T12:00:00.000Z","#,
+        r#"  "registry_id": "01a2b3c4d5e6f708","#,
+        r#"  "used_tokens": ["#,
+        r#"    {"token": "gone", "at": "2026-08-01T12:00:00.000Z"},"#,
+        r#"    {"token": "long-gone", "at": -1}"#,
+        "  ],",
+        r#"  "clusters": ["#,
+        "    {",
+        r#"      "token": "6c007a14875d53d9bf0ef5a6fc0257c8","#,
+        r#"      "name": null,"#,
+    ];
+    assert_eq!(lines[..begin.len()], begin);
+    assert!(lines.contains(
+        &r#"      "policy": {"strategy": "replace", "dead_after_ms": 60000, "learner": true, "check_in_every_ms": 10000, "paused": false},"#
+    ));
+    let of_second = |line: &&&str| line.starts_with(r#"        {"id": "2", "name": "infra2", "peer_urls": ["http"#);
+    assert_eq!(lines.iter().filter(of_second).count(), 1, "{text}");
+    assert_eq!(lines.iter().filter(|line| line.starts_with(r#"        {"revision": "#)).count(), 5);
+    assert_eq!(lines[lines.len() - 4..], ["      ]", "    }", "  ]", "}"]);
+}
+
+#[test]
+fn an_empty_registry_is_a_document_too() {
+    let empty = Contents { used_tokens: Vec::new(), ..contents(Vec::new()) };
+    let text = written(&empty);
+    assert!(text.ends_with("  \"used_tokens\": [],\n  \"clusters\": []\n}\n"), "{text}");
+    assert_eq!(read(&text).unwrap(), empty);
+}
+
+/// What is said of a document in which one value is another one.
+fn said_of(place: &str, value: Value) -> String {
+    let mut document: Value = serde_json::from_str(&written(&contents(vec![eventful(), eventful_other()]))).unwrap();
+    let (parent, field) = place.rsplit_once('/').unwrap();
+    let parent = document.pointer_mut(parent).unwrap();
+    match (parent, value) {
+        (Value::Object(fields), Value::String(text)) if text == "(nothing)" => drop(fields.remove(field)),
+        (Value::Object(fields), value) => drop(fields.insert(field.to_owned(), value)),
+        (Value::Array(items), value) => items[field.parse::<usize>().unwrap()] = value,
+        (other, _) => panic!("{place} is in {other}"),
+    }
+    read(&document.to_string()).map_or_else(|problem| problem.to_string(), |_| "nothing".to_owned())
+}
+
+fn eventful_other() -> KeptCluster {
+    let kept = History::new("prod", 5, NOW).keep(1);
+    KeptCluster { cluster: Cluster { name: Some("prod".parse().unwrap()), ..kept.cluster }, ..kept }
+}
+
+#[test]
+fn what_is_wrong_is_told_with_the_cluster_the_field_and_what_is_right() {
+    assert_eq!(said_of("/clusters/0/name", json!("any")), "nothing");
+    for (place, value, said) in [
+        ("/registry_id", json!("01A2"), "the document: registry_id: must be 16 hexadecimal digits in lower case"),
+        (
+            "/used_tokens/0/token",
+            json!("a/b"),
+            "used_tokens[0]: token: must be 1 to 128 characters of A-Z, a-z, 0-9, '.', '_' and '-', and neither '.' nor '..'",
+        ),
+        (
+            "/used_tokens/0/token",
+            json!("long-gone"),
+            "used_tokens[1] (long-g…): token: is that of used_tokens[0] (long-g…) as well; a token names one cluster for ever",
+        ),
+        (
+            "/clusters/1/token",
+            json!("gone"),
+            "clusters[1] (gone): token: is that of used_tokens[0] (gone) as well; a token names one cluster for ever",
+        ),
+        (
+            "/clusters/1/token",
+            json!("6c007a14875d53d9bf0ef5a6fc0257c8"),
+            "clusters[1] (6c007a…): token: is that of clusters[0] (6c007a…) as well; a token names one cluster for ever",
+        ),
+        (
+            "/clusters/1/token",
+            json!("."),
+            "clusters[1]: token: must be 1 to 128 characters of A-Z, a-z, 0-9, '.', '_' and '-', and neither '.' nor '..'",
+        ),
+        ("/clusters/1/size", json!(0), "clusters[1] (prod): size: must be 1 or more"),
+        (
+            "/clusters/1/created_at",
+            json!("today"),
+            "clusters[1] (prod): created_at: must be a moment in UTC with milliseconds, such as 2026-08-01T12:00:00.000Z",
+        ),
+        ("/clusters/1/epoch", json!(0), "clusters[1] (prod): epoch: is 0 and must be 1 or more"),
+        ("/clusters/1/face", json!("v4"), "clusters[1] (prod): face: \"v4\" must be v2, v3, check_in or null"),
+        (
+            "/clusters/1/size_version",
+            json!(0),
+            "clusters[1] (prod): size_version: is 0 and must be from 1 to 9223372036854775807",
+        ),
+        (
+            "/clusters/1/cluster_id",
+            json!("xyz"),
+            "clusters[1] (prod): cluster_id: must be an ID as etcd prints it: 1 to 16 hexadecimal digits, such as 8e9e05c52164694d",
+        ),
+        (
+            "/clusters/1/cluster_id",
+            json!("ab"),
+            "clusters[1] (prod): cluster_id: must be null as long as formed_revision is null",
+        ),
+        (
+            "/clusters/1/earlier",
+            json!(["ab", ""]),
+            "clusters[1] (prod): earlier[1]: must be an ID as etcd prints it: 1 to 16 hexadecimal digits, such as 8e9e05c52164694d",
+        ),
+        (
+            "/clusters/1/policy/strategy",
+            json!("pray"),
+            "clusters[1] (prod): policy.strategy: must be one of prepared, add, replace and prune",
+        ),
+        (
+            "/clusters/1/policy/dead_after_ms",
+            json!(0),
+            "clusters[1] (prod): policy.dead_after_ms: is 0 and must be from 5000 to 604800000",
+        ),
+        (
+            "/clusters/1/ticket",
+            json!({"number": 1, "holder": "a", "purpose": "remove", "member_id": "1", "peer_urls": null, "granted_at": 5}),
+            "clusters[1] (prod): ticket.number: is 1 and must be tickets, 0: only the last ticket can be out",
+        ),
+        (
+            "/clusters/1/ticket",
+            json!({"number": 0, "holder": "a", "purpose": "remove", "member_id": null, "peer_urls": null, "granted_at": 5}),
+            "clusters[1] (prod): ticket.purpose: \"remove\" must be join or update with peer_urls, or remove or promote without; all but join need a member_id",
+        ),
+        (
+            "/clusters/0/first_registered_at",
+            json!(null),
+            "clusters[0] (6c007a…): first_registered_at: is null, and there are members; must be when the first registered",
+        ),
+        (
+            "/clusters/0/formed_revision",
+            json!(6),
+            "clusters[0] (6c007a…): formed_revision: is 6 and must be at most revision, 5",
+        ),
+        (
+            "/clusters/0/size_modified_revision",
+            json!(9),
+            "clusters[0] (6c007a…): size_modified_revision: is 9 and must be at most revision, 5",
+        ),
+        (
+            "/clusters/0/members/1/id",
+            json!("1"),
+            "clusters[0] (6c007a…): members[1].id: 1 is members[0]'s as well; must be of one",
+        ),
+        (
+            "/clusters/0/members/2/name",
+            json!("infra2"),
+            "clusters[0] (6c007a…): members[2].name: infra2 is members[1]'s as well; must be of one while the cluster forms",
+        ),
+        (
+            "/clusters/0/members/2/peer_urls",
+            json!(["http://10.0.0.2:2380"]),
+            "clusters[0] (6c007a…): members[2].peer_urls: http://10.0.0.2:2380 is members[1]'s as well; must be of one while the cluster forms",
+        ),
+        (
+            "/clusters/0/members/2/peer_urls",
+            json!([]),
+            "clusters[0] (6c007a…): members[2].name and peer_urls: a member has one peer URL at least",
+        ),
+        (
+            "/clusters/0/members/2/peer_urls",
+            json!(["http://x"]),
+            "clusters[0] (6c007a…): members[2].name and peer_urls: peer URL \"http://x\" needs a port from 1 to 65535, such as :2380",
+        ),
+        (
+            "/clusters/0/members/2/name",
+            json!("a=http://x:1,a"),
+            "clusters[0] (6c007a…): members[2].name and peer_urls: must hold no ',' and no '='",
+        ),
+        (
+            "/clusters/0/members/2/registered_revision",
+            json!(6),
+            "clusters[0] (6c007a…): members[2].registered_revision: is 6 and must be at most modified_revision, 5",
+        ),
+        (
+            "/clusters/0/members/0/removed/revision",
+            json!(1),
+            "clusters[0] (6c007a…): members[0].created_revision: is 2 and must be at most removed.revision, 1",
+        ),
+        (
+            "/clusters/0/members/2/created_revision",
+            json!(4),
+            "clusters[0] (6c007a…): members[2].created_revision: is 4 and must be more than that of the member before, 4",
+        ),
+        (
+            "/clusters/0/members/2/version",
+            json!(0),
+            "clusters[0] (6c007a…): members[2].version: is 0 and must be from 1 to 9223372036854775807",
+        ),
+        (
+            "/clusters/0/members/2/created_revision",
+            json!(u64::MAX),
+            "clusters[0] (6c007a…): members[2].created_revision: is 18446744073709551615 and must be from 1 to 9223372036854775807",
+        ),
+        (
+            "/clusters/0/events",
+            json!([]),
+            "clusters[0] (6c007a…): events: must hold one event at least, the last of the cluster",
+        ),
+        (
+            "/clusters/1/revision",
+            json!(2),
+            "clusters[1] (prod): events[0].revision: is 1 and must be the cluster's revision, 2",
+        ),
+        (
+            "/clusters/0/events/1/kind",
+            json!("miracle"),
+            "clusters[0] (6c007a…): events[1].kind: \"miracle\" is no kind of event",
+        ),
+        (
+            "/clusters/0/events/1/action",
+            json!("pray"),
+            "clusters[0] (6c007a…): events[1].action: \"pray\" is no action",
+        ),
+        (
+            "/clusters/0/events/1/subject",
+            json!("size"),
+            "clusters[0] (6c007a…): events[1].subject: \"size\" must be cluster or size without a member_id, member with one, or lifecycle",
+        ),
+        (
+            "/clusters/0/events/0/value",
+            json!("many"),
+            "clusters[0] (6c007a…): events[0].value: \"many\" must be a size, such as \"3\"",
+        ),
+        (
+            "/clusters/0/events/1/value",
+            json!("infra1"),
+            "clusters[0] (6c007a…): events[1].value: \"infra1\" is not NAME=PEER-URL; right would be infra0=http://10.0.0.1:2380",
+        ),
+        (
+            "/clusters/0/events/2/previous/modified_revision",
+            json!(4),
+            "clusters[0] (6c007a…): events[2].previous.modified_revision: is 4 and must be at most the event's revision, 3",
+        ),
+        ("/clusters/0/sise", json!(1), "clusters[0] (6c007a…): line 1: unknown field `sise`, expected one of"),
+        ("/clusters/1/name", json!("(nothing)"), "clusters[1] (prod): line 1: missing field `name`"),
+        (
+            "/clusters/1/tickets",
+            json!("6c007a14875d53d9bf0ef5a6fc0257c8"),
+            "clusters[1] (prod): line 1: invalid type: string, expected u64",
+        ),
+        (
+            "/clusters/1",
+            json!("6c007a14875d53d9bf0ef5a6fc0257c8"),
+            "clusters[1]: line 1: invalid type: string, expected struct",
+        ),
+        (
+            "/used_tokens",
+            json!("6c007a14875d53d9bf0ef5a6fc0257c8"),
+            "line 1: invalid type: string, expected a sequence",
+        ),
+    ] {
+        let told = said_of(place, value.clone());
+        assert!(told.starts_with(said), "{place} = {value}:\n{told}\nis not\n{said}");
+        assert!(!told.contains("6c007a1"), "{told}");
+    }
+}
+
+#[test]
+fn an_event_that_is_missing_is_noticed() {
+    let mut kept = eventful();
+    kept.events.remove(2);
+    let said = read(&written(&contents(vec![kept]))).unwrap_err().to_string();
+    assert_eq!(said, "clusters[0] (6c007a…): events[2].revision: is 4 and must be 3, the one after the event before");
+}
+
+#[test]
+fn a_document_of_another_kind_or_version_is_refused_as_such() {
+    let text = written(&contents(Vec::new()));
+    let later = text.replace("\"format_version\": 1", "\"format_version\": 2,\n  \"users\": []");
+    assert!(matches!(read(&later), Err(Unreadable::Version { version: 2, .. })));
+    let other = text.replace("convene-registry", "convene-users");
+    assert_eq!(read(&other).unwrap_err().to_string(), "format is \"convene-users\" and must be \"convene-registry\"");
+    for text in ["", "{}", "[]", "{\"format\": 1}", &text[..text.len() / 2]] {
+        assert!(matches!(read(text), Err(Unreadable::NoDocument { .. })), "{text}");
+    }
+}
+
+#[test]
+fn what_is_wrong_in_the_middle_is_told_with_its_line() {
+    let text = written(&contents(vec![eventful()]));
+    let place = text.lines().position(|line| line.contains("\"id\": \"2\"")).unwrap() + 1;
+    let wrong = text.replace("{\"id\": \"2\"", "{\"key\": \"2\"");
+    let said = read(&wrong).unwrap_err().to_string();
+    assert!(said.starts_with(&format!("clusters[0] (6c007a…): line {place}: unknown field `key`")), "{said}");
+}

@@ -1,0 +1,62 @@
+use convene_lifecycle::{MemberKey, MemberName, PeerUrl, Purpose, Ticket};
+use serde::{Deserialize, Serialize};
+
+use super::{moment::Moment, or_null, problems::Place};
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TicketDocument {
+    number: u64,
+    holder: String,
+    purpose: String,
+    #[serde(deserialize_with = "or_null")]
+    member_id: Option<String>,
+    /// Null if the purpose names none.
+    #[serde(deserialize_with = "or_null")]
+    peer_urls: Option<Vec<String>>,
+    granted_at: Moment,
+}
+
+impl From<&Ticket> for TicketDocument {
+    fn from(ticket: &Ticket) -> Self {
+        let (member, peer_urls) = match &ticket.purpose {
+            Purpose::Join { peer_urls, replaces } => (replaces.as_ref(), Some(peer_urls)),
+            Purpose::Update { member, peer_urls } => (Some(member), Some(peer_urls)),
+            Purpose::Remove { member } | Purpose::Promote { member } => (Some(member), None),
+        };
+        Self {
+            number: ticket.number,
+            holder: ticket.holder.to_string(),
+            purpose: ticket.purpose.as_str().to_owned(),
+            member_id: member.map(ToString::to_string),
+            peer_urls: peer_urls.map(|urls| urls.iter().map(ToString::to_string).collect()),
+            granted_at: ticket.granted_at.into(),
+        }
+    }
+}
+
+impl TicketDocument {
+    pub fn read(&self, mut place: Place<'_>) -> Option<Ticket> {
+        let holder = place.field("holder", self.holder.parse::<MemberName>());
+        let member = place.optional("member_id", self.member_id.as_ref().map(|id| id.parse::<MemberKey>()));
+        let peer_urls = match &self.peer_urls {
+            Some(urls) => place.list("peer_urls", urls, |url| PeerUrl::parse(url)).map(Some),
+            None => Some(None),
+        };
+        let granted_at = place.field("granted_at", self.granted_at.read());
+        let purpose = match (self.purpose.as_str(), member?, peer_urls?) {
+            ("join", replaces, Some(peer_urls)) => Purpose::Join { peer_urls, replaces },
+            ("remove", Some(member), None) => Purpose::Remove { member },
+            ("update", Some(member), Some(peer_urls)) => Purpose::Update { member, peer_urls },
+            ("promote", Some(member), None) => Purpose::Promote { member },
+            (purpose, _, _) => {
+                place.inside("purpose").wrong(format_args!(
+                    "{purpose:?} must be join or update with peer_urls, or remove or promote without; all but join need \
+                     a member_id"
+                ));
+                return None;
+            }
+        };
+        Some(Ticket { number: self.number, holder: holder?, purpose, granted_at: granted_at? })
+    }
+}

@@ -1,0 +1,141 @@
+use std::sync::Arc;
+
+use convene_lifecycle::Cluster;
+use thiserror::Error;
+
+use super::{
+    Contents, KeptCluster, Sighting, Store, StoreError, UsedToken, Write,
+    commit::{RANDOM_BITS, insert_clusters_as, insert_events, upsert_members},
+    connection::Connection,
+    sighting,
+    statement::Statement,
+};
+
+/// How many clusters are written with one statement; the database takes some 32,000 values at once.
+const CHUNK: usize = 500;
+
+/// Why nothing was imported.
+#[derive(Debug, Error)]
+pub enum ImportError {
+    /// Two registries can't become one: each has an ID of its own, and each goes on by itself.
+    #[error(
+        "the database is not empty (clusters: {clusters}, used tokens: {used_tokens}), and an import never merges; import \
+         into an empty one"
+    )]
+    NotEmpty {
+        /// How many clusters it has.
+        clusters: i64,
+        /// How many tokens it has that are used up.
+        used_tokens: i64,
+    },
+    /// They have read what is to be replaced.
+    #[error("other convene-servers use the database (connections: {0}); stop them first")]
+    InUse(i64),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Store {
+    /// Writes all that another database has kept, or nothing. Afterwards this store still has the ID that its registry had
+    /// before, and is only good for closing it.
+    pub async fn import(&self, contents: &Contents) -> Result<(), ImportError> {
+        let mut transaction = self.begin().await?;
+        match write(transaction.connection(), contents).await {
+            Ok(()) => Ok(transaction.commit().await?),
+            Err(error) => {
+                transaction.give_up().await?;
+                Err(error)
+            }
+        }
+    }
+}
+
+async fn write(connection: &mut Connection, contents: &Contents) -> Result<(), ImportError> {
+    check_alone(connection).await?;
+    check_empty(connection).await?;
+    let take_over = Statement::new("update registry set cluster_id = $1 where id = 1");
+    connection.execute(take_over.bind(contents.registry_id.as_str())).await.map_err(StoreError::from)?;
+    for used in contents.used_tokens.chunks(sighting::CHUNK) {
+        insert_used_tokens(connection, used).await?;
+    }
+    let mut last = i64::MIN;
+    for clusters in contents.clusters.chunks(CHUNK) {
+        last = insert_clusters(connection, clusters, last).await?;
+    }
+    Ok(())
+}
+
+/// A file has one server anyhow. Servers that share a database would go on with the ID that they have read, and have to
+/// call themselves as this process does to be found.
+async fn check_alone(connection: &mut Connection) -> Result<(), ImportError> {
+    if !connection.is_shared() {
+        return Ok(());
+    }
+    connection.run("set local statement_timeout = 0").await.map_err(StoreError::from)?;
+    let lock = "lock table registry, cluster, used_token in share row exclusive mode";
+    connection.run(lock).await.map_err(StoreError::from)?;
+    let count = "select count(*) as connections from pg_stat_activity where datname = current_database() \
+                 and application_name = current_setting('application_name') and pid <> pg_backend_pid()";
+    let row = connection.fetch_one(Statement::new(count)).await.map_err(StoreError::from)?;
+    match row.try_get("connections").map_err(StoreError::from)? {
+        0 => Ok(()),
+        connections => Err(ImportError::InUse(connections)),
+    }
+}
+
+async fn check_empty(connection: &mut Connection) -> Result<(), ImportError> {
+    let count = "select (select count(*) from cluster) as clusters, (select count(*) from used_token) as used_tokens";
+    let row = connection.fetch_one(Statement::new(count)).await.map_err(StoreError::from)?;
+    let clusters = row.try_get("clusters").map_err(StoreError::from)?;
+    let used_tokens = row.try_get("used_tokens").map_err(StoreError::from)?;
+    if (clusters, used_tokens) == (0, 0) { Ok(()) } else { Err(ImportError::NotEmpty { clusters, used_tokens }) }
+}
+
+async fn insert_used_tokens(connection: &mut Connection, used: &[UsedToken]) -> Result<(), StoreError> {
+    let mut insert = Statement::new("insert into used_token (token, at) ");
+    insert.push_rows(used, |row, used| {
+        row.value(used.token.as_str()).value(used.at.0);
+    });
+    connection.execute(insert.keep(false)).await?;
+    Ok(())
+}
+
+/// Inserts clusters with inner IDs after `last`, and returns the last of them.
+async fn insert_clusters(connection: &mut Connection, clusters: &[KeptCluster], last: i64) -> Result<i64, StoreError> {
+    let mut last = last;
+    let mut rows = Vec::with_capacity(clusters.len());
+    for KeptCluster { cluster, .. } in clusters {
+        last = id_after(last, cluster);
+        rows.push((last, cluster));
+    }
+    insert_clusters_as(connection, &rows).await?;
+    let writes: Vec<Write> = clusters.iter().map(creation).collect();
+    upsert_members(connection, &writes).await?;
+    insert_events(connection, &writes).await?;
+    let heard_of: Vec<Sighting> = clusters.iter().flat_map(sightings).collect();
+    for heard_of in heard_of.chunks(sighting::CHUNK) {
+        sighting::upsert(connection, heard_of).await?;
+    }
+    Ok(last)
+}
+
+/// An inner ID as the cluster's creation would draw it, but in the order of the clusters given: a list of them shows the
+/// same afterwards. Moments too far off for an ID count as the last that is not.
+fn id_after(last: i64, cluster: &Cluster) -> i64 {
+    let at = cluster.created_at.0.clamp(i64::MIN >> RANDOM_BITS, i64::MAX >> RANDOM_BITS);
+    (at << RANDOM_BITS).max(last.saturating_add(1))
+}
+
+fn creation(kept: &KeptCluster) -> Write {
+    let after = Some(Arc::new(kept.cluster.clone()));
+    Write { token: kept.cluster.token.clone(), base: None, after, events: kept.events.clone() }
+}
+
+fn sightings(kept: &KeptCluster) -> impl Iterator<Item = Sighting> {
+    kept.heard_of.iter().map(|(member, at)| Sighting {
+        token: kept.cluster.token.clone(),
+        member: member.clone(),
+        at: *at,
+    })
+}
