@@ -101,6 +101,11 @@ impl Crashed {
     pub fn restart(self) -> Server {
         self.0.start()
     }
+
+    /// Starts it again on another database and the same port.
+    pub fn restart_on(self, database_url: &str) -> Server {
+        Settings { database: Database::Of(database_url.to_owned()), ..self.0 }.start()
+    }
 }
 
 impl Settings {

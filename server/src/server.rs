@@ -46,8 +46,10 @@ const MAX_STREAMS: u32 = 2048;
 /// cut off. A client that ends many watches at once is not to be taken for one that floods us.
 const MAX_RESET_STREAMS: usize = 1024;
 
-/// How many bytes a client may send ahead on one HTTP/2 request, and on all of a connection together.
-const STREAM_WINDOW: u32 = 64 << 10;
+/// How many bytes a client may send ahead on one HTTP/2 request, and on all of a connection together. The HTTP/2 library ends
+/// a connection on which some 2,000 small frames are unread (`h2/src/proto/streams/counts.rs:record_data_frame`), which one
+/// request must not come to: the smallest message that makes sense, the end of a watch, has nine bytes.
+const STREAM_WINDOW: u32 = 16 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
 
 /// How many bytes of an answer wait for a client that does not read it.

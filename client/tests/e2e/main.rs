@@ -5,6 +5,7 @@ mod bootstrap;
 mod crashes;
 mod elastic;
 mod mistakes;
+mod moving;
 mod node;
 mod race;
 mod replacement;

@@ -31,11 +31,17 @@ impl Registry {
     /// A cluster of a size.
     pub fn new(size: usize) -> Self {
         let service = Service::start();
+        let registry = Self::on(service.url(), size);
+        Self { service: Some(service), ..registry }
+    }
+
+    /// A cluster of a size, on a server that is somebody else's.
+    pub fn on(server: &str, size: usize) -> Self {
         let created = Convene::new([
             "cluster",
             "create",
             "--server",
-            service.url(),
+            server,
             "--size",
             &size.to_string(),
             "--dead-after",
@@ -45,7 +51,7 @@ impl Registry {
         ])
         .run(LIMIT);
         assert_eq!(created.code, Some(0), "{}", created.stderr);
-        Self { url: created.stdout.trim().to_owned(), service: Some(service) }
+        Self { url: created.stdout.trim().to_owned(), service: None }
     }
 
     /// Runs one of the administrator's verbs on the cluster.

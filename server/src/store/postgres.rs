@@ -20,7 +20,12 @@ pub(super) struct PostgresDatabase {
 
 impl PostgresDatabase {
     pub fn new(options: &PgConnectOptions, limits: DatabaseLimits) -> Self {
-        let options = options.clone().disable_statement_logging().statement_cache_capacity(CACHED_STATEMENTS);
+        let options = options
+            .clone()
+            .disable_statement_logging()
+            .statement_cache_capacity(CACHED_STATEMENTS)
+            // That what a migration makes is there already is nothing that anybody has to read.
+            .options([("client_min_messages", "warning")]);
         let options = match options.get_application_name() {
             Some(_) => options,
             None => options.application_name("convene-server"),

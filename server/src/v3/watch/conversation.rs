@@ -64,6 +64,8 @@ type SeenByOne = Pin<Box<dyn Stream<Item = (i64, Seen)> + Send>>;
 /// A watch that is not cancelled.
 struct Open {
     token: Token,
+    /// The revision from which it was asked for; 0: from now on.
+    start: Revision,
     told: Told,
     watcher: AbortHandle,
     /// Whether to tell it regularly how far it has come.
@@ -221,7 +223,7 @@ impl Conversation {
         if let Some(first) = self.request.take() {
             show_cluster(&first, &token);
         }
-        self.open(id, token, request.progress_notify, watcher);
+        self.open(id, token, Revision(start), request.progress_notify, watcher);
         Ok(Ok((id, present)))
     }
 
@@ -238,7 +240,7 @@ impl Conversation {
         Some(self.next_id - 1)
     }
 
-    fn open(&mut self, id: i64, token: Token, notify: bool, watcher: Watcher) {
+    fn open(&mut self, id: i64, token: Token, start: Revision, notify: bool, watcher: Watcher) {
         let told = watcher.told();
         let seen = stream::unfold(watcher, move |mut watcher| async move {
             let seen = watcher.next().await;
@@ -246,7 +248,7 @@ impl Conversation {
         });
         let (seen, watcher) = abortable(seen);
         self.seen.push(Box::pin(seen));
-        self.watches.insert(id, Open { token, told, watcher, notify, is_idle: true });
+        self.watches.insert(id, Open { token, start, told, watcher, notify, is_idle: true });
         if notify && self.ticks.is_none() {
             self.ticks = Some(interval_at(Instant::now() + PROGRESS_EVERY, PROGRESS_EVERY));
         }
@@ -268,7 +270,7 @@ impl Conversation {
 
     /// Says up to which revision the watches have been told everything: in one answer for all if they are of one
     /// cluster, because clusters count apart. Like etcd it says nothing while a watch waits for a revision that its
-    /// cluster has not come to.
+    /// cluster has not come to (`server/storage/mvcc/watchable_store.go:progressIfSync`).
     async fn report_progress(&mut self) -> Result<(), Status> {
         self.wants_progress = false;
         let Some(first) = self.watches.values().next() else { return Ok(()) };
@@ -278,7 +280,7 @@ impl Conversation {
         }
         let told = self.watches.values().map(|open| open.told.revision());
         let (least, most) = told.fold((present, present), |(least, most), told| (least.min(told), most.max(told)));
-        if most == present {
+        if most == present && self.watches.values().all(|open| open.start <= present) {
             let header = self.headers.at(least);
             self.ready.push_back(WatchResponse { header, watch_id: NO_WATCH, ..WatchResponse::default() });
         }
@@ -294,7 +296,7 @@ impl Conversation {
     async fn notify(&mut self, whom: impl Fn(&Open) -> bool) -> Result<(), Status> {
         for (id, open) in self.watches.iter().filter(|(_, open)| whom(open)) {
             let (told, present) = (open.told.revision(), present(&self.app, &open.token).await?);
-            if told <= present {
+            if told <= present && open.start <= present {
                 let header = self.headers.at(told);
                 self.ready.push_back(WatchResponse { header, watch_id: *id, ..WatchResponse::default() });
             }
