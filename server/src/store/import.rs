@@ -11,8 +11,9 @@ use super::{
     statement::Statement,
 };
 
-/// How many clusters are written with one statement; the database takes some 32,000 values at once.
-const CHUNK: usize = 500;
+/// How many clusters are written with one statement, and about how many members and events with another; more take
+/// longer, see [`super::commit`].
+const CHUNK: usize = 32;
 
 /// Why nothing was imported.
 #[derive(Debug, Error)]
