@@ -36,7 +36,8 @@ impl Store {
 
     /// When a cluster's members were last heard of, as far as it was written down.
     pub async fn sightings(&self, token: &Token) -> Result<Vec<Sighting>, StoreError> {
-        let text = "select member_key, at from sighting join cluster on cluster.id = sighting.cluster where token = $1";
+        let text = "select member_key, at from sighting join cluster on cluster.id = sighting.cluster where token = $1 \
+                    order by member_key";
         let statement = Statement::new(text).bind(token.as_str());
         let rows = self.read(async |reader| Ok(reader.fetch_all(statement).await?)).await?;
         let read = |row: &Row| {

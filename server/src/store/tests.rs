@@ -20,8 +20,8 @@ async fn sqlite() -> (TempDir, Store) {
 
 /// A store in a database of its own; `None` where there is no PostgreSQL and that is no failure.
 async fn postgres() -> Option<Store> {
-    let url = std::env::var("PGTEST").ok()?;
-    Some(open(&url).await)
+    let postgres = convene_harness::Postgres::shared()?;
+    Some(open(&postgres.create_database()).await)
 }
 
 async fn open(url: &str) -> Store {
