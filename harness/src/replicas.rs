@@ -30,16 +30,17 @@ enum Replica {
 impl Replicas {
     /// Starts so many servers on a new database; `None` if HAProxy is missing and that is no failure.
     pub fn start(count: usize, postgres: &Postgres) -> Option<Self> {
-        Self::start_on(count, &postgres.create_database())
+        Self::start_on(count, &postgres.create_database(), &[])
     }
 
-    /// Starts so many servers on a database that is there; `None` if HAProxy is missing and that is no failure.
-    pub fn start_on(count: usize, database_url: &str) -> Option<Self> {
+    /// Starts so many servers, with arguments of a test's own, on a database that is there; `None` if HAProxy is missing
+    /// and that is no failure.
+    pub fn start_on(count: usize, database_url: &str, arguments: &[&str]) -> Option<Self> {
         let program = peers::program("haproxy/bin", "haproxy")?;
         let port = free_port();
         let url = format!("http://127.0.0.1:{port}");
-        let servers: Vec<Server> =
-            (0..count).map(|_| Server::start_on(database_url, &["--public-url", &url])).collect();
+        let arguments = [&["--public-url", &url], arguments].concat();
+        let servers: Vec<Server> = (0..count).map(|_| Server::start_on(database_url, &arguments)).collect();
         let folder = TempDir::new().unwrap();
         let file = folder.path().join("haproxy.cfg");
         fs::write(&file, configuration(port, &servers)).unwrap();
@@ -61,6 +62,14 @@ impl Replicas {
             Replica::Running(server) => server,
             Replica::Crashed(_) | Replica::Changing => panic!("server {index} does not run"),
         }
+    }
+
+    /// The servers that run.
+    pub fn servers(&self) -> impl Iterator<Item = &Server> {
+        self.replicas.iter().filter_map(|replica| match replica {
+            Replica::Running(server) => Some(server),
+            Replica::Crashed(_) | Replica::Changing => None,
+        })
     }
 
     /// Ends a server with SIGKILL.
@@ -107,8 +116,6 @@ fn configuration(port: u16, servers: &[Server]) -> String {
     };
     format!(
         "
-global
-    maxconn 20000
 defaults
     mode http
     balance random

@@ -97,8 +97,13 @@ impl Watches {
     }
 
     pub async fn next(&mut self) -> WatchResponse {
-        let answer = tokio::time::timeout(LIMIT, self.answers.message()).await;
-        answer.expect("a watch is told something").unwrap().expect("the stream stays open")
+        let answer = tokio::time::timeout(LIMIT, self.try_next()).await;
+        answer.expect("a watch is told something").unwrap()
+    }
+
+    /// The next answer, however long it takes, or why there is none: the stream may break off.
+    pub async fn try_next(&mut self) -> Result<WatchResponse, Status> {
+        self.answers.message().await?.ok_or_else(|| Status::unavailable("the stream has ended"))
     }
 
     pub async fn next_events(&mut self) -> Vec<Event> {
