@@ -3,15 +3,16 @@
 use std::{
     collections::{HashMap, HashSet},
     mem,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
 use convene_lifecycle::{Revision, Token};
-use tokio::{sync::mpsc, task::JoinSet, time::sleep};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
 use super::{SnapshotCache, clock::Clock, sightings::SightingsOfAll, topics::Topics};
 use crate::store::{Announced, Announcements, Stamp, Store, StoreError};
@@ -62,22 +63,24 @@ impl Others {
     pub fn start(self) -> (Announcer, JoinSet<()>) {
         let own = uuid::Uuid::now_v7().simple().to_string();
         let (changed, queue) = mpsc::channel(QUEUE);
-        let is_deaf = Arc::new(AtomicBool::new(true));
+        let (deaf, is_deaf) = watch::channel(true);
         let mut tasks = JoinSet::new();
         tasks.spawn(announce_all(self.store.clone(), own.clone(), queue));
-        tasks.spawn(self.clone().listen(own, is_deaf.clone()));
+        tasks.spawn(self.clone().listen(own, deaf));
         tasks.spawn(self.look(is_deaf));
         (Announcer { changed }, tasks)
     }
 
-    async fn listen(self, own: String, is_deaf: Arc<AtomicBool>) {
+    async fn listen(self, own: String, deaf: watch::Sender<bool>) {
         loop {
             match self.store.announcements(&own).await {
                 Ok(Some(announcements)) => {
-                    is_deaf.store(false, Ordering::Relaxed);
-                    let error = self.hear(announcements).await;
-                    is_deaf.store(true, Ordering::Relaxed);
-                    tracing::warn!(%error, "not listening to other servers; looking for what they write until it is mended");
+                    deaf.send_replace(false);
+                    let why = self.hear(announcements).await;
+                    deaf.send_replace(true);
+                    tracing::warn!(
+                        "not listening to other servers, because {why}; looking for what they write until it is mended"
+                    );
                 }
                 Ok(None) => return,
                 // While the database is away, it has been logged.
@@ -87,24 +90,25 @@ impl Others {
         }
     }
 
-    /// Hears of changes until that fails.
-    async fn hear(&self, mut announcements: Announcements) -> StoreError {
+    /// Hears of changes until that fails, and says why.
+    async fn hear(&self, mut announcements: Announcements) -> String {
         // What was announced before now was not heard.
         self.import_all().await;
         loop {
             match announcements.next().await {
                 Ok(Announced::Changed(tokens)) => self.import_or_log(&tokens).await,
-                Ok(Announced::Missed) => self.import_all().await,
-                Err(error) => return error,
+                Ok(Announced::Missed) => return "the connection is lost".to_owned(),
+                Err(error) => return error.to_string(),
             }
         }
     }
 
     /// Looks for what was not announced, or not heard, and at the database's clock.
-    async fn look(self, is_deaf: Arc<AtomicBool>) {
+    async fn look(self, mut is_deaf: watch::Receiver<bool>) {
         loop {
-            let deaf = is_deaf.load(Ordering::Relaxed);
-            sleep(if deaf { LOOK_EVERY_WHEN_DEAF } else { LOOK_EVERY }).await;
+            let pause = if *is_deaf.borrow_and_update() { LOOK_EVERY_WHEN_DEAF } else { LOOK_EVERY };
+            // Who has just lost its connection looks at once: nobody knows since when nothing was heard.
+            let _ = timeout(pause, is_deaf.changed()).await;
             self.import_all().await;
             self.set_clock().await;
         }

@@ -22,7 +22,7 @@ pub struct Announcements {
 pub enum Announced {
     /// Clusters that another server has changed.
     Changed(Vec<Token>),
-    /// The connection was lost, and is there again: what was announced meanwhile was not heard.
+    /// The connection is lost: what is announced from now on is not heard.
     Missed,
 }
 
@@ -43,6 +43,8 @@ impl Store {
     pub async fn announcements(&self, own: &str) -> Result<Option<Announcements>, StoreError> {
         let Database::Postgres(database) = &self.database else { return Ok(None) };
         let mut listener = PgListener::connect_with(&database.listener()).await?;
+        // While it connects again nothing is heard, and it does not say so.
+        listener.eager_reconnect(false);
         listener.listen(CHANNEL).await?;
         Ok(Some(Announcements { listener, own: own.to_owned() }))
     }

@@ -97,7 +97,8 @@ impl V2Error {
 
     /// The cause alone, as text: `/new` is no key, and curl users read its answer as it is.
     pub fn into_text_response(self) -> Response {
-        plain_error(self.status, format!("{}\n", self.cause)).into_response()
+        let response = plain_error(self.status, format!("{}\n", self.cause)).into_response();
+        saying_when_to_ask_again(response)
     }
 
     /// With another status than etcd's for the code.
@@ -136,9 +137,13 @@ impl IntoResponse for V2Error {
         let body = ErrorBody { error_code: self.code as u16, message: self.code.message(), cause: &self.cause, index };
         let mut response = json_response(self.status, &body);
         response.headers_mut().insert(ETCD_INDEX, HeaderValue::from(index));
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        response
+        saying_when_to_ask_again(response)
     }
+}
+
+fn saying_when_to_ask_again(mut response: Response) -> Response {
+    if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
 }

@@ -16,6 +16,7 @@ mod moving;
 mod openapi;
 mod operation;
 mod readme;
+mod replicas;
 mod v3_bootstrap;
 mod v3_client;
 mod v3_differential;

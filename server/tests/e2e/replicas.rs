@@ -1,0 +1,32 @@
+//! Several servers on one PostgreSQL are one service: whichever of them a request comes to, and whatever becomes of them
+//! and of their database.
+
+mod away;
+mod crowd;
+mod faults;
+mod forming;
+mod newcomer;
+mod patient;
+mod reading;
+mod starting;
+mod watching;
+
+use std::{sync::OnceLock, time::Duration};
+
+use convene_harness::{Postgres, server::Server};
+use tokio::sync::{Mutex, MutexGuard};
+
+/// How long anything may take that has to happen.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// Each of these tests has several servers and many clients; more of them at a time would only wait for the processor.
+pub async fn turn() -> MutexGuard<'static, ()> {
+    static ONE_AT_A_TIME: OnceLock<Mutex<()>> = OnceLock::new();
+    ONE_AT_A_TIME.get_or_init(Default::default).lock().await
+}
+
+/// So many servers on a new database, each of which is reached alone, and the database's URL.
+pub fn servers<const N: usize>(postgres: &Postgres) -> ([Server; N], String) {
+    let url = postgres.create_database();
+    (std::array::from_fn(|_| Server::start_on(&url, &[])), url)
+}

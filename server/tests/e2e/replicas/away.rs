@@ -1,0 +1,210 @@
+//! The database goes away and comes back, and servers go on.
+
+use std::time::{Duration, Instant};
+
+use convene_etcd::wire::{PutRequest, RangeRequest, kv_client::KvClient};
+use convene_harness::{Postgres, http, server::Server};
+use futures_util::future::join_all;
+use reqwest::{Client, RequestBuilder};
+use serde_json::{Value, json};
+use tonic::{Code, transport::Channel};
+
+use super::{LIMIT, turn};
+use crate::v3_client::{Cluster, Watches, connect, value};
+
+/// How long the first ones may wait who meet a database that is away, and all who come after them.
+const FIRST: Duration = Duration::from_secs(5);
+const LATER: Duration = Duration::from_secs(1);
+
+/// How often everything is asked for that is asked for later.
+const TIMES: usize = 5;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_goes_on_while_its_database_is_stopped() {
+    goes_on(Postgres::stop, Postgres::start_again).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_goes_on_while_its_database_hangs() {
+    goes_on(Postgres::pause, Postgres::resume).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_told_that_a_cluster_is_gone_is_told_so_while_the_database_is_away() {
+    let Some(postgres) = Postgres::start() else { return };
+    let _turn = turn().await;
+    let database = postgres.create_database();
+    let servers: [Server; 2] = std::array::from_fn(|_| Server::start_on(&database, &[]));
+    let made = servers[0].new_cluster(3).await;
+    let path = made.strip_prefix(&servers[0].url).unwrap();
+    let at_other = format!("{}{path}", servers[1].url);
+    assert_eq!(http::get(&at_other).await.unwrap().status(), 200);
+    let gone = http::client().delete(format!("{}/v1/clusters{path}", servers[0].url)).send().await.unwrap();
+    assert!(gone.status().is_success());
+    assert_eq!(http::get(&at_other).await.unwrap().status(), 404);
+    postgres.stop();
+    let status = http::get(&at_other).await.unwrap().status();
+    assert!(status == 404 || status == 503, "{status}: the cluster is gone, and there again");
+}
+
+async fn goes_on(away: fn(&Postgres), back: fn(&Postgres)) {
+    let Some(postgres) = Postgres::start() else { return };
+    let _turn = turn().await;
+    let story = Story::begin(&postgres).await;
+    let poll = story.http.get(format!("{}/{}?wait=true&recursive=true", story.server.url, story.known));
+    let poll = poll.send().await.unwrap();
+    let cluster = Cluster { token: story.known.clone(), created: 1 };
+    let mut watches = Watches::opened(&story.channel, cluster.watch(0)).await;
+
+    away(&postgres);
+    story.is_answered_without_database(FIRST).await;
+    for _ in 0..TIMES {
+        story.is_answered_without_database(LATER).await;
+    }
+
+    back(&postgres);
+    let returned = Instant::now();
+    let put = || story.http.put(format!("{}/{}/1?prevExist=false", story.other.url, story.known));
+    while put().form(&[("value", "infra1=http://10.0.0.1:2380")]).send().await.unwrap().status() != 201 {
+        assert!(returned.elapsed() < LIMIT, "nothing can be written again: {}", story.other.output());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    eprintln!("written again after {:?}", returned.elapsed());
+    let heard = tokio::time::timeout(LIMIT, poll.text()).await.expect("the poll is answered").unwrap();
+    assert!(heard.contains("infra1=http://10.0.0.1:2380"), "{heard:?}");
+    let told = watches.next_events().await;
+    assert_eq!(told.iter().map(value).collect::<Vec<_>>(), ["infra1=http://10.0.0.1:2380"]);
+    eprintln!("heard of after {:?}", returned.elapsed());
+    story.everything_works().await;
+}
+
+/// Two servers, and clusters that one of them has read or not.
+struct Story {
+    server: Server,
+    other: Server,
+    http: Client,
+    channel: Channel,
+    /// Is in the memory of the first server.
+    known: String,
+    unknown: String,
+}
+
+impl Story {
+    async fn begin(postgres: &Postgres) -> Self {
+        let database = postgres.create_database();
+        let (server, other) = (Server::start_on(&database, &[]), Server::start_on(&database, &[]));
+        let token = |url: String| url.rsplit_once('/').unwrap().1.to_owned();
+        let (known, unknown) = (token(other.new_cluster(3).await), token(other.new_cluster(3).await));
+        let channel = connect(&server.url).await;
+        let story = Self { server, other, http: http::client(), channel, known, unknown };
+        for (what, request, _) in story.reads(&story.known) {
+            assert_eq!(request.send().await.unwrap().status(), 200, "{what}");
+        }
+        story
+    }
+
+    /// What only reads, and the type of the answer if it can't be had.
+    fn reads(&self, token: &str) -> Vec<(&'static str, RequestBuilder, &'static str)> {
+        let get = |path: String| self.http.get(format!("{}{path}", self.server.url));
+        vec![
+            ("a read by v2", get(format!("/{token}")), "application/json"),
+            ("a read of the size by v2", get(format!("/{token}/_config/size")), "application/json"),
+            ("a read by the API", get(format!("/v1/clusters/{token}")), "application/problem+json"),
+        ]
+    }
+
+    fn writes(&self) -> Vec<(&'static str, RequestBuilder, &'static str)> {
+        let (server, known) = (&self.server.url, &self.known);
+        let registration = self.http.put(format!("{server}/{known}/9?prevExist=false"));
+        let node = json!({ "name": "a", "state": "empty", "peer_urls": ["http://a.example.com:2380"] });
+        let api = format!("{server}/v1/clusters/{known}");
+        vec![
+            (
+                "a registration by v2",
+                registration.form(&[("value", "infra9=http://10.0.0.9:2380")]),
+                "application/json",
+            ),
+            ("a new cluster", self.http.get(format!("{server}/new")), "text/plain"),
+            ("a change by the API", self.http.patch(&api).json(&json!({ "size": 5 })), "application/problem+json"),
+            ("a check-in", self.http.post(format!("{api}/check-in")).json(&node), "application/problem+json"),
+        ]
+    }
+
+    async fn is_answered_without_database(&self, limit: Duration) {
+        let known = self.reads(&self.known).into_iter().map(|(what, request, _)| async move {
+            let (status, _, _, took) = ask(request).await;
+            assert_eq!(status, 200, "{what} of what is in memory");
+            (what, took)
+        });
+        let unavailable = self.reads(&self.unknown).into_iter().chain(self.writes());
+        let others = unavailable.map(|(what, request, kind)| async move {
+            let (status, headers, text, took) = ask(request).await;
+            assert_eq!(status, 503, "{what}: {text}");
+            assert!(headers.contains_key("retry-after"), "{what}: {headers:?}");
+            let content_type = headers["content-type"].to_str().unwrap();
+            assert!(content_type.starts_with(kind), "{what}: {content_type}");
+            match kind {
+                "application/json" => assert_eq!(json_of(&text)["errorCode"], 300, "{what}: {text}"),
+                "application/problem+json" => assert_eq!(json_of(&text)["status"], 503, "{what}: {text}"),
+                _ => {}
+            }
+            (what, took)
+        });
+        let health = ["/livez", "/readyz", "/health"].into_iter().map(|path| async move {
+            let (status, _, _, took) = ask(self.http.get(format!("{}{path}", self.server.url))).await;
+            assert_eq!(status, if path == "/livez" { 200 } else { 503 }, "{path}");
+            (path, took)
+        });
+        let (mut all, others, health, v3) =
+            tokio::join!(join_all(known), join_all(others), join_all(health), self.is_answered_by_v3());
+        all.extend(others.into_iter().chain(health).chain(v3));
+        let late: Vec<_> = all.iter().filter(|(_, took)| *took > limit).collect();
+        assert!(late.is_empty(), "not within {limit:?}: {late:?}\n{}", self.server.output());
+        eprintln!("without database: {:?}", all.iter().map(|(_, took)| took).max().unwrap());
+    }
+
+    async fn is_answered_by_v3(&self) -> Vec<(&'static str, Duration)> {
+        let mut took = Vec::new();
+        for (what, token, expected) in [
+            ("a range of what is in memory", &self.known, Code::Ok),
+            ("a range of what is not", &self.unknown, Code::Unavailable),
+        ] {
+            let began = Instant::now();
+            let key = format!("/_etcd/registry/{token}/_config/size").into_bytes();
+            let answer = KvClient::new(self.channel.clone()).range(RangeRequest { key, ..Default::default() }).await;
+            assert_eq!(answer.as_ref().map_or_else(|status| status.code(), |_| Code::Ok), expected, "{what}");
+            took.push((what, began.elapsed()));
+        }
+        let began = Instant::now();
+        let (key, value) = (format!("/_etcd/registry/{}/_config/size", self.known).into_bytes(), b"5".to_vec());
+        let answer = KvClient::new(self.channel.clone()).put(PutRequest { key, value, ..Default::default() }).await;
+        assert_eq!(answer.unwrap_err().code(), Code::Unavailable);
+        took.push(("a put", began.elapsed()));
+        took
+    }
+
+    async fn everything_works(&self) {
+        let ready = async {
+            while self.http.get(format!("{}/readyz", self.server.url)).send().await.unwrap().status() != 200 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), ready).await.expect("the server is ready again");
+        for (what, request, _) in self.reads(&self.known).into_iter().chain(self.reads(&self.unknown)) {
+            assert_eq!(request.send().await.unwrap().status(), 200, "{what}");
+        }
+        let (status, _, text, _) = ask(self.http.get(format!("{}/new", self.server.url))).await;
+        assert_eq!(status, 200, "{text}");
+    }
+}
+
+async fn ask(request: RequestBuilder) -> (u16, reqwest::header::HeaderMap, String, Duration) {
+    let began = Instant::now();
+    let answer = tokio::time::timeout(LIMIT, request.send()).await.expect("there is an answer").unwrap();
+    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+    (status, headers, answer.text().await.unwrap(), began.elapsed())
+}
+
+fn json_of(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}

@@ -1,0 +1,82 @@
+//! Servers start on a PostgreSQL, or say why not.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use convene_harness::{
+    Postgres, Process, free_port, http,
+    server::{self, Server},
+    tls::Ca,
+};
+
+use super::turn;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+const TIMES: usize = 50;
+
+const PASSWORD: &str = "what-nobody-is-to-see";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_that_start_at_once_on_an_empty_database_are_one_registry() {
+    let Some(postgres) = Postgres::shared() else { return };
+    let _turn = turn().await;
+    for time in 0..TIMES {
+        let url = postgres.create_database();
+        let start = || Server::start_on(&url, &[]);
+        let (one, other) = std::thread::scope(|scope| {
+            let both = (scope.spawn(start), scope.spawn(start));
+            (both.0.join().unwrap(), both.1.join().unwrap())
+        });
+        let third = start();
+        let mut ids = BTreeSet::new();
+        for server in [&one, &other, &third] {
+            let answer = http::get(server.new_cluster(3).await).await.unwrap();
+            assert_eq!(answer.status(), 200);
+            ids.insert(answer.headers()["x-etcd-cluster-id"].to_str().unwrap().to_owned());
+        }
+        assert_eq!(ids.len(), 1, "time {time}: {ids:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_knows_by_its_certificate_whom_it_talks_to() {
+    let ca = Ca::new();
+    let Some(postgres) = Postgres::start_with_tls(&ca.node()) else { return };
+    let _turn = turn().await;
+    let database = postgres.create_database().replace("postgres@", &format!("postgres:{PASSWORD}@"));
+    let verified = |ca: &Ca| format!("{database}?sslmode=verify-full&sslrootcert={}", ca.file().display());
+
+    let server = Server::start_on(&verified(&ca), &[]);
+    server.new_cluster(3).await;
+    let encrypted = "select bool_and(ssl) from pg_stat_ssl join pg_stat_activity using (pid) \
+                     where application_name = 'convene-server'";
+    assert_eq!(postgres.execute("postgres", encrypted), "t");
+    assert!(!server.output().contains(PASSWORD), "{}", server.output());
+
+    is_refused(&verified(&Ca::new()), "certificate");
+    is_refused(&format!("{database}?sslmode=disable"), "no encryption");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_older_than_the_schema_does_not_start() {
+    let Some(postgres) = Postgres::shared() else { return };
+    let _turn = turn().await;
+    let database = postgres.create_database();
+    drop(Server::start_on(&database, &[]));
+    let later = "insert into _sqlx_migrations (version, description, success, checksum, execution_time) \
+                 values (9999, 'later', true, '\\x00', 0)";
+    postgres.execute(&database, later);
+    is_refused(&database.replace("postgres@", &format!("postgres:{PASSWORD}@")), "is newer than this convene-server");
+}
+
+/// A server does not start on this database, and says so in one line.
+fn is_refused(database: &str, said: &str) {
+    let listen = format!("127.0.0.1:{}", free_port());
+    let mut refused = Process::spawn("convene-server", &mut server::command(&listen, database, &[]));
+    let code = refused.wait_for_exit(LIMIT);
+    let output = refused.output();
+    assert_eq!(code, Some(1), "{output}");
+    assert!(output.lines().count() == 1 && output.contains(said), "{said}: {output}");
+    assert!(!output.contains(PASSWORD), "{output}");
+    eprintln!("{output}");
+}
