@@ -126,7 +126,8 @@ defaults
     option redispatch 1
     retry-on conn-failure
     option httpchk GET /readyz
-    default-server check inter 200ms fall 2 rise 1 on-marked-down shutdown-sessions
+    timeout check 5s
+    default-server check inter 500ms fall 3 rise 1
 frontend all
     bind 127.0.0.1:{port}
     use_backend grpc if {{ req.hdr(content-type) -m beg application/grpc }}

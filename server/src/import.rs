@@ -34,7 +34,7 @@ pub enum ImportError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The database can't be written, or not by an import.
-    #[error("nothing was imported into {into}: {problem}")]
+    #[error("can't import into {into}: {problem}")]
     Store {
         /// Which database.
         into: String,

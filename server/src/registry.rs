@@ -28,14 +28,14 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use crate::store::{ClusterFilter, ClusterSummary, Cursor, DatabaseSize, Store, StoreError};
+use crate::store::{ClusterFilter, ClusterSummary, Cursor, DatabaseSize, Stamp, Store, StoreError};
 use clock::Clock;
 use committer::{Answer, Committer, Decide, Job};
 use freshness::Freshness;
 use others::Others;
 use sightings::{SightingsOfAll, SightingsOfOne};
 use snapshot::SnapshotWeight;
-use topics::Topics;
+use topics::{Told, Topics};
 
 pub use check_in::CheckedIn;
 pub use committer::Committed;
@@ -100,22 +100,20 @@ impl Registry {
     pub async fn start(store: Arc<Store>) -> (Self, JoinHandle<()>) {
         let cache = Arc::new(Cache::with_weighter(CACHE_CLUSTERS, CACHE_BYTES, SnapshotWeight));
         let (clock, topics, sightings) = (Arc::new(Clock::new()), Arc::default(), Arc::default());
-        let others = Others {
-            store: store.clone(),
-            clock: Arc::clone(&clock),
-            cache: Arc::clone(&cache),
-            topics: Arc::clone(&topics),
-            sightings: Arc::clone(&sightings),
-        };
-        others.set_clock().await;
-        let (announcer, others) = others.start();
+        let (mut announcer, mut others) = (None, JoinSet::new());
+        if store.is_shared() {
+            let (store, clock, topics) = (store.clone(), Arc::clone(&clock), Arc::clone(&topics));
+            let listening = Others { store, clock, topics };
+            listening.set_clock().await;
+            announcer = Some(listening.start(&mut others));
+        }
         let committer = Committer {
             store: store.clone(),
             clock: Arc::clone(&clock),
             cache: Arc::clone(&cache),
             topics: Arc::clone(&topics),
             sightings: Arc::clone(&sightings),
-            announcer: store.is_shared().then_some(announcer),
+            announcer,
         };
         let (jobs, queue) = mpsc::channel(QUEUE);
         // A thread of its own: among the other tasks it would wait for its turn at each step of a commit, and
@@ -150,12 +148,22 @@ impl Registry {
     /// If it can't say, then what is in memory is the answer: nobody has a better one.
     pub async fn cluster(&self, token: &Token) -> Result<Option<Arc<Snapshot>>, Unavailable> {
         let Some(freshness) = &self.freshness else { return self.cluster_from_memory(token).await };
-        let stamp = match (freshness.stamp(token).await, self.cache.get(token)) {
-            (Ok(Some(stamp)), _) => stamp,
-            (Ok(None), _) => return Ok(None),
-            (Err(_), Some(snapshot)) => return Ok(Some(snapshot)),
-            (Err(unavailable), None) => return Err(unavailable),
+        let present = match freshness.stamp(token).await {
+            Ok(Some(stamp)) => self.cluster_since(token, stamp).await?,
+            Ok(None) => {
+                self.cache.remove(token);
+                None
+            }
+            Err(unavailable) => {
+                let known = self.cache.get(token).filter(|_| self.store.is_away());
+                return known.map(Some).ok_or(unavailable);
+            }
         };
+        self.topics.know(token, present.as_ref().map(|snapshot| &snapshot.cluster));
+        Ok(present)
+    }
+
+    async fn cluster_since(&self, token: &Token, stamp: Stamp) -> Result<Option<Arc<Snapshot>>, Unavailable> {
         let is_present = |snapshot: &Arc<Snapshot>| snapshot.stamp().is_no_older_than(stamp);
         self.cache.remove_if(token, |snapshot| !is_present(snapshot));
         match self.cluster_from_memory(token).await? {
@@ -275,7 +283,10 @@ impl Registry {
 
     /// Tells of everything that happens to a cluster from now on, be it there yet or not.
     pub fn subscribe(&self, token: &Token) -> Subscription {
-        let known = self.cache.peek(token).map(|snapshot| snapshot.cluster.revision);
+        let known = match self.cache.peek(token) {
+            Some(snapshot) if self.freshness.is_none() => Told::Cluster(snapshot.cluster.clone()),
+            _ => Told::Unknown,
+        };
         self.topics.subscribe(token, known)
     }
 

@@ -98,6 +98,9 @@ pub enum StoreError {
     /// The database could not be reached a moment ago, so that nobody tried.
     #[error("the database is away")]
     Away,
+    /// The database is there, and all connections to it are in use.
+    #[error("all connections to the database were in use for {0:?} (--database-pool-size)")]
+    Busy(Duration),
     /// The database did not answer in time.
     #[error("the database did not answer within {0:?}")]
     TimedOut(Duration),
@@ -177,18 +180,32 @@ impl Store {
         result
     }
 
-    /// A connection of a pool. The pool itself waits for a database that refuses, but not for one that hangs.
+    /// A connection of a pool. The pool itself waits for a database that refuses, but not for one that hangs; and it does
+    /// not say whether the database is away or only all connections are in use.
     async fn acquire(&self, readers: &PgPool) -> Result<PoolConnection<Postgres>, StoreError> {
-        let limit = self.limits.acquire_timeout;
-        timeout(limit, readers.acquire()).await.map_or(Err(StoreError::TimedOut(limit)), |acquired| Ok(acquired?))
+        match timeout(self.limits.acquire_timeout, readers.acquire()).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(error)) if !matches!(error, sqlx::Error::PoolTimedOut) => Err(error.into()),
+            _ => {
+                let is_there = self.database.connect(Duration::ZERO, self.limits).await?;
+                is_there.discard();
+                Err(StoreError::Busy(self.limits.acquire_timeout))
+            }
+        }
     }
 
-    /// A connection that writes. A database that can't be reached is tried again until the acquire time-out is over,
-    /// unless it has been away for longer already.
+    /// Tries to reach a database that is away. Until that goes well, everybody else hears at once that it is away.
+    pub async fn try_again(&self) {
+        if self.is_away() {
+            let result = self.database.connect(Duration::ZERO, self.limits).await;
+            self.health.note(&result, &self.name);
+        }
+    }
+
+    /// A connection that writes. A database that can't be reached is tried again until the acquire time-out is over.
     async fn connect(&self) -> Result<Connection, StoreError> {
         self.health.ask()?;
-        let limit = if self.is_away() { Duration::ZERO } else { self.limits.acquire_timeout };
-        let result = self.database.connect(limit, self.limits).await;
+        let result = self.database.connect(self.limits.acquire_timeout, self.limits).await;
         self.health.note(&result, &self.name);
         result
     }
@@ -242,11 +259,10 @@ impl StoreError {
             Self::Database(sqlx::Error::Database(error)) => {
                 error.code().is_some_and(|code| CODES.iter().any(|passing| code.starts_with(passing)))
             }
-            Self::Database(error) => matches!(
-                error,
-                sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed
-            ),
-            Self::Conflict | Self::Closed | Self::Corrupt { .. } => false,
+            Self::Database(error) => {
+                matches!(error, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed)
+            }
+            Self::Conflict | Self::Closed | Self::Busy(_) | Self::Corrupt { .. } => false,
         }
     }
 }

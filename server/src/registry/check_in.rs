@@ -89,11 +89,12 @@ impl Registry {
         if let Some(sightings) = self.sightings.get(token) {
             return Ok(sightings.heard_of());
         }
-        if let Some(listened) = self.store.listened(token).await.map_err(unavailable)? {
-            return Ok(listened.heard().map(|(member, at)| (member.clone(), at)).collect());
-        }
         let written = self.store.sightings(token).await.map_err(unavailable)?;
-        Ok(written.into_iter().map(|sighting| (sighting.member, sighting.at)).collect())
+        let mut heard: HashMap<_, _> = written.into_iter().map(|sighting| (sighting.member, sighting.at)).collect();
+        if let Some(listened) = self.store.listened(token).await.map_err(unavailable)? {
+            heard.extend(listened.heard().map(|(member, at)| (member.clone(), at)));
+        }
+        Ok(heard)
     }
 
     /// Who was heard of when by all servers of the database.

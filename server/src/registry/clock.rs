@@ -1,12 +1,12 @@
 use std::{
     sync::atomic::{AtomicI64, Ordering},
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use convene_lifecycle::UnixMillis;
 
-/// By how much the clocks may differ before ours is set, in milliseconds: more than it takes to ask the database.
-const TOLERANCE: i64 = 250;
+/// By how much the clocks may differ before ours is set: longer than it may take to ask the database.
+pub(super) const TOLERANCE: Duration = Duration::from_millis(250);
 
 /// The present moment, by one that nobody sets while the server runs: how long a member has been silent must not depend
 /// on when somebody corrected the time of this machine. Servers of one database all go by the database's clock, because
@@ -32,7 +32,7 @@ impl Clock {
     /// Goes by another clock, which shows this.
     pub fn set(&self, now: UnixMillis) {
         let difference = now.0.saturating_sub(self.now().0);
-        if difference.abs() > TOLERANCE {
+        if u128::from(difference.unsigned_abs()) > TOLERANCE.as_millis() {
             self.began_at.fetch_add(difference, Ordering::Relaxed);
         }
     }
@@ -40,8 +40,6 @@ impl Clock {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -50,7 +48,7 @@ mod tests {
         let there = UnixMillis(1_000_000);
         clock.set(there);
         assert!(there.age(clock.now()) < Duration::from_secs(5) && clock.now() >= there);
-        clock.set(UnixMillis(clock.now().0 + TOLERANCE - 50));
+        clock.set(UnixMillis(clock.now().0 + 200));
         assert!(there.age(clock.now()) < Duration::from_secs(5));
     }
 }

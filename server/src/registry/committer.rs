@@ -2,12 +2,13 @@ use std::{
     collections::{HashMap, HashSet},
     mem,
     sync::Arc,
+    time::Duration,
 };
 
 use convene_lifecycle::{Cluster, Event, Sightings, Token, Transition, UnixMillis};
 use tokio::{
     sync::{mpsc, oneshot},
-    time::Instant,
+    time::{Instant, sleep},
 };
 
 use super::{
@@ -21,6 +22,9 @@ const BATCH: usize = 128;
 
 /// How often a batch is decided anew because another server has made one of its clusters meanwhile.
 const TRIES: usize = 10;
+
+/// How long to wait before a lost connection is made again.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Decides writes one after another and commits as many as are waiting with one fsync.
 ///
@@ -102,16 +106,20 @@ impl Committer {
                     self.decide_anew(&mut jobs);
                     continue;
                 }
-                // Nothing was written, and the store itself pauses before it tries again.
-                Err(error) if error.may_pass() && !self.store.is_away() && Instant::now() < deadline => {
+                // Nothing was written.
+                Err(error) if error.may_pass() && !self.store.is_away() && Instant::now() + PAUSE < deadline => {
                     tracing::warn!(%error, "the connection to the database is lost; connecting again");
                     self.decide_anew(&mut jobs);
+                    sleep(PAUSE).await;
                     continue;
                 }
                 Err(error) => NotWritten::from(unavailable(error)),
             };
-            // Whether a failed commit reached the disk is not known, so the database is asked next time.
-            self.forget(&jobs);
+            // Whether a failed commit reached the disk is not known, so the database is asked next time. Where others write
+            // to it as well, it always is.
+            if !self.store.is_shared() {
+                self.forget(&jobs);
+            }
             break (jobs.iter().map(|_| Err(failed)).collect(), Vec::new());
         };
         for (job, answer) in jobs.into_iter().zip(answers) {
@@ -171,13 +179,14 @@ impl Committer {
 
     /// Whether changes are in the database after all, although nobody said so. All of them are if one is.
     async fn is_written(&self, writes: &[Write]) -> Result<bool, StoreError> {
-        let Some(Write { token, after, events, .. }) = writes.first() else { return Ok(true) };
+        // One that changes a cluster which was there has its row locked until it ends, so that this waits for it.
+        let write = writes.iter().find(|write| write.base.is_some()).or(writes.first());
+        let Some(Write { token, base, after, events }) = write else { return Ok(true) };
         let mut transaction = self.store.begin().await?;
-        // Whoever still holds the lock is our own lost connection; this waits for its end.
         let stamps = transaction.lock(std::slice::from_ref(token)).await?;
         let is_written = match (after, events.last()) {
             (Some(_), Some(last)) => transaction.events(token, last.revision, 1).await?.first() == Some(last),
-            _ => !stamps.contains_key(token),
+            _ => stamps.get(token).map(|stamp| stamp.created_at) != base.map(|base| base.created_at),
         };
         transaction.give_up().await?;
         Ok(is_written)
@@ -244,15 +253,15 @@ impl Committer {
         if let Some(announcer) = &self.announcer {
             announcer.announce(writes.iter().map(|write| write.token.clone()));
         }
-        for write in writes {
-            match write.after {
-                Some(cluster) => self.cache.insert(write.token, Arc::new(Snapshot::new(cluster))),
+        for Write { token, after, events, .. } in writes {
+            match &after {
+                Some(cluster) => self.cache.insert(token.clone(), Arc::new(Snapshot::new(cluster.clone()))),
                 None => {
-                    self.cache.remove(&write.token);
-                    self.sightings.forget(&write.token);
+                    self.cache.remove(&token);
+                    self.sightings.forget(&token);
                 }
             }
-            write.events.iter().for_each(|event| self.topics.publish(event));
+            self.topics.publish(&token, &events, after.as_ref());
         }
     }
 

@@ -4,17 +4,20 @@ use std::{
     collections::{HashMap, HashSet},
     mem,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use convene_lifecycle::{Revision, Token};
+use convene_lifecycle::{Event, Revision, Token};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
     time::{sleep, timeout},
 };
 
-use super::{SnapshotCache, clock::Clock, sightings::SightingsOfAll, topics::Topics};
+use super::{
+    clock::{Clock, TOLERANCE},
+    topics::{Told, Topics},
+};
 use crate::store::{Announced, Announcements, Stamp, Store, StoreError};
 
 /// How often one looks for what was not announced, or not heard.
@@ -22,6 +25,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// How often one looks while nothing can be heard.
 const LOOK_EVERY_WHEN_DEAF: Duration = Duration::from_millis(500);
+
+/// How often a database that is away is tried again.
+const TRY_EVERY: Duration = Duration::from_millis(250);
 
 /// How many clusters are looked up with one query.
 const LOOK_BATCH: usize = 1_000;
@@ -43,9 +49,7 @@ pub(super) struct Announcer {
 pub(super) struct Others {
     pub(super) store: Arc<Store>,
     pub(super) clock: Arc<Clock>,
-    pub(super) cache: Arc<SnapshotCache>,
     pub(super) topics: Arc<Topics>,
-    pub(super) sightings: Arc<SightingsOfAll>,
 }
 
 impl Announcer {
@@ -59,16 +63,16 @@ impl Announcer {
 }
 
 impl Others {
-    /// Begins to listen to the other servers and to tell them of changes, until what is returned is dropped.
-    pub fn start(self) -> (Announcer, JoinSet<()>) {
+    /// Begins to listen to the other servers and to tell them of changes, for as long as the tasks are there.
+    pub fn start(self, tasks: &mut JoinSet<()>) -> Announcer {
         let own = uuid::Uuid::now_v7().simple().to_string();
         let (changed, queue) = mpsc::channel(QUEUE);
         let (deaf, is_deaf) = watch::channel(true);
-        let mut tasks = JoinSet::new();
         tasks.spawn(announce_all(self.store.clone(), own.clone(), queue));
         tasks.spawn(self.clone().listen(own, deaf));
+        tasks.spawn(self.clone().try_again());
         tasks.spawn(self.look(is_deaf));
-        (Announcer { changed }, tasks)
+        Announcer { changed }
     }
 
     async fn listen(self, own: String, deaf: watch::Sender<bool>) {
@@ -114,10 +118,21 @@ impl Others {
         }
     }
 
-    /// Goes by the database's clock, if it can be asked.
+    /// Goes by the database's clock, if it can be asked and answers at once.
     pub async fn set_clock(&self) {
-        if let Ok(Some(now)) = self.store.clock().await {
+        let asked = Instant::now();
+        if let Ok(Some(now)) = self.store.clock().await
+            && asked.elapsed() < TOLERANCE
+        {
             self.clock.set(now);
+        }
+    }
+
+    /// Tries to reach a database that is away, for all who want to know.
+    async fn try_again(self) {
+        loop {
+            sleep(TRY_EVERY).await;
+            self.store.try_again().await;
         }
     }
 
@@ -135,57 +150,61 @@ impl Others {
 
     /// Brings those who wait for some clusters up to what is in the database.
     async fn import(&self, tokens: &[Token]) -> Result<(), StoreError> {
-        // How far they are is read first: what was published before the database is asked, it knows.
-        let places: HashMap<&Token, Option<Revision>> =
-            tokens.iter().filter_map(|token| Some((token, self.topics.place(token)?))).collect();
-        let open: Vec<Token> = places.keys().map(|token| (*token).clone()).collect();
+        // How far they are is read first: what was told before the database is asked, it knows.
+        let told: HashMap<&Token, Told> =
+            tokens.iter().filter_map(|token| Some((token, self.topics.told(token)?))).collect();
+        let open: Vec<Token> = told.keys().map(|token| (*token).clone()).collect();
         let stamps = self.store.stamps(&open).await?;
-        for (token, place) in places {
-            self.import_one(token, place, stamps.get(token)).await?;
+        for (token, told) in told {
+            let present = stamps.get(token).copied();
+            if told.stamp() != Some(present) {
+                self.import_one(token, &told, present).await?;
+            }
         }
         Ok(())
     }
 
-    async fn import_one(
-        &self,
-        token: &Token,
-        place: Option<Revision>,
-        stamp: Option<&Stamp>,
-    ) -> Result<(), StoreError> {
-        match (place, stamp) {
-            (None, None) => {}
-            (Some(place), None) => self.end(token, place),
-            (Some(place), Some(stamp)) if stamp.revision == place => {}
-            (Some(place), Some(stamp)) if stamp.revision > place => self.bring(token, place.next()).await?,
-            // How far they are is not known, or they are in another cluster: they have to look for themselves.
-            (_, Some(stamp)) => self.topics.restart(token, stamp.revision),
+    async fn import_one(&self, token: &Token, told: &Told, present: Option<Stamp>) -> Result<(), StoreError> {
+        if present.is_none() {
+            self.end(token, told);
+            return Ok(());
         }
+        // Deleted meanwhile: the next look finds that.
+        let Some(cluster) = self.store.load(token).await? else { return Ok(()) };
+        let from = match told {
+            Told::Cluster(old) if old.created_at == cluster.created_at => old.revision.next(),
+            Told::Cluster(_) | Told::Nothing | Told::Unknown => Revision::FIRST,
+        };
+        let events = match told {
+            Told::Unknown => Vec::new(),
+            _ => self.events(token, from, cluster.revision).await?,
+        };
+        self.topics.import(token, told, &events, Some(&Arc::new(cluster)));
         Ok(())
     }
 
-    async fn bring(&self, token: &Token, mut from: Revision) -> Result<(), StoreError> {
+    async fn events(&self, token: &Token, from: Revision, to: Revision) -> Result<Vec<Arc<Event>>, StoreError> {
+        let mut events: Vec<Arc<Event>> = Vec::new();
         loop {
+            let from = events.last().map_or(from, |last| last.revision.next());
             let page = self.store.events(token, from, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            from = last.revision.next();
-            page.iter().for_each(|event| self.topics.publish(event));
+            let is_last = page.len() < PAGE as usize || from > to;
+            events.extend(page.into_iter().filter(|event| event.revision <= to));
+            if is_last || events.last().is_none_or(|last| last.revision >= to) {
+                return Ok(events);
+            }
         }
     }
 
     /// Tells those who wait for a cluster that another server has deleted it. Its last event is in no history, so it is
-    /// made from what is known here.
-    fn end(&self, token: &Token, place: Revision) {
-        self.sightings.forget(token);
-        match self.cache.remove(token) {
-            Some((_, snapshot)) => {
-                let mut deletion = snapshot.cluster.delete(self.clock.now());
-                for event in &mut deletion.events {
-                    event.revision = event.revision.max(place.next());
-                    self.topics.publish(&Arc::new(event.clone()));
-                }
-            }
-            None => self.topics.restart(token, Revision(0)),
-        }
+    /// made from what was told of it.
+    fn end(&self, token: &Token, told: &Told) {
+        let deletion = match told {
+            Told::Cluster(cluster) => cluster.delete(self.clock.now()).events,
+            Told::Nothing | Told::Unknown => Vec::new(),
+        };
+        let deletion: Vec<Arc<Event>> = deletion.into_iter().map(Arc::new).collect();
+        self.topics.import(token, told, &deletion, None);
     }
 }
 

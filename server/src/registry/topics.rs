@@ -5,8 +5,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use convene_lifecycle::{Event, EventKind, Revision, Token};
+use convene_lifecycle::{Cluster, Event, EventKind, Revision, Token};
 use tokio::sync::Notify;
+
+use crate::store::Stamp;
 
 /// About how many bytes of a cluster's latest events are kept for those who wait for it. Who is further behind has to look
 /// into the history, in the database.
@@ -40,9 +42,21 @@ struct Recent {
     bytes: usize,
     /// How many events have been dropped already, which is the place of the first that is there.
     first: u64,
-    /// The revision up to which all is told, or was known when the topic was opened; `None`: there is no such cluster, or
-    /// nobody knows.
+    told: Told,
+    /// The last event of the present cluster that was told; `None`: none of it was.
     last: Option<Revision>,
+}
+
+/// How far those who wait for a cluster have been told of it, or have seen for themselves when they began to wait.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Told {
+    /// Nobody knows.
+    #[default]
+    Unknown,
+    /// There is no such cluster.
+    Nothing,
+    /// The cluster was so.
+    Cluster(Arc<Cluster>),
 }
 
 /// One waiter's place at a cluster's events.
@@ -65,13 +79,13 @@ pub enum Heard {
 }
 
 impl Topics {
-    /// A place at a cluster's events. `known` is how far the cluster is at least, if that is known.
-    pub(super) fn subscribe(self: &Arc<Self>, token: &Token, known: Option<Revision>) -> Subscription {
+    /// A place at a cluster's events. `known` is how the cluster is at least, if that is known.
+    pub(super) fn subscribe(self: &Arc<Self>, token: &Token, known: Told) -> Subscription {
         let topic = {
             let mut all = self.lock();
             let open = all.entry(token.clone()).or_default();
             if open.subscribers == 0 {
-                open.topic.lock().last = known;
+                open.topic.lock().told = known;
             }
             open.subscribers += 1;
             open.topic.clone()
@@ -80,22 +94,44 @@ impl Topics {
         Subscription { token: token.clone(), topic, next, topics: self.clone() }
     }
 
-    /// Tells of an event, unless it has been told already. Should there be events before it that were not, then all who
-    /// wait are told that they have missed something.
-    pub(super) fn publish(&self, event: &Arc<Event>) {
-        if let Some(topic) = self.topic(&event.token) {
-            topic.lock().publish(event.clone());
-            topic.published.notify_waiters();
-        }
+    /// Tells of what was done to a cluster here, and how it is afterwards; `None`: it is deleted.
+    pub(super) fn publish(&self, token: &Token, events: &[Arc<Event>], after: Option<&Arc<Cluster>>) {
+        self.change(token, |recent| recent.tell(events, after));
     }
 
-    /// Tells those who wait for a cluster that they have missed something, and goes on from a revision.
-    pub(super) fn restart(&self, token: &Token, last: Revision) {
+    /// Tells of what was done to a cluster elsewhere, unless something was told meanwhile: then it has to be looked at
+    /// anew. If nobody knew how the cluster was, then all who wait are told that they have missed something.
+    pub(super) fn import(&self, token: &Token, before: &Told, events: &[Arc<Event>], after: Option<&Arc<Cluster>>) {
+        self.change(token, |recent| {
+            if recent.told.stamp() != before.stamp() {
+                return;
+            }
+            if matches!(before, Told::Unknown) {
+                recent.skip();
+                recent.told = after.map_or(Told::Nothing, |after| Told::Cluster(after.clone()));
+                recent.last = after.map(|after| after.revision);
+            } else {
+                recent.tell(events, after);
+            }
+        });
+    }
+
+    /// Takes over how a cluster was for somebody who may be about to wait for it.
+    pub(super) fn know(&self, token: &Token, seen: Option<&Arc<Cluster>>) {
+        self.change(token, |recent| match (&recent.told, seen) {
+            (Told::Unknown, None) => recent.told = Told::Nothing,
+            (Told::Unknown, Some(seen)) => recent.told = Told::Cluster(seen.clone()),
+            // What somebody else has seen was not told; whoever saw less must not wait for it.
+            (Told::Cluster(told), Some(seen)) if seen.revision < told.revision && recent.last < Some(told.revision) => {
+                recent.skip();
+            }
+            _ => {}
+        });
+    }
+
+    fn change(&self, token: &Token, change: impl FnOnce(&mut Recent)) {
         if let Some(topic) = self.topic(token) {
-            let mut recent = topic.lock();
-            recent.skip();
-            recent.last = Some(last).filter(|last| last.0 > 0);
-            drop(recent);
+            change(&mut topic.lock());
             topic.published.notify_waiters();
         }
     }
@@ -105,9 +141,9 @@ impl Topics {
         self.lock().keys().cloned().collect()
     }
 
-    /// The revision up to which all of a cluster that somebody waits for is told, if it is known.
-    pub(super) fn place(&self, token: &Token) -> Option<Option<Revision>> {
-        self.topic(token).map(|topic| topic.lock().last)
+    /// How far those who wait for a cluster have been told of it; `None`: nobody waits.
+    pub(super) fn told(&self, token: &Token) -> Option<Told> {
+        self.topic(token).map(|topic| topic.lock().told.clone())
     }
 
     fn topic(&self, token: &Token) -> Option<Arc<Topic>> {
@@ -134,19 +170,43 @@ impl Recent {
         self.events.get(usize::try_from(place.checked_sub(self.first)?).ok()?)
     }
 
-    fn publish(&mut self, event: Arc<Event>) {
-        let comes_next = self.last.is_none_or(|last| event.revision == last.next());
-        match event.kind {
-            EventKind::ClusterDeleted => self.last = None,
-            EventKind::ClusterCreated if !comes_next => self.skip(),
-            _ if self.last.is_some_and(|last| event.revision <= last) => return,
-            _ if !comes_next => self.skip(),
+    /// Adds events that have not been told yet. Should there be some before them that were not either, then all who wait
+    /// fall into a gap.
+    fn tell(&mut self, events: &[Arc<Event>], after: Option<&Arc<Cluster>>) {
+        match (&self.told, after) {
+            (Told::Nothing, None) => return,
+            // The end of the one before was not heard here.
+            (Told::Cluster(old), Some(new)) if old.created_at != new.created_at => {
+                let ends = old.delete(new.created_at).events;
+                ends.into_iter().for_each(|end| self.push(Arc::new(end)));
+                (self.told, self.last) = (Told::Nothing, None);
+            }
             _ => {}
         }
-        if event.kind != EventKind::ClusterDeleted {
+        for event in events {
+            if self.last.is_some_and(|last| event.revision <= last) {
+                continue;
+            }
+            if self.expected().is_some_and(|expected| event.revision > expected) {
+                self.skip();
+            }
             self.last = Some(event.revision);
+            self.push(event.clone());
         }
-        self.push(event);
+        self.told = after.map_or(Told::Nothing, |after| Told::Cluster(after.clone()));
+        if after.is_none() {
+            self.last = None;
+        }
+    }
+
+    /// The revision of the next event at the latest, if that is known.
+    fn expected(&self) -> Option<Revision> {
+        match (&self.told, self.last) {
+            (_, Some(last)) => Some(last.next()),
+            (Told::Cluster(told), None) => Some(told.revision.next()),
+            (Told::Nothing, None) => Some(Revision::FIRST),
+            (Told::Unknown, None) => None,
+        }
     }
 
     /// Leaves a gap, which all who have not come so far fall into.
@@ -162,6 +222,17 @@ impl Recent {
         while self.bytes > RECENT_BYTES && self.events.len() > 1 {
             self.bytes -= self.events.pop_front().map_or(0, |oldest| weight(&oldest));
             self.first += 1;
+        }
+    }
+}
+
+impl Told {
+    /// Which state it is.
+    pub(super) fn stamp(&self) -> Option<Option<Stamp>> {
+        match self {
+            Self::Unknown => None,
+            Self::Nothing => Some(None),
+            Self::Cluster(cluster) => Some(Some(Stamp::of(cluster))),
         }
     }
 }
@@ -237,12 +308,21 @@ mod tests {
 
     use super::*;
 
+    fn cluster(revision: u64) -> Arc<Cluster> {
+        let created = Cluster::create("prod".parse().unwrap(), ClusterSize::DEFAULT, Action::Create, UnixMillis(0));
+        Arc::new(Cluster { revision: Revision(revision), ..created.after.unwrap() })
+    }
+
     /// The cluster's first event, or one of those after it.
     fn event(revision: u64) -> Arc<Event> {
         let created = Cluster::create("prod".parse().unwrap(), ClusterSize::DEFAULT, Action::Create, UnixMillis(0));
         let sized = created.after.unwrap().set_size(ClusterSize::DEFAULT, Action::Set, UnixMillis(0)).unwrap();
         let events = [&created.events[0], &sized.events[0]];
         Arc::new(Event { revision: Revision(revision), ..events[usize::from(revision > 1)].clone() })
+    }
+
+    fn publish(topics: &Topics, revision: u64) {
+        topics.publish(&event(1).token, &[event(revision)], Some(&cluster(revision)));
     }
 
     fn hear(subscription: &mut Subscription) -> Option<Heard> {
@@ -253,7 +333,7 @@ mod tests {
     fn a_topic_goes_with_its_last_subscriber() {
         let topics = Arc::new(Topics::default());
         let token: Token = "prod".parse().unwrap();
-        let (one, two) = (topics.subscribe(&token, None), topics.subscribe(&token, None));
+        let (one, two) = (topics.subscribe(&token, Told::Unknown), topics.subscribe(&token, Told::Unknown));
         drop(one);
         assert_eq!(topics.lock().len(), 1);
         drop(two);
@@ -265,7 +345,7 @@ mod tests {
         let topics = Arc::new(Topics::default());
         for round in 0..2_000 {
             let token: Token = format!("t{round}").parse().unwrap();
-            let both = [topics.subscribe(&token, None), topics.subscribe(&token, None)];
+            let both = [topics.subscribe(&token, Told::Unknown), topics.subscribe(&token, Told::Unknown)];
             let together = Arc::new(std::sync::Barrier::new(both.len()));
             std::thread::scope(|scope| {
                 for one in both {
@@ -283,31 +363,31 @@ mod tests {
     #[test]
     fn each_hears_what_comes_after_it() {
         let topics = Arc::new(Topics::default());
-        let mut early = topics.subscribe(&event(1).token, None);
-        topics.publish(&event(1));
-        let mut late = topics.subscribe(&event(1).token, None);
+        let mut early = topics.subscribe(&event(1).token, Told::Unknown);
+        publish(&topics, 1);
+        let mut late = topics.subscribe(&event(1).token, Told::Unknown);
         assert!(matches!(hear(&mut early), Some(Heard::Event(_))));
         assert!(hear(&mut early).is_none() && hear(&mut late).is_none());
-        topics.publish(&event(2));
+        publish(&topics, 2);
         assert!(matches!((hear(&mut early), hear(&mut late)), (Some(Heard::Event(_)), Some(Heard::Event(_)))));
     }
 
     #[tokio::test]
     async fn who_waits_is_woken() {
         let topics = Arc::new(Topics::default());
-        let mut subscription = topics.subscribe(&event(1).token, None);
+        let mut subscription = topics.subscribe(&event(1).token, Told::Unknown);
         let waits = tokio::spawn(async move { matches!(subscription.next().await, Heard::Event(_)) });
         tokio::task::yield_now().await;
-        topics.publish(&event(1));
+        publish(&topics, 1);
         assert!(waits.await.unwrap());
     }
 
     #[test]
     fn who_stands_still_is_told_once_that_it_has_missed_something_and_hears_the_rest() {
         let topics = Arc::new(Topics::default());
-        let mut subscription = topics.subscribe(&event(1).token, None);
+        let mut subscription = topics.subscribe(&event(1).token, Told::Unknown);
         let many = 2 * RECENT_BYTES / weight(&event(2));
-        (0..many).for_each(|n| topics.publish(&event(n as u64 + 1)));
+        (0..many).for_each(|n| publish(&topics, n as u64 + 1));
         assert!(subscription.topic.lock().bytes <= RECENT_BYTES);
         assert!(matches!(hear(&mut subscription), Some(Heard::Missed)));
         let rest =
@@ -319,8 +399,9 @@ mod tests {
     #[test]
     fn what_is_told_twice_is_heard_once() {
         let topics = Arc::new(Topics::default());
-        let mut subscription = topics.subscribe(&event(1).token, Some(Revision(1)));
-        [2, 2].map(event).iter().for_each(|event| topics.publish(event));
+        let mut subscription = topics.subscribe(&event(1).token, Told::Cluster(cluster(1)));
+        [2, 2].iter().for_each(|revision| publish(&topics, *revision));
+        topics.import(&event(1).token, &Told::Cluster(cluster(2)), &[event(2)], Some(&cluster(2)));
         assert!(matches!(hear(&mut subscription), Some(Heard::Event(event)) if event.revision == Revision(2)));
         assert!(hear(&mut subscription).is_none());
     }
@@ -328,24 +409,61 @@ mod tests {
     #[test]
     fn who_waits_is_told_that_something_is_missing_in_between() {
         let topics = Arc::new(Topics::default());
-        let mut subscription = topics.subscribe(&event(1).token, Some(Revision(1)));
-        topics.publish(&event(4));
+        let mut subscription = topics.subscribe(&event(1).token, Told::Cluster(cluster(1)));
+        publish(&topics, 4);
         assert!(matches!(hear(&mut subscription), Some(Heard::Missed)));
         assert!(matches!(hear(&mut subscription), Some(Heard::Event(event)) if event.revision == Revision(4)));
-        topics.restart(&event(1).token, Revision(9));
+        topics.import(&event(1).token, &Told::Cluster(cluster(3)), &[event(5)], Some(&cluster(5)));
+        assert!(hear(&mut subscription).is_none(), "something else was told meanwhile");
+    }
+
+    #[test]
+    fn when_nobody_knew_how_a_cluster_was_all_look_for_themselves() {
+        let topics = Arc::new(Topics::default());
+        let mut subscription = topics.subscribe(&event(1).token, Told::Unknown);
+        topics.import(&event(1).token, &Told::Unknown, &[], Some(&cluster(7)));
         assert!(matches!(hear(&mut subscription), Some(Heard::Missed)));
         assert!(hear(&mut subscription).is_none());
-        assert_eq!(topics.place(&event(1).token), Some(Some(Revision(9))));
+    }
+
+    #[test]
+    fn whoever_saw_less_than_another_does_not_wait_for_what_is_never_told() {
+        let topics = Arc::new(Topics::default());
+        let mut subscription = topics.subscribe(&event(1).token, Told::Unknown);
+        topics.know(&event(1).token, Some(&cluster(7)));
+        assert!(hear(&mut subscription).is_none());
+        topics.know(&event(1).token, Some(&cluster(6)));
+        assert!(matches!(hear(&mut subscription), Some(Heard::Missed)));
+        publish(&topics, 8);
+        topics.know(&event(1).token, Some(&cluster(7)));
+        assert!(matches!(hear(&mut subscription), Some(Heard::Event(_))));
+        assert!(hear(&mut subscription).is_none());
     }
 
     #[test]
     fn a_cluster_that_is_made_again_begins_anew() {
         let topics = Arc::new(Topics::default());
-        let mut subscription = topics.subscribe(&event(1).token, Some(Revision(5)));
-        let deleted = Event { kind: EventKind::ClusterDeleted, ..Event::clone(&event(8)) };
-        topics.publish(&Arc::new(deleted));
-        [1, 2].map(event).iter().for_each(|event| topics.publish(event));
-        let heard: Vec<_> = std::iter::from_fn(|| hear(&mut subscription)).collect();
-        assert!(heard.len() == 3 && heard.iter().all(|heard| matches!(heard, Heard::Event(_))));
+        let mut subscription = topics.subscribe(&event(1).token, Told::Cluster(cluster(5)));
+        let again = Arc::new(Cluster { created_at: UnixMillis(9), ..Cluster::clone(&cluster(2)) });
+        topics.import(&event(1).token, &Told::Cluster(cluster(5)), &[event(1), event(2)], Some(&again));
+        let heard: Vec<_> = std::iter::from_fn(|| hear(&mut subscription))
+            .map(|heard| match heard {
+                Heard::Event(event) => (event.kind, event.revision.0),
+                Heard::Missed => panic!("nothing was missed"),
+            })
+            .collect();
+        assert_eq!(heard, [(EventKind::ClusterDeleted, 6), (EventKind::ClusterCreated, 1), (EventKind::SizeSet, 2)]);
+    }
+
+    #[test]
+    fn a_cluster_ends_once() {
+        let topics = Arc::new(Topics::default());
+        let mut subscription = topics.subscribe(&event(1).token, Told::Cluster(cluster(5)));
+        let deletion = Arc::new(cluster(5).delete(UnixMillis(0)).events[0].clone());
+        for _ in 0..2 {
+            topics.publish(&event(1).token, std::slice::from_ref(&deletion), None);
+        }
+        assert!(matches!(hear(&mut subscription), Some(Heard::Event(_))));
+        assert!(hear(&mut subscription).is_none());
     }
 }

@@ -1,25 +1,12 @@
-use std::{
-    sync::Mutex,
-    time::{Duration, Instant},
-};
+use std::{sync::Mutex, time::Instant};
 
 use super::StoreError;
 
-/// How often a database that is away is tried again.
-const TRY_EVERY: Duration = Duration::from_millis(250);
-
-/// Whether the database can be reached. While it can't, hardly anybody waits for it: one in a while tries, and the others
-/// hear at once that it is away.
+/// Whether the database can be reached. While it can't, nobody waits for it but one task that tries again and again.
 #[derive(Debug, Default)]
 pub(super) struct Health {
-    /// `None`: it can be reached, as far as anybody knows.
-    away: Mutex<Option<Away>>,
-}
-
-#[derive(Debug)]
-struct Away {
-    since: Instant,
-    tried: Instant,
+    /// Since when it can't be reached; `None`: it can, as far as anybody knows.
+    away: Mutex<Option<Instant>>,
 }
 
 impl Health {
@@ -28,16 +15,9 @@ impl Health {
         self.lock().is_some()
     }
 
-    /// Lets somebody try, unless somebody has just found that the database is away.
+    /// Refuses while the database is away.
     pub fn ask(&self) -> Result<(), StoreError> {
-        match &mut *self.lock() {
-            Some(away) if away.tried.elapsed() < TRY_EVERY => Err(StoreError::Away),
-            Some(away) => {
-                away.tried = Instant::now();
-                Ok(())
-            }
-            None => Ok(()),
-        }
+        if self.is_away() { Err(StoreError::Away) } else { Ok(()) }
     }
 
     /// Takes note of what somebody met who tried.
@@ -45,15 +25,14 @@ impl Health {
         let mut away = self.lock();
         match result {
             Ok(_) => {
-                if let Some(away) = away.take() {
-                    let seconds = away.since.elapsed().as_secs();
+                if let Some(since) = away.take() {
+                    let seconds = since.elapsed().as_secs();
                     tracing::info!("the database is there again after {seconds} s: {database}");
                 }
             }
             Err(StoreError::Away) => {}
             Err(error) if error.may_pass() && away.is_none() => {
-                let now = Instant::now();
-                *away = Some(Away { since: now, tried: now });
+                *away = Some(Instant::now());
                 tracing::error!(
                     %error,
                     "the database is away: {database}; what is in memory is still read, everything else is answered with \
@@ -64,7 +43,7 @@ impl Health {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Away>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
         self.away.lock().expect("no holder panics")
     }
 }
@@ -74,13 +53,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn while_the_database_is_away_one_in_a_while_tries() {
+    fn while_the_database_is_away_nobody_waits_for_it() {
         let health = Health::default();
-        assert!(health.ask().is_ok() && health.ask().is_ok());
-        health.note::<()>(&Err(StoreError::TimedOut(TRY_EVERY)), "test");
+        assert!(health.ask().is_ok());
+        health.note::<()>(&Err(StoreError::TimedOut(std::time::Duration::ZERO)), "test");
         assert!(health.is_away() && health.ask().is_err());
-        std::thread::sleep(TRY_EVERY);
-        assert!(health.ask().is_ok() && health.ask().is_err());
         health.note(&Ok(()), "test");
         assert!(!health.is_away() && health.ask().is_ok());
     }

@@ -32,8 +32,13 @@ pub enum ImportError {
     /// They have read what is to be replaced.
     #[error("other convene-servers use the database (connections: {0}); stop them first")]
     InUse(i64),
+    /// The database did not say whether it has taken all or nothing.
+    #[error(
+        "the commit was not answered ({0}), so that all may be there or nothing; `convene-server export` shows which"
+    )]
+    Unknown(StoreError),
     /// The database failed.
-    #[error(transparent)]
+    #[error("nothing was written: {0}")]
     Store(#[from] StoreError),
 }
 
@@ -43,7 +48,7 @@ impl Store {
     pub async fn import(&self, contents: &Contents) -> Result<(), ImportError> {
         let mut transaction = self.begin().await?;
         match write(transaction.connection(), contents).await {
-            Ok(()) => Ok(transaction.commit().await?),
+            Ok(()) => transaction.commit().await.map_err(ImportError::Unknown),
             Err(error) => {
                 transaction.give_up().await?;
                 Err(error)

@@ -1,6 +1,6 @@
 use std::{fmt, str::FromStr};
 
-use convene_lifecycle::Cluster;
+use convene_lifecycle::{Cluster, ClusterName};
 
 use super::{
     Store, StoreError,
@@ -15,7 +15,7 @@ pub struct ClusterFilter {
     /// Only those after this place; `None` begins with the oldest.
     pub after: Option<Cursor>,
     /// Only those that are called so.
-    pub name: Option<String>,
+    pub name: Option<ClusterName>,
     /// Only those that have formed, or have not.
     pub formed: Option<bool>,
     /// Only those that are paused, or are not.
@@ -57,7 +57,7 @@ impl Store {
         );
         query.push_value(filter.after.map_or(i64::MIN, |Cursor(id)| id));
         if let Some(name) = &filter.name {
-            query.push(" and name = ").push_value(name.as_str());
+            query.push(" and name = ").push_value(name.to_string());
         }
         match filter.formed {
             Some(true) => query.push(" and formed_revision is not null"),

@@ -56,11 +56,15 @@ impl PostgresDatabase {
             .connect_lazy_with(self.options.clone())
     }
 
-    /// The database itself ends what takes too long. A server that hangs within a transaction must not keep what it
-    /// has locked for as long as the others wait for it.
+    /// The database itself ends what takes too long. A server that hangs within a transaction must not keep what it has
+    /// locked for as long as the others wait for it.
     fn limited(&self) -> PgConnectOptions {
-        let statement = self.limits.statement_timeout;
-        let options = [("statement_timeout", statement), ("idle_in_transaction_session_timeout", statement / 2)];
+        let DatabaseLimits { statement_timeout, acquire_timeout, .. } = self.limits;
+        let options = [
+            ("statement_timeout", statement_timeout),
+            ("lock_timeout", acquire_timeout.min(statement_timeout)),
+            ("idle_in_transaction_session_timeout", acquire_timeout.min(statement_timeout) / 2),
+        ];
         self.options.clone().options(options.map(|(name, limit)| (name, limit.as_millis().to_string())))
     }
 }

@@ -203,7 +203,7 @@ async fn clusters_are_listed_in_pages_as_they_were_made(store: Store) {
     assert_eq!((tokens(second), next), (vec!["cluster-3".to_owned(), "cluster-4".to_owned()], None));
     let paused = ClusterFilter { paused: Some(false), ..ClusterFilter::default() };
     assert_eq!(tokens(store.list(&paused, 100).await.unwrap().0), ["cluster-1", "cluster-3"]);
-    let nobody = ClusterFilter { name: Some("test".to_owned()), ..ClusterFilter::default() };
+    let nobody = ClusterFilter { name: Some("test".parse().unwrap()), ..ClusterFilter::default() };
     assert_eq!(tokens(store.list(&nobody, 100).await.unwrap().0), Vec::<String>::new());
 }
 

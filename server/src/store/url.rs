@@ -32,6 +32,12 @@ pub enum DatabaseUrlError {
     /// Not a URL of PostgreSQL.
     #[error("must be postgres://USER:PASSWORD@HOST:PORT/DATABASE: {0}")]
     Postgres(String),
+    /// A character that ends the name of the host stands in the user or the password.
+    #[error(
+        "must be postgres://USER:PASSWORD@HOST:PORT/DATABASE; in the user and the password write %2F for /, %3F for ?, %23 \
+         for # and %40 for @"
+    )]
+    Unescaped,
     /// A parameter that would be ignored.
     #[error("has the parameter {0}, which is not supported; there are {known}", known = PARAMETERS.join(", "))]
     Parameter(String),
@@ -77,6 +83,11 @@ fn sqlite(path: &str) -> Result<DatabaseUrl, DatabaseUrlError> {
 
 fn postgres(text: &str) -> Result<DatabaseUrl, DatabaseUrlError> {
     let wrong = |error: &dyn fmt::Display| DatabaseUrlError::Postgres(error.to_string());
+    let behind_scheme = text.split_once("://").map_or("", |(_, rest)| rest);
+    let (_, behind_host) = behind_scheme.split_once(['/', '?', '#']).unwrap_or((behind_scheme, ""));
+    if behind_host.contains('@') || behind_scheme.matches('@').count() > 1 {
+        return Err(DatabaseUrlError::Unescaped);
+    }
     let url = Url::parse(text).map_err(|error| wrong(&error))?;
     if let Some((unknown, _)) = url.query_pairs().find(|(name, _)| !PARAMETERS.contains(&&**name)) {
         return Err(DatabaseUrlError::Parameter(unknown.into_owned()));
@@ -140,6 +151,10 @@ mod tests {
         assert_eq!(shown("postgresql:///convene?host=/run/db"), Ok("convene of PostgreSQL at /run/db".to_owned()));
         let unknown = "postgres://a:secret@h/c?target_session_attrs=any";
         assert_eq!(shown(unknown), Err(DatabaseUrlError::Parameter("target_session_attrs".to_owned())));
+        for password in ["/secret", "12/secret", "12?secret", "?secret", "12#secret", "a@secret"] {
+            let error = shown(&format!("postgres://u:{password}@127.0.0.1/db")).unwrap_err();
+            assert_eq!(error, DatabaseUrlError::Unescaped);
+        }
         for text in ["postgres://a:secret@h:x/c", "postgres://a:secret@h/c?sslmode=maybe"] {
             let error = shown(text).unwrap_err();
             assert!(matches!(error, DatabaseUrlError::Postgres(_)) && !error.to_string().contains("secret"), "{error}");

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use axum::{extract::State, http::StatusCode, response::Response};
+use convene_lifecycle::ClusterName;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -26,7 +27,8 @@ pub struct ListParameters {
     #[param(value_type = Option<String>, pattern = "^[0-9a-f]{16}$")]
     after: Option<Cursor>,
     /// Only clusters that are called so.
-    name: Option<String>,
+    #[param(value_type = Option<String>, min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
+    name: Option<ClusterName>,
     /// Only clusters that have formed, or only those that have not.
     formed: Option<bool>,
     /// Only clusters that are paused, or only those that are not.
@@ -39,7 +41,7 @@ impl Parameters for ListParameters {
         Self {
             limit: limit.map(|PageSize(limit)| limit),
             after: pairs.optional("after", "the next of a page before"),
-            name: pairs.optional("name", "a name"),
+            name: pairs.optional("name", "a name of 1 to 128 characters without control characters"),
             formed: pairs.optional("formed", "true or false"),
             paused: pairs.optional("paused", "true or false"),
         }

@@ -9,7 +9,8 @@ use std::{
 };
 
 use convene_etcd::wire::{
-    KeyValue, PutRequest, RangeRequest, WatchCreateRequest, kv_client::KvClient,
+    KeyValue, PutRequest, RangeRequest, WatchCreateRequest,
+    kv_client::KvClient,
     range_request::{SortOrder, SortTarget},
 };
 use reqwest::StatusCode;

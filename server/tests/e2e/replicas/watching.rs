@@ -101,10 +101,8 @@ async fn a_watch_hears_of_the_deletion_of_every_key_by_another_server() {
     let cluster = Cluster::found(&channels[0], "deleted-by-another").await;
     let mut request = cluster.watch(cluster.created);
     request.prev_kv = true;
-    let mut watches = [
-        Watches::opened(&channels[0], request.clone()).await,
-        Watches::opened(&channels[1], request).await,
-    ];
+    let mut watches =
+        [Watches::opened(&channels[0], request.clone()).await, Watches::opened(&channels[1], request).await];
     let mut stream = Stream::open(&servers[1], &cluster.token).await;
     let mut last = 0;
     for id in ["a", "b", "c"] {
