@@ -156,9 +156,10 @@ impl Registry {
             }
             Err(unavailable) => {
                 let known = self.cache.get(token).filter(|_| self.store.is_away());
-                return known.map(Some).ok_or(unavailable);
+                Some(known.ok_or(unavailable)?)
             }
         };
+        // Whoever is about to wait from there is told of everything since, whichever of these it was.
         self.topics.know(token, present.as_ref().map(|snapshot| &snapshot.cluster));
         Ok(present)
     }

@@ -152,32 +152,37 @@ impl Store {
         self.read_within(self.limits.statement_timeout, read).await
     }
 
-    /// Reads what takes the database hardly any time.
+    /// Reads what takes the database no longer than this.
     async fn read_within<T>(
         &self,
         limit: Duration,
         read: impl AsyncFnOnce(&mut Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.health.ask()?;
-        let result = self.read_now(limit, read).await;
-        self.health.note(&result, &self.name);
-        result
-    }
-
-    async fn read_now<T>(
-        &self,
-        limit: Duration,
-        read: impl AsyncFnOnce(&mut Connection) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let mut reader = match &self.readers {
-            Readers::Sqlite(readers) => Connection::SqliteOfPool(readers.acquire().await?),
-            Readers::Postgres(readers) => Connection::PostgresOfPool(self.acquire(readers).await?),
-        };
+        let reader = self.reader().await;
+        self.health.note(&reader, &self.name);
+        let mut reader = reader?;
         let result = self.in_time(limit, read(&mut reader)).await;
+        self.note_silence(&result);
         if matches!(result, Err(StoreError::TimedOut(_))) {
             reader.discard();
         }
         result
+    }
+
+    async fn reader(&self) -> Result<Connection, StoreError> {
+        match &self.readers {
+            Readers::Sqlite(readers) => Ok(Connection::SqliteOfPool(readers.acquire().await?)),
+            Readers::Postgres(readers) => Ok(Connection::PostgresOfPool(self.acquire(readers).await?)),
+        }
+    }
+
+    /// A database that does not even say that something takes too long is away. One that has only ended a connection may
+    /// be there again for the next one.
+    fn note_silence<T>(&self, result: &Result<T, StoreError>) {
+        if matches!(result, Err(StoreError::TimedOut(_))) {
+            self.health.note(result, &self.name);
+        }
     }
 
     /// A connection of a pool. The pool itself waits for a database that refuses, but not for one that hangs; and it does
@@ -187,8 +192,9 @@ impl Store {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) if !matches!(error, sqlx::Error::PoolTimedOut) => Err(error.into()),
             _ => {
-                let is_there = self.database.connect(Duration::ZERO, self.limits).await?;
-                is_there.discard();
+                const LOOK: Duration = Duration::from_secs(1);
+                let look = timeout(LOOK, self.database.connect(Duration::ZERO, self.limits)).await;
+                look.unwrap_or(Err(StoreError::TimedOut(self.limits.acquire_timeout)))?.discard();
                 Err(StoreError::Busy(self.limits.acquire_timeout))
             }
         }

@@ -38,8 +38,15 @@ impl Store {
     }
 
     /// Which state of each of some clusters is the present one. Those that are missing do not exist. It takes no longer
-    /// than one waits for the database.
+    /// than one waits for the database, and a connection that was lost is made anew.
     pub async fn stamps(&self, tokens: &[Token]) -> Result<HashMap<Token, Stamp>, StoreError> {
+        match self.stamps_once(tokens).await {
+            Err(error) if error.may_pass() && !self.is_away() => self.stamps_once(tokens).await,
+            stamps => stamps,
+        }
+    }
+
+    async fn stamps_once(&self, tokens: &[Token]) -> Result<HashMap<Token, Stamp>, StoreError> {
         if tokens.is_empty() {
             return Ok(HashMap::new());
         }

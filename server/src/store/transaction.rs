@@ -52,13 +52,6 @@ impl Store {
         Ok(transaction)
     }
 
-    /// A database that does not even say that it takes too long is away.
-    fn note_silence<T>(&self, result: &Result<T, StoreError>) {
-        if matches!(result, Err(StoreError::TimedOut(_))) {
-            self.health.note(result, &self.name);
-        }
-    }
-
     /// Shows that the database takes commits, by making one that changes nothing.
     pub async fn probe(&self) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
