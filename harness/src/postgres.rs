@@ -180,7 +180,7 @@ impl Postgres {
 
     fn end(&self, signal: &str) {
         let Running { mut watcher, stdin } = self.running.lock().unwrap().take().expect("it runs");
-        kill(signal, &[self.pid()]);
+        kill(signal, &self.pid());
         let ended = wait_for(LIMIT, || watcher.try_wait().unwrap());
         assert!(ended.is_some(), "PostgreSQL does not end:\n{}", self.log());
         drop(stdin);
@@ -188,9 +188,10 @@ impl Postgres {
 
     fn signal_all(&self, signal: &str) {
         let parent = self.pid();
+        kill(signal, &parent);
         let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap();
-        let children = children.split_whitespace().map(str::to_owned);
-        kill(signal, &[parent].into_iter().chain(children).collect::<Vec<_>>());
+        // Some of them may end at this moment.
+        let _ = Command::new("kill").arg(format!("-{signal}")).args(children.split_whitespace()).output();
     }
 
     fn pid(&self) -> String {
@@ -229,9 +230,9 @@ fn not_root(program: &Path) -> Command {
     command
 }
 
-fn kill(signal: &str, processes: &[String]) {
-    let killed = Command::new("kill").arg(format!("-{signal}")).args(processes).status().unwrap();
-    assert!(killed.success(), "{processes:?} have ended already");
+fn kill(signal: &str, process: &str) {
+    let killed = Command::new("kill").args([&format!("-{signal}"), process]).status().unwrap();
+    assert!(killed.success(), "{process} has ended already");
 }
 
 fn demand_tls(folder: &Path, identity: &Identity) {

@@ -3,6 +3,7 @@
 
 mod away;
 mod crowd;
+mod etcds;
 mod faults;
 mod forming;
 mod newcomer;

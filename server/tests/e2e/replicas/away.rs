@@ -13,8 +13,8 @@ use super::{LIMIT, turn};
 use crate::v3_client::{Cluster, Watches, connect, value};
 
 /// How long the first ones may wait who meet a database that is away, and all who come after them.
-const FIRST: Duration = Duration::from_secs(5);
-const LATER: Duration = Duration::from_secs(1);
+const FIRST: Duration = Duration::from_secs(10);
+const LATER: Duration = Duration::from_secs(2);
 
 /// How often everything is asked for that is asked for later.
 const TIMES: usize = 5;
@@ -189,7 +189,7 @@ impl Story {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(5), ready).await.expect("the server is ready again");
+        tokio::time::timeout(Duration::from_secs(20), ready).await.expect("the server is ready again");
         for (what, request, _) in self.reads(&self.known).into_iter().chain(self.reads(&self.unknown)) {
             assert_eq!(request.send().await.unwrap().status(), 200, "{what}");
         }
