@@ -115,11 +115,8 @@ impl Committer {
                 }
                 Err(error) => NotWritten::from(unavailable(error)),
             };
-            // Whether a failed commit reached the disk is not known, so the database is asked next time. Where others write
-            // to it as well, it always is.
-            if !self.store.is_shared() {
-                self.forget(&jobs);
-            }
+            // Whether a failed commit reached the disk is not known.
+            self.forget(&jobs);
             break (jobs.iter().map(|_| Err(failed)).collect(), Vec::new());
         };
         for (job, answer) in jobs.into_iter().zip(answers) {
@@ -270,7 +267,12 @@ impl Committer {
         jobs.iter_mut().for_each(|job| job.fresh = false);
     }
 
+    /// Has the database asked next time what it holds. Where others write to it as well, it always is; and while it is away,
+    /// what is in memory is all that there is.
     fn forget(&self, jobs: &[Job]) {
+        if self.store.is_shared() {
+            return;
+        }
         for job in jobs {
             self.cache.remove(&job.token);
         }

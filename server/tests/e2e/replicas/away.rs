@@ -47,6 +47,20 @@ async fn who_was_told_that_a_cluster_is_gone_is_told_so_while_the_database_is_aw
     assert!(status == 404 || status == 503, "{status}: the cluster is gone, and there again");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_memory_stays_there_when_a_write_is_the_first_to_find_the_database_away() {
+    let Some(postgres) = Postgres::start() else { return };
+    let _turn = turn().await;
+    let story = Story::begin(&postgres).await;
+    postgres.stop();
+    for (what, request, _) in story.writes() {
+        assert_eq!(request.send().await.unwrap().status(), 503, "{what}");
+    }
+    for (what, request, _) in story.reads(&story.known) {
+        assert_eq!(request.send().await.unwrap().status(), 200, "{what}");
+    }
+}
+
 async fn goes_on(away: fn(&Postgres), back: fn(&Postgres)) {
     let Some(postgres) = Postgres::start() else { return };
     let _turn = turn().await;
