@@ -6,10 +6,12 @@ mod crowd;
 mod etcds;
 mod faults;
 mod forming;
+mod joiner;
 mod newcomer;
 mod patient;
 mod reading;
 mod starting;
+mod tickets;
 mod watching;
 
 use std::{sync::OnceLock, time::Duration};
