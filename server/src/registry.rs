@@ -53,8 +53,8 @@ const CACHE_CLUSTERS: usize = 50_000;
 /// How many writes may wait for the committer before further ones wait for a place in line.
 const QUEUE: usize = 4096;
 
-/// How many lists of clusters are read at a time. They take longer than everything else that is read, so they must not
-/// have all connections at once.
+/// How many lists of clusters are read at a time, at most. They take longer than everything else that is read, so they must
+/// not have all connections at once.
 const LISTS: usize = 2;
 
 /// The most events that one look into history returns. Each of those who follow may hold as many.
@@ -121,7 +121,7 @@ impl Registry {
         let runtime = Handle::current();
         let task = tokio::task::spawn_blocking(move || runtime.block_on(committer.run(queue)));
         let freshness = store.is_shared().then(|| Freshness::start(store.clone()));
-        let lists = Semaphore::new(LISTS);
+        let lists = Semaphore::new(LISTS.min(store.readers() - 1).max(1));
         let registry = Self {
             store,
             cache,

@@ -125,6 +125,14 @@ impl Store {
         matches!(self.database, Database::Postgres(_))
     }
 
+    /// How many may read at a time.
+    pub fn readers(&self) -> usize {
+        match &self.readers {
+            Readers::Sqlite(readers) => readers.options().get_max_connections() as usize,
+            Readers::Postgres(readers) => readers.options().get_max_connections() as usize,
+        }
+    }
+
     /// How long the database may take.
     pub fn limits(&self) -> DatabaseLimits {
         self.limits
@@ -255,6 +263,15 @@ impl Database {
 }
 
 impl StoreError {
+    /// Whether the database is there but takes no further connections. Those that there are still serve.
+    pub fn is_crowded(&self) -> bool {
+        const TOO_MANY_CONNECTIONS: &str = "53300";
+        match self {
+            Self::Database(sqlx::Error::Database(error)) => error.code().as_deref() == Some(TOO_MANY_CONNECTIONS),
+            _ => false,
+        }
+    }
+
     /// Whether the database could not be reached, or was about to stop or to start: whether asking again may help.
     pub fn may_pass(&self) -> bool {
         // https://www.postgresql.org/docs/current/errcodes-appendix.html: connection exceptions, too many connections,

@@ -31,7 +31,7 @@ impl Health {
                 }
             }
             Err(StoreError::Away) => {}
-            Err(error) if error.may_pass() && away.is_none() => {
+            Err(error) if error.may_pass() && !error.is_crowded() && away.is_none() => {
                 *away = Some(Instant::now());
                 tracing::error!(
                     %error,

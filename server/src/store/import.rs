@@ -29,9 +29,9 @@ pub enum ImportError {
         /// How many tokens it has that are used up.
         used_tokens: i64,
     },
-    /// They have read what is to be replaced.
-    #[error("other convene-servers use the database (connections: {0}); stop them first")]
-    InUse(i64),
+    /// They may be servers that have read what is to be replaced.
+    #[error("others are connected to the database ({0}); stop convene-servers and end other sessions of it first")]
+    InUse(String),
     /// The database did not say whether it has taken all or nothing.
     #[error(
         "the commit was not answered ({0}), so that all may be there or nothing; `convene-server export` shows which"
@@ -72,8 +72,8 @@ async fn write(connection: &mut Connection, contents: &Contents) -> Result<(), I
     Ok(())
 }
 
-/// A file has one server anyhow. Servers that share a database would go on with the ID that they have read, and have to
-/// call themselves as this process does to be found.
+/// A file has one server anyhow. Servers that share a database would go on with the ID that they have read. What a session
+/// is can't be told for certain, so that there must be none; the database's own have no user.
 async fn check_alone(connection: &mut Connection) -> Result<(), ImportError> {
     if !connection.is_shared() {
         return Ok(());
@@ -81,12 +81,13 @@ async fn check_alone(connection: &mut Connection) -> Result<(), ImportError> {
     connection.run("set local statement_timeout = 0").await.map_err(StoreError::from)?;
     let lock = "lock table registry, cluster, used_token in share row exclusive mode";
     connection.run(lock).await.map_err(StoreError::from)?;
-    let count = "select count(*) as connections from pg_stat_activity where datname = current_database() \
-                 and application_name = current_setting('application_name') and pid <> pg_backend_pid()";
-    let row = connection.fetch_one(Statement::new(count)).await.map_err(StoreError::from)?;
-    match row.try_get("connections").map_err(StoreError::from)? {
-        0 => Ok(()),
-        connections => Err(ImportError::InUse(connections)),
+    let sessions = "select string_agg(coalesce(nullif(application_name, ''), 'without a name'), ', ') as names \
+                    from pg_stat_activity \
+                    where datname = current_database() and usesysid is not null and pid <> pg_backend_pid()";
+    let row = connection.fetch_one(Statement::new(sessions)).await.map_err(StoreError::from)?;
+    match row.try_get("names").map_err(StoreError::from)? {
+        None => Ok(()),
+        Some(names) => Err(ImportError::InUse(names)),
     }
 }
 

@@ -400,3 +400,23 @@ async fn a_registry_keeps_its_id() {
     let url = format!("sqlite:{}", dir.path().join("c.db").display());
     assert_eq!(open(&url).await.registry_id(), id);
 }
+
+#[tokio::test]
+async fn what_there_is_of_connections_is_used_while_the_database_takes_no_further_ones() {
+    let Some(postgres) = convene_harness::Postgres::shared() else { return };
+    let database = postgres.create_database();
+    let name = database.rsplit_once('/').unwrap().1;
+    postgres.execute("postgres", &format!("create role crowded login; alter database {name} owner to crowded"));
+    let store = open(&database.replace("postgres@", "crowded@")).await;
+    let read = async || store.load(&"one".parse().unwrap()).await;
+    assert!(read().await.unwrap().is_none());
+    commit(&store, &[write(None, vec![create("one")])]).await.unwrap();
+    postgres.execute("postgres", "alter role crowded connection limit 0");
+    assert_eq!(postgres.cut_connections(&database, "commit"), 1);
+    commit(&store, &[write(None, vec![create("two")])]).await.unwrap_err();
+    let refused = commit(&store, &[write(None, vec![create("two")])]).await.unwrap_err();
+    assert!(refused.may_pass() && !store.is_away(), "{refused}");
+    assert!(read().await.unwrap().is_some());
+    postgres.execute("postgres", "alter role crowded connection limit -1");
+    commit(&store, &[write(None, vec![create("two")])]).await.unwrap();
+}

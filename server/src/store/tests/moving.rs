@@ -141,11 +141,16 @@ async fn the_last_check_ins_of_several_servers_go_with_a_registry() {
 
 #[tokio::test]
 async fn a_database_that_other_servers_use_takes_no_import() {
-    let Some(postgres) = empty_postgres() else { return };
+    let Some(server) = Postgres::shared() else { return };
+    let url = server.create_database();
+    let postgres = Database { url: url.parse().unwrap(), _folder: None };
     let contents = empty_sqlite_contents().await;
-    let running = postgres.open().await;
-    assert!(matches!(postgres.import(&contents).await, Err(ImportError::InUse(1))));
-    running.close().await;
+    for (name, shown) in [("", "convene-server"), ("?application_name=elsewhere", "elsewhere")] {
+        let running = open(&format!("{url}{name}")).await;
+        let refused = postgres.import(&contents).await;
+        assert!(matches!(&refused, Err(ImportError::InUse(names)) if names == shown), "{refused:?}");
+        running.close().await;
+    }
     postgres.import(&contents).await.unwrap();
 }
 
