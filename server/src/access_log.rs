@@ -63,7 +63,12 @@ impl Drop for AccessLine {
         let Self { span, remote, method, path, grpc_status, bytes, .. } = &*self;
         let status = self.status.as_u16();
         let milliseconds = self.begun.elapsed().as_micros() as f64 / 1000.0;
-        tracing::info!(parent: span, %remote, %method, %path, status, grpc_status, bytes, milliseconds, "answered");
+        // A load balancer asks each second, and nobody wants to read that all is well.
+        if self.status.is_success() && matches!(path.as_str(), "/livez" | "/readyz" | "/health") {
+            tracing::debug!(parent: span, %remote, %method, %path, status, grpc_status, bytes, milliseconds, "answered");
+        } else {
+            tracing::info!(parent: span, %remote, %method, %path, status, grpc_status, bytes, milliseconds, "answered");
+        }
     }
 }
 

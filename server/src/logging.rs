@@ -31,7 +31,9 @@ pub fn start(format: LogFormat) -> WorkerGuard {
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
     };
     let wanted = std::env::var("RUST_LOG").ok().and_then(|wanted| wanted.parse::<Targets>().ok());
-    let wanted = wanted.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
+    // Of each connection that it makes anew sqlx says so, and we say it once of all.
+    let usual = || Targets::new().with_default(LevelFilter::INFO).with_target("sqlx", LevelFilter::WARN);
+    let wanted = wanted.unwrap_or_else(usual);
     tracing_subscriber::registry().with(lines.with_filter(wanted)).init();
     guard
 }

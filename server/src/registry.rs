@@ -351,7 +351,7 @@ fn unavailable(error: StoreError) -> Unavailable {
     if matches!(error, StoreError::Away) {
         return Unavailable;
     }
-    tracing::error!(%error, "the database did not answer; clients are told to try again");
+    tracing::error!(%error, "the database could not be asked; clients are told to try again");
     Unavailable
 }
 

@@ -105,7 +105,7 @@ pub enum StoreError {
     #[error("the database did not answer within {0:?}")]
     TimedOut(Duration),
     /// The database failed.
-    #[error("the database failed: {0}")]
+    #[error("the database failed: {}", said(.0))]
     Database(#[from] sqlx::Error),
 }
 
@@ -260,6 +260,11 @@ impl Database {
             sleep(PAUSE).await;
         }
     }
+}
+
+/// What went wrong in the database's own words, without the line of its source at which it did.
+fn said(error: &sqlx::Error) -> String {
+    error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
 }
 
 impl StoreError {

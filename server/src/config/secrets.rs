@@ -9,10 +9,10 @@ const HIDDEN: &str = "…";
 /// An error without secrets: clap repeats what it can't take, a database URL has a password in it, and errors end up in
 /// logs.
 pub fn hidden(mut error: Error) -> Error {
-    let has_url = |kind| matches!(error.get(kind), Some(ContextValue::String(text)) if text.contains("://"));
+    let has_secret = |kind| matches!(error.get(kind), Some(ContextValue::String(text)) if may_have_secret(text));
     let found: Vec<ContextKind> = [ContextKind::InvalidArg, ContextKind::InvalidValue, ContextKind::InvalidSubcommand]
         .into_iter()
-        .filter(|kind| has_url(*kind))
+        .filter(|kind| has_secret(*kind))
         .collect();
     for kind in found {
         error.insert(kind, ContextValue::String(HIDDEN.to_owned()));
@@ -20,6 +20,12 @@ pub fn hidden(mut error: Error) -> Error {
         error.remove(ContextKind::Suggested);
     }
     error
+}
+
+/// Whether a text looks like what tells PostgreSQL a password, be it right or wrong.
+fn may_have_secret(text: &str) -> bool {
+    let text = text.to_lowercase();
+    ["://", "@", "password", "postgres"].iter().any(|sign| text.contains(sign))
 }
 
 #[cfg(test)]
@@ -38,6 +44,10 @@ mod tests {
             vec!["--listen", url],
             vec!["--public-url", url],
             vec!["export", url],
+            vec!["--database-url", "postgres:/convene:secret@db/convene"],
+            vec!["--database-url", "convene:secret@db/convene"],
+            vec!["--database-url", "postgres:secret"],
+            vec!["--database-url", "user=convene PASSWORD=secret host=db"],
         ] {
             let error = Cli::try_parse_from([&["convene-server"], &arguments[..]].concat()).unwrap_err();
             let said = hidden(error).to_string();

@@ -165,10 +165,13 @@ fn registry_id(text: &str) -> Result<String, &'static str> {
 
 /// Reads one piece of the text; what is wrong with it is told with the line in the whole of it.
 fn parse<'a, T: Deserialize<'a>>(raw: &'a RawValue, text: &str) -> Result<T, String> {
-    serde_json::from_str(raw.get()).map_err(|error| {
+    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(raw.get())).map_err(|error| {
         let before = raw.get().as_ptr().addr() - text.as_ptr().addr();
         let lines = text.as_bytes()[..before].iter().filter(|byte| **byte == b'\n').count();
-        format!("line {}: {}", line(&error, lines), told(&error))
+        let field =
+            Some(error.path().to_string()).filter(|path| path != ".").map_or_else(String::new, |path| path + ": ");
+        let error = error.into_inner();
+        format!("{field}line {}: {}", line(&error, lines), told(&error))
     })
 }
 
@@ -181,8 +184,18 @@ fn line(error: &serde_json::Error, before: usize) -> usize {
 fn told(error: &serde_json::Error) -> String {
     let said = error.to_string();
     let said = said.rsplit_once(" at line ").map_or(said.as_str(), |(said, _)| said);
-    match (said.split_once("string \""), said.rsplit_once("\", expected ")) {
-        (Some((before, _)), Some((_, expected))) => format!("{before}string, expected {expected}"),
+    match (said.split_once(" \""), said.rsplit_once(", expected ")) {
+        (Some((before, _)), Some((_, expected))) => format!("{before}, expected {}", for_people(expected)),
+        (None, Some((before, expected))) => format!("{before}, expected {}", for_people(expected)),
         _ => said.to_owned(),
+    }
+}
+
+/// What serde expects, without Rust's names for it.
+fn for_people(expected: &str) -> &str {
+    match expected {
+        "u8" | "u16" | "u32" | "u64" | "i64" | "usize" => "a whole number",
+        _ if expected.starts_with("struct ") => "an object",
+        _ => expected,
     }
 }

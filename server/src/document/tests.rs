@@ -381,17 +381,22 @@ fn what_is_wrong_is_told_with_the_cluster_the_field_and_what_is_right() {
             json!(4),
             "clusters[0] (6c007a…): events[2].previous.modified_revision: is 4 and must be at most the event's revision, 3",
         ),
-        ("/clusters/0/sise", json!(1), "clusters[0] (6c007a…): line 1: unknown field `sise`, expected one of"),
+        ("/clusters/0/sise", json!(1), "clusters[0] (6c007a…): sise: line 1: unknown field `sise`, expected one of"),
+        (
+            "/clusters/0/members/1/tags",
+            json!([]),
+            "clusters[0] (6c007a…): members[1].tags: line 1: unknown field `tags`, expected one of",
+        ),
         ("/clusters/1/name", json!("(nothing)"), "clusters[1] (prod): line 1: missing field `name`"),
         (
             "/clusters/1/tickets",
             json!("6c007a14875d53d9bf0ef5a6fc0257c8"),
-            "clusters[1] (prod): line 1: invalid type: string, expected u64",
+            "clusters[1] (prod): tickets: line 1: invalid type: string, expected a whole number",
         ),
         (
             "/clusters/1",
             json!("6c007a14875d53d9bf0ef5a6fc0257c8"),
-            "clusters[1]: line 1: invalid type: string, expected struct",
+            "clusters[1]: line 1: invalid type: string, expected an object",
         ),
         (
             "/used_tokens",
@@ -431,5 +436,8 @@ fn what_is_wrong_in_the_middle_is_told_with_its_line() {
     let place = text.lines().position(|line| line.contains("\"id\": \"2\"")).unwrap() + 1;
     let wrong = text.replace("{\"id\": \"2\"", "{\"key\": \"2\"");
     let said = read(&wrong).unwrap_err().to_string();
-    assert!(said.starts_with(&format!("clusters[0] (6c007a…): line {place}: unknown field `key`")), "{said}");
+    assert!(
+        said.starts_with(&format!("clusters[0] (6c007a…): members[1].key: line {place}: unknown field `key`")),
+        "{said}"
+    );
 }

@@ -56,19 +56,40 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    pub(super) fn cannot_open(database: impl Display, error: &dyn std::error::Error) -> Self {
+    pub(super) fn cannot_open(database: impl Display, error: &(dyn std::error::Error + 'static)) -> Self {
         let mut reason = error.to_string();
-        let mut source = error.source();
-        while let Some(error) = source {
-            // Some errors repeat what they come from.
-            let cause = error.to_string();
-            if !reason.contains(&cause) {
-                reason = format!("{reason}: {cause}");
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            if let Some(database_error) = error.downcast_ref().and_then(sqlx::Error::as_database_error) {
+                reason = explained(database_error);
+                break;
             }
-            source = error.source();
+            // Some errors repeat what they come from.
+            let said = error.to_string();
+            if !reason.contains(&said) {
+                reason = format!("{reason}: {said}");
+            }
+            cause = error.source();
+        }
+        if reason.contains("CaUsedAsEndEntity") {
+            reason.push_str("; its certificate is a CA's own: give it one (CA:FALSE) that the CA has signed");
         }
         Self::CannotOpen { database: database.to_string(), reason: reason.replace('\n', " ") }
     }
+}
+
+/// What the database said, and what to do about it where that is known
+/// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
+fn explained(error: &dyn sqlx::error::DatabaseError) -> String {
+    let remedy = match error.code().as_deref() {
+        Some("42501") => "make the user the database's owner, or: grant create on schema public to this user",
+        Some("25006") => "it is a standby or read-only; name the server that takes writes",
+        Some("22P05") => "make the database with encoding 'UTF8'",
+        Some("42P07") => "other tables are there; use a database of its own",
+        Some("28P01") => "look at the user and the password in --database-url, PGPASSWORD and ~/.pgpass (mode 0600)",
+        _ => return error.message().to_owned(),
+    };
+    format!("{}; {remedy}", error.message())
 }
 
 impl Store {

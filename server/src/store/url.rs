@@ -1,6 +1,6 @@
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{fmt, fs, path::PathBuf, str::FromStr};
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use thiserror::Error;
 use url::Url;
 
@@ -38,6 +38,19 @@ pub enum DatabaseUrlError {
          for # and %40 for @"
     )]
     Unescaped,
+    /// A file of TLS that is of no use.
+    #[error("has {parameter}={}, and {reason}", path.display())]
+    File {
+        /// Which parameter.
+        parameter: &'static str,
+        /// What it names.
+        path: PathBuf,
+        /// What is wrong with that.
+        reason: String,
+    },
+    /// A certificate that nobody would check anything against.
+    #[error("has sslrootcert, which counts only with sslmode=verify-full or verify-ca")]
+    NotVerified,
     /// A parameter that would be ignored.
     #[error("has the parameter {0}, which is not supported; there are {known}", known = PARAMETERS.join(", "))]
     Parameter(String),
@@ -93,7 +106,26 @@ fn postgres(text: &str) -> Result<DatabaseUrl, DatabaseUrlError> {
         return Err(DatabaseUrlError::Parameter(unknown.into_owned()));
     }
     let options = PgConnectOptions::from_str(text).map_err(|error| wrong(&error))?;
+    check_tls(&url, options.get_ssl_mode())?;
     Ok(DatabaseUrl::Postgres(Box::new(options)))
+}
+
+/// Whether the files of TLS are there and what they are to be: an error of the connection would name none of them.
+fn check_tls(url: &Url, mode: PgSslMode) -> Result<(), DatabaseUrlError> {
+    for (parameter, content) in [("sslrootcert", "CERTIFICATE"), ("sslcert", "CERTIFICATE"), ("sslkey", "PRIVATE KEY")]
+    {
+        let Some((_, path)) = url.query_pairs().find(|(name, _)| name == parameter) else { continue };
+        let wrong = |reason| DatabaseUrlError::File { parameter, path: PathBuf::from(&*path), reason };
+        let text = fs::read(&*path).map_err(|error| wrong(format!("the file can't be read: {error}")))?;
+        let label = format!("{content}-----");
+        if !text.windows(label.len()).any(|window| window == label.as_bytes()) {
+            return Err(wrong(format!("there is no {content} in that file, in PEM")));
+        }
+        if parameter == "sslrootcert" && !matches!(mode, PgSslMode::VerifyCa | PgSslMode::VerifyFull) {
+            return Err(DatabaseUrlError::NotVerified);
+        }
+    }
+    Ok(())
 }
 
 impl fmt::Display for DatabaseUrl {
@@ -144,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_database_url_names_a_postgresql_database_and_shows_no_password() {
-        let text = "postgres://convene:secret@db.example.com:6432/registry?sslmode=verify-full&sslrootcert=/ca.pem";
+        let text = "postgres://convene:secret@db.example.com:6432/registry?sslmode=verify-full";
         assert_eq!(shown(text), Ok("registry of PostgreSQL at db.example.com:6432".to_owned()));
         let url: DatabaseUrl = text.parse().unwrap();
         assert!(!format!("{url:?}").contains("secret"));
@@ -158,6 +190,41 @@ mod tests {
         for text in ["postgres://a:secret@h:x/c", "postgres://a:secret@h/c?sslmode=maybe"] {
             let error = shown(text).unwrap_err();
             assert!(matches!(error, DatabaseUrlError::Postgres(_)) && !error.to_string().contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_tls_is_what_it_is_to_be_and_counts() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let certificate = file("ca.pem", "-----BEGIN CERTIFICATE-----\n…\n-----END CERTIFICATE-----\n");
+        let key = file("key.pem", "-----BEGIN EC PRIVATE KEY-----\n…\n-----END EC PRIVATE KEY-----\n");
+        let said =
+            |parameters: &str| shown(&format!("postgres://a@h/c?{parameters}")).err().map(|error| error.to_string());
+        assert_eq!(said(&format!("sslmode=verify-ca&sslrootcert={certificate}")), None);
+        assert_eq!(said(&format!("sslcert={certificate}&sslkey={key}")), None);
+        let not_found = "the file can't be read: No such file or directory (os error 2)";
+        for (parameters, expected) in [
+            (
+                format!("sslmode=verify-full&sslrootcert={key}"),
+                format!("has sslrootcert={key}, and there is no CERTIFICATE"),
+            ),
+            (
+                format!("sslcert={certificate}&sslkey={certificate}"),
+                format!("has sslkey={certificate}, and there is no PRIVATE"),
+            ),
+            ("sslcert=/nope.pem".to_owned(), format!("has sslcert=/nope.pem, and {not_found}")),
+            (
+                format!("sslrootcert={certificate}"),
+                "has sslrootcert, which counts only with sslmode=verify-full".to_owned(),
+            ),
+        ] {
+            let said = said(&parameters).unwrap_or_else(|| panic!("{parameters} is accepted"));
+            assert!(said.starts_with(&expected), "{said}");
         }
     }
 }

@@ -186,6 +186,19 @@ async fn each_request_is_logged_once_and_no_token_in_full() {
 }
 
 #[tokio::test]
+async fn that_all_is_well_is_not_logged_each_time_that_a_load_balancer_asks() {
+    let server = Server::start();
+    for path in ["/livez", "/readyz", "/health", "/new"] {
+        assert_eq!(http::get(format!("{}{path}", server.url)).await.unwrap().status(), 200);
+    }
+    let asked = || server.output().contains("path=/new").then_some(());
+    wait_for(LIMIT, asked).unwrap_or_else(|| panic!("{}", server.output()));
+    for path in ["/livez", "/readyz", "/health"] {
+        assert!(!server.output().contains(path), "{path}: {}", server.output());
+    }
+}
+
+#[tokio::test]
 async fn a_request_keeps_the_id_that_its_client_gave_it() {
     let server = Server::start();
     let given =

@@ -69,6 +69,37 @@ async fn a_server_that_is_older_than_the_schema_does_not_start() {
     is_refused(&database.replace("postgres@", &format!("postgres:{PASSWORD}@")), "is newer than this convene-server");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_needs_no_right_to_make_tables_once_they_are_there() {
+    let Some(postgres) = Postgres::shared() else { return };
+    let _turn = turn().await;
+    let database = postgres.create_database();
+    let grants = "create role serving login; grant connect on database convene_x to serving";
+    let name = database.rsplit_once('/').unwrap().1;
+    postgres.execute(&database, &grants.replace("convene_x", name));
+    let url = database.replace("postgres@", "serving@");
+    is_refused(&url, "permission denied for schema public; make the user the database's owner");
+
+    drop(Server::start_on(&database, &[]));
+    postgres.execute(&database, "grant select, insert, update, delete on all tables in schema public to serving");
+    let server = Server::start_on(&url, &[]);
+    let made = server.new_cluster(3).await;
+    assert_eq!(http::get(made).await.unwrap().status(), 200);
+    assert!(!server.output().contains("ERROR"), "{}", server.output());
+
+    postgres.execute("postgres", &format!("alter database {name} set default_transaction_read_only = on"));
+    drop(server);
+    is_refused(&url, "name the server that takes writes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_of_another_encoding_is_refused_with_the_one_it_is_to_have() {
+    let Some(postgres) = Postgres::shared() else { return };
+    let _turn = turn().await;
+    postgres.execute("postgres", "create database latin encoding 'LATIN1' template template0");
+    is_refused(&postgres.url("latin"), "make the database with encoding 'UTF8'");
+}
+
 /// A server does not start on this database, and says so in one line.
 fn is_refused(database: &str, said: &str) {
     let listen = format!("127.0.0.1:{}", free_port());
