@@ -102,8 +102,8 @@ impl Registry {
         let (clock, topics, sightings) = (Arc::new(Clock::new()), Arc::default(), Arc::default());
         let (mut announcer, mut others) = (None, JoinSet::new());
         if store.is_shared() {
-            let (store, clock, topics) = (store.clone(), Arc::clone(&clock), Arc::clone(&topics));
-            let listening = Others { store, clock, topics };
+            let (cache, topics) = (Arc::clone(&cache), Arc::clone(&topics));
+            let listening = Others { store: store.clone(), clock: Arc::clone(&clock), cache, topics };
             listening.set_clock().await;
             announcer = Some(listening.start(&mut others));
         }
@@ -155,7 +155,7 @@ impl Registry {
                 None
             }
             Err(unavailable) => {
-                let known = self.cache.get(token).filter(|_| self.store.is_away());
+                let known = self.last_seen(token).filter(|_| self.store.is_away());
                 Some(known.ok_or(unavailable)?)
             }
         };
@@ -164,9 +164,24 @@ impl Registry {
         Ok(present)
     }
 
+    /// The latest state that anybody here has seen: what those who wait were told is not to be unsaid.
+    fn last_seen(&self, token: &Token) -> Option<Arc<Snapshot>> {
+        let cached = self.cache.get(token);
+        match self.topics.told(token) {
+            Some(Told::Cluster(told))
+                if cached.as_ref().is_none_or(|cached| cached.stamp().is_before(Stamp::of(&told))) =>
+            {
+                Some(Arc::new(Snapshot::new(told)))
+            }
+            _ => cached,
+        }
+    }
+
     async fn cluster_since(&self, token: &Token, stamp: Stamp) -> Result<Option<Arc<Snapshot>>, Unavailable> {
         let is_present = |snapshot: &Arc<Snapshot>| snapshot.stamp().is_no_older_than(stamp);
-        self.cache.remove_if(token, |snapshot| !is_present(snapshot));
+        // What is later than in the database is so because of a commit of this moment, or because the database has lost what
+        // it had acknowledged. It is read anew in both cases.
+        self.cache.remove_if(token, |snapshot| snapshot.stamp() != stamp);
         match self.cluster_from_memory(token).await? {
             Some(snapshot) if !is_present(&snapshot) => self.cluster_from_database(token).await,
             present => Ok(present),

@@ -95,6 +95,9 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The database was lost in the middle of a commit, and nobody knows whether that was made.
+    #[error("whether the last changes are in the database is not known: {0}")]
+    Unknown(String),
     /// The database could not be reached a moment ago, so that nobody tried.
     #[error("the database is away")]
     Away,
@@ -290,7 +293,7 @@ impl StoreError {
             Self::Database(error) => {
                 matches!(error, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed)
             }
-            Self::Conflict | Self::Closed | Self::Busy(_) | Self::Corrupt { .. } => false,
+            Self::Conflict | Self::Closed | Self::Unknown(_) | Self::Busy(_) | Self::Corrupt { .. } => false,
         }
     }
 }

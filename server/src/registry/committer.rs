@@ -169,8 +169,25 @@ impl Committer {
             return transaction.commit_soon().await;
         }
         match transaction.commit().await {
-            Err(error) if error.may_pass() && self.is_written(writes).await? => Ok(()),
+            Err(error) if error.may_pass() => match self.find_out_whether_written(writes).await? {
+                true => Ok(()),
+                false => Err(error),
+            },
             committed => committed,
+        }
+    }
+
+    /// Tries to find out for as long as one waits for a database: who decided anew without knowing would meet its own write.
+    async fn find_out_whether_written(&self, writes: &[Write]) -> Result<bool, StoreError> {
+        let deadline = Instant::now() + self.store.limits().acquire_timeout;
+        loop {
+            match self.is_written(writes).await {
+                Err(error) if error.may_pass() && !self.store.is_away() && Instant::now() + PAUSE < deadline => {
+                    sleep(PAUSE).await;
+                }
+                Err(error) => return Err(StoreError::Unknown(error.to_string())),
+                found => return found,
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use convene_lifecycle::{Event, Revision, Token};
+use convene_lifecycle::{Cluster, Event, Revision, Token};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -15,6 +15,7 @@ use tokio::{
 };
 
 use super::{
+    Snapshot, SnapshotCache,
     clock::{Clock, TOLERANCE},
     topics::{Told, Topics},
 };
@@ -49,6 +50,7 @@ pub(super) struct Announcer {
 pub(super) struct Others {
     pub(super) store: Arc<Store>,
     pub(super) clock: Arc<Clock>,
+    pub(super) cache: Arc<SnapshotCache>,
     pub(super) topics: Arc<Topics>,
 }
 
@@ -166,6 +168,7 @@ impl Others {
 
     async fn import_one(&self, token: &Token, told: &Told, present: Option<Stamp>) -> Result<(), StoreError> {
         if present.is_none() {
+            self.cache.remove(token);
             self.end(token, told);
             return Ok(());
         }
@@ -179,8 +182,18 @@ impl Others {
             Told::Unknown => Vec::new(),
             _ => self.events(token, from, cluster.revision).await?,
         };
-        self.topics.import(token, told, &events, Some(&Arc::new(cluster)));
+        let cluster = Arc::new(cluster);
+        self.remember(&cluster);
+        self.topics.import(token, told, &events, Some(&cluster));
         Ok(())
+    }
+
+    /// Takes over what those who wait are about to be told, so that nobody who asks while the database is away hears less.
+    fn remember(&self, cluster: &Arc<Cluster>) {
+        let is_later = |cached: Arc<Snapshot>| cached.stamp().is_before(Stamp::of(cluster));
+        if self.cache.peek(&cluster.token).is_none_or(is_later) {
+            self.cache.insert(cluster.token.clone(), Arc::new(Snapshot::new(cluster.clone())));
+        }
     }
 
     async fn events(&self, token: &Token, from: Revision, to: Revision) -> Result<Vec<Arc<Event>>, StoreError> {
@@ -197,9 +210,10 @@ impl Others {
     }
 
     /// Tells those who wait for a cluster that another server has deleted it. Its last event is in no history, so it is
-    /// made from what was told of it.
+    /// made from the last that somebody here has seen of it: whoever has seen more than was told waits for what comes after that.
     fn end(&self, token: &Token, told: &Told) {
-        let deletion = match told {
+        let last = self.topics.last_seen(token).unwrap_or_else(|| told.clone());
+        let deletion = match last {
             Told::Cluster(cluster) => cluster.delete(self.clock.now()).events,
             Told::Nothing | Told::Unknown => Vec::new(),
         };

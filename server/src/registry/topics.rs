@@ -43,6 +43,8 @@ struct Recent {
     /// How many events have been dropped already, which is the place of the first that is there.
     first: u64,
     told: Told,
+    /// The latest state that somebody has seen who may wait, if that is later than what was told.
+    seen: Option<Arc<Cluster>>,
     /// The last event of the present cluster that was told; `None`: none of it was.
     last: Option<Revision>,
 }
@@ -108,7 +110,7 @@ impl Topics {
             }
             if matches!(before, Told::Unknown) {
                 recent.skip();
-                recent.told = after.map_or(Told::Nothing, |after| Told::Cluster(after.clone()));
+                recent.be_told(after);
                 recent.last = after.map(|after| after.revision);
             } else {
                 recent.tell(events, after);
@@ -124,6 +126,9 @@ impl Topics {
             // What somebody else has seen was not told; whoever saw less must not wait for it.
             (Told::Cluster(told), Some(seen)) if seen.revision < told.revision && recent.last < Some(told.revision) => {
                 recent.skip();
+            }
+            (Told::Cluster(told), Some(seen)) if is_later_state(seen, recent.seen.as_ref().unwrap_or(told)) => {
+                recent.seen = Some(seen.clone());
             }
             _ => {}
         });
@@ -144,6 +149,13 @@ impl Topics {
     /// How far those who wait for a cluster have been told of it; `None`: nobody waits.
     pub(super) fn told(&self, token: &Token) -> Option<Told> {
         self.topic(token).map(|topic| topic.lock().told.clone())
+    }
+
+    /// The latest state of a cluster that somebody has seen who may wait for it, told or not; `None`: nobody waits.
+    pub(super) fn last_seen(&self, token: &Token) -> Option<Told> {
+        let topic = self.topic(token)?;
+        let recent = topic.lock();
+        Some(recent.seen.clone().map_or_else(|| recent.told.clone(), Told::Cluster))
     }
 
     fn topic(&self, token: &Token) -> Option<Arc<Topic>> {
@@ -179,7 +191,8 @@ impl Recent {
             (Told::Cluster(old), Some(new)) if old.created_at != new.created_at => {
                 let ends = old.delete(new.created_at).events;
                 ends.into_iter().for_each(|end| self.push(Arc::new(end)));
-                (self.told, self.last) = (Told::Nothing, None);
+                self.be_told(None);
+                self.last = None;
             }
             _ => {}
         }
@@ -193,10 +206,15 @@ impl Recent {
             self.last = Some(event.revision);
             self.push(event.clone());
         }
-        self.told = after.map_or(Told::Nothing, |after| Told::Cluster(after.clone()));
+        self.be_told(after);
         if after.is_none() {
             self.last = None;
         }
+    }
+
+    fn be_told(&mut self, after: Option<&Arc<Cluster>>) {
+        self.seen = self.seen.take().filter(|seen| after.is_some_and(|after| is_later_state(seen, after)));
+        self.told = after.map_or(Told::Nothing, |after| Told::Cluster(after.clone()));
     }
 
     /// The revision of the next event at the latest, if that is known.
@@ -235,6 +253,11 @@ impl Told {
             Self::Cluster(cluster) => Some(Some(Stamp::of(cluster))),
         }
     }
+}
+
+/// Whether one is a later state of the other, and not of another cluster under its token.
+fn is_later_state(one: &Cluster, other: &Cluster) -> bool {
+    one.created_at == other.created_at && one.revision > other.revision
 }
 
 /// The memory that an event takes, roughly.
@@ -438,6 +461,27 @@ mod tests {
         topics.know(&event(1).token, Some(&cluster(7)));
         assert!(matches!(hear(&mut subscription), Some(Heard::Event(_))));
         assert!(hear(&mut subscription).is_none());
+    }
+
+    #[test]
+    fn what_somebody_has_seen_is_remembered_until_it_is_told() {
+        let (topics, token) = (Arc::new(Topics::default()), &event(1).token);
+        let _subscription = topics.subscribe(token, Told::Cluster(cluster(5)));
+        let last_seen = || match topics.last_seen(token) {
+            Some(Told::Cluster(cluster)) => cluster.revision.0,
+            other => panic!("{other:?}"),
+        };
+        [7, 6].iter().for_each(|revision| topics.know(token, Some(&cluster(*revision))));
+        assert_eq!(last_seen(), 7);
+        publish(&topics, 6);
+        assert_eq!(last_seen(), 7);
+        publish(&topics, 8);
+        assert_eq!(last_seen(), 8);
+        let again = Arc::new(Cluster { created_at: UnixMillis(9), ..Cluster::clone(&cluster(9)) });
+        topics.know(token, Some(&again));
+        assert_eq!(last_seen(), 8, "the one that was told has an end of its own");
+        topics.import(token, &Told::Cluster(cluster(8)), &[], None);
+        assert!(matches!(topics.last_seen(token), Some(Told::Nothing)));
     }
 
     #[test]

@@ -139,6 +139,11 @@ impl Stamp {
         Self { revision: cluster.revision, created_at: cluster.created_at }
     }
 
+    /// Whether this is an earlier state of the same cluster, or of the one before it under its token.
+    pub fn is_before(self, other: Self) -> bool {
+        (self.created_at, self.revision) < (other.created_at, other.revision)
+    }
+
     /// Whether this is a later state of the same cluster, or the same.
     pub fn is_no_older_than(self, other: Self) -> bool {
         self.created_at == other.created_at && self.revision >= other.revision

@@ -3,6 +3,7 @@
 
 mod away;
 mod crowd;
+mod cut_off;
 mod etcds;
 mod faults;
 mod forming;

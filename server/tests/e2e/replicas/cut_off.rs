@@ -1,0 +1,138 @@
+//! A server loses its database while another goes on with it, or the database loses what it had acknowledged.
+
+use std::time::Duration;
+
+use convene_harness::{Postgres, http, server::Server};
+use serde_json::Value;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinHandle,
+};
+
+use super::{LIMIT, servers, turn};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_a_server_that_is_cut_off_hears_no_less_than_those_who_waited_there() {
+    let Some(postgres) = Postgres::shared() else { return };
+    let _turn = turn().await;
+    let database = postgres.create_database();
+    let line = Line::to(&database).await;
+    let (other, cut_off) = (Server::start_on(&database, &[]), Server::start_on(&line.url, &[]));
+    let made = other.new_cluster(3).await;
+    let here = made.replace(&other.url, &cut_off.url);
+    assert_eq!(members(&here).await, 0);
+    for n in [1, 2] {
+        let told = tokio::spawn(wait(here.clone(), n + 1));
+        register(&made, n).await;
+        assert_eq!(told.await.unwrap(), n + 1);
+    }
+    let told = tokio::spawn(wait(here.clone(), 4));
+
+    line.cut();
+    until(&format!("{}/readyz", cut_off.url), 503).await;
+    assert_eq!(members(&here).await, 2, "those who waited have heard of two");
+    let late = tokio::spawn(wait(here.clone(), 4));
+    register(&made, 3).await;
+    line.mend();
+    assert_eq!((told.await.unwrap(), late.await.unwrap()), (4, 4));
+    assert_eq!(members(&here).await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_database_has_lost_is_shown_by_nobody() {
+    let Some(postgres) = Postgres::shared() else { return };
+    let _turn = turn().await;
+    let (servers, database) = servers::<2>(postgres);
+    let made = servers[0].new_cluster(3).await;
+    for n in [1, 2] {
+        register(&made, n).await;
+    }
+    assert_eq!(members(&made).await, 2);
+    let lost = "delete from event where revision = 3; delete from member where created_revision = 3; \
+                update cluster set revision = 2";
+    postgres.execute(&database, lost);
+    for server in &servers {
+        assert_eq!(members(&made.replace(&servers[0].url, &server.url)).await, 1);
+    }
+}
+
+async fn register(cluster: &str, n: u64) {
+    let value = [("value", format!("infra{n}=http://infra{n}.example.com:2380"))];
+    let put = http::client().put(format!("{cluster}/{n}?prevExist=false")).form(&value);
+    assert_eq!(put.send().await.unwrap().status(), 201);
+}
+
+async fn members(cluster: &str) -> usize {
+    let shown: Value = http::get(cluster).await.unwrap().json().await.unwrap();
+    assert_eq!(shown["action"], "get", "{shown}");
+    shown["node"]["nodes"].as_array().map_or(0, Vec::len)
+}
+
+/// Waits for what happens at an index or later, and says at which it did.
+async fn wait(cluster: String, index: u64) -> u64 {
+    let url = format!("{cluster}?wait=true&recursive=true&waitIndex={index}");
+    let answered = async { http::get(&url).await.unwrap().json::<Value>().await.unwrap() };
+    let told = tokio::time::timeout(LIMIT, answered).await.expect("who waits is told");
+    told["node"]["modifiedIndex"].as_u64().unwrap_or_else(|| panic!("{told}"))
+}
+
+async fn until(url: &str, status: u16) {
+    let reached = async {
+        while http::get(url).await.unwrap().status() != status {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, reached).await.unwrap_or_else(|_| panic!("{url} does not answer {status}"));
+}
+
+/// A way to a database that can be cut.
+struct Line {
+    url: String,
+    is_open: watch::Sender<bool>,
+    carrying: JoinHandle<()>,
+}
+
+impl Line {
+    async fn to(database: &str) -> Self {
+        let (before, behind) = database.split_once('@').unwrap();
+        let (address, name) = behind.split_once('/').unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("{before}@{}/{name}", listener.local_addr().unwrap());
+        let (is_open, opened) = watch::channel(true);
+        let carrying = tokio::spawn(carry_all(listener, address.to_owned(), opened));
+        Self { url, is_open, carrying }
+    }
+
+    fn cut(&self) {
+        self.is_open.send_replace(false);
+    }
+
+    fn mend(&self) {
+        self.is_open.send_replace(true);
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.carrying.abort();
+    }
+}
+
+async fn carry_all(listener: TcpListener, address: String, is_open: watch::Receiver<bool>) {
+    loop {
+        let (mut near, _) = listener.accept().await.unwrap();
+        if !*is_open.borrow() {
+            continue;
+        }
+        let mut far = TcpStream::connect(&address).await.unwrap();
+        let mut is_open = is_open.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = copy_bidirectional(&mut near, &mut far) => {}
+                _ = is_open.wait_for(|is_open| !is_open) => {}
+            }
+        });
+    }
+}
