@@ -106,7 +106,7 @@ impl Connection {
 }
 
 fn sqlite(statement: Statement<'_>) -> Query<'static, Sqlite, <Sqlite as sqlx::Database>::Arguments> {
-    let (text, values, is_kept) = statement.into_parts();
+    let (text, values, is_kept) = statement.into_unnumbered();
     let query = sqlx::query(AssertSqlSafe(text)).persistent(is_kept);
     values.into_iter().fold(query, |query, value| match value {
         Value::Integer(integer) => query.bind(integer),
@@ -115,7 +115,7 @@ fn sqlite(statement: Statement<'_>) -> Query<'static, Sqlite, <Sqlite as sqlx::D
 }
 
 fn postgres(statement: Statement<'_>) -> Query<'static, Postgres, <Postgres as sqlx::Database>::Arguments> {
-    let (text, values, is_kept) = statement.into_parts();
+    let (text, values, is_kept) = statement.into_numbered();
     // A prepared statement takes memory of the server for each of its values.
     const KEPT_UP_TO: usize = 512;
     let is_kept = is_kept && values.len() <= KEPT_UP_TO;

@@ -11,8 +11,7 @@ use super::{
     statement::Statement,
 };
 
-/// How many clusters are written with one statement, and about how many members and events with another; more take
-/// longer, see [`super::commit`].
+/// How many clusters are written with one statement, and about how many members and events with another.
 const CHUNK: usize = 32;
 
 /// Why nothing was imported.

@@ -1,13 +1,19 @@
 use std::borrow::Cow;
 
-/// A statement and its values. Both databases take it as it is: placeholders are `$1`, `$2`, …, and every value is an
-/// integer of 64 bits or a text, or null.
+/// A statement and its values. Both databases take it, but for how placeholders are written, and every value is an integer of
+/// 64 bits or a text, or null.
 #[derive(Clone, Debug)]
 pub(super) struct Statement<'a> {
+    /// Has `$1`, `$2`, … for the values that the text has placeholders for itself, and [`NEXT`] for each one after them.
     text: String,
     values: Vec<Value<'a>>,
+    /// For how many values the text has placeholders itself.
+    bound: usize,
     is_kept: bool,
 }
+
+/// Stands for the value after the one before. No SQL of ours has this character for anything else.
+const NEXT: char = '?';
 
 /// A value of a statement.
 #[derive(Clone, Debug)]
@@ -19,12 +25,14 @@ pub(super) enum Value<'a> {
 impl<'a> Statement<'a> {
     /// A statement that begins so.
     pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), values: Vec::new(), is_kept: true }
+        Self { text: text.into(), values: Vec::new(), bound: 0, is_kept: true }
     }
 
-    /// Adds a value, for which the text has a placeholder already.
+    /// Adds a value, for which the text has a placeholder already. These come before all others.
     pub fn bind(mut self, value: impl Into<Value<'a>>) -> Self {
+        debug_assert_eq!(self.bound, self.values.len(), "{}", self.text);
         self.values.push(value.into());
+        self.bound += 1;
         self
     }
 
@@ -37,8 +45,7 @@ impl<'a> Statement<'a> {
     /// Goes on with a value.
     pub fn push_value(&mut self, value: impl Into<Value<'a>>) -> &mut Self {
         self.values.push(value.into());
-        self.text.push('$');
-        self.text.push_str(&self.values.len().to_string());
+        self.text.push(NEXT);
         self
     }
 
@@ -80,8 +87,23 @@ impl<'a> Statement<'a> {
         self
     }
 
-    pub(super) fn into_parts(self) -> (String, Vec<Value<'a>>, bool) {
-        (self.text, self.values, self.is_kept)
+    /// The text for PostgreSQL, which knows numbers only; its values; and whether it may be kept.
+    pub fn into_numbered(self) -> (String, Vec<Value<'a>>, bool) {
+        let mut pieces = self.text.split(NEXT);
+        let mut text = pieces.next().unwrap_or_default().to_owned();
+        for (number, piece) in (self.bound + 1..).zip(pieces) {
+            text.push('$');
+            text.push_str(&number.to_string());
+            text.push_str(piece);
+        }
+        (text, self.values, self.is_kept)
+    }
+
+    /// The text for SQLite, its values, and whether it may be kept. To SQLite `$1` is a name, and it looks through all names
+    /// for each of them: a statement of 3,000 values takes it longer than the fsync after it. So it gets what has no name, but
+    /// never both kinds in one text, because sqlx counts each by itself.
+    pub fn into_unnumbered(self) -> (String, Vec<Value<'a>>, bool) {
+        if self.bound > 0 { self.into_numbered() } else { (self.text, self.values, self.is_kept) }
     }
 }
 
@@ -144,9 +166,10 @@ mod tests {
     fn values_are_numbered_in_the_order_in_which_they_come() {
         let mut statement = Statement::new("select $1 where a in ").bind(1);
         statement.push_list(["x", "y"]).push(" and b = ").push_value(None::<i64>);
-        let (text, values, _) = statement.into_parts();
-        assert_eq!(text, "select $1 where a in ($2, $3) and b = $4");
-        assert_eq!(values.len(), 4);
+        for (text, values, _) in [statement.clone().into_numbered(), statement.into_unnumbered()] {
+            assert_eq!(text, "select $1 where a in ($2, $3) and b = $4");
+            assert_eq!(values.len(), 4);
+        }
     }
 
     #[test]
@@ -155,6 +178,7 @@ mod tests {
         statement.push_rows([(1, "x"), (2, "y")], |row, (number, text)| {
             row.value(number).value(text);
         });
-        assert_eq!(statement.into_parts().0, "insert into t values ($1, $2), ($3, $4)");
+        assert_eq!(statement.clone().into_numbered().0, "insert into t values ($1, $2), ($3, $4)");
+        assert_eq!(statement.into_unnumbered().0, "insert into t values (?, ?), (?, ?)");
     }
 }
