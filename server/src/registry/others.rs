@@ -159,8 +159,14 @@ impl Others {
         let stamps = self.store.stamps(&open).await?;
         for (token, told) in told {
             let present = stamps.get(token).copied();
-            if told.stamp() != Some(present) {
-                self.import_one(token, &told, present).await?;
+            if told.stamp() == Some(present) {
+                continue;
+            }
+            match self.import_one(token, &told, present).await {
+                Err(error) if error.may_pass() => return Err(error),
+                // A cluster that can't be read must not keep news from those who wait for others.
+                Err(error) => tracing::debug!(%error, "can't read what another server has written to {token}"),
+                Ok(()) => {}
             }
         }
         Ok(())
