@@ -68,6 +68,10 @@ async fn write(connection: &mut Connection, contents: &Contents) -> Result<(), I
     for clusters in contents.clusters.chunks(CHUNK) {
         last = insert_clusters(connection, clusters, last).await?;
     }
+    if connection.is_shared() {
+        // It would find out by itself how much there is now, but within a minute, and until then it reads whole tables.
+        connection.run("analyze cluster, member, event, used_token").await.map_err(StoreError::from)?;
+    }
     Ok(())
 }
 
