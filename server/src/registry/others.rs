@@ -120,13 +120,15 @@ impl Others {
         }
     }
 
-    /// Goes by the database's clock, if it can be asked and answers at once.
-    pub async fn set_clock(&self) {
+    /// Goes by the database's clock, if it can be asked and answers at once; says whether it does.
+    pub async fn set_clock(&self) -> bool {
         let asked = Instant::now();
-        if let Ok(Some(now)) = self.store.clock().await
-            && asked.elapsed() < TOLERANCE
-        {
-            self.clock.set(now);
+        match self.store.clock().await {
+            Ok(Some(now)) if asked.elapsed() < TOLERANCE => {
+                self.clock.set(now);
+                true
+            }
+            _ => false,
         }
     }
 
