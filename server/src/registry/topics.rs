@@ -118,20 +118,13 @@ impl Topics {
         });
     }
 
-    /// Takes over how a cluster was for somebody who may be about to wait for it.
+    /// Takes over how a cluster was for somebody who may be about to wait for it. Every read comes here, so that it wakes
+    /// nobody in vain.
     pub(super) fn know(&self, token: &Token, seen: Option<&Arc<Cluster>>) {
-        self.change(token, |recent| match (&recent.told, seen) {
-            (Told::Unknown, None) => recent.told = Told::Nothing,
-            (Told::Unknown, Some(seen)) => recent.told = Told::Cluster(seen.clone()),
-            // What somebody else has seen was not told; whoever saw less must not wait for it.
-            (Told::Cluster(told), Some(seen)) if seen.revision < told.revision && recent.last < Some(told.revision) => {
-                recent.skip();
-            }
-            (Told::Cluster(told), Some(seen)) if is_later_state(seen, recent.seen.as_ref().unwrap_or(told)) => {
-                recent.seen = Some(seen.clone());
-            }
-            _ => {}
-        });
+        let Some(topic) = self.topic(token) else { return };
+        if topic.lock().know(seen) {
+            topic.published.notify_waiters();
+        }
     }
 
     fn change(&self, token: &Token, change: impl FnOnce(&mut Recent)) {
@@ -215,6 +208,24 @@ impl Recent {
     fn be_told(&mut self, after: Option<&Arc<Cluster>>) {
         self.seen = self.seen.take().filter(|seen| after.is_some_and(|after| is_later_state(seen, after)));
         self.told = after.map_or(Told::Nothing, |after| Told::Cluster(after.clone()));
+    }
+
+    /// Takes over what somebody has seen, and returns whether all who wait have to look for themselves because of that.
+    fn know(&mut self, seen: Option<&Arc<Cluster>>) -> bool {
+        match (&self.told, seen) {
+            (Told::Unknown, None) => self.told = Told::Nothing,
+            (Told::Unknown, Some(seen)) => self.told = Told::Cluster(seen.clone()),
+            // What somebody else has seen was not told; whoever saw less must not wait for it.
+            (Told::Cluster(told), Some(seen)) if seen.revision < told.revision && self.last < Some(told.revision) => {
+                self.skip();
+                return true;
+            }
+            (Told::Cluster(told), Some(seen)) if is_later_state(seen, self.seen.as_ref().unwrap_or(told)) => {
+                self.seen = Some(seen.clone());
+            }
+            _ => {}
+        }
+        false
     }
 
     /// The revision of the next event at the latest, if that is known.
