@@ -34,3 +34,10 @@ pub fn servers<const N: usize>(postgres: &Postgres) -> ([Server; N], String) {
     let url = postgres.create_database();
     (std::array::from_fn(|_| Server::start_on(&url, &[])), url)
 }
+
+/// The database has had no reason to say that its clients stood in each other's way.
+pub fn nothing_collided(postgres: &Postgres) {
+    for complaint in ["deadlock detected", "could not serialize"] {
+        assert!(!postgres.log().contains(complaint), "{}", postgres.log());
+    }
+}

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::{
     LIMIT,
     newcomer::{Newcomer, Register},
+    nothing_collided,
     patient::{PAUSE, Patient},
     turn,
 };
@@ -101,8 +102,7 @@ impl Crowd {
     fn was_served_well(&self) {
         let refused = self.patient.was_answered_well();
         assert!(refused.is_empty(), "{refused:#?}");
-        for complaint in ["deadlock detected", "could not serialize", "ERROR:  canceling"] {
-            assert!(!self.postgres.log().contains(complaint), "{}", self.postgres.log());
-        }
+        nothing_collided(&self.postgres);
+        assert!(!self.postgres.log().contains("ERROR:  canceling"), "{}", self.postgres.log());
     }
 }

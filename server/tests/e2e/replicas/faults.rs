@@ -9,6 +9,7 @@ use super::{
     LIMIT,
     forming::{everything_is_there, form},
     newcomer::Register,
+    nothing_collided,
     patient::Patient,
     turn,
 };
@@ -98,9 +99,7 @@ impl Load {
         let refused = self.patient.was_answered_well();
         assert_eq!(self.register.count(), CLUSTERS * super::forming::SIZE);
         everything_is_there(replicas, &self.register.all()).await;
-        for complaint in ["deadlock detected", "could not serialize"] {
-            assert!(!postgres.log().contains(complaint), "{}", postgres.log());
-        }
+        nothing_collided(postgres);
         eprintln!("had to try again: {refused:#?}");
         refused
     }
