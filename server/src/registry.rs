@@ -168,11 +168,11 @@ impl Registry {
     /// The latest state that anybody here has seen: what those who wait were told is not to be unsaid.
     fn last_seen(&self, token: &Token) -> Option<Arc<Snapshot>> {
         let cached = self.cache.get(token);
-        match self.topics.told(token) {
-            Some(Told::Cluster(told))
-                if cached.as_ref().is_none_or(|cached| cached.stamp().is_before(Stamp::of(&told))) =>
+        match self.topics.last_seen(token) {
+            Some(Told::Cluster(seen))
+                if cached.as_ref().is_none_or(|cached| cached.stamp().is_before(Stamp::of(&seen))) =>
             {
-                Some(Arc::new(Snapshot::new(told)))
+                Some(Arc::new(Snapshot::new(seen)))
             }
             _ => cached,
         }

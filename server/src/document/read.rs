@@ -184,11 +184,9 @@ fn line(error: &serde_json::Error, before: usize) -> usize {
 fn told(error: &serde_json::Error) -> String {
     let said = error.to_string();
     let said = said.rsplit_once(" at line ").map_or(said.as_str(), |(said, _)| said);
-    match (said.split_once(" \""), said.rsplit_once(", expected ")) {
-        (Some((before, _)), Some((_, expected))) => format!("{before}, expected {}", for_people(expected)),
-        (None, Some((before, expected))) => format!("{before}, expected {}", for_people(expected)),
-        _ => said.to_owned(),
-    }
+    let Some((found, expected)) = said.rsplit_once(", expected ") else { return said.to_owned() };
+    let found = found.split_once(" \"").map_or(found, |(kind, _)| kind);
+    format!("{found}, expected {}", for_people(expected))
 }
 
 /// What serde expects, without Rust's names for it.

@@ -220,10 +220,9 @@ impl Others {
     /// Tells those who wait for a cluster that another server has deleted it. Its last event is in no history, so it is
     /// made from the last that somebody here has seen of it: whoever has seen more than was told waits for what comes after that.
     fn end(&self, token: &Token, told: &Told) {
-        let last = self.topics.last_seen(token).unwrap_or_else(|| told.clone());
-        let deletion = match last {
-            Told::Cluster(cluster) => cluster.delete(self.clock.now()).events,
-            Told::Nothing | Told::Unknown => Vec::new(),
+        let deletion = match self.topics.last_seen(token) {
+            Some(Told::Cluster(cluster)) => cluster.delete(self.clock.now()).events,
+            _ => Vec::new(),
         };
         let deletion: Vec<Arc<Event>> = deletion.into_iter().map(Arc::new).collect();
         self.topics.import(token, told, &deletion, None);
