@@ -14,7 +14,7 @@ use futures_util::{
 
 use crate::{
     endpoints::{Endpoints, Failures, Probe, is_answer},
-    registry::{SeenMember, View},
+    registry::{ObservedMember, View},
 };
 
 /// How long a list through the quorum may take: an election must fit in.
@@ -70,11 +70,11 @@ fn is_listed(list: &MemberList, id: MemberId) -> bool {
 }
 
 /// One member: what the list says of it, and whether it answers, be it to clients or to members.
-async fn see(endpoints: &Endpoints, list: &MemberList, member: &ListedMember) -> (SeenMember, Option<Status>) {
+async fn see(endpoints: &Endpoints, list: &MemberList, member: &ListedMember) -> (ObservedMember, Option<Status>) {
     let (probe, peer) = tokio::join!(endpoints.probe(member, ANSWER), answers_peers(endpoints, list, member));
     let reachable = peer || probe != Probe::Silent;
     let status = if let Probe::Up(status) = probe { Some(status) } else { None };
-    let seen = SeenMember {
+    let seen = ObservedMember {
         id: member.id,
         name: member.name.clone(),
         peer_urls: member.peer_urls.clone(),

@@ -25,7 +25,7 @@ pub use error::RegistryError;
 pub use event::{Event, Events};
 pub use instruction::{Expected, Instruction, Start, Task, Terms};
 pub use member::{Member, Members};
-pub use report::{Report, SeenMember, State, View};
+pub use report::{ObservedMember, Report, State, View};
 pub use request::Request;
 pub use sent::Sent;
 

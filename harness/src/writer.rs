@@ -37,7 +37,7 @@ pub struct Report {
     /// Those of them that it doesn't have any more.
     pub lost: Vec<u64>,
     /// The longest time without an acknowledged write, from the writer's start to its end.
-    pub longest_gap: Duration,
+    pub max_probe_gap: Duration,
 }
 
 impl Writer {
@@ -73,7 +73,7 @@ impl Writer {
         Report {
             acknowledged: state.acknowledged.len(),
             lost: state.acknowledged.iter().copied().filter(|key| !found.contains(key)).collect(),
-            longest_gap: state.longest_gap,
+            max_probe_gap: state.max_probe_gap,
         }
     }
 
@@ -96,7 +96,7 @@ struct State {
     acknowledged: Vec<u64>,
     /// When the last write was acknowledged, or the writer was started.
     last: Instant,
-    longest_gap: Duration,
+    max_probe_gap: Duration,
     /// Of the last write that failed.
     failure: String,
 }
@@ -115,14 +115,14 @@ impl State {
             phase: Phase::Writing,
             acknowledged: Vec::new(),
             last: Instant::now(),
-            longest_gap: Duration::ZERO,
+            max_probe_gap: Duration::ZERO,
             failure: "none has failed".to_owned(),
         }
     }
 
     fn end_gap(&mut self) {
         let now = Instant::now();
-        self.longest_gap = self.longest_gap.max(now - self.last);
+        self.max_probe_gap = self.max_probe_gap.max(now - self.last);
         self.last = now;
     }
 }

@@ -3,8 +3,8 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::{
-    Action, Cluster, ClusterName, ClusterSize, Discovery, EventKind, Face, MemberKey, Policy, SizeIsFixed, Strategy,
-    Token, Transition, UnixMillis, draft::Draft,
+    Action, Cluster, ClusterName, ClusterSize, Discovery, EventKind, MemberKey, Policy, Protocol, SizeIsFixed,
+    Strategy, Token, Transition, UnixMillis, draft::Draft,
 };
 
 /// What an administrator sets about a cluster; what is `None` stays as it is.
@@ -85,7 +85,7 @@ impl Cluster {
     pub fn set(&self, settings: &Settings, at: UnixMillis) -> Result<Option<Transition>, AdministrationError> {
         let mut draft = Draft::new(self, at);
         if let Some(size) = settings.size.filter(|size| *size != self.size) {
-            if let Some(by) = self.face.and_then(Face::discovery).filter(|_| self.bootstrapped.is_none()) {
+            if let Some(by) = self.protocol.and_then(Protocol::discovery).filter(|_| self.bootstrapped.is_none()) {
                 return Err(AdministrationError::SizeIsFixed { by, fixed: SizeIsFixed(self.size) });
             }
             draft.resize(size, format!("the size is {size} from now on, after {}", self.size));

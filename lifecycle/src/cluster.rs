@@ -10,7 +10,7 @@ use crate::{
 pub const MAX_MEMBERS: usize = 1_000;
 
 /// For how many of a cluster's changes a removed member stays on record, once the cluster has formed.
-pub const REMEMBERED: u64 = 1_000;
+pub const RETAINED_REVISIONS: u64 = 1_000;
 
 /// What the registry knows of one etcd cluster, as of one revision.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -43,7 +43,7 @@ pub struct Cluster {
     /// Which attempt to form this is.
     pub epoch: Epoch,
     /// How the members of this epoch find each other; `None` means that nobody has registered in it.
-    pub face: Option<Face>,
+    pub protocol: Option<Protocol>,
     /// The etcd cluster's ID in this epoch; `None` means that it is not known.
     pub cluster_id: Option<ClusterId>,
     /// The revision at which it was known that the etcd cluster exists; `None` means that nobody has shown it
@@ -62,7 +62,7 @@ pub struct Cluster {
 /// How nodes that form a cluster find each other. They can't mix: etcds that discover each other decide by
 /// themselves when they are complete, and compute other IDs for themselves and the cluster with each protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Face {
+pub enum Protocol {
     /// Stock etcds that discover each other.
     Discovery(Discovery),
     /// Nodes that check in.
@@ -78,7 +78,7 @@ pub enum Discovery {
     V3,
 }
 
-impl Face {
+impl Protocol {
     /// The face's word.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -132,7 +132,7 @@ impl Cluster {
             name: None,
             policy: Policy::default(),
             epoch: Epoch::FIRST,
-            face: None,
+            protocol: None,
             cluster_id: None,
             bootstrapped: None,
             earlier: Vec::new(),
@@ -176,7 +176,7 @@ impl Cluster {
     /// Whether nodes that check in are forming the cluster or bootstrapping it, so that nobody else may touch the
     /// roster.
     pub fn is_founded_by_check_in(&self) -> bool {
-        self.face == Some(Face::CheckIn) && self.bootstrapped.is_none()
+        self.protocol == Some(Protocol::CheckIn) && self.bootstrapped.is_none()
     }
 
     /// Deletes the cluster with all that is known of it.
@@ -203,7 +203,7 @@ impl Cluster {
 
     /// Whether a member was removed so long ago that its node is told to look at etcd's own list if it comes back.
     fn is_forgotten(&self, member: &Member) -> bool {
-        let forgets = |removal: Removal| removal.at.0.saturating_add(REMEMBERED) < self.revision.0;
+        let forgets = |removal: Removal| removal.at.0.saturating_add(RETAINED_REVISIONS) < self.revision.0;
         self.formed.is_some() && member.removed.is_some_and(forgets)
     }
 

@@ -1,8 +1,8 @@
 use std::{borrow::Cow, ops::Deref, sync::Arc};
 
 use crate::{
-    Action, Cluster, ClusterSize, Event, EventKind, Face, Founder, Member, MemberKey, MemberName, Previous, Purpose,
-    Removal, RunId, Subject, Ticket, Told, Transition, UnixMillis,
+    Action, Cluster, ClusterSize, Event, EventKind, Founder, Member, MemberKey, MemberName, Previous, Protocol,
+    Purpose, Removal, RunId, Subject, Ticket, Told, Transition, UnixMillis,
     cluster::{Written, previous_member},
 };
 
@@ -69,7 +69,7 @@ impl<'a> Draft<'a> {
         let now = self.now;
         self.push(kind, message, event, |cluster| {
             cluster.first_registered_at = cluster.first_registered_at.or(Some(now));
-            cluster.face = cluster.face.or(member.founder.is_some().then_some(Face::CheckIn));
+            cluster.protocol = cluster.protocol.or(member.founder.is_some().then_some(Protocol::CheckIn));
             cluster.record = cluster.record_with(member);
         });
     }
@@ -155,7 +155,7 @@ impl<'a> Draft<'a> {
             cluster.epoch = epoch;
             cluster.formed = None;
             cluster.formed_at = None;
-            cluster.face = None;
+            cluster.protocol = None;
             cluster.cluster_id = None;
             cluster.bootstrapped = None;
             cluster.ticket = None;

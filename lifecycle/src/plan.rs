@@ -14,7 +14,7 @@ mod starting;
 mod wishes;
 
 use crate::{
-    Cluster, Instruction, Member, NodeState, Reason, Report, Sightings, Task, Transition, UnixMillis, draft::Draft,
+    Cluster, Instruction, Liveness, Member, NodeState, Reason, Report, Task, Transition, UnixMillis, draft::Draft,
 };
 
 /// What a check-in leads to.
@@ -28,10 +28,10 @@ pub struct Plan {
 
 /// Decides what the node that sent a report does next, and what the registry learns from it.
 ///
-/// Pure: the same arguments give the same plan. `sightings` is who was heard of before this report. If the change is
+/// Pure: the same arguments give the same plan. `liveness` is who was heard of before this report. If the change is
 /// made and the same report comes again, then the instruction is the same and there is nothing left to change.
-pub fn plan(cluster: &Cluster, sightings: &Sightings, report: &Report, now: UnixMillis) -> Plan {
-    let mut planner = Planner { draft: Draft::new(cluster, now), sightings, report, now };
+pub fn plan(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMillis) -> Plan {
+    let mut planner = Planner { draft: Draft::new(cluster, now), liveness, report, now };
     let instruction = planner.decide();
     Plan { instruction, change: planner.draft.finish() }
 }
@@ -39,14 +39,14 @@ pub fn plan(cluster: &Cluster, sightings: &Sightings, report: &Report, now: Unix
 /// One decision on its way.
 struct Planner<'a> {
     draft: Draft<'a>,
-    sightings: &'a Sightings,
+    liveness: &'a Liveness,
     report: &'a Report,
     now: UnixMillis,
 }
 
 impl Planner<'_> {
     fn decide(&mut self) -> Instruction {
-        if self.sightings.was_overtaken(self.report) {
+        if self.liveness.is_overtaken(self.report) {
             return self.wait(Reason::Overtaken, "a later check-in of this node came first, and was answered");
         }
         self.learn_from_view();

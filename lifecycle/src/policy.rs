@@ -52,16 +52,16 @@ impl Policy {
     /// The longest time between two failed probes that are still evidence of one and the same outage: a probe of
     /// yesterday and one of today say nothing about the time in between. A look at a cluster with a dead member may take
     /// a few time-outs.
-    pub fn longest_gap(&self) -> Duration {
-        self.dead_after + self.longest_look()
+    pub fn max_probe_gap(&self) -> Duration {
+        self.dead_after + self.max_observation_time()
     }
 
     /// For how long nobody at all may check in before that means that nobody could.
-    pub fn longest_quiet(&self) -> Duration {
-        self.longest_look().max(self.dead_after / 2)
+    pub fn max_check_in_gap(&self) -> Duration {
+        self.max_observation_time().max(self.dead_after / 2)
     }
 
-    fn longest_look(&self) -> Duration {
+    fn max_observation_time(&self) -> Duration {
         const LOOKS: Duration = Duration::from_secs(15);
         LOOKS.max(2 * self.check_in_every)
     }

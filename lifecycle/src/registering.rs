@@ -1,8 +1,8 @@
 use thiserror::Error;
 
 use crate::{
-    Action, Cluster, ClusterSize, Discovery, Epoch, EventKind, Face, MAX_MEMBERS, Member, MemberKey, MemberName,
-    PeerUrl, Registration, Removal, Subject, Transition, UnixMillis,
+    Action, Cluster, ClusterSize, Discovery, Epoch, EventKind, MAX_MEMBERS, Member, MemberKey, MemberName, PeerUrl,
+    Protocol, Registration, Removal, Subject, Transition, UnixMillis,
     cluster::{Written, previous_member},
 };
 
@@ -67,14 +67,14 @@ impl Cluster {
         let previous = present.map(|member| previous_member(member));
         let event = self.event(at, action, Subject::Member(key), Written::member(&member), previous, told);
         let record = self.record_with(member);
-        let enough = record.len() >= self.size.get() as usize && self.face != Some(Face::CheckIn);
+        let enough = record.len() >= self.size.get() as usize && self.protocol != Some(Protocol::CheckIn);
         let forms = enough && self.formed.is_none();
         let after = Self {
             revision,
             first_registered_at: self.first_registered_at.or(Some(at)),
             formed: self.formed.or(forms.then_some(revision)),
             formed_at: self.formed_at.or(forms.then_some(at)),
-            face: self.face.or(Some(Face::Discovery(by))),
+            protocol: self.protocol.or(Some(Protocol::Discovery(by))),
             record,
             ..self.without_record()
         };
@@ -126,10 +126,10 @@ impl Cluster {
             return Err(RegisterRefusal::WasReset);
         }
         let creates = action == Action::Create && !present;
-        if self.is_founded_by_check_in() || (creates && self.face == Some(Face::CheckIn)) {
+        if self.is_founded_by_check_in() || (creates && self.protocol == Some(Protocol::CheckIn)) {
             return Err(RegisterRefusal::FormsByCheckIn);
         }
-        let other = self.face.and_then(Face::discovery).filter(|other| *other != by);
+        let other = self.protocol.and_then(Protocol::discovery).filter(|other| *other != by);
         if let Some(other) = other.filter(|_| creates || self.formed.is_none()) {
             return Err(RegisterRefusal::FormsByOther(other));
         }
@@ -398,7 +398,7 @@ mod tests {
             (Discovery::V3, Discovery::V2, "by v3 discovery (etcd --discovery-endpoints --discovery-token)"),
         ] {
             let forming = put_by(&cluster(2), first, 1, Action::Create).unwrap();
-            assert_eq!(forming.face, Some(Face::Discovery(first)));
+            assert_eq!(forming.protocol, Some(Protocol::Discovery(first)));
             for action in [Action::Create, Action::Set] {
                 assert_eq!(put_by(&forming, second, 2, action), Err(RegisterRefusal::FormsByOther(first)));
             }

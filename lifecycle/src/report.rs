@@ -78,12 +78,12 @@ pub struct View {
     /// The member that leads; `None` means that there is none or that it is not known.
     pub leader: Option<MemberId>,
     /// The members in the list; empty if nobody answered.
-    pub members: Vec<SeenMember>,
+    pub members: Vec<ObservedMember>,
 }
 
 /// A member as a node saw it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct SeenMember {
+pub struct ObservedMember {
     /// Its ID.
     pub id: MemberId,
     /// Its name; `None` means that it has never started.

@@ -9,8 +9,8 @@ mod clock;
 mod committer;
 mod follow;
 mod freshness;
+mod liveness;
 mod others;
-mod sightings;
 mod snapshot;
 mod topics;
 
@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use convene_lifecycle::{Cluster, Event, Revision, Settings, Sightings, Token, Transition, UnixMillis};
+use convene_lifecycle::{Cluster, Event, Liveness, Revision, Settings, Token, Transition, UnixMillis};
 use quick_cache::sync::Cache;
 use thiserror::Error;
 use tokio::{
@@ -32,8 +32,8 @@ use crate::store::{ClusterFilter, ClusterSummary, Cursor, DatabaseSize, Stamp, S
 use clock::Clock;
 use committer::{Answer, Committer, Decide, Job};
 use freshness::Freshness;
+use liveness::{ClusterLiveness, LivenessCache};
 use others::Others;
-use sightings::{SightingsOfAll, SightingsOfOne};
 use snapshot::SnapshotWeight;
 use topics::{Told, Topics};
 
@@ -67,7 +67,7 @@ pub struct Registry {
     store: Arc<Store>,
     cache: Arc<SnapshotCache>,
     topics: Arc<Topics>,
-    sightings: Arc<SightingsOfAll>,
+    liveness: Arc<LivenessCache>,
     clock: Arc<Clock>,
     jobs: mpsc::Sender<Job>,
     /// Knows which state of a cluster is the present one, where other servers write to the database as well.
@@ -99,7 +99,7 @@ impl Registry {
     /// dropped; should it end before, then nothing can be written any more.
     pub async fn start(store: Arc<Store>) -> (Self, JoinHandle<()>) {
         let cache = Arc::new(Cache::with_weighter(CACHE_CLUSTERS, CACHE_BYTES, SnapshotWeight));
-        let (clock, topics, sightings) = (Arc::new(Clock::new()), Arc::default(), Arc::default());
+        let (clock, topics, liveness) = (Arc::new(Clock::new()), Arc::default(), Arc::default());
         let (mut announcer, mut others) = (None, JoinSet::new());
         if store.is_shared() {
             let (cache, topics) = (Arc::clone(&cache), Arc::clone(&topics));
@@ -113,7 +113,7 @@ impl Registry {
             clock: Arc::clone(&clock),
             cache: Arc::clone(&cache),
             topics: Arc::clone(&topics),
-            sightings: Arc::clone(&sightings),
+            liveness: Arc::clone(&liveness),
             announcer,
         };
         let (jobs, queue) = mpsc::channel(QUEUE);
@@ -127,7 +127,7 @@ impl Registry {
             store,
             cache,
             topics,
-            sightings,
+            liveness,
             clock,
             jobs,
             freshness,
@@ -219,7 +219,7 @@ impl Registry {
     /// Makes a cluster under a token that was drawn for it.
     pub async fn create(&self, token: Token, settings: Settings) -> Result<Committed, NotWritten> {
         let named = token.clone();
-        let decide = move |cluster: Option<&Cluster>, _: Option<&mut Sightings>, at| match cluster {
+        let decide = move |cluster: Option<&Cluster>, _: Option<&mut Liveness>, at| match cluster {
             None => Some(Cluster::create_with(named.clone(), &settings, at)),
             Some(_) => None,
         };
@@ -259,7 +259,7 @@ impl Registry {
     async fn decide_listening<T: Send + 'static>(
         &self,
         token: &Token,
-        decide: impl Fn(Option<&Cluster>, Option<&mut Sightings>, UnixMillis) -> (Option<Transition>, T) + Send + 'static,
+        decide: impl Fn(Option<&Cluster>, Option<&mut Liveness>, UnixMillis) -> (Option<Transition>, T) + Send + 'static,
     ) -> Result<(Option<Committed>, T), NotWritten> {
         self.settle_with_outcome(token, true, decide).await
     }
@@ -268,12 +268,12 @@ impl Registry {
         &self,
         token: &Token,
         listens: bool,
-        decide: impl Fn(Option<&Cluster>, Option<&mut Sightings>, UnixMillis) -> (Option<Transition>, T) + Send + 'static,
+        decide: impl Fn(Option<&Cluster>, Option<&mut Liveness>, UnixMillis) -> (Option<Transition>, T) + Send + 'static,
     ) -> Result<(Option<Committed>, T), NotWritten> {
         let outcome = Arc::new(Mutex::new(None));
         let last = outcome.clone();
-        let decide = move |cluster: Option<&Cluster>, sightings: Option<&mut Sightings>, at| {
-            let (transition, outcome) = decide(cluster, sightings, at);
+        let decide = move |cluster: Option<&Cluster>, liveness: Option<&mut Liveness>, at| {
+            let (transition, outcome) = decide(cluster, liveness, at);
             *last.lock().expect("no holder panics") = Some(outcome);
             transition
         };
@@ -501,9 +501,9 @@ mod tests {
         };
         assert!(registry.heard_of(&token).await.unwrap().is_empty());
         assert!(registry.check_in_dry(&token, &report).await.unwrap().is_some());
-        assert!(registry.sightings.get(&token).is_none());
+        assert!(registry.liveness.get(&token).is_none());
         registry.check_in(&token, report).await.unwrap();
-        assert!(registry.sightings.get(&token).is_some());
+        assert!(registry.liveness.get(&token).is_some());
     }
 
     #[tokio::test]

@@ -125,7 +125,7 @@ async fn serve(config: Config) -> Result<(), ServerError> {
     sweeper.abort();
     flusher.abort();
     // What is lost here is when somebody was last heard of, which is no reason to hold up the end.
-    let _ = tokio::time::timeout(GRACE, app.registry.flush_sightings()).await;
+    let _ = tokio::time::timeout(GRACE, app.registry.flush_liveness()).await;
     drop(app);
     // The committer ends once nobody can give it work; a client that was cut off may hold it up no longer.
     if !committer.is_finished() {

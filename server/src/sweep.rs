@@ -28,7 +28,7 @@ pub async fn flush(app: Arc<App>) {
     loop {
         tokio::time::sleep(FLUSH_EVERY).await;
         // The database's failure has been logged where it was met; the next round has everything again.
-        let _ = app.registry.flush_sightings().await;
+        let _ = app.registry.flush_liveness().await;
     }
 }
 

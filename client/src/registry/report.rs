@@ -74,12 +74,12 @@ pub struct View {
     /// Who leads.
     pub leader: Option<MemberId>,
     /// The list.
-    pub members: Vec<SeenMember>,
+    pub members: Vec<ObservedMember>,
 }
 
 /// A member as it was seen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct SeenMember {
+pub struct ObservedMember {
     /// Its ID.
     pub id: MemberId,
     /// Its name; empty if it has never started.

@@ -98,5 +98,5 @@ pub fn writer(nodes: &[Node]) -> Writer {
 pub fn wrote_all_along(report: &Report) {
     assert!(report.acknowledged > 0, "{report:?}");
     assert!(report.lost.is_empty(), "{report:?}");
-    assert!(report.longest_gap < Duration::from_secs(10), "{report:?}");
+    assert!(report.max_probe_gap < Duration::from_secs(10), "{report:?}");
 }

@@ -2,15 +2,15 @@ use std::sync::Arc;
 
 use super::Planner;
 use crate::{
-    CheckIn, ClientUrl, ClusterId, EventKind, Face, Founder, Had, Instruction, MAX_MEMBERS, Member, MemberId,
-    MemberKey, NodeState, Reason, Registration, Revision, RunId, Task, Told,
+    ClientUrl, ClusterId, EventKind, Founder, Instruction, LastCheckIn, MAX_MEMBERS, Member, MemberId, MemberKey,
+    NodeState, Protocol, Reason, Registration, ReportedState, Revision, RunId, Task, Told,
 };
 
 impl Planner<'_> {
     /// A node without data, while the cluster forms: it registers, and waits until as many nodes are there as the
     /// cluster has places. From then on these are the founders, and each is told to bootstrap with the others.
     pub(super) fn found(&mut self) -> Instruction {
-        if let Some(discovery) = self.draft.face.and_then(Face::discovery) {
+        if let Some(discovery) = self.draft.protocol.and_then(Protocol::discovery) {
             let message = format!("stock etcds form this cluster by {discovery}, and the two can't mix");
             return self.refuse(
                 Reason::FormsByDiscovery,
@@ -92,7 +92,7 @@ impl Planner<'_> {
     fn drop_absent(&mut self) {
         let dead_after = self.draft.policy.dead_after;
         let absent =
-            |member: &&Arc<Member>| !self.is_own(member) && self.sightings.silence(member, self.now) >= dead_after;
+            |member: &&Arc<Member>| !self.is_own(member) && self.liveness.silence(member, self.now) >= dead_after;
         let absent: Vec<Arc<Member>> = self.draft.members().filter(absent).cloned().collect();
         for member in absent {
             let message = format!("{} ({}) has gone before the cluster formed", member.name(), member.key);
@@ -186,7 +186,7 @@ impl Planner<'_> {
     /// This node has to have said it before, too: its report may be of a run that was over when the next one was told,
     /// and only got stuck on its way. Asking twice at once does not count as saying it before.
     fn all_founders_are_empty(&self) -> bool {
-        let node = self.sightings.nodes.get(&self.report.name);
+        let node = self.liveness.nodes.get(&self.report.name);
         let said_before = node.is_some_and(|node| node.run == self.report.run && node.at < self.now);
         said_before && self.draft.members().all(|member| self.is_empty_founder(member))
     }
@@ -195,12 +195,12 @@ impl Planner<'_> {
     /// told is told again whenever it asks, so what it said does not count: it may have bootstrapped since.
     fn is_empty_founder(&self, member: &Member) -> bool {
         let told = member.founder.as_ref().and_then(|founder| founder.told.as_ref());
-        let said_since = |node: &CheckIn| told.is_none_or(|told| node.run != told.run && node.at > told.at);
-        let node = self.sightings.nodes.get(member.name());
+        let said_since = |node: &LastCheckIn| told.is_none_or(|told| node.run != told.run && node.at > told.at);
+        let node = self.liveness.nodes.get(member.name());
         member.founder.is_some()
             && !member.started
             && node.is_some_and(|node| {
-                node.had == Had::Nothing
+                node.state == ReportedState::Nothing
                     && member.has_peer_urls(&node.peer_urls)
                     && said_since(node)
                     && node.at.age(self.now) < self.draft.policy.dead_after
@@ -227,7 +227,7 @@ impl Planner<'_> {
 
     /// Whether a registration is this node's from before its address changed.
     fn is_own_former(&self, member: &Member) -> bool {
-        let node = self.sightings.nodes.get(member.name());
+        let node = self.liveness.nodes.get(member.name());
         *member.name() == self.report.name
             && self.report.run != RunId::unnamed()
             && node.is_some_and(|node| node.run == self.report.run && member.has_peer_urls(&node.peer_urls))

@@ -126,7 +126,7 @@ impl Planner<'_> {
     /// This node's former self, or a stranger that has its name or address.
     fn reclaim(&mut self, twin: &Arc<Member>, look: &Look<'_>) -> Instruction {
         let same_place = self.could_be_own(twin);
-        let elsewhere = !same_place && self.sightings.is_cut_off(&self.draft.policy, twin, self.now);
+        let elsewhere = !same_place && self.liveness.is_partitioned(&self.draft.policy, twin, self.now);
         if look.is_up(twin) || elsewhere {
             let refusal = self.refuse_for_name(twin).or_else(|| self.refuse_for_peer_url(twin));
             return refusal
@@ -147,7 +147,7 @@ impl Planner<'_> {
         }
         let reason = if same_place {
             Reason::LostDisk
-        } else if self.sightings.is_dead(&self.draft.policy, twin, self.now) {
+        } else if self.liveness.is_dead(&self.draft.policy, twin, self.now) {
             Reason::Dead
         } else {
             return self.not_dead_yet(twin);
@@ -170,7 +170,7 @@ impl Planner<'_> {
             return self.wait_for_learner(&learner, look, voters + 1 >= size);
         }
         let down: Vec<Arc<Member>> = self.draft.voters().filter(|voter| !look.is_up(voter)).cloned().collect();
-        let dead = down.iter().find(|voter| self.sightings.is_dead(&policy, voter, self.now)).cloned();
+        let dead = down.iter().find(|voter| self.liveness.is_dead(&policy, voter, self.now)).cloned();
         if voters > size {
             return self.full();
         }
@@ -194,7 +194,7 @@ impl Planner<'_> {
         if is_free
             && !is_up
             && self.joining_strategy().removes_dead()
-            && self.sightings.is_dead(&self.draft.policy, learner, self.now)
+            && self.liveness.is_dead(&self.draft.policy, learner, self.now)
         {
             let why = format!("learner {} ({}) was given up by its node", learner.name(), learner.key);
             return self.remove(learner, look, Reason::AbandonedLearner, &why);
@@ -236,7 +236,7 @@ impl Planner<'_> {
             return self
                 .wait(Reason::NotDeadYet, format!("{name} ({key}) does not answer, and its downtime was announced"));
         }
-        if self.sightings.is_cut_off(&self.draft.policy, member, self.now) {
+        if self.liveness.is_partitioned(&self.draft.policy, member, self.now) {
             let message = format!("{name} ({key}) checks in but does not answer: it is cut off, not dead");
             return self.wait(Reason::Partition, message);
         }
@@ -322,7 +322,7 @@ impl Planner<'_> {
             self.draft.release("the member to replace is back");
             return None;
         }
-        if !self.could_be_own(replaced) && !self.sightings.is_dead(&self.draft.policy, replaced, self.now) {
+        if !self.could_be_own(replaced) && !self.liveness.is_dead(&self.draft.policy, replaced, self.now) {
             self.draft.release("the member to replace was heard of again");
             return None;
         }

@@ -2,8 +2,8 @@ use std::{collections::HashSet, sync::Arc};
 
 use super::{Planner, membership::quorum};
 use crate::{
-    EventKind, Face, Identity, Instruction, Member, MemberId, MemberKey, MemberName, NodeState, Purpose, Reason,
-    Registration, Revision, Role, SeenMember, View,
+    EventKind, Identity, Instruction, Member, MemberId, MemberKey, MemberName, NodeState, ObservedMember, Protocol,
+    Purpose, Reason, Registration, Revision, Role, View,
 };
 
 /// A look at the cluster that decisions can rest on: it was made through the quorum, and the registry's record
@@ -31,7 +31,7 @@ impl Look<'_> {
         self.seen(member)?.applied_index
     }
 
-    fn seen(&self, member: &Member) -> Option<&SeenMember> {
+    fn seen(&self, member: &Member) -> Option<&ObservedMember> {
         let id = member.key.id()?;
         self.view.members.iter().find(|seen| seen.id == id)
     }
@@ -110,7 +110,7 @@ impl<'a> Planner<'a> {
         let known: HashSet<MemberId> = self.draft.members().filter_map(|member| member.key.id()).collect();
         let formed_here = self.draft.formed.is_some() && view.members.iter().any(|seen| known.contains(&seen.id));
         // What an earlier epoch had is not what was there before the registry.
-        let had = |seen: &SeenMember| self.draft.record.iter().any(|member| member.key.id() == Some(seen.id));
+        let had = |seen: &ObservedMember| self.draft.record.iter().any(|member| member.key.id() == Some(seen.id));
         let is_vacant = self.draft.formed.is_none() && self.draft.members().next().is_none();
         let was_there_before = is_vacant && !view.members.iter().any(had);
         if view.cluster.is_some_and(|id| self.draft.earlier.contains(&id)) || !(formed_here || was_there_before) {
@@ -120,7 +120,7 @@ impl<'a> Planner<'a> {
         self.draft.change(EventKind::Formed, "the cluster runs already, and is taken over as it is", |cluster| {
             cluster.cluster_id = cluster_id;
             cluster.formed = cluster.formed.or(Some(cluster.revision));
-            cluster.face = cluster.face.or(Some(Face::CheckIn));
+            cluster.protocol = cluster.protocol.or(Some(Protocol::CheckIn));
         });
     }
 
@@ -151,7 +151,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn follow_member(&mut self, member: &Arc<Member>, seen: &SeenMember, since: Revision) {
+    fn follow_member(&mut self, member: &Arc<Member>, seen: &ObservedMember, since: Revision) {
         let mut after = Member::clone(member);
         // Where the two differ, a running node's word on itself counts, so that they don't take turns.
         let own = Some(self.report).filter(|report| {
@@ -180,7 +180,7 @@ impl<'a> Planner<'a> {
         self.draft.update(&member.key, kind, message, |member| *member = after);
     }
 
-    fn take_up(&mut self, seen: &SeenMember, on_record: Option<Arc<Member>>) {
+    fn take_up(&mut self, seen: &ObservedMember, on_record: Option<Arc<Member>>) {
         let key = MemberKey::from(seen.id);
         let registration = Registration { name: self.name_of(seen), peer_urls: seen.peer_urls.clone() };
         let fresh = Member::registered(key.clone(), registration, Revision::FIRST);
@@ -196,7 +196,7 @@ impl<'a> Planner<'a> {
     }
 
     /// etcd learns a member's name when it starts; until then the ticket tells whose place it is.
-    fn name_of(&self, seen: &SeenMember) -> MemberName {
+    fn name_of(&self, seen: &ObservedMember) -> MemberName {
         let joiner = self.draft.ticket.as_ref().and_then(|ticket| match &ticket.purpose {
             Purpose::Join { peer_urls, .. } if peer_urls.iter().any(|url| seen.peer_urls.contains(url)) => {
                 Some(ticket.holder.clone())
@@ -239,7 +239,7 @@ fn listed<T: ToString>(items: &[T]) -> String {
     items.iter().map(T::to_string).collect::<Vec<_>>().join(" ")
 }
 
-fn role(seen: &SeenMember) -> Role {
+fn role(seen: &ObservedMember) -> Role {
     if seen.learner { Role::Learner } else { Role::Voter }
 }
 

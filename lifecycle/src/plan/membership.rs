@@ -14,10 +14,10 @@ impl Planner<'_> {
     /// Takes the ticket back once it has served its purpose or its holder has gone.
     pub(super) fn settle_ticket(&mut self) {
         let Some(ticket) = &self.draft.ticket else { return };
-        let last = self.sightings.nodes.get(&ticket.holder).map(|node| node.at);
+        let last = self.liveness.nodes.get(&ticket.holder).map(|node| node.at);
         // What lies ahead is of a clock that has been set back since, and must not hold a ticket until then.
         let heard = [last, Some(ticket.granted_at)].into_iter().flatten().filter(|at| *at <= self.now).max();
-        let heard = heard.map_or(self.sightings.since, |heard| heard.max(self.sightings.since));
+        let heard = heard.map_or(self.liveness.since, |heard| heard.max(self.liveness.since));
         if self.is_done(&ticket.purpose) {
             self.draft.release("done");
         } else if heard.age(self.now) >= Ticket::LEASE {

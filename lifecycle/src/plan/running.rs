@@ -82,7 +82,7 @@ impl Planner<'_> {
             others().any(|member| {
                 member.eviction.is_some()
                     || !member.is_voter()
-                    || self.sightings.silence(member, self.now) >= policy.dead_after
+                    || self.liveness.silence(member, self.now) >= policy.dead_after
             }) || self.draft.voters().count() > self.draft.size.get() as usize
         };
         wants_change || (self.held_by_another().is_none() && others_need())
@@ -143,7 +143,7 @@ impl Planner<'_> {
             return self.promote(learner, look);
         }
         let removable = self.draft.policy.strategy.removes_dead();
-        if removable && self.sightings.is_dead(&self.draft.policy, learner, self.now) {
+        if removable && self.liveness.is_dead(&self.draft.policy, learner, self.now) {
             let why = format!("learner {} ({}) was given up by its node", learner.name(), learner.key);
             return self.remove(learner, look, Reason::AbandonedLearner, &why);
         }
@@ -154,14 +154,14 @@ impl Planner<'_> {
         let Some(down) = others.iter().find(|member| !look.is_up(member)) else { return self.healthy() };
         let policy = self.draft.policy;
         let dead = others.iter().find(|member| {
-            !look.is_up(member) && self.sightings.is_dead(&policy, member, self.now) && self.may_prune(member, look)
+            !look.is_up(member) && self.liveness.is_dead(&policy, member, self.now) && self.may_prune(member, look)
         });
         match dead {
             Some(dead) if policy.strategy == Strategy::Prune => {
                 let why = format!("{} ({}) is dead", dead.name(), dead.key);
                 self.remove(dead, look, Reason::Dead, &why)
             }
-            _ if self.sightings.is_dead(&policy, down, self.now) => {
+            _ if self.liveness.is_dead(&policy, down, self.now) => {
                 let message =
                     format!("{} ({}) is dead, and is replaced when a node is there for it", down.name(), down.key);
                 self.wait(Reason::Dead, message)
@@ -172,7 +172,7 @@ impl Planner<'_> {
 
     /// Whether a member's own node is there to make it leave in order.
     fn leaves_by_itself(&self, member: &Member, look: &Look<'_>) -> bool {
-        look.is_up(member) && self.sightings.runs_somewhere(&self.draft.policy, member, self.now)
+        look.is_up(member) && self.liveness.reports_running(&self.draft.policy, member, self.now)
     }
 
     /// The voter that goes next if there are more than the size: an evicted one, who goes anyway, before a dead one, that
@@ -182,8 +182,7 @@ impl Planner<'_> {
         if voters <= self.draft.size.get() as usize || !self.draft.policy.strategy.removes_dead() {
             return None;
         }
-        let dead =
-            |member: &Member| !look.is_up(member) && self.sightings.is_dead(&self.draft.policy, member, self.now);
+        let dead = |member: &Member| !look.is_up(member) && self.liveness.is_dead(&self.draft.policy, member, self.now);
         let rank = |member: &&Arc<Member>| {
             (member.eviction.is_some(), dead(member), !look.is_up(member), !look.leads(member), member.created)
         };

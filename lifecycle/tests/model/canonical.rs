@@ -7,7 +7,8 @@ use std::{
 };
 
 use convene_lifecycle::{
-    Founder, Had, Member, MemberId, MemberKey, MemberName, Removal, Revision, Role, RunId, Told, UnixMillis, View,
+    Founder, Member, MemberId, MemberKey, MemberName, Removal, ReportedState, Revision, Role, RunId, Told, UnixMillis,
+    View,
 };
 
 use crate::{
@@ -98,7 +99,7 @@ impl World {
 
     fn reduce_times(&mut self) {
         let cluster = Arc::make_mut(&mut self.cluster);
-        let sightings = &mut self.sightings;
+        let liveness = &mut self.liveness;
         cluster.created_at = LONG_AGO;
         cluster.first_registered_at = cluster.first_registered_at.map(|_| LONG_AGO);
         cluster.tickets = 1;
@@ -108,7 +109,7 @@ impl World {
             ticket.granted_at = LONG_AGO;
         }
         for member in &mut cluster.record {
-            let said_since = |at: UnixMillis| sightings.nodes.get(member.name()).is_some_and(|node| node.at > at);
+            let said_since = |at: UnixMillis| liveness.nodes.get(member.name()).is_some_and(|node| node.at > at);
             let founder = member.founder.clone().filter(|_| member.removed.is_none() && !member.started);
             let founder = founder.map(|founder| Founder {
                 told: founder.told.map(|told| Told { at: if said_since(told.at) { LONG_AGO } else { FRESH }, ..told }),
@@ -117,28 +118,28 @@ impl World {
             let member = Arc::make_mut(member);
             (member.founder, member.eviction) = (founder, eviction);
         }
-        sightings.since = LONG_AGO;
-        sightings.nodes.retain(|_, node| is_fresh(node.at));
-        for node in sightings.nodes.values_mut() {
+        liveness.since = LONG_AGO;
+        liveness.nodes.retain(|_, node| is_fresh(node.at));
+        for node in liveness.nodes.values_mut() {
             node.at = FRESH;
             // Nobody asks for more than whether it had no data before the cluster is there, and an etcd afterwards.
-            node.had = match node.had {
-                Had::Etcd(identity) if cluster.member(&identity.member.into()).is_some() => node.had,
-                Had::Nothing if cluster.bootstrapped.is_none() => Had::Nothing,
-                _ => Had::Unreadable,
+            node.state = match node.state {
+                ReportedState::Etcd(identity) if cluster.member(&identity.member.into()).is_some() => node.state,
+                ReportedState::Nothing if cluster.bootstrapped.is_none() => ReportedState::Nothing,
+                _ => ReportedState::Unreadable,
             };
-            if node.had != Had::Nothing {
+            if node.state != ReportedState::Nothing {
                 node.run = RunId::unnamed();
             }
         }
-        sightings.members.retain(|key, _| cluster.member(key).is_some());
-        for contact in sightings.members.values_mut() {
+        liveness.members.retain(|key, _| cluster.member(key).is_some());
+        for contact in liveness.members.values_mut() {
             let heard = [contact.checked_in, contact.answered].into_iter().flatten().any(is_fresh);
             contact.checked_in = heard.then_some(FRESH);
             contact.answered = None;
             contact.failing = contact.failing.map(|(first, last)| (reduced(first), reduced(last)));
         }
-        sightings.members.retain(|_, contact| contact.checked_in.is_some() || contact.failing.is_some());
+        liveness.members.retain(|_, contact| contact.checked_in.is_some() || contact.failing.is_some());
         debug_assert!(is_fresh(NOW) && is_fresh(FRESH) && !is_fresh(OLD));
     }
 
@@ -151,7 +152,7 @@ impl World {
             let letter = self.letter.as_mut().filter(|letter| letter.node == n);
             let mut runs: BTreeSet<u8> = told.into_iter().chain([node.run]).collect();
             runs.extend(letter.as_ref().map(|letter| letter.run));
-            let sighted = self.sightings.nodes.get_mut(&own_name);
+            let sighted = self.liveness.nodes.get_mut(&own_name);
             runs.extend(sighted.as_ref().and_then(|node| run_number(&node.run)));
             let rank = |run: u8| runs.iter().position(|other| *other == run).unwrap_or_default() as u8;
             node.run = rank(node.run);
@@ -221,8 +222,8 @@ impl World {
             .filter_map(|n| self.nodes[n].disk)
             .map(|disk| disk.member.into())
             .collect();
-        self.sightings.nodes.retain(|name, _| idle_names.contains(name));
-        for (key, contact) in &mut self.sightings.members {
+        self.liveness.nodes.retain(|name, _| idle_names.contains(name));
+        for (key, contact) in &mut self.liveness.members {
             if !with_idle_node.contains(key) {
                 contact.checked_in = None;
             }

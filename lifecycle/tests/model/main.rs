@@ -1,6 +1,6 @@
 //! Runs the real planner inside an abstract etcd, and looks at every world that can come of it.
 //!
-//! A [`world::World`] is the registry's [`convene_lifecycle::Cluster`] and [`convene_lifecycle::Sightings`], what etcd's
+//! A [`world::World`] is the registry's [`convene_lifecycle::Cluster`] and [`convene_lifecycle::Liveness`], what etcd's
 //! quorum has decided, and the nodes with their disks and with what they are about to do. Each [`steps::Step`] changes
 //! one thing, in every order: so looks get stale, orders are carried out late, answers are lost at any time, and between
 //! the check of what an order expects and the act anything else may happen. Machines crash at any point and come back or

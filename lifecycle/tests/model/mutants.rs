@@ -4,15 +4,15 @@
 use std::sync::Arc;
 
 use convene_lifecycle::{
-    Cluster, Contact, Expected, Founder, Instruction, Member, Plan, Reason, Report, Sightings, Task, Terms, Ticket,
-    UnixMillis, plan,
+    Cluster, Expected, Founder, Instruction, Liveness, Member, MemberLiveness, Plan, Reason, Report, Task, Terms,
+    Ticket, UnixMillis, plan,
 };
 
 use crate::clock::OLD;
 
 /// Adds the new member before it removes the dead one.
-pub fn adds_before_it_removes(cluster: &Cluster, sightings: &Sightings, report: &Report, now: UnixMillis) -> Plan {
-    let mut plan = plan(cluster, sightings, report, now);
+pub fn adds_before_it_removes(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMillis) -> Plan {
+    let mut plan = plan(cluster, liveness, report, now);
     if let Task::RemoveMember { terms, .. } = &plan.instruction.task
         && report.identity().is_none()
     {
@@ -23,10 +23,10 @@ pub fn adds_before_it_removes(cluster: &Cluster, sightings: &Sightings, report: 
 }
 
 /// Takes whoever does not answer once for dead.
-pub fn trusts_one_probe(cluster: &Cluster, sightings: &Sightings, report: &Report, now: UnixMillis) -> Plan {
-    let mut doctored = sightings.clone();
+pub fn trusts_one_probe(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMillis) -> Plan {
+    let mut doctored = liveness.clone();
     for seen in report.view.iter().flat_map(|view| &view.members).filter(|seen| !seen.reachable) {
-        let dead = Contact { checked_in: None, answered: None, failing: Some((OLD, OLD)) };
+        let dead = MemberLiveness { checked_in: None, answered: None, failing: Some((OLD, OLD)) };
         doctored.members.insert(seen.id.into(), dead);
         doctored.nodes.retain(|name, _| Some(name) != seen.name.as_ref());
     }
@@ -34,8 +34,8 @@ pub fn trusts_one_probe(cluster: &Cluster, sightings: &Sightings, report: &Repor
 }
 
 /// Removes an evicted member also if that costs the quorum.
-pub fn ignores_the_risk(cluster: &Cluster, sightings: &Sightings, report: &Report, now: UnixMillis) -> Plan {
-    let mut plan = plan(cluster, sightings, report, now);
+pub fn ignores_the_risk(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMillis) -> Plan {
+    let mut plan = plan(cluster, liveness, report, now);
     let evicted = cluster.members().find(|member| member.eviction.is_some());
     if let (Reason::QuorumAtRisk, Some(evicted)) = (plan.instruction.reason, evicted) {
         plan.instruction = remove(cluster, evicted, plan.instruction);
@@ -44,24 +44,24 @@ pub fn ignores_the_risk(cluster: &Cluster, sightings: &Sightings, report: &Repor
 }
 
 /// Gives a ticket to everyone who asks.
-pub fn forgets_tickets(cluster: &Cluster, sightings: &Sightings, report: &Report, now: UnixMillis) -> Plan {
+pub fn forgets_tickets(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMillis) -> Plan {
     let cluster = Cluster { ticket: None, ..cluster.clone() };
-    plan(&cluster, sightings, report, now)
+    plan(&cluster, liveness, report, now)
 }
 
 /// Tells a founder to bootstrap however often it asks.
-pub fn forgets_who_was_told(cluster: &Cluster, sightings: &Sightings, report: &Report, now: UnixMillis) -> Plan {
+pub fn forgets_who_was_told(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMillis) -> Plan {
     let mut cluster = cluster.clone();
     for member in &mut cluster.record {
         let founder = member.founder.as_ref().map(|_| Founder { told: None });
         Arc::make_mut(member).founder = founder;
     }
-    plan(&cluster, sightings, report, now)
+    plan(&cluster, liveness, report, now)
 }
 
 /// Sets a member's own data aside.
-pub fn archives_good_data(cluster: &Cluster, sightings: &Sightings, report: &Report, now: UnixMillis) -> Plan {
-    let mut plan = plan(cluster, sightings, report, now);
+pub fn archives_good_data(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMillis) -> Plan {
+    let mut plan = plan(cluster, liveness, report, now);
     if plan.instruction.reason == Reason::OwnData {
         plan.instruction.task = Task::ArchiveData;
     }
@@ -69,8 +69,8 @@ pub fn archives_good_data(cluster: &Cluster, sightings: &Sightings, report: &Rep
 }
 
 /// Removes a member that is alive to make room for a spare.
-pub fn makes_room(cluster: &Cluster, sightings: &Sightings, report: &Report, now: UnixMillis) -> Plan {
-    let mut plan = plan(cluster, sightings, report, now);
+pub fn makes_room(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMillis) -> Plan {
+    let mut plan = plan(cluster, liveness, report, now);
     if let (Task::StandBy, Some(first)) = (&plan.instruction.task, cluster.voters().next()) {
         plan.instruction = remove(cluster, first, plan.instruction);
     }
@@ -78,8 +78,8 @@ pub fn makes_room(cluster: &Cluster, sightings: &Sightings, report: &Report, now
 }
 
 /// Adds every node as voter, also the second, without which the first can't decide any more.
-pub fn adds_voters_only(cluster: &Cluster, sightings: &Sightings, report: &Report, now: UnixMillis) -> Plan {
-    let mut plan = plan(cluster, sightings, report, now);
+pub fn adds_voters_only(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMillis) -> Plan {
+    let mut plan = plan(cluster, liveness, report, now);
     if let Task::AddMember { learner, .. } = &mut plan.instruction.task {
         *learner = false;
     }
@@ -87,8 +87,8 @@ pub fn adds_voters_only(cluster: &Cluster, sightings: &Sightings, report: &Repor
 }
 
 /// Never promotes a learner.
-pub fn never_promotes(cluster: &Cluster, sightings: &Sightings, report: &Report, now: UnixMillis) -> Plan {
-    let mut plan = plan(cluster, sightings, report, now);
+pub fn never_promotes(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMillis) -> Plan {
+    let mut plan = plan(cluster, liveness, report, now);
     if matches!(plan.instruction.task, Task::Promote { .. }) {
         plan.instruction.task = Task::Wait;
     }
@@ -96,8 +96,8 @@ pub fn never_promotes(cluster: &Cluster, sightings: &Sightings, report: &Report,
 }
 
 /// Leaves every learner to its own node.
-pub fn leaves_learners_alone(cluster: &Cluster, sightings: &Sightings, report: &Report, now: UnixMillis) -> Plan {
-    let mut plan = plan(cluster, sightings, report, now);
+pub fn leaves_learners_alone(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMillis) -> Plan {
+    let mut plan = plan(cluster, liveness, report, now);
     if matches!(plan.instruction.task, Task::Promote { .. }) && report.identity().is_none() {
         plan.instruction.task = Task::Wait;
     }

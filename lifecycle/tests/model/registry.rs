@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use convene_lifecycle::{
-    Cluster, ClusterId, Instruction, MemberId, MemberKey, NodeState, Plan, Report, Sightings, Start, Task, Terms,
+    Cluster, ClusterId, Instruction, Liveness, MemberId, MemberKey, NodeState, Plan, Report, Start, Task, Terms,
     UnixMillis,
 };
 
@@ -13,22 +13,22 @@ use crate::{
 };
 
 /// What decides: the real planner, or one that is broken on purpose.
-pub type Planner = fn(&Cluster, &Sightings, &Report, UnixMillis) -> Plan;
+pub type Planner = fn(&Cluster, &Liveness, &Report, UnixMillis) -> Plan;
 
 impl World {
     /// Lets the registry hear a check-in; returns what the node has on its desk if it gets the answer.
     pub fn hear(&mut self, rules: &Rules, letter: &Letter) -> Desk {
         let report = letter.report();
-        let plan = (rules.planner)(&self.cluster, &self.sightings, &report, NOW);
+        let plan = (rules.planner)(&self.cluster, &self.liveness, &report, NOW);
         if let Some(after) = plan.change.and_then(|change| change.after) {
             self.judge_epoch(&after);
             self.cluster = Arc::new(after);
-            let again = (rules.planner)(&self.cluster, &self.sightings, &report, NOW);
+            let again = (rules.planner)(&self.cluster, &self.liveness, &report, NOW);
             if rules.settles && (again.change.is_some() || again.instruction != plan.instruction) {
                 self.broken = self.broken.or(Some(Broken::NotSettled));
             }
         }
-        self.sightings.note(&self.cluster, &report, NOW);
+        self.liveness.record_check_in(&self.cluster, &report, NOW);
         self.desk(letter.node, &plan.instruction)
     }
 

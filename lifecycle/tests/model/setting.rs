@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use convene_lifecycle::{Cluster, ClusterSize, Settings, Sightings};
+use convene_lifecycle::{Cluster, ClusterSize, Liveness, Settings};
 use stateright::{Model, Property};
 
 use crate::{
@@ -100,7 +100,7 @@ impl Setting {
         let cluster = Cluster::create_with(token, &settings, LONG_AGO).after.expect("a cluster");
         let mut world = World {
             cluster: Arc::new(cluster),
-            sightings: Sightings::new(LONG_AGO),
+            liveness: Liveness::new(LONG_AGO),
             nodes: vec![Node::default(); self.nodes],
             etcds: Vec::new(),
             letter: None,

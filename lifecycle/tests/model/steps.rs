@@ -108,8 +108,8 @@ impl World {
     fn is_heard(&self, n: usize) -> bool {
         let member = self.nodes[n].disk.and_then(|disk| self.cluster.member(&disk.member.into()));
         let contact =
-            |key: &MemberKey| self.sightings.members.get(key).is_some_and(|contact| contact.checked_in.is_some());
-        self.sightings.nodes.contains_key(&name(n)) && member.is_none_or(|member| contact(&member.key))
+            |key: &MemberKey| self.liveness.members.get(key).is_some_and(|contact| contact.checked_in.is_some());
+        self.liveness.nodes.contains_key(&name(n)) && member.is_none_or(|member| contact(&member.key))
     }
 
     /// The world after a step; `None` if it makes no difference.

@@ -1,4 +1,4 @@
-use convene_lifecycle::{SeenMember, View};
+use convene_lifecycle::{ObservedMember, View};
 
 use crate::{
     etcd::Etcd,
@@ -17,7 +17,7 @@ pub fn look(world: &World, node: usize) -> View {
     let leader = etcd.voters().find(|voter| linearizable && world.is_up(etcd, voter)).map(|voter| voter.id);
     let members = etcd.members.iter().map(|entry| {
         let reachable = world.is_up(etcd, entry);
-        SeenMember {
+        ObservedMember {
             id: entry.id,
             name: entry.named.then(|| name(entry.node)),
             peer_urls: vec![peer_url(entry.node)],

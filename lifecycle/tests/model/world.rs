@@ -1,6 +1,6 @@
 use std::sync::{Arc, LazyLock};
 
-use convene_lifecycle::{Cluster, ClusterId, Identity, MemberId, MemberName, PeerUrl, Sightings, View};
+use convene_lifecycle::{Cluster, ClusterId, Identity, Liveness, MemberId, MemberName, PeerUrl, View};
 
 use crate::{
     etcd::{Entry, Etcd, quorum},
@@ -14,7 +14,7 @@ const MOST_NODES: usize = 5;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct World {
     pub cluster: Arc<Cluster>,
-    pub sightings: Sightings,
+    pub liveness: Liveness,
     pub nodes: Vec<Node>,
     pub etcds: Vec<Etcd>,
     /// A check-in that is under way for long, whose sender does not wait for the answer any more.

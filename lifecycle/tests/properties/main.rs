@@ -3,7 +3,7 @@
 mod rules;
 mod steps;
 
-use convene_lifecycle::{Action, Cluster, ClusterSize, Report, Sightings, Transition, UnixMillis, plan};
+use convene_lifecycle::{Action, Cluster, ClusterSize, Liveness, Report, Transition, UnixMillis, plan};
 use proptest::{
     prelude::*,
     test_runner::{RngSeed, TestCaseError},
@@ -37,7 +37,7 @@ fn start() -> impl Strategy<Value = UnixMillis> {
 /// A cluster, and who was heard of, after some steps.
 pub struct History {
     cluster: Cluster,
-    sightings: Sightings,
+    liveness: Liveness,
     now: UnixMillis,
 }
 
@@ -46,14 +46,14 @@ impl History {
         let token = "6c007a14875d53d9bf0ef5a6fc0257c8".parse().unwrap();
         let created = Cluster::create(token, ClusterSize::new(size).unwrap(), Action::Create, now);
         let since = UnixMillis(now.0.saturating_sub(3_600_000));
-        Self { cluster: created.after.unwrap(), sightings: Sightings::new(since), now }
+        Self { cluster: created.after.unwrap(), liveness: Liveness::new(since), now }
     }
 
     fn take(&mut self, step: &Step) -> Result<(), TestCaseError> {
         match step {
             Step::Pass(millis) => self.now.0 = self.now.0.saturating_add(*millis),
             Step::Clock(now) => self.now = UnixMillis(*now),
-            Step::Restart => self.sightings = Sightings::new(self.now),
+            Step::Restart => self.liveness = Liveness::new(self.now),
             Step::Administer(wish) => {
                 let transition = wish.transition(&self.cluster, self.now);
                 self.apply(transition)?;
@@ -74,13 +74,13 @@ impl History {
     }
 
     fn check_in(&mut self, report: &Report) -> Result<(), TestCaseError> {
-        let told = plan(&self.cluster, &self.sightings, report, self.now);
-        let before = (self.cluster.clone(), self.sightings.clone());
+        let told = plan(&self.cluster, &self.liveness, report, self.now);
+        let before = (self.cluster.clone(), self.liveness.clone());
         self.apply(told.change.clone())?;
         rules::check(&before.0, &before.1, report, self.now, &told.instruction, &self.cluster)?;
-        self.sightings.note(&self.cluster, report, self.now);
+        self.liveness.record_check_in(&self.cluster, report, self.now);
 
-        let again = plan(&self.cluster, &self.sightings, report, self.now);
+        let again = plan(&self.cluster, &self.liveness, report, self.now);
         prop_assert_eq!(&again.instruction, &told.instruction, "asking again gets another answer");
         prop_assert_eq!(again.change, None, "asking again changes something");
         Ok(())

@@ -1,18 +1,18 @@
 use std::{collections::HashSet, time::Duration};
 
 use convene_lifecycle::{
-    Cluster, Expected, Instruction, Member, MemberKey, NodeState, Reason, Report, Sightings, Strategy, Task, Terms,
+    Cluster, Expected, Instruction, Liveness, Member, MemberKey, NodeState, Reason, Report, Strategy, Task, Terms,
     UnixMillis,
 };
 use proptest::{prop_assert, prop_assert_eq, test_runner::TestCaseError};
 
 type Checked = Result<(), TestCaseError>;
 
-/// What holds for every instruction. `before` and `sightings` are what it was decided from, `after` is the cluster as
+/// What holds for every instruction. `before` and `liveness` are what it was decided from, `after` is the cluster as
 /// the plan has left it.
 pub fn check(
     before: &Cluster,
-    sightings: &Sightings,
+    liveness: &Liveness,
     report: &Report,
     now: UnixMillis,
     instruction: &Instruction,
@@ -28,7 +28,7 @@ pub fn check(
         Task::RemoveMember { member, .. } | Task::Leave { member, .. } => {
             let member = after.member(member).expect("whoever is removed is a member");
             check_quorum_without(member, report, after)?;
-            check_reason_to_remove(member, *reason, sightings, report, now, after)?;
+            check_reason_to_remove(member, *reason, liveness, report, now, after)?;
         }
         Task::AddMember { learner: false, .. } => {
             let voters = after.voters().count();
@@ -96,7 +96,7 @@ fn check_quorum_without(member: &Member, report: &Report, after: &Cluster) -> Ch
 fn check_reason_to_remove(
     member: &Member,
     reason: Reason,
-    sightings: &Sightings,
+    liveness: &Liveness,
     report: &Report,
     now: UnixMillis,
     after: &Cluster,
@@ -116,11 +116,11 @@ fn check_reason_to_remove(
         }
         Reason::Dead | Reason::AbandonedLearner => {
             prop_assert!(!is_up(report, member));
-            let contact = sightings.members.get(&member.key).copied().unwrap_or_default();
+            let contact = liveness.members.get(&member.key).copied().unwrap_or_default();
             let dead_after: Duration = after.policy.dead_after;
             let failing_since = contact.failing.map(|(first, _)| first);
             prop_assert!(failing_since.is_some_and(|first| first.age(now) >= dead_after), "not failing for long");
-            let heard = [contact.checked_in, contact.answered, Some(sightings.since)];
+            let heard = [contact.checked_in, contact.answered, Some(liveness.since)];
             prop_assert!(heard.into_iter().flatten().all(|at| at.age(now) >= dead_after), "not silent for long");
         }
         _ => prop_assert!(false, "{reason} is no reason to remove a member"),

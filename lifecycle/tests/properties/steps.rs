@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use convene_lifecycle::{
     Action, Admission, ClientUrl, Cluster, ClusterId, ClusterSize, Discovery, Identity, MemberId, MemberKey, NodeState,
-    PeerUrl, Registration, Report, Revision, SeenMember, Settings, Transition, UnixMillis, View,
+    ObservedMember, PeerUrl, Registration, Report, Revision, Settings, Transition, UnixMillis, View,
 };
 use proptest::{prelude::*, sample::Index};
 
@@ -187,9 +187,9 @@ impl Sketch {
 impl Look {
     fn view(&self, cluster: &Cluster, own: &[PeerUrl]) -> View {
         let listed = cluster.members().zip(self.seen.iter().cycle()).filter(|(_, seen)| seen.listed);
-        let mut members: Vec<SeenMember> = listed
+        let mut members: Vec<ObservedMember> = listed
             .filter_map(|(member, seen)| {
-                Some(SeenMember {
+                Some(ObservedMember {
                     id: member.key.id()?,
                     name: seen.named.then(|| member.name().clone()),
                     peer_urls: member.registration.peer_urls.clone(),
@@ -203,7 +203,7 @@ impl Look {
         if let Some((learner, started, id)) = self.added
             && !members.iter().any(|member| member.peer_urls == own || member.id.0 == u64::from(id))
         {
-            members.push(SeenMember {
+            members.push(ObservedMember {
                 id: MemberId(id.into()),
                 name: started.then(|| format!("m{id}").parse().unwrap()),
                 peer_urls: own.to_vec(),

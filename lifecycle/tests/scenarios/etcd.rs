@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
 use convene_lifecycle::{
-    ClusterId, Identity, MemberId, MemberName, PeerUrl, Registration, Revision, SeenMember, Start, Task, Terms, View,
+    ClusterId, Identity, MemberId, MemberName, ObservedMember, PeerUrl, Registration, Revision, Start, Task, Terms,
+    View,
 };
 
 use crate::{
@@ -66,7 +67,7 @@ impl Etcd {
         let has_quorum = voters_up.len() > voters.len() / 2;
         let leader = voters_up.iter().find(|id| **id == self.leader).or(voters_up.first()).copied();
         let answered = self.seats.iter().any(up);
-        let members = self.seats.iter().map(|seat| SeenMember {
+        let members = self.seats.iter().map(|seat| ObservedMember {
             id: seat.id,
             name: seat.name.clone(),
             peer_urls: seat.peer_urls.clone(),

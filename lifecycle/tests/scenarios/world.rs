@@ -3,8 +3,8 @@ mod administrator;
 use std::collections::BTreeMap;
 
 use convene_lifecycle::{
-    Action, Cluster, ClusterSize, Discovery, Identity, Instruction, MemberKey, NodeState, PeerUrl, Plan, Registration,
-    Report, Revision, RunId, Sightings, Strategy, Task, Transition, UnixMillis, View, plan,
+    Action, Cluster, ClusterSize, Discovery, Identity, Instruction, Liveness, MemberKey, NodeState, PeerUrl, Plan,
+    Registration, Report, Revision, RunId, Strategy, Task, Transition, UnixMillis, View, plan,
 };
 
 use crate::{etcd::Etcd, words::Words};
@@ -16,7 +16,7 @@ use crate::{etcd::Etcd, words::Words};
 /// change nothing.
 pub struct World {
     pub cluster: Cluster,
-    sightings: Sightings,
+    liveness: Liveness,
     now: UnixMillis,
     pub etcd: Option<Etcd>,
     nodes: BTreeMap<String, Node>,
@@ -67,7 +67,7 @@ impl World {
         Self {
             cluster: created.after.unwrap(),
             // The server has listened for long, so that silence means something.
-            sightings: Sightings::new(UnixMillis(now.0 - 3_600_000)),
+            liveness: Liveness::new(UnixMillis(now.0 - 3_600_000)),
             now,
             etcd: None,
             nodes: BTreeMap::new(),
@@ -338,7 +338,7 @@ impl World {
 
     /// The server starts again, and has forgotten who it heard of.
     pub fn server_restarts(&mut self) -> &mut Self {
-        self.sightings = Sightings::new(self.now);
+        self.liveness = Liveness::new(self.now);
         self
     }
 
@@ -393,11 +393,11 @@ impl World {
     #[track_caller]
     fn check_in(&mut self, name: &str) -> Plan {
         let report = self.report_of(name);
-        let told = plan(&self.cluster, &self.sightings, &report, self.now);
+        let told = plan(&self.cluster, &self.liveness, &report, self.now);
         self.apply(told.change.clone());
-        self.sightings.note(&self.cluster, &report, self.now);
+        self.liveness.record_check_in(&self.cluster, &report, self.now);
 
-        let again = plan(&self.cluster, &self.sightings, &report, self.now);
+        let again = plan(&self.cluster, &self.liveness, &report, self.now);
         assert_eq!(again.instruction, told.instruction, "{name} hears another thing when it asks again");
         assert_eq!(again.change, None, "a change is made when {name} asks again");
 

@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, sync::Arc};
 
-use convene_lifecycle::{Cluster, ClusterId, ClusterName, ClusterSize, Discovery, Epoch, Face, Token};
+use convene_lifecycle::{Cluster, ClusterId, ClusterName, ClusterSize, Discovery, Epoch, Protocol, Token};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -69,7 +69,7 @@ impl From<&KeptCluster> for ClusterDocument {
             formed_at: cluster.formed_at.map(Into::into),
             bootstrapped_revision: cluster.bootstrapped.map(|at| at.0),
             epoch: cluster.epoch.0,
-            face: cluster.face.map(|face| face.as_str().to_owned()),
+            face: cluster.protocol.map(|face| face.as_str().to_owned()),
             cluster_id: cluster.cluster_id.map(|id| id.to_string()),
             earlier: cluster.earlier.iter().map(ToString::to_string).collect(),
             policy: (&cluster.policy).into(),
@@ -149,7 +149,7 @@ impl ClusterDocument {
             name: name?,
             policy: policy?,
             epoch: Epoch(self.epoch),
-            face: face?,
+            protocol: face?,
             cluster_id: cluster_id?,
             bootstrapped: bootstrapped?,
             earlier: earlier?,
@@ -163,8 +163,8 @@ impl ClusterDocument {
     }
 }
 
-fn face(word: &str) -> Result<Face, String> {
-    let faces = [Face::Discovery(Discovery::V2), Face::Discovery(Discovery::V3), Face::CheckIn];
+fn face(word: &str) -> Result<Protocol, String> {
+    let faces = [Protocol::Discovery(Discovery::V2), Protocol::Discovery(Discovery::V3), Protocol::CheckIn];
     let found = faces.into_iter().find(|face| face.as_str() == word);
     found.ok_or_else(|| format!("{word:?} must be v2, v3, check_in or null"))
 }

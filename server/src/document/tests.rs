@@ -6,7 +6,7 @@ mod steps;
 use std::{collections::BTreeMap, sync::Arc};
 
 use convene_lifecycle::{
-    Action, Cluster, ClusterSize, Discovery, Event, Registration, Sightings, Transition, UnixMillis, plan,
+    Action, Cluster, ClusterSize, Discovery, Event, Liveness, Registration, Transition, UnixMillis, plan,
 };
 use proptest::{prelude::*, test_runner::RngSeed};
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ fn contents(clusters: Vec<KeptCluster>) -> Contents {
 struct History {
     cluster: Cluster,
     events: Vec<Arc<Event>>,
-    sightings: Sightings,
+    sightings: Liveness,
     heard_of: BTreeMap<convene_lifecycle::MemberKey, UnixMillis>,
     now: UnixMillis,
 }
@@ -49,7 +49,7 @@ impl History {
         Self {
             cluster: created.after.unwrap(),
             events: created.events.into_iter().map(Arc::new).collect(),
-            sightings: Sightings::new(UnixMillis(now.0.saturating_sub(3_600_000))),
+            sightings: Liveness::new(UnixMillis(now.0.saturating_sub(3_600_000))),
             heard_of: BTreeMap::new(),
             now,
         }
@@ -59,7 +59,7 @@ impl History {
         let (sketch, times) = match step {
             Step::Pass(millis) => return self.now.0 = self.now.0.saturating_add(*millis),
             Step::Clock(now) => return self.now = UnixMillis(*now),
-            Step::Restart => return self.sightings = Sightings::new(self.now),
+            Step::Restart => return self.sightings = Liveness::new(self.now),
             Step::Administer(wish) => return self.apply(wish.transition(&self.cluster, self.now)),
             Step::CheckIn(sketch) => (sketch, 1),
             Step::Watch(sketch, times) => (sketch, *times),
@@ -68,7 +68,7 @@ impl History {
             self.now.0 = self.now.0.saturating_add(10_000);
             let report = sketch.report(&self.cluster);
             self.apply(plan(&self.cluster, &self.sightings, &report, self.now).change);
-            self.sightings.note(&self.cluster, &report, self.now);
+            self.sightings.record_check_in(&self.cluster, &report, self.now);
             let heard = self.sightings.members.iter();
             self.heard_of.extend(heard.filter_map(|(key, contact)| Some((key.clone(), contact.checked_in?))));
         }

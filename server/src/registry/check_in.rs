@@ -1,8 +1,8 @@
 use std::{collections::HashMap, sync::Arc};
 
-use convene_lifecycle::{Cluster, Instruction, MemberKey, Plan, Policy, Report, Sightings, Token, UnixMillis, plan};
+use convene_lifecycle::{Cluster, Instruction, Liveness, MemberKey, Plan, Policy, Report, Token, UnixMillis, plan};
 
-use super::{Committed, NotWritten, Registry, SightingsOfOne, Unavailable, unavailable};
+use super::{ClusterLiveness, Committed, NotWritten, Registry, Unavailable, unavailable};
 use crate::store::Sighting;
 
 /// What a check-in came to.
@@ -25,15 +25,15 @@ impl Registry {
             return self.check_in_among_others(token, report).await;
         }
         let Some(snapshot) = self.cluster(token).await? else { return Ok(None) };
-        let sightings = self.sightings_of(token).await?;
+        let liveness = self.liveness_of(token).await?;
         let (cluster, at) = (snapshot.cluster.clone(), self.clock.now());
-        let unchanged = sightings.read_and_note(&cluster, &report, at, |sightings| {
-            let Plan { instruction, change } = plan(&cluster, sightings, &report, at);
+        let unchanged = liveness.read_and_record(&cluster, &report, at, |liveness| {
+            let Plan { instruction, change } = plan(&cluster, liveness, &report, at);
             change.is_none().then_some(instruction)
         });
         match unchanged {
             Some(instruction) => Ok(Some(CheckedIn { instruction, cluster })),
-            None => self.check_in_with_change(token, report, sightings).await,
+            None => self.check_in_with_change(token, report, liveness).await,
         }
     }
 
@@ -41,30 +41,30 @@ impl Registry {
         &self,
         token: &Token,
         report: Report,
-        sightings: Arc<SightingsOfOne>,
+        liveness: Arc<ClusterLiveness>,
     ) -> Result<Option<CheckedIn>, NotWritten> {
-        let (reported, seen) = (report.clone(), sightings.clone());
+        let (reported, seen) = (report.clone(), liveness.clone());
         let decide = move |cluster: Option<&Cluster>, at: UnixMillis| {
             let Some(cluster) = cluster else { return (None, None) };
-            let Plan { instruction, change } = seen.read(|sightings| plan(cluster, sightings, &reported, at));
+            let Plan { instruction, change } = seen.read(|liveness| plan(cluster, liveness, &reported, at));
             let unchanged = change.is_none().then(|| Arc::new(cluster.clone()));
             (change, Some((instruction, unchanged)))
         };
         let (committed, decided) = self.decide(token, decide).await?;
         let checked_in = checked_in(token, &report, committed, decided);
         if let Some(CheckedIn { cluster, .. }) = &checked_in {
-            sightings.note(cluster, &report, self.clock.now());
+            liveness.record_check_in(cluster, &report, self.clock.now());
         }
         Ok(checked_in)
     }
 
     async fn check_in_among_others(&self, token: &Token, report: Report) -> Result<Option<CheckedIn>, NotWritten> {
         let reported = report.clone();
-        let decide = move |cluster: Option<&Cluster>, sightings: Option<&mut Sightings>, at: UnixMillis| {
-            let Some((cluster, sightings)) = cluster.zip(sightings) else { return (None, None) };
-            let Plan { instruction, change } = plan(cluster, sightings, &reported, at);
+        let decide = move |cluster: Option<&Cluster>, liveness: Option<&mut Liveness>, at: UnixMillis| {
+            let Some((cluster, liveness)) = cluster.zip(liveness) else { return (None, None) };
+            let Plan { instruction, change } = plan(cluster, liveness, &reported, at);
             if let Some(after) = change.as_ref().map_or(Some(cluster), |change| change.after.as_ref()) {
-                sightings.note(after, &reported, at);
+                liveness.record_check_in(after, &reported, at);
             }
             let unchanged = change.is_none().then(|| Arc::new(cluster.clone()));
             (change, Some((instruction, unchanged)))
@@ -77,8 +77,8 @@ impl Registry {
     pub async fn check_in_dry(&self, token: &Token, report: &Report) -> Result<Option<CheckedIn>, Unavailable> {
         let Some(snapshot) = self.cluster(token).await? else { return Ok(None) };
         let (cluster, at) = (snapshot.cluster.clone(), self.clock.now());
-        let Plan { instruction, .. } = match self.sightings.get(token) {
-            Some(sightings) => sightings.read(|sightings| plan(&cluster, sightings, report, at)),
+        let Plan { instruction, .. } = match self.liveness.get(token) {
+            Some(liveness) => liveness.read(|liveness| plan(&cluster, liveness, report, at)),
             None => plan(&cluster, &self.listened(token, &cluster.policy, at).await?, report, at),
         };
         Ok(Some(CheckedIn { instruction, cluster }))
@@ -86,42 +86,42 @@ impl Registry {
 
     /// When members of a cluster were last heard of; those that are missing never were.
     pub async fn heard_of(&self, token: &Token) -> Result<HashMap<MemberKey, UnixMillis>, Unavailable> {
-        if let Some(sightings) = self.sightings.get(token) {
-            return Ok(sightings.heard_of());
+        if let Some(liveness) = self.liveness.get(token) {
+            return Ok(liveness.heard_of());
         }
         let written = self.store.sightings(token).await.map_err(unavailable)?;
         let mut heard: HashMap<_, _> = written.into_iter().map(|sighting| (sighting.member, sighting.at)).collect();
         if let Some(listened) = self.store.listened(token).await.map_err(unavailable)? {
-            heard.extend(listened.heard().map(|(member, at)| (member.clone(), at)));
+            heard.extend(listened.last_seen().map(|(member, at)| (member.clone(), at)));
         }
         Ok(heard)
     }
 
     /// Who was heard of when by all servers of the database.
-    async fn listened(&self, token: &Token, policy: &Policy, now: UnixMillis) -> Result<Sightings, Unavailable> {
+    async fn listened(&self, token: &Token, policy: &Policy, now: UnixMillis) -> Result<Liveness, Unavailable> {
         let listened = self.store.listened(token).await.map_err(unavailable)?;
-        let mut listened = listened.unwrap_or_else(|| Sightings::new(now));
+        let mut listened = listened.unwrap_or_else(|| Liveness::new(now));
         listened.resume(policy, now);
         Ok(listened)
     }
 
-    async fn sightings_of(&self, token: &Token) -> Result<Arc<SightingsOfOne>, Unavailable> {
-        if let Some(sightings) = self.sightings.get(token) {
-            return Ok(sightings);
+    async fn liveness_of(&self, token: &Token) -> Result<Arc<ClusterLiveness>, Unavailable> {
+        if let Some(liveness) = self.liveness.get(token) {
+            return Ok(liveness);
         }
         let written = self.store.sightings(token).await.map_err(unavailable)?;
-        Ok(self.sightings.begin(token, written, self.clock.now()))
+        Ok(self.liveness.begin(token, written, self.clock.now()))
     }
 
     /// Writes down when members were last heard of, as far as that is new, and forgets clusters that nobody checks in
     /// for. Returns of how many members it was written.
-    pub async fn flush_sightings(&self) -> Result<usize, Unavailable> {
-        let unwritten: Vec<Sighting> = self.sightings.unwritten();
+    pub async fn flush_liveness(&self) -> Result<usize, Unavailable> {
+        let unwritten: Vec<Sighting> = self.liveness.unwritten();
         if !unwritten.is_empty() {
             self.store.write_sightings(&unwritten).await.map_err(unavailable)?;
-            self.sightings.mark_written(&unwritten);
+            self.liveness.mark_written(&unwritten);
         }
-        self.sightings.forget_idle(self.clock.now());
+        self.liveness.forget_idle(self.clock.now());
         Ok(unwritten.len())
     }
 }

@@ -5,14 +5,14 @@ use std::{
     time::Duration,
 };
 
-use convene_lifecycle::{Cluster, Event, Sightings, Token, Transition, UnixMillis};
+use convene_lifecycle::{Cluster, Event, Liveness, Token, Transition, UnixMillis};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, sleep},
 };
 
 use super::{
-    NotWritten, Snapshot, SnapshotCache, Unavailable, clock::Clock, others::Announcer, sightings::SightingsOfAll,
+    NotWritten, Snapshot, SnapshotCache, Unavailable, clock::Clock, liveness::LivenessCache, others::Announcer,
     topics::Topics, unavailable,
 };
 use crate::store::{Stamp, Store, StoreError, Transaction, Write};
@@ -35,7 +35,7 @@ pub(super) struct Committer {
     pub(super) clock: Arc<Clock>,
     pub(super) cache: Arc<SnapshotCache>,
     pub(super) topics: Arc<Topics>,
-    pub(super) sightings: Arc<SightingsOfAll>,
+    pub(super) liveness: Arc<LivenessCache>,
     /// Tells other servers of the database what has changed; `None` where there are none.
     pub(super) announcer: Option<Announcer>,
 }
@@ -55,7 +55,7 @@ pub(super) struct Job {
 /// What to do to a cluster as it is at a moment; `None`: nothing, for a reason that the closure keeps. Those who listen
 /// get who was heard of, and may take note of somebody.
 pub(super) type Decide =
-    Box<dyn FnMut(Option<&Cluster>, Option<&mut Sightings>, UnixMillis) -> Option<Transition> + Send>;
+    Box<dyn FnMut(Option<&Cluster>, Option<&mut Liveness>, UnixMillis) -> Option<Transition> + Send>;
 
 /// What is on the disk now, or `None` where nothing was to be written.
 pub(super) type Answer = Result<Option<Committed>, NotWritten>;
@@ -82,7 +82,7 @@ struct Draft {
     corrupt: bool,
     events: Vec<Arc<Event>>,
     /// Who was heard of, if somebody has asked: as it was written down, and as it is by now.
-    listened: Option<(Option<Sightings>, Sightings)>,
+    listened: Option<(Option<Liveness>, Liveness)>,
 }
 
 impl Committer {
@@ -151,7 +151,7 @@ impl Committer {
         &self,
         mut transaction: Transaction<'_>,
         writes: &[Write],
-        listened: &[(Token, Sightings)],
+        listened: &[(Token, Liveness)],
     ) -> Result<(), StoreError> {
         if writes.is_empty() && listened.is_empty() {
             return transaction.give_up().await;
@@ -256,7 +256,7 @@ impl Committer {
             let draft = drafts.entry(token).or_default();
             let Some(cluster) = &draft.cluster else { continue };
             let now = self.clock.now();
-            let mut present = written.clone().unwrap_or_else(|| Sightings::new(now));
+            let mut present = written.clone().unwrap_or_else(|| Liveness::new(now));
             present.resume(&cluster.policy, now);
             draft.listened = Some((written, present));
         }
@@ -272,7 +272,7 @@ impl Committer {
                 Some(cluster) => self.cache.insert(token.clone(), Arc::new(Snapshot::new(cluster.clone()))),
                 None => {
                     self.cache.remove(&token);
-                    self.sightings.forget(&token);
+                    self.liveness.forget(&token);
                 }
             }
             self.topics.publish(&token, &events, after.as_ref());
@@ -297,7 +297,7 @@ impl Committer {
 }
 
 /// Who was heard of by now, where that is new.
-fn take_listened(drafts: &mut Drafts) -> Vec<(Token, Sightings)> {
+fn take_listened(drafts: &mut Drafts) -> Vec<(Token, Liveness)> {
     let new = |(token, draft): (&Token, &mut Draft)| {
         let (written, present) = draft.listened.take()?;
         (draft.cluster.is_some() && written.as_ref() != Some(&present)).then(|| (token.clone(), present))

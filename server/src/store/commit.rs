@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use convene_lifecycle::{
-    Cluster, Event, Face, Member, MemberKey, Policy, Purpose, REMEMBERED, Revision, Subject, Ticket, Token,
+    Cluster, Event, Member, MemberKey, Policy, Protocol, Purpose, RETAINED_REVISIONS, Revision, Subject, Ticket, Token,
 };
 
 use super::{
@@ -134,7 +134,7 @@ fn push_state<'a>(row: &mut RowOf<'_, 'a>, cluster: &'a Cluster) {
         .value(cluster.formed_at.map(|at| at.0))
         .value(cluster.name.as_ref().map(|name| name.to_string()))
         .value(i64::from(cluster.epoch.0))
-        .value(cluster.face.map(Face::as_str))
+        .value(cluster.protocol.map(Protocol::as_str))
         .value(cluster.cluster_id.map(|id| id.to_string()))
         .value(cluster.bootstrapped.map(stored))
         .value(listed(&cluster.earlier))
@@ -299,7 +299,7 @@ async fn forget_events(connection: &mut Connection, writes: &[Write]) -> Result<
         if after.formed.is_some() {
             let forget = "delete from member where cluster = (select id from cluster where token = $1) \
                           and removed_revision < $2";
-            let before = stored(after.revision) - REMEMBERED as i64;
+            let before = stored(after.revision) - RETAINED_REVISIONS as i64;
             connection.execute(Statement::new(forget).bind(after.token.as_str()).bind(before)).await?;
         }
     }

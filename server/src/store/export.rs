@@ -111,7 +111,7 @@ impl Export {
         let mut listened = listened(&mut self.connection, &tokens).await?;
         for kept in &mut kept {
             if let Some(sightings) = listened.remove(&kept.cluster.token) {
-                let heard_of = sightings.heard().map(|(member, at)| (member.clone(), at)).collect();
+                let heard_of = sightings.last_seen().map(|(member, at)| (member.clone(), at)).collect();
                 kept.heard_of = of_those_on_record(heard_of, &kept.cluster);
             }
         }

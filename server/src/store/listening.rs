@@ -1,12 +1,12 @@
 use std::collections::HashMap;
 
-use convene_lifecycle::{Sightings, Token};
+use convene_lifecycle::{Liveness, Token};
 
 use super::{Store, StoreError, Transaction, connection::Connection, read::token, statement::Statement};
 
 impl Store {
     /// Who was heard of when in a cluster whose nodes check in with several servers; `None` if nobody ever was.
-    pub async fn listened(&self, token: &Token) -> Result<Option<Sightings>, StoreError> {
+    pub async fn listened(&self, token: &Token) -> Result<Option<Liveness>, StoreError> {
         let tokens = std::slice::from_ref(token);
         let mut listened = self.read(async |reader| listened(reader, tokens).await).await?;
         Ok(listened.remove(token))
@@ -15,12 +15,12 @@ impl Store {
 
 impl Transaction<'_> {
     /// Who was heard of when, in some clusters.
-    pub async fn listened(&mut self, tokens: &[Token]) -> Result<HashMap<Token, Sightings>, StoreError> {
+    pub async fn listened(&mut self, tokens: &[Token]) -> Result<HashMap<Token, Liveness>, StoreError> {
         self.in_time(async |connection| listened(connection, tokens).await).await
     }
 
     /// Writes down who was heard of when, in clusters that are there.
-    pub async fn write_listened(&mut self, all: &[(Token, Sightings)]) -> Result<(), StoreError> {
+    pub async fn write_listened(&mut self, all: &[(Token, Liveness)]) -> Result<(), StoreError> {
         if all.is_empty() {
             return Ok(());
         }
@@ -42,7 +42,7 @@ impl Transaction<'_> {
 pub(super) async fn listened(
     connection: &mut Connection,
     tokens: &[Token],
-) -> Result<HashMap<Token, Sightings>, StoreError> {
+) -> Result<HashMap<Token, Liveness>, StoreError> {
     if tokens.is_empty() {
         return Ok(HashMap::new());
     }

@@ -133,7 +133,7 @@ pub(super) async fn registry_id(connection: &mut Connection) -> Result<String, s
 
 #[cfg(test)]
 mod tests {
-    use convene_lifecycle::{Discovery, EventKind, Face, Policy, Revision};
+    use convene_lifecycle::{Discovery, EventKind, Policy, Protocol, Revision};
     use sqlx::{ConnectOptions, migrate::Migrator};
 
     use super::*;
@@ -159,7 +159,7 @@ mod tests {
         let store = Store::open(&DatabaseUrl::Sqlite(path), DatabaseLimits::default()).await.unwrap();
         let token = "one".parse().unwrap();
         let cluster = store.load(&token).await.unwrap().unwrap();
-        assert_eq!((cluster.face, cluster.policy), (Some(Face::Discovery(Discovery::V2)), Policy::default()));
+        assert_eq!((cluster.protocol, cluster.policy), (Some(Protocol::Discovery(Discovery::V2)), Policy::default()));
         assert_eq!(cluster.members().count(), 1);
         let member = cluster.member(&"8e9e05c52164694d".parse().unwrap()).unwrap();
         assert_eq!((cluster.size_version, member.registered, member.version), (1, Revision(2), 1));

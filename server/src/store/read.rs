@@ -6,7 +6,7 @@ use super::{
     statement::Statement,
 };
 use convene_lifecycle::{
-    Cluster, ClusterSize, Discovery, Epoch, Event, Face, Founder, Member, MemberKey, Policy, Previous, Purpose,
+    Cluster, ClusterSize, Discovery, Epoch, Event, Founder, Member, MemberKey, Policy, Previous, Protocol, Purpose,
     Registration, Removal, Revision, Role, Subject, Ticket, Token, Told, UnixMillis,
 };
 
@@ -181,9 +181,9 @@ pub(super) fn cluster(token: Token, row: &Row) -> Result<Cluster, StoreError> {
     let epoch: i64 = row.try_get("epoch")?;
     let face = match row.try_get::<Option<&str>>("face")? {
         None => None,
-        Some("v2") => Some(Face::Discovery(Discovery::V2)),
-        Some("v3") => Some(Face::Discovery(Discovery::V3)),
-        Some("check_in") => Some(Face::CheckIn),
+        Some("v2") => Some(Protocol::Discovery(Discovery::V2)),
+        Some("v3") => Some(Protocol::Discovery(Discovery::V3)),
+        Some("check_in") => Some(Protocol::CheckIn),
         Some(other) => return Err(corrupt("cluster.face", other)),
     };
     Ok(Cluster {
@@ -200,7 +200,7 @@ pub(super) fn cluster(token: Token, row: &Row) -> Result<Cluster, StoreError> {
         name: optional(row, "name")?,
         policy: policy(row)?,
         epoch: Epoch(u32::try_from(epoch).map_err(|error| corrupt("cluster.epoch", error))?),
-        face,
+        protocol: face,
         cluster_id: optional(row, "cluster_id")?,
         bootstrapped: optional_revision(row, "bootstrapped_revision")?,
         earlier: list(row, "earlier")?,

@@ -3,7 +3,7 @@ mod moving;
 use std::{sync::Arc, time::Duration};
 
 use convene_lifecycle::{
-    Action, Cluster, ClusterId, ClusterSize, Discovery, Epoch, Face, Founder, Member, MemberKey, PeerUrl, Policy,
+    Action, Cluster, ClusterId, ClusterSize, Discovery, Epoch, Founder, Member, MemberKey, PeerUrl, Policy, Protocol,
     Purpose, Registration, Removal, Revision, Role, Strategy, Ticket, Token, Told, Transition, UnixMillis,
 };
 use tempfile::TempDir;
@@ -156,7 +156,7 @@ fn known_in_full(token: &str) -> (Cluster, Write) {
         paused: true,
     };
     cluster.epoch = Epoch(3);
-    cluster.face = Some(Face::CheckIn);
+    cluster.protocol = Some(Protocol::CheckIn);
     cluster.cluster_id = Some(ClusterId(u64::MAX));
     cluster.bootstrapped = Some(Revision(5));
     (cluster.formed, cluster.formed_at) = (Some(Revision(4)), Some(NOW));

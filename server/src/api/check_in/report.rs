@@ -1,8 +1,8 @@
 use std::borrow::Cow;
 
 use convene_lifecycle::{
-    ClientUrl, ClusterId, Identity, MAX_PEER_URLS, MemberId, MemberName, NodeState, PeerUrl, Report, Revision, RunId,
-    SeenMember, Strategy, View,
+    ClientUrl, ClusterId, Identity, MAX_PEER_URLS, MemberId, MemberName, NodeState, ObservedMember, PeerUrl, Report,
+    Revision, RunId, Strategy, View,
 };
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -103,7 +103,7 @@ pub struct ViewBody {
 
 /// A member as a node saw it.
 #[derive(Debug, Deserialize, ToSchema)]
-#[schema(as = SeenMember)]
+#[schema(as = ObservedMember)]
 pub struct SeenBody {
     /// Its ID.
     #[schema(value_type = String, pattern = "^[0-9A-Fa-f]{1,16}$", example = "8e9e05c52164694d")]
@@ -260,8 +260,8 @@ impl ViewBody {
 }
 
 impl SeenBody {
-    fn into_seen(self) -> SeenMember {
-        SeenMember {
+    fn into_seen(self) -> ObservedMember {
+        ObservedMember {
             id: self.id,
             name: self.name.and_then(|SeenName(name)| name),
             peer_urls: self.peer_urls,

@@ -1,7 +1,7 @@
 //! A whole registry goes from one database to another.
 
 use convene_harness::Postgres;
-use convene_lifecycle::{Contact, Sightings};
+use convene_lifecycle::{Liveness, MemberLiveness};
 
 use super::*;
 use crate::document::{self, Writer};
@@ -127,9 +127,9 @@ async fn the_last_check_ins_of_several_servers_go_with_a_registry() {
     commit(&store, &[eventful("one").1]).await.unwrap();
     let token: Token = "one".parse().unwrap();
     store.write_sightings(&[Sighting { token: token.clone(), member: "1".parse().unwrap(), at: NOW }]).await.unwrap();
-    let mut listened = Sightings::new(NOW);
+    let mut listened = Liveness::new(NOW);
     let later = UnixMillis(NOW.0 + 5);
-    let contact = Contact { checked_in: Some(later), ..Contact::default() };
+    let contact = MemberLiveness { checked_in: Some(later), ..MemberLiveness::default() };
     listened.members.insert("1".parse().unwrap(), contact);
     listened.members.insert("nobody".parse().unwrap(), contact);
     let mut transaction = store.begin().await.unwrap();

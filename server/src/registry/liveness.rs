@@ -4,51 +4,51 @@ use std::{
     time::Duration,
 };
 
-use convene_lifecycle::{Cluster, MemberKey, Report, Sightings, Token, UnixMillis};
+use convene_lifecycle::{Cluster, Liveness, MemberKey, Report, Token, UnixMillis};
 
 use crate::store::Sighting;
 
-/// For how long after the last check-in for a cluster its sightings are kept in memory at least. Who comes back later
+/// For how long after the last check-in for a cluster its liveness are kept in memory at least. Who comes back later
 /// finds that silence counts from then on, as after a restart.
 const KEEP: Duration = Duration::from_secs(3600);
 
 /// Who was heard of when, of every cluster that somebody checks in for: in memory, because it changes with every
 /// check-in.
 #[derive(Debug, Default)]
-pub(super) struct SightingsOfAll {
-    of: RwLock<HashMap<Token, Arc<SightingsOfOne>>>,
+pub(super) struct LivenessCache {
+    of: RwLock<HashMap<Token, Arc<ClusterLiveness>>>,
 }
 
 /// Who was heard of when, of one cluster.
 #[derive(Debug)]
-pub struct SightingsOfOne {
+pub struct ClusterLiveness {
     present: Mutex<Present>,
 }
 
 #[derive(Debug)]
 struct Present {
-    sightings: Sightings,
+    liveness: Liveness,
     /// What was written down last, and by an earlier run of the server perhaps.
     written: HashMap<MemberKey, UnixMillis>,
     /// Until when this is kept if nobody checks in.
     keep_until: UnixMillis,
 }
 
-impl SightingsOfAll {
-    pub fn get(&self, token: &Token) -> Option<Arc<SightingsOfOne>> {
+impl LivenessCache {
+    pub fn get(&self, token: &Token) -> Option<Arc<ClusterLiveness>> {
         self.of.read().expect("no holder panics").get(token).cloned()
     }
 
     /// Begins to remember, with what was written down before. Nobody has listened until now, so that silence before
     /// says nothing.
-    pub fn begin(&self, token: &Token, written: Vec<Sighting>, now: UnixMillis) -> Arc<SightingsOfOne> {
+    pub fn begin(&self, token: &Token, written: Vec<Sighting>, now: UnixMillis) -> Arc<ClusterLiveness> {
         let present = Present {
-            sightings: Sightings::new(now),
+            liveness: Liveness::new(now),
             written: written.into_iter().map(|sighting| (sighting.member, sighting.at)).collect(),
             keep_until: now.after(KEEP),
         };
         let mut of = self.of.write().expect("no holder panics");
-        of.entry(token.clone()).or_insert_with(|| Arc::new(SightingsOfOne { present: Mutex::new(present) })).clone()
+        of.entry(token.clone()).or_insert_with(|| Arc::new(ClusterLiveness { present: Mutex::new(present) })).clone()
     }
 
     pub fn forget(&self, token: &Token) {
@@ -81,29 +81,29 @@ impl SightingsOfAll {
     }
 }
 
-impl SightingsOfOne {
+impl ClusterLiveness {
     /// Looks at who was heard of.
-    pub fn read<T>(&self, look: impl FnOnce(&Sightings) -> T) -> T {
-        look(&self.lock().sightings)
+    pub fn read<T>(&self, look: impl FnOnce(&Liveness) -> T) -> T {
+        look(&self.lock().liveness)
     }
 
     /// Looks at who was heard of and, if that comes to something, takes note of a check-in, with nobody in between.
-    pub fn read_and_note<T>(
+    pub fn read_and_record<T>(
         &self,
         cluster: &Cluster,
         report: &Report,
         now: UnixMillis,
-        look: impl FnOnce(&Sightings) -> Option<T>,
+        look: impl FnOnce(&Liveness) -> Option<T>,
     ) -> Option<T> {
         let mut present = self.lock();
-        let found = look(&present.sightings)?;
-        present.note(cluster, report, now);
+        let found = look(&present.liveness)?;
+        present.record_check_in(cluster, report, now);
         Some(found)
     }
 
     /// Takes note of a check-in.
-    pub fn note(&self, cluster: &Cluster, report: &Report, now: UnixMillis) {
-        self.lock().note(cluster, report, now);
+    pub fn record_check_in(&self, cluster: &Cluster, report: &Report, now: UnixMillis) {
+        self.lock().record_check_in(cluster, report, now);
     }
 
     /// When members were last heard of, by this run of the server or one before.
@@ -126,8 +126,8 @@ impl SightingsOfOne {
 }
 
 impl Present {
-    fn note(&mut self, cluster: &Cluster, report: &Report, now: UnixMillis) {
-        self.sightings.note(cluster, report, now);
+    fn record_check_in(&mut self, cluster: &Cluster, report: &Report, now: UnixMillis) {
+        self.liveness.record_check_in(cluster, report, now);
         self.keep_until = now.after(KEEP.max(cluster.policy.dead_after));
         // More than there are members: some of them are not even remembered as removed any more.
         if self.written.len() > cluster.record.len() {
@@ -140,7 +140,7 @@ impl Present {
     fn unwritten(&self) -> impl Iterator<Item = (&MemberKey, UnixMillis)> {
         let is_new =
             |(member, at): &(&MemberKey, UnixMillis)| self.written.get(member).is_none_or(|written| written < at);
-        self.sightings.heard().filter(is_new)
+        self.liveness.last_seen().filter(is_new)
     }
 
     fn is_idle(&self, now: UnixMillis) -> bool {
@@ -188,8 +188,8 @@ mod tests {
 
     #[test]
     fn a_cluster_that_nobody_checks_in_for_is_forgotten_and_silence_counts_anew_when_somebody_does() {
-        let (all, (cluster, report)) = (SightingsOfAll::default(), cluster());
-        all.begin(&cluster.token, Vec::new(), START).note(&cluster, &report, later(30));
+        let (all, (cluster, report)) = (LivenessCache::default(), cluster());
+        all.begin(&cluster.token, Vec::new(), START).record_check_in(&cluster, &report, later(30));
         all.forget_idle(later(1_000));
         let unwritten = all.unwritten();
         assert_eq!(unwritten.len(), 1, "what is not written down stays");
@@ -201,16 +201,16 @@ mod tests {
 
         let anew = all.begin(&cluster.token, unwritten, later(120));
         let member = cluster.member(&"1".parse().unwrap()).unwrap();
-        let silence = anew.read(|sightings| sightings.silence(member, later(121)));
+        let silence = anew.read(|liveness| liveness.silence(member, later(121)));
         assert_eq!(silence, Duration::from_secs(60));
         assert_eq!(anew.heard_of().into_values().collect::<Vec<_>>(), [later(30)]);
     }
 
     #[test]
     fn a_cluster_is_kept_for_as_long_as_its_members_may_be_silent() {
-        let (all, (mut cluster, report)) = (SightingsOfAll::default(), cluster());
+        let (all, (mut cluster, report)) = (LivenessCache::default(), cluster());
         cluster.policy.dead_after = Duration::from_secs(7 * 24 * 3600);
-        all.begin(&cluster.token, Vec::new(), START).note(&cluster, &report, START);
+        all.begin(&cluster.token, Vec::new(), START).record_check_in(&cluster, &report, START);
         all.mark_written(&all.unwritten());
         all.forget_idle(later(6 * 24 * 60));
         assert!(all.get(&cluster.token).is_some());
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn what_a_check_in_has_in_its_hands_is_not_forgotten() {
-        let (all, (cluster, _)) = (SightingsOfAll::default(), cluster());
+        let (all, (cluster, _)) = (LivenessCache::default(), cluster());
         let held = all.begin(&cluster.token, Vec::new(), START);
         all.forget_idle(later(1_000));
         assert!(Arc::ptr_eq(&held, &all.get(&cluster.token).unwrap()));
@@ -229,10 +229,10 @@ mod tests {
 
     #[test]
     fn members_that_nobody_remembers_as_removed_are_forgotten_here_too() {
-        let (all, (cluster, report)) = (SightingsOfAll::default(), cluster());
+        let (all, (cluster, report)) = (LivenessCache::default(), cluster());
         let written = |key: &str| Sighting { token: cluster.token.clone(), member: key.parse().unwrap(), at: START };
         let one = all.begin(&cluster.token, vec![written("1"), written("2")], START);
-        one.note(&cluster, &report, later(1));
+        one.record_check_in(&cluster, &report, later(1));
         assert_eq!(one.heard_of(), HashMap::from([("1".parse().unwrap(), later(1))]));
     }
 }

@@ -19,18 +19,18 @@ const MAX_BYTES: usize = 1 << 20;
 
 /// Who was heard of when: what changes with every check-in and so is kept apart from the [`Cluster`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Sightings {
+pub struct Liveness {
     /// Since when check-ins are listened to: silence before that says nothing.
     pub since: UnixMillis,
     /// The last check-in of each node, spares included.
-    pub nodes: BTreeMap<MemberName, CheckIn>,
+    pub nodes: BTreeMap<MemberName, LastCheckIn>,
     /// What is known of each present member's life.
-    pub members: BTreeMap<MemberKey, Contact>,
+    pub members: BTreeMap<MemberKey, MemberLiveness>,
 }
 
 /// A node's last check-in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct CheckIn {
+pub struct LastCheckIn {
     /// When it was.
     pub at: UnixMillis,
     /// Which run of the node's client it came from.
@@ -39,14 +39,14 @@ pub struct CheckIn {
     pub sequence: u64,
     /// Where other members would reach the node.
     pub peer_urls: Vec<PeerUrl>,
-    /// What the node had.
-    pub had: Had,
+    /// What the node state.
+    pub state: ReportedState,
 }
 
-/// What a node had when it checked in.
+/// What a node state when it checked in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Had {
+pub enum ReportedState {
     /// No data.
     Nothing,
     /// Data that can't be read.
@@ -59,7 +59,7 @@ pub enum Had {
 
 /// What is known of a member's life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Contact {
+pub struct MemberLiveness {
     /// When the node that has its data last checked in, or, if it has none yet, the node of its name and URLs; `None`
     /// means that it never has.
     pub checked_in: Option<UnixMillis>,
@@ -70,7 +70,7 @@ pub struct Contact {
     pub failing: Option<(UnixMillis, UnixMillis)>,
 }
 
-impl Sightings {
+impl Liveness {
     /// Knows of nobody, and listens from now on.
     pub fn new(since: UnixMillis) -> Self {
         Self { since, nodes: BTreeMap::new(), members: BTreeMap::new() }
@@ -80,20 +80,20 @@ impl Sightings {
     /// nothing about any member: silence counts from now on.
     pub fn resume(&mut self, policy: &Policy, now: UnixMillis) {
         let last = self.nodes.values().map(|node| node.at).max().unwrap_or(now);
-        if last.age(now) > policy.longest_quiet() {
+        if last.age(now) > policy.max_check_in_gap() {
             self.since = now;
         }
     }
 
     /// Takes note of a check-in and of what it saw, with the cluster as the plan for it has left it. Members that the
     /// cluster doesn't have are none of its business.
-    pub fn note(&mut self, cluster: &Cluster, report: &Report, now: UnixMillis) {
-        if self.was_overtaken(report) {
+    pub fn record_check_in(&mut self, cluster: &Cluster, report: &Report, now: UnixMillis) {
+        if self.is_overtaken(report) {
             return;
         }
-        let had = Had::of(&report.state);
+        let state = ReportedState::of(&report.state);
         let (run, sequence) = (report.run.clone(), report.sequence);
-        let check_in = CheckIn { at: now, run, sequence, peer_urls: report.peer_urls.clone(), had };
+        let check_in = LastCheckIn { at: now, run, sequence, peer_urls: report.peer_urls.clone(), state };
         self.nodes.insert(report.name.clone(), check_in);
         self.forget_nodes(cluster);
         self.members.retain(|key, _| cluster.member(key).is_some());
@@ -105,24 +105,24 @@ impl Sightings {
             self.members.entry(member.key.clone()).or_default().checked_in = Some(now);
         }
         if let Some(view) = &report.view {
-            self.note_view(cluster, view, report.identity(), now);
+            self.record_view(cluster, view, report.identity(), now);
         }
     }
 
     /// When present members were last heard of; those that are missing never were.
-    pub fn heard(&self) -> impl Iterator<Item = (&MemberKey, UnixMillis)> {
+    pub fn last_seen(&self) -> impl Iterator<Item = (&MemberKey, UnixMillis)> {
         self.members.iter().filter_map(|(member, contact)| Some((member, contact.checked_in.max(contact.answered)?)))
     }
 
     /// Whether a later check-in of the same run was heard before this one, which then says what is not true any more.
-    pub fn was_overtaken(&self, report: &Report) -> bool {
+    pub fn is_overtaken(&self, report: &Report) -> bool {
         let node = self.nodes.get(&report.name);
         node.is_some_and(|node| node.run == report.run && node.sequence > report.sequence)
     }
 
     /// A view without a quorum shows who is alive, but not who is dead: the one that looks may be cut off itself.
     /// And that the one that looks can reach itself shows nothing at all.
-    fn note_view(&mut self, cluster: &Cluster, view: &View, own: Option<Identity>, now: UnixMillis) {
+    fn record_view(&mut self, cluster: &Cluster, view: &View, own: Option<Identity>, now: UnixMillis) {
         for seen in view.members.iter().filter(|seen| own.is_none_or(|own| own.member != seen.id)) {
             let Some(member) = cluster.member(&seen.id.into()) else { continue };
             let contact = self.members.entry(member.key.clone()).or_default();
@@ -130,7 +130,7 @@ impl Sightings {
                 contact.answered = Some(now);
                 contact.failing = None;
             } else if view.linearizable {
-                let gap = cluster.policy.longest_gap();
+                let gap = cluster.policy.max_probe_gap();
                 let before = contact.failing.filter(|(_, last)| last.age(now) <= gap);
                 contact.failing = Some((before.map_or(now, |(first, _)| first), now));
             }
@@ -147,7 +147,7 @@ impl Sightings {
         let holder = cluster.ticket.iter().map(|ticket| &ticket.holder);
         let needed: HashSet<&MemberName> = cluster.members().map(|member| member.name()).chain(holder).collect();
         let mut spares = self.nodes.keys().filter(|name| !needed.contains(name)).count();
-        let place = |(name, check_in): (&MemberName, &CheckIn)| (needed.contains(name), check_in.at, name.clone());
+        let place = |(name, check_in): (&MemberName, &LastCheckIn)| (needed.contains(name), check_in.at, name.clone());
         let mut order: Vec<_> = self.nodes.iter().map(place).collect();
         order.sort_unstable();
         for (is_needed, _, name) in order {
@@ -176,7 +176,7 @@ impl Sightings {
     }
 
     /// Whether a member that does not answer is cut off: its node has checked in since it stopped to answer, and of late.
-    pub fn is_cut_off(&self, policy: &Policy, member: &Member, now: UnixMillis) -> bool {
+    pub fn is_partitioned(&self, policy: &Policy, member: &Member, now: UnixMillis) -> bool {
         let checked_in = self.members.get(&member.key).and_then(|contact| contact.checked_in);
         let failing = self.failing(policy, member, now);
         let since = failing.zip(checked_in).filter(|((first, _), at)| first < at && *at <= now);
@@ -186,20 +186,21 @@ impl Sightings {
     /// The first and the last failure to reach a member, unless the last was so long ago that it says nothing about now.
     fn failing(&self, policy: &Policy, member: &Member, now: UnixMillis) -> Option<(UnixMillis, UnixMillis)> {
         let failing = self.members.get(&member.key).and_then(|contact| contact.failing);
-        failing.filter(|(_, last)| last.age(now) <= policy.longest_gap())
+        failing.filter(|(_, last)| last.age(now) <= policy.max_probe_gap())
     }
 
     /// Whether the node that has a member's data checked in with a running etcd of late.
-    pub fn runs_somewhere(&self, policy: &Policy, member: &Member, now: UnixMillis) -> bool {
+    pub fn reports_running(&self, policy: &Policy, member: &Member, now: UnixMillis) -> bool {
         let node = self.nodes.get(member.name());
         node.is_some_and(|node| {
-            let its_own = matches!(node.had, Had::Etcd(identity) if MemberKey::from(identity.member) == member.key);
+            let its_own =
+                matches!(node.state, ReportedState::Etcd(identity) if MemberKey::from(identity.member) == member.key);
             its_own && node.at.age(now) < policy.dead_after
         })
     }
 }
 
-impl CheckIn {
+impl LastCheckIn {
     /// About how much memory it takes to remember it under a name.
     fn bytes(&self, name: &MemberName) -> usize {
         const EACH: usize = 32;
@@ -208,7 +209,7 @@ impl CheckIn {
     }
 }
 
-impl Had {
+impl ReportedState {
     /// What a state amounts to.
     pub fn of(state: &NodeState) -> Self {
         match state {
@@ -257,40 +258,40 @@ mod tests {
 
     #[test]
     fn of_many_nodes_the_members_stay_and_those_that_were_heard_of_last() {
-        let (cluster, mut sightings) = (cluster(), Sightings::new(UnixMillis(0)));
-        sightings.note(&cluster, &report("a", 1), UnixMillis(1));
+        let (cluster, mut liveness) = (cluster(), Liveness::new(UnixMillis(0)));
+        liveness.record_check_in(&cluster, &report("a", 1), UnixMillis(1));
         for n in 0..300 {
-            sightings.note(&cluster, &report(&format!("spare{n}"), 1), UnixMillis(2 + n));
+            liveness.record_check_in(&cluster, &report(&format!("spare{n}"), 1), UnixMillis(2 + n));
         }
-        assert_eq!(sightings.nodes.len(), 1 + MAX_SPARES);
+        assert_eq!(liveness.nodes.len(), 1 + MAX_SPARES);
         for (name, is_there) in [("a", true), ("spare99", false), ("spare100", true), ("spare299", true)] {
-            assert_eq!(sightings.nodes.contains_key(&name.parse().unwrap()), is_there, "{name}");
+            assert_eq!(liveness.nodes.contains_key(&name.parse().unwrap()), is_there, "{name}");
         }
     }
 
     #[test]
     fn nodes_with_long_lists_of_urls_do_not_fill_the_memory() {
-        let (cluster, mut sightings) = (cluster(), Sightings::new(UnixMillis(0)));
-        sightings.note(&cluster, &report("a", 1_000), UnixMillis(1));
+        let (cluster, mut liveness) = (cluster(), Liveness::new(UnixMillis(0)));
+        liveness.record_check_in(&cluster, &report("a", 1_000), UnixMillis(1));
         for n in 0..100 {
-            sightings.note(&cluster, &report(&format!("spare{n}"), 1_000), UnixMillis(2 + n));
+            liveness.record_check_in(&cluster, &report(&format!("spare{n}"), 1_000), UnixMillis(2 + n));
         }
-        let bytes: usize = sightings.nodes.iter().map(|(name, check_in)| check_in.bytes(name)).sum();
-        assert!(bytes <= MAX_BYTES && sightings.nodes.len() > 5, "{bytes}");
-        assert!(sightings.nodes.contains_key(&"a".parse().unwrap()));
+        let bytes: usize = liveness.nodes.iter().map(|(name, check_in)| check_in.bytes(name)).sum();
+        assert!(bytes <= MAX_BYTES && liveness.nodes.len() > 5, "{bytes}");
+        assert!(liveness.nodes.contains_key(&"a".parse().unwrap()));
     }
 
     #[test]
     fn when_nobody_at_all_was_heard_of_silence_counts_from_the_next_check_in_on() {
-        let (cluster, mut sightings) = (cluster(), Sightings::new(UnixMillis(0)));
+        let (cluster, mut liveness) = (cluster(), Liveness::new(UnixMillis(0)));
         let member = cluster.members().next().unwrap();
-        let silence_after = |sightings: &mut Sightings, quiet: i64| {
-            sightings.resume(&cluster.policy, UnixMillis(1_000 + quiet));
-            sightings.silence(member, UnixMillis(1_000 + quiet)).as_millis()
+        let silence_after = |liveness: &mut Liveness, quiet: i64| {
+            liveness.resume(&cluster.policy, UnixMillis(1_000 + quiet));
+            liveness.silence(member, UnixMillis(1_000 + quiet)).as_millis()
         };
-        sightings.note(&cluster, &report("spare", 1), UnixMillis(1_000));
-        assert_eq!(silence_after(&mut sightings, 30_000), 31_000);
-        assert_eq!(silence_after(&mut sightings, 30_001), 0);
+        liveness.record_check_in(&cluster, &report("spare", 1), UnixMillis(1_000));
+        assert_eq!(silence_after(&mut liveness, 30_000), 31_000);
+        assert_eq!(silence_after(&mut liveness, 30_001), 0);
     }
 
     #[test]
@@ -301,9 +302,9 @@ mod tests {
         let (now, policy) = (UnixMillis(1_000_000_000), Policy::default());
         let is_dead = |first: i64, last: i64| {
             let failing = Some((UnixMillis(now.0 - first), UnixMillis(now.0 - last)));
-            let mut sightings = Sightings::new(UnixMillis(0));
-            sightings.members.insert(key.clone(), Contact { failing, ..Contact::default() });
-            sightings.is_dead(&policy, &member, now)
+            let mut liveness = Liveness::new(UnixMillis(0));
+            liveness.members.insert(key.clone(), MemberLiveness { failing, ..MemberLiveness::default() });
+            liveness.is_dead(&policy, &member, now)
         };
         assert!(is_dead(70_000, 2_000));
         assert!(!is_dead(30_000, 2_000));
