@@ -10,6 +10,7 @@ mod postgres;
 mod process;
 mod waiting;
 
+pub mod cli_reference;
 pub mod cluster;
 pub mod convene;
 pub mod etcd;

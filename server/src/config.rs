@@ -249,6 +249,12 @@ mod tests {
     }
 
     #[test]
+    fn the_reference_describes_the_command_line_as_it_is() {
+        use clap::CommandFactory;
+        convene_harness::cli_reference::check(Cli::command());
+    }
+
+    #[test]
     fn a_server_on_every_address_is_reached_on_loopback() {
         for (listening, url) in [
             ("127.0.0.1:8087", "http://127.0.0.1:8087"),

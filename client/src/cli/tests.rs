@@ -14,6 +14,11 @@ const ARGUMENTS: &str = "TEST_ARGUMENTS";
 /// What stands before what that process has read.
 const READ: &str = "read: ";
 
+#[test]
+fn the_reference_describes_the_command_line_as_it_is() {
+    convene_harness::cli_reference::check(Cli::command());
+}
+
 fn read(arguments: &[&str]) -> Result<Cli, String> {
     let arguments = ["convene"].iter().chain(arguments).map(OsString::from);
     Cli::from_arguments(arguments, &|_| None).map_err(|error| error.to_string())

@@ -53,12 +53,12 @@ mod tests {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../openapi/convene.yaml");
         let (_, description) = endpoints().split_for_parts();
         let described = to_yaml(&description);
-        if env::var_os("CONVENE_UPDATE_OPENAPI").is_some() {
+        if env::var_os("CONVENE_UPDATE_GENERATED").is_some() {
             fs::write(&file, &described).unwrap();
         }
         assert!(
             fs::read_to_string(&file).unwrap_or_default() == described,
-            "openapi/convene.yaml is stale; make it anew with CONVENE_UPDATE_OPENAPI=1 cargo test -p convene-server openapi"
+            "openapi/convene.yaml is stale; run scripts/generate"
         );
     }
 
