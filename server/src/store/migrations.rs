@@ -1,4 +1,9 @@
-use sqlx::migrate::{MigrateError, Migrator};
+use std::sync::LazyLock;
+
+use sqlx::{
+    SqlSafeStr,
+    migrate::{MigrateError, Migration, MigrationType, Migrator},
+};
 
 use super::{
     DatabaseLimits, DatabaseUrl, OpenError, Store,
@@ -7,7 +12,19 @@ use super::{
     statement::Statement,
 };
 
-pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
+pub(super) static MIGRATIONS: LazyLock<Migrator> =
+    LazyLock::new(|| Migrator::with_migrations(FILES.iter().map(migration).collect()));
+
+/// Every file of `migrations/`: its number, its description and its text.
+///
+/// `sqlx::migrate!` would list them by itself, but that macro links both database drivers with their TLS, and so has
+/// Cargo compile all of these a second time.
+const FILES: [(i64, &str, &str); 4] = [
+    (1, "initial", include_str!("../../../migrations/0001_initial.sql")),
+    (2, "lifecycle", include_str!("../../../migrations/0002_lifecycle.sql")),
+    (3, "v3 discovery", include_str!("../../../migrations/0003_v3_discovery.sql")),
+    (4, "shared sightings", include_str!("../../../migrations/0004_shared_sightings.sql")),
+];
 
 impl Store {
     /// Brings a database up to date, creating a file where there is none, and says which migrations that took.
@@ -64,4 +81,47 @@ async fn applied(connection: &mut Connection) -> Result<Vec<i64>, sqlx::Error> {
     let statement = Statement::new("select version from _sqlx_migrations where success order by version");
     let rows = connection.fetch_all(statement.keep(false)).await?;
     rows.iter().map(|row: &Row| row.try_get("version")).collect()
+}
+
+fn migration(&(version, description, text): &(i64, &'static str, &'static str)) -> Migration {
+    Migration::new(version, description.into(), MigrationType::Simple, text.into_sql_str(), false)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use sqlx::{ConnectOptions, Connection as _};
+
+    use super::*;
+
+    /// The migrations as sqlx itself reads them, and as `sqlx::migrate!` embedded them into earlier servers.
+    async fn of_folder() -> Migrator {
+        Migrator::new(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations"))).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn every_migration_file_is_embedded() {
+        let folder = of_folder().await;
+        assert_eq!(MIGRATIONS.iter().len(), folder.iter().len());
+        for (embedded, file) in MIGRATIONS.iter().zip(folder.iter()) {
+            assert_eq!((embedded.version, &embedded.description), (file.version, &file.description));
+            assert_eq!(embedded.checksum, file.checksum, "{}", file.description);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_database_that_an_earlier_server_migrated_is_up_to_date() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let path = dir.path().join("c.db");
+        let mut connection = crate::store::sqlite::options(&path).create_if_missing(true).connect().await.unwrap();
+        of_folder().await.run(&mut connection).await.unwrap();
+        // The migrator compares the checksums, which opening leaves out if nothing is missing.
+        MIGRATIONS.run(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+
+        let url = DatabaseUrl::Sqlite(path);
+        let applied = Store::migrate(&url, DatabaseLimits::default()).await.unwrap();
+        assert_eq!(applied, Vec::<String>::new());
+    }
 }

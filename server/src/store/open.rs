@@ -144,7 +144,7 @@ mod tests {
         let dir = tempfile::TempDir::new().unwrap();
         let path = dir.path().join("c.db");
         let mut connection = crate::store::sqlite::options(&path).create_if_missing(true).connect().await.unwrap();
-        let first = Migrator { migrations: MIGRATIONS.migrations[..1].to_vec().into(), ..Migrator::DEFAULT };
+        let first = Migrator::with_migrations(MIGRATIONS.iter().take(1).cloned().collect());
         first.run(&mut connection).await.unwrap();
         let rows = "insert into cluster values (1, 'one', 3, 1, 1, 3, 1000, 2000, null);
             insert into member values (1, '8e9e05c52164694d', 'infra0=http://10.0.0.1:2380', 2, 2, null);
