@@ -17,9 +17,9 @@ COPY . .
 # Neither what was downloaded nor what was compiled is part of a layer, so the binaries are copied out of it.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target,sharing=locked \
-    cargo build --release --locked --bins \
+    cargo build --profile dist --locked --bins \
     && mkdir /out \
-    && cp target/release/convene target/release/convene-server /out/
+    && cp target/dist/convene target/dist/convene-server /out/
 
 
 FROM debian:bookworm-slim AS base
