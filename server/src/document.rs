@@ -7,12 +7,12 @@
 
 mod cluster;
 mod event;
-mod lines;
+mod line_formatter;
 mod member;
-mod moment;
 mod policy;
 mod problems;
 mod read;
+mod rfc3339_millis;
 mod rules;
 mod ticket;
 mod used_token;

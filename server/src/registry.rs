@@ -10,9 +10,9 @@ mod committer;
 mod follow;
 mod freshness;
 mod liveness;
-mod others;
+mod replication;
 mod snapshot;
-mod topics;
+mod watch_hub;
 
 use std::{
     sync::{Arc, Mutex},
@@ -33,15 +33,15 @@ use clock::Clock;
 use committer::{Answer, Committer, Decide, Job};
 use freshness::Freshness;
 use liveness::{ClusterLiveness, LivenessCache};
-use others::Others;
+use replication::Replication;
 use snapshot::SnapshotWeight;
-use topics::{Told, Topics};
+use watch_hub::{DeliveredState, WatchHub};
 
-pub use check_in::CheckedIn;
+pub use check_in::CheckInOutcome;
 pub use committer::Committed;
-pub use follow::{Follower, Step};
+pub use follow::{FollowStep, Follower};
 pub use snapshot::Snapshot;
-pub use topics::{Heard, Subscription};
+pub use watch_hub::{Delivery, Subscription};
 
 /// How many bytes of clusters are kept in memory, roughly; the others are read from the database
 /// when they are asked for.
@@ -66,7 +66,7 @@ type SnapshotCache = Cache<Token, Arc<Snapshot>, SnapshotWeight>;
 pub struct Registry {
     store: Arc<Store>,
     cache: Arc<SnapshotCache>,
-    topics: Arc<Topics>,
+    watch_hub: Arc<WatchHub>,
     liveness: Arc<LivenessCache>,
     clock: Arc<Clock>,
     jobs: mpsc::Sender<Job>,
@@ -75,7 +75,7 @@ pub struct Registry {
     lists: Semaphore,
     last_probe: tokio::sync::Mutex<Option<(Instant, Result<(), Unavailable>)>>,
     /// Listen to other servers, and end with the registry.
-    _others: JoinSet<()>,
+    _replication: JoinSet<()>,
 }
 
 /// The registry can't answer now. What it is has been logged; those who asked get no details.
@@ -85,7 +85,7 @@ pub struct Unavailable;
 
 /// Why a write was not made, for reasons that have nothing to do with what it was to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum NotWritten {
+pub enum WriteError {
     /// The database can't be written now.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
@@ -99,22 +99,22 @@ impl Registry {
     /// dropped; should it end before, then nothing can be written any more.
     pub async fn start(store: Arc<Store>) -> (Self, JoinHandle<()>) {
         let cache = Arc::new(Cache::with_weighter(CACHE_CLUSTERS, CACHE_BYTES, SnapshotWeight));
-        let (clock, topics, liveness) = (Arc::new(Clock::new()), Arc::default(), Arc::default());
-        let (mut announcer, mut others) = (None, JoinSet::new());
+        let (clock, watch_hub, liveness) = (Arc::new(Clock::new()), Arc::default(), Arc::default());
+        let (mut notifier, mut replication) = (None, JoinSet::new());
         if store.is_shared() {
-            let (cache, topics) = (Arc::clone(&cache), Arc::clone(&topics));
-            let listening = Others { store: store.clone(), clock: Arc::clone(&clock), cache, topics };
+            let (cache, watch_hub) = (Arc::clone(&cache), Arc::clone(&watch_hub));
+            let replicator = Replication { store: store.clone(), clock: Arc::clone(&clock), cache, watch_hub };
             // The first question has to make a connection, which may take longer than its answer is good for.
-            let _ = listening.set_clock().await || listening.set_clock().await;
-            announcer = Some(listening.start(&mut others));
+            let _ = replicator.sync_clock().await || replicator.sync_clock().await;
+            notifier = Some(replicator.start(&mut replication));
         }
         let committer = Committer {
             store: store.clone(),
             clock: Arc::clone(&clock),
             cache: Arc::clone(&cache),
-            topics: Arc::clone(&topics),
+            watch_hub: Arc::clone(&watch_hub),
             liveness: Arc::clone(&liveness),
-            announcer,
+            notifier,
         };
         let (jobs, queue) = mpsc::channel(QUEUE);
         // A thread of its own: among the other tasks it would wait for its turn at each step of a commit, and
@@ -126,14 +126,14 @@ impl Registry {
         let registry = Self {
             store,
             cache,
-            topics,
+            watch_hub,
             liveness,
             clock,
             jobs,
             freshness,
             lists,
             last_probe: Default::default(),
-            _others: others,
+            _replication: replication,
         };
         (registry, task)
     }
@@ -156,20 +156,20 @@ impl Registry {
                 None
             }
             Err(unavailable) => {
-                let known = self.last_seen(token).filter(|_| self.store.is_away());
+                let known = self.latest_known(token).filter(|_| self.store.is_down());
                 Some(known.ok_or(unavailable)?)
             }
         };
         // Whoever is about to wait from there is told of everything since, whichever of these it was.
-        self.topics.know(token, present.as_ref().map(|snapshot| &snapshot.cluster));
+        self.watch_hub.record_read(token, present.as_ref().map(|snapshot| &snapshot.cluster));
         Ok(present)
     }
 
     /// The latest state that anybody here has seen: what those who wait were told is not to be unsaid.
-    fn last_seen(&self, token: &Token) -> Option<Arc<Snapshot>> {
+    fn latest_known(&self, token: &Token) -> Option<Arc<Snapshot>> {
         let cached = self.cache.get(token);
-        match self.topics.last_seen(token) {
-            Some(Told::Cluster(seen))
+        match self.watch_hub.latest_state(token) {
+            Some(DeliveredState::Cluster(seen))
                 if cached.as_ref().is_none_or(|cached| cached.stamp().is_before(Stamp::of(&seen))) =>
             {
                 Some(Arc::new(Snapshot::new(seen)))
@@ -217,7 +217,7 @@ impl Registry {
     }
 
     /// Makes a cluster under a token that was drawn for it.
-    pub async fn create(&self, token: Token, settings: Settings) -> Result<Committed, NotWritten> {
+    pub async fn create(&self, token: Token, settings: Settings) -> Result<Committed, WriteError> {
         let named = token.clone();
         let decide = move |cluster: Option<&Cluster>, _: Option<&mut Liveness>, at| match cluster {
             None => Some(Cluster::create_with(named.clone(), &settings, at)),
@@ -233,7 +233,7 @@ impl Registry {
         &self,
         token: &Token,
         decide: impl Fn(Option<&Cluster>, UnixMillis) -> Result<Transition, R> + Send + 'static,
-    ) -> Result<Result<Committed, R>, NotWritten> {
+    ) -> Result<Result<Committed, R>, WriteError> {
         let decide = move |cluster: Option<&Cluster>, at| match decide(cluster, at) {
             Ok(transition) => (Some(transition), None),
             Err(reason) => (None, Some(reason)),
@@ -250,26 +250,26 @@ impl Registry {
         &self,
         token: &Token,
         decide: impl Fn(Option<&Cluster>, UnixMillis) -> (Option<Transition>, T) + Send + 'static,
-    ) -> Result<(Option<Committed>, T), NotWritten> {
+    ) -> Result<(Option<Committed>, T), WriteError> {
         self.settle_with_outcome(token, false, move |cluster, _, at| decide(cluster, at)).await
     }
 
     /// The same for one that has to know who was heard of when, as the servers of the database have written it down; it
     /// gets nothing where there is no such cluster.
-    async fn decide_listening<T: Send + 'static>(
+    async fn decide_with_liveness<T: Send + 'static>(
         &self,
         token: &Token,
         decide: impl Fn(Option<&Cluster>, Option<&mut Liveness>, UnixMillis) -> (Option<Transition>, T) + Send + 'static,
-    ) -> Result<(Option<Committed>, T), NotWritten> {
+    ) -> Result<(Option<Committed>, T), WriteError> {
         self.settle_with_outcome(token, true, decide).await
     }
 
     async fn settle_with_outcome<T: Send + 'static>(
         &self,
         token: &Token,
-        listens: bool,
+        reads_liveness: bool,
         decide: impl Fn(Option<&Cluster>, Option<&mut Liveness>, UnixMillis) -> (Option<Transition>, T) + Send + 'static,
-    ) -> Result<(Option<Committed>, T), NotWritten> {
+    ) -> Result<(Option<Committed>, T), WriteError> {
         let outcome = Arc::new(Mutex::new(None));
         let last = outcome.clone();
         let decide = move |cluster: Option<&Cluster>, liveness: Option<&mut Liveness>, at| {
@@ -277,14 +277,14 @@ impl Registry {
             *last.lock().expect("no holder panics") = Some(outcome);
             transition
         };
-        let committed = self.settle(token.clone(), false, listens, Box::new(decide)).await?;
+        let committed = self.settle(token.clone(), false, reads_liveness, Box::new(decide)).await?;
         let outcome = outcome.lock().expect("no holder panics").take();
         Ok((committed, outcome.expect("the committer asks before it answers")))
     }
 
-    async fn settle(&self, token: Token, fresh: bool, listens: bool, decide: Decide) -> Answer {
+    async fn settle(&self, token: Token, is_new_token: bool, reads_liveness: bool, decide: Decide) -> Answer {
         let (answer, answered) = oneshot::channel();
-        self.jobs.send(Job { token, fresh, listens, decide, answer }).await.map_err(|_| Unavailable)?;
+        self.jobs.send(Job { token, is_new_token, reads_liveness, decide, answer }).await.map_err(|_| Unavailable)?;
         answered.await.map_err(|_| Unavailable)?
     }
 
@@ -300,11 +300,11 @@ impl Registry {
 
     /// Tells of everything that happens to a cluster from now on, be it there yet or not.
     pub fn subscribe(&self, token: &Token) -> Subscription {
-        let known = match self.cache.peek(token) {
-            Some(snapshot) if self.freshness.is_none() => Told::Cluster(snapshot.cluster.clone()),
-            _ => Told::Unknown,
+        let delivered = match self.cache.peek(token) {
+            Some(snapshot) if self.freshness.is_none() => DeliveredState::Cluster(snapshot.cluster.clone()),
+            _ => DeliveredState::Unknown,
         };
-        self.topics.subscribe(token, known)
+        self.watch_hub.subscribe(token, delivered)
     }
 
     /// Follows what happens to a cluster, be it there yet or not, from a revision on.
@@ -364,7 +364,7 @@ async fn read_to_the_end<T: Send + 'static>(
 
 fn unavailable(error: StoreError) -> Unavailable {
     // That the database is away is logged once.
-    if matches!(error, StoreError::Away) {
+    if matches!(error, StoreError::Down) {
         return Unavailable;
     }
     tracing::error!(%error, "the database could not be asked; clients are told to try again");
@@ -447,7 +447,7 @@ mod tests {
         assert_eq!((cluster.size.get(), cluster.members().count()), (5, 1));
     }
 
-    async fn delete_and_create(registry: &Registry, token: &Token) -> Result<Result<Committed, ()>, NotWritten> {
+    async fn delete_and_create(registry: &Registry, token: &Token) -> Result<Result<Committed, ()>, WriteError> {
         let delete = registry.update(token, |cluster, at| cluster.map(|cluster| cluster.delete(at)).ok_or(()));
         let named = token.clone();
         let create = registry.update(token, move |cluster, at| match cluster {
@@ -475,7 +475,7 @@ mod tests {
         let token: Token = "one".parse().unwrap();
         registry.create(token.clone(), Settings::default()).await.unwrap();
         register(&registry, &token, 1).await.unwrap();
-        assert_eq!(delete_and_create(&registry, &token).await.unwrap_err(), NotWritten::TokenUsedUp);
+        assert_eq!(delete_and_create(&registry, &token).await.unwrap_err(), WriteError::TokenUsedUp);
         assert!(registry.cluster(&token).await.unwrap().is_none());
     }
 
@@ -499,7 +499,7 @@ mod tests {
             strategy: None,
             size: None,
         };
-        assert!(registry.heard_of(&token).await.unwrap().is_empty());
+        assert!(registry.last_seen(&token).await.unwrap().is_empty());
         assert!(registry.check_in_dry(&token, &report).await.unwrap().is_some());
         assert!(registry.liveness.get(&token).is_none());
         registry.check_in(&token, report).await.unwrap();
@@ -522,7 +522,7 @@ mod tests {
         let token: Token = "one".parse().unwrap();
         let mut subscription = registry.subscribe(&token);
         let created = registry.create(token.clone(), Settings::default()).await.unwrap();
-        let Heard::Event(heard) = subscription.next().await else { panic!("nothing was missed") };
+        let Delivery::Event(heard) = subscription.next().await else { panic!("nothing was missed") };
         assert_eq!(created.events, [heard]);
         assert_eq!(registry.history(&token, Revision::FIRST).await.unwrap(), created.events);
     }

@@ -4,10 +4,9 @@
 //! [`statement`]). Reads go through a small pool, and everything that is written goes through a [`Transaction`], which
 //! writes many clusters' changes with one fsync.
 
-mod announce;
 mod commit;
 mod connection;
-mod contents;
+mod dump;
 mod export;
 mod health;
 mod import;
@@ -15,6 +14,7 @@ mod limits;
 mod list;
 mod listening;
 mod migrations;
+mod notify;
 mod open;
 mod postgres;
 mod read;
@@ -34,15 +34,15 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-pub use announce::{Announced, Announcements};
 pub use commit::Write;
-pub use contents::{Contents, KeptCluster, UsedToken};
+pub use dump::{ClusterDump, RegistryDump, UsedToken};
 pub use export::{Export, ExportError};
 pub use import::ImportError;
 pub use limits::DatabaseLimits;
 pub use list::{ClusterFilter, ClusterSummary, Cursor};
+pub use notify::{Notification, NotificationListener};
 pub use open::OpenError;
-pub use read::{Loaded, Stamp};
+pub use read::{LoadedClusters, Stamp};
 pub use sighting::Sighting;
 pub use size::DatabaseSize;
 pub use transaction::Transaction;
@@ -100,7 +100,7 @@ pub enum StoreError {
     Unknown(String),
     /// The database could not be reached a moment ago, so that nobody tried.
     #[error("the database is away")]
-    Away,
+    Down,
     /// The database is there, and all connections to it are in use.
     #[error("all connections to the database were in use for {0:?} (--database-pool-size)")]
     Busy(Duration),
@@ -108,7 +108,7 @@ pub enum StoreError {
     #[error("the database did not answer within {0:?}")]
     TimedOut(Duration),
     /// The database failed.
-    #[error("the database failed: {}", said(.0))]
+    #[error("the database failed: {}", database_message(.0))]
     Database(#[from] sqlx::Error),
 }
 
@@ -154,8 +154,8 @@ impl Store {
     }
 
     /// Whether the database could not be reached when somebody last tried.
-    pub fn is_away(&self) -> bool {
-        self.health.is_away()
+    pub fn is_down(&self) -> bool {
+        self.health.is_down()
     }
 
     /// Reads with a connection of its own.
@@ -169,12 +169,12 @@ impl Store {
         limit: Duration,
         read: impl AsyncFnOnce(&mut Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.health.ask()?;
+        self.health.check()?;
         let reader = self.reader().await;
-        self.health.note(&reader, &self.name);
+        self.health.record(&reader, &self.name);
         let mut reader = reader?;
-        let result = self.in_time(limit, read(&mut reader)).await;
-        self.note_silence(&result);
+        let result = self.with_timeout(limit, read(&mut reader)).await;
+        self.record_timeout(&result);
         if matches!(result, Err(StoreError::TimedOut(_))) {
             reader.discard();
         }
@@ -190,9 +190,9 @@ impl Store {
 
     /// A database that does not even say that something takes too long is away. One that has only ended a connection may
     /// be there again for the next one.
-    fn note_silence<T>(&self, result: &Result<T, StoreError>) {
+    fn record_timeout<T>(&self, result: &Result<T, StoreError>) {
         if matches!(result, Err(StoreError::TimedOut(_))) {
-            self.health.note(result, &self.name);
+            self.health.record(result, &self.name);
         }
     }
 
@@ -212,24 +212,24 @@ impl Store {
     }
 
     /// Tries to reach a database that is away. Until that goes well, everybody else hears at once that it is away.
-    pub async fn try_again(&self) {
-        if self.is_away() {
+    pub async fn reconnect(&self) {
+        if self.is_down() {
             let result = self.database.connect(Duration::ZERO, self.limits).await;
-            self.health.note(&result, &self.name);
+            self.health.record(&result, &self.name);
         }
     }
 
     /// A connection that writes. A database that can't be reached is tried again until the acquire time-out is over.
     async fn connect(&self) -> Result<Connection, StoreError> {
-        self.health.ask()?;
+        self.health.check()?;
         let result = self.database.connect(self.limits.acquire_timeout, self.limits).await;
-        self.health.note(&result, &self.name);
+        self.health.record(&result, &self.name);
         result
     }
 
     /// The result of something that asks the database. The database itself has its limit for a statement; here it is one
     /// that does not even say so.
-    async fn in_time<T>(
+    async fn with_timeout<T>(
         &self,
         limit: Duration,
         work: impl Future<Output = Result<T, StoreError>>,
@@ -257,7 +257,7 @@ impl Database {
                 Ok(Err(error)) => StoreError::from(error),
                 Err(_) => StoreError::TimedOut(limits.acquire_timeout),
             };
-            if !error.may_pass() || Instant::now() + PAUSE >= deadline {
+            if !error.is_transient() || Instant::now() + PAUSE >= deadline {
                 return Err(error);
             }
             sleep(PAUSE).await;
@@ -266,13 +266,13 @@ impl Database {
 }
 
 /// What went wrong in the database's own words, without the line of its source at which it did.
-fn said(error: &sqlx::Error) -> String {
+fn database_message(error: &sqlx::Error) -> String {
     error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
 }
 
 impl StoreError {
     /// Whether the database is there but takes no further connections. Those that there are still serve.
-    pub fn is_crowded(&self) -> bool {
+    pub fn is_out_of_connections(&self) -> bool {
         const TOO_MANY_CONNECTIONS: &str = "53300";
         match self {
             Self::Database(sqlx::Error::Database(error)) => error.code().as_deref() == Some(TOO_MANY_CONNECTIONS),
@@ -281,12 +281,12 @@ impl StoreError {
     }
 
     /// Whether the database could not be reached, or was about to stop or to start: whether asking again may help.
-    pub fn may_pass(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         // https://www.postgresql.org/docs/current/errcodes-appendix.html: connection exceptions, too many connections,
         // operator intervention, a transaction on a standby that is about to become the primary.
         const CODES: &[&str] = &["08", "53300", "57P", "25006", "25P03"];
         match self {
-            Self::Away | Self::TimedOut(_) => true,
+            Self::Down | Self::TimedOut(_) => true,
             Self::Database(sqlx::Error::Database(error)) => {
                 error.code().is_some_and(|code| CODES.iter().any(|passing| code.starts_with(passing)))
             }

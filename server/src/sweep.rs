@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use convene_lifecycle::{Cluster, Token, Transition, UnixMillis};
 use futures_util::future::join_all;
 
-use crate::{app::App, registry::NotWritten};
+use crate::{app::App, registry::WriteError};
 
 /// Collects tokens that nobody ever registered under once they are `ttl` old, for as long as it runs.
 pub async fn sweep(app: Arc<App>, ttl: Duration) {
@@ -32,7 +32,7 @@ pub async fn flush(app: Arc<App>) {
     }
 }
 
-async fn collect(app: &App, ttl: Duration) -> Result<usize, NotWritten> {
+async fn collect(app: &App, ttl: Duration) -> Result<usize, WriteError> {
     let age = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
     let before = UnixMillis(app.registry.now().0.saturating_sub(age));
     let mut collected = 0;
@@ -50,7 +50,7 @@ async fn collect(app: &App, ttl: Duration) -> Result<usize, NotWritten> {
     }
 }
 
-async fn delete_if_unregistered(app: &App, token: &Token, before: UnixMillis) -> Result<bool, NotWritten> {
+async fn delete_if_unregistered(app: &App, token: &Token, before: UnixMillis) -> Result<bool, WriteError> {
     let decide = move |cluster: Option<&Cluster>, at: UnixMillis| -> Result<Transition, ()> {
         let idle = |cluster: &&Cluster| cluster.first_registered_at.is_none() && cluster.created_at < before;
         cluster.filter(idle).map(|cluster| cluster.delete(at)).ok_or(())

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::answer::json_response;
 use crate::{
-    registry::{NotWritten, Unavailable},
+    registry::{Unavailable, WriteError},
     request_body::BodyError,
 };
 
@@ -118,11 +118,11 @@ impl From<Unavailable> for Problem {
     }
 }
 
-impl From<NotWritten> for Problem {
-    fn from(error: NotWritten) -> Self {
+impl From<WriteError> for Problem {
+    fn from(error: WriteError) -> Self {
         match error {
-            NotWritten::Unavailable(unavailable) => unavailable.into(),
-            NotWritten::TokenUsedUp => Self::new(Kind::TokenUsedUp, error),
+            WriteError::Unavailable(unavailable) => unavailable.into(),
+            WriteError::TokenUsedUp => Self::new(Kind::TokenUsedUp, error),
         }
     }
 }

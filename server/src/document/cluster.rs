@@ -4,10 +4,10 @@ use convene_lifecycle::{Cluster, ClusterId, ClusterName, ClusterSize, Discovery,
 use serde::{Deserialize, Serialize};
 
 use super::{
-    event::EventDocument, member::MemberDocument, moment::Moment, or_null, policy::PolicyDocument, problems::Place,
-    rules::revision, ticket::TicketDocument,
+    event::EventDocument, member::MemberDocument, or_null, policy::PolicyDocument, problems::Place,
+    rfc3339_millis::Rfc3339Millis, rules::revision, ticket::TicketDocument,
 };
-use crate::store::KeptCluster;
+use crate::store::ClusterDump;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,16 +20,16 @@ pub struct ClusterDocument {
     size_modified_revision: u64,
     size_version: u64,
     revision: u64,
-    created_at: Moment,
+    created_at: Rfc3339Millis,
     /// Null: nobody has ever registered.
     #[serde(deserialize_with = "or_null")]
-    first_registered_at: Option<Moment>,
+    first_registered_at: Option<Rfc3339Millis>,
     /// Null: still forming.
     #[serde(deserialize_with = "or_null")]
     formed_revision: Option<u64>,
     /// Null: discovery did not make the members complete.
     #[serde(deserialize_with = "or_null")]
-    formed_at: Option<Moment>,
+    formed_at: Option<Rfc3339Millis>,
     /// Null: nobody has shown that the etcd cluster exists.
     #[serde(deserialize_with = "or_null")]
     bootstrapped_revision: Option<u64>,
@@ -52,9 +52,9 @@ pub struct ClusterDocument {
     events: Vec<EventDocument>,
 }
 
-impl From<&KeptCluster> for ClusterDocument {
-    fn from(kept: &KeptCluster) -> Self {
-        let KeptCluster { cluster, events, heard_of } = kept;
+impl From<&ClusterDump> for ClusterDocument {
+    fn from(kept: &ClusterDump) -> Self {
+        let ClusterDump { cluster, events, last_seen } = kept;
         Self {
             token: cluster.token.as_str().to_owned(),
             name: cluster.name.as_ref().map(ToString::to_string),
@@ -78,7 +78,7 @@ impl From<&KeptCluster> for ClusterDocument {
             members: cluster
                 .record
                 .iter()
-                .map(|member| MemberDocument::new(member, heard_of.get(&member.key).copied()))
+                .map(|member| MemberDocument::new(member, last_seen.get(&member.key).copied()))
                 .collect(),
             events: events.iter().map(|event| (&**event).into()).collect(),
         }
@@ -92,13 +92,13 @@ impl ClusterDocument {
     }
 
     /// The cluster, if every field of it can be read for itself; see [`super::rules`] for what they say together.
-    pub fn read(&self, place: &mut Place<'_>) -> Option<KeptCluster> {
-        let mut heard_of = BTreeMap::new();
+    pub fn read(&self, place: &mut Place<'_>) -> Option<ClusterDump> {
+        let mut last_seen = BTreeMap::new();
         let mut record = Some(Vec::with_capacity(self.members.len()));
         for (n, member) in self.members.iter().enumerate() {
             match (member.read(place.inside(format_args!("members[{n}]"))), &mut record) {
                 (Some((member, heard_of_at)), Some(record)) => {
-                    heard_of.extend(heard_of_at.map(|at| (member.key.clone(), at)));
+                    last_seen.extend(heard_of_at.map(|at| (member.key.clone(), at)));
                     record.push(Arc::new(member));
                 }
                 _ => record = None,
@@ -113,7 +113,7 @@ impl ClusterDocument {
                 _ => events = None,
             }
         }
-        Some(KeptCluster { cluster: Cluster { record: record?, ..cluster? }, events: events?, heard_of })
+        Some(ClusterDump { cluster: Cluster { record: record?, ..cluster? }, events: events?, last_seen })
     }
 
     /// The cluster with an empty record.
@@ -125,10 +125,10 @@ impl ClusterDocument {
         let size_modified = place.field("size_modified_revision", revision(self.size_modified_revision));
         let at = place.field("revision", revision(self.revision));
         let created_at = place.field("created_at", self.created_at.read());
-        let first_registered = self.first_registered_at.as_ref().map(Moment::read);
+        let first_registered = self.first_registered_at.as_ref().map(Rfc3339Millis::read);
         let first_registered_at = place.optional("first_registered_at", first_registered);
         let formed = place.optional("formed_revision", self.formed_revision.map(revision));
-        let formed_at = place.optional("formed_at", self.formed_at.as_ref().map(Moment::read));
+        let formed_at = place.optional("formed_at", self.formed_at.as_ref().map(Rfc3339Millis::read));
         let bootstrapped = place.optional("bootstrapped_revision", self.bootstrapped_revision.map(revision));
         let face = place.optional("face", self.face.as_deref().map(face));
         let cluster_id = place.optional("cluster_id", self.cluster_id.as_ref().map(|id| id.parse::<ClusterId>()));

@@ -1,13 +1,13 @@
 use convene_lifecycle::{Event, MemberKey, Previous, Subject, Token};
 use serde::{Deserialize, Serialize};
 
-use super::{moment::Moment, or_null, problems::Place, rules::revision};
+use super::{or_null, problems::Place, rfc3339_millis::Rfc3339Millis, rules::revision};
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventDocument {
     revision: u64,
-    at: Moment,
+    at: Rfc3339Millis,
     kind: String,
     message: String,
     action: String,

@@ -1,7 +1,7 @@
 use convene_lifecycle::{ClientUrl, Founder, Member, MemberKey, Registration, Removal, Role, RunId, Told, UnixMillis};
 use serde::{Deserialize, Serialize};
 
-use super::{moment::Moment, or_null, problems::Place, rules::revision};
+use super::{or_null, problems::Place, rfc3339_millis::Rfc3339Millis, rules::revision};
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -16,12 +16,12 @@ pub struct MemberDocument {
     #[serde(deserialize_with = "or_null")]
     founder: Option<FounderDocument>,
     #[serde(deserialize_with = "or_null")]
-    evicted_at: Option<Moment>,
+    evicted_at: Option<Rfc3339Millis>,
     #[serde(deserialize_with = "or_null")]
-    downtime_until: Option<Moment>,
+    downtime_until: Option<Rfc3339Millis>,
     /// Null: was never heard of.
     #[serde(deserialize_with = "or_null")]
-    heard_of_at: Option<Moment>,
+    heard_of_at: Option<Rfc3339Millis>,
     created_revision: u64,
     registered_revision: u64,
     modified_revision: u64,
@@ -50,7 +50,7 @@ struct FounderDocument {
 #[serde(deny_unknown_fields)]
 struct ToldDocument {
     run: String,
-    at: Moment,
+    at: Rfc3339Millis,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -91,9 +91,9 @@ impl MemberDocument {
         let registration = place.field("name and peer_urls", self.registration());
         let client_urls = place.list("client_urls", &self.client_urls, |url| url.parse::<ClientUrl>());
         let founder = self.founder.as_ref().map(|founder| founder.read(place.inside("founder")));
-        let eviction = place.optional("evicted_at", self.evicted_at.as_ref().map(Moment::read));
-        let downtime_until = place.optional("downtime_until", self.downtime_until.as_ref().map(Moment::read));
-        let heard_of_at = place.optional("heard_of_at", self.heard_of_at.as_ref().map(Moment::read));
+        let eviction = place.optional("evicted_at", self.evicted_at.as_ref().map(Rfc3339Millis::read));
+        let downtime_until = place.optional("downtime_until", self.downtime_until.as_ref().map(Rfc3339Millis::read));
+        let heard_of_at = place.optional("heard_of_at", self.heard_of_at.as_ref().map(Rfc3339Millis::read));
         let created = place.field("created_revision", revision(self.created_revision));
         let registered = place.field("registered_revision", revision(self.registered_revision));
         let modified = place.field("modified_revision", revision(self.modified_revision));

@@ -8,12 +8,12 @@ use thiserror::Error;
 use super::{
     FORMAT, FORMAT_VERSION,
     cluster::ClusterDocument,
-    moment::Moment,
     problems::{Problems, cluster_place},
+    rfc3339_millis::Rfc3339Millis,
     rules,
     used_token::UsedTokenDocument,
 };
-use crate::store::{Contents, KeptCluster, UsedToken};
+use crate::store::{ClusterDump, RegistryDump, UsedToken};
 
 /// Why a text is not a registry that can be taken over.
 #[derive(Debug, Error)]
@@ -47,7 +47,7 @@ pub enum Unreadable {
 }
 
 /// Reads a document, and checks that a registry can go on from it: everything or nothing.
-pub fn read(text: &str) -> Result<Contents, Unreadable> {
+pub fn read(text: &str) -> Result<RegistryDump, Unreadable> {
     let no_document = |error| Unreadable::NoDocument { line: line(&error, 0), problem: told(&error) };
     // First of all, so that what a later version has added is not called a mistake.
     let envelope: Envelope<'_> = serde_json::from_str(text).map_err(no_document)?;
@@ -83,7 +83,7 @@ struct Document<'a> {
     _format_version: u64,
     #[serde(rename = "convene_version")]
     _convene_version: String,
-    exported_at: Moment,
+    exported_at: Rfc3339Millis,
     registry_id: String,
     #[serde(borrow)]
     used_tokens: Vec<&'a RawValue>,
@@ -93,15 +93,15 @@ struct Document<'a> {
 }
 
 impl Document<'_> {
-    fn read(&self, text: &str, problems: &mut Problems) -> Option<Contents> {
+    fn read(&self, text: &str, problems: &mut Problems) -> Option<RegistryDump> {
         let mut place = problems.at("the document");
         place.field("exported_at", self.exported_at.read());
         let registry_id = place.field("registry_id", registry_id(&self.registry_id));
         let used_tokens = self.read_used_tokens(text, problems);
-        let clusters: Vec<Option<KeptCluster>> =
+        let clusters: Vec<Option<ClusterDump>> =
             self.clusters.iter().enumerate().map(|(n, raw)| read_cluster(n, raw, text, problems)).collect();
         check_tokens(&used_tokens, &clusters, problems);
-        Some(Contents {
+        Some(RegistryDump {
             registry_id: registry_id?,
             used_tokens: used_tokens.into_iter().collect::<Option<_>>()?,
             clusters: clusters.into_iter().collect::<Option<_>>()?,
@@ -118,7 +118,7 @@ impl Document<'_> {
     }
 }
 
-fn read_cluster(n: usize, raw: &RawValue, text: &str, problems: &mut Problems) -> Option<KeptCluster> {
+fn read_cluster(n: usize, raw: &RawValue, text: &str, problems: &mut Problems) -> Option<ClusterDump> {
     let document = match parse::<ClusterDocument>(raw, text) {
         Ok(document) => document,
         Err(problem) => {
@@ -142,7 +142,7 @@ struct Named<'a> {
 }
 
 /// A token names one cluster for ever.
-fn check_tokens(used: &[Option<UsedToken>], clusters: &[Option<KeptCluster>], problems: &mut Problems) {
+fn check_tokens(used: &[Option<UsedToken>], clusters: &[Option<ClusterDump>], problems: &mut Problems) {
     let mut places: HashMap<&Token, String> = HashMap::new();
     let used = used.iter().enumerate().filter_map(|(n, used)| Some((&used.as_ref()?.token, n, true)));
     let kept = clusters.iter().enumerate().filter_map(|(n, kept)| Some((&kept.as_ref()?.cluster.token, n, false)));

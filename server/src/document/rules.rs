@@ -3,12 +3,12 @@ use std::{collections::HashMap, sync::Arc};
 use convene_lifecycle::{Cluster, ClusterSize, Event, Member, MemberName, PeerUrl, Registration, Revision, Subject};
 
 use super::problems::Place;
-use crate::store::KeptCluster;
+use crate::store::ClusterDump;
 
 /// Notes where a cluster's fields contradict each other. The registry itself makes no cluster that breaks one of these
 /// rules, and goes on as if they held.
-pub fn check(kept: &KeptCluster, place: &mut Place<'_>) {
-    let KeptCluster { cluster, events, .. } = kept;
+pub fn check(kept: &ClusterDump, place: &mut Place<'_>) {
+    let ClusterDump { cluster, events, .. } = kept;
     check_cluster(cluster, place);
     for (n, member) in cluster.record.iter().enumerate() {
         check_member(member, cluster.revision, &mut place.inside(format_args!("members[{n}]")));

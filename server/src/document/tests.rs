@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 use steps::{Step, step};
 
 use super::{Unreadable, Writer, read};
-use crate::store::{Contents, KeptCluster, UsedToken};
+use crate::store::{ClusterDump, RegistryDump, UsedToken};
 
 const NOW: UnixMillis = UnixMillis(1_785_585_600_000);
 
-fn written(contents: &Contents) -> String {
+fn written(contents: &RegistryDump) -> String {
     let mut writer = Writer::begin(Vec::new(), &contents.registry_id, &contents.used_tokens, NOW).unwrap();
     for kept in &contents.clusters {
         writer.cluster(kept).unwrap();
@@ -25,9 +25,9 @@ fn written(contents: &Contents) -> String {
     String::from_utf8(writer.end().unwrap()).unwrap()
 }
 
-fn contents(clusters: Vec<KeptCluster>) -> Contents {
+fn contents(clusters: Vec<ClusterDump>) -> RegistryDump {
     let used = |token: &str, at| UsedToken { token: token.parse().unwrap(), at: UnixMillis(at) };
-    Contents {
+    RegistryDump {
         registry_id: "01a2b3c4d5e6f708".to_owned(),
         used_tokens: vec![used("gone", NOW.0), used("long-gone", -1)],
         clusters,
@@ -39,7 +39,7 @@ struct History {
     cluster: Cluster,
     events: Vec<Arc<Event>>,
     sightings: Liveness,
-    heard_of: BTreeMap<convene_lifecycle::MemberKey, UnixMillis>,
+    last_seen: BTreeMap<convene_lifecycle::MemberKey, UnixMillis>,
     now: UnixMillis,
 }
 
@@ -50,7 +50,7 @@ impl History {
             cluster: created.after.unwrap(),
             events: created.events.into_iter().map(Arc::new).collect(),
             sightings: Liveness::new(UnixMillis(now.0.saturating_sub(3_600_000))),
-            heard_of: BTreeMap::new(),
+            last_seen: BTreeMap::new(),
             now,
         }
     }
@@ -70,7 +70,7 @@ impl History {
             self.apply(plan(&self.cluster, &self.sightings, &report, self.now).change);
             self.sightings.record_check_in(&self.cluster, &report, self.now);
             let heard = self.sightings.members.iter();
-            self.heard_of.extend(heard.filter_map(|(key, contact)| Some((key.clone(), contact.checked_in?))));
+            self.last_seen.extend(heard.filter_map(|(key, contact)| Some((key.clone(), contact.checked_in?))));
         }
     }
 
@@ -81,11 +81,11 @@ impl History {
     }
 
     /// What is kept, with at most so many events.
-    fn keep(self, events: usize) -> KeptCluster {
+    fn keep(self, events: usize) -> ClusterDump {
         let events = self.events[self.events.len().saturating_sub(events)..].to_vec();
         let on_record = |key: &_| self.cluster.record.iter().any(|member| member.key == *key);
-        let heard_of = self.heard_of.into_iter().filter(|(key, _)| on_record(key)).collect();
-        KeptCluster { cluster: self.cluster, events, heard_of }
+        let last_seen = self.last_seen.into_iter().filter(|(key, _)| on_record(key)).collect();
+        ClusterDump { cluster: self.cluster, events, last_seen }
     }
 }
 
@@ -122,7 +122,7 @@ proptest! {
 }
 
 /// Two members, one of them removed, of a cluster that has not formed.
-fn eventful() -> KeptCluster {
+fn eventful() -> ClusterDump {
     let mut history = History::new("6c007a14875d53d9bf0ef5a6fc0257c8", 3, NOW);
     for n in 1..=3 {
         let registration = Registration::parse(&format!("infra{n}=http://10.0.0.{n}:2380")).unwrap();
@@ -132,7 +132,7 @@ fn eventful() -> KeptCluster {
             history.apply(history.cluster.remove(&"1".parse().unwrap(), Discovery::V2, Action::Delete, NOW));
         }
     }
-    history.heard_of.insert("2".parse().unwrap(), NOW);
+    history.last_seen.insert("2".parse().unwrap(), NOW);
     history.keep(1_000)
 }
 
@@ -168,7 +168,7 @@ fn each_member_and_each_event_has_a_line() {
 
 #[test]
 fn an_empty_registry_is_a_document_too() {
-    let empty = Contents { used_tokens: Vec::new(), ..contents(Vec::new()) };
+    let empty = RegistryDump { used_tokens: Vec::new(), ..contents(Vec::new()) };
     let text = written(&empty);
     assert!(text.ends_with("  \"used_tokens\": [],\n  \"clusters\": []\n}\n"), "{text}");
     assert_eq!(read(&text).unwrap(), empty);
@@ -188,9 +188,9 @@ fn said_of(place: &str, value: Value) -> String {
     read(&document.to_string()).map_or_else(|problem| problem.to_string(), |_| "nothing".to_owned())
 }
 
-fn eventful_other() -> KeptCluster {
+fn eventful_other() -> ClusterDump {
     let kept = History::new("prod", 5, NOW).keep(1);
-    KeptCluster { cluster: Cluster { name: Some("prod".parse().unwrap()), ..kept.cluster }, ..kept }
+    ClusterDump { cluster: Cluster { name: Some("prod".parse().unwrap()), ..kept.cluster }, ..kept }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use convene_lifecycle::{MemberKey, MemberName, PeerUrl, Purpose, Ticket};
 use serde::{Deserialize, Serialize};
 
-use super::{moment::Moment, or_null, problems::Place};
+use super::{or_null, problems::Place, rfc3339_millis::Rfc3339Millis};
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -14,7 +14,7 @@ pub struct TicketDocument {
     /// Null if the purpose names none.
     #[serde(deserialize_with = "or_null")]
     peer_urls: Option<Vec<String>>,
-    granted_at: Moment,
+    granted_at: Rfc3339Millis,
 }
 
 impl From<&Ticket> for TicketDocument {

@@ -1,13 +1,13 @@
 use serde::{Deserialize, Serialize};
 
-use super::{moment::Moment, problems::Place};
+use super::{problems::Place, rfc3339_millis::Rfc3339Millis};
 use crate::store::UsedToken;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UsedTokenDocument {
     pub token: String,
-    pub at: Moment,
+    pub at: Rfc3339Millis,
 }
 
 impl From<&UsedToken> for UsedTokenDocument {

@@ -4,9 +4,10 @@ use convene_lifecycle::UnixMillis;
 use serde::Serialize;
 
 use super::{
-    FORMAT, FORMAT_VERSION, cluster::ClusterDocument, lines::Lines, moment::Moment, used_token::UsedTokenDocument,
+    FORMAT, FORMAT_VERSION, cluster::ClusterDocument, line_formatter::LineFormatter, rfc3339_millis::Rfc3339Millis,
+    used_token::UsedTokenDocument,
 };
-use crate::store::{KeptCluster, UsedToken};
+use crate::store::{ClusterDump, UsedToken};
 
 /// Writes a document piece by piece: a registry may be larger than the memory.
 pub struct Writer<W> {
@@ -21,7 +22,7 @@ impl<W: Write> Writer<W> {
         field(&mut to, "format", FORMAT)?;
         field(&mut to, "format_version", &FORMAT_VERSION)?;
         field(&mut to, "convene_version", env!("CARGO_PKG_VERSION"))?;
-        field(&mut to, "exported_at", &Moment::from(now))?;
+        field(&mut to, "exported_at", &Rfc3339Millis::from(now))?;
         field(&mut to, "registry_id", registry_id)?;
         write!(to, "  \"used_tokens\": [")?;
         for (n, used) in used_tokens.iter().enumerate() {
@@ -33,10 +34,10 @@ impl<W: Write> Writer<W> {
     }
 
     /// Writes the next cluster.
-    pub fn cluster(&mut self, kept: &KeptCluster) -> io::Result<()> {
+    pub fn cluster(&mut self, kept: &ClusterDump) -> io::Result<()> {
         write!(self.to, "{}\n    ", if self.has_clusters { "," } else { "" })?;
         self.has_clusters = true;
-        let mut serializer = serde_json::Serializer::with_formatter(&mut self.to, Lines::default());
+        let mut serializer = serde_json::Serializer::with_formatter(&mut self.to, LineFormatter::default());
         Ok(ClusterDocument::from(kept).serialize(&mut serializer)?)
     }
 

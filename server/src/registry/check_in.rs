@@ -2,12 +2,12 @@ use std::{collections::HashMap, sync::Arc};
 
 use convene_lifecycle::{Cluster, Instruction, Liveness, MemberKey, Plan, Policy, Report, Token, UnixMillis, plan};
 
-use super::{ClusterLiveness, Committed, NotWritten, Registry, Unavailable, unavailable};
+use super::{ClusterLiveness, Committed, Registry, Unavailable, WriteError, unavailable};
 use crate::store::Sighting;
 
 /// What a check-in came to.
 #[derive(Debug)]
-pub struct CheckedIn {
+pub struct CheckInOutcome {
     /// What the node does next.
     pub instruction: Instruction,
     /// The cluster that this was decided on, with what the decision changed.
@@ -20,19 +20,19 @@ impl Registry {
     /// Most check-ins change nothing, and then nothing is written: that the node was heard of is kept in memory.
     /// With other servers on the database each of them hears only of some nodes, so there they write it down and look what
     /// the others have written.
-    pub async fn check_in(&self, token: &Token, report: Report) -> Result<Option<CheckedIn>, NotWritten> {
+    pub async fn check_in(&self, token: &Token, report: Report) -> Result<Option<CheckInOutcome>, WriteError> {
         if self.freshness.is_some() {
-            return self.check_in_among_others(token, report).await;
+            return self.check_in_shared(token, report).await;
         }
         let Some(snapshot) = self.cluster(token).await? else { return Ok(None) };
-        let liveness = self.liveness_of(token).await?;
+        let liveness = self.cached_liveness(token).await?;
         let (cluster, at) = (snapshot.cluster.clone(), self.clock.now());
         let unchanged = liveness.read_and_record(&cluster, &report, at, |liveness| {
             let Plan { instruction, change } = plan(&cluster, liveness, &report, at);
             change.is_none().then_some(instruction)
         });
         match unchanged {
-            Some(instruction) => Ok(Some(CheckedIn { instruction, cluster })),
+            Some(instruction) => Ok(Some(CheckInOutcome { instruction, cluster })),
             None => self.check_in_with_change(token, report, liveness).await,
         }
     }
@@ -42,7 +42,7 @@ impl Registry {
         token: &Token,
         report: Report,
         liveness: Arc<ClusterLiveness>,
-    ) -> Result<Option<CheckedIn>, NotWritten> {
+    ) -> Result<Option<CheckInOutcome>, WriteError> {
         let (reported, seen) = (report.clone(), liveness.clone());
         let decide = move |cluster: Option<&Cluster>, at: UnixMillis| {
             let Some(cluster) = cluster else { return (None, None) };
@@ -52,13 +52,13 @@ impl Registry {
         };
         let (committed, decided) = self.decide(token, decide).await?;
         let checked_in = checked_in(token, &report, committed, decided);
-        if let Some(CheckedIn { cluster, .. }) = &checked_in {
+        if let Some(CheckInOutcome { cluster, .. }) = &checked_in {
             liveness.record_check_in(cluster, &report, self.clock.now());
         }
         Ok(checked_in)
     }
 
-    async fn check_in_among_others(&self, token: &Token, report: Report) -> Result<Option<CheckedIn>, NotWritten> {
+    async fn check_in_shared(&self, token: &Token, report: Report) -> Result<Option<CheckInOutcome>, WriteError> {
         let reported = report.clone();
         let decide = move |cluster: Option<&Cluster>, liveness: Option<&mut Liveness>, at: UnixMillis| {
             let Some((cluster, liveness)) = cluster.zip(liveness) else { return (None, None) };
@@ -69,25 +69,25 @@ impl Registry {
             let unchanged = change.is_none().then(|| Arc::new(cluster.clone()));
             (change, Some((instruction, unchanged)))
         };
-        let (committed, decided) = self.decide_listening(token, decide).await?;
+        let (committed, decided) = self.decide_with_liveness(token, decide).await?;
         Ok(checked_in(token, &report, committed, decided))
     }
 
     /// What a check-in would come to, without anything coming of it.
-    pub async fn check_in_dry(&self, token: &Token, report: &Report) -> Result<Option<CheckedIn>, Unavailable> {
+    pub async fn check_in_dry(&self, token: &Token, report: &Report) -> Result<Option<CheckInOutcome>, Unavailable> {
         let Some(snapshot) = self.cluster(token).await? else { return Ok(None) };
         let (cluster, at) = (snapshot.cluster.clone(), self.clock.now());
         let Plan { instruction, .. } = match self.liveness.get(token) {
             Some(liveness) => liveness.read(|liveness| plan(&cluster, liveness, report, at)),
-            None => plan(&cluster, &self.listened(token, &cluster.policy, at).await?, report, at),
+            None => plan(&cluster, &self.stored_liveness(token, &cluster.policy, at).await?, report, at),
         };
-        Ok(Some(CheckedIn { instruction, cluster }))
+        Ok(Some(CheckInOutcome { instruction, cluster }))
     }
 
     /// When members of a cluster were last heard of; those that are missing never were.
-    pub async fn heard_of(&self, token: &Token) -> Result<HashMap<MemberKey, UnixMillis>, Unavailable> {
+    pub async fn last_seen(&self, token: &Token) -> Result<HashMap<MemberKey, UnixMillis>, Unavailable> {
         if let Some(liveness) = self.liveness.get(token) {
-            return Ok(liveness.heard_of());
+            return Ok(liveness.last_seen());
         }
         let written = self.store.sightings(token).await.map_err(unavailable)?;
         let mut heard: HashMap<_, _> = written.into_iter().map(|sighting| (sighting.member, sighting.at)).collect();
@@ -98,14 +98,14 @@ impl Registry {
     }
 
     /// Who was heard of when by all servers of the database.
-    async fn listened(&self, token: &Token, policy: &Policy, now: UnixMillis) -> Result<Liveness, Unavailable> {
+    async fn stored_liveness(&self, token: &Token, policy: &Policy, now: UnixMillis) -> Result<Liveness, Unavailable> {
         let listened = self.store.listened(token).await.map_err(unavailable)?;
         let mut listened = listened.unwrap_or_else(|| Liveness::new(now));
         listened.resume(policy, now);
         Ok(listened)
     }
 
-    async fn liveness_of(&self, token: &Token) -> Result<Arc<ClusterLiveness>, Unavailable> {
+    async fn cached_liveness(&self, token: &Token) -> Result<Arc<ClusterLiveness>, Unavailable> {
         if let Some(liveness) = self.liveness.get(token) {
             return Ok(liveness);
         }
@@ -116,13 +116,13 @@ impl Registry {
     /// Writes down when members were last heard of, as far as that is new, and forgets clusters that nobody checks in
     /// for. Returns of how many members it was written.
     pub async fn flush_liveness(&self) -> Result<usize, Unavailable> {
-        let unwritten: Vec<Sighting> = self.liveness.unwritten();
-        if !unwritten.is_empty() {
-            self.store.write_sightings(&unwritten).await.map_err(unavailable)?;
-            self.liveness.mark_written(&unwritten);
+        let unpersisted: Vec<Sighting> = self.liveness.unpersisted();
+        if !unpersisted.is_empty() {
+            self.store.write_sightings(&unpersisted).await.map_err(unavailable)?;
+            self.liveness.mark_persisted(&unpersisted);
         }
-        self.liveness.forget_idle(self.clock.now());
-        Ok(unwritten.len())
+        self.liveness.evict_idle(self.clock.now());
+        Ok(unpersisted.len())
     }
 }
 
@@ -132,11 +132,11 @@ fn checked_in(
     report: &Report,
     committed: Option<Committed>,
     decided: Option<(Instruction, Option<Arc<Cluster>>)>,
-) -> Option<CheckedIn> {
+) -> Option<CheckInOutcome> {
     let (instruction, unchanged) = decided?;
     for event in committed.iter().flat_map(|committed| &committed.events) {
         tracing::info!(cluster = %token, node = %report.name, revision = %event.revision, "{}", event.message);
     }
     let cluster = committed.and_then(|committed| committed.after).or(unchanged)?;
-    Some(CheckedIn { instruction, cluster })
+    Some(CheckInOutcome { instruction, cluster })
 }

@@ -12,8 +12,8 @@ use tokio::{
 };
 
 use super::{
-    NotWritten, Snapshot, SnapshotCache, Unavailable, clock::Clock, liveness::LivenessCache, others::Announcer,
-    topics::Topics, unavailable,
+    Snapshot, SnapshotCache, Unavailable, WriteError, clock::Clock, liveness::LivenessCache, replication::Notifier,
+    unavailable, watch_hub::WatchHub,
 };
 use crate::store::{Stamp, Store, StoreError, Transaction, Write};
 
@@ -34,10 +34,10 @@ pub(super) struct Committer {
     pub(super) store: Arc<Store>,
     pub(super) clock: Arc<Clock>,
     pub(super) cache: Arc<SnapshotCache>,
-    pub(super) topics: Arc<Topics>,
+    pub(super) watch_hub: Arc<WatchHub>,
     pub(super) liveness: Arc<LivenessCache>,
     /// Tells other servers of the database what has changed; `None` where there are none.
-    pub(super) announcer: Option<Announcer>,
+    pub(super) notifier: Option<Notifier>,
 }
 
 /// A write that waits for its turn.
@@ -45,9 +45,9 @@ pub(super) struct Job {
     pub(super) token: Token,
     /// Whether the token was drawn for this write, so that looking for it would be in vain. Should it be
     /// there all the same, the commit finds out.
-    pub(super) fresh: bool,
+    pub(super) is_new_token: bool,
     /// Whether it has to know who was heard of when, as the servers of a database have written it down.
-    pub(super) listens: bool,
+    pub(super) reads_liveness: bool,
     pub(super) decide: Decide,
     pub(super) answer: oneshot::Sender<Answer>,
 }
@@ -58,7 +58,7 @@ pub(super) type Decide =
     Box<dyn FnMut(Option<&Cluster>, Option<&mut Liveness>, UnixMillis) -> Option<Transition> + Send>;
 
 /// What is on the disk now, or `None` where nothing was to be written.
-pub(super) type Answer = Result<Option<Committed>, NotWritten>;
+pub(super) type Answer = Result<Option<Committed>, WriteError>;
 
 /// A change that is on the disk.
 #[derive(Clone, Debug)]
@@ -70,10 +70,10 @@ pub struct Committed {
 }
 
 /// The clusters that a batch is about, each with what has been decided so far.
-type Drafts = HashMap<Token, Draft>;
+type PendingClusters = HashMap<Token, PendingCluster>;
 
 #[derive(Default)]
-struct Draft {
+struct PendingCluster {
     base: Option<Stamp>,
     cluster: Option<Arc<Cluster>>,
     /// Whether the token had a cluster that was deleted after members had registered.
@@ -90,33 +90,33 @@ impl Committer {
         let mut waiting = Vec::with_capacity(BATCH);
         while !waiting.is_empty() || queue.recv_many(&mut waiting, BATCH).await > 0 {
             let batch = mem::take(&mut waiting);
-            waiting = self.settle(batch).await;
+            waiting = self.commit_batch(batch).await;
         }
     }
 
     /// Settles a batch, or its beginning: returns the jobs that have to wait for the next one.
-    async fn settle(&self, mut jobs: Vec<Job>) -> Vec<Job> {
+    async fn commit_batch(&self, mut jobs: Vec<Job>) -> Vec<Job> {
         let mut tries = 1;
         let deadline = Instant::now() + self.store.limits().acquire_timeout;
         let (answers, left) = loop {
-            let failed = match self.try_settle(&mut jobs).await {
+            let failed = match self.try_commit(&mut jobs).await {
                 Ok(settled) => break settled,
                 Err(StoreError::Conflict) if tries < TRIES => {
                     tries += 1;
-                    self.decide_anew(&mut jobs);
+                    self.prepare_retry(&mut jobs);
                     continue;
                 }
                 // Nothing was written.
-                Err(error) if error.may_pass() && !self.store.is_away() && Instant::now() + PAUSE < deadline => {
+                Err(error) if error.is_transient() && !self.store.is_down() && Instant::now() + PAUSE < deadline => {
                     tracing::warn!(%error, "the connection to the database is lost; connecting again");
-                    self.decide_anew(&mut jobs);
+                    self.prepare_retry(&mut jobs);
                     sleep(PAUSE).await;
                     continue;
                 }
-                Err(error) => NotWritten::from(unavailable(error)),
+                Err(error) => WriteError::from(unavailable(error)),
             };
             // Whether a failed commit reached the disk is not known.
-            self.forget(&jobs);
+            self.evict_from_cache(&jobs);
             break (jobs.iter().map(|_| Err(failed)).collect(), Vec::new());
         };
         for (job, answer) in jobs.into_iter().zip(answers) {
@@ -128,19 +128,19 @@ impl Committer {
 
     /// Decides the jobs up to the first whose cluster was deleted by one before it, because the deletion has to
     /// reach the disk first; the jobs from there on are cut off and returned.
-    async fn try_settle(&self, jobs: &mut Vec<Job>) -> Result<(Vec<Answer>, Vec<Job>), StoreError> {
+    async fn try_commit(&self, jobs: &mut Vec<Job>) -> Result<(Vec<Answer>, Vec<Job>), StoreError> {
         let mut transaction = self.store.begin().await?;
-        let mut drafts = self.read(&mut transaction, jobs).await?;
+        let mut pending = self.read(&mut transaction, jobs).await?;
         let mut answers = Vec::with_capacity(jobs.len());
         for job in jobs.iter_mut() {
-            let draft = drafts.entry(job.token.clone()).or_default();
-            if draft.is_deleted() {
+            let pending = pending.entry(job.token.clone()).or_default();
+            if pending.is_deleted() {
                 break;
             }
-            answers.push(draft.decide(job, self.clock.now()));
+            answers.push(pending.decide(job, self.clock.now()));
         }
-        let listened = take_listened(&mut drafts);
-        let writes = into_writes(drafts);
+        let listened = take_changed_liveness(&mut pending);
+        let writes = into_writes(pending);
         self.write(transaction, &writes, &listened).await?;
         self.publish(writes);
         let left = jobs.split_off(answers.len());
@@ -154,22 +154,22 @@ impl Committer {
         listened: &[(Token, Liveness)],
     ) -> Result<(), StoreError> {
         if writes.is_empty() && listened.is_empty() {
-            return transaction.give_up().await;
+            return transaction.rollback().await;
         }
         if !writes.is_empty()
             && let Err(error) = transaction.write(writes).await
         {
             if matches!(error, StoreError::Conflict) {
-                transaction.give_up().await?;
+                transaction.rollback().await?;
             }
             return Err(error);
         }
         transaction.write_listened(listened).await?;
         if writes.is_empty() {
-            return transaction.commit_soon().await;
+            return transaction.commit_without_sync().await;
         }
         match transaction.commit().await {
-            Err(error) if error.may_pass() => match self.find_out_whether_written(writes).await? {
+            Err(error) if error.is_transient() => match self.wait_for_commit_outcome(writes).await? {
                 true => Ok(()),
                 false => Err(error),
             },
@@ -178,11 +178,11 @@ impl Committer {
     }
 
     /// Tries to find out for as long as one waits for a database: who decided anew without knowing would meet its own write.
-    async fn find_out_whether_written(&self, writes: &[Write]) -> Result<bool, StoreError> {
+    async fn wait_for_commit_outcome(&self, writes: &[Write]) -> Result<bool, StoreError> {
         let deadline = Instant::now() + self.store.limits().acquire_timeout;
         loop {
-            match self.is_written(writes).await {
-                Err(error) if error.may_pass() && !self.store.is_away() && Instant::now() + PAUSE < deadline => {
+            match self.is_committed(writes).await {
+                Err(error) if error.is_transient() && !self.store.is_down() && Instant::now() + PAUSE < deadline => {
                     sleep(PAUSE).await;
                 }
                 Err(error) => return Err(StoreError::Unknown(error.to_string())),
@@ -192,101 +192,103 @@ impl Committer {
     }
 
     /// Whether changes are in the database after all, although nobody said so. All of them are if one is.
-    async fn is_written(&self, writes: &[Write]) -> Result<bool, StoreError> {
+    async fn is_committed(&self, writes: &[Write]) -> Result<bool, StoreError> {
         // One that changes a cluster which was there has its row locked until it ends, so that this waits for it.
         let write = writes.iter().find(|write| write.base.is_some()).or(writes.first());
         let Some(Write { token, base, after, events }) = write else { return Ok(true) };
         let mut transaction = self.store.begin().await?;
         let stamps = transaction.lock(std::slice::from_ref(token)).await?;
-        let is_written = match (after, events.last()) {
+        let is_committed = match (after, events.last()) {
             (Some(_), Some(last)) => transaction.events(token, last.revision, 1).await?.first() == Some(last),
             _ => stamps.get(token).map(|stamp| stamp.created_at) != base.map(|base| base.created_at),
         };
-        transaction.give_up().await?;
-        Ok(is_written)
+        transaction.rollback().await?;
+        Ok(is_committed)
     }
 
-    /// Drafts of the clusters that a batch is about. What has none does not exist.
-    async fn read(&self, transaction: &mut Transaction<'_>, jobs: &[Job]) -> Result<Drafts, StoreError> {
-        let tokens: HashSet<&Token> = jobs.iter().filter(|job| !job.fresh).map(|job| &job.token).collect();
+    /// PendingClusters of the clusters that a batch is about. What has none does not exist.
+    async fn read(&self, transaction: &mut Transaction<'_>, jobs: &[Job]) -> Result<PendingClusters, StoreError> {
+        let tokens: HashSet<&Token> = jobs.iter().filter(|job| !job.is_new_token).map(|job| &job.token).collect();
         let tokens: Vec<Token> = tokens.into_iter().cloned().collect();
-        let mut drafts = self.read_from_memory(transaction, &tokens).await?;
-        let others: Vec<Token> = tokens.into_iter().filter(|token| !drafts.contains_key(token)).collect();
+        let mut pending = self.read_from_memory(transaction, &tokens).await?;
+        let others: Vec<Token> = tokens.into_iter().filter(|token| !pending.contains_key(token)).collect();
         let loaded = transaction.load_all(&others).await?;
         for cluster in loaded.clusters {
-            drafts.insert(cluster.token.clone(), Draft::on(Arc::new(cluster)));
+            pending.insert(cluster.token.clone(), PendingCluster::on(Arc::new(cluster)));
         }
         for (token, error) in loaded.corrupt {
             unavailable(error);
-            drafts.insert(token, Draft { corrupt: true, ..Draft::default() });
+            pending.insert(token, PendingCluster { corrupt: true, ..PendingCluster::default() });
         }
         for token in loaded.used_up {
-            drafts.insert(token, Draft { used_up: true, ..Draft::default() });
+            pending.insert(token, PendingCluster { used_up: true, ..PendingCluster::default() });
         }
-        self.listen(transaction, jobs, &mut drafts).await?;
-        Ok(drafts)
+        self.read_liveness(transaction, jobs, &mut pending).await?;
+        Ok(pending)
     }
 
-    /// Drafts of those clusters that are in memory as they are now.
+    /// PendingClusters of those clusters that are in memory as they are now.
     async fn read_from_memory(
         &self,
         transaction: &mut Transaction<'_>,
         tokens: &[Token],
-    ) -> Result<Drafts, StoreError> {
+    ) -> Result<PendingClusters, StoreError> {
         let stamps = if self.store.is_shared() { Some(transaction.lock(tokens).await?) } else { None };
         let is_present = |snapshot: &Snapshot| {
             stamps.as_ref().is_none_or(|stamps| stamps.get(&snapshot.cluster.token) == Some(&snapshot.stamp()))
         };
         let present = tokens.iter().filter_map(|token| self.cache.get(token)).filter(|snapshot| is_present(snapshot));
-        Ok(present.map(|snapshot| (snapshot.cluster.token.clone(), Draft::on(snapshot.cluster.clone()))).collect())
+        Ok(present
+            .map(|snapshot| (snapshot.cluster.token.clone(), PendingCluster::on(snapshot.cluster.clone())))
+            .collect())
     }
 
     /// Finds out who was heard of in clusters whose jobs want to know.
-    async fn listen(
+    async fn read_liveness(
         &self,
         transaction: &mut Transaction<'_>,
         jobs: &[Job],
-        drafts: &mut Drafts,
+        pending: &mut PendingClusters,
     ) -> Result<(), StoreError> {
-        let tokens: HashSet<&Token> = jobs.iter().filter(|job| job.listens).map(|job| &job.token).collect();
+        let tokens: HashSet<&Token> = jobs.iter().filter(|job| job.reads_liveness).map(|job| &job.token).collect();
         let tokens: Vec<Token> = tokens.into_iter().cloned().collect();
         let mut listened = transaction.listened(&tokens).await?;
         for token in tokens {
             let written = listened.remove(&token);
-            let draft = drafts.entry(token).or_default();
-            let Some(cluster) = &draft.cluster else { continue };
+            let pending = pending.entry(token).or_default();
+            let Some(cluster) = &pending.cluster else { continue };
             let now = self.clock.now();
             let mut present = written.clone().unwrap_or_else(|| Liveness::new(now));
             present.resume(&cluster.policy, now);
-            draft.listened = Some((written, present));
+            pending.listened = Some((written, present));
         }
         Ok(())
     }
 
     fn publish(&self, writes: Vec<Write>) {
-        if let Some(announcer) = &self.announcer {
-            announcer.announce(writes.iter().map(|write| write.token.clone()));
+        if let Some(notifier) = &self.notifier {
+            notifier.notify(writes.iter().map(|write| write.token.clone()));
         }
         for Write { token, after, events, .. } in writes {
             match &after {
                 Some(cluster) => self.cache.insert(token.clone(), Arc::new(Snapshot::new(cluster.clone()))),
                 None => {
                     self.cache.remove(&token);
-                    self.liveness.forget(&token);
+                    self.liveness.evict(&token);
                 }
             }
-            self.topics.publish(&token, &events, after.as_ref());
+            self.watch_hub.publish(&token, &events, after.as_ref());
         }
     }
 
-    fn decide_anew(&self, jobs: &mut [Job]) {
-        self.forget(jobs);
-        jobs.iter_mut().for_each(|job| job.fresh = false);
+    fn prepare_retry(&self, jobs: &mut [Job]) {
+        self.evict_from_cache(jobs);
+        jobs.iter_mut().for_each(|job| job.is_new_token = false);
     }
 
     /// Has the database asked next time what it holds. Where others write to it as well, it always is; and while it is away,
     /// what is in memory is all that there is.
-    fn forget(&self, jobs: &[Job]) {
+    fn evict_from_cache(&self, jobs: &[Job]) {
         if self.store.is_shared() {
             return;
         }
@@ -297,22 +299,22 @@ impl Committer {
 }
 
 /// Who was heard of by now, where that is new.
-fn take_listened(drafts: &mut Drafts) -> Vec<(Token, Liveness)> {
-    let new = |(token, draft): (&Token, &mut Draft)| {
-        let (written, present) = draft.listened.take()?;
-        (draft.cluster.is_some() && written.as_ref() != Some(&present)).then(|| (token.clone(), present))
+fn take_changed_liveness(pending: &mut PendingClusters) -> Vec<(Token, Liveness)> {
+    let new = |(token, pending): (&Token, &mut PendingCluster)| {
+        let (written, present) = pending.listened.take()?;
+        (pending.cluster.is_some() && written.as_ref() != Some(&present)).then(|| (token.clone(), present))
     };
-    drafts.iter_mut().filter_map(new).collect()
+    pending.iter_mut().filter_map(new).collect()
 }
 
-fn into_writes(drafts: Drafts) -> Vec<Write> {
-    let changed = drafts.into_iter().filter(|(_, draft)| !draft.events.is_empty());
+fn into_writes(pending: PendingClusters) -> Vec<Write> {
+    let changed = pending.into_iter().filter(|(_, pending)| !pending.events.is_empty());
     changed
-        .map(|(token, draft)| Write { token, base: draft.base, after: draft.cluster, events: draft.events })
+        .map(|(token, pending)| Write { token, base: pending.base, after: pending.cluster, events: pending.events })
         .collect()
 }
 
-impl Draft {
+impl PendingCluster {
     fn on(cluster: Arc<Cluster>) -> Self {
         Self { base: Some(Stamp::of(&cluster)), cluster: Some(cluster), ..Self::default() }
     }
@@ -329,7 +331,7 @@ impl Draft {
         let decided = (job.decide)(self.cluster.as_deref(), listened, now);
         let Some(Transition { after, events }) = decided else { return Ok(None) };
         if self.used_up {
-            return Err(NotWritten::TokenUsedUp);
+            return Err(WriteError::TokenUsedUp);
         }
         let events: Vec<_> = events.into_iter().map(Arc::new).collect();
         self.cluster = after.map(Arc::new);

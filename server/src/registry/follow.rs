@@ -2,7 +2,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use convene_lifecycle::{Event, EventKind, Revision, Token};
 
-use super::{Heard, Registry, Subscription, Unavailable};
+use super::{Delivery, Registry, Subscription, Unavailable};
 
 /// Follows a cluster's events in order, from the history into the present.
 #[derive(Debug)]
@@ -17,21 +17,21 @@ pub struct Follower {
 
 /// What a follower comes to.
 #[derive(Debug)]
-pub enum Step {
+pub enum FollowStep {
     /// The next event. The last one of a cluster is its deletion.
     Event(Arc<Event>),
     /// Events that come next are gone from the history, which begins at a later revision.
-    Forgotten {
+    Compacted {
         /// The first that is still there.
         oldest: Revision,
     },
     /// The cluster has not come as far as the follower: it is yet to come there, or is not the one that was followed.
-    Behind {
+    FutureRevision {
         /// Where the cluster is.
-        present: Revision,
+        current: Revision,
     },
     /// There is no such cluster, and its end was not heard.
-    Gone,
+    NoCluster,
 }
 
 impl Follower {
@@ -40,24 +40,24 @@ impl Follower {
     }
 
     /// The next event if there is one already.
-    pub async fn next_present(&mut self, registry: &Registry) -> Result<Option<Step>, Unavailable> {
+    pub async fn next_available(&mut self, registry: &Registry) -> Result<Option<FollowStep>, Unavailable> {
         if self.pending.is_empty() {
-            self.look_back(registry).await?;
+            self.read_history(registry).await?;
         }
-        Ok(self.ready())
+        Ok(self.try_next())
     }
 
     /// What comes next, however long it takes.
-    pub async fn next(&mut self, registry: &Registry) -> Result<Step, Unavailable> {
+    pub async fn next(&mut self, registry: &Registry) -> Result<FollowStep, Unavailable> {
         loop {
-            if let Some(step) = self.ready() {
+            if let Some(step) = self.try_next() {
                 return Ok(step);
             }
             match self.subscription.next().await {
                 // It is in no history, so nobody gets what they may have missed before it.
-                Heard::Event(event) if event.kind == EventKind::ClusterDeleted => self.pending.push_back(event),
-                Heard::Event(event) if event.revision == self.from => self.pending.push_back(event),
-                Heard::Event(event) if event.revision < self.from => {}
+                Delivery::Event(event) if event.kind == EventKind::ClusterDeleted => self.pending.push_back(event),
+                Delivery::Event(event) if event.revision == self.from => self.pending.push_back(event),
+                Delivery::Event(event) if event.revision < self.from => {}
                 _ => {
                     if let Some(step) = self.catch_up(registry).await? {
                         return Ok(step);
@@ -68,44 +68,44 @@ impl Follower {
     }
 
     /// The first revision that is still remembered, if what comes next is not.
-    pub async fn gap(&mut self, registry: &Registry) -> Result<Option<Revision>, Unavailable> {
-        self.look_back(registry).await?;
+    pub async fn oldest_if_compacted(&mut self, registry: &Registry) -> Result<Option<Revision>, Unavailable> {
+        self.read_history(registry).await?;
         Ok(self.pending.front().map(|first| first.revision).filter(|first| *first > self.from))
     }
 
     /// Goes on from another revision.
-    pub fn go_on_from(&mut self, from: Revision) {
+    pub fn resume_from(&mut self, from: Revision) {
         self.from = from;
         self.pending.clear();
     }
 
-    async fn catch_up(&mut self, registry: &Registry) -> Result<Option<Step>, Unavailable> {
-        self.look_back(registry).await?;
+    async fn catch_up(&mut self, registry: &Registry) -> Result<Option<FollowStep>, Unavailable> {
+        self.read_history(registry).await?;
         if !self.pending.is_empty() {
             return Ok(None);
         }
         let Some(snapshot) = registry.cluster(&self.token).await? else {
-            return Ok(Some(self.subscription.deletion().map_or(Step::Gone, Step::Event)));
+            return Ok(Some(self.subscription.deletion().map_or(FollowStep::NoCluster, FollowStep::Event)));
         };
-        let present = snapshot.cluster.revision;
-        Ok((present.next() < self.from).then_some(Step::Behind { present }))
+        let current = snapshot.cluster.revision;
+        Ok((current.next() < self.from).then_some(FollowStep::FutureRevision { current }))
     }
 
     /// What comes next, if it has been read or heard already.
-    pub fn ready(&mut self) -> Option<Step> {
+    pub fn try_next(&mut self) -> Option<FollowStep> {
         if self.pending.is_empty() {
-            self.hear();
+            self.take_delivered();
         }
         let event = self.pending.pop_front()?;
         if event.revision > self.from && event.kind != EventKind::ClusterDeleted {
-            return Some(Step::Forgotten { oldest: event.revision });
+            return Some(FollowStep::Compacted { oldest: event.revision });
         }
         self.from = event.revision.next();
-        Some(Step::Event(event))
+        Some(FollowStep::Event(event))
     }
 
     /// Takes over the event that comes next, if it was heard already.
-    fn hear(&mut self) {
+    fn take_delivered(&mut self) {
         let from = self.from;
         let is_wanted = |event: &Event| event.revision <= from || event.kind == EventKind::ClusterDeleted;
         while let Some(event) = self.subscription.next_if(is_wanted) {
@@ -116,7 +116,7 @@ impl Follower {
         }
     }
 
-    async fn look_back(&mut self, registry: &Registry) -> Result<(), Unavailable> {
+    async fn read_history(&mut self, registry: &Registry) -> Result<(), Unavailable> {
         self.pending = registry.history(&self.token, self.from).await?.into();
         Ok(())
     }

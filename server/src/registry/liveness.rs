@@ -22,14 +22,14 @@ pub(super) struct LivenessCache {
 /// Who was heard of when, of one cluster.
 #[derive(Debug)]
 pub struct ClusterLiveness {
-    present: Mutex<Present>,
+    present: Mutex<LivenessState>,
 }
 
 #[derive(Debug)]
-struct Present {
+struct LivenessState {
     liveness: Liveness,
     /// What was written down last, and by an earlier run of the server perhaps.
-    written: HashMap<MemberKey, UnixMillis>,
+    persisted: HashMap<MemberKey, UnixMillis>,
     /// Until when this is kept if nobody checks in.
     keep_until: UnixMillis,
 }
@@ -41,41 +41,41 @@ impl LivenessCache {
 
     /// Begins to remember, with what was written down before. Nobody has listened until now, so that silence before
     /// says nothing.
-    pub fn begin(&self, token: &Token, written: Vec<Sighting>, now: UnixMillis) -> Arc<ClusterLiveness> {
-        let present = Present {
+    pub fn begin(&self, token: &Token, persisted: Vec<Sighting>, now: UnixMillis) -> Arc<ClusterLiveness> {
+        let present = LivenessState {
             liveness: Liveness::new(now),
-            written: written.into_iter().map(|sighting| (sighting.member, sighting.at)).collect(),
+            persisted: persisted.into_iter().map(|sighting| (sighting.member, sighting.at)).collect(),
             keep_until: now.after(KEEP),
         };
         let mut of = self.of.write().expect("no holder panics");
         of.entry(token.clone()).or_insert_with(|| Arc::new(ClusterLiveness { present: Mutex::new(present) })).clone()
     }
 
-    pub fn forget(&self, token: &Token) {
+    pub fn evict(&self, token: &Token) {
         self.of.write().expect("no holder panics").remove(token);
     }
 
     /// Forgets clusters that nobody has checked in for of late, and those that somebody checked in for while they were
     /// deleted. What was not written down stays, and so does what a check-in has in its hands.
-    pub fn forget_idle(&self, now: UnixMillis) {
+    pub fn evict_idle(&self, now: UnixMillis) {
         let mut of = self.of.write().expect("no holder panics");
         of.retain(|_, one| Arc::strong_count(one) > 1 || !one.lock().is_idle(now));
     }
 
     /// What has not been written down yet.
-    pub fn unwritten(&self) -> Vec<Sighting> {
+    pub fn unpersisted(&self) -> Vec<Sighting> {
         let of: Vec<_> = {
             let of = self.of.read().expect("no holder panics");
             of.iter().map(|(token, one)| (token.clone(), one.clone())).collect()
         };
-        of.into_iter().flat_map(|(token, one)| one.unwritten(&token)).collect()
+        of.into_iter().flat_map(|(token, one)| one.unpersisted(&token)).collect()
     }
 
     /// Remembers what was written down.
-    pub fn mark_written(&self, written: &[Sighting]) {
-        for sighting in written {
+    pub fn mark_persisted(&self, persisted: &[Sighting]) {
+        for sighting in persisted {
             if let Some(one) = self.get(&sighting.token) {
-                one.lock().written.insert(sighting.member.clone(), sighting.at);
+                one.lock().persisted.insert(sighting.member.clone(), sighting.at);
             }
         }
     }
@@ -107,44 +107,44 @@ impl ClusterLiveness {
     }
 
     /// When members were last heard of, by this run of the server or one before.
-    pub fn heard_of(&self) -> HashMap<MemberKey, UnixMillis> {
+    pub fn last_seen(&self) -> HashMap<MemberKey, UnixMillis> {
         let present = self.lock();
-        let mut heard = present.written.clone();
-        heard.extend(present.unwritten().map(|(member, at)| (member.clone(), at)));
+        let mut heard = present.persisted.clone();
+        heard.extend(present.unpersisted().map(|(member, at)| (member.clone(), at)));
         heard
     }
 
-    fn unwritten(&self, token: &Token) -> Vec<Sighting> {
+    fn unpersisted(&self, token: &Token) -> Vec<Sighting> {
         let present = self.lock();
-        let unwritten = present.unwritten();
-        unwritten.map(|(member, at)| Sighting { token: token.clone(), member: member.clone(), at }).collect()
+        let unpersisted = present.unpersisted();
+        unpersisted.map(|(member, at)| Sighting { token: token.clone(), member: member.clone(), at }).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Present> {
+    fn lock(&self) -> MutexGuard<'_, LivenessState> {
         self.present.lock().expect("no holder panics")
     }
 }
 
-impl Present {
+impl LivenessState {
     fn record_check_in(&mut self, cluster: &Cluster, report: &Report, now: UnixMillis) {
         self.liveness.record_check_in(cluster, report, now);
         self.keep_until = now.after(KEEP.max(cluster.policy.dead_after));
         // More than there are members: some of them are not even remembered as removed any more.
-        if self.written.len() > cluster.record.len() {
+        if self.persisted.len() > cluster.record.len() {
             let known: HashSet<&MemberKey> = cluster.record.iter().map(|member| &member.key).collect();
-            self.written.retain(|member, _| known.contains(member));
+            self.persisted.retain(|member, _| known.contains(member));
         }
     }
 
     /// Who was heard of since the last time that it was written down.
-    fn unwritten(&self) -> impl Iterator<Item = (&MemberKey, UnixMillis)> {
+    fn unpersisted(&self) -> impl Iterator<Item = (&MemberKey, UnixMillis)> {
         let is_new =
-            |(member, at): &(&MemberKey, UnixMillis)| self.written.get(member).is_none_or(|written| written < at);
+            |(member, at): &(&MemberKey, UnixMillis)| self.persisted.get(member).is_none_or(|persisted| persisted < at);
         self.liveness.last_seen().filter(is_new)
     }
 
     fn is_idle(&self, now: UnixMillis) -> bool {
-        self.keep_until <= now && self.unwritten().next().is_none()
+        self.keep_until <= now && self.unpersisted().next().is_none()
     }
 }
 
@@ -190,20 +190,20 @@ mod tests {
     fn a_cluster_that_nobody_checks_in_for_is_forgotten_and_silence_counts_anew_when_somebody_does() {
         let (all, (cluster, report)) = (LivenessCache::default(), cluster());
         all.begin(&cluster.token, Vec::new(), START).record_check_in(&cluster, &report, later(30));
-        all.forget_idle(later(1_000));
-        let unwritten = all.unwritten();
-        assert_eq!(unwritten.len(), 1, "what is not written down stays");
-        all.mark_written(&unwritten);
-        all.forget_idle(later(89));
+        all.evict_idle(later(1_000));
+        let unpersisted = all.unpersisted();
+        assert_eq!(unpersisted.len(), 1, "what is not written down stays");
+        all.mark_persisted(&unpersisted);
+        all.evict_idle(later(89));
         assert!(all.get(&cluster.token).is_some());
-        all.forget_idle(later(90));
+        all.evict_idle(later(90));
         assert!(all.get(&cluster.token).is_none());
 
-        let anew = all.begin(&cluster.token, unwritten, later(120));
+        let anew = all.begin(&cluster.token, unpersisted, later(120));
         let member = cluster.member(&"1".parse().unwrap()).unwrap();
         let silence = anew.read(|liveness| liveness.silence(member, later(121)));
         assert_eq!(silence, Duration::from_secs(60));
-        assert_eq!(anew.heard_of().into_values().collect::<Vec<_>>(), [later(30)]);
+        assert_eq!(anew.last_seen().into_values().collect::<Vec<_>>(), [later(30)]);
     }
 
     #[test]
@@ -211,8 +211,8 @@ mod tests {
         let (all, (mut cluster, report)) = (LivenessCache::default(), cluster());
         cluster.policy.dead_after = Duration::from_secs(7 * 24 * 3600);
         all.begin(&cluster.token, Vec::new(), START).record_check_in(&cluster, &report, START);
-        all.mark_written(&all.unwritten());
-        all.forget_idle(later(6 * 24 * 60));
+        all.mark_persisted(&all.unpersisted());
+        all.evict_idle(later(6 * 24 * 60));
         assert!(all.get(&cluster.token).is_some());
     }
 
@@ -220,10 +220,10 @@ mod tests {
     fn what_a_check_in_has_in_its_hands_is_not_forgotten() {
         let (all, (cluster, _)) = (LivenessCache::default(), cluster());
         let held = all.begin(&cluster.token, Vec::new(), START);
-        all.forget_idle(later(1_000));
+        all.evict_idle(later(1_000));
         assert!(Arc::ptr_eq(&held, &all.get(&cluster.token).unwrap()));
         drop(held);
-        all.forget_idle(later(1_000));
+        all.evict_idle(later(1_000));
         assert!(all.get(&cluster.token).is_none());
     }
 
@@ -233,6 +233,6 @@ mod tests {
         let written = |key: &str| Sighting { token: cluster.token.clone(), member: key.parse().unwrap(), at: START };
         let one = all.begin(&cluster.token, vec![written("1"), written("2")], START);
         one.record_check_in(&cluster, &report, later(1));
-        assert_eq!(one.heard_of(), HashMap::from([("1".parse().unwrap(), later(1))]));
+        assert_eq!(one.last_seen(), HashMap::from([("1".parse().unwrap(), later(1))]));
     }
 }

@@ -162,7 +162,7 @@ fn push_ticket<'a>(row: &mut RowOf<'_, 'a>, ticket: Option<&'a Ticket>) {
 }
 
 /// Deletes clusters with all that is in them. A token that members have registered under stays as one that is
-/// used up; see [`super::read::Loaded::used_up`].
+/// used up; see [`super::read::LoadedClusters::used_up`].
 async fn delete_clusters(connection: &mut Connection, writes: &[Write]) -> Result<(), StoreError> {
     for write in writes.iter().filter(|write| write.after.is_none()) {
         let Some(base) = write.base else { continue };

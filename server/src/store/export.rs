@@ -4,7 +4,7 @@ use convene_lifecycle::{Cluster, Event, MemberKey, Token, UnixMillis};
 use thiserror::Error;
 
 use super::{
-    Database, DatabaseLimits, DatabaseUrl, KeptCluster, OpenError, StoreError, UsedToken,
+    ClusterDump, Database, DatabaseLimits, DatabaseUrl, OpenError, StoreError, UsedToken,
     connection::{Connection, Row},
     listening::listened,
     migrations::check_migrations,
@@ -85,7 +85,7 @@ impl Export {
     }
 
     /// The next clusters in the order in which they were made; none if that were all.
-    pub async fn clusters(&mut self) -> Result<Vec<KeptCluster>, ExportError> {
+    pub async fn clusters(&mut self) -> Result<Vec<ClusterDump>, ExportError> {
         let text = "select cluster.*, member.*, member.learner as member_learner, cluster.learner as cluster_learner \
                     from (select * from cluster where id > $1 order by id limit $2) as cluster \
                     left join member on member.cluster = cluster.id order by cluster.id, created_revision";
@@ -96,23 +96,23 @@ impl Export {
         self.last = last.try_get("id").map_err(StoreError::from)?;
         let page = after..=self.last;
         let mut events = self.events(page.clone()).await?;
-        let mut heard_of = self.heard_of(page).await?;
+        let mut last_seen = self.last_seen(page).await?;
         let mut kept = Vec::new();
         for of_one in rows.chunk_by(|row, next| id(row).ok() == id(next).ok()) {
             let token = token(&of_one[0])?;
             let cluster = cluster_with_members(&token, of_one);
             let cluster = cluster.map_err(|error| ExportError::Cluster { token: token.clone(), error })?;
             let events = events.remove(&token).unwrap_or_default();
-            let heard_of = of_those_on_record(heard_of.remove(&token).unwrap_or_default(), &cluster);
-            kept.push(KeptCluster { cluster, events, heard_of });
+            let last_seen = of_those_on_record(last_seen.remove(&token).unwrap_or_default(), &cluster);
+            kept.push(ClusterDump { cluster, events, last_seen });
         }
         // Someone may be heard of later than the database knows; see `registry::check_in`.
         let tokens: Vec<Token> = kept.iter().map(|kept| kept.cluster.token.clone()).collect();
         let mut listened = listened(&mut self.connection, &tokens).await?;
         for kept in &mut kept {
             if let Some(sightings) = listened.remove(&kept.cluster.token) {
-                let heard_of = sightings.last_seen().map(|(member, at)| (member.clone(), at)).collect();
-                kept.heard_of = of_those_on_record(heard_of, &kept.cluster);
+                let last_seen = sightings.last_seen().map(|(member, at)| (member.clone(), at)).collect();
+                kept.last_seen = of_those_on_record(last_seen, &kept.cluster);
             }
         }
         Ok(kept)
@@ -133,19 +133,19 @@ impl Export {
         Ok(events)
     }
 
-    async fn heard_of(
+    async fn last_seen(
         &mut self,
         page: RangeInclusive<i64>,
     ) -> Result<BTreeMap<Token, BTreeMap<MemberKey, UnixMillis>>, StoreError> {
         let text = "select token, member_key, at from sighting join cluster on cluster.id = sighting.cluster \
                     where cluster.id between $1 and $2";
         let statement = Statement::new(text).bind(*page.start()).bind(*page.end());
-        let mut heard_of: BTreeMap<Token, BTreeMap<MemberKey, UnixMillis>> = BTreeMap::new();
+        let mut last_seen: BTreeMap<Token, BTreeMap<MemberKey, UnixMillis>> = BTreeMap::new();
         for row in &self.connection.fetch_all(statement).await? {
             let member = parse("sighting.member_key", row.try_get("member_key")?)?;
-            heard_of.entry(token(row)?).or_default().insert(member, UnixMillis(row.try_get("at")?));
+            last_seen.entry(token(row)?).or_default().insert(member, UnixMillis(row.try_get("at")?));
         }
-        Ok(heard_of)
+        Ok(last_seen)
     }
 }
 
@@ -155,9 +155,9 @@ fn id(row: &Row) -> Result<i64, sqlx::Error> {
 
 /// Without those whom nobody remembers any more: what was written of them goes when the next is written.
 fn of_those_on_record(
-    mut heard_of: BTreeMap<MemberKey, UnixMillis>,
+    mut last_seen: BTreeMap<MemberKey, UnixMillis>,
     cluster: &Cluster,
 ) -> BTreeMap<MemberKey, UnixMillis> {
-    heard_of.retain(|key, _| cluster.record.iter().any(|member| member.key == *key));
-    heard_of
+    last_seen.retain(|key, _| cluster.record.iter().any(|member| member.key == *key));
+    last_seen
 }

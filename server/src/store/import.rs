@@ -4,7 +4,7 @@ use convene_lifecycle::Cluster;
 use thiserror::Error;
 
 use super::{
-    Contents, KeptCluster, Sighting, Store, StoreError, UsedToken, Write,
+    ClusterDump, RegistryDump, Sighting, Store, StoreError, UsedToken, Write,
     commit::{RANDOM_BITS, insert_clusters_as, insert_events, upsert_members},
     connection::Connection,
     sighting,
@@ -44,19 +44,19 @@ pub enum ImportError {
 impl Store {
     /// Writes all that another database has kept, or nothing. Afterwards this store still has the ID that its registry had
     /// before, and is only good for closing it.
-    pub async fn import(&self, contents: &Contents) -> Result<(), ImportError> {
+    pub async fn import(&self, contents: &RegistryDump) -> Result<(), ImportError> {
         let mut transaction = self.begin().await?;
         match write(transaction.connection(), contents).await {
             Ok(()) => transaction.commit().await.map_err(ImportError::Unknown),
             Err(error) => {
-                transaction.give_up().await?;
+                transaction.rollback().await?;
                 Err(error)
             }
         }
     }
 }
 
-async fn write(connection: &mut Connection, contents: &Contents) -> Result<(), ImportError> {
+async fn write(connection: &mut Connection, contents: &RegistryDump) -> Result<(), ImportError> {
     check_alone(connection).await?;
     check_empty(connection).await?;
     let take_over = Statement::new("update registry set cluster_id = $1 where id = 1");
@@ -112,10 +112,10 @@ async fn insert_used_tokens(connection: &mut Connection, used: &[UsedToken]) -> 
 }
 
 /// Inserts clusters with inner IDs after `last`, and returns the last of them.
-async fn insert_clusters(connection: &mut Connection, clusters: &[KeptCluster], last: i64) -> Result<i64, StoreError> {
+async fn insert_clusters(connection: &mut Connection, clusters: &[ClusterDump], last: i64) -> Result<i64, StoreError> {
     let mut last = last;
     let mut rows = Vec::with_capacity(clusters.len());
-    for KeptCluster { cluster, .. } in clusters {
+    for ClusterDump { cluster, .. } in clusters {
         last = id_after(last, cluster);
         rows.push((last, cluster));
     }
@@ -123,9 +123,9 @@ async fn insert_clusters(connection: &mut Connection, clusters: &[KeptCluster], 
     let writes: Vec<Write> = clusters.iter().map(creation).collect();
     upsert_members(connection, &writes).await?;
     insert_events(connection, &writes).await?;
-    let heard_of: Vec<Sighting> = clusters.iter().flat_map(sightings).collect();
-    for heard_of in heard_of.chunks(sighting::CHUNK) {
-        sighting::upsert(connection, heard_of).await?;
+    let last_seen: Vec<Sighting> = clusters.iter().flat_map(sightings).collect();
+    for last_seen in last_seen.chunks(sighting::CHUNK) {
+        sighting::upsert(connection, last_seen).await?;
     }
     Ok(last)
 }
@@ -137,13 +137,13 @@ fn id_after(last: i64, cluster: &Cluster) -> i64 {
     (at << RANDOM_BITS).max(last.saturating_add(1))
 }
 
-fn creation(kept: &KeptCluster) -> Write {
+fn creation(kept: &ClusterDump) -> Write {
     let after = Some(Arc::new(kept.cluster.clone()));
     Write { token: kept.cluster.token.clone(), base: None, after, events: kept.events.clone() }
 }
 
-fn sightings(kept: &KeptCluster) -> impl Iterator<Item = Sighting> {
-    kept.heard_of.iter().map(|(member, at)| Sighting {
+fn sightings(kept: &ClusterDump) -> impl Iterator<Item = Sighting> {
+    kept.last_seen.iter().map(|(member, at)| Sighting {
         token: kept.cluster.token.clone(),
         member: member.clone(),
         at: *at,

@@ -16,7 +16,7 @@ impl Store {
 impl Transaction<'_> {
     /// Who was heard of when, in some clusters.
     pub async fn listened(&mut self, tokens: &[Token]) -> Result<HashMap<Token, Liveness>, StoreError> {
-        self.in_time(async |connection| listened(connection, tokens).await).await
+        self.with_timeout(async |connection| listened(connection, tokens).await).await
     }
 
     /// Writes down who was heard of when, in clusters that are there.
@@ -34,7 +34,7 @@ impl Transaction<'_> {
             ") select cluster.id, heard.sightings from heard join cluster on cluster.token = heard.token where true \
              on conflict (cluster) do update set sightings = excluded.sightings",
         );
-        self.in_time(async |connection| Ok(connection.execute(upsert).await.map(drop)?)).await
+        self.with_timeout(async |connection| Ok(connection.execute(upsert).await.map(drop)?)).await
     }
 }
 

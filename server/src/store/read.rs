@@ -12,7 +12,7 @@ use convene_lifecycle::{
 
 /// What there is under some tokens; the others have never been used.
 #[derive(Debug, Default)]
-pub struct Loaded {
+pub struct LoadedClusters {
     /// Clusters as they are now.
     pub clusters: Vec<Cluster>,
     /// Tokens whose cluster was deleted after members had registered.
@@ -41,7 +41,7 @@ impl Store {
     /// than one waits for the database, and a connection that was lost is made anew.
     pub async fn stamps(&self, tokens: &[Token]) -> Result<HashMap<Token, Stamp>, StoreError> {
         match self.stamps_once(tokens).await {
-            Err(error) if error.may_pass() && !self.is_away() => self.stamps_once(tokens).await,
+            Err(error) if error.is_transient() && !self.is_down() => self.stamps_once(tokens).await,
             stamps => stamps,
         }
     }
@@ -67,7 +67,7 @@ impl Store {
 }
 
 /// What there is under some tokens, as of now.
-pub(super) async fn load_all(connection: &mut Connection, tokens: &[Token]) -> Result<Loaded, StoreError> {
+pub(super) async fn load_all(connection: &mut Connection, tokens: &[Token]) -> Result<LoadedClusters, StoreError> {
     let loaded = clusters(connection, tokens).await?;
     let is_there = |token: &Token| {
         loaded.clusters.iter().any(|cluster| cluster.token == *token)
@@ -75,7 +75,7 @@ pub(super) async fn load_all(connection: &mut Connection, tokens: &[Token]) -> R
     };
     let others: Vec<&str> = tokens.iter().filter(|token| !is_there(token)).map(Token::as_str).collect();
     let used_up = used_up(connection, &others).await?;
-    Ok(Loaded { used_up, ..loaded })
+    Ok(LoadedClusters { used_up, ..loaded })
 }
 
 async fn used_up(connection: &mut Connection, tokens: &[&str]) -> Result<Vec<Token>, StoreError> {
@@ -87,8 +87,8 @@ async fn used_up(connection: &mut Connection, tokens: &[&str]) -> Result<Vec<Tok
     connection.fetch_all(statement).await?.iter().map(token).collect()
 }
 
-async fn clusters(connection: &mut Connection, tokens: &[Token]) -> Result<Loaded, StoreError> {
-    let mut loaded = Loaded::default();
+async fn clusters(connection: &mut Connection, tokens: &[Token]) -> Result<LoadedClusters, StoreError> {
+    let mut loaded = LoadedClusters::default();
     if tokens.is_empty() {
         return Ok(loaded);
     }

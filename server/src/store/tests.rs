@@ -75,14 +75,14 @@ async fn commit(store: &Store, writes: &[Write]) -> Result<(), StoreError> {
     match transaction.write(writes).await {
         Ok(()) => transaction.commit().await,
         Err(StoreError::Conflict) => {
-            transaction.give_up().await?;
+            transaction.rollback().await?;
             Err(StoreError::Conflict)
         }
         Err(error) => Err(error),
     }
 }
 
-async fn load_all(store: &Store, tokens: &[Token]) -> Loaded {
+async fn load_all(store: &Store, tokens: &[Token]) -> LoadedClusters {
     store.begin().await.unwrap().load_all(tokens).await.unwrap()
 }
 
@@ -415,7 +415,7 @@ async fn what_there_is_of_connections_is_used_while_the_database_takes_no_furthe
     assert_eq!(postgres.cut_connections(&database, "commit"), 1);
     commit(&store, &[write(None, vec![create("two")])]).await.unwrap_err();
     let refused = commit(&store, &[write(None, vec![create("two")])]).await.unwrap_err();
-    assert!(refused.may_pass() && !store.is_away(), "{refused}");
+    assert!(refused.is_transient() && !store.is_down(), "{refused}");
     assert!(read().await.unwrap().is_some());
     postgres.execute("postgres", "alter role crowded connection limit -1");
     commit(&store, &[write(None, vec![create("two")])]).await.unwrap();

@@ -4,7 +4,7 @@ use convene_lifecycle::{Event, Revision, Token};
 use tokio::sync::MutexGuard;
 
 use super::{
-    Loaded, Stamp, Store, StoreError, Write,
+    LoadedClusters, Stamp, Store, StoreError, Write,
     commit::write_all,
     connection::Connection,
     read::{events, load_all, stamp},
@@ -13,7 +13,7 @@ use super::{
 
 /// A transaction on the one connection that writes.
 ///
-/// Whatever ends before [`Transaction::commit`] or [`Transaction::give_up`] takes its connection with it, because
+/// Whatever ends before [`Transaction::commit`] or [`Transaction::rollback`] takes its connection with it, because
 /// nobody can say what state that is in: the database then undoes what was done, and the next one gets a new connection.
 pub struct Transaction<'s> {
     store: &'s Store,
@@ -46,8 +46,8 @@ impl Store {
         let mut transaction = Transaction { store: self, writer, connection };
         let connection = &mut transaction.connection;
         // Nothing is to be done yet, so that whoever does not answer is not there.
-        let begun = self.in_time(self.limits.acquire_timeout, async { Ok(connection.run(begin).await?) }).await;
-        self.note_silence(&begun);
+        let begun = self.with_timeout(self.limits.acquire_timeout, async { Ok(connection.run(begin).await?) }).await;
+        self.record_timeout(&begun);
         begun?;
         Ok(transaction)
     }
@@ -59,7 +59,7 @@ impl Store {
         let shared = "select pg_current_xact_id()::text as number";
         let text = if self.is_shared() { shared } else { "update registry set id = id where id = 1" };
         let statement = Statement::new(text);
-        transaction.in_time(async |connection| Ok(connection.execute(statement).await?)).await?;
+        transaction.with_timeout(async |connection| Ok(connection.execute(statement).await?)).await?;
         transaction.commit().await
     }
 }
@@ -78,18 +78,18 @@ impl Transaction<'_> {
         if self.connection.is_shared() {
             statement.push(" for update");
         }
-        let rows = self.in_time(async |connection| Ok(connection.fetch_all(statement).await?)).await?;
+        let rows = self.with_timeout(async |connection| Ok(connection.fetch_all(statement).await?)).await?;
         rows.iter().map(stamp).collect()
     }
 
     /// What there is under some tokens.
-    pub async fn load_all(&mut self, tokens: &[Token]) -> Result<Loaded, StoreError> {
-        self.in_time(async |connection| load_all(connection, tokens).await).await
+    pub async fn load_all(&mut self, tokens: &[Token]) -> Result<LoadedClusters, StoreError> {
+        self.with_timeout(async |connection| load_all(connection, tokens).await).await
     }
 
     /// A cluster's events; see [`Store::events`].
     pub async fn events(&mut self, token: &Token, from: Revision, limit: u32) -> Result<Vec<Arc<Event>>, StoreError> {
-        self.in_time(async |connection| events(connection, token, from, limit).await).await
+        self.with_timeout(async |connection| events(connection, token, from, limit).await).await
     }
 
     /// Writes changes. [`StoreError::Conflict`] if any of the clusters is not at its base revision any more.
@@ -97,7 +97,7 @@ impl Transaction<'_> {
     /// The statements hold the check themselves, so that it does not matter what decisions rest on. A statement serves
     /// all rows of its kind: calling the database costs more than what it does for a row.
     pub async fn write(&mut self, writes: &[Write]) -> Result<(), StoreError> {
-        self.in_time(async |connection| write_all(connection, writes).await).await
+        self.with_timeout(async |connection| write_all(connection, writes).await).await
     }
 
     /// Makes it all last, and be on the disk.
@@ -109,7 +109,7 @@ impl Transaction<'_> {
 
     /// Makes it all last, and be on the disk soon: if the database crashes within a second, it is as if it had never
     /// been.
-    pub async fn commit_soon(mut self) -> Result<(), StoreError> {
+    pub async fn commit_without_sync(mut self) -> Result<(), StoreError> {
         if self.connection.is_shared() {
             self.run("set local synchronous_commit = off").await?;
         }
@@ -117,23 +117,23 @@ impl Transaction<'_> {
     }
 
     /// Undoes it all.
-    pub async fn give_up(mut self) -> Result<(), StoreError> {
+    pub async fn rollback(mut self) -> Result<(), StoreError> {
         self.run("rollback").await?;
         *self.writer = Writer::Open(self.connection);
         Ok(())
     }
 
     async fn run(&mut self, text: &'static str) -> Result<(), StoreError> {
-        self.in_time(async |connection| Ok(connection.run(text).await?)).await
+        self.with_timeout(async |connection| Ok(connection.run(text).await?)).await
     }
 
-    pub(super) async fn in_time<T>(
+    pub(super) async fn with_timeout<T>(
         &mut self,
         work: impl AsyncFnOnce(&mut Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let store = self.store;
-        let result = store.in_time(store.limits.statement_timeout, work(&mut self.connection)).await;
-        store.note_silence(&result);
+        let result = store.with_timeout(store.limits.statement_timeout, work(&mut self.connection)).await;
+        store.record_timeout(&result);
         result
     }
 

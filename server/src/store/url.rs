@@ -203,10 +203,10 @@ mod tests {
         };
         let certificate = file("ca.pem", "-----BEGIN CERTIFICATE-----\n…\n-----END CERTIFICATE-----\n");
         let key = file("key.pem", "-----BEGIN EC PRIVATE KEY-----\n…\n-----END EC PRIVATE KEY-----\n");
-        let said =
+        let error =
             |parameters: &str| shown(&format!("postgres://a@h/c?{parameters}")).err().map(|error| error.to_string());
-        assert_eq!(said(&format!("sslmode=verify-ca&sslrootcert={certificate}")), None);
-        assert_eq!(said(&format!("sslcert={certificate}&sslkey={key}")), None);
+        assert_eq!(error(&format!("sslmode=verify-ca&sslrootcert={certificate}")), None);
+        assert_eq!(error(&format!("sslcert={certificate}&sslkey={key}")), None);
         let not_found = "the file can't be read: No such file or directory (os error 2)";
         for (parameters, expected) in [
             (
@@ -223,8 +223,8 @@ mod tests {
                 "has sslrootcert, which counts only with sslmode=verify-full".to_owned(),
             ),
         ] {
-            let said = said(&parameters).unwrap_or_else(|| panic!("{parameters} is accepted"));
-            assert!(said.starts_with(&expected), "{said}");
+            let message = error(&parameters).unwrap_or_else(|| panic!("{parameters} is accepted"));
+            assert!(message.starts_with(&expected), "{message}");
         }
     }
 }

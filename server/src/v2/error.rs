@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::answer::{ETCD_INDEX, json_response};
 use crate::{
     operation::plain_error,
-    registry::{NotWritten, Unavailable},
+    registry::{Unavailable, WriteError},
 };
 
 /// An error as etcd's v2 API tells it (`etcdserver/api/v2error/error.go`). etcd prints message and cause to
@@ -113,11 +113,11 @@ impl From<Unavailable> for V2Error {
     }
 }
 
-impl From<NotWritten> for V2Error {
-    fn from(error: NotWritten) -> Self {
+impl From<WriteError> for V2Error {
+    fn from(error: WriteError) -> Self {
         match error {
-            NotWritten::Unavailable(unavailable) => unavailable.into(),
-            NotWritten::TokenUsedUp => Self::new(Code::CompareFailed, error.to_string()),
+            WriteError::Unavailable(unavailable) => unavailable.into(),
+            WriteError::TokenUsedUp => Self::new(Code::CompareFailed, error.to_string()),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     app::App,
-    registry::{Heard, Registry, Subscription, Unavailable},
+    registry::{Delivery, Registry, Subscription, Unavailable},
 };
 
 /// What a long poll waits for.
@@ -128,8 +128,8 @@ impl Pending {
     async fn outcome(&mut self, registry: &Registry) -> Result<Outcome, Unavailable> {
         loop {
             let heard = match self.subscription.next().await {
-                Heard::Event(event) if self.comes_next(&event) => self.judge(event),
-                Heard::Event(_) | Heard::Missed => self.catch_up(registry).await?,
+                Delivery::Event(event) if self.comes_next(&event) => self.judge(event),
+                Delivery::Event(_) | Delivery::Lagged => self.catch_up(registry).await?,
             };
             if let Some(outcome) = heard {
                 return Ok(outcome);

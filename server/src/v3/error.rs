@@ -2,7 +2,7 @@ use convene_lifecycle::{RegisterRefusal, RegistrationError, SizeIsFixed};
 use thiserror::Error;
 use tonic::{Code, Status};
 
-use crate::registry::{NotWritten, Unavailable};
+use crate::registry::{Unavailable, WriteError};
 
 /// What messages say to those who take this server for an etcd.
 pub const WHAT_THIS_IS: &str = "this is Convene, a discovery service for etcd, and no etcd: it holds only \
@@ -81,7 +81,7 @@ pub enum V3Error {
     SizeStays,
     /// The write was not made.
     #[error(transparent)]
-    NotWritten(#[from] NotWritten),
+    WriteError(#[from] WriteError),
 }
 
 impl V3Error {
@@ -104,8 +104,8 @@ impl V3Error {
             | Self::Refused(_)
             | Self::SizeIsFixed(_)
             | Self::SizeStays
-            | Self::NotWritten(NotWritten::TokenUsedUp) => Code::FailedPrecondition,
-            Self::Stopped | Self::NotWritten(NotWritten::Unavailable(_)) => Code::Unavailable,
+            | Self::WriteError(WriteError::TokenUsedUp) => Code::FailedPrecondition,
+            Self::Stopped | Self::WriteError(WriteError::Unavailable(_)) => Code::Unavailable,
         }
     }
 }
@@ -118,7 +118,7 @@ impl From<V3Error> for Status {
 
 impl From<Unavailable> for V3Error {
     fn from(unavailable: Unavailable) -> Self {
-        Self::NotWritten(unavailable.into())
+        Self::WriteError(unavailable.into())
     }
 }
 

@@ -2,7 +2,7 @@ use convene_lifecycle::{ClientUrl, MemberKey, PeerUrl, Start, Task, Terms};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::registry::CheckedIn;
+use crate::registry::CheckInOutcome;
 
 /// What a node does next, and why.
 #[derive(Debug, Serialize, ToSchema)]
@@ -119,8 +119,8 @@ struct EndpointsBody<'a> {
 
 impl<'a> InstructionBody<'a> {
     /// What a check-in came to.
-    pub fn new(checked_in: &'a CheckedIn) -> Self {
-        let CheckedIn { instruction, cluster } = checked_in;
+    pub fn new(checked_in: &'a CheckInOutcome) -> Self {
+        let CheckInOutcome { instruction, cluster } = checked_in;
         let task = &instruction.task;
         let mut body = Self {
             instruction: task.as_str(),

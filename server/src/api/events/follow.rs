@@ -5,7 +5,7 @@ use convene_lifecycle::{Event, Revision, Token};
 use crate::{
     api::problem::Problem,
     app::App,
-    registry::{self, Step},
+    registry::{self, FollowStep},
 };
 
 /// Follows a cluster that is there, for those who have seen it up to a revision.
@@ -28,9 +28,9 @@ impl Follower {
         if seen > present && app.registry.history(&token, seen).await?.is_empty() {
             return Err(Problem::unknown_revision(seen, present));
         }
-        match (follower.gap(&app.registry).await?, after) {
+        match (follower.oldest_if_compacted(&app.registry).await?, after) {
             (Some(oldest), Some(_)) => return Err(Problem::forgotten(oldest)),
-            (Some(oldest), None) => follower.go_on_from(oldest),
+            (Some(oldest), None) => follower.resume_from(oldest),
             (None, _) => {}
         }
         Ok(Self { app, follower, seen })
@@ -38,7 +38,7 @@ impl Follower {
 
     /// The next event if there is one already.
     pub async fn next_present(&mut self) -> Result<Option<Arc<Event>>, Problem> {
-        let step = self.follower.next_present(&self.app.registry).await?;
+        let step = self.follower.next_available(&self.app.registry).await?;
         step.map(|step| self.event(step)).transpose()
     }
 
@@ -48,15 +48,15 @@ impl Follower {
         self.event(step)
     }
 
-    fn event(&mut self, step: Step) -> Result<Arc<Event>, Problem> {
+    fn event(&mut self, step: FollowStep) -> Result<Arc<Event>, Problem> {
         match step {
-            Step::Event(event) => {
+            FollowStep::Event(event) => {
                 self.seen = event.revision;
                 Ok(event)
             }
-            Step::Forgotten { oldest } => Err(Problem::forgotten(oldest)),
-            Step::Behind { present } => Err(Problem::unknown_revision(self.seen, present)),
-            Step::Gone => Err(Problem::no_such_cluster()),
+            FollowStep::Compacted { oldest } => Err(Problem::forgotten(oldest)),
+            FollowStep::FutureRevision { current } => Err(Problem::unknown_revision(self.seen, current)),
+            FollowStep::NoCluster => Err(Problem::no_such_cluster()),
         }
     }
 }

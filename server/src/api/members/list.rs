@@ -64,7 +64,7 @@ pub async fn list_members(
     Query(parameters): Query<MemberParameters>,
 ) -> Result<Response, Problem> {
     let snapshot = app.registry.cluster(&token).await?.ok_or_else(Problem::no_such_cluster)?;
-    let heard_of = app.registry.heard_of(&token).await?;
+    let heard_of = app.registry.last_seen(&token).await?;
     let listed = snapshot.cluster.record.iter().filter(|member| parameters.removed || member.removed.is_none());
     let members = listed.map(|member| MemberBody::new(member, heard_of.get(&member.key).copied())).collect();
     Ok(with_etag(&snapshot.cluster, &Members { members }))

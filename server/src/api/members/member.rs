@@ -114,6 +114,6 @@ pub fn with_etag(cluster: &Cluster, body: &impl Serialize) -> Response {
 /// An answer with a member in it, be it one now or not any more.
 pub async fn member_response(app: &App, cluster: &Cluster, key: &MemberKey) -> Result<Response, Problem> {
     let member = cluster.record.iter().find(|member| member.key == *key).ok_or_else(Problem::no_such_member)?;
-    let heard_of_at = app.registry.heard_of(&cluster.token).await?.get(key).copied();
+    let heard_of_at = app.registry.last_seen(&cluster.token).await?.get(key).copied();
     Ok(with_etag(cluster, &MemberBody::new(member, heard_of_at)))
 }

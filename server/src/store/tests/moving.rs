@@ -29,20 +29,20 @@ impl Database {
     }
 
     /// All that is in it, with as many used tokens and clusters as there are.
-    async fn contents(&self) -> Contents {
+    async fn contents(&self) -> RegistryDump {
         let mut export = Export::begin(&self.url, DatabaseLimits::default()).await.unwrap();
         let used_tokens = export.used_tokens().await.unwrap();
         let mut clusters = Vec::new();
         loop {
             let page = export.clusters().await.unwrap();
             if page.is_empty() {
-                return Contents { registry_id: export.registry_id().to_owned(), used_tokens, clusters };
+                return RegistryDump { registry_id: export.registry_id().to_owned(), used_tokens, clusters };
             }
             clusters.extend(page);
         }
     }
 
-    async fn import(&self, contents: &Contents) -> Result<(), ImportError> {
+    async fn import(&self, contents: &RegistryDump) -> Result<(), ImportError> {
         let store = self.open().await;
         let imported = store.import(contents).await;
         store.close().await;
@@ -50,7 +50,7 @@ impl Database {
     }
 }
 
-fn document(contents: &Contents) -> String {
+fn document(contents: &RegistryDump) -> String {
     let mut writer = Writer::begin(Vec::new(), &contents.registry_id, &contents.used_tokens, NOW).unwrap();
     contents.clusters.iter().for_each(|kept| writer.cluster(kept).unwrap());
     String::from_utf8(writer.end().unwrap()).unwrap()
@@ -89,7 +89,7 @@ async fn moves(from: Database, to: Database) {
 
     let other = to.open().await;
     assert_eq!(other.registry_id(), store.registry_id());
-    for KeptCluster { cluster: Cluster { token, .. }, .. } in &contents.clusters {
+    for ClusterDump { cluster: Cluster { token, .. }, .. } in &contents.clusters {
         assert_eq!(other.load(token).await.unwrap(), store.load(token).await.unwrap());
         let events = store.events(token, Revision::FIRST, 10_000).await.unwrap();
         assert_eq!(other.events(token, Revision::FIRST, 10_000).await.unwrap(), events);
@@ -135,8 +135,8 @@ async fn the_last_check_ins_of_several_servers_go_with_a_registry() {
     let mut transaction = store.begin().await.unwrap();
     transaction.write_listened(&[(token, listened)]).await.unwrap();
     transaction.commit().await.unwrap();
-    let heard_of: Vec<_> = postgres.contents().await.clusters.remove(0).heard_of.into_iter().collect();
-    assert_eq!(heard_of, [("1".parse().unwrap(), later)]);
+    let last_seen: Vec<_> = postgres.contents().await.clusters.remove(0).last_seen.into_iter().collect();
+    assert_eq!(last_seen, [("1".parse().unwrap(), later)]);
 }
 
 #[tokio::test]
@@ -154,7 +154,7 @@ async fn a_database_that_other_servers_use_takes_no_import() {
     postgres.import(&contents).await.unwrap();
 }
 
-async fn empty_sqlite_contents() -> Contents {
+async fn empty_sqlite_contents() -> RegistryDump {
     let sqlite = empty_sqlite();
     sqlite.open().await.close().await;
     sqlite.contents().await

@@ -9,7 +9,7 @@ use prost::Message;
 
 use crate::{
     app::App,
-    registry::{Follower, Step, Unavailable},
+    registry::{FollowStep, Follower, Unavailable},
     v3::{key::KeyRange, view},
 };
 
@@ -94,7 +94,7 @@ impl Watcher {
     /// Watches from a revision on a cluster that has come to `present`. The follower was made before that was read, so
     /// that it misses nothing.
     pub fn new(app: Arc<App>, mut follower: Follower, wanted: Wanted, from: Revision, present: Revision) -> Self {
-        follower.go_on_from(from);
+        follower.resume_from(from);
         let told = Told::default();
         told.set(Revision(from.0 - 1));
         let (is_ahead, looks_back) = (from > present.next(), from <= present);
@@ -114,12 +114,12 @@ impl Watcher {
                 Err(Unavailable) => return Seen::Unavailable,
             };
             let seen = match step {
-                Step::Event(event) => self.look_at(event),
-                Step::Forgotten { oldest } => Some(Seen::Compacted(oldest)),
+                FollowStep::Event(event) => self.look_at(event),
+                FollowStep::Compacted { oldest } => Some(Seen::Compacted(oldest)),
                 // It will come there; or it was made anew, which only those need to know who have seen the old one.
-                Step::Behind { .. } if self.is_ahead => None,
-                Step::Gone if self.is_ahead || self.next == Revision::FIRST => None,
-                Step::Behind { .. } | Step::Gone => Some(Seen::Compacted(Revision::FIRST)),
+                FollowStep::FutureRevision { .. } if self.is_ahead => None,
+                FollowStep::NoCluster if self.is_ahead || self.next == Revision::FIRST => None,
+                FollowStep::FutureRevision { .. } | FollowStep::NoCluster => Some(Seen::Compacted(Revision::FIRST)),
             };
             if let Some(seen) = seen {
                 return seen;
@@ -127,9 +127,9 @@ impl Watcher {
         }
     }
 
-    async fn step(&mut self) -> Result<Step, Unavailable> {
+    async fn step(&mut self) -> Result<FollowStep, Unavailable> {
         if self.looks_back {
-            if let Some(step) = self.follower.next_present(&self.app.registry).await? {
+            if let Some(step) = self.follower.next_available(&self.app.registry).await? {
                 return Ok(step);
             }
             self.looks_back = false;
@@ -147,12 +147,12 @@ impl Watcher {
             }
             if events.iter().map(Message::encoded_len).sum::<usize>() >= BATCH_BYTES {
                 // The rest of what was read is large as well, and may lie here for as long as the client doesn't read.
-                self.follower.go_on_from(self.next);
+                self.follower.resume_from(self.next);
                 self.looks_back = true;
                 break;
             }
-            match self.follower.ready() {
-                Some(Step::Event(next)) => event = next,
+            match self.follower.try_next() {
+                Some(FollowStep::Event(next)) => event = next,
                 _ => break,
             }
         }
@@ -178,7 +178,7 @@ impl Watcher {
             self.next = Revision::FIRST;
             self.told.set(Revision(0));
         }
-        self.follower.go_on_from(self.next);
+        self.follower.resume_from(self.next);
     }
 }
 

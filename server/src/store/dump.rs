@@ -4,24 +4,24 @@ use convene_lifecycle::{Cluster, Event, MemberKey, Token, UnixMillis};
 
 /// All that the database of a registry keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Contents {
+pub struct RegistryDump {
     /// Names the registry; see [`super::Store::registry_id`].
     pub registry_id: String,
     /// Tokens that no cluster may be made under any more.
     pub used_tokens: Vec<UsedToken>,
     /// The clusters, in the order in which they were made.
-    pub clusters: Vec<KeptCluster>,
+    pub clusters: Vec<ClusterDump>,
 }
 
 /// All that is kept of one cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeptCluster {
+pub struct ClusterDump {
     /// The cluster.
     pub cluster: Cluster,
     /// What happened to it, oldest first; what is older has been forgotten.
     pub events: Vec<Arc<Event>>,
     /// When members were last heard of, of those who were.
-    pub heard_of: BTreeMap<MemberKey, UnixMillis>,
+    pub last_seen: BTreeMap<MemberKey, UnixMillis>,
 }
 
 /// The token of a cluster that was deleted after members had registered.

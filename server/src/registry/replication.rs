@@ -17,21 +17,21 @@ use tokio::{
 use super::{
     Snapshot, SnapshotCache,
     clock::{Clock, TOLERANCE},
-    topics::{Told, Topics},
+    watch_hub::{DeliveredState, WatchHub},
 };
-use crate::store::{Announced, Announcements, Stamp, Store, StoreError};
+use crate::store::{Notification, NotificationListener, Stamp, Store, StoreError};
 
 /// How often one looks for what was not announced, or not heard.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How often one looks while nothing can be heard.
-const LOOK_EVERY_WHEN_DEAF: Duration = Duration::from_millis(500);
+const POLL_INTERVAL_DISCONNECTED: Duration = Duration::from_millis(500);
 
 /// How often a database that is away is tried again.
-const TRY_EVERY: Duration = Duration::from_millis(250);
+const RECONNECT_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How many clusters are looked up with one query.
-const LOOK_BATCH: usize = 1_000;
+const POLL_BATCH: usize = 1_000;
 
 /// How many changed clusters may wait to be announced; the others find further ones by looking.
 const QUEUE: usize = 4_096;
@@ -41,22 +41,22 @@ const PAGE: u32 = 64;
 
 /// Tells the other servers of the database which clusters have changed.
 #[derive(Clone)]
-pub(super) struct Announcer {
+pub(super) struct Notifier {
     changed: mpsc::Sender<Token>,
 }
 
 /// Brings events that other servers have written to those who wait for them.
 #[derive(Clone)]
-pub(super) struct Others {
+pub(super) struct Replication {
     pub(super) store: Arc<Store>,
     pub(super) clock: Arc<Clock>,
     pub(super) cache: Arc<SnapshotCache>,
-    pub(super) topics: Arc<Topics>,
+    pub(super) watch_hub: Arc<WatchHub>,
 }
 
-impl Announcer {
+impl Notifier {
     /// Tells of changes, soon, and nobody waits for it.
-    pub fn announce(&self, changed: impl Iterator<Item = Token>) {
+    pub fn notify(&self, changed: impl Iterator<Item = Token>) {
         for token in changed {
             // Where the queue is full, others find out by looking.
             let _ = self.changed.try_send(token);
@@ -64,26 +64,26 @@ impl Announcer {
     }
 }
 
-impl Others {
+impl Replication {
     /// Begins to listen to the other servers and to tell them of changes, for as long as the tasks are there.
-    pub fn start(self, tasks: &mut JoinSet<()>) -> Announcer {
+    pub fn start(self, tasks: &mut JoinSet<()>) -> Notifier {
         let own = uuid::Uuid::now_v7().simple().to_string();
         let (changed, queue) = mpsc::channel(QUEUE);
-        let (deaf, is_deaf) = watch::channel(true);
-        tasks.spawn(announce_all(self.store.clone(), own.clone(), queue));
-        tasks.spawn(self.clone().listen(own, deaf));
-        tasks.spawn(self.clone().try_again());
-        tasks.spawn(self.look(is_deaf));
-        Announcer { changed }
+        let (disconnected, is_disconnected) = watch::channel(true);
+        tasks.spawn(send_notifications(self.store.clone(), own.clone(), queue));
+        tasks.spawn(self.clone().listen_for_notifications(own, disconnected));
+        tasks.spawn(self.clone().reconnect());
+        tasks.spawn(self.poll_revisions(is_disconnected));
+        Notifier { changed }
     }
 
-    async fn listen(self, own: String, deaf: watch::Sender<bool>) {
+    async fn listen_for_notifications(self, own: String, disconnected: watch::Sender<bool>) {
         loop {
-            match self.store.announcements(&own).await {
-                Ok(Some(announcements)) => {
-                    deaf.send_replace(false);
-                    let why = self.hear(announcements).await;
-                    deaf.send_replace(true);
+            match self.store.listen(&own).await {
+                Ok(Some(listener)) => {
+                    disconnected.send_replace(false);
+                    let why = self.receive_until_error(listener).await;
+                    disconnected.send_replace(true);
                     tracing::warn!(
                         "not listening to other servers, because {why}; looking for what they write until it is mended"
                     );
@@ -92,36 +92,36 @@ impl Others {
                 // While the database is away, it has been logged.
                 Err(error) => tracing::debug!(%error, "can't listen to other servers"),
             }
-            sleep(LOOK_EVERY_WHEN_DEAF).await;
+            sleep(POLL_INTERVAL_DISCONNECTED).await;
         }
     }
 
     /// Hears of changes until that fails, and says why.
-    async fn hear(&self, mut announcements: Announcements) -> String {
+    async fn receive_until_error(&self, mut listener: NotificationListener) -> String {
         // What was announced before now was not heard.
-        self.import_all().await;
+        self.catch_up_all().await;
         loop {
-            match announcements.next().await {
-                Ok(Announced::Changed(tokens)) => self.import_or_log(&tokens).await,
-                Ok(Announced::Missed) => return "the connection is lost".to_owned(),
+            match listener.next().await {
+                Ok(Notification::Changed(tokens)) => self.catch_up_or_log(&tokens).await,
+                Ok(Notification::ConnectionLost) => return "the connection is lost".to_owned(),
                 Err(error) => return error.to_string(),
             }
         }
     }
 
     /// Looks for what was not announced, or not heard, and at the database's clock.
-    async fn look(self, mut is_deaf: watch::Receiver<bool>) {
+    async fn poll_revisions(self, mut is_disconnected: watch::Receiver<bool>) {
         loop {
-            let pause = if *is_deaf.borrow_and_update() { LOOK_EVERY_WHEN_DEAF } else { LOOK_EVERY };
+            let pause = if *is_disconnected.borrow_and_update() { POLL_INTERVAL_DISCONNECTED } else { POLL_INTERVAL };
             // Who has just lost its connection looks at once: nobody knows since when nothing was heard.
-            let _ = timeout(pause, is_deaf.changed()).await;
-            self.import_all().await;
-            self.set_clock().await;
+            let _ = timeout(pause, is_disconnected.changed()).await;
+            self.catch_up_all().await;
+            self.sync_clock().await;
         }
     }
 
     /// Goes by the database's clock, if it can be asked and answers at once; says whether it does.
-    pub async fn set_clock(&self) -> bool {
+    pub async fn sync_clock(&self) -> bool {
         let asked = Instant::now();
         match self.store.clock().await {
             Ok(Some(now)) if asked.elapsed() < TOLERANCE => {
@@ -133,39 +133,39 @@ impl Others {
     }
 
     /// Tries to reach a database that is away, for all who want to know.
-    async fn try_again(self) {
+    async fn reconnect(self) {
         loop {
-            sleep(TRY_EVERY).await;
-            self.store.try_again().await;
+            sleep(RECONNECT_INTERVAL).await;
+            self.store.reconnect().await;
         }
     }
 
-    async fn import_all(&self) {
-        for tokens in self.topics.open().chunks(LOOK_BATCH) {
-            self.import_or_log(tokens).await;
+    async fn catch_up_all(&self) {
+        for tokens in self.watch_hub.watched_tokens().chunks(POLL_BATCH) {
+            self.catch_up_or_log(tokens).await;
         }
     }
 
-    async fn import_or_log(&self, tokens: &[Token]) {
-        if let Err(error) = self.import(tokens).await {
+    async fn catch_up_or_log(&self, tokens: &[Token]) {
+        if let Err(error) = self.catch_up(tokens).await {
             tracing::debug!(%error, "can't read what other servers have written; looking again soon");
         }
     }
 
     /// Brings those who wait for some clusters up to what is in the database.
-    async fn import(&self, tokens: &[Token]) -> Result<(), StoreError> {
+    async fn catch_up(&self, tokens: &[Token]) -> Result<(), StoreError> {
         // How far they are is read first: what was told before the database is asked, it knows.
-        let told: HashMap<&Token, Told> =
-            tokens.iter().filter_map(|token| Some((token, self.topics.told(token)?))).collect();
-        let open: Vec<Token> = told.keys().map(|token| (*token).clone()).collect();
+        let delivered: HashMap<&Token, DeliveredState> =
+            tokens.iter().filter_map(|token| Some((token, self.watch_hub.delivered(token)?))).collect();
+        let open: Vec<Token> = delivered.keys().map(|token| (*token).clone()).collect();
         let stamps = self.store.stamps(&open).await?;
-        for (token, told) in told {
+        for (token, delivered) in delivered {
             let present = stamps.get(token).copied();
-            if told.stamp() == Some(present) {
+            if delivered.stamp() == Some(present) {
                 continue;
             }
-            match self.import_one(token, &told, present).await {
-                Err(error) if error.may_pass() => return Err(error),
+            match self.catch_up_one(token, &delivered, present).await {
+                Err(error) if error.is_transient() => return Err(error),
                 // A cluster that can't be read must not keep news from those who wait for others.
                 Err(error) => tracing::debug!(%error, "can't read what another server has written to {token}"),
                 Ok(()) => {}
@@ -174,30 +174,35 @@ impl Others {
         Ok(())
     }
 
-    async fn import_one(&self, token: &Token, told: &Told, present: Option<Stamp>) -> Result<(), StoreError> {
+    async fn catch_up_one(
+        &self,
+        token: &Token,
+        delivered: &DeliveredState,
+        present: Option<Stamp>,
+    ) -> Result<(), StoreError> {
         if present.is_none() {
             self.cache.remove(token);
-            self.end(token, told);
+            self.deliver_deletion(token, delivered);
             return Ok(());
         }
         // Deleted meanwhile: the next look finds that.
         let Some(cluster) = self.store.load(token).await? else { return Ok(()) };
-        let from = match told {
-            Told::Cluster(old) if old.created_at == cluster.created_at => old.revision.next(),
-            Told::Cluster(_) | Told::Nothing | Told::Unknown => Revision::FIRST,
+        let from = match delivered {
+            DeliveredState::Cluster(old) if old.created_at == cluster.created_at => old.revision.next(),
+            DeliveredState::Cluster(_) | DeliveredState::NoCluster | DeliveredState::Unknown => Revision::FIRST,
         };
-        let events = match told {
-            Told::Unknown => Vec::new(),
+        let events = match delivered {
+            DeliveredState::Unknown => Vec::new(),
             _ => self.events(token, from, cluster.revision).await?,
         };
         let cluster = Arc::new(cluster);
-        self.remember(&cluster);
-        self.topics.import(token, told, &events, Some(&cluster));
+        self.cache_snapshot(&cluster);
+        self.watch_hub.publish_replicated(token, delivered, &events, Some(&cluster));
         Ok(())
     }
 
-    /// Takes over what those who wait are about to be told, so that nobody who asks while the database is away hears less.
-    fn remember(&self, cluster: &Arc<Cluster>) {
+    /// Takes over what those who wait are about to be delivered, so that nobody who asks while the database is away hears less.
+    fn cache_snapshot(&self, cluster: &Arc<Cluster>) {
         let is_later = |cached: Arc<Snapshot>| cached.stamp().is_before(Stamp::of(cluster));
         if self.cache.peek(&cluster.token).is_none_or(is_later) {
             self.cache.insert(cluster.token.clone(), Arc::new(Snapshot::new(cluster.clone())));
@@ -219,23 +224,23 @@ impl Others {
 
     /// Tells those who wait for a cluster that another server has deleted it. Its last event is in no history, so it is
     /// made from the last that somebody here has seen of it: whoever has seen more than was told waits for what comes after that.
-    fn end(&self, token: &Token, told: &Told) {
-        let deletion = match self.topics.last_seen(token) {
-            Some(Told::Cluster(cluster)) => cluster.delete(self.clock.now()).events,
+    fn deliver_deletion(&self, token: &Token, delivered: &DeliveredState) {
+        let deletion = match self.watch_hub.latest_state(token) {
+            Some(DeliveredState::Cluster(cluster)) => cluster.delete(self.clock.now()).events,
             _ => Vec::new(),
         };
         let deletion: Vec<Arc<Event>> = deletion.into_iter().map(Arc::new).collect();
-        self.topics.import(token, told, &deletion, None);
+        self.watch_hub.publish_replicated(token, delivered, &deletion, None);
     }
 }
 
 /// Announces changes, as many as are waiting at a time.
-async fn announce_all(store: Arc<Store>, own: String, mut queue: mpsc::Receiver<Token>) {
+async fn send_notifications(store: Arc<Store>, own: String, mut queue: mpsc::Receiver<Token>) {
     let mut waiting = Vec::new();
     while queue.recv_many(&mut waiting, QUEUE).await > 0 {
         let changed: HashSet<Token> = mem::take(&mut waiting).into_iter().collect();
         let changed: Vec<Token> = changed.into_iter().collect();
-        if let Err(error) = store.announce(&own, &changed).await {
+        if let Err(error) = store.notify(&own, &changed).await {
             tracing::debug!(%error, "can't announce a change; other servers find it by looking");
         }
     }

@@ -8,37 +8,37 @@ use thiserror::Error;
 /// far off, is its milliseconds since 1970: the API rounds, and here nothing may be lost.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Moment {
+pub enum Rfc3339Millis {
     Text(String),
     Millis(i64),
 }
 
-/// What is no [`Moment`].
+/// What is no [`Rfc3339Millis`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("must be a moment in UTC with milliseconds, such as 2026-08-01T12:00:00.000Z")]
-pub struct MomentError;
+pub struct Rfc3339MillisError;
 
 /// The last moment that RFC 3339 can write.
 const LAST: u64 = 253_402_300_799_999;
 
-impl Moment {
-    pub fn read(&self) -> Result<UnixMillis, MomentError> {
+impl Rfc3339Millis {
+    pub fn read(&self) -> Result<UnixMillis, Rfc3339MillisError> {
         let text = match self {
             Self::Millis(millis) => return Ok(UnixMillis(*millis)),
             Self::Text(text) => text,
         };
-        let moment = humantime::parse_rfc3339(text).map_err(|_| MomentError)?;
-        let since = moment.duration_since(SystemTime::UNIX_EPOCH).map_err(|_| MomentError)?;
-        let millis = UnixMillis(i64::try_from(since.as_millis()).map_err(|_| MomentError)?);
+        let moment = humantime::parse_rfc3339(text).map_err(|_| Rfc3339MillisError)?;
+        let since = moment.duration_since(SystemTime::UNIX_EPOCH).map_err(|_| Rfc3339MillisError)?;
+        let millis = UnixMillis(i64::try_from(since.as_millis()).map_err(|_| Rfc3339MillisError)?);
         // What would be written otherwise says more than milliseconds, or is written in another way than ours.
         match Self::from(millis) {
             Self::Text(same) if same == *text => Ok(millis),
-            _ => Err(MomentError),
+            _ => Err(Rfc3339MillisError),
         }
     }
 }
 
-impl From<UnixMillis> for Moment {
+impl From<UnixMillis> for Rfc3339Millis {
     fn from(at: UnixMillis) -> Self {
         match u64::try_from(at.0) {
             Ok(millis @ ..=LAST) => {
@@ -65,15 +65,15 @@ mod tests {
             (i64::MIN, "-9223372036854775808"),
             (i64::MAX, "9223372036854775807"),
         ] {
-            assert_eq!(serde_json::to_string(&Moment::from(UnixMillis(millis))).unwrap(), json);
-            assert_eq!(serde_json::from_str::<Moment>(json).unwrap().read(), Ok(UnixMillis(millis)));
+            assert_eq!(serde_json::to_string(&Rfc3339Millis::from(UnixMillis(millis))).unwrap(), json);
+            assert_eq!(serde_json::from_str::<Rfc3339Millis>(json).unwrap().read(), Ok(UnixMillis(millis)));
         }
     }
 
     #[test]
     fn a_moment_that_would_lose_something_is_refused() {
         for text in ["", "yesterday", "2026-08-01", "2026-08-01T12:00:00.1234Z", "2026-08-01T12:00:00+02:00"] {
-            assert_eq!(Moment::Text(text.to_owned()).read(), Err(MomentError), "{text}");
+            assert_eq!(Rfc3339Millis::Text(text.to_owned()).read(), Err(Rfc3339MillisError), "{text}");
         }
     }
 }

@@ -12,18 +12,18 @@ const CHANNEL: &str = "convene";
 const MAX_PAYLOAD: usize = 7_900;
 
 /// Hears from the other servers of a database which clusters they have changed.
-pub struct Announcements {
+pub struct NotificationListener {
     listener: PgListener,
     own: String,
 }
 
 /// What is heard from other servers.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Announced {
+pub enum Notification {
     /// Clusters that another server has changed.
     Changed(Vec<Token>),
     /// The connection is lost: what is announced from now on is not heard.
-    Missed,
+    ConnectionLost,
 }
 
 impl Store {
@@ -31,7 +31,7 @@ impl Store {
     ///
     /// It is no part of the transaction that changed them: PostgreSQL would commit such transactions one after another
     /// (`src/backend/commands/async.c:PreCommit_Notify`). What gets lost by that, others find by looking.
-    pub async fn announce(&self, own: &str, tokens: &[Token]) -> Result<(), StoreError> {
+    pub async fn notify(&self, own: &str, tokens: &[Token]) -> Result<(), StoreError> {
         for payload in payloads(own, tokens) {
             let statement = Statement::new("select pg_notify($1, $2)").bind(CHANNEL).bind(payload);
             self.read(async |reader| Ok(reader.fetch_all(statement).await.map(drop)?)).await?;
@@ -40,13 +40,13 @@ impl Store {
     }
 
     /// Listens to the other servers of the database. `None` on a database that has only one.
-    pub async fn announcements(&self, own: &str) -> Result<Option<Announcements>, StoreError> {
+    pub async fn listen(&self, own: &str) -> Result<Option<NotificationListener>, StoreError> {
         let Database::Postgres(database) = &self.database else { return Ok(None) };
         let mut listener = PgListener::connect_with(&database.listener()).await?;
         // While it connects again nothing is heard, and it does not say so.
         listener.eager_reconnect(false);
         listener.listen(CHANNEL).await?;
-        Ok(Some(Announcements { listener, own: own.to_owned() }))
+        Ok(Some(NotificationListener { listener, own: own.to_owned() }))
     }
 
     /// The database's clock, which all of its servers go by; `None` on a database that has only one.
@@ -60,13 +60,13 @@ impl Store {
     }
 }
 
-impl Announcements {
+impl NotificationListener {
     /// What is heard next.
-    pub async fn next(&mut self) -> Result<Announced, StoreError> {
+    pub async fn next(&mut self) -> Result<Notification, StoreError> {
         loop {
-            let Some(notification) = self.listener.try_recv().await? else { return Ok(Announced::Missed) };
-            if let Some(tokens) = others(&self.own, notification.payload()) {
-                return Ok(Announced::Changed(tokens));
+            let Some(notification) = self.listener.try_recv().await? else { return Ok(Notification::ConnectionLost) };
+            if let Some(tokens) = tokens_from_other_server(&self.own, notification.payload()) {
+                return Ok(Notification::Changed(tokens));
             }
         }
     }
@@ -88,7 +88,7 @@ fn payloads(own: &str, tokens: &[Token]) -> Vec<String> {
 }
 
 /// The tokens of another server's announcement; `None` for our own.
-fn others(own: &str, payload: &str) -> Option<Vec<Token>> {
+fn tokens_from_other_server(own: &str, payload: &str) -> Option<Vec<Token>> {
     let mut words = payload.split(' ');
     (words.next() != Some(own)).then(|| words.filter_map(|word| Token::from_str(word).ok()).collect())
 }
@@ -102,8 +102,9 @@ mod tests {
         let tokens: Vec<Token> = (0..200).map(|n| format!("{n:0>128}").parse().unwrap()).collect();
         let payloads = payloads("me", &tokens);
         assert!(payloads.len() > 1 && payloads.iter().all(|payload| payload.len() <= MAX_PAYLOAD));
-        let heard: Vec<Token> = payloads.iter().flat_map(|payload| others("you", payload).unwrap()).collect();
+        let heard: Vec<Token> =
+            payloads.iter().flat_map(|payload| tokens_from_other_server("you", payload).unwrap()).collect();
         assert_eq!(heard, tokens);
-        assert!(payloads.iter().all(|payload| others("me", payload).is_none()));
+        assert!(payloads.iter().all(|payload| tokens_from_other_server("me", payload).is_none()));
     }
 }

@@ -5,7 +5,7 @@ use serde_json::ser::Formatter;
 /// Lays out a cluster so that people find their way in it and `diff` shows what has changed: each of its fields has a
 /// line, and so has each member and each event.
 #[derive(Default)]
-pub struct Lines {
+pub struct LineFormatter {
     /// How many objects are open; all but the cluster itself are in one line.
     objects: usize,
     /// Whether the list that was begun last has items.
@@ -16,7 +16,7 @@ const FIELD: &[u8] = b"\n      ";
 const ITEM: &[u8] = b"\n        ";
 const END: &[u8] = b"\n    ";
 
-impl Lines {
+impl LineFormatter {
     fn is_in_one_line(&self) -> bool {
         self.objects > 1
     }
@@ -34,7 +34,7 @@ impl Lines {
     }
 }
 
-impl Formatter for Lines {
+impl Formatter for LineFormatter {
     fn begin_object<W: Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {
         self.objects += 1;
         writer.write_all(b"{")
