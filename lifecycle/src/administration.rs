@@ -58,13 +58,13 @@ pub enum AdministrationError {
 
 /// What an administrator wishes for one member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
+pub enum MemberRequest {
     /// It is to be removed, as soon as that is safe.
     Evict,
     /// It is not to be removed after all; if it was, then its node may come back.
-    Readmit,
+    WithdrawEviction,
     /// It may be down until then without counting as dead.
-    Downtime(UnixMillis),
+    AnnounceDowntime(UnixMillis),
     /// Its downtime is over.
     EndDowntime,
 }
@@ -110,36 +110,36 @@ impl Cluster {
     }
 
     /// Does what an administrator wishes for a member; `Ok(None)` if it is so already.
-    pub fn admit(
+    pub fn apply_request(
         &self,
         key: &MemberKey,
-        admission: Admission,
+        request: MemberRequest,
         at: UnixMillis,
     ) -> Result<Option<Transition>, AdministrationError> {
         let member = self.record.iter().find(|member| member.key == *key);
         let member = member.ok_or_else(|| AdministrationError::NoSuchMember(key.clone()))?;
         let mut draft = Draft::new(self, at);
-        if member.removed.is_some() && admission != Admission::Readmit {
+        if member.removed.is_some() && request != MemberRequest::WithdrawEviction {
             return Err(AdministrationError::Removed(key.clone()));
         }
-        if admission == Admission::Evict && self.formed.is_none() {
+        if request == MemberRequest::Evict && self.formed.is_none() {
             return Err(AdministrationError::StillForming(key.clone()));
         }
         let name = member.name();
-        match admission {
-            Admission::Evict if member.eviction.is_none() => {
+        match request {
+            MemberRequest::Evict if member.eviction.is_none() => {
                 let message = format!("{name} ({key}) is to be removed");
                 draft.update(key, EventKind::EvictionRequested, message, |member| member.eviction = Some(at));
             }
-            Admission::Readmit if member.eviction.is_some() => {
+            MemberRequest::WithdrawEviction if member.eviction.is_some() => {
                 let message = format!("the eviction of {name} ({key}) is withdrawn");
                 draft.update(key, EventKind::EvictionWithdrawn, message, |member| member.eviction = None);
             }
-            Admission::Downtime(until) if member.downtime_until != Some(until) => {
+            MemberRequest::AnnounceDowntime(until) if member.downtime_until != Some(until) => {
                 let message = format!("{name} ({key}) may be down for a while");
                 draft.update(key, EventKind::DowntimeAnnounced, message, |member| member.downtime_until = Some(until));
             }
-            Admission::EndDowntime if member.downtime_until.is_some() => {
+            MemberRequest::EndDowntime if member.downtime_until.is_some() => {
                 let message = format!("the downtime of {name} ({key}) is over");
                 draft.update(key, EventKind::DowntimeEnded, message, |member| member.downtime_until = None);
             }

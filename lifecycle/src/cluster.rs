@@ -50,7 +50,7 @@ pub struct Cluster {
     /// yet. Only a new epoch takes it back to `None`.
     pub bootstrapped: Option<Revision>,
     /// The IDs of etcd clusters of earlier epochs.
-    pub earlier: Vec<ClusterId>,
+    pub earlier_cluster_ids: Vec<ClusterId>,
     /// The membership change under way; `None` means that there is none.
     pub ticket: Option<Ticket>,
     /// How many tickets were ever granted, which is the number of the last.
@@ -135,7 +135,7 @@ impl Cluster {
             protocol: None,
             cluster_id: None,
             bootstrapped: None,
-            earlier: Vec::new(),
+            earlier_cluster_ids: Vec::new(),
             ticket: None,
             tickets: 0,
             record: Vec::new(),
@@ -150,7 +150,7 @@ impl Cluster {
             created: Revision::FIRST,
             version: 1,
             previous: None,
-            held: Vec::new(),
+            also_deleted: Vec::new(),
             while_forming: true,
             kind: EventKind::ClusterCreated,
             message: format!("a cluster of {size} was made").into(),
@@ -175,7 +175,7 @@ impl Cluster {
 
     /// Whether nodes that check in are forming the cluster or bootstrapping it, so that nobody else may touch the
     /// roster.
-    pub fn is_founded_by_check_in(&self) -> bool {
+    pub fn is_forming_by_check_in(&self) -> bool {
         self.protocol == Some(Protocol::CheckIn) && self.bootstrapped.is_none()
     }
 
@@ -186,8 +186,8 @@ impl Cluster {
         let gone = Written::gone(Revision::FIRST);
         let event = self.event(at, Action::Delete, Subject::Cluster, gone, Some(previous), told);
         let members = self.members().map(|member| (Subject::Member(member.key.clone()), previous_member(member)));
-        let held = std::iter::once((Subject::Size, self.previous_size())).chain(members).collect();
-        Transition { after: None, events: vec![Event { held, ..event }] }
+        let also_deleted = std::iter::once((Subject::Size, self.previous_size())).chain(members).collect();
+        Transition { after: None, events: vec![Event { also_deleted, ..event }] }
     }
 
     /// The record with this member's entry replaced or added, in order, and without those of whom nobody needs to
@@ -212,7 +212,7 @@ impl Cluster {
         Self {
             token: self.token.clone(),
             name: self.name.clone(),
-            earlier: self.earlier.clone(),
+            earlier_cluster_ids: self.earlier_cluster_ids.clone(),
             ticket: self.ticket.clone(),
             record: Vec::new(),
             ..*self
@@ -247,7 +247,7 @@ impl Cluster {
             created,
             version,
             previous,
-            held: Vec::new(),
+            also_deleted: Vec::new(),
             while_forming: self.formed.is_none(),
             kind,
             message,

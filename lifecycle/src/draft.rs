@@ -1,8 +1,8 @@
 use std::{borrow::Cow, ops::Deref, sync::Arc};
 
 use crate::{
-    Action, Cluster, ClusterSize, Event, EventKind, Founder, Member, MemberKey, MemberName, Previous, Protocol,
-    Purpose, Removal, RunId, Subject, Ticket, Told, Transition, UnixMillis,
+    Action, BootstrapIssued, Cluster, ClusterSize, Event, EventKind, Founder, Member, MemberKey, MemberName, Previous,
+    Protocol, Purpose, Removal, RunId, Subject, Ticket, Transition, UnixMillis,
     cluster::{Written, previous_member},
 };
 
@@ -134,12 +134,12 @@ impl<'a> Draft<'a> {
     }
 
     /// Remembers that a founder was told to bootstrap, before it is told.
-    pub fn tell_bootstrap(&mut self, key: &MemberKey, run: &RunId) {
-        let told = Told { run: run.clone(), at: self.now };
+    pub fn record_bootstrap_issued(&mut self, key: &MemberKey, run: &RunId) {
+        let told = BootstrapIssued { run: run.clone(), at: self.now };
         let name = self.member(key).map_or_else(String::new, |member| member.name().to_string());
         let message = format!("{name} ({key}) is told to bootstrap with the others");
         self.update(key, EventKind::BootstrapTold, message, |member| {
-            member.founder = Some(Founder { told: Some(told) })
+            member.founder = Some(Founder { issued: Some(told) })
         });
     }
 
@@ -151,7 +151,7 @@ impl<'a> Draft<'a> {
         }
         let epoch = self.epoch.next();
         self.change(EventKind::EpochBegun, format!("epoch {epoch} begins: {why}"), |cluster| {
-            cluster.earlier.extend(cluster.cluster_id);
+            cluster.earlier_cluster_ids.extend(cluster.cluster_id);
             cluster.epoch = epoch;
             cluster.formed = None;
             cluster.formed_at = None;

@@ -27,7 +27,7 @@ pub struct Event {
     pub previous: Option<Previous>,
     /// What has gone with the subject: with a cluster, its size and its members. Only those who hear of it when it
     /// happens are told, since the history of a cluster goes with it.
-    pub held: Vec<(Subject, Previous)>,
+    pub also_deleted: Vec<(Subject, Previous)>,
     /// Whether the cluster was still forming when this happened. Stock etcds count every event
     /// that they see while they form as one more member, so not every event may reach them.
     pub while_forming: bool,

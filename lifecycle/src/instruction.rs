@@ -23,10 +23,10 @@ pub enum Task {
     /// Look at the cluster, and report its member list and who is reachable.
     Observe(Endpoints),
     /// Start etcd with an empty data directory and these flags; it bootstraps the cluster together with the others.
-    Bootstrap(Start),
+    Bootstrap(EtcdFlags),
     /// Start etcd on the data that is there. etcd ignores these flags then, but whoever prints them shows who is there;
     /// `None` means that the registry does not know the member.
-    Start(Option<Start>),
+    Start(Option<EtcdFlags>),
     /// Rename the data directory, so that it is out of the way and nothing is lost.
     ArchiveData,
     /// Remove a member.
@@ -55,7 +55,7 @@ pub enum Task {
         terms: Terms,
     },
     /// Start etcd with an empty data directory and these flags; it joins the cluster as the member that was added.
-    Join(Start),
+    Join(EtcdFlags),
     /// Make a learner a voter.
     Promote {
         /// Which.
@@ -88,12 +88,12 @@ pub struct Terms {
     pub act_within: Duration,
     /// The members that etcd's list, read through the quorum right before, must show, no more and no less; else
     /// the node reports what it saw.
-    pub expect: Vec<Expected>,
+    pub expect: Vec<ExpectedMember>,
 }
 
 /// A member that has to be in etcd's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Expected {
+pub struct ExpectedMember {
     /// Which.
     pub id: MemberId,
     /// Whether as learner.
@@ -111,7 +111,7 @@ pub struct Endpoints {
 
 /// How to start an etcd: all of it counts if the data directory is empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Start {
+pub struct EtcdFlags {
     /// `--name`.
     pub name: MemberName,
     /// `--initial-advertise-peer-urls`.

@@ -30,14 +30,16 @@ mod text;
 mod ticket;
 mod token;
 
-pub use administration::{AdministrationError, Admission, Settings};
+pub use administration::{AdministrationError, MemberRequest, Settings};
 pub use cluster::{Cluster, Discovery, MAX_MEMBERS, Protocol, RETAINED_REVISIONS, Transition};
 pub use cluster_name::{ClusterName, ClusterNameError};
 pub use event::{Action, Event, EventKind, Previous, Subject};
 pub use identity::{ClusterId, Epoch, IdError, MemberId};
-pub use instruction::{Endpoints, Expected, Instruction, Start, Task, Terms};
+pub use instruction::{Endpoints, EtcdFlags, ExpectedMember, Instruction, Task, Terms};
 pub use liveness::{LastCheckIn, Liveness, MemberLiveness, ReportedState};
-pub use member::{Founder, Member, MemberKey, MemberKeyError, MemberName, MemberNameError, Removal, Role, Told};
+pub use member::{
+    BootstrapIssued, Founder, Member, MemberKey, MemberKeyError, MemberName, MemberNameError, Removal, Role,
+};
 pub use peer_url::{ClientUrl, ClientUrlError, PeerUrl, PeerUrlError, UrlProblem};
 pub use plan::{Plan, plan};
 pub use policy::{Policy, Strategy, StrategyError};

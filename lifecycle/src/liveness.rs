@@ -247,7 +247,7 @@ mod tests {
             peer_urls: (0..peer_urls).map(url).collect(),
             client_urls: Vec::new(),
             state: NodeState::Empty,
-            left_overs: false,
+            leftover: false,
             view: None,
             leaving: false,
             once: false,

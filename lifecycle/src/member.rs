@@ -51,12 +51,12 @@ pub enum Role {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Founder {
     /// Who was told to bootstrap; `None` means that nobody was, so that nothing can have been written here.
-    pub told: Option<Told>,
+    pub issued: Option<BootstrapIssued>,
 }
 
 /// That a node was told to bootstrap.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Told {
+pub struct BootstrapIssued {
     /// Which run of the node's client. Only this one knows for sure that it has not acted on it.
     pub run: RunId,
     /// When.

@@ -126,7 +126,7 @@ impl Cluster {
             return Err(RegisterRefusal::WasReset);
         }
         let creates = action == Action::Create && !present;
-        if self.is_founded_by_check_in() || (creates && self.protocol == Some(Protocol::CheckIn)) {
+        if self.is_forming_by_check_in() || (creates && self.protocol == Some(Protocol::CheckIn)) {
             return Err(RegisterRefusal::FormsByCheckIn);
         }
         let other = self.protocol.and_then(Protocol::discovery).filter(|other| *other != by);
@@ -379,7 +379,7 @@ mod tests {
                     modified: Revision(2),
                     version: 1,
                 }),
-                held: Vec::new(),
+                also_deleted: Vec::new(),
                 while_forming: true,
                 kind: EventKind::MemberRegistered,
                 message: "registered through v2 discovery".into(),
@@ -439,7 +439,7 @@ mod tests {
     #[test]
     fn what_happens_to_a_member_beside_its_registration_is_nothing_that_stock_etcds_see() {
         let formed = with_members(1, 1);
-        let evicted = formed.admit(&key(1), crate::Admission::Evict, NOW).unwrap().unwrap().after.unwrap();
+        let evicted = formed.apply_request(&key(1), crate::MemberRequest::Evict, NOW).unwrap().unwrap().after.unwrap();
         let member = evicted.member(&key(1)).unwrap();
         assert_eq!((member.modified, member.registered, member.version), (evicted.revision, Revision(2), 1));
     }
@@ -447,7 +447,8 @@ mod tests {
     #[test]
     fn a_deletion_tells_of_all_that_goes_with_the_cluster() {
         let event = &without(&with_members(3, 2), 1).delete(NOW).events[0];
-        let held: Vec<_> = event.held.iter().map(|(subject, previous)| (subject, previous.value.as_deref())).collect();
+        let held: Vec<_> =
+            event.also_deleted.iter().map(|(subject, previous)| (subject, previous.value.as_deref())).collect();
         let (size, member) = (Subject::Size, Subject::Member(key(2)));
         assert_eq!(held, [(&size, Some("3")), (&member, Some("infra2=http://10.0.0.2:2380"))]);
     }

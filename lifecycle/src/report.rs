@@ -26,7 +26,7 @@ pub struct Report {
     pub state: NodeState,
     /// Whether there is no WAL, but a database that a member has used, or that can't be read. Only counts with
     /// [`NodeState::Empty`].
-    pub left_overs: bool,
+    pub leftover: bool,
     /// What the node sees of the cluster; `None` means that it has not looked.
     pub view: Option<View>,
     /// Whether the node wants to leave the cluster.

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::Planner;
-use crate::{Endpoints, Expected, Instruction, Member, MemberKey, Reason, Start, Task, Terms, Ticket};
+use crate::{Endpoints, EtcdFlags, ExpectedMember, Instruction, Member, MemberKey, Reason, Task, Terms, Ticket};
 
 /// How soon a node asks again that waits for something that others do.
 const SOON: Duration = Duration::from_secs(2);
@@ -52,21 +52,21 @@ impl Planner<'_> {
         let expected = self
             .draft
             .members()
-            .filter_map(|member| Some(Expected { id: member.key.id()?, learner: !member.is_voter() }));
-        let mut expect: Vec<Expected> = expected.collect();
+            .filter_map(|member| Some(ExpectedMember { id: member.key.id()?, learner: !member.is_voter() }));
+        let mut expect: Vec<ExpectedMember> = expected.collect();
         expect.sort_unstable();
         Terms { ticket: ticket.number, act_within: Ticket::ACT_WITHIN, expect }
     }
 
     /// The flags of an etcd that starts as this member, with every present member, also those that have not started. Other members' names may be anything for
     /// etcd, but two that are equal would be taken for one member (`client/pkg/types/urlsmap.go:parse`).
-    pub(super) fn start_as(&self, own: &MemberKey) -> Start {
+    pub(super) fn start_as(&self, own: &MemberKey) -> EtcdFlags {
         let mut pairs = Vec::new();
         for member in self.draft.members() {
             let name = self.flag_name(member, own);
             pairs.extend(member.registration.peer_urls.iter().map(|url| format!("{name}={url}")));
         }
-        Start {
+        EtcdFlags {
             name: self.report.name.clone(),
             peer_urls: self.report.peer_urls.clone(),
             initial_cluster: pairs.join(","),

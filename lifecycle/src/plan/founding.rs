@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use super::Planner;
 use crate::{
-    ClientUrl, ClusterId, EventKind, Founder, Instruction, LastCheckIn, MAX_MEMBERS, Member, MemberId, MemberKey,
-    NodeState, Protocol, Reason, Registration, ReportedState, Revision, RunId, Task, Told,
+    BootstrapIssued, ClientUrl, ClusterId, EventKind, Founder, Instruction, LastCheckIn, MAX_MEMBERS, Member, MemberId,
+    MemberKey, NodeState, Protocol, Reason, Registration, ReportedState, Revision, RunId, Task,
 };
 
 impl Planner<'_> {
@@ -54,7 +54,7 @@ impl Planner<'_> {
     /// there without data.
     pub(super) fn found_again(&mut self, own: &Arc<Member>) -> Option<Instruction> {
         let founder = own.founder.as_ref().filter(|_| !own.started && self.roster_is_intact())?;
-        match &founder.told {
+        match &founder.issued {
             None if self.report.run == RunId::unnamed() && self.draft.bootstrapped.is_some() => None,
             None if self.draft.policy.paused => Some(self.paused()),
             None => Some(self.bootstrap(own)),
@@ -77,11 +77,11 @@ impl Planner<'_> {
     /// finds is younger than that, and shows that the cluster has existed, even if nobody has said so before. The run
     /// that was told may not have got so far.
     pub(super) fn learn_from_left_overs(&mut self) {
-        if self.report.state != NodeState::Empty || !self.report.left_overs {
+        if self.report.state != NodeState::Empty || !self.report.leftover {
             return;
         }
         let own = self.draft.members().find(|member| self.is_own(member));
-        let told = own.and_then(|own| own.founder.as_ref()).and_then(|founder| founder.told.as_ref());
+        let told = own.and_then(|own| own.founder.as_ref()).and_then(|founder| founder.issued.as_ref());
         if told.is_some_and(|told| told.run != self.report.run) {
             let name = &self.report.name;
             self.know_bootstrapped(&format!("{name} was told to bootstrap it, and has a database of it but no WAL"));
@@ -136,7 +136,7 @@ impl Planner<'_> {
         let key = MemberKey::from(MemberId::of_founder(&registration.peer_urls, &token));
         let message = format!("{} ({key}) registered to bootstrap the cluster", registration.name);
         let fresh = Member::registered(key.clone(), registration, Revision::FIRST);
-        let founder = Some(Founder { told: None });
+        let founder = Some(Founder { issued: None });
         let member = Member { founder, client_urls, ..fresh };
         self.draft.add(member, EventKind::MemberRegistered, message);
         key
@@ -157,9 +157,9 @@ impl Planner<'_> {
     }
 
     fn bootstrap(&mut self, own: &Arc<Member>) -> Instruction {
-        let told = own.founder.as_ref().and_then(|founder| founder.told.as_ref());
+        let told = own.founder.as_ref().and_then(|founder| founder.issued.as_ref());
         if told.is_none_or(|told| told.run != self.report.run) {
-            self.draft.tell_bootstrap(&own.key, &self.report.run);
+            self.draft.record_bootstrap_issued(&own.key, &self.report.run);
         }
         let message = match self.draft.members().count() {
             1 => "this node is the only founder; bootstrap alone".to_owned(),
@@ -194,7 +194,7 @@ impl Planner<'_> {
     /// Whether a founder is there and said, after it was last told anything, that it has no data. The run that was
     /// told is told again whenever it asks, so what it said does not count: it may have bootstrapped since.
     fn is_empty_founder(&self, member: &Member) -> bool {
-        let told = member.founder.as_ref().and_then(|founder| founder.told.as_ref());
+        let told = member.founder.as_ref().and_then(|founder| founder.issued.as_ref());
         let said_since = |node: &LastCheckIn| told.is_none_or(|told| node.run != told.run && node.at > told.at);
         let node = self.liveness.nodes.get(member.name());
         member.founder.is_some()
@@ -216,7 +216,7 @@ impl Planner<'_> {
 
     /// Whether the run that was told is the one that asks. A client that does not name its runs is believed only
     /// while nobody has shown that the cluster exists.
-    fn is_same_run(&self, told: &Told) -> bool {
+    fn is_same_run(&self, told: &BootstrapIssued) -> bool {
         told.run == self.report.run && (told.run != RunId::unnamed() || self.draft.bootstrapped.is_none())
     }
 

@@ -85,7 +85,7 @@ impl<'a> Planner<'a> {
         // A member's own data says which cluster this is, and so whether what was seen is to be followed.
         if let Some(identity) = self.report.identity()
             && self.draft.member(&identity.member.into()).is_some()
-            && !self.draft.earlier.contains(&identity.cluster)
+            && !self.draft.earlier_cluster_ids.contains(&identity.cluster)
         {
             self.know_cluster_id(identity);
         }
@@ -113,7 +113,9 @@ impl<'a> Planner<'a> {
         let had = |seen: &ObservedMember| self.draft.record.iter().any(|member| member.key.id() == Some(seen.id));
         let is_vacant = self.draft.formed.is_none() && self.draft.members().next().is_none();
         let was_there_before = is_vacant && !view.members.iter().any(had);
-        if view.cluster.is_some_and(|id| self.draft.earlier.contains(&id)) || !(formed_here || was_there_before) {
+        if view.cluster.is_some_and(|id| self.draft.earlier_cluster_ids.contains(&id))
+            || !(formed_here || was_there_before)
+        {
             return;
         }
         let cluster_id = view.cluster;

@@ -7,7 +7,7 @@ impl Planner<'_> {
     /// A node whose etcd runs: it leaves, is promoted, follows its address, or does what the cluster needs.
     pub(super) fn run(&mut self, identity: Identity) -> Instruction {
         if self.draft.cluster_id.is_some_and(|known| known != identity.cluster)
-            || self.draft.earlier.contains(&identity.cluster)
+            || self.draft.earlier_cluster_ids.contains(&identity.cluster)
         {
             return self.refuse_foreign(identity);
         }

@@ -32,7 +32,7 @@ impl Planner<'_> {
 
     /// What follows if the data belongs to another cluster.
     fn judge_cluster(&mut self, identity: Identity) -> Option<Instruction> {
-        if self.draft.earlier.contains(&identity.cluster) {
+        if self.draft.earlier_cluster_ids.contains(&identity.cluster) {
             if self.report.leaving {
                 return Some(self.left("the data is of an earlier epoch, and nothing is left to do"));
             }

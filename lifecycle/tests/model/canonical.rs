@@ -7,8 +7,8 @@ use std::{
 };
 
 use convene_lifecycle::{
-    Founder, Member, MemberId, MemberKey, MemberName, Removal, ReportedState, Revision, Role, RunId, Told, UnixMillis,
-    View,
+    BootstrapIssued, Founder, Member, MemberId, MemberKey, MemberName, Removal, ReportedState, Revision, Role, RunId,
+    UnixMillis, View,
 };
 
 use crate::{
@@ -83,7 +83,7 @@ impl World {
         };
         let cluster = Arc::make_mut(&mut self.cluster);
         cluster.record.retain(|member| is_needed(member));
-        cluster.earlier.sort_unstable();
+        cluster.earlier_cluster_ids.sort_unstable();
         let is_current = |id| cluster.cluster_id == Some(id);
         let nodes = &self.nodes;
         self.etcds.retain(|etcd| {
@@ -112,7 +112,9 @@ impl World {
             let said_since = |at: UnixMillis| liveness.nodes.get(member.name()).is_some_and(|node| node.at > at);
             let founder = member.founder.clone().filter(|_| member.removed.is_none() && !member.started);
             let founder = founder.map(|founder| Founder {
-                told: founder.told.map(|told| Told { at: if said_since(told.at) { LONG_AGO } else { FRESH }, ..told }),
+                issued: founder
+                    .issued
+                    .map(|told| BootstrapIssued { at: if said_since(told.at) { LONG_AGO } else { FRESH }, ..told }),
             });
             let eviction = member.eviction.map(|_| LONG_AGO);
             let member = Arc::make_mut(member);
@@ -166,7 +168,7 @@ impl World {
             }
             for member in cluster.record.iter_mut().filter(|member| *member.name() == own_name) {
                 let Some(run) = run_told(member) else { continue };
-                if let Some(Founder { told: Some(told) }) = &mut Arc::make_mut(member).founder {
+                if let Some(Founder { issued: Some(told) }) = &mut Arc::make_mut(member).founder {
                     told.run = format!("r{}", rank(run)).parse().expect("a run");
                 }
             }
@@ -246,7 +248,7 @@ fn reduced(at: UnixMillis) -> UnixMillis {
 }
 
 fn run_told(member: &Member) -> Option<u8> {
-    let told = member.founder.as_ref()?.told.as_ref()?;
+    let told = member.founder.as_ref()?.issued.as_ref()?;
     run_number(&told.run)
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use convene_lifecycle::{
-    Cluster, Expected, Founder, Instruction, Liveness, Member, MemberLiveness, Plan, Reason, Report, Task, Terms,
+    Cluster, ExpectedMember, Founder, Instruction, Liveness, Member, MemberLiveness, Plan, Reason, Report, Task, Terms,
     Ticket, UnixMillis, plan,
 };
 
@@ -53,7 +53,7 @@ pub fn forgets_tickets(cluster: &Cluster, liveness: &Liveness, report: &Report, 
 pub fn forgets_who_was_told(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMillis) -> Plan {
     let mut cluster = cluster.clone();
     for member in &mut cluster.record {
-        let founder = member.founder.as_ref().map(|_| Founder { told: None });
+        let founder = member.founder.as_ref().map(|_| Founder { issued: None });
         Arc::make_mut(member).founder = founder;
     }
     plan(&cluster, liveness, report, now)
@@ -105,9 +105,10 @@ pub fn leaves_learners_alone(cluster: &Cluster, liveness: &Liveness, report: &Re
 }
 
 fn remove(cluster: &Cluster, member: &Member, instruction: Instruction) -> Instruction {
-    let expected =
-        cluster.members().filter_map(|member| Some(Expected { id: member.key.id()?, learner: !member.is_voter() }));
-    let mut expect: Vec<Expected> = expected.collect();
+    let expected = cluster
+        .members()
+        .filter_map(|member| Some(ExpectedMember { id: member.key.id()?, learner: !member.is_voter() }));
+    let mut expect: Vec<ExpectedMember> = expected.collect();
     expect.sort_unstable();
     let terms = Terms { ticket: cluster.tickets, act_within: Ticket::ACT_WITHIN, expect };
     Instruction { task: Task::RemoveMember { member: member.key.clone(), terms }, ..instruction }

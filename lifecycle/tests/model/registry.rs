@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use convene_lifecycle::{
-    Cluster, ClusterId, Instruction, Liveness, MemberId, MemberKey, NodeState, Plan, Report, Start, Task, Terms,
+    Cluster, ClusterId, EtcdFlags, Instruction, Liveness, MemberId, MemberKey, NodeState, Plan, Report, Task, Terms,
     UnixMillis,
 };
 
@@ -93,7 +93,7 @@ impl Letter {
             peer_urls: vec![peer_url(self.node)],
             client_urls: Vec::new(),
             state,
-            left_overs: false,
+            leftover: false,
             view: self.view.as_deref().cloned(),
             leaving: false,
             once: false,
@@ -103,7 +103,7 @@ impl Letter {
     }
 }
 
-fn bootstrap(start: &Start) -> Order {
+fn bootstrap(start: &EtcdFlags) -> Order {
     let token = start.initial_cluster_token.clone();
     let roster = roster(start).into_iter().map(|node| (node, MemberId::of_founder(&[peer_url(node)], &token)));
     let roster: Vec<_> = roster.collect();
@@ -111,7 +111,7 @@ fn bootstrap(start: &Start) -> Order {
     Order::Bootstrap { token, cluster, roster }
 }
 
-fn roster(start: &Start) -> Vec<usize> {
+fn roster(start: &EtcdFlags) -> Vec<usize> {
     let urls = start.initial_cluster.split(',').filter_map(|pair| pair.split_once('='));
     let mut nodes: Vec<usize> = urls.map(|(_, url)| node_at(url)).collect();
     nodes.sort_unstable();

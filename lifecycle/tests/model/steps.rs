@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use convene_lifecycle::{Admission, ClusterId, ClusterSize, Identity, MemberId, MemberKey, Settings};
+use convene_lifecycle::{ClusterId, ClusterSize, Identity, MemberId, MemberKey, MemberRequest, Settings};
 
 use crate::{
     clock::NOW,
@@ -199,7 +199,7 @@ impl World {
         let key = self.cluster.members().find(|member| *member.name() == name(n)).map(|member| member.key.clone());
         let Some(key) = key.filter(|_| self.cluster.formed.is_some()) else { return };
         self.budget.evictions -= 1;
-        let change = self.cluster.admit(&key, Admission::Evict, NOW).expect("a member");
+        let change = self.cluster.apply_request(&key, MemberRequest::Evict, NOW).expect("a member");
         if let Some(after) = change.and_then(|change| change.after) {
             self.cluster = Arc::new(after);
         }

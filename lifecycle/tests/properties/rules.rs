@@ -1,8 +1,8 @@
 use std::{collections::HashSet, time::Duration};
 
 use convene_lifecycle::{
-    Cluster, Expected, Instruction, Liveness, Member, MemberKey, NodeState, Reason, Report, Strategy, Task, Terms,
-    UnixMillis,
+    Cluster, ExpectedMember, Instruction, Liveness, Member, MemberKey, NodeState, Reason, Report, Strategy, Task,
+    Terms, UnixMillis,
 };
 use proptest::{prop_assert, prop_assert_eq, test_runner::TestCaseError};
 
@@ -75,7 +75,7 @@ fn check_terms(terms: &Terms, report: &Report, after: &Cluster) -> Checked {
     let ticket = after.ticket.as_ref().expect("who changes membership has the ticket");
     prop_assert_eq!((terms.ticket, &ticket.holder), (ticket.number, &report.name));
     let members = after.members().map(|member| (member.key.id().expect("etcd's IDs"), !member.is_voter()));
-    let mut expect: Vec<Expected> = members.map(|(id, learner)| Expected { id, learner }).collect();
+    let mut expect: Vec<ExpectedMember> = members.map(|(id, learner)| ExpectedMember { id, learner }).collect();
     expect.sort_unstable();
     prop_assert_eq!(&terms.expect, &expect);
     Ok(())
@@ -151,7 +151,7 @@ fn check_bootstrap(before: &Cluster, report: &Report, after: &Cluster) -> Checke
         let mut own = before.members().filter(|member| *member.name() == report.name);
         let may = own.any(|member| {
             let founder = member.founder.as_ref();
-            founder.is_some_and(|founder| founder.told.as_ref().is_none_or(|told| told.run == report.run))
+            founder.is_some_and(|founder| founder.issued.as_ref().is_none_or(|told| told.run == report.run))
         });
         prop_assert!(may, "a founder bootstraps again");
     }

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use convene_lifecycle::{
-    Action, Admission, ClientUrl, Cluster, ClusterId, ClusterSize, Discovery, Identity, MemberId, MemberKey, NodeState,
-    ObservedMember, PeerUrl, Registration, Report, Revision, Settings, Transition, UnixMillis, View,
+    Action, ClientUrl, Cluster, ClusterId, ClusterSize, Discovery, Identity, MemberId, MemberKey, MemberRequest,
+    NodeState, ObservedMember, PeerUrl, Registration, Report, Revision, Settings, Transition, UnixMillis, View,
 };
 use proptest::{prelude::*, sample::Index};
 
@@ -43,7 +43,7 @@ pub struct Sketch {
     host: Option<u8>,
     run: u8,
     state: State,
-    left_overs: bool,
+    leftover: bool,
     look: Option<Look>,
     leaving: bool,
     once: bool,
@@ -87,12 +87,12 @@ fn sketch() -> impl Strategy<Value = Sketch> {
     let manner = (prop::bool::weighted(0.05), prop::bool::weighted(0.1), wishes());
     let state = (state(), prop::bool::weighted(0.1));
     (0_u8..6, host, 0_u8..3, state, look, manner).prop_map(
-        |(node, host, run, (state, left_overs), look, (leaving, once, (strategy, size)))| Sketch {
+        |(node, host, run, (state, leftover), look, (leaving, once, (strategy, size)))| Sketch {
             node,
             host,
             run,
             state,
-            left_overs,
+            leftover,
             look,
             leaving,
             once,
@@ -149,7 +149,7 @@ impl Sketch {
         let identity = |at: &Index, ours: bool| {
             let ids: Vec<MemberId> = cluster.record.iter().filter_map(|member| member.key.id()).collect();
             let member = if ids.is_empty() { MemberId(0xe0) } else { ids[at.index(ids.len())] };
-            let known = cluster.cluster_id.or(cluster.earlier.last().copied()).unwrap_or(ClusterId(0xc1));
+            let known = cluster.cluster_id.or(cluster.earlier_cluster_ids.last().copied()).unwrap_or(ClusterId(0xc1));
             Identity { member, cluster: if ours { known } else { ClusterId(0xbad) } }
         };
         let state = match &self.state {
@@ -165,7 +165,7 @@ impl Sketch {
             peer_urls: vec![url(self.host.unwrap_or(self.node))],
             client_urls: Vec::new(),
             state,
-            left_overs: self.left_overs,
+            leftover: self.leftover,
             view: None,
             leaving: self.leaving,
             once: self.once,
@@ -236,7 +236,7 @@ impl Look {
 #[derive(Clone, Debug)]
 pub enum Wish {
     Settings(Settings),
-    Admission(Index, Admission),
+    MemberRequest(Index, MemberRequest),
     Reset,
     Register(Discovery, u8, Action),
     Remove(Discovery, Index),
@@ -244,14 +244,14 @@ pub enum Wish {
 
 fn wish() -> impl Strategy<Value = Wish> {
     let admission = prop_oneof![
-        3 => Just(Admission::Evict),
-        2 => Just(Admission::Readmit),
-        2 => any::<i64>().prop_map(|until| Admission::Downtime(UnixMillis(until))),
-        1 => Just(Admission::EndDowntime),
+        3 => Just(MemberRequest::Evict),
+        2 => Just(MemberRequest::WithdrawEviction),
+        2 => any::<i64>().prop_map(|until| MemberRequest::AnnounceDowntime(UnixMillis(until))),
+        1 => Just(MemberRequest::EndDowntime),
     ];
     prop_oneof![
         6 => settings().prop_map(Wish::Settings),
-        6 => (any::<Index>(), admission).prop_map(|(at, admission)| Wish::Admission(at, admission)),
+        6 => (any::<Index>(), admission).prop_map(|(at, admission)| Wish::MemberRequest(at, admission)),
         1 => Just(Wish::Reset),
         1 => (discovery(), 0_u8..6, prop_oneof![Just(Action::Create), Just(Action::Set)])
             .prop_map(|(by, node, action)| Wish::Register(by, node, action)),
@@ -288,7 +288,7 @@ impl Wish {
         };
         match self {
             Self::Settings(settings) => cluster.set(settings, now).ok()?,
-            Self::Admission(at, admission) => cluster.admit(&key(at)?, *admission, now).ok()?,
+            Self::MemberRequest(at, admission) => cluster.apply_request(&key(at)?, *admission, now).ok()?,
             Self::Reset => cluster.reset(now),
             Self::Register(by, node, action) => {
                 let registration = Registration { name: format!("n{node}").parse().ok()?, peer_urls: vec![url(*node)] };

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use convene_lifecycle::{
-    ClusterId, Identity, MemberId, MemberName, ObservedMember, PeerUrl, Registration, Revision, Start, Task, Terms,
+    ClusterId, EtcdFlags, Identity, MemberId, MemberName, ObservedMember, PeerUrl, Registration, Revision, Task, Terms,
     View,
 };
 
@@ -39,7 +39,7 @@ impl Etcd {
         Self { id: ClusterId(0xc1), seats: seats.collect(), leader: MemberId(0xe0), added: 0 }
     }
 
-    fn bootstrapped(start: &Start) -> Self {
+    fn bootstrapped(start: &EtcdFlags) -> Self {
         let pairs = start.initial_cluster.split(',').map(|pair| Registration::parse(pair).unwrap());
         let seats = pairs.map(|pair| Seat {
             id: MemberId::of_founder(&pair.peer_urls, &start.initial_cluster_token),

@@ -10,7 +10,7 @@ mod evicting;
 mod forming;
 mod growing;
 mod leaving;
-mod left_overs;
+mod leftover;
 mod lost_data;
 mod partition;
 mod pausing;

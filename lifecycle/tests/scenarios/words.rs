@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use convene_lifecycle::{Cluster, MemberKey, PeerUrl, Plan, Start, Task, Terms};
+use convene_lifecycle::{Cluster, EtcdFlags, MemberKey, PeerUrl, Plan, Task, Terms};
 
 /// Says answers in few words: `remove c #1 of a b c: dead + ticket_granted` is the task with its ticket and the members
 /// that it expects, the reason, and the kinds of events that were recorded.
@@ -48,13 +48,13 @@ impl Words {
     }
 
     /// The initial cluster of an etcd without data, which insists on being in it.
-    fn start(&self, start: &Start, after: &Cluster, own_urls: &[PeerUrl]) -> String {
+    fn start(&self, start: &EtcdFlags, after: &Cluster, own_urls: &[PeerUrl]) -> String {
         assert!(start.initial_cluster.contains(&format!("{}={}", start.name, own_urls[0])));
         self.pairs(start, after, own_urls)
     }
 
     /// The initial cluster: each member's name, and its host where that is another.
-    fn pairs(&self, start: &Start, after: &Cluster, own_urls: &[PeerUrl]) -> String {
+    fn pairs(&self, start: &EtcdFlags, after: &Cluster, own_urls: &[PeerUrl]) -> String {
         assert_eq!(start.peer_urls, own_urls);
         assert_eq!(start.initial_cluster_token, after.epoch.initial_cluster_token(&after.token));
         let pairs = start.initial_cluster.split(',').map(|pair| {

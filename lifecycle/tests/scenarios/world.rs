@@ -421,7 +421,7 @@ impl World {
             peer_urls: node.peer_urls.clone(),
             client_urls: Vec::new(),
             state,
-            left_overs: node.data == Data::LeftOvers,
+            leftover: node.data == Data::LeftOvers,
             view: node.view.clone(),
             leaving: node.leaving,
             once: node.once,

@@ -71,7 +71,7 @@ impl From<&ClusterDump> for ClusterDocument {
             epoch: cluster.epoch.0,
             face: cluster.protocol.map(|face| face.as_str().to_owned()),
             cluster_id: cluster.cluster_id.map(|id| id.to_string()),
-            earlier: cluster.earlier.iter().map(ToString::to_string).collect(),
+            earlier: cluster.earlier_cluster_ids.iter().map(ToString::to_string).collect(),
             policy: (&cluster.policy).into(),
             tickets: cluster.tickets,
             ticket: cluster.ticket.as_ref().map(Into::into),
@@ -152,7 +152,7 @@ impl ClusterDocument {
             protocol: face?,
             cluster_id: cluster_id?,
             bootstrapped: bootstrapped?,
-            earlier: earlier?,
+            earlier_cluster_ids: earlier?,
             ticket: match ticket {
                 Some(ticket) => Some(ticket?),
                 None => None,

@@ -100,7 +100,7 @@ impl EventDocument {
                 Some(previous) => Some(previous?),
                 None => None,
             },
-            held: Vec::new(),
+            also_deleted: Vec::new(),
             while_forming: self.while_forming,
             kind: kind?,
             message: self.message.clone().into(),

@@ -1,4 +1,6 @@
-use convene_lifecycle::{ClientUrl, Founder, Member, MemberKey, Registration, Removal, Role, RunId, Told, UnixMillis};
+use convene_lifecycle::{
+    BootstrapIssued, ClientUrl, Founder, Member, MemberKey, Registration, Removal, Role, RunId, UnixMillis,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{or_null, problems::Place, rfc3339_millis::Rfc3339Millis, rules::revision};
@@ -62,7 +64,7 @@ struct RemovalDocument {
 
 impl MemberDocument {
     pub fn new(member: &Member, heard_of_at: Option<UnixMillis>) -> Self {
-        let told = |told: &Told| ToldDocument { run: told.run.to_string(), at: told.at.into() };
+        let told = |told: &BootstrapIssued| ToldDocument { run: told.run.to_string(), at: told.at.into() };
         Self {
             id: member.key.to_string(),
             name: member.name().to_string(),
@@ -73,7 +75,7 @@ impl MemberDocument {
                 Role::Learner => RoleWord::Learner,
             },
             started: member.started,
-            founder: member.founder.as_ref().map(|founder| FounderDocument { told: founder.told.as_ref().map(told) }),
+            founder: member.founder.as_ref().map(|founder| FounderDocument { told: founder.issued.as_ref().map(told) }),
             evicted_at: member.eviction.map(Into::into),
             downtime_until: member.downtime_until.map(Into::into),
             heard_of_at: heard_of_at.map(Into::into),
@@ -137,14 +139,14 @@ impl MemberDocument {
 
 impl FounderDocument {
     fn read(&self, mut place: Place<'_>) -> Option<Founder> {
-        let told = match &self.told {
+        let issued = match &self.told {
             Some(told) => {
                 let run = place.field("told.run", told.run.parse::<RunId>());
                 let at = place.field("told.at", told.at.read());
-                Some(Told { run: run?, at: at? })
+                Some(BootstrapIssued { run: run?, at: at? })
             }
             None => None,
         };
-        Some(Founder { told })
+        Some(Founder { issued })
     }
 }

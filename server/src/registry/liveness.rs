@@ -172,7 +172,7 @@ mod tests {
             peer_urls: vec![PeerUrl::parse("http://10.0.0.1:2380").unwrap()],
             client_urls: Vec::new(),
             state: NodeState::Empty,
-            left_overs: false,
+            leftover: false,
             view: None,
             leaving: false,
             once: false,

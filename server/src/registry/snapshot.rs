@@ -39,7 +39,7 @@ impl Weighter<Token, Arc<Snapshot>> for SnapshotWeight {
         let cluster = &snapshot.cluster;
         let members: usize = cluster.record.iter().map(|member| member_weight(member)).sum();
         let ticket = cluster.ticket.as_ref().map_or(0, ticket_weight);
-        let own = 2 * token.as_str().len() + 8 * cluster.earlier.len() + ticket + 256;
+        let own = 2 * token.as_str().len() + 8 * cluster.earlier_cluster_ids.len() + ticket + 256;
         (mem::size_of::<Snapshot>() + mem::size_of::<Cluster>() + own + members) as u64
     }
 }
@@ -54,7 +54,7 @@ fn member_weight(member: &Member) -> usize {
     let name = registration.name.as_str().len();
     let shown: usize = registration.peer_urls.iter().map(|url| url.as_str().len() + TEXT + name).sum();
     let client_urls: usize = client_urls.iter().map(|url| url.as_str().len() + TEXT).sum();
-    let told = founder.as_ref().and_then(|founder| founder.told.as_ref());
+    let told = founder.as_ref().and_then(|founder| founder.issued.as_ref());
     let run = told.map_or(0, |told| told.run.as_str().len() + TEXT);
     mem::size_of::<Member>() + 2 * (key.as_str().len() + shown) + name + client_urls + run + 256
 }
@@ -70,7 +70,9 @@ fn ticket_weight(ticket: &Ticket) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use convene_lifecycle::{Action, ClusterSize, Founder, PeerUrl, Registration, Revision, Told, UnixMillis};
+    use convene_lifecycle::{
+        Action, BootstrapIssued, ClusterSize, Founder, PeerUrl, Registration, Revision, UnixMillis,
+    };
 
     use super::*;
 
@@ -90,8 +92,8 @@ mod tests {
 
         let client_urls = vec![url.parse().unwrap(); 500];
         assert!(weight(&with(Member { client_urls, ..member.clone() })) > light + 50_000);
-        let told = Told { run: "r".repeat(128).parse().unwrap(), at: UnixMillis(0) };
-        assert!(weight(&with(Member { founder: Some(Founder { told: Some(told) }), ..member })) > light + 128);
+        let told = BootstrapIssued { run: "r".repeat(128).parse().unwrap(), at: UnixMillis(0) };
+        assert!(weight(&with(Member { founder: Some(Founder { issued: Some(told) }), ..member })) > light + 128);
         let purpose = Purpose::Join { peer_urls: vec![PeerUrl::parse(&url).unwrap(); 500], replaces: None };
         let ticket = Ticket { number: 1, holder: "a".parse().unwrap(), purpose, granted_at: UnixMillis(0) };
         assert!(weight(&Cluster { ticket: Some(ticket), ..cluster.clone() }) > weight(&cluster) + 50_000);

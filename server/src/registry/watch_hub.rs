@@ -284,7 +284,7 @@ fn is_later_state(one: &Cluster, other: &Cluster) -> bool {
 /// The memory that an event takes, roughly.
 fn weight(event: &Event) -> usize {
     let previous = event.previous.as_ref().and_then(|previous| previous.value.as_ref());
-    let held = event.held.iter().filter_map(|(_, previous)| previous.value.as_ref());
+    let held = event.also_deleted.iter().filter_map(|(_, previous)| previous.value.as_ref());
     let values = event.value.iter().chain(previous).chain(held).map(|value| value.len() + 64);
     mem::size_of::<Event>() + event.message.len() + values.sum::<usize>()
 }

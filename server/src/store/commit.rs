@@ -137,7 +137,7 @@ fn push_state<'a>(row: &mut RowOf<'_, 'a>, cluster: &'a Cluster) {
         .value(cluster.protocol.map(Protocol::as_str))
         .value(cluster.cluster_id.map(|id| id.to_string()))
         .value(cluster.bootstrapped.map(stored))
-        .value(listed(&cluster.earlier))
+        .value(listed(&cluster.earlier_cluster_ids))
         .value(strategy.as_str())
         .value(milliseconds(dead_after))
         .value(i64::from(learner))
@@ -217,7 +217,7 @@ async fn upsert_some_members(connection: &mut Connection, rows: &[(&Cluster, &Ar
 
 /// The values of [`MEMBER_STATE`].
 fn push_member_state<'a>(row: &mut RowOf<'_, 'a>, member: &'a Member) {
-    let told = member.founder.as_ref().and_then(|founder| founder.told.as_ref());
+    let told = member.founder.as_ref().and_then(|founder| founder.issued.as_ref());
     row.value(member.registration.to_string())
         .value(stored(member.created))
         .value(stored(member.modified))

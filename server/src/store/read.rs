@@ -6,8 +6,8 @@ use super::{
     statement::Statement,
 };
 use convene_lifecycle::{
-    Cluster, ClusterSize, Discovery, Epoch, Event, Founder, Member, MemberKey, Policy, Previous, Protocol, Purpose,
-    Registration, Removal, Revision, Role, Subject, Ticket, Token, Told, UnixMillis,
+    BootstrapIssued, Cluster, ClusterSize, Discovery, Epoch, Event, Founder, Member, MemberKey, Policy, Previous,
+    Protocol, Purpose, Registration, Removal, Revision, Role, Subject, Ticket, Token, UnixMillis,
 };
 
 /// What there is under some tokens; the others have never been used.
@@ -203,7 +203,7 @@ pub(super) fn cluster(token: Token, row: &Row) -> Result<Cluster, StoreError> {
         protocol: face,
         cluster_id: optional(row, "cluster_id")?,
         bootstrapped: optional_revision(row, "bootstrapped_revision")?,
-        earlier: list(row, "earlier")?,
+        earlier_cluster_ids: list(row, "earlier")?,
         ticket: ticket(row)?,
         tickets: row.try_get::<i64>("tickets")? as u64,
         record: Vec::new(),
@@ -262,9 +262,9 @@ fn founder(row: &Row) -> Result<Option<Founder>, StoreError> {
     if row.try_get::<i64>("founder")? == 0 {
         return Ok(None);
     }
-    let told_at: Option<i64> = row.try_get("told_at")?;
-    let told = optional(row, "told_run")?.zip(told_at).map(|(run, at)| Told { run, at: UnixMillis(at) });
-    Ok(Some(Founder { told }))
+    let issued_at: Option<i64> = row.try_get("told_at")?;
+    let issued = optional(row, "told_run")?.zip(issued_at).map(|(run, at)| BootstrapIssued { run, at: UnixMillis(at) });
+    Ok(Some(Founder { issued }))
 }
 
 pub(super) fn event(token: &Token, row: &Row) -> Result<Event, StoreError> {
@@ -298,7 +298,7 @@ pub(super) fn event(token: &Token, row: &Row) -> Result<Event, StoreError> {
         created: revision(row.try_get("created_revision")?)?,
         version: version(row.try_get("version")?)?,
         previous,
-        held: Vec::new(),
+        also_deleted: Vec::new(),
         while_forming: row.try_get::<i64>("while_forming")? != 0,
         kind: parse("event.kind", row.try_get("kind")?)?,
         message: row.try_get::<String>("message")?.into(),

@@ -3,8 +3,8 @@ mod moving;
 use std::{sync::Arc, time::Duration};
 
 use convene_lifecycle::{
-    Action, Cluster, ClusterId, ClusterSize, Discovery, Epoch, Founder, Member, MemberKey, PeerUrl, Policy, Protocol,
-    Purpose, Registration, Removal, Revision, Role, Strategy, Ticket, Token, Told, Transition, UnixMillis,
+    Action, BootstrapIssued, Cluster, ClusterId, ClusterSize, Discovery, Epoch, Founder, Member, MemberKey, PeerUrl,
+    Policy, Protocol, Purpose, Registration, Removal, Revision, Role, Strategy, Ticket, Token, Transition, UnixMillis,
 };
 use tempfile::TempDir;
 
@@ -136,15 +136,15 @@ async fn what_is_committed_together_is_read_again_as_it_was(store: Store) {
 fn known_in_full(token: &str) -> (Cluster, Write) {
     let (before, mut write) = eventful(token);
     let mut cluster = before;
-    let told = Told { run: "run-1".parse().unwrap(), at: NOW };
+    let told = BootstrapIssued { run: "run-1".parse().unwrap(), at: NOW };
     let mut member = Member::clone(&cluster.record[0]);
     member.client_urls = vec!["http://10.0.0.1:2379".parse().unwrap(), "https://[::1]:2379".parse().unwrap()];
     member.role = Role::Learner;
     member.started = true;
-    member.founder = Some(Founder { told: Some(told) });
+    member.founder = Some(Founder { issued: Some(told) });
     member.eviction = Some(NOW);
     member.downtime_until = Some(UnixMillis(NOW.0 + 1));
-    let gone = Member { founder: Some(Founder { told: None }), ..Member::clone(&cluster.record[1]) };
+    let gone = Member { founder: Some(Founder { issued: None }), ..Member::clone(&cluster.record[1]) };
     let gone = Member { removed: gone.removed.map(|removal| Removal { confirmed: true, ..removal }), ..gone };
     cluster.record = vec![Arc::new(member), Arc::new(gone)];
     cluster.name = Some("prod, the second".parse().unwrap());
@@ -160,7 +160,7 @@ fn known_in_full(token: &str) -> (Cluster, Write) {
     cluster.cluster_id = Some(ClusterId(u64::MAX));
     cluster.bootstrapped = Some(Revision(5));
     (cluster.formed, cluster.formed_at) = (Some(Revision(4)), Some(NOW));
-    cluster.earlier = vec![ClusterId(1), ClusterId(2)];
+    cluster.earlier_cluster_ids = vec![ClusterId(1), ClusterId(2)];
     cluster.tickets = 7;
     write.after = Some(Arc::new(cluster.clone()));
     (cluster, write)

@@ -116,7 +116,7 @@ async fn remove(
         let member = cluster.member(&key).ok_or_else(|| not_found().at(cluster.revision))?;
         let present = Present::from(&**member);
         let action = conditions.delete(&path.key(), &present).map_err(|error| error.at(cluster.revision))?;
-        if cluster.is_founded_by_check_in() {
+        if cluster.is_forming_by_check_in() {
             return Err(refused(RegisterRefusal::FormsByCheckIn, cluster.revision));
         }
         cluster.remove(&key, Discovery::V2, action, at).ok_or_else(|| not_found().at(cluster.revision))

@@ -142,7 +142,7 @@ impl Delete {
         if self.range.contains(&Node::Size.key(&cluster.token)) {
             return Err(V3Error::SizeStays);
         }
-        if cluster.is_founded_by_check_in() {
+        if cluster.is_forming_by_check_in() {
             return Err(RegisterRefusal::FormsByCheckIn.into());
         }
         let members: Vec<&MemberKey> = cluster.members().map(|member| &member.key).collect();

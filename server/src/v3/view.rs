@@ -49,7 +49,7 @@ pub fn key_values_before(cluster: &Cluster, events: &[Arc<Event>]) -> Vec<KeyVal
 pub fn watch_events(event: &Event) -> Vec<wire::Event> {
     if event.subject == Subject::Cluster {
         let mut gone: Vec<wire::Event> = event
-            .held
+            .also_deleted
             .iter()
             .filter_map(|(subject, previous)| {
                 Some(deleted(&event.token, event.revision, &Node::of(subject)?, previous))

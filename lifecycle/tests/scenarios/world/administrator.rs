@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use convene_lifecycle::{Admission, ClusterSize, Settings, Strategy};
+use convene_lifecycle::{ClusterSize, MemberRequest, Settings, Strategy};
 
 use super::World;
 
@@ -35,20 +35,20 @@ impl World {
     }
 
     pub fn evict(&mut self, name: &str) -> &mut Self {
-        self.admit(name, Admission::Evict)
+        self.apply_request(name, MemberRequest::Evict)
     }
 
     pub fn readmit(&mut self, name: &str) -> &mut Self {
-        self.admit(name, Admission::Readmit)
+        self.apply_request(name, MemberRequest::WithdrawEviction)
     }
 
     /// An administrator announces that a member will be down for so many seconds.
     pub fn downtime(&mut self, name: &str, seconds: u64) -> &mut Self {
-        self.admit(name, Admission::Downtime(self.now.after(Duration::from_secs(seconds))))
+        self.apply_request(name, MemberRequest::AnnounceDowntime(self.now.after(Duration::from_secs(seconds))))
     }
 
-    fn admit(&mut self, name: &str, admission: Admission) -> &mut Self {
-        let transition = self.cluster.admit(&self.words.key(name), admission, self.now).unwrap();
+    fn apply_request(&mut self, name: &str, request: MemberRequest) -> &mut Self {
+        let transition = self.cluster.apply_request(&self.words.key(name), request, self.now).unwrap();
         self.apply(transition)
     }
 

@@ -1,4 +1,4 @@
-use convene_lifecycle::{ClientUrl, MemberKey, PeerUrl, Start, Task, Terms};
+use convene_lifecycle::{ClientUrl, EtcdFlags, MemberKey, PeerUrl, Task, Terms};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -172,7 +172,7 @@ impl TermsBody {
 }
 
 impl<'a> StartBody<'a> {
-    fn new(start: &'a Start, initial_cluster_state: &'static str) -> Self {
+    fn new(start: &'a EtcdFlags, initial_cluster_state: &'static str) -> Self {
         Self {
             name: start.name.as_str(),
             initial_advertise_peer_urls: &start.peer_urls,

@@ -237,7 +237,7 @@ impl ReportBody {
             peer_urls: self.peer_urls,
             client_urls: self.client_urls,
             state,
-            left_overs: self.left_overs.unwrap_or(false),
+            leftover: self.left_overs.unwrap_or(false),
             view: self.view.map(ViewBody::into_view),
             leaving: self.leaving.unwrap_or(false),
             once: self.once.unwrap_or(false),

@@ -1,11 +1,11 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use axum::{extract::State, response::Response};
-use convene_lifecycle::Admission;
+use convene_lifecycle::MemberRequest;
 use serde::{Deserialize, Deserializer, de::Error};
 use utoipa::ToSchema;
 
-use super::member::{MemberBody, admit};
+use super::member::{MemberBody, request_for_member};
 use crate::{
     api::{
         body::{Body, Field, Fields, JsonBody, Limits, Whole},
@@ -86,7 +86,8 @@ pub async fn announce_downtime(
     JsonBody(downtime): JsonBody<Downtime>,
 ) -> Result<Response, Problem> {
     let lasts = Duration::from_secs(downtime.for_seconds.0.into());
-    admit(&app, &token, member, if_match, move |now| Admission::Downtime(now.after(lasts))).await
+    request_for_member(&app, &token, member, if_match, move |now| MemberRequest::AnnounceDowntime(now.after(lasts)))
+        .await
 }
 
 /// Ends an announced downtime
@@ -117,5 +118,5 @@ pub async fn end_downtime(
     _: Query<()>,
     if_match: IfMatch,
 ) -> Result<Response, Problem> {
-    admit(&app, &token, member, if_match, |_| Admission::EndDowntime).await
+    request_for_member(&app, &token, member, if_match, |_| MemberRequest::EndDowntime).await
 }

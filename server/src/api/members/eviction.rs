@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
-use convene_lifecycle::Admission;
+use convene_lifecycle::MemberRequest;
 
-use super::member::{MemberBody, admit};
+use super::member::{MemberBody, request_for_member};
 use crate::{
     api::{
         etag::IfMatch,
@@ -46,7 +46,7 @@ pub async fn evict_member(
     _: Query<()>,
     if_match: IfMatch,
 ) -> Result<Response, Problem> {
-    admit(&app, &token, member, if_match, |_| Admission::Evict).await
+    request_for_member(&app, &token, member, if_match, |_| MemberRequest::Evict).await
 }
 
 /// Withdraws an eviction
@@ -77,5 +77,5 @@ pub async fn readmit_member(
     _: Query<()>,
     if_match: IfMatch,
 ) -> Result<Response, Problem> {
-    admit(&app, &token, member, if_match, |_| Admission::Readmit).await
+    request_for_member(&app, &token, member, if_match, |_| MemberRequest::WithdrawEviction).await
 }

@@ -2,7 +2,7 @@ use axum::{
     http::{StatusCode, header},
     response::Response,
 };
-use convene_lifecycle::{Admission, Cluster, Member, MemberKey, Role, Token, UnixMillis};
+use convene_lifecycle::{Cluster, Member, MemberKey, MemberRequest, Role, Token, UnixMillis};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -88,17 +88,17 @@ impl MemberBody {
 }
 
 /// Does what an administrator wishes for a member, and answers with the member.
-pub async fn admit(
+pub async fn request_for_member(
     app: &App,
     token: &Token,
     key: MemberKey,
     if_match: IfMatch,
-    admission: impl Fn(UnixMillis) -> Admission + Send + 'static,
+    request: impl Fn(UnixMillis) -> MemberRequest + Send + 'static,
 ) -> Result<Response, Problem> {
     let wished = key.clone();
     let decide = move |cluster: &Cluster, at: UnixMillis| {
         if_match.check(cluster.revision)?;
-        Ok(cluster.admit(&wished, admission(at), at)?)
+        Ok(cluster.apply_request(&wished, request(at), at)?)
     };
     let cluster = administer(app, token, decide).await?;
     member_response(app, &cluster, &key).await
