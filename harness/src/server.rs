@@ -72,6 +72,11 @@ impl Server {
         Crashed(self.settings)
     }
 
+    /// `HOST:PORT` of [`Server::url`].
+    pub fn address(&self) -> &str {
+        self.url.trim_start_matches("http://")
+    }
+
     /// Where its data is.
     pub fn database_url(&self) -> String {
         self.settings.database.url()

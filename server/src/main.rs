@@ -15,7 +15,6 @@ mod export;
 mod home;
 mod import;
 mod logging;
-mod mended_authority;
 mod migrate;
 mod operation;
 mod registry;

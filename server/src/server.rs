@@ -21,7 +21,6 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::App,
     config::{Config, PublicUrl},
-    mended_authority::MendingAcceptor,
     registry::Registry,
     router::router,
     store::{OpenError, Store},
@@ -193,7 +192,7 @@ async fn serve_connections(listener: TcpListener, app: Arc<App>, handle: Handle<
         .max_send_buf_size(SEND_BUFFER)
         .max_header_list_size(MAX_HEADERS);
     server
-        .acceptor(MendingAcceptor(TcpConfigAcceptor::new(socket)))
+        .acceptor(TcpConfigAcceptor::new(socket))
         .serve(router(app).into_make_service_with_connect_info::<SocketAddr>())
         .await
 }

@@ -13,7 +13,7 @@ const LIMIT: Duration = Duration::from_secs(150);
 fn the_tour_works_line_by_line() {
     let Some(version) = Version::find("3.5") else { return };
     let server = Server::start();
-    let address = server.url.strip_prefix("http://").unwrap();
+    let address = server.address();
     let tour =
         tour().replace("127.0.0.1:8087", address).replace("$HOME/.cache/convene/peers/etcd-3.5", version.folder());
 

@@ -202,7 +202,7 @@ async fn nothing_was_registered(cluster: &str) {
 
 /// Sends bytes and reads what comes back until the server closes or has answered.
 async fn send(server: &Server, request: &[u8]) -> String {
-    let mut connection = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).await.unwrap();
+    let mut connection = TcpStream::connect(server.address()).await.unwrap();
     // The server may close before it has read everything.
     let _ = connection.write_all(request).await;
     read_answer(&mut connection).await
@@ -210,7 +210,7 @@ async fn send(server: &Server, request: &[u8]) -> String {
 
 /// Sends a byte a second after the beginning of a request, until the server closes.
 async fn drip(server: &Server, beginning: String) -> String {
-    let connection = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).await.unwrap();
+    let connection = TcpStream::connect(server.address()).await.unwrap();
     let (mut from, mut to) = connection.into_split();
     to.write_all(beginning.as_bytes()).await.unwrap();
     let dripping = tokio::spawn(async move {

@@ -58,7 +58,7 @@ async fn signals_end_the_server_in_order() {
         let cluster = server.new_cluster(3).await;
         let waiting = http::get(format!("{cluster}?wait=true&recursive=true")).await.unwrap();
         // A client that keeps its connection open without a request must not hold the server up.
-        let idle = tokio::net::TcpStream::connect(server.url.strip_prefix("http://").unwrap()).await.unwrap();
+        let idle = tokio::net::TcpStream::connect(server.address()).await.unwrap();
         server.signal(signal);
         assert_eq!((waiting.status().as_u16(), waiting.text().await.unwrap().as_str()), (200, ""));
         let code = tokio::task::spawn_blocking(move || (server.wait_for_exit(Duration::from_secs(8)), server));
@@ -86,7 +86,7 @@ async fn a_stopped_server_starts_again_with_what_it_had() {
 fn what_keeps_a_server_from_starting_is_said_in_one_line() {
     let dir = TempDir::new().unwrap();
     let running = Server::start_on_sqlite();
-    let taken = running.url.strip_prefix("http://").unwrap();
+    let taken = running.address();
     let free = format!("127.0.0.1:{}", free_port());
     let garbage = dir.path().join("garbage.db");
     std::fs::write(&garbage, "this is no database, but it is longer than a header ".repeat(100)).unwrap();

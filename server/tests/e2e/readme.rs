@@ -70,7 +70,7 @@ fn the_tour_of_a_lost_disk_works_line_by_line() {
 
 /// Runs the lines with bash, and returns the exit code and all that was said.
 fn type_in(tour: &str, server: &Server) -> (Option<i32>, String) {
-    let address = server.url.strip_prefix("http://").unwrap();
+    let address = server.address();
     let tour = tour.replace("127.0.0.1:8087", address);
     let mut shell = Process::spawn("the tour", Command::new("timeout").args(["80", "bash", "-u", "-c", &tour]));
     let code = shell.wait_for_exit(Duration::from_secs(90));

@@ -1,27 +1,35 @@
-//! etcdctl of every version makes, looks at and deletes clusters as on an etcd that serves for discovery.
+//! etcdctl of every version creates, reads and deletes clusters as on an etcd that serves for discovery.
 
 mod keys;
 mod operator;
 mod refusals;
 mod watches;
 
+use convene_harness::{etcd::Version, server::Server};
 use serde_json::Value;
 
 use crate::faces::Faces;
-use operator::{LIMIT, every_operator, keys_of, member_key, size_key};
+use operator::{LIMIT, Operator, every_operator, keys_of, member_key, size_key};
 
 #[test]
 fn an_etcdctl_sees_one_healthy_etcd() {
     every_operator(|server, operator| {
-        let url = server.url.as_str();
-        for arguments in [&["endpoint", "health"][..], &["endpoint", "health", "--cluster"]] {
+        let (url, endpoint) = (server.url.as_str(), operator.endpoint.as_str());
+        for (arguments, shown) in [(&["endpoint", "health"][..], endpoint), (&["endpoint", "health", "--cluster"], url)]
+        {
             let health = operator.run_for_json(arguments);
-            assert_eq!((health.as_array().unwrap().len(), &health[0]["endpoint"]), (1, &Value::from(url)), "{health}");
+            let endpoint = &health[0]["endpoint"];
+            assert_eq!((health.as_array().unwrap().len(), endpoint), (1, &Value::from(shown)), "{health}");
             assert_eq!(health[0]["health"], true, "{health}");
         }
-        for arguments in [&["endpoint", "status"][..], &["endpoint", "status", "--cluster"]] {
+        let mut asked = vec![(&["endpoint", "status"][..], endpoint)];
+        if operator.takes_urls() {
+            asked.push((&["endpoint", "status", "--cluster"], url));
+        }
+        for (arguments, shown) in asked {
             let status = operator.run_for_json(arguments);
-            assert_eq!((status.as_array().unwrap().len(), &status[0]["Endpoint"]), (1, &Value::from(url)), "{status}");
+            let endpoint = &status[0]["Endpoint"];
+            assert_eq!((status.as_array().unwrap().len(), endpoint), (1, &Value::from(shown)), "{status}");
             let status = &status[0]["Status"];
             assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
             assert!(status["leader"].as_u64().is_some_and(|leader| leader > 0), "{status}");
@@ -33,6 +41,19 @@ fn an_etcdctl_sees_one_healthy_etcd() {
         assert_eq!(listed.lines().count(), 1, "{listed}");
         assert!(listed.contains(", started, ") && listed.contains(url), "{listed}");
     });
+}
+
+/// etcdctl 3.4 sends the endpoint as the authority of commands to a single endpoint, which HTTP/2 forbids of a URL.
+#[test]
+fn etcdctl_3_4_needs_an_endpoint_without_scheme_for_commands_to_one_endpoint() {
+    let Some(version) = Version::find("3.4") else { return };
+    let server = Server::start();
+    let with_scheme = Operator { version, endpoint: server.url.clone() };
+    with_scheme.run(&["endpoint", "health"]);
+    with_scheme.put(&size_key("prod"), "3");
+    for arguments in [&["endpoint", "status"][..], &["endpoint", "status", "--cluster"], &["defrag"]] {
+        with_scheme.is_refused(arguments, "stream terminated by RST_STREAM with error code: PROTOCOL_ERROR");
+    }
 }
 
 #[test]

@@ -3,27 +3,27 @@ use std::time::Duration;
 use convene_harness::{Process, etcd::Version, server::Server};
 use serde_json::Value;
 
-/// How long it takes until a watch shows what it is to show, on a busy machine.
+/// How long a watch may take to print an event on a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
-/// Somebody with an etcdctl.
+/// An administrator with one version of etcdctl.
 pub struct Operator {
-    version: Version,
-    /// What is given to etcdctl as `--endpoints`.
-    endpoint: String,
+    pub version: Version,
+    /// The value of etcdctl's `--endpoints`.
+    pub endpoint: String,
 }
 
-/// Tells a story with an etcdctl of each version, each time on a new server.
+/// Runs a story with each version of etcdctl, each time on a new server.
 pub fn every_operator(story: impl Fn(&Server, &Operator)) {
     every_operator_of_an_own_server(|server, operator| story(&server, operator));
 }
 
-/// As [`every_operator`], with a server that the story may end.
+/// As [`every_operator`], with a server that the story may stop.
 pub fn every_operator_of_an_own_server(story: impl Fn(Server, &Operator)) {
     for version in Version::all() {
         let server = Server::start();
-        let endpoint = server.url.clone();
-        story(server, &Operator { version, endpoint });
+        let operator = Operator::at(version, &server);
+        story(server, &operator);
     }
 }
 
@@ -41,7 +41,18 @@ pub fn member_key(token: &str, member: &str) -> String {
 }
 
 impl Operator {
-    /// Whether this is an etcdctl that can neither count keys nor ask to be told of a watch's progress.
+    /// An operator of a server. etcdctl 3.4 takes the endpoint without a scheme for every command, and with one not for all.
+    pub fn at(version: Version, server: &Server) -> Self {
+        let operator = Self { version, endpoint: server.url.clone() };
+        if operator.takes_urls() { operator } else { Self { endpoint: server.address().to_owned(), ..operator } }
+    }
+
+    /// Whether every command of this etcdctl takes an endpoint with a scheme.
+    pub fn takes_urls(&self) -> bool {
+        self.version.name != "3.4"
+    }
+
+    /// Whether this etcdctl can neither count keys nor ask for a watch's progress.
     pub fn is_older_than_3_5(&self) -> bool {
         self.version.name == "3.4"
     }
@@ -63,7 +74,7 @@ impl Operator {
         done.unwrap_or_else(|said| panic!("etcdctl {} txn {transaction:?}: {said}", self.version.name))
     }
 
-    /// Runs etcdctl, which has to be refused in words that hold a text.
+    /// Runs etcdctl, which has to fail with a message that contains `text`.
     pub fn is_refused(&self, arguments: &[&str], text: &str) {
         let refused = self.version.etcdctl(&self.endpoint, arguments);
         let said = refused.expect_err(&format!("etcdctl {} {arguments:?} succeeds", self.version.name));
@@ -106,7 +117,7 @@ impl Operator {
     }
 }
 
-/// When a key was put, and at which revision that is said.
+/// When a key was put, and the revision of the answer that says so.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Entry {
     pub created: u64,

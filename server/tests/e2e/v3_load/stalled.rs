@@ -252,7 +252,7 @@ impl Line {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (open, mut is_open) = watch::channel(true);
-        let address = server.url.strip_prefix("http://").unwrap().to_owned();
+        let address = server.address().to_owned();
         tokio::spawn(async move {
             let (client, _) = listener.accept().await.unwrap();
             let server = TcpStream::connect(address).await.unwrap();
