@@ -1,8 +1,8 @@
 //! The command line.
 
+mod environment;
 mod go_style;
-mod secrets;
-mod variables;
+mod redaction;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
@@ -91,7 +91,7 @@ pub struct JoinArgs {
     /// How many voters the cluster is to have: its size is raised to this; where its size is larger, this node stays out
     /// once there are so many voters. -1: as the cluster has it
     #[arg(long, value_name = "SIZE", default_value = "-1", value_parser = cluster_size, allow_hyphen_values = true, env = "CONVENE_CLUSTER_SIZE")]
-    pub cluster_size: SizeWish,
+    pub cluster_size: SizeOverride,
     /// Be refused rather than wait as a spare if the cluster does not need this node; for all else it waits
     #[arg(long, value_parser = BoolishValueParser::new(), env = "CONVENE_ONCE")]
     pub once: bool,
@@ -281,7 +281,7 @@ struct Ignored {
 
 /// How many voters a node would like its cluster to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SizeWish(pub Option<u32>);
+pub struct SizeOverride(pub Option<u32>);
 
 impl Cli {
     /// Whom the command is about, if it is about one node.
@@ -306,12 +306,13 @@ impl Cli {
     ) -> Result<Self, clap::Error> {
         let command = Self::command();
         let arguments = go_style::with_two_dashes(&command, arguments);
-        let matches = match variables::with_etcds(command.clone(), variable).try_get_matches_from(&arguments) {
+        let matches = match environment::with_etcd_variables(command.clone(), variable).try_get_matches_from(&arguments)
+        {
             // Help names our own variables, whichever are set.
             Err(error) if error.kind() == ErrorKind::DisplayHelp => command.try_get_matches_from(arguments),
             matches => matches,
         };
-        matches.and_then(|matches| Self::from_arg_matches(&matches)).map_err(secrets::hidden)
+        matches.and_then(|matches| Self::from_arg_matches(&matches)).map_err(redaction::redact)
     }
 }
 
@@ -320,13 +321,13 @@ fn trimmed<T: std::str::FromStr>(text: &str) -> Result<T, T::Err> {
     text.trim().parse()
 }
 
-fn cluster_size(text: &str) -> Result<SizeWish, String> {
+fn cluster_size(text: &str) -> Result<SizeOverride, String> {
     const MUST: &str = "must be a whole number from 1 to 1000, or -1 for the size that the cluster has";
     match text.parse::<i64>() {
-        Ok(-1) => Ok(SizeWish(None)),
+        Ok(-1) => Ok(SizeOverride(None)),
         Ok(0) => Err(format!("{MUST}; a cluster without a limit (0) can't be looked after")),
         Ok(size) => match u32::try_from(size) {
-            Ok(size @ 1..=1000) => Ok(SizeWish(Some(size))),
+            Ok(size @ 1..=1000) => Ok(SizeOverride(Some(size))),
             _ => Err(MUST.to_owned()),
         },
         Err(_) => Err(MUST.to_owned()),

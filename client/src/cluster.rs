@@ -10,7 +10,7 @@ pub mod show;
 
 use clap::Subcommand;
 
-use crate::{cli::LogFormat, exit::Failure};
+use crate::{cli::LogFormat, command_error::CommandError};
 
 /// What to do with clusters.
 #[derive(Debug, Subcommand)]
@@ -34,7 +34,7 @@ pub enum ClusterCommand {
 }
 
 /// Runs the command.
-pub async fn run(command: &ClusterCommand, log_format: LogFormat) -> Result<(), Failure> {
+pub async fn run(command: &ClusterCommand, log_format: LogFormat) -> Result<(), CommandError> {
     match command {
         ClusterCommand::Create(arguments) => create::run(arguments).await,
         ClusterCommand::List(arguments) => list::run(arguments).await,

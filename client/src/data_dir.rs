@@ -8,7 +8,7 @@ mod archive;
 mod backend;
 mod error;
 mod files;
-mod left_overs;
+mod leftover;
 mod page;
 mod segment;
 mod wal;
@@ -25,7 +25,7 @@ use std::{
 use convene_lifecycle::Identity;
 
 pub use self::error::DataDirError;
-pub use self::left_overs::LeftOvers;
+pub use self::leftover::Leftover;
 
 /// Where an etcd keeps its data: its `--data-dir`, and its `--wal-dir` if it has one.
 #[derive(Clone, Debug)]
@@ -37,7 +37,7 @@ pub struct DataDir {
 /// What a data directory holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Contents {
-    /// No WAL, so that etcd would start here as a new member. There may be [left-overs](DataDir::left_overs).
+    /// No WAL, so that etcd would start here as a new member. There may be [left-overs](DataDir::leftover).
     Fresh,
     /// A member's data.
     Member(Identity),
@@ -70,8 +70,8 @@ impl DataDir {
     /// etcd does not ask: it opens `member/snap/db` before it looks at the cluster, and takes what is in there
     /// into the new member (`server/etcdserver/bootstrap.go:bootstrap`). Where there is a WAL, this says
     /// nothing of use.
-    pub fn left_overs(&self) -> Result<LeftOvers, DataDirError> {
-        left_overs::find(&self.snap_dir())
+    pub fn leftover(&self) -> Result<Leftover, DataDirError> {
+        leftover::find(&self.snap_dir())
     }
 
     /// Sets the data aside by renaming it, and says where it is now; nothing if there was nothing.

@@ -1,35 +1,35 @@
 use std::time::{Duration, Instant};
 
-/// When a command gives up.
+/// The moment at which a command gives up because of `--timeout`.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(Option<Instant>);
 
-/// The time is over.
+/// The deadline has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Over;
+pub struct DeadlineExceeded;
 
 impl Deadline {
-    /// After this time; `None` means never.
-    pub fn after(limit: Option<Duration>) -> Self {
-        Self(limit.and_then(|limit| Instant::now().checked_add(limit)))
+    /// A deadline after this time; `None` means never.
+    pub fn after(timeout: Option<Duration>) -> Self {
+        Self(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
     }
 
-    /// Does something that may be broken off when the time is over.
-    pub async fn bound<T>(self, work: impl Future<Output = T>) -> Result<T, Over> {
+    /// Runs a future, and drops it unfinished when the deadline passes.
+    pub async fn limit<T>(self, work: impl Future<Output = T>) -> Result<T, DeadlineExceeded> {
         match self.0 {
-            Some(deadline) => tokio::time::timeout_at(deadline.into(), work).await.map_err(|_| Over),
+            Some(deadline) => tokio::time::timeout_at(deadline.into(), work).await.map_err(|_| DeadlineExceeded),
             None => Ok(work.await),
         }
     }
 
-    /// Waits for so long, or until the time is over.
-    pub async fn pause(self, wanted: Duration) -> Result<(), Over> {
+    /// Sleeps for this time, or until the deadline passes.
+    pub async fn sleep(self, duration: Duration) -> Result<(), DeadlineExceeded> {
         let Some(deadline) = self.0 else {
-            tokio::time::sleep(wanted).await;
+            tokio::time::sleep(duration).await;
             return Ok(());
         };
         let left = deadline.saturating_duration_since(Instant::now());
-        tokio::time::sleep(wanted.min(left)).await;
-        if wanted >= left { Err(Over) } else { Ok(()) }
+        tokio::time::sleep(duration.min(left)).await;
+        if duration >= left { Err(DeadlineExceeded) } else { Ok(()) }
     }
 }

@@ -1,218 +1,226 @@
-//! `convene join`: asks what this node does next, does it, and asks again, until etcd can be started.
+//! `convene join`: checks in, executes the instruction, and repeats this until etcd can be started.
 
-mod offline;
+mod offline_grace;
 mod promoter;
 mod result;
 
 use std::time::{Duration, SystemTime};
 
 use crate::{
-    alone::Alone,
-    change,
     cli::{JoinArgs, LogFormat},
-    data_dir::LeftOvers,
-    deadline::{Deadline, Over},
-    exit::Failure,
+    command_error::CommandError,
+    data_dir::Leftover,
+    data_dir_lock::DataDirLock,
+    deadline::{Deadline, DeadlineExceeded},
+    membership_change,
     node::Node,
     output::Action,
     registry::{Instruction, RegistryError, Start, State, Task},
-    session::{AGAIN, Session, Told, Wishes},
+    session::{CheckInOptions, CheckInResponse, RETRY_INTERVAL, Session},
     stdout,
 };
-use offline::Offline;
+use offline_grace::OfflineGrace;
 
-/// Runs the command. The result stands on standard output when it ends well.
-pub async fn run(arguments: &JoinArgs, log_format: LogFormat) -> Result<(), Failure> {
+/// Runs the command. On success, the configuration of etcd has been printed on standard output.
+pub async fn run(arguments: &JoinArgs, log_format: LogFormat) -> Result<(), CommandError> {
     let session = Session::new(&arguments.node, log_format)?;
-    // A dry run decides nothing.
-    let _alone = (!arguments.dry_run).then(|| Alone::with(&session.node.data_path)).transpose()?;
-    let offline = Offline::new(arguments.offline_grace);
-    let join = Join { arguments, session, deadline: Deadline::after(arguments.timeout), offline };
-    join.make_sure_nobody_started_etcd()?;
+    // A dry run decides nothing, so it needs no lock.
+    let _lock = (!arguments.dry_run).then(|| DataDirLock::acquire(&session.node.data_path)).transpose()?;
+    let offline_grace = OfflineGrace::new(arguments.offline_grace);
+    let join = Join { arguments, session, deadline: Deadline::after(arguments.timeout), offline_grace };
+    join.ensure_etcd_is_stopped()?;
     join.run().await
 }
 
-/// A node on its way in.
+/// A node that joins.
 struct Join<'a> {
     arguments: &'a JoinArgs,
     session: Session,
     deadline: Deadline,
-    offline: Offline,
+    offline_grace: OfflineGrace,
 }
 
 /// What follows an instruction.
 enum Next {
-    /// To ask again, after this time.
-    Ask(Duration),
-    /// Nothing: the result is out.
-    Done,
+    /// Check in after this time.
+    CheckIn(Duration),
+    /// Exit: the result is printed.
+    Exit,
 }
 
 impl Join<'_> {
-    async fn run(mut self) -> Result<(), Failure> {
+    async fn run(mut self) -> Result<(), CommandError> {
         loop {
-            let next = self.turn().await?;
-            let Next::Ask(after) = next else { return Ok(()) };
-            if self.deadline.pause(after).await.is_err() {
-                return Err(self.gave_up());
+            let next = self.check_in_and_execute().await?;
+            let Next::CheckIn(after) = next else { return Ok(()) };
+            if self.deadline.sleep(after).await.is_err() {
+                return Err(self.timeout_error());
             }
         }
     }
 
-    fn make_sure_nobody_started_etcd(&self) -> Result<(), Failure> {
+    fn ensure_etcd_is_stopped(&self) -> Result<(), CommandError> {
         let Node { data, data_path, .. } = &self.session.node;
         if !data.is_in_use()? {
             return Ok(());
         }
-        Err(Failure::Refused(format!(
-            "an etcd runs on {} already; `convene join` is for before it starts, and `convene status` shows the cluster",
+        Err(CommandError::Refused(format!(
+            "etcd is already running on {}; run `convene join` before etcd starts, and `convene status` to see the cluster",
             data_path.display()
         )))
     }
 
-    async fn turn(&mut self) -> Result<Next, Failure> {
+    async fn check_in_and_execute(&mut self) -> Result<Next, CommandError> {
         let state = self.session.node.state()?;
-        self.offline.attempt();
-        let mut told = match self.deadline.bound(self.session.ask(&state, self.wishes())).await {
-            Ok(Ok(told)) => told,
-            Ok(Err(error)) => return self.go_without(&state, error),
-            Err(Over) => return Err(self.gave_up()),
+        self.offline_grace.record_attempt();
+        let check_in = self.session.check_in(&state, self.check_in_options());
+        let mut response = match self.deadline.limit(check_in).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return self.proceed_offline(&state, error),
+            Err(DeadlineExceeded) => return Err(self.timeout_error()),
         };
-        // A registry that has not heard of this node for so long may have given its place away.
-        if !told.is_fresh() && matches!(told.instruction.task, Task::Bootstrap(_) | Task::Join(_)) {
-            let message = "the registry's answer took too long to be acted on, and is asked for again";
+        // By now, the registry may have given this node's place to another one.
+        if !response.is_fresh() && matches!(response.instruction.task, Task::Bootstrap(_) | Task::Join(_)) {
+            let message = "the registry took too long to answer for its answer to be safe to act on; checking in again";
             self.session.progress.wait("wait", "stale", message);
-            return Ok(Next::Ask(AGAIN));
+            return Ok(Next::CheckIn(RETRY_INTERVAL));
         }
-        self.offline.is_back();
+        self.offline_grace.record_answer();
         if let State::Unreadable { found } = &state
-            && !told.instruction.message.contains(found)
+            && !response.instruction.message.contains(found)
         {
-            told.instruction.message += &format!("; the data in the data directory can't be read: {found}");
+            response.instruction.message += &format!("; the data directory is unreadable: {found}");
         }
         if self.arguments.dry_run {
-            result::print_dry(self.arguments.output, &told.instruction)?;
-            return Ok(Next::Done);
+            result::print_dry_run(self.arguments.output, &response.instruction)?;
+            return Ok(Next::Exit);
         }
-        self.obey(told).await
+        self.execute(response).await
     }
 
-    fn wishes(&self) -> Wishes {
+    fn check_in_options(&self) -> CheckInOptions {
         let JoinArgs { once, join_strategy, cluster_size, dry_run, .. } = *self.arguments;
-        Wishes { leaving: false, once, strategy: join_strategy, size: cluster_size.0, dry_run }
+        CheckInOptions { leaving: false, once, strategy: join_strategy, size: cluster_size.0, dry_run }
     }
 
-    async fn obey(&self, told: Told) -> Result<Next, Failure> {
-        let Instruction { task, word, reason, message, check_in_after, .. } = &told.instruction;
+    async fn execute(&self, response: CheckInResponse) -> Result<Next, CommandError> {
+        let Instruction { task, name, reason, message, check_in_after, .. } = &response.instruction;
         let progress = &self.session.progress;
         match task {
             Task::Wait | Task::StandBy => {
-                progress.wait(word, reason, message);
-                Ok(Next::Ask(*check_in_after))
+                progress.wait(name, reason, message);
+                Ok(Next::CheckIn(*check_in_after))
             }
             Task::Observe { .. } => {
-                progress.wait(word, reason, message);
-                Ok(Next::Ask(AGAIN))
+                progress.wait(name, reason, message);
+                Ok(Next::CheckIn(RETRY_INTERVAL))
             }
-            Task::Bootstrap(start) => self.finish(&told, Action::Bootstrap, Some(start)),
-            Task::Join(start) => self.finish(&told, Action::Join, Some(start)),
-            Task::Start(start) => self.finish(&told, Action::Start, start.as_ref()),
+            Task::Bootstrap(start) => self.finish(&response, Action::Bootstrap, Some(start)),
+            Task::Join(start) => self.finish(&response, Action::Join, Some(start)),
+            Task::Start(start) => self.finish(&response, Action::Start, start.as_ref()),
             Task::ArchiveData => {
-                // What can't be found to be moved would be asked for again at once, and for ever.
-                let is_moved = self.archive(reason, message)?;
-                Ok(Next::Ask(if is_moved { Duration::ZERO } else { AGAIN }))
+                // If nothing was archived, the registry would repeat the instruction: don't do so in a busy loop.
+                let is_archived = self.archive(reason, message)?;
+                Ok(Next::CheckIn(if is_archived { Duration::ZERO } else { RETRY_INTERVAL }))
             }
-            Task::Refuse { remedy } => Err(Failure::refused(&told.instruction, remedy)),
+            Task::Refuse { remedy } => Err(CommandError::refused(&response.instruction, remedy)),
             Task::RemoveMember(..)
             | Task::AddMember { .. }
             | Task::UpdateMember(..)
             | Task::Promote(..)
-            | Task::Leave(..) => Ok(Next::Ask(change::carry_out(&self.session, &told).await)),
+            | Task::Leave(..) => Ok(Next::CheckIn(membership_change::apply(&self.session, &response).await)),
         }
     }
 
-    /// Sets the data aside, if there is any.
-    fn archive(&self, reason: &str, why: &str) -> Result<bool, Failure> {
+    /// Archives the data, and returns whether there was any.
+    fn archive(&self, reason: &str, why: &str) -> Result<bool, CommandError> {
         let archived = self.session.node.data.archive(SystemTime::now())?;
         let archived: Vec<String> = archived.iter().map(|path| path.display().to_string()).collect();
-        let message = format!("{why}; the data is in {} now", archived.join(" and "));
-        self.session.progress.step_because("archive_data", reason, &message);
+        let message = match archived.is_empty() {
+            true => format!("{why}; there was no data to archive"),
+            false => format!("{why}; the data is now in {}", archived.join(" and ")),
+        };
+        self.session.progress.step_with_reason("archive_data", reason, &message);
         Ok(!archived.is_empty())
     }
 
     /// Prints how to start etcd.
-    fn finish(&self, told: &Told, action: Action, start: Option<&Start>) -> Result<Next, Failure> {
-        let progress = &self.session.progress;
-        self.make_sure_nobody_started_etcd()?;
+    fn finish(&self, response: &CheckInResponse, action: Action, start: Option<&Start>) -> Result<Next, CommandError> {
+        self.ensure_etcd_is_stopped()?;
         if action != Action::Start {
-            self.set_left_overs_aside()?;
+            self.archive_leftover()?;
         }
-        let Instruction { word, reason, message, .. } = &told.instruction;
-        let config = result::config(&self.session.node, action, start, reason, message);
+        let Instruction { name, reason, message, .. } = &response.instruction;
+        self.print_result(action, start, name, reason, message)
+    }
+
+    fn print_result(
+        &self,
+        action: Action,
+        start: Option<&Start>,
+        name: &str,
+        reason: &str,
+        message: &str,
+    ) -> Result<Next, CommandError> {
+        let progress = &self.session.progress;
+        let config = result::etcd_config(&self.session.node, action, start, reason, message);
         let text = result::render(&config, self.arguments.output, progress)?;
-        progress.step_because(word, reason, message);
-        self.leave_promoter_behind();
-        stdout::print(&text)?;
-        Ok(Next::Done)
-    }
-
-    /// A backend without a WAL beside it: if anything was ever applied to it, then etcd would take its keys into the new
-    /// member.
-    fn set_left_overs_aside(&self) -> Result<(), Failure> {
-        match self.session.node.data.left_overs()? {
-            LeftOvers::None | LeftOvers::NothingApplied => Ok(()),
-            LeftOvers::Applied { index } => {
-                let why = format!("there is no WAL, but a database of an earlier member (index {index})");
-                self.archive("left_overs", &why).map(drop)
-            }
-            LeftOvers::Unreadable { found } => {
-                let why = format!("there is no WAL, but something else of an earlier member: {found}");
-                self.archive("left_overs", &why).map(drop)
-            }
+        progress.step_with_reason(name, reason, message);
+        if !self.arguments.no_promote {
+            promoter::spawn(&self.arguments.node, progress);
         }
+        stdout::print(&text)?;
+        Ok(Next::Exit)
     }
 
-    /// What a node does while the registry gives it no instruction.
-    fn go_without(&self, state: &State, error: RegistryError) -> Result<Next, Failure> {
+    /// Archives a database without a WAL. If entries were ever applied to it, etcd would take its keys over into the new
+    /// member.
+    fn archive_leftover(&self) -> Result<(), CommandError> {
+        let why = match self.session.node.data.leftover()? {
+            Leftover::None | Leftover::NothingApplied => return Ok(()),
+            Leftover::Applied { index } => {
+                format!("the data directory has no WAL, but the database of an earlier member (index {index})")
+            }
+            Leftover::Unreadable { found } => {
+                format!("the data directory has no WAL, but unreadable files of an earlier member: {found}")
+            }
+        };
+        self.archive("left_overs", &why).map(drop)
+    }
+
+    /// Continues without an instruction. A node with a member's data starts after `--offline-grace`; any other node waits.
+    fn proceed_offline(&self, state: &State, error: RegistryError) -> Result<Next, CommandError> {
         let progress = &self.session.progress;
         let has_data = matches!(state, State::Stopped { .. });
-        if self.arguments.dry_run || (!has_data && error.is_final()) {
+        if self.arguments.dry_run || (!has_data && error.is_permanent()) {
             return Err(error.into());
         }
         if !has_data {
-            let what = match state {
-                State::Unreadable { found } => format!("with data that can't be read ({found})"),
+            let state = match state {
+                State::Unreadable { found } => format!("with unreadable data ({found})"),
                 _ => "without data".to_owned(),
             };
-            let message = format!("{error}; {what} this node can't start on its own, so it keeps trying");
+            let message = format!("{error}. A node {state} cannot start on its own; trying again");
             progress.wait("wait", "unreachable", &message);
-            return Ok(Next::Ask(AGAIN));
+            return Ok(Next::CheckIn(RETRY_INTERVAL));
         }
-        let left = self.offline.left();
+        let left = self.offline_grace.remaining();
         if left > Duration::ZERO {
             let grace = humantime::format_duration(self.arguments.offline_grace);
-            let message = format!("{error}; after {grace} of this etcd is started on the data that it has");
+            let message = format!("{error}. Starting etcd on its existing data in {grace} if this continues");
             progress.wait("wait", "unreachable", &message);
-            return Ok(Next::Ask(left.min(AGAIN)));
+            return Ok(Next::CheckIn(left.min(RETRY_INTERVAL)));
         }
-        let message = format!("{error}; etcd is started on the data that it has, and guards itself");
+        let message = format!("{error}. Starting etcd on its existing data");
         let reason = if error.is_not_found() { "unknown_cluster" } else { "unreachable" };
-        let config = result::config(&self.session.node, Action::Start, None, reason, &message);
-        let text = result::render(&config, self.arguments.output, progress)?;
-        progress.step_because("start", reason, &message);
-        self.leave_promoter_behind();
-        stdout::print(&text)?;
-        Ok(Next::Done)
+        self.print_result(Action::Start, None, "start", reason, &message)
     }
 
-    fn leave_promoter_behind(&self) {
-        if !self.arguments.no_promote {
-            promoter::leave_behind(&self.arguments.node, &self.session.progress);
+    fn timeout_error(&self) -> CommandError {
+        let message = self.session.progress.timeout_message();
+        match self.offline_grace.is_unreachable() {
+            true => CommandError::Unreachable(message),
+            false => CommandError::TimedOut(message),
         }
-    }
-
-    fn gave_up(&self) -> Failure {
-        let message = self.session.progress.gave_up();
-        if self.offline.is_out() { Failure::Unreachable(message) } else { Failure::TimedOut(message) }
     }
 }

@@ -1,64 +1,64 @@
-//! `convene leave`: takes this node's member out of the cluster.
+//! `convene leave`: removes this node's member from the cluster.
 
 use std::time::Duration;
 
 use convene_lifecycle::Identity;
 
 use crate::{
-    change,
     cli::{LeaveArgs, LogFormat},
+    command_error::CommandError,
     deadline::Deadline,
-    exit::Failure,
-    own_etcd,
+    local_etcd, membership_change,
     registry::{State, Task},
-    session::{AGAIN, Session, Wishes},
+    session::{CheckInOptions, RETRY_INTERVAL, Session},
 };
 
 /// Runs the command.
-pub async fn run(arguments: &LeaveArgs, log_format: LogFormat) -> Result<(), Failure> {
+pub async fn run(arguments: &LeaveArgs, log_format: LogFormat) -> Result<(), CommandError> {
     let session = Session::new(&arguments.node, log_format)?;
     let deadline = Deadline::after(Some(arguments.timeout));
-    while let Some(after) = turn(&session).await? {
-        if deadline.pause(after).await.is_err() {
-            return Err(Failure::TimedOut(session.progress.gave_up()));
+    while let Some(after) = check_in_and_execute(&session).await? {
+        if deadline.sleep(after).await.is_err() {
+            return Err(CommandError::TimedOut(session.progress.timeout_message()));
         }
     }
     Ok(())
 }
 
-/// Does what is next; `None` means that this node is no member any more.
-async fn turn(session: &Session) -> Result<Option<Duration>, Failure> {
+/// Returns the time until the next check-in, or `None` once this node is no longer a member.
+async fn check_in_and_execute(session: &Session) -> Result<Option<Duration>, CommandError> {
     let progress = &session.progress;
     let state = state(session).await?;
     if let State::Unreadable { found } = &state {
-        return Err(Failure::Refused(format!(
-            "whose data this node has can't be told ({found}); `convene member evict {}` has its member removed",
+        return Err(CommandError::Refused(format!(
+            "cannot tell which member this node is, because its data is unreadable ({found}); to remove the member, run \
+             `convene member evict {}`",
             session.node.name
         )));
     }
-    let wishes = Wishes { leaving: true, ..Wishes::default() };
-    let Some(told) = session.ask_patiently(&state, wishes).await? else { return Ok(Some(AGAIN)) };
-    let instruction = &told.instruction;
+    let options = CheckInOptions { leaving: true, ..CheckInOptions::default() };
+    let Some(response) = session.check_in_or_wait(&state, options).await? else { return Ok(Some(RETRY_INTERVAL)) };
+    let instruction = &response.instruction;
     match &instruction.task {
         Task::StandBy | Task::ArchiveData => {
             let data = session.node.data_path.display();
-            progress.step("done", &format!("{}; what is in {data} is kept", instruction.message));
+            progress.step("done", &format!("{}; the data stays in {data}", instruction.message));
             Ok(None)
         }
-        Task::Refuse { remedy } => Err(Failure::refused(instruction, remedy)),
-        _ if instruction.is_change() => Ok(Some(change::carry_out(session, &told).await)),
+        Task::Refuse { remedy } => Err(CommandError::refused(instruction, remedy)),
+        _ if instruction.is_change() => Ok(Some(membership_change::apply(session, &response).await)),
         _ => {
-            progress.wait(&instruction.word, &instruction.reason, &instruction.message);
-            Ok(Some(instruction.check_in_after.clamp(AGAIN, 2 * AGAIN)))
+            progress.wait(&instruction.name, &instruction.reason, &instruction.message);
+            Ok(Some(instruction.check_in_after.clamp(RETRY_INTERVAL, 2 * RETRY_INTERVAL)))
         }
     }
 }
 
-/// What this node has, and whether its etcd runs.
-async fn state(session: &Session) -> Result<State, Failure> {
+/// The state of the data directory, and whether the local etcd runs on it.
+async fn state(session: &Session) -> Result<State, CommandError> {
     let state = session.node.state()?;
     let State::Stopped { member_id, cluster_id } = state else { return Ok(state) };
     let identity = Identity { member: member_id, cluster: cluster_id };
-    let runs = own_etcd::role(session, identity).await.is_some();
-    Ok(if runs { State::running(identity) } else { state })
+    let is_running = local_etcd::role(session, identity).await.is_some();
+    Ok(if is_running { State::running(identity) } else { state })
 }

@@ -1,25 +1,26 @@
-//! `convene`: asks the registry what this node's etcd does next, and makes it so.
+//! `convene`: forms, repairs and manages etcd clusters through a Convene server.
 //!
-//! The registry decides and this program acts. One turn of every command for nodes is the same: read the data directory,
-//! check in (`session`), look at the cluster if that is asked for (`look`), do what it says (`change`, `data_dir`), and
-//! begin again. Nothing is remembered between turns, so that it may be killed at any point and started again.
+//! The registry decides and this program acts. All commands for nodes repeat the same turn: read the data directory,
+//! check in (`session`), observe the cluster if the instruction says so (`observe`), execute the instruction
+//! (`membership_change`, `data_dir`). Nothing is remembered between turns, so the program may be killed at any point and
+//! started again.
 
-mod alone;
-mod change;
 mod cli;
 mod cluster;
+mod command_error;
+mod connections;
 mod data_dir;
+mod data_dir_lock;
 mod deadline;
 mod discovery_url;
-mod endpoints;
-mod exit;
 mod join;
 mod leave;
-mod look;
+mod local_etcd;
 mod member;
+mod membership_change;
 mod node;
+mod observe;
 mod output;
-mod own_etcd;
 mod progress;
 mod promote;
 mod registry;
@@ -37,7 +38,7 @@ use progress::Progress;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let cli = Cli::read();
-    let done = match &cli.command {
+    let result = match &cli.command {
         Command::Join(arguments) => join::run(arguments, cli.log_format).await,
         Command::Promote(arguments) => promote::run(arguments, cli.log_format).await,
         Command::Leave(arguments) => leave::run(arguments, cli.log_format).await,
@@ -45,11 +46,11 @@ async fn main() -> ExitCode {
         Command::Cluster(command) => cluster::run(command, cli.log_format).await,
         Command::Member(command) => member::run(command).await,
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            Progress::new(cli.log_format, cli.subject()).failure(&failure);
-            failure.exit_code()
+        Err(error) => {
+            Progress::new(cli.log_format, cli.subject()).error(&error);
+            error.exit_code()
         }
     }
 }

@@ -5,7 +5,7 @@ pub mod list;
 
 use clap::Subcommand;
 
-use crate::exit::Failure;
+use crate::command_error::CommandError;
 
 /// What to do with members.
 #[derive(Debug, Subcommand)]
@@ -17,7 +17,7 @@ pub enum MemberCommand {
 }
 
 /// Runs the command.
-pub async fn run(command: &MemberCommand) -> Result<(), Failure> {
+pub async fn run(command: &MemberCommand) -> Result<(), CommandError> {
     match command {
         MemberCommand::List(arguments) => list::run(arguments).await,
         MemberCommand::Evict(arguments) => evict::run(arguments).await,

@@ -5,43 +5,43 @@ use convene_lifecycle::{ClientUrl, MemberName, PeerUrl};
 
 use crate::{
     cli::{AccessArgs, NodeArgs, RegistryTlsArgs},
-    data_dir::{Contents, DataDir, LeftOvers},
+    command_error::CommandError,
+    data_dir::{Contents, DataDir, Leftover},
     discovery_url::DiscoveryUrl,
-    exit::Failure,
     registry::State,
 };
 
-/// This machine, as the registry and other members know it, and how it reaches them.
+/// This node: its member's settings, its data directory, and how it connects to other members.
 #[derive(Debug)]
 pub struct Node {
     /// Its cluster.
     pub cluster: DiscoveryUrl,
     /// etcd's `--name`.
     pub name: MemberName,
-    /// etcd's data.
+    /// The data directory.
     pub data: DataDir,
     /// etcd's `--data-dir`.
     pub data_path: PathBuf,
     /// etcd's `--wal-dir`.
     pub wal_path: Option<PathBuf>,
-    /// Where other members reach it; empty if nobody said.
+    /// `--initial-advertise-peer-urls`; empty if not given.
     pub peer_urls: Vec<PeerUrl>,
-    /// Where clients reach it; empty if nobody said.
+    /// `--advertise-client-urls`; empty if not given.
     pub client_urls: Vec<ClientUrl>,
-    /// The port of clients where nothing better is known.
+    /// `--client-port`: the client port of members of which only peer URLs are known.
     pub client_port: u16,
-    /// How clients reach etcd.
+    /// TLS and user for client ports.
     pub access: Access,
-    /// How members reach etcd.
+    /// TLS for peer ports.
     pub peer_tls: Tls,
 }
 
 impl Node {
-    /// What the command line says of it.
-    pub fn new(arguments: &NodeArgs) -> Result<Self, Failure> {
+    /// The node that the command line describes.
+    pub fn new(arguments: &NodeArgs) -> Result<Self, CommandError> {
         let name = arguments.name.clone();
         let data_path = arguments.data_dir.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.etcd")));
-        // etcd may be started somewhere else, and has to find the same.
+        // etcd may be started in another working directory.
         let data_path = absolute(&data_path)?;
         let wal_path = arguments.wal_dir.as_deref().map(absolute).transpose()?;
         let (access, peer_tls) = read_access(&arguments.access)?;
@@ -59,28 +59,28 @@ impl Node {
         })
     }
 
-    /// What the data directory holds, with no etcd on it.
-    pub fn state(&self) -> Result<State, Failure> {
+    /// The state of the data directory, assuming that no etcd runs on it.
+    pub fn state(&self) -> Result<State, CommandError> {
         Ok(match self.data.read()? {
             Contents::Fresh => {
-                let left_overs = self.data.left_overs()?;
-                State::Empty { left_overs: !matches!(left_overs, LeftOvers::None | LeftOvers::NothingApplied) }
+                let leftover = self.data.leftover()?;
+                State::Empty { leftover: !matches!(leftover, Leftover::None | Leftover::NothingApplied) }
             }
             Contents::Member(identity) => State::stopped(identity),
             Contents::Unreadable { found } => State::Unreadable { found },
         })
     }
 
-    /// Where other members reach it, or what etcd takes for that if nobody says.
-    pub fn peer_urls_or_etcds_own(&self) -> Vec<PeerUrl> {
+    /// `--initial-advertise-peer-urls`, or etcd's default.
+    pub fn peer_urls_or_default(&self) -> Vec<PeerUrl> {
         if !self.peer_urls.is_empty() {
             return self.peer_urls.clone();
         }
         vec![PeerUrl::parse("http://localhost:2380").expect("etcd's default is a peer URL")]
     }
 
-    /// Where members may answer clients of which only peer URLs are known.
-    pub fn guessed_endpoints(&self, peer_urls: &[PeerUrl]) -> Vec<ClientUrl> {
+    /// Client URLs guessed from peer URLs: the same hosts with `--client-port`.
+    pub fn guessed_client_urls(&self, peer_urls: &[PeerUrl]) -> Vec<ClientUrl> {
         let guessed = peer_urls.iter().filter_map(|url| {
             let (before, _port) = url.as_str().rsplit_once(':')?;
             format!("{before}:{}", self.client_port).parse().ok()
@@ -89,17 +89,18 @@ impl Node {
     }
 }
 
-fn absolute(path: &Path) -> Result<PathBuf, Failure> {
-    std::path::absolute(path).map_err(|error| Failure::Usage(format!("the directory {path:?} can't be used: {error}")))
+fn absolute(path: &Path) -> Result<PathBuf, CommandError> {
+    std::path::absolute(path)
+        .map_err(|error| CommandError::Usage(format!("cannot use the directory {path:?}: {error}")))
 }
 
-/// Certificates for the registry.
-pub fn registry_tls(arguments: &RegistryTlsArgs) -> Result<Tls, Failure> {
+/// The certificates for the connection to the registry.
+pub fn registry_tls(arguments: &RegistryTlsArgs) -> Result<Tls, CommandError> {
     let RegistryTlsArgs { discovery_cacert, discovery_cert, discovery_key } = arguments;
     read_tls(discovery_cacert, discovery_cert, discovery_key)
 }
 
-fn read_access(arguments: &AccessArgs) -> Result<(Access, Tls), Failure> {
+fn read_access(arguments: &AccessArgs) -> Result<(Access, Tls), CommandError> {
     let tls = read_tls(&arguments.cacert, &arguments.cert, &arguments.key)?;
     let mut peer_tls = read_tls(&arguments.peer_trusted_ca_file, &arguments.peer_cert_file, &arguments.peer_key_file)?;
     peer_tls.ca = peer_tls.ca.or_else(|| tls.ca.clone());
@@ -107,6 +108,6 @@ fn read_access(arguments: &AccessArgs) -> Result<(Access, Tls), Failure> {
     Ok((Access { tls, user: arguments.user.clone() }, peer_tls))
 }
 
-fn read_tls(ca: &Option<PathBuf>, cert: &Option<PathBuf>, key: &Option<PathBuf>) -> Result<Tls, Failure> {
-    Tls::read(ca.as_deref(), cert.as_deref(), key.as_deref()).map_err(|error| Failure::Usage(error.to_string()))
+fn read_tls(ca: &Option<PathBuf>, cert: &Option<PathBuf>, key: &Option<PathBuf>) -> Result<Tls, CommandError> {
+    Tls::read(ca.as_deref(), cert.as_deref(), key.as_deref()).map_err(|error| CommandError::Usage(error.to_string()))
 }

@@ -13,7 +13,7 @@ mod json;
 #[cfg(test)]
 mod tests;
 
-/// How etcd is to be started: what [`print`](EtcdConfig::print) tells whoever starts it.
+/// How etcd is to be started: what [`render`](EtcdConfig::render) tells whoever starts it.
 #[derive(Clone, Debug)]
 pub struct EtcdConfig {
     /// What starting etcd amounts to.
@@ -77,7 +77,7 @@ pub enum Format {
 
 /// What is to be shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Printed {
+pub struct Rendered {
     /// What goes to standard output; it ends with one newline.
     pub text: String,
     /// What goes to standard error, a line each.
@@ -108,7 +108,7 @@ pub enum OutputError {
     #[error(
         "--{flag} {value:?} has {character:?}, which a shell changes where the output stands on etcd's command line; use -o env"
     )]
-    NotAWord {
+    ShellUnsafe {
         /// etcd's flag
         flag: &'static str,
         /// Its value
@@ -134,20 +134,20 @@ pub enum OutputError {
 impl EtcdConfig {
     /// The configuration in a form. `environment` tells which variables are set where etcd will be
     /// started, as far as that is known: the ones of this process.
-    pub fn print(
+    pub fn render(
         &self,
         format: Format,
         environment: &dyn Fn(&str) -> Option<OsString>,
-    ) -> Result<Printed, OutputError> {
+    ) -> Result<Rendered, OutputError> {
         let settings = self.settings()?;
         Ok(match format {
-            Format::Env => Printed { text: env::text(&settings)?, warnings: overruling(environment) },
-            Format::Dropin => Printed { text: dropin::text(&settings)?, warnings: Vec::new() },
-            Format::Flags => Printed {
+            Format::Env => Rendered { text: env::text(&settings)?, warnings: overruling(environment) },
+            Format::Dropin => Rendered { text: dropin::text(&settings)?, warnings: Vec::new() },
+            Format::Flags => Rendered {
                 text: flags::text(self.action, &settings, environment)?,
                 warnings: flags::warnings(environment).into_iter().chain(overruling(environment)).collect(),
             },
-            Format::Json => Printed { text: json::text(self, &settings), warnings: Vec::new() },
+            Format::Json => Rendered { text: json::text(self, &settings), warnings: Vec::new() },
         })
     }
 
@@ -192,7 +192,7 @@ impl InitialClusterState {
 /// most that it doesn't know them.
 ///
 /// `ETCD_FORCE_NEW_CLUSTER` is not among them: whoever sets it recovers a cluster from one member and means it.
-const UNWANTED: [&str; 4] =
+const CONFLICTING_VARIABLES: [&str; 4] =
     ["ETCD_DISCOVERY", "ETCD_DISCOVERY_ENDPOINTS", "ETCD_DISCOVERY_SRV", "ETCD_DISCOVERY_TOKEN"];
 
 /// One thing that etcd is told.

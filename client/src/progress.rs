@@ -8,35 +8,37 @@ use std::{
 use humantime::{format_duration, format_rfc3339_seconds};
 use serde::Serialize;
 
-use crate::{cli::LogFormat, exit::Failure};
+use crate::{cli::LogFormat, command_error::CommandError};
 
-/// Tells on standard error what a command does and waits for: one line a change.
+/// The progress log on standard error: one line for each change of what a command does or waits for.
 pub struct Progress {
     format: LogFormat,
-    /// Whom it is about, as `infra0 in 6c007a…`.
+    /// What the lines are about, such as `infra0 in 6c007a…`.
     subject: String,
     state: Mutex<State>,
 }
 
-/// How soon a line may be repeated when others were said meanwhile: what fails and is tried again takes turns with its
-/// failure.
-const REPEAT: Duration = Duration::from_secs(30);
+/// How soon a line may be repeated if others were logged in between. An operation that fails and is retried alternates
+/// with its failure.
+const REPEAT_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How many lines may take turns.
-const TURNS: usize = 8;
+/// How many lines may alternate.
+const RECENT_LINES: usize = 8;
 
-/// What was said.
+/// A step or reason, and the message.
+type Entry = (String, String);
+
 #[derive(Default)]
 struct State {
-    /// The step or reason, and the message, of what there was to say last.
-    last: Option<(String, String)>,
-    /// What was said of late, and when.
-    said: VecDeque<((String, String), Instant)>,
-    /// What is being waited for, and since when.
-    waits: Option<(String, SystemTime, Instant)>,
+    /// The last entry, logged or suppressed.
+    last: Option<Entry>,
+    /// The entries that were logged last, and when.
+    recent: VecDeque<(Entry, Instant)>,
+    /// The reason to wait, and since when.
+    waiting: Option<(String, SystemTime, Instant)>,
 }
 
-/// A line for programs.
+/// A line in JSON.
 #[derive(Serialize)]
 struct Line<'a> {
     at: String,
@@ -51,95 +53,96 @@ struct Line<'a> {
 }
 
 impl Progress {
-    /// Progress of a command about a node or cluster.
+    /// The log of a command about a node or a cluster.
     pub fn new(format: LogFormat, subject: impl Into<String>) -> Self {
         Self { format, subject: subject.into(), state: Mutex::default() }
     }
 
-    /// Something is done, or has happened.
+    /// Logs a step.
     pub fn step(&self, step: &str, message: &str) {
-        self.say(step, None, message, false);
+        self.log(step, None, message, false);
     }
 
-    /// Something is done for a reason that programs know.
-    pub fn step_because(&self, step: &str, reason: &str, message: &str) {
-        self.say(step, Some(reason), message, false);
+    /// Logs a step with its reason code.
+    pub fn step_with_reason(&self, step: &str, reason: &str, message: &str) {
+        self.log(step, Some(reason), message, false);
     }
 
-    /// There is something to wait for, for a reason that programs know.
+    /// Logs that the command waits, with the reason code.
     pub fn wait(&self, step: &str, reason: &str, message: &str) {
-        self.say(step, Some(reason), message, true);
+        self.log(step, Some(reason), message, true);
     }
 
-    /// The command has failed.
-    pub fn failure(&self, failure: &Failure) {
-        self.say(failure.as_str(), None, &failure.to_string(), false);
+    /// Logs the error with which the command ends.
+    pub fn error(&self, error: &CommandError) {
+        self.log(error.as_str(), None, &error.to_string(), false);
     }
 
-    /// What whoever gives up says about it.
-    pub fn gave_up(&self) -> String {
-        let state = self.state.lock().expect("nobody panics while it tells");
-        match (&state.last, &state.waits) {
+    /// The message of a command that ends because `--timeout` has passed.
+    pub fn timeout_message(&self) -> String {
+        let state = self.state.lock().expect("no thread panics while it logs");
+        match (&state.last, &state.waiting) {
             (Some((_, message)), Some((_, _, since))) => {
-                format!(
-                    "gave up because --timeout is over, after waiting for {} s: {message}",
-                    since.elapsed().as_secs()
-                )
+                format!("--timeout has passed; waited for {} s: {message}", since.elapsed().as_secs())
             }
-            _ => "gave up because --timeout is over".to_owned(),
+            _ => "--timeout has passed".to_owned(),
         }
     }
 
-    fn say(&self, step: &str, reason: Option<&str>, message: &str, is_wait: bool) {
+    fn log(&self, step: &str, reason: Option<&str>, message: &str, is_wait: bool) {
         if let Some(line) = self.line(step, reason, message, is_wait) {
-            // Whoever reads it may have gone; that is no reason to leave a cluster half changed.
+            // A closed standard error is no reason to stop in the middle of a membership change.
             let _ = writeln!(std::io::stderr(), "{line}");
         }
     }
 
-    /// The line to say; `None` if nothing has changed.
+    /// The line to log, or `None` if it would repeat another one.
     fn line(&self, step: &str, reason: Option<&str>, message: &str, is_wait: bool) -> Option<String> {
-        let mut state = self.state.lock().expect("nobody panics while it tells");
-        let what = (reason.unwrap_or(step).to_owned(), message.to_owned());
-        let is_repeated = state.last.as_ref() == Some(&what);
-        let was_said = state.said.iter().any(|(said, at)| *said == what && at.elapsed() < REPEAT);
-        state.last = Some(what.clone());
-        if is_repeated || was_said {
+        let mut state = self.state.lock().expect("no thread panics while it logs");
+        let entry = (reason.unwrap_or(step).to_owned(), message.to_owned());
+        let is_repeated = state.last.as_ref() == Some(&entry);
+        let is_recent = state.recent.iter().any(|(recent, at)| *recent == entry && at.elapsed() < REPEAT_INTERVAL);
+        state.last = Some(entry.clone());
+        if is_repeated || is_recent {
             return None;
         }
         if !is_wait {
-            state.waits = None;
-        } else if state.waits.as_ref().is_none_or(|(waits, ..)| *waits != what.0) {
-            state.waits = Some((what.0.clone(), SystemTime::now(), Instant::now()));
+            state.waiting = None;
+        } else if state.waiting.as_ref().is_none_or(|(waiting, ..)| *waiting != entry.0) {
+            state.waiting = Some((entry.0.clone(), SystemTime::now(), Instant::now()));
         }
-        let since = state.waits.as_ref().map(|(_, at, since)| (*at, since.elapsed()));
-        state.said.retain(|(said, _)| *said != what);
-        state.said.push_back((what, Instant::now()));
-        if state.said.len() > TURNS {
-            state.said.pop_front();
+        let since = state.waiting.as_ref().map(|(_, at, since)| (*at, since.elapsed()));
+        state.recent.retain(|(recent, _)| *recent != entry);
+        state.recent.push_back((entry, Instant::now()));
+        if state.recent.len() > RECENT_LINES {
+            state.recent.pop_front();
         }
         Some(match self.format {
-            LogFormat::Text => {
-                let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
-                let since = since.filter(|(_, elapsed)| elapsed.as_secs() > 0).map(|(at, elapsed)| {
-                    let elapsed = format_duration(Duration::from_secs(elapsed.as_secs()));
-                    format!("; waiting since {}, for {elapsed}", format_rfc3339_seconds(at))
-                });
-                let subject = if self.subject.is_empty() { String::new() } else { format!(": {}", self.subject) };
-                format!("convene{subject}: {step}{reason}: {message}{}", since.unwrap_or_default())
-            }
-            LogFormat::Json => {
-                let line = Line {
-                    at: format_rfc3339_seconds(SystemTime::now()).to_string(),
-                    subject: &self.subject,
-                    step,
-                    reason,
-                    message,
-                    waiting_since: since.map(|(at, _)| format_rfc3339_seconds(at).to_string()),
-                };
-                serde_json::to_string(&line).expect("a line of texts can be written")
-            }
+            LogFormat::Text => self.text(step, reason, message, since),
+            LogFormat::Json => self.json(step, reason, message, since),
         })
+    }
+
+    fn text(&self, step: &str, reason: Option<&str>, message: &str, since: Option<(SystemTime, Duration)>) -> String {
+        let subject = if self.subject.is_empty() { String::new() } else { format!(": {}", self.subject) };
+        let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+        let since = since.filter(|(_, elapsed)| elapsed.as_secs() > 0).map(|(at, elapsed)| {
+            let elapsed = format_duration(Duration::from_secs(elapsed.as_secs()));
+            format!("; waiting since {}, for {elapsed}", format_rfc3339_seconds(at))
+        });
+        format!("convene{subject}: {step}{reason}: {message}{}", since.unwrap_or_default())
+    }
+
+    fn json(&self, step: &str, reason: Option<&str>, message: &str, since: Option<(SystemTime, Duration)>) -> String {
+        let line = Line {
+            at: format_rfc3339_seconds(SystemTime::now()).to_string(),
+            subject: &self.subject,
+            step,
+            reason,
+            message,
+            waiting_since: since.map(|(at, _)| format_rfc3339_seconds(at).to_string()),
+        };
+        serde_json::to_string(&line).expect("a line of strings can be written as JSON")
     }
 }
 
@@ -148,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_change_is_told() {
+    fn only_a_change_is_logged() {
         let progress = Progress::new(LogFormat::Text, "infra0 in 6c007a…");
         let wait = |message: &str| progress.line("wait", Some("forming"), message, true);
         assert_eq!(wait("1 of 3").as_deref(), Some("convene: infra0 in 6c007a…: wait (forming): 1 of 3"));
@@ -157,17 +160,17 @@ mod tests {
     }
 
     #[test]
-    fn a_step_and_its_failure_that_take_turns_are_told_once() {
+    fn a_step_that_alternates_with_its_failure_is_logged_once() {
         let progress = Progress::new(LogFormat::Text, "");
-        let add = || progress.line("add_member", Some("below_size"), "adds itself", false);
-        let fails = || progress.line("wait", Some("not_made"), "unhealthy", true);
-        assert_eq!((add().is_some(), fails().is_some()), (true, true));
-        assert_eq!((add(), fails()), (None, None));
-        assert!(progress.gave_up().ends_with(": unhealthy"), "{}", progress.gave_up());
+        let add = || progress.line("add_member", Some("below_size"), "adding this node", false);
+        let fail = || progress.line("wait", Some("not_made"), "unhealthy", true);
+        assert_eq!((add().is_some(), fail().is_some()), (true, true));
+        assert_eq!((add(), fail()), (None, None));
+        assert!(progress.timeout_message().ends_with(": unhealthy"), "{}", progress.timeout_message());
     }
 
     #[test]
-    fn programs_get_an_object_a_line() {
+    fn json_has_one_object_a_line() {
         let progress = Progress::new(LogFormat::Json, "infra0 in 6c007a…");
         let line = progress.line("wait", Some("no_quorum"), "no answer from infra1", true).unwrap();
         let line: serde_json::Value = serde_json::from_str(&line).unwrap();

@@ -5,92 +5,100 @@ use std::time::Duration;
 use convene_lifecycle::{Identity, Role};
 
 use crate::{
-    change,
     cli::{LogFormat, PromoteArgs},
+    command_error::CommandError,
     data_dir::Contents,
     deadline::Deadline,
-    exit::Failure,
-    own_etcd,
+    local_etcd, membership_change,
     registry::{State, Task},
-    session::{AGAIN, Session, Wishes},
+    session::{CheckInOptions, RETRY_INTERVAL, Session},
 };
 
 /// Runs the command.
-pub async fn run(arguments: &PromoteArgs, log_format: LogFormat) -> Result<(), Failure> {
+pub async fn run(arguments: &PromoteArgs, log_format: LogFormat) -> Result<(), CommandError> {
     let session = Session::new(&arguments.node, log_format)?;
-    let begin = || Deadline::after(Some(arguments.timeout));
-    let mut deadline = begin();
+    let new_deadline = || Deadline::after(Some(arguments.timeout));
+    let mut deadline = new_deadline();
     loop {
-        let after = match turn(&session).await? {
-            Turn::Votes => return Ok(()),
-            Turn::IsSilent => AGAIN,
-            Turn::Learns(after) => {
+        let after = match advance(&session).await? {
+            Stage::Voter => return Ok(()),
+            Stage::NotRunning => RETRY_INTERVAL,
+            Stage::Learner { check_in_after } => {
                 if arguments.as_long_as_etcd_runs {
-                    deadline = begin();
+                    deadline = new_deadline();
                 }
-                after
+                check_in_after
             }
         };
-        if deadline.pause(after).await.is_err() {
-            return Err(Failure::TimedOut(session.progress.gave_up()));
+        if deadline.sleep(after).await.is_err() {
+            return Err(CommandError::TimedOut(session.progress.timeout_message()));
         }
     }
 }
 
-/// How far it is.
-enum Turn {
+/// How far this node's member is on its way to being a voter.
+enum Stage {
     /// etcd has not started, or does not answer.
-    IsSilent,
-    /// It is a learner; to be looked at again after this time.
-    Learns(Duration),
-    /// There is nothing left to do.
-    Votes,
+    NotRunning,
+    /// etcd runs as a learner.
+    Learner { check_in_after: Duration },
+    /// etcd runs as a voter: nothing is left to do.
+    Voter,
 }
 
-async fn turn(session: &Session) -> Result<Turn, Failure> {
+async fn advance(session: &Session) -> Result<Stage, CommandError> {
     let progress = &session.progress;
     let Contents::Member(identity) = session.node.data.read()? else {
         let path = session.node.data_path.display();
-        let message = format!("there is no member's data in {path} yet; etcd has to start first");
+        let message = format!("no member's data in {path} yet; waiting for etcd to start");
         progress.wait("wait", "not_started", &message);
-        return Ok(Turn::IsSilent);
+        return Ok(Stage::NotRunning);
     };
-    match own_etcd::role(session, identity).await {
+    match local_etcd::role(session, identity).await {
         None => {
             progress.wait("wait", "not_started", "this node's etcd does not answer yet");
-            Ok(Turn::IsSilent)
+            Ok(Stage::NotRunning)
         }
-        Some(Role::Learner) => ask(session, identity).await.map(Turn::Learns),
+        Some(Role::Learner) => {
+            let check_in_after = check_in(session, identity).await?;
+            Ok(Stage::Learner { check_in_after })
+        }
         Some(Role::Voter) => {
             report_voter(session, identity).await;
             progress.step("done", &format!("member {} is a voter", identity.member));
-            Ok(Turn::Votes)
+            Ok(Stage::Voter)
         }
     }
 }
 
-/// Lets the registry know at once, so that it has the ticket back; that a member votes is true without it. Whatever else
-/// it wants done is done, because it waits for whom it has told.
+/// Reports the promotion at once, so that the registry can release the ticket. The command succeeds without it, because
+/// the member is a voter already. If the answer is a membership change, it is applied: the registry has given this node
+/// the ticket for it.
 async fn report_voter(session: &Session, identity: Identity) {
-    match session.ask(&State::running(identity), Wishes::default()).await {
-        Ok(told) if told.instruction.is_change() => drop(change::carry_out(session, &told).await),
+    match session.check_in(&State::running(identity), CheckInOptions::default()).await {
+        Ok(response) if response.instruction.is_change() => {
+            membership_change::apply(session, &response).await;
+        }
         Ok(_) => {}
         Err(error) => session.progress.step("warning", &error.to_string()),
     }
 }
 
-async fn ask(session: &Session, identity: Identity) -> Result<Duration, Failure> {
+/// Checks in as a learner, executes the instruction, and returns the time until the next check-in.
+async fn check_in(session: &Session, identity: Identity) -> Result<Duration, CommandError> {
     let progress = &session.progress;
     let running = State::running(identity);
-    let Some(told) = session.ask_patiently(&running, Wishes::default()).await? else { return Ok(AGAIN) };
-    let instruction = &told.instruction;
+    let Some(response) = session.check_in_or_wait(&running, CheckInOptions::default()).await? else {
+        return Ok(RETRY_INTERVAL);
+    };
+    let instruction = &response.instruction;
     match &instruction.task {
-        Task::Refuse { remedy } => Err(Failure::refused(instruction, remedy)),
-        Task::ArchiveData => Err(Failure::refused(instruction, "run `convene join` again")),
-        _ if instruction.is_change() => Ok(change::carry_out(session, &told).await),
+        Task::Refuse { remedy } => Err(CommandError::refused(instruction, remedy)),
+        Task::ArchiveData => Err(CommandError::refused(instruction, "run `convene join` again")),
+        _ if instruction.is_change() => Ok(membership_change::apply(session, &response).await),
         _ => {
-            progress.wait(&instruction.word, &instruction.reason, &instruction.message);
-            Ok(instruction.check_in_after.clamp(AGAIN, 2 * AGAIN))
+            progress.wait(&instruction.name, &instruction.reason, &instruction.message);
+            Ok(instruction.check_in_after.clamp(RETRY_INTERVAL, 2 * RETRY_INTERVAL))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The `convene-server`, as a client of its API sees it.
+//! A client of the `/v1` API of `convene-server`.
 
 mod cluster;
 mod error;
@@ -7,7 +7,7 @@ mod instruction;
 mod member;
 mod report;
 mod request;
-mod sent;
+mod verbatim;
 
 use std::time::Duration;
 
@@ -15,25 +15,24 @@ use convene_etcd::Tls;
 use reqwest::{Certificate, Client, Identity, Method};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{
-    discovery_url::{DiscoveryUrl, ServerUrl},
-    exit::Failure,
-};
+use crate::discovery_url::{DiscoveryUrl, ServerUrl};
 
 pub use cluster::{Cluster, ClusterPage, NewCluster, NewPolicy, Policy, Ticket};
-pub use error::RegistryError;
+pub use error::{RegistryError, TlsSetupError};
 pub use event::{Event, Events};
-pub use instruction::{Expected, Instruction, Start, Task, Terms};
+pub use instruction::{ExpectedMember, Instruction, Start, Task, Terms};
 pub use member::{Member, Members};
 pub use report::{ObservedMember, Report, State, View};
 pub use request::Request;
-pub use sent::Sent;
+pub use verbatim::Verbatim;
 
-/// How long one request may take if the server does not hold its answer back, and connecting as a part of it.
-const REQUEST: Duration = Duration::from_secs(10);
-const CONNECT: Duration = Duration::from_secs(3);
+/// How long one request may take, in addition to the time for which the server may hold a long poll.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A server.
+/// How long connecting may take, as a part of [`REQUEST_TIMEOUT`].
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A `convene-server`.
 #[derive(Clone, Debug)]
 pub struct Registry {
     http: Client,
@@ -41,27 +40,30 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// A server that is reached at a URL; with `https`, through these certificates or the system's.
-    pub fn new(server: ServerUrl, tls: &Tls) -> Result<Self, Failure> {
+    /// A client for a server. For `https`, it trusts the CA that is given, or else the system's CAs.
+    pub fn new(server: ServerUrl, tls: &Tls) -> Result<Self, TlsSetupError> {
         let mut http = Client::builder()
-            .connect_timeout(CONNECT)
+            .connect_timeout(CONNECT_TIMEOUT)
             .user_agent(concat!("convene/", env!("CARGO_PKG_VERSION")))
-            // As etcd does when it asks a discovery service (`server/etcdserver/api/v2discovery/discovery.go:newProxyFunc`).
+            // etcd ignores HTTP_PROXY for discovery too, unless it has a flag for it
+            // (`server/etcdserver/api/v2discovery/discovery.go:newProxyFunc`).
             .no_proxy()
-            // A redirect would carry the token to wherever it points.
+            // A redirect would carry the token to another host.
             .redirect(reqwest::redirect::Policy::none());
         if !server.is_https() {
-            // Else a machine without certificates of any CA could not even ask in clear.
+            // Otherwise building the client would fail on a machine without any CA certificates.
             http = http.tls_certs_only([]);
         } else if let Some(ca) = &tls.ca {
-            http = http.tls_certs_only(Certificate::from_pem_bundle(ca).map_err(|error| unusable("the CA", &error))?);
+            let ca = Certificate::from_pem_bundle(ca).map_err(|error| TlsSetupError::new("the CA", &error))?;
+            http = http.tls_certs_only(ca);
         }
         if let Some(identity) = &tls.identity {
             let pem = [&identity.cert[..], b"\n", &identity.key].concat();
-            http = http
-                .identity(Identity::from_pem(&pem).map_err(|error| unusable("the certificate with its key", &error))?);
+            let identity = Identity::from_pem(&pem)
+                .map_err(|error| TlsSetupError::new("the client certificate with its key", &error))?;
+            http = http.identity(identity);
         }
-        let http = http.build().map_err(|error| unusable("TLS", &error))?;
+        let http = http.build().map_err(|error| TlsSetupError::new("TLS", &error))?;
         Ok(Self { http, server })
     }
 
@@ -70,7 +72,7 @@ impl Registry {
         &self.server
     }
 
-    /// Checks in, and hears what to do next. With `dry_run` nothing changes by it.
+    /// Checks in, and returns the instruction. With `dry_run` the check-in changes nothing.
     pub async fn check_in(
         &self,
         cluster: &DiscoveryUrl,
@@ -79,48 +81,56 @@ impl Registry {
     ) -> Result<Instruction, RegistryError> {
         let query = if dry_run { "?dry_run=true" } else { "" };
         let path = format!("/v1/clusters/{}/check-in{query}", cluster.token.as_str());
-        self.ask(Method::POST, &path, Some(report)).await
+        let instruction = self.call(Method::POST, &path, Some(report)).await;
+        instruction.map_err(|error: RegistryError| error.about_cluster(&self.server))
     }
 
-    /// Sends a request to one of the API's paths, and reads the answer.
-    pub async fn ask<T: DeserializeOwned>(
+    /// The members of a cluster, including those that were removed.
+    pub async fn members(&self, cluster: &DiscoveryUrl) -> Result<Members, RegistryError> {
+        let path = format!("/v1/clusters/{}/members?removed=true", cluster.token.as_str());
+        self.get(&path).await.map_err(|error| error.about_cluster(&self.server))
+    }
+
+    /// Calls one of the API's paths, and reads the response.
+    pub async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
         body: Option<&impl Serialize>,
     ) -> Result<T, RegistryError> {
-        self.answer(Request::new(method, path).body(body)).await
+        self.send(Request::new(method, path).body(body)).await
     }
 
     /// Reads one of the API's paths.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, RegistryError> {
-        self.answer(Request::new(Method::GET, path)).await
+        self.send(Request::new(Method::GET, path)).await
     }
 
-    /// Sends a request whose answer, if there is any, says nothing new.
-    pub async fn tell(&self, method: Method, path: &str, body: Option<&impl Serialize>) -> Result<(), RegistryError> {
-        self.send(Request::new(method, path).body(body)).await.map(drop)
+    /// Calls one of the API's paths, and ignores the body of the response.
+    pub async fn call_without_response(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<(), RegistryError> {
+        self.send_raw(Request::new(method, path).body(body)).await.map(drop)
     }
 
-    /// Sends a request, and reads the answer.
-    pub async fn answer<T: DeserializeOwned>(&self, request: Request) -> Result<T, RegistryError> {
-        let answer = self.send(request).await?;
-        serde_json::from_slice(&answer)
-            .map_err(|error| RegistryError::NotOurs { server: self.server.clone(), what: error.to_string() })
+    /// Sends a request, and reads the response.
+    pub async fn send<T: DeserializeOwned>(&self, request: Request) -> Result<T, RegistryError> {
+        let body = self.send_raw(request).await?;
+        serde_json::from_slice(&body)
+            .map_err(|error| RegistryError::NotConvene { server: self.server.clone(), problem: error.to_string() })
     }
 
-    async fn send(&self, request: Request) -> Result<Vec<u8>, RegistryError> {
+    async fn send_raw(&self, request: Request) -> Result<Vec<u8>, RegistryError> {
         let unreachable = |error| RegistryError::unreachable(&self.server, &error);
-        let answer = request.over(&self.http, &self.server).send().await.map_err(unreachable)?;
-        let status = answer.status();
-        let body = answer.bytes().await.map_err(unreachable)?;
-        if status.is_success() { Ok(body.into()) } else { Err(RegistryError::from_answer(&self.server, status, &body)) }
+        let response = request.build(&self.http, &self.server).send().await.map_err(unreachable)?;
+        let status = response.status();
+        let body = response.bytes().await.map_err(unreachable)?;
+        match status.is_success() {
+            true => Ok(body.into()),
+            false => Err(RegistryError::from_response(&self.server, status, &body)),
+        }
     }
-}
-
-fn unusable(what: &str, error: &reqwest::Error) -> Failure {
-    let causes = error::causes(error);
-    Failure::Usage(format!(
-        "{what} for talking to the registry (--discovery-cacert, --discovery-cert, --discovery-key) can't be used: {causes}"
-    ))
 }

@@ -9,95 +9,99 @@ use uuid::Uuid;
 
 use crate::{
     cli::{LogFormat, NodeArgs},
-    endpoints::Endpoints,
-    exit::Failure,
-    look::{Places, look},
+    command_error::CommandError,
+    connections::Connections,
     node::{Node, registry_tls},
+    observe::{Addresses, observe},
     progress::Progress,
     registry::{Instruction, Member, Members, Registry, RegistryError, Report, State, Task, View},
 };
 
-/// An answer that took longer to come, or was held longer by this process, is not acted on: the registry may take
-/// a node for dead that it has not heard of for five seconds.
-const FRESH: Duration = Duration::from_secs(4);
+/// A node does not start etcd on an instruction that is older than this. The registry may consider a node dead that
+/// has not checked in for five seconds.
+const MAX_RESPONSE_AGE: Duration = Duration::from_secs(4);
 
-/// When the next try is made if nobody says when.
-pub const AGAIN: Duration = Duration::from_secs(1);
+/// The time until the next attempt, unless the registry asks for another.
+pub const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// One run of this client for one node: numbers its check-ins, and remembers what the last one was told.
+/// One run of this client for one node. It numbers the check-ins and remembers the last instruction's revision and
+/// addresses.
 pub struct Session {
     /// The node.
     pub node: Node,
-    /// Its registry.
+    /// The registry that the node checks in with.
     pub registry: Registry,
-    /// The members' ports.
-    pub endpoints: Endpoints,
-    /// Where progress is told.
+    /// Connections to the members' client and peer ports.
+    pub connections: Connections,
+    /// The progress log.
     pub progress: Progress,
-    run: String,
+    run_id: String,
     sequence: Cell<u64>,
     revision: Cell<u64>,
-    places: RefCell<Places>,
+    addresses: RefCell<Addresses>,
 }
 
-/// What a node wants beside what it has.
+/// What a node asks for in a check-in, in addition to the report of its state.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Wishes {
-    /// To leave the cluster.
+pub struct CheckInOptions {
+    /// The node wants to leave the cluster.
     pub leaving: bool,
-    /// To be refused rather than to wait as a spare.
+    /// `--once`: refuse the node instead of letting it wait as a spare.
     pub once: bool,
-    /// To get in by no more than this.
+    /// `--join-strategy`.
     pub strategy: Option<Strategy>,
-    /// A cluster of this size.
+    /// `--cluster-size`.
     pub size: Option<u32>,
-    /// To change nothing by asking.
+    /// `--dry-run`: the check-in changes nothing in the registry.
     pub dry_run: bool,
 }
 
-/// What a check-in was told, and when it asked.
+/// The registry's answer to a check-in.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct CheckInResponse {
     /// The instruction.
     pub instruction: Instruction,
-    /// When the check-in began.
-    pub asked: Instant,
+    /// When the check-in was sent. Deadlines run from here, because the time of the answer is not known.
+    pub sent_at: Instant,
 }
 
-impl Told {
-    /// Whether the registry can't have changed its mind meanwhile about whether this node lives.
+impl CheckInResponse {
+    /// Whether the registry can't have declared this node dead in the meantime.
     pub fn is_fresh(&self) -> bool {
-        self.asked.elapsed() < FRESH
+        self.sent_at.elapsed() < MAX_RESPONSE_AGE
     }
 }
 
 impl Session {
     /// A run that has not checked in yet.
-    pub fn new(arguments: &NodeArgs, log_format: LogFormat) -> Result<Self, Failure> {
+    pub fn new(arguments: &NodeArgs, log_format: LogFormat) -> Result<Self, CommandError> {
         let node = Node::new(arguments)?;
         Ok(Self {
             registry: Registry::new(node.cluster.server.clone(), &registry_tls(&arguments.discovery.tls)?)?,
-            endpoints: Endpoints::new(node.access.clone(), &node.peer_tls)?,
+            connections: Connections::new(node.access.clone(), &node.peer_tls)?,
             progress: Progress::new(log_format, arguments.subject()),
             node,
-            run: Uuid::now_v7().simple().to_string(),
+            run_id: Uuid::now_v7().simple().to_string(),
             sequence: Cell::new(0),
             revision: Cell::new(0),
-            places: RefCell::default(),
+            addresses: RefCell::default(),
         })
     }
 
-    /// Where the cluster was last said to be.
-    pub fn places(&self) -> Places {
-        self.places.borrow().clone()
+    /// The addresses of the cluster, as of the last instruction to observe it.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses.borrow().clone()
     }
 
-    /// Asks as [`Session::ask`] does, for who has nothing better to do than to wait if the registry is out of reach;
-    /// then there is no answer, and it is said why.
-    pub async fn ask_patiently(&self, state: &State, wishes: Wishes) -> Result<Option<Told>, Failure> {
-        match self.ask(state, wishes).await {
-            Ok(told) => Ok(Some(told)),
-            Err(error) if error.is_final() => Err(error.into()),
+    /// Checks in. If the registry is unreachable, logs that and returns `None`.
+    pub async fn check_in_or_wait(
+        &self,
+        state: &State,
+        options: CheckInOptions,
+    ) -> Result<Option<CheckInResponse>, CommandError> {
+        match self.check_in(state, options).await {
+            Ok(response) => Ok(Some(response)),
+            Err(error) if error.is_permanent() => Err(error.into()),
             Err(error) => {
                 self.progress.wait("wait", "unreachable", &error.to_string());
                 Ok(None)
@@ -105,74 +109,78 @@ impl Session {
         }
     }
 
-    /// Checks in, and looks and checks in again if that is what it is told.
-    pub async fn ask(&self, state: &State, wishes: Wishes) -> Result<Told, RegistryError> {
-        let told = self.check_in(state, wishes, None).await?;
-        if !matches!(told.instruction.task, Task::Observe { .. }) {
-            return Ok(told);
+    /// Checks in. If the instruction is to observe the cluster, observes it and checks in again with the view.
+    pub async fn check_in(&self, state: &State, options: CheckInOptions) -> Result<CheckInResponse, RegistryError> {
+        let response = self.send_report(state, options, None).await?;
+        if !matches!(response.instruction.task, Task::Observe { .. }) {
+            return Ok(response);
         }
-        let (view, failures) = look(&self.endpoints, &self.places(), self.revision.get()).await;
-        // What etcd's own list says of where clients reach it is as good as what the registry says, or better.
+        let (view, failures) = observe(&self.connections, &self.addresses(), self.revision.get()).await;
+        // etcd's own list of client URLs is at least as good as the registry's.
         let listed = view.members.iter().flat_map(|member| member.client_urls.iter().cloned());
-        self.places.borrow_mut().client_urls.extend(listed);
-        let mut told = self.check_in(state, wishes, Some(&view)).await?;
-        if let (Some(failures), Task::Wait) = (failures, &told.instruction.task) {
-            told.instruction.message += &format!("; what this node sees: {failures}");
+        self.addresses.borrow_mut().client_urls.extend(listed);
+        let mut response = self.send_report(state, options, Some(&view)).await?;
+        if let (Some(failures), Task::Wait) = (failures, &response.instruction.task) {
+            response.instruction.message += &format!("; this node gets: {failures}");
         }
-        Ok(told)
-    }
-
-    /// Where other members reach this node. A member of which nobody said stays where it is registered: what etcd takes
-    /// for a new one would look as if it had moved.
-    async fn peer_urls(&self, state: &State) -> Result<Vec<PeerUrl>, RegistryError> {
-        let (State::Stopped { member_id, .. } | State::Running { member_id, .. }) = state else {
-            return Ok(self.node.peer_urls_or_etcds_own());
-        };
-        if !self.node.peer_urls.is_empty() {
-            return Ok(self.node.peer_urls.clone());
-        }
-        let registered = self.registered(*member_id).await?;
-        Ok(registered.map_or_else(|| self.node.peer_urls_or_etcds_own(), |member| member.peer_urls))
+        Ok(response)
     }
 
     /// What the registry knows of a member, present or removed.
     pub async fn registered(&self, id: MemberId) -> Result<Option<Member>, RegistryError> {
-        let path = format!("/v1/clusters/{}/members?removed=true", self.node.cluster.token.as_str());
-        let Members { members } = self.registry.get(&path).await?;
+        let Members { members } = self.registry.members(&self.node.cluster).await?;
         let key = MemberKey::from(id);
         Ok(members.into_iter().map(|member| member.value).find(|member| member.id == key))
     }
 
-    async fn check_in(&self, state: &State, wishes: Wishes, view: Option<&View>) -> Result<Told, RegistryError> {
+    async fn send_report(
+        &self,
+        state: &State,
+        options: CheckInOptions,
+        view: Option<&View>,
+    ) -> Result<CheckInResponse, RegistryError> {
         let peer_urls = self.peer_urls(state).await?;
         self.sequence.set(self.sequence.get() + 1);
         let report = Report {
             name: &self.node.name,
-            run_id: &self.run,
+            run_id: &self.run_id,
             sequence: self.sequence.get(),
             peer_urls: &peer_urls,
             client_urls: &self.node.client_urls,
             state,
             view,
-            leaving: wishes.leaving,
-            once: wishes.once,
-            strategy: wishes.strategy,
-            size: wishes.size,
+            leaving: options.leaving,
+            once: options.once,
+            strategy: options.strategy,
+            size: options.size,
         };
-        let asked = Instant::now();
-        let instruction = self.registry.check_in(&self.node.cluster, &report, wishes.dry_run).await?;
+        let sent_at = Instant::now();
+        let instruction = self.registry.check_in(&self.node.cluster, &report, options.dry_run).await?;
         self.revision.set(instruction.revision);
         if let Task::Observe { client_urls, peer_urls } = &instruction.task {
-            self.remember_places(client_urls, peer_urls);
+            self.remember_addresses(client_urls, peer_urls);
         }
-        Ok(Told { instruction, asked })
+        Ok(CheckInResponse { instruction, sent_at })
     }
 
-    fn remember_places(&self, client_urls: &[ClientUrl], peer_urls: &[PeerUrl]) {
+    /// The peer URLs to report. Without `--initial-advertise-peer-urls` a member keeps those that are registered: with
+    /// etcd's default it would look as if it had moved.
+    async fn peer_urls(&self, state: &State) -> Result<Vec<PeerUrl>, RegistryError> {
+        let (State::Stopped { member_id, .. } | State::Running { member_id, .. }) = state else {
+            return Ok(self.node.peer_urls_or_default());
+        };
+        if !self.node.peer_urls.is_empty() {
+            return Ok(self.node.peer_urls.clone());
+        }
+        let registered = self.registered(*member_id).await?;
+        Ok(registered.map_or_else(|| self.node.peer_urls_or_default(), |member| member.peer_urls))
+    }
+
+    fn remember_addresses(&self, client_urls: &[ClientUrl], peer_urls: &[PeerUrl]) {
         let mut client_urls: BTreeSet<ClientUrl> = client_urls.iter().cloned().collect();
         if client_urls.is_empty() {
-            client_urls.extend(self.node.guessed_endpoints(peer_urls));
+            client_urls.extend(self.node.guessed_client_urls(peer_urls));
         }
-        *self.places.borrow_mut() = Places { client_urls, peer_urls: peer_urls.to_vec() };
+        *self.addresses.borrow_mut() = Addresses { client_urls, peer_urls: peer_urls.to_vec() };
     }
 }

@@ -1,9 +1,9 @@
 //! `convene status`: what the registry knows of this node's cluster.
 
-use crate::{cli::StatusArgs, cluster::show, exit::Failure, target::Target};
+use crate::{cli::StatusArgs, cluster::show, command_error::CommandError, target::Target};
 
 /// Runs the command.
-pub async fn run(arguments: &StatusArgs) -> Result<(), Failure> {
+pub async fn run(arguments: &StatusArgs) -> Result<(), CommandError> {
     let target = Target::at(&arguments.discovery.discovery, &arguments.discovery.tls).await?;
     show::print(&target, arguments.output).await
 }

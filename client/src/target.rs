@@ -8,10 +8,10 @@ use serde::Serialize;
 
 use crate::{
     cli::{RegistryTlsArgs, ServerArgs},
+    command_error::CommandError,
     discovery_url::{DiscoveryUrl, ServerUrl},
-    exit::Failure,
     node::registry_tls,
-    registry::{Cluster, ClusterPage, Registry, RegistryError, Request, Sent},
+    registry::{Cluster, ClusterPage, Registry, RegistryError, Request, Verbatim},
 };
 
 /// How often a change is tried again because somebody else was faster.
@@ -32,7 +32,7 @@ pub struct Target {
     /// Its server.
     pub registry: Registry,
     /// As it was last read.
-    pub cluster: Sent<Cluster>,
+    pub cluster: Verbatim<Cluster>,
 }
 
 /// Which clusters are listed.
@@ -47,10 +47,10 @@ pub struct Filter<'a> {
 }
 
 /// The server that is meant, and its URL.
-pub fn server(arguments: &ServerArgs) -> Result<Registry, Failure> {
+pub fn server(arguments: &ServerArgs) -> Result<Registry, CommandError> {
     let of_cluster = || arguments.discovery.as_ref().map(|discovery| discovery.server.clone());
     let server = arguments.server.clone().or_else(of_cluster).ok_or_else(|| {
-        Failure::Usage(
+        CommandError::Usage(
             "which server? Give --server http://HOST:PORT (or CONVENE_SERVER), or a cluster's --discovery URL"
                 .to_owned(),
         )
@@ -59,7 +59,7 @@ pub fn server(arguments: &ServerArgs) -> Result<Registry, Failure> {
 }
 
 /// All clusters, page by page.
-pub async fn list(registry: &Registry, filter: &Filter<'_>) -> Result<Vec<Sent<Cluster>>, RegistryError> {
+pub async fn list(registry: &Registry, filter: &Filter<'_>) -> Result<Vec<Verbatim<Cluster>>, RegistryError> {
     let mut parameters = String::new();
     if let Some(name) = filter.name {
         parameters += &format!("&name={}", utf8_percent_encode(name.as_str(), NON_ALPHANUMERIC));
@@ -79,11 +79,11 @@ pub async fn list(registry: &Registry, filter: &Filter<'_>) -> Result<Vec<Sent<C
 
 impl ClusterArgs {
     /// The cluster that is meant.
-    pub async fn find(&self) -> Result<Target, Failure> {
+    pub async fn find(&self) -> Result<Target, CommandError> {
         match (&self.cluster, &self.server.discovery) {
             (Some(cluster), _) => Target::find(cluster, &self.server).await,
             (None, Some(discovery)) => Target::at(discovery, &self.server.tls).await,
-            (None, None) => Err(Failure::Usage(
+            (None, None) => Err(CommandError::Usage(
                 "which cluster? Give its discovery URL (or CONVENE_DISCOVERY), or with --server its token or name"
                     .to_owned(),
             )),
@@ -93,20 +93,20 @@ impl ClusterArgs {
 
 impl Target {
     /// The cluster of a discovery URL.
-    pub async fn at(url: &DiscoveryUrl, tls: &RegistryTlsArgs) -> Result<Self, Failure> {
+    pub async fn at(url: &DiscoveryUrl, tls: &RegistryTlsArgs) -> Result<Self, CommandError> {
         let registry = connect(url.server.clone(), tls)?;
         let cluster = read(&registry, &url.token).await.map_err(|error| explain(&registry, &url.token, error))?;
         Ok(Self { registry, cluster })
     }
 
     /// The cluster of a discovery URL, or the one of a server that has this token or, if none has, this name.
-    pub async fn find(cluster: &str, server: &ServerArgs) -> Result<Self, Failure> {
+    pub async fn find(cluster: &str, server: &ServerArgs) -> Result<Self, CommandError> {
         // What is empty by mistake, such as a variable of a script, must not mean another cluster.
         if cluster.is_empty() {
-            return Err(Failure::Usage("CLUSTER is empty".to_owned()));
+            return Err(CommandError::Usage("CLUSTER is empty".to_owned()));
         }
         if cluster.contains("://") {
-            let url: DiscoveryUrl = cluster.parse().map_err(|error| Failure::Usage(format!("CLUSTER {error}")))?;
+            let url: DiscoveryUrl = cluster.parse().map_err(|error| CommandError::Usage(format!("CLUSTER {error}")))?;
             return Self::at(&url, &server.tls).await;
         }
         let registry = self::server(server)?;
@@ -120,18 +120,18 @@ impl Target {
         Self::named(registry, cluster).await
     }
 
-    async fn named(registry: Registry, text: &str) -> Result<Self, Failure> {
-        let name: ClusterName = text.parse().map_err(|error| Failure::Usage(format!("CLUSTER {error}")))?;
+    async fn named(registry: Registry, text: &str) -> Result<Self, CommandError> {
+        let name: ClusterName = text.parse().map_err(|error| CommandError::Usage(format!("CLUSTER {error}")))?;
         let mut named = list(&registry, &Filter { name: Some(&name), ..Filter::default() }).await?;
         match (named.pop(), named.len()) {
             (Some(cluster), 0) => Ok(Self { registry, cluster }),
-            (None, _) => Err(Failure::Refused(format!(
+            (None, _) => Err(CommandError::Refused(format!(
                 "the registry at {} has no cluster with the token or the name {}; `convene cluster list` shows those \
                  that there are",
                 registry.server(),
                 shortened(text)
             ))),
-            (Some(_), others) => Err(Failure::Refused(format!(
+            (Some(_), others) => Err(CommandError::Refused(format!(
                 "{} clusters are called {name}; say which by its token: `convene cluster list --name NAME -o json` shows \
                  the tokens",
                 others + 1
@@ -150,7 +150,7 @@ impl Target {
     }
 
     /// Reads one of the API's paths about it.
-    pub async fn get<T: serde::de::DeserializeOwned>(&self, rest: &str) -> Result<T, Failure> {
+    pub async fn get<T: serde::de::DeserializeOwned>(&self, rest: &str) -> Result<T, CommandError> {
         self.registry.get(&self.path(rest)).await.map_err(|error| self.explain(error))
     }
 
@@ -161,15 +161,15 @@ impl Target {
         method: Method,
         rest: &str,
         body: impl Fn(&Cluster) -> Option<B>,
-    ) -> Result<Option<Sent<Cluster>>, Failure> {
+    ) -> Result<Option<Verbatim<Cluster>>, CommandError> {
         let mut tries = 1;
         loop {
             let Some(body) = body(&self.cluster.value) else { return Ok(None) };
             let request = Request::new(method.clone(), self.path(rest)).body(Some(&body));
-            let answer = self.registry.answer(request.only_at(self.cluster.value.revision)).await;
+            let answer = self.registry.send(request.if_revision(self.cluster.value.revision)).await;
             match answer {
                 Ok(changed) => return Ok(Some(changed)),
-                Err(error) if error.is_stale() && tries < TRIES => tries += 1,
+                Err(error) if error.is_precondition_failed() && tries < TRIES => tries += 1,
                 Err(error) => return Err(self.explain(error)),
             }
             self.cluster = self.get("").await?;
@@ -177,7 +177,7 @@ impl Target {
     }
 
     /// What an error about the cluster means for who has asked.
-    pub fn explain(&self, error: RegistryError) -> Failure {
+    pub fn explain(&self, error: RegistryError) -> CommandError {
         explain(&self.registry, self.token(), error)
     }
 }
@@ -191,11 +191,11 @@ impl std::fmt::Display for Target {
     }
 }
 
-fn connect(server: ServerUrl, tls: &RegistryTlsArgs) -> Result<Registry, Failure> {
-    Registry::new(server, &registry_tls(tls)?)
+fn connect(server: ServerUrl, tls: &RegistryTlsArgs) -> Result<Registry, CommandError> {
+    Ok(Registry::new(server, &registry_tls(tls)?)?)
 }
 
-async fn read(registry: &Registry, token: &Token) -> Result<Sent<Cluster>, RegistryError> {
+async fn read(registry: &Registry, token: &Token) -> Result<Verbatim<Cluster>, RegistryError> {
     registry.get(&path(token, "")).await
 }
 
@@ -204,11 +204,11 @@ fn path(token: &Token, rest: &str) -> String {
     format!("/v1/clusters/{}{rest}", token.as_str())
 }
 
-fn explain(registry: &Registry, token: &Token, error: RegistryError) -> Failure {
+fn explain(registry: &Registry, token: &Token, error: RegistryError) -> CommandError {
     if !error.is_not_found() {
         return error.into();
     }
-    Failure::Refused(format!(
+    CommandError::Refused(format!(
         "the registry at {} has no cluster with the token {token}: it was never made, or was deleted; `convene cluster \
          list` shows those that there are",
         registry.server()

@@ -97,7 +97,7 @@ fn command_lines_of_elastic_etcd_are_taken() {
     assert_eq!(urls, ["http://10.0.0.1:2380", "http://10.1.0.1:2380"]);
     assert_eq!(read.node.data_dir, Some("/var/lib/etcd".into()));
     assert_eq!(read.join_strategy, Some(Strategy::Add));
-    assert_eq!(read.cluster_size, SizeWish(Some(5)));
+    assert_eq!(read.cluster_size, SizeOverride(Some(5)));
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn one_dash_is_as_good_as_two() {
 fn no_size_is_the_clusters_own() {
     for arguments in [&["-cluster-size=-1"][..], &["-cluster-size", "-1"], &["--cluster-size", "-1"], &[]] {
         let read = join(&[&[DISCOVERY, "-name=infra0"], arguments].concat());
-        assert_eq!(read.cluster_size, SizeWish(None), "{arguments:?}");
+        assert_eq!(read.cluster_size, SizeOverride(None), "{arguments:?}");
     }
     for size in ["0", "-2", "1001", "three", ""] {
         let error = read(&["join", DISCOVERY, "-name=a", &format!("-cluster-size={size}")]).unwrap_err();
@@ -193,7 +193,7 @@ fn our_variables_count_before_etcds_and_flags_before_variables() {
 fn an_empty_variable_counts_as_not_set() {
     let empty = [("CONVENE_NAME", ""), ("CONVENE_CLUSTER_SIZE", ""), ("CONVENE_ONCE", ""), ("CONVENE_DATA_DIR", "")];
     let read = read_with(&["join"], &[ETCDS, &empty].concat());
-    assert_has(&read, &[r#"MemberName("infra0")"#, "SizeWish(None)", "once: false", "/var/lib/etcd"]);
+    assert_has(&read, &[r#"MemberName("infra0")"#, "SizeOverride(None)", "once: false", "/var/lib/etcd"]);
     let read = read_with(&["join", DISCOVERY], &[("ETCD_NAME", ""), ("CONVENE_NAME", "")]);
     assert_has(&read, &["--name <NAME>"]);
     let read = read_with(&["status"], &[("CONVENE_DISCOVERY", ""), ("ETCD_DISCOVERY", "http://corp:8087/etcds")]);

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::{
     cli::ServerArgs,
+    command_error::CommandError,
     discovery_url::DiscoveryUrl,
-    exit::Failure,
     registry::{NewCluster, NewPolicy},
     stdout, target,
 };
@@ -55,7 +55,7 @@ enum CreateFormat {
 }
 
 /// Runs the command.
-pub async fn run(arguments: &CreateArgs) -> Result<(), Failure> {
+pub async fn run(arguments: &CreateArgs) -> Result<(), CommandError> {
     let registry = target::server(&arguments.server)?;
     let CreateArgs { size, name, token, strategy, dead_after, check_in_every, learner, .. } = arguments;
     let new = NewCluster {
@@ -69,10 +69,10 @@ pub async fn run(arguments: &CreateArgs) -> Result<(), Failure> {
             check_in_every_seconds: *check_in_every,
         },
     };
-    let mut made: Value = registry.ask(Method::POST, "/v1/clusters", Some(&new)).await?;
+    let mut made: Value = registry.call(Method::POST, "/v1/clusters", Some(&new)).await?;
     let token = made["token"].as_str().and_then(|token| token.parse().ok());
     let token = token.ok_or_else(|| {
-        Failure::Unreachable(format!("what answers at {} made no cluster with a token", registry.server()))
+        CommandError::Unreachable(format!("what answers at {} made no cluster with a token", registry.server()))
     })?;
     // The server's own idea of its URL may be another one, or none that can be reached from here.
     let url = DiscoveryUrl::new(registry.server().clone(), token).reveal();

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::{
     cli::{ServerArgs, TableFormat},
-    exit::Failure,
+    command_error::CommandError,
     stdout,
     target::Target,
 };
@@ -23,9 +23,9 @@ pub struct DeleteArgs {
 }
 
 /// Runs the command.
-pub async fn run(arguments: &DeleteArgs) -> Result<(), Failure> {
+pub async fn run(arguments: &DeleteArgs) -> Result<(), CommandError> {
     let target = Target::find(&arguments.cluster, &arguments.server).await?;
-    let deleted = target.registry.tell(Method::DELETE, &target.path(""), None::<&Value>).await;
+    let deleted = target.registry.call_without_response(Method::DELETE, &target.path(""), None::<&Value>).await;
     deleted.map_err(|error| target.explain(error))?;
     match arguments.output {
         TableFormat::Table => stdout::print(&format!("{target} is deleted; etcds of it go on running\n")),

@@ -7,9 +7,9 @@ use reqwest::Method;
 
 use crate::{
     cli::{LogFormat, TableFormat},
-    exit::Failure,
+    command_error::CommandError,
     progress::Progress,
-    registry::{Event, Events, RegistryError, Request, Sent},
+    registry::{Event, Events, RegistryError, Request, Verbatim},
     stdout,
     table::Table,
     target::{ClusterArgs, Target},
@@ -32,7 +32,7 @@ pub struct EventsArgs {
 }
 
 /// Runs the command.
-pub async fn run(arguments: &EventsArgs, log_format: LogFormat) -> Result<(), Failure> {
+pub async fn run(arguments: &EventsArgs, log_format: LogFormat) -> Result<(), CommandError> {
     let target = arguments.cluster.find().await?;
     let mut printer = Printer { output: arguments.output, has_headings: false };
     if arguments.follow {
@@ -43,7 +43,7 @@ pub async fn run(arguments: &EventsArgs, log_format: LogFormat) -> Result<(), Fa
 }
 
 /// Prints page after page until there is nothing more.
-async fn print_past(target: &Target, mut after: Option<u64>, printer: &mut Printer) -> Result<(), Failure> {
+async fn print_past(target: &Target, mut after: Option<u64>, printer: &mut Printer) -> Result<(), CommandError> {
     loop {
         let page = read(target, after, Duration::ZERO).await.map_err(|error| missed(target, after, error))?;
         printer.print(&page.events)?;
@@ -58,14 +58,14 @@ async fn print_past(target: &Target, mut after: Option<u64>, printer: &mut Print
 async fn read(target: &Target, after: Option<u64>, wait: Duration) -> Result<Events, RegistryError> {
     let after = after.map(|after| format!("&after={after}")).unwrap_or_default();
     let path = target.path(&format!("/events?wait={}{after}", wait.as_secs()));
-    target.registry.answer(Request::new(Method::GET, path).held_for(wait)).await
+    target.registry.send(Request::new(Method::GET, path).long_poll(wait)).await
 }
 
-fn missed(target: &Target, after: Option<u64>, error: RegistryError) -> Failure {
-    match error.forgotten() {
+fn missed(target: &Target, after: Option<u64>, error: RegistryError) -> CommandError {
+    match error.compacted() {
         Some(oldest) if Some(oldest) > after => {
             let last = oldest.saturating_sub(1);
-            Failure::Refused(format!("{error} (--after {last} shows the oldest that there are)"))
+            CommandError::Refused(format!("{error} (--after {last} shows the oldest that there are)"))
         }
         _ => target.explain(error),
     }
@@ -78,17 +78,17 @@ struct Printer {
 }
 
 impl Printer {
-    fn print(&mut self, events: &[Sent<Event>]) -> Result<(), Failure> {
+    fn print(&mut self, events: &[Verbatim<Event>]) -> Result<(), CommandError> {
         match self.output {
             TableFormat::Table => self.print_table(events),
             TableFormat::Json => events.iter().try_for_each(stdout::print_json),
         }
     }
 
-    fn print_table(&mut self, events: &[Sent<Event>]) -> Result<(), Failure> {
+    fn print_table(&mut self, events: &[Verbatim<Event>]) -> Result<(), CommandError> {
         // As wide as a time, the longest kind and an ID are.
         let mut table = Table::new(&["REVISION", "TIME", "KIND", "MEMBER", "MESSAGE"]).at_least(&[8, 24, 18, 16, 0]);
-        for Sent { value: event, .. } in events {
+        for Verbatim { value: event, .. } in events {
             let member = event.member_id.as_ref().map(ToString::to_string).unwrap_or_default();
             table.row([
                 event.revision.to_string(),

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use crate::{
     cli::{ServerArgs, TableFormat},
-    exit::Failure,
-    registry::{Cluster, Sent},
+    command_error::CommandError,
+    registry::{Cluster, Verbatim},
     stdout,
     table::Table,
     target::{self, Filter},
@@ -33,11 +33,11 @@ pub struct ListArgs {
 /// All pages as one.
 #[derive(Serialize)]
 struct Listed<'a> {
-    clusters: &'a [Sent<Cluster>],
+    clusters: &'a [Verbatim<Cluster>],
 }
 
 /// Runs the command.
-pub async fn run(arguments: &ListArgs) -> Result<(), Failure> {
+pub async fn run(arguments: &ListArgs) -> Result<(), CommandError> {
     let registry = target::server(&arguments.server)?;
     let filter = Filter { name: arguments.name.as_ref(), formed: arguments.formed, paused: arguments.paused };
     let clusters = target::list(&registry, &filter).await?;
@@ -47,10 +47,10 @@ pub async fn run(arguments: &ListArgs) -> Result<(), Failure> {
     }
 }
 
-fn table(clusters: &[Sent<Cluster>]) -> String {
+fn table(clusters: &[Verbatim<Cluster>]) -> String {
     let mut table =
         Table::new(&["NAME", "TOKEN", "PHASE", "SIZE", "VOTERS", "LEARNERS", "PAUSED", "REVISION", "CREATED"]);
-    for Sent { value: cluster, .. } in clusters {
+    for Verbatim { value: cluster, .. } in clusters {
         table.row([
             cluster.name.as_ref().map(ToString::to_string).unwrap_or_default(),
             cluster.token.to_string(),

@@ -2,7 +2,7 @@ use clap::Args;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::{cli::TableFormat, exit::Failure, stdout, target::ClusterArgs};
+use crate::{cli::TableFormat, command_error::CommandError, stdout, target::ClusterArgs};
 
 /// What `convene cluster pause` and `convene cluster resume` are told.
 #[derive(Debug, Args)]
@@ -15,16 +15,16 @@ pub struct PauseArgs {
 }
 
 /// Runs `convene cluster pause`.
-pub async fn pause(arguments: &PauseArgs) -> Result<(), Failure> {
+pub async fn pause(arguments: &PauseArgs) -> Result<(), CommandError> {
     set(arguments, true, "paused: no node is told to change its membership until it is resumed").await
 }
 
 /// Runs `convene cluster resume`.
-pub async fn resume(arguments: &PauseArgs) -> Result<(), Failure> {
+pub async fn resume(arguments: &PauseArgs) -> Result<(), CommandError> {
     set(arguments, false, "not paused any more").await
 }
 
-async fn set(arguments: &PauseArgs, paused: bool, done: &str) -> Result<(), Failure> {
+async fn set(arguments: &PauseArgs, paused: bool, done: &str) -> Result<(), CommandError> {
     let mut target = arguments.cluster.find().await?;
     let to = json!({ "policy": { "paused": paused } });
     let changed = target.change(Method::PATCH, "", |cluster| (cluster.policy.paused != paused).then_some(&to)).await?;

@@ -2,7 +2,7 @@ use clap::Args;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::{cli::TableFormat, exit::Failure, registry::Cluster, stdout, target::ClusterArgs};
+use crate::{cli::TableFormat, command_error::CommandError, registry::Cluster, stdout, target::ClusterArgs};
 
 /// What `convene cluster resize` is told.
 #[derive(Debug, Args)]
@@ -18,7 +18,7 @@ pub struct ResizeArgs {
 }
 
 /// Runs the command.
-pub async fn run(arguments: &ResizeArgs) -> Result<(), Failure> {
+pub async fn run(arguments: &ResizeArgs) -> Result<(), CommandError> {
     let mut target = arguments.cluster.find().await?;
     let size = arguments.size;
     let changed =
@@ -47,7 +47,7 @@ fn next_step(cluster: &Cluster) -> String {
              nobody checks in who would do it"
         ),
         _ if voters > 0 && voters < size => {
-            format!("; it has {voters} voters, and nodes that join take the free places")
+            format!("; it has {voters} voters, and nodes that join take the free addresses")
         }
         _ => String::new(),
     }

@@ -5,9 +5,9 @@ use serde::Serialize;
 
 use crate::{
     cli::TableFormat,
-    exit::Failure,
+    command_error::CommandError,
     member,
-    registry::{Cluster, Member, Members, Policy, Sent, Ticket},
+    registry::{Cluster, Member, Members, Policy, Ticket, Verbatim},
     stdout,
     table::lines,
     target::{ClusterArgs, Target},
@@ -26,17 +26,17 @@ pub struct ShowArgs {
 /// Both answers in one document.
 #[derive(Serialize)]
 struct Shown<'a> {
-    cluster: &'a Sent<Cluster>,
-    members: &'a [Sent<Member>],
+    cluster: &'a Verbatim<Cluster>,
+    members: &'a [Verbatim<Member>],
 }
 
 /// Runs the command.
-pub async fn run(arguments: &ShowArgs) -> Result<(), Failure> {
+pub async fn run(arguments: &ShowArgs) -> Result<(), CommandError> {
     print(&arguments.cluster.find().await?, arguments.output).await
 }
 
 /// Prints a cluster and its members.
-pub async fn print(target: &Target, output: TableFormat) -> Result<(), Failure> {
+pub async fn print(target: &Target, output: TableFormat) -> Result<(), CommandError> {
     let Members { members } = target.get("/members").await?;
     match output {
         TableFormat::Table => {
@@ -52,7 +52,7 @@ pub fn yes_or_no(truth: bool) -> &'static str {
     if truth { "yes" } else { "no" }
 }
 
-fn summary(cluster: &Cluster, members: &[Sent<Member>]) -> String {
+fn summary(cluster: &Cluster, members: &[Verbatim<Member>]) -> String {
     let (voters, learners) = (cluster.voter_count, cluster.learner_count);
     lines(&[
         ("Name", cluster.name.as_ref().map(ToString::to_string).unwrap_or_default()),
@@ -85,7 +85,7 @@ fn policy(policy: &Policy) -> String {
 }
 
 /// Who holds the ticket, what for, and since when.
-fn ticket(ticket: &Ticket, members: &[Sent<Member>]) -> String {
+fn ticket(ticket: &Ticket, members: &[Verbatim<Member>]) -> String {
     let member = ticket.member_id.as_ref().map(|id| {
         let name = members.iter().find(|member| member.value.id == *id).map(|member| &member.value.name);
         name.map_or_else(|| id.to_string(), |name| format!("{name} ({id})"))
@@ -104,7 +104,7 @@ mod tests {
 
     use super::*;
 
-    fn member(id: &str, name: &str) -> Sent<Member> {
+    fn member(id: &str, name: &str) -> Verbatim<Member> {
         let member = json!({
             "id": id, "name": name, "peer_urls": ["http://10.0.0.1:2380"], "client_urls": [], "role": "voter",
             "started": true, "removed": false, "heard_of_at": null, "evicted_at": null, "downtime_until": null,

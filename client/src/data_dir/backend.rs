@@ -13,7 +13,7 @@ use std::{
 
 use super::{
     DataDirError,
-    files::{self, Obstacle},
+    files::{self, ReadError},
     page::{Found, Kind, META_SIZE, Meta, PAGE_HEADER_SIZE, Page},
 };
 
@@ -37,7 +37,7 @@ pub enum Applied {
 ///
 /// etcd keeps the index of the last applied entry as `consistent_index` in the bucket `meta`, 8 bytes big-endian
 /// (`server/storage/schema/cindex.go`; `mvcc/kvstore.go` in 3.4).
-pub fn applied(path: &Path) -> Result<Applied, Obstacle> {
+pub fn applied(path: &Path) -> Result<Applied, ReadError> {
     let Some(database) = Database::open(path)? else { return Ok(Applied::Nothing) };
     let index = match database.bucket("meta")? {
         Some(meta) => database.find(meta, "consistent_index")?,
@@ -69,9 +69,9 @@ enum Bucket {
 impl Database {
     /// Opens the database; `None` if its file is empty. Such a one bbolt initialises (`db.go:Open`), and a crash
     /// just before that leaves it.
-    fn open(path: &Path) -> Result<Option<Self>, Obstacle> {
+    fn open(path: &Path) -> Result<Option<Self>, ReadError> {
         if !files::is_file(path)? {
-            return Err(Obstacle::Found(format!("{} is no file", path.display())));
+            return Err(ReadError::Damaged(format!("{} is no file", path.display())));
         }
         let file = File::open(path).map_err(DataDirError::when("open", path))?;
         let length = file.metadata().map_err(DataDirError::when("look at", path))?.len();
@@ -79,13 +79,13 @@ impl Database {
             return Ok(None);
         }
         let meta = newest_meta(path, &file, length)?
-            .ok_or_else(|| Obstacle::Found(format!("{} has no valid meta page", path.display())))?;
+            .ok_or_else(|| ReadError::Damaged(format!("{} has no valid meta page", path.display())))?;
         Ok(Some(Self { path: path.to_owned(), file, length, meta }))
     }
 
     /// Checks that there are no revisions of keys: without a consistent index, nobody knows whose they are.
     /// Restoring a snapshot leaves this, if it is broken off before it has written the WAL.
-    fn check_without_keys(&self) -> Result<(), Obstacle> {
+    fn check_without_keys(&self) -> Result<(), ReadError> {
         let empty = match self.bucket("key")? {
             None => true,
             Some(Bucket::Inline(page)) => page.is_empty(),
@@ -94,10 +94,13 @@ impl Database {
         if empty {
             return Ok(());
         }
-        Err(Obstacle::Found(format!("{} has keys, but does not say which entry was applied last", self.path.display())))
+        Err(ReadError::Damaged(format!(
+            "{} has keys, but does not say which entry was applied last",
+            self.path.display()
+        )))
     }
 
-    fn bucket(&self, name: &str) -> Result<Option<Bucket>, Obstacle> {
+    fn bucket(&self, name: &str) -> Result<Option<Bucket>, ReadError> {
         match self.find(Bucket::OnPage(self.meta.root), name)? {
             None => Ok(None),
             Some((Kind::Bucket, value)) => Bucket::parse(&value).map(Some).ok_or_else(|| self.damaged(name)),
@@ -106,7 +109,7 @@ impl Database {
     }
 
     /// What is kept under a key of a bucket.
-    fn find(&self, bucket: Bucket, key: &str) -> Result<Option<(Kind, Vec<u8>)>, Obstacle> {
+    fn find(&self, bucket: Bucket, key: &str) -> Result<Option<(Kind, Vec<u8>)>, ReadError> {
         let mut page = match bucket {
             Bucket::OnPage(id) => self.page(id)?,
             Bucket::Inline(page) => page,
@@ -121,8 +124,8 @@ impl Database {
         Err(self.damaged(key))
     }
 
-    fn page(&self, id: u64) -> Result<Page, Obstacle> {
-        let damaged = || Obstacle::Found(format!("{} has no valid page {id}", self.path.display()));
+    fn page(&self, id: u64) -> Result<Page, ReadError> {
+        let damaged = || ReadError::Damaged(format!("{} has no valid page {id}", self.path.display()));
         let start = id.checked_mul(self.meta.page_size).ok_or_else(damaged)?;
         let header = self.read(start, PAGE_HEADER_SIZE)?.ok_or_else(damaged)?;
         let pages = Page::pages(&header, id).ok_or_else(damaged)?;
@@ -131,12 +134,12 @@ impl Database {
         Page::parse(bytes).ok_or_else(damaged)
     }
 
-    fn read(&self, start: u64, size: usize) -> Result<Option<Vec<u8>>, Obstacle> {
+    fn read(&self, start: u64, size: usize) -> Result<Option<Vec<u8>>, ReadError> {
         read(&self.path, &self.file, self.length, start, size)
     }
 
-    fn damaged(&self, what: &str) -> Obstacle {
-        Obstacle::Found(format!("{} is damaged where `{what}` should be", self.path.display()))
+    fn damaged(&self, what: &str) -> ReadError {
+        ReadError::Damaged(format!("{} is damaged where `{what}` should be", self.path.display()))
     }
 }
 
@@ -154,7 +157,7 @@ impl Bucket {
 
 /// The valid meta page of the last transaction (`db.go:meta`). The second is looked for at every size of page,
 /// as the first may be damaged (`db.go:getPageSizeFromSecondMeta`).
-fn newest_meta(path: &Path, file: &File, length: u64) -> Result<Option<Meta>, Obstacle> {
+fn newest_meta(path: &Path, file: &File, length: u64) -> Result<Option<Meta>, ReadError> {
     let mut newest: Option<Meta> = None;
     for start in std::iter::once(0).chain((10..=16).map(|bits| 1 << bits)) {
         let bytes = read(path, file, length, start, PAGE_HEADER_SIZE + META_SIZE)?;
@@ -166,7 +169,7 @@ fn newest_meta(path: &Path, file: &File, length: u64) -> Result<Option<Meta>, Ob
 }
 
 /// Bytes of a file; `None` if it is too short for that.
-fn read(path: &Path, file: &File, length: u64, start: u64, size: usize) -> Result<Option<Vec<u8>>, Obstacle> {
+fn read(path: &Path, file: &File, length: u64, start: u64, size: usize) -> Result<Option<Vec<u8>>, ReadError> {
     if start.checked_add(size as u64).is_none_or(|end| end > length) {
         return Ok(None);
     }

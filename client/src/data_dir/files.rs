@@ -10,16 +10,16 @@ use std::{
 use super::DataDirError;
 
 /// What stands in the way of understanding the data.
-pub enum Obstacle {
+pub enum ReadError {
     /// It is in the data: what was found, and where.
-    Found(String),
+    Damaged(String),
     /// It is not in the data.
-    Error(DataDirError),
+    Io(DataDirError),
 }
 
-impl From<DataDirError> for Obstacle {
+impl From<DataDirError> for ReadError {
     fn from(error: DataDirError) -> Self {
-        Self::Error(error)
+        Self::Io(error)
     }
 }
 
@@ -27,8 +27,8 @@ impl From<DataDirError> for Obstacle {
 ///
 /// etcd takes a directory that it may not read for one without a WAL (`server/storage/wal/util.go:Exist`).
 /// That is not done here.
-pub fn names(directory: &Path) -> Result<Vec<OsString>, Obstacle> {
-    let failed = |error| Obstacle::from(DataDirError::when("list", directory)(error));
+pub fn names(directory: &Path) -> Result<Vec<OsString>, ReadError> {
+    let failed = |error| ReadError::from(DataDirError::when("list", directory)(error));
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -36,7 +36,10 @@ pub fn names(directory: &Path) -> Result<Vec<OsString>, Obstacle> {
             return Ok(Vec::new());
         }
         Err(error) if error.kind() == ErrorKind::NotADirectory => {
-            return Err(Obstacle::Found(format!("{}, or what it should be in, is no directory", directory.display())));
+            return Err(ReadError::Damaged(format!(
+                "{}, or what it should be in, is no directory",
+                directory.display()
+            )));
         }
         Err(error) => return Err(failed(error)),
     };

@@ -124,13 +124,13 @@ fn segments_that_are_cut_and_purged_stay_the_same_members() {
         assert_eq!(etcd.identity(), identity);
         drop(etcd);
 
-        let index = match data_dir.left_overs().unwrap() {
-            LeftOvers::Applied { index } => index,
+        let index = match data_dir.leftover().unwrap() {
+            Leftover::Applied { index } => index,
             left_overs => panic!("{left_overs:?}"),
         };
         assert!(index > 58, "{index}");
         fs::remove_file(path.join("member/snap/db")).unwrap();
-        assert!(matches!(data_dir.left_overs().unwrap(), LeftOvers::Applied { .. }), "there are snapshots");
+        assert!(matches!(data_dir.leftover().unwrap(), Leftover::Applied { .. }), "there are snapshots");
     }
 }
 
@@ -140,11 +140,11 @@ fn a_failed_join_leaves_nothing_and_the_next_start_uses_it() {
         let temporary = tempfile::tempdir().unwrap();
         let path = temporary.path().join("data");
         let data_dir = DataDir::new(path.clone(), None);
-        assert_eq!(data_dir.left_overs().unwrap(), LeftOvers::None);
+        assert_eq!(data_dir.leftover().unwrap(), Leftover::None);
         for _ in 0..2 {
             fail_to_join(&version, &path);
             assert_eq!(data_dir.read().unwrap(), Contents::Fresh, "{}", version.name);
-            assert_eq!(data_dir.left_overs().unwrap(), LeftOvers::NothingApplied, "{}", version.name);
+            assert_eq!(data_dir.leftover().unwrap(), Leftover::NothingApplied, "{}", version.name);
         }
         assert_eq!(names(&path.join("member")), ["snap"]);
 
@@ -164,8 +164,8 @@ fn the_database_of_a_member_that_has_run_is_told_from_a_failed_joins() {
         etcd.stop();
         fs::remove_dir_all(path.join("member/wal")).unwrap();
         assert_eq!(data_dir.read().unwrap(), Contents::Fresh);
-        let left_overs = data_dir.left_overs().unwrap();
-        assert!(matches!(left_overs, LeftOvers::Applied { index: 3.. }), "{}: {left_overs:?}", version.name);
+        let left_overs = data_dir.leftover().unwrap();
+        assert!(matches!(left_overs, Leftover::Applied { index: 3.. }), "{}: {left_overs:?}", version.name);
 
         damage_the_database(&data_dir, &left_overs);
         hide_the_index(&data_dir);
@@ -189,20 +189,20 @@ fn a_restoring_that_was_broken_off_is_no_failed_join() {
         for name in names(&data_dir.snap_dir()).into_iter().filter(|name| name != "db") {
             fs::remove_file(data_dir.snap_dir().join(name)).unwrap();
         }
-        let left_overs = data_dir.left_overs().unwrap();
-        assert!(matches!(left_overs, LeftOvers::Applied { .. }), "{}: {left_overs:?}", version.name);
+        let left_overs = data_dir.leftover().unwrap();
+        assert!(matches!(left_overs, Leftover::Applied { .. }), "{}: {left_overs:?}", version.name);
     }
 }
 
 /// Of the two meta pages one suffices; and nothing that is in the others makes reading them fail.
-fn damage_the_database(data_dir: &DataDir, left_overs: &LeftOvers) {
+fn damage_the_database(data_dir: &DataDir, left_overs: &Leftover) {
     let path = data_dir.snap_dir().join("db");
     let intact = fs::read(&path).unwrap();
     let database = fs::File::options().write(true).open(&path).unwrap();
-    let metas: Vec<LeftOvers> = [0, 4096]
+    let metas: Vec<Leftover> = [0, 4096]
         .map(|page| {
             database.write_all_at(&[0xff; 100], page).unwrap();
-            let left_overs = data_dir.left_overs().unwrap();
+            let left_overs = data_dir.leftover().unwrap();
             database.write_all_at(&intact[page as usize..][..100], page).unwrap();
             left_overs
         })
@@ -214,11 +214,11 @@ fn damage_the_database(data_dir: &DataDir, left_overs: &LeftOvers) {
     for offset in 0..in_use {
         for mask in [0x01, 0xff] {
             database.write_all_at(&[intact[offset] ^ mask], offset as u64).unwrap();
-            data_dir.left_overs().unwrap();
+            data_dir.leftover().unwrap();
         }
         database.write_all_at(&intact[offset..=offset], offset as u64).unwrap();
     }
-    assert_eq!(data_dir.left_overs().unwrap(), *left_overs);
+    assert_eq!(data_dir.leftover().unwrap(), *left_overs);
 }
 
 /// Keys without an index are not nothing; and a file that has been cut off is not either, except for an empty one.
@@ -231,16 +231,16 @@ fn hide_the_index(data_dir: &DataDir) {
         }
     }
     fs::write(&path, bytes).unwrap();
-    let left_overs = data_dir.left_overs().unwrap();
-    assert!(matches!(&left_overs, LeftOvers::Unreadable { found } if found.contains("has keys")), "{left_overs:?}");
+    let left_overs = data_dir.leftover().unwrap();
+    assert!(matches!(&left_overs, Leftover::Unreadable { found } if found.contains("has keys")), "{left_overs:?}");
 
     let database = fs::File::options().write(true).open(&path).unwrap();
     for page in (1..4).rev() {
         database.set_len(page * 4096 - 1).unwrap();
-        assert!(matches!(data_dir.left_overs().unwrap(), LeftOvers::Unreadable { .. }), "{page} pages");
+        assert!(matches!(data_dir.leftover().unwrap(), Leftover::Unreadable { .. }), "{page} pages");
     }
     database.set_len(0).unwrap();
-    assert_eq!(data_dir.left_overs().unwrap(), LeftOvers::NothingApplied, "bbolt initialises an empty file");
+    assert_eq!(data_dir.leftover().unwrap(), Leftover::NothingApplied, "bbolt initialises an empty file");
 }
 
 /// The beginning of an etcd's first segment, alone in a directory, and whose it is.

@@ -12,7 +12,7 @@ use convene_lifecycle::Identity;
 
 use super::{
     Contents, DataDirError,
-    files::{self, Obstacle},
+    files::{self, ReadError},
     segment::{self, HEAD_SIZE},
 };
 
@@ -26,8 +26,8 @@ pub fn read(directory: &Path) -> Result<Contents, DataDirError> {
     match identity(directory) {
         Ok(Some(identity)) => Ok(Contents::Member(identity)),
         Ok(None) => Ok(Contents::Fresh),
-        Err(Obstacle::Found(found)) => Ok(Contents::Unreadable { found }),
-        Err(Obstacle::Error(error)) => Err(error),
+        Err(ReadError::Damaged(found)) => Ok(Contents::Unreadable { found }),
+        Err(ReadError::Io(error)) => Err(error),
     }
 }
 
@@ -35,18 +35,21 @@ pub fn read(directory: &Path) -> Result<Contents, DataDirError> {
 pub fn exists(directory: &Path) -> Result<bool, DataDirError> {
     match files::names(directory) {
         Ok(names) => Ok(names.iter().any(|name| is_wal(name))),
-        Err(Obstacle::Found(_)) => Ok(true),
-        Err(Obstacle::Error(error)) => Err(error),
+        Err(ReadError::Damaged(_)) => Ok(true),
+        Err(ReadError::Io(error)) => Err(error),
     }
 }
 
-fn identity(directory: &Path) -> Result<Option<Identity>, Obstacle> {
+fn identity(directory: &Path) -> Result<Option<Identity>, ReadError> {
     let names = files::names(directory)?;
     let Some(any) = names.iter().find(|name| is_wal(name)) else { return Ok(None) };
     let segments = in_order(names.iter().filter_map(|name| Segment::named(directory, name)).collect())?;
     // etcd ignores names that it would not give itself (`util.go:checkWALNames`), and then finds no WAL to open.
     let Some((first, further)) = segments.split_first() else {
-        return Err(Obstacle::Found(format!("{} is not named as etcd names its WAL", directory.join(any).display())));
+        return Err(ReadError::Damaged(format!(
+            "{} is not named as etcd names its WAL",
+            directory.join(any).display()
+        )));
     };
     let identity = first.identity()?;
     for segment in further {
@@ -64,12 +67,12 @@ fn is_wal(name: &OsStr) -> bool {
 /// etcd lets one pass between segment 0 and the next, and then finds that their checksums don't match. It also does not
 /// ask for those that its last snapshot has made superfluous; but it removes them oldest first
 /// (`purge.go:purgeFile`), so that they go missing from the beginning only.
-fn in_order(mut segments: Vec<Segment>) -> Result<Vec<Segment>, Obstacle> {
+fn in_order(mut segments: Vec<Segment>) -> Result<Vec<Segment>, ReadError> {
     segments.sort_by(|a, b| (a.sequence, &a.path).cmp(&(b.sequence, &b.path)));
     let mut pairs = segments.iter().zip(segments.iter().skip(1));
     match pairs.find(|(before, after)| before.sequence.checked_add(1) != Some(after.sequence)) {
         None => Ok(segments),
-        Some((before, after)) => Err(Obstacle::Found(format!(
+        Some((before, after)) => Err(ReadError::Damaged(format!(
             "{} is followed by {}: their numbers are not consecutive",
             before.path.display(),
             after.path.display()
@@ -78,11 +81,11 @@ fn in_order(mut segments: Vec<Segment>) -> Result<Vec<Segment>, Obstacle> {
 }
 
 /// Checks what etcd calls a metadata conflict (`server/storage/wal/wal.go:ReadAll`).
-fn check_same(first: &Segment, expected: Identity, segment: &Segment, found: Identity) -> Result<(), Obstacle> {
+fn check_same(first: &Segment, expected: Identity, segment: &Segment, found: Identity) -> Result<(), ReadError> {
     if found == expected {
         return Ok(());
     }
-    Err(Obstacle::Found(format!(
+    Err(ReadError::Damaged(format!(
         "{} is of member {} in cluster {}, but {} is of member {} in cluster {}",
         first.path.display(),
         expected.member,
@@ -111,13 +114,13 @@ impl Segment {
     /// Whose WAL this is a segment of, by its head alone: how it ends is for etcd to repair
     /// (`server/storage/wal/repair.go:Repair`). A head can't be torn by a crash, for etcd gives a segment its
     /// name after having synced it (`wal.go:cut`).
-    fn identity(&self) -> Result<Identity, Obstacle> {
-        segment::identity(&self.head()?).map_err(|error| Obstacle::Found(format!("{} {error}", self.path.display())))
+    fn identity(&self) -> Result<Identity, ReadError> {
+        segment::identity(&self.head()?).map_err(|error| ReadError::Damaged(format!("{} {error}", self.path.display())))
     }
 
-    fn head(&self) -> Result<Vec<u8>, Obstacle> {
+    fn head(&self) -> Result<Vec<u8>, ReadError> {
         if !files::is_file(&self.path)? {
-            return Err(Obstacle::Found(format!("{} is no file", self.path.display())));
+            return Err(ReadError::Damaged(format!("{} is no file", self.path.display())));
         }
         let file = File::open(&self.path).map_err(DataDirError::when("open", &self.path))?;
         let mut head = Vec::with_capacity(HEAD_SIZE);

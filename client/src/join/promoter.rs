@@ -10,17 +10,18 @@ use crate::{
     progress::Progress,
 };
 
-/// Leaves `convene promote` behind, in a process of its own, for whoever runs `convene join` before etcd and knows of no
-/// second step. If etcd starts as a learner, which does not serve, it is promoted. If it is a voter, then the registry hears
-/// that it runs: a cluster that is known to exist is never founded again. It does nothing before etcd answers, and ends
-/// by itself.
-pub fn leave_behind(arguments: &NodeArgs, progress: &Progress) {
+/// Spawns `convene promote` as a process of its own. It serves setups that only run `convene join` before etcd.
+///
+/// A learner serves no clients, so the promoter promotes it once it has caught up. For a voter, the promoter reports to the
+/// registry that etcd runs: a cluster that is known to exist is never bootstrapped again. It does nothing before etcd
+/// answers, and exits by itself.
+pub fn spawn(arguments: &NodeArgs, progress: &Progress) {
     let spawned = env::current_exe().and_then(|program| {
         Command::new(program)
             .args(["promote", "--as-long-as-etcd-runs"])
             .envs(variables(arguments))
             .env_remove("CONVENE_TIMEOUT")
-            // Whoever reads our output to its end must not wait for the promotion.
+            // A caller that reads our output to its end must not wait for the promoter.
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -29,16 +30,16 @@ pub fn leave_behind(arguments: &NodeArgs, progress: &Progress) {
     });
     let message = match spawned {
         Ok(child) => {
-            format!("process {} tells the registry when etcd runs, and promotes it if it is a learner", child.id())
+            format!("process {} reports to the registry when etcd runs, and promotes it if it is a learner", child.id())
         }
         Err(error) => {
-            format!("nobody tells the registry when etcd runs, or promotes it ({error}); run `convene promote`")
+            format!("cannot start the promoter ({error}); run `convene promote` once etcd has started")
         }
     };
     progress.step("promoter", &message);
 }
 
-/// The same node, as variables: they don't show up in lists of processes.
+/// The node's flags as environment variables, because `ps` shows a command line to everyone.
 fn variables(arguments: &NodeArgs) -> Vec<(&'static str, OsString)> {
     let NodeArgs { discovery, name, data_dir, wal_dir, initial_advertise_peer_urls, advertise_client_urls, .. } =
         arguments;

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use crate::{
-    exit::Failure,
+    command_error::CommandError,
     node::Node,
     output::{Action, EtcdConfig, Format, InitialClusterState},
     progress::Progress,
@@ -9,8 +9,9 @@ use crate::{
     stdout::print,
 };
 
-/// How this node's etcd is to be started: as the registry says, or on its own data with what the node knows itself.
-pub fn config(node: &Node, action: Action, start: Option<&Start>, reason: &str, message: &str) -> EtcdConfig {
+/// The configuration to start this node's etcd with. Without `start` the registry does not know the member, and etcd
+/// starts on its data with the settings that the node knows itself.
+pub fn etcd_config(node: &Node, action: Action, start: Option<&Start>, reason: &str, message: &str) -> EtcdConfig {
     let peer_urls = start.map_or(&node.peer_urls, |start| &start.initial_advertise_peer_urls);
     let initial_cluster_state = match action {
         Action::Bootstrap => InitialClusterState::New,
@@ -31,26 +32,26 @@ pub fn config(node: &Node, action: Action, start: Option<&Start>, reason: &str, 
     }
 }
 
-/// The result as it is printed; whatever stands in its way does so before anything is said to be done.
-pub fn render(config: &EtcdConfig, format: Format, progress: &Progress) -> Result<String, Failure> {
-    let printed = config.print(format, &|name| std::env::var_os(name));
-    let printed = printed.map_err(|error| Failure::Usage(error.to_string()))?;
-    for warning in &printed.warnings {
+/// Renders the configuration, and logs the warnings. An error here comes before anything is logged as done.
+pub fn render(config: &EtcdConfig, format: Format, progress: &Progress) -> Result<String, CommandError> {
+    let rendered = config.render(format, &|name| std::env::var_os(name));
+    let rendered = rendered.map_err(|error| CommandError::Usage(error.to_string()))?;
+    for warning in &rendered.warnings {
         progress.step("warning", warning);
     }
-    Ok(printed.text)
+    Ok(rendered.text)
 }
 
-/// What would be done next, and why.
-pub fn print_dry(format: Format, instruction: &Instruction) -> Result<(), Failure> {
-    let Instruction { word, reason, message, .. } = instruction;
+/// Prints the instruction of a dry run.
+pub fn print_dry_run(format: Format, instruction: &Instruction) -> Result<(), CommandError> {
+    let Instruction { name, reason, message, .. } = instruction;
     let text = match format {
         Format::Json => {
-            let result = json!({ "dry_run": true, "instruction": word, "reason": reason, "message": message });
+            let result = json!({ "dry_run": true, "instruction": name, "reason": reason, "message": message });
             format!("{result:#}\n")
         }
-        // A comment for whoever evaluates it, and a sentence for whoever reads it.
-        Format::Env | Format::Dropin | Format::Flags => format!("# next: {word} ({reason}): {message}\n"),
+        // A comment, in case that a shell evaluates it.
+        Format::Env | Format::Dropin | Format::Flags => format!("# next: {name} ({reason}): {message}\n"),
     };
     print(&text)
 }

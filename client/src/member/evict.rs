@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use crate::{
     cli::TableFormat,
-    exit::Failure,
-    registry::{Cluster, Member, Members, Sent},
+    command_error::CommandError,
+    registry::{Cluster, Member, Members, Verbatim},
     stdout,
     target::ClusterArgs,
 };
@@ -27,18 +27,18 @@ pub struct EvictArgs {
 }
 
 /// Runs the command.
-pub async fn run(arguments: &EvictArgs) -> Result<(), Failure> {
+pub async fn run(arguments: &EvictArgs) -> Result<(), CommandError> {
     let target = arguments.cluster.find().await?;
     let Members { members } = target.get("/members?removed=true").await?;
     let member = &find(&members, &arguments.member)?.value;
     let method = if arguments.withdraw { Method::DELETE } else { Method::PUT };
     let path = target.path(&format!("/members/{}/eviction", member.id));
-    let answer: Sent<Member> = target.registry.ask(method, &path, None::<&Value>).await?;
+    let answer: Verbatim<Member> = target.registry.call(method, &path, None::<&Value>).await?;
     match (arguments.output, arguments.withdraw) {
         (TableFormat::Json, _) => stdout::print_json(&answer),
         (TableFormat::Table, false) => stdout::print(&format!("{} of {target} {}\n", called(member), evicted(member))),
         (TableFormat::Table, true) => {
-            let cluster: Sent<Cluster> = target.get("").await?;
+            let cluster: Verbatim<Cluster> = target.get("").await?;
             let done = withdrawn(member, &cluster.value);
             stdout::print(&format!("{} of {target} {done}\n", called(member)))
         }
@@ -46,7 +46,7 @@ pub async fn run(arguments: &EvictArgs) -> Result<(), Failure> {
 }
 
 /// The member that has the ID or, if none has, the one present member that has the name.
-fn find<'a>(members: &'a [Sent<Member>], text: &str) -> Result<&'a Sent<Member>, Failure> {
+fn find<'a>(members: &'a [Verbatim<Member>], text: &str) -> Result<&'a Verbatim<Member>, CommandError> {
     // As etcd prints it, whatever zeros it was given with.
     let id = text.parse::<MemberId>().map(MemberKey::from).ok();
     let has_id = |key: &MemberKey| key.as_str() == text || Some(key) == id.as_ref();
@@ -56,10 +56,10 @@ fn find<'a>(members: &'a [Sent<Member>], text: &str) -> Result<&'a Sent<Member>,
     let named = members.iter().filter(|member| !member.value.removed && member.value.name.as_str() == text);
     match named.collect::<Vec<_>>().as_slice() {
         [member] => Ok(member),
-        [] => Err(Failure::Refused(format!(
+        [] => Err(CommandError::Refused(format!(
             "no member has the ID {text}, and no present one has the name; `convene member list --removed` shows all"
         ))),
-        several => Err(Failure::Refused(format!(
+        several => Err(CommandError::Refused(format!(
             "{} members have the name {text}; say which by its ID: `convene member list` shows the IDs",
             several.len()
         ))),
@@ -105,7 +105,7 @@ fn withdrawn(before: &Member, cluster: &Cluster) -> String {
 mod tests {
     use super::*;
 
-    fn member(id: &str, name: &str, removed: bool) -> Sent<Member> {
+    fn member(id: &str, name: &str, removed: bool) -> Verbatim<Member> {
         let member = serde_json::json!({
             "id": id, "name": name, "peer_urls": [], "client_urls": [], "role": "voter", "started": true,
             "removed": removed, "heard_of_at": null, "evicted_at": null, "downtime_until": null,

@@ -6,8 +6,8 @@ use serde::Serialize;
 use crate::{
     cli::TableFormat,
     cluster::show::yes_or_no,
-    exit::Failure,
-    registry::{Member, Members, Sent},
+    command_error::CommandError,
+    registry::{Member, Members, Verbatim},
     stdout,
     table::Table,
     target::ClusterArgs,
@@ -29,11 +29,11 @@ pub struct ListArgs {
 /// The members as the API has them.
 #[derive(Serialize)]
 struct Listed<'a> {
-    members: &'a [Sent<Member>],
+    members: &'a [Verbatim<Member>],
 }
 
 /// Runs the command.
-pub async fn run(arguments: &ListArgs) -> Result<(), Failure> {
+pub async fn run(arguments: &ListArgs) -> Result<(), CommandError> {
     let target = arguments.cluster.find().await?;
     let Members { members } = target.get(&format!("/members?removed={}", arguments.removed)).await?;
     match arguments.output {
@@ -43,16 +43,16 @@ pub async fn run(arguments: &ListArgs) -> Result<(), Failure> {
 }
 
 /// Members for people.
-pub fn table(members: &[Sent<Member>]) -> String {
+pub fn table(members: &[Verbatim<Member>]) -> String {
     let mut table =
         Table::new(&["NAME", "ID", "ROLE", "STARTED", "LAST HEARD OF", "PEER URLS", "CLIENT URLS", "NOTES"]);
-    for Sent { value: member, .. } in members {
+    for Verbatim { value: member, .. } in members {
         table.row([
             member.name.to_string(),
             member.id.to_string(),
             member.role.clone(),
             yes_or_no(member.started).to_owned(),
-            member.heard_of_at.clone().unwrap_or_else(|| "never".to_owned()),
+            member.last_seen_at.clone().unwrap_or_else(|| "never".to_owned()),
             joined(&member.peer_urls),
             joined(&member.client_urls),
             notes(member),
@@ -87,7 +87,7 @@ mod tests {
              "role": "learner", "started": false, "removed": true, "heard_of_at": null, "evicted_at": null,
              "downtime_until": null}
         ]"#;
-        let members: Vec<Sent<Member>> = serde_json::from_str(members).unwrap();
+        let members: Vec<Verbatim<Member>> = serde_json::from_str(members).unwrap();
         let shown = table(&members);
         let words: Vec<Vec<&str>> = shown.lines().map(|line| line.split("   ").map(str::trim).collect()).collect();
         let filled = |row: &[&str]| row.iter().filter(|word| !word.is_empty()).map(ToString::to_string).collect();

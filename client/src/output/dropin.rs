@@ -1,6 +1,6 @@
 //! `-o dropin`: a drop-in for etcd's systemd unit.
 
-use super::{OutputError, Setting, UNWANTED};
+use super::{CONFLICTING_VARIABLES, OutputError, Setting};
 
 /// A `[Service]` section.
 ///
@@ -15,7 +15,7 @@ pub(super) fn text(settings: &[Setting]) -> Result<String, OutputError> {
     for setting in settings {
         lines += &format!("Environment=\"{}={}\"\n", setting.variable(), escaped(setting.printable()?));
     }
-    Ok(format!("{lines}UnsetEnvironment={}\n", UNWANTED.join(" ")))
+    Ok(format!("{lines}UnsetEnvironment={}\n", CONFLICTING_VARIABLES.join(" ")))
 }
 
 /// The value as it stands in double quotes: systemd unquotes as C does, then expands specifiers, which begin with

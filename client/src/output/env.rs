@@ -1,6 +1,6 @@
 //! `-o env`: variables for shells and for systemd's `EnvironmentFile=`.
 
-use super::{OutputError, Setting, UNWANTED};
+use super::{CONFLICTING_VARIABLES, OutputError, Setting};
 
 /// A line for each variable, and one that exports them all.
 ///
@@ -13,7 +13,7 @@ pub(super) fn text(settings: &[Setting]) -> Result<String, OutputError> {
         lines += &format!("{}={}\n", setting.variable(), quoted(setting.printable()?));
         names.push(setting.variable());
     }
-    for variable in UNWANTED {
+    for variable in CONFLICTING_VARIABLES {
         lines += &format!("{variable}=\n");
         names.push(variable.to_owned());
     }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::{Action, OutputError, Setting, UNWANTED};
+use super::{Action, CONFLICTING_VARIABLES, OutputError, Setting};
 
 /// One line of flags, each a word that a shell leaves as it is where `$(…)` stands without quotes.
 ///
@@ -36,7 +36,7 @@ pub(super) fn warnings(environment: &dyn Fn(&str) -> Option<OsString>) -> Vec<St
     let warn = |variable| {
         format!("{variable} is set: etcd refuses it together with --initial-cluster; run `unset {variable}` first")
     };
-    UNWANTED.into_iter().filter(is_set).map(warn).collect()
+    CONFLICTING_VARIABLES.into_iter().filter(is_set).map(warn).collect()
 }
 
 /// The flag as etcd takes it.
@@ -52,7 +52,7 @@ fn word(setting: &Setting) -> Result<&str, OutputError> {
     let value = setting.printable()?;
     let special = |character: &char| character.is_whitespace() || r"*?[]\".contains(*character);
     match value.replace("://[", "").replace("]:", "").chars().find(special) {
-        Some(character) => Err(OutputError::NotAWord { flag: setting.flag, value: value.to_owned(), character }),
+        Some(character) => Err(OutputError::ShellUnsafe { flag: setting.flag, value: value.to_owned(), character }),
         None => Ok(value),
     }
 }
@@ -82,7 +82,7 @@ mod tests {
         for (value, character) in
             [("a b", ' '), ("a*", '*'), ("a?", '?'), ("a[b]", '['), ("a]", ']'), (r"a\b", '\\'), ("a\u{a0}b", '\u{a0}')]
         {
-            let error = OutputError::NotAWord { flag: "name", value: value.to_owned(), character };
+            let error = OutputError::ShellUnsafe { flag: "name", value: value.to_owned(), character };
             assert!(error.to_string().ends_with("use -o env"));
             assert_eq!(print(value, None), Err(error));
         }

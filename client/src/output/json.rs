@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Action, EtcdConfig, Setting, UNWANTED, flags::flag};
+use super::{Action, CONFLICTING_VARIABLES, EtcdConfig, Setting, flags::flag};
 use convene_lifecycle::{ClientUrl, MemberName, PeerUrl};
 
 /// The object, over several lines for people who look at it.
@@ -13,7 +13,7 @@ use convene_lifecycle::{ClientUrl, MemberName, PeerUrl};
 /// chooses its environment itself. Both hold every value as it is.
 pub(super) fn text(config: &EtcdConfig, settings: &[Setting]) -> String {
     let value = |flag: &str| settings.iter().find(|setting| setting.flag == flag).map(|setting| &*setting.value);
-    let unwanted = UNWANTED.into_iter().map(|variable| (variable.to_owned(), ""));
+    let unwanted = CONFLICTING_VARIABLES.into_iter().map(|variable| (variable.to_owned(), ""));
     let object = Object {
         action: config.action,
         reason: &config.reason,

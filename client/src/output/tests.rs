@@ -132,9 +132,9 @@ fn control_characters_are_refused_but_in_json() {
     for data_dir in ["/a\nb", "/a\tb", "/a\rb", "/a\u{7f}b", "/a\u{85}b"] {
         for format in [Format::Env, Format::Dropin, Format::Flags] {
             let error = OutputError::ControlCharacter { flag: "data-dir", value: data_dir.to_owned() };
-            assert_eq!(config("a", data_dir).print(format, &|_| None), Err(error));
+            assert_eq!(config("a", data_dir).render(format, &|_| None), Err(error));
         }
-        assert!(config("a", data_dir).print(Format::Json, &|_| None).is_ok());
+        assert!(config("a", data_dir).render(Format::Json, &|_| None).is_ok());
     }
 }
 
@@ -144,7 +144,7 @@ fn paths_that_are_not_utf_8_are_refused() {
     let mut config = config("a", "/data");
     config.wal_dir = Some(OsString::from_vec(b"/w\xff".to_vec()).into());
     for format in [Format::Env, Format::Dropin, Format::Flags, Format::Json] {
-        let error = config.print(format, &|_| None).expect_err("not UTF-8");
+        let error = config.render(format, &|_| None).expect_err("not UTF-8");
         assert_eq!(error.to_string(), "--wal-dir \"/w\u{fffd}\" is not UTF-8; choose another path");
     }
 }
@@ -157,7 +157,7 @@ fn variables_that_overrule_what_is_printed_are_warned_of() {
         _ => None,
     };
     for (format, expected) in [(Format::Env, 2), (Format::Flags, 2), (Format::Dropin, 0), (Format::Json, 0)] {
-        let printed = config("a", "/data").print(format, &set).expect("printable");
+        let printed = config("a", "/data").render(format, &set).expect("printable");
         assert_eq!(printed.warnings.len(), expected, "{:?}", printed.warnings);
     }
 }
@@ -181,7 +181,7 @@ fn config(name: &str, data_dir: &str) -> EtcdConfig {
 
 /// What is printed where no variable is set.
 fn print(config: &EtcdConfig, format: Format) -> String {
-    let printed = config.print(format, &|_| None).expect("printable");
+    let printed = config.render(format, &|_| None).expect("printable");
     assert_eq!(printed.warnings, Vec::<String>::new());
     printed.text
 }

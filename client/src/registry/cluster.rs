@@ -1,100 +1,101 @@
 use convene_lifecycle::{ClusterId, ClusterName, MemberKey, MemberName, Strategy, Token};
 use serde::{Deserialize, Serialize};
 
-use super::Sent;
+use super::Verbatim;
 
-/// A cluster, as far as it is shown. Words that are only shown are texts, so that those of a newer server are, too.
+/// The fields of a cluster that the client shows or uses. Words that are only shown are strings, so that the words of a
+/// newer server are shown too.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Cluster {
-    /// Its secret.
+    /// Its token.
     #[serde(deserialize_with = "token")]
     pub token: Token,
-    /// What administrators call it.
+    /// Its name, if it has one.
     pub name: Option<ClusterName>,
-    /// How many voters it is to have.
+    /// How many voters it should have.
     pub size: u32,
     /// Counts its changes.
     pub revision: u64,
-    /// When it was made.
+    /// When it was created (RFC 3339).
     pub created_at: String,
-    /// How far it has come.
+    /// `forming`, `formed` or `bootstrapped`.
     pub phase: String,
-    /// Counts its attempts to form.
+    /// Counts the attempts to form it.
     pub epoch: u32,
-    /// What etcd calls it.
+    /// The ID of the etcd cluster, once it is known.
     pub cluster_id: Option<ClusterId>,
-    /// How many members vote.
+    /// How many voters it has.
     pub voter_count: u64,
-    /// How many members only learn.
+    /// How many learners it has.
     pub learner_count: u64,
-    /// How it is looked after.
+    /// The settings that the planner follows.
     pub policy: Policy,
-    /// The change of membership under way.
+    /// The membership change under way.
     pub ticket: Option<Ticket>,
 }
 
-/// How a cluster is looked after.
+/// The settings that the planner follows.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Policy {
-    /// Which changes of membership may be made.
+    /// Which membership changes are allowed without a request.
     pub strategy: Strategy,
-    /// For how long nobody may have heard of a member.
+    /// The silence after which a member counts as dead.
     pub dead_after_seconds: u64,
     /// Whether nodes join as learners.
     pub learner: bool,
     /// How often a running node checks in.
     pub check_in_every_seconds: u64,
-    /// Whether all changes of membership rest.
+    /// Whether all membership changes are stopped.
     pub paused: bool,
 }
 
-/// The one change of membership that may be under way.
+/// The lease for the one membership change that may be under way.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Ticket {
-    /// Grows with every ticket.
+    /// The fencing token: each ticket has a higher number than the one before.
     pub number: u64,
     /// The node that makes the change.
     pub holder: MemberName,
-    /// What the change is.
+    /// The change: `join`, `remove`, …
     pub purpose: String,
-    /// The member that it is about.
+    /// The member that the change is about.
     pub member_id: Option<MemberKey>,
-    /// Since when.
+    /// When the ticket was granted (RFC 3339).
     pub granted_at: String,
 }
 
-/// Some clusters.
+/// A page of the list of clusters.
 #[derive(Debug, Deserialize)]
 pub struct ClusterPage {
     /// The clusters.
-    pub clusters: Vec<Sent<Cluster>>,
-    /// Where the next page begins.
+    pub clusters: Vec<Verbatim<Cluster>>,
+    /// The `after` of the next page.
     pub next: Option<String>,
 }
 
-/// A cluster that is to be made; what is left out is as the server has it.
+/// A cluster to be created. The server has a default for each field.
 #[derive(Debug, Serialize)]
 pub struct NewCluster<'a> {
-    /// How many voters it is to have.
+    /// How many voters it should have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u32>,
-    /// What administrators call it.
+    /// Its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<&'a ClusterName>,
-    /// A token of their own.
+    /// Its token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<&'a str>,
-    /// How it is to be looked after.
+    /// Its policy.
     pub policy: NewPolicy,
 }
 
-/// How a new cluster is to be looked after.
+/// The policy of a new cluster.
 #[derive(Debug, Serialize)]
 pub struct NewPolicy {
-    /// Which changes of membership may be made.
+    /// Which membership changes are allowed without a request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strategy: Option<Strategy>,
-    /// For how long nobody may have heard of a member.
+    /// The silence after which a member counts as dead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dead_after_seconds: Option<u64>,
     /// Whether nodes join as learners.
@@ -105,7 +106,7 @@ pub struct NewPolicy {
     pub check_in_every_seconds: Option<u64>,
 }
 
-/// A token shows only a part of itself wherever it is written, so that it has no form in JSON of its own.
+/// [`Token`] prints only a part of itself, so it has no JSON form of its own.
 fn token<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Token, D::Error> {
     String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
 }

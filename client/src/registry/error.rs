@@ -6,41 +6,47 @@ use thiserror::Error as ThisError;
 
 use crate::discovery_url::ServerUrl;
 
-/// Why the registry gave no answer that helps.
+/// Why a request to the registry failed.
 #[derive(Debug, ThisError)]
 pub enum RegistryError {
-    /// No answer came.
-    #[error("the registry at {server} can't be reached: {why}")]
+    /// No response came.
+    #[error("the server at {server} is unreachable: {cause}")]
     Unreachable {
-        /// Which.
+        /// The server.
         server: ServerUrl,
-        /// What stood in the way.
-        why: String,
+        /// Why no response came.
+        cause: String,
     },
-    /// It, or a proxy before it, can't answer now.
-    #[error("the registry at {server} can't answer now ({status}{detail})")]
+    /// The server, or a proxy in front of it, cannot handle requests at the moment.
+    #[error("the server at {server} is unavailable (HTTP {status}{detail})")]
     Unavailable {
-        /// Which.
+        /// The server.
         server: ServerUrl,
         /// The HTTP status.
         status: u16,
-        /// What it said about it, after a colon.
+        /// The detail of the response, after a colon; empty if there is none.
         detail: String,
     },
-    /// Something answers that is no registry.
-    #[error("what answers at {server} does not answer as a convene-server does: {what}")]
-    NotOurs {
-        /// Where.
+    /// The response is not one of a Convene server.
+    #[error("{server} is not a Convene server: {problem}")]
+    NotConvene {
+        /// The URL.
         server: ServerUrl,
-        /// What is wrong with the answer.
-        what: String,
+        /// What is wrong with the response.
+        problem: String,
     },
-    /// It says no.
+    /// The server does not know the cluster's token.
+    #[error("the server at {server} does not know this cluster (deleted, or wrong URL)")]
+    UnknownCluster {
+        /// The server.
+        server: ServerUrl,
+    },
+    /// The server refuses the request.
     #[error("{0}")]
     Refused(Problem),
 }
 
-/// What the registry refuses (RFC 9457).
+/// The server's description of an error (RFC 9457).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Problem {
     /// The HTTP status.
@@ -58,48 +64,66 @@ struct Violation {
     message: String,
 }
 
+/// The CA, the certificate or the key for the connection to the registry cannot be used.
+#[derive(Debug, ThisError)]
+#[error("cannot use {what} for the registry (--discovery-cacert, --discovery-cert, --discovery-key): {cause}")]
+pub struct TlsSetupError {
+    what: &'static str,
+    cause: String,
+}
+
 impl RegistryError {
-    /// From a request that got no answer.
+    /// From a request that got no response.
     pub(super) fn unreachable(server: &ServerUrl, error: &reqwest::Error) -> Self {
-        let why = if error.is_timeout() { "it does not answer in time".to_owned() } else { causes(error) };
-        Self::Unreachable { server: server.clone(), why }
+        let cause = if error.is_timeout() { "no response in time".to_owned() } else { root_cause(error) };
+        Self::Unreachable { server: server.clone(), cause }
     }
 
-    /// From an answer that is no success.
-    pub(super) fn from_answer(server: &ServerUrl, status: StatusCode, body: &[u8]) -> Self {
+    /// From a response whose status is not a success.
+    pub(super) fn from_response(server: &ServerUrl, status: StatusCode, body: &[u8]) -> Self {
         let problem = serde_json::from_slice::<Problem>(body).ok();
         let server = server.clone();
         match problem {
             _ if status.is_redirection() => {
-                Self::NotOurs { server, what: format!("it redirects ({status}); give the URL that it points to") }
+                let problem = format!("it redirects ({status}); use the URL that it redirects to");
+                Self::NotConvene { server, problem }
             }
-            problem if status.is_server_error() || passes(status) => {
+            problem if status.is_server_error() || is_temporary(status) => {
                 let detail = problem.map(|problem| format!(": {}", problem.detail)).unwrap_or_default();
                 Self::Unavailable { server, status: status.as_u16(), detail }
             }
             Some(problem) => Self::Refused(problem),
-            None => Self::NotOurs { server, what: format!("it says {status}") },
+            None => Self::NotConvene { server, problem: format!("it responds with {status}") },
         }
     }
 
-    /// Whether asking again would get the same answer.
-    pub fn is_final(&self) -> bool {
-        matches!(self, Self::Refused(_))
+    /// The same error of a request about a cluster: "not found" means that the server does not know the cluster.
+    pub(super) fn about_cluster(self, server: &ServerUrl) -> Self {
+        if self.is_not_found() { Self::UnknownCluster { server: server.clone() } } else { self }
     }
 
-    /// Whether the registry does not know the cluster, or anything else that was asked for.
+    /// Whether the same request would fail again.
+    pub fn is_permanent(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::UnknownCluster { .. })
+    }
+
+    /// Whether the registry does not know the cluster, or another resource of the request (HTTP 404).
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::Refused(problem) if problem.status == 404)
+        match self {
+            Self::UnknownCluster { .. } => true,
+            Self::Refused(problem) => problem.status == 404,
+            _ => false,
+        }
     }
 
-    /// Whether the cluster has changed since it was read.
-    pub fn is_stale(&self) -> bool {
+    /// Whether the cluster has changed since it was read (HTTP 412).
+    pub fn is_precondition_failed(&self) -> bool {
         matches!(self, Self::Refused(problem) if problem.status == 412)
     }
 
-    /// If the events that were asked for have been forgotten: the oldest revision there is, or the present one if that
-    /// is before the revision that was asked for.
-    pub fn forgotten(&self) -> Option<u64> {
+    /// The revision to continue from, if the server no longer has the events of the request (HTTP 410): the oldest
+    /// revision that it has, or the present one if that is lower than the requested one.
+    pub fn compacted(&self) -> Option<u64> {
         match self {
             Self::Refused(problem) if problem.status == 410 => problem.revision,
             _ => None,
@@ -107,13 +131,19 @@ impl RegistryError {
     }
 }
 
-/// Whether a refusal is about this moment, and not about what was asked for.
-fn passes(status: StatusCode) -> bool {
+impl TlsSetupError {
+    pub(super) fn new(what: &'static str, error: &reqwest::Error) -> Self {
+        Self { what, cause: root_cause(error) }
+    }
+}
+
+/// Whether a 4xx status is about this moment and not about the request.
+fn is_temporary(status: StatusCode) -> bool {
     matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
 }
 
-/// What went wrong in the end: reqwest's own words only repeat the URL, with the token in it.
-pub(super) fn causes(error: &reqwest::Error) -> String {
+/// The innermost cause. reqwest's own message only repeats the URL, which has the token in it.
+fn root_cause(error: &reqwest::Error) -> String {
     let mut last: &dyn Error = error;
     while let Some(cause) = last.source() {
         last = cause;

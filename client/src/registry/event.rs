@@ -1,28 +1,28 @@
 use convene_lifecycle::MemberKey;
 use serde::Deserialize;
 
-use super::Sent;
+use super::Verbatim;
 
-/// A change of a cluster, as far as it is shown.
+/// A change of a cluster.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Event {
-    /// The cluster's revision from this change on.
+    /// The revision that the change created.
     pub revision: u64,
-    /// When it happened.
+    /// When the change was made (RFC 3339).
     pub at: String,
-    /// What kind of change it is.
+    /// The kind of the change.
     pub kind: String,
-    /// The member that it is about.
+    /// The member that the change is about.
     pub member_id: Option<MemberKey>,
-    /// What happened and why.
+    /// What changed and why.
     pub message: String,
 }
 
-/// Some events, the oldest first.
+/// Consecutive events, the oldest first.
 #[derive(Debug, Deserialize)]
 pub struct Events {
     /// The events.
-    pub events: Vec<Sent<Event>>,
-    /// Where to go on.
+    pub events: Vec<Verbatim<Event>>,
+    /// The revision after which the next events follow.
     pub last_revision: u64,
 }

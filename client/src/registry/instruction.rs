@@ -3,87 +3,87 @@ use std::time::Duration;
 use convene_lifecycle::{ClientUrl, MemberId, MemberName, PeerUrl};
 use serde::Deserialize;
 
-/// What the registry tells a node to do next, and why.
+/// What the registry instructs a node to do next, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Body")]
+#[serde(try_from = "InstructionBody")]
 pub struct Instruction {
-    /// What to do.
+    /// The action.
     pub task: Task,
-    /// The task's word.
-    pub word: String,
-    /// Why, for programs.
+    /// The action's name on the wire.
+    pub name: String,
+    /// The reason code.
     pub reason: String,
-    /// Why, for people.
+    /// The reason as a sentence.
     pub message: String,
-    /// When to check in again.
+    /// The time until the next check-in.
     pub check_in_after: Duration,
-    /// The cluster's revision that this rests on.
+    /// The cluster's revision that the instruction is based on.
     pub revision: u64,
 }
 
-/// What a node is to do.
+/// The action of an instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {
-    /// Nothing; ask again. Also what a newer server says in a word that this client does not know.
+    /// Do nothing, and check in again. An action of a newer server that this client does not know means the same.
     Wait,
-    /// Nothing, as a spare; ask again.
+    /// Do nothing as a spare, and check in again.
     StandBy,
-    /// Look at the cluster there.
+    /// Observe the cluster at these addresses, and check in again with the view.
     Observe {
-        /// Where clients reach it.
+        /// The members' client URLs.
         client_urls: Vec<ClientUrl>,
-        /// Where members reach it.
+        /// The members' peer URLs.
         peer_urls: Vec<PeerUrl>,
     },
     /// Start etcd without data, together with the other founders.
     Bootstrap(Start),
-    /// Start etcd on its data; with how to, if the registry knows the member.
+    /// Start etcd on its data. There is no [`Start`] if the registry does not know the member.
     Start(Option<Start>),
     /// Start etcd without data as the member that was added.
     Join(Start),
-    /// Set the data aside.
+    /// Set the data directory aside by renaming it.
     ArchiveData,
     /// Remove a member.
     RemoveMember(MemberId, Terms),
-    /// Add this node.
+    /// Add this node as a member.
     AddMember {
-        /// With these peer URLs.
+        /// The peer URLs of the new member.
         peer_urls: Vec<PeerUrl>,
-        /// As learner, or as voter.
+        /// Whether the node joins as a learner.
         learner: bool,
-        /// On these terms.
+        /// What must hold right before the change.
         terms: Terms,
     },
-    /// Give a member other peer URLs.
+    /// Change the peer URLs of a member.
     UpdateMember(MemberId, Vec<PeerUrl>, Terms),
     /// Promote a learner.
     Promote(MemberId, Terms),
-    /// Hand over the leadership, and remove this node's own member.
+    /// Move the leadership if this node leads, and remove this node's own member.
     Leave(MemberId, Terms),
     /// Give up.
     Refuse {
-        /// What somebody has to do.
+        /// What a person can do about it.
         remedy: String,
     },
 }
 
-/// On which terms a node may change membership.
+/// What must still hold right before a membership change.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Terms {
     /// The ticket's number.
     pub ticket: u64,
-    /// How long after the question the change may begin.
+    /// The seconds after the check-in within which the change must begin.
     pub act_within_seconds: u64,
-    /// What etcd's list must show.
-    pub expect: Vec<Expected>,
+    /// The member list that etcd must have.
+    pub expect: Vec<ExpectedMember>,
 }
 
-/// A member that etcd's list must show.
+/// A member that etcd's list must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-pub struct Expected {
-    /// Which.
+pub struct ExpectedMember {
+    /// Its ID.
     pub id: MemberId,
-    /// Whether as learner.
+    /// Whether it is a learner.
     pub learner: bool,
 }
 
@@ -100,9 +100,9 @@ pub struct Start {
     pub initial_cluster_token: String,
 }
 
-/// An instruction as it is sent.
+/// An instruction on the wire: the fields of all actions.
 #[derive(Deserialize)]
-struct Body {
+struct InstructionBody {
     instruction: String,
     reason: String,
     message: String,
@@ -125,7 +125,7 @@ struct Endpoints {
 }
 
 impl Instruction {
-    /// Whether it asks for a change of etcd's membership.
+    /// Whether it is a membership change.
     pub fn is_change(&self) -> bool {
         matches!(
             self.task,
@@ -138,11 +138,11 @@ impl Instruction {
     }
 }
 
-impl TryFrom<Body> for Instruction {
+impl TryFrom<InstructionBody> for Instruction {
     type Error = String;
 
-    fn try_from(mut body: Body) -> Result<Self, String> {
-        let word = body.instruction.clone();
+    fn try_from(mut body: InstructionBody) -> Result<Self, String> {
+        let name = body.instruction.clone();
         let (task, is_known) = match body.task()? {
             Some(task) => (task, true),
             None => (Task::Wait, false),
@@ -150,35 +150,35 @@ impl TryFrom<Body> for Instruction {
         let message = match is_known {
             true => body.message,
             false => format!(
-                "{} (this client does not know the instruction {word}, and waits; is it older than the server?)",
+                "{} (this client does not know the instruction {name} and waits; it may be older than the server)",
                 body.message
             ),
         };
-        // The least time keeps a node that only waits from asking without end.
-        let at_least = if matches!(task, Task::Wait | Task::StandBy) { 1 } else { 0 };
-        let check_in_after = Duration::from_secs(body.check_in_after_seconds.max(at_least));
-        Ok(Self { task, word, reason: body.reason, message, check_in_after, revision: body.revision })
+        // A waiting node never checks in in a busy loop.
+        let min_seconds = if matches!(task, Task::Wait | Task::StandBy) { 1 } else { 0 };
+        let check_in_after = Duration::from_secs(body.check_in_after_seconds.max(min_seconds));
+        Ok(Self { task, name, reason: body.reason, message, check_in_after, revision: body.revision })
     }
 }
 
-impl Body {
-    /// The task; `None` means that the word is not known.
+impl InstructionBody {
+    /// The action, or `None` if this client does not know it.
     fn task(&mut self) -> Result<Option<Task>, String> {
         Ok(Some(match self.instruction.as_str() {
             "wait" => Task::Wait,
             "stand_by" => Task::StandBy,
             "observe" => {
-                let Endpoints { client_urls, peer_urls } = needed(self.endpoints.take(), "endpoints")?;
+                let Endpoints { client_urls, peer_urls } = required(self.endpoints.take(), "endpoints")?;
                 Task::Observe { client_urls, peer_urls }
             }
-            "bootstrap" => Task::Bootstrap(needed(self.start.take(), "start")?),
+            "bootstrap" => Task::Bootstrap(required(self.start.take(), "start")?),
             "start" => Task::Start(self.start.take()),
-            "join" => Task::Join(needed(self.start.take(), "start")?),
+            "join" => Task::Join(required(self.start.take(), "start")?),
             "archive_data" => Task::ArchiveData,
             "remove_member" => Task::RemoveMember(self.member()?, self.terms()?),
             "add_member" => Task::AddMember {
                 peer_urls: std::mem::take(&mut self.peer_urls),
-                learner: needed(self.learner, "learner")?,
+                learner: required(self.learner, "learner")?,
                 terms: self.terms()?,
             },
             "update_member" => {
@@ -193,15 +193,15 @@ impl Body {
     }
 
     fn member(&self) -> Result<MemberId, String> {
-        needed(self.member_id, "member_id")
+        required(self.member_id, "member_id")
     }
 
     fn terms(&mut self) -> Result<Terms, String> {
-        needed(self.terms.take(), "terms")
+        required(self.terms.take(), "terms")
     }
 }
 
-fn needed<T>(field: Option<T>, name: &str) -> Result<T, String> {
+fn required<T>(field: Option<T>, name: &str) -> Result<T, String> {
     field.ok_or_else(|| format!("the instruction lacks {name}"))
 }
 
@@ -214,21 +214,21 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_a_newer_server_says_means_wait() {
-        let told = read(
+    fn an_unknown_instruction_of_a_newer_server_means_wait() {
+        let instruction = read(
             r#"{"instruction": "defragment", "reason": "r", "message": "m", "check_in_after_seconds": 0, "revision": 7, "epoch": 1}"#,
         )
         .unwrap();
-        assert_eq!(told.task, Task::Wait);
-        assert!(told.message.contains("does not know the instruction defragment"), "{}", told.message);
-        assert!(told.check_in_after >= Duration::from_secs(1));
+        assert_eq!(instruction.task, Task::Wait);
+        assert!(instruction.message.contains("does not know the instruction defragment"), "{}", instruction.message);
+        assert!(instruction.check_in_after >= Duration::from_secs(1));
     }
 
     #[test]
-    fn a_change_of_membership_without_terms_is_not_carried_out() {
-        let told = read(
+    fn a_membership_change_without_terms_is_rejected() {
+        let instruction = read(
             r#"{"instruction": "remove_member", "reason": "r", "message": "m", "check_in_after_seconds": 0, "revision": 7, "epoch": 1, "member_id": "1f"}"#,
         );
-        assert!(told.unwrap_err().to_string().contains("lacks terms"));
+        assert!(instruction.unwrap_err().to_string().contains("lacks terms"));
     }
 }

@@ -1,36 +1,37 @@
 use convene_lifecycle::{ClientUrl, MemberKey, MemberName, PeerUrl};
 use serde::Deserialize;
 
-use super::Sent;
+use super::Verbatim;
 
-/// A member, as far as it is shown.
+/// The fields of a member that the client shows or uses.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Member {
-    /// Its ID as etcd prints it, or whatever else a v2 client has registered it under.
+    /// The ID as etcd prints it, or the key under which a v2 client has registered the member.
     pub id: MemberKey,
     /// Its name.
     pub name: MemberName,
-    /// Where other members reach it.
+    /// Its peer URLs.
     pub peer_urls: Vec<PeerUrl>,
-    /// Where clients reach it.
+    /// Its client URLs.
     pub client_urls: Vec<ClientUrl>,
-    /// Whether it votes.
+    /// `voter` or `learner`.
     pub role: String,
-    /// Whether its etcd is known to have run.
+    /// Whether its etcd is known to have started.
     pub started: bool,
     /// Whether it was removed.
     pub removed: bool,
-    /// When it was last heard of.
-    pub heard_of_at: Option<String>,
-    /// Since when it is to be removed.
+    /// When it last checked in or answered (RFC 3339).
+    #[serde(rename = "heard_of_at")]
+    pub last_seen_at: Option<String>,
+    /// When its eviction was requested (RFC 3339).
     pub evicted_at: Option<String>,
-    /// Until when it may be down.
+    /// The end of its announced downtime (RFC 3339).
     pub downtime_until: Option<String>,
 }
 
-/// A cluster's members.
+/// The members of a cluster.
 #[derive(Debug, Deserialize)]
 pub struct Members {
-    /// The members, in the order in which they came.
-    pub members: Vec<Sent<Member>>,
+    /// The members, in the order in which they were added.
+    pub members: Vec<Verbatim<Member>>,
 }

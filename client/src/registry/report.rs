@@ -1,28 +1,28 @@
 use convene_lifecycle::{ClientUrl, ClusterId, Identity, MemberId, MemberName, PeerUrl, Strategy};
 use serde::Serialize;
 
-/// What a node says when it checks in.
+/// What a node reports in a check-in.
 #[derive(Debug, Serialize)]
 pub struct Report<'a> {
     /// `--name`.
     pub name: &'a MemberName,
-    /// Drawn when this process started.
+    /// A random ID of this run.
     pub run_id: &'a str,
-    /// Counts this process' check-ins.
+    /// Counts the check-ins of this run, from 1.
     pub sequence: u64,
     /// `--initial-advertise-peer-urls`.
     pub peer_urls: &'a [PeerUrl],
     /// `--advertise-client-urls`.
     pub client_urls: &'a [ClientUrl],
-    /// What the data directory holds, and whether etcd runs on it.
+    /// The state of the data directory and of etcd.
     #[serde(flatten)]
     pub state: &'a State,
-    /// What the node sees of the cluster, if it has looked.
+    /// The node's view of the cluster, if it has observed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub view: Option<&'a View>,
     /// Whether the node wants to leave.
     pub leaving: bool,
-    /// Whether the node would rather be refused than wait as a spare.
+    /// Whether the registry should refuse the node instead of letting it wait as a spare.
     pub once: bool,
     /// `--join-strategy`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -32,52 +32,53 @@ pub struct Report<'a> {
     pub size: Option<u32>,
 }
 
-/// What a node has, and whether etcd runs on it.
+/// The state of the data directory, and whether etcd runs on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum State {
-    /// No WAL.
+    /// There is no WAL.
     Empty {
-        /// Whether there is a database all the same that a member has used, or that can't be read.
-        left_overs: bool,
+        /// Whether there is a leftover database that a member has used, or that is unreadable.
+        #[serde(rename = "left_overs")]
+        leftover: bool,
     },
-    /// Data that can't be read.
+    /// There is a WAL, but its member cannot be determined.
     Unreadable {
-        /// What was found.
+        /// What is wrong, and in which file.
         found: String,
     },
-    /// A member's data, and no etcd on it.
+    /// There is a member's data. etcd does not run.
     Stopped {
-        /// The member.
+        /// The member's ID.
         member_id: MemberId,
-        /// Its cluster.
+        /// The etcd cluster's ID.
         cluster_id: ClusterId,
     },
-    /// An etcd that runs.
+    /// etcd runs.
     Running {
-        /// The member.
+        /// The member's ID.
         member_id: MemberId,
-        /// Its cluster.
+        /// The etcd cluster's ID.
         cluster_id: ClusterId,
     },
 }
 
-/// What a node sees of the cluster.
+/// What a node saw of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct View {
-    /// The revision of the last instruction before the look.
+    /// The cluster's revision in the last instruction before the observation.
     pub since: u64,
-    /// The etcd cluster that answered.
+    /// The ID of the etcd cluster that answered.
     pub cluster_id: Option<ClusterId>,
-    /// Whether the list was read through the quorum.
+    /// Whether the member list was read through the quorum.
     pub linearizable: bool,
-    /// Who leads.
+    /// The leader.
     pub leader: Option<MemberId>,
-    /// The list.
+    /// The member list.
     pub members: Vec<ObservedMember>,
 }
 
-/// A member as it was seen.
+/// A member of the list, with the result of the probe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ObservedMember {
     /// Its ID.
@@ -90,14 +91,14 @@ pub struct ObservedMember {
     pub client_urls: Vec<ClientUrl>,
     /// Whether it is a learner.
     pub learner: bool,
-    /// Whether it answered just now.
+    /// Whether it answered the probe.
     pub reachable: bool,
-    /// How far it has applied the Raft log.
+    /// The index of the last Raft entry that it has applied.
     pub applied_index: Option<u64>,
 }
 
 impl State {
-    /// A member's data, and no etcd on it.
+    /// A member's data on which no etcd runs.
     pub fn stopped(Identity { member, cluster }: Identity) -> Self {
         Self::Stopped { member_id: member, cluster_id: cluster }
     }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::discovery_url::ServerUrl;
 
-use super::REQUEST;
+use super::REQUEST_TIMEOUT;
 
 /// A request to one of the API's paths.
 #[derive(Clone, Debug)]
@@ -14,38 +14,39 @@ pub struct Request {
     method: Method,
     path: String,
     body: Option<Value>,
-    revision: Option<u64>,
-    held: Duration,
+    if_match: Option<u64>,
+    long_poll: Duration,
 }
 
 impl Request {
     /// A request without a body.
     pub fn new(method: Method, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), body: None, revision: None, held: Duration::ZERO }
+        Self { method, path: path.into(), body: None, if_match: None, long_poll: Duration::ZERO }
     }
 
-    /// The same with a body, if there is one.
+    /// The same request with a body, if there is one.
     pub fn body(self, body: Option<&impl Serialize>) -> Self {
-        let body = body.map(|body| serde_json::to_value(body).expect("what is sent can be written as JSON"));
+        let body = body.map(|body| serde_json::to_value(body).expect("a request body can be written as JSON"));
         Self { body, ..self }
     }
 
-    /// The same, refused unless the cluster is still at a revision: its ETag is the revision in quotes.
-    pub fn only_at(self, revision: u64) -> Self {
-        Self { revision: Some(revision), ..self }
+    /// The same request, to be refused unless the cluster is still at this revision. The ETag of a cluster is its
+    /// revision in quotes.
+    pub fn if_revision(self, revision: u64) -> Self {
+        Self { if_match: Some(revision), ..self }
     }
 
-    /// The same, whose answer the server may hold back for so long.
-    pub fn held_for(self, held: Duration) -> Self {
-        Self { held, ..self }
+    /// The same request, whose response the server may hold back for this time.
+    pub fn long_poll(self, wait: Duration) -> Self {
+        Self { long_poll: wait, ..self }
     }
 
-    pub(super) fn over(self, http: &Client, server: &ServerUrl) -> RequestBuilder {
+    pub(super) fn build(self, http: &Client, server: &ServerUrl) -> RequestBuilder {
         let mut request = http
             .request(self.method, server.join(&self.path))
             .header(header::ACCEPT, "application/json")
-            .timeout(REQUEST + self.held);
-        if let Some(revision) = self.revision {
+            .timeout(REQUEST_TIMEOUT + self.long_poll);
+        if let Some(revision) = self.if_match {
             request = request.header(header::IF_MATCH, format!("\"{revision}\""));
         }
         if let Some(body) = &self.body {

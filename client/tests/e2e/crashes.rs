@@ -8,7 +8,7 @@ use convene_harness::{Place, etcd::Version};
 use crate::node::{LIMIT, Node, Registry, form, join_together, wait_until_whole, with_each};
 
 /// What `convene join` says at each of its steps when it replaces a dead member.
-const STEPS: [&str; 4] = ["not_dead_yet", "removes member", "adds itself", "join (added)"];
+const STEPS: [&str; 4] = ["not_dead_yet", "removing member", "adding this node", "join (added)"];
 
 #[test]
 fn killed_at_any_step_of_a_replacement_the_same_node_goes_on() {

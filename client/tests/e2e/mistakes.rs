@@ -119,7 +119,7 @@ fn of_two_joins_on_one_node_one_is_refused() {
     first.wait_for_stderr("wait (forming)", LIMIT);
     let second = node.call("join", &[]).run(LIMIT);
     assert_eq!(second.code, Some(3), "{}", second.stderr);
-    assert!(second.stderr.contains("another `convene join` is at work"), "{}", second.stderr);
+    assert!(second.stderr.contains("another `convene join` is already running"), "{}", second.stderr);
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn the_tour_of_a_lost_disk_works_line_by_line() {
         "Name:         tour",
         "greeting\nhello",
         "remove_member (lost_disk)",
-        "adds itself as learner",
+        "adding this node as a learner",
         "join (added)",
         "infra2, http://127.0.0.1:32582, http://127.0.0.1:32572, false",
         "member_promoted",

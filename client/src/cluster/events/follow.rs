@@ -3,13 +3,13 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::{Printer, read};
-use crate::{exit::Failure, progress::Progress, registry::RegistryError, target::Target};
+use crate::{command_error::CommandError, progress::Progress, registry::RegistryError, target::Target};
 
 /// How long the server may hold its answer back: a connection that has died unnoticed costs no more time than this.
 const WAIT: Duration = Duration::from_secs(30);
 
 /// The least time between two questions that bring nothing new.
-const AGAIN: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Prints events until the cluster's last one.
 pub async fn run(
@@ -17,7 +17,7 @@ pub async fn run(
     mut after: Option<u64>,
     printer: &mut Printer,
     progress: &Progress,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let mut is_away = false;
     loop {
         let asked = Instant::now();
@@ -31,16 +31,16 @@ pub async fn run(
                     return Ok(());
                 }
                 if page.events.is_empty() {
-                    sleep(AGAIN.saturating_sub(asked.elapsed())).await;
+                    sleep(RETRY_INTERVAL.saturating_sub(asked.elapsed())).await;
                 }
                 after = Some(page.last_revision);
             }
-            Err(error) if error.forgotten().is_some() => after = Some(go_on(after, &error, progress)),
-            Err(error) if error.is_final() => return Err(target.explain(error)),
+            Err(error) if error.compacted().is_some() => after = Some(go_on(after, &error, progress)),
+            Err(error) if error.is_permanent() => return Err(target.explain(error)),
             Err(error) => {
                 is_away = true;
                 progress.wait("wait", "unreachable", &format!("{error}; what happens meanwhile comes when it is back"));
-                sleep(AGAIN).await;
+                sleep(RETRY_INTERVAL).await;
             }
         }
     }
@@ -48,7 +48,7 @@ pub async fn run(
 
 /// Where to go on when the registry has no events of where the last ones ended.
 fn go_on(after: Option<u64>, error: &RegistryError, progress: &Progress) -> u64 {
-    let (after, there) = (after.unwrap_or(0), error.forgotten().unwrap_or(0));
+    let (after, there) = (after.unwrap_or(0), error.compacted().unwrap_or(0));
     if there > after {
         let message = format!("what happened after revision {after} and before {there} has been forgotten");
         progress.step("forgotten", &message);

@@ -32,7 +32,7 @@ fn member_at(data_dir: &Path, wal_dir: Option<&Path>) -> DataDir {
 
 fn assert_archived(data_dir: &DataDir) {
     assert_eq!(data_dir.read().unwrap(), Contents::Fresh);
-    assert_eq!(data_dir.left_overs().unwrap(), LeftOvers::None);
+    assert_eq!(data_dir.leftover().unwrap(), Leftover::None);
     assert_eq!(data_dir.archive(then()).unwrap(), Vec::<PathBuf>::new(), "there is nothing more to set aside");
 }
 
@@ -184,7 +184,7 @@ fn a_wal_on_a_mount_point_stays_for_etcd_would_delete_what_is_moved_within_it() 
             let error = data_dir.archive(then()).unwrap_err();
             assert!(matches!(error, DataDirError::WalStays { .. }), "{error}");
             assert_eq!(data_dir.read().unwrap(), Contents::Member(IDENTITY), "and asks to be archived again");
-            assert_eq!(data_dir.left_overs().unwrap(), LeftOvers::None, "the database went first");
+            assert_eq!(data_dir.leftover().unwrap(), Leftover::None, "the database went first");
         }
     });
 }

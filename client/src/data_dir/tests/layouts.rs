@@ -44,7 +44,7 @@ fn without_a_wal_it_is_fresh() {
     for directory in [&data_dir.data_dir, &member, &member.join("snap"), &data_dir.wal_dir] {
         fs::create_dir(directory).unwrap();
         assert_eq!(data_dir.read().unwrap(), Contents::Fresh, "empty {}", directory.display());
-        assert_eq!(data_dir.left_overs().unwrap(), LeftOvers::None);
+        assert_eq!(data_dir.leftover().unwrap(), Leftover::None);
     }
     write_segment(&member.join("wal.tmp"), 0, IDENTITY);
     fs::write(data_dir.wal_dir.join("0.tmp"), "the next segment").unwrap();
@@ -120,7 +120,7 @@ fn a_file_where_a_directory_should_be_is_unreadable() {
         found(data_dir.read().unwrap(), "no directory");
         assert!(!data_dir.is_in_use().unwrap());
         if file != data_dir.wal_dir {
-            assert!(matches!(data_dir.left_overs().unwrap(), LeftOvers::Unreadable { .. }));
+            assert!(matches!(data_dir.leftover().unwrap(), Leftover::Unreadable { .. }));
         }
     }
 }
@@ -152,23 +152,23 @@ fn a_wal_behind_a_link_is_read() {
 #[test]
 fn left_overs_are_judged_by_snapshots_too() {
     let cases = [
-        ("0000000000000002-000000000000000a.snap", LeftOvers::Applied { index: 10 }),
-        ("000000000000000c.snap.db", LeftOvers::Applied { index: 12 }),
-        ("tmp123", LeftOvers::None),
-        ("0000000000000002-000000000000000a.snap.broken", LeftOvers::None),
-        ("db", LeftOvers::NothingApplied),
+        ("0000000000000002-000000000000000a.snap", Leftover::Applied { index: 10 }),
+        ("000000000000000c.snap.db", Leftover::Applied { index: 12 }),
+        ("tmp123", Leftover::None),
+        ("0000000000000002-000000000000000a.snap.broken", Leftover::None),
+        ("db", Leftover::NothingApplied),
     ];
     for (name, expected) in cases {
         let (_temporary, data_dir) = nothing();
         fs::create_dir_all(data_dir.snap_dir()).unwrap();
         fs::write(data_dir.snap_dir().join(name), "").unwrap();
-        assert_eq!(data_dir.left_overs().unwrap(), expected, "{name}");
+        assert_eq!(data_dir.leftover().unwrap(), expected, "{name}");
     }
     for (name, content) in [("db", "garbage"), ("latest.snap", "")] {
         let (_temporary, data_dir) = nothing();
         fs::create_dir_all(data_dir.snap_dir()).unwrap();
         fs::write(data_dir.snap_dir().join(name), content).unwrap();
-        assert!(matches!(data_dir.left_overs().unwrap(), LeftOvers::Unreadable { found } if found.contains(name)));
+        assert!(matches!(data_dir.leftover().unwrap(), Leftover::Unreadable { found } if found.contains(name)));
     }
 }
 
@@ -204,7 +204,7 @@ proptest! {
         }
         let unreadable = matches!(data_dir.read().unwrap(), Contents::Unreadable { .. });
         prop_assert!(unreadable);
-        let unreadable = matches!(data_dir.left_overs().unwrap(), LeftOvers::Unreadable { .. });
+        let unreadable = matches!(data_dir.leftover().unwrap(), Leftover::Unreadable { .. });
         prop_assert!(unreadable || garbage.last().unwrap().is_empty());
     }
 }

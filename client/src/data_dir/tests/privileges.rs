@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Set in the process in which the test's body runs.
-const AGAIN: &str = "CONVENE_TEST_AGAIN";
+const RERUN: &str = "CONVENE_TEST_RERUN";
 
 /// Nobody's user ID.
 const NOBODY: u32 = 65534;
@@ -16,7 +16,7 @@ const NOBODY: u32 = 65534;
 /// Runs the body as someone who is not root.
 pub fn without(module: &str, test: &str, body: impl FnOnce()) {
     let is_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
-    if env::var_os(AGAIN).is_some() || !is_root {
+    if env::var_os(RERUN).is_some() || !is_root {
         return body();
     }
     let binary = env::current_exe().unwrap();
@@ -24,13 +24,13 @@ pub fn without(module: &str, test: &str, body: impl FnOnce()) {
         eprintln!("SKIPPED: nobody may not run {}", binary.display());
         return;
     }
-    let again = Command::new(&binary).args(only(module, test)).env(AGAIN, "1").uid(NOBODY).gid(NOBODY).output();
+    let again = Command::new(&binary).args(only(module, test)).env(RERUN, "1").uid(NOBODY).gid(NOBODY).output();
     check(&again.unwrap());
 }
 
 /// Runs the body where a file system of its own is mounted on the directory that the body is given.
 pub fn with_mount(module: &str, test: &str, body: impl FnOnce(&Path)) {
-    if let Some(directory) = env::var_os(AGAIN) {
+    if let Some(directory) = env::var_os(RERUN) {
         return body(Path::new(&directory));
     }
     let temporary = tempfile::tempdir().unwrap();
@@ -41,7 +41,7 @@ pub fn with_mount(module: &str, test: &str, body: impl FnOnce(&Path)) {
             .args(["--mount", "--map-root-user", "sh", "-c", "mount -t tmpfs none \"$0\" && exec \"$@\""])
             .arg(&mount_point)
             .args(command)
-            .env(AGAIN, &mount_point)
+            .env(RERUN, &mount_point)
             .output()
     };
     if !mounted(&["true".to_owned()]).is_ok_and(|output| output.status.success()) {

@@ -46,7 +46,7 @@ fn etcds_go_on_from_their_data_whatever_their_variables_say() {
         };
         let variables = "ETCD_INITIAL_CLUSTER=other=http://10.0.0.9:2380 ETCD_INITIAL_CLUSTER_STATE=new \
             ETCD_INITIAL_CLUSTER_TOKEN=";
-        let printed = node.config.print(Format::Flags, &stale).expect("printable");
+        let printed = node.config.render(Format::Flags, &stale).expect("printable");
         node.starts(&version, &printed.text, &|listen| format!("export {variables}; {}", script(listen)));
     }
 }

@@ -42,7 +42,7 @@ fn a_server_that_is_down_is_unreachable() {
     all.extend([vec!["cluster", "list", "--server", &server], vec!["cluster", "create", "--server", &server]]);
     for arguments in all {
         let said = failed(Convene::new(&arguments).run(LIMIT), 5);
-        assert!(said.contains("convene: unreachable: the registry at http://127.0.0.1:"), "{said}");
+        assert!(said.contains("convene: unreachable: the server at http://127.0.0.1:"), "{said}");
         assert!(!said.contains("secret-token") && !said.contains("password"), "{said}");
     }
 }
@@ -52,7 +52,7 @@ fn what_answers_and_is_no_registry_is_said_to_be_none() {
     let server = Server::start();
     let elsewhere = format!("{}/docs", server.url);
     let said = failed(Convene::new(["cluster", "list", "--server", &elsewhere]).run(LIMIT), 5);
-    assert!(said.contains("does not answer as a convene-server does"), "{said}");
+    assert!(said.contains("is not a Convene server"), "{said}");
 }
 
 #[test]

@@ -9,41 +9,41 @@ use convene_etcd::{Access, Client, Connector, EtcdError, ListedMember, MemberLis
 use convene_lifecycle::ClientUrl;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use crate::exit::Failure;
+use crate::command_error::CommandError;
 
-/// What came of asking a member for its status.
+/// The result of a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probe {
-    /// It told.
+    /// The member returned its status.
     Up(Status),
-    /// Some etcd answers there, and does not tell.
+    /// An etcd answers at the member's URL, but does not return its status.
     Answers,
-    /// Nobody answers, or another member does, as with one that advertises localhost.
+    /// Nothing answers, or another member does: several members may advertise localhost.
     Silent,
 }
 
-/// Connections to members, each kept for as long as the command runs.
-pub struct Endpoints {
+/// Connections to members. They are kept for as long as the command runs.
+pub struct Connections {
     connector: Connector,
     clients: Mutex<BTreeMap<ClientUrl, Arc<Client>>>,
     peers: PeerClient,
 }
 
-impl Endpoints {
-    /// Nobody is connected to yet.
-    pub fn new(access: Access, peer_tls: &Tls) -> Result<Self, Failure> {
-        let peers = PeerClient::new(peer_tls).map_err(|error| Failure::Usage(error.to_string()))?;
+impl Connections {
+    /// Creates the clients. They connect when they are first used.
+    pub fn new(access: Access, peer_tls: &Tls) -> Result<Self, CommandError> {
+        let peers = PeerClient::new(peer_tls).map_err(|error| CommandError::Usage(error.to_string()))?;
         Ok(Self { connector: Connector::new(access), clients: Mutex::default(), peers })
     }
 
-    /// For members' peer ports.
+    /// The client for peer ports.
     pub fn peers(&self) -> &PeerClient {
         &self.peers
     }
 
-    /// A member's client port.
+    /// The client for a member's client port.
     pub fn client(&self, url: &ClientUrl) -> Result<Arc<Client>, EtcdError> {
-        let mut clients = self.clients.lock().expect("nobody panics while it looks up a client");
+        let mut clients = self.clients.lock().expect("no thread panics while it holds the lock");
         if let Some(client) = clients.get(url) {
             return Ok(client.clone());
         }
@@ -52,15 +52,15 @@ impl Endpoints {
         Ok(client)
     }
 
-    /// etcd's list, read through the quorum at the first of these that shows it, with whoever has shown it; or why
-    /// nobody did.
+    /// The member list, read through the quorum, from the first of these URLs that returns it, with the client that
+    /// returned it. Or else the errors of all URLs.
     pub async fn list(
         &self,
         urls: &BTreeSet<ClientUrl>,
         within: Duration,
     ) -> Result<(Arc<Client>, MemberList), Failures> {
         let mut failures = Failures::default();
-        let clients: Vec<_> = urls.iter().filter_map(|url| failures.or(self.client(url))).collect();
+        let clients: Vec<_> = urls.iter().filter_map(|url| failures.record(self.client(url))).collect();
         let mut answers: FuturesUnordered<_> = clients
             .into_iter()
             .map(|client| async move {
@@ -69,14 +69,14 @@ impl Endpoints {
             })
             .collect();
         while let Some((client, answer)) = answers.next().await {
-            if let Some(list) = failures.or(answer) {
+            if let Some(list) = failures.record(answer) {
                 return Ok((client, list));
             }
         }
         Err(failures)
     }
 
-    /// Asks a member for its status, at all its client URLs.
+    /// Probes a member: requests its status at all its client URLs.
     pub async fn probe(&self, member: &ListedMember, within: Duration) -> Probe {
         let urls = member.client_urls.iter();
         let mut answers: FuturesUnordered<_> = urls
@@ -87,16 +87,16 @@ impl Endpoints {
         while let Some(answer) = answers.next().await {
             match answer {
                 Ok(status) if status.member == member.id => return Probe::Up(status),
-                Err(error) if is_answer(&error) => probe = Probe::Answers,
+                Err(error) if proves_alive(&error) => probe = Probe::Answers,
                 _ => {}
             }
         }
         probe
     }
 
-    /// The member that leads, if it tells so itself.
+    /// The client of the member that reports itself as the leader.
     pub async fn leader(&self, list: &MemberList, within: Duration) -> Option<Arc<Client>> {
-        let mut asked: FuturesUnordered<_> = list
+        let mut statuses: FuturesUnordered<_> = list
             .members
             .iter()
             .filter(|member| !member.learner)
@@ -104,7 +104,7 @@ impl Endpoints {
             .filter_map(|(id, url)| Some((id, self.client(url).ok()?)))
             .map(|(id, client)| async move { (id, client.status(within).await, client) })
             .collect();
-        while let Some((id, answer, client)) = asked.next().await {
+        while let Some((id, answer, client)) = statuses.next().await {
             if answer.is_ok_and(|status| status.member == id && status.leader == Some(id)) {
                 return Some(client);
             }
@@ -112,8 +112,8 @@ impl Endpoints {
         None
     }
 
-    /// A member's own status, if it tells.
-    pub async fn status_of(&self, member: &ListedMember, within: Duration) -> Option<Status> {
+    /// A member's own status, if it returns it.
+    pub async fn member_status(&self, member: &ListedMember, within: Duration) -> Option<Status> {
         match self.probe(member, within).await {
             Probe::Up(status) => Some(status),
             Probe::Answers | Probe::Silent => None,
@@ -121,13 +121,13 @@ impl Endpoints {
     }
 }
 
-/// Why nobody did what all were asked.
+/// Why a request failed at all members.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Failures(Vec<EtcdError>);
 
 impl Failures {
-    /// Notes a failure.
-    fn or<T>(&mut self, result: Result<T, EtcdError>) -> Option<T> {
+    /// Records a failure, if it is one.
+    fn record<T>(&mut self, result: Result<T, EtcdError>) -> Option<T> {
         result.map_err(|error| self.0.push(error)).ok()
     }
 }
@@ -135,7 +135,7 @@ impl Failures {
 impl fmt::Display for Failures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut failures: Vec<String> = self.0.iter().map(EtcdError::to_string).collect();
-        // They come in the order in which they happened, which says nothing and differs from time to time.
+        // The order in which they happened means nothing, and would make a different line each time.
         failures.sort_unstable();
         if failures.is_empty() {
             f.write_str("no client URL of any member is known")
@@ -145,9 +145,8 @@ impl fmt::Display for Failures {
     }
 }
 
-/// Whether an etcd has said something, if only that it does not like us, or that we can't agree on TLS: whoever says
-/// so is not dead.
-pub fn is_answer(error: &EtcdError) -> bool {
+/// Whether the error proves that an etcd is alive. An etcd that rejects the request, or with which TLS fails, is not dead.
+pub fn proves_alive(error: &EtcdError) -> bool {
     !matches!(
         error,
         EtcdError::Unreachable { .. }

@@ -25,9 +25,9 @@ const ETCDS: &[(&str, &[&str])] = &[
 
 /// Makes each flag read the first of its variables that is set, ours before etcd's. One that is empty counts as not
 /// set, as for etcd (`pkg/flags/flag.go:setFlagFromEnv`).
-pub fn with_etcds(command: Command, variable: &dyn Fn(&str) -> Option<OsString>) -> Command {
+pub fn with_etcd_variables(command: Command, variable: &dyn Fn(&str) -> Option<OsString>) -> Command {
     let command = command.mut_args(|argument| with_one(argument, variable));
-    command.mut_subcommands(|subcommand| with_etcds(subcommand, variable))
+    command.mut_subcommands(|subcommand| with_etcd_variables(subcommand, variable))
 }
 
 /// Whether a variable of etcd's says what our flag takes: some take more, which is nothing to fail on, because nobody

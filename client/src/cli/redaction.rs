@@ -16,7 +16,7 @@ const HIDDEN: &str = "…";
 const LONGEST: usize = 16;
 
 /// An error without secrets: clap repeats what it can't take, and errors end up in logs.
-pub fn hidden(mut error: Error) -> Error {
+pub fn redact(mut error: Error) -> Error {
     let flag = text(&error, ContextKind::InvalidArg);
     if flag.split(' ').next().is_some_and(|flag| SECRET.contains(&flag)) {
         if !text(&error, ContextKind::InvalidValue).is_empty() {

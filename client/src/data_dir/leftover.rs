@@ -5,12 +5,12 @@ use std::{ffi::OsStr, path::Path};
 use super::{
     DataDirError,
     backend::{self, Applied},
-    files::{self, Obstacle},
+    files::{self, ReadError},
 };
 
 /// What a data directory without a WAL still holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LeftOvers {
+pub enum Leftover {
     /// Neither a database nor a snapshot.
     None,
     /// A database to which nothing has ever been applied, such as a failed join leaves. It is harmless, and goes
@@ -29,15 +29,15 @@ pub enum LeftOvers {
 }
 
 /// What the directory holds in which etcd keeps its database and its snapshots.
-pub fn find(snap_dir: &Path) -> Result<LeftOvers, DataDirError> {
+pub fn find(snap_dir: &Path) -> Result<Leftover, DataDirError> {
     match look(snap_dir) {
         Ok(left_overs) => Ok(left_overs),
-        Err(Obstacle::Found(found)) => Ok(LeftOvers::Unreadable { found }),
-        Err(Obstacle::Error(error)) => Err(error),
+        Err(ReadError::Damaged(found)) => Ok(Leftover::Unreadable { found }),
+        Err(ReadError::Io(error)) => Err(error),
     }
 }
 
-fn look(snap_dir: &Path) -> Result<LeftOvers, Obstacle> {
+fn look(snap_dir: &Path) -> Result<Leftover, ReadError> {
     let names = files::names(snap_dir)?;
     let snapshots: Vec<u64> = names
         .iter()
@@ -51,9 +51,9 @@ fn look(snap_dir: &Path) -> Result<LeftOvers, Obstacle> {
         Applied::UpTo(index) => Some(index),
     };
     Ok(match applied.into_iter().chain(snapshots).max() {
-        Some(index) => LeftOvers::Applied { index },
-        None if database => LeftOvers::NothingApplied,
-        None => LeftOvers::None,
+        Some(index) => Leftover::Applied { index },
+        None if database => Leftover::NothingApplied,
+        None => Leftover::None,
     })
 }
 
@@ -73,6 +73,6 @@ fn index_of(name: &OsStr) -> Option<u64> {
     }
 }
 
-fn not_etcds(path: &Path) -> Obstacle {
-    Obstacle::Found(format!("{} is not named as etcd names its snapshots", path.display()))
+fn not_etcds(path: &Path) -> ReadError {
+    ReadError::Damaged(format!("{} is not named as etcd names its snapshots", path.display()))
 }

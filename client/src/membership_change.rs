@@ -1,0 +1,206 @@
+//! Applies a membership change that the registry has instructed.
+//!
+//! Right before the change, the terms of the instruction are checked: the deadline, and the member list, read through
+//! the quorum.
+
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use convene_etcd::{Client, EtcdError, MemberList};
+use convene_lifecycle::{ClientUrl, MemberId, PeerUrl};
+
+use crate::{
+    connections::Failures,
+    observe::LIST_TIMEOUT,
+    registry::{ExpectedMember, Instruction, Task, Terms},
+    session::{CheckInResponse, RETRY_INTERVAL, Session},
+};
+
+/// How long etcd may take for one change. etcd's own limit is 5 s and two elections
+/// (`server/config/config.go:ReqTimeout`).
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Applies the change that an instruction asks for, if any, and returns the time until the next check-in.
+///
+/// The outcome is logged and not returned: the next observation shows it, also if etcd's answer is lost.
+pub async fn apply(session: &Session, response: &CheckInResponse) -> Duration {
+    let Some(change) = MembershipChange::from_response(response) else { return RETRY_INTERVAL };
+    let Instruction { name, reason, .. } = &response.instruction;
+    session.progress.step_with_reason(name, reason, &change.describe());
+    match change.apply(session).await {
+        Ok(()) => Duration::ZERO,
+        Err(error) => {
+            let caveat = match &error {
+                ChangeError::Etcd(error) if error.may_have_happened() => "; the change may have been made nevertheless",
+                _ => "",
+            };
+            session.progress.wait("wait", "not_made", &format!("{error}{caveat}; checking again"));
+            RETRY_INTERVAL
+        }
+    }
+}
+
+/// A membership change with its terms.
+#[derive(Debug)]
+struct MembershipChange<'a> {
+    operation: Operation<'a>,
+    terms: &'a Terms,
+    /// When the check-in was sent whose answer was this change.
+    sent_at: Instant,
+}
+
+#[derive(Debug)]
+enum Operation<'a> {
+    Remove(MemberId),
+    Leave(MemberId),
+    Add { peer_urls: &'a [PeerUrl], learner: bool },
+    Update(MemberId, &'a [PeerUrl]),
+    Promote(MemberId),
+}
+
+/// Why a change was not made, or may not have been made.
+#[derive(Debug, thiserror::Error)]
+enum ChangeError {
+    /// No member returned the list.
+    #[error("no member returns etcd's member list through the quorum: {0}")]
+    ListUnavailable(Failures),
+    /// The list is not the one that the registry decided on.
+    #[error("etcd's member list has changed since the registry decided: it has {found}, expected {expected}")]
+    ListChanged {
+        /// The members in the list.
+        found: String,
+        /// The members that the terms expect.
+        expected: String,
+    },
+    /// The deadline of the terms has passed.
+    #[error("the {0} s in which the change had to begin have passed")]
+    DeadlinePassed(u64),
+    /// etcd refused the change or did not answer.
+    #[error("{0}")]
+    Etcd(#[from] EtcdError),
+}
+
+impl<'a> MembershipChange<'a> {
+    /// The change that an instruction asks for; `None` if it asks for something else.
+    fn from_response(response: &'a CheckInResponse) -> Option<Self> {
+        let (operation, terms) = match &response.instruction.task {
+            Task::RemoveMember(member, terms) => (Operation::Remove(*member), terms),
+            Task::Leave(member, terms) => (Operation::Leave(*member), terms),
+            Task::AddMember { peer_urls, learner, terms } => (Operation::Add { peer_urls, learner: *learner }, terms),
+            Task::UpdateMember(member, peer_urls, terms) => (Operation::Update(*member, peer_urls), terms),
+            Task::Promote(member, terms) => (Operation::Promote(*member), terms),
+            _ => return None,
+        };
+        Some(Self { operation, terms, sent_at: response.sent_at })
+    }
+
+    /// The change for the progress log.
+    fn describe(&self) -> String {
+        let operation = match &self.operation {
+            Operation::Remove(member) => format!("removing member {member}"),
+            Operation::Leave(member) => format!("removing this node's member {member}"),
+            Operation::Add { peer_urls, learner: true } => {
+                format!("adding this node as a learner at {}", joined(peer_urls))
+            }
+            Operation::Add { peer_urls, learner: false } => {
+                format!("adding this node as a voter at {}", joined(peer_urls))
+            }
+            Operation::Update(member, peer_urls) => {
+                format!("changing the peer URLs of member {member} to {}", joined(peer_urls))
+            }
+            Operation::Promote(member) => format!("promoting learner {member}"),
+        };
+        format!("{operation} (ticket {})", self.terms.ticket)
+    }
+
+    /// Makes the change, provided that the terms hold.
+    async fn apply(&self, session: &Session) -> Result<(), ChangeError> {
+        let (client, list) = self.read_list(session).await?;
+        self.check_list(&list)?;
+        if let Operation::Leave(own) = self.operation {
+            move_leadership(session, &list, own).await?;
+        }
+        // A follower forwards a promotion by HTTP and without the user, which etcd before 3.5.28 and 3.6.6 refuses if
+        // auth is on (`server/etcdserver/cluster_util.go:promoteMemberHTTP`).
+        let client = match self.operation {
+            Operation::Promote(_) => session.connections.leader(&list, LIST_TIMEOUT).await.unwrap_or(client),
+            _ => client,
+        };
+        if self.sent_at.elapsed() >= Duration::from_secs(self.terms.act_within_seconds) {
+            return Err(ChangeError::DeadlinePassed(self.terms.act_within_seconds));
+        }
+        match self.operation {
+            Operation::Remove(member) | Operation::Leave(member) => {
+                client.remove_member(member, CHANGE_TIMEOUT).await?;
+            }
+            Operation::Add { peer_urls, learner } => {
+                client.add_member(peer_urls, learner, CHANGE_TIMEOUT).await?;
+            }
+            Operation::Update(member, peer_urls) => client.update_member(member, peer_urls, CHANGE_TIMEOUT).await?,
+            Operation::Promote(member) => client.promote_member(member, CHANGE_TIMEOUT).await?,
+        }
+        Ok(())
+    }
+
+    /// The member list, from a member that stays: a member may not live to answer its own removal.
+    async fn read_list(&self, session: &Session) -> Result<(Arc<Client>, MemberList), ChangeError> {
+        let known = session.addresses().client_urls;
+        let (client, list) =
+            session.connections.list(&known, LIST_TIMEOUT).await.map_err(ChangeError::ListUnavailable)?;
+        let (Operation::Remove(leaver) | Operation::Leave(leaver)) = self.operation else { return Ok((client, list)) };
+        let leavers: BTreeSet<ClientUrl> = client_urls_where(&list, |id| id == leaver);
+        let others: BTreeSet<ClientUrl> = client_urls_where(&list, |id| id != leaver);
+        let others = others.union(&known).filter(|url| !leavers.contains(*url)).cloned().collect();
+        Ok(session.connections.list(&others, LIST_TIMEOUT).await.unwrap_or((client, list)))
+    }
+
+    fn check_list(&self, list: &MemberList) -> Result<(), ChangeError> {
+        let found: BTreeSet<ExpectedMember> =
+            list.members.iter().map(|member| ExpectedMember { id: member.id, learner: member.learner }).collect();
+        let expected: BTreeSet<ExpectedMember> = self.terms.expect.iter().copied().collect();
+        if found == expected {
+            return Ok(());
+        }
+        Err(ChangeError::ListChanged { found: member_names(&found), expected: member_names(&expected) })
+    }
+}
+
+fn client_urls_where(list: &MemberList, wanted: impl Fn(MemberId) -> bool) -> BTreeSet<ClientUrl> {
+    list.members.iter().filter(|member| wanted(member.id)).flat_map(|member| member.client_urls.clone()).collect()
+}
+
+/// If this node's member leads, moves the leadership to the reachable voter that has applied most of the log. This
+/// spares the cluster an election. If no voter takes the leadership, the election follows the removal.
+async fn move_leadership(session: &Session, list: &MemberList, own: MemberId) -> Result<(), ChangeError> {
+    let Some(own) = list.members.iter().find(|member| member.id == own) else { return Ok(()) };
+    let Some(status) = session.connections.member_status(own, LIST_TIMEOUT).await else { return Ok(()) };
+    if status.leader != Some(own.id) {
+        return Ok(());
+    }
+    let others = list.members.iter().filter(|member| member.id != own.id && !member.learner);
+    let statuses = others.map(|member| session.connections.member_status(member, LIST_TIMEOUT));
+    let statuses = futures_util::future::join_all(statuses).await;
+    let Some(successor) = statuses.into_iter().flatten().max_by_key(|status| status.applied_index) else {
+        return Ok(());
+    };
+    session.progress.step("move_leader", &format!("moving the leadership to member {}", successor.member));
+    for url in &own.client_urls {
+        if session.connections.client(url)?.move_leader(successor.member, CHANGE_TIMEOUT).await.is_ok() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn joined(urls: &[PeerUrl]) -> String {
+    urls.iter().map(PeerUrl::to_string).collect::<Vec<_>>().join(",")
+}
+
+fn member_names(members: &BTreeSet<ExpectedMember>) -> String {
+    let names = members.iter().map(|member| format!("{}{}", member.id, if member.learner { " (learner)" } else { "" }));
+    let names: Vec<String> = names.collect();
+    if names.is_empty() { "no members".to_owned() } else { names.join(", ") }
+}

@@ -1,0 +1,130 @@
+//! Observes an etcd cluster: lists its members and probes each of them.
+//!
+//! An observation takes a few seconds at most, and all members are probed at the same time. Probes that lie far apart
+//! would be no evidence of one outage.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use convene_etcd::{ListedMember, MemberList, PeerClient, Status};
+use convene_lifecycle::{ClientUrl, MemberId, PeerUrl};
+use futures_util::{
+    future::join_all,
+    stream::{FuturesUnordered, StreamExt},
+};
+
+use crate::{
+    connections::{Connections, Failures, Probe, proves_alive},
+    registry::{ObservedMember, View},
+};
+
+/// How long a linearizable member list may take. An election has to fit in.
+pub const LIST_TIMEOUT: Duration = Duration::from_millis(2_500);
+
+/// How long one member may take to answer a probe.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(1_500);
+
+/// The URLs under which a cluster may be reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// The client URLs of its members.
+    pub client_urls: BTreeSet<ClientUrl>,
+    /// The peer URLs of its members.
+    pub peer_urls: Vec<PeerUrl>,
+}
+
+/// Lists the members of a cluster, through the quorum if possible, and probes each of them. `since` is the revision of
+/// the last instruction.
+///
+/// Without a quorum, the list comes from a peer port. The failures then tell why the quorum could not be read.
+pub async fn observe(connections: &Connections, addresses: &Addresses, since: u64) -> (View, Option<Failures>) {
+    let (quorum_list, peer_list) = tokio::join!(
+        connections.list(&addresses.client_urls, LIST_TIMEOUT),
+        list_from_peers(connections.peers(), &addresses.peer_urls)
+    );
+    let failures = match quorum_list {
+        Ok((_, list)) => return (probe_all(connections, since, &list, true).await, None),
+        Err(failures) => failures,
+    };
+    let Some(list) = peer_list else {
+        let nothing = View { since, cluster_id: None, linearizable: false, leader: None, members: Vec::new() };
+        return (nothing, Some(failures));
+    };
+    // The members may have client URLs that the registry does not know.
+    let listed_urls = client_urls(&list);
+    if listed_urls.is_subset(&addresses.client_urls) {
+        return (probe_all(connections, since, &list, false).await, Some(failures));
+    }
+    match connections.list(&listed_urls, LIST_TIMEOUT).await {
+        Ok((_, list)) => (probe_all(connections, since, &list, true).await, None),
+        Err(failures) => (probe_all(connections, since, &list, false).await, Some(failures)),
+    }
+}
+
+async fn probe_all(connections: &Connections, since: u64, list: &MemberList, linearizable: bool) -> View {
+    let probed = join_all(list.members.iter().map(|member| probe(connections, list, member))).await;
+    // The member with the latest term knows the present leader.
+    let latest = probed.iter().filter_map(|(_, status)| status.as_ref()).max_by_key(|status| status.raft_term);
+    let leader = latest.and_then(|status| status.leader).filter(|leader| is_listed(list, *leader));
+    let members = probed.into_iter().map(|(member, _)| member).collect();
+    View { since, cluster_id: Some(list.cluster), linearizable, leader, members }
+}
+
+fn is_listed(list: &MemberList, id: MemberId) -> bool {
+    list.members.iter().any(|member| member.id == id)
+}
+
+/// Probes one member. It is reachable if it answers at its client port or at its peer port.
+async fn probe(
+    connections: &Connections,
+    list: &MemberList,
+    member: &ListedMember,
+) -> (ObservedMember, Option<Status>) {
+    let (probe, peer_answers) =
+        tokio::join!(connections.probe(member, PROBE_TIMEOUT), probe_peer_port(connections, list, member));
+    let reachable = peer_answers || probe != Probe::Silent;
+    let status = if let Probe::Up(status) = probe { Some(status) } else { None };
+    let observed = ObservedMember {
+        id: member.id,
+        name: member.name.clone(),
+        peer_urls: member.peer_urls.clone(),
+        client_urls: member.client_urls.clone(),
+        learner: member.learner,
+        reachable,
+        applied_index: status.as_ref().map(|status| status.applied_index),
+    };
+    (observed, status)
+}
+
+/// Whether a member of this cluster answers at one of the peer URLs.
+///
+/// An etcd that rejects this node, or whose certificate this node rejects, counts as an answer: it may well be the
+/// member, alive and healthy.
+async fn probe_peer_port(connections: &Connections, list: &MemberList, member: &ListedMember) -> bool {
+    let urls = member.peer_urls.iter();
+    let mut answers: FuturesUnordered<_> = urls.map(|url| connections.peers().members(url, PROBE_TIMEOUT)).collect();
+    while let Some(answer) = answers.next().await {
+        let is_alive = match answer {
+            Ok(theirs) => theirs.cluster == list.cluster,
+            Err(error) => proves_alive(&error),
+        };
+        if is_alive {
+            return true;
+        }
+    }
+    false
+}
+
+/// The member list of the first peer that answers.
+async fn list_from_peers(peers: &PeerClient, peer_urls: &[PeerUrl]) -> Option<MemberList> {
+    let mut answers: FuturesUnordered<_> = peer_urls.iter().map(|url| peers.members(url, PROBE_TIMEOUT)).collect();
+    while let Some(answer) = answers.next().await {
+        if let Ok(list) = answer {
+            return Some(list);
+        }
+    }
+    None
+}
+
+fn client_urls(list: &MemberList) -> BTreeSet<ClientUrl> {
+    list.members.iter().flat_map(|member| member.client_urls.iter().cloned()).collect()
+}
