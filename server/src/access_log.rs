@@ -7,7 +7,7 @@ use std::{
 
 use axum::{
     body::{Body, Bytes},
-    extract::{ConnectInfo, Request},
+    extract::{ConnectInfo, MatchedPath, Request},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode},
     middleware::Next,
     response::Response,
@@ -21,32 +21,29 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-/// How much of a path's segment is shown that may be a token.
-const SHOWN: usize = Token::SHOWN;
-
-/// Gives each request an ID, which its answer and its log lines carry, and logs one line for it once it is
-/// answered: for a long poll, when the poll ends.
+/// Gives each request an ID, which its response and its log lines carry, and logs one line when the response is
+/// complete. Belongs around the routes, which know what of a path may be a token.
 pub async fn log_access(ConnectInfo(remote): ConnectInfo<SocketAddr>, request: Request, next: Next) -> Response {
-    let begun = Instant::now();
+    let started = Instant::now();
     let id = given_id(request.headers()).unwrap_or_else(draw_id);
     let span = tracing::info_span!("request", request_id = id.to_str().unwrap_or_default(), cluster = Empty);
     let method = request.method().clone();
-    let path = shown_path(request.uri().path());
+    let path = shown_path(request.uri().path(), request.extensions().get());
 
     let mut response = next.run(request).instrument(span.clone()).await;
     response.headers_mut().insert(REQUEST_ID, id);
-    // gRPC says how a call went after its answer, or right away if there is no answer.
+    // A gRPC call without a message has its status in the headers, any other in the trailers.
     let grpc_status = grpc_status(response.headers());
-    let line = AccessLine { span, remote, method, path, status: response.status(), grpc_status, bytes: 0, begun };
+    let line = AccessLine { span, remote, method, path, status: response.status(), grpc_status, bytes: 0, started };
     response.map(|body| Body::new(LoggedBody { body, line }))
 }
 
-/// Shows in a request's log lines which cluster it is about, if its path doesn't.
+/// Names the cluster in the log lines of a request whose path does not.
 pub fn show_cluster(request: &Span, token: &Token) {
     request.record("cluster", tracing::field::display(token));
 }
 
-/// One line of the access log, written when it is dropped: at the end of the answer or of the connection.
+/// One line of the access log. Dropping it writes it, at the end of the response or of the connection.
 struct AccessLine {
     span: Span,
     remote: SocketAddr,
@@ -55,15 +52,15 @@ struct AccessLine {
     status: StatusCode,
     grpc_status: Option<u8>,
     bytes: usize,
-    begun: Instant,
+    started: Instant,
 }
 
 impl Drop for AccessLine {
     fn drop(&mut self) {
         let Self { span, remote, method, path, grpc_status, bytes, .. } = &*self;
         let status = self.status.as_u16();
-        let milliseconds = self.begun.elapsed().as_micros() as f64 / 1000.0;
-        // A load balancer asks each second, and nobody wants to read that all is well.
+        let milliseconds = self.started.elapsed().as_micros() as f64 / 1000.0;
+        // Load balancers probe each second, and only a failed probe is worth a line.
         if self.status.is_success() && matches!(path.as_str(), "/livez" | "/readyz" | "/health") {
             tracing::debug!(parent: span, %remote, %method, %path, status, grpc_status, bytes, milliseconds, "answered");
         } else {
@@ -72,7 +69,7 @@ impl Drop for AccessLine {
     }
 }
 
-/// A body that carries its access line to its end.
+/// A response body that ends its access line.
 struct LoggedBody {
     body: Body,
     line: AccessLine,
@@ -103,16 +100,16 @@ impl HttpBody for LoggedBody {
     }
 }
 
-/// The number that gRPC ends a call with; 0 is success.
+/// The status code of a gRPC call; 0 is success.
 fn grpc_status(headers: &HeaderMap) -> Option<u8> {
     headers.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()
 }
 
-/// The client's own ID for the request, if it is one that can stand in a log line.
+/// The client's own ID for the request, if it is safe in a log line.
 fn given_id(headers: &HeaderMap) -> Option<HeaderValue> {
     let given = headers.get(REQUEST_ID)?;
-    let harmless = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    let fits = (1..=64).contains(&given.len()) && given.as_bytes().iter().all(harmless);
+    let is_safe = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let fits = (1..=64).contains(&given.len()) && given.as_bytes().iter().all(is_safe);
     fits.then(|| given.clone())
 }
 
@@ -122,55 +119,22 @@ fn draw_id() -> HeaderValue {
     HeaderValue::from_str(id).expect("hexadecimal digits are a header value")
 }
 
-/// The most characters of a path that are looked at: no path of ours is longer.
+/// The most characters of a path that are shown: no path of ours is longer.
 const SHOWN_PATH: usize = 256;
 
-/// A path with every segment cut short that could be a token.
-fn shown_path(path: &str) -> String {
-    const WORDS: [&str; 34] = [
-        "v2",
-        "keys",
-        "_etcd",
-        "registry",
-        "_config",
-        "size",
-        "new",
-        "health",
-        "livez",
-        "readyz",
-        "robots.txt",
-        "v1",
-        "clusters",
-        "members",
-        "check-in",
-        "events",
-        "pause",
-        "resume",
-        "reset",
-        "eviction",
-        "downtime",
-        "docs",
-        "openapi.yaml",
-        "etcdserverpb.KV",
-        "DeleteRange",
-        "etcdserverpb.Watch",
-        "etcdserverpb.Auth",
-        "Authenticate",
-        "etcdserverpb.Maintenance",
-        "etcdserverpb.Cluster",
-        "MemberList",
-        "MemberRemove",
-        "MemberUpdate",
-        "MemberPromote",
-    ];
+/// A path as logs show it: whole where it repeats the text of its route, and elsewhere, where a token may stand, the first
+/// characters of each segment.
+fn shown_path(path: &str, route: Option<&MatchedPath>) -> String {
     let path = path.char_indices().nth(SHOWN_PATH).map_or(path, |(end, _)| &path[..end]);
+    let mut expected = route.map_or("", MatchedPath::as_str).split('/');
     let mut shown = String::with_capacity(path.len());
     for (at, segment) in path.split('/').enumerate() {
+        let is_route = expected.next() == Some(segment);
         if at > 0 {
             shown.push('/');
         }
-        match segment.char_indices().nth(SHOWN) {
-            Some((end, _)) if !WORDS.contains(&segment) => {
+        match segment.char_indices().nth(Token::SHOWN) {
+            Some((end, _)) if !is_route => {
                 shown.push_str(&segment[..end]);
                 shown.push('…');
             }
@@ -182,28 +146,44 @@ fn shown_path(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use axum::{Router, body::to_bytes, routing::get};
+    use tower::ServiceExt;
+
     use super::*;
 
-    #[test]
-    fn no_path_shows_a_whole_token() {
-        for (path, shown) in [
+    /// How a path is shown by a router with these routes.
+    async fn shown(routes: &[&str], path: &str) -> String {
+        let show = async |request: Request| shown_path(request.uri().path(), request.extensions().get());
+        let router = routes.iter().fold(Router::new(), |router, route| router.route(route, get(show))).fallback(show);
+        let response = router.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+        String::from_utf8(to_bytes(response.into_body(), 1 << 10).await.unwrap().into()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn no_path_shows_a_whole_token() {
+        let routes = [
+            "/",
+            "/readyz",
+            "/{token}",
+            "/{token}/_config/size",
+            "/v2/keys/{*key}",
+            "/v1/clusters/{token}/members/{member}/downtime",
+            "/etcdserverpb.KV/DeleteRange",
+        ];
+        for (path, expected) in [
             ("/", "/"),
-            ("/new", "/new"),
-            ("/robots.txt", "/robots.txt"),
+            ("/readyz", "/readyz"),
             ("/6c007a14875d53d9", "/6c007a…"),
             ("/6c007a14875d53d9/_config/size", "/6c007a…/_config/size"),
-            ("/v2/keys/_etcd/registry/6c007a14875d53d9/5e3c", "/v2/keys/_etcd/registry/6c007a…/5e3c"),
-            ("/v1/clusters/6c007a14875d53d9", "/v1/clusters/6c007a…"),
-            ("/v1/clusters/6c007a14875d53d9/members/5e3c/check-in", "/v1/clusters/6c007a…/members/5e3c/check-in"),
-            ("/v1/clusters/6c007a14875d53d9/events", "/v1/clusters/6c007a…/events"),
-            ("/openapi.yaml", "/openapi.yaml"),
+            ("/v2/keys/_etcd/registry/6c007a14875d53d9", "/v2/keys/_etcd/regist…/6c007a…"),
+            ("/v1/clusters/6c007a14875d53d9/members/5e3c/downtime", "/v1/clusters/6c007a…/members/5e3c/downtime"),
+            ("/v1/clusters/clusters/members/downtime/downtime", "/v1/clusters/cluste…/members/downti…/downtime"),
             ("/etcdserverpb.KV/DeleteRange", "/etcdserverpb.KV/DeleteRange"),
-            ("/etcdserverpb.Watch/Watch", "/etcdserverpb.Watch/Watch"),
             ("/etcdserverpb.Lease/LeaseGrant", "/etcdse…/LeaseG…"),
             ("/any/where/6c007a14875d53d9", "/any/where/6c007a…"),
-            ("/ääääääää", "/ääääää…"),
+            ("/%C3%A4%C3%A4%C3%A4", "/%C3%A4…"),
         ] {
-            assert_eq!(shown_path(path), shown);
+            assert_eq!(shown(&routes, path).await, expected);
         }
     }
 }

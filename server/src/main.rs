@@ -19,6 +19,7 @@ mod migrate;
 mod operation;
 mod registry;
 mod request_body;
+mod reserved_tokens;
 mod router;
 mod server;
 mod store;

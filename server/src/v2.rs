@@ -34,19 +34,24 @@ const REGISTRY: &str = "/_etcd/registry";
 /// Where etcd's v2 keys API serves the registry.
 const KEYS_REGISTRY: &str = "/v2/keys/_etcd/registry";
 
-/// Every URL of this face.
+/// The URLs of v2 discovery.
 pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
-    // What discovery.etcd.io served; it kept the size and the whole cluster from being changed.
+    // The URLs of discovery.etcd.io, which protected the size and the whole cluster from changes.
     let discovery = Router::new()
         .route("/{token}", get(read::read).put(write::put))
         .route("/{token}/", get(read::read).put(write::put))
         .route("/{token}/{member}", get(read::read).put(write::put).delete(write::delete))
         .route("/{token}/_config/size", get(read::read));
-    // What an etcd served that was somebody's private registry.
+    // The keys API of an etcd that is somebody's private registry. The access log shows the words of these routes whole.
+    let not_a_key = any(path::not_a_registry_key).options(preflight);
+    let key = get(read::read).put(write::put).delete(write::delete).options(preflight);
     let keys = Router::new()
-        .route("/v2/keys", any(path::not_a_registry_key).options(preflight))
-        .route("/v2/keys/", any(path::not_a_registry_key).options(preflight))
-        .route("/v2/keys/{*key}", get(read::read).put(write::put).delete(write::delete).options(preflight))
+        .route("/v2/keys", not_a_key.clone())
+        .route("/v2/keys/", not_a_key)
+        .route("/v2/keys/_etcd/registry/{token}", key.clone())
+        .route("/v2/keys/_etcd/registry/{token}/{member}", key.clone())
+        .route("/v2/keys/_etcd/registry/{token}/_config/size", key.clone())
+        .route("/v2/keys/{*key}", key)
         .method_not_allowed_fallback(method_not_allowed);
     let v2 = discovery.merge(keys).layer(map_response_with_state(app.clone(), add_headers));
     v2.route("/new", any(new::create))

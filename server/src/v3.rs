@@ -46,7 +46,7 @@ const MAX_MESSAGE: usize = 128 << 10;
 /// How long a request that is no watch may take, its arrival included.
 const TIME_LIMIT: Duration = Duration::from_secs(20);
 
-/// Every method of this face.
+/// The gRPC methods.
 pub fn router(app: &Arc<App>) -> Router {
     let headers = Headers::new(app.registry.id());
     let kv = KvServer::new(kv::Kv::new(app.clone(), headers)).max_decoding_message_size(MAX_MESSAGE);
@@ -72,16 +72,16 @@ pub fn router(app: &Arc<App>) -> Router {
         .layer(middleware::from_fn(limit_time))
         .route_service("/etcdserverpb.Watch/Watch", watch)
         .fallback(unimplemented)
+        .layer(middleware::from_fn(require_http2))
 }
 
-/// Answers gRPC by the methods of this face, and lets everything else go on. They are told apart as etcd does it
-/// (`server/embed/serve.go:grpcHandlerFunc`), so that no method is ever taken for a token.
+/// Passes gRPC requests to the gRPC router and all others on. Looks at the content type, as etcd does
+/// (`server/embed/serve.go:grpcHandlerFunc`), so that a method is never taken for a token.
 pub async fn answer_grpc(State(grpc): State<Router>, request: Request, next: Next) -> Response {
-    match (is_grpc(&request), request.version()) {
-        (true, Version::HTTP_2) => grpc.oneshot(request).await.unwrap_or_else(|never: Infallible| match never {}),
-        (true, _) => needs_http2(),
-        (false, _) => next.run(request).await,
+    if is_grpc(&request) {
+        return grpc.oneshot(request).await.unwrap_or_else(|never: Infallible| match never {});
     }
+    next.run(request).await
 }
 
 fn is_grpc(request: &Request) -> bool {
@@ -90,10 +90,13 @@ fn is_grpc(request: &Request) -> bool {
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
-/// Tells whoever set up the proxy in between what is wrong with it.
-fn needs_http2() -> Response {
-    let sentence = "gRPC needs HTTP/2 from end to end, and this came by HTTP/1: tell the proxy in between, as with \
-                    grpc_pass in nginx and proto h2 in HAProxy\n";
+/// Refuses gRPC over HTTP/1, which no client sends: a proxy has translated the request.
+async fn require_http2(request: Request, next: Next) -> Response {
+    if request.version() == Version::HTTP_2 {
+        return next.run(request).await;
+    }
+    let sentence = "gRPC needs HTTP/2 from end to end, but this request came over HTTP/1; configure the proxy in front of \
+                    this server, for example with grpc_pass in nginx or proto h2 in HAProxy\n";
     plain_error(StatusCode::HTTP_VERSION_NOT_SUPPORTED, sentence).into_response()
 }
 

@@ -25,7 +25,7 @@ use crate::{
     app::App,
     draw_token::draw_token,
     registry::{Committed, Registry},
-    router::is_word,
+    reserved_tokens::is_reserved,
 };
 
 /// What a cluster is made with; everything may be left out.
@@ -118,8 +118,8 @@ impl<'de> Deserialize<'de> for OwnToken {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let token: Token = String::deserialize(deserializer)?.parse().map_err(D::Error::custom)?;
         // Its discovery URL would lead elsewhere.
-        if is_word(token.as_str()) {
-            return Err(D::Error::custom("is a word of this server's URLs"));
+        if is_reserved(&token) {
+            return Err(D::Error::custom("is reserved for a URL of this server"));
         }
         Ok(Self(token))
     }
