@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::{
     Action, Cluster, ClusterName, ClusterSize, Discovery, EventKind, MemberKey, Policy, Protocol, SizeIsFixed,
-    Strategy, Token, Transition, UnixMillis, draft::Draft,
+    Strategy, Token, Transition, UnixMillis, cluster_draft::ClusterDraft,
 };
 
 /// What an administrator sets about a cluster; what is `None` stays as it is.
@@ -83,7 +83,7 @@ impl Cluster {
 
     /// Changes settings; `Ok(None)` if they are so already.
     pub fn set(&self, settings: &Settings, at: UnixMillis) -> Result<Option<Transition>, AdministrationError> {
-        let mut draft = Draft::new(self, at);
+        let mut draft = ClusterDraft::new(self, at);
         if let Some(size) = settings.size.filter(|size| *size != self.size) {
             if let Some(by) = self.protocol.and_then(Protocol::discovery).filter(|_| self.bootstrapped.is_none()) {
                 return Err(AdministrationError::SizeIsFixed { by, fixed: SizeIsFixed(self.size) });
@@ -118,7 +118,7 @@ impl Cluster {
     ) -> Result<Option<Transition>, AdministrationError> {
         let member = self.record.iter().find(|member| member.key == *key);
         let member = member.ok_or_else(|| AdministrationError::NoSuchMember(key.clone()))?;
-        let mut draft = Draft::new(self, at);
+        let mut draft = ClusterDraft::new(self, at);
         if member.removed.is_some() && request != MemberRequest::WithdrawEviction {
             return Err(AdministrationError::Removed(key.clone()));
         }
@@ -150,7 +150,7 @@ impl Cluster {
 
     /// Begins a new epoch: whatever the cluster was, its nodes form it anew, and set their data aside.
     pub fn reset(&self, at: UnixMillis) -> Option<Transition> {
-        let mut draft = Draft::new(self, at);
+        let mut draft = ClusterDraft::new(self, at);
         draft.begin_epoch("an administrator has reset the cluster");
         draft.finish()
     }

@@ -179,12 +179,17 @@ impl Cluster {
         self.protocol == Some(Protocol::CheckIn) && self.bootstrapped.is_none()
     }
 
+    /// How many voters a quorum of the present voters has.
+    pub fn quorum(&self) -> usize {
+        quorum_of(self.voters().count())
+    }
+
     /// Deletes the cluster with all that is known of it.
     pub fn delete(&self, at: UnixMillis) -> Transition {
         let previous = Previous { value: None, created: Revision::FIRST, modified: Revision::FIRST, version: 1 };
-        let told = (EventKind::ClusterDeleted, "the cluster was deleted".into());
-        let gone = Written::gone(Revision::FIRST);
-        let event = self.event(at, Action::Delete, Subject::Cluster, gone, Some(previous), told);
+        let kind_and_message = (EventKind::ClusterDeleted, "the cluster was deleted".into());
+        let gone = NewValue::gone(Revision::FIRST);
+        let event = self.event(at, Action::Delete, Subject::Cluster, gone, Some(previous), kind_and_message);
         let members = self.members().map(|member| (Subject::Member(member.key.clone()), previous_member(member)));
         let also_deleted = std::iter::once((Subject::Size, self.previous_size())).chain(members).collect();
         Transition { after: None, events: vec![Event { also_deleted, ..event }] }
@@ -194,7 +199,7 @@ impl Cluster {
     /// know any more.
     pub(crate) fn record_with(&self, member: Member) -> Vec<Arc<Member>> {
         let mut record = Vec::with_capacity(self.record.len() + 1);
-        let kept = |other: &&Arc<Member>| other.key != member.key && !self.is_forgotten(other);
+        let kept = |other: &&Arc<Member>| other.key != member.key && !self.is_past_retention(other);
         record.extend(self.record.iter().filter(kept).cloned());
         let place = record.partition_point(|other| other.created < member.created);
         record.insert(place, Arc::new(member));
@@ -202,7 +207,7 @@ impl Cluster {
     }
 
     /// Whether a member was removed so long ago that its node is told to look at etcd's own list if it comes back.
-    fn is_forgotten(&self, member: &Member) -> bool {
+    fn is_past_retention(&self, member: &Member) -> bool {
         let forgets = |removal: Removal| removal.at.0.saturating_add(RETAINED_REVISIONS) < self.revision.0;
         self.formed.is_some() && member.removed.is_some_and(forgets)
     }
@@ -233,7 +238,7 @@ impl Cluster {
         at: UnixMillis,
         action: Action,
         subject: Subject,
-        Written { value, created, version }: Written,
+        NewValue { value, created, version }: NewValue,
         previous: Option<Previous>,
         (kind, message): (EventKind, Cow<'static, str>),
     ) -> Event {
@@ -255,14 +260,19 @@ impl Cluster {
     }
 }
 
+/// How many of this many voters are a quorum: more than half (Raft).
+pub(crate) fn quorum_of(voters: usize) -> usize {
+    voters / 2 + 1
+}
+
 /// What an event says of its subject from now on.
-pub(crate) struct Written {
+pub(crate) struct NewValue {
     pub value: Option<String>,
     pub created: Revision,
     pub version: u64,
 }
 
-impl Written {
+impl NewValue {
     /// The value that a member's key has now.
     pub fn member(member: &Member) -> Self {
         Self { value: Some(member.registration.to_string()), created: member.created, version: member.version }

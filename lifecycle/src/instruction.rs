@@ -20,7 +20,7 @@ pub struct Instruction {
 pub enum Task {
     /// Nothing now; ask again.
     Wait,
-    /// Look at the cluster, and report its member list and who is reachable.
+    /// QuorumView at the cluster, and report its member list and who is reachable.
     Observe(Endpoints),
     /// Start etcd with an empty data directory and these flags; it bootstraps the cluster together with the others.
     Bootstrap(EtcdFlags),

@@ -9,8 +9,9 @@
 
 mod administration;
 mod cluster;
+mod cluster_draft;
 mod cluster_name;
-mod draft;
+mod discovery;
 mod event;
 mod identity;
 mod instruction;
@@ -20,10 +21,9 @@ mod peer_url;
 mod plan;
 mod policy;
 mod reason;
-mod registering;
 mod registration;
 mod report;
-mod returning;
+mod reregistration;
 mod revision;
 mod size;
 mod text;
@@ -33,6 +33,7 @@ mod token;
 pub use administration::{AdministrationError, MemberRequest, Settings};
 pub use cluster::{Cluster, Discovery, MAX_MEMBERS, Protocol, RETAINED_REVISIONS, Transition};
 pub use cluster_name::{ClusterName, ClusterNameError};
+pub use discovery::{RegisterRefusal, SizeIsFixed};
 pub use event::{Action, Event, EventKind, Previous, Subject};
 pub use identity::{ClusterId, Epoch, IdError, MemberId};
 pub use instruction::{Endpoints, EtcdFlags, ExpectedMember, Instruction, Task, Terms};
@@ -44,7 +45,6 @@ pub use peer_url::{ClientUrl, ClientUrlError, PeerUrl, PeerUrlError, UrlProblem}
 pub use plan::{Plan, plan};
 pub use policy::{Policy, Strategy, StrategyError};
 pub use reason::Reason;
-pub use registering::{RegisterRefusal, SizeIsFixed};
 pub use registration::{MAX_PEER_URLS, MAX_REGISTRATION_BYTES, Registration, RegistrationError};
 pub use report::{Identity, NodeState, ObservedMember, Report, RunId, RunIdError, View};
 pub use revision::{Revision, UnixMillis};

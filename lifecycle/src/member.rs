@@ -47,6 +47,15 @@ pub enum Role {
     Learner,
 }
 
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Voter => "voter",
+            Self::Learner => "learner",
+        })
+    }
+}
+
 /// A node that bootstraps a cluster together with others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Founder {

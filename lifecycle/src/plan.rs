@@ -5,16 +5,19 @@
 //! simply given again, and a node that crashes carries on from what is true in etcd.
 
 mod answer;
-mod founding;
+mod forming;
+mod join_overrides;
 mod joining;
-mod look;
 mod membership;
+mod quorum_view;
+mod reconcile;
 mod running;
 mod starting;
-mod wishes;
+mod tickets;
 
 use crate::{
-    Cluster, Instruction, Liveness, Member, NodeState, Reason, Report, Task, Transition, UnixMillis, draft::Draft,
+    Cluster, Instruction, Liveness, Member, NodeState, Reason, Report, Task, Transition, UnixMillis,
+    cluster_draft::ClusterDraft,
 };
 
 /// What a check-in leads to.
@@ -31,14 +34,14 @@ pub struct Plan {
 /// Pure: the same arguments give the same plan. `liveness` is who was heard of before this report. If the change is
 /// made and the same report comes again, then the instruction is the same and there is nothing left to change.
 pub fn plan(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMillis) -> Plan {
-    let mut planner = Planner { draft: Draft::new(cluster, now), liveness, report, now };
+    let mut planner = Planner { draft: ClusterDraft::new(cluster, now), liveness, report, now };
     let instruction = planner.decide();
     Plan { instruction, change: planner.draft.finish() }
 }
 
 /// One decision on its way.
 struct Planner<'a> {
-    draft: Draft<'a>,
+    draft: ClusterDraft<'a>,
     liveness: &'a Liveness,
     report: &'a Report,
     now: UnixMillis,
@@ -49,11 +52,11 @@ impl Planner<'_> {
         if self.liveness.is_overtaken(self.report) {
             return self.wait(Reason::Overtaken, "a later check-in of this node came first, and was answered");
         }
-        self.learn_from_view();
+        self.reconcile_with_view();
         self.learn_from_left_overs();
-        self.settle_ticket();
+        self.release_ended_ticket();
         let instruction = self.decide_by_state();
-        if !self.has_idle_ticket(&instruction) {
+        if !self.holds_idle_ticket(&instruction) {
             return instruction;
         }
         self.draft.release("its holder has no use for it now");
@@ -62,16 +65,16 @@ impl Planner<'_> {
 
     fn decide_by_state(&mut self) -> Instruction {
         match &self.report.state {
-            NodeState::Empty if self.draft.formed.is_none() => self.found(),
-            NodeState::Empty => self.join(),
-            NodeState::Unreadable { found } => self.rescue(found),
-            NodeState::Stopped(identity) => self.start(*identity),
-            NodeState::Running(identity) => self.run(*identity),
+            NodeState::Empty if self.draft.formed.is_none() => self.form_cluster(),
+            NodeState::Empty => self.join_cluster(),
+            NodeState::Unreadable { found } => self.handle_unreadable_data(found),
+            NodeState::Stopped(identity) => self.start_stopped(*identity),
+            NodeState::Running(identity) => self.handle_running(*identity),
         }
     }
 
     /// Data that can't be read is never taken for no data: it may be all that is left of the cluster.
-    fn rescue(&mut self, found: &str) -> Instruction {
+    fn handle_unreadable_data(&mut self, found: &str) -> Instruction {
         let found: String = found.chars().take(200).collect();
         if self.draft.formed.is_none() {
             let message = format!("the data directory holds data that can't be read ({found})");
@@ -87,14 +90,14 @@ impl Planner<'_> {
             let remedy = "evict the member by its name (PUT …/members/ID/eviction), or mend the data and leave again";
             return self.refuse(Reason::UnreadableData, message, remedy);
         }
-        let look = match self.look() {
-            Ok(look) => look,
+        let view = match self.quorum_view() {
+            Ok(view) => view,
             Err(instruction) => return *instruction,
         };
-        if let Some(twin) = self.draft.members().find(|member| member.name() == &self.report.name)
-            && look.is_up(twin)
+        if let Some(namesake) = self.draft.members().find(|member| member.name() == &self.report.name)
+            && view.is_up(namesake)
         {
-            let message = format!("member {} with this name answers, so the data may be in use", twin.key);
+            let message = format!("member {} with this name answers, so the data may be in use", namesake.key);
             return self.refuse(Reason::NameTaken, message, "stop the etcd that runs, or use another name here");
         }
         let message = format!(
@@ -105,12 +108,12 @@ impl Planner<'_> {
     }
 
     /// Another member than `own` that has the node's name or one of its peer URLs, as a refusal.
-    fn contradiction(&self, own: &Member) -> Option<Instruction> {
+    fn identity_conflict(&self, own: &Member) -> Option<Instruction> {
         let mut others = self.draft.members().filter(|member| member.key != own.key);
-        others.find_map(|other| self.refuse_for_name(other).or_else(|| self.refuse_for_peer_url(other)))
+        others.find_map(|other| self.name_conflict(other).or_else(|| self.peer_url_conflict(other)))
     }
 
-    fn refuse_for_name(&self, other: &Member) -> Option<Instruction> {
+    fn name_conflict(&self, other: &Member) -> Option<Instruction> {
         let name = &self.report.name;
         (other.name() == name).then(|| {
             let message = format!("member {} has the name {name}", other.key);
@@ -118,7 +121,7 @@ impl Planner<'_> {
         })
     }
 
-    fn refuse_for_peer_url(&self, other: &Member) -> Option<Instruction> {
+    fn peer_url_conflict(&self, other: &Member) -> Option<Instruction> {
         let url = other.shared_peer_url(&self.report.peer_urls)?;
         let message = format!("member {} ({}) has the peer URL {url}", other.key, other.name());
         Some(self.refuse(Reason::PeerUrlTaken, message, "give one of the two another peer URL"))

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    ClientUrl, ClusterId, ClusterSize, MemberId, MemberName, PeerUrl, Revision, Strategy, text::as_text,
+    ClientUrl, ClusterId, ClusterSize, MemberId, MemberName, PeerUrl, Revision, Role, Strategy, text::as_text,
     token::is_key_segment,
 };
 
@@ -98,6 +98,13 @@ pub struct ObservedMember {
     pub reachable: bool,
     /// How far it has applied the Raft log; `None` means that it did not say.
     pub applied_index: Option<u64>,
+}
+
+impl ObservedMember {
+    /// Whether it votes.
+    pub fn role(&self) -> Role {
+        if self.learner { Role::Learner } else { Role::Voter }
+    }
 }
 
 impl Report {

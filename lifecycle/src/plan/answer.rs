@@ -78,8 +78,8 @@ impl Planner<'_> {
         if member.key == *own {
             return self.report.name.to_string();
         }
-        let twin = |other: &&std::sync::Arc<Member>| other.name() == member.name() && other.key != member.key;
-        let is_unique = member.name() != &self.report.name && self.draft.members().find(twin).is_none();
+        let namesake = |other: &&std::sync::Arc<Member>| other.name() == member.name() && other.key != member.key;
+        let is_unique = member.name() != &self.report.name && self.draft.members().find(namesake).is_none();
         if is_unique { member.name().to_string() } else { member.key.to_string() }
     }
 }

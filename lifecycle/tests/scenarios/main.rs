@@ -24,7 +24,7 @@ mod strategies;
 mod tickets;
 mod v2;
 mod vanishing;
-mod wishes;
+mod join_overrides;
 
 mod etcd;
 mod words;

@@ -3,7 +3,7 @@ use thiserror::Error;
 use crate::{
     Action, Cluster, ClusterSize, Discovery, Epoch, EventKind, MAX_MEMBERS, Member, MemberKey, MemberName, PeerUrl,
     Protocol, Registration, Removal, Subject, Transition, UnixMillis,
-    cluster::{Written, previous_member},
+    cluster::{NewValue, previous_member},
 };
 
 /// What stock etcds and those who stand in for them do to a cluster.
@@ -27,9 +27,9 @@ impl Cluster {
             revision,
             ..self.clone()
         };
-        let written = Written { value: Some(size.to_string()), created, version };
-        let told = (EventKind::SizeSet, format!("the size is {size}").into());
-        let event = self.event(at, action, Subject::Size, written, Some(previous), told);
+        let written = NewValue { value: Some(size.to_string()), created, version };
+        let kind_and_message = (EventKind::SizeSet, format!("the size is {size}").into());
+        let event = self.event(at, action, Subject::Size, written, Some(previous), kind_and_message);
         Ok(Transition { after: Some(after), events: vec![event] })
     }
 
@@ -63,9 +63,9 @@ impl Cluster {
             }
             None => fresh,
         };
-        let told = (EventKind::MemberRegistered, format!("registered through {by}").into());
+        let kind_and_message = (EventKind::MemberRegistered, format!("registered through {by}").into());
         let previous = present.map(|member| previous_member(member));
-        let event = self.event(at, action, Subject::Member(key), Written::member(&member), previous, told);
+        let event = self.event(at, action, Subject::Member(key), NewValue::member(&member), previous, kind_and_message);
         let record = self.record_with(member);
         let enough = record.len() >= self.size.get() as usize && self.protocol != Some(Protocol::CheckIn);
         let forms = enough && self.formed.is_none();
@@ -86,9 +86,9 @@ impl Cluster {
         let member = self.member(key)?;
         let revision = self.revision.next();
         let subject = Subject::Member(key.clone());
-        let told = (EventKind::MemberRemoved, format!("removed through {by}").into());
-        let gone = Written::gone(member.created);
-        let event = self.event(at, action, subject, gone, Some(previous_member(member)), told);
+        let kind_and_message = (EventKind::MemberRemoved, format!("removed through {by}").into());
+        let gone = NewValue::gone(member.created);
+        let event = self.event(at, action, subject, gone, Some(previous_member(member)), kind_and_message);
         let removal = Removal { at: revision, confirmed: false };
         let removed = Member { modified: revision, removed: Some(removal), ..Member::clone(member) };
         let after = Self { revision, record: self.record_with(removed), ..self.without_record() };

@@ -3,20 +3,20 @@ use std::{borrow::Cow, ops::Deref, sync::Arc};
 use crate::{
     Action, BootstrapIssued, Cluster, ClusterSize, Event, EventKind, Founder, Member, MemberKey, MemberName, Previous,
     Protocol, Purpose, Removal, RunId, Subject, Ticket, Transition, UnixMillis,
-    cluster::{Written, previous_member},
+    cluster::{NewValue, previous_member},
 };
 
 /// A cluster on its way to its next state: every change that is made to it takes a revision and leaves an event.
 ///
 /// It reads as the cluster that it has become so far. Nothing is copied before the first change.
-pub(crate) struct Draft<'a> {
+pub(crate) struct ClusterDraft<'a> {
     base: &'a Cluster,
     changed: Option<Box<Cluster>>,
     events: Vec<Event>,
     now: UnixMillis,
 }
 
-impl Deref for Draft<'_> {
+impl Deref for ClusterDraft<'_> {
     type Target = Cluster;
 
     fn deref(&self) -> &Cluster {
@@ -24,7 +24,7 @@ impl Deref for Draft<'_> {
     }
 }
 
-impl<'a> Draft<'a> {
+impl<'a> ClusterDraft<'a> {
     pub fn new(base: &'a Cluster, now: UnixMillis) -> Self {
         Self { base, changed: None, events: Vec::new(), now }
     }
@@ -40,7 +40,7 @@ impl<'a> Draft<'a> {
         self.push(
             kind,
             message,
-            (Action::Set, Subject::Lifecycle(None), Written::gone(self.revision.next()), None),
+            (Action::Set, Subject::Lifecycle(None), NewValue::gone(self.revision.next()), None),
             edit,
         );
     }
@@ -50,7 +50,7 @@ impl<'a> Draft<'a> {
         let (created, previous) = (self.size_created, self.previous_size());
         let value = Some(size.to_string());
         let version = self.size_version + 1;
-        let event = (Action::Update, Subject::Size, Written { value, created, version }, Some(previous));
+        let event = (Action::Update, Subject::Size, NewValue { value, created, version }, Some(previous));
         self.push(EventKind::SizeSet, message, event, |cluster| {
             cluster.size = size;
             cluster.size_modified = cluster.revision;
@@ -65,7 +65,7 @@ impl<'a> Draft<'a> {
         let fresh = Member::registered(key.clone(), registration.clone(), revision);
         let Member { created, modified, registered, version, removed, .. } = fresh;
         let member = Member { created, modified, registered, version, removed, ..member };
-        let event = (Action::Create, Subject::Member(member.key.clone()), Written::member(&member), None);
+        let event = (Action::Create, Subject::Member(member.key.clone()), NewValue::member(&member), None);
         let now = self.now;
         self.push(kind, message, event, |cluster| {
             cluster.first_registered_at = cluster.first_registered_at.or(Some(now));
@@ -87,11 +87,11 @@ impl<'a> Draft<'a> {
         edit(&mut member);
         member.modified = self.revision.next();
         let event = if member.registration == before.registration {
-            (Action::Set, Subject::Lifecycle(Some(key.clone())), Written::gone(member.created), None)
+            (Action::Set, Subject::Lifecycle(Some(key.clone())), NewValue::gone(member.created), None)
         } else {
             member.registered = member.modified;
             member.version += 1;
-            (Action::Update, Subject::Member(key.clone()), Written::member(&member), Some(previous_member(&before)))
+            (Action::Update, Subject::Member(key.clone()), NewValue::member(&member), Some(previous_member(&before)))
         };
         self.push(kind, message, event, |cluster| cluster.record = cluster.record_with(member));
     }
@@ -103,7 +103,7 @@ impl<'a> Draft<'a> {
         let removal = Removal { at: revision, confirmed };
         let member = Member { modified: revision, removed: Some(removal), ..Member::clone(&before) };
         let subject = Subject::Member(key.clone());
-        let event = (Action::Delete, subject, Written::gone(member.created), Some(previous_member(&before)));
+        let event = (Action::Delete, subject, NewValue::gone(member.created), Some(previous_member(&before)));
         self.push(EventKind::MemberRemoved, message, event, |cluster| {
             cluster.record = cluster.record_with(member);
         });
@@ -171,7 +171,7 @@ impl<'a> Draft<'a> {
         &mut self,
         kind: EventKind,
         message: impl Into<Cow<'static, str>>,
-        (action, subject, written, previous): Happening,
+        (action, subject, written, previous): KeyChange,
         edit: impl FnOnce(&mut Cluster),
     ) {
         let event = self.event(self.now, action, subject, written, previous, (kind, message.into()));
@@ -183,4 +183,4 @@ impl<'a> Draft<'a> {
 }
 
 /// What an event says beyond its kind and message.
-type Happening = (Action, Subject, Written, Option<Previous>);
+type KeyChange = (Action, Subject, NewValue, Option<Previous>);

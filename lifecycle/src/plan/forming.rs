@@ -3,13 +3,13 @@ use std::sync::Arc;
 use super::Planner;
 use crate::{
     BootstrapIssued, ClientUrl, ClusterId, EventKind, Founder, Instruction, LastCheckIn, MAX_MEMBERS, Member, MemberId,
-    MemberKey, NodeState, Protocol, Reason, Registration, ReportedState, Revision, RunId, Task,
+    MemberKey, Protocol, Reason, Registration, ReportedState, Revision, RunId, Task,
 };
 
 impl Planner<'_> {
     /// A node without data, while the cluster forms: it registers, and waits until as many nodes are there as the
     /// cluster has places. From then on these are the founders, and each is told to bootstrap with the others.
-    pub(super) fn found(&mut self) -> Instruction {
+    pub(super) fn form_cluster(&mut self) -> Instruction {
         if let Some(discovery) = self.draft.protocol.and_then(Protocol::discovery) {
             let message = format!("stock etcds form this cluster by {discovery}, and the two can't mix");
             return self.refuse(
@@ -20,7 +20,7 @@ impl Planner<'_> {
             );
         }
         if self.report.leaving {
-            let own = self.draft.members().find(|member| self.is_own(member)).cloned();
+            let own = self.draft.members().find(|member| self.is_own_member(member)).cloned();
             if let Some(own) = own {
                 self.draft.remove(&own.key, true, format!("{} does not want to be a founder any more", own.name()));
             }
@@ -29,7 +29,7 @@ impl Planner<'_> {
         if self.draft.policy.paused {
             return self.paused();
         }
-        self.drop_absent();
+        self.drop_silent_registrants();
         let own = match self.register() {
             Ok(own) => own,
             Err(refusal) => return *refusal,
@@ -39,10 +39,10 @@ impl Planner<'_> {
             let message = format!("{here} of {size} nodes are here; waits for {} more to bootstrap with", size - here);
             return self.wait(Reason::Forming, message);
         }
-        self.freeze(size);
+        self.freeze_roster(size);
         match self.draft.member(&own).cloned() {
             Some(own) => self.bootstrap(&own),
-            None => self.join(),
+            None => self.join_cluster(),
         }
     }
 
@@ -52,19 +52,19 @@ impl Planner<'_> {
     /// not be told again, so it joins like any other once the cluster exists. Whoever was told may have, unless the
     /// same run of its client asks again: so it is told again in a new epoch at most, and only when all founders are
     /// there without data.
-    pub(super) fn found_again(&mut self, own: &Arc<Member>) -> Option<Instruction> {
+    pub(super) fn resume_forming(&mut self, own: &Arc<Member>) -> Option<Instruction> {
         let founder = own.founder.as_ref().filter(|_| !own.started && self.roster_is_intact())?;
         match &founder.issued {
             None if self.report.run == RunId::unnamed() && self.draft.bootstrapped.is_some() => None,
             None if self.draft.policy.paused => Some(self.paused()),
             None => Some(self.bootstrap(own)),
-            Some(told) if self.is_same_run(told) => Some(self.bootstrap(own)),
+            Some(issued) if self.is_same_run(issued) => Some(self.bootstrap(own)),
             Some(_) if self.draft.bootstrapped.is_some() => None,
             Some(_) if self.draft.policy.paused => Some(self.paused()),
             Some(_) if self.report.view.is_none() => {
                 Some(self.observe("this node may have bootstrapped before, so the other founders are looked for"))
             }
-            Some(_) if self.all_founders_are_empty() => Some(self.found_anew()),
+            Some(_) if self.all_founders_are_empty() => Some(self.start_next_epoch()),
             Some(_) => {
                 let message = "this node was told to bootstrap before and has no data now; whether the cluster exists \
                                is known when the other founders check in or answer";
@@ -73,26 +73,12 @@ impl Planner<'_> {
         }
     }
 
-    /// A founder sets left-overs aside before it starts an etcd that it was told to bootstrap. So what another run of it
-    /// finds is younger than that, and shows that the cluster has existed, even if nobody has said so before. The run
-    /// that was told may not have got so far.
-    pub(super) fn learn_from_left_overs(&mut self) {
-        if self.report.state != NodeState::Empty || !self.report.leftover {
-            return;
-        }
-        let own = self.draft.members().find(|member| self.is_own(member));
-        let told = own.and_then(|own| own.founder.as_ref()).and_then(|founder| founder.issued.as_ref());
-        if told.is_some_and(|told| told.run != self.report.run) {
-            let name = &self.report.name;
-            self.know_bootstrapped(&format!("{name} was told to bootstrap it, and has a database of it but no WAL"));
-        }
-    }
-
     /// Drops registrations of nodes that have gone: nobody was told of them yet, so their places are free.
-    fn drop_absent(&mut self) {
+    fn drop_silent_registrants(&mut self) {
         let dead_after = self.draft.policy.dead_after;
-        let absent =
-            |member: &&Arc<Member>| !self.is_own(member) && self.liveness.silence(member, self.now) >= dead_after;
+        let absent = |member: &&Arc<Member>| {
+            !self.is_own_member(member) && self.liveness.silence(member, self.now) >= dead_after
+        };
         let absent: Vec<Arc<Member>> = self.draft.members().filter(absent).cloned().collect();
         for member in absent {
             let message = format!("{} ({}) has gone before the cluster formed", member.name(), member.key);
@@ -101,19 +87,19 @@ impl Planner<'_> {
     }
 
     fn register(&mut self) -> Result<MemberKey, Box<Instruction>> {
-        let own = self.draft.members().find(|member| self.is_own(member)).cloned();
+        let own = self.draft.members().find(|member| self.is_own_member(member)).cloned();
         if let Some(own) = own {
             return Ok(own.key.clone());
         }
-        let former = self.draft.members().find(|member| self.is_own_former(member)).cloned();
+        let former = self.draft.members().find(|member| self.is_own_former_registration(member)).cloned();
         let others: Vec<Arc<Member>> = self
             .draft
             .members()
             .filter(|member| former.as_ref().is_none_or(|own| own.key != member.key))
             .cloned()
             .collect();
-        let by_peer_url = || others.iter().find_map(|other| self.refuse_for_peer_url(other));
-        let by_name = || others.iter().find_map(|other| self.refuse_for_name(other));
+        let by_peer_url = || others.iter().find_map(|other| self.peer_url_conflict(other));
+        let by_name = || others.iter().find_map(|other| self.name_conflict(other));
         if let Some(refusal) = by_peer_url().or_else(by_name) {
             return Err(Box::new(refusal));
         }
@@ -143,7 +129,7 @@ impl Planner<'_> {
     }
 
     /// Makes those that are there the founders; who came after the last place is a spare.
-    fn freeze(&mut self, size: usize) {
+    fn freeze_roster(&mut self, size: usize) {
         for member in self.draft.members().skip(size).cloned().collect::<Vec<_>>() {
             let message = format!("{} ({}) came after the last place was taken", member.name(), member.key);
             self.draft.remove(&member.key, true, message);
@@ -157,8 +143,8 @@ impl Planner<'_> {
     }
 
     fn bootstrap(&mut self, own: &Arc<Member>) -> Instruction {
-        let told = own.founder.as_ref().and_then(|founder| founder.issued.as_ref());
-        if told.is_none_or(|told| told.run != self.report.run) {
+        let issued = own.founder.as_ref().and_then(|founder| founder.issued.as_ref());
+        if issued.is_none_or(|issued| issued.run != self.report.run) {
             self.draft.record_bootstrap_issued(&own.key, &self.report.run);
         }
         let message = match self.draft.members().count() {
@@ -169,14 +155,15 @@ impl Planner<'_> {
     }
 
     /// Begins a new epoch with the same founders: none of them has data, so no cluster exists.
-    fn found_anew(&mut self) -> Instruction {
+    fn start_next_epoch(&mut self) -> Instruction {
         let founders: Vec<Arc<Member>> = self.draft.members().cloned().collect();
         let size = founders.len();
         self.draft.begin_epoch("all founders are here, and none of them has data");
         let again = |founder: &Arc<Member>| self.add_founder(founder.registration.clone(), founder.client_urls.clone());
         let keys: Vec<MemberKey> = founders.iter().map(again).collect();
-        self.freeze(size);
-        let own = keys.iter().filter_map(|key| self.draft.member(key)).find(|member| self.is_own(member)).cloned();
+        self.freeze_roster(size);
+        let own =
+            keys.iter().filter_map(|key| self.draft.member(key)).find(|member| self.is_own_member(member)).cloned();
         match own {
             Some(own) => self.bootstrap(&own),
             None => self.full(),
@@ -194,8 +181,8 @@ impl Planner<'_> {
     /// Whether a founder is there and said, after it was last told anything, that it has no data. The run that was
     /// told is told again whenever it asks, so what it said does not count: it may have bootstrapped since.
     fn is_empty_founder(&self, member: &Member) -> bool {
-        let told = member.founder.as_ref().and_then(|founder| founder.issued.as_ref());
-        let said_since = |node: &LastCheckIn| told.is_none_or(|told| node.run != told.run && node.at > told.at);
+        let issued = member.founder.as_ref().and_then(|founder| founder.issued.as_ref());
+        let said_since = |node: &LastCheckIn| issued.is_none_or(|issued| node.run != issued.run && node.at > issued.at);
         let node = self.liveness.nodes.get(member.name());
         member.founder.is_some()
             && !member.started
@@ -216,17 +203,17 @@ impl Planner<'_> {
 
     /// Whether the run that was told is the one that asks. A client that does not name its runs is believed only
     /// while nobody has shown that the cluster exists.
-    fn is_same_run(&self, told: &BootstrapIssued) -> bool {
-        told.run == self.report.run && (told.run != RunId::unnamed() || self.draft.bootstrapped.is_none())
+    fn is_same_run(&self, issued: &BootstrapIssued) -> bool {
+        issued.run == self.report.run && (issued.run != RunId::unnamed() || self.draft.bootstrapped.is_none())
     }
 
     /// Whether a member is this node's, by name and address.
-    pub(super) fn is_own(&self, member: &Member) -> bool {
+    pub(super) fn is_own_member(&self, member: &Member) -> bool {
         *member.name() == self.report.name && member.has_peer_urls(&self.report.peer_urls)
     }
 
     /// Whether a registration is this node's from before its address changed.
-    fn is_own_former(&self, member: &Member) -> bool {
+    fn is_own_former_registration(&self, member: &Member) -> bool {
         let node = self.liveness.nodes.get(member.name());
         *member.name() == self.report.name
             && self.report.run != RunId::unnamed()
