@@ -59,7 +59,7 @@ fn three_nodes_bootstrap(said: &Said) {
     let told = said.instructions("Three nodes check in");
     let (waits, bootstrap) = ("wait forming", "bootstrap roster_complete");
     assert_eq!(told, [waits, waits, bootstrap, bootstrap, bootstrap]);
-    said.has("Start what they are told to start", &["--initial-cluster-state=new", "is healthy"]);
+    said.has("Start the etcds", &["--initial-cluster-state=new", "is healthy"]);
     assert_eq!(said.instructions("They run"), ["wait healthy"; 3]);
 }
 
@@ -89,7 +89,7 @@ fn what_administrators_do_is_answered(said: &Said) {
 }
 
 fn a_spare_replaces_the_member_that_died(said: &Said) {
-    let looked = said.instructions("A fourth node, and what it sees");
+    let looked = said.instructions("A fourth node, and its view");
     assert_eq!(looked, ["observe look_needed", "stand_by full"]);
 
     // While another member takes over the lead there is no quorum for a moment.
