@@ -4,6 +4,7 @@
 mod access;
 mod environment;
 mod gateway;
+mod kept;
 mod place;
 mod ports;
 mod postgres;

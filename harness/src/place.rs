@@ -6,7 +6,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{Access, free_port, tls::Identity};
+use crate::{Access, free_port, kept, tls::Identity};
 
 /// Where an etcd has its data and is reached: stays when its process ends.
 pub struct Place {
@@ -22,13 +22,13 @@ pub struct Place {
 impl Place {
     /// A place without data, which is reached over plain HTTP.
     pub fn new() -> Self {
-        Self::on(Arc::new(TempDir::new().unwrap()), "http")
+        Self::on(Arc::new(kept::folder()), "http")
     }
 
     /// A place without data that is reached over TLS alone, with this identity, by clients and members that have a
     /// certificate of the same CA.
     pub fn with_tls(identity: &Identity) -> Self {
-        Self { identity: Some(identity.clone()), ..Self::on(Arc::new(TempDir::new().unwrap()), "https") }
+        Self { identity: Some(identity.clone()), ..Self::on(Arc::new(kept::folder()), "https") }
     }
 
     /// The same place, with the write-ahead log outside the data.

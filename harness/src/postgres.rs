@@ -13,7 +13,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{environment, free_port, peers, tls::Identity, wait_for};
+use crate::{environment, free_port, kept, peers, tls::Identity, wait_for};
 
 /// Longer than it takes to start or to stop on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -49,7 +49,7 @@ struct Running {
 impl Postgres {
     /// Starts a server; `None` if PostgreSQL is missing and that is no failure.
     pub fn start() -> Option<Self> {
-        let temporary = TempDir::new().unwrap();
+        let temporary = kept::folder();
         let postgres = Self::make(temporary.path().to_owned(), Some(temporary), None)?;
         postgres.start_again();
         Some(postgres)
@@ -57,7 +57,7 @@ impl Postgres {
 
     /// Starts a server that lets in nobody without TLS.
     pub fn start_with_tls(identity: &Identity) -> Option<Self> {
-        let temporary = TempDir::new().unwrap();
+        let temporary = kept::folder();
         let postgres = Self::make(temporary.path().to_owned(), Some(temporary), Some(identity))?;
         postgres.start_again();
         Some(postgres)

@@ -1,4 +1,5 @@
 use std::{
+    fs::File,
     io::{BufRead, BufReader, Read, Write},
     process::{Child, Command, Stdio},
     sync::{Arc, Condvar, Mutex, MutexGuard},
@@ -6,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::wait_for;
+use crate::{kept, wait_for};
 
 /// A process whose output is kept, and which is killed when this is dropped.
 pub struct Process {
@@ -114,8 +115,9 @@ impl Process {
             .spawn()
             .unwrap_or_else(|error| panic!("{name} does not start: {error}"));
         let said = Arc::new(Said::default());
-        said.keep(Stream::Stdout, child.stdout.take().unwrap());
-        said.keep(Stream::Stderr, child.stderr.take().unwrap());
+        let log = kept::log(name, child.id()).map(Arc::new);
+        said.keep(Stream::Stdout, child.stdout.take().unwrap(), log.clone());
+        said.keep(Stream::Stderr, child.stderr.take().unwrap(), log);
         Self { name: name.to_owned(), child, said }
     }
 
@@ -156,14 +158,16 @@ struct Lines {
 }
 
 impl Said {
-    /// Reads a stream to its end.
-    fn keep(self: &Arc<Self>, stream: Stream, from: impl Read + Send + 'static) {
+    /// Reads a stream to its end, and copies it to a log.
+    fn keep(self: &Arc<Self>, stream: Stream, from: impl Read + Send + 'static, log: Option<Arc<File>>) {
         self.lines().open += 1;
         let said = self.clone();
         thread::spawn(move || {
             let mut from = BufReader::new(from);
             let mut line = Vec::new();
             while from.read_until(b'\n', &mut line).is_ok_and(|bytes| bytes > 0) {
+                // A full disk of the log's must not end the test.
+                let _ = log.as_deref().map_or(Ok(()), |mut log| log.write_all(&line));
                 said.lines().lines.push((stream, String::from_utf8_lossy(&line).into_owned()));
                 said.changed.notify_all();
                 line.clear();

@@ -4,7 +4,7 @@ use std::{fs, path::Path, time::Duration};
 
 use tempfile::TempDir;
 
-use crate::{Postgres, Process, environment, free_port, peers, server::Crashed, server::Server, wait_for};
+use crate::{Postgres, Process, environment, free_port, kept, peers, server::Crashed, server::Server, wait_for};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -41,7 +41,7 @@ impl Replicas {
         let url = format!("http://127.0.0.1:{port}");
         let arguments = [&["--public-url", &url], arguments].concat();
         let servers: Vec<Server> = (0..count).map(|_| Server::start_on(database_url, &arguments)).collect();
-        let folder = TempDir::new().unwrap();
+        let folder = kept::folder();
         let file = folder.path().join("haproxy.cfg");
         fs::write(&file, configuration(port, &servers)).unwrap();
         let proxy = start_proxy(&program, &file);

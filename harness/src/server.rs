@@ -10,7 +10,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{Postgres, Process, environment, free_port, http, programs};
+use crate::{Postgres, Process, environment, free_port, http, kept, programs};
 
 /// A running `convene-server`.
 pub struct Server {
@@ -45,7 +45,7 @@ impl Server {
     /// `replicas`, with which tests that can do with several servers have three on a PostgreSQL.
     pub fn start_with(arguments: &[&str]) -> Self {
         let database = match env::var("CONVENE_TEST_DATABASE").as_deref() {
-            Err(_) | Ok("sqlite") => Database::Sqlite(TempDir::new().unwrap()),
+            Err(_) | Ok("sqlite") => Database::Sqlite(kept::folder()),
             Ok("postgres" | "replicas") => {
                 let postgres = Postgres::shared().expect("CONVENE_TEST_DATABASE asks for PostgreSQL");
                 Database::Of(postgres.create_database())
@@ -57,7 +57,7 @@ impl Server {
 
     /// Starts a server on a SQLite file of its own, whatever other tests use, and waits until it listens.
     pub fn start_on_sqlite() -> Self {
-        Settings::new(Database::Sqlite(TempDir::new().unwrap()), &[]).start()
+        Settings::new(Database::Sqlite(kept::folder()), &[]).start()
     }
 
     /// Starts a server with arguments of a test's own on a database that others may use as well, and waits until it
