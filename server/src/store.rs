@@ -34,7 +34,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-pub use commit::Write;
+pub use commit::ClusterWrite;
 pub use dump::{ClusterDump, RegistryDump, UsedToken};
 pub use export::{Export, ExportError};
 pub use import::ImportError;
@@ -97,7 +97,7 @@ pub enum StoreError {
     },
     /// The database was lost in the middle of a commit, and nobody knows whether that was made.
     #[error("whether the last changes are in the database is not known: {0}")]
-    Unknown(String),
+    UnknownOutcome(String),
     /// The database could not be reached a moment ago, so that nobody tried.
     #[error("the database is away")]
     Down,
@@ -293,7 +293,7 @@ impl StoreError {
             Self::Database(error) => {
                 matches!(error, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed)
             }
-            Self::Conflict | Self::Closed | Self::Unknown(_) | Self::Busy(_) | Self::Corrupt { .. } => false,
+            Self::Conflict | Self::Closed | Self::UnknownOutcome(_) | Self::Busy(_) | Self::Corrupt { .. } => false,
         }
     }
 }

@@ -2,24 +2,24 @@ use std::{collections::HashMap, sync::Arc};
 
 use convene_lifecycle::{Cluster, Instruction, Liveness, MemberKey, Plan, Policy, Report, Token, UnixMillis, plan};
 
-use super::{ClusterLiveness, Committed, Registry, Unavailable, WriteError, unavailable};
+use super::{ClusterLiveness, Committed, Inputs, Needs, Registry, Unavailable, WriteError, unavailable};
 use crate::store::Sighting;
 
-/// What a check-in came to.
+/// The answer to a check-in.
 #[derive(Debug)]
 pub struct CheckInOutcome {
     /// What the node does next.
     pub instruction: Instruction,
-    /// The cluster that this was decided on, with what the decision changed.
+    /// The cluster after the decision.
     pub cluster: Arc<Cluster>,
 }
 
 impl Registry {
-    /// Decides what a node does next, and writes down first what changes by it. `None`: there is no such cluster.
+    /// Decides what a node does next, and commits what the decision changes before it answers. `None` if there is no such
+    /// cluster.
     ///
-    /// Most check-ins change nothing, and then nothing is written: that the node was heard of is kept in memory.
-    /// With other servers on the database each of them hears only of some nodes, so there they write it down and look what
-    /// the others have written.
+    /// Most check-ins change nothing and write nothing: the liveness is in memory. Each server of a shared database sees only
+    /// some of the nodes, so there the liveness is in the database, and each check-in reads and writes it.
     pub async fn check_in(&self, token: &Token, report: Report) -> Result<Option<CheckInOutcome>, WriteError> {
         if self.freshness.is_some() {
             return self.check_in_shared(token, report).await;
@@ -43,34 +43,34 @@ impl Registry {
         report: Report,
         liveness: Arc<ClusterLiveness>,
     ) -> Result<Option<CheckInOutcome>, WriteError> {
-        let (reported, seen) = (report.clone(), liveness.clone());
-        let decide = move |cluster: Option<&Cluster>, at: UnixMillis| {
-            let Some(cluster) = cluster else { return (None, None) };
-            let Plan { instruction, change } = seen.read(|liveness| plan(cluster, liveness, &reported, at));
+        let (reported, read) = (report.clone(), liveness.clone());
+        let decide = move |inputs: Inputs<'_>| {
+            let Some(cluster) = inputs.cluster else { return (None, None) };
+            let Plan { instruction, change } = read.read(|liveness| plan(cluster, liveness, &reported, inputs.now));
             let unchanged = change.is_none().then(|| Arc::new(cluster.clone()));
             (change, Some((instruction, unchanged)))
         };
-        let (committed, decided) = self.decide(token, decide).await?;
-        let checked_in = checked_in(token, &report, committed, decided);
-        if let Some(CheckInOutcome { cluster, .. }) = &checked_in {
+        let (committed, decided) = self.transact(token, Needs::Cluster, decide).await?;
+        let outcome = outcome(token, &report, committed, decided);
+        if let Some(CheckInOutcome { cluster, .. }) = &outcome {
             liveness.record_check_in(cluster, &report, self.clock.now());
         }
-        Ok(checked_in)
+        Ok(outcome)
     }
 
     async fn check_in_shared(&self, token: &Token, report: Report) -> Result<Option<CheckInOutcome>, WriteError> {
         let reported = report.clone();
-        let decide = move |cluster: Option<&Cluster>, liveness: Option<&mut Liveness>, at: UnixMillis| {
-            let Some((cluster, liveness)) = cluster.zip(liveness) else { return (None, None) };
-            let Plan { instruction, change } = plan(cluster, liveness, &reported, at);
+        let decide = move |inputs: Inputs<'_>| {
+            let Some((cluster, liveness)) = inputs.cluster.zip(inputs.liveness) else { return (None, None) };
+            let Plan { instruction, change } = plan(cluster, liveness, &reported, inputs.now);
             if let Some(after) = change.as_ref().map_or(Some(cluster), |change| change.after.as_ref()) {
-                liveness.record_check_in(after, &reported, at);
+                liveness.record_check_in(after, &reported, inputs.now);
             }
             let unchanged = change.is_none().then(|| Arc::new(cluster.clone()));
             (change, Some((instruction, unchanged)))
         };
-        let (committed, decided) = self.decide_with_liveness(token, decide).await?;
-        Ok(checked_in(token, &report, committed, decided))
+        let (committed, decided) = self.transact(token, Needs::Liveness, decide).await?;
+        Ok(outcome(token, &report, committed, decided))
     }
 
     /// What a check-in would come to, without anything coming of it.
@@ -91,7 +91,7 @@ impl Registry {
         }
         let written = self.store.sightings(token).await.map_err(unavailable)?;
         let mut heard: HashMap<_, _> = written.into_iter().map(|sighting| (sighting.member, sighting.at)).collect();
-        if let Some(listened) = self.store.listened(token).await.map_err(unavailable)? {
+        if let Some(listened) = self.store.liveness(token).await.map_err(unavailable)? {
             heard.extend(listened.last_seen().map(|(member, at)| (member.clone(), at)));
         }
         Ok(heard)
@@ -99,7 +99,7 @@ impl Registry {
 
     /// Who was heard of when by all servers of the database.
     async fn stored_liveness(&self, token: &Token, policy: &Policy, now: UnixMillis) -> Result<Liveness, Unavailable> {
-        let listened = self.store.listened(token).await.map_err(unavailable)?;
+        let listened = self.store.liveness(token).await.map_err(unavailable)?;
         let mut listened = listened.unwrap_or_else(|| Liveness::new(now));
         listened.resume(policy, now);
         Ok(listened)
@@ -126,8 +126,8 @@ impl Registry {
     }
 }
 
-/// What a decision came to, once it is on the disk.
-fn checked_in(
+/// The outcome of a decision that has been committed.
+fn outcome(
     token: &Token,
     report: &Report,
     committed: Option<Committed>,

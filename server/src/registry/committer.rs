@@ -1,3 +1,5 @@
+//! The task that makes all writes.
+
 use std::{
     collections::{HashMap, HashSet},
     mem,
@@ -7,85 +9,70 @@ use std::{
 
 use convene_lifecycle::{Cluster, Event, Liveness, Token, Transition, UnixMillis};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::mpsc,
     time::{Instant, sleep},
 };
 
 use super::{
-    Snapshot, SnapshotCache, Unavailable, WriteError, clock::Clock, liveness::LivenessCache, replication::Notifier,
-    unavailable, watch_hub::WatchHub,
+    Committed, Inputs, Needs, Snapshot, SnapshotCache, Unavailable, WriteError, clock::Clock, liveness::LivenessCache,
+    replication::Notifier, transact::Job, unavailable, watch_hub::WatchHub,
 };
-use crate::store::{Stamp, Store, StoreError, Transaction, Write};
+use crate::store::{ClusterWrite, Stamp, Store, StoreError, Transaction};
 
 /// The most writes that share one commit.
 const BATCH: usize = 128;
 
-/// How often a batch is decided anew because another server has made one of its clusters meanwhile.
-const TRIES: usize = 10;
+/// How often a batch is tried if its commit conflicts with other servers' commits.
+const MAX_TRIES: usize = 10;
 
-/// How long to wait before a lost connection is made again.
-const PAUSE: Duration = Duration::from_millis(100);
+/// The pause before the committer connects to the database again.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// Decides writes one after another and commits as many as are waiting with one fsync.
+/// Decides writes one after another, and commits all that are waiting with one fsync (group commit).
 ///
-/// While one batch is on its way to the disk the next one gathers, so batches grow with the load,
-/// and a lone write waits for nobody.
+/// The next batch gathers while the disk writes the present one, so batches grow with the load, and a single write does not
+/// wait for others.
 pub(super) struct Committer {
     pub(super) store: Arc<Store>,
     pub(super) clock: Arc<Clock>,
     pub(super) cache: Arc<SnapshotCache>,
     pub(super) watch_hub: Arc<WatchHub>,
     pub(super) liveness: Arc<LivenessCache>,
-    /// Tells other servers of the database what has changed; `None` where there are none.
+    /// Notifies the other servers of a shared database of each change; `None` if the database is not shared.
     pub(super) notifier: Option<Notifier>,
 }
 
-/// A write that waits for its turn.
-pub(super) struct Job {
-    pub(super) token: Token,
-    /// Whether the token was drawn for this write, so that looking for it would be in vain. Should it be
-    /// there all the same, the commit finds out.
-    pub(super) is_new_token: bool,
-    /// Whether it has to know who was heard of when, as the servers of a database have written it down.
-    pub(super) reads_liveness: bool,
-    pub(super) decide: Decide,
-    pub(super) answer: oneshot::Sender<Answer>,
-}
-
-/// What to do to a cluster as it is at a moment; `None`: nothing, for a reason that the closure keeps. Those who listen
-/// get who was heard of, and may take note of somebody.
-pub(super) type Decide =
-    Box<dyn FnMut(Option<&Cluster>, Option<&mut Liveness>, UnixMillis) -> Option<Transition> + Send>;
-
-/// What is on the disk now, or `None` where nothing was to be written.
-pub(super) type Answer = Result<Option<Committed>, WriteError>;
-
-/// A change that is on the disk.
-#[derive(Clone, Debug)]
-pub struct Committed {
-    /// The cluster right after it; `None` means that it was deleted.
-    pub after: Option<Arc<Cluster>>,
-    /// What happened; at least one event.
-    pub events: Vec<Arc<Event>>,
-}
-
-/// The clusters that a batch is about, each with what has been decided so far.
+/// The clusters of a batch. A token that is missing has no cluster.
 type PendingClusters = HashMap<Token, PendingCluster>;
 
+/// A cluster from the start of a batch, when it is read, to the commit at the end.
 #[derive(Default)]
 struct PendingCluster {
+    /// The state that was read; `None` if there was no cluster. The commit fails if the database has another state by then.
     base: Option<Stamp>,
+    /// The cluster after the decisions so far; `None` if there is none.
     cluster: Option<Arc<Cluster>>,
-    /// Whether the token had a cluster that was deleted after members had registered.
+    /// Whether the token belonged to a deleted cluster that had members.
     used_up: bool,
-    /// Whether what is stored can't be read, which has been logged.
+    /// Whether the stored cluster can't be read. The reason has been logged.
     corrupt: bool,
+    /// The events of the decisions so far, oldest first.
     events: Vec<Arc<Event>>,
-    /// Who was heard of, if somebody has asked: as it was written down, and as it is by now.
-    listened: Option<(Option<Liveness>, Liveness)>,
+    /// Read for jobs with [`Needs::Liveness`] only.
+    liveness: Option<PendingLiveness>,
 }
 
+struct PendingLiveness {
+    /// As it was read; `None` if none is stored.
+    stored: Option<Liveness>,
+    /// After the decisions so far.
+    current: Liveness,
+}
+
+type Decided = Result<Option<Committed>, WriteError>;
+
 impl Committer {
+    /// Commits batches until all senders of jobs are gone.
     pub(super) async fn run(self, mut queue: mpsc::Receiver<Job>) {
         let mut waiting = Vec::with_capacity(BATCH);
         while !waiting.is_empty() || queue.recv_many(&mut waiting, BATCH).await > 0 {
@@ -94,66 +81,67 @@ impl Committer {
         }
     }
 
-    /// Settles a batch, or its beginning: returns the jobs that have to wait for the next one.
+    /// Commits a batch and replies to its callers. Returns the jobs that have to wait for the next batch.
     async fn commit_batch(&self, mut jobs: Vec<Job>) -> Vec<Job> {
         let mut tries = 1;
         let deadline = Instant::now() + self.store.limits().acquire_timeout;
-        let (answers, left) = loop {
-            let failed = match self.try_commit(&mut jobs).await {
-                Ok(settled) => break settled,
-                Err(StoreError::Conflict) if tries < TRIES => {
+        let (results, left) = loop {
+            let failure = match self.try_commit(&mut jobs).await {
+                Ok(committed) => break committed,
+                Err(StoreError::Conflict) if tries < MAX_TRIES => {
                     tries += 1;
                     self.prepare_retry(&mut jobs);
                     continue;
                 }
                 // Nothing was written.
-                Err(error) if error.is_transient() && !self.store.is_down() && Instant::now() + PAUSE < deadline => {
-                    tracing::warn!(%error, "the connection to the database is lost; connecting again");
+                Err(error) if self.may_retry(&error, deadline) => {
+                    tracing::warn!(%error, "lost the connection to the database; reconnecting");
                     self.prepare_retry(&mut jobs);
-                    sleep(PAUSE).await;
+                    sleep(RETRY_PAUSE).await;
                     continue;
                 }
                 Err(error) => WriteError::from(unavailable(error)),
             };
-            // Whether a failed commit reached the disk is not known.
+            // A failed commit may have reached the disk.
             self.evict_from_cache(&jobs);
-            break (jobs.iter().map(|_| Err(failed)).collect(), Vec::new());
+            break (jobs.iter().map(|_| Err(failure)).collect(), Vec::new());
         };
-        for (job, answer) in jobs.into_iter().zip(answers) {
-            // It fails if the client has gone meanwhile; what it asked for is done all the same.
-            let _ = job.answer.send(answer);
+        for (job, result) in jobs.into_iter().zip(results) {
+            job.write.reply(result);
         }
         left
     }
 
-    /// Decides the jobs up to the first whose cluster was deleted by one before it, because the deletion has to
-    /// reach the disk first; the jobs from there on are cut off and returned.
-    async fn try_commit(&self, jobs: &mut Vec<Job>) -> Result<(Vec<Answer>, Vec<Job>), StoreError> {
+    /// Reads the clusters of a batch, decides its jobs, commits, and publishes the changes. Returns a result for each job.
+    ///
+    /// Stops before the first job whose cluster an earlier job has deleted, because the deletion must be committed first;
+    /// cuts off that job and those after it, and returns them.
+    async fn try_commit(&self, jobs: &mut Vec<Job>) -> Result<(Vec<Decided>, Vec<Job>), StoreError> {
         let mut transaction = self.store.begin().await?;
         let mut pending = self.read(&mut transaction, jobs).await?;
-        let mut answers = Vec::with_capacity(jobs.len());
+        let mut results = Vec::with_capacity(jobs.len());
         for job in jobs.iter_mut() {
-            let pending = pending.entry(job.token.clone()).or_default();
-            if pending.is_deleted() {
+            let cluster = pending.entry(job.token.clone()).or_default();
+            if cluster.is_deleted() {
                 break;
             }
-            answers.push(pending.decide(job, self.clock.now()));
+            results.push(cluster.decide(job, self.clock.now()));
         }
-        let listened = take_changed_liveness(&mut pending);
+        let liveness = take_changed_liveness(&mut pending);
         let writes = into_writes(pending);
-        self.write(transaction, &writes, &listened).await?;
+        self.write(transaction, &writes, &liveness).await?;
         self.publish(writes);
-        let left = jobs.split_off(answers.len());
-        Ok((answers, left))
+        let left = jobs.split_off(results.len());
+        Ok((results, left))
     }
 
     async fn write(
         &self,
         mut transaction: Transaction<'_>,
-        writes: &[Write],
-        listened: &[(Token, Liveness)],
+        writes: &[ClusterWrite],
+        liveness: &[(Token, Liveness)],
     ) -> Result<(), StoreError> {
-        if writes.is_empty() && listened.is_empty() {
+        if writes.is_empty() && liveness.is_empty() {
             return transaction.rollback().await;
         }
         if !writes.is_empty()
@@ -164,8 +152,9 @@ impl Committer {
             }
             return Err(error);
         }
-        transaction.write_listened(listened).await?;
+        transaction.write_liveness(liveness).await?;
         if writes.is_empty() {
+            // A check-in that is lost in a crash does no harm: the node checks in again.
             return transaction.commit_without_sync().await;
         }
         match transaction.commit().await {
@@ -173,29 +162,28 @@ impl Committer {
                 true => Ok(()),
                 false => Err(error),
             },
-            committed => committed,
+            result => result,
         }
     }
 
-    /// Tries to find out for as long as one waits for a database: who decided anew without knowing would meet its own write.
-    async fn wait_for_commit_outcome(&self, writes: &[Write]) -> Result<bool, StoreError> {
+    /// Finds out whether a commit reached the database although the connection broke. A retry without that knowledge would
+    /// decide on the result of its own write.
+    async fn wait_for_commit_outcome(&self, writes: &[ClusterWrite]) -> Result<bool, StoreError> {
         let deadline = Instant::now() + self.store.limits().acquire_timeout;
         loop {
             match self.is_committed(writes).await {
-                Err(error) if error.is_transient() && !self.store.is_down() && Instant::now() + PAUSE < deadline => {
-                    sleep(PAUSE).await;
-                }
-                Err(error) => return Err(StoreError::Unknown(error.to_string())),
+                Err(error) if self.may_retry(&error, deadline) => sleep(RETRY_PAUSE).await,
+                Err(error) => return Err(StoreError::UnknownOutcome(error.to_string())),
                 found => return found,
             }
         }
     }
 
-    /// Whether changes are in the database after all, although nobody said so. All of them are if one is.
-    async fn is_committed(&self, writes: &[Write]) -> Result<bool, StoreError> {
-        // One that changes a cluster which was there has its row locked until it ends, so that this waits for it.
+    /// Whether writes are in the database. One transaction has made all of them, so it is enough to look for one.
+    async fn is_committed(&self, writes: &[ClusterWrite]) -> Result<bool, StoreError> {
+        // A transaction that changes a cluster locks its row, so `lock` waits for a transaction that is still running.
         let write = writes.iter().find(|write| write.base.is_some()).or(writes.first());
-        let Some(Write { token, base, after, events }) = write else { return Ok(true) };
+        let Some(ClusterWrite { token, base, after, events }) = write else { return Ok(true) };
         let mut transaction = self.store.begin().await?;
         let stamps = transaction.lock(std::slice::from_ref(token)).await?;
         let is_committed = match (after, events.last()) {
@@ -206,13 +194,16 @@ impl Committer {
         Ok(is_committed)
     }
 
-    /// PendingClusters of the clusters that a batch is about. What has none does not exist.
+    fn may_retry(&self, error: &StoreError, deadline: Instant) -> bool {
+        error.is_transient() && !self.store.is_down() && Instant::now() + RETRY_PAUSE < deadline
+    }
+
+    /// Reads the clusters of a batch, and locks them on a shared database.
     async fn read(&self, transaction: &mut Transaction<'_>, jobs: &[Job]) -> Result<PendingClusters, StoreError> {
-        let tokens: HashSet<&Token> = jobs.iter().filter(|job| !job.is_new_token).map(|job| &job.token).collect();
-        let tokens: Vec<Token> = tokens.into_iter().cloned().collect();
+        let tokens = distinct_tokens(jobs.iter().filter(|job| job.needs != Needs::NewToken));
         let mut pending = self.read_from_memory(transaction, &tokens).await?;
-        let others: Vec<Token> = tokens.into_iter().filter(|token| !pending.contains_key(token)).collect();
-        let loaded = transaction.load_all(&others).await?;
+        let missing: Vec<Token> = tokens.into_iter().filter(|token| !pending.contains_key(token)).collect();
+        let loaded = transaction.load_all(&missing).await?;
         for cluster in loaded.clusters {
             pending.insert(cluster.token.clone(), PendingCluster::on(Arc::new(cluster)));
         }
@@ -227,7 +218,7 @@ impl Committer {
         Ok(pending)
     }
 
-    /// PendingClusters of those clusters that are in memory as they are now.
+    /// The clusters whose present state is cached.
     async fn read_from_memory(
         &self,
         transaction: &mut Transaction<'_>,
@@ -238,38 +229,37 @@ impl Committer {
             stamps.as_ref().is_none_or(|stamps| stamps.get(&snapshot.cluster.token) == Some(&snapshot.stamp()))
         };
         let present = tokens.iter().filter_map(|token| self.cache.get(token)).filter(|snapshot| is_present(snapshot));
-        Ok(present
-            .map(|snapshot| (snapshot.cluster.token.clone(), PendingCluster::on(snapshot.cluster.clone())))
-            .collect())
+        let pending =
+            |snapshot: Arc<Snapshot>| (snapshot.cluster.token.clone(), PendingCluster::on(snapshot.cluster.clone()));
+        Ok(present.map(pending).collect())
     }
 
-    /// Finds out who was heard of in clusters whose jobs want to know.
     async fn read_liveness(
         &self,
         transaction: &mut Transaction<'_>,
         jobs: &[Job],
         pending: &mut PendingClusters,
     ) -> Result<(), StoreError> {
-        let tokens: HashSet<&Token> = jobs.iter().filter(|job| job.reads_liveness).map(|job| &job.token).collect();
-        let tokens: Vec<Token> = tokens.into_iter().cloned().collect();
-        let mut listened = transaction.listened(&tokens).await?;
+        let tokens = distinct_tokens(jobs.iter().filter(|job| job.needs == Needs::Liveness));
+        let mut stored = transaction.liveness(&tokens).await?;
         for token in tokens {
-            let written = listened.remove(&token);
+            let stored = stored.remove(&token);
             let pending = pending.entry(token).or_default();
             let Some(cluster) = &pending.cluster else { continue };
             let now = self.clock.now();
-            let mut present = written.clone().unwrap_or_else(|| Liveness::new(now));
-            present.resume(&cluster.policy, now);
-            pending.listened = Some((written, present));
+            let mut current = stored.clone().unwrap_or_else(|| Liveness::new(now));
+            current.resume(&cluster.policy, now);
+            pending.liveness = Some(PendingLiveness { stored, current });
         }
         Ok(())
     }
 
-    fn publish(&self, writes: Vec<Write>) {
+    /// Makes committed changes visible to reads, watches and other servers.
+    fn publish(&self, writes: Vec<ClusterWrite>) {
         if let Some(notifier) = &self.notifier {
             notifier.notify(writes.iter().map(|write| write.token.clone()));
         }
-        for Write { token, after, events, .. } in writes {
+        for ClusterWrite { token, after, events, .. } in writes {
             match &after {
                 Some(cluster) => self.cache.insert(token.clone(), Arc::new(Snapshot::new(cluster.clone()))),
                 None => {
@@ -283,11 +273,13 @@ impl Committer {
 
     fn prepare_retry(&self, jobs: &mut [Job]) {
         self.evict_from_cache(jobs);
-        jobs.iter_mut().for_each(|job| job.is_new_token = false);
+        for job in jobs.iter_mut().filter(|job| job.needs == Needs::NewToken) {
+            job.needs = Needs::Cluster;
+        }
     }
 
-    /// Has the database asked next time what it holds. Where others write to it as well, it always is; and while it is away,
-    /// what is in memory is all that there is.
+    /// Makes the next read ask the database. On a shared database each read does so anyway, and if that database is down,
+    /// the cache is the only answer there is.
     fn evict_from_cache(&self, jobs: &[Job]) {
         if self.store.is_shared() {
             return;
@@ -298,20 +290,29 @@ impl Committer {
     }
 }
 
-/// Who was heard of by now, where that is new.
-fn take_changed_liveness(pending: &mut PendingClusters) -> Vec<(Token, Liveness)> {
-    let new = |(token, pending): (&Token, &mut PendingCluster)| {
-        let (written, present) = pending.listened.take()?;
-        (pending.cluster.is_some() && written.as_ref() != Some(&present)).then(|| (token.clone(), present))
-    };
-    pending.iter_mut().filter_map(new).collect()
+fn distinct_tokens<'a>(jobs: impl Iterator<Item = &'a Job>) -> Vec<Token> {
+    let tokens: HashSet<&Token> = jobs.map(|job| &job.token).collect();
+    tokens.into_iter().cloned().collect()
 }
 
-fn into_writes(pending: PendingClusters) -> Vec<Write> {
+/// The liveness of the clusters that exist, if the decisions have changed it.
+fn take_changed_liveness(pending: &mut PendingClusters) -> Vec<(Token, Liveness)> {
+    let changed = |(token, pending): (&Token, &mut PendingCluster)| {
+        let PendingLiveness { stored, current } = pending.liveness.take()?;
+        (pending.cluster.is_some() && stored.as_ref() != Some(&current)).then(|| (token.clone(), current))
+    };
+    pending.iter_mut().filter_map(changed).collect()
+}
+
+fn into_writes(pending: PendingClusters) -> Vec<ClusterWrite> {
     let changed = pending.into_iter().filter(|(_, pending)| !pending.events.is_empty());
-    changed
-        .map(|(token, pending)| Write { token, base: pending.base, after: pending.cluster, events: pending.events })
-        .collect()
+    let write = |(token, pending): (Token, PendingCluster)| ClusterWrite {
+        token,
+        base: pending.base,
+        after: pending.cluster,
+        events: pending.events,
+    };
+    changed.map(write).collect()
 }
 
 impl PendingCluster {
@@ -323,12 +324,12 @@ impl PendingCluster {
         self.cluster.is_none() && !self.events.is_empty()
     }
 
-    fn decide(&mut self, job: &mut Job, now: UnixMillis) -> Answer {
+    fn decide(&mut self, job: &mut Job, now: UnixMillis) -> Decided {
         if self.corrupt {
             return Err(Unavailable.into());
         }
-        let listened = self.listened.as_mut().map(|(_, present)| present);
-        let decided = (job.decide)(self.cluster.as_deref(), listened, now);
+        let liveness = self.liveness.as_mut().map(|liveness| &mut liveness.current);
+        let decided = job.write.decide(Inputs { cluster: self.cluster.as_deref(), liveness, now });
         let Some(Transition { after, events }) = decided else { return Ok(None) };
         if self.used_up {
             return Err(WriteError::TokenUsedUp);

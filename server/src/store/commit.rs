@@ -19,7 +19,7 @@ const FORGET_EVERY: u64 = 100;
 
 /// What one commit does to one cluster: takes it from a revision that was read before to a new state.
 #[derive(Debug)]
-pub struct Write {
+pub struct ClusterWrite {
     /// Which cluster.
     pub token: Token,
     /// What the decisions were made on; `None` means that there was no such cluster.
@@ -31,7 +31,7 @@ pub struct Write {
 }
 
 /// Writes changes; see [`super::Transaction::write`].
-pub(super) async fn write_all(connection: &mut Connection, writes: &[Write]) -> Result<(), StoreError> {
+pub(super) async fn write_all(connection: &mut Connection, writes: &[ClusterWrite]) -> Result<(), StoreError> {
     update_clusters(connection, writes).await?;
     insert_clusters(connection, writes).await?;
     delete_clusters(connection, writes).await?;
@@ -65,7 +65,7 @@ fn assignments(columns: &str, source: &str) -> String {
     assignments.join(", ")
 }
 
-async fn update_clusters(connection: &mut Connection, writes: &[Write]) -> Result<(), StoreError> {
+async fn update_clusters(connection: &mut Connection, writes: &[ClusterWrite]) -> Result<(), StoreError> {
     let rows: Vec<(Stamp, &Cluster)> =
         writes.iter().filter_map(|write| Some((write.base?, write.after.as_deref()?))).collect();
     if rows.is_empty() {
@@ -86,7 +86,7 @@ async fn update_clusters(connection: &mut Connection, writes: &[Write]) -> Resul
 
 /// Makes clusters, in the order of their tokens: servers that make the same ones at once then wait for each other in
 /// turn, and not in a circle.
-async fn insert_clusters(connection: &mut Connection, writes: &[Write]) -> Result<(), StoreError> {
+async fn insert_clusters(connection: &mut Connection, writes: &[ClusterWrite]) -> Result<(), StoreError> {
     let made = writes.iter().filter(|write| write.base.is_none());
     let mut rows: Vec<&Cluster> = made.filter_map(|write| write.after.as_deref()).collect();
     rows.sort_unstable_by(|one, other| one.token.cmp(&other.token));
@@ -163,7 +163,7 @@ fn push_ticket<'a>(row: &mut RowOf<'_, 'a>, ticket: Option<&'a Ticket>) {
 
 /// Deletes clusters with all that is in them. A token that members have registered under stays as one that is
 /// used up; see [`super::read::LoadedClusters::used_up`].
-async fn delete_clusters(connection: &mut Connection, writes: &[Write]) -> Result<(), StoreError> {
+async fn delete_clusters(connection: &mut Connection, writes: &[ClusterWrite]) -> Result<(), StoreError> {
     for write in writes.iter().filter(|write| write.after.is_none()) {
         let Some(base) = write.base else { continue };
         let keep = "insert into used_token (token, at) select token, $2 from cluster \
@@ -184,7 +184,7 @@ async fn delete_clusters(connection: &mut Connection, writes: &[Write]) -> Resul
 /// The most rows of one statement, so that it has fewer values than a database takes (32,766 with SQLite).
 const CHUNK: usize = 128;
 
-pub(super) async fn upsert_members(connection: &mut Connection, writes: &[Write]) -> Result<(), StoreError> {
+pub(super) async fn upsert_members(connection: &mut Connection, writes: &[ClusterWrite]) -> Result<(), StoreError> {
     let rows: Vec<(&Cluster, &Arc<Member>)> = writes
         .iter()
         .filter_map(|write| Some((write, write.after.as_deref()?)))
@@ -235,12 +235,12 @@ fn push_member_state<'a>(row: &mut RowOf<'_, 'a>, member: &'a Member) {
         .value(i64::from(member.removed.is_some_and(|removal| removal.confirmed)));
 }
 
-fn changed_members<'a>(write: &'a Write, after: &'a Cluster) -> impl Iterator<Item = &'a Arc<Member>> {
+fn changed_members<'a>(write: &'a ClusterWrite, after: &'a Cluster) -> impl Iterator<Item = &'a Arc<Member>> {
     let base = write.base.map_or(Revision(0), |base| base.revision);
     after.record.iter().filter(move |member| member.modified > base)
 }
 
-pub(super) async fn insert_events(connection: &mut Connection, writes: &[Write]) -> Result<(), StoreError> {
+pub(super) async fn insert_events(connection: &mut Connection, writes: &[ClusterWrite]) -> Result<(), StoreError> {
     let rows: Vec<&Arc<Event>> =
         writes.iter().filter(|write| write.after.is_some()).flat_map(|write| &write.events).collect();
     for rows in rows.chunks(CHUNK) {
@@ -287,8 +287,8 @@ async fn insert_some_events(connection: &mut Connection, rows: &[&Arc<Event>]) -
 }
 
 /// Forgets old events, and members that were removed long ago, as the record in memory has forgotten them.
-async fn forget_events(connection: &mut Connection, writes: &[Write]) -> Result<(), StoreError> {
-    let passes = |write: &&Write| {
+async fn forget_events(connection: &mut Connection, writes: &[ClusterWrite]) -> Result<(), StoreError> {
+    let passes = |write: &&ClusterWrite| {
         let due = |event: &Arc<Event>| event.revision.0 > HISTORY && event.revision.0.is_multiple_of(FORGET_EVERY);
         write.events.iter().any(due)
     };

@@ -6,7 +6,7 @@ use thiserror::Error;
 use super::{
     ClusterDump, Database, DatabaseLimits, DatabaseUrl, OpenError, StoreError, UsedToken,
     connection::{Connection, Row},
-    listening::listened,
+    listening::liveness,
     migrations::check_migrations,
     postgres::PostgresDatabase,
     read::{cluster_with_members, event, parse, token},
@@ -108,9 +108,9 @@ impl Export {
         }
         // Someone may be heard of later than the database knows; see `registry::check_in`.
         let tokens: Vec<Token> = kept.iter().map(|kept| kept.cluster.token.clone()).collect();
-        let mut listened = listened(&mut self.connection, &tokens).await?;
+        let mut liveness = liveness(&mut self.connection, &tokens).await?;
         for kept in &mut kept {
-            if let Some(sightings) = listened.remove(&kept.cluster.token) {
+            if let Some(sightings) = liveness.remove(&kept.cluster.token) {
                 let last_seen = sightings.last_seen().map(|(member, at)| (member.clone(), at)).collect();
                 kept.last_seen = of_those_on_record(last_seen, &kept.cluster);
             }

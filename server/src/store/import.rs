@@ -4,7 +4,7 @@ use convene_lifecycle::Cluster;
 use thiserror::Error;
 
 use super::{
-    ClusterDump, RegistryDump, Sighting, Store, StoreError, UsedToken, Write,
+    ClusterDump, ClusterWrite, RegistryDump, Sighting, Store, StoreError, UsedToken,
     commit::{RANDOM_BITS, insert_clusters_as, insert_events, upsert_members},
     connection::Connection,
     sighting,
@@ -35,7 +35,7 @@ pub enum ImportError {
     #[error(
         "the commit was not answered ({0}), so that all may be there or nothing; `convene-server export` shows which"
     )]
-    Unknown(StoreError),
+    UnknownOutcome(StoreError),
     /// The database failed.
     #[error("nothing was written: {0}")]
     Store(#[from] StoreError),
@@ -47,7 +47,7 @@ impl Store {
     pub async fn import(&self, contents: &RegistryDump) -> Result<(), ImportError> {
         let mut transaction = self.begin().await?;
         match write(transaction.connection(), contents).await {
-            Ok(()) => transaction.commit().await.map_err(ImportError::Unknown),
+            Ok(()) => transaction.commit().await.map_err(ImportError::UnknownOutcome),
             Err(error) => {
                 transaction.rollback().await?;
                 Err(error)
@@ -120,7 +120,7 @@ async fn insert_clusters(connection: &mut Connection, clusters: &[ClusterDump], 
         rows.push((last, cluster));
     }
     insert_clusters_as(connection, &rows).await?;
-    let writes: Vec<Write> = clusters.iter().map(creation).collect();
+    let writes: Vec<ClusterWrite> = clusters.iter().map(creation).collect();
     upsert_members(connection, &writes).await?;
     insert_events(connection, &writes).await?;
     let last_seen: Vec<Sighting> = clusters.iter().flat_map(sightings).collect();
@@ -137,9 +137,9 @@ fn id_after(last: i64, cluster: &Cluster) -> i64 {
     (at << RANDOM_BITS).max(last.saturating_add(1))
 }
 
-fn creation(kept: &ClusterDump) -> Write {
+fn creation(kept: &ClusterDump) -> ClusterWrite {
     let after = Some(Arc::new(kept.cluster.clone()));
-    Write { token: kept.cluster.token.clone(), base: None, after, events: kept.events.clone() }
+    ClusterWrite { token: kept.cluster.token.clone(), base: None, after, events: kept.events.clone() }
 }
 
 fn sightings(kept: &ClusterDump) -> impl Iterator<Item = Sighting> {

@@ -6,21 +6,21 @@ use super::{Store, StoreError, Transaction, connection::Connection, read::token,
 
 impl Store {
     /// Who was heard of when in a cluster whose nodes check in with several servers; `None` if nobody ever was.
-    pub async fn listened(&self, token: &Token) -> Result<Option<Liveness>, StoreError> {
+    pub async fn liveness(&self, token: &Token) -> Result<Option<Liveness>, StoreError> {
         let tokens = std::slice::from_ref(token);
-        let mut listened = self.read(async |reader| listened(reader, tokens).await).await?;
-        Ok(listened.remove(token))
+        let mut stored = self.read(async |reader| liveness(reader, tokens).await).await?;
+        Ok(stored.remove(token))
     }
 }
 
 impl Transaction<'_> {
     /// Who was heard of when, in some clusters.
-    pub async fn listened(&mut self, tokens: &[Token]) -> Result<HashMap<Token, Liveness>, StoreError> {
-        self.with_timeout(async |connection| listened(connection, tokens).await).await
+    pub async fn liveness(&mut self, tokens: &[Token]) -> Result<HashMap<Token, Liveness>, StoreError> {
+        self.with_timeout(async |connection| liveness(connection, tokens).await).await
     }
 
     /// Writes down who was heard of when, in clusters that are there.
-    pub async fn write_listened(&mut self, all: &[(Token, Liveness)]) -> Result<(), StoreError> {
+    pub async fn write_liveness(&mut self, all: &[(Token, Liveness)]) -> Result<(), StoreError> {
         if all.is_empty() {
             return Ok(());
         }
@@ -39,7 +39,7 @@ impl Transaction<'_> {
 }
 
 /// Who was heard of when, in some clusters.
-pub(super) async fn listened(
+pub(super) async fn liveness(
     connection: &mut Connection,
     tokens: &[Token],
 ) -> Result<HashMap<Token, Liveness>, StoreError> {

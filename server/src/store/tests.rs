@@ -70,7 +70,7 @@ on_every_database! {
     a_token_is_unregistered_until_somebody_registers_for_the_first_time,
 }
 
-async fn commit(store: &Store, writes: &[Write]) -> Result<(), StoreError> {
+async fn commit(store: &Store, writes: &[ClusterWrite]) -> Result<(), StoreError> {
     let mut transaction = store.begin().await?;
     match transaction.write(writes).await {
         Ok(()) => transaction.commit().await,
@@ -100,15 +100,15 @@ fn at(revision: u64) -> Stamp {
 }
 
 /// One write of several changes that follow each other.
-fn write(base: Option<Stamp>, transitions: Vec<Transition>) -> Write {
+fn write(base: Option<Stamp>, transitions: Vec<Transition>) -> ClusterWrite {
     let token = transitions[0].events[0].token.clone();
     let after = transitions.last().unwrap().after.clone().map(Arc::new);
     let events = transitions.into_iter().flat_map(|transition| transition.events).map(Arc::new).collect();
-    Write { token, base, after, events }
+    ClusterWrite { token, base, after, events }
 }
 
 /// A cluster that everything has happened to, and its write.
-fn eventful(token: &str) -> (Cluster, Write) {
+fn eventful(token: &str) -> (Cluster, ClusterWrite) {
     let created = create(token);
     let cluster = created.after.clone().unwrap();
     let sized = cluster.set_size(ClusterSize::new(5).unwrap(), Action::Update, NOW).unwrap();
@@ -133,7 +133,7 @@ async fn what_is_committed_together_is_read_again_as_it_was(store: Store) {
 }
 
 /// A cluster of which everything is known that can be.
-fn known_in_full(token: &str) -> (Cluster, Write) {
+fn known_in_full(token: &str) -> (Cluster, ClusterWrite) {
     let (before, mut write) = eventful(token);
     let mut cluster = before;
     let told = BootstrapIssued { run: "run-1".parse().unwrap(), at: NOW };

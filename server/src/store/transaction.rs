@@ -4,7 +4,7 @@ use convene_lifecycle::{Event, Revision, Token};
 use tokio::sync::MutexGuard;
 
 use super::{
-    LoadedClusters, Stamp, Store, StoreError, Write,
+    ClusterWrite, LoadedClusters, Stamp, Store, StoreError,
     commit::write_all,
     connection::Connection,
     read::{events, load_all, stamp},
@@ -96,7 +96,7 @@ impl Transaction<'_> {
     ///
     /// The statements hold the check themselves, so that it does not matter what decisions rest on. A statement serves
     /// all rows of its kind: calling the database costs more than what it does for a row.
-    pub async fn write(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+    pub async fn write(&mut self, writes: &[ClusterWrite]) -> Result<(), StoreError> {
         self.with_timeout(async |connection| write_all(connection, writes).await).await
     }
 

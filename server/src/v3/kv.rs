@@ -16,7 +16,11 @@ use super::{
     txn::Txn,
     view,
 };
-use crate::{access_log::show_cluster, app::App};
+use crate::{
+    access_log::show_cluster,
+    app::App,
+    registry::{Inputs, Needs},
+};
 
 /// The key that `etcdctl endpoint health` reads, to see whether anything can be read.
 const HEALTH: &[u8] = b"health";
@@ -138,12 +142,12 @@ impl Kv {
         token: &Token,
         decide: impl Fn(Option<&Cluster>, UnixMillis) -> Result<(Option<Transition>, T), V3Error> + Send + 'static,
     ) -> Result<T, V3Error> {
-        let decide = move |cluster: Option<&Cluster>, at| match decide(cluster, at) {
+        let decide = move |inputs: Inputs<'_>| match decide(inputs.cluster, inputs.now) {
             Ok((transition, answer)) => (transition, Ok(answer)),
             Err(error) => (None, Err(error)),
         };
         show_cluster(&Span::current(), token);
-        let (committed, answer) = self.app.registry.decide(token, decide).await?;
+        let (committed, answer) = self.app.registry.transact(token, Needs::Cluster, decide).await?;
         committed.iter().flat_map(|committed| &committed.events).for_each(|event| log(event));
         // Whoever runs the node reads it in the node's log; whoever runs the server, here.
         if let Err(refused @ (V3Error::Refused(_) | V3Error::SizeIsFixed(_) | V3Error::SizeStays)) = &answer {

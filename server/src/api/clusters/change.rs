@@ -21,6 +21,7 @@ use crate::{
         query::Query,
     },
     app::App,
+    registry::{Inputs, Needs},
 };
 
 /// What is to change; what is left out stays.
@@ -103,14 +104,14 @@ pub async fn administer(
     token: &Token,
     decide: impl Fn(&Cluster, UnixMillis) -> Result<Option<Transition>, Problem> + Send + 'static,
 ) -> Result<Arc<Cluster>, Problem> {
-    let decide = move |cluster: Option<&Cluster>, at| {
-        let Some(cluster) = cluster else { return (None, Err(Problem::no_such_cluster())) };
-        match decide(cluster, at) {
+    let decide = move |inputs: Inputs<'_>| {
+        let Some(cluster) = inputs.cluster else { return (None, Err(Problem::no_such_cluster())) };
+        match decide(cluster, inputs.now) {
             Ok(change) => (change, Ok(Arc::new(cluster.clone()))),
             Err(problem) => (None, Err(problem)),
         }
     };
-    let (committed, before) = app.registry.decide(token, decide).await?;
+    let (committed, before) = app.registry.transact(token, Needs::Cluster, decide).await?;
     let before = before?;
     for event in committed.iter().flat_map(|committed| &committed.events) {
         tracing::info!(cluster = %token, revision = %event.revision, "{}", event.message);

@@ -63,7 +63,7 @@ async fn fill(store: &Store) {
     known.ticket = Some(Ticket { number: 7, holder: "a b".parse().unwrap(), purpose, granted_at: NOW });
     write_known.after = Some(Arc::new(known));
     let (gone, write_gone) = eventful("gone");
-    let mut writes: Vec<Write> = (0..70).map(|n| write(None, vec![create(&format!("cluster-{n}"))])).collect();
+    let mut writes: Vec<ClusterWrite> = (0..70).map(|n| write(None, vec![create(&format!("cluster-{n}"))])).collect();
     writes.extend([write_known, write_gone, eventful("eventful").1]);
     commit(store, &writes).await.unwrap();
     commit(store, &[write(Some(Stamp::of(&gone)), vec![gone.delete(NOW)])]).await.unwrap();
@@ -127,13 +127,13 @@ async fn the_last_check_ins_of_several_servers_go_with_a_registry() {
     commit(&store, &[eventful("one").1]).await.unwrap();
     let token: Token = "one".parse().unwrap();
     store.write_sightings(&[Sighting { token: token.clone(), member: "1".parse().unwrap(), at: NOW }]).await.unwrap();
-    let mut listened = Liveness::new(NOW);
+    let mut liveness = Liveness::new(NOW);
     let later = UnixMillis(NOW.0 + 5);
     let contact = MemberLiveness { checked_in: Some(later), ..MemberLiveness::default() };
-    listened.members.insert("1".parse().unwrap(), contact);
-    listened.members.insert("nobody".parse().unwrap(), contact);
+    liveness.members.insert("1".parse().unwrap(), contact);
+    liveness.members.insert("nobody".parse().unwrap(), contact);
     let mut transaction = store.begin().await.unwrap();
-    transaction.write_listened(&[(token, listened)]).await.unwrap();
+    transaction.write_liveness(&[(token, liveness)]).await.unwrap();
     transaction.commit().await.unwrap();
     let last_seen: Vec<_> = postgres.contents().await.clusters.remove(0).last_seen.into_iter().collect();
     assert_eq!(last_seen, [("1".parse().unwrap(), later)]);

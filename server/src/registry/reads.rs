@@ -1,0 +1,136 @@
+//! Reads of clusters and their events.
+
+use std::sync::Arc;
+
+use convene_lifecycle::{Event, Revision, Token, UnixMillis};
+
+use super::{Follower, Registry, Snapshot, Subscription, Unavailable, unavailable, watch_hub::DeliveredState};
+use crate::store::{ClusterFilter, ClusterSummary, Cursor, Stamp, StoreError};
+
+/// The most events in a page of history. Each follower may hold as many in memory.
+const HISTORY_PAGE: u32 = 64;
+
+/// The most tokens in a page of [`Registry::unregistered`].
+const UNREGISTERED_PAGE: u32 = 64;
+
+impl Registry {
+    /// A cluster in its present state; `None` if there is no such cluster.
+    ///
+    /// On a shared database the database says whether the cached state is the present one. If the database is down, the
+    /// cached state is the answer.
+    pub async fn cluster(&self, token: &Token) -> Result<Option<Arc<Snapshot>>, Unavailable> {
+        let Some(freshness) = &self.freshness else { return self.cluster_from_cache(token).await };
+        let present = match freshness.stamp(token).await {
+            Ok(Some(stamp)) => self.cluster_at_least(token, stamp).await?,
+            Ok(None) => {
+                self.cache.remove(token);
+                None
+            }
+            Err(unavailable) => {
+                let cached = self.latest_in_memory(token).filter(|_| self.store.is_down());
+                Some(cached.ok_or(unavailable)?)
+            }
+        };
+        // The caller may be about to wait for changes from this state on.
+        self.watch_hub.record_read(token, present.as_ref().map(|snapshot| &snapshot.cluster));
+        Ok(present)
+    }
+
+    /// The latest state in memory. A watch may have delivered a later one than is cached, and a read must not go back
+    /// behind that.
+    fn latest_in_memory(&self, token: &Token) -> Option<Arc<Snapshot>> {
+        let cached = self.cache.get(token);
+        match self.watch_hub.latest_state(token) {
+            Some(DeliveredState::Cluster(latest))
+                if cached.as_ref().is_none_or(|cached| cached.stamp().is_before(Stamp::of(&latest))) =>
+            {
+                Some(Arc::new(Snapshot::new(latest)))
+            }
+            _ => cached,
+        }
+    }
+
+    /// A cluster in the state of a stamp, or in a later one.
+    async fn cluster_at_least(&self, token: &Token, stamp: Stamp) -> Result<Option<Arc<Snapshot>>, Unavailable> {
+        let is_current = |snapshot: &Arc<Snapshot>| snapshot.stamp().is_no_older_than(stamp);
+        // A cached state that is later than the stamp was committed just now, or the database has lost it, for example in a
+        // failover. In both cases the database decides.
+        self.cache.remove_if(token, |snapshot| snapshot.stamp() != stamp);
+        match self.cluster_from_cache(token).await? {
+            Some(snapshot) if !is_current(&snapshot) => self.cluster_from_database(token).await,
+            current => Ok(current),
+        }
+    }
+
+    /// The cached state; reads it into the cache if it is missing.
+    async fn cluster_from_cache(&self, token: &Token) -> Result<Option<Arc<Snapshot>>, Unavailable> {
+        if let Some(snapshot) = self.cache.get(token) {
+            return Ok(Some(snapshot));
+        }
+        let (store, cache, token) = (self.store.clone(), self.cache.clone(), token.clone());
+        run_to_completion(async move {
+            let guard = match cache.get_value_or_guard_async(&token).await {
+                Ok(snapshot) => return Ok(Some(snapshot)),
+                Err(guard) => guard,
+            };
+            let Some(cluster) = store.load(&token).await? else { return Ok(None) };
+            let snapshot = Arc::new(Snapshot::new(Arc::new(cluster)));
+            // This fails if a commit has cached a later state in the meantime, and that one stays.
+            let _ = guard.insert(snapshot.clone());
+            Ok(Some(snapshot))
+        })
+        .await
+    }
+
+    /// Reads the state from the database even if somebody else is just reading it into the cache: theirs may be older.
+    async fn cluster_from_database(&self, token: &Token) -> Result<Option<Arc<Snapshot>>, Unavailable> {
+        let Some(cluster) = self.store.load(token).await.map_err(unavailable)? else { return Ok(None) };
+        let snapshot = Arc::new(Snapshot::new(Arc::new(cluster)));
+        self.cache.insert(token.clone(), snapshot.clone());
+        Ok(Some(snapshot))
+    }
+
+    /// Subscribes to the events of a cluster from now on. The cluster need not exist yet.
+    pub fn subscribe(&self, token: &Token) -> Subscription {
+        let delivered = match self.cache.peek(token) {
+            Some(snapshot) if self.freshness.is_none() => DeliveredState::Cluster(snapshot.cluster.clone()),
+            _ => DeliveredState::Unknown,
+        };
+        self.watch_hub.subscribe(token, delivered)
+    }
+
+    /// Follows the events of a cluster from a revision on. The cluster need not exist yet.
+    pub fn follow(&self, token: &Token, from: Revision) -> Follower {
+        Follower::new(token.clone(), self.subscribe(token), from)
+    }
+
+    /// A page of a cluster's events from a revision on, oldest first, without gaps; empty if there are none yet. If the first
+    /// event is later than `from`, the history before it has been compacted.
+    pub async fn history(&self, token: &Token, from: Revision) -> Result<Vec<Arc<Event>>, Unavailable> {
+        let (store, token) = (self.store.clone(), token.clone());
+        run_to_completion(async move { store.events(&token, from, HISTORY_PAGE).await }).await
+    }
+
+    /// A page of clusters, and the start of the next page.
+    pub async fn list(
+        &self,
+        filter: ClusterFilter,
+        limit: u32,
+    ) -> Result<(Vec<ClusterSummary>, Option<Cursor>), Unavailable> {
+        let _permit = self.lists.acquire().await.map_err(|_| Unavailable)?;
+        self.store.list(&filter, limit).await.map_err(unavailable)
+    }
+
+    /// A page of tokens that were created before a time and that no member has ever registered under.
+    pub async fn unregistered(&self, before: UnixMillis) -> Result<Vec<Token>, Unavailable> {
+        self.store.unregistered(before, UNREGISTERED_PAGE).await.map_err(unavailable)
+    }
+}
+
+/// Runs a read in a task of its own. Otherwise a stream whose client does not read would stop being polled in the middle of
+/// its read, and would hold a database connection, or the cache's guard that others wait for, until the client reads on.
+async fn run_to_completion<T: Send + 'static>(
+    read: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, Unavailable> {
+    tokio::spawn(read).await.map_err(|_| Unavailable)?.map_err(unavailable)
+}
