@@ -3,4 +3,5 @@
 mod clusters;
 mod databases;
 mod processes;
+mod repository;
 mod writing;

@@ -9,6 +9,7 @@ mod clocks;
 mod evicting;
 mod forming;
 mod growing;
+mod join_overrides;
 mod leaving;
 mod leftover;
 mod lost_data;
@@ -24,7 +25,6 @@ mod strategies;
 mod tickets;
 mod v2;
 mod vanishing;
-mod join_overrides;
 
 mod etcd;
 mod words;
