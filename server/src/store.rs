@@ -4,6 +4,7 @@
 //! [`statement`]). Reads go through a small pool, and everything that is written goes through a [`Transaction`], which
 //! writes many clusters' changes with one fsync.
 
+mod columns;
 mod commit;
 mod connection;
 mod dump;
@@ -25,7 +26,7 @@ mod statement;
 mod transaction;
 mod url;
 
-use std::{mem, time::Duration};
+use std::{fmt::Display, mem, time::Duration};
 
 use sqlx::{PgPool, Postgres, SqlitePool, pool::PoolConnection};
 use thiserror::Error;
@@ -34,6 +35,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
+pub use columns::{subject_from_words, subject_words};
 pub use commit::ClusterWrite;
 pub use dump::{ClusterDump, RegistryDump, UsedToken};
 pub use export::{Export, ExportError};
@@ -87,10 +89,12 @@ pub enum StoreError {
     /// The server is stopping.
     #[error("the database is closed, because the server is stopping")]
     Closed,
-    /// A row makes no sense to this binary.
-    #[error("the database holds a {column} that this server can't read: {reason}")]
+    /// This binary can't read a row.
+    #[error("the database holds a {table}.{column} that this server can't read: {reason}")]
     Corrupt {
-        /// Which column.
+        /// Its table.
+        table: &'static str,
+        /// The column with the unreadable value.
         column: &'static str,
         /// What is wrong with it.
         reason: String,
@@ -271,6 +275,10 @@ fn database_message(error: &sqlx::Error) -> String {
 }
 
 impl StoreError {
+    fn corrupt(table: &'static str, column: &'static str, reason: impl Display) -> Self {
+        Self::Corrupt { table, column, reason: reason.to_string() }
+    }
+
     /// Whether the database is there but takes no further connections. Those that there are still serve.
     pub fn is_out_of_connections(&self) -> bool {
         const TOO_MANY_CONNECTIONS: &str = "53300";

@@ -1,7 +1,8 @@
-use convene_lifecycle::{Event, MemberKey, Previous, Subject, Token};
+use convene_lifecycle::{Event, MemberKey, Previous, Token};
 use serde::{Deserialize, Serialize};
 
 use super::{or_null, problems::Place, rfc3339_millis::Rfc3339Millis, rules::revision};
+use crate::store::{subject_from_words, subject_words};
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,12 +39,7 @@ struct PreviousDocument {
 
 impl From<&Event> for EventDocument {
     fn from(event: &Event) -> Self {
-        let (subject, member) = match &event.subject {
-            Subject::Cluster => ("cluster", None),
-            Subject::Size => ("size", None),
-            Subject::Member(key) => ("member", Some(key)),
-            Subject::Lifecycle(key) => ("lifecycle", key.as_ref()),
-        };
+        let (subject, member) = subject_words(&event.subject);
         Self {
             revision: event.revision.0,
             at: event.at.into(),
@@ -75,17 +71,12 @@ impl EventDocument {
         let member = place.optional("member_id", self.member_id.as_ref().map(|id| id.parse::<MemberKey>()));
         let created = place.field("created_revision", revision(self.created_revision));
         let previous = self.previous.as_ref().map(|previous| previous.read(place.inside("previous")));
-        let subject = match (self.subject.as_str(), member?) {
-            ("cluster", None) => Subject::Cluster,
-            ("size", None) => Subject::Size,
-            ("member", Some(key)) => Subject::Member(key),
-            ("lifecycle", key) => Subject::Lifecycle(key),
-            (subject, _) => {
-                place.inside("subject").wrong(format_args!(
-                    "{subject:?} must be cluster or size without a member_id, member with one, or lifecycle"
-                ));
-                return None;
-            }
+        let Some(subject) = subject_from_words(&self.subject, member?) else {
+            place.inside("subject").wrong(format_args!(
+                "{:?} must be cluster or size without a member_id, member with one, or lifecycle",
+                self.subject
+            ));
+            return None;
         };
         Some(Event {
             token: token.clone(),

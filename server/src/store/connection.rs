@@ -1,7 +1,8 @@
 use std::borrow::Cow;
 
 use sqlx::{
-    AssertSqlSafe, Connection as _, Decode, PgConnection, Postgres, Row as _, Sqlite, SqliteConnection, Type,
+    AssertSqlSafe, ColumnIndex, Connection as _, Decode, PgConnection, Postgres, Row as _, Sqlite, SqliteConnection,
+    Type, ValueRef as _,
     migrate::{MigrateError, Migrator},
     pool::PoolConnection,
     postgres::PgRow,
@@ -127,14 +128,22 @@ fn postgres(statement: Statement<'_>) -> Query<'static, Postgres, <Postgres as s
 }
 
 impl Row {
-    /// The value of a column: an integer or a text, or an `Option` of one.
-    pub fn try_get<'r, T>(&'r self, column: &str) -> Result<T, sqlx::Error>
+    /// The value of a column, by its name or its index: an integer or a text, or an `Option` of one.
+    pub fn try_get<'r, T>(&'r self, column: impl ColumnIndex<SqliteRow> + ColumnIndex<PgRow>) -> Result<T, sqlx::Error>
     where
         T: Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Postgres>,
     {
         match self {
             Self::Sqlite(row) => row.try_get(column),
             Self::Postgres(row) => row.try_get(column),
+        }
+    }
+
+    /// Whether a column is null.
+    pub fn is_null(&self, index: usize) -> Result<bool, sqlx::Error> {
+        match self {
+            Self::Sqlite(row) => Ok(row.try_get_raw(index)?.is_null()),
+            Self::Postgres(row) => Ok(row.try_get_raw(index)?.is_null()),
         }
     }
 }

@@ -5,11 +5,12 @@ use thiserror::Error;
 
 use super::{
     ClusterDump, Database, DatabaseLimits, DatabaseUrl, OpenError, StoreError, UsedToken,
+    columns::{EVENT, read_event},
     connection::{Connection, Row},
     listening::liveness,
     migrations::check_migrations,
     postgres::PostgresDatabase,
-    read::{cluster_with_members, event, parse, token},
+    read::{CLUSTER_WITH_MEMBER, cluster_with_members, parse, token},
     sqlite,
     statement::Statement,
 };
@@ -86,9 +87,11 @@ impl Export {
 
     /// The next clusters in the order in which they were made; none if that were all.
     pub async fn clusters(&mut self) -> Result<Vec<ClusterDump>, ExportError> {
-        let text = "select cluster.*, member.*, member.learner as member_learner, cluster.learner as cluster_learner \
-                    from (select * from cluster where id > $1 order by id limit $2) as cluster \
-                    left join member on member.cluster = cluster.id order by cluster.id, created_revision";
+        let columns = &*CLUSTER_WITH_MEMBER;
+        let text = format!(
+            "select {columns} from (select * from cluster where id > $1 order by id limit $2) as cluster \
+             left join member on member.cluster = cluster.id order by cluster.id, member.created_revision"
+        );
         let statement = Statement::new(text).bind(self.last).bind(PAGE);
         let rows = self.connection.fetch_all(statement).await.map_err(StoreError::from)?;
         let Some(last) = rows.last() else { return Ok(Vec::new()) };
@@ -119,14 +122,17 @@ impl Export {
     }
 
     async fn events(&mut self, page: RangeInclusive<i64>) -> Result<BTreeMap<Token, Vec<Arc<Event>>>, ExportError> {
-        let text = "select event.*, cluster.token from event join cluster on cluster.id = event.cluster \
-                    where cluster.id between $1 and $2 order by cluster.id, event.revision";
+        let columns = EVENT.names_of("event");
+        let text = format!(
+            "select {columns}, cluster.token from event join cluster on cluster.id = event.cluster \
+             where cluster.id between $1 and $2 order by cluster.id, event.revision"
+        );
         let statement = Statement::new(text).bind(*page.start()).bind(*page.end());
         let rows = self.connection.fetch_all(statement).await.map_err(StoreError::from)?;
         let mut events: BTreeMap<Token, Vec<Arc<Event>>> = BTreeMap::new();
         for row in &rows {
             let token = token(row)?;
-            let read = event(&token, row);
+            let read = read_event(token.clone(), row, 0);
             let read = read.map_err(|error| ExportError::Cluster { token: token.clone(), error })?;
             events.entry(token).or_default().push(Arc::new(read));
         }
@@ -142,7 +148,7 @@ impl Export {
         let statement = Statement::new(text).bind(*page.start()).bind(*page.end());
         let mut last_seen: BTreeMap<Token, BTreeMap<MemberKey, UnixMillis>> = BTreeMap::new();
         for row in &self.connection.fetch_all(statement).await? {
-            let member = parse("sighting.member_key", row.try_get("member_key")?)?;
+            let member = parse("sighting", "member_key", row.try_get("member_key")?)?;
             last_seen.entry(token(row)?).or_default().insert(member, UnixMillis(row.try_get("at")?));
         }
         Ok(last_seen)

@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use super::{
     ClusterDump, ClusterWrite, RegistryDump, Sighting, Store, StoreError, UsedToken,
-    commit::{RANDOM_BITS, insert_clusters_as, insert_events, upsert_members},
+    commit::{RANDOM_BITS, insert_clusters_with_ids, insert_events, upsert_members},
     connection::Connection,
     sighting,
     statement::Statement,
@@ -119,7 +119,7 @@ async fn insert_clusters(connection: &mut Connection, clusters: &[ClusterDump], 
         last = id_after(last, cluster);
         rows.push((last, cluster));
     }
-    insert_clusters_as(connection, &rows).await?;
+    insert_clusters_with_ids(connection, &rows).await?;
     let writes: Vec<ClusterWrite> = clusters.iter().map(creation).collect();
     upsert_members(connection, &writes).await?;
     insert_events(connection, &writes).await?;

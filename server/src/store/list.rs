@@ -1,60 +1,66 @@
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::LazyLock};
 
-use convene_lifecycle::{Cluster, ClusterName};
+use convene_lifecycle::{Cluster, ClusterName, UnixMillis};
 
 use super::{
     Store, StoreError,
+    columns::{CLUSTER, read_cluster},
     connection::Row,
-    read::{cluster, parse},
+    read::token,
     statement::Statement,
 };
 
-/// Which clusters to list.
+/// Which clusters to list. `None` is no condition.
 #[derive(Clone, Debug, Default)]
 pub struct ClusterFilter {
-    /// Only those after this place; `None` begins with the oldest.
+    /// Clusters after this position.
     pub after: Option<Cursor>,
-    /// Only those that are called so.
+    /// Clusters with this name.
     pub name: Option<ClusterName>,
-    /// Only those that have formed, or have not.
+    /// Clusters that have formed, or that have not.
     pub formed: Option<bool>,
-    /// Only those that are paused, or are not.
+    /// Clusters that are paused, or that are not.
     pub paused: Option<bool>,
 }
 
-/// A cluster as a list shows it.
+/// A cluster in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterSummary {
     /// The cluster with an empty record.
     pub without_members: Cluster,
-    /// How many members vote.
+    /// How many voters it has.
     pub voter_count: usize,
-    /// How many members only learn.
+    /// How many learners it has.
     pub learner_count: usize,
 }
 
-/// A place in the list of all clusters: 16 hexadecimal digits, which mean nothing to anybody else.
+/// A position in the list of all clusters: 16 hexadecimal digits without a meaning for clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor(i64);
 
-/// A text that is no [`Cursor`].
+/// A text is not a [`Cursor`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CursorError;
 
+static SELECT_SUMMARIES: LazyLock<String> = LazyLock::new(|| {
+    let columns = CLUSTER.names();
+    format!(
+        "select {columns}, id, token, created_at, \
+         (select count(*) from member where cluster = cluster.id and removed_revision is null) as member_count, \
+         (select count(*) from member where cluster = cluster.id and removed_revision is null and member.learner <> 0) \
+         as learner_count from cluster where id > "
+    )
+});
+
 impl Store {
-    /// At most `limit` clusters in the order in which they were made, and where to go on if there are more. Members are
-    /// counted and not read: a page of clusters may have a million of them.
+    /// At most `limit` clusters, in the order of their creation, and the start of the next page if there are more. Counts the
+    /// members and does not read them: a page of clusters may have a million of them.
     pub async fn list(
         &self,
         filter: &ClusterFilter,
         limit: u32,
     ) -> Result<(Vec<ClusterSummary>, Option<Cursor>), StoreError> {
-        let mut query = Statement::new(
-            "select *, learner as cluster_learner, \
-             (select count(*) from member where cluster = cluster.id and removed_revision is null) as member_count, \
-             (select count(*) from member where cluster = cluster.id and removed_revision is null and member.learner <> 0) \
-             as learner_count from cluster where id > ",
-        );
+        let mut query = Statement::new(&*SELECT_SUMMARIES);
         query.push_value(filter.after.map_or(i64::MIN, |Cursor(id)| id));
         if let Some(name) = &filter.name {
             query.push(" and name = ").push_value(name.to_string());
@@ -76,8 +82,8 @@ impl Store {
             last = Some(Cursor(row.try_get("id")?));
             match summary(row) {
                 Ok(cluster) => clusters.push(cluster),
-                // Whoever looks for what is wrong needs to see the others.
-                Err(error) => tracing::error!(%error, "a cluster is left out of the list"),
+                // An operator who looks for the corrupt cluster needs to see the others.
+                Err(error) => tracing::error!(%error, "left a cluster out of the list: it can't be read"),
             }
         }
         Ok((clusters, last.filter(|_| is_more)))
@@ -87,7 +93,7 @@ impl Store {
 fn summary(row: &Row) -> Result<ClusterSummary, StoreError> {
     let (members, learners): (i64, i64) = (row.try_get("member_count")?, row.try_get("learner_count")?);
     Ok(ClusterSummary {
-        without_members: cluster(parse("cluster.token", row.try_get("token")?)?, row)?,
+        without_members: read_cluster(token(row)?, UnixMillis(row.try_get("created_at")?), row, 0)?,
         voter_count: (members - learners) as usize,
         learner_count: learners as usize,
     })

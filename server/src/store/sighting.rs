@@ -41,7 +41,7 @@ impl Store {
         let statement = Statement::new(text).bind(token.as_str());
         let rows = self.read(async |reader| Ok(reader.fetch_all(statement).await?)).await?;
         let read = |row: &Row| {
-            let member = parse("sighting.member_key", row.try_get("member_key")?)?;
+            let member = parse("sighting", "member_key", row.try_get("member_key")?)?;
             Ok(Sighting { token: token.clone(), member, at: UnixMillis(row.try_get("at")?) })
         };
         rows.iter().map(read).collect()

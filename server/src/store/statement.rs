@@ -128,6 +128,13 @@ impl From<i64> for Value<'_> {
     }
 }
 
+/// Both databases store truth values as 0 and 1.
+impl From<bool> for Value<'_> {
+    fn from(truth: bool) -> Self {
+        Self::Integer(Some(truth.into()))
+    }
+}
+
 impl From<Option<i64>> for Value<'_> {
     fn from(integer: Option<i64>) -> Self {
         Self::Integer(integer)

@@ -1,6 +1,6 @@
 mod moving;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use convene_lifecycle::{
     Action, BootstrapIssued, Cluster, ClusterId, ClusterSize, Discovery, Epoch, Founder, Member, MemberKey, PeerUrl,
@@ -8,7 +8,11 @@ use convene_lifecycle::{
 };
 use tempfile::TempDir;
 
-use super::{statement::Statement, *};
+use super::{
+    columns::{CLUSTER, EVENT, MEMBER},
+    statement::Statement,
+    *,
+};
 
 const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
 
@@ -324,6 +328,22 @@ async fn a_token_is_used_up_once_a_member_has_registered(store: Store) {
     let deletions = [&idle_cluster, &used].map(|cluster| write(Some(Stamp::of(cluster)), vec![cluster.delete(NOW)]));
     commit(&store, &deletions).await.unwrap();
     assert_eq!(load_all(&store, &tokens).await.used_up, [used.token]);
+}
+
+#[tokio::test]
+async fn every_column_of_the_database_is_written_and_read() {
+    let (_dir, store) = sqlite().await;
+    let in_code = [
+        ("cluster", CLUSTER.names() + ", id, token, created_at"),
+        ("member", MEMBER.names() + ", cluster, key"),
+        ("event", EVENT.names() + ", cluster"),
+    ];
+    for (table, in_code) in in_code {
+        let query = Statement::new("select name from pragma_table_info($1)").bind(table);
+        let rows = store.read(async |reader| Ok(reader.fetch_all(query).await?)).await.unwrap();
+        let in_database: BTreeSet<&str> = rows.iter().map(|row| row.try_get("name").unwrap()).collect();
+        assert_eq!(in_code.split(", ").collect::<BTreeSet<_>>(), in_database, "{table}");
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,87 @@
+use convene_lifecycle::{
+    BootstrapIssued, Founder, Member, MemberKey, Registration, Removal, Revision, Role, RunId, UnixMillis,
+};
+
+use super::{Column, Columns, Stored, column};
+use crate::store::{StoreError, connection::Row, statement::Value};
+
+/// The columns of `member` that change. `cluster` and `key` stay as they were inserted.
+pub(in crate::store) static MEMBER: Columns<Member, MemberParts> = Columns { table: "member", columns: COLUMNS };
+
+#[rustfmt::skip]
+const COLUMNS: &[Column<Member, MemberParts>] = &[
+    column("registration", |m| m.registration.to_value(), |m, _, cell| cell.read(&mut m.registration)),
+    column("created_revision", |m| m.created.to_value(), |m, _, cell| cell.read(&mut m.created)),
+    column("modified_revision", |m| m.modified.to_value(), |m, _, cell| cell.read(&mut m.modified)),
+    column("registered_revision", |m| m.registered.to_value(), |m, _, cell| cell.read(&mut m.registered)),
+    column("version", |m| m.version.to_value(), |m, _, cell| cell.read(&mut m.version)),
+    column("client_urls", |m| m.client_urls.to_value(), |m, _, cell| cell.read(&mut m.client_urls)),
+    column("learner", |m| (m.role == Role::Learner).into(), |_, parts, cell| cell.read(&mut parts.learner)),
+    column("started", |m| m.started.to_value(), |m, _, cell| cell.read(&mut m.started)),
+    column("evicted_at", |m| m.eviction.to_value(), |m, _, cell| cell.read(&mut m.eviction)),
+    column("downtime_until", |m| m.downtime_until.to_value(), |m, _, cell| cell.read(&mut m.downtime_until)),
+
+    column("founder", |m| m.founder.is_some().into(), |_, parts, cell| cell.read(&mut parts.founder)),
+    // Null, both: the server has not told the founder to bootstrap.
+    column("told_run", |m| of_issued(m, |issued| &issued.run), |_, parts, cell| cell.read(&mut parts.issued_to)),
+    column("told_at", |m| of_issued(m, |issued| &issued.at), |_, parts, cell| cell.read(&mut parts.issued_at)),
+
+    // Null: the member has not been removed.
+    column("removed_revision", removed_at, |_, parts, cell| cell.read(&mut parts.removed_at)),
+    column("removal_confirmed", is_removal_confirmed, |_, parts, cell| cell.read(&mut parts.is_removal_confirmed)),
+];
+
+/// What is not yet a field of the member.
+#[derive(Default)]
+pub(in crate::store) struct MemberParts {
+    learner: bool,
+    founder: bool,
+    issued_to: Option<RunId>,
+    issued_at: Option<UnixMillis>,
+    removed_at: Option<Revision>,
+    is_removal_confirmed: bool,
+}
+
+/// Reads a member from a row that has the columns from an index on.
+pub(in crate::store) fn read_member(key: MemberKey, row: &Row, first: usize) -> Result<Member, StoreError> {
+    let mut member = unread(key);
+    let parts = MEMBER.read(row, first, &mut member)?;
+    member.role = if parts.learner { Role::Learner } else { Role::Voter };
+    let issued = parts.issued_to.zip(parts.issued_at).map(|(run, at)| BootstrapIssued { run, at });
+    member.founder = parts.founder.then_some(Founder { issued });
+    member.removed = parts.removed_at.map(|at| Removal { at, confirmed: parts.is_removal_confirmed });
+    Ok(member)
+}
+
+/// A member whose fields all stand for what is about to be read.
+fn unread(key: MemberKey) -> Member {
+    let name = "unread".parse().expect("it is a name");
+    Member {
+        key,
+        registration: Registration { name, peer_urls: Vec::new() },
+        client_urls: Vec::new(),
+        role: Role::Voter,
+        started: false,
+        founder: None,
+        eviction: None,
+        downtime_until: None,
+        created: Revision::FIRST,
+        modified: Revision::FIRST,
+        registered: Revision::FIRST,
+        version: 0,
+        removed: None,
+    }
+}
+
+fn of_issued<'a, T: Stored>(member: &'a Member, part: impl FnOnce(&'a BootstrapIssued) -> &'a T) -> Value<'a> {
+    let issued = member.founder.as_ref().and_then(|founder| founder.issued.as_ref());
+    issued.map(part).map_or(T::NULL, T::to_value)
+}
+
+fn removed_at(member: &Member) -> Value<'_> {
+    member.removed.as_ref().map_or(Revision::NULL, |removal| removal.at.to_value())
+}
+
+fn is_removal_confirmed(member: &Member) -> Value<'_> {
+    member.removed.is_some_and(|removal| removal.confirmed).into()
+}
