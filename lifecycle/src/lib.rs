@@ -43,7 +43,9 @@ pub use member::{
 };
 pub use peer_url::{ClientUrl, ClientUrlError, PeerUrl, PeerUrlError, UrlProblem};
 pub use plan::{Plan, plan};
-pub use policy::{Policy, Strategy, StrategyError};
+pub use policy::{
+    Policy, PolicyChange, PolicyField, PolicyKind, PolicyValue, PolicyValueError, Strategy, StrategyError,
+};
 pub use reason::Reason;
 pub use registration::{MAX_PEER_URLS, MAX_REGISTRATION_BYTES, Registration, RegistrationError};
 pub use report::{Identity, NodeState, ObservedMember, Report, RunId, RunIdError, View};

@@ -1,45 +1,70 @@
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-/// How a cluster is looked after.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Policy {
-    /// Which changes of membership may be made.
-    pub strategy: Strategy,
-    /// For how long nobody may have heard of a member before it counts as dead.
-    pub dead_after: Duration,
-    /// Whether a node joins as learner and is promoted once it has caught up, or joins as voter.
-    pub learner: bool,
-    /// How often a running node checks in.
-    pub check_in_every: Duration,
-    /// Whether all changes of membership rest until an administrator resumes them.
-    pub paused: bool,
-}
+use thiserror::Error;
 
-/// Which changes of membership may be made without anybody asking for them: the strategies of elastic-etcd, the
-/// strictest first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Strategy {
-    /// Never change membership: an administrator adds and removes members, and nodes join as what was prepared.
-    Prepared,
-    /// Add members until the cluster has its size, never remove one.
-    Add,
-    /// Remove a dead member when a node is there to take its place.
-    #[default]
-    Replace,
-    /// Remove every dead member, one at a time, also when no node is there to take its place.
-    Prune,
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self {
-            strategy: Strategy::Replace,
-            dead_after: Duration::from_secs(60),
-            learner: true,
-            check_in_every: Duration::from_secs(10),
-            paused: false,
+/// Declares the fields of a policy, once for all: name, type, default and allowed values.
+///
+/// The documentation of a field is also its description in the API.
+macro_rules! policy_fields {
+    ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:expr, $kind:expr;)+) => {
+        /// How Convene maintains a cluster. An administrator sets it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub struct Policy {
+            $($(#[doc = $doc])+ pub $name: $type,)+
         }
-    }
+
+        /// A change of a [`Policy`]. A field that is `None` keeps its value.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct PolicyChange {
+            $($(#[doc = $doc])+ pub $name: Option<$type>,)+
+        }
+
+        impl Default for Policy {
+            fn default() -> Self {
+                Self { $($name: $default,)+ }
+            }
+        }
+
+        impl Policy {
+            /// Every field. Whatever stores, shows or reads a policy does so by this table.
+            pub const FIELDS: &[PolicyField] = &[$(PolicyField {
+                name: stringify!($name),
+                description: concat!($($doc),+),
+                kind: $kind,
+                get: |policy| policy.$name.into(),
+                set: |change, value| {
+                    change.$name = Some(value.try_into()?);
+                    Ok(())
+                },
+            },)+];
+        }
+
+        impl PolicyChange {
+            /// The policy after this change.
+            pub fn apply_to(&self, policy: Policy) -> Policy {
+                Policy { $($name: self.$name.unwrap_or(policy.$name),)+ }
+            }
+        }
+    };
+}
+
+policy_fields! {
+    /// Which membership changes Convene makes without a request.
+    strategy: Strategy = Strategy::Replace, PolicyKind::Strategy;
+    /// How long a member must be silent, and probes of it must fail, before it counts as dead.
+    dead_after: Duration = Duration::from_secs(60), PolicyKind::Duration {
+        min: Policy::DEAD_AFTER.0,
+        max: Policy::DEAD_AFTER.1,
+    };
+    /// Whether a node joins as a learner and is promoted once it has caught up. If not, it joins as a voter.
+    learner: bool = true, PolicyKind::Bool;
+    /// How often a running node checks in.
+    check_in_every: Duration = Duration::from_secs(10), PolicyKind::Duration {
+        min: Policy::CHECK_IN_EVERY.0,
+        max: Policy::CHECK_IN_EVERY.1,
+    };
+    /// Whether all membership changes are paused until an administrator resumes them.
+    paused: bool = false, PolicyKind::Bool;
 }
 
 impl Policy {
@@ -49,29 +74,162 @@ impl Policy {
     /// The shortest and the longest [`Policy::check_in_every`].
     pub const CHECK_IN_EVERY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
 
-    /// The longest time between two failed probes that are still evidence of one and the same outage: a probe of
-    /// yesterday and one of today say nothing about the time in between. A look at a cluster with a dead member may take
-    /// a few time-outs.
+    /// The longest time between two failed probes that still count as one outage. Failures further apart prove nothing
+    /// about the time between them.
     pub fn max_probe_gap(&self) -> Duration {
         self.dead_after + self.max_observation_time()
     }
 
-    /// For how long nobody at all may check in before that means that nobody could.
+    /// How long a cluster may be without any check-in. After a longer time the registry itself was unreachable, so
+    /// silence counts from zero.
     pub fn max_check_in_gap(&self) -> Duration {
         self.max_observation_time().max(self.dead_after / 2)
     }
 
+    /// Observing a cluster with a dead member takes as long as a few time-outs.
     fn max_observation_time(&self) -> Duration {
-        const LOOKS: Duration = Duration::from_secs(15);
-        LOOKS.max(2 * self.check_in_every)
+        const TIMEOUTS: Duration = Duration::from_secs(15);
+        TIMEOUTS.max(2 * self.check_in_every)
     }
+}
+
+/// One field of a [`Policy`].
+#[derive(Clone, Copy, Debug)]
+pub struct PolicyField {
+    /// Its name, as in [`Policy`].
+    pub name: &'static str,
+    description: &'static str,
+    /// The values that it takes.
+    pub kind: PolicyKind,
+    get: fn(&Policy) -> PolicyValue,
+    set: fn(&mut PolicyChange, PolicyValue) -> Result<(), PolicyValueError>,
+}
+
+/// The values that a [`PolicyField`] takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PolicyKind {
+    /// A [`Strategy`].
+    Strategy,
+    /// A time within bounds, both included.
+    Duration {
+        /// The shortest.
+        min: Duration,
+        /// The longest.
+        max: Duration,
+    },
+    /// Yes or no.
+    Bool,
+}
+
+/// The value of a [`PolicyField`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PolicyValue {
+    /// A [`Strategy`].
+    Strategy(Strategy),
+    /// A time.
+    Duration(Duration),
+    /// Yes or no.
+    Bool(bool),
+}
+
+/// Why a value is not one of a [`PolicyField`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum PolicyValueError {
+    /// The value is of another kind.
+    #[error("is a value of another kind")]
+    Kind,
+    /// The time is out of bounds.
+    #[error("must be from {} to {}", humantime::format_duration(*min), humantime::format_duration(*max))]
+    OutOfRange {
+        /// The shortest.
+        min: Duration,
+        /// The longest.
+        max: Duration,
+    },
+}
+
+impl PolicyField {
+    /// What it means: one or two sentences.
+    pub fn description(&self) -> &'static str {
+        self.description.trim_ascii()
+    }
+
+    /// Its value in a policy.
+    pub fn get(&self, policy: &Policy) -> PolicyValue {
+        (self.get)(policy)
+    }
+
+    /// Sets it.
+    ///
+    /// # Errors
+    ///
+    /// If the value is of another kind, or out of bounds.
+    pub fn set(&self, change: &mut PolicyChange, value: PolicyValue) -> Result<(), PolicyValueError> {
+        match (self.kind, value) {
+            (PolicyKind::Duration { min, max }, PolicyValue::Duration(given)) if !(min..=max).contains(&given) => {
+                Err(PolicyValueError::OutOfRange { min, max })
+            }
+            _ => (self.set)(change, value),
+        }
+    }
+}
+
+/// Lets a type be that of a [`PolicyField`].
+macro_rules! policy_value {
+    ($type:ty, $variant:ident) => {
+        impl From<$type> for PolicyValue {
+            fn from(value: $type) -> Self {
+                Self::$variant(value)
+            }
+        }
+
+        impl TryFrom<PolicyValue> for $type {
+            type Error = PolicyValueError;
+
+            fn try_from(value: PolicyValue) -> Result<Self, PolicyValueError> {
+                match value {
+                    PolicyValue::$variant(value) => Ok(value),
+                    _ => Err(PolicyValueError::Kind),
+                }
+            }
+        }
+    };
+}
+
+policy_value!(Strategy, Strategy);
+policy_value!(Duration, Duration);
+policy_value!(bool, Bool);
+
+impl fmt::Display for PolicyValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Strategy(strategy) => strategy.fmt(f),
+            Self::Duration(duration) => humantime::format_duration(*duration).fmt(f),
+            Self::Bool(is_set) => is_set.fmt(f),
+        }
+    }
+}
+
+/// Which membership changes Convene makes without a request. These are the strategies of elastic-etcd, the strictest
+/// first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Strategy {
+    /// None. An administrator adds and removes members; a node starts as the member that was added for it.
+    Prepared,
+    /// Add members until the cluster has its size. Never remove one.
+    Add,
+    /// Also remove a dead member, when a spare takes its place.
+    #[default]
+    Replace,
+    /// Also remove dead members one at a time when no spare takes their place.
+    Prune,
 }
 
 impl Strategy {
     /// Every strategy.
     pub const ALL: [Self; 4] = [Self::Prepared, Self::Add, Self::Replace, Self::Prune];
 
-    /// The strategy's word.
+    /// Its name in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Prepared => "prepared",
@@ -81,20 +239,20 @@ impl Strategy {
         }
     }
 
-    /// Whether members may be removed because they are dead.
+    /// Whether dead members may be removed.
     pub fn removes_dead(self) -> bool {
         matches!(self, Self::Replace | Self::Prune)
     }
 }
 
-impl std::fmt::Display for Strategy {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }
 
-/// A text that names no [`Strategy`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why a text is not a [`Strategy`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("must be one of prepared, add, replace and prune")]
 pub struct StrategyError;
 
@@ -107,3 +265,32 @@ impl std::str::FromStr for Strategy {
 }
 
 crate::text::as_text!(Strategy, "a strategy");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_is_read_back_field_by_field() {
+        let policy = Policy {
+            strategy: Strategy::Prune,
+            dead_after: Duration::from_secs(7),
+            learner: false,
+            check_in_every: Duration::from_secs(3),
+            paused: true,
+        };
+        let mut change = PolicyChange::default();
+        for field in Policy::FIELDS {
+            field.set(&mut change, field.get(&policy)).unwrap();
+        }
+        assert_eq!(change.apply_to(Policy::default()), policy);
+    }
+
+    #[test]
+    fn values_of_another_kind_or_out_of_bounds_are_refused() {
+        let dead_after = Policy::FIELDS.iter().find(|field| field.name == "dead_after").unwrap();
+        let refused = |value| dead_after.set(&mut PolicyChange::default(), value).unwrap_err().to_string();
+        assert_eq!(refused(PolicyValue::Bool(true)), "is a value of another kind");
+        assert_eq!(refused(PolicyValue::Duration(Duration::from_secs(4))), "must be from 5s to 7days");
+    }
+}

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use convene_lifecycle::{Cluster, ClusterSize, Liveness, Settings};
+use convene_lifecycle::{Cluster, ClusterSize, Liveness, PolicyChange, Settings};
 use stateright::{Model, Property};
 
 use crate::{
@@ -94,8 +94,8 @@ impl Setting {
 
     /// The world at first. That of a running cluster is what the real planner makes of its founders.
     fn first_world(&self) -> World {
-        let settings =
-            Settings { size: ClusterSize::new(self.size), learner: Some(self.learner), ..Settings::default() };
+        let policy = PolicyChange { learner: Some(self.learner), ..PolicyChange::default() };
+        let settings = Settings { size: ClusterSize::new(self.size), policy, ..Settings::default() };
         let token = "6c007a14875d53d9bf0ef5a6fc0257c8".parse().expect("a token");
         let cluster = Cluster::create_with(token, &settings, LONG_AGO).after.expect("a cluster");
         let mut world = World {

@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use convene_lifecycle::{
     Action, ClientUrl, Cluster, ClusterId, ClusterSize, Discovery, Identity, MemberId, MemberKey, MemberRequest,
-    NodeState, ObservedMember, PeerUrl, Registration, Report, Revision, Settings, Transition, UnixMillis, View,
+    NodeState, ObservedMember, PeerUrl, PolicyChange, Registration, Report, Revision, Settings, Transition, UnixMillis,
+    View,
 };
 use proptest::{prelude::*, sample::Index};
 
@@ -271,10 +272,7 @@ fn settings() -> impl Strategy<Value = Settings> {
     let paused = prop::option::weighted(0.3, prop::bool::weighted(0.2));
     (size, strategy, dead_after, flag(), paused).prop_map(|(size, strategy, dead_after, learner, paused)| Settings {
         size,
-        strategy,
-        dead_after,
-        learner,
-        paused,
+        policy: PolicyChange { strategy, dead_after, learner, paused, ..PolicyChange::default() },
         ..Settings::default()
     })
 }

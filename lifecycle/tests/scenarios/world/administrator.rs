@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use convene_lifecycle::{ClusterSize, MemberRequest, Settings, Strategy};
+use convene_lifecycle::{ClusterSize, MemberRequest, PolicyChange, Settings, Strategy};
 
 use super::World;
 
@@ -13,25 +13,29 @@ impl World {
         self.apply(transition)
     }
 
+    fn policy(&mut self, policy: PolicyChange) -> &mut Self {
+        self.settings(Settings { policy, ..Settings::default() })
+    }
+
     pub fn size(&mut self, size: u32) -> &mut Self {
         self.settings(Settings { size: ClusterSize::new(size), ..Settings::default() })
     }
 
     pub fn strategy(&mut self, strategy: Strategy) -> &mut Self {
-        self.settings(Settings { strategy: Some(strategy), ..Settings::default() })
+        self.policy(PolicyChange { strategy: Some(strategy), ..PolicyChange::default() })
     }
 
     /// From now on nodes join as voters where that is safe.
     pub fn join_as_voters(&mut self) -> &mut Self {
-        self.settings(Settings { learner: Some(false), ..Settings::default() })
+        self.policy(PolicyChange { learner: Some(false), ..PolicyChange::default() })
     }
 
     pub fn pause(&mut self) -> &mut Self {
-        self.settings(Settings { paused: Some(true), ..Settings::default() })
+        self.policy(PolicyChange { paused: Some(true), ..PolicyChange::default() })
     }
 
     pub fn resume(&mut self) -> &mut Self {
-        self.settings(Settings { paused: Some(false), ..Settings::default() })
+        self.policy(PolicyChange { paused: Some(false), ..PolicyChange::default() })
     }
 
     pub fn evict(&mut self, name: &str) -> &mut Self {

@@ -77,8 +77,8 @@ pub async fn change_cluster(
     if_match: IfMatch,
     JsonBody(change): JsonBody<ClusterChange>,
 ) -> Result<Response, Problem> {
-    let policy = change.policy.unwrap_or_default().into_settings();
-    let settings = Settings { size: change.size.map(|Size(size)| size), name: change.name, ..policy };
+    let policy = change.policy.unwrap_or_default().into_change();
+    let settings = Settings { size: change.size.map(|Size(size)| size), name: change.name, policy };
     change_settings(app, token, if_match, settings).await
 }
 

@@ -86,8 +86,8 @@ pub async fn create_cluster(
     JsonBody(new): JsonBody<NewCluster>,
 ) -> Result<Response, Problem> {
     let size = new.size.map_or_else(|| ClusterSize::DEFAULT.min(app.max_cluster_size), |Size(size)| size);
-    let policy = new.policy.unwrap_or_default().into_settings();
-    let settings = Settings { size: Some(size), name: Some(new.name), ..policy };
+    let policy = new.policy.unwrap_or_default().into_change();
+    let settings = Settings { size: Some(size), name: Some(new.name), policy };
     let made = match new.token {
         Some(OwnToken(token)) => create_under(&app.registry, token, settings).await?,
         None => app.registry.create(draw_token(), settings).await?,

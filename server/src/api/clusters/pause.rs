@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
-use convene_lifecycle::Settings;
+use convene_lifecycle::{PolicyChange, Settings};
 
 use super::{change::change_settings, cluster::ClusterBody};
 use crate::{
@@ -39,7 +39,13 @@ pub async fn pause_cluster(
     _: Query<()>,
     if_match: IfMatch,
 ) -> Result<Response, Problem> {
-    change_settings(app, token, if_match, Settings { paused: Some(true), ..Settings::default() }).await
+    change_settings(
+        app,
+        token,
+        if_match,
+        Settings { policy: PolicyChange { paused: Some(true), ..PolicyChange::default() }, ..Settings::default() },
+    )
+    .await
 }
 
 /// Resumes a cluster
@@ -63,5 +69,11 @@ pub async fn resume_cluster(
     _: Query<()>,
     if_match: IfMatch,
 ) -> Result<Response, Problem> {
-    change_settings(app, token, if_match, Settings { paused: Some(false), ..Settings::default() }).await
+    change_settings(
+        app,
+        token,
+        if_match,
+        Settings { policy: PolicyChange { paused: Some(false), ..PolicyChange::default() }, ..Settings::default() },
+    )
+    .await
 }

@@ -1,6 +1,6 @@
 use std::{borrow::Cow, time::Duration};
 
-use convene_lifecycle::{ClusterSize, Policy, Settings, Strategy};
+use convene_lifecycle::{ClusterSize, Policy, PolicyChange, Strategy};
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use utoipa::ToSchema;
 
@@ -37,15 +37,14 @@ impl Body for PolicySettings {
 }
 
 impl PolicySettings {
-    /// The same for the registry, with nothing said of size and name.
-    pub fn into_settings(self) -> Settings {
-        Settings {
+    /// The same change for the registry.
+    pub fn into_change(self) -> PolicyChange {
+        PolicyChange {
             strategy: self.strategy,
             dead_after: self.dead_after_seconds.map(|DeadAfter(duration)| duration),
             learner: self.learner,
             check_in_every: self.check_in_every_seconds.map(|CheckInEvery(duration)| duration),
             paused: self.paused,
-            ..Settings::default()
         }
     }
 }
