@@ -1,7 +1,7 @@
 use thiserror::Error;
 
 use crate::{
-    Action, Cluster, ClusterName, ClusterSize, Discovery, EventKind, MemberKey, Policy, PolicyChange,
+    Action, Cluster, ClusterName, ClusterSize, Discovery, EventKind, MemberKey, NewClusterToken, Policy, PolicyChange,
     Protocol, SizeIsFixed, Transition, UnixMillis, cluster_draft::ClusterDraft,
 };
 
@@ -28,7 +28,7 @@ pub enum AdministrationError {
         /// The protocol by which they form it.
         by: Discovery,
         /// The size.
-        fixed: SizeIsFixed, Token,
+        fixed: SizeIsFixed,
     },
     /// The cluster has no such member, not even a removed one.
     #[error("this cluster has never had a member {0}; a member is named by its ID, as the list of members shows it")]
@@ -59,7 +59,7 @@ pub enum MemberRequest {
 
 impl Cluster {
     /// Creates a cluster with these settings.
-    pub fn create_with(token: Token, settings: &Settings, at: UnixMillis) -> Transition {
+    pub fn create_with(token: NewClusterToken, settings: &Settings, at: UnixMillis) -> Transition {
         let size = settings.size.unwrap_or(ClusterSize::DEFAULT);
         let mut created = Self::create(token, size, Action::Create, at);
         if let Some(cluster) = &mut created.after {

@@ -1,8 +1,8 @@
 use std::{borrow::Cow, fmt, sync::Arc};
 
 use crate::{
-    Action, ClusterId, ClusterName, ClusterSize, Epoch, Event, EventKind, Member, MemberKey, Policy, Previous, Removal,
-    Revision, Subject, Ticket, Token, UnixMillis,
+    Action, ClusterId, ClusterName, ClusterSize, Epoch, Event, EventKind, Member, MemberKey, NewClusterToken, Policy,
+    Previous, Removal, Revision, Subject, Ticket, Token, UnixMillis,
 };
 
 /// How many members, removed ones included, one cluster's record may hold: far more than any etcd
@@ -116,10 +116,10 @@ pub struct Transition {
 }
 
 impl Cluster {
-    /// A new cluster.
-    pub fn create(token: Token, size: ClusterSize, action: Action, at: UnixMillis) -> Transition {
+    /// Creates a cluster.
+    pub fn create(token: NewClusterToken, size: ClusterSize, action: Action, at: UnixMillis) -> Transition {
         let cluster = Self {
-            token,
+            token: token.into(),
             size,
             size_created: Revision::FIRST,
             size_modified: Revision::FIRST,

@@ -52,4 +52,4 @@ pub use report::{Identity, NodeState, ObservedMember, Report, RunId, RunIdError,
 pub use revision::{Revision, UnixMillis};
 pub use size::{ClusterSize, ClusterSizeError};
 pub use ticket::{Purpose, Ticket};
-pub use token::{Token, TokenError};
+pub use token::{NewClusterToken, NewClusterTokenError, ReservedToken, Token, TokenError};

@@ -1,15 +1,40 @@
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, ops::Deref, str::FromStr, sync::Arc};
 
 use thiserror::Error;
 
-/// Names one cluster and is the capability to register under it.
+/// The secret name of one cluster. Whoever knows it can read and change the cluster.
 ///
-/// 1 to 128 of `A-Z a-z 0-9 . _ -`, but not `.` or `..`, which HTTP clients take for path segments.
+/// It has 1 to 128 characters of `A-Z a-z 0-9 . _ -`, and is neither `.` nor `..`, which HTTP clients resolve as path
+/// segments. A token for a new cluster has one more rule: see [`NewClusterToken`].
 ///
-/// A token is a secret: `Display` and `Debug` show its first six characters only, so that logs and
-/// errors can't leak it. [`Token::as_str`] gives the whole.
+/// `Display` and `Debug` show the first six characters only, so that logs and errors can't leak a token.
+/// [`Token::as_str`] returns the whole token.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(Arc<str>);
+
+/// A token for a cluster that does not exist yet: it is none of the [words](NewClusterToken::RESERVED) that the server's
+/// own URLs begin with.
+///
+/// Every way to create a cluster needs one: `/v1`, v2 and v3 discovery, and an import. Clusters that were created before
+/// a word was reserved keep their token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewClusterToken(Token);
+
+/// Why a [`Token`] is not a [`NewClusterToken`].
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("token: {0:?} is reserved for the server's own URLs; choose another token")]
+pub struct ReservedToken(String);
+
+/// Why a text is not a [`NewClusterToken`].
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum NewClusterTokenError {
+    /// It is no token at all.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// It is reserved.
+    #[error(transparent)]
+    Reserved(#[from] ReservedToken),
+}
 
 /// Why a text is not a [`Token`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -17,14 +42,63 @@ pub struct Token(Arc<str>);
 pub struct TokenError;
 
 impl Token {
-    /// The token's most characters.
+    /// The most characters of a token.
     pub const MAX_LEN: usize = 128;
 
-    /// How many of the token's characters may be shown.
+    /// How many characters of a token logs may show.
     pub const SHOWN: usize = 6;
 
-    /// The whole token, for storing and comparing and for answers to those who know it. Not for logs.
+    /// The whole token. It is for storage, comparisons, and responses to clients that know it; not for logs.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl NewClusterToken {
+    /// The first path segments of the server's own URLs, present and likely ones. The discovery URL of such a token
+    /// would lead elsewhere.
+    pub const RESERVED: [&str; 12] = [
+        "docs",
+        "health",
+        "livez",
+        "metrics",
+        "new",
+        "openapi.yaml",
+        "readyz",
+        "robots.txt",
+        "v1",
+        "v2",
+        "v3",
+        "version",
+    ];
+}
+
+impl TryFrom<Token> for NewClusterToken {
+    type Error = ReservedToken;
+
+    fn try_from(token: Token) -> Result<Self, ReservedToken> {
+        if Self::RESERVED.contains(&token.as_str()) { Err(ReservedToken(token.0.to_string())) } else { Ok(Self(token)) }
+    }
+}
+
+impl FromStr for NewClusterToken {
+    type Err = NewClusterTokenError;
+
+    fn from_str(text: &str) -> Result<Self, NewClusterTokenError> {
+        Ok(text.parse::<Token>()?.try_into()?)
+    }
+}
+
+impl From<NewClusterToken> for Token {
+    fn from(NewClusterToken(token): NewClusterToken) -> Self {
+        token
+    }
+}
+
+impl Deref for NewClusterToken {
+    type Target = Token;
+
+    fn deref(&self) -> &Token {
         &self.0
     }
 }
@@ -52,7 +126,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Whether a text can stand as one segment of a key: of a URL's path, that is, with nothing to escape.
+/// Whether a text can be one segment of a key, and so of a URL's path without escapes.
 pub(crate) fn is_key_segment(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     (1..=Token::MAX_LEN).contains(&text.len()) && text.bytes().all(allowed) && !matches!(text, "." | "..")
@@ -63,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_of_any_sane_shape_are_taken() {
+    fn tokens_of_any_sane_shape_are_accepted() {
         for text in ["6c007a14875d53d9bf0ef5a6fc0257c8", "prod", "a", "A.b_c-9", "...", &"x".repeat(128)] {
             assert_eq!(text.parse::<Token>().map(|t| t.as_str().to_owned()), Ok(text.to_owned()));
         }
@@ -82,5 +156,16 @@ mod tests {
         assert_eq!(token.to_string(), "6c007a…");
         assert_eq!(format!("{token:?}"), "Token(6c007a…)");
         assert_eq!("prod".parse::<Token>().unwrap().to_string(), "prod");
+    }
+
+    #[test]
+    fn a_word_of_the_servers_urls_names_an_old_cluster_but_no_new_one() {
+        assert!("docs".parse::<Token>().is_ok());
+        let refused = "docs".parse::<NewClusterToken>().unwrap_err();
+        assert_eq!(refused.to_string(), "token: \"docs\" is reserved for the server's own URLs; choose another token");
+        assert_eq!(".".parse::<NewClusterToken>(), Err(NewClusterTokenError::Token(TokenError)));
+        for text in ["Docs", "docs2", "doc", "6c007a14875d53d9bf0ef5a6fc0257c8"] {
+            assert_eq!(text.parse::<NewClusterToken>().unwrap().as_str(), text);
+        }
     }
 }

@@ -52,7 +52,7 @@ pub mod testing {
             stopping: Default::default(),
         };
         let token: Token = "one".parse().unwrap();
-        app.registry.create(token.clone(), Settings::default()).await.unwrap();
+        app.registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
         (dir, Arc::new(app), token)
     }
 

@@ -1,7 +1,7 @@
-use convene_lifecycle::Token;
+use convene_lifecycle::NewClusterToken;
 
 /// A token as discovery.etcd.io made them: 128 bits from the operating system, in hexadecimal.
-pub fn draw_token() -> Token {
+pub fn draw_token() -> NewClusterToken {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).expect("the operating system has random numbers");
     format!("{:032x}", u128::from_be_bytes(bytes)).parse().expect("hexadecimal digits make a token")

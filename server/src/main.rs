@@ -19,7 +19,6 @@ mod migrate;
 mod operation;
 mod registry;
 mod request_body;
-mod reserved_tokens;
 mod router;
 mod server;
 mod store;

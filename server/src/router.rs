@@ -8,7 +8,7 @@ use axum::{
 use crate::{access_log::log_access, api, app::App, home, operation, v2, v3};
 
 /// Every URL and every gRPC method of the server. A path whose first segment is not
-/// [reserved](crate::reserved_tokens::is_reserved) begins with a token.
+/// [reserved](convene_lifecycle::NewClusterToken::RESERVED) begins with a token.
 pub fn router(app: Arc<App>) -> Router {
     let grpc = v3::router(&app).layer(middleware::from_fn(log_access));
     let urls = Router::new()

@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, sync::Arc};
 
-use convene_lifecycle::{Cluster, ClusterId, ClusterName, ClusterSize, Discovery, Epoch, Protocol, Token};
+use convene_lifecycle::{Cluster, ClusterId, ClusterName, ClusterSize, Discovery, Epoch, NewClusterToken, Protocol};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -118,7 +118,7 @@ impl ClusterDocument {
 
     /// The cluster with an empty record.
     fn read_cluster(&self, place: &mut Place<'_>) -> Option<Cluster> {
-        let token = place.field("token", self.token.parse::<Token>());
+        let token = place.field("token", self.token.parse::<NewClusterToken>());
         let name = place.optional("name", self.name.as_ref().map(|name| name.parse::<ClusterName>()));
         let size = place.field("size", ClusterSize::new(self.size).ok_or("must be 1 or more"));
         let size_created = place.field("size_created_revision", revision(self.size_created_revision));
@@ -136,7 +136,7 @@ impl ClusterDocument {
         let policy = self.policy.read(place.inside("policy"));
         let ticket = self.ticket.as_ref().map(|ticket| ticket.read(place.inside("ticket")));
         Some(Cluster {
-            token: token?,
+            token: token?.into(),
             size: size?,
             size_created: size_created?,
             size_modified: size_modified?,

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use convene_lifecycle::{
-    Action, Cluster, ClusterSize, Discovery, NodeState, PeerUrl, RegisterRefusal, Registration, Report, Revision,
-    RunId, Settings,
+    Action, Cluster, ClusterSize, Discovery, NewClusterToken, NodeState, PeerUrl, RegisterRefusal, Registration,
+    Report, Revision, RunId, Settings,
 };
 use sqlx::ConnectOptions;
 use tempfile::TempDir;
@@ -30,7 +30,7 @@ async fn register(registry: &Registry, token: &Token, n: u32) -> Result<Revision
 async fn concurrent_writes_of_a_cluster_are_serialized() {
     let (_dir, registry) = registry().await;
     let token: Token = "one".parse().unwrap();
-    registry.create(token.clone(), Settings::default()).await.unwrap();
+    registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
     let writes = (1..=300).map(|n| {
         let (registry, token) = (registry.clone(), token.clone());
         tokio::spawn(async move { register(&registry, &token, n).await.unwrap().0 })
@@ -49,7 +49,7 @@ async fn concurrent_writes_of_a_cluster_are_serialized() {
 async fn one_of_two_concurrent_registrations_of_a_name_is_refused() {
     let (_dir, registry) = registry().await;
     let token: Token = "one".parse().unwrap();
-    registry.create(token.clone(), Settings::default()).await.unwrap();
+    registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
     let take = |key: &'static str| {
         let registration = Registration::parse(&format!("infra0=http://{key}:2380")).unwrap();
         registry.update(&token, move |cluster, at| {
@@ -64,7 +64,7 @@ async fn one_of_two_concurrent_registrations_of_a_name_is_refused() {
 async fn a_change_behind_the_servers_back_is_not_overwritten() {
     let (dir, registry) = registry().await;
     let token: Token = "one".parse().unwrap();
-    registry.create(token.clone(), Settings::default()).await.unwrap();
+    registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(dir.path().join("c.db"));
     let mut other = options.connect().await.unwrap();
     let behind_our_back = "update cluster set revision = 7, size = 5 where token = 'one'";
@@ -77,7 +77,7 @@ async fn a_change_behind_the_servers_back_is_not_overwritten() {
 
 async fn delete_and_create(registry: &Registry, token: &Token) -> Result<Result<Committed, ()>, WriteError> {
     let delete = registry.update(token, |cluster, at| cluster.map(|cluster| cluster.delete(at)).ok_or(()));
-    let named = token.clone();
+    let named = NewClusterToken::try_from(token.clone()).unwrap();
     let create = registry.update(token, move |cluster, at| match cluster {
         None => Ok(Cluster::create(named.clone(), ClusterSize::DEFAULT, Action::Set, at)),
         Some(_) => Err(()),
@@ -91,7 +91,7 @@ async fn delete_and_create(registry: &Registry, token: &Token) -> Result<Result<
 async fn a_token_without_registrations_can_be_used_again_right_after_its_deletion() {
     let (_dir, registry) = registry().await;
     let token: Token = "one".parse().unwrap();
-    registry.create(token.clone(), Settings::default()).await.unwrap();
+    registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
     assert_eq!(delete_and_create(&registry, &token).await.unwrap().unwrap().events[0].revision, Revision::FIRST);
     let cluster = registry.cluster(&token).await.unwrap().unwrap().cluster.clone();
     assert_eq!(registry.store.load(&token).await.unwrap().as_ref(), Some(&*cluster));
@@ -101,7 +101,7 @@ async fn a_token_without_registrations_can_be_used_again_right_after_its_deletio
 async fn a_token_with_a_registration_is_never_used_again() {
     let (_dir, registry) = registry().await;
     let token: Token = "one".parse().unwrap();
-    registry.create(token.clone(), Settings::default()).await.unwrap();
+    registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
     register(&registry, &token, 1).await.unwrap();
     assert_eq!(delete_and_create(&registry, &token).await.unwrap_err(), WriteError::TokenUsedUp);
     assert!(registry.cluster(&token).await.unwrap().is_none());
@@ -111,7 +111,7 @@ async fn a_token_with_a_registration_is_never_used_again() {
 async fn reads_and_dry_runs_start_no_liveness() {
     let (_dir, registry) = registry().await;
     let token: Token = "one".parse().unwrap();
-    registry.create(token.clone(), Settings::default()).await.unwrap();
+    registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
     register(&registry, &token, 1).await.unwrap();
     let report = Report {
         name: "a".parse().unwrap(),
@@ -149,7 +149,7 @@ async fn a_subscriber_gets_committed_events() {
     let (_dir, registry) = registry().await;
     let token: Token = "one".parse().unwrap();
     let mut subscription = registry.subscribe(&token);
-    let created = registry.create(token.clone(), Settings::default()).await.unwrap();
+    let created = registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
     let Delivery::Event(delivered) = subscription.next().await else { panic!("no event is missing") };
     assert_eq!(created.events, [delivered]);
     assert_eq!(registry.history(&token, Revision::FIRST).await.unwrap(), created.events);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use convene_lifecycle::{Cluster, Event, Liveness, Settings, Token, Transition, UnixMillis};
+use convene_lifecycle::{Cluster, Event, Liveness, NewClusterToken, Settings, Token, Transition, UnixMillis};
 use tokio::sync::oneshot;
 
 use super::{Registry, Unavailable, WriteError};
@@ -114,7 +114,7 @@ impl Registry {
     }
 
     /// Creates a cluster under a token that was drawn for it.
-    pub async fn create(&self, token: Token, settings: Settings) -> Result<Committed, WriteError> {
+    pub async fn create(&self, token: NewClusterToken, settings: Settings) -> Result<Committed, WriteError> {
         let named = token.clone();
         let decide = move |inputs: Inputs<'_>| match inputs.cluster {
             None => (Some(Cluster::create_with(named.clone(), &settings, inputs.now)), ()),

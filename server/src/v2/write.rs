@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
-use convene_lifecycle::{Cluster, ClusterSize, Discovery, Event, MemberKey, RegisterRefusal, Registration, Revision};
+use convene_lifecycle::{
+    Cluster, ClusterSize, Discovery, Event, MemberKey, RegisterRefusal, Registration, ReservedToken, Revision,
+};
 
 use super::{
     answer::Answer,
@@ -94,7 +96,9 @@ async fn set_size(
         }
         None => {
             let action = conditions.put(&path.key(), None).map_err(|_| path.no_such_cluster())?;
-            Ok(Cluster::create(path.token.clone(), size, action, at))
+            let token = path.token.clone().try_into();
+            let token = token.map_err(|reserved: ReservedToken| V2Error::invalid_field(reserved))?;
+            Ok(Cluster::create(token, size, action, at))
         }
     };
     let event = single(registry.update(&token, decide).await??);

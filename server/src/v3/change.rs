@@ -1,6 +1,7 @@
 use convene_etcd::wire::{DeleteRangeRequest, DeleteRangeResponse, KeyValue, PutRequest, PutResponse, ResponseHeader};
 use convene_lifecycle::{
-    Action, Cluster, ClusterSize, Discovery, MemberKey, RegisterRefusal, Registration, Transition, UnixMillis,
+    Action, Cluster, ClusterSize, Discovery, MemberKey, RegisterRefusal, Registration, ReservedToken, Transition,
+    UnixMillis,
 };
 
 use super::{
@@ -69,7 +70,9 @@ impl Put {
     fn apply_size(&self, cluster: Option<&Cluster>, at: UnixMillis) -> Result<Transition, V3Error> {
         let Some(cluster) = cluster else {
             let size = self.size().filter(|_| !self.needs_previous).ok_or(V3Error::KeyNotFound)?;
-            return Ok(Cluster::create(self.key.token.clone(), size, Action::Set, at));
+            let token = self.key.token.clone().try_into();
+            let token = token.map_err(|reserved: ReservedToken| V3Error::Invalid(reserved.to_string()))?;
+            return Ok(Cluster::create(token, size, Action::Set, at));
         };
         Ok(cluster.set_size(self.size().unwrap_or(cluster.size), Action::Update, at)?)
     }

@@ -1,8 +1,12 @@
 //! The administrators' API: clusters are made, shown and deleted, and what is wrong with a request is said.
 
+use convene_etcd::wire::{PutRequest, kv_client::KvClient};
 use convene_harness::{http, server::Server};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
+use tonic::Code;
+
+use crate::v3_client;
 
 #[tokio::test]
 async fn a_cluster_is_made_shown_and_deleted() {
@@ -137,17 +141,28 @@ async fn paths_methods_and_parameters_that_there_are_not_are_named() {
 }
 
 #[tokio::test]
-async fn words_of_urls_are_not_taken_for_tokens() {
+async fn no_protocol_creates_a_cluster_under_a_word_of_the_servers_urls() {
     let server = Server::start();
-    for word in ["v1", "docs", "openapi.yaml"] {
-        // A private registry may have used the word as a name: there it goes on.
-        let key = format!("{}/v2/keys/_etcd/registry/{word}/_config/size", server.url);
-        assert_eq!(sent(http::client().put(&key).form(&[("value", "3")])).await.status(), StatusCode::CREATED);
-        let answer = http::get(format!("{}/{word}", server.url)).await.unwrap();
-        assert!(!answer.headers().contains_key("x-etcd-index"), "{word}");
+    let channel = v3_client::connect(&server.url).await;
+    for word in ["docs", "openapi.yaml", "v1", "v3", "version"] {
+        let refusal = format!("token: \"{word}\" is reserved for the server's own URLs; choose another token");
+        let problem = assert_problem(post(&server, &json!({ "token": word })).await, 400, "invalid-request").await;
+        assert!(problem["violations"][0]["message"].as_str().unwrap().contains(word), "{problem}");
+
+        let key = format!("/_etcd/registry/{word}/_config/size");
+        let answer = sent(http::client().put(format!("{}/v2/keys{key}", server.url)).form(&[("value", "3")])).await;
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+        let error: Value = answer.json().await.unwrap();
+        assert_eq!((&error["errorCode"], &error["cause"]), (&json!(209), &json!(refusal)));
+
+        let put = PutRequest { key: key.into(), value: "3".into(), ..PutRequest::default() };
+        let error = KvClient::new(channel.clone()).put(put).await.unwrap_err();
+        assert!(error.code() == Code::InvalidArgument && error.message().contains(&refusal), "{error}");
+
+        assert_problem(http::get(format!("{}/{word}", clusters(&server))).await.unwrap(), 404, "not-found").await;
         let value = [("value", "infra0=http://10.0.0.1:2380")];
         let answer = sent(http::client().put(format!("{}/{word}", server.url)).form(&value)).await;
-        assert!(answer.status().is_client_error() && !answer.headers().contains_key("x-etcd-index"), "{word}");
+        assert!(answer.status().is_client_error(), "{word}");
     }
 }
 

@@ -109,6 +109,19 @@ async fn what_contradicts_itself_is_refused_before_the_database_is_so_much_as_ma
     assert!(!database.exists());
 }
 
+#[tokio::test]
+async fn no_cluster_is_imported_under_a_word_of_the_servers_urls() {
+    let server = Server::start();
+    let cluster = fill(&server).await;
+    let dir = TempDir::new().unwrap();
+    let (copy, database) = (dir.path().join("copy.json"), dir.path().join("c.db"));
+    let text = must(&["export", "--database-url", &server.database_url()]);
+    fs::write(&copy, text.replace(cluster.rsplit_once('/').unwrap().1, "docs")).unwrap();
+    let (code, _, said) = run(&["import", "--database-url", &sqlite_url(&database), copy.to_str().unwrap()]);
+    let refusal = "token: \"docs\" is reserved for the server's own URLs; choose another token";
+    assert!(code == Some(1) && said.contains(refusal) && !database.exists(), "{said}");
+}
+
 #[test]
 fn a_copy_that_fails_leaves_the_last_one_as_it_was() {
     let dir = TempDir::new().unwrap();

@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::Response,
 };
-use convene_lifecycle::{Cluster, ClusterName, ClusterSize, Settings, Token};
+use convene_lifecycle::{Cluster, ClusterName, ClusterSize, NewClusterToken, Settings};
 use serde::{Deserialize, Deserializer, de::Error};
 use utoipa::ToSchema;
 
@@ -25,7 +25,6 @@ use crate::{
     app::App,
     draw_token::draw_token,
     registry::{Committed, Registry},
-    reserved_tokens::is_reserved,
 };
 
 /// What a cluster is made with; everything may be left out.
@@ -101,7 +100,7 @@ pub async fn create_cluster(
     Ok(response)
 }
 
-async fn create_under(registry: &Registry, token: Token, settings: Settings) -> Result<Committed, Problem> {
+async fn create_under(registry: &Registry, token: NewClusterToken, settings: Settings) -> Result<Committed, Problem> {
     let named = token.clone();
     let decide = move |cluster: Option<&Cluster>, at| match cluster {
         None => Ok(Cluster::create_with(named.clone(), &settings, at)),
@@ -112,23 +111,21 @@ async fn create_under(registry: &Registry, token: Token, settings: Settings) -> 
 
 /// A token that somebody chose.
 #[derive(Debug)]
-struct OwnToken(Token);
+struct OwnToken(NewClusterToken);
 
 impl<'de> Deserialize<'de> for OwnToken {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let token: Token = String::deserialize(deserializer)?.parse().map_err(D::Error::custom)?;
-        // Its discovery URL would lead elsewhere.
-        if is_reserved(&token) {
-            return Err(D::Error::custom("is reserved for a URL of this server"));
-        }
-        Ok(Self(token))
+        String::deserialize(deserializer)?.parse().map(Self).map_err(D::Error::custom)
     }
 }
 
 impl Field for OwnToken {
     fn expected(_: &Limits) -> Cow<'static, str> {
-        "1 to 128 characters of A-Z, a-z, 0-9, '.', '_' and '-', neither '.' nor '..', and no word that this server's \
-         URLs begin with"
-            .into()
+        format!(
+            "1 to 128 characters of A-Z, a-z, 0-9, '.', '_' and '-', neither '.' nor '..', and none of the words that the \
+             server's own URLs begin with: {}",
+            NewClusterToken::RESERVED.join(", ")
+        )
+        .into()
     }
 }

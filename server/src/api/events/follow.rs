@@ -89,7 +89,7 @@ mod tests {
         set_size(&app, &token, 1_200).await;
         let mut follower = Follower::new(app.clone(), token.clone(), Some(Revision(1_201))).await.unwrap();
         delete(&app, &token).await;
-        app.registry.create(token.clone(), Settings::default()).await.unwrap();
+        app.registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
         set_size(&app, &token, 1_000).await;
         let problem = serde_json::to_value(follow(&mut follower).await.unwrap_err()).unwrap();
         assert_eq!((&problem["status"], &problem["revision"]), (&410.into(), &1_001.into()));

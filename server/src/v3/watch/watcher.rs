@@ -235,7 +235,7 @@ mod tests {
         let (_dir, app, token) = app().await;
         let mut watcher = watch(&app, &token, 2, 1);
         delete(&app, &token).await;
-        app.registry.create(token.clone(), Settings::default()).await.unwrap();
+        app.registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
         assert_eq!(next(&mut watcher).await, [(2, true)]);
         assert_eq!(watcher.told().revision(), Revision(0));
         assert_eq!(next(&mut watcher).await, [(1, false)]);
@@ -249,7 +249,7 @@ mod tests {
         assert!(watcher.next().now_or_never().is_none());
         delete(&app, &token).await;
         assert!(watcher.next().now_or_never().is_none(), "the deletion is revision 4");
-        app.registry.create(token.clone(), Settings::default()).await.unwrap();
+        app.registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
         set_size(&app, &token, 4).await;
         assert_eq!(next(&mut watcher).await, [(5, false)]);
     }
@@ -259,7 +259,7 @@ mod tests {
         let (_dir, app, _) = app().await;
         let token: Token = "two".parse().unwrap();
         let mut watcher = watch(&app, &token, 1, 0);
-        app.registry.create(token.clone(), Settings::default()).await.unwrap();
+        app.registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
         assert_eq!(next(&mut watcher).await, [(1, false)]);
     }
 
@@ -279,7 +279,7 @@ mod tests {
         set_size(&app, &token, 1_200).await;
         let mut watcher = watch(&app, &token, 1_202, 1_201);
         delete(&app, &token).await;
-        app.registry.create(token.clone(), Settings::default()).await.unwrap();
+        app.registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
         set_size(&app, &token, 1_000).await;
         assert_eq!(compacted(&mut watcher).await, Revision::FIRST);
     }
