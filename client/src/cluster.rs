@@ -1,4 +1,4 @@
-//! `convene cluster`: makes and looks after clusters.
+//! `convene cluster`: creates and manages clusters.
 
 mod create;
 mod delete;
@@ -12,24 +12,24 @@ use clap::Subcommand;
 
 use crate::{cli::LogFormat, command_error::CommandError};
 
-/// What to do with clusters.
+/// The commands for clusters.
 #[derive(Debug, Subcommand)]
 pub enum ClusterCommand {
-    /// Makes a cluster, and prints its discovery URL
+    /// Create a cluster, and print its discovery URL
     Create(create::CreateArgs),
-    /// Lists the server's clusters
+    /// List the clusters of a server
     List(list::ListArgs),
-    /// Shows a cluster and its members
+    /// Show a cluster and its members
     Show(show::ShowArgs),
-    /// Sets how many voters a cluster is to have
+    /// Set the number of voters of a cluster
     Resize(resize::ResizeArgs),
-    /// Shows what has happened to a cluster
+    /// Show the events of a cluster
     Events(events::EventsArgs),
-    /// Lets all changes of a cluster's membership rest
+    /// Stop all membership changes of a cluster until `resume`
     Pause(pause::PauseArgs),
-    /// Lets changes of a cluster's membership go on
+    /// Allow membership changes of a cluster again
     Resume(pause::PauseArgs),
-    /// Deletes a cluster from the registry; its etcds go on running
+    /// Delete a cluster from the registry; its etcd nodes keep running
     Delete(delete::DeleteArgs),
 }
 

@@ -1,8 +1,7 @@
-//! What etcd has left on this node's disk: whose data it is, whether an etcd runs on it, and how it is
-//! set aside.
+//! etcd's data directory: which member's data it has, whether etcd runs on it, and how it is archived.
 //!
-//! Here a wrong verdict costs data. To take a member's data for none makes a node join anew with what it
-//! had before; so everything that is not surely absent and not surely good is [`Contents::Unreadable`].
+//! A wrong verdict here costs data. If a member's data were taken for absent, the node would join again under a new ID.
+//! So everything that is neither certainly absent nor certainly valid is [`Contents::Unreadable`].
 
 mod archive;
 mod backend;
@@ -27,54 +26,53 @@ use convene_lifecycle::Identity;
 pub use self::error::DataDirError;
 pub use self::leftover::Leftover;
 
-/// Where an etcd keeps its data: its `--data-dir`, and its `--wal-dir` if it has one.
+/// The directories of an etcd: `--data-dir` and `--wal-dir`.
 #[derive(Clone, Debug)]
 pub struct DataDir {
     data_dir: PathBuf,
     wal_dir: PathBuf,
 }
 
-/// What a data directory holds.
+/// The contents of a data directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Contents {
-    /// No WAL, so that etcd would start here as a new member. There may be [left-overs](DataDir::leftover).
+    /// There is no WAL: etcd would start here as a new member. There may be a [`leftover`](DataDir::leftover).
     Fresh,
-    /// A member's data.
+    /// The data of a member.
     Member(Identity),
-    /// There is a WAL, and it does not say whose it is.
+    /// There is a WAL, but its member cannot be determined.
     Unreadable {
-        /// What was found and where, for people.
+        /// What is wrong, and in which file.
         found: String,
     },
 }
 
 impl DataDir {
-    /// The directories that etcd is given as `--data-dir` and `--wal-dir`.
+    /// The directories that etcd gets as `--data-dir` and `--wal-dir`.
     pub fn new(data_dir: PathBuf, wal_dir: Option<PathBuf>) -> Self {
-        // `/var/lib/etcd/` becomes `/var/lib/etcd`: with the slash, a link would be followed before it is seen.
+        // `/var/lib/etcd/` becomes `/var/lib/etcd`: with the slash, the kernel would follow a link.
         let tidy = |path: PathBuf| path.components().collect::<PathBuf>();
         let data_dir = tidy(data_dir);
         let wal_dir = wal_dir.map_or_else(|| data_dir.join("member/wal"), tidy);
         Self { data_dir, wal_dir }
     }
 
-    /// Whose data there is.
+    /// Reads which member's data the directory has.
     ///
-    /// An error means that it could not be found out, and says nothing about the data.
+    /// An error means that the operating system failed, and implies nothing about the data.
     pub fn read(&self) -> Result<Contents, DataDirError> {
         wal::read(&self.wal_dir)
     }
 
-    /// What a data directory without a WAL still holds.
+    /// Reads which database a data directory without a WAL has. The result means nothing if there is a WAL.
     ///
-    /// etcd does not ask: it opens `member/snap/db` before it looks at the cluster, and takes what is in there
-    /// into the new member (`server/etcdserver/bootstrap.go:bootstrap`). Where there is a WAL, this says
-    /// nothing of use.
+    /// etcd opens `member/snap/db` before it contacts the cluster, and takes the keys in it over into the new member
+    /// (`server/etcdserver/bootstrap.go:bootstrap`).
     pub fn leftover(&self) -> Result<Leftover, DataDirError> {
         leftover::find(&self.snap_dir())
     }
 
-    /// Sets the data aside by renaming it, and says where it is now; nothing if there was nothing.
+    /// Sets the data aside by renaming it, and returns the new paths. Returns no paths if there was no data.
     pub fn archive(&self, at: SystemTime) -> Result<Vec<PathBuf>, DataDirError> {
         if self.is_in_use()? {
             return Err(DataDirError::InUse { path: self.data_dir.clone() });
@@ -82,12 +80,11 @@ impl DataDir {
         archive::archive(&self.data_dir, &self.wal_dir, at)
     }
 
-    /// Whether an etcd has the data open right now.
+    /// Whether an etcd runs on the data.
     ///
-    /// etcd holds an exclusive flock on its database as long as it runs (`bolt_unix.go:flock` in bbolt). A shared
-    /// lock is refused then just as an exclusive one is; but it does not make two who ask at once take each other for
-    /// an etcd, and over NFS it needs no more than the permission to read. An etcd that starts while it is
-    /// held tries again after 50 ms.
+    /// etcd holds an exclusive flock on its database as long as it runs (`bolt_unix.go:flock` in bbolt), so a shared lock
+    /// is refused. Unlike an exclusive lock, a shared one does not make two concurrent callers take each other for an
+    /// etcd, and needs only read permission over NFS. An etcd that starts in this moment retries after 50 ms.
     pub fn is_in_use(&self) -> Result<bool, DataDirError> {
         let path = self.snap_dir().join("db");
         if !files::is_file(&path)? {

@@ -4,14 +4,13 @@ use convene_lifecycle::Token;
 use thiserror::Error;
 use url::Url;
 
-/// What a node is given: the URL of a `convene-server` and a cluster's token in one, as in
-/// `http://discovery.corp:8087/TOKEN` or, as in a private registry of etcd's own,
-/// `http://discovery.corp:8087/v2/keys/_etcd/registry/TOKEN`.
+/// The URL of a `convene-server` with the token of a cluster: `http://discovery.corp:8087/TOKEN` or, as for a private
+/// registry on etcd, `http://discovery.corp:8087/v2/keys/_etcd/registry/TOKEN`.
 ///
-/// It is a secret: `Display` and `Debug` shorten the token and leave out a password and whatever else is in the path.
+/// The URL is a secret: `Display` and `Debug` shorten the token, and omit a password and the rest of the path.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DiscoveryUrl {
-    /// The server, with whatever path a proxy has put before its own.
+    /// The server, with the path prefix of a proxy if there is one.
     pub server: ServerUrl,
     /// The cluster.
     pub token: Token,
@@ -21,47 +20,47 @@ pub struct DiscoveryUrl {
 #[derive(Clone, PartialEq, Eq)]
 pub struct ServerUrl(Url);
 
-/// Why a text is not a [`DiscoveryUrl`] or a [`ServerUrl`]. It does not repeat the text, which may hold a secret.
+/// Why a text is not a [`DiscoveryUrl`] or a [`ServerUrl`]. The error does not repeat the text, which may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DiscoveryUrlError {
-    /// It is no URL at all.
-    #[error("is not a URL ({0}); right would be http://HOST:PORT/TOKEN, as `convene cluster create` or /new gives it")]
+    /// It is not a URL.
+    #[error("is not a URL ({0}); expected http://HOST:PORT/TOKEN, as `convene cluster create` prints it")]
     NotAUrl(url::ParseError),
-    /// It is a URL of something else.
+    /// The scheme is neither `http` nor `https`.
     #[error("must begin with http:// or https://")]
     Scheme,
-    /// It has a part that makes no sense here.
-    #[error("must end after the path: no query and no fragment")]
+    /// It has a query or a fragment.
+    #[error("must not have a query or a fragment")]
     Query,
     /// Its path does not end with a token.
     #[error(
-        "must end with a cluster's token, as in http://HOST:PORT/TOKEN: 1 to 128 characters of A-Z, a-z, 0-9, '.', '_' and '-'"
+        "must end with the token of a cluster, as in http://HOST:PORT/TOKEN (1 to 128 characters of A-Z, a-z, 0-9, '.', '_' and '-')"
     )]
     NoToken,
 }
 
-/// Where v2 discovery has the tokens of a private registry.
-const REGISTRY: &str = "/v2/keys/_etcd/registry";
+/// The path of the tokens in a private registry of v2 discovery.
+const REGISTRY_PATH: &str = "/v2/keys/_etcd/registry";
 
 impl ServerUrl {
-    /// Whether it is reached with TLS.
+    /// Whether connections use TLS.
     pub fn is_https(&self) -> bool {
         self.0.scheme() == "https"
     }
 
-    /// The URL of one of the server's paths, which begins with a slash.
+    /// The URL of a path on the server. The path begins with a slash.
     pub fn join(&self, path: &str) -> String {
         format!("{}{path}", self.0.as_str().trim_end_matches('/'))
     }
 }
 
 impl DiscoveryUrl {
-    /// A cluster of a server.
+    /// The discovery URL of a cluster on a server.
     pub fn new(server: ServerUrl, token: Token) -> Self {
         Self { server, token }
     }
 
-    /// The whole URL, secret included: for those who are to have it.
+    /// The complete URL, including the secret token.
     pub fn reveal(&self) -> String {
         self.server.join(&format!("/{}", self.token.as_str()))
     }
@@ -94,14 +93,14 @@ impl FromStr for DiscoveryUrl {
         let path = url.path().trim_end_matches('/').to_owned();
         let (before, token) = path.rsplit_once('/').ok_or(DiscoveryUrlError::NoToken)?;
         let token = token.parse().map_err(|_| DiscoveryUrlError::NoToken)?;
-        url.set_path(before.strip_suffix(REGISTRY).unwrap_or(before));
+        url.set_path(before.strip_suffix(REGISTRY_PATH).unwrap_or(before));
         Ok(Self { server: ServerUrl(url), token })
     }
 }
 
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // No user info, and no path: whoever gives a discovery URL for a server's has the token in it.
+        // Without user info and path: if a discovery URL was given by mistake, its path has the token.
         f.write_str(&self.0.origin().ascii_serialization())
     }
 }
@@ -146,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_cluster_is_refused_without_repeating_it() {
+    fn an_invalid_discovery_url_is_rejected_without_repeating_it() {
         use DiscoveryUrlError::*;
         let error = |text: &str| text.parse::<DiscoveryUrl>().unwrap_err();
         assert!(matches!(error("6c007a14875d53d9"), NotAUrl(_)));

@@ -1,4 +1,4 @@
-//! `convene member`: looks after a cluster's members.
+//! `convene member`: lists and evicts members of a cluster.
 
 mod evict;
 pub mod list;
@@ -7,12 +7,12 @@ use clap::Subcommand;
 
 use crate::command_error::CommandError;
 
-/// What to do with members.
+/// The commands for members.
 #[derive(Debug, Subcommand)]
 pub enum MemberCommand {
-    /// Lists a cluster's members
+    /// List the members of a cluster
     List(list::ListArgs),
-    /// Has a member removed as soon as that is safe; its node does not come back by itself
+    /// Request the removal of a member as soon as that is safe; its node does not rejoin by itself
     Evict(evict::EvictArgs),
 }
 

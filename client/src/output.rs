@@ -1,4 +1,4 @@
-//! How etcd is to be started, in the forms in which shells, systemd and programs take it.
+//! The configuration of etcd, in formats for shells, systemd and programs.
 
 use std::{ffi::OsString, path::PathBuf};
 
@@ -13,46 +13,46 @@ mod json;
 #[cfg(test)]
 mod tests;
 
-/// How etcd is to be started: what [`render`](EtcdConfig::render) tells whoever starts it.
+/// The configuration to start etcd with.
 #[derive(Clone, Debug)]
 pub struct EtcdConfig {
-    /// What starting etcd amounts to.
+    /// The effect of the start.
     pub action: Action,
     /// `--name`
     pub name: MemberName,
     /// `--data-dir`
     pub data_dir: PathBuf,
-    /// `--wal-dir`, if the user has one.
+    /// `--wal-dir`, if it is configured.
     pub wal_dir: Option<PathBuf>,
     /// `--initial-advertise-peer-urls`
     pub initial_advertise_peer_urls: Vec<PeerUrl>,
-    /// `--initial-cluster`; etcd needs none where it has data.
+    /// `--initial-cluster`. etcd needs none if it has data.
     pub initial_cluster: Option<String>,
     /// `--initial-cluster-state`
     pub initial_cluster_state: InitialClusterState,
     /// `--initial-cluster-token`
     pub initial_cluster_token: Option<String>,
-    /// `--advertise-client-urls`, if the user has given any.
+    /// `--advertise-client-urls`, if they are configured.
     pub advertise_client_urls: Vec<ClientUrl>,
-    /// Why, as one word for programs.
+    /// The reason code of the instruction.
     pub reason: String,
-    /// Why, as a sentence for people.
+    /// The reason as a sentence.
     pub message: String,
 }
 
-/// What starting etcd amounts to.
+/// The effect of starting etcd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
-    /// It forms a new cluster, with others or alone.
+    /// It forms a new cluster, alone or with others.
     Bootstrap,
-    /// It goes on from its data.
+    /// It continues from its data.
     Start,
-    /// It joins a cluster that runs.
+    /// It joins a running cluster.
     Join,
 }
 
-/// What etcd takes as `--initial-cluster-state`.
+/// `--initial-cluster-state`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InitialClusterState {
     /// `new`
@@ -61,70 +61,70 @@ pub enum InitialClusterState {
     Existing,
 }
 
-/// The forms in which a configuration can be printed.
+/// The output formats.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// Variables, for a shell's `eval` and systemd's `EnvironmentFile=`.
+    /// Variables, for `eval` in a shell and for `EnvironmentFile=` of systemd
     #[default]
     Env,
-    /// A systemd drop-in for etcd's unit.
+    /// Drop-in for the systemd unit of etcd
     Dropin,
-    /// Flags, for etcd's command line.
+    /// Flags, for the command line of etcd
     Flags,
-    /// A JSON object, for programs.
+    /// JSON object, for programs
     Json,
 }
 
-/// What is to be shown.
+/// A rendered configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendered {
-    /// What goes to standard output; it ends with one newline.
+    /// The text for standard output. It ends with one newline.
     pub text: String,
-    /// What goes to standard error, a line each.
+    /// Warnings for the log.
     pub warnings: Vec<String>,
 }
 
-/// Why a configuration can't be printed in a form.
+/// Why a configuration can't be rendered in a format.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum OutputError {
-    /// A path is not UTF-8: systemd drops such variables, and JSON can't hold them.
+    /// A path is not UTF-8. systemd drops such variables, and JSON can't represent them.
     #[error("--{flag} {value:?} is not UTF-8; choose another path")]
     NotUtf8 {
         /// etcd's flag
         flag: &'static str,
-        /// Its value, as far as it can be shown
+        /// Its value, with replacement characters
         value: String,
     },
-    /// systemd drops variables with control characters (`env_value_is_valid`), and an unquoted
-    /// `eval $(…)` makes spaces of newlines and tabs.
-    #[error("--{flag} {value:?} has a control character, which shells and systemd don't pass on alike; choose another")]
+    /// A value has a control character. systemd drops such variables (`env_value_is_valid`), and an unquoted
+    /// `eval $(…)` replaces newlines and tabs with spaces.
+    #[error(
+        "--{flag} {value:?} has a control character, which shells and systemd treat differently; choose another value"
+    )]
     ControlCharacter {
         /// etcd's flag
         flag: &'static str,
         /// Its value
         value: String,
     },
-    /// A shell would split or expand the value where `$(convene join -o flags)` stands without quotes.
-    #[error(
-        "--{flag} {value:?} has {character:?}, which a shell changes where the output stands on etcd's command line; use -o env"
-    )]
+    /// A shell would split or expand the value in an unquoted `$(convene join -o flags)`.
+    #[error("--{flag} {value:?} has {character:?}, which a shell would change on the command line of etcd; use -o env")]
     ShellUnsafe {
         /// etcd's flag
         flag: &'static str,
         /// Its value
         value: String,
-        /// What the shell would take for something else
+        /// The character that is special to a shell
         character: char,
     },
     /// etcd refuses to start with a flag whose variable is set (`pkg/flags/flag.go:verifyEnv`).
     #[error(
-        "{variable} is {set:?} in the environment, but etcd must be started with {wanted:?}, and it refuses a flag \
-         whose variable is set: run `unset {variable}` first, or use -o env"
+        "{variable} is {set:?} in the environment, but etcd has to start with {wanted:?}, and etcd refuses a flag whose \
+         variable is set; run `unset {variable}` first, or use -o env"
     )]
     Shadowed {
         /// The variable
         variable: String,
-        /// Its value, as far as it can be shown
+        /// Its value, with replacement characters
         set: String,
         /// What the flag would say
         wanted: String,
@@ -132,8 +132,8 @@ pub enum OutputError {
 }
 
 impl EtcdConfig {
-    /// The configuration in a form. `environment` tells which variables are set where etcd will be
-    /// started, as far as that is known: the ones of this process.
+    /// Renders the configuration. `environment` looks up the variables that etcd will start with: those of this process, as
+    /// far as anything is known.
     pub fn render(
         &self,
         format: Format,
@@ -141,17 +141,17 @@ impl EtcdConfig {
     ) -> Result<Rendered, OutputError> {
         let settings = self.settings()?;
         Ok(match format {
-            Format::Env => Rendered { text: env::text(&settings)?, warnings: overruling(environment) },
+            Format::Env => Rendered { text: env::text(&settings)?, warnings: override_warnings(environment) },
             Format::Dropin => Rendered { text: dropin::text(&settings)?, warnings: Vec::new() },
             Format::Flags => Rendered {
                 text: flags::text(self.action, &settings, environment)?,
-                warnings: flags::warnings(environment).into_iter().chain(overruling(environment)).collect(),
+                warnings: flags::warnings(environment).into_iter().chain(override_warnings(environment)).collect(),
             },
             Format::Json => Rendered { text: json::text(self, &settings), warnings: Vec::new() },
         })
     }
 
-    /// What etcd is told, in the order in which it is printed.
+    /// The settings of etcd, in the order of the output.
     fn settings(&self) -> Result<Vec<Setting>, OutputError> {
         let path = |flag, path: &PathBuf| match path.to_str() {
             Some(value) => Ok(Setting { flag, value: value.to_owned() }),
@@ -176,7 +176,7 @@ impl EtcdConfig {
 }
 
 impl InitialClusterState {
-    /// The word that etcd takes.
+    /// The value of the flag.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::New => "new",
@@ -185,25 +185,24 @@ impl InitialClusterState {
     }
 }
 
-/// Variables that must not reach etcd. `--initial-cluster` beside any of the first three ends it with
-/// "multiple discovery or bootstrap flags are set", and the token alone, from 3.6 on, with "both
-/// --discovery-token and --discovery-endpoints must be set" (`embed/config.go:Validate`). Empty is as good
-/// as unset: etcd skips variables without value (`pkg/flags/flag.go:setFlagFromEnv`, 3.4 to 3.7), and notes at
-/// most that it doesn't know them.
+/// Variables that must not reach etcd. With `--initial-cluster` and any of the first three, etcd exits with "multiple
+/// discovery or bootstrap flags are set"; with the token alone, etcd 3.6 and later exits with "both --discovery-token and
+/// --discovery-endpoints must be set" (`embed/config.go:Validate`). An empty variable is as good as an unset one: etcd
+/// skips it (`pkg/flags/flag.go:setFlagFromEnv`, 3.4 to 3.7), and at most logs that it does not know the variable.
 ///
-/// `ETCD_FORCE_NEW_CLUSTER` is not among them: whoever sets it recovers a cluster from one member and means it.
+/// `ETCD_FORCE_NEW_CLUSTER` is not one of them: it is set on purpose, to recover a cluster from one member.
 const CONFLICTING_VARIABLES: [&str; 4] =
     ["ETCD_DISCOVERY", "ETCD_DISCOVERY_ENDPOINTS", "ETCD_DISCOVERY_SRV", "ETCD_DISCOVERY_TOKEN"];
 
-/// One thing that etcd is told.
+/// A flag or variable of etcd.
 struct Setting {
-    /// The flag, without dashes before it.
+    /// The name of the flag, without dashes.
     flag: &'static str,
     value: String,
 }
 
 impl Setting {
-    /// The flag's variable (`pkg/flags/flag.go:FlagToEnv`).
+    /// The name of the variable (`pkg/flags/flag.go:FlagToEnv`).
     fn variable(&self) -> String {
         format!("ETCD_{}", self.flag.to_uppercase().replace('-', "_"))
     }
@@ -217,15 +216,16 @@ impl Setting {
     }
 }
 
-/// Variables of the environment that etcd puts above what is printed here.
-fn overruling(environment: &dyn Fn(&str) -> Option<OsString>) -> Vec<String> {
+/// Warnings about variables that override this configuration.
+fn override_warnings(environment: &dyn Fn(&str) -> Option<OsString>) -> Vec<String> {
     let mut warnings = Vec::new();
     if environment("ETCD_CONFIG_FILE").is_some_and(|value| !value.is_empty()) {
-        // The file is all that etcd reads then (`etcdmain/config.go:parse`).
-        warnings.push("ETCD_CONFIG_FILE is set: etcd will read that file and ignore what is printed here".to_owned());
+        // etcd then reads nothing but the file (`etcdmain/config.go:parse`).
+        warnings
+            .push("ETCD_CONFIG_FILE is set: etcd will read that file and ignore the printed configuration".to_owned());
     }
     if environment("ETCD_FORCE_NEW_CLUSTER").is_some_and(|value| !value.is_empty() && value != "false") {
-        warnings.push("ETCD_FORCE_NEW_CLUSTER is set: etcd will drop all other members from its cluster".to_owned());
+        warnings.push("ETCD_FORCE_NEW_CLUSTER is set: etcd will remove all other members from its cluster".to_owned());
     }
     warnings
 }

@@ -1,4 +1,4 @@
-//! `convene status`: what the registry knows of this node's cluster.
+//! `convene status`: shows the cluster of this node.
 
 use crate::{cli::StatusArgs, cluster::show, command_error::CommandError, target::Target};
 

@@ -7,12 +7,12 @@ use crate::command_error::CommandError;
 /// Prints a result on standard output.
 pub fn print(text: &str) -> Result<(), CommandError> {
     let mut out = std::io::stdout().lock();
-    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    written.map_err(|error| CommandError::Local(format!("the result can't be written to standard output: {error}")))
+    let result = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    result.map_err(|error| CommandError::Local(format!("cannot write the result to standard output: {error}")))
 }
 
-/// Prints a result for programs, as one line.
+/// Prints a result as one line of JSON.
 pub fn print_json(result: &impl Serialize) -> Result<(), CommandError> {
-    let json = serde_json::to_string(result).expect("what was read from JSON can be written as JSON");
+    let json = serde_json::to_string(result).expect("a result can be written as JSON");
     print(&format!("{json}\n"))
 }

@@ -1,33 +1,33 @@
 use comfy_table::{ColumnConstraint, Table as Grid, Width, presets::NOTHING};
 
-/// Rows under headings in capitals, without lines between them. Columns are as wide as their values: nothing is cut or
-/// broken, so that what is printed can be searched and copied, whatever the terminal's width.
+/// Rows under headings in capitals. Columns are as wide as their longest value, whatever the width of the terminal: values
+/// are never cut or wrapped, so they can be searched and copied.
 pub struct Table {
     headings: Vec<&'static str>,
     rows: Vec<Vec<String>>,
-    at_least: Vec<u16>,
+    min_widths: Vec<u16>,
 }
 
-/// How far apart columns are.
+/// The space between columns.
 const GAP: u16 = 3;
 
-/// What stands for no value, so that programs find as many words in each row.
-const NOTHING_THERE: &str = "-";
+/// Stands for an empty value, so that all rows have the same number of words.
+const EMPTY: &str = "-";
 
 impl Table {
     /// A table with these columns.
     pub fn new(headings: &[&'static str]) -> Self {
-        Self { headings: headings.to_vec(), rows: Vec::new(), at_least: Vec::new() }
+        Self { headings: headings.to_vec(), rows: Vec::new(), min_widths: Vec::new() }
     }
 
     /// The same with least widths, for what is printed row after row and can't know what comes.
-    pub fn at_least(self, widths: &[u16]) -> Self {
-        Self { at_least: widths.to_vec(), ..self }
+    pub fn min_widths(self, widths: &[u16]) -> Self {
+        Self { min_widths: widths.to_vec(), ..self }
     }
 
     /// Adds a row.
     pub fn row(&mut self, values: impl IntoIterator<Item = String>) {
-        self.rows.push(values.into_iter().map(|value| shown(&value)).collect());
+        self.rows.push(values.into_iter().map(|value| cell(&value)).collect());
     }
 
     /// The headings and the rows.
@@ -50,23 +50,23 @@ impl Table {
         grid.add_rows(rows);
         for (n, column) in grid.column_iter_mut().enumerate() {
             column.set_padding((0, GAP));
-            if let Some(least) = self.at_least.get(n) {
-                column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least + GAP)));
+            if let Some(min_width) = self.min_widths.get(n) {
+                column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(min_width + GAP)));
             }
         }
         grid.trim_fmt() + "\n"
     }
 }
 
-/// Names and values, one a line.
+/// Names and values, one pair per line.
 pub fn lines(values: &[(&str, String)]) -> String {
     let width = values.iter().map(|(name, _)| name.len() + 1).max().unwrap_or(0) + usize::from(GAP);
-    values.iter().map(|(name, value)| format!("{:<width$}{}\n", format!("{name}:"), shown(value))).collect()
+    values.iter().map(|(name, value)| format!("{:<width$}{}\n", format!("{name}:"), cell(value))).collect()
 }
 
-/// A text as it can stand in one line and harms no terminal.
-fn shown(value: &str) -> String {
-    if value.is_empty() { NOTHING_THERE.to_owned() } else { value.replace(char::is_control, " ") }
+/// The value without control characters: on one line, and harmless for a terminal.
+fn cell(value: &str) -> String {
+    if value.is_empty() { EMPTY.to_owned() } else { value.replace(char::is_control, " ") }
 }
 
 #[cfg(test)]
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_as_wide_as_their_values() {
+    fn columns_are_as_wide_as_their_longest_value() {
         let mut table = Table::new(&["NAME", "URL", "NOTES"]);
         let long = "http://".to_owned() + &"x".repeat(200);
         table.row(["infra0".to_owned(), long.clone(), String::new()]);
@@ -86,8 +86,8 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_come_later_stand_under_the_same_headings() {
-        let mut table = Table::new(&["KIND", "MESSAGE"]).at_least(&[8, 0]);
+    fn later_rows_are_aligned_with_the_headings() {
+        let mut table = Table::new(&["KIND", "MESSAGE"]).min_widths(&[8, 0]);
         assert_eq!(table.with_headings(), "KIND       MESSAGE\n");
         assert_eq!(table.rows(), "");
         table.row(["paused".to_owned(), "it rests".to_owned()]);
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn names_stand_before_their_values() {
+    fn lines_have_names_and_values() {
         let shown = lines(&[("Name", "prod".to_owned()), ("Cluster ID", String::new())]);
         assert_eq!(shown, "Name:         prod\nCluster ID:   -\n");
     }

@@ -1,4 +1,4 @@
-//! Which cluster a command for administrators means, and where it is.
+//! The cluster of an administrator's command: found by discovery URL, token or name.
 
 use clap::Args;
 use convene_lifecycle::{ClusterName, Token};
@@ -14,52 +14,51 @@ use crate::{
     registry::{Cluster, ClusterPage, Registry, RegistryError, Request, Verbatim},
 };
 
-/// How often a change is tried again because somebody else was faster.
-const TRIES: u32 = 5;
+/// How often a change is attempted if others change the cluster at the same time.
+const MAX_ATTEMPTS: u32 = 5;
 
-/// A cluster that may be left out.
+/// A cluster on the command line; by default the cluster of the discovery URL.
 #[derive(Debug, Args)]
 pub struct ClusterArgs {
-    /// A discovery URL, or the token or the name of one of the server's clusters [default: that of --discovery]
+    /// Discovery URL, token or name of the cluster [default: that of --discovery]
     pub cluster: Option<String>,
     #[command(flatten)]
     pub server: ServerArgs,
 }
 
-/// A cluster that is there.
+/// An existing cluster and its server.
 #[derive(Debug)]
 pub struct Target {
-    /// Its server.
+    /// The server.
     pub registry: Registry,
-    /// As it was last read.
+    /// The cluster, as it was last read.
     pub cluster: Verbatim<Cluster>,
 }
 
-/// Which clusters are listed.
+/// A filter for clusters.
 #[derive(Debug, Default)]
 pub struct Filter<'a> {
-    /// Those that are called so.
+    /// Only clusters with this name.
     pub name: Option<&'a ClusterName>,
-    /// Those that have formed, or those that have not.
+    /// Only formed clusters, or only those that have not formed.
     pub formed: Option<bool>,
-    /// Those that are paused, or those that are not.
+    /// Only paused clusters, or only those that are not paused.
     pub paused: Option<bool>,
 }
 
-/// The server that is meant, and its URL.
+/// The server of the command.
 pub fn server(arguments: &ServerArgs) -> Result<Registry, CommandError> {
     let of_cluster = || arguments.discovery.as_ref().map(|discovery| discovery.server.clone());
     let server = arguments.server.clone().or_else(of_cluster).ok_or_else(|| {
         CommandError::Usage(
-            "which server? Give --server http://HOST:PORT (or CONVENE_SERVER), or a cluster's --discovery URL"
-                .to_owned(),
+            "no server is given; set --server http://HOST:PORT (or CONVENE_SERVER), or a discovery URL".to_owned(),
         )
     })?;
     connect(server, &arguments.tls)
 }
 
-/// All clusters, page by page.
-pub async fn list(registry: &Registry, filter: &Filter<'_>) -> Result<Vec<Verbatim<Cluster>>, RegistryError> {
+/// All clusters that pass the filter. Reads page after page.
+pub async fn list_clusters(registry: &Registry, filter: &Filter<'_>) -> Result<Vec<Verbatim<Cluster>>, RegistryError> {
     let mut parameters = String::new();
     if let Some(name) = filter.name {
         parameters += &format!("&name={}", utf8_percent_encode(name.as_str(), NON_ALPHANUMERIC));
@@ -78,13 +77,13 @@ pub async fn list(registry: &Registry, filter: &Filter<'_>) -> Result<Vec<Verbat
 }
 
 impl ClusterArgs {
-    /// The cluster that is meant.
+    /// Finds the cluster.
     pub async fn find(&self) -> Result<Target, CommandError> {
         match (&self.cluster, &self.server.discovery) {
             (Some(cluster), _) => Target::find(cluster, &self.server).await,
             (None, Some(discovery)) => Target::at(discovery, &self.server.tls).await,
             (None, None) => Err(CommandError::Usage(
-                "which cluster? Give its discovery URL (or CONVENE_DISCOVERY), or with --server its token or name"
+                "no cluster is given; give its discovery URL (or set CONVENE_DISCOVERY), or its token or name and --server"
                     .to_owned(),
             )),
         }
@@ -92,16 +91,16 @@ impl ClusterArgs {
 }
 
 impl Target {
-    /// The cluster of a discovery URL.
+    /// Reads the cluster of a discovery URL.
     pub async fn at(url: &DiscoveryUrl, tls: &RegistryTlsArgs) -> Result<Self, CommandError> {
         let registry = connect(url.server.clone(), tls)?;
         let cluster = read(&registry, &url.token).await.map_err(|error| explain(&registry, &url.token, error))?;
         Ok(Self { registry, cluster })
     }
 
-    /// The cluster of a discovery URL, or the one of a server that has this token or, if none has, this name.
+    /// Finds a cluster by its discovery URL, or by its token on a server, or else by its name.
     pub async fn find(cluster: &str, server: &ServerArgs) -> Result<Self, CommandError> {
-        // What is empty by mistake, such as a variable of a script, must not mean another cluster.
+        // A script's variable that is empty by mistake must not select the default cluster.
         if cluster.is_empty() {
             return Err(CommandError::Usage("CLUSTER is empty".to_owned()));
         }
@@ -122,61 +121,60 @@ impl Target {
 
     async fn named(registry: Registry, text: &str) -> Result<Self, CommandError> {
         let name: ClusterName = text.parse().map_err(|error| CommandError::Usage(format!("CLUSTER {error}")))?;
-        let mut named = list(&registry, &Filter { name: Some(&name), ..Filter::default() }).await?;
+        let mut named = list_clusters(&registry, &Filter { name: Some(&name), ..Filter::default() }).await?;
         match (named.pop(), named.len()) {
             (Some(cluster), 0) => Ok(Self { registry, cluster }),
             (None, _) => Err(CommandError::Refused(format!(
-                "the registry at {} has no cluster with the token or the name {}; `convene cluster list` shows those \
-                 that there are",
+                "the server at {} has no cluster with the token or name {}; `convene cluster list` lists its clusters",
                 registry.server(),
-                shortened(text)
+                redacted(text)
             ))),
             (Some(_), others) => Err(CommandError::Refused(format!(
-                "{} clusters are called {name}; say which by its token: `convene cluster list --name NAME -o json` shows \
-                 the tokens",
+                "{} clusters have the name {name}; give the token of one of them (`convene cluster list --name NAME -o json` \
+                 lists the tokens)",
                 others + 1
             ))),
         }
     }
 
-    /// Its secret.
+    /// The token of the cluster.
     pub fn token(&self) -> &Token {
         &self.cluster.value.token
     }
 
-    /// One of the API's paths about it.
+    /// A path of the API about the cluster.
     pub fn path(&self, rest: &str) -> String {
         path(self.token(), rest)
     }
 
-    /// Reads one of the API's paths about it.
+    /// Reads a path of the API about the cluster.
     pub async fn get<T: serde::de::DeserializeOwned>(&self, rest: &str) -> Result<T, CommandError> {
         self.registry.get(&self.path(rest)).await.map_err(|error| self.explain(error))
     }
 
-    /// Makes a change that rests on what was read of the cluster. If somebody was faster, it is read again, and the
-    /// change is decided anew: `None` means that there is none to make.
+    /// Makes a change that depends on the cluster as it was read. If the cluster has changed since, reads it and decides
+    /// again. Returns `None` if no change is needed.
     pub async fn change<B: Serialize>(
         &mut self,
         method: Method,
         rest: &str,
         body: impl Fn(&Cluster) -> Option<B>,
     ) -> Result<Option<Verbatim<Cluster>>, CommandError> {
-        let mut tries = 1;
+        let mut attempt = 1;
         loop {
             let Some(body) = body(&self.cluster.value) else { return Ok(None) };
             let request = Request::new(method.clone(), self.path(rest)).body(Some(&body));
             let answer = self.registry.send(request.if_revision(self.cluster.value.revision)).await;
             match answer {
                 Ok(changed) => return Ok(Some(changed)),
-                Err(error) if error.is_precondition_failed() && tries < TRIES => tries += 1,
+                Err(error) if error.is_precondition_failed() && attempt < MAX_ATTEMPTS => attempt += 1,
                 Err(error) => return Err(self.explain(error)),
             }
             self.cluster = self.get("").await?;
         }
     }
 
-    /// What an error about the cluster means for who has asked.
+    /// The command's error for an error of the API about this cluster.
     pub fn explain(&self, error: RegistryError) -> CommandError {
         explain(&self.registry, self.token(), error)
     }
@@ -199,7 +197,7 @@ async fn read(registry: &Registry, token: &Token) -> Result<Verbatim<Cluster>, R
     registry.get(&path(token, "")).await
 }
 
-/// Nothing in it has to be escaped: a token is of characters that may stand in a path.
+/// A token needs no escaping: all its characters are allowed in a path.
 fn path(token: &Token, rest: &str) -> String {
     format!("/v1/clusters/{}{rest}", token.as_str())
 }
@@ -209,17 +207,17 @@ fn explain(registry: &Registry, token: &Token, error: RegistryError) -> CommandE
         return error.into();
     }
     CommandError::Refused(format!(
-        "the registry at {} has no cluster with the token {token}: it was never made, or was deleted; `convene cluster \
-         list` shows those that there are",
+        "the server at {} has no cluster with the token {token} (deleted, or never created); `convene cluster list` lists its \
+         clusters",
         registry.server()
     ))
 }
 
-/// What may be a token, and so a secret, as it may be shown.
-fn shortened(text: &str) -> String {
+/// The text for a message, without the secret part of a token.
+fn redacted(text: &str) -> String {
     match text.parse::<Token>() {
         Ok(token) => token.to_string(),
-        // A URL that is not quite one has the token in it.
+        // An incomplete URL contains the token.
         Err(_) if text.contains('/') => "…".to_owned(),
         Err(_) => text.to_owned(),
     }

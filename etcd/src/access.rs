@@ -2,21 +2,21 @@ use std::fmt;
 
 use crate::Tls;
 
-/// What an etcd wants to see before it lets somebody in.
+/// The credentials for a connection to etcd.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
-    /// Whom to trust, and by which certificate to be trusted.
+    /// The trusted CA and the client certificate.
     pub tls: Tls,
-    /// Who to be if etcd's authentication is on. Not needed where it goes by the client certificate's CN.
+    /// The user, if etcd's auth is on. None is needed if etcd takes the user from the CN of the client certificate.
     pub user: Option<User>,
 }
 
-/// A user of etcd's authentication.
+/// A user of etcd's auth.
 #[derive(Clone, PartialEq, Eq)]
 pub struct User {
-    /// Such as `root`.
+    /// The name, such as `root`.
     pub name: String,
-    /// Never shown.
+    /// The password. It is never printed.
     pub password: String,
 }
 

@@ -1,4 +1,4 @@
-//! Tells from what came back over the wire which [`EtcdError`] it is.
+//! Classifies errors of gRPC, TLS and TCP as an [`EtcdError`].
 
 use std::{error::Error, io};
 
@@ -6,7 +6,7 @@ use tonic::{Code, ConnectError, Status};
 
 use crate::EtcdError;
 
-/// What etcd's own errors begin with.
+/// The prefix of etcd's own errors.
 pub(crate) const PREFIX: &str = "etcdserver: ";
 
 impl EtcdError {
@@ -18,87 +18,86 @@ impl EtcdError {
     }
 }
 
-/// What happened if it isn't etcd that failed.
+/// The error of a call that failed outside of etcd.
 fn from_transport(endpoint: &str, error: &(dyn Error + 'static)) -> EtcdError {
     match chain(error).find_map(|error| error.downcast_ref::<ConnectError>()) {
-        Some(connecting) => no_connection(endpoint, connecting),
-        None => lost(endpoint, error),
+        Some(connecting) => connection_failed(endpoint, connecting),
+        None => connection_lost(endpoint, error),
     }
 }
 
-/// What it means that no connection came about.
-pub(crate) fn no_connection(endpoint: &str, error: &(dyn Error + 'static)) -> EtcdError {
-    let (endpoint, reason) = (endpoint.to_owned(), words(error));
-    // TCP alone fails in none of these ways before it is connected; the first is what wraps whatever TLS finds
-    // wrong, the others are how the other side hangs up.
-    let is_of_tls = |kind: io::ErrorKind| {
+/// The error of a connection that could not be established.
+pub(crate) fn connection_failed(endpoint: &str, error: &(dyn Error + 'static)) -> EtcdError {
+    let (endpoint, reason) = (endpoint.to_owned(), describe(error));
+    // TCP alone fails in none of these ways before it is connected. `InvalidData` wraps the errors of TLS; with the others,
+    // the peer has closed the connection.
+    let is_tls_error = |kind: io::ErrorKind| {
         use io::ErrorKind::{BrokenPipe, ConnectionReset, InvalidData, UnexpectedEof};
         matches!(kind, InvalidData | UnexpectedEof | ConnectionReset | BrokenPipe)
     };
     let mut kinds = chain(error).filter_map(|error| error.downcast_ref::<io::Error>()).map(io::Error::kind);
-    if is_https(&endpoint) && (kinds.any(is_of_tls) || reason.contains(NO_HTTP_2)) {
+    if is_https(&endpoint) && (kinds.any(is_tls_error) || reason.contains(NO_HTTP_2)) {
         return EtcdError::TlsFailed { endpoint, reason: explain(&reason) };
     }
     EtcdError::Unreachable { endpoint, reason }
 }
 
-/// What it means that a connection broke which had come about.
-pub(crate) fn lost(endpoint: &str, error: &(dyn Error + 'static)) -> EtcdError {
-    let (endpoint, reason) = (endpoint.to_owned(), words(error));
-    // With TLS 1.3 we hear that our certificate is refused when we already take the connection for open. A
-    // server sends no such alert on a connection on which it has let us ask something.
+/// The error of an established connection that broke.
+pub(crate) fn connection_lost(endpoint: &str, error: &(dyn Error + 'static)) -> EtcdError {
+    let (endpoint, reason) = (endpoint.to_owned(), describe(error));
+    // With TLS 1.3, the alert that rejects our certificate arrives after the handshake has completed on our side. A server
+    // sends no such alert once it has accepted a request.
     if reason.contains("received fatal alert") {
         return EtcdError::TlsFailed { endpoint, reason: explain(&reason) };
     }
-    // Or we only see that the connection is closed again: this is what hyper says of a request that it still
-    // holds then, so that nothing was sent.
+    // Or the connection is only closed. This is hyper's error for a request that it has not sent yet.
     if reason.contains("operation was canceled") && reason.contains("connection closed") {
-        let wants_more = "it hung up; perhaps it wants another client certificate";
-        let reason = if is_https(&endpoint) { wants_more } else { HUNG_UP_ON_HTTP };
+        let certificate_missing = "it closed the connection; it may require another client certificate";
+        let reason = if is_https(&endpoint) { certificate_missing } else { CLOSED_ON_HTTP };
         return EtcdError::TlsFailed { endpoint, reason: reason.to_owned() };
     }
     EtcdError::ConnectionLost { endpoint, reason }
 }
 
-/// What tonic says of a server that speaks TLS, but not gRPC.
+/// tonic's error for a server that speaks TLS, but not gRPC.
 const NO_HTTP_2: &str = "HTTP/2 was not negotiated";
 
-/// What it means that clear text gets no answer at all.
-pub(crate) const HUNG_UP_ON_HTTP: &str = "it hung up; perhaps it wants https";
+/// The explanation if a server closes a connection without TLS.
+pub(crate) const CLOSED_ON_HTTP: &str = "it closed the connection; it may require https";
 
 pub(crate) fn is_https(endpoint: &str) -> bool {
     endpoint.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
 }
 
-/// What the TLS library says, after what it means to somebody who has to mend it.
-fn explain(said: &str) -> String {
-    const REFUSES_OURS: &str = "it does not accept our client certificate";
+/// The TLS library's error, with an explanation in front of it.
+fn explain(error: &str) -> String {
+    const REJECTS_OURS: &str = "it does not accept our client certificate";
     let meanings = [
-        ("certificate: UnknownIssuer", "its certificate is from none of the CAs that are trusted here"),
-        ("certificate: BadSignature", "its certificate is from none of the CAs that are trusted here"),
+        ("certificate: UnknownIssuer", "its certificate is not signed by a trusted CA"),
+        ("certificate: BadSignature", "its certificate is not signed by a trusted CA"),
         ("certificate: Expired", "its certificate has expired"),
         ("certificate: certificate expired", "its certificate has expired"),
         ("certificate: certificate not valid yet", "its certificate is not valid yet; compare the clocks"),
         ("certificate: NotValidForName", "its certificate is for another host"),
         ("certificate: certificate not valid for name", "its certificate is for another host"),
-        ("alert: CertificateRequired", "it wants a client certificate"),
-        ("alert: BadCertificate", REFUSES_OURS),
-        ("alert: CertificateExpired", REFUSES_OURS),
-        ("alert: CertificateUnknown", REFUSES_OURS),
-        ("alert: UnknownCA", REFUSES_OURS),
-        ("alert: UnsupportedCertificate", REFUSES_OURS),
-        ("received corrupt message", "it does not answer in TLS; perhaps it wants http"),
-        ("handshake eof", "it hung up; perhaps it wants http"),
-        (NO_HTTP_2, "it speaks TLS, but is no etcd's port for clients"),
+        ("alert: CertificateRequired", "it requires a client certificate"),
+        ("alert: BadCertificate", REJECTS_OURS),
+        ("alert: CertificateExpired", REJECTS_OURS),
+        ("alert: CertificateUnknown", REJECTS_OURS),
+        ("alert: UnknownCA", REJECTS_OURS),
+        ("alert: UnsupportedCertificate", REJECTS_OURS),
+        ("received corrupt message", "it does not speak TLS; it may require http"),
+        ("handshake eof", "it closed the connection; it may require http"),
+        (NO_HTTP_2, "it speaks TLS, but is not a client port of etcd"),
     ];
-    match meanings.iter().find(|(words, _)| said.contains(words)) {
-        Some((_, meaning)) => format!("{meaning} ({said})"),
-        None => said.to_owned(),
+    match meanings.iter().find(|(text, _)| error.contains(text)) {
+        Some((_, meaning)) => format!("{meaning} ({error})"),
+        None => error.to_owned(),
     }
 }
 
-/// What etcd means. It goes by the words where there are any, because the codes differ between versions, and
-/// some errors come with code 2, which says nothing (`server/etcdserver/api/v3rpc/util.go`).
+/// The error that etcd returned. The message decides, because the codes differ between versions, and some errors have the
+/// code 2, unknown (`server/etcdserver/api/v3rpc/util.go`).
 fn from_answer(endpoint: &str, code: Code, message: &str) -> EtcdError {
     let endpoint = endpoint.to_owned();
     let reason = message.to_owned();
@@ -119,7 +118,7 @@ fn from_answer(endpoint: &str, code: Code, message: &str) -> EtcdError {
         | "authentication failed, invalid user ID or password"
         | "invalid auth management"
         | "revision of auth store is old" => EtcdError::NotAllowed { endpoint, reason },
-        words if words.starts_with("request timed out") || words.starts_with("request cancel") => {
+        message if message.starts_with("request timed out") || message.starts_with("request cancel") => {
             EtcdError::TimedOut { endpoint, reason }
         }
         _ => match code {
@@ -130,24 +129,24 @@ fn from_answer(endpoint: &str, code: Code, message: &str) -> EtcdError {
     }
 }
 
-/// What an error and its causes say, each once.
-pub(crate) fn words(error: &(dyn Error + 'static)) -> String {
-    let mut words = String::new();
-    for said in chain(error).map(ToString::to_string) {
-        if words.contains(&said) {
+/// The messages of an error and its causes, without repetitions.
+pub(crate) fn describe(error: &(dyn Error + 'static)) -> String {
+    let mut text = String::new();
+    for message in chain(error).map(ToString::to_string) {
+        if text.contains(&message) {
             continue;
         }
-        if !words.is_empty() {
-            words.push_str(": ");
+        if !text.is_empty() {
+            text.push_str(": ");
         }
-        words.push_str(&said);
+        text.push_str(&message);
     }
-    words
+    text
 }
 
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {
-        // It speaks for what it wraps, and passes it over when it is asked for its source.
+        // Its message is that of the inner error, and its source skips the inner error.
         Some(outer) => outer.get_ref().map(|inner| inner as &(dyn Error + 'static)),
         None => error.source(),
     })
@@ -162,8 +161,8 @@ mod tests {
     const URL: &str = "http://a:2379";
 
     #[test]
-    fn the_errors_of_all_versions_are_told_apart() {
-        // What is left of an error once its texts are gone.
+    fn the_errors_of_all_versions_are_classified() {
+        // The name of the variant.
         let name = |error: &EtcdError| format!("{error:?}").split([' ', '{']).next().unwrap_or_default().to_owned();
         let (no, maybe) = (false, true);
         for (code, message, is, may_have_happened) in [
@@ -214,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_came_about_may_have_carried_the_request() {
+    fn a_request_on_an_established_connection_may_have_been_executed() {
         let refused = || Box::new(io::Error::from(io::ErrorKind::ConnectionRefused));
         let connecting = Status::from_error(Box::new(ConnectError(refused())));
         let connecting = EtcdError::from_status(URL, &connecting);
@@ -223,26 +222,29 @@ mod tests {
 
         let reset = io::Error::from(io::ErrorKind::ConnectionReset);
         let broken = EtcdError::from_status(URL, &Status::from_error(Box::new(reset)));
-        assert_eq!(broken.to_string(), "lost http://a:2379 while waiting for its answer: connection reset");
+        assert_eq!(
+            broken.to_string(),
+            "lost the connection to http://a:2379 while waiting for an answer: connection reset"
+        );
         assert!(broken.may_have_happened());
     }
 
     #[test]
-    fn whoever_fails_at_tls_listens_and_whoever_fails_at_tcp_does_not() {
+    fn a_tls_error_proves_a_listener_and_a_tcp_error_does_not() {
         let url = "https://a:2379";
         let connecting = |error: io::Error| Status::from_error(Box::new(ConnectError(Box::new(error))));
-        let of_tls = |words: &str| io::Error::new(io::ErrorKind::InvalidData, words);
+        let tls_error = |message: &str| io::Error::new(io::ErrorKind::InvalidData, message);
         let eof = || io::Error::new(io::ErrorKind::UnexpectedEof, "tls handshake eof");
         let alert = || Status::from_error(Box::new(io::Error::other("received fatal alert: CertificateRequired")));
         for (status, meaning) in [
-            (connecting(of_tls("invalid peer certificate: UnknownIssuer")), "none of the CAs that are trusted here"),
-            (connecting(io::Error::other(of_tls("invalid peer certificate: BadEncoding"))), "BadEncoding"),
-            (connecting(of_tls("received corrupt message of type InvalidContentType")), "perhaps it wants http"),
-            (connecting(of_tls("received fatal alert: UnknownCA")), "does not accept our client certificate"),
-            (connecting(eof()), "perhaps it wants http"),
+            (connecting(tls_error("invalid peer certificate: UnknownIssuer")), "not signed by a trusted CA"),
+            (connecting(io::Error::other(tls_error("invalid peer certificate: BadEncoding"))), "BadEncoding"),
+            (connecting(tls_error("received corrupt message of type InvalidContentType")), "it may require http"),
+            (connecting(tls_error("received fatal alert: UnknownCA")), "does not accept our client certificate"),
+            (connecting(eof()), "it may require http"),
             (connecting(io::ErrorKind::ConnectionReset.into()), "connection reset"),
-            (connecting(io::Error::other(NO_HTTP_2)), "no etcd's port for clients"),
-            (alert(), "wants a client certificate"),
+            (connecting(io::Error::other(NO_HTTP_2)), "not a client port of etcd"),
+            (alert(), "requires a client certificate"),
         ] {
             let failed = EtcdError::from_status(url, &status);
             assert!(matches!(&failed, EtcdError::TlsFailed { reason, .. } if reason.contains(meaning)), "{failed:?}");

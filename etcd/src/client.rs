@@ -17,18 +17,17 @@ use crate::{
     wire::{self, cluster_client::ClusterClient, kv_client::KvClient, maintenance_client::MaintenanceClient},
 };
 
-/// How long a connection may take to come about.
-///
-/// Shorter than most calls have, so that it says "cannot connect" and not that time ran out.
-const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+/// How long connecting may take. This is shorter than most calls, so that they fail with "cannot connect" and not with a
+/// timeout.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The largest answer that is read. gRPC's own limit of 4 MiB is below what etcd allows.
-const ANSWER_BYTES: usize = 16 << 20;
+/// The largest response. tonic's default of 4 MiB is less than etcd allows.
+const MAX_RESPONSE_BYTES: usize = 16 << 20;
 
-/// Makes clients for the members of one cluster, which share a login.
+/// Creates clients for the members of one cluster. The clients share a login.
 ///
-/// A member's tokens are good for all members. So a learner can be asked, at which nobody can log in, after a
-/// voter has been asked.
+/// A token of one member is valid for all members. So a learner, which accepts no logins, can be called once a voter has
+/// been called.
 #[derive(Clone)]
 pub struct Connector {
     access: Access,
@@ -36,21 +35,21 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// Nobody is connected to yet, and nobody logged in.
+    /// A connector without connections and without a login.
     pub fn new(access: Access) -> Self {
         let session = access.user.clone().map(|user| Arc::new(Session::new(user)));
         Self { access, session }
     }
 
-    /// Makes a client that connects when it is first asked something. Must be called within a Tokio runtime.
+    /// Creates a client, which connects with the first call. Must be called within a Tokio runtime.
     ///
-    /// A URL with `http://` is asked in clear text, whatever the access holds for TLS.
+    /// A URL with `http://` is called in clear text, even if certificates are configured.
     pub fn client(&self, url: &ClientUrl) -> Result<Client, EtcdError> {
         let bad_url = |error: tonic::transport::Error| EtcdError::Unreachable {
             endpoint: url.to_string(),
-            reason: crate::classify::words(&error),
+            reason: crate::classify::describe(&error),
         };
-        let mut endpoint = Endpoint::from_shared(url.to_string()).map_err(bad_url)?.connect_timeout(CONNECT_LIMIT);
+        let mut endpoint = Endpoint::from_shared(url.to_string()).map_err(bad_url)?.connect_timeout(CONNECT_TIMEOUT);
         if endpoint.uri().scheme_str() == Some("https") {
             endpoint = self.access.tls.secure(endpoint)?;
         }
@@ -60,9 +59,7 @@ impl Connector {
     }
 }
 
-/// Asks one etcd at its client URL.
-///
-/// Clones share the connection and the login.
+/// Calls one etcd at its client URL. Clones share the connection and the login.
 #[derive(Clone)]
 pub struct Client {
     url: ClientUrl,
@@ -72,43 +69,44 @@ pub struct Client {
 }
 
 impl Client {
-    /// Makes a client with a login of its own, as [`Connector::client`] makes those that share one.
+    /// Creates a client with a login of its own. [`Connector::client`] creates clients that share one.
     pub fn new(url: &ClientUrl, access: &Access) -> Result<Self, EtcdError> {
         Connector::new(access.clone()).client(url)
     }
 
-    /// Who is in the cluster, as its quorum knows it.
+    /// The member list, read through the quorum (linearizable).
     pub async fn members(&self, within: Duration) -> Result<MemberList, EtcdError> {
-        self.bounded(within, async {
+        self.with_timeout(within, async {
             self.catch_up().await?;
             let request = wire::MemberListRequest { linearizable: true };
-            let list = self.ask(request, |c, r| async move { cluster(c).member_list(r).await }).await?;
+            let list = self.send(request, |c, r| async move { cluster(c).member_list(r).await }).await?;
             let cluster = ClusterId(self.header(list.header)?.cluster_id);
             MemberList::read(self.url.as_str(), cluster, list.members)
         })
         .await
     }
 
-    /// Waits until the member has applied what the quorum knows now.
+    /// Waits until the member has applied all entries that the quorum has committed now.
     ///
-    /// etcd 3.4 does not know `linearizable` and lists the members as of what it happens to have applied; after
-    /// this it has applied enough. etcd confirms that with the quorum before it looks who asks
-    /// (`v3_server.go:Range`), so being refused is as good as reading.
+    /// etcd 3.4 ignores `linearizable` and lists the members of its applied state; after this call that is recent enough.
+    /// etcd confirms the read with the quorum before it checks permissions (`v3_server.go:Range`), so a denied read
+    /// serves as well.
     async fn catch_up(&self) -> Result<(), EtcdError> {
         let request = wire::RangeRequest { key: b"convene".to_vec(), count_only: true, ..Default::default() };
-        match self.ask(request, |c, r| async move { kv(c).range(r).await }).await {
+        match self.send(request, |c, r| async move { kv(c).range(r).await }).await {
             Ok(wire::RangeResponse { .. }) | Err(EtcdError::NotAllowed { .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    /// How this etcd sees itself and its cluster.
+    /// The status of this etcd.
     ///
-    /// Needs no quorum, and learners answer too. But where etcd's authentication is on, somebody must have logged
-    /// in before, and that needs both a quorum and a voter.
+    /// The call needs no quorum, and learners answer it. If etcd's auth is on, it needs a login, which takes a quorum and a
+    /// voter.
     pub async fn status(&self, within: Duration) -> Result<Status, EtcdError> {
-        self.bounded(within, async {
-            let status = self.ask(wire::StatusRequest {}, |c, r| async move { maintenance(c).status(r).await }).await?;
+        self.with_timeout(within, async {
+            let status =
+                self.send(wire::StatusRequest {}, |c, r| async move { maintenance(c).status(r).await }).await?;
             let header = self.header(status.header)?;
             Ok(Status {
                 member: MemberId(header.member_id),
@@ -123,7 +121,7 @@ impl Client {
         .await
     }
 
-    /// Adds a member that is yet to start, and returns the ID that etcd gave it.
+    /// Adds a member, and returns the ID that etcd assigned.
     pub async fn add_member(
         &self,
         peer_urls: &[PeerUrl],
@@ -131,8 +129,8 @@ impl Client {
         within: Duration,
     ) -> Result<MemberId, EtcdError> {
         let request = wire::MemberAddRequest { peer_urls: texts(peer_urls), is_learner: learner };
-        self.bounded(within, async {
-            let added = self.ask(request, |c, r| async move { cluster(c).member_add(r).await }).await?;
+        self.with_timeout(within, async {
+            let added = self.send(request, |c, r| async move { cluster(c).member_add(r).await }).await?;
             added.member.map(|member| MemberId(member.id)).ok_or_else(|| self.bad_answer("no member"))
         })
         .await
@@ -141,13 +139,13 @@ impl Client {
     /// Removes a member.
     pub async fn remove_member(&self, member: MemberId, within: Duration) -> Result<(), EtcdError> {
         let request = wire::MemberRemoveRequest { id: member.0 };
-        let done = self.ask(request, |c, r| async move { cluster(c).member_remove(r).await });
-        self.bounded(within, done).await.map(drop)
+        let done = self.send(request, |c, r| async move { cluster(c).member_remove(r).await });
+        self.with_timeout(within, done).await.map(drop)
     }
 
-    /// Gives a member other peer URLs.
+    /// Changes the peer URLs of a member.
     ///
-    /// Must not be done to learners: several versions of etcd then list them as voters, which they aren't.
+    /// Must not be called for learners: several versions of etcd then list the learner as a voter, although it does not vote.
     pub async fn update_member(
         &self,
         member: MemberId,
@@ -155,52 +153,52 @@ impl Client {
         within: Duration,
     ) -> Result<(), EtcdError> {
         let request = wire::MemberUpdateRequest { id: member.0, peer_urls: texts(peer_urls) };
-        let done = self.ask(request, |c, r| async move { cluster(c).member_update(r).await });
-        self.bounded(within, done).await.map(drop)
+        let done = self.send(request, |c, r| async move { cluster(c).member_update(r).await });
+        self.with_timeout(within, done).await.map(drop)
     }
 
-    /// Makes a learner a voter.
+    /// Promotes a learner to a voter.
     ///
-    /// A follower passes it on to the leader, and asks again if it gets no answer: so
-    /// [`EtcdError::NotLearner`] may mean that it is a voter since a moment ago.
+    /// A follower forwards the request to the leader, and retries if it gets no answer. So [`EtcdError::NotLearner`] may
+    /// mean that the first attempt has succeeded.
     pub async fn promote_member(&self, member: MemberId, within: Duration) -> Result<(), EtcdError> {
         let request = wire::MemberPromoteRequest { id: member.0 };
-        let done = self.ask(request, |c, r| async move { cluster(c).member_promote(r).await });
-        self.bounded(within, done).await.map(drop)
+        let done = self.send(request, |c, r| async move { cluster(c).member_promote(r).await });
+        self.with_timeout(within, done).await.map(drop)
     }
 
-    /// Makes another voter the leader; only the leader does it.
+    /// Moves the leadership to another voter. Only the leader accepts this.
     pub async fn move_leader(&self, to: MemberId, within: Duration) -> Result<(), EtcdError> {
         let request = wire::MoveLeaderRequest { target_id: to.0 };
-        let done = self.ask(request, |c, r| async move { maintenance(c).move_leader(r).await });
-        self.bounded(within, done).await.map(drop)
+        let done = self.send(request, |c, r| async move { maintenance(c).move_leader(r).await });
+        self.with_timeout(within, done).await.map(drop)
     }
 
-    /// Ends a call when its time is over.
-    async fn bounded<T>(
+    /// Ends a call with [`EtcdError::TimedOut`] after this time.
+    async fn with_timeout<T>(
         &self,
         within: Duration,
         call: impl Future<Output = Result<T, EtcdError>>,
     ) -> Result<T, EtcdError> {
         timeout(within, call).await.unwrap_or_else(|_| {
-            // The other end may be gone without a word, and TCP would take a quarter of an hour to notice.
+            // The peer may have vanished, and TCP takes a quarter of an hour to notice that.
             *self.lock() = self.endpoint.connect_lazy();
             let reason = format!("no answer within {within:?}");
             Err(EtcdError::TimedOut { endpoint: self.url.to_string(), reason })
         })
     }
 
-    /// Asks once, or again if etcd wants us to log in, in which case it has not done anything yet.
-    async fn ask<M: Clone, R, F>(&self, message: M, send: impl Fn(Channel, Request<M>) -> F) -> Result<R, EtcdError>
+    /// Sends a request. If etcd requires a login, logs in and sends it again: etcd has not executed it then.
+    async fn send<M: Clone, R, F>(&self, message: M, call: impl Fn(Channel, Request<M>) -> F) -> Result<R, EtcdError>
     where
         F: Future<Output = Result<Response<R>, tonic::Status>>,
     {
         let channel = self.lock().clone();
-        let answer = match &self.login {
-            None => send(channel, Request::new(message)).await,
-            Some(login) => login.ask(channel, message, send).await,
+        let response = match &self.login {
+            None => call(channel, Request::new(message)).await,
+            Some(login) => login.send(channel, message, call).await,
         };
-        answer.map(Response::into_inner).map_err(|status| EtcdError::from_status(self.url.as_str(), &status))
+        response.map(Response::into_inner).map_err(|status| EtcdError::from_status(self.url.as_str(), &status))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Channel> {
@@ -212,7 +210,7 @@ impl Client {
     }
 
     fn bad_answer(&self, missing: &str) -> EtcdError {
-        EtcdError::BadAnswer { endpoint: self.url.to_string(), reason: format!("there is {missing} in its answer") }
+        EtcdError::BadAnswer { endpoint: self.url.to_string(), reason: format!("the response has {missing}") }
     }
 }
 
@@ -223,15 +221,15 @@ impl fmt::Debug for Client {
 }
 
 fn cluster(channel: Channel) -> ClusterClient<Channel> {
-    ClusterClient::new(channel).max_decoding_message_size(ANSWER_BYTES)
+    ClusterClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES)
 }
 
 fn maintenance(channel: Channel) -> MaintenanceClient<Channel> {
-    MaintenanceClient::new(channel).max_decoding_message_size(ANSWER_BYTES)
+    MaintenanceClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES)
 }
 
 fn kv(channel: Channel) -> KvClient<Channel> {
-    KvClient::new(channel).max_decoding_message_size(ANSWER_BYTES)
+    KvClient::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES)
 }
 
 fn texts(urls: &[PeerUrl]) -> Vec<String> {

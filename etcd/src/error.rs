@@ -3,163 +3,159 @@ use thiserror::Error;
 
 use crate::classify::PREFIX;
 
-/// Why an etcd did not do what it was asked.
-///
-/// `endpoint` is always the URL that was asked.
+/// Why a call to etcd failed. `endpoint` is the URL that was called.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum EtcdError {
-    /// No connection came about: refused, no such host, no route, or not in time. Nothing was asked.
+    /// No connection could be established: refused, unknown host, no route, or a timeout. The request was not sent.
     #[error("cannot connect to {endpoint}: {reason}")]
     Unreachable {
-        /// Who was asked.
+        /// The URL that was called.
         endpoint: String,
-        /// What the attempt failed with.
+        /// Why the connection failed.
         reason: String,
     },
-    /// Somebody listens there, but the two sides do not agree on TLS: one has a certificate that the other does not
-    /// trust, or misses one, or speaks in clear text. Nothing was asked.
-    #[error("{endpoint} is there, but TLS with it fails: {reason}")]
+    /// The TLS handshake failed: one side does not trust the certificate of the other, misses one, or does not speak TLS. The
+    /// peer is alive. The request was not sent.
+    #[error("the TLS handshake with {endpoint} fails: {reason}")]
     TlsFailed {
-        /// Who was asked.
+        /// The URL that was called.
         endpoint: String,
-        /// What they disagree on.
+        /// Why the handshake failed.
         reason: String,
     },
-    /// The connection broke, or the member stopped, while it was asked. It may have done what it was asked.
-    #[error("lost {endpoint} while waiting for its answer: {reason}")]
+    /// The connection broke, or the member stopped, during the call. The request may have been executed.
+    #[error("lost the connection to {endpoint} while waiting for an answer: {reason}")]
     ConnectionLost {
-        /// Who was asked.
+        /// The URL that was called.
         endpoint: String,
-        /// How it broke.
+        /// Why the connection broke.
         reason: String,
     },
-    /// No answer in time, or etcd itself found no agreement in time, as it happens without a quorum. It may
-    /// have done, or still do, what it was asked.
+    /// No answer came in time, or etcd itself timed out, as it does without a quorum. The request may have been executed, or
+    /// may still be.
     #[error("{endpoint} timed out: {reason}")]
     TimedOut {
-        /// Who was asked.
+        /// The URL that was called.
         endpoint: String,
-        /// Who gave up, and after how long if we did.
+        /// The timeout of the call, or the message of etcd.
         reason: String,
     },
-    /// The cluster has no leader at the moment, or has just got another.
-    #[error("the cluster of {endpoint} has no steady leader: {reason}")]
+    /// The cluster has no leader at the moment, or has just elected another.
+    #[error("the cluster of {endpoint} has no stable leader: {reason}")]
     NoLeader {
-        /// Who was asked.
+        /// The URL that was called.
         endpoint: String,
-        /// etcd's words.
+        /// The message of etcd.
         reason: String,
     },
-    /// etcd's strict check refused a change of membership, because too few voters are connected, or have been
-    /// for five seconds.
+    /// etcd's strict check refused a membership change, because too few voters have been connected for five seconds.
     #[error(
-        "{endpoint} changes no members while its cluster is unhealthy: not enough voters have been connected for 5 s yet"
+        "{endpoint} refuses membership changes while the cluster is unhealthy: not enough voters have been connected for 5 s yet"
     )]
     Unhealthy {
-        /// Who was asked.
+        /// The URL that was called.
         endpoint: String,
     },
-    /// etcd's strict check refused a change of membership that would leave fewer started voters than a quorum.
-    #[error("{endpoint} changes no members because too few of them have started")]
+    /// etcd's strict check refused a membership change that would leave fewer started voters than a quorum.
+    #[error("{endpoint} refuses the membership change: too few voters have started")]
     NotEnoughStarted {
-        /// Who was asked.
+        /// The URL that was called.
         endpoint: String,
     },
-    /// The cluster has as many learners as its etcd allows: one, unless configured otherwise.
-    #[error("{endpoint} adds no learner because the cluster has as many as it may")]
+    /// The cluster has the maximum number of learners: one, unless configured otherwise.
+    #[error("{endpoint} refuses to add a learner: the cluster has the maximum number of learners")]
     TooManyLearners {
-        /// Who was asked.
+        /// The URL that was called.
         endpoint: String,
     },
-    /// A learner that lags too far behind the leader was not promoted.
+    /// The learner lags too far behind the leader to be promoted.
     #[error("{endpoint} does not promote the learner yet: it is not in sync with the leader")]
     LearnerNotReady {
-        /// Who was asked.
+        /// The URL that was called.
         endpoint: String,
     },
-    /// What was to be promoted is a voter, perhaps because it has been promoted already.
-    #[error("{endpoint} does not promote the member: it is no learner")]
+    /// The member is a voter. It may have been promoted by an earlier attempt.
+    #[error("{endpoint} does not promote the member: it is not a learner")]
     NotLearner {
-        /// Who was asked.
+        /// The URL that was called.
         endpoint: String,
     },
-    /// There is no such member, or no longer.
-    #[error("{endpoint} knows no such member")]
+    /// There is no such member.
+    #[error("{endpoint} does not know this member")]
     MemberNotFound {
-        /// Who was asked.
+        /// The URL that was called.
         endpoint: String,
     },
-    /// A member has one of the peer URLs already, or the ID that etcd computed from them.
-    #[error("{endpoint} says that there is such a member already: {reason}")]
+    /// Another member has one of the peer URLs, or the ID that etcd computed from them.
+    #[error("{endpoint} refuses the peer URLs: {reason}")]
     AlreadyMember {
-        /// Who was asked.
+        /// The URL that was called.
         endpoint: String,
-        /// etcd's words.
+        /// The message of etcd.
         reason: String,
     },
-    /// A learner was asked for what only voters answer.
-    #[error("{endpoint} is a learner, which does not answer this")]
+    /// Only voters serve this request.
+    #[error("{endpoint} is a learner, which does not serve this request")]
     LearnerCannotServe {
-        /// Who was asked.
+        /// The URL that was called.
         endpoint: String,
     },
-    /// etcd's authentication refused us.
-    #[error("{endpoint} does not allow it: {reason}")]
+    /// etcd's auth denied the request.
+    #[error("{endpoint} denies permission: {reason}")]
     NotAllowed {
-        /// Who was asked.
+        /// The URL that was called.
         endpoint: String,
-        /// etcd's words.
+        /// The message of etcd.
         reason: String,
     },
-    /// Leadership can only be moved by the leader, and the one that was asked isn't.
+    /// Only the leader can move the leadership.
     #[error("{endpoint} is not the leader")]
     NotLeader {
-        /// Who was asked.
+        /// The URL that was called.
         endpoint: String,
     },
-    /// Anything else that etcd said.
+    /// Another error of etcd.
     #[error("{endpoint} answered: {message} (gRPC code {code})")]
     Other {
-        /// Who was asked.
+        /// The URL that was called.
         endpoint: String,
-        /// gRPC's number.
+        /// The gRPC code.
         code: i32,
-        /// etcd's words.
+        /// The message of etcd.
         message: String,
     },
-    /// An answer that is none of etcd's.
-    #[error("{endpoint} does not answer as an etcd does: {reason}")]
+    /// The response is not one of etcd.
+    #[error("{endpoint} does not answer like an etcd: {reason}")]
     BadAnswer {
-        /// Who was asked.
+        /// The URL that was called.
         endpoint: String,
-        /// What is wrong with it.
+        /// What is wrong with the response.
         reason: String,
     },
-    /// A member is listed with a peer URL that Convene can't work with. It is not left out, because then the
-    /// list would tell of another member or of one fewer.
-    #[error("{endpoint} lists member {member} with an unusable URL: {reason}")]
+    /// The member list has a peer URL that Convene can't use. The URL is not omitted, because that would change the list.
+    #[error("{endpoint} lists member {member} with an unusable peer URL: {reason}")]
     UnusablePeerUrl {
-        /// Who was asked.
+        /// The URL that was called.
         endpoint: String,
-        /// Whose URL it is.
+        /// The member with that URL.
         member: MemberId,
-        /// Which URL, and what is wrong with it.
+        /// The URL, and what is wrong with it.
         reason: String,
     },
-    /// Certificates or key can't be used. Nothing was asked.
+    /// The certificates or the key can't be used. The request was not sent.
     #[error("cannot use the TLS certificates and key: {reason}")]
     UnusableTls {
-        /// What is wrong with them.
+        /// What is wrong with the certificates or the key.
         reason: String,
     },
 }
 
 impl EtcdError {
-    /// Whether a change may have been made, or may still be, although it failed with this.
+    /// Whether a change may have been made, or may still be made, although the call failed.
     pub fn may_have_happened(&self) -> bool {
         match self {
             Self::TimedOut { .. } | Self::ConnectionLost { .. } | Self::BadAnswer { .. } => true,
-            // etcd refuses in its own words; others speak for a proxy or for a library.
+            // An error without the prefix comes from a proxy or a library.
             Self::Other { message, .. } => !message.starts_with(PREFIX),
             _ => false,
         }

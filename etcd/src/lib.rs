@@ -1,19 +1,17 @@
 //! The part of etcd's API that Convene speaks.
 //!
-//! - [`Client`] asks one etcd by gRPC at its client URL: for the list of members through the quorum, its
-//!   status, and changes of membership.
-//! - [`Connector`] makes clients that share a login.
-//! - [`PeerClient`] asks one etcd by HTTP at its peer URL for the list of members as that etcd knows it,
-//!   which works without a quorum too.
-//! - [`Access`] is what both need to be let in.
-//! - [`EtcdError`] says what went wrong, by what the caller can do about it.
+//! - [`Client`] calls one etcd by gRPC at its client URL: for the member list through the quorum, for its status, and for
+//!   membership changes.
+//! - [`Connector`] creates clients that share a login.
+//! - [`PeerClient`] reads one etcd's own member list by HTTP at its peer URL, which also works without a quorum.
+//! - [`Access`] has the certificates and the user for a connection.
+//! - [`EtcdError`] is why a call failed, by what the caller can do about it.
 //!
-//! Nothing here tries twice, waits for anybody or chooses among endpoints: every call ends within the time it
-//! is given and says what happened. What etcd does in which version was learnt from its source and is checked
-//! by `tests/` on real etcds of all supported versions.
+//! Nothing here retries, waits for a condition or chooses among endpoints: every call ends within its timeout with a result
+//! or an error. The behaviour of each etcd version is known from its source. `tests/` checks it on real etcds of all
+//! supported versions.
 //!
-//! [`wire`] holds the messages and services themselves, for those who serve them. The rest stands behind the
-//! feature `client`.
+//! [`wire`] has the messages and services, for servers. The rest needs the feature `client`.
 
 #[cfg(feature = "client")]
 mod access;

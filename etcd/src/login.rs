@@ -8,26 +8,24 @@ use tonic::{
 
 use crate::{EtcdError, User, classify::PREFIX, wire};
 
-/// A user's session with a cluster of etcds whose authentication is on: every member knows the tokens that any of
-/// them gives.
+/// A user's session with a cluster whose auth is on. A token of one member is valid for all members.
 ///
-/// Nobody logs in before etcd asks for it: logging in takes a quorum, and nothing else says whether it is
-/// needed.
+/// The login is deferred until etcd requires it: it takes a quorum, and only a denied request shows that auth is on.
 pub(crate) struct Session {
     user: User,
     token: Mutex<Option<Token>>,
 }
 
-/// The part that one member has in a session.
+/// The session of a client for one member.
 pub(crate) struct Login {
     session: Arc<Session>,
-    /// Held while this member is asked for a token, so that it is asked once. The others don't wait for it: it may
-    /// be one that never answers.
-    asking: tokio::sync::Mutex<()>,
+    /// Held during a login at this member, so that concurrent calls log in once. The clients of other members don't wait for
+    /// it, because this member may never answer.
+    logging_in: tokio::sync::Mutex<()>,
 }
 
-/// What etcd knows a session by. It ends five minutes after its last use, when the member restarts, and when
-/// users or roles change.
+/// etcd's token of a session. It expires five minutes after its last use, when the member restarts, and when users or
+/// roles change.
 #[derive(Clone, PartialEq, Eq)]
 struct Token(MetadataValue<Ascii>);
 
@@ -47,27 +45,27 @@ impl Session {
 
 impl Login {
     pub fn new(session: Arc<Session>) -> Self {
-        Self { session, asking: tokio::sync::Mutex::default() }
+        Self { session, logging_in: tokio::sync::Mutex::default() }
     }
 
-    /// Asks as far as somebody has logged in, and again if etcd wants another login, which it says before it does
-    /// anything.
-    pub async fn ask<M: Clone, T, F>(
+    /// Sends a request with the present token. If etcd requires another login, logs in and sends the request again: etcd has
+    /// not executed it then.
+    pub async fn send<M: Clone, T, F>(
         &self,
         channel: Channel,
         message: M,
-        send: impl Fn(Channel, Request<M>) -> F,
+        call: impl Fn(Channel, Request<M>) -> F,
     ) -> Result<T, Status>
     where
         F: Future<Output = Result<T, Status>>,
     {
         let send = |token: Option<&Token>| {
             let mut request = Request::new(message.clone());
-            token.inspect(|token| token.show(&mut request));
-            send(channel.clone(), request)
+            token.inspect(|token| token.attach(&mut request));
+            call(channel.clone(), request)
         };
         let mut token = self.session.token();
-        // The first time to hear of another's login, the second time to log in if that is not known here either.
+        // The first attempt may pick up the token of another client. The second one logs in, if this member rejects that too.
         for _ in 0..2 {
             match send(token.as_ref()).await {
                 Err(refusal) if login_helps(&refusal, token.as_ref()) => {
@@ -79,9 +77,9 @@ impl Login {
         send(token.as_ref()).await
     }
 
-    /// Another token than the one that was refused, or none if authentication is off.
+    /// Another token than the refused one; `None` if auth is off.
     async fn renew(&self, channel: Channel, refused: Option<Token>) -> Result<Option<Token>, Status> {
-        let _asking = self.asking.lock().await;
+        let _logging_in = self.logging_in.lock().await;
         let token = self.session.token();
         if token != refused {
             return Ok(token);
@@ -89,9 +87,8 @@ impl Login {
         let renewed = self.authenticate(channel).await;
         match &renewed {
             Ok(renewed) => self.session.lock().clone_from(renewed),
-            // Learners let nobody log in. Whoever asks a voter next does it there, and with that token this
-            // learner can be asked again.
-            Err(failure) if is_learners(failure) => {
+            // Learners accept no logins. The next call to a voter logs in there, and its token is valid for this learner.
+            Err(failure) if is_of_learner(failure) => {
                 self.session.lock().take_if(|token| Some(&*token) == refused.as_ref());
             }
             Err(_) => {}
@@ -102,37 +99,37 @@ impl Login {
     async fn authenticate(&self, channel: Channel) -> Result<Option<Token>, Status> {
         let User { name, password } = self.session.user.clone();
         let request = wire::AuthenticateRequest { name, password };
-        let answer = match wire::auth_client::AuthClient::new(channel).authenticate(request).await {
-            Ok(answer) => answer.into_inner(),
-            // Somebody has switched it off just now.
+        let response = match wire::auth_client::AuthClient::new(channel).authenticate(request).await {
+            Ok(response) => response.into_inner(),
+            // Auth was turned off in the meantime.
             Err(status) if status.message().strip_prefix(PREFIX) == Some("authentication is not enabled") => {
                 return Ok(None);
             }
             Err(status) => return Err(status),
         };
-        let mut token = MetadataValue::try_from(answer.token)
-            .map_err(|_| Status::new(Code::Internal, "the token that it gave is not printable"))?;
+        let mut token = MetadataValue::try_from(response.token)
+            .map_err(|_| Status::new(Code::Internal, "the token of the login is not printable"))?;
         token.set_sensitive(true);
         Ok(Some(Token(token)))
     }
 }
 
 impl Token {
-    fn show<M>(&self, request: &mut Request<M>) {
+    fn attach<M>(&self, request: &mut Request<M>) {
         request.metadata_mut().insert("token", self.0.clone());
     }
 }
 
-/// Whether what etcd refuses may be granted after logging in. Nothing was done then.
-fn login_helps(refusal: &Status, shown: Option<&Token>) -> bool {
-    match (EtcdError::from_status("", refusal), shown) {
+/// Whether a login may help after this refusal. etcd has not executed the request then.
+fn login_helps(refusal: &Status, sent: Option<&Token>) -> bool {
+    match (EtcdError::from_status("", refusal), sent) {
         (EtcdError::NotAllowed { .. }, None) => true,
-        // The user's rights don't change by logging in again, but what etcd knows of the session does.
+        // A new login does not change the permissions of the user, but replaces an expired token.
         (EtcdError::NotAllowed { .. }, Some(_)) => refusal.code() != Code::PermissionDenied,
         _ => false,
     }
 }
 
-fn is_learners(refusal: &Status) -> bool {
+fn is_of_learner(refusal: &Status) -> bool {
     matches!(EtcdError::from_status("", refusal), EtcdError::LearnerCannotServe { .. })
 }

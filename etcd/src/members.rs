@@ -2,52 +2,51 @@ use convene_lifecycle::{ClientUrl, ClusterId, MemberId, PeerUrl};
 
 use crate::{EtcdError, wire};
 
-/// Who is in the cluster.
+/// The member list of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberList {
-    /// Which cluster.
+    /// The ID of the cluster.
     pub cluster: ClusterId,
-    /// Its members, in etcd's order.
+    /// The members, in the order of etcd.
     pub members: Vec<ListedMember>,
 }
 
 /// A member of [`MemberList`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedMember {
-    /// What etcd calls it.
+    /// The ID.
     pub id: MemberId,
-    /// What its configuration calls it. Empty: it was added and has never started.
+    /// The name. Empty if the member was added and has never started.
     pub name: String,
-    /// All of them: a list with a peer URL that Convene can't work with is an [`EtcdError::UnusablePeerUrl`].
+    /// All peer URLs. If Convene can't use one of them, the whole list is an [`EtcdError::UnusablePeerUrl`].
     pub peer_urls: Vec<PeerUrl>,
-    /// Those that Convene can use. Others, such as `unix://` sockets, are left out: the list only says where
-    /// somebody may be asked.
+    /// The client URLs that Convene can use. Others, such as `unix://` sockets, are omitted.
     pub client_urls: Vec<ClientUrl>,
-    /// It gets the log, but neither votes nor counts for the quorum.
+    /// Whether it is a learner: it receives the log, but neither votes nor counts towards the quorum.
     pub learner: bool,
 }
 
-/// How one etcd sees itself and its cluster.
+/// The status that an etcd reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// Who answered.
+    /// The ID of the member that answered.
     pub member: MemberId,
-    /// In which cluster it is.
+    /// The ID of its cluster.
     pub cluster: ClusterId,
-    /// Whom it follows, or itself.
+    /// The leader that it follows, or itself; `None` without a leader.
     pub leader: Option<MemberId>,
-    /// Grows with every election.
+    /// The Raft term, which grows with every election.
     pub raft_term: u64,
-    /// How much of the log it has applied: compared with the leader's it tells how far behind a member is.
+    /// The index of the last applied Raft entry. The difference to the leader's is the lag of a member.
     pub applied_index: u64,
-    /// It gets the log, but neither votes nor counts for the quorum.
+    /// Whether it is a learner: it receives the log, but neither votes nor counts towards the quorum.
     pub learner: bool,
-    /// Of its etcd, such as `3.5.30`.
+    /// The version of etcd, such as `3.5.30`.
     pub version: String,
 }
 
 impl MemberList {
-    /// Reads what `endpoint` sent.
+    /// Converts the list that `endpoint` returned.
     pub(crate) fn read(endpoint: &str, cluster: ClusterId, members: Vec<wire::Member>) -> Result<Self, EtcdError> {
         let members =
             members.into_iter().map(|member| ListedMember::read(endpoint, member)).collect::<Result<_, _>>()?;
@@ -84,13 +83,13 @@ mod tests {
     }
 
     #[test]
-    fn a_client_url_that_convene_cannot_use_is_left_out() {
+    fn an_unusable_client_url_is_omitted() {
         let read = list(&["http://a:2380"], &["unix://a.sock:1", "http://a:2379"]).unwrap();
         assert_eq!(read.members[0].client_urls, ["http://a:2379".parse::<ClientUrl>().unwrap()]);
     }
 
     #[test]
-    fn a_peer_url_that_convene_cannot_use_fails_the_list_and_is_named() {
+    fn an_unusable_peer_url_fails_the_list_and_is_named() {
         let message = list(&["unix://a.sock:1"], &[]).unwrap_err().to_string();
         for part in ["http://b:2379", "a1", "unix://a.sock:1"] {
             assert!(message.contains(part), "{message}");

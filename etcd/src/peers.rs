@@ -11,42 +11,41 @@ use tokio::time::timeout;
 
 use crate::{
     EtcdError, MemberList, Tls,
-    classify::{HUNG_UP_ON_HTTP, is_https, lost, no_connection, words},
+    classify::{CLOSED_ON_HTTP, connection_failed, connection_lost, describe, is_https},
     wire,
 };
 
-/// The most bytes of a list that are read.
-const LIST_BYTES: usize = 1 << 20;
+/// The largest member list that is read.
+const MAX_LIST_BYTES: usize = 1 << 20;
 
-/// Asks etcds where their peers do: `GET PEER_URL/members`.
+/// Reads member lists at peer URLs, as etcd nodes do among themselves: `GET PEER_URL/members`.
 ///
-/// That needs neither a quorum nor a user, and learners answer too. So what it says may be old.
+/// This needs neither a quorum nor a user, and learners answer too. The list may be stale.
 #[derive(Clone, Debug)]
 pub struct PeerClient {
     tls: Tls,
-    /// Trusts only the CA that we were given, if any.
+    /// Trusts only the configured CA, if any.
     own: Client,
-    /// Trusts whom the system trusts. Made when it is needed, because a system without CAs is fine for whoever asks
-    /// in clear text.
+    /// Trusts the CAs of the system. Created on demand, because clear text also works on a system without CAs.
     system: Arc<OnceLock<Client>>,
 }
 
 impl PeerClient {
-    /// Makes a client for any number of peer URLs. Those with `http://` are asked in clear text.
+    /// Creates a client for any number of peer URLs. Those with `http://` are called in clear text.
     pub fn new(tls: &Tls) -> Result<Self, EtcdError> {
         let own = build(tls.trust_own(builder())?, tls)?;
         Ok(Self { tls: tls.clone(), own, system: Arc::default() })
     }
 
-    /// Who is in the cluster as far as this member knows.
+    /// The member list as this member knows it.
     pub async fn members(&self, url: &PeerUrl, within: Duration) -> Result<MemberList, EtcdError> {
-        timeout(within, self.ask(url)).await.unwrap_or_else(|_| {
+        timeout(within, self.list(url)).await.unwrap_or_else(|_| {
             let reason = format!("no answer within {within:?}");
             Err(EtcdError::TimedOut { endpoint: url.to_string(), reason })
         })
     }
 
-    /// Whom a URL is asked with.
+    /// The HTTP client for a URL.
     fn client(&self, url: &PeerUrl) -> Result<&Client, EtcdError> {
         if self.tls.ca.is_some() || !is_https(url.as_str()) {
             return Ok(&self.own);
@@ -58,39 +57,39 @@ impl PeerClient {
         Ok(self.system.get_or_init(|| system))
     }
 
-    async fn ask(&self, url: &PeerUrl) -> Result<MemberList, EtcdError> {
+    async fn list(&self, url: &PeerUrl) -> Result<MemberList, EtcdError> {
         let failed = |error: reqwest::Error| from_http(url, &error);
         let bad = |reason: String| EtcdError::BadAnswer { endpoint: url.to_string(), reason };
 
         let answer = self.client(url)?.get(format!("{url}/members")).send().await.map_err(failed)?;
         let status = answer.status();
         let cluster = answer.headers().get("x-etcd-cluster-id").and_then(|id| id.to_str().ok()?.parse().ok());
-        let body = read(answer).await.map_err(failed)?.ok_or_else(|| bad("its list is too long".to_owned()))?;
+        let body = read(answer).await.map_err(failed)?.ok_or_else(|| bad("the member list is too long".to_owned()))?;
         if status != StatusCode::OK {
-            let said: String = String::from_utf8_lossy(&body).trim().chars().take(200).collect();
-            return Err(bad(format!("{status} {said:?}")));
+            let text: String = String::from_utf8_lossy(&body).trim().chars().take(200).collect();
+            return Err(bad(format!("{status} {text:?}")));
         }
-        let cluster: ClusterId = cluster.ok_or_else(|| bad("there is no X-Etcd-Cluster-Id".to_owned()))?;
-        let members: Vec<Member> =
-            serde_json::from_slice(&body).map_err(|error| bad(format!("it is no list of members: {error}")))?;
+        let cluster: ClusterId = cluster.ok_or_else(|| bad("the response has no X-Etcd-Cluster-Id".to_owned()))?;
+        let members: Vec<Member> = serde_json::from_slice(&body)
+            .map_err(|error| bad(format!("the response is not a member list: {error}")))?;
         MemberList::read(url.as_str(), cluster, members.into_iter().map(wire::Member::from).collect())
     }
 }
 
 fn builder() -> ClientBuilder {
-    // A proxy would be asked for members by names that only their network knows.
+    // A proxy may not know the members' host names.
     Client::builder().no_proxy().http1_only().redirect(reqwest::redirect::Policy::none())
 }
 
 fn build(client: ClientBuilder, tls: &Tls) -> Result<Client, EtcdError> {
-    tls.identify(client)?.build().map_err(|error| EtcdError::UnusableTls { reason: words(&error) })
+    tls.identify(client)?.build().map_err(|error| EtcdError::UnusableTls { reason: describe(&error) })
 }
 
-/// The body of an answer, unless it is too long.
+/// The body of a response, unless it is too long.
 async fn read(mut answer: Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await? {
-        if body.len() + chunk.len() > LIST_BYTES {
+        if body.len() + chunk.len() > MAX_LIST_BYTES {
             return Ok(None);
         }
         body.extend_from_slice(&chunk);
@@ -98,7 +97,7 @@ async fn read(mut answer: Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
     Ok(Some(body))
 }
 
-/// A member as the peers' endpoint writes it: what is empty is missing or null.
+/// A member in the JSON of the peer port. Empty fields are missing or null.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Member {
@@ -124,16 +123,17 @@ impl From<Member> for wire::Member {
 }
 
 fn from_http(url: &PeerUrl, error: &reqwest::Error) -> EtcdError {
-    // What the outermost error says is that there was a request, and its URL once more.
+    // The outermost error only repeats the URL of the request.
     let cause = error.source().unwrap_or(error);
-    let failed = if error.is_connect() { no_connection(url.as_str(), cause) } else { lost(url.as_str(), cause) };
+    let failed =
+        if error.is_connect() { connection_failed(url.as_str(), cause) } else { connection_lost(url.as_str(), cause) };
     match failed {
-        // This is how etcd's port for members takes clear text if it has TLS. As a list is only read, it does not
-        // matter that we can't tell it from a member that ends just then: the next time nobody is there.
+        // A peer port with TLS closes a connection in clear text this way. A member that stops at this moment looks the same,
+        // but the next call then finds no listener.
         EtcdError::ConnectionLost { endpoint, reason }
             if !is_https(&endpoint) && reason.contains("connection closed before message completed") =>
         {
-            EtcdError::TlsFailed { endpoint, reason: HUNG_UP_ON_HTTP.to_owned() }
+            EtcdError::TlsFailed { endpoint, reason: CLOSED_ON_HTTP.to_owned() }
         }
         failed => failed,
     }

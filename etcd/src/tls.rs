@@ -9,31 +9,31 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use thiserror::Error;
 use tonic::transport::{ClientTlsConfig, Endpoint};
 
-use crate::{EtcdError, classify::words};
+use crate::{EtcdError, classify::describe};
 
-/// Certificates and key, as PEM.
+/// Certificates and keys in PEM.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Tls {
-    /// Whose certificates are trusted. Without it: those whom the system trusts.
+    /// The trusted CA; `None` for the CAs of the system.
     pub ca: Option<Vec<u8>>,
-    /// What we show who we are with.
+    /// The client certificate.
     pub identity: Option<TlsIdentity>,
 }
 
 /// A client certificate with its key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TlsIdentity {
-    /// The certificate, and those that lead from it to the CA.
+    /// The certificate, and its chain to the CA.
     pub cert: Vec<u8>,
-    /// Its key. Never shown.
+    /// The key. It is never printed.
     pub key: Vec<u8>,
 }
 
-/// Why [`Tls::read`] can't read a file.
+/// Why [`Tls::read`] failed.
 #[derive(Debug, Error)]
 #[error("TLS file {}: {problem}", path.display())]
 pub struct TlsFileError {
-    /// Which file.
+    /// The file.
     pub path: PathBuf,
     /// What is wrong with it.
     pub problem: TlsFileProblem,
@@ -42,25 +42,25 @@ pub struct TlsFileError {
 /// What is wrong with a TLS file.
 #[derive(Debug, Error)]
 pub enum TlsFileProblem {
-    /// It can't be read.
+    /// The file can't be read.
     #[error("{0}")]
     Unreadable(io::Error),
-    /// It holds no certificate in PEM.
+    /// The file has no certificate in PEM.
     #[error("has no certificate in PEM")]
     NoCertificate,
-    /// It holds no private key in PEM, or only one that is encrypted.
+    /// The file has no private key in PEM, or only an encrypted one.
     #[error("has no unencrypted private key in PEM")]
     NoKey,
-    /// A certificate is of no use without its key.
+    /// The certificate has no key.
     #[error("is a certificate without a key; give its key too")]
     KeyMissing,
-    /// A key is of no use without its certificate.
+    /// The key has no certificate.
     #[error("is a key without a certificate; give its certificate too")]
     CertificateMissing,
 }
 
 impl Tls {
-    /// Reads what is given from files.
+    /// Reads certificates and keys from files.
     pub fn read(ca: Option<&Path>, cert: Option<&Path>, key: Option<&Path>) -> Result<Self, TlsFileError> {
         let identity = match (cert, key) {
             (Some(cert), Some(key)) => Some(TlsIdentity { cert: read_certificates(cert)?, key: read_key(key)? }),
@@ -71,7 +71,7 @@ impl Tls {
         Ok(Self { ca: ca.map(read_certificates).transpose()?, identity })
     }
 
-    /// Makes a gRPC connection one with TLS.
+    /// Configures TLS for a gRPC connection.
     pub(crate) fn secure(&self, endpoint: Endpoint) -> Result<Endpoint, EtcdError> {
         let mut config = match &self.ca {
             Some(ca) => ClientTlsConfig::new().ca_certificate(tonic::transport::Certificate::from_pem(ca)),
@@ -83,13 +83,13 @@ impl Tls {
         endpoint.tls_config(config).map_err(|error| unusable(&error))
     }
 
-    /// Makes an HTTP client trust our CA, or nobody if there is none, but never the system's CAs.
+    /// Makes an HTTP client trust only our CA, or no CA if there is none, and never the CAs of the system.
     pub(crate) fn trust_own(&self, client: ClientBuilder) -> Result<ClientBuilder, EtcdError> {
         let certificates = self.ca.as_ref().map(|ca| reqwest::Certificate::from_pem_bundle(ca)).transpose();
         Ok(client.tls_certs_only(certificates.map_err(|error| unusable(&error))?.unwrap_or_default()))
     }
 
-    /// Makes an HTTP client show who we are.
+    /// Makes an HTTP client use our client certificate.
     pub(crate) fn identify(&self, client: ClientBuilder) -> Result<ClientBuilder, EtcdError> {
         let Some(TlsIdentity { cert, key }) = &self.identity else { return Ok(client) };
         let pem = [cert.as_slice(), key].join(&b'\n');
@@ -119,7 +119,7 @@ fn read_file(path: &Path) -> Result<Vec<u8>, TlsFileError> {
 }
 
 fn unusable(error: &(dyn StdError + 'static)) -> EtcdError {
-    EtcdError::UnusableTls { reason: words(error) }
+    EtcdError::UnusableTls { reason: describe(error) }
 }
 
 impl TlsFileProblem {
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wrong_with_a_file_is_said_with_its_name() {
+    fn an_error_names_the_file_and_the_problem() {
         let dir = tempfile::TempDir::new().unwrap();
         let path = |name: &str| dir.path().join(name);
         let identity = convene_harness::tls::Ca::new().client("root");

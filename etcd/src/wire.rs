@@ -1,4 +1,4 @@
-//! What [`build.rs`](../build.rs) makes of `proto/rpc.proto`.
+//! Generated from `proto/rpc.proto` by [`build.rs`](../build.rs).
 #![allow(missing_docs, clippy::all)]
 
 tonic::include_proto!("etcdserverpb");

@@ -3,8 +3,8 @@ use std::ffi::{OsStr, OsString};
 use clap::{Arg, Command};
 use convene_lifecycle::ClientUrl;
 
-/// Which of etcd's and etcdctl's variables mean what a flag of ours means, in the order in which they count.
-const ETCDS: &[(&str, &[&str])] = &[
+/// The variables of etcd and etcdctl with the meaning of a flag, in the order of their precedence.
+const ETCD_VARIABLES: &[(&str, &[&str])] = &[
     ("discovery", &["ETCD_DISCOVERY"]),
     ("discovery_cacert", &["ETCD_DISCOVERY_CACERT"]),
     ("discovery_cert", &["ETCD_DISCOVERY_CERT"]),
@@ -23,19 +23,19 @@ const ETCDS: &[(&str, &[&str])] = &[
     ("peer_key_file", &["ETCD_PEER_KEY_FILE"]),
 ];
 
-/// Makes each flag read the first of its variables that is set, ours before etcd's. One that is empty counts as not
-/// set, as for etcd (`pkg/flags/flag.go:setFlagFromEnv`).
+/// Makes each flag read the first of its variables that is set: ours before etcd's. An empty variable counts as not set,
+/// as it does for etcd (`pkg/flags/flag.go:setFlagFromEnv`).
 pub fn with_etcd_variables(command: Command, variable: &dyn Fn(&str) -> Option<OsString>) -> Command {
     let command = command.mut_args(|argument| with_one(argument, variable));
     command.mut_subcommands(|subcommand| with_etcd_variables(subcommand, variable))
 }
 
-/// Whether a variable of etcd's says what our flag takes: some take more, which is nothing to fail on, because nobody
-/// meant us.
-fn says_it(name: &str, value: &OsStr) -> bool {
+/// Whether our flag accepts the value of etcd's variable. etcd accepts more values for some variables; those are ignored,
+/// because they were not set for this program.
+fn is_usable(name: &str, value: &OsStr) -> bool {
     let text = value.to_string_lossy();
     match name {
-        // A password may be in ETCDCTL_PASSWORD, or be asked for.
+        // etcdctl also reads the password from ETCDCTL_PASSWORD, or prompts for it.
         "ETCDCTL_USER" => text.contains(':'),
         // etcd also listens on Unix sockets.
         "ETCD_ADVERTISE_CLIENT_URLS" => text.split(',').all(|url| url.trim().parse::<ClientUrl>().is_ok()),
@@ -49,8 +49,9 @@ fn with_one(argument: Arg, variable: &dyn Fn(&str) -> Option<OsString>) -> Arg {
     if is_set(&own) {
         return argument;
     }
-    let etcds = ETCDS.iter().find(|(id, _)| argument.get_id() == id).map_or(&[][..], |(_, names)| names);
-    let set = etcds.iter().copied().find(|name| variable(name).is_some_and(|value| says_it(name, &value)));
+    let etcd_variables =
+        ETCD_VARIABLES.iter().find(|(id, _)| argument.get_id() == id).map_or(&[][..], |(_, names)| names);
+    let set = etcd_variables.iter().copied().find(|name| variable(name).is_some_and(|value| is_usable(name, &value)));
     match set {
         Some(name) => argument.env(name),
         None if variable(&own).is_some() => argument.env(None::<&'static str>),

@@ -2,19 +2,19 @@ use std::{collections::HashSet, ffi::OsString};
 
 use clap::Command;
 
-/// Gives long flags that are written with one dash, as Go programs take them and as elastic-etcd's users write them
-/// (`-data-dir=/var/lib/etcd`), their second dash. What is no long flag of the command stays as it is.
+/// Adds the second dash to long flags that have one dash, as in Go programs and in elastic-etcd's command lines
+/// (`-data-dir=/var/lib/etcd`). Only the command's own long flags are changed.
 pub fn with_two_dashes(command: &Command, arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let known = long_flags(command);
-    let mut is_over = false;
+    let mut after_double_dash = false;
     arguments
         .into_iter()
         .map(|argument| {
-            is_over |= argument == "--";
+            after_double_dash |= argument == "--";
             let name = argument.to_str().and_then(|text| text.strip_prefix('-')).map(name_of);
             match name {
-                // One letter is a short flag, which has one dash anyway.
-                Some(name) if !is_over && name.len() > 1 && known.contains(name) => {
+                // One letter is a short flag.
+                Some(name) if !after_double_dash && name.len() > 1 && known.contains(name) => {
                     let mut dashed = OsString::from("-");
                     dashed.push(argument);
                     dashed

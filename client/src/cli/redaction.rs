@@ -3,19 +3,19 @@ use clap::{
     error::{ContextKind, ContextValue},
 };
 
-/// Flags whose value is a secret, or may have one in it.
+/// Flags whose value is a secret or may contain one.
 const SECRET: &[&str] = &["--discovery", "--server", "--token", "--user"];
 
-/// Flags whose value is a URL and no secret.
+/// Flags whose value is a URL without a secret.
 const URLS: &[&str] = &["--initial-advertise-peer-urls", "--advertise-client-urls"];
 
-/// What stands for a value.
-const HIDDEN: &str = "…";
+/// Stands for a secret.
+const REDACTED: &str = "…";
 
-/// The longest word that may be repeated: a mistyped verb is no longer, and what is drawn as a token is.
-const LONGEST: usize = 16;
+/// The longest word that is shown. A mistyped command is not longer; a generated token is.
+const MAX_SHOWN: usize = 16;
 
-/// An error without secrets: clap repeats what it can't take, and errors end up in logs.
+/// Removes secrets from an error: clap repeats the argument that it rejects, and errors end up in logs.
 pub fn redact(mut error: Error) -> Error {
     let flag = text(&error, ContextKind::InvalidArg);
     if flag.split(' ').next().is_some_and(|flag| SECRET.contains(&flag)) {
@@ -24,7 +24,7 @@ pub fn redact(mut error: Error) -> Error {
         }
         return error;
     }
-    // A discovery URL may stand where another value belongs.
+    // A discovery URL may be given as the value of a wrong flag.
     let takes_urls = flag.split(' ').next().is_some_and(|flag| URLS.contains(&flag));
     if !takes_urls && may_be_secret(&text(&error, ContextKind::InvalidValue)) {
         replace(&mut error, ContextKind::InvalidValue);
@@ -32,21 +32,21 @@ pub fn redact(mut error: Error) -> Error {
     for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand] {
         if may_be_secret(&text(&error, kind)) {
             replace(&mut error, kind);
-            // They repeat it, too.
+            // Suggestions repeat the argument.
             error.remove(ContextKind::Suggested);
         }
     }
     error
 }
 
-/// Whether a word that is no flag of ours may be a discovery URL or a token that stands in the wrong place.
+/// Whether a word may be a discovery URL or a token in the wrong place.
 fn may_be_secret(word: &str) -> bool {
     let is_flag = word.starts_with('-') || word.starts_with('<');
-    word.contains("://") || (!is_flag && word.len() > LONGEST)
+    word.contains("://") || (!is_flag && word.len() > MAX_SHOWN)
 }
 
 fn replace(error: &mut Error, kind: ContextKind) {
-    error.insert(kind, ContextValue::String(HIDDEN.to_owned()));
+    error.insert(kind, ContextValue::String(REDACTED.to_owned()));
 }
 
 fn text(error: &Error, kind: ContextKind) -> String {

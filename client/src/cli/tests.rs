@@ -8,10 +8,10 @@ use super::*;
 
 const DISCOVERY: &str = "-discovery=http://corp:8087/6c007a14875d53d9bf0ef5a6fc0257c8";
 
-/// What the process that [`read_with`] starts reads.
+/// The variable with the arguments for the process that [`read_with`] starts.
 const ARGUMENTS: &str = "TEST_ARGUMENTS";
 
-/// What stands before what that process has read.
+/// The prefix of the result in the output of that process.
 const READ: &str = "read: ";
 
 #[test]
@@ -31,8 +31,8 @@ fn join(arguments: &[&str]) -> JoinArgs {
     }
 }
 
-/// What is read of arguments with variables, as Rust shows it: in a process of its own, because this one's variables
-/// can't be changed while other tests read them.
+/// The debug output of the command line that is read from arguments and variables. It is read in another process, because
+/// variables can't be changed while other tests read them.
 fn read_with(arguments: &[&str], variables: &[(&str, &str)]) -> String {
     let mut process = Process::new(env::current_exe().unwrap());
     for (name, _) in env::vars_os() {
@@ -40,7 +40,7 @@ fn read_with(arguments: &[&str], variables: &[(&str, &str)]) -> String {
             process.env_remove(name);
         }
     }
-    process.args(["--exact", "cli::tests::read_in_a_process_of_its_own", "--ignored", "--nocapture"]);
+    process.args(["--exact", "cli::tests::read_in_another_process", "--ignored", "--nocapture"]);
     process.env(ARGUMENTS, arguments.join("\n")).envs(variables.iter().copied());
     let output = String::from_utf8(process.output().unwrap().stdout).unwrap();
     let (_, read) = output.split_once(READ).unwrap_or_else(|| panic!("{output}"));
@@ -48,8 +48,8 @@ fn read_with(arguments: &[&str], variables: &[(&str, &str)]) -> String {
 }
 
 #[test]
-#[ignore = "is run by other tests, with variables"]
-fn read_in_a_process_of_its_own() {
+#[ignore = "other tests run it, with variables"]
+fn read_in_another_process() {
     let arguments = env::var(ARGUMENTS).unwrap();
     let arguments = ["convene"].into_iter().chain(arguments.lines()).map(OsString::from);
     match Cli::from_arguments(arguments, &|name| env::var_os(name)) {
@@ -58,8 +58,8 @@ fn read_in_a_process_of_its_own() {
     }
 }
 
-/// A node's own variables, as etcd has them.
-const ETCDS: &[(&str, &str)] = &[
+/// The variables of etcd for a node.
+const ETCD_VARIABLES: &[(&str, &str)] = &[
     ("ETCD_DISCOVERY", "http://corp:8087/etcds"),
     ("ETCD_NAME", "infra0"),
     ("ETCD_DATA_DIR", "/var/lib/etcd"),
@@ -74,7 +74,7 @@ fn assert_has(read: &str, expected: &[&str]) {
 }
 
 #[test]
-fn command_lines_of_elastic_etcd_are_taken() {
+fn command_lines_of_elastic_etcd_are_accepted() {
     let read = join(&[
         "-v=6",
         "-logtostderr",
@@ -101,7 +101,7 @@ fn command_lines_of_elastic_etcd_are_taken() {
 }
 
 #[test]
-fn flags_of_elastic_etcds_log_library_do_nothing() {
+fn flags_of_glog_are_ignored() {
     for flag in [
         "-v=6",
         "-v",
@@ -124,7 +124,7 @@ fn flags_of_elastic_etcds_log_library_do_nothing() {
 }
 
 #[test]
-fn one_dash_is_as_good_as_two() {
+fn one_dash_means_the_same_as_two() {
     for dash in ["-", "--"] {
         let flag = |rest: &str| format!("{dash}{rest}");
         let read = join(&[DISCOVERY, &flag("name"), "infra0", &flag("once"), &flag("peer-cacert=/ca"), "-o", "json"]);
@@ -135,7 +135,7 @@ fn one_dash_is_as_good_as_two() {
 }
 
 #[test]
-fn no_size_is_the_clusters_own() {
+fn without_a_size_the_cluster_keeps_its_own() {
     for arguments in [&["-cluster-size=-1"][..], &["-cluster-size", "-1"], &["--cluster-size", "-1"], &[]] {
         let read = join(&[&[DISCOVERY, "-name=infra0"], arguments].concat());
         assert_eq!(read.cluster_size, SizeOverride(None), "{arguments:?}");
@@ -157,9 +157,9 @@ fn defaults_are_those_of_etcd_and_elastic_etcd() {
 }
 
 #[test]
-fn etcds_variables_are_taken() {
+fn variables_of_etcd_are_used() {
     assert_has(
-        &read_with(&["join"], ETCDS),
+        &read_with(&["join"], ETCD_VARIABLES),
         &[
             "http://corp:8087/etcds",
             r#"MemberName("infra0")"#,
@@ -172,27 +172,27 @@ fn etcds_variables_are_taken() {
 }
 
 #[test]
-fn variables_of_etcds_that_say_more_than_we_take_keep_nobody_from_starting() {
+fn variables_of_etcd_with_unusable_values_are_ignored() {
     let more = [("ETCDCTL_USER", "root"), ("ETCD_ADVERTISE_CLIENT_URLS", "unix://etcd.sock")];
-    assert_has(&read_with(&["join"], &[ETCDS, &more].concat()), &["user: None", "advertise_client_urls: []"]);
+    assert_has(&read_with(&["join"], &[ETCD_VARIABLES, &more].concat()), &["user: None", "advertise_client_urls: []"]);
     let blanks = [("CONVENE_INITIAL_ADVERTISE_PEER_URLS", "http://10.0.0.8:2380, http://10.0.0.9:2380")];
-    assert_has(&read_with(&["join"], &[ETCDS, &blanks].concat()), &["http://10.0.0.9:2380"]);
+    assert_has(&read_with(&["join"], &[ETCD_VARIABLES, &blanks].concat()), &["http://10.0.0.9:2380"]);
 }
 
 #[test]
-fn our_variables_count_before_etcds_and_flags_before_variables() {
+fn flags_win_over_our_variables_and_those_over_etcds() {
     let ours = [("CONVENE_DISCOVERY", "http://corp:8087/ours"), ("CONVENE_NAME", "own")];
-    let variables = [ETCDS, &ours].concat();
+    let variables = [ETCD_VARIABLES, &ours].concat();
     assert_has(&read_with(&["join"], &variables), &["http://corp:8087/ours", r#"MemberName("own")"#, "/var/lib/etcd"]);
     let flags = ["join", "-discovery=http://corp:8087/flags", "--name=given"];
     assert_has(&read_with(&flags, &variables), &["http://corp:8087/flags", r#"MemberName("given")"#]);
-    assert_has(&read_with(&flags, ETCDS), &["http://corp:8087/flags", r#"MemberName("given")"#]);
+    assert_has(&read_with(&flags, ETCD_VARIABLES), &["http://corp:8087/flags", r#"MemberName("given")"#]);
 }
 
 #[test]
 fn an_empty_variable_counts_as_not_set() {
     let empty = [("CONVENE_NAME", ""), ("CONVENE_CLUSTER_SIZE", ""), ("CONVENE_ONCE", ""), ("CONVENE_DATA_DIR", "")];
-    let read = read_with(&["join"], &[ETCDS, &empty].concat());
+    let read = read_with(&["join"], &[ETCD_VARIABLES, &empty].concat());
     assert_has(&read, &[r#"MemberName("infra0")"#, "SizeOverride(None)", "once: false", "/var/lib/etcd"]);
     let read = read_with(&["join", DISCOVERY], &[("ETCD_NAME", ""), ("CONVENE_NAME", "")]);
     assert_has(&read, &["--name <NAME>"]);
@@ -201,18 +201,19 @@ fn an_empty_variable_counts_as_not_set() {
 }
 
 #[test]
-fn variables_of_yes_and_no_take_its_usual_words() {
+fn boolean_variables_accept_the_usual_words() {
     for (word, expected) in [("1", true), ("true", true), ("yes", true), ("0", false), ("false", false), ("no", false)]
     {
-        let read = read_with(&["join"], &[ETCDS, &[("CONVENE_ONCE", word), ("CONVENE_DRY_RUN", word)]].concat());
+        let read =
+            read_with(&["join"], &[ETCD_VARIABLES, &[("CONVENE_ONCE", word), ("CONVENE_DRY_RUN", word)]].concat());
         assert_has(&read, &[&format!("once: {expected}"), &format!("dry_run: {expected}")]);
     }
-    let read = read_with(&["join"], &[ETCDS, &[("CONVENE_ONCE", "perhaps")]].concat());
+    let read = read_with(&["join"], &[ETCD_VARIABLES, &[("CONVENE_ONCE", "perhaps")]].concat());
     assert_has(&read, &["--once", "perhaps"]);
 }
 
 #[test]
-fn a_bad_value_is_said_with_its_flag() {
+fn an_error_names_the_bad_value_and_its_flag() {
     for (argument, flag) in [
         ("-name=a,b", "--name"),
         ("-client-port=0", "--client-port"),
@@ -267,13 +268,13 @@ fn no_error_repeats_a_secret() {
 }
 
 #[test]
-fn a_mistyped_verb_is_repeated() {
+fn an_error_names_a_mistyped_command() {
     assert_has(&read(&["clutser"]).unwrap_err(), &["'clutser'", "cluster"]);
     assert_has(&read(&["cluster", "resize", "many"]).unwrap_err(), &["<SIZE>", "many"]);
 }
 
 #[test]
-fn help_names_variables_and_shows_no_secrets_in_them() {
+fn help_lists_variables_without_their_secrets() {
     let variables = [
         ("CONVENE_DISCOVERY", "http://corp:8087/hunter2"),
         ("CONVENE_USER", "root:hunter2"),
@@ -308,11 +309,11 @@ fn every_flag_of_a_node_has_our_variable() {
 }
 
 #[test]
-fn the_cluster_to_be_deleted_is_named() {
-    assert!(read_with(&["cluster", "delete"], ETCDS).contains("<CLUSTER>"));
+fn delete_needs_an_explicit_cluster() {
+    assert!(read_with(&["cluster", "delete"], ETCD_VARIABLES).contains("<CLUSTER>"));
 }
 
 #[test]
-fn the_command_line_is_sound() {
+fn the_command_line_is_consistent() {
     Cli::command().debug_assert();
 }

@@ -13,44 +13,43 @@ use crate::{
     stdout, target,
 };
 
-/// What `convene cluster create` is told.
+/// The flags of `convene cluster create`.
 #[derive(Debug, Args)]
 pub struct CreateArgs {
-    /// How many voters the cluster is to have [default: 3]
+    /// Number of voters, 1 to 1000 [default: 3]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     size: Option<u32>,
-    /// What you call it
+    /// Name of the cluster, for administrators
     #[arg(long)]
     name: Option<ClusterName>,
-    /// A token of your own, hard to guess [default: one is drawn]
+    /// Token of the cluster; must be hard to guess [default: random]
     #[arg(long)]
     token: Option<Token>,
-    /// Which changes of membership may be made without anybody asking for them: prepared, add, replace or prune
-    /// [default: replace]
+    /// Membership changes that are allowed without a request: prepared, add, replace or prune [default: replace]
     #[arg(long)]
     strategy: Option<Strategy>,
-    /// For how long nobody may have heard of a member before it is dead [default: 60s]
-    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    /// Silence after which a member counts as dead, in whole seconds [default: 60s]
+    #[arg(long, value_name = "DURATION", value_parser = seconds)]
     dead_after: Option<u64>,
-    /// How often a running node checks in [default: 10s]
-    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    /// How often a running node checks in, in whole seconds [default: 10s]
+    #[arg(long, value_name = "DURATION", value_parser = seconds)]
     check_in_every: Option<u64>,
-    /// Whether nodes join as learners and are promoted once they have caught up [default: true]
+    /// Whether nodes join as learners, and are promoted once they have caught up [default: true]
     #[arg(long, value_name = "BOOL")]
     learner: Option<bool>,
-    /// How the result is printed
-    #[arg(short = 'o', long, value_enum, default_value = "url")]
+    /// Format of the result
+    #[arg(short = 'o', long, value_name = "FORMAT", value_enum, default_value = "url")]
     output: CreateFormat,
     #[command(flatten)]
     server: ServerArgs,
 }
 
-/// How a new cluster is printed.
+/// The format of a new cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum CreateFormat {
-    /// Its discovery URL alone.
+    /// Only the discovery URL
     Url,
-    /// As the registry answers it.
+    /// Response of the API
     Json,
 }
 
@@ -69,18 +68,21 @@ pub async fn run(arguments: &CreateArgs) -> Result<(), CommandError> {
             check_in_every_seconds: *check_in_every,
         },
     };
-    let mut made: Value = registry.call(Method::POST, "/v1/clusters", Some(&new)).await?;
-    let token = made["token"].as_str().and_then(|token| token.parse().ok());
+    let mut created: Value = registry.call(Method::POST, "/v1/clusters", Some(&new)).await?;
+    let token = created["token"].as_str().and_then(|token| token.parse().ok());
     let token = token.ok_or_else(|| {
-        CommandError::Unreachable(format!("what answers at {} made no cluster with a token", registry.server()))
+        CommandError::Unreachable(format!(
+            "{} is not a Convene server: its response to a new cluster has no token",
+            registry.server()
+        ))
     })?;
-    // The server's own idea of its URL may be another one, or none that can be reached from here.
+    // The server may report another URL of its own, which need not be reachable from here.
     let url = DiscoveryUrl::new(registry.server().clone(), token).reveal();
     match arguments.output {
         CreateFormat::Url => stdout::print(&format!("{url}\n")),
         CreateFormat::Json => {
-            made["discovery_url"] = url.into();
-            stdout::print_json(&made)
+            created["discovery_url"] = url.into();
+            stdout::print_json(&created)
         }
     }
 }

@@ -9,14 +9,13 @@ use crate::{
     target::Target,
 };
 
-/// What `convene cluster delete` is told. The cluster is always named here: one that a variable names is too easily
-/// another one than was meant.
+/// The flags of `convene cluster delete`. The cluster must be given: a variable could name the wrong one.
 #[derive(Debug, Args)]
 pub struct DeleteArgs {
-    /// A discovery URL, or the token or the name of one of the server's clusters
+    /// Discovery URL, token or name of the cluster
     cluster: String,
-    /// How the result is printed; json is the cluster as it was
-    #[arg(short = 'o', long, value_enum, default_value = "table")]
+    /// Format of the result; json prints the deleted cluster
+    #[arg(short = 'o', long, value_name = "FORMAT", value_enum, default_value = "table")]
     output: TableFormat,
     #[command(flatten)]
     server: ServerArgs,
@@ -28,7 +27,7 @@ pub async fn run(arguments: &DeleteArgs) -> Result<(), CommandError> {
     let deleted = target.registry.call_without_response(Method::DELETE, &target.path(""), None::<&Value>).await;
     deleted.map_err(|error| target.explain(error))?;
     match arguments.output {
-        TableFormat::Table => stdout::print(&format!("{target} is deleted; etcds of it go on running\n")),
+        TableFormat::Table => stdout::print(&format!("{target} is deleted; its etcd nodes keep running\n")),
         TableFormat::Json => stdout::print_json(&target.cluster),
     }
 }

@@ -15,37 +15,37 @@ use crate::{
     target::{ClusterArgs, Target},
 };
 
-/// What `convene cluster events` is told.
+/// The flags of `convene cluster events`.
 #[derive(Debug, Args)]
 pub struct EventsArgs {
     #[command(flatten)]
     cluster: ClusterArgs,
-    /// Only what happened after this revision
+    /// Only events after this revision
     #[arg(long, value_name = "REVISION")]
     after: Option<u64>,
-    /// Go on with what happens from now on, until interrupted
+    /// Keep printing new events until interrupted
     #[arg(short = 'f', long)]
     follow: bool,
-    /// How the result is printed; json is one object a line
-    #[arg(short = 'o', long, value_enum, default_value = "table")]
+    /// Format of the result; json prints one object per line
+    #[arg(short = 'o', long, value_name = "FORMAT", value_enum, default_value = "table")]
     output: TableFormat,
 }
 
 /// Runs the command.
 pub async fn run(arguments: &EventsArgs, log_format: LogFormat) -> Result<(), CommandError> {
     let target = arguments.cluster.find().await?;
-    let mut printer = Printer { output: arguments.output, has_headings: false };
+    let mut printer = Printer { output: arguments.output, has_printed_headings: false };
     if arguments.follow {
         let progress = Progress::new(log_format, target.to_string());
         return follow::run(&target, arguments.after, &mut printer, &progress).await;
     }
-    print_past(&target, arguments.after, &mut printer).await
+    print_existing(&target, arguments.after, &mut printer).await
 }
 
-/// Prints page after page until there is nothing more.
-async fn print_past(target: &Target, mut after: Option<u64>, printer: &mut Printer) -> Result<(), CommandError> {
+/// Prints page after page until the last one.
+async fn print_existing(target: &Target, mut after: Option<u64>, printer: &mut Printer) -> Result<(), CommandError> {
     loop {
-        let page = read(target, after, Duration::ZERO).await.map_err(|error| missed(target, after, error))?;
+        let page = read(target, after, Duration::ZERO).await.map_err(|error| explain(target, after, error))?;
         printer.print(&page.events)?;
         if page.events.is_empty() {
             return Ok(());
@@ -54,27 +54,27 @@ async fn print_past(target: &Target, mut after: Option<u64>, printer: &mut Print
     }
 }
 
-/// The next events; if there are none yet, the server waits for one.
+/// Reads the next events. If there are none yet, the server holds the response for `wait`.
 async fn read(target: &Target, after: Option<u64>, wait: Duration) -> Result<Events, RegistryError> {
     let after = after.map(|after| format!("&after={after}")).unwrap_or_default();
     let path = target.path(&format!("/events?wait={}{after}", wait.as_secs()));
     target.registry.send(Request::new(Method::GET, path).long_poll(wait)).await
 }
 
-fn missed(target: &Target, after: Option<u64>, error: RegistryError) -> CommandError {
+fn explain(target: &Target, after: Option<u64>, error: RegistryError) -> CommandError {
     match error.compacted() {
         Some(oldest) if Some(oldest) > after => {
             let last = oldest.saturating_sub(1);
-            CommandError::Refused(format!("{error} (--after {last} shows the oldest that there are)"))
+            CommandError::Refused(format!("{error} (use --after {last} for the oldest available)"))
         }
         _ => target.explain(error),
     }
 }
 
-/// Prints events as they come, under headings that come once.
+/// Prints events as they arrive. The headings are printed once.
 struct Printer {
     output: TableFormat,
-    has_headings: bool,
+    has_printed_headings: bool,
 }
 
 impl Printer {
@@ -86,8 +86,8 @@ impl Printer {
     }
 
     fn print_table(&mut self, events: &[Verbatim<Event>]) -> Result<(), CommandError> {
-        // As wide as a time, the longest kind and an ID are.
-        let mut table = Table::new(&["REVISION", "TIME", "KIND", "MEMBER", "MESSAGE"]).at_least(&[8, 24, 18, 16, 0]);
+        // The widths of a time, of the longest kind and of an ID.
+        let mut table = Table::new(&["REVISION", "TIME", "KIND", "MEMBER", "MESSAGE"]).min_widths(&[8, 24, 18, 16, 0]);
         for Verbatim { value: event, .. } in events {
             let member = event.member_id.as_ref().map(ToString::to_string).unwrap_or_default();
             table.row([
@@ -98,8 +98,8 @@ impl Printer {
                 event.message.clone(),
             ]);
         }
-        let text = if self.has_headings { table.rows() } else { table.with_headings() };
-        self.has_headings = true;
+        let text = if self.has_printed_headings { table.rows() } else { table.with_headings() };
+        self.has_printed_headings = true;
         stdout::print(&text)
     }
 }

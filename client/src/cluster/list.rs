@@ -11,28 +11,28 @@ use crate::{
     target::{self, Filter},
 };
 
-/// What `convene cluster list` is told.
+/// The flags of `convene cluster list`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// Only clusters that are called so
+    /// Only clusters with this name
     #[arg(long)]
     name: Option<ClusterName>,
-    /// Only clusters that have formed; with =false those that have not
+    /// Only clusters that have formed; with =false, only those that have not
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     formed: Option<bool>,
-    /// Only clusters that are paused; with =false those that are not
+    /// Only clusters that are paused; with =false, only those that are not
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     paused: Option<bool>,
-    /// How the result is printed; whole tokens, which are secrets, are in json only
-    #[arg(short = 'o', long, value_enum, default_value = "table")]
+    /// Format of the result; only json has whole tokens, which are secrets
+    #[arg(short = 'o', long, value_name = "FORMAT", value_enum, default_value = "table")]
     output: TableFormat,
     #[command(flatten)]
     server: ServerArgs,
 }
 
-/// All pages as one.
+/// All pages in one document.
 #[derive(Serialize)]
-struct Listed<'a> {
+struct ClusterList<'a> {
     clusters: &'a [Verbatim<Cluster>],
 }
 
@@ -40,10 +40,10 @@ struct Listed<'a> {
 pub async fn run(arguments: &ListArgs) -> Result<(), CommandError> {
     let registry = target::server(&arguments.server)?;
     let filter = Filter { name: arguments.name.as_ref(), formed: arguments.formed, paused: arguments.paused };
-    let clusters = target::list(&registry, &filter).await?;
+    let clusters = target::list_clusters(&registry, &filter).await?;
     match arguments.output {
         TableFormat::Table => stdout::print(&table(&clusters)),
-        TableFormat::Json => stdout::print_json(&Listed { clusters: &clusters }),
+        TableFormat::Json => stdout::print_json(&ClusterList { clusters: &clusters }),
     }
 }
 

@@ -4,16 +4,16 @@ use serde_json::json;
 
 use crate::{cli::TableFormat, command_error::CommandError, registry::Cluster, stdout, target::ClusterArgs};
 
-/// What `convene cluster resize` is told.
+/// The flags of `convene cluster resize`.
 #[derive(Debug, Args)]
 pub struct ResizeArgs {
-    /// How many voters the cluster is to have; members join or leave one after another
+    /// Number of voters, 1 to 1000; to shrink, also run `convene leave` on each surplus node
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
     size: u32,
     #[command(flatten)]
     cluster: ClusterArgs,
-    /// How the result is printed
-    #[arg(short = 'o', long, value_enum, default_value = "table")]
+    /// Format of the result
+    #[arg(short = 'o', long, value_name = "FORMAT", value_enum, default_value = "table")]
     output: TableFormat,
 }
 
@@ -30,24 +30,23 @@ pub async fn run(arguments: &ResizeArgs) -> Result<(), CommandError> {
         (TableFormat::Table, Some(_)) => {
             let was = target.cluster.value.size;
             let next = next_step(&now.value);
-            stdout::print(&format!("{target} has size {size} now, was {was}; revision {revision}{next}\n"))
+            stdout::print(&format!("{target} now has size {size}, was {was}; revision {revision}{next}\n"))
         }
         (TableFormat::Table, None) => {
-            stdout::print(&format!("{target} has size {size} already; revision {revision}\n"))
+            stdout::print(&format!("{target} already has size {size}; revision {revision}\n"))
         }
     }
 }
 
-/// Who makes it so: the registry changes no membership itself.
+/// What the administrator has to do next: the registry itself changes no membership.
 fn next_step(cluster: &Cluster) -> String {
     let (voters, size) = (cluster.voter_count, u64::from(cluster.size));
     match voters.checked_sub(size) {
-        Some(surplus @ 1..) => format!(
-            "; {surplus} of its {voters} voters are to go: run `convene leave` on their nodes, for with `convene join` alone \
-             nobody checks in who would do it"
-        ),
+        Some(surplus @ 1..) => {
+            format!("; it still has {voters} voters, so run `convene leave` on {surplus} of their nodes")
+        }
         _ if voters > 0 && voters < size => {
-            format!("; it has {voters} voters, and nodes that join take the free addresses")
+            format!("; it has {voters} voters so far, and the next nodes that join take the free places")
         }
         _ => String::new(),
     }

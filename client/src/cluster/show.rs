@@ -13,19 +13,19 @@ use crate::{
     target::{ClusterArgs, Target},
 };
 
-/// What `convene cluster show` is told.
+/// The flags of `convene cluster show`.
 #[derive(Debug, Args)]
 pub struct ShowArgs {
     #[command(flatten)]
     cluster: ClusterArgs,
-    /// How the result is printed
-    #[arg(short = 'o', long, value_enum, default_value = "table")]
+    /// Format of the result
+    #[arg(short = 'o', long, value_name = "FORMAT", value_enum, default_value = "table")]
     output: TableFormat,
 }
 
-/// Both answers in one document.
+/// The cluster and its members in one document.
 #[derive(Serialize)]
-struct Shown<'a> {
+struct ClusterAndMembers<'a> {
     cluster: &'a Verbatim<Cluster>,
     members: &'a [Verbatim<Member>],
 }
@@ -43,13 +43,13 @@ pub async fn print(target: &Target, output: TableFormat) -> Result<(), CommandEr
             let text = format!("{}\n{}", summary(&target.cluster.value, &members), member::list::table(&members));
             stdout::print(&text)
         }
-        TableFormat::Json => stdout::print_json(&Shown { cluster: &target.cluster, members: &members }),
+        TableFormat::Json => stdout::print_json(&ClusterAndMembers { cluster: &target.cluster, members: &members }),
     }
 }
 
-/// A truth for people.
-pub fn yes_or_no(truth: bool) -> &'static str {
-    if truth { "yes" } else { "no" }
+/// A boolean in a table.
+pub fn yes_or_no(value: bool) -> &'static str {
+    if value { "yes" } else { "no" }
 }
 
 fn summary(cluster: &Cluster, members: &[Verbatim<Member>]) -> String {
@@ -58,7 +58,7 @@ fn summary(cluster: &Cluster, members: &[Verbatim<Member>]) -> String {
         ("Name", cluster.name.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("Token", cluster.token.to_string()),
         ("Phase", cluster.phase.clone()),
-        ("Size", format!("{} (there are {})", cluster.size, there_are(voters, learners))),
+        ("Size", format!("{} (has {})", cluster.size, count_members(voters, learners))),
         ("Epoch", cluster.epoch.to_string()),
         ("Revision", cluster.revision.to_string()),
         ("Cluster ID", cluster.cluster_id.map(|id| id.to_string()).unwrap_or_default()),
@@ -68,9 +68,9 @@ fn summary(cluster: &Cluster, members: &[Verbatim<Member>]) -> String {
     ])
 }
 
-fn there_are(voters: u64, learners: u64) -> String {
-    let counted = |count: u64, what: &str| if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") };
-    format!("{} and {}", counted(voters, "voter"), counted(learners, "learner"))
+fn count_members(voters: u64, learners: u64) -> String {
+    let plural = |count: u64, role: &str| if count == 1 { format!("1 {role}") } else { format!("{count} {role}s") };
+    format!("{} and {}", plural(voters, "voter"), plural(learners, "learner"))
 }
 
 fn policy(policy: &Policy) -> String {
@@ -84,7 +84,7 @@ fn policy(policy: &Policy) -> String {
     )
 }
 
-/// Who holds the ticket, what for, and since when.
+/// The number and the holder of the ticket, since when, and the change.
 fn ticket(ticket: &Ticket, members: &[Verbatim<Member>]) -> String {
     let member = ticket.member_id.as_ref().map(|id| {
         let name = members.iter().find(|member| member.value.id == *id).map(|member| &member.value.name);
@@ -95,7 +95,7 @@ fn ticket(ticket: &Ticket, members: &[Verbatim<Member>]) -> String {
         (purpose, Some(member)) => format!("{purpose} {member}"),
         (purpose, None) => purpose.to_owned(),
     };
-    format!("{} is to {purpose}, since {} (ticket {})", ticket.holder, ticket.granted_at, ticket.number)
+    format!("{}, held by {} since {} to {purpose}", ticket.number, ticket.holder, ticket.granted_at)
 }
 
 #[cfg(test)]
@@ -121,16 +121,16 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_says_who_does_what_since_when() {
-        let since = "since 2026-08-01T12:00:00.000Z (ticket 4)";
-        assert_eq!(held("join", None), format!("infra3 is to join, {since}"));
-        assert_eq!(held("join", Some("1f")), format!("infra3 is to join in place of infra0 (1f), {since}"));
-        assert_eq!(held("remove", Some("2f")), format!("infra3 is to remove 2f, {since}"));
-        assert_eq!(held("defragment", Some("1f")), format!("infra3 is to defragment infra0 (1f), {since}"));
+    fn a_ticket_is_shown_with_its_holder_time_and_purpose() {
+        let ticket = "4, held by infra3 since 2026-08-01T12:00:00.000Z";
+        assert_eq!(held("join", None), format!("{ticket} to join"));
+        assert_eq!(held("join", Some("1f")), format!("{ticket} to join in place of infra0 (1f)"));
+        assert_eq!(held("remove", Some("2f")), format!("{ticket} to remove 2f"));
+        assert_eq!(held("defragment", Some("1f")), format!("{ticket} to defragment infra0 (1f)"));
     }
 
     #[test]
-    fn a_cluster_is_summed_up_without_its_secret() {
+    fn a_summary_has_no_secret() {
         let cluster = json!({
             "token": "6c007a14875d53d9bf0ef5a6fc0257c8", "name": "prod", "size": 3, "revision": 12, "epoch": 1,
             "created_at": "2026-08-01T12:00:00.000Z", "phase": "of a newer server", "cluster_id": "cdf818194e3a8c32",
@@ -142,7 +142,7 @@ mod tests {
 Name:         prod
 Token:        6c007a…
 Phase:        of a newer server
-Size:         3 (there are 1 voter and 2 learners)
+Size:         3 (has 1 voter and 2 learners)
 Epoch:        1
 Revision:     12
 Cluster ID:   cdf818194e3a8c32

@@ -1,13 +1,13 @@
-//! Sets a member's data aside, so that etcd starts here as a new member. Nothing is deleted, and nothing is
-//! copied: an archive is the old directory by another name, with its owner and permissions.
+//! Archives a member's data, so that etcd starts here as a new member. Nothing is deleted or copied: an archive is the
+//! old directory under another name, with its owner and permissions.
 //!
-//! # Broken off half-way
+//! # Interruptions
 //!
-//! Each step is one rename, and is on disk before the next begins. With the WAL inside the data directory there is
-//! one step only. With a WAL directory of its own there are two, and the WAL goes last. In between there
-//! is a WAL without a database: it still says whose it is, so who reads it next comes to the same verdict,
-//! and archiving again moves what is left. The other way round there would be a database without a WAL in
-//! between: etcd would start as a new member, and take the old one's keys and consistent index along.
+//! Each step is one rename, and is on disk before the next step begins. If the WAL is inside the data directory, there is
+//! one step. With a separate WAL directory there are two, and the WAL is renamed last. If the process is killed in
+//! between, there is a WAL without a database. The WAL still names the member, so the next run comes to the same verdict
+//! and archives the rest. In the reverse order there would be a database without a WAL: etcd would start as a new member
+//! with the keys and the consistent index of the old one.
 
 use std::{
     ffi::OsString,
@@ -20,106 +20,108 @@ use std::{
 
 use super::{DataDirError, files, wal};
 
-/// Sets aside what is in the directories, and says where it is now.
+/// Archives the contents of the directories, and returns the new paths.
 pub fn archive(data_dir: &Path, wal_dir: &Path, at: SystemTime) -> Result<Vec<PathBuf>, DataDirError> {
     let stamp = stamp(at);
     let data = archive_data(data_dir, &stamp)?;
-    // A WAL directory inside the data directory may have gone along.
+    // A WAL directory inside the data directory may have been renamed with it.
     let wal = archive_wal(wal_dir, &stamp)?;
     Ok(data.into_iter().chain(wal).collect())
 }
 
-/// Renames the data directory. If its name must stay where it is, renames what etcd has in there, its directory
-/// `member`: of other names in its data directory etcd says that they are there, and leaves them alone
-/// (`server/etcdmain/etcd.go:identifyDataDirOrDie`, the same from 3.4 to 3.7).
+/// Renames the data directory, or only the directory `member` in it if the data directory itself must stay. etcd logs
+/// other names in its data directory and ignores them (`server/etcdmain/etcd.go:identifyDataDirOrDie`, the same from 3.4
+/// to 3.7).
 fn archive_data(data_dir: &Path, stamp: &str) -> Result<Option<PathBuf>, DataDirError> {
     let Some(found) = files::file_type(data_dir)? else { return Ok(None) };
     let member = data_dir.join("member");
     if found.is_dir() && !files::exists(&member)? {
-        // It is empty, or holds what has been set aside before.
+        // The directory is empty, or has earlier archives only.
         return Ok(None);
     }
-    if !found.is_dir() || etcd_can_make_anew(data_dir)? {
-        match rename_beside(data_dir, stamp) {
-            Err(Blocked { in_place: true, .. }) if found.is_dir() => {}
-            moved => return moved.map(Some).map_err(|blocked| blocked.error("rename", data_dir)),
+    if !found.is_dir() || etcd_can_recreate(data_dir)? {
+        match rename_to_archive(data_dir, stamp) {
+            Err(RenameError { has_to_stay: true, .. }) if found.is_dir() => {}
+            moved => return moved.map(Some).map_err(|error| error.error("rename", data_dir)),
         }
     }
-    rename_beside(&member, stamp).map(Some).map_err(|blocked| blocked.error("rename", &member))
+    rename_to_archive(&member, stamp).map(Some).map_err(|error| error.error("rename", &member))
 }
 
 /// Renames the WAL directory, if it has a WAL.
 ///
-/// One that can't be renamed is left as it is. To move its files into a subdirectory would not save them: when
-/// etcd has prepared a new WAL beside the WAL directory, it deletes everything in there before it renames the
-/// new one into place (`server/storage/wal/wal.go:renameWAL`, the same from 3.4 to 3.7). Onto a mount point it
-/// can't, and dies, but the files are gone by then.
+/// A WAL directory that can't be renamed is left unchanged. Moving its files into a subdirectory would not save them: etcd
+/// prepares a new WAL in another directory, deletes everything in the WAL directory, and then renames the new one into its
+/// place (`server/storage/wal/wal.go:renameWAL`, the same from 3.4 to 3.7). For a mount point the rename fails and etcd
+/// exits, but then the files are gone.
 fn archive_wal(wal_dir: &Path, stamp: &str) -> Result<Option<PathBuf>, DataDirError> {
     if !wal::exists(wal_dir)? {
         return Ok(None);
     }
-    rename_beside(wal_dir, stamp).map(Some).map_err(|blocked| match blocked {
-        Blocked { in_place: true, source } => DataDirError::WalStays { path: wal_dir.to_owned(), source },
-        blocked => blocked.error("rename", wal_dir),
+    rename_to_archive(wal_dir, stamp).map(Some).map_err(|error| match error {
+        RenameError { has_to_stay: true, source } => DataDirError::WalNotRenamed { path: wal_dir.to_owned(), source },
+        error => error.error("rename", wal_dir),
     })
 }
 
-/// Whether etcd finds everything as it was if the data directory is renamed, for it makes a new one itself.
+/// Whether etcd can create the data directory again after it was renamed.
 ///
-/// Not if it is a link: without it etcd would put its data on another disk than it was told to, and if what it
-/// leads to were renamed, it would lead nowhere. Not if whoever owns the directory does not own the one
-/// above either: then someone else made it, and etcd may not be allowed to.
-fn etcd_can_make_anew(data_dir: &Path) -> Result<bool, DataDirError> {
+/// A link must stay: without it, etcd would put its data on another disk than configured, and if its target were renamed,
+/// it would be broken. The directory must also stay if its parent has another owner: then etcd may not be allowed to
+/// create it.
+fn etcd_can_recreate(data_dir: &Path) -> Result<bool, DataDirError> {
     let Some(parent) = parent(data_dir) else { return Ok(false) };
-    let directory = fs::symlink_metadata(data_dir).map_err(DataDirError::when("look at", data_dir))?;
-    let above = fs::metadata(parent).map_err(DataDirError::when("look at", parent))?;
+    let directory = fs::symlink_metadata(data_dir).map_err(DataDirError::when("inspect", data_dir))?;
+    let above = fs::metadata(parent).map_err(DataDirError::when("inspect", parent))?;
     Ok(!directory.is_symlink() && directory.uid() == above.uid())
 }
 
-/// Why something has not been renamed.
-struct Blocked {
-    /// Whether it is because of the place where it is, so that something else might be renamed instead: it is a mount
-    /// point, or on another layer of an overlay, or the directory that it is in may not be changed.
-    in_place: bool,
+/// Why a rename failed.
+struct RenameError {
+    /// Whether the path has to stay, so that a directory inside it may be renamed instead: it is a mount point, or on
+    /// another layer of an overlay, or its parent directory is not writable.
+    has_to_stay: bool,
     source: io::Error,
 }
 
-impl Blocked {
+impl RenameError {
     fn error(self, action: &'static str, path: &Path) -> DataDirError {
         DataDirError::when(action, path)(self.source)
     }
 }
 
-impl From<io::Error> for Blocked {
+impl From<io::Error> for RenameError {
     fn from(source: io::Error) -> Self {
-        let in_place = matches!(
+        let has_to_stay = matches!(
             source.kind(),
             ErrorKind::ResourceBusy
                 | ErrorKind::CrossesDevices
                 | ErrorKind::PermissionDenied
                 | ErrorKind::ReadOnlyFilesystem
         );
-        Self { in_place, source }
+        Self { has_to_stay, source }
     }
 }
 
-/// Renames to `NAME.archived-STAMP` in the same directory, and has that on disk when it returns. A link is
-/// renamed itself, and still leads to where it led.
-fn rename_beside(path: &Path, stamp: &str) -> Result<PathBuf, Blocked> {
+/// Renames to `NAME.archived-STAMP` in the same directory, and syncs it to disk. Of a link, the link itself is renamed; it
+/// keeps its target.
+fn rename_to_archive(path: &Path, stamp: &str) -> Result<PathBuf, RenameError> {
     let (Some(parent), Some(name)) = (parent(path), path.file_name()) else {
-        return Err(Blocked { in_place: true, source: ErrorKind::InvalidFilename.into() });
+        return Err(RenameError { has_to_stay: true, source: ErrorKind::InvalidFilename.into() });
     };
     let mut archived = name.to_owned();
     archived.push(".archived-");
     archived.push(stamp);
     let archived = parent.join(free_name(parent, archived)?);
     fs::rename(path, &archived)?;
-    // This fails for other reasons than the place: the renaming was possible.
-    File::open(parent).and_then(|parent| parent.sync_all()).map_err(|source| Blocked { in_place: false, source })?;
+    // The rename has succeeded, so an error here has other reasons.
+    File::open(parent)
+        .and_then(|parent| parent.sync_all())
+        .map_err(|source| RenameError { has_to_stay: false, source })?;
     Ok(archived)
 }
 
-/// The name, or with a number behind it if it is taken.
+/// The name, with a number appended if it is taken.
 fn free_name(parent: &Path, name: OsString) -> io::Result<OsString> {
     let mut candidate = name.clone();
     for number in 2.. {
@@ -135,15 +137,15 @@ fn free_name(parent: &Path, name: OsString) -> io::Result<OsString> {
     Ok(candidate)
 }
 
-/// The directory that a path is in; `None` if the path does not end in a name.
+/// The parent directory of a path; `None` if the path does not end in a name.
 fn parent(path: &Path) -> Option<&Path> {
     path.file_name()?;
     path.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
 }
 
-/// A time as part of a name: `2026-11-22T20-15-03Z`.
+/// A time in a form for file names: `2026-11-22T20-15-03Z`.
 fn stamp(at: SystemTime) -> String {
-    // A clock may be set to anything, but humantime writes only what has a year of four digits.
+    // humantime only formats years of four digits.
     let last = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
     humantime::format_rfc3339_seconds(at.clamp(SystemTime::UNIX_EPOCH, last)).to_string().replace(':', "-")
 }

@@ -1,9 +1,9 @@
-//! Reads from etcd's database how far the Raft log has been applied to it.
+//! Reads from etcd's database up to which entry the Raft log was applied to it.
 //!
-//! The database is a bbolt file: pages of equal size, of which the first two are meta pages that are written in
-//! turn; a B+ tree whose leaves are buckets; each of these again a tree, or a single page inside its parent's
-//! leaf (`page.go`, `bucket.go` and `db.go` in bbolt). It is in the byte order of the machine that wrote it,
-//! and that is this one.
+//! The database is a bbolt file of pages of equal size. The first two are meta pages, which are written alternately. The
+//! others form a B+ tree whose leaves are buckets. Each bucket is a tree again, or a single page inside the leaf of its
+//! parent (`page.go`, `bucket.go` and `db.go` in bbolt). Numbers are in the byte order of this machine, which has written
+//! them.
 
 use std::{
     fs::File,
@@ -14,28 +14,28 @@ use std::{
 use super::{
     DataDirError,
     files::{self, ReadError},
-    page::{Found, Kind, META_SIZE, Meta, PAGE_HEADER_SIZE, Page},
+    page::{Lookup, META_SIZE, Meta, PAGE_HEADER_SIZE, Page, ValueKind},
 };
 
-/// The largest page to be read, with what overflows it. The pages on the way to the few keys that are asked
-/// for hold names and numbers.
+/// The largest page that is read, including its overflow pages. The pages on the path to the keys of interest have only
+/// names and numbers.
 const MAX_PAGE_SIZE: u64 = 16 << 20;
 
-/// More levels than any tree has; a damaged one might be a loop.
+/// More levels than any valid tree has. A damaged tree might be a loop.
 const MAX_DEPTH: usize = 32;
 
-/// What has been applied to a database.
+/// How much of the Raft log was applied to a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
-    /// Nothing, ever.
+    /// Nothing.
     Nothing,
-    /// The Raft log up to this entry.
+    /// All entries up to this index.
     UpTo(u64),
 }
 
-/// What has been applied to the database at the path.
+/// Reads how much of the Raft log was applied to the database.
 ///
-/// etcd keeps the index of the last applied entry as `consistent_index` in the bucket `meta`, 8 bytes big-endian
+/// etcd stores the index of the last applied entry as `consistent_index` in the bucket `meta`, 8 bytes big-endian
 /// (`server/storage/schema/cindex.go`; `mvcc/kvstore.go` in 3.4).
 pub fn applied(path: &Path) -> Result<Applied, ReadError> {
     let Some(database) = Database::open(path)? else { return Ok(Applied::Nothing) };
@@ -60,21 +60,21 @@ struct Database {
     meta: Meta,
 }
 
-/// Where the tree of a bucket begins.
+/// The root of a bucket.
 enum Bucket {
     OnPage(u64),
     Inline(Page),
 }
 
 impl Database {
-    /// Opens the database; `None` if its file is empty. Such a one bbolt initialises (`db.go:Open`), and a crash
-    /// just before that leaves it.
+    /// Opens the database; `None` if the file is empty. A crash before bbolt has initialised the file leaves it empty, and
+    /// bbolt then initialises it (`db.go:Open`).
     fn open(path: &Path) -> Result<Option<Self>, ReadError> {
         if !files::is_file(path)? {
-            return Err(ReadError::Damaged(format!("{} is no file", path.display())));
+            return Err(ReadError::Damaged(format!("{} is not a file", path.display())));
         }
         let file = File::open(path).map_err(DataDirError::when("open", path))?;
-        let length = file.metadata().map_err(DataDirError::when("look at", path))?.len();
+        let length = file.metadata().map_err(DataDirError::when("inspect", path))?.len();
         if length == 0 {
             return Ok(None);
         }
@@ -83,8 +83,8 @@ impl Database {
         Ok(Some(Self { path: path.to_owned(), file, length, meta }))
     }
 
-    /// Checks that there are no revisions of keys: without a consistent index, nobody knows whose they are.
-    /// Restoring a snapshot leaves this, if it is broken off before it has written the WAL.
+    /// Checks that there are no keys. Without a consistent index, their origin is unknown. An interrupted restore of a
+    /// snapshot leaves such a database, if it has not written the WAL yet.
     fn check_without_keys(&self) -> Result<(), ReadError> {
         let empty = match self.bucket("key")? {
             None => true,
@@ -94,31 +94,28 @@ impl Database {
         if empty {
             return Ok(());
         }
-        Err(ReadError::Damaged(format!(
-            "{} has keys, but does not say which entry was applied last",
-            self.path.display()
-        )))
+        Err(ReadError::Damaged(format!("{} has keys, but no consistent_index", self.path.display())))
     }
 
     fn bucket(&self, name: &str) -> Result<Option<Bucket>, ReadError> {
         match self.find(Bucket::OnPage(self.meta.root), name)? {
             None => Ok(None),
-            Some((Kind::Bucket, value)) => Bucket::parse(&value).map(Some).ok_or_else(|| self.damaged(name)),
-            Some((Kind::Value, _)) => Err(self.damaged(name)),
+            Some((ValueKind::Bucket, value)) => Bucket::parse(&value).map(Some).ok_or_else(|| self.damaged(name)),
+            Some((ValueKind::Value, _)) => Err(self.damaged(name)),
         }
     }
 
-    /// What is kept under a key of a bucket.
-    fn find(&self, bucket: Bucket, key: &str) -> Result<Option<(Kind, Vec<u8>)>, ReadError> {
+    /// Finds a key in a bucket.
+    fn find(&self, bucket: Bucket, key: &str) -> Result<Option<(ValueKind, Vec<u8>)>, ReadError> {
         let mut page = match bucket {
             Bucket::OnPage(id) => self.page(id)?,
             Bucket::Inline(page) => page,
         };
         for _ in 0..MAX_DEPTH {
             match page.search(key.as_bytes()).ok_or_else(|| self.damaged(key))? {
-                Found::Child(id) => page = self.page(id)?,
-                Found::Value(kind, value) => return Ok(Some((kind, value.to_vec()))),
-                Found::Nothing => return Ok(None),
+                Lookup::Child(id) => page = self.page(id)?,
+                Lookup::Value(kind, value) => return Ok(Some((kind, value.to_vec()))),
+                Lookup::Missing => return Ok(None),
             }
         }
         Err(self.damaged(key))
@@ -139,13 +136,12 @@ impl Database {
     }
 
     fn damaged(&self, what: &str) -> ReadError {
-        ReadError::Damaged(format!("{} is damaged where `{what}` should be", self.path.display()))
+        ReadError::Damaged(format!("{} is damaged at `{what}`", self.path.display()))
     }
 }
 
 impl Bucket {
-    /// A bucket is the number of its root page and a counter; if the number is 0, the page itself follows
-    /// (`bucket.go:openBucket`).
+    /// A bucket is the ID of its root page and a counter. If the ID is 0, the page itself follows (`bucket.go:openBucket`).
     fn parse(value: &[u8]) -> Option<Self> {
         let (root, rest) = value.split_first_chunk()?;
         match u64::from_ne_bytes(*root) {
@@ -155,8 +151,8 @@ impl Bucket {
     }
 }
 
-/// The valid meta page of the last transaction (`db.go:meta`). The second is looked for at every size of page,
-/// as the first may be damaged (`db.go:getPageSizeFromSecondMeta`).
+/// The valid meta page of the last transaction (`db.go:meta`). As the first meta page may be damaged, the second one is
+/// searched for with every page size (`db.go:getPageSizeFromSecondMeta`).
 fn newest_meta(path: &Path, file: &File, length: u64) -> Result<Option<Meta>, ReadError> {
     let mut newest: Option<Meta> = None;
     for start in std::iter::once(0).chain((10..=16).map(|bits| 1 << bits)) {
@@ -168,7 +164,7 @@ fn newest_meta(path: &Path, file: &File, length: u64) -> Result<Option<Meta>, Re
     Ok(newest)
 }
 
-/// Bytes of a file; `None` if it is too short for that.
+/// Bytes of a file; `None` if the file is too short.
 fn read(path: &Path, file: &File, length: u64, start: u64, size: usize) -> Result<Option<Vec<u8>>, ReadError> {
     if start.checked_add(size as u64).is_none_or(|end| end > length) {
         return Ok(None);

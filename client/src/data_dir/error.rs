@@ -5,59 +5,58 @@ use std::{
 
 use thiserror::Error;
 
-/// Why a data directory could not be read or set aside, for reasons that are not in the data.
+/// Why a data directory could not be read or archived, for reasons other than its contents.
 #[derive(Debug, Error)]
 pub enum DataDirError {
-    /// The operating system forbids it.
-    #[error("may not {action} {path}: {source}; run this as the user that etcd runs as")]
+    /// Permission denied.
+    #[error("not allowed to {action} {path}: {source}; run this as the user that etcd runs as")]
     Denied {
-        /// What was tried.
+        /// The operation.
         action: &'static str,
-        /// With what.
+        /// The path of the operation.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The operating system failed.
-    #[error("could not {action} {path}: {source}; see whether the disk that it is on is well and has room")]
+    /// The operation failed.
+    #[error("cannot {action} {path}: {source}; check the disk and its free space")]
     Failed {
-        /// What was tried.
+        /// The operation.
         action: &'static str,
-        /// With what.
+        /// The path of the operation.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// A symbolic link to nothing. Most likely a disk is not mounted, and its data must not count as lost.
-    #[error("{link} is a link to {target}, which does not exist; mount the disk that it is on, or remove the link")]
-    LeadsNowhere {
+    /// A broken symbolic link. Most likely a disk is not mounted; its data must not count as lost.
+    #[error("{link} is a link to {target}, which does not exist; mount the disk of {target}, or remove the link")]
+    BrokenLink {
         /// The link.
         link: PathBuf,
-        /// What it should lead to.
+        /// The target of the link.
         target: PathBuf,
     },
-    /// An etcd runs on what was to be set aside.
-    #[error("an etcd runs on {path}; stop it before its data is set aside")]
+    /// An etcd runs on the data that should be archived.
+    #[error("etcd is running on {path}; stop it before its data can be archived")]
     InUse {
         /// The data directory.
         path: PathBuf,
     },
-    /// The WAL directory can't be renamed; a new WAL can't be made in its place either.
+    /// The WAL directory can't be renamed. etcd would fail to put a new WAL into its place, too.
     #[error(
-        "could not set the WAL directory {path} aside: {source}; etcd puts a new WAL into place by a renaming that \
-         fails there too, so move its *.wal files away by hand, to outside of it, and let --wal-dir name a \
-         subdirectory of a mount point and not the mount point itself"
+        "cannot archive the WAL directory {path}: {source}; etcd cannot rename a new WAL into its place either. Move its *.wal \
+         files to another directory by hand, and set --wal-dir to a subdirectory of the mount point"
     )]
-    WalStays {
+    WalNotRenamed {
         /// The WAL directory.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
 
 impl DataDirError {
-    /// Makes the operating system's error one that says what was tried with what.
+    /// Adds the operation and its path to an error of the operating system.
     pub(super) fn when(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| match source.kind() {

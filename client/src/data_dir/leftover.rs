@@ -1,4 +1,4 @@
-//! What is left where a WAL is not.
+//! The database of a data directory without a WAL.
 
 use std::{ffi::OsStr, path::Path};
 
@@ -8,41 +8,40 @@ use super::{
     files::{self, ReadError},
 };
 
-/// What a data directory without a WAL still holds.
+/// A database or snapshot without a WAL: it belongs to an interrupted start, or to a member that has lost its WAL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Leftover {
     /// Neither a database nor a snapshot.
     None,
-    /// A database to which nothing has ever been applied, such as a failed join leaves. It is harmless, and goes
-    /// into use with the next start.
+    /// A database to which nothing was ever applied, such as a failed join leaves. It is harmless: the next start uses it.
     NothingApplied,
-    /// A member has run here, and would mix its keys with those of the member that starts next.
+    /// The database of a member that has run here. Its keys would mix with those of the next member.
     Applied {
-        /// The last Raft entry that is known to be in there.
+        /// The index of the last Raft entry that is known to be applied.
         index: u64,
     },
-    /// There is something that can't be read.
+    /// The database or a snapshot is unreadable.
     Unreadable {
-        /// What was found and where, for people.
+        /// What is wrong, and in which file.
         found: String,
     },
 }
 
-/// What the directory holds in which etcd keeps its database and its snapshots.
+/// Reads the directory of the database and the snapshots.
 pub fn find(snap_dir: &Path) -> Result<Leftover, DataDirError> {
-    match look(snap_dir) {
-        Ok(left_overs) => Ok(left_overs),
+    match read(snap_dir) {
+        Ok(leftover) => Ok(leftover),
         Err(ReadError::Damaged(found)) => Ok(Leftover::Unreadable { found }),
         Err(ReadError::Io(error)) => Err(error),
     }
 }
 
-fn look(snap_dir: &Path) -> Result<Leftover, ReadError> {
+fn read(snap_dir: &Path) -> Result<Leftover, ReadError> {
     let names = files::names(snap_dir)?;
     let snapshots: Vec<u64> = names
         .iter()
         .filter(|name| is_snapshot(name))
-        .map(|name| index_of(name).ok_or_else(|| not_etcds(&snap_dir.join(name))))
+        .map(|name| raft_index(name).ok_or_else(|| misnamed(&snap_dir.join(name))))
         .collect::<Result<_, _>>()?;
     let database = names.iter().any(|name| *name == "db");
     let applied = if database { backend::applied(&snap_dir.join("db"))? } else { Applied::Nothing };
@@ -57,15 +56,15 @@ fn look(snap_dir: &Path) -> Result<Leftover, ReadError> {
     })
 }
 
-/// Whether a name is that of a snapshot, or of a database that a leader has sent: a member that has not run has
+/// Whether the name is that of a snapshot, or of a database that a leader has sent. A member that has never run has
 /// neither.
 fn is_snapshot(name: &OsStr) -> bool {
     name.to_string_lossy().ends_with(".snap") || name.to_string_lossy().ends_with(".snap.db")
 }
 
-/// The Raft index up to which a snapshot goes: `TERM-INDEX.snap` (`server/etcdserver/api/snap/snapshotter.go:save`)
+/// The Raft index of a snapshot: `TERM-INDEX.snap` (`server/etcdserver/api/snap/snapshotter.go:save`)
 /// or `INDEX.snap.db` (`db.go:dbFilePath`).
-fn index_of(name: &OsStr) -> Option<u64> {
+fn raft_index(name: &OsStr) -> Option<u64> {
     let name = name.to_str()?;
     match name.strip_suffix(".snap.db") {
         Some(index) => files::hexadecimal(index),
@@ -73,6 +72,6 @@ fn index_of(name: &OsStr) -> Option<u64> {
     }
 }
 
-fn not_etcds(path: &Path) -> ReadError {
-    ReadError::Damaged(format!("{} is not named as etcd names its snapshots", path.display()))
+fn misnamed(path: &Path) -> ReadError {
+    ReadError::Damaged(format!("{} does not have the name of an etcd snapshot", path.display()))
 }

@@ -1,11 +1,10 @@
-//! The pages of a bbolt file. What is read from them is checked against their end, so that a damaged one is
-//! found to be damaged.
+//! The pages of a bbolt file. Every read is checked against the end of the page, so a damaged page is detected.
 
-/// A page begins with its number (8 bytes), what it is (2), how many elements it has (2), and by how many
-/// further pages it is continued (4).
+/// A page begins with its ID (8 bytes), its type (2), the number of its elements (2), and the number of its overflow
+/// pages (4).
 pub const PAGE_HEADER_SIZE: usize = 16;
 
-/// How long a meta page is, without its header.
+/// The size of a meta page without its header.
 pub const META_SIZE: usize = 64;
 
 const BRANCH: u16 = 0x01;
@@ -16,14 +15,14 @@ const ELEMENT_SIZE: usize = 16;
 const MAGIC: u32 = 0xED0C_DAED;
 const VERSION: u32 = 2;
 
-/// Says where the tree begins.
+/// A meta page: it locates the root of the tree.
 #[derive(Clone, Copy, Debug)]
 pub struct Meta {
-    /// How long each page is.
+    /// The size of each page.
     pub page_size: u64,
-    /// The page that the tree of buckets begins with.
+    /// The ID of the root page.
     pub root: u64,
-    /// Counts transactions.
+    /// The ID of the transaction that wrote the page.
     pub transaction: u64,
 }
 
@@ -34,25 +33,25 @@ pub struct Page {
     count: usize,
 }
 
-/// Where a search for a key leads.
-pub enum Found<'a> {
-    /// To another page.
+/// The result of a search for a key.
+pub enum Lookup<'a> {
+    /// The search continues on this page.
     Child(u64),
-    /// To what the key stands for.
-    Value(Kind, &'a [u8]),
-    /// Nowhere: there is no such key.
-    Nothing,
+    /// The value of the key.
+    Value(ValueKind, &'a [u8]),
+    /// There is no such key.
+    Missing,
 }
 
-/// What a key stands for.
+/// The kind of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ValueKind {
     Bucket,
     Value,
 }
 
 impl Meta {
-    /// The meta page, if it is valid: magic number (4 bytes), version (4), page size (4), flags (4), root (8) and
+    /// Parses a meta page, if it is valid: magic number (4 bytes), version (4), page size (4), flags (4), root (8) and
     /// counter (8) of the root bucket, free list (8), end (8), transaction (8) and checksum (8).
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let page_size = u64::from(u32_at(bytes, 8)?);
@@ -65,7 +64,7 @@ impl Meta {
 }
 
 impl Page {
-    /// How many pages this one has with those that continue it, if it has the number.
+    /// The number of pages including overflow pages, if the header has this ID.
     pub fn pages(header: &[u8], id: u64) -> Option<u64> {
         if u64_at(header, 0)? == id { Some(u64::from(u32_at(header, 12)?) + 1) } else { None }
     }
@@ -84,28 +83,28 @@ impl Page {
         self.count == 0
     }
 
-    /// Follows a key; `None` if the page is damaged.
-    pub fn search(&self, key: &[u8]) -> Option<Found<'_>> {
+    /// Searches a key; `None` if the page is damaged.
+    pub fn search(&self, key: &[u8]) -> Option<Lookup<'_>> {
         if self.leaf { self.search_leaf(key) } else { self.search_branch(key) }
     }
 
-    /// An element of a leaf: flags, offset of the key from here, length of the key, length of the value behind it.
-    fn search_leaf(&self, key: &[u8]) -> Option<Found<'_>> {
+    /// An element of a leaf: flags, offset of the key from the element, length of the key, length of the value after it.
+    fn search_leaf(&self, key: &[u8]) -> Option<Lookup<'_>> {
         for start in self.elements() {
             let [flags, offset, key_size, value_size] = [0, 4, 8, 12].map(|at| u32_at(&self.bytes, start + at));
             let key_start = start.checked_add(offset? as usize)?;
             let (found, rest) = self.bytes.get(key_start..)?.split_at_checked(key_size? as usize)?;
             if found == key {
-                let kind = if flags? & BUCKET == 0 { Kind::Value } else { Kind::Bucket };
-                return Some(Found::Value(kind, rest.get(..value_size? as usize)?));
+                let kind = if flags? & BUCKET == 0 { ValueKind::Value } else { ValueKind::Bucket };
+                return Some(Lookup::Value(kind, rest.get(..value_size? as usize)?));
             }
         }
-        Some(Found::Nothing)
+        Some(Lookup::Missing)
     }
 
-    /// An element of a branch: offset of the child's first key from here, its length, the child's page. The child
-    /// to follow is the last that does not begin after the key (`cursor.go:searchPage`).
-    fn search_branch(&self, key: &[u8]) -> Option<Found<'_>> {
+    /// An element of a branch: offset of the child's first key from the element, length of that key, ID of the child's
+    /// page. The search continues in the last child that does not begin after the key (`cursor.go:searchPage`).
+    fn search_branch(&self, key: &[u8]) -> Option<Lookup<'_>> {
         let mut child = None;
         for start in self.elements() {
             let [offset, key_size] = [0, 4].map(|at| u32_at(&self.bytes, start + at));
@@ -115,7 +114,7 @@ impl Page {
                 child = Some(u64_at(&self.bytes, start + 8)?);
             }
         }
-        child.map(Found::Child)
+        child.map(Lookup::Child)
     }
 
     fn elements(&self) -> impl Iterator<Item = usize> {

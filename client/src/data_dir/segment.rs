@@ -1,6 +1,6 @@
-//! The head of a WAL segment, which says whose WAL it is.
+//! The head of a WAL segment, which names the member and the cluster.
 //!
-//! etcd begins each segment with two records: the CRC of all that came before, and the metadata
+//! etcd begins each segment with two records: the CRC of all segments before, and the metadata
 //! (`server/storage/wal/wal.go:Create` and `cut`; the same from 3.4 to 3.7). A record is a length, then a
 //! protobuf message, then zeros up to a multiple of eight bytes (`server/storage/wal/encoder.go:encodeFrameSize`).
 
@@ -8,11 +8,11 @@ use convene_lifecycle::{ClusterId, Identity, MemberId};
 use prost::Message;
 use thiserror::Error;
 
-/// How many bytes of a segment to read. The two records take less than 80; that nothing longer is looked at
-/// bounds what a length in the file can make us do.
+/// How many bytes of a segment to read. The two records take less than 80. The limit also bounds what a wrong length in
+/// the file can cause.
 pub const HEAD_SIZE: usize = 4096;
 
-/// What the length of a record is written as.
+/// The size of the length of a record.
 const LENGTH_SIZE: usize = size_of::<u64>();
 
 /// `server/storage/wal/wal.go:MetadataType`.
@@ -21,24 +21,24 @@ const METADATA_TYPE: i64 = 1;
 /// `server/storage/wal/wal.go:CrcType`.
 const CRC_TYPE: i64 = 4;
 
-/// Why the head of a segment does not say whose it is.
+/// Why the member cannot be determined from the head of a segment.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum HeadError {
     #[error("is empty")]
     Empty,
-    #[error("has no record at offset {offset}, where zeros begin")]
+    #[error("has zeros instead of a record at offset {offset}")]
     NoRecord { offset: usize },
     #[error("ends at offset {end}, within the record at offset {offset}")]
     CutOff { offset: usize, end: usize },
-    #[error("claims {length} bytes for the record at offset {offset}, where etcd writes less than 40")]
+    #[error("has a record of {length} bytes at offset {offset}; etcd writes less than 40")]
     TooLong { offset: usize, length: u64 },
-    #[error("has something at offset {offset} that is no record")]
+    #[error("has no valid record at offset {offset}")]
     Garbage { offset: usize },
-    #[error("has a record of type {found} at offset {offset}, where etcd writes one of type {expected}")]
+    #[error("has a record of type {found} at offset {offset}; expected type {expected}")]
     WrongType { offset: usize, expected: i64, found: i64 },
     #[error("has a wrong checksum in the record at offset {offset}")]
     WrongChecksum { offset: usize },
-    #[error("names no member and cluster in the metadata at offset {offset}: one of the IDs is 0")]
+    #[error("has metadata without a member ID and a cluster ID at offset {offset}")]
     NoIds { offset: usize },
 }
 
@@ -62,14 +62,14 @@ struct Metadata {
     cluster_id: Option<u64>,
 }
 
-/// Whose WAL a segment belongs to, by its first [`HEAD_SIZE`] bytes, or fewer if it has no more.
+/// The member and the cluster of a segment, from its first [`HEAD_SIZE`] bytes, or from all if it is shorter.
 pub fn identity(head: &[u8]) -> Result<Identity, HeadError> {
     if head.is_empty() {
         return Err(HeadError::Empty);
     }
     let (crc, metadata_offset) = read_record(head, 0, CRC_TYPE)?;
-    // A checksum covers all data of the WAL up to it. In the first of all segments that begins with 0, in the others
-    // with what the segment before ended with (`server/storage/wal/decoder.go:UpdateCRC`).
+    // A checksum covers all data of the WAL before it. It starts with 0 in the first segment, and with the last checksum
+    // of the segment before in the others (`server/storage/wal/decoder.go:UpdateCRC`).
     let checksum_so_far = crc.crc();
     let (metadata, _) = read_record(head, metadata_offset, METADATA_TYPE)?;
     if crc32c::crc32c_append(checksum_so_far, metadata.data()) != metadata.crc() {
@@ -86,7 +86,7 @@ fn ids(metadata: &[u8], offset: usize) -> Result<Identity, HeadError> {
     }
 }
 
-/// The record of this type at the offset, and the offset of the record after it.
+/// The record at the offset, which must have this type, and the offset of the next record.
 fn read_record(head: &[u8], offset: usize, expected: i64) -> Result<(Record, usize), HeadError> {
     let cut_off = || HeadError::CutOff { offset, end: head.len() };
     let rest = head.get(offset..).ok_or_else(cut_off)?;
@@ -107,11 +107,11 @@ fn read_record(head: &[u8], offset: usize, expected: i64) -> Result<(Record, usi
     }
 }
 
-/// The length of a record and of the zeros after it (`server/storage/wal/decoder.go:decodeFrameSize`): the length is
-/// in the lower 56 bits, and if the highest bit is set, the lower three bits of the highest byte count the zeros.
+/// The length of a record and of its padding (`server/storage/wal/decoder.go:decodeFrameSize`): the length is in the lower
+/// 56 bits. If the highest bit is set, the lower three bits of the highest byte are the length of the padding.
 fn decode_length(field: u64) -> (u64, usize) {
-    let padded = field >> 63 == 1;
-    (field & ((1 << 56) - 1), if padded { (field >> 56 & 7) as usize } else { 0 })
+    let is_padded = field >> 63 == 1;
+    (field & ((1 << 56) - 1), if is_padded { (field >> 56 & 7) as usize } else { 0 })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What real etcds leave behind is read as they left it.
+//! Reading the data directories of real etcds.
 
 mod archiving;
 mod layouts;
@@ -17,7 +17,7 @@ fn first_segment(wal_dir: &Path) -> PathBuf {
 }
 
 #[test]
-fn an_etcds_identity_is_read_before_and_after_it_has_stopped() {
+fn the_member_is_read_while_etcd_runs_and_after_it_has_stopped() {
     for version in Version::all() {
         let temporary = tempfile::tempdir().unwrap();
         let path = temporary.path().join("data");
@@ -35,14 +35,14 @@ fn an_etcds_identity_is_read_before_and_after_it_has_stopped() {
         assert_eq!(data_dir.read().unwrap(), Contents::Member(identity));
         assert!(!data_dir.is_in_use().unwrap());
 
-        // That was asked without keeping etcd from its database.
+        // The checks have not kept etcd from its database.
         assert_eq!(RealEtcd::start(&version, &path, &[]).identity(), identity);
         assert_eq!(data_dir.read().unwrap(), Contents::Member(identity), "after a crash");
     }
 }
 
 #[test]
-fn a_cut_off_wal_is_unreadable_and_never_fresh() {
+fn a_truncated_wal_is_unreadable_and_never_fresh() {
     for version in Version::all() {
         let (temporary, identity) = a_segment_of(&version);
         let data_dir = DataDir::new(temporary.path().join("data"), Some(temporary.path().into()));
@@ -67,7 +67,7 @@ fn a_cut_off_wal_is_unreadable_and_never_fresh() {
 }
 
 #[test]
-fn no_flipped_bit_makes_a_wal_fresh_or_another_members() {
+fn no_flipped_bit_makes_a_wal_fresh_or_changes_its_member() {
     for version in Version::all() {
         let (temporary, identity) = a_segment_of(&version);
         let data_dir = DataDir::new(temporary.path().join("data"), Some(temporary.path().into()));
@@ -94,7 +94,7 @@ fn no_flipped_bit_makes_a_wal_fresh_or_another_members() {
 }
 
 #[test]
-fn segments_that_are_cut_and_purged_stay_the_same_members() {
+fn a_wal_keeps_its_member_when_segments_are_added_and_purged() {
     for version in Version::all() {
         let temporary = tempfile::tempdir().unwrap();
         let path = temporary.path().join("data");
@@ -126,7 +126,7 @@ fn segments_that_are_cut_and_purged_stay_the_same_members() {
 
         let index = match data_dir.leftover().unwrap() {
             Leftover::Applied { index } => index,
-            left_overs => panic!("{left_overs:?}"),
+            leftover => panic!("{leftover:?}"),
         };
         assert!(index > 58, "{index}");
         fs::remove_file(path.join("member/snap/db")).unwrap();
@@ -135,7 +135,7 @@ fn segments_that_are_cut_and_purged_stay_the_same_members() {
 }
 
 #[test]
-fn a_failed_join_leaves_nothing_and_the_next_start_uses_it() {
+fn a_failed_join_leaves_an_unused_database_that_the_next_start_uses() {
     for version in Version::all() {
         let temporary = tempfile::tempdir().unwrap();
         let path = temporary.path().join("data");
@@ -154,7 +154,7 @@ fn a_failed_join_leaves_nothing_and_the_next_start_uses_it() {
 }
 
 #[test]
-fn the_database_of_a_member_that_has_run_is_told_from_a_failed_joins() {
+fn the_database_of_a_member_differs_from_that_of_a_failed_join() {
     for version in Version::all() {
         let temporary = tempfile::tempdir().unwrap();
         let path = temporary.path().join("data");
@@ -164,16 +164,16 @@ fn the_database_of_a_member_that_has_run_is_told_from_a_failed_joins() {
         etcd.stop();
         fs::remove_dir_all(path.join("member/wal")).unwrap();
         assert_eq!(data_dir.read().unwrap(), Contents::Fresh);
-        let left_overs = data_dir.leftover().unwrap();
-        assert!(matches!(left_overs, Leftover::Applied { index: 3.. }), "{}: {left_overs:?}", version.name);
+        let leftover = data_dir.leftover().unwrap();
+        assert!(matches!(leftover, Leftover::Applied { index: 3.. }), "{}: {leftover:?}", version.name);
 
-        damage_the_database(&data_dir, &left_overs);
+        damage_the_database(&data_dir, &leftover);
         hide_the_index(&data_dir);
     }
 }
 
 #[test]
-fn a_restoring_that_was_broken_off_is_no_failed_join() {
+fn an_interrupted_restore_differs_from_a_failed_join() {
     for version in Version::all() {
         let temporary = tempfile::tempdir().unwrap();
         let etcd = RealEtcd::start(&version, &temporary.path().join("data"), &[]);
@@ -184,32 +184,32 @@ fn a_restoring_that_was_broken_off_is_no_failed_join() {
         }
         let data_dir = DataDir::new(restored, None);
         assert!(matches!(data_dir.read().unwrap(), Contents::Member(_)));
-        // It writes the database, then a WAL, then a snapshot.
+        // A restore writes the database, then the WAL, then a snapshot.
         fs::remove_dir_all(&data_dir.wal_dir).unwrap();
         for name in names(&data_dir.snap_dir()).into_iter().filter(|name| name != "db") {
             fs::remove_file(data_dir.snap_dir().join(name)).unwrap();
         }
-        let left_overs = data_dir.leftover().unwrap();
-        assert!(matches!(left_overs, Leftover::Applied { .. }), "{}: {left_overs:?}", version.name);
+        let leftover = data_dir.leftover().unwrap();
+        assert!(matches!(leftover, Leftover::Applied { .. }), "{}: {leftover:?}", version.name);
     }
 }
 
-/// Of the two meta pages one suffices; and nothing that is in the others makes reading them fail.
-fn damage_the_database(data_dir: &DataDir, left_overs: &Leftover) {
+/// One valid meta page suffices, and no damaged byte makes reading fail.
+fn damage_the_database(data_dir: &DataDir, leftover: &Leftover) {
     let path = data_dir.snap_dir().join("db");
     let intact = fs::read(&path).unwrap();
     let database = fs::File::options().write(true).open(&path).unwrap();
     let metas: Vec<Leftover> = [0, 4096]
         .map(|page| {
             database.write_all_at(&[0xff; 100], page).unwrap();
-            let left_overs = data_dir.leftover().unwrap();
+            let leftover = data_dir.leftover().unwrap();
             database.write_all_at(&intact[page as usize..][..100], page).unwrap();
-            left_overs
+            leftover
         })
         .into();
-    assert!(metas.contains(left_overs), "{metas:?}");
+    assert!(metas.contains(leftover), "{metas:?}");
 
-    // What etcd has preallocated holds nothing.
+    // The rest is preallocated.
     let in_use = intact.iter().rposition(|byte| *byte != 0).unwrap() + 1;
     for offset in 0..in_use {
         for mask in [0x01, 0xff] {
@@ -218,10 +218,10 @@ fn damage_the_database(data_dir: &DataDir, left_overs: &Leftover) {
         }
         database.write_all_at(&intact[offset..=offset], offset as u64).unwrap();
     }
-    assert_eq!(data_dir.leftover().unwrap(), *left_overs);
+    assert_eq!(data_dir.leftover().unwrap(), *leftover);
 }
 
-/// Keys without an index are not nothing; and a file that has been cut off is not either, except for an empty one.
+/// Keys without an index are unreadable. So is a truncated file, unless it is empty.
 fn hide_the_index(data_dir: &DataDir) {
     let path = data_dir.snap_dir().join("db");
     let mut bytes = fs::read(&path).unwrap();
@@ -231,8 +231,8 @@ fn hide_the_index(data_dir: &DataDir) {
         }
     }
     fs::write(&path, bytes).unwrap();
-    let left_overs = data_dir.leftover().unwrap();
-    assert!(matches!(&left_overs, Leftover::Unreadable { found } if found.contains("has keys")), "{left_overs:?}");
+    let leftover = data_dir.leftover().unwrap();
+    assert!(matches!(&leftover, Leftover::Unreadable { found } if found.contains("has keys")), "{leftover:?}");
 
     let database = fs::File::options().write(true).open(&path).unwrap();
     for page in (1..4).rev() {
@@ -243,7 +243,7 @@ fn hide_the_index(data_dir: &DataDir) {
     assert_eq!(data_dir.leftover().unwrap(), Leftover::NothingApplied, "bbolt initialises an empty file");
 }
 
-/// The beginning of an etcd's first segment, alone in a directory, and whose it is.
+/// A directory with the beginning of an etcd's first segment, and its member.
 fn a_segment_of(version: &Version) -> (tempfile::TempDir, Identity) {
     let temporary = tempfile::tempdir().unwrap();
     let path = temporary.path().join("etcd");

@@ -1,4 +1,4 @@
-//! Finds out whose WAL there is in a directory.
+//! Reads which member a WAL belongs to.
 
 use std::{
     ffi::OsStr,
@@ -16,12 +16,12 @@ use super::{
     segment::{self, HEAD_SIZE},
 };
 
-/// Whose WAL the directory holds.
+/// Reads the member of the WAL in a directory.
 ///
-/// There is one if any name ends in `.wal`: that is what etcd asks in all versions from 3.4 to 3.7
-/// (`server/storage/wal/util.go:Exist`). So a database without a WAL is none, nor is `member/wal.tmp`, in which
-/// etcd prepares a WAL before it renames it (`server/storage/wal/wal.go:Create`), nor is `0.tmp`, in which it
-/// prepares the next segment (`file_pipeline.go:alloc`).
+/// There is a WAL if any name ends in `.wal`, as for etcd in all versions from 3.4 to 3.7
+/// (`server/storage/wal/util.go:Exist`). A directory `member/wal.tmp`, in which etcd prepares a WAL
+/// (`server/storage/wal/wal.go:Create`), is not a WAL, and neither is a file `0.tmp`, in which etcd prepares the next segment
+/// (`file_pipeline.go:alloc`).
 pub fn read(directory: &Path) -> Result<Contents, DataDirError> {
     match identity(directory) {
         Ok(Some(identity)) => Ok(Contents::Member(identity)),
@@ -31,7 +31,7 @@ pub fn read(directory: &Path) -> Result<Contents, DataDirError> {
     }
 }
 
-/// Whether any name in the directory is a WAL's, or there is something that is no directory.
+/// Whether the directory has a WAL, or is not a directory.
 pub fn exists(directory: &Path) -> Result<bool, DataDirError> {
     match files::names(directory) {
         Ok(names) => Ok(names.iter().any(|name| is_wal(name))),
@@ -43,11 +43,11 @@ pub fn exists(directory: &Path) -> Result<bool, DataDirError> {
 fn identity(directory: &Path) -> Result<Option<Identity>, ReadError> {
     let names = files::names(directory)?;
     let Some(any) = names.iter().find(|name| is_wal(name)) else { return Ok(None) };
-    let segments = in_order(names.iter().filter_map(|name| Segment::named(directory, name)).collect())?;
-    // etcd ignores names that it would not give itself (`util.go:checkWALNames`), and then finds no WAL to open.
+    let segments = in_order(names.iter().filter_map(|name| Segment::from_name(directory, name)).collect())?;
+    // etcd ignores names of another form (`util.go:checkWALNames`), and then finds no WAL to open.
     let Some((first, further)) = segments.split_first() else {
         return Err(ReadError::Damaged(format!(
-            "{} is not named as etcd names its WAL",
+            "{} does not have the name of a WAL segment",
             directory.join(any).display()
         )));
     };
@@ -64,9 +64,8 @@ fn is_wal(name: &OsStr) -> bool {
 
 /// Checks that no segment is missing between two others (`server/storage/wal/util.go:isValidSeq`).
 ///
-/// etcd lets one pass between segment 0 and the next, and then finds that their checksums don't match. It also does not
-/// ask for those that its last snapshot has made superfluous; but it removes them oldest first
-/// (`purge.go:purgeFile`), so that they go missing from the beginning only.
+/// etcd accepts a gap after segment 0, and then finds that the checksums don't match. It does not need the segments before
+/// its last snapshot. It purges them oldest first (`purge.go:purgeFile`), so valid gaps are at the beginning only.
 fn in_order(mut segments: Vec<Segment>) -> Result<Vec<Segment>, ReadError> {
     segments.sort_by(|a, b| (a.sequence, &a.path).cmp(&(b.sequence, &b.path)));
     let mut pairs = segments.iter().zip(segments.iter().skip(1));
@@ -80,13 +79,14 @@ fn in_order(mut segments: Vec<Segment>) -> Result<Vec<Segment>, ReadError> {
     }
 }
 
-/// Checks what etcd calls a metadata conflict (`server/storage/wal/wal.go:ReadAll`).
+/// Checks that two segments belong to the same member. etcd calls this a metadata conflict
+/// (`server/storage/wal/wal.go:ReadAll`).
 fn check_same(first: &Segment, expected: Identity, segment: &Segment, found: Identity) -> Result<(), ReadError> {
     if found == expected {
         return Ok(());
     }
     Err(ReadError::Damaged(format!(
-        "{} is of member {} in cluster {}, but {} is of member {} in cluster {}",
+        "{} belongs to member {} in cluster {}, but {} belongs to member {} in cluster {}",
         first.path.display(),
         expected.member,
         expected.cluster,
@@ -96,31 +96,31 @@ fn check_same(first: &Segment, expected: Identity, segment: &Segment, found: Ide
     )))
 }
 
-/// One of the files that make up a WAL.
+/// A file of a WAL.
 struct Segment {
     sequence: u64,
     path: PathBuf,
 }
 
 impl Segment {
-    /// The segment with the name, if etcd would give it: two numbers of 16 hexadecimal digits, of which the first
-    /// counts segments and the second is the index of the first Raft entry (`server/storage/wal/util.go:walName`).
-    fn named(directory: &Path, name: &OsStr) -> Option<Self> {
+    /// The segment with this name, if the name has the form that etcd uses: two numbers of 16 hexadecimal digits, the
+    /// sequence of the segment and the index of its first Raft entry (`server/storage/wal/util.go:walName`).
+    fn from_name(directory: &Path, name: &OsStr) -> Option<Self> {
         let (sequence, index) = name.to_str()?.strip_suffix(".wal")?.split_once('-')?;
         files::hexadecimal(index)?;
         Some(Self { sequence: files::hexadecimal(sequence)?, path: directory.join(name) })
     }
 
-    /// Whose WAL this is a segment of, by its head alone: how it ends is for etcd to repair
-    /// (`server/storage/wal/repair.go:Repair`). A head can't be torn by a crash, for etcd gives a segment its
-    /// name after having synced it (`wal.go:cut`).
+    /// The member of this segment, from its head. A damaged end is for etcd to repair
+    /// (`server/storage/wal/repair.go:Repair`). A crash can't damage the head, because etcd syncs a segment before it
+    /// renames it (`wal.go:cut`).
     fn identity(&self) -> Result<Identity, ReadError> {
         segment::identity(&self.head()?).map_err(|error| ReadError::Damaged(format!("{} {error}", self.path.display())))
     }
 
     fn head(&self) -> Result<Vec<u8>, ReadError> {
         if !files::is_file(&self.path)? {
-            return Err(ReadError::Damaged(format!("{} is no file", self.path.display())));
+            return Err(ReadError::Damaged(format!("{} is not a file", self.path.display())));
         }
         let file = File::open(&self.path).map_err(DataDirError::when("open", &self.path))?;
         let mut head = Vec::with_capacity(HEAD_SIZE);

@@ -11,18 +11,18 @@ use crate::{
     target::ClusterArgs,
 };
 
-/// What `convene member evict` is told.
+/// The flags of `convene member evict`.
 #[derive(Debug, Args)]
 pub struct EvictArgs {
-    /// The member's ID as etcd prints it, or its name if exactly one present member has it
+    /// ID of the member as etcd prints it, or its name if only one present member has that name
     member: String,
     #[command(flatten)]
     cluster: ClusterArgs,
-    /// Withdraw the eviction; after the removal, too, and then its node may come back
+    /// Withdraw the eviction; also after the removal, to let the node rejoin
     #[arg(long)]
     withdraw: bool,
-    /// How the result is printed
-    #[arg(short = 'o', long, value_enum, default_value = "table")]
+    /// Format of the result
+    #[arg(short = 'o', long, value_name = "FORMAT", value_enum, default_value = "table")]
     output: TableFormat,
 }
 
@@ -36,18 +36,20 @@ pub async fn run(arguments: &EvictArgs) -> Result<(), CommandError> {
     let answer: Verbatim<Member> = target.registry.call(method, &path, None::<&Value>).await?;
     match (arguments.output, arguments.withdraw) {
         (TableFormat::Json, _) => stdout::print_json(&answer),
-        (TableFormat::Table, false) => stdout::print(&format!("{} of {target} {}\n", called(member), evicted(member))),
+        (TableFormat::Table, false) => {
+            stdout::print(&format!("{} of {target} {}\n", describe(member), evicted(member)))
+        }
         (TableFormat::Table, true) => {
             let cluster: Verbatim<Cluster> = target.get("").await?;
             let done = withdrawn(member, &cluster.value);
-            stdout::print(&format!("{} of {target} {done}\n", called(member)))
+            stdout::print(&format!("{} of {target} {done}\n", describe(member)))
         }
     }
 }
 
-/// The member that has the ID or, if none has, the one present member that has the name.
+/// The member with the ID, or else the only present member with the name.
 fn find<'a>(members: &'a [Verbatim<Member>], text: &str) -> Result<&'a Verbatim<Member>, CommandError> {
-    // As etcd prints it, whatever zeros it was given with.
+    // Leading zeros and upper case do not matter.
     let id = text.parse::<MemberId>().map(MemberKey::from).ok();
     let has_id = |key: &MemberKey| key.as_str() == text || Some(key) == id.as_ref();
     if let Some(member) = members.iter().find(|member| has_id(&member.value.id)) {
@@ -57,47 +59,48 @@ fn find<'a>(members: &'a [Verbatim<Member>], text: &str) -> Result<&'a Verbatim<
     match named.collect::<Vec<_>>().as_slice() {
         [member] => Ok(member),
         [] => Err(CommandError::Refused(format!(
-            "no member has the ID {text}, and no present one has the name; `convene member list --removed` shows all"
+            "no member has the ID {text}, and no present member has that name; `convene member list --removed` lists all \
+             members"
         ))),
         several => Err(CommandError::Refused(format!(
-            "{} members have the name {text}; say which by its ID: `convene member list` shows the IDs",
+            "{} members have the name {text}; give the ID of one of them (`convene member list` lists the IDs)",
             several.len()
         ))),
     }
 }
 
-fn called(member: &Member) -> String {
+fn describe(member: &Member) -> String {
     format!("member {} ({})", member.name, member.id)
 }
 
 fn evicted(before: &Member) -> String {
     match &before.evicted_at {
-        Some(since) => format!("is evicted already, since {since}"),
+        Some(since) => format!("is already evicted, since {since}"),
         None => {
-            "is evicted: it is removed as soon as that is safe for the quorum and a node whose etcd runs checks in; \
-                 `convene leave` on its node does it at once"
+            "is evicted: the next node that checks in with a running etcd removes it, once that is safe for the quorum; \
+             to remove it now, run `convene leave` on its node"
                 .to_owned()
         }
     }
 }
 
-/// What the withdrawal means; a node that removes the member right now is not held back by it.
+/// The effect of the withdrawal. It does not stop a node that is removing the member at this moment.
 fn withdrawn(before: &Member, cluster: &Cluster) -> String {
     if before.evicted_at.is_none() {
         return "is not evicted".to_owned();
     }
     if before.removed {
-        return "was removed already; its node may come back now".to_owned();
+        return "was already removed; its node may join again now".to_owned();
     }
-    let about_it = cluster.ticket.as_ref().filter(|ticket| ticket.member_id.as_ref() == Some(&before.id));
-    match about_it {
+    let ticket = cluster.ticket.as_ref().filter(|ticket| ticket.member_id.as_ref() == Some(&before.id));
+    match ticket {
         Some(ticket) => {
             format!(
-                "is not evicted any more, but {} has the ticket to {} it, and may still",
+                "is no longer evicted, but {} holds the ticket to {} it, and may still do so",
                 ticket.holder, ticket.purpose
             )
         }
-        None => "is not evicted any more".to_owned(),
+        None => "is no longer evicted".to_owned(),
     }
 }
 
@@ -125,21 +128,21 @@ mod tests {
     }
 
     #[test]
-    fn an_id_counts_before_a_name() {
+    fn an_id_wins_over_a_name() {
         assert_eq!(found("2f").unwrap(), "2f");
         assert_eq!(found("002F").unwrap(), "2f");
         assert_eq!(found("any.key").unwrap(), "any.key");
     }
 
     #[test]
-    fn a_name_is_that_of_one_present_member() {
+    fn a_name_finds_the_only_present_member_that_has_it() {
         assert_eq!(found("infra0").unwrap(), "2f");
         assert!(found("twin").unwrap_err().starts_with("2 members have the name twin"));
         assert!(found("infra9").unwrap_err().starts_with("no member has the ID infra9"));
     }
 
     #[test]
-    fn a_member_that_was_removed_is_found_by_its_id() {
+    fn a_removed_member_is_found_by_its_id() {
         assert_eq!(found("1f").unwrap(), "1f");
     }
 }

@@ -13,22 +13,22 @@ use crate::{
     target::ClusterArgs,
 };
 
-/// What `convene member list` is told.
+/// The flags of `convene member list`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
     #[command(flatten)]
     cluster: ClusterArgs,
-    /// Those that were removed, too
+    /// Include removed members
     #[arg(long)]
     removed: bool,
-    /// How the result is printed
-    #[arg(short = 'o', long, value_enum, default_value = "table")]
+    /// Format of the result
+    #[arg(short = 'o', long, value_name = "FORMAT", value_enum, default_value = "table")]
     output: TableFormat,
 }
 
-/// The members as the API has them.
+/// The members, as the API returns them.
 #[derive(Serialize)]
-struct Listed<'a> {
+struct MemberList<'a> {
     members: &'a [Verbatim<Member>],
 }
 
@@ -38,14 +38,13 @@ pub async fn run(arguments: &ListArgs) -> Result<(), CommandError> {
     let Members { members } = target.get(&format!("/members?removed={}", arguments.removed)).await?;
     match arguments.output {
         TableFormat::Table => stdout::print(&table(&members)),
-        TableFormat::Json => stdout::print_json(&Listed { members: &members }),
+        TableFormat::Json => stdout::print_json(&MemberList { members: &members }),
     }
 }
 
-/// Members for people.
+/// The members as a table.
 pub fn table(members: &[Verbatim<Member>]) -> String {
-    let mut table =
-        Table::new(&["NAME", "ID", "ROLE", "STARTED", "LAST HEARD OF", "PEER URLS", "CLIENT URLS", "NOTES"]);
+    let mut table = Table::new(&["NAME", "ID", "ROLE", "STARTED", "LAST SEEN", "PEER URLS", "CLIENT URLS", "NOTES"]);
     for Verbatim { value: member, .. } in members {
         table.row([
             member.name.to_string(),
@@ -77,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn members_are_shown_with_what_somebody_has_said_about_them() {
+    fn a_table_notes_removals_evictions_and_downtimes() {
         let members = r#"[
             {"id": "8e9e05c52164694d", "name": "infra0", "peer_urls": ["http://10.0.0.1:2380", "http://10.1.0.1:2380"],
              "client_urls": ["http://10.0.0.1:2379"], "role": "voter", "started": true, "removed": false,
@@ -92,7 +91,7 @@ mod tests {
         let words: Vec<Vec<&str>> = shown.lines().map(|line| line.split("   ").map(str::trim).collect()).collect();
         let filled = |row: &[&str]| row.iter().filter(|word| !word.is_empty()).map(ToString::to_string).collect();
         let cells: Vec<Vec<String>> = words.iter().map(|row| filled(row)).collect();
-        assert_eq!(cells[0], ["NAME", "ID", "ROLE", "STARTED", "LAST HEARD OF", "PEER URLS", "CLIENT URLS", "NOTES"]);
+        assert_eq!(cells[0], ["NAME", "ID", "ROLE", "STARTED", "LAST SEEN", "PEER URLS", "CLIENT URLS", "NOTES"]);
         assert_eq!(
             cells[1],
             [

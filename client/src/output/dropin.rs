@@ -1,15 +1,15 @@
-//! `-o dropin`: a drop-in for etcd's systemd unit.
+//! `-o dropin`: a drop-in for the systemd unit of etcd.
 
 use super::{CONFLICTING_VARIABLES, OutputError, Setting};
 
 /// A `[Service]` section.
 ///
-/// There is no `[Unit]` section: it could only name a unit that joins before etcd is started, whose name is the
-/// user's choice, and `Requires=` on one that does not exist keeps etcd down. That unit says itself what it
-/// comes before (`Before=` and `RequiredBy=`), which also holds when this file is not there yet.
+/// There is no `[Unit]` section. It could only name the unit that runs `convene join`, whose name the user chooses, and
+/// `Requires=` on a missing unit would keep etcd down. The unit itself has `Before=` and `RequiredBy=`, which also work
+/// while this file does not exist yet.
 ///
-/// `UnsetEnvironment=` (systemd 235) also drops what etcd's unit reads from an `EnvironmentFile=`, where an empty
-/// `Environment=` would be overridden (systemd.exec(5)).
+/// `UnsetEnvironment=` (systemd 235) also removes variables from an `EnvironmentFile=`, which would override an empty
+/// `Environment=` (systemd.exec(5)).
 pub(super) fn text(settings: &[Setting]) -> Result<String, OutputError> {
     let mut lines = String::from("[Service]\n");
     for setting in settings {
@@ -18,8 +18,8 @@ pub(super) fn text(settings: &[Setting]) -> Result<String, OutputError> {
     Ok(format!("{lines}UnsetEnvironment={}\n", CONFLICTING_VARIABLES.join(" ")))
 }
 
-/// The value as it stands in double quotes: systemd unquotes as C does, then expands specifiers, which begin with
-/// `%`. A `$` is no variable here (systemd.exec(5), `Environment=`).
+/// The value for double quotes: systemd unquotes like C, then expands specifiers, which begin with `%`. A `$` has no
+/// meaning here (systemd.exec(5), `Environment=`).
 fn escaped(value: &str) -> String {
     value.replace('\\', r"\\").replace('"', "\\\"").replace('%', "%%")
 }
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_systemd_would_read_otherwise_is_escaped() {
+    fn characters_that_are_special_to_systemd_are_escaped() {
         assert_eq!(escaped(r#"50% "of" C:\ is $5"#), r#"50%% \"of\" C:\\ is $5"#);
     }
 }

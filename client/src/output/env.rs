@@ -2,10 +2,10 @@
 
 use super::{CONFLICTING_VARIABLES, OutputError, Setting};
 
-/// A line for each variable, and one that exports them all.
+/// A line for each variable, and a line that exports all of them.
 ///
-/// Without the last line etcd would not see what `eval` has set. It works as well where `eval $(…)` without
-/// quotes makes one line of all, and systemd skips lines without `=` (`src/basic/env-file.c`).
+/// Without the export, etcd would not see variables that were set by `eval`. The export also works with an unquoted
+/// `eval $(…)`, which joins the lines, and systemd skips lines without `=` (`src/basic/env-file.c`).
 pub(super) fn text(settings: &[Setting]) -> Result<String, OutputError> {
     let mut lines = String::new();
     let mut names = Vec::new();
@@ -20,9 +20,9 @@ pub(super) fn text(settings: &[Setting]) -> Result<String, OutputError> {
     Ok(format!("{lines}export {}\n", names.join(" ")))
 }
 
-/// The value as a shell and systemd both read it: as it is, or in double quotes with a backslash before the
-/// four characters that are special there (POSIX, Shell Command Language, 2.2.3; systemd's
-/// `SHELL_NEED_ESCAPE`). Single quotes would do for most values, but a single quote itself would need another form.
+/// The value as shells and systemd read it: unchanged, or in double quotes with a backslash before the four characters
+/// that are special there (POSIX, Shell Command Language, 2.2.3; `SHELL_NEED_ESCAPE` in systemd). Single quotes would
+/// suffice for most values, but not for a single quote.
 fn quoted(value: &str) -> String {
     if !value.is_empty() && value.chars().all(is_plain) {
         return value.to_owned();
@@ -37,8 +37,8 @@ fn quoted(value: &str) -> String {
     quoted + "\""
 }
 
-/// Whether a character means itself in a variable's value without quotes. Values of variables are neither
-/// split nor matched with files' names, so brackets of IPv6 addresses can stay; `~` can't, after a colon either.
+/// Whether a character needs no quotes in the value of a variable. Such values are neither split nor expanded as patterns,
+/// so the brackets of IPv6 addresses need none. A `~` does, also after a colon.
 fn is_plain(character: char) -> bool {
     character.is_ascii_alphanumeric() || "-_./:,=@%+[]".contains(character)
 }
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plain_values_stay_bare() {
+    fn plain_values_are_not_quoted() {
         for value in ["infra0", "/var/lib/etcd", "a=http://10.0.0.1:2380,b=https://[2001:db8::1]:2380"] {
             assert_eq!(quoted(value), value);
         }

@@ -1,14 +1,14 @@
-//! `-o flags`: etcd's command line.
+//! `-o flags`: flags for the command line of etcd.
 
 use std::ffi::OsString;
 
 use super::{Action, CONFLICTING_VARIABLES, OutputError, Setting};
 
-/// One line of flags, each a word that a shell leaves as it is where `$(…)` stands without quotes.
+/// One line of flags. A shell leaves each of them unchanged in an unquoted `$(…)`.
 ///
-/// etcd refuses to start if a flag is given whose variable is set, be it to the same value or empty
-/// (`pkg/flags/flag.go:verifyEnv`). So a flag is left out if its variable says the same. So is, where etcd goes on
-/// from its data, one of those that it then ignores, whatever the variable says: a node that has its data starts.
+/// etcd refuses a flag whose variable is set, even to the same value or to nothing (`pkg/flags/flag.go:verifyEnv`). So a
+/// flag is omitted if its variable has the same value. If etcd starts on its data, it ignores `--initial-…`; such a flag
+/// is omitted if its variable has any value, so that the node starts.
 pub(super) fn text(
     action: Action,
     settings: &[Setting],
@@ -30,7 +30,7 @@ pub(super) fn text(
     Ok(flags.join(" ") + "\n")
 }
 
-/// What the flags can't undo: a flag for a variable that is set is fatal, so only the user can unset it.
+/// Warnings about discovery variables. Flags can't override them, so the user has to unset them.
 pub(super) fn warnings(environment: &dyn Fn(&str) -> Option<OsString>) -> Vec<String> {
     let is_set = |variable: &&str| environment(variable).is_some_and(|value| !value.is_empty());
     let warn = |variable| {
@@ -39,15 +39,15 @@ pub(super) fn warnings(environment: &dyn Fn(&str) -> Option<OsString>) -> Vec<St
     CONFLICTING_VARIABLES.into_iter().filter(is_set).map(warn).collect()
 }
 
-/// The flag as etcd takes it.
+/// The flag with its value.
 pub(super) fn flag(name: &str, value: &str) -> String {
     format!("--{name}={value}")
 }
 
-/// The value, if a shell neither splits it nor takes it for a pattern of files' names.
+/// The value, if a shell neither splits it nor expands it as a pattern.
 ///
-/// Brackets of IPv6 addresses are let through: `http://[::1]:2380` is a pattern too, but of names below a folder
-/// `--…=http:`, which nobody has, and a shell leaves a pattern alone that matches nothing.
+/// The brackets of IPv6 addresses are allowed. `http://[::1]:2380` is a pattern too, but it could only match below a
+/// directory `--…=http:`, and a shell leaves a pattern without a match unchanged.
 fn word(setting: &Setting) -> Result<&str, OutputError> {
     let value = setting.printable()?;
     let special = |character: &char| character.is_whitespace() || r"*?[]\".contains(*character);
@@ -71,14 +71,14 @@ mod tests {
     }
 
     #[test]
-    fn values_that_a_shell_leaves_alone_are_printed() {
+    fn values_that_a_shell_does_not_change_are_printed() {
         for value in ["infra0", "~a", "it's", "$HOME", "a;b#c!", "märz", "a=http://[::1]:2380,b=https://[::2]:2380"] {
             assert_eq!(print(value, None), Ok(format!("--name={value}\n")));
         }
     }
 
     #[test]
-    fn values_that_a_shell_changes_are_refused() {
+    fn values_that_a_shell_would_change_are_refused() {
         for (value, character) in
             [("a b", ' '), ("a*", '*'), ("a?", '?'), ("a[b]", '['), ("a]", ']'), (r"a\b", '\\'), ("a\u{a0}b", '\u{a0}')]
         {
@@ -89,12 +89,12 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_whose_variable_says_the_same_is_left_out() {
+    fn a_flag_is_omitted_if_its_variable_has_the_same_value() {
         assert_eq!(print("a", Some("a")), Ok("\n".to_owned()));
     }
 
     #[test]
-    fn a_variable_that_says_something_else_is_an_error() {
+    fn a_variable_with_another_value_is_an_error() {
         for set in ["b", ""] {
             let message = print("a", Some(set)).expect_err("etcd would not start").to_string();
             assert!(message.starts_with(&format!("ETCD_NAME is {set:?} in the environment")), "{message}");
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_etcd_ignores_where_it_has_data_keeps_it_from_no_start() {
+    fn a_stale_initial_variable_does_not_prevent_a_start_on_data() {
         let settings = ["name", "initial-cluster-state"].map(|flag| Setting { flag, value: "existing".to_owned() });
         let new = |variable: &str| (variable == "ETCD_INITIAL_CLUSTER_STATE").then(|| OsString::from("new"));
         assert_eq!(text(Action::Start, &settings, &new), Ok("--name=existing\n".to_owned()));
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn discovery_in_the_environment_is_warned_of_unless_it_is_empty() {
+    fn discovery_variables_cause_a_warning_unless_they_are_empty() {
         let set = |variable: &str| match variable {
             "ETCD_DISCOVERY" => Some(OsString::from("http://10.0.0.1/x")),
             "ETCD_DISCOVERY_SRV" => Some(OsString::new()),

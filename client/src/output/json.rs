@@ -1,4 +1,4 @@
-//! `-o json`: an object for programs.
+//! `-o json`: a JSON object for programs.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,13 @@ use serde::Serialize;
 use super::{Action, CONFLICTING_VARIABLES, EtcdConfig, Setting, flags::flag};
 use convene_lifecycle::{ClientUrl, MemberName, PeerUrl};
 
-/// The object, over several lines for people who look at it.
+/// The object, pretty-printed.
 ///
-/// `env` and `flags` say all that etcd is told, whatever is set in the environment: a program that starts etcd
-/// chooses its environment itself. Both hold every value as it is.
+/// `env` and `flags` each have all settings, whatever is set in the environment: a program that starts etcd controls
+/// its environment. The values are not quoted.
 pub(super) fn text(config: &EtcdConfig, settings: &[Setting]) -> String {
     let value = |flag: &str| settings.iter().find(|setting| setting.flag == flag).map(|setting| &*setting.value);
-    let unwanted = CONFLICTING_VARIABLES.into_iter().map(|variable| (variable.to_owned(), ""));
+    let conflicting = CONFLICTING_VARIABLES.into_iter().map(|variable| (variable.to_owned(), ""));
     let object = Object {
         action: config.action,
         reason: &config.reason,
@@ -26,10 +26,10 @@ pub(super) fn text(config: &EtcdConfig, settings: &[Setting]) -> String {
         initial_cluster_state: config.initial_cluster_state.as_str(),
         initial_cluster_token: config.initial_cluster_token.as_deref(),
         advertise_client_urls: &config.advertise_client_urls,
-        env: settings.iter().map(|setting| (setting.variable(), &*setting.value)).chain(unwanted).collect(),
+        env: settings.iter().map(|setting| (setting.variable(), &*setting.value)).chain(conflicting).collect(),
         flags: settings.iter().map(|setting| flag(setting.flag, &setting.value)).collect(),
     };
-    serde_json::to_string_pretty(&object).expect("texts and lists of them are JSON") + "\n"
+    serde_json::to_string_pretty(&object).expect("strings and lists of strings can be written as JSON") + "\n"
 }
 
 #[derive(Serialize)]

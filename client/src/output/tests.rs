@@ -1,4 +1,4 @@
-//! What shells, systemd and etcd make of what is printed.
+//! How shells, systemd and etcd read the output.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +14,7 @@ mod etcds;
 mod shells;
 mod systemd;
 
-/// Texts that some reader could take for something else.
+/// Values with characters that are special to a shell or to systemd.
 const NASTY: [&str; 14] = [
     "plain-1.example.com",
     "two words",
@@ -33,7 +33,7 @@ const NASTY: [&str; 14] = [
 ];
 
 #[test]
-fn every_form_ends_with_one_newline_and_names_what_was_given_only() {
+fn every_format_ends_with_one_newline_and_omits_unset_flags() {
     for format in [Format::Env, Format::Dropin, Format::Flags, Format::Json] {
         let text = print(&config("infra0", "/data"), format);
         assert!(text.ends_with('\n') && !text.ends_with("\n\n"), "{text:?}");
@@ -43,7 +43,7 @@ fn every_form_ends_with_one_newline_and_names_what_was_given_only() {
 }
 
 #[test]
-fn variables_are_printed_a_line_each_and_exported() {
+fn variables_are_printed_one_per_line_and_exported() {
     let text = "\
 ETCD_NAME=infra0
 ETCD_DATA_DIR=\"/var/lib/my etcd\"
@@ -88,7 +88,7 @@ fn flags_are_one_line() {
 }
 
 #[test]
-fn json_holds_the_same_as_parts_variables_and_flags() {
+fn json_has_the_settings_as_fields_variables_and_flags() {
     let text = print(&config("infra0", "/my data"), Format::Json);
     let object: serde_json::Value = serde_json::from_str(&text).expect("an object");
     let expected = serde_json::json!({
@@ -128,7 +128,7 @@ fn json_holds_the_same_as_parts_variables_and_flags() {
 }
 
 #[test]
-fn control_characters_are_refused_but_in_json() {
+fn control_characters_are_refused_except_in_json() {
     for data_dir in ["/a\nb", "/a\tb", "/a\rb", "/a\u{7f}b", "/a\u{85}b"] {
         for format in [Format::Env, Format::Dropin, Format::Flags] {
             let error = OutputError::ControlCharacter { flag: "data-dir", value: data_dir.to_owned() };
@@ -150,15 +150,15 @@ fn paths_that_are_not_utf_8_are_refused() {
 }
 
 #[test]
-fn variables_that_overrule_what_is_printed_are_warned_of() {
+fn variables_that_override_the_output_cause_a_warning() {
     let set = |variable: &str| match variable {
         "ETCD_CONFIG_FILE" => Some(OsString::from("/etc/etcd.yaml")),
         "ETCD_FORCE_NEW_CLUSTER" => Some(OsString::from("true")),
         _ => None,
     };
     for (format, expected) in [(Format::Env, 2), (Format::Flags, 2), (Format::Dropin, 0), (Format::Json, 0)] {
-        let printed = config("a", "/data").render(format, &set).expect("printable");
-        assert_eq!(printed.warnings.len(), expected, "{:?}", printed.warnings);
+        let rendered = config("a", "/data").render(format, &set).expect("printable");
+        assert_eq!(rendered.warnings.len(), expected, "{:?}", rendered.warnings);
     }
 }
 
@@ -179,20 +179,20 @@ fn config(name: &str, data_dir: &str) -> EtcdConfig {
     }
 }
 
-/// What is printed where no variable is set.
+/// The output if no variable is set.
 fn print(config: &EtcdConfig, format: Format) -> String {
-    let printed = config.render(format, &|_| None).expect("printable");
-    assert_eq!(printed.warnings, Vec::<String>::new());
-    printed.text
+    let rendered = config.render(format, &|_| None).expect("printable");
+    assert_eq!(rendered.warnings, Vec::<String>::new());
+    rendered.text
 }
 
-/// What etcd is to see.
+/// The variables that etcd should see.
 fn expected(config: &EtcdConfig) -> BTreeMap<String, String> {
     let settings = config.settings().expect("UTF-8");
     settings.into_iter().map(|setting| (setting.variable(), setting.value)).collect()
 }
 
-/// etcd's variables that have a value, of what `env -0` has written.
+/// The non-empty variables of etcd in the output of `env -0`.
 fn seen(environment: &[u8]) -> BTreeMap<String, String> {
     let text = String::from_utf8(environment.to_vec()).expect("UTF-8");
     let pairs = text.split('\0').filter_map(|pair| pair.split_once('='));

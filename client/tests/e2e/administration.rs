@@ -1,10 +1,10 @@
-//! Looking after clusters with `convene`.
+//! The commands for administrators.
 
 mod clusters;
 mod events;
 mod failures;
-mod meant;
 mod members;
+mod selection;
 
 use std::time::Duration;
 
@@ -15,27 +15,27 @@ use convene_harness::{
 use reqwest::Client;
 use serde_json::Value;
 
-/// Longer than any of these commands takes on a busy machine.
+/// Longer than any of these commands takes, even on a busy machine.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Runs `convene` with a server, to its end.
+/// Runs `convene` for a server until it exits.
 fn convene(server: &Server, arguments: &[&str]) -> Ended {
     Convene::new(arguments).env("CONVENE_SERVER", &server.url).run(LIMIT)
 }
 
-/// What a command that must not fail has printed.
-fn said(server: &Server, arguments: &[&str]) -> String {
-    done(convene(server, arguments))
+/// The output of a command that must succeed.
+fn output(server: &Server, arguments: &[&str]) -> String {
+    stdout(convene(server, arguments))
 }
 
-/// What a command has printed that has not failed, and has had nothing else to say.
-fn done(ended: Ended) -> String {
+/// The standard output of a command that has succeeded without logging anything.
+fn stdout(ended: Ended) -> String {
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{}", ended.stdout);
     ended.stdout
 }
 
-/// What a command has said that ended with this code, and without a result.
-fn failed(ended: Ended, code: i32) -> String {
+/// The error of a command that has exited with this code, and without a result.
+fn failure(ended: Ended, code: i32) -> String {
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(code), ""), "{}", ended.stderr);
     ended.stderr
 }
@@ -44,18 +44,18 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-/// The words of each line: what stands between at least two spaces.
+/// The cells of each line, which are separated by two or more spaces.
 fn cells(table: &str) -> Vec<Vec<&str>> {
-    table.lines().map(words).collect()
+    table.lines().map(row).collect()
 }
 
-fn words(line: &str) -> Vec<&str> {
-    line.split("  ").map(str::trim).filter(|word| !word.is_empty()).collect()
+fn row(line: &str) -> Vec<&str> {
+    line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect()
 }
 
-/// Makes a cluster under a token.
-fn make(server: &Server, token: &str, flags: &[&str]) {
-    said(server, &[&["cluster", "create", "--token", token], flags].concat());
+/// Creates a cluster with this token.
+fn create(server: &Server, token: &str, flags: &[&str]) {
+    output(server, &[&["cluster", "create", "--token", token], flags].concat());
 }
 
 /// Registers a member as a stock etcd does.

@@ -2,7 +2,7 @@
 
 use convene_harness::{cluster::Member, etcd::Version};
 
-use crate::node::{LIMIT, Node, Registry, form, join_together, wait_until_whole, with_each};
+use crate::node::{LIMIT, Node, Registry, form, join_together, wait_until_healthy, with_each};
 
 #[test]
 fn one_node_forms_a_cluster_and_restarts() {
@@ -22,15 +22,15 @@ fn five_nodes_form_a_cluster_and_restart() {
 fn forms_and_restarts(version: &Version, size: usize) {
     let mut registry = Registry::new(size);
     let mut nodes = form(version, &registry, size);
-    let members = wait_until_whole(&nodes);
+    let members = wait_until_healthy(&nodes);
     nodes[0].etcd().etcdctl(&["put", "greeting", "hello"]).unwrap();
 
     restart_one(&mut nodes);
-    assert_eq!(wait_until_whole(&nodes), members);
+    assert_eq!(wait_until_healthy(&nodes), members);
 
-    nodes.iter_mut().for_each(Node::die);
+    nodes.iter_mut().for_each(Node::kill);
     join_together(&mut nodes);
-    assert_eq!(wait_until_whole(&nodes), members);
+    assert_eq!(wait_until_healthy(&nodes), members);
 
     restart_without_server(&mut registry, &mut nodes, &members);
     assert!(nodes[size - 1].etcd().etcdctl(&["get", "greeting"]).unwrap().contains("hello"));
@@ -39,20 +39,20 @@ fn forms_and_restarts(version: &Version, size: usize) {
 fn restart_one(nodes: &mut [Node]) {
     let peer_urls: Vec<String> = nodes.iter().map(|node| node.place.peer_url.clone()).collect();
     let node = &mut nodes[0];
-    node.die();
-    let told = node.join(&[]);
-    assert!(told.stderr.contains("start"), "{}", told.stderr);
+    node.kill();
+    let ended = node.join(&[]);
+    assert!(ended.stderr.contains("start"), "{}", ended.stderr);
     for peer_url in peer_urls {
-        assert!(told.stdout.contains(&peer_url), "{peer_url} is not in {}", told.stdout);
+        assert!(ended.stdout.contains(&peer_url), "{peer_url} is not in {}", ended.stdout);
     }
 }
 
 fn restart_without_server(registry: &mut Registry, nodes: &mut [Node], members: &[Member]) {
     registry.crash();
-    nodes[0].die();
-    let told = nodes[0].join(&["--offline-grace=2s"]);
-    assert!(told.stderr.contains("unreachable"), "{}", told.stderr);
-    assert_eq!(wait_until_whole(nodes), members);
+    nodes[0].kill();
+    let ended = nodes[0].join(&["--offline-grace=2s"]);
+    assert!(ended.stderr.contains("unreachable"), "{}", ended.stderr);
+    assert_eq!(wait_until_healthy(nodes), members);
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The command lines of elastic-etcd's README do what they say, with `convene join` for `elastic-etcd`. Hosts, ports and
-//! paths are adapted, and two typing errors of the README are corrected: a missing `\`, and blanks after another.
+//! The command lines of elastic-etcd's README work, with `convene join` instead of `elastic-etcd`. Hosts, ports and paths
+//! are adapted, and two typos of the README are corrected: a missing `\`, and spaces after another one.
 
 use std::{env, fs, os::unix::fs::symlink, path::PathBuf, process::Command, sync::Arc};
 
@@ -27,7 +27,7 @@ etcd2 $ELASTIC_PARAMS \
      -advertise-client-urls=http://1.2.3.4:2379
 ";
 
-/// "`elastic-etcd -o env ...`"; the README has `-o flags` in this line, where its text says `-o env`.
+/// "`elastic-etcd -o env ...`". In the README this line has `-o flags`, but the text is about `-o env`.
 const ENV: &str = r"
 eval $(elastic-etcd -v=6 -logtostderr -discovery=$DISCOVERY_URL -o env \
                 -name=master2 -client-port=2379 \
@@ -38,7 +38,7 @@ etcd2 -listen-peer-urls=http://1.2.3.4:2480 \
         -advertise-client-urls=http://1.2.3.4:2379
 ";
 
-/// "`elastic-etcd -o dropin ...`", from the cloud-config: what `ExecStart=` gives to `/bin/sh -c`.
+/// "`elastic-etcd -o dropin ...`", the argument of `/bin/sh -c` in `ExecStart=` of the cloud-config.
 const DROPIN: &str = "/var/lib/elastic-etcd/elastic-etcd -o dropin -data-dir=/var/lib/etcd2 \
     -initial-advertise-peer-urls=http://$private_ipv4:2380 -name=$private_ipv4 -discovery={{.DiscoveryURL}} -v=6 \
     -logtostderr > /run/systemd/system/etcd2.service.d/99-elastic-etcd.conf";
@@ -47,16 +47,16 @@ const DROPIN: &str = "/var/lib/elastic-etcd/elastic-etcd -o dropin -data-dir=/va
 fn the_output_is_embedded_into_the_command_line_of_etcd() {
     with_each(Version::oldest_and_newest(), |version| {
         let mut machines = form(version, Way::Flags);
-        let members = wait_until_whole(&machines);
+        let members = wait_until_healthy(&machines);
         machines[1].stop();
         start(&mut machines[1..2]);
-        assert_eq!(wait_until_whole(&machines), members);
+        assert_eq!(wait_until_healthy(&machines), members);
 
-        // Nobody runs `convene promote`.
+        // The promoter promotes the new member.
         machines[2].stop();
         fs::remove_dir_all(machines[2].disk.path().join(format!("{}.etcd", machines[2].name))).unwrap();
         start(&mut machines[2..]);
-        let after = wait_until_whole(&machines);
+        let after = wait_until_healthy(&machines);
         assert_eq!(members.iter().filter(|member| after.contains(member)).count(), 2, "{after:?}");
     });
 }
@@ -73,13 +73,13 @@ fn the_output_is_evaluated_by_the_shell() {
 
 fn forms_and_restarts(version: &Version, way: Way) {
     let mut machines = form(version, way);
-    let members = wait_until_whole(&machines);
+    let members = wait_until_healthy(&machines);
     machines[0].stop();
     start(&mut machines[..1]);
-    assert_eq!(wait_until_whole(&machines), members);
+    assert_eq!(wait_until_healthy(&machines), members);
 }
 
-/// Which of the README's ways to use the output.
+/// The ways to use the output in the README.
 #[derive(Clone, Copy, PartialEq)]
 enum Way {
     Flags,
@@ -87,7 +87,7 @@ enum Way {
     Env,
 }
 
-/// Ports that are the same on every machine, as elastic-etcd has it.
+/// The ports, which are the same on every machine, as elastic-etcd requires.
 #[derive(Clone, Copy)]
 struct Ports {
     client: u16,
@@ -99,19 +99,19 @@ struct Machine {
     way: Way,
     version: Version,
     discovery_url: String,
-    /// Each machine has an address of its own.
+    /// The address, which differs for each machine.
     host: String,
     name: String,
     ports: Ports,
-    /// It begins in here, and has all of its files in here.
+    /// The working directory, with all files of the machine.
     disk: TempDir,
     etcd: Option<Process>,
     _server: Arc<Server>,
 }
 
 impl Machine {
-    /// Runs the README's line. Where it ends with etcd, the process becomes etcd itself.
-    fn begin(&self) -> Process {
+    /// Runs the line of the README. If the line ends with etcd, the process becomes etcd.
+    fn run_line(&self) -> Process {
         let Ports { client, peer, .. } = self.ports;
         let script = match self.way {
             Way::Flags => FLAGS.to_owned(),
@@ -142,21 +142,21 @@ impl Machine {
             .replace("{{.DiscoveryURL}}", &self.discovery_url)
     }
 
-    /// The etcd that the line has become, or that its drop-in is for.
-    fn go_on(&self, mut begun: Process) -> Process {
+    /// The etcd that the line has started, or the one that its drop-in is for.
+    fn into_etcd(&self, mut line: Process) -> Process {
         if self.way != Way::Dropin {
-            return begun;
+            return line;
         }
-        assert_eq!(begun.wait_for_exit(LIMIT), Some(0), "{}", begun.output());
+        assert_eq!(line.wait_for_exit(LIMIT), Some(0), "{}", line.output());
         let Ports { client, old_client, peer } = self.ports;
         let host = &self.host;
         let mut etcd = self.command("etcd2");
-        // The cloud-config's own settings of etcd2.
+        // The settings of etcd2 in the cloud-config.
         etcd.env("ETCD_NAME", host)
             .env("ETCD_ADVERTISE_CLIENT_URLS", format!("http://{host}:{client},http://{host}:{old_client}"))
             .env("ETCD_LISTEN_CLIENT_URLS", format!("http://{host}:{client},http://{host}:{old_client}"))
             .env("ETCD_LISTEN_PEER_URLS", format!("http://{host}:{peer}"));
-        as_systemd_does(&fs::read_to_string(self.dropin()).unwrap(), &mut etcd);
+        apply_dropin(&fs::read_to_string(self.dropin()).unwrap(), &mut etcd);
         Process::spawn("etcd2.service", &mut etcd)
     }
 
@@ -168,7 +168,7 @@ impl Machine {
         self.etcd = None;
     }
 
-    /// A program in the machine's working directory, which knows `convene` and `etcd2`, and no variables.
+    /// A program in the machine's working directory, with `convene` and `etcd2` on its PATH, and no other variables.
     fn command(&self, program: &str) -> Command {
         let bin = self.disk.path().join("bin");
         let path = format!("{}:{}", bin.display(), env::var("PATH").unwrap());
@@ -183,7 +183,7 @@ impl Machine {
     }
 }
 
-/// Three machines that come together, by a discovery URL that is made as the README makes it.
+/// Three machines that form a cluster. The discovery URL is created as in the README.
 fn form(version: &Version, way: Way) -> Vec<Machine> {
     let server = Arc::new(Server::start());
     let ports = Ports { client: free_port(), old_client: free_port(), peer: free_port() };
@@ -219,23 +219,22 @@ fn new_discovery_url(server: &Server) -> String {
     shell.stdout().trim().to_owned()
 }
 
-/// All at the same time.
+/// Starts all machines at the same time.
 fn start(machines: &mut [Machine]) {
-    let begun: Vec<Process> = machines.iter().map(Machine::begin).collect();
-    for (machine, begun) in machines.iter_mut().zip(begun) {
-        machine.etcd = Some(machine.go_on(begun));
+    let lines: Vec<Process> = machines.iter().map(Machine::run_line).collect();
+    for (machine, line) in machines.iter_mut().zip(lines) {
+        machine.etcd = Some(machine.into_etcd(line));
     }
 }
 
-fn wait_until_whole(machines: &[Machine]) -> Vec<Member> {
+fn wait_until_healthy(machines: &[Machine]) -> Vec<Member> {
     let endpoints: Vec<String> = machines.iter().map(Machine::client_url).collect();
     let endpoints: Vec<&str> = endpoints.iter().map(String::as_str).collect();
     wait_until_members(&machines[0].version, &Access::default(), &endpoints, machines.len(), LIMIT)
 }
 
-/// Gives a service the variables of a drop-in, none of which needs an escape here; what systemd makes of those is a
-/// test of the output itself.
-fn as_systemd_does(dropin: &str, service: &mut Command) {
+/// Sets the variables of a drop-in. No value here needs escaping; the unit tests of the output cover that with systemd.
+fn apply_dropin(dropin: &str, service: &mut Command) {
     let mut lines = dropin.lines();
     assert_eq!(lines.next(), Some("[Service]"));
     for line in lines {

@@ -1,4 +1,4 @@
-//! `convene` as its users meet it: the real binaries, real etcds, real sockets.
+//! `convene` as users run it: real binaries, real etcds, real sockets.
 
 mod administration;
 mod bootstrap;

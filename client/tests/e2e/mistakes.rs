@@ -1,32 +1,32 @@
-//! Disks that are not mounted, flags that are forgotten, and things done twice: none of it costs data or members.
+//! Unmounted disks, forgotten flags and concurrent commands cost neither data nor members.
 
 use std::fs;
 
 use convene_harness::{Place, Process, etcd::Version, wait_for};
 
-use crate::node::{LIMIT, Node, Registry, form, wait_until_whole, with_each};
+use crate::node::{LIMIT, Node, Registry, form, wait_until_healthy, with_each};
 
 #[test]
-fn a_cluster_whose_wal_disks_are_not_mounted_is_not_founded_again() {
+fn a_cluster_with_unmounted_wal_disks_is_not_bootstrapped_again() {
     with_each(Version::oldest_and_newest(), |version| {
         let registry = Registry::new(3);
         let mut nodes: Vec<Node> = (0..3)
             .map(|number| Node::at(Place::new().with_wal_dir(), version, &registry, &format!("infra{number}")))
             .collect();
-        // Nobody ever tells the registry that etcd runs.
+        // The registry never learns that etcd runs.
         std::thread::scope(|scope| {
             for node in &mut nodes {
                 scope.spawn(|| node.join(&[]));
             }
         });
-        wait_until_whole(&nodes);
+        wait_until_healthy(&nodes);
         nodes[0].etcdctl(&["put", "greeting", "hello"]).unwrap();
         for node in &nodes {
             let db = node.place.data_dir().join("member/snap/db");
-            let has_it = || fs::read(&db).unwrap().windows(8).any(|bytes| bytes == b"greeting").then_some(());
-            wait_for(LIMIT, has_it).expect("etcd writes its database before long");
+            let has_key = || fs::read(&db).unwrap().windows(8).any(|bytes| bytes == b"greeting").then_some(());
+            wait_for(LIMIT, has_key).expect("etcd writes its database within seconds");
         }
-        nodes.iter_mut().for_each(Node::die);
+        nodes.iter_mut().for_each(Node::kill);
 
         let mounted: Vec<_> = nodes.iter().map(|node| node.place.wal_dir().unwrap()).collect();
         for wal in &mounted {
@@ -46,43 +46,43 @@ fn a_cluster_whose_wal_disks_are_not_mounted_is_not_founded_again() {
                 scope.spawn(|| node.join(&[]));
             }
         });
-        wait_until_whole(&nodes);
+        wait_until_healthy(&nodes);
         assert!(nodes[0].etcdctl(&["get", "greeting"]).unwrap().contains("hello"));
     });
 }
 
 #[test]
-fn a_cluster_that_was_left_to_itself_is_known_to_exist() {
+fn the_promoter_reports_that_a_cluster_exists() {
     let Some(version) = Version::all().pop() else { return };
     let registry = Registry::new(1);
     let mut node = Node::new(&version, &registry, "infra0");
-    // As whoever knows only `convene join` runs it.
+    // `convene join` is the only command that runs.
     let mut joining = node.call("join", &[]).spawn();
-    node.start_when_told(&mut joining);
-    wait_until_whole(std::slice::from_ref(&node));
+    node.start_with_result(&mut joining);
+    wait_until_healthy(std::slice::from_ref(&node));
     let known = wait_for(LIMIT, || registry.administer(&["status"]).contains("bootstrapped").then_some(()));
-    known.expect("the registry hears that the cluster runs");
+    known.expect("the promoter reports that etcd runs");
 }
 
 #[test]
-fn whoever_forgets_the_peer_urls_moves_no_member() {
+fn without_peer_urls_a_member_keeps_its_own() {
     let Some(version) = Version::all().pop() else { return };
     let registry = Registry::new(2);
     let mut nodes = form(&version, &registry, 2);
-    let before = wait_until_whole(&nodes);
+    let before = wait_until_healthy(&nodes);
 
-    let promoted = nodes[0].call_briefly("promote").run(LIMIT);
+    let promoted = nodes[0].call_with_name_only("promote").run(LIMIT);
     assert_eq!(promoted.code, Some(0), "{}", promoted.stderr);
-    assert_eq!(wait_until_whole(&nodes), before);
+    assert_eq!(wait_until_healthy(&nodes), before);
 
-    nodes[0].die();
-    let mut joining = nodes[0].call_briefly("join").spawn();
-    nodes[0].start_when_told(&mut joining);
-    assert_eq!(wait_until_whole(&nodes), before);
+    nodes[0].kill();
+    let mut joining = nodes[0].call_with_name_only("join").spawn();
+    nodes[0].start_with_result(&mut joining);
+    assert_eq!(wait_until_healthy(&nodes), before);
 }
 
 #[test]
-fn whoever_leaves_without_saying_which_member_it_is_is_refused() {
+fn leave_on_the_wrong_machine_is_refused() {
     let Some(version) = Version::all().pop() else { return };
     let registry = Registry::new(2);
     let nodes = form(&version, &registry, 2);
@@ -90,15 +90,15 @@ fn whoever_leaves_without_saying_which_member_it_is_is_refused() {
     let left = elsewhere.call("leave", &["--timeout=10s"]).run(LIMIT);
     assert_eq!(left.code, Some(3), "{}", left.stderr);
     assert!(left.stderr.contains("name_taken"), "{}", left.stderr);
-    wait_until_whole(&nodes);
+    wait_until_healthy(&nodes);
 }
 
 #[test]
-fn unreadable_data_does_not_leave() {
+fn leave_with_unreadable_data_is_refused() {
     let Some(version) = Version::all().pop() else { return };
     let registry = Registry::new(2);
     let mut nodes = form(&version, &registry, 2);
-    nodes[1].die();
+    nodes[1].kill();
     let wal = nodes[1].place.data_dir().join("member/wal");
     for segment in fs::read_dir(&wal).unwrap().map(|entry| entry.unwrap().path()) {
         if segment.extension().is_some_and(|extension| extension == "wal") {
@@ -111,7 +111,7 @@ fn unreadable_data_does_not_leave() {
 }
 
 #[test]
-fn of_two_joins_on_one_node_one_is_refused() {
+fn a_second_join_on_the_same_node_is_refused() {
     let Some(version) = Version::all().pop() else { return };
     let registry = Registry::new(2);
     let node = Node::new(&version, &registry, "infra0");
@@ -123,7 +123,7 @@ fn of_two_joins_on_one_node_one_is_refused() {
 }
 
 #[test]
-fn nobody_joins_beside_an_etcd_that_runs() {
+fn join_is_refused_while_etcd_runs() {
     let Some(version) = Version::all().pop() else { return };
     let registry = Registry::new(1);
     let nodes = form(&version, &registry, 1);

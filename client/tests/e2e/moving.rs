@@ -1,4 +1,4 @@
-//! A registry moves to another database while its clusters live.
+//! A registry moves to another database while its clusters run.
 
 use std::process::Command;
 
@@ -6,8 +6,8 @@ use convene_harness::{Postgres, Process, etcd::Version, programs, server::Server
 use tempfile::TempDir;
 
 use crate::{
-    node::{LIMIT, Node, Registry, form, wait_until_whole, with_each},
-    replacement::{writer, wrote_all_along},
+    node::{LIMIT, Node, Registry, form, wait_until_healthy, with_each},
+    replacement::{assert_never_interrupted, writer},
 };
 
 #[test]
@@ -24,14 +24,14 @@ fn after_a_move_to_postgresql_nodes_join_leave_and_are_replaced() {
         assert_eq!(registry.administer(&["cluster", "events"]), events);
 
         nodes[2].lose_disk();
-        nodes[2].get_in();
-        wait_until_whole(&nodes);
+        nodes[2].join_and_promote();
+        wait_until_healthy(&nodes);
 
         registry.administer(&["cluster", "resize", "4"]);
         let mut fourth = Node::new(version, &registry, "infra3");
-        fourth.get_in();
+        fourth.join_and_promote();
         nodes.push(fourth);
-        wait_until_whole(&nodes);
+        wait_until_healthy(&nodes);
 
         registry.administer(&["cluster", "resize", "3"]);
         let mut leaving = nodes.remove(1);
@@ -39,21 +39,21 @@ fn after_a_move_to_postgresql_nodes_join_leave_and_are_replaced() {
         let ended = leaving.call("leave", &[]).run(LIMIT);
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         leaving.etcd().wait_for_exit(LIMIT);
-        wait_until_whole(&nodes);
+        wait_until_healthy(&nodes);
 
         let mut spare = Node::new(version, &registry, "infra4");
         let mut joining = spare.spawn_join(&[]);
         joining.wait_for_stderr("stand_by (full)", LIMIT);
-        nodes[1].die();
-        spare.start_when_told(&mut joining);
+        nodes[1].kill();
+        spare.start_with_result(&mut joining);
         spare.promote();
         nodes[1] = spare;
-        wait_until_whole(&nodes);
-        wrote_all_along(&writer.finish());
+        wait_until_healthy(&nodes);
+        assert_never_interrupted(&writer.finish());
     });
 }
 
-/// Moves what a server has to another database, as docs/operations.md tells, and starts it there.
+/// Moves the data of a server to another database as in docs/operations.md, and starts the server there.
 fn move_to(database_url: &str, mut server: Server) -> Server {
     server.signal("TERM");
     assert_eq!(server.wait_for_exit(LIMIT), Some(0), "{}", server.output());

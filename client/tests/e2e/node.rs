@@ -10,32 +10,32 @@ use convene_harness::{
     wait_for,
 };
 
-/// How long anything may take that has to happen.
+/// How long a test waits for anything that has to happen.
 pub const LIMIT: Duration = Duration::from_secs(90);
 
-/// A cluster in a registry of its own, with deadlines that a test can wait for: a member is dead after five seconds.
+/// A cluster in a registry of its own, with short deadlines: a member is dead after five seconds.
 pub struct Registry {
     service: Option<Service>,
-    /// Its discovery URL.
+    /// The discovery URL of the cluster.
     pub url: String,
 }
 
-/// What serves a registry. With CONVENE_TEST_DATABASE=replicas it is three servers on one database, and each request
-/// goes to any one of them.
+/// The servers of a registry. With CONVENE_TEST_DATABASE=replicas there are three servers on one database, and each request
+/// goes to one of them at random.
 enum Service {
     Server(Server),
     Replicas(Replicas),
 }
 
 impl Registry {
-    /// A cluster of a size.
+    /// Creates a cluster of this size, on a new server.
     pub fn new(size: usize) -> Self {
         let service = Service::start();
         let registry = Self::on(service.url(), size);
         Self { service: Some(service), ..registry }
     }
 
-    /// A cluster of a size, on a server that is somebody else's.
+    /// Creates a cluster of this size on an existing server.
     pub fn on(server: &str, size: usize) -> Self {
         let created = Convene::new([
             "cluster",
@@ -54,14 +54,14 @@ impl Registry {
         Self { url: created.stdout.trim().to_owned(), service: None }
     }
 
-    /// Runs one of the administrator's verbs on the cluster.
+    /// Runs an administrator's command for the cluster.
     pub fn administer(&self, arguments: &[&str]) -> String {
         let ended = Convene::new(arguments).env("CONVENE_DISCOVERY", &self.url).run(LIMIT);
         assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.stderr);
         ended.stdout
     }
 
-    /// Begins a new epoch.
+    /// Resets the cluster, which begins a new epoch.
     pub fn reset(&self) {
         let (server, token) = self.url.rsplit_once('/').unwrap();
         let reset = reqwest::Client::new()
@@ -71,9 +71,9 @@ impl Registry {
         assert!(answer.status().is_success(), "{}", answer.status());
     }
 
-    /// The server crashes, and does not come back.
+    /// Kills the server for good.
     pub fn crash(&mut self) {
-        // Whatever is dropped is ended by SIGKILL.
+        // Dropping a process kills it with SIGKILL.
         drop(self.service.take().expect("a server crashes once"));
     }
 }
@@ -95,17 +95,17 @@ impl Service {
     }
 }
 
-/// A machine with an etcd and with `convene`.
+/// A machine with etcd and `convene`.
 pub struct Node {
-    /// Its name.
+    /// The name of the node.
     pub name: String,
-    /// Where its etcd is.
+    /// The directories and ports of its etcd.
     pub place: Arc<Place>,
     /// The version of its etcd.
     pub version: Version,
     etcd: Option<Etcd>,
     url: String,
-    /// How clients reach its etcd.
+    /// The credentials of clients of its etcd.
     pub access: Access,
 }
 
@@ -115,7 +115,7 @@ impl Node {
         Self::at(Place::new(), version, registry, name)
     }
 
-    /// A machine at a place.
+    /// A machine with these directories and ports.
     pub fn at(place: Place, version: &Version, registry: &Registry, name: &str) -> Self {
         let access = place.access();
         Self {
@@ -128,7 +128,7 @@ impl Node {
         }
     }
 
-    /// A verb of `convene`, told who this node is.
+    /// A command of `convene` with all flags of this node.
     pub fn call(&self, verb: &str, more: &[&str]) -> Convene {
         let data_dir = self.place.data_dir();
         let mut arguments = vec![
@@ -148,122 +148,122 @@ impl Node {
         Convene::new(arguments).env("CONVENE_DISCOVERY", &self.url)
     }
 
-    /// A verb of `convene` that is told nothing but the name and the data directory.
-    pub fn call_briefly(&self, verb: &str) -> Convene {
+    /// A command of `convene` with the name and the data directory only.
+    pub fn call_with_name_only(&self, verb: &str) -> Convene {
         let data_dir = format!("--data-dir={}", self.place.data_dir().display());
         Convene::new([verb, "--name", &self.name, &data_dir]).env("CONVENE_DISCOVERY", &self.url)
     }
 
-    /// Starts `convene join`, which leaves the promotion to `convene promote`.
+    /// Starts `convene join` without a promoter.
     pub fn spawn_join(&self, more: &[&str]) -> Process {
         self.call("join", &[&["--no-promote"], more].concat()).spawn()
     }
 
-    /// Runs `convene join` to its end, and starts etcd with what it prints.
+    /// Runs `convene join`, and starts etcd with the result.
     pub fn join(&mut self, more: &[&str]) -> Ended {
         let mut joining = self.spawn_join(more);
-        self.start_when_told(&mut joining)
+        self.start_with_result(&mut joining)
     }
 
-    /// Waits until `convene join` ends well, and starts etcd with what it has printed.
-    pub fn start_when_told(&mut self, joining: &mut Process) -> Ended {
+    /// Waits until `convene join` succeeds, and starts etcd with the result.
+    pub fn start_with_result(&mut self, joining: &mut Process) -> Ended {
         let code = joining.wait_for_exit(LIMIT);
         let ended = Ended { code, stdout: joining.stdout(), stderr: joining.stderr() };
-        assert_eq!(code, Some(0), "{} is not told to start: {}", self.name, ended.stderr);
+        assert_eq!(code, Some(0), "{} gets no result: {}", self.name, ended.stderr);
         self.etcd = Some(self.version.start_with_environment(&self.place, &ended.stdout));
         ended
     }
 
-    /// Waits until its member votes.
+    /// Runs `convene promote` until its member is a voter.
     pub fn promote(&self) {
         let ended = self.call("promote", &["--timeout=40s"]).run(LIMIT);
         let etcd = self.etcd.as_ref().map(|etcd| etcd.output()).unwrap_or_default();
-        assert_eq!(ended.code, Some(0), "{} is not promoted: {}\netcd said:\n{etcd}", self.name, ended.stderr);
+        assert_eq!(ended.code, Some(0), "{} is not promoted: {}\netcd logged:\n{etcd}", self.name, ended.stderr);
     }
 
-    /// Gets in from the beginning to the end: joins, starts, and is promoted.
-    pub fn get_in(&mut self) {
+    /// Joins, starts etcd, and is promoted.
+    pub fn join_and_promote(&mut self) {
         self.join(&[]);
         self.promote();
     }
 
-    /// Belongs to another cluster from now on.
+    /// Moves the node to another cluster.
     pub fn move_to(&mut self, registry: &Registry) {
         self.url = registry.url.clone();
     }
 
-    /// Its etcd ends with SIGKILL.
-    pub fn die(&mut self) {
+    /// Kills its etcd with SIGKILL.
+    pub fn kill(&mut self) {
         self.etcd = None;
     }
 
-    /// Dies, and loses its data.
+    /// Kills its etcd and deletes its data.
     pub fn lose_disk(&mut self) {
-        self.die();
+        self.kill();
         self.place.lose_disk();
     }
 
-    /// Its etcd.
+    /// The running etcd.
     pub fn etcd(&mut self) -> &mut Etcd {
-        self.etcd.as_mut().expect("its etcd has been started")
+        self.etcd.as_mut().expect("etcd has been started")
     }
 
-    /// Runs etcdctl against its etcd alone.
+    /// Runs etcdctl against its etcd only.
     pub fn etcdctl(&self, arguments: &[&str]) -> Result<String, String> {
         self.version.etcdctl_as(&self.access, self.client_url(), arguments)
     }
 
-    /// Removes a member by hand, through this node's etcd.
+    /// Removes a member with etcdctl, through this node's etcd.
     pub fn remove_by_hand(&self, id: &str) {
         let removed = wait_for(LIMIT, || self.etcdctl(&["member", "remove", id]).ok());
-        removed.expect("a healthy cluster lets a member go");
+        removed.expect("a healthy cluster removes a member");
     }
 
-    /// Its member's ID.
+    /// The ID of its member.
     pub fn member_id(&self) -> String {
         let members = member_list(&self.version, &self.access, self.client_url()).unwrap();
         members.into_iter().find(|member| member.peer_urls.contains(&self.place.peer_url)).unwrap().id
     }
 
-    /// Where clients reach its etcd.
+    /// The client URL of its etcd.
     pub fn client_url(&self) -> &str {
         &self.place.client_url
     }
 }
 
-/// Joins all these at the same time, and starts their etcds.
+/// Joins all these nodes at the same time, and starts their etcds.
 pub fn join_together(nodes: &mut [Node]) {
-    // Some may have to wait for others to have started, and come late.
+    // Some have to wait until others have started.
     std::thread::scope(|scope| {
         for node in nodes {
-            scope.spawn(|| node.get_in());
+            scope.spawn(|| node.join_and_promote());
         }
     });
 }
 
-/// A cluster of so many nodes that has formed, `infra0` and so on.
+/// Forms a cluster of this size, with the nodes `infra0`, `infra1`, …
 pub fn form(version: &Version, registry: &Registry, size: usize) -> Vec<Node> {
     let mut nodes: Vec<Node> =
         (0..size).map(|number| Node::new(version, registry, &format!("infra{number}"))).collect();
     join_together(&mut nodes);
-    wait_until_whole(&nodes);
+    wait_until_healthy(&nodes);
     nodes
 }
 
-/// Waits until these nodes and nobody else are the cluster's healthy voters.
-pub fn wait_until_whole(nodes: &[Node]) -> Vec<Member> {
+/// Waits until exactly these nodes are the healthy voters of the cluster.
+pub fn wait_until_healthy(nodes: &[Node]) -> Vec<Member> {
     let first = nodes.first().expect("a cluster has a node");
     let endpoints: Vec<&str> = nodes.iter().map(Node::client_url).collect();
     wait_until_members(&first.version, &first.access, &endpoints, nodes.len(), LIMIT)
 }
 
-/// Tells a story with several versions of etcd at the same time, because most of it is waiting.
-pub fn with_each(versions: Vec<Version>, story: impl Fn(&Version) + Sync) {
+/// Runs a test with several versions of etcd at the same time, because it mostly waits.
+pub fn with_each(versions: Vec<Version>, test: impl Fn(&Version) + Sync) {
     std::thread::scope(|scope| {
         for version in &versions {
-            let story = &story;
-            let telling = std::thread::Builder::new().name(format!("etcd {}", version.name));
-            telling.spawn_scoped(scope, move || story(version)).expect("a thread can be started");
+            let test = &test;
+            let thread = std::thread::Builder::new().name(format!("etcd {}", version.name));
+            thread.spawn_scoped(scope, move || test(version)).expect("a thread can be started");
         }
     });
 }

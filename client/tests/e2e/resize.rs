@@ -1,10 +1,10 @@
-//! Clusters grow and shrink, while somebody depends on them all the time.
+//! Clusters grow and shrink, while a client writes all the time.
 
 use convene_harness::etcd::Version;
 
 use crate::{
-    node::{LIMIT, Node, Registry, form, wait_until_whole, with_each},
-    replacement::{writer, wrote_all_along},
+    node::{LIMIT, Node, Registry, form, wait_until_healthy, with_each},
+    replacement::{assert_never_interrupted, writer},
 };
 
 #[test]
@@ -28,26 +28,26 @@ fn a_cluster_grows_from_one_to_three_to_five_and_shrinks_to_three() {
             assert_eq!(ended.code, Some(0), "{}", ended.stderr);
             leaving.etcd().wait_for_exit(LIMIT);
         }
-        wait_until_whole(&nodes);
-        wrote_all_along(&writer.finish());
+        wait_until_healthy(&nodes);
+        assert_never_interrupted(&writer.finish());
     });
 }
 
-/// All newcomers come at the same time; etcd takes one after the other.
+/// All new nodes join at the same time; etcd admits one after another.
 fn grow(nodes: &mut Vec<Node>, version: &Version, registry: &Registry, size: usize) {
     let mut newcomers: Vec<Node> =
         (nodes.len()..size).map(|number| Node::new(version, registry, &format!("infra{number}"))).collect();
     std::thread::scope(|scope| {
         for newcomer in &mut newcomers {
-            scope.spawn(|| newcomer.get_in());
+            scope.spawn(|| newcomer.join_and_promote());
         }
     });
     nodes.append(&mut newcomers);
-    wait_until_whole(nodes);
+    wait_until_healthy(nodes);
 }
 
 #[test]
-fn a_node_may_ask_for_a_larger_cluster_and_never_for_a_smaller_one() {
+fn a_node_can_raise_the_size_but_not_lower_it() {
     let Some(version) = Version::all().pop() else { return };
     let registry = Registry::new(1);
     let mut nodes = form(&version, &registry, 1);
@@ -55,9 +55,9 @@ fn a_node_may_ask_for_a_larger_cluster_and_never_for_a_smaller_one() {
     second.join(&["--cluster-size=2"]);
     second.promote();
     nodes.push(second);
-    wait_until_whole(&nodes);
+    wait_until_healthy(&nodes);
 
     let third = Node::new(&version, &registry, "infra2").call("join", &["--cluster-size=1", "--once"]).run(LIMIT);
     assert_eq!(third.code, Some(3), "{}", third.stderr);
-    wait_until_whole(&nodes);
+    wait_until_healthy(&nodes);
 }

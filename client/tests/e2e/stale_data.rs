@@ -1,69 +1,69 @@
-//! A node comes back with data that is of no use, or moves with data that is.
+//! A node restarts with stale data, or with valid data at a new address.
 
 use std::{fs, sync::Arc};
 
 use convene_harness::{Place, convene::Ended, etcd::Version, wait_for};
 
-use crate::node::{LIMIT, Node, Registry, form, join_together, wait_until_whole, with_each};
+use crate::node::{LIMIT, Node, Registry, form, join_together, wait_until_healthy, with_each};
 
 #[test]
-fn data_of_a_member_that_was_removed_meanwhile_is_set_aside() {
+fn data_of_a_removed_member_is_archived() {
     with_each(Version::oldest_and_newest(), |version| {
         let registry = Registry::new(3);
         let mut nodes = form(version, &registry, 3);
         let id = nodes[2].member_id();
-        nodes[2].die();
+        nodes[2].kill();
         nodes[0].remove_by_hand(&id);
 
-        let told = nodes[2].join(&[]);
+        let ended = nodes[2].join(&[]);
         nodes[2].promote();
-        wait_until_whole(&nodes);
-        set_aside(&nodes[2], &told, "removed_member", &id);
+        wait_until_healthy(&nodes);
+        assert_archived(&nodes[2], &ended, "removed_member", &id);
     });
 }
 
 #[test]
-fn data_of_another_cluster_is_set_aside() {
+fn data_of_another_cluster_is_archived() {
     with_each(Version::oldest_and_newest(), |version| {
         let (elsewhere, registry) = (Registry::new(1), Registry::new(1));
         let mut stranger = form(version, &elsewhere, 1).pop().unwrap();
         let id = stranger.member_id();
-        stranger.die();
+        stranger.kill();
         let mut nodes = form(version, &registry, 1);
         registry.administer(&["cluster", "resize", "2"]);
 
         stranger.name = "infra1".to_owned();
         stranger.move_to(&registry);
-        let told = stranger.join(&[]);
+        let ended = stranger.join(&[]);
         stranger.promote();
-        set_aside(&stranger, &told, "foreign_data", &id);
+        assert_archived(&stranger, &ended, "foreign_data", &id);
         nodes.push(stranger);
-        wait_until_whole(&nodes);
+        wait_until_healthy(&nodes);
     });
 }
 
 #[test]
-fn data_of_an_earlier_epoch_is_set_aside() {
+fn data_of_an_earlier_epoch_is_archived() {
     with_each(Version::oldest_and_newest(), |version| {
         let registry = Registry::new(2);
         let mut nodes = form(version, &registry, 2);
         let ids: Vec<String> = nodes.iter().map(Node::member_id).collect();
-        nodes.iter_mut().for_each(Node::die);
+        nodes.iter_mut().for_each(Node::kill);
         registry.reset();
 
         let mut joining: Vec<_> = nodes.iter().map(|node| node.spawn_join(&[])).collect();
-        let told: Vec<Ended> =
-            nodes.iter_mut().zip(&mut joining).map(|(node, joining)| node.start_when_told(joining)).collect();
-        for ((node, told), id) in nodes.iter().zip(&told).zip(&ids) {
-            set_aside(node, told, "earlier_epoch", id);
+        let ended: Vec<Ended> =
+            nodes.iter_mut().zip(&mut joining).map(|(node, joining)| node.start_with_result(joining)).collect();
+        for ((node, ended), id) in nodes.iter().zip(&ended).zip(&ids) {
+            assert_archived(node, ended, "earlier_epoch", id);
         }
-        let members = wait_until_whole(&nodes);
+        let members = wait_until_healthy(&nodes);
         assert!(members.iter().all(|member| !ids.contains(&member.id)));
     });
 }
 
 #[test]
-fn a_database_without_a_wal_is_no_data() {
+fn a_database_without_a_wal_does_not_count_as_data() {
     with_each(Version::oldest_and_newest(), |version| {
         let registry = Registry::new(2);
         let mut nodes: Vec<Node> =
@@ -72,16 +72,16 @@ fn a_database_without_a_wal_is_no_data() {
         fs::create_dir_all(&snap).unwrap();
         fs::write(snap.join("db"), "").unwrap();
         join_together(&mut nodes);
-        wait_until_whole(&nodes);
+        wait_until_healthy(&nodes);
     });
 }
 
 #[test]
-fn data_that_cannot_be_read_is_never_taken_for_none() {
+fn unreadable_data_does_not_count_as_missing() {
     let Some(version) = Version::all().pop() else { return };
     let registry = Registry::new(1);
     let mut node = form(&version, &registry, 1).pop().unwrap();
-    node.die();
+    node.kill();
     let wal = node.place.data_dir().join("member/wal");
     let segment = fs::read_dir(&wal)
         .unwrap()
@@ -100,25 +100,25 @@ fn a_node_with_a_new_address_keeps_its_data_and_its_member() {
         let mut nodes = form(version, &registry, 3);
         nodes[0].etcdctl(&["put", "greeting", "hello"]).unwrap();
         let before = nodes[2].member_id();
-        nodes[2].die();
+        nodes[2].kill();
         nodes[2].place = Arc::new(Place::moved(&nodes[2].place));
 
-        let told = nodes[2].join(&[]);
-        assert!(told.stderr.contains("update_member"), "{}", told.stderr);
-        wait_until_whole(&nodes);
+        let ended = nodes[2].join(&[]);
+        assert!(ended.stderr.contains("update_member"), "{}", ended.stderr);
+        wait_until_healthy(&nodes);
         assert_eq!(nodes[2].member_id(), before);
         assert!(nodes[2].etcdctl(&["get", "greeting"]).unwrap().contains("hello"));
     });
 }
 
-/// The data was renamed, and a member of another ID has taken its place.
-fn set_aside(node: &Node, told: &Ended, why: &str, former: &str) {
-    assert!(told.stderr.contains("archive_data") && told.stderr.contains(why), "{}", told.stderr);
-    let beside = fs::read_dir(node.place.data_dir().parent().unwrap()).unwrap();
-    let archives = beside.filter(|entry| entry.as_ref().unwrap().file_name().to_str().unwrap().contains("archived"));
+/// The data was renamed, and etcd runs as a member with another ID.
+fn assert_archived(node: &Node, ended: &Ended, why: &str, former: &str) {
+    assert!(ended.stderr.contains("archive_data") && ended.stderr.contains(why), "{}", ended.stderr);
+    let siblings = fs::read_dir(node.place.data_dir().parent().unwrap()).unwrap();
+    let archives = siblings.filter(|entry| entry.as_ref().unwrap().file_name().to_str().unwrap().contains("archived"));
     let archives: Vec<_> = archives.map(|entry| entry.unwrap().path()).collect();
     assert_eq!(archives.len(), 1, "{archives:?}");
     assert!(archives[0].join("member/wal").is_dir());
     let fresh = wait_for(LIMIT, || node.etcdctl(&["endpoint", "health"]).ok().map(|_| node.member_id()));
-    assert_ne!(fresh.expect("it gets healthy"), former);
+    assert_ne!(fresh.expect("etcd becomes healthy"), former);
 }

@@ -1,13 +1,13 @@
-//! etcd's auth is on, and passwords are all that there is to show: no certificates.
+//! etcd's auth with passwords, without TLS.
 
 use convene_harness::etcd::Version;
 
-use crate::node::{Registry, form, wait_until_whole, with_each};
+use crate::node::{Registry, form, wait_until_healthy, with_each};
 
-const PASSWORD: &str = "a word that nobody knows";
+const PASSWORD: &str = "a secret password";
 
 #[test]
-fn a_learner_is_promoted_though_it_lets_nobody_log_in() {
+fn a_learner_is_promoted_although_it_accepts_no_logins() {
     with_each(Version::all(), |version| {
         let registry = Registry::new(3);
         let mut nodes = form(version, &registry, 3);
@@ -16,7 +16,7 @@ fn a_learner_is_promoted_though_it_lets_nobody_log_in() {
             node.access = node.access.clone().and_user("root", PASSWORD);
         }
         nodes[2].lose_disk();
-        nodes[2].get_in();
-        wait_until_whole(&nodes);
+        nodes[2].join_and_promote();
+        wait_until_healthy(&nodes);
     });
 }

@@ -1,6 +1,6 @@
-//! The client against real etcds of every version that is installed; `scripts/peers/install` installs them.
+//! The clients against real etcds of every installed version. `scripts/peers/install` installs them.
 
-mod allowing;
+mod access;
 mod membership;
 mod quorum;
 mod silence;
@@ -16,13 +16,13 @@ use convene_harness::{
 use convene_lifecycle::PeerUrl;
 use tokio::time::{Instant, sleep, timeout};
 
-/// What a healthy etcd never needs.
+/// More time than a healthy etcd ever needs.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What a call may take.
+/// The timeout of a call.
 const WITHIN: Duration = Duration::from_secs(10);
 
-/// Runs a test with every version, all at once.
+/// Runs a test with every version, concurrently.
 async fn with_every_version<F>(test: impl Fn(Version) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
@@ -32,47 +32,47 @@ where
     for test in running {
         ended.push(timeout(4 * LIMIT, test).await);
     }
-    // Only now, because a test's end would stop the others in the middle of a call.
+    // Only now, because a panic would abort the other tests in the middle of a call.
     ended.into_iter().for_each(|test| test.expect("a test ends").unwrap());
 }
 
-/// Asks again until etcd does it, as long as it gives one of the reasons that pass.
-async fn until_done<T, F>(passes: fn(&EtcdError) -> bool, mut ask: impl FnMut() -> F) -> T
+/// Repeats a call until it succeeds, as long as it fails with a temporary error.
+async fn until_done<T, F>(is_temporary: fn(&EtcdError) -> bool, mut call: impl FnMut() -> F) -> T
 where
     F: Future<Output = Result<T, EtcdError>>,
 {
     let deadline = Instant::now() + LIMIT;
     loop {
-        match ask().await {
+        match call().await {
             Ok(done) => return done,
-            Err(error) => assert!(passes(&error) && Instant::now() < deadline, "{error:?}"),
+            Err(error) => assert!(is_temporary(&error) && Instant::now() < deadline, "{error:?}"),
         }
         sleep(Duration::from_millis(50)).await;
     }
 }
 
-/// Waits until an etcd answers that fits.
-async fn until<T: std::fmt::Debug, F>(mut ask: impl FnMut() -> F, fits: impl Fn(&T) -> bool) -> T
+/// Repeats a call until its result has a property.
+async fn until<T: std::fmt::Debug, F>(mut call: impl FnMut() -> F, holds: impl Fn(&T) -> bool) -> T
 where
     F: Future<Output = T>,
 {
     let deadline = Instant::now() + LIMIT;
     loop {
-        let answer = ask().await;
-        if fits(&answer) {
-            return answer;
+        let result = call().await;
+        if holds(&result) {
+            return result;
         }
-        assert!(Instant::now() < deadline, "still {answer:?}");
+        assert!(Instant::now() < deadline, "still {result:?}");
         sleep(Duration::from_millis(50)).await;
     }
 }
 
-/// A client without TLS and user.
+/// A client without TLS and without a user.
 fn client(etcd: &Etcd) -> Client {
     Client::new(&etcd.place.client_url.parse().unwrap(), &Access::default()).unwrap()
 }
 
-/// A cluster of etcds that is ready, which takes a thread for itself.
+/// A healthy cluster. Forming it blocks, so it runs on another thread.
 async fn formed(version: &Version, names: &'static [&'static str]) -> Vec<Etcd> {
     let version = version.clone();
     let form = move || {
@@ -84,7 +84,7 @@ async fn formed(version: &Version, names: &'static [&'static str]) -> Vec<Etcd> 
     tokio::task::spawn_blocking(form).await.unwrap()
 }
 
-/// A peer URL where nobody listens.
-fn nobody() -> PeerUrl {
+/// A peer URL without a listener.
+fn dead_url() -> PeerUrl {
     format!("http://127.0.0.1:{}", free_port()).parse().unwrap()
 }

@@ -1,4 +1,4 @@
-//! One voter, and who joins it.
+//! Membership changes of a cluster with one voter.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,10 +9,10 @@ use convene_harness::{
 };
 use convene_lifecycle::{MemberId, PeerUrl};
 
-use crate::{WITHIN, client, formed, nobody, until, until_done, with_every_version};
+use crate::{WITHIN, client, dead_url, formed, until, until_done, with_every_version};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_voter_tells_of_itself() {
+async fn a_single_voter_returns_its_status_and_member_list() {
     with_every_version(|version| async move {
         let etcds = formed(&version, &["a"]).await;
         let (a, place) = (client(&etcds[0]), &etcds[0].place);
@@ -51,7 +51,7 @@ async fn a_learner_is_added_promoted_and_removed() {
             learner: true,
         };
         assert_eq!(member(&list, id), &not_started);
-        let second = a.add_member(&[nobody()], true, WITHIN).await;
+        let second = a.add_member(&[dead_url()], true, WITHIN).await;
         assert!(matches!(second, Err(EtcdError::TooManyLearners { .. })), "{second:?}");
         // 3.4.23 would promote it and lose its quorum.
         if version.name != "3.4" {
@@ -74,7 +74,7 @@ async fn a_learner_is_added_promoted_and_removed() {
             || a.promote_member(id, WITHIN),
         )
         .await;
-        // Until it has got the log's entry of its promotion, it is behind.
+        // The member is behind until it has applied the entry of its promotion.
         let again = until(
             || a.promote_member(id, WITHIN),
             |again| !matches!(again, Err(EtcdError::LearnerNotReady { .. } | EtcdError::Unhealthy { .. })),
@@ -94,26 +94,25 @@ async fn a_learner_is_added_promoted_and_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_peer_url_is_one_members() {
+async fn two_members_cannot_share_a_peer_url() {
     with_every_version(|version| async move {
         let etcds = formed(&version, &["a"]).await;
-        let (a, taken) = (client(&etcds[0]), [nobody()]);
+        let (a, taken) = (client(&etcds[0]), [dead_url()]);
 
-        // etcd computes the ID from the URLs and the second, so that the same second finds the ID taken, and a
-        // later one the URL.
+        // etcd computes the ID from the URLs and the second. In the same second the ID is taken, later the URL.
         let twice = async || {
             let id = a.add_member(&taken, true, WITHIN).await.unwrap();
             let at_once = a.add_member(&taken, true, WITHIN).await.unwrap_err();
             (id, at_once)
         };
         let (mut id, mut error) = twice().await;
-        while !says(&error, "member ID already exist") {
-            assert!(says(&error, "Peer URLs already exists"), "{error:?}");
+        while !has_reason(&error, "member ID already exist") {
+            assert!(has_reason(&error, "Peer URLs already exists"), "{error:?}");
             a.remove_member(id, WITHIN).await.unwrap();
             (id, error) = twice().await;
         }
         let again = || async { a.add_member(&taken, true, WITHIN).await.unwrap_err() };
-        until(again, |error| says(error, "Peer URLs already exists")).await;
+        until(again, |error| has_reason(error, "Peer URLs already exists")).await;
 
         let own = a.status(WITHIN).await.unwrap().member;
         let taken = a.update_member(own, &taken, WITHIN).await;
@@ -123,20 +122,20 @@ async fn a_peer_url_is_one_members() {
         let mut listed = member(&a.members(WITHIN).await.unwrap(), own).peer_urls.clone();
         listed.sort_by_key(PeerUrl::to_string);
         assert_eq!(listed, [etcd_url(&etcds[0]), moved]);
-        let unknown = a.update_member(MemberId(1), &[nobody()], WITHIN).await;
+        let unknown = a.update_member(MemberId(1), &[dead_url()], WITHIN).await;
         assert!(matches!(unknown, Err(EtcdError::MemberNotFound { .. })), "{unknown:?}");
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_voter_that_has_not_started_stops_everything() {
+async fn a_voter_that_has_not_started_costs_the_quorum() {
     with_every_version(|version| async move {
         let etcds = formed(&version, &["a"]).await;
         let (a, soon) = (client(&etcds[0]), Duration::from_secs(2));
-        let id = a.add_member(&[nobody()], false, WITHIN).await.unwrap();
+        let id = a.add_member(&[dead_url()], false, WITHIN).await.unwrap();
 
-        let third = a.add_member(&[nobody()], false, WITHIN).await.unwrap_err();
+        let third = a.add_member(&[dead_url()], false, WITHIN).await.unwrap_err();
         assert!(matches!(third, EtcdError::NotEnoughStarted { .. }), "{third:?}");
         assert!(!third.may_have_happened());
 
@@ -152,7 +151,7 @@ async fn a_voter_that_has_not_started_stops_everything() {
     .await;
 }
 
-/// Starts an etcd that was added to another's cluster.
+/// Starts an etcd that was added to the cluster of the first one.
 pub fn join(version: &Version, name: &str, place: &Arc<Place>, first: &Etcd) -> Etcd {
     let all = format!("a={},{name}={}", first.place.peer_url, place.peer_url);
     let own = ["--name", name, "--initial-advertise-peer-urls", &place.peer_url];
@@ -163,8 +162,8 @@ fn member(list: &MemberList, id: MemberId) -> &ListedMember {
     list.members.iter().find(|member| member.id == id).unwrap()
 }
 
-fn says(error: &EtcdError, words: &str) -> bool {
-    matches!(error, EtcdError::AlreadyMember { reason, .. } if reason.ends_with(words))
+fn has_reason(error: &EtcdError, text: &str) -> bool {
+    matches!(error, EtcdError::AlreadyMember { reason, .. } if reason.ends_with(text))
 }
 
 fn url(place: &Place) -> PeerUrl {

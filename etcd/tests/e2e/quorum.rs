@@ -1,14 +1,14 @@
-//! Three voters, of which fewer and fewer are left.
+//! Three voters, which are killed one after another.
 
 use std::time::Duration;
 
 use convene_etcd::{EtcdError, PeerClient, Tls};
 use convene_harness::etcd::Etcd;
 
-use crate::{LIMIT, WITHIN, client, formed, nobody, until, with_every_version};
+use crate::{LIMIT, WITHIN, client, dead_url, formed, until, with_every_version};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_leader_gives_leadership_away() {
+async fn only_the_leader_can_move_the_leadership() {
     with_every_version(|version| async move {
         let etcds = leader_first(formed(&version, &["a", "b", "c"]).await).await;
         let (leader, follower) = (client(&etcds[0]), client(&etcds[1]));
@@ -25,7 +25,7 @@ async fn only_the_leader_gives_leadership_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn members_are_changed_only_while_all_are_well_and_listed_while_a_quorum_is() {
+async fn changes_need_all_voters_and_lists_need_a_quorum() {
     with_every_version(|version| async move {
         let mut etcds = leader_first(formed(&version, &["a", "b", "c"]).await).await;
         let asked = client(&etcds[0]);
@@ -33,13 +33,13 @@ async fn members_are_changed_only_while_all_are_well_and_listed_while_a_quorum_i
 
         etcds[2].kill();
         etcds[0].wait_for_output("lost TCP streaming connection", LIMIT);
-        let added = asked.add_member(&[nobody()], true, WITHIN).await.unwrap_err();
+        let added = asked.add_member(&[dead_url()], true, WITHIN).await.unwrap_err();
         assert!(matches!(added, EtcdError::Unhealthy { .. }), "{added:?}");
         assert!(!added.may_have_happened());
         assert_eq!(asked.members(WITHIN).await, Ok(list.clone()));
 
         etcds[1].kill();
-        // Until etcd has noticed it asks the dead, and then it has nobody to ask.
+        // At first etcd waits for the dead members; later it knows that it has no leader.
         let alone = asked.members(Duration::from_secs(3)).await;
         assert!(matches!(alone, Err(EtcdError::TimedOut { .. } | EtcdError::NoLeader { .. })), "{alone:?}");
         let peers = PeerClient::new(&Tls::default()).unwrap();

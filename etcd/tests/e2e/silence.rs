@@ -1,4 +1,4 @@
-//! Those who listen and don't answer.
+//! Servers that accept a connection and do not answer like etcd.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use convene_harness::tls::Ca;
 use convene_lifecycle::{MemberId, PeerUrl};
 use tokio::net::TcpListener;
 
-use crate::{WITHIN, nobody};
+use crate::{WITHIN, dead_url};
 
 #[tokio::test]
-async fn a_call_ends_when_its_time_is_over() {
+async fn a_call_ends_with_its_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let soon = Duration::from_millis(200);
@@ -24,7 +24,7 @@ async fn a_call_ends_when_its_time_is_over() {
     let listed = peers.members(&peer_url, soon).await.unwrap_err();
     assert!(matches!(listed, EtcdError::TimedOut { .. }), "{listed:?}");
 
-    // The next call tries another connection, and notices that nobody listens any more.
+    // The next call opens another connection, and finds no listener.
     drop(listener);
     let removed = client.remove_member(MemberId(1), WITHIN).await.unwrap_err();
     assert!(matches!(removed, EtcdError::Unreachable { .. }), "{removed:?}");
@@ -32,7 +32,7 @@ async fn a_call_ends_when_its_time_is_over() {
 }
 
 #[tokio::test]
-async fn whoever_never_finishes_the_tls_handshake_is_silent() {
+async fn an_unfinished_tls_handshake_is_a_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
     let ca = Ca::new();
@@ -47,19 +47,19 @@ async fn whoever_never_finishes_the_tls_handshake_is_silent() {
 }
 
 #[tokio::test]
-async fn clear_text_needs_no_cas_of_the_system() {
+async fn clear_text_works_without_cas_of_the_system() {
     const NO_CAS: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
     if std::env::var_os(NO_CAS[0]).is_none_or(|file| file != "/dev/null") {
-        // The variables are the whole process', so that this takes one of its own.
-        let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
-        alone.args(["--exact", "silence::clear_text_needs_no_cas_of_the_system", "--nocapture"]);
-        let ended = alone.envs(NO_CAS.map(|name| (name, "/dev/null"))).output().unwrap();
-        let said = String::from_utf8_lossy(&ended.stdout).into_owned() + &String::from_utf8_lossy(&ended.stderr);
-        assert!(ended.status.success() && said.contains("1 passed"), "{said}");
+        // Variables belong to the whole process, so this test needs a process of its own.
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "silence::clear_text_works_without_cas_of_the_system", "--nocapture"]);
+        let ended = command.envs(NO_CAS.map(|name| (name, "/dev/null"))).output().unwrap();
+        let text = String::from_utf8_lossy(&ended.stdout).into_owned() + &String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success() && text.contains("1 passed"), "{text}");
         return;
     }
     let peers = PeerClient::new(&Tls::default()).unwrap();
-    let (clear, secret): (PeerUrl, PeerUrl) = (nobody(), "https://127.0.0.1:1".parse().unwrap());
+    let (clear, secret): (PeerUrl, PeerUrl) = (dead_url(), "https://127.0.0.1:1".parse().unwrap());
     let asked = peers.members(&clear, WITHIN).await.unwrap_err();
     assert!(matches!(asked, EtcdError::Unreachable { .. }), "{asked:?}");
     let asked = peers.members(&secret, WITHIN).await.unwrap_err();
@@ -71,15 +71,18 @@ async fn clear_text_needs_no_cas_of_the_system() {
 }
 
 #[tokio::test]
-async fn a_web_server_is_no_etcd() {
+async fn a_web_server_does_not_answer_like_etcd() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url: PeerUrl = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     let peers = PeerClient::new(&Tls::default()).unwrap();
     for (answer, reason) in [
         ("404 Not Found\r\nContent-Length: 9\r\n\r\nnot here\n", "404 Not Found \"not here\""),
-        ("200 OK\r\nContent-Length: 2\r\n\r\n[]", "there is no X-Etcd-Cluster-Id"),
-        ("200 OK\r\nX-Etcd-Cluster-ID: a1\r\nContent-Length: 2\r\n\r\n{}", "it is no list of members"),
-        ("200 OK\r\nX-Etcd-Cluster-ID: a1\r\nContent-Length: 9\r\n\r\n[{\"id\":1}", "it is no list of members"),
+        ("200 OK\r\nContent-Length: 2\r\n\r\n[]", "the response has no X-Etcd-Cluster-Id"),
+        ("200 OK\r\nX-Etcd-Cluster-ID: a1\r\nContent-Length: 2\r\n\r\n{}", "the response is not a member list"),
+        (
+            "200 OK\r\nX-Etcd-Cluster-ID: a1\r\nContent-Length: 9\r\n\r\n[{\"id\":1}",
+            "the response is not a member list",
+        ),
     ] {
         let serve = async {
             let (connection, _) = listener.accept().await.unwrap();

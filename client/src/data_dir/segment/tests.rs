@@ -5,7 +5,7 @@ use super::*;
 const IDENTITY: Identity =
     Identity { member: MemberId(0x8e9e_05c5_2164_694d), cluster: ClusterId(0xcdf8_1819_4e3a_8c32) };
 
-/// The head of a segment as etcd writes it, after a WAL with this checksum.
+/// The head of a segment as etcd writes it. The checksum is that of the segments before.
 pub fn head(checksum: u32, identity: Identity) -> Vec<u8> {
     let metadata = Metadata { node_id: Some(identity.member.0), cluster_id: Some(identity.cluster.0) };
     head_with(checksum, &metadata.encode_to_vec())
@@ -26,14 +26,14 @@ fn frame(kind: i64, crc: u32, data: Option<Vec<u8>>) -> Vec<u8> {
 }
 
 #[test]
-fn the_first_segment_and_a_later_one_say_whose_they_are() {
+fn the_first_segment_and_later_ones_name_their_member() {
     for checksum in [0, 1, 0xdead_beef, u32::MAX] {
         assert_eq!(identity(&head(checksum, IDENTITY)), Ok(IDENTITY));
     }
 }
 
 #[test]
-fn the_checksum_goes_on_from_the_segment_before() {
+fn the_checksum_continues_from_the_segment_before() {
     let (first, later) = (head(0, IDENTITY), head(7, IDENTITY));
     let crc_size = frame(CRC_TYPE, 7, None).len();
     let mixed = [&later[..crc_size], &first[frame(CRC_TYPE, 0, None).len()..]].concat();
@@ -41,7 +41,7 @@ fn the_checksum_goes_on_from_the_segment_before() {
 }
 
 #[test]
-fn records_in_another_order_are_not_taken_for_a_head() {
+fn records_in_another_order_are_not_a_head() {
     let head = head(0, IDENTITY);
     let crc_size = frame(CRC_TYPE, 0, None).len();
     assert_eq!(
@@ -55,22 +55,22 @@ fn records_in_another_order_are_not_taken_for_a_head() {
 }
 
 #[test]
-fn zeros_and_nothing_say_nothing() {
+fn zeros_and_empty_files_have_no_member() {
     assert_eq!(identity(&[]), Err(HeadError::Empty));
     assert_eq!(identity(&[0; 4096]), Err(HeadError::NoRecord { offset: 0 }));
 }
 
 #[test]
-fn metadata_without_ids_is_nobodys() {
-    let nobody = Identity { member: MemberId(0), ..IDENTITY };
-    let nowhere = Identity { cluster: ClusterId(0), ..IDENTITY };
-    for head in [head(0, nobody), head(0, nowhere), head_with(0, &[])] {
+fn metadata_without_ids_has_no_member() {
+    let no_member = Identity { member: MemberId(0), ..IDENTITY };
+    let no_cluster = Identity { cluster: ClusterId(0), ..IDENTITY };
+    for head in [head(0, no_member), head(0, no_cluster), head_with(0, &[])] {
         assert!(matches!(identity(&head), Err(HeadError::NoIds { .. })));
     }
 }
 
 #[test]
-fn an_absurd_length_is_refused_before_anything_is_read() {
+fn an_absurd_length_is_refused_before_reading() {
     for length in [HEAD_SIZE as u64, 10 << 20, (1 << 56) - 1] {
         let head = [&length.to_le_bytes()[..], &[1; HEAD_SIZE]].concat();
         assert_eq!(identity(&head), Err(HeadError::TooLong { offset: 0, length }));
@@ -80,12 +80,12 @@ fn an_absurd_length_is_refused_before_anything_is_read() {
 
 proptest! {
     #[test]
-    fn garbage_is_nobodys(garbage in proptest::collection::vec(any::<u8>(), 0..HEAD_SIZE)) {
+    fn garbage_has_no_member(garbage in proptest::collection::vec(any::<u8>(), 0..HEAD_SIZE)) {
         prop_assert!(identity(&garbage).is_err());
     }
 
     #[test]
-    fn a_damaged_head_is_nobody_elses(
+    fn a_damaged_head_never_names_another_member(
         checksum: u32,
         damages in proptest::collection::vec((0_usize..100, any::<u8>()), 1..4),
         length in 0_usize..600,

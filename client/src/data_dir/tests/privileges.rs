@@ -1,4 +1,4 @@
-//! Runs a test again with the privileges that it is about.
+//! Runs a test in another process with other privileges.
 
 use std::{
     env,
@@ -7,13 +7,13 @@ use std::{
     process::{Command, Output},
 };
 
-/// Set in the process in which the test's body runs.
+/// Set in the process that runs the body of the test.
 const RERUN: &str = "CONVENE_TEST_RERUN";
 
-/// Nobody's user ID.
+/// The user ID of `nobody`.
 const NOBODY: u32 = 65534;
 
-/// Runs the body as someone who is not root.
+/// Runs the body without the privileges of root.
 pub fn without(module: &str, test: &str, body: impl FnOnce()) {
     let is_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
     if env::var_os(RERUN).is_some() || !is_root {
@@ -21,14 +21,14 @@ pub fn without(module: &str, test: &str, body: impl FnOnce()) {
     }
     let binary = env::current_exe().unwrap();
     if Command::new(&binary).arg("--list").uid(NOBODY).gid(NOBODY).output().is_err() {
-        eprintln!("SKIPPED: nobody may not run {}", binary.display());
+        eprintln!("SKIPPED: the user nobody may not run {}", binary.display());
         return;
     }
-    let again = Command::new(&binary).args(only(module, test)).env(RERUN, "1").uid(NOBODY).gid(NOBODY).output();
-    check(&again.unwrap());
+    let output = Command::new(&binary).args(only(module, test)).env(RERUN, "1").uid(NOBODY).gid(NOBODY).output();
+    check(&output.unwrap());
 }
 
-/// Runs the body where a file system of its own is mounted on the directory that the body is given.
+/// Runs the body with a directory on which a file system is mounted.
 pub fn with_mount(module: &str, test: &str, body: impl FnOnce(&Path)) {
     if let Some(directory) = env::var_os(RERUN) {
         return body(Path::new(&directory));
@@ -45,7 +45,7 @@ pub fn with_mount(module: &str, test: &str, body: impl FnOnce(&Path)) {
             .output()
     };
     if !mounted(&["true".to_owned()]).is_ok_and(|output| output.status.success()) {
-        eprintln!("SKIPPED: nothing may be mounted here");
+        eprintln!("SKIPPED: mounting is not allowed here");
         return;
     }
     let binary = env::current_exe().unwrap().into_os_string().into_string().unwrap();
@@ -53,14 +53,14 @@ pub fn with_mount(module: &str, test: &str, body: impl FnOnce(&Path)) {
     check(&mounted(&command).unwrap());
 }
 
-/// What makes the test binary run this test alone.
+/// The arguments for the test binary to run only this test.
 fn only(module: &str, test: &str) -> [String; 3] {
     let (_, module) = module.split_once("::").unwrap();
     [format!("{module}::{test}"), "--exact".to_owned(), "--nocapture".to_owned()]
 }
 
-fn check(again: &Output) {
-    let output = String::from_utf8_lossy(&again.stdout);
-    assert!(again.status.success(), "{output}{}", String::from_utf8_lossy(&again.stderr));
-    assert!(output.contains("1 passed"), "the test is not found by its name: {output}");
+fn check(test: &Output) {
+    let output = String::from_utf8_lossy(&test.stdout);
+    assert!(test.status.success(), "{output}{}", String::from_utf8_lossy(&test.stderr));
+    assert!(output.contains("1 passed"), "no test has this name: {output}");
 }

@@ -1,4 +1,4 @@
-//! Runs etcds of all the versions that are installed, to read what they write.
+//! Runs real etcds of all installed versions, to read their data.
 
 use std::{
     io::Write,
@@ -14,24 +14,24 @@ use convene_harness::{
 };
 use convene_lifecycle::{ClusterId, Identity, MemberId};
 
-/// Longer than anything takes on a busy machine.
+/// Longer than anything here takes, even on a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
-/// An etcd that runs until this is dropped, on a data directory of the test's own.
+/// An etcd that runs on the test's data directory until this is dropped.
 pub struct RealEtcd {
     etcd: Etcd,
     etcdctl: String,
 }
 
 impl RealEtcd {
-    /// Starts a member that is alone in its cluster, and waits until it is ready.
+    /// Starts a cluster of one member, and waits until it is healthy.
     pub fn start(version: &Version, data_dir: &Path, flags: &[&str]) -> Self {
         let etcd = start(version, data_dir, "new", flags);
         etcd.wait_until_healthy(LIMIT);
         Self { etcd, etcdctl: format!("{}/etcdctl", version.folder()) }
     }
 
-    /// The IDs, as etcd itself says them.
+    /// The IDs that etcd reports.
     pub fn identity(&self) -> Identity {
         let status = self.etcd.etcdctl(&["endpoint", "status", "-w", "json"]).unwrap();
         let status: serde_json::Value = serde_json::from_str(&status).unwrap();
@@ -39,7 +39,7 @@ impl RealEtcd {
         Identity { member: MemberId(id("member_id")), cluster: ClusterId(id("cluster_id")) }
     }
 
-    /// Writes a value, which may be larger than an argument can be.
+    /// Writes a value, which may be larger than an argument of a command.
     pub fn put(&self, key: &str, value: &[u8]) {
         let mut etcdctl = Command::new(&self.etcdctl)
             .env("ETCDCTL_API", "3")
@@ -54,8 +54,8 @@ impl RealEtcd {
         assert!(output.status.success(), "{output:?}");
     }
 
-    /// Makes a data directory from a snapshot, and says whether this version's etcdctl does that: from 3.6 it is
-    /// left to etcdutl.
+    /// Restores a snapshot into a data directory. Returns whether the etcdctl of this version supports that: from 3.6 on it is
+    /// a command of etcdutl.
     pub fn restore_to(&self, data_dir: &Path) -> bool {
         let snapshot = data_dir.with_extension("snapshot");
         let snapshot = snapshot.to_str().unwrap();
@@ -63,20 +63,20 @@ impl RealEtcd {
         self.etcd.etcdctl(&["snapshot", "restore", snapshot, "--data-dir", data_dir.to_str().unwrap()]).is_ok()
     }
 
-    /// Ends it as a shutdown does.
+    /// Stops etcd gracefully.
     pub fn stop(mut self) {
         self.etcd.signal("TERM");
         self.etcd.wait_for_exit(LIMIT);
     }
 }
 
-/// Lets an etcd join a cluster in which nobody else is, and waits until it has given up.
+/// Lets an etcd join a cluster that has no other members, and waits until it has given up.
 pub fn fail_to_join(version: &Version, data_dir: &Path) {
     let mut etcd = start(version, data_dir, "existing", &[]);
     assert_ne!(etcd.wait_for_exit(LIMIT), Some(0));
 }
 
-/// Of two `--data-dir`, etcd takes the last.
+/// The harness also sets `--data-dir`; etcd uses the last one.
 fn start(version: &Version, data_dir: &Path, state: &str, flags: &[&str]) -> Etcd {
     let place = Arc::new(Place::new());
     let (data_dir, cluster) = (data_dir.to_str().unwrap(), format!("a={}", place.peer_url));

@@ -1,4 +1,4 @@
-//! etcds start with what is printed.
+//! Real etcds start with the output.
 
 use std::{fs, time::Duration};
 
@@ -7,11 +7,11 @@ use convene_harness::{Place, Process, etcd::Version, wait_for};
 use super::*;
 
 #[test]
-fn etcds_bootstrap_with_variables_whatever_discovery_was_set_before() {
+fn etcd_bootstraps_with_variables_even_if_discovery_was_set_before() {
     for version in Version::all() {
         let etcd = version.program().display();
         let node = Node::new("infra 0 'a'", "my data");
-        // 3.4 and 3.5 do not know the last two, and say so.
+        // etcd 3.4 and 3.5 do not know the last two, and log that.
         let script = r#"export ETCD_DISCOVERY=http://127.0.0.1:1/x ETCD_DISCOVERY_SRV=example.invalid \
             ETCD_DISCOVERY_ENDPOINTS=http://127.0.0.1:1 ETCD_DISCOVERY_TOKEN=x
             eval "$(cat printed)"; exec "#;
@@ -20,7 +20,7 @@ fn etcds_bootstrap_with_variables_whatever_discovery_was_set_before() {
 }
 
 #[test]
-fn etcds_bootstrap_with_flags() {
+fn etcd_bootstraps_with_flags() {
     for version in Version::all() {
         let etcd = version.program().display();
         let node = Node::new("infra0", "data");
@@ -29,7 +29,7 @@ fn etcds_bootstrap_with_flags() {
 }
 
 #[test]
-fn etcds_go_on_from_their_data_whatever_their_variables_say() {
+fn etcd_starts_on_its_data_with_stale_initial_variables() {
     for version in Version::all() {
         let etcd = version.program().display();
         let mut node = Node::new("infra0", "data");
@@ -46,22 +46,22 @@ fn etcds_go_on_from_their_data_whatever_their_variables_say() {
         };
         let variables = "ETCD_INITIAL_CLUSTER=other=http://10.0.0.9:2380 ETCD_INITIAL_CLUSTER_STATE=new \
             ETCD_INITIAL_CLUSTER_TOKEN=";
-        let printed = node.config.render(Format::Flags, &stale).expect("printable");
-        node.starts(&version, &printed.text, &|listen| format!("export {variables}; {}", script(listen)));
+        let rendered = node.config.render(Format::Flags, &stale).expect("printable");
+        node.starts(&version, &rendered.text, &|listen| format!("export {variables}; {}", script(listen)));
     }
 }
 
-/// If this changes, then flags may be printed beside variables that say the same or nothing.
+/// If etcd changes this, flags may be printed even if their variable is set to the same value or to nothing.
 #[test]
-fn etcds_refuse_a_flag_whose_variable_is_set() {
+fn etcd_refuses_a_flag_whose_variable_is_set() {
     for version in Version::all() {
         let etcd = version.program().display();
         for set in ["infra0", ""] {
             let directory = tempfile::tempdir().expect("a directory");
             let script = format!("ETCD_NAME={set} exec {etcd} --name=infra0 2>&1");
             let output = run(Path::new("timeout"), &["20", "sh", "-c", &script], directory.path());
-            let said = String::from_utf8_lossy(&output.stdout);
-            assert!(said.contains("is shadowed by corresponding command-line flag"), "{etcd}: {said}");
+            let stdout = String::from_utf8_lossy(&output.stdout);
+            assert!(stdout.contains("is shadowed by corresponding command-line flag"), "{etcd}: {stdout}");
         }
     }
 }
@@ -88,8 +88,8 @@ impl Node {
         self.starts(version, &print(&self.config, format), script);
     }
 
-    /// Starts etcd by a script, which is made of what etcd is told beside what is printed, and waits for its
-    /// cluster; what is printed is in the file `printed`.
+    /// Starts etcd by a script, and waits until its cluster is healthy. The script gets the listen flags, and finds the
+    /// output in the file `printed`.
     fn starts(&self, version: &Version, printed: &str, script: &dyn Fn(&str) -> String) {
         let directory = self.directory.path();
         fs::write(directory.join("printed"), printed).expect("written");
@@ -102,7 +102,7 @@ impl Node {
             assert!(etcd.is_running(), "etcd {} ended: {}", version.name, etcd.output());
             version.etcdctl(client_url, &["endpoint", "health"]).ok()
         });
-        assert!(healthy.is_some(), "etcd {} does not get healthy: {}", version.name, etcd.output());
+        assert!(healthy.is_some(), "etcd {} does not become healthy: {}", version.name, etcd.output());
         assert!(self.config.data_dir.join("member/wal").exists());
     }
 }

@@ -1,4 +1,4 @@
-//! Shells evaluate what is printed.
+//! Shells evaluate the output.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 
 #[test]
-fn shells_give_back_every_value() {
+fn shells_preserve_every_value() {
     for shell in shells() {
         for nasty in NASTY {
             let config = nasty_config(nasty);
@@ -19,9 +19,9 @@ fn shells_give_back_every_value() {
     }
 }
 
-/// elastic-etcd's README has it so. Spaces that follow one another would become one.
+/// elastic-etcd's README omits the quotes. Consecutive spaces would become one.
 #[test]
-fn eval_without_quotes_exports_as_well() {
+fn eval_without_quotes_also_exports() {
     for shell in shells() {
         for nasty in ["plain", "two words", r#"it's "quoted" \ $HOME `id`"#, "#x", "; & | ~"] {
             let config = nasty_config(nasty);
@@ -31,7 +31,7 @@ fn eval_without_quotes_exports_as_well() {
 }
 
 #[test]
-fn discovery_that_is_set_is_emptied() {
+fn discovery_variables_are_emptied() {
     let script = r#"ETCD_DISCOVERY=http://10.0.0.9/x ETCD_DISCOVERY_SRV=example.com; export ETCD_DISCOVERY ETCD_DISCOVERY_SRV
         eval "$(cat env)"; exec env -0"#;
     let config = nasty_config("a");
@@ -41,7 +41,7 @@ fn discovery_that_is_set_is_emptied() {
 }
 
 #[test]
-fn shells_leave_flags_as_they_are() {
+fn shells_do_not_change_flags() {
     let mut config = config("märz;$HOME'\"`#!~", "~/data");
     config.initial_cluster = Some("a=http://[::1]:2380,b=https://[2001:db8::2]:2380".to_owned());
     let directory = tempfile::tempdir().expect("a directory");
@@ -58,7 +58,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn sh_gives_back_any_name_and_path(
+    fn sh_preserves_any_name_and_path(
         name in r"[^,=\p{Cc}]{1,20}",
         data_dir in r"/[^\p{Cc}]{0,30}",
         wal_dir in proptest::option::of("[ -~]{1,30}"),
@@ -76,7 +76,7 @@ fn nasty_config(nasty: &str) -> EtcdConfig {
     config
 }
 
-/// What a script sees of the variables printed for a configuration, which it finds in the file `env`.
+/// The variables that a script sees. It finds the output in the file `env`.
 fn evaluate(shell: &[String], script: &str, config: &EtcdConfig) -> BTreeMap<String, String> {
     let directory = tempfile::tempdir().expect("a directory");
     fs::write(directory.path().join("env"), print(config, Format::Env)).expect("written");
@@ -90,7 +90,7 @@ fn sh(shell: &[String], script: &str, directory: &Path) -> Vec<u8> {
     output.stdout
 }
 
-/// The shells of this machine, each with its options.
+/// The shells that are installed, each with its options.
 fn shells() -> Vec<Vec<String>> {
     let mut shells = vec![vec!["sh".to_owned()]];
     for shell in [vec!["dash"], vec!["bash"], vec!["bash", "--posix"]] {

@@ -1,4 +1,4 @@
-//! A systemd of its own reads what is printed and starts services with it.
+//! A separate systemd reads the output and starts services with it.
 
 use std::fs;
 
@@ -6,9 +6,9 @@ use convene_harness::peers;
 
 use super::*;
 
-/// Starts a user manager in namespaces of its own: where it sees nothing of the machine's systemd, can move no
-/// process of others and is killed with all that it has started. It wants cgroups that it may write, and looks
-/// for `/run/systemd/system` to learn whether systemd is there at all.
+/// Starts a user manager in its own namespaces. There it does not see the machine's systemd, cannot move foreign
+/// processes, and is killed together with everything that it has started. It needs writable cgroups, and
+/// `/run/systemd/system`, by which it detects systemd.
 const START: &str = r#"
 mount=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts)
 cgroup=$mount$(sed -n 's/^0:://p' /proc/self/cgroup)/convene-test-$$
@@ -24,7 +24,7 @@ timeout -s KILL 30 "$SYSTEMD" --user --unit=all.target
 "#;
 
 #[test]
-fn systemd_gives_back_every_value_of_a_drop_in_and_of_an_environment_file() {
+fn systemd_preserves_every_value_of_a_drop_in_and_of_an_environment_file() {
     let mut units = Units::new();
     for (number, nasty) in NASTY.into_iter().enumerate() {
         let config = nasty_config(nasty);
@@ -43,9 +43,9 @@ fn systemd_gives_back_every_value_of_a_drop_in_and_of_an_environment_file() {
     }
 }
 
-/// Debian's unit has one, `/etc/default/etcd`. What it says about the rest wins over a drop-in.
+/// Debian's unit reads `/etc/default/etcd`, whose other variables win over a drop-in.
 #[test]
-fn a_drop_in_unsets_discovery_that_the_unit_reads_from_a_file() {
+fn a_drop_in_unsets_discovery_variables_of_an_environment_file() {
     let mut units = Units::new();
     let file = units.directory.path().join("default");
     fs::write(&file, "ETCD_DISCOVERY=http://10.0.0.9/x\nETCD_DISCOVERY_SRV=example.com\n").expect("written");
@@ -57,7 +57,7 @@ fn a_drop_in_unsets_discovery_that_the_unit_reads_from_a_file() {
 
 /// docs/moving-from-elastic-etcd.md has these units.
 #[test]
-fn a_unit_before_etcds_writes_the_file_that_etcds_reads() {
+fn a_unit_before_etcds_unit_writes_the_environment_file() {
     let mut units = Units::new();
     let directory = units.directory.path().to_owned();
     fs::write(directory.join("printed"), print(&nasty_config("two words"), Format::Env)).expect("written");
@@ -81,7 +81,7 @@ fn nasty_config(nasty: &str) -> EtcdConfig {
     config
 }
 
-/// Units that systemd is to start, each with a drop-in, and whose environments are written to files.
+/// Units with drop-ins. Each writes its environment to a file.
 struct Units {
     directory: tempfile::TempDir,
     names: Vec<String>,
@@ -108,7 +108,8 @@ impl Units {
         self.names.push(format!("{name}.service"));
     }
 
-    /// Starts them all and reads what each has seen; `None` if no systemd can run here, which was said.
+    /// Starts all units, and returns a function that reads the environment of one. `None` if systemd cannot run here; then
+    /// the test is logged as skipped.
     fn run(self) -> Option<impl Fn(&str) -> BTreeMap<String, String>> {
         let systemd = peers::program("systemd", "lib/systemd/systemd")?;
         let directory = self.directory.path();
@@ -130,7 +131,7 @@ impl Units {
         fs::write(directory.join("inside"), inside).expect("written");
         let output = run(Path::new("sh"), &["-c", START], directory);
         if !directory.join("end").exists() {
-            peers::skip(&format!("systemd needs cgroups and namespaces of its own, which root has: {output:?}"));
+            peers::skip(&format!("systemd needs its own cgroups and namespaces, which take root: {output:?}"));
             return None;
         }
         Some(move |name: &str| {

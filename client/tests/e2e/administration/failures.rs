@@ -1,11 +1,11 @@
-//! What is said, and with which exit code, when it can't be done.
+//! Error messages and exit codes.
 
 use convene_harness::{convene::Convene, free_port, server::Server};
 
-use super::{LIMIT, convene, failed, make};
+use super::{LIMIT, convene, create, failure};
 
-/// Every verb, on a cluster.
-fn verbs(cluster: &str) -> Vec<Vec<&str>> {
+/// Every command for one cluster.
+fn commands(cluster: &str) -> Vec<Vec<&str>> {
     vec![
         vec!["cluster", "show", cluster],
         vec!["cluster", "resize", "5", cluster],
@@ -21,42 +21,45 @@ fn verbs(cluster: &str) -> Vec<Vec<&str>> {
 }
 
 #[test]
-fn an_unknown_cluster_is_refused_without_its_token() {
+fn an_unknown_cluster_is_refused_without_repeating_its_token() {
     let server = Server::start();
     let url = format!("{}/secret-token", server.url);
-    for arguments in verbs(&url) {
-        let said = failed(Convene::new(&arguments).run(LIMIT), 3);
-        assert!(said.contains("has no cluster with the token secret…: it was never made, or was deleted"), "{said}");
-        assert!(!said.contains("secret-token"), "{said}");
+    for arguments in commands(&url) {
+        let error = failure(Convene::new(&arguments).run(LIMIT), 3);
+        assert!(error.contains("has no cluster with the token secret… (deleted, or never created)"), "{error}");
+        assert!(!error.contains("secret-token"), "{error}");
     }
-    let said = failed(convene(&server, &["cluster", "show", "secret-token"]), 3);
-    assert!(said.contains("no cluster with the token or the name secret…; `convene cluster list` shows"), "{said}");
-    assert!(!said.contains("secret-token"), "{said}");
+    let error = failure(convene(&server, &["cluster", "show", "secret-token"]), 3);
+    assert!(
+        error.contains("no cluster with the token or name secret…; `convene cluster list` lists its clusters"),
+        "{error}"
+    );
+    assert!(!error.contains("secret-token"), "{error}");
 }
 
 #[test]
 fn a_server_that_is_down_is_unreachable() {
     let server = format!("http://me:password@127.0.0.1:{}", free_port());
     let url = format!("{server}/secret-token");
-    let mut all = verbs(&url);
+    let mut all = commands(&url);
     all.extend([vec!["cluster", "list", "--server", &server], vec!["cluster", "create", "--server", &server]]);
     for arguments in all {
-        let said = failed(Convene::new(&arguments).run(LIMIT), 5);
-        assert!(said.contains("convene: unreachable: the server at http://127.0.0.1:"), "{said}");
-        assert!(!said.contains("secret-token") && !said.contains("password"), "{said}");
+        let error = failure(Convene::new(&arguments).run(LIMIT), 5);
+        assert!(error.contains("convene: unreachable: the server at http://127.0.0.1:"), "{error}");
+        assert!(!error.contains("secret-token") && !error.contains("password"), "{error}");
     }
 }
 
 #[test]
-fn what_answers_and_is_no_registry_is_said_to_be_none() {
+fn a_url_that_is_not_a_convene_server_is_reported() {
     let server = Server::start();
     let elsewhere = format!("{}/docs", server.url);
-    let said = failed(Convene::new(["cluster", "list", "--server", &elsewhere]).run(LIMIT), 5);
-    assert!(said.contains("is not a Convene server"), "{said}");
+    let error = failure(Convene::new(["cluster", "list", "--server", &elsewhere]).run(LIMIT), 5);
+    assert!(error.contains("is not a Convene server"), "{error}");
 }
 
 #[test]
-fn bad_usage_is_said_without_secrets() {
+fn usage_errors_do_not_repeat_secrets() {
     let server = Server::start();
     for arguments in [
         &["cluster", "resize", "0", "a"][..],
@@ -75,20 +78,20 @@ fn bad_usage_is_said_without_secrets() {
         &["member", "evict"],
         &["status", "--discovery=corp/secret-token"],
     ] {
-        let said = failed(convene(&server, arguments), 2);
-        assert!(!said.contains("secret token") && !said.contains("secret-token"), "{said}");
+        let error = failure(convene(&server, arguments), 2);
+        assert!(!error.contains("secret token") && !error.contains("secret-token"), "{error}");
     }
 }
 
 #[test]
-fn what_the_registry_refuses_is_said_in_its_words() {
+fn the_registrys_own_message_is_printed() {
     let server = Server::start_with(&["--max-cluster-size", "5"]);
-    let said = failed(convene(&server, &["cluster", "create", "--size=7"]), 2);
-    assert!(said.contains("size must be a whole number from 1 to 5"), "{said}");
-    let said = failed(convene(&server, &["cluster", "create", "--dead-after=1s"]), 2);
-    assert!(said.contains("policy.dead_after_seconds"), "{said}");
-    make(&server, "secret-token", &[]);
-    let said = failed(convene(&server, &["cluster", "create", "--token=secret-token"]), 3);
-    assert!(said.contains("a cluster has this token already"), "{said}");
-    assert!(!said.contains("secret-token"), "{said}");
+    let error = failure(convene(&server, &["cluster", "create", "--size=7"]), 2);
+    assert!(error.contains("size must be a whole number from 1 to 5"), "{error}");
+    let error = failure(convene(&server, &["cluster", "create", "--dead-after=1s"]), 2);
+    assert!(error.contains("policy.dead_after_seconds"), "{error}");
+    create(&server, "secret-token", &[]);
+    let error = failure(convene(&server, &["cluster", "create", "--token=secret-token"]), 3);
+    assert!(error.contains("a cluster has this token already"), "{error}");
+    assert!(!error.contains("secret-token"), "{error}");
 }

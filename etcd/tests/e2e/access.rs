@@ -1,4 +1,4 @@
-//! Etcds that don't let everybody in.
+//! Certificates, users and passwords.
 
 use std::{sync::Arc, time::Instant};
 
@@ -10,10 +10,10 @@ use convene_harness::{
 use convene_lifecycle::{ClientUrl, MemberId, PeerUrl};
 use tokio::task::block_in_place;
 
-use crate::{LIMIT, WITHIN, formed, membership::join, nobody, until, with_every_version};
+use crate::{LIMIT, WITHIN, dead_url, formed, membership::join, until, with_every_version};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn certificates_are_shown_and_looked_at() {
+async fn certificates_are_verified_by_both_sides() {
     with_every_version(|version| async move {
         let (ca, other) = (Ca::new(), Ca::new());
         let place = Arc::new(Place::with_tls(&ca.node()));
@@ -24,18 +24,18 @@ async fn certificates_are_shown_and_looked_at() {
         let (right, foreign) = (ca.client("root"), other.client("root"));
 
         let tls = read(&right, Some(&right));
-        let asked = with_tls(&url, &tls);
-        let list = asked.members(WITHIN).await.unwrap();
+        let root = with_tls(&url, &tls);
+        let list = root.members(WITHIN).await.unwrap();
         assert_eq!(PeerClient::new(&tls).unwrap().members(&peer_url, WITHIN).await, Ok(list));
 
         for tls in [read(&foreign, Some(&right)), Tls { ca: None, ..tls.clone() }] {
             for refused in both(&url, &peer_url, &tls).await {
                 let EtcdError::TlsFailed { reason, .. } = &refused else { panic!("{refused:?}") };
-                assert!(reason.contains("none of the CAs that are trusted here"), "{refused:?}");
+                assert!(reason.contains("not signed by a trusted CA"), "{refused:?}");
             }
         }
-        // etcd says why it refuses a certificate and hangs up, but a connection that is closed while we still
-        // write is all that we may get to see of it.
+        // etcd sends an alert for a certificate that it rejects, and closes the connection. If we are still writing, we may only
+        // see the latter.
         for tls in [read(&right, None), read(&right, Some(&foreign))] {
             for refused in both(&url, &peer_url, &tls).await {
                 assert!(
@@ -45,25 +45,25 @@ async fn certificates_are_shown_and_looked_at() {
             }
         }
 
-        // In clear text to ports with TLS: they hang up without a word.
+        // In clear text, a port with TLS closes the connection.
         let [clear, clear_peer] = [&place.client_url, &place.peer_url].map(|url| url.replace("https", "http"));
         let [client, peer] = both(&clear.parse().unwrap(), &clear_peer.parse().unwrap(), &tls).await;
         assert!(matches!(client, EtcdError::TlsFailed { .. } | EtcdError::ConnectionLost { .. }), "{client:?}");
         assert!(matches!(&peer, EtcdError::TlsFailed { reason, .. } if reason.contains("https")), "{peer:?}");
 
-        // With authentication on, etcd goes by the certificate's name.
+        // With auth on, etcd takes the user from the certificate.
         block_in_place(|| version.turn_auth_on(&place.access(), &place.client_url, "right-password"));
         let nobody = with_tls(&url, &read(&right, Some(&ca.client("nobody"))));
         let refused = nobody.remove_member(MemberId(1), WITHIN).await.unwrap_err();
         assert!(matches!(refused, EtcdError::NotAllowed { .. }), "{refused:?}");
-        let found = asked.remove_member(MemberId(1), WITHIN).await.unwrap_err();
+        let found = root.remove_member(MemberId(1), WITHIN).await.unwrap_err();
         assert!(matches!(found, EtcdError::MemberNotFound { .. }), "{found:?}");
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_member_without_tls_that_is_asked_with_it_is_there() {
+async fn tls_to_a_member_without_tls_fails_as_a_tls_error() {
     with_every_version(|version| async move {
         let etcds = formed(&version, &["a"]).await;
         let place = &etcds[0].place;
@@ -77,7 +77,7 @@ async fn a_member_without_tls_that_is_asked_with_it_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_without_its_key_is_no_use() {
+async fn a_certificate_with_the_key_of_another_is_unusable() {
     let ca = Ca::new();
     let (one, other) = (ca.client("one"), ca.client("other"));
     let mixed = Tls::read(Some(&one.ca), Some(&one.certificate), Some(&other.key)).unwrap();
@@ -91,13 +91,13 @@ async fn a_certificate_without_its_key_is_no_use() {
     ] {
         assert!(matches!(error, EtcdError::UnusableTls { .. }), "{error:?}");
     }
-    // In clear text nobody looks at them.
+    // Clear text does not use them.
     client("http://127.0.0.1:1").unwrap();
     client("HTTP://[::1]:1").unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn users_log_in() {
+async fn a_user_logs_in_when_etcd_requires_it() {
     with_every_version(|version| async move {
         let mut etcds = formed(&version, &["a"]).await;
         let place = etcds[0].place.clone();
@@ -107,9 +107,9 @@ async fn users_log_in() {
             Client::new(&url, &Access { tls: Tls::default(), user: Some(user) }).unwrap()
         };
         let root = as_user("root", "right-password");
-        let learner = [nobody()];
+        let learner = [dead_url()];
 
-        // Before there are users, nobody has to be one.
+        // With auth off, the user is ignored.
         let list = root.members(WITHIN).await.unwrap();
         block_in_place(|| {
             etcds[0].etcdctl(&["user", "add", "bob:right-password"]).unwrap();
@@ -128,19 +128,19 @@ async fn users_log_in() {
             let shown = format!("{refused} {refused:?} {client:?}");
             assert!(!shown.contains("-password"), "{shown}");
         }
-        // Whoever may not read keys may still list members.
+        // A user without permission to read keys can still list members.
         assert_eq!(as_user("bob", "right-password").members(WITHIN).await.as_ref(), Ok(&list));
 
-        // A member that has restarted knows no sessions.
+        // A restarted member has forgotten all sessions.
         etcds[0].kill();
         let restarted = version.start(&place, &["--name", "a"]);
         block_in_place(|| restarted.wait_for_output("serving client traffic", LIMIT));
-        // It serves before it has gone through its own log again, and may take an old change's outcome for a new one's.
+        // It serves before it has replayed its log, and may return the result of an old change for a new one.
         let deadline = Instant::now() + LIMIT;
         loop {
             match root.add_member(&learner, true, WITHIN).await {
                 Ok(_) | Err(EtcdError::AlreadyMember { .. }) => break,
-                Err(EtcdError::NotAllowed { .. }) => panic!("it does not log in again"),
+                Err(EtcdError::NotAllowed { .. }) => panic!("the client does not log in again"),
                 Err(error) => assert!(Instant::now() < deadline, "{error}"),
             }
         }
@@ -151,7 +151,7 @@ async fn users_log_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_learner_tells_a_user_of_itself_once_a_voter_was_asked() {
+async fn a_learner_returns_its_status_to_a_user_who_has_logged_in_at_a_voter() {
     with_every_version(|version| async move {
         let etcds = formed(&version, &["a"]).await;
         let (a_place, b_place) = (&etcds[0].place, Arc::new(Place::new()));
@@ -163,17 +163,17 @@ async fn a_learner_tells_a_user_of_itself_once_a_voter_was_asked() {
 
         let id = a.add_member(&[b_place.peer_url.parse().unwrap()], true, WITHIN).await.unwrap();
         let mut etcd = join(&version, "b", &b_place, &etcds[0]);
-        let tells = |status: &Result<Status, EtcdError>| status.as_ref().is_ok_and(|status| status.learner);
-        let asks_both = || async {
+        let is_learner = |status: &Result<Status, EtcdError>| status.as_ref().is_ok_and(|status| status.learner);
+        let call_both = || async {
             a.members(WITHIN).await.unwrap();
             b.status(WITHIN).await
         };
-        assert_eq!(until(asks_both, tells).await.unwrap().member, id);
+        assert_eq!(until(call_both, is_learner).await.unwrap().member, id);
 
-        // One that has restarted may not know the token any more, nor can anybody log in there.
+        // A restarted learner may have forgotten the token, and accepts no logins.
         etcd.kill();
         let _restarted = version.start(&b_place, &["--name", "b"]);
-        assert_eq!(until(asks_both, tells).await.unwrap().member, id);
+        assert_eq!(until(call_both, is_learner).await.unwrap().member, id);
     })
     .await;
 }
@@ -187,7 +187,7 @@ fn with_tls(url: &ClientUrl, tls: &Tls) -> Client {
     Client::new(url, &Access { tls: tls.clone(), user: None }).unwrap()
 }
 
-/// How a member refuses us at its client URL and at its peer URL.
+/// The errors of a member at its client URL and at its peer URL.
 async fn both(url: &ClientUrl, peer_url: &PeerUrl, tls: &Tls) -> [EtcdError; 2] {
     let client = with_tls(url, tls).members(WITHIN).await.unwrap_err();
     [client, PeerClient::new(tls).unwrap().members(peer_url, WITHIN).await.unwrap_err()]

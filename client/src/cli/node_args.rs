@@ -1,0 +1,95 @@
+use std::{path::PathBuf, str::FromStr};
+
+use clap::Args;
+use convene_etcd::User;
+use convene_lifecycle::{ClientUrl, MemberName, PeerUrl};
+
+use super::DiscoveryArgs;
+
+const ETCD_ACCESS: &str = "TLS and user for etcd";
+
+/// The settings of a node. Most of them are also etcd's.
+#[derive(Debug, Args)]
+pub struct NodeArgs {
+    #[command(flatten)]
+    pub discovery: DiscoveryArgs,
+    /// Name of this node (--name of etcd)
+    #[arg(long, env = "CONVENE_NAME")]
+    pub name: MemberName,
+    /// Data directory of etcd (--data-dir) [default: NAME.etcd]
+    #[arg(long, value_name = "PATH", env = "CONVENE_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// WAL directory of etcd (--wal-dir) [default: in the data directory]
+    #[arg(long, value_name = "PATH", env = "CONVENE_WAL_DIR")]
+    pub wal_dir: Option<PathBuf>,
+    /// Peer URLs of this node (--initial-advertise-peer-urls of etcd) [default: those registered for a member, otherwise
+    /// http://localhost:2380]
+    #[arg(
+        long,
+        value_name = "URLS",
+        value_delimiter = ',',
+        value_parser = trimmed::<PeerUrl>,
+        env = "CONVENE_INITIAL_ADVERTISE_PEER_URLS"
+    )]
+    pub initial_advertise_peer_urls: Vec<PeerUrl>,
+    /// Client URLs of this node (--advertise-client-urls of etcd)
+    #[arg(
+        long,
+        value_name = "URLS",
+        value_delimiter = ',',
+        value_parser = trimmed::<ClientUrl>,
+        env = "CONVENE_ADVERTISE_CLIENT_URLS"
+    )]
+    pub advertise_client_urls: Vec<ClientUrl>,
+    /// Client port to try at members whose client URLs are unknown
+    #[arg(long, value_name = "PORT", default_value = "2379", value_parser = clap::value_parser!(u16).range(1..), env = "CONVENE_CLIENT_PORT")]
+    pub client_port: u16,
+    #[command(flatten)]
+    pub access: AccessArgs,
+}
+
+impl NodeArgs {
+    /// The node and its cluster, for the log.
+    pub fn subject(&self) -> String {
+        format!("{} in {}", self.name, self.discovery.discovery.token)
+    }
+}
+
+// A `next_help_heading` would also apply to the flags after this group, so each flag names its heading.
+/// TLS and the user for connections to etcd.
+#[derive(Debug, Args)]
+pub struct AccessArgs {
+    /// CA certificate for the client ports of etcd [default: the CAs of the system]
+    #[arg(long, help_heading = ETCD_ACCESS, value_name = "PATH", env = "CONVENE_CACERT")]
+    pub cacert: Option<PathBuf>,
+    /// Client certificate for the client ports of etcd
+    #[arg(long, help_heading = ETCD_ACCESS, value_name = "PATH", requires = "key", env = "CONVENE_CERT")]
+    pub cert: Option<PathBuf>,
+    /// Key of --cert
+    #[arg(long, help_heading = ETCD_ACCESS, value_name = "PATH", requires = "cert", env = "CONVENE_KEY")]
+    pub key: Option<PathBuf>,
+    /// User with the role root, if auth is on in etcd
+    #[arg(long, help_heading = ETCD_ACCESS, value_name = "NAME:PASSWORD", value_parser = user, env = "CONVENE_USER", hide_env_values = true)]
+    pub user: Option<User>,
+    /// CA certificate for the peer ports of etcd [default: that of --cacert]
+    #[arg(long, help_heading = ETCD_ACCESS, value_name = "PATH", alias = "peer-cacert", env = "CONVENE_PEER_TRUSTED_CA_FILE")]
+    pub peer_trusted_ca_file: Option<PathBuf>,
+    /// Client certificate for the peer ports of etcd [default: that of --cert]
+    #[arg(long, help_heading = ETCD_ACCESS, value_name = "PATH", alias = "peer-cert", requires = "peer_key_file", env = "CONVENE_PEER_CERT_FILE")]
+    pub peer_cert_file: Option<PathBuf>,
+    /// Key of --peer-cert-file
+    #[arg(long, help_heading = ETCD_ACCESS, value_name = "PATH", alias = "peer-key", requires = "peer_cert_file", env = "CONVENE_PEER_KEY_FILE")]
+    pub peer_key_file: Option<PathBuf>,
+}
+
+/// An item of a list. etcd also allows spaces around it (`pkg/types/urls.go:NewURLs`).
+fn trimmed<T: FromStr>(text: &str) -> Result<T, T::Err> {
+    text.trim().parse()
+}
+
+fn user(text: &str) -> Result<User, &'static str> {
+    match text.split_once(':') {
+        Some((name, password)) if !name.is_empty() => Ok(User { name: name.to_owned(), password: password.to_owned() }),
+        _ => Err("must be NAME:PASSWORD"),
+    }
+}
