@@ -1,9 +1,8 @@
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
-use convene_lifecycle::{Cluster, Instruction, Liveness, MemberKey, Plan, Policy, Report, Token, UnixMillis, plan};
+use convene_lifecycle::{Cluster, Instruction, Plan, Report, Token, plan};
 
-use super::{ClusterLiveness, Committed, Inputs, Needs, Registry, Unavailable, WriteError, unavailable};
-use crate::store::Sighting;
+use super::{ClusterLiveness, Committed, Inputs, Needs, Registry, Unavailable, WriteError};
 
 /// The answer to a check-in.
 #[derive(Debug)]
@@ -61,10 +60,10 @@ impl Registry {
     async fn check_in_shared(&self, token: &Token, report: Report) -> Result<Option<CheckInOutcome>, WriteError> {
         let reported = report.clone();
         let decide = move |inputs: Inputs<'_>| {
-            let Some((cluster, liveness)) = inputs.cluster.zip(inputs.liveness) else { return (None, None) };
-            let Plan { instruction, change } = plan(cluster, liveness, &reported, inputs.now);
+            let Some((cluster, record)) = inputs.cluster.zip(inputs.liveness) else { return (None, None) };
+            let Plan { instruction, change } = plan(cluster, &record.detector, &reported, inputs.now);
             if let Some(after) = change.as_ref().map_or(Some(cluster), |change| change.after.as_ref()) {
-                liveness.record_check_in(after, &reported, inputs.now);
+                record.record_check_in(after, &reported, inputs.now);
             }
             let unchanged = change.is_none().then(|| Arc::new(cluster.clone()));
             (change, Some((instruction, unchanged)))
@@ -73,7 +72,7 @@ impl Registry {
         Ok(outcome(token, &report, committed, decided))
     }
 
-    /// What a check-in would come to, without anything coming of it.
+    /// What a check-in would be answered. Records and changes nothing.
     pub async fn check_in_dry(&self, token: &Token, report: &Report) -> Result<Option<CheckInOutcome>, Unavailable> {
         let Some(snapshot) = self.cluster(token).await? else { return Ok(None) };
         let (cluster, at) = (snapshot.cluster.clone(), self.clock.now());
@@ -82,47 +81,6 @@ impl Registry {
             None => plan(&cluster, &self.stored_liveness(token, &cluster.policy, at).await?, report, at),
         };
         Ok(Some(CheckInOutcome { instruction, cluster }))
-    }
-
-    /// When members of a cluster were last heard of; those that are missing never were.
-    pub async fn last_seen(&self, token: &Token) -> Result<HashMap<MemberKey, UnixMillis>, Unavailable> {
-        if let Some(liveness) = self.liveness.get(token) {
-            return Ok(liveness.last_seen());
-        }
-        let written = self.store.sightings(token).await.map_err(unavailable)?;
-        let mut heard: HashMap<_, _> = written.into_iter().map(|sighting| (sighting.member, sighting.at)).collect();
-        if let Some(listened) = self.store.liveness(token).await.map_err(unavailable)? {
-            heard.extend(listened.last_seen().map(|(member, at)| (member.clone(), at)));
-        }
-        Ok(heard)
-    }
-
-    /// Who was heard of when by all servers of the database.
-    async fn stored_liveness(&self, token: &Token, policy: &Policy, now: UnixMillis) -> Result<Liveness, Unavailable> {
-        let listened = self.store.liveness(token).await.map_err(unavailable)?;
-        let mut listened = listened.unwrap_or_else(|| Liveness::new(now));
-        listened.resume(policy, now);
-        Ok(listened)
-    }
-
-    async fn cached_liveness(&self, token: &Token) -> Result<Arc<ClusterLiveness>, Unavailable> {
-        if let Some(liveness) = self.liveness.get(token) {
-            return Ok(liveness);
-        }
-        let written = self.store.sightings(token).await.map_err(unavailable)?;
-        Ok(self.liveness.begin(token, written, self.clock.now()))
-    }
-
-    /// Writes down when members were last heard of, as far as that is new, and forgets clusters that nobody checks in
-    /// for. Returns of how many members it was written.
-    pub async fn flush_liveness(&self) -> Result<usize, Unavailable> {
-        let unpersisted: Vec<Sighting> = self.liveness.unpersisted();
-        if !unpersisted.is_empty() {
-            self.store.write_sightings(&unpersisted).await.map_err(unavailable)?;
-            self.liveness.mark_persisted(&unpersisted);
-        }
-        self.liveness.evict_idle(self.clock.now());
-        Ok(unpersisted.len())
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use convene_lifecycle::{Cluster, Event, Liveness, Token, Transition, UnixMillis};
+use convene_lifecycle::{Cluster, Event, Token, Transition, UnixMillis};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep},
@@ -17,7 +17,7 @@ use super::{
     Committed, Inputs, Needs, Snapshot, SnapshotCache, Unavailable, WriteError, clock::Clock, liveness::LivenessCache,
     replication::Notifier, transact::Job, unavailable, watch_hub::WatchHub,
 };
-use crate::store::{ClusterWrite, Stamp, Store, StoreError, Transaction};
+use crate::store::{ClusterWrite, LivenessRecord, Stamp, Store, StoreError, Transaction};
 
 /// The most writes that share one commit.
 const BATCH: usize = 128;
@@ -64,9 +64,9 @@ struct PendingCluster {
 
 struct PendingLiveness {
     /// As it was read; `None` if none is stored.
-    stored: Option<Liveness>,
+    stored: Option<LivenessRecord>,
     /// After the decisions so far.
-    current: Liveness,
+    current: LivenessRecord,
 }
 
 type Decided = Result<Option<Committed>, WriteError>;
@@ -139,7 +139,7 @@ impl Committer {
         &self,
         mut transaction: Transaction<'_>,
         writes: &[ClusterWrite],
-        liveness: &[(Token, Liveness)],
+        liveness: &[(Token, LivenessRecord)],
     ) -> Result<(), StoreError> {
         if writes.is_empty() && liveness.is_empty() {
             return transaction.rollback().await;
@@ -241,13 +241,13 @@ impl Committer {
         pending: &mut PendingClusters,
     ) -> Result<(), StoreError> {
         let tokens = distinct_tokens(jobs.iter().filter(|job| job.needs == Needs::Liveness));
-        let mut stored = transaction.liveness(&tokens).await?;
+        let now = self.clock.now();
+        let mut stored = transaction.liveness(&tokens, now).await?;
         for token in tokens {
             let stored = stored.remove(&token);
             let pending = pending.entry(token).or_default();
             let Some(cluster) = &pending.cluster else { continue };
-            let now = self.clock.now();
-            let mut current = stored.clone().unwrap_or_else(|| Liveness::new(now));
+            let mut current = stored.clone().unwrap_or_else(|| LivenessRecord::new(now));
             current.resume(&cluster.policy, now);
             pending.liveness = Some(PendingLiveness { stored, current });
         }
@@ -296,7 +296,7 @@ fn distinct_tokens<'a>(jobs: impl Iterator<Item = &'a Job>) -> Vec<Token> {
 }
 
 /// The liveness of the clusters that exist, if the decisions have changed it.
-fn take_changed_liveness(pending: &mut PendingClusters) -> Vec<(Token, Liveness)> {
+fn take_changed_liveness(pending: &mut PendingClusters) -> Vec<(Token, LivenessRecord)> {
     let changed = |(token, pending): (&Token, &mut PendingCluster)| {
         let PendingLiveness { stored, current } = pending.liveness.take()?;
         (pending.cluster.is_some() && stored.as_ref() != Some(&current)).then(|| (token.clone(), current))

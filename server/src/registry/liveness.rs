@@ -1,150 +1,215 @@
+//! The liveness of clusters in memory, on a server that has its database for itself.
+//!
+//! It changes with every check-in, so it is stored every few seconds only; see [`Registry::flush_liveness`]. Servers that
+//! share a database read and write the stored liveness with each check-in instead, because each of them sees only some of
+//! the nodes.
+
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, RwLock},
     time::Duration,
 };
 
-use convene_lifecycle::{Cluster, Liveness, MemberKey, Report, Token, UnixMillis};
+use convene_lifecycle::{Cluster, Liveness, MemberKey, Policy, Report, Token, UnixMillis};
 
-use crate::store::Sighting;
+use super::{Registry, Unavailable, unavailable};
+use crate::store::{LIVENESS_CHUNK, LivenessRecord, StoreError};
 
-/// For how long after the last check-in for a cluster its liveness are kept in memory at least. Who comes back later
-/// finds that silence counts from then on, as after a restart.
+/// How long a cluster stays in memory at least after its last check-in. For one that checks in later silence counts from then
+/// on, as after a restart.
 const KEEP: Duration = Duration::from_secs(3600);
 
-/// Who was heard of when, of every cluster that somebody checks in for: in memory, because it changes with every
-/// check-in.
+/// The liveness of every cluster whose nodes check in.
 #[derive(Debug, Default)]
 pub(super) struct LivenessCache {
-    of: RwLock<HashMap<Token, Arc<ClusterLiveness>>>,
+    clusters: RwLock<HashMap<Token, Arc<ClusterLiveness>>>,
 }
 
-/// Who was heard of when, of one cluster.
+/// The liveness of one cluster.
 #[derive(Debug)]
 pub struct ClusterLiveness {
-    present: Mutex<LivenessState>,
+    state: Mutex<LivenessState>,
 }
 
 #[derive(Debug)]
 struct LivenessState {
-    liveness: Liveness,
-    /// What was written down last, and by an earlier run of the server perhaps.
-    persisted: HashMap<MemberKey, UnixMillis>,
-    /// Until when this is kept if nobody checks in.
+    record: LivenessRecord,
+    /// Counts the changes of `record`.
+    version: u64,
+    /// The version that is stored.
+    persisted: u64,
+    /// The cluster leaves memory at this time unless a node checks in before.
     keep_until: UnixMillis,
 }
 
 impl LivenessCache {
     pub fn get(&self, token: &Token) -> Option<Arc<ClusterLiveness>> {
-        self.of.read().expect("no holder panics").get(token).cloned()
+        self.clusters.read().expect("no holder panics").get(token).cloned()
     }
 
-    /// Begins to remember, with what was written down before. Nobody has listened until now, so that silence before
-    /// says nothing.
-    pub fn begin(&self, token: &Token, persisted: Vec<Sighting>, now: UnixMillis) -> Arc<ClusterLiveness> {
-        let present = LivenessState {
-            liveness: Liveness::new(now),
-            persisted: persisted.into_iter().map(|sighting| (sighting.member, sighting.at)).collect(),
-            keep_until: now.after(KEEP),
-        };
-        let mut of = self.of.write().expect("no holder panics");
-        of.entry(token.clone()).or_insert_with(|| Arc::new(ClusterLiveness { present: Mutex::new(present) })).clone()
+    /// Starts with what is stored, unless another check-in has started in the meantime. The server may have missed check-ins
+    /// until now, so silence before means nothing.
+    pub fn start(&self, token: &Token, stored: Option<LivenessRecord>, now: UnixMillis) -> Arc<ClusterLiveness> {
+        let mut clusters = self.clusters.write().expect("no holder panics");
+        let start = || Arc::new(ClusterLiveness { state: Mutex::new(LivenessState::start(stored, now)) });
+        clusters.entry(token.clone()).or_insert_with(start).clone()
     }
 
     pub fn evict(&self, token: &Token) {
-        self.of.write().expect("no holder panics").remove(token);
+        self.clusters.write().expect("no holder panics").remove(token);
     }
 
-    /// Forgets clusters that nobody has checked in for of late, and those that somebody checked in for while they were
-    /// deleted. What was not written down stays, and so does what a check-in has in its hands.
+    /// Evicts clusters without check-ins, and clusters that were deleted during a check-in. Keeps what is not stored yet, and
+    /// what a check-in is using.
     pub fn evict_idle(&self, now: UnixMillis) {
-        let mut of = self.of.write().expect("no holder panics");
-        of.retain(|_, one| Arc::strong_count(one) > 1 || !one.lock().is_idle(now));
+        let mut clusters = self.clusters.write().expect("no holder panics");
+        clusters.retain(|_, cluster| Arc::strong_count(cluster) > 1 || !cluster.lock().is_idle(now));
     }
 
-    /// What has not been written down yet.
-    pub fn unpersisted(&self) -> Vec<Sighting> {
-        let of: Vec<_> = {
-            let of = self.of.read().expect("no holder panics");
-            of.iter().map(|(token, one)| (token.clone(), one.clone())).collect()
+    /// The clusters that have changed since they were stored.
+    pub fn unpersisted(&self) -> Vec<(Token, Arc<ClusterLiveness>)> {
+        let clusters: Vec<_> = {
+            let clusters = self.clusters.read().expect("no holder panics");
+            clusters.iter().map(|(token, cluster)| (token.clone(), cluster.clone())).collect()
         };
-        of.into_iter().flat_map(|(token, one)| one.unpersisted(&token)).collect()
-    }
-
-    /// Remembers what was written down.
-    pub fn mark_persisted(&self, persisted: &[Sighting]) {
-        for sighting in persisted {
-            if let Some(one) = self.get(&sighting.token) {
-                one.lock().persisted.insert(sighting.member.clone(), sighting.at);
-            }
-        }
+        clusters.into_iter().filter(|(_, cluster)| !cluster.lock().is_persisted()).collect()
     }
 }
 
 impl ClusterLiveness {
-    /// Looks at who was heard of.
-    pub fn read<T>(&self, look: impl FnOnce(&Liveness) -> T) -> T {
-        look(&self.lock().liveness)
+    /// Reads the state of the failure detector.
+    pub fn read<T>(&self, read: impl FnOnce(&Liveness) -> T) -> T {
+        read(&self.lock().record.detector)
     }
 
-    /// Looks at who was heard of and, if that comes to something, takes note of a check-in, with nobody in between.
+    /// Reads the state of the failure detector and, if `read` returns something, records a check-in in the same step.
     pub fn read_and_record<T>(
         &self,
         cluster: &Cluster,
         report: &Report,
         now: UnixMillis,
-        look: impl FnOnce(&Liveness) -> Option<T>,
+        read: impl FnOnce(&Liveness) -> Option<T>,
     ) -> Option<T> {
-        let mut present = self.lock();
-        let found = look(&present.liveness)?;
-        present.record_check_in(cluster, report, now);
+        let mut state = self.lock();
+        let found = read(&state.record.detector)?;
+        state.record_check_in(cluster, report, now);
         Some(found)
     }
 
-    /// Takes note of a check-in.
+    /// Records a check-in.
     pub fn record_check_in(&self, cluster: &Cluster, report: &Report, now: UnixMillis) {
         self.lock().record_check_in(cluster, report, now);
     }
 
-    /// When members were last heard of, by this run of the server or one before.
-    pub fn last_seen(&self) -> HashMap<MemberKey, UnixMillis> {
-        let present = self.lock();
-        let mut heard = present.persisted.clone();
-        heard.extend(present.unpersisted().map(|(member, at)| (member.clone(), at)));
-        heard
+    /// When members were last seen, by this run of the server or an earlier one.
+    pub fn last_seen(&self) -> BTreeMap<MemberKey, UnixMillis> {
+        self.lock().record.last_seen()
     }
 
-    fn unpersisted(&self, token: &Token) -> Vec<Sighting> {
-        let present = self.lock();
-        let unpersisted = present.unpersisted();
-        unpersisted.map(|(member, at)| Sighting { token: token.clone(), member: member.clone(), at }).collect()
+    /// A copy to store, and its version.
+    fn snapshot(&self) -> (LivenessRecord, u64) {
+        let state = self.lock();
+        (state.record.clone(), state.version)
+    }
+
+    fn mark_persisted(&self, version: u64) {
+        self.lock().persisted = version;
     }
 
     fn lock(&self) -> MutexGuard<'_, LivenessState> {
-        self.present.lock().expect("no holder panics")
+        self.state.lock().expect("no holder panics")
     }
 }
 
 impl LivenessState {
-    fn record_check_in(&mut self, cluster: &Cluster, report: &Report, now: UnixMillis) {
-        self.liveness.record_check_in(cluster, report, now);
-        self.keep_until = now.after(KEEP.max(cluster.policy.dead_after));
-        // More than there are members: some of them are not even remembered as removed any more.
-        if self.persisted.len() > cluster.record.len() {
-            let known: HashSet<&MemberKey> = cluster.record.iter().map(|member| &member.key).collect();
-            self.persisted.retain(|member, _| known.contains(member));
-        }
+    fn start(stored: Option<LivenessRecord>, now: UnixMillis) -> Self {
+        let mut record = stored.unwrap_or_else(|| LivenessRecord::new(now));
+        record.restart(now);
+        Self { record, version: 0, persisted: 0, keep_until: now.after(KEEP) }
     }
 
-    /// Who was heard of since the last time that it was written down.
-    fn unpersisted(&self) -> impl Iterator<Item = (&MemberKey, UnixMillis)> {
-        let is_new =
-            |(member, at): &(&MemberKey, UnixMillis)| self.persisted.get(member).is_none_or(|persisted| persisted < at);
-        self.liveness.last_seen().filter(is_new)
+    fn record_check_in(&mut self, cluster: &Cluster, report: &Report, now: UnixMillis) {
+        self.record.record_check_in(cluster, report, now);
+        self.version += 1;
+        self.keep_until = now.after(KEEP.max(cluster.policy.dead_after));
+    }
+
+    fn is_persisted(&self) -> bool {
+        self.version == self.persisted
     }
 
     fn is_idle(&self, now: UnixMillis) -> bool {
-        self.keep_until <= now && self.unpersisted().next().is_none()
+        self.keep_until <= now && self.is_persisted()
+    }
+}
+
+impl Registry {
+    /// When the members of a cluster were last seen. Those that are missing never were.
+    pub async fn last_seen(&self, token: &Token) -> Result<BTreeMap<MemberKey, UnixMillis>, Unavailable> {
+        if let Some(liveness) = self.liveness.get(token) {
+            return Ok(liveness.last_seen());
+        }
+        let stored = self.store.liveness(token, self.clock.now()).await.map_err(unavailable)?;
+        Ok(stored.map(|record| record.last_seen()).unwrap_or_default())
+    }
+
+    /// The state of the failure detector from the database, as a check-in now would find it.
+    pub(super) async fn stored_liveness(
+        &self,
+        token: &Token,
+        policy: &Policy,
+        now: UnixMillis,
+    ) -> Result<Liveness, Unavailable> {
+        let stored = self.store.liveness(token, now).await.map_err(unavailable)?;
+        let mut record = stored.unwrap_or_else(|| LivenessRecord::new(now));
+        match self.store.is_shared() {
+            true => record.resume(policy, now),
+            false => record.restart(now),
+        }
+        Ok(record.detector)
+    }
+
+    /// The liveness in memory; reads it from the database if it is not there.
+    pub(super) async fn cached_liveness(&self, token: &Token) -> Result<Arc<ClusterLiveness>, Unavailable> {
+        if let Some(liveness) = self.liveness.get(token) {
+            return Ok(liveness);
+        }
+        let now = self.clock.now();
+        let stored = self.store.liveness(token, now).await.map_err(unavailable)?;
+        Ok(self.liveness.start(token, stored, now))
+    }
+
+    /// Stores the liveness of the clusters in which it has changed, with one fsync, and evicts clusters without check-ins.
+    /// Returns how many clusters were stored.
+    pub async fn flush_liveness(&self) -> Result<usize, Unavailable> {
+        let unpersisted = self.liveness.unpersisted();
+        if !unpersisted.is_empty() {
+            self.write_liveness(&unpersisted).await.map_err(unavailable)?;
+        }
+        let stored = unpersisted.len();
+        // It holds the clusters in memory.
+        drop(unpersisted);
+        self.liveness.evict_idle(self.clock.now());
+        Ok(stored)
+    }
+
+    async fn write_liveness(&self, clusters: &[(Token, Arc<ClusterLiveness>)]) -> Result<(), StoreError> {
+        let mut transaction = self.store.begin().await?;
+        let mut versions = Vec::with_capacity(clusters.len());
+        for chunk in clusters.chunks(LIVENESS_CHUNK) {
+            let mut records = Vec::with_capacity(chunk.len());
+            for (token, cluster) in chunk {
+                let (record, version) = cluster.snapshot();
+                records.push((token.clone(), record));
+                versions.push(version);
+            }
+            transaction.write_liveness(&records).await?;
+        }
+        transaction.commit().await?;
+        for ((_, cluster), version) in clusters.iter().zip(versions) {
+            cluster.mark_persisted(version);
+        }
+        Ok(())
     }
 }
 
@@ -186,53 +251,80 @@ mod tests {
         START.after(Duration::from_secs(60 * minutes))
     }
 
-    #[test]
-    fn a_cluster_that_nobody_checks_in_for_is_forgotten_and_silence_counts_anew_when_somebody_does() {
-        let (all, (cluster, report)) = (LivenessCache::default(), cluster());
-        all.begin(&cluster.token, Vec::new(), START).record_check_in(&cluster, &report, later(30));
-        all.evict_idle(later(1_000));
-        let unpersisted = all.unpersisted();
-        assert_eq!(unpersisted.len(), 1, "what is not written down stays");
-        all.mark_persisted(&unpersisted);
-        all.evict_idle(later(89));
-        assert!(all.get(&cluster.token).is_some());
-        all.evict_idle(later(90));
-        assert!(all.get(&cluster.token).is_none());
+    /// What is stored after a flush.
+    fn persist(cache: &LivenessCache) -> Vec<LivenessRecord> {
+        let persist = |(_, cluster): (Token, Arc<ClusterLiveness>)| {
+            let (record, version) = cluster.snapshot();
+            cluster.mark_persisted(version);
+            record
+        };
+        cache.unpersisted().into_iter().map(persist).collect()
+    }
 
-        let anew = all.begin(&cluster.token, unpersisted, later(120));
+    #[test]
+    fn a_cluster_without_check_ins_is_evicted_and_silence_counts_from_the_next_one() {
+        let (cache, (cluster, report)) = (LivenessCache::default(), cluster());
+        cache.start(&cluster.token, None, START).record_check_in(&cluster, &report, later(30));
+        cache.evict_idle(later(1_000));
+        let mut stored = persist(&cache);
+        assert_eq!(stored.len(), 1, "what is not stored stays in memory");
+        cache.evict_idle(later(89));
+        assert!(cache.get(&cluster.token).is_some());
+        cache.evict_idle(later(90));
+        assert!(cache.get(&cluster.token).is_none());
+
+        let again = cache.start(&cluster.token, stored.pop(), later(120));
         let member = cluster.member(&"1".parse().unwrap()).unwrap();
-        let silence = anew.read(|liveness| liveness.silence(member, later(121)));
+        let silence = again.read(|liveness| liveness.silence(member, later(121)));
         assert_eq!(silence, Duration::from_secs(60));
-        assert_eq!(anew.last_seen().into_values().collect::<Vec<_>>(), [later(30)]);
+        assert_eq!(again.last_seen().into_values().collect::<Vec<_>>(), [later(30)]);
     }
 
     #[test]
     fn a_cluster_is_kept_for_as_long_as_its_members_may_be_silent() {
-        let (all, (mut cluster, report)) = (LivenessCache::default(), cluster());
+        let (cache, (mut cluster, report)) = (LivenessCache::default(), cluster());
         cluster.policy.dead_after = Duration::from_secs(7 * 24 * 3600);
-        all.begin(&cluster.token, Vec::new(), START).record_check_in(&cluster, &report, START);
-        all.mark_persisted(&all.unpersisted());
-        all.evict_idle(later(6 * 24 * 60));
-        assert!(all.get(&cluster.token).is_some());
+        cache.start(&cluster.token, None, START).record_check_in(&cluster, &report, START);
+        persist(&cache);
+        cache.evict_idle(later(6 * 24 * 60));
+        assert!(cache.get(&cluster.token).is_some());
     }
 
     #[test]
-    fn what_a_check_in_has_in_its_hands_is_not_forgotten() {
-        let (all, (cluster, _)) = (LivenessCache::default(), cluster());
-        let held = all.begin(&cluster.token, Vec::new(), START);
-        all.evict_idle(later(1_000));
-        assert!(Arc::ptr_eq(&held, &all.get(&cluster.token).unwrap()));
-        drop(held);
-        all.evict_idle(later(1_000));
-        assert!(all.get(&cluster.token).is_none());
+    fn a_cluster_in_use_by_a_check_in_is_not_evicted() {
+        let (cache, (cluster, _)) = (LivenessCache::default(), cluster());
+        let in_use = cache.start(&cluster.token, None, START);
+        cache.evict_idle(later(1_000));
+        assert!(Arc::ptr_eq(&in_use, &cache.get(&cluster.token).unwrap()));
+        drop(in_use);
+        cache.evict_idle(later(1_000));
+        assert!(cache.get(&cluster.token).is_none());
     }
 
     #[test]
-    fn members_that_nobody_remembers_as_removed_are_forgotten_here_too() {
-        let (all, (cluster, report)) = (LivenessCache::default(), cluster());
-        let written = |key: &str| Sighting { token: cluster.token.clone(), member: key.parse().unwrap(), at: START };
-        let one = all.begin(&cluster.token, vec![written("1"), written("2")], START);
-        one.record_check_in(&cluster, &report, later(1));
-        assert_eq!(one.last_seen(), HashMap::from([("1".parse().unwrap(), later(1))]));
+    fn a_check_in_during_a_flush_is_stored_by_the_next_one() {
+        let (cache, (cluster, report)) = (LivenessCache::default(), cluster());
+        let liveness = cache.start(&cluster.token, None, START);
+        liveness.record_check_in(&cluster, &report, later(1));
+        let (_, version) = liveness.snapshot();
+        liveness.record_check_in(&cluster, &report, later(2));
+        liveness.mark_persisted(version);
+        assert_eq!(persist(&cache)[0].last_seen().into_values().collect::<Vec<_>>(), [later(2)]);
+        assert!(cache.unpersisted().is_empty());
+    }
+
+    #[test]
+    fn a_removed_member_keeps_its_last_time_until_it_leaves_the_record() {
+        let (cache, (cluster, report)) = (LivenessCache::default(), cluster());
+        let liveness = cache.start(&cluster.token, None, START);
+        liveness.record_check_in(&cluster, &report, later(1));
+        let removed = cluster.remove(&"1".parse().unwrap(), Discovery::V2, Action::Delete, later(2)).unwrap();
+        let removed = removed.after.unwrap();
+        let spare = Report { name: "spare".parse().unwrap(), ..report };
+        liveness.record_check_in(&removed, &spare, later(3));
+        assert_eq!(liveness.last_seen(), BTreeMap::from([("1".parse().unwrap(), later(1))]));
+        let dropped = Cluster { record: Vec::new(), ..removed };
+        liveness.record_check_in(&dropped, &spare, later(4));
+        assert_eq!(liveness.last_seen(), BTreeMap::new());
     }
 }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use convene_lifecycle::{Cluster, Event, Liveness, NewClusterToken, Settings, Token, Transition, UnixMillis};
+use convene_lifecycle::{Cluster, Event, NewClusterToken, Settings, Token, Transition, UnixMillis};
 use tokio::sync::oneshot;
 
 use super::{Registry, Unavailable, WriteError};
+use crate::store::LivenessRecord;
 
 /// What a decision needs to know, and therefore what the committer reads for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub struct Inputs<'a> {
     pub cluster: Option<&'a Cluster>,
     /// The stored liveness. `None` unless the write [needs](Needs::Liveness) it and there is such a cluster. The committer
     /// writes what the decision changes in it.
-    pub liveness: Option<&'a mut Liveness>,
+    pub liveness: Option<&'a mut LivenessRecord>,
     /// The time at which the change happens.
     pub now: UnixMillis,
 }

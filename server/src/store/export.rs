@@ -1,16 +1,16 @@
 use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
 
-use convene_lifecycle::{Cluster, Event, MemberKey, Token, UnixMillis};
+use convene_lifecycle::{Event, Token, UnixMillis};
 use thiserror::Error;
 
 use super::{
     ClusterDump, Database, DatabaseLimits, DatabaseUrl, OpenError, StoreError, UsedToken,
     columns::{EVENT, read_event},
     connection::{Connection, Row},
-    listening::liveness,
+    liveness::read_liveness,
     migrations::check_migrations,
     postgres::PostgresDatabase,
-    read::{CLUSTER_WITH_MEMBER, cluster_with_members, parse, token},
+    read::{CLUSTER_WITH_MEMBER, cluster_with_members, token},
     sqlite,
     statement::Statement,
 };
@@ -98,27 +98,30 @@ impl Export {
         let after = self.last.saturating_add(1);
         self.last = last.try_get("id").map_err(StoreError::from)?;
         let page = after..=self.last;
-        let mut events = self.events(page.clone()).await?;
-        let mut last_seen = self.last_seen(page).await?;
-        let mut kept = Vec::new();
+        let mut events = self.events(page).await?;
+        let mut dumps = Vec::new();
         for of_one in rows.chunk_by(|row, next| id(row).ok() == id(next).ok()) {
             let token = token(&of_one[0])?;
             let cluster = cluster_with_members(&token, of_one);
             let cluster = cluster.map_err(|error| ExportError::Cluster { token: token.clone(), error })?;
             let events = events.remove(&token).unwrap_or_default();
-            let last_seen = of_those_on_record(last_seen.remove(&token).unwrap_or_default(), &cluster);
-            kept.push(ClusterDump { cluster, events, last_seen });
+            dumps.push(ClusterDump { cluster, events, last_seen: BTreeMap::new() });
         }
-        // Someone may be heard of later than the database knows; see `registry::check_in`.
-        let tokens: Vec<Token> = kept.iter().map(|kept| kept.cluster.token.clone()).collect();
-        let mut liveness = liveness(&mut self.connection, &tokens).await?;
-        for kept in &mut kept {
-            if let Some(sightings) = liveness.remove(&kept.cluster.token) {
-                let last_seen = sightings.last_seen().map(|(member, at)| (member.clone(), at)).collect();
-                kept.last_seen = of_those_on_record(last_seen, &kept.cluster);
-            }
+        self.add_last_seen(&mut dumps).await?;
+        Ok(dumps)
+    }
+
+    /// Adds when the members that are on record were last seen.
+    async fn add_last_seen(&mut self, dumps: &mut [ClusterDump]) -> Result<(), StoreError> {
+        let tokens: Vec<Token> = dumps.iter().map(|dump| dump.cluster.token.clone()).collect();
+        // The time is for the failure detector, which an export leaves out.
+        let mut records = read_liveness(&mut self.connection, &tokens, UnixMillis(0)).await?;
+        for ClusterDump { cluster, last_seen, .. } in dumps {
+            let Some(record) = records.remove(&cluster.token) else { continue };
+            *last_seen = record.last_seen();
+            last_seen.retain(|key, _| cluster.record.iter().any(|member| member.key == *key));
         }
-        Ok(kept)
+        Ok(())
     }
 
     async fn events(&mut self, page: RangeInclusive<i64>) -> Result<BTreeMap<Token, Vec<Arc<Event>>>, ExportError> {
@@ -138,32 +141,8 @@ impl Export {
         }
         Ok(events)
     }
-
-    async fn last_seen(
-        &mut self,
-        page: RangeInclusive<i64>,
-    ) -> Result<BTreeMap<Token, BTreeMap<MemberKey, UnixMillis>>, StoreError> {
-        let text = "select token, member_key, at from sighting join cluster on cluster.id = sighting.cluster \
-                    where cluster.id between $1 and $2";
-        let statement = Statement::new(text).bind(*page.start()).bind(*page.end());
-        let mut last_seen: BTreeMap<Token, BTreeMap<MemberKey, UnixMillis>> = BTreeMap::new();
-        for row in &self.connection.fetch_all(statement).await? {
-            let member = parse("sighting", "member_key", row.try_get("member_key")?)?;
-            last_seen.entry(token(row)?).or_default().insert(member, UnixMillis(row.try_get("at")?));
-        }
-        Ok(last_seen)
-    }
 }
 
 fn id(row: &Row) -> Result<i64, sqlx::Error> {
     row.try_get("id")
-}
-
-/// Without those whom nobody remembers any more: what was written of them goes when the next is written.
-fn of_those_on_record(
-    mut last_seen: BTreeMap<MemberKey, UnixMillis>,
-    cluster: &Cluster,
-) -> BTreeMap<MemberKey, UnixMillis> {
-    last_seen.retain(|key, _| cluster.record.iter().any(|member| member.key == *key));
-    last_seen
 }

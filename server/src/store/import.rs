@@ -4,15 +4,18 @@ use convene_lifecycle::Cluster;
 use thiserror::Error;
 
 use super::{
-    ClusterDump, ClusterWrite, RegistryDump, Sighting, Store, StoreError, UsedToken,
+    ClusterDump, ClusterWrite, RegistryDump, Store, StoreError, UsedToken,
     commit::{RANDOM_BITS, insert_clusters_with_ids, insert_events, upsert_members},
     connection::Connection,
-    sighting,
+    liveness::write_last_seen,
     statement::Statement,
 };
 
 /// How many clusters are written with one statement, and about how many members and events with another.
 const CHUNK: usize = 32;
+
+/// The most used tokens in one statement.
+const USED_TOKEN_CHUNK: usize = 1_000;
 
 /// Why nothing was imported.
 #[derive(Debug, Error)]
@@ -61,7 +64,7 @@ async fn write(connection: &mut Connection, contents: &RegistryDump) -> Result<(
     check_empty(connection).await?;
     let take_over = Statement::new("update registry set cluster_id = $1 where id = 1");
     connection.execute(take_over.bind(contents.registry_id.as_str())).await.map_err(StoreError::from)?;
-    for used in contents.used_tokens.chunks(sighting::CHUNK) {
+    for used in contents.used_tokens.chunks(USED_TOKEN_CHUNK) {
         insert_used_tokens(connection, used).await?;
     }
     let mut last = i64::MIN;
@@ -123,10 +126,8 @@ async fn insert_clusters(connection: &mut Connection, clusters: &[ClusterDump], 
     let writes: Vec<ClusterWrite> = clusters.iter().map(creation).collect();
     upsert_members(connection, &writes).await?;
     insert_events(connection, &writes).await?;
-    let last_seen: Vec<Sighting> = clusters.iter().flat_map(sightings).collect();
-    for last_seen in last_seen.chunks(sighting::CHUNK) {
-        sighting::upsert(connection, last_seen).await?;
-    }
+    let last_seen: Vec<_> = clusters.iter().map(|dump| (&dump.cluster.token, &dump.last_seen)).collect();
+    write_last_seen(connection, &last_seen).await?;
     Ok(last)
 }
 
@@ -140,12 +141,4 @@ fn id_after(last: i64, cluster: &Cluster) -> i64 {
 fn creation(kept: &ClusterDump) -> ClusterWrite {
     let after = Some(Arc::new(kept.cluster.clone()));
     ClusterWrite { token: kept.cluster.token.clone(), base: None, after, events: kept.events.clone() }
-}
-
-fn sightings(kept: &ClusterDump) -> impl Iterator<Item = Sighting> {
-    kept.last_seen.iter().map(|(member, at)| Sighting {
-        token: kept.cluster.token.clone(),
-        member: member.clone(),
-        at: *at,
-    })
 }

@@ -1,10 +1,12 @@
 mod moving;
+mod upgrading;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use convene_lifecycle::{
-    Action, BootstrapIssued, Cluster, ClusterId, ClusterSize, Discovery, Epoch, Founder, Member, MemberKey, PeerUrl,
-    Policy, Protocol, Purpose, Registration, Removal, Revision, Role, Strategy, Ticket, Token, Transition, UnixMillis,
+    Action, BootstrapIssued, Cluster, ClusterId, ClusterSize, Discovery, Epoch, Event, Founder, Member, MemberKey,
+    MemberLiveness, PeerUrl, Policy, Protocol, Purpose, Registration, Removal, Revision, Role, Strategy, Ticket, Token,
+    Transition, UnixMillis,
 };
 use tempfile::TempDir;
 
@@ -64,8 +66,9 @@ on_every_database! {
     clusters_are_listed_in_pages_as_they_were_made,
     a_list_counts_the_members_that_are_there_and_reads_none,
     a_cluster_that_can_not_be_read_is_missing_from_the_list_and_the_others_are_there,
-    when_a_member_was_heard_of_is_kept_and_goes_with_its_cluster,
-    when_a_member_was_heard_of_goes_when_nobody_remembers_the_member_any_more,
+    liveness_is_read_as_it_was_written_and_deleted_with_its_cluster,
+    unreadable_liveness_is_taken_for_none_and_the_others_are_read,
+    the_liveness_of_many_clusters_is_written_at_once,
     events_are_read_again_as_they_were,
     a_write_on_what_has_changed_meanwhile_is_a_conflict_and_changes_nothing,
     a_deleted_cluster_leaves_nothing_behind,
@@ -243,30 +246,58 @@ async fn execute(store: &Store, statement: &'static str) {
     transaction.commit().await.unwrap();
 }
 
-async fn when_a_member_was_heard_of_is_kept_and_goes_with_its_cluster(store: Store) {
-    let (cluster, first) = eventful("one");
-    commit(&store, &[first]).await.unwrap();
-    let sighting = |token: &str, at| Sighting { token: token.parse().unwrap(), member: "1".parse().unwrap(), at };
-    let later = sighting("one", UnixMillis(NOW.0 + 5));
-    store.write_sightings(&[sighting("one", NOW), sighting("none", NOW)]).await.unwrap();
-    store.write_sightings(std::slice::from_ref(&later)).await.unwrap();
-    assert_eq!(store.sightings(&cluster.token).await.unwrap(), [later]);
-    commit(&store, &[write(Some(Stamp::of(&cluster)), vec![cluster.delete(NOW)])]).await.unwrap();
-    assert_eq!(store.sightings(&cluster.token).await.unwrap(), []);
+/// A member and when it was last seen.
+fn seen((member, at): (&str, i64)) -> (MemberKey, UnixMillis) {
+    (member.parse().unwrap(), UnixMillis(at))
 }
 
-async fn when_a_member_was_heard_of_goes_when_nobody_remembers_the_member_any_more(store: Store) {
+/// Liveness in which members have checked in.
+fn record<const N: usize>(checked_in: [(&str, i64); N]) -> LivenessRecord {
+    let mut record = LivenessRecord::new(NOW);
+    let liveness = |at| MemberLiveness { checked_in: Some(at), ..MemberLiveness::default() };
+    record.detector.members = checked_in.map(seen).into_iter().map(|(member, at)| (member, liveness(at))).collect();
+    record
+}
+
+async fn write_liveness(store: &Store, records: &[(&str, LivenessRecord)]) {
+    let records: Vec<_> = records.iter().map(|(token, record)| (token.parse().unwrap(), record.clone())).collect();
+    let mut transaction = store.begin().await.unwrap();
+    transaction.write_liveness(&records).await.unwrap();
+    transaction.commit().await.unwrap();
+}
+
+async fn liveness_is_read_as_it_was_written_and_deleted_with_its_cluster(store: Store) {
     let (cluster, first) = eventful("one");
-    let (other, second) = eventful("two");
-    commit(&store, &[first, second]).await.unwrap();
-    let of = |token: &Token, member: &str| Sighting { token: token.clone(), member: member.parse().unwrap(), at: NOW };
-    let both = [of(&cluster.token, "1"), of(&cluster.token, "2")];
-    store.write_sightings(&[both.as_slice(), &[of(&other.token, "1")]].concat()).await.unwrap();
-    assert_eq!(store.sightings(&cluster.token).await.unwrap(), both, "a member that was removed is on record");
-    execute(&store, "delete from member where key = '2'").await;
-    store.write_sightings(&both[..1]).await.unwrap();
-    assert_eq!(store.sightings(&cluster.token).await.unwrap(), both[..1]);
-    assert_eq!(store.sightings(&other.token).await.unwrap().len(), 1);
+    commit(&store, &[first]).await.unwrap();
+    let stored = async || store.liveness(&cluster.token, NOW).await.unwrap();
+    assert_eq!(stored().await, None);
+    for at in [1, 2] {
+        write_liveness(&store, &[("one", record([("1", at)])), ("none", record([("1", at)]))]).await;
+        assert_eq!(stored().await, Some(record([("1", at)])));
+    }
+    commit(&store, &[write(Some(Stamp::of(&cluster)), vec![cluster.delete(NOW)])]).await.unwrap();
+    assert_eq!(stored().await, None);
+}
+
+async fn unreadable_liveness_is_taken_for_none_and_the_others_are_read(store: Store) {
+    commit(&store, &[eventful("one").1, eventful("two").1]).await.unwrap();
+    let both = ["one", "two"].map(|token| (token, record([("1", 1)])));
+    write_liveness(&store, &both).await;
+    execute(&store, "update liveness set document = '{}' where cluster = (select id from cluster where token = 'one')")
+        .await;
+    let tokens = ["one", "two"].map(|token| token.parse().unwrap());
+    let read = store.begin().await.unwrap().liveness(&tokens, NOW).await.unwrap();
+    assert_eq!(read.keys().collect::<Vec<_>>(), [&tokens[1]]);
+}
+
+async fn the_liveness_of_many_clusters_is_written_at_once(store: Store) {
+    let tokens: Vec<String> = (0..LIVENESS_CHUNK + 100).map(|n| format!("cluster-{n}")).collect();
+    let writes: Vec<ClusterWrite> = tokens.iter().map(|token| write(None, vec![create(token)])).collect();
+    commit(&store, &writes).await.unwrap();
+    let records: Vec<_> = tokens.iter().map(|token| (token.as_str(), record([("1", 1)]))).collect();
+    write_liveness(&store, &records).await;
+    let tokens: Vec<Token> = tokens.iter().map(|token| token.parse().unwrap()).collect();
+    assert_eq!(store.begin().await.unwrap().liveness(&tokens, NOW).await.unwrap().len(), records.len());
 }
 
 async fn events_are_read_again_as_they_were(store: Store) {

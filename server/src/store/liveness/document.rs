@@ -1,0 +1,185 @@
+use std::collections::BTreeMap;
+
+use convene_lifecycle::{
+    ClusterId, Identity, LastCheckIn, Liveness, MemberId, MemberKey, MemberLiveness, MemberName, PeerUrl,
+    ReportedState, RunId, UnixMillis,
+};
+use serde::{Deserialize, Serialize};
+
+use super::LivenessRecord;
+
+/// The JSON in the column `liveness.document`. Times are milliseconds since 1970.
+///
+/// Databases keep what earlier versions have written: new fields need a default, and a renamed field keeps its alias.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct LivenessDocument {
+    /// Silence before this time means nothing. Null: only the times of the members are known.
+    since: Option<UnixMillis>,
+    /// The last check-in of each node.
+    nodes: BTreeMap<MemberName, NodeDocument>,
+    /// What is known of each present member.
+    members: BTreeMap<MemberKey, MemberDocument>,
+    /// When each removed member was last seen.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    removed: BTreeMap<MemberKey, UnixMillis>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct NodeDocument {
+    at: UnixMillis,
+    /// The client's run, and the number of the check-in in it.
+    run: RunId,
+    sequence: u64,
+    peer_urls: Vec<PeerUrl>,
+    #[serde(alias = "had")]
+    state: StateDocument,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StateDocument {
+    /// No data.
+    Nothing,
+    /// Data that can't be read.
+    Unreadable,
+    /// Data of a member whose etcd does not run.
+    Data(IdentityDocument),
+    /// A running etcd.
+    Etcd(IdentityDocument),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct IdentityDocument {
+    cluster: ClusterId,
+    member: MemberId,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct MemberDocument {
+    /// Null: the member's node has never checked in.
+    checked_in: Option<UnixMillis>,
+    /// Null: the member's etcd has never answered a probe.
+    answered: Option<UnixMillis>,
+    /// The first and the last of the failed probes since the last answer. Null: there is none.
+    failing: Option<(UnixMillis, UnixMillis)>,
+}
+
+impl LivenessDocument {
+    pub fn of_last_seen(last_seen: &BTreeMap<MemberKey, UnixMillis>) -> Self {
+        let member = |at: &UnixMillis| MemberDocument { checked_in: Some(*at), answered: None, failing: None };
+        Self {
+            since: None,
+            nodes: BTreeMap::new(),
+            members: last_seen.iter().map(|(key, at)| (key.clone(), member(at))).collect(),
+            removed: BTreeMap::new(),
+        }
+    }
+
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("all keys are texts")
+    }
+
+    pub fn into_record(self, now: UnixMillis) -> LivenessRecord {
+        let detector = Liveness {
+            since: self.since.unwrap_or(now),
+            nodes: self.nodes.into_iter().map(|(name, node)| (name, node.into())).collect(),
+            members: self.members.into_iter().map(|(key, member)| (key, member.into())).collect(),
+        };
+        LivenessRecord { detector, removed: self.removed }
+    }
+}
+
+impl From<&LivenessRecord> for LivenessDocument {
+    fn from(record: &LivenessRecord) -> Self {
+        let LivenessRecord { detector: Liveness { since, nodes, members }, removed } = record;
+        Self {
+            since: Some(*since),
+            nodes: nodes.iter().map(|(name, node)| (name.clone(), node.into())).collect(),
+            members: members.iter().map(|(key, member)| (key.clone(), member.into())).collect(),
+            removed: removed.clone(),
+        }
+    }
+}
+
+impl From<&LastCheckIn> for NodeDocument {
+    fn from(check_in: &LastCheckIn) -> Self {
+        let LastCheckIn { at, run, sequence, peer_urls, state } = check_in;
+        let state = match state {
+            ReportedState::Nothing => StateDocument::Nothing,
+            ReportedState::Unreadable => StateDocument::Unreadable,
+            ReportedState::Data(identity) => StateDocument::Data(identity.into()),
+            ReportedState::Etcd(identity) => StateDocument::Etcd(identity.into()),
+        };
+        Self { at: *at, run: run.clone(), sequence: *sequence, peer_urls: peer_urls.clone(), state }
+    }
+}
+
+impl From<NodeDocument> for LastCheckIn {
+    fn from(node: NodeDocument) -> Self {
+        let NodeDocument { at, run, sequence, peer_urls, state } = node;
+        let state = match state {
+            StateDocument::Nothing => ReportedState::Nothing,
+            StateDocument::Unreadable => ReportedState::Unreadable,
+            StateDocument::Data(identity) => ReportedState::Data(identity.into()),
+            StateDocument::Etcd(identity) => ReportedState::Etcd(identity.into()),
+        };
+        Self { at, run, sequence, peer_urls, state }
+    }
+}
+
+impl From<&Identity> for IdentityDocument {
+    fn from(identity: &Identity) -> Self {
+        Self { cluster: identity.cluster, member: identity.member }
+    }
+}
+
+impl From<IdentityDocument> for Identity {
+    fn from(identity: IdentityDocument) -> Self {
+        Self { cluster: identity.cluster, member: identity.member }
+    }
+}
+
+impl From<&MemberLiveness> for MemberDocument {
+    fn from(member: &MemberLiveness) -> Self {
+        let MemberLiveness { checked_in, answered, failing } = *member;
+        Self { checked_in, answered, failing }
+    }
+}
+
+impl From<MemberDocument> for MemberLiveness {
+    fn from(member: MemberDocument) -> Self {
+        let MemberDocument { checked_in, answered, failing } = member;
+        Self { checked_in, answered, failing }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Databases hold documents like this one, so it must not change.
+    const DOCUMENT: &str = concat!(
+        r#"{"since":1,"nodes":{"#,
+        r#""infra0":{"at":2,"run":"run-1","sequence":3,"peer_urls":["http://10.0.0.1:2380"],"#,
+        r#""state":{"etcd":{"cluster":"cdf818194e3a8c32","member":"8e9e05c52164694d"}}},"#,
+        r#""infra1":{"at":4,"run":"run-2","sequence":5,"peer_urls":[],"state":"nothing"}},"#,
+        r#""members":{"8e9e05c52164694d":{"checked_in":6,"answered":null,"failing":[7,8]}},"#,
+        r#""removed":{"b":9}}"#
+    );
+
+    #[test]
+    fn a_document_is_read_and_written_without_a_change() {
+        let document: LivenessDocument = serde_json::from_str(DOCUMENT).unwrap();
+        let record = document.into_record(UnixMillis(99));
+        assert_eq!(record.detector.nodes.len(), 2);
+        assert_eq!(record.last_seen().into_values().map(|at| at.0).collect::<Vec<_>>(), [6, 9]);
+        assert_eq!(LivenessDocument::from(&record).to_json(), DOCUMENT);
+    }
+
+    #[test]
+    fn a_document_of_the_version_before_is_read() {
+        let old = DOCUMENT.replace(r#""state":"#, r#""had":"#).replace(r#","removed":{"b":9}"#, "");
+        let read = |text: &str| serde_json::from_str::<LivenessDocument>(text).unwrap().into_record(UnixMillis(99));
+        assert_eq!(read(&old).detector, read(DOCUMENT).detector);
+    }
+}
