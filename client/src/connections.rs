@@ -11,17 +11,6 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use crate::command_error::CommandError;
 
-/// The result of a probe.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Probe {
-    /// The member returned its status.
-    Up(Status),
-    /// An etcd answers at the member's URL, but does not return its status.
-    Answers,
-    /// Nothing answers, or another member does: several members may advertise localhost.
-    Silent,
-}
-
 /// Connections to members. They are kept for as long as the command runs.
 pub struct Connections {
     connector: Connector,
@@ -121,12 +110,23 @@ impl Connections {
     }
 }
 
+/// The result of a probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// The member returned its status.
+    Up(Status),
+    /// An etcd answers at the member's URL, but does not return its status.
+    Answers,
+    /// Nothing answers, or another member does: several members may advertise localhost.
+    Silent,
+}
+
 /// Why a request failed at all members.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Failures(Vec<EtcdError>);
 
 impl Failures {
-    /// Records a failure, if it is one.
+    /// Returns the value, or records the error.
     fn record<T>(&mut self, result: Result<T, EtcdError>) -> Option<T> {
         result.map_err(|error| self.0.push(error)).ok()
     }

@@ -81,7 +81,7 @@ impl Join<'_> {
         };
         // By now, the registry may have given this node's place to another one.
         if !response.is_fresh() && matches!(response.instruction.task, Task::Bootstrap(_) | Task::Join(_)) {
-            let message = "the registry took too long to answer for its answer to be safe to act on; checking in again";
+            let message = "the answer of the registry took longer than 4 s and may be outdated; checking in again";
             self.session.progress.wait("wait", "stale", message);
             return Ok(Next::CheckIn(RETRY_INTERVAL));
         }

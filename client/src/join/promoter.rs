@@ -30,7 +30,7 @@ pub fn spawn(arguments: &NodeArgs, progress: &Progress) {
     });
     let message = match spawned {
         Ok(child) => {
-            format!("process {} reports to the registry when etcd runs, and promotes it if it is a learner", child.id())
+            format!("background process {} reports to the registry once etcd runs, and promotes a learner", child.id())
         }
         Err(error) => {
             format!("cannot start the promoter ({error}); run `convene promote` once etcd has started")
@@ -48,7 +48,7 @@ fn variables(arguments: &NodeArgs) -> Vec<(&'static str, OsString)> {
     let AccessArgs { cacert, cert, key, user, peer_trusted_ca_file, peer_cert_file, peer_key_file } = &arguments.access;
     let user = user.as_ref().map(|user| OsString::from(format!("{}:{}", user.name, user.password)));
     let path = |path: &Option<std::path::PathBuf>| path.clone().map(OsString::from);
-    let given = [
+    let flags = [
         ("CONVENE_DISCOVERY", Some(discovery.reveal().into())),
         ("CONVENE_DISCOVERY_CACERT", path(discovery_cacert)),
         ("CONVENE_DISCOVERY_CERT", path(discovery_cert)),
@@ -70,7 +70,7 @@ fn variables(arguments: &NodeArgs) -> Vec<(&'static str, OsString)> {
         ("CONVENE_PEER_CERT_FILE", path(peer_cert_file)),
         ("CONVENE_PEER_KEY_FILE", path(peer_key_file)),
     ];
-    given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    flags.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 fn joined<T: ToString>(items: &[T]) -> OsString {
