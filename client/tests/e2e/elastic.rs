@@ -143,7 +143,7 @@ impl Machine {
     }
 
     /// The etcd that the line has started, or the one that its drop-in is for.
-    fn into_etcd(&self, mut line: Process) -> Process {
+    fn start_etcd(&self, mut line: Process) -> Process {
         if self.way != Way::Dropin {
             return line;
         }
@@ -223,7 +223,7 @@ fn new_discovery_url(server: &Server) -> String {
 fn start(machines: &mut [Machine]) {
     let lines: Vec<Process> = machines.iter().map(Machine::run_line).collect();
     for (machine, line) in machines.iter_mut().zip(lines) {
-        machine.etcd = Some(machine.into_etcd(line));
+        machine.etcd = Some(machine.start_etcd(line));
     }
 }
 
