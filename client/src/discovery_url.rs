@@ -24,8 +24,13 @@ pub struct ServerUrl(Url);
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DiscoveryUrlError {
     /// It is not a URL.
-    #[error("is not a URL ({0}); expected http://HOST:PORT/TOKEN, as `convene cluster create` prints it")]
-    NotAUrl(url::ParseError),
+    #[error("is not a URL ({problem}); expected {expected}")]
+    NotAUrl {
+        /// Why it is not a URL.
+        problem: url::ParseError,
+        /// The form of the URL.
+        expected: &'static str,
+    },
     /// The scheme is neither `http` nor `https`.
     #[error("must begin with http:// or https://")]
     Scheme,
@@ -66,8 +71,8 @@ impl DiscoveryUrl {
     }
 }
 
-fn parse(text: &str) -> Result<Url, DiscoveryUrlError> {
-    let url = Url::parse(text.trim()).map_err(DiscoveryUrlError::NotAUrl)?;
+fn parse(text: &str, expected: &'static str) -> Result<Url, DiscoveryUrlError> {
+    let url = Url::parse(text.trim()).map_err(|problem| DiscoveryUrlError::NotAUrl { problem, expected })?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(DiscoveryUrlError::Scheme);
     }
@@ -81,7 +86,7 @@ impl FromStr for ServerUrl {
     type Err = DiscoveryUrlError;
 
     fn from_str(text: &str) -> Result<Self, DiscoveryUrlError> {
-        parse(text).map(Self)
+        parse(text, "http://HOST:PORT").map(Self)
     }
 }
 
@@ -89,7 +94,7 @@ impl FromStr for DiscoveryUrl {
     type Err = DiscoveryUrlError;
 
     fn from_str(text: &str) -> Result<Self, DiscoveryUrlError> {
-        let mut url = parse(text)?;
+        let mut url = parse(text, "http://HOST:PORT/TOKEN, as `convene cluster create` prints it")?;
         let path = url.path().trim_end_matches('/').to_owned();
         let (before, token) = path.rsplit_once('/').ok_or(DiscoveryUrlError::NoToken)?;
         let token = token.parse().map_err(|_| DiscoveryUrlError::NoToken)?;
@@ -148,7 +153,7 @@ mod tests {
     fn an_invalid_discovery_url_is_rejected_without_repeating_it() {
         use DiscoveryUrlError::*;
         let error = |text: &str| text.parse::<DiscoveryUrl>().unwrap_err();
-        assert!(matches!(error("6c007a14875d53d9"), NotAUrl(_)));
+        assert!(matches!(error("6c007a14875d53d9"), NotAUrl { .. }));
         assert_eq!(error("ftp://corp/6c007a14875d53d9"), Scheme);
         assert_eq!(error("http://corp/6c007a14875d53d9?size=3"), Query);
         assert_eq!(error("http://corp:8087"), NoToken);

@@ -46,7 +46,7 @@ fn next_step(cluster: &Cluster) -> String {
             format!("; it still has {voters} voters, so run `convene leave` on {surplus} of their nodes")
         }
         _ if voters > 0 && voters < size => {
-            format!("; it has {voters} voters so far, and the next nodes that join take the free places")
+            format!("; it has {voters} of {size} voters, and the next nodes that join take the free places")
         }
         _ => String::new(),
     }
