@@ -1,9 +1,8 @@
-//! The whole registry as one JSON document: what `export` writes and `import` reads.
+//! The whole registry as one JSON document, which `export` writes and `import` reads.
 //!
-//! Fields are called as the API calls them, and as the tables' columns where the API does not show them. Everything is
-//! in it that the database keeps, so that a registry that was moved is the same to whoever knew it, and goes on counting
-//! where it was. A field is never left out: `null` says that there is nothing, and a document that somebody has
-//! shortened by mistake is not taken for another registry.
+//! Fields have the names that they have in the API, or, if the API does not show them, the names of their columns. The document
+//! contains the whole content of the database, so that clients see no difference after a move, and revisions continue. No field
+//! is left out: `null` stands for no value, so a document that somebody has shortened by mistake is rejected.
 
 mod cluster;
 mod event;
@@ -18,18 +17,18 @@ mod ticket;
 mod used_token;
 mod write;
 
-pub use read::{Unreadable, read};
+pub use read::{DocumentError, read};
 pub use write::Writer;
 
 use serde::{Deserialize, Deserializer};
 
-/// What tells such a document from other JSON.
+/// Distinguishes an export from other JSON.
 const FORMAT: &str = "convene-registry";
 
-/// Grows when a field is added or comes to mean something else: whoever reads must not pass over what it does not know.
+/// Grows when a field is added or changes its meaning, because a reader must not ignore what it does not know.
 const FORMAT_VERSION: u32 = 1;
 
-/// An optional field that has to be there: serde would take a missing one for `null`.
+/// Reads a field that may be `null` but must not be missing. By itself, serde takes a missing one for `null`.
 fn or_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     Option::deserialize(deserializer)
 }

@@ -16,35 +16,35 @@ use crate::{
     store::{self, Export, OpenError},
 };
 
-/// Why there is no copy.
+/// Why an export failed.
 #[derive(Debug, Error)]
 pub enum ExportError {
-    /// The database can't be used.
+    /// The database can't be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The database can't be read to its end.
+    /// The database can't be read completely.
     #[error("nothing was exported: {0}")]
     Store(#[from] store::ExportError),
-    /// There is no place for it.
+    /// The export can't be written.
     #[error("{to} can't be written: {source}")]
     Write {
-        /// Where it should be.
+        /// Its path, or standard output.
         to: FileOrStream,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// Somebody has ended it.
-    #[error("ended by a signal; nothing was exported")]
+    /// A signal has ended the export.
+    #[error("interrupted by a signal; nothing was exported")]
     Interrupted,
 }
 
-/// What was written.
+/// The size of an export.
 struct Counts {
     clusters: usize,
     used_tokens: usize,
 }
 
-/// Writes the whole registry down.
+/// Exports the whole registry.
 pub async fn export(database: &DatabaseArgs, to: &FileOrStream) -> Result<(), ExportError> {
     let export = Export::begin(&database.database_url, database.limits()).await?;
     let registry_id = export.registry_id().to_owned();
@@ -56,7 +56,7 @@ pub async fn export(database: &DatabaseArgs, to: &FileOrStream) -> Result<(), Ex
     };
     let counts = tokio::select! {
         counts = write => counts,
-        // Whatever was begun is removed by being dropped.
+        // Dropping the temporary file deletes it.
         () = signalled() => return Err(ExportError::Interrupted),
     };
     let Counts { clusters, used_tokens } = counts.map_err(|error| error.of(to))?;
@@ -64,7 +64,7 @@ pub async fn export(database: &DatabaseArgs, to: &FileOrStream) -> Result<(), Ex
     Ok(())
 }
 
-/// What can go wrong on the way.
+/// Why the export ended early.
 #[derive(Debug, Error)]
 enum WriteError {
     #[error(transparent)]
@@ -82,7 +82,7 @@ impl WriteError {
     }
 }
 
-/// Writes a file, or into what is there and is none, such as a pipe. A link stays one.
+/// Writes a file, or to something that is not a regular file, such as a pipe. Follows symbolic links.
 async fn write_at(export: Export, path: &Path) -> Result<Counts, WriteError> {
     match fs::metadata(path) {
         Ok(there) if there.is_file() => write_file(export, &path.canonicalize()?).await,
@@ -92,15 +92,15 @@ async fn write_at(export: Export, path: &Path) -> Result<Counts, WriteError> {
     }
 }
 
-/// Writes a file that is there when all of it is on the disk, in the place of one that was there before. Nobody but its
-/// owner can read it: tokens are secrets.
+/// Writes a file, and gives it its name once everything is on the disk; replaces a file of that name. Only its owner can read
+/// it, because tokens are secrets.
 async fn write_file(export: Export, path: &Path) -> Result<Counts, WriteError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let file = tempfile::Builder::new().prefix(".convene-export-").tempfile_in(folder)?;
     let (counts, file): (Counts, NamedTempFile) = write_to(export, file).await?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
-    // Else the name may be missing after the power has failed.
+    // Otherwise a power failure could lose the name.
     File::open(folder)?.sync_all()?;
     Ok(counts)
 }
@@ -115,7 +115,7 @@ async fn write_to<W: Write>(mut export: Export, to: W) -> Result<(Counts, W), Wr
             break;
         }
         counts.clusters += clusters.len();
-        clusters.iter().try_for_each(|kept| writer.cluster(kept))?;
+        clusters.iter().try_for_each(|dump| writer.cluster(dump))?;
     }
     let to = writer.end()?.into_inner().map_err(|error| error.into_error())?;
     Ok((counts, to))

@@ -7,54 +7,54 @@ use thiserror::Error;
 
 use crate::{
     config::{DatabaseArgs, FileOrStream},
-    document::{self, Unreadable},
+    document::{self, DocumentError},
     store::{self, OpenError, Store},
 };
 
-/// Why nothing was imported.
+/// Why an import failed. Nothing was written, unless the error says otherwise.
 #[derive(Debug, Error)]
 pub enum ImportError {
-    /// There is no such document.
+    /// The document can't be read.
     #[error("{from} can't be read: {source}")]
     Read {
-        /// Where it should be.
+        /// Its path, or standard input.
         from: FileOrStream,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// No registry can go on from it.
-    #[error("{from} can't be imported, nothing was written; {problem}")]
+    /// The document is not a consistent export.
+    #[error("can't import {from}; nothing was written; {problem}")]
     Document {
-        /// Where it is.
+        /// Its path, or standard input.
         from: FileOrStream,
-        /// What is wrong with it.
-        problem: Unreadable,
+        /// The problem.
+        problem: DocumentError,
     },
-    /// The database can't be used.
+    /// The database can't be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The database can't be written, or not by an import.
+    /// The database refused the import.
     #[error("can't import into {into}: {problem}")]
     Store {
-        /// Which database.
+        /// The database.
         into: String,
-        /// Why.
+        /// The reason.
         problem: store::ImportError,
     },
 }
 
-/// Takes over a whole registry. All of the document is checked before the database is so much as opened.
+/// Imports a whole registry. Checks the whole document before it opens the database.
 pub async fn import(database: &DatabaseArgs, from: &FileOrStream) -> Result<(), ImportError> {
     let text = read(from).map_err(|source| ImportError::Read { from: from.clone(), source })?;
-    let contents = document::read(&text).map_err(|problem| ImportError::Document { from: from.clone(), problem })?;
+    let dump = document::read(&text).map_err(|problem| ImportError::Document { from: from.clone(), problem })?;
     drop(text);
     let store = Store::open(&database.database_url, database.limits()).await?;
-    let imported = store.import(&contents).await;
+    let imported = store.import(&dump).await;
     store.close().await;
     let into = || store.name().to_owned();
     imported.map_err(|problem| ImportError::Store { into: into(), problem })?;
-    let (clusters, used_tokens) = (contents.clusters.len(), contents.used_tokens.len());
-    let (id, into) = (contents.registry_id, into());
+    let (clusters, used_tokens) = (dump.clusters.len(), dump.used_tokens.len());
+    let (id, into) = (dump.registry_id, into());
     eprintln!("imported registry {id} into {into} (clusters: {clusters}, used tokens: {used_tokens})");
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! Where clusters are kept: the only place with SQL.
+//! The database, and the only place with SQL.
 //!
-//! One process owns a SQLite file; a PostgreSQL database may have several servers. What both are asked is one text (see
-//! [`statement`]). Reads go through a small pool, and everything that is written goes through a [`Transaction`], which
-//! writes many clusters' changes with one fsync.
+//! One process owns a SQLite file; several servers can share a PostgreSQL database. Both get the same SQL text (see
+//! [`statement`]). Reads go through a small pool of connections. All writes go through a [`Transaction`] on a connection of
+//! its own, which writes the changes of many clusters with one fsync.
 
 mod columns;
 mod commit;
@@ -79,14 +79,14 @@ enum Readers {
     Postgres(PgPool),
 }
 
-/// Why the database could not answer.
+/// Why the database did not answer.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// Another process changed a cluster meanwhile; nothing was written. Read again and decide again.
-    #[error("a cluster was changed by somebody else meanwhile")]
+    /// Another process has changed a cluster in the meantime, and nothing was written. Read and decide again.
+    #[error("another process changed the cluster in the meantime")]
     Conflict,
     /// The server is stopping.
-    #[error("the database is closed, because the server is stopping")]
+    #[error("the server is stopping and has closed the database")]
     Closed,
     /// This binary can't read a row.
     #[error("the database holds a {table}.{column} that this server can't read: {reason}")]
@@ -98,14 +98,14 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The database was lost in the middle of a commit, and nobody knows whether that was made.
-    #[error("whether the last changes are in the database is not known: {0}")]
+    /// The connection was lost during a commit, and the database could not be asked whether the commit succeeded.
+    #[error("lost the database during a commit, so the last changes may or may not be stored: {0}")]
     UnknownOutcome(String),
-    /// The database could not be reached a moment ago, so that nobody tried.
-    #[error("the database is away")]
+    /// The last attempt to reach the database failed, so this one was not made.
+    #[error("the database is down")]
     Down,
-    /// The database is there, and all connections to it are in use.
-    #[error("all connections to the database were in use for {0:?} (--database-pool-size)")]
+    /// The database is up, but all connections of the pool are in use.
+    #[error("all connections to the database were in use for {0:?}; see --database-pool-size")]
     Busy(Duration),
     /// The database did not answer in time.
     #[error("the database did not answer within {0:?}")]
@@ -116,12 +116,12 @@ pub enum StoreError {
 }
 
 impl Store {
-    /// Sixteen hexadecimal digits that name this registry: the same on every start, and on every server of a database.
+    /// The registry's ID: 16 hexadecimal digits, the same on every start and on every server of a database.
     pub fn registry_id(&self) -> &str {
         &self.registry_id
     }
 
-    /// Where the database is, without its password.
+    /// The database's URL without its password.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -131,7 +131,7 @@ impl Store {
         matches!(self.database, Database::Postgres(_))
     }
 
-    /// How many may read at a time.
+    /// How many reads can run at the same time.
     pub fn readers(&self) -> usize {
         match &self.readers {
             Readers::Sqlite(readers) => readers.options().get_max_connections() as usize,
@@ -139,12 +139,12 @@ impl Store {
         }
     }
 
-    /// How long the database may take.
+    /// The limits on connections and times.
     pub fn limits(&self) -> DatabaseLimits {
         self.limits
     }
 
-    /// Closes the database; a file has everything in its main file then.
+    /// Closes the database. SQLite then moves everything from the log to the main file.
     pub async fn close(&self) {
         match &self.readers {
             Readers::Sqlite(readers) => readers.close().await,
@@ -152,21 +152,21 @@ impl Store {
         }
         let Writer::Open(writer) = mem::replace(&mut *self.writer.lock().await, Writer::Closed) else { return };
         if let Err(error) = writer.close().await {
-            tracing::warn!(%error, "the database was not closed cleanly; nothing is lost, the next start recovers it");
+            tracing::warn!(%error, "could not close the database cleanly; nothing is lost, and the next start recovers it");
         }
     }
 
-    /// Whether the database could not be reached when somebody last tried.
+    /// Whether the last attempt to reach the database failed.
     pub fn is_down(&self) -> bool {
         self.health.is_down()
     }
 
-    /// Reads with a connection of its own.
+    /// Reads with a connection from the pool.
     async fn read<T>(&self, read: impl AsyncFnOnce(&mut Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         self.read_within(self.limits.statement_timeout, read).await
     }
 
-    /// Reads what takes the database no longer than this.
+    /// [`Store::read`] with a time limit of its own.
     async fn read_within<T>(
         &self,
         limit: Duration,
@@ -191,30 +191,30 @@ impl Store {
         }
     }
 
-    /// A database that does not even say that something takes too long is away. One that has only ended a connection may
-    /// be there again for the next one.
+    /// Takes a database for down if it does not answer at all within the limit. One that has only closed a connection may
+    /// accept the next one.
     fn record_timeout<T>(&self, result: &Result<T, StoreError>) {
         if matches!(result, Err(StoreError::TimedOut(_))) {
             self.health.record(result, &self.name);
         }
     }
 
-    /// A connection of a pool. The pool itself waits for a database that refuses, but not for one that hangs; and it does
-    /// not say whether the database is away or only all connections are in use.
+    /// Takes a connection from the pool. The pool itself waits without a limit for a database that hangs, and its time-out
+    /// does not tell whether the database is down or all connections are in use.
     async fn acquire(&self, readers: &PgPool) -> Result<PoolConnection<Postgres>, StoreError> {
         match timeout(self.limits.acquire_timeout, readers.acquire()).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) if !matches!(error, sqlx::Error::PoolTimedOut) => Err(error.into()),
             _ => {
-                const LOOK: Duration = Duration::from_secs(1);
-                let look = timeout(LOOK, self.database.connect(Duration::ZERO, self.limits)).await;
-                look.unwrap_or(Err(StoreError::TimedOut(self.limits.acquire_timeout)))?.discard();
+                const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+                let connected = timeout(CONNECT_TIMEOUT, self.database.connect(Duration::ZERO, self.limits)).await;
+                connected.unwrap_or(Err(StoreError::TimedOut(self.limits.acquire_timeout)))?.discard();
                 Err(StoreError::Busy(self.limits.acquire_timeout))
             }
         }
     }
 
-    /// Tries to reach a database that is away. Until that goes well, everybody else hears at once that it is away.
+    /// Tries to reach a database that is down. Until that succeeds, all other calls fail at once.
     pub async fn reconnect(&self) {
         if self.is_down() {
             let result = self.database.connect(Duration::ZERO, self.limits).await;
@@ -222,7 +222,7 @@ impl Store {
         }
     }
 
-    /// A connection that writes. A database that can't be reached is tried again until the acquire time-out is over.
+    /// Opens the connection that writes. Retries until the acquire time-out.
     async fn connect(&self) -> Result<Connection, StoreError> {
         self.health.check()?;
         let result = self.database.connect(self.limits.acquire_timeout, self.limits).await;
@@ -230,8 +230,8 @@ impl Store {
         result
     }
 
-    /// The result of something that asks the database. The database itself has its limit for a statement; here it is one
-    /// that does not even say so.
+    /// Limits the time of a statement. The database has the same limit and reports it; this is for a database that does not
+    /// answer at all.
     async fn with_timeout<T>(
         &self,
         limit: Duration,
@@ -246,7 +246,7 @@ impl Store {
 }
 
 impl Database {
-    /// A connection that reads and writes. A database that can't be reached is tried again for as long as `patience`.
+    /// Opens a connection that can read and write. Retries for as long as `patience`.
     async fn connect(&self, patience: Duration, limits: DatabaseLimits) -> Result<Connection, StoreError> {
         const PAUSE: Duration = Duration::from_millis(50);
         let deadline = Instant::now() + patience;
@@ -268,7 +268,7 @@ impl Database {
     }
 }
 
-/// What went wrong in the database's own words, without the line of its source at which it did.
+/// The database's own message, without the place in its source code.
 fn database_message(error: &sqlx::Error) -> String {
     error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
 }
@@ -278,7 +278,7 @@ impl StoreError {
         Self::Corrupt { table, column, reason: reason.to_string() }
     }
 
-    /// Whether the database is there but takes no further connections. Those that there are still serve.
+    /// Whether the database refuses further connections. Those that exist still work.
     pub fn is_out_of_connections(&self) -> bool {
         const TOO_MANY_CONNECTIONS: &str = "53300";
         match self {
@@ -287,15 +287,15 @@ impl StoreError {
         }
     }
 
-    /// Whether the database could not be reached, or was about to stop or to start: whether asking again may help.
+    /// Whether a retry may help: the database could not be reached, or was stopping or starting.
     pub fn is_transient(&self) -> bool {
-        // https://www.postgresql.org/docs/current/errcodes-appendix.html: connection exceptions, too many connections,
-        // operator intervention, a transaction on a standby that is about to become the primary.
+        // https://www.postgresql.org/docs/current/errcodes-appendix.html: connection exceptions, too many connections, operator
+        // intervention, and a transaction on a standby that is about to become the primary.
         const CODES: &[&str] = &["08", "53300", "57P", "25006", "25P03"];
         match self {
             Self::Down | Self::TimedOut(_) => true,
             Self::Database(sqlx::Error::Database(error)) => {
-                error.code().is_some_and(|code| CODES.iter().any(|passing| code.starts_with(passing)))
+                error.code().is_some_and(|code| CODES.iter().any(|transient| code.starts_with(transient)))
             }
             Self::Database(error) => {
                 matches!(error, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed)

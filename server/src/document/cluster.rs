@@ -21,31 +21,31 @@ pub struct ClusterDocument {
     size_version: u64,
     revision: u64,
     created_at: Rfc3339Millis,
-    /// Null: nobody has ever registered.
+    /// Null: no member has ever registered.
     #[serde(deserialize_with = "or_null")]
     first_registered_at: Option<Rfc3339Millis>,
     /// Null: still forming.
     #[serde(deserialize_with = "or_null")]
     formed_revision: Option<u64>,
-    /// Null: discovery did not make the members complete.
+    /// Null: the cluster did not form by discovery.
     #[serde(deserialize_with = "or_null")]
     formed_at: Option<Rfc3339Millis>,
-    /// Null: nobody has shown that the etcd cluster exists.
+    /// Null: the etcd cluster has not been seen to exist.
     #[serde(deserialize_with = "or_null")]
     bootstrapped_revision: Option<u64>,
     epoch: u32,
-    /// Null: nobody has registered in this epoch.
+    /// Null: no member has registered in this epoch.
     #[serde(deserialize_with = "or_null")]
     face: Option<String>,
-    /// Null: not known.
+    /// Null: unknown.
     #[serde(deserialize_with = "or_null")]
     cluster_id: Option<String>,
-    /// IDs of etcd clusters of earlier epochs.
+    /// The IDs of the etcd clusters of earlier epochs.
     earlier: Vec<String>,
     policy: PolicyDocument,
     /// The number of the last ticket.
     tickets: u64,
-    /// Null: none is out.
+    /// Null: there is no ticket.
     #[serde(deserialize_with = "or_null")]
     ticket: Option<TicketDocument>,
     members: Vec<MemberDocument>,
@@ -53,8 +53,8 @@ pub struct ClusterDocument {
 }
 
 impl From<&ClusterDump> for ClusterDocument {
-    fn from(kept: &ClusterDump) -> Self {
-        let ClusterDump { cluster, events, last_seen } = kept;
+    fn from(dump: &ClusterDump) -> Self {
+        let ClusterDump { cluster, events, last_seen } = dump;
         Self {
             token: cluster.token.as_str().to_owned(),
             name: cluster.name.as_ref().map(ToString::to_string),
@@ -86,19 +86,19 @@ impl From<&ClusterDump> for ClusterDocument {
 }
 
 impl ClusterDocument {
-    /// What stands where the token belongs; not to be shown.
+    /// The unchecked text in the place of the token. It must not be shown.
     pub fn token(&self) -> &str {
         &self.token
     }
 
-    /// The cluster, if every field of it can be read for itself; see [`super::rules`] for what they say together.
+    /// The cluster, if each of its fields is valid. [`super::rules`] checks them together.
     pub fn read(&self, place: &mut Place<'_>) -> Option<ClusterDump> {
         let mut last_seen = BTreeMap::new();
         let mut record = Some(Vec::with_capacity(self.members.len()));
         for (n, member) in self.members.iter().enumerate() {
             match (member.read(place.inside(format_args!("members[{n}]"))), &mut record) {
-                (Some((member, heard_of_at)), Some(record)) => {
-                    last_seen.extend(heard_of_at.map(|at| (member.key.clone(), at)));
+                (Some((member, last_seen_at)), Some(record)) => {
+                    last_seen.extend(last_seen_at.map(|at| (member.key.clone(), at)));
                     record.push(Arc::new(member));
                 }
                 _ => record = None,

@@ -13,15 +13,15 @@ pub struct EventDocument {
     message: String,
     action: String,
     subject: String,
-    /// Null: the subject is no member.
+    /// Null: the subject is not a member.
     #[serde(deserialize_with = "or_null")]
     member_id: Option<String>,
-    /// Null: the subject is gone, or has no value.
+    /// Null: the subject was deleted or has no value.
     #[serde(deserialize_with = "or_null")]
     value: Option<String>,
     created_revision: u64,
     version: u64,
-    /// Null: the subject was not there before.
+    /// Null: the subject did not exist before.
     #[serde(deserialize_with = "or_null")]
     previous: Option<PreviousDocument>,
     while_forming: bool,

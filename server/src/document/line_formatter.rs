@@ -2,13 +2,12 @@ use std::io::{self, Write};
 
 use serde_json::ser::Formatter;
 
-/// Lays out a cluster so that people find their way in it and `diff` shows what has changed: each of its fields has a
-/// line, and so has each member and each event.
+/// Lays out a cluster for people and for `diff`: each field, each member and each event has a line of its own.
 #[derive(Default)]
 pub struct LineFormatter {
-    /// How many objects are open; all but the cluster itself are in one line.
+    /// The nesting of objects. All objects inside the cluster are in one line.
     objects: usize,
-    /// Whether the list that was begun last has items.
+    /// Whether the innermost list has items.
     has_items: bool,
 }
 

@@ -14,21 +14,21 @@ pub struct MemberDocument {
     client_urls: Vec<String>,
     role: RoleWord,
     started: bool,
-    /// Null: has no part in bootstrapping from check-ins.
+    /// Null: not a founder of a cluster that forms by check-ins.
     #[serde(deserialize_with = "or_null")]
     founder: Option<FounderDocument>,
     #[serde(deserialize_with = "or_null")]
     evicted_at: Option<Rfc3339Millis>,
     #[serde(deserialize_with = "or_null")]
     downtime_until: Option<Rfc3339Millis>,
-    /// Null: was never heard of.
-    #[serde(deserialize_with = "or_null")]
-    heard_of_at: Option<Rfc3339Millis>,
+    /// When the member was last seen; null: never.
+    #[serde(rename = "heard_of_at", deserialize_with = "or_null")]
+    last_seen_at: Option<Rfc3339Millis>,
     created_revision: u64,
     registered_revision: u64,
     modified_revision: u64,
     version: u64,
-    /// Null: is a member.
+    /// Null: the member has not been removed.
     #[serde(deserialize_with = "or_null")]
     removed: Option<RemovalDocument>,
 }
@@ -43,7 +43,7 @@ enum RoleWord {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FounderDocument {
-    /// Null: was not told to bootstrap.
+    /// Null: the founder has not got the instruction to bootstrap.
     #[serde(deserialize_with = "or_null")]
     told: Option<ToldDocument>,
 }
@@ -63,7 +63,7 @@ struct RemovalDocument {
 }
 
 impl MemberDocument {
-    pub fn new(member: &Member, heard_of_at: Option<UnixMillis>) -> Self {
+    pub fn new(member: &Member, last_seen_at: Option<UnixMillis>) -> Self {
         let told = |told: &BootstrapIssued| ToldDocument { run: told.run.to_string(), at: told.at.into() };
         Self {
             id: member.key.to_string(),
@@ -78,7 +78,7 @@ impl MemberDocument {
             founder: member.founder.as_ref().map(|founder| FounderDocument { told: founder.issued.as_ref().map(told) }),
             evicted_at: member.eviction.map(Into::into),
             downtime_until: member.downtime_until.map(Into::into),
-            heard_of_at: heard_of_at.map(Into::into),
+            last_seen_at: last_seen_at.map(Into::into),
             created_revision: member.created.0,
             registered_revision: member.registered.0,
             modified_revision: member.modified.0,
@@ -87,7 +87,7 @@ impl MemberDocument {
         }
     }
 
-    /// The member, and when it was last heard of.
+    /// The member, and when it was last seen.
     pub fn read(&self, mut place: Place<'_>) -> Option<(Member, Option<UnixMillis>)> {
         let key = place.field("id", self.id.parse::<MemberKey>());
         let registration = place.field("name and peer_urls", self.registration());
@@ -95,7 +95,7 @@ impl MemberDocument {
         let founder = self.founder.as_ref().map(|founder| founder.read(place.inside("founder")));
         let eviction = place.optional("evicted_at", self.evicted_at.as_ref().map(Rfc3339Millis::read));
         let downtime_until = place.optional("downtime_until", self.downtime_until.as_ref().map(Rfc3339Millis::read));
-        let heard_of_at = place.optional("heard_of_at", self.heard_of_at.as_ref().map(Rfc3339Millis::read));
+        let last_seen_at = place.optional("heard_of_at", self.last_seen_at.as_ref().map(Rfc3339Millis::read));
         let created = place.field("created_revision", revision(self.created_revision));
         let registered = place.field("registered_revision", revision(self.registered_revision));
         let modified = place.field("modified_revision", revision(self.modified_revision));
@@ -122,18 +122,18 @@ impl MemberDocument {
             version: self.version,
             removed: removed_at?.zip(removed).map(|(at, removed)| Removal { at, confirmed: removed.confirmed }),
         };
-        Some((member, heard_of_at?))
+        Some((member, last_seen_at?))
     }
 
-    /// As it is stored, in one text: so a comma or an equals sign has no place in either.
+    /// The registration. It is stored as one text, so neither the name nor a URL may contain a comma or an equals sign.
     fn registration(&self) -> Result<Registration, String> {
         if self.peer_urls.is_empty() {
-            return Err("a member has one peer URL at least".to_owned());
+            return Err("a member has at least one peer URL".to_owned());
         }
         let pairs: Vec<String> = self.peer_urls.iter().map(|url| format!("{}={url}", self.name)).collect();
         let registration = Registration::parse_of_any_length(&pairs.join(",")).map_err(|error| error.to_string())?;
         let is_same = registration.name.as_str() == self.name && registration.peer_urls.len() == self.peer_urls.len();
-        if is_same { Ok(registration) } else { Err("must hold no ',' and no '='".to_owned()) }
+        if is_same { Ok(registration) } else { Err("must not contain ',' or '='".to_owned()) }
     }
 }
 

@@ -1,59 +1,79 @@
-use std::time::Duration;
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
-use convene_lifecycle::{Policy, Strategy};
-use serde::{Deserialize, Serialize};
+use convene_lifecycle::{Policy, PolicyChange, PolicyField, PolicyKind, PolicyValue};
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
+use serde_json::Value;
 
 use super::problems::Place;
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PolicyDocument {
-    strategy: String,
-    dead_after_ms: u64,
-    learner: bool,
-    check_in_every_ms: u64,
-    paused: bool,
-}
+/// A policy: an object with every one of [`Policy::FIELDS`] and nothing else. Durations are in milliseconds.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub struct PolicyDocument(BTreeMap<String, Value>);
 
 impl From<&Policy> for PolicyDocument {
     fn from(policy: &Policy) -> Self {
-        let Policy { strategy, dead_after, learner, check_in_every, paused } = *policy;
-        Self {
-            strategy: strategy.to_string(),
-            dead_after_ms: milliseconds(dead_after),
-            learner,
-            check_in_every_ms: milliseconds(check_in_every),
-            paused,
+        let value = |field: &PolicyField| match field.get(policy) {
+            PolicyValue::Strategy(strategy) => strategy.as_str().into(),
+            PolicyValue::Duration(duration) => u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).into(),
+            PolicyValue::Bool(is_set) => is_set.into(),
+        };
+        Self(Policy::FIELDS.iter().map(|field| (name(field).into_owned(), value(field))).collect())
+    }
+}
+
+/// Writes the fields in the order of [`Policy::FIELDS`].
+impl Serialize for PolicyDocument {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for name in Policy::FIELDS.iter().map(name) {
+            map.serialize_entry(&name, &self.0[&*name])?;
         }
+        map.end()
     }
 }
 
 impl PolicyDocument {
     pub fn read(&self, mut place: Place<'_>) -> Option<Policy> {
-        let strategy = place.field("strategy", self.strategy.parse::<Strategy>());
-        let dead_after = place.field("dead_after_ms", duration(self.dead_after_ms, Policy::DEAD_AFTER));
-        let check_in_every = place.field("check_in_every_ms", duration(self.check_in_every_ms, Policy::CHECK_IN_EVERY));
-        Some(Policy {
-            strategy: strategy?,
-            dead_after: dead_after?,
-            learner: self.learner,
-            check_in_every: check_in_every?,
-            paused: self.paused,
-        })
+        let mut change = PolicyChange::default();
+        let mut is_whole = true;
+        for field in Policy::FIELDS {
+            let name = name(field);
+            let read = self.0.get(&*name).ok_or_else(|| "is missing".to_owned());
+            let read = read.and_then(|value| read_field(field, value, &mut change));
+            is_whole &= place.field(&name, read).is_some();
+        }
+        for unknown in self.0.keys().filter(|key| !Policy::FIELDS.iter().any(|field| name(field) == key.as_str())) {
+            place.inside(unknown).wrong("is not a field of a policy");
+            is_whole = false;
+        }
+        is_whole.then(|| change.apply_to(Policy::default()))
     }
 }
 
-/// No member may count as dead as soon as it is silent, whoever wrote the document.
-fn duration(millis: u64, (shortest, longest): (Duration, Duration)) -> Result<Duration, String> {
-    let duration = Duration::from_millis(millis);
-    if (shortest..=longest).contains(&duration) {
-        Ok(duration)
-    } else {
-        let (shortest, longest) = (shortest.as_millis(), longest.as_millis());
-        Err(format!("is {millis} and must be from {shortest} to {longest}"))
+fn name(field: &PolicyField) -> Cow<'static, str> {
+    match field.kind {
+        PolicyKind::Duration { .. } => format!("{}_ms", field.name).into(),
+        PolicyKind::Strategy | PolicyKind::Bool => field.name.into(),
     }
 }
 
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+fn read_field(field: &PolicyField, value: &Value, change: &mut PolicyChange) -> Result<(), String> {
+    let value = match field.kind {
+        PolicyKind::Strategy => {
+            let strategy = value.as_str().unwrap_or_default().parse();
+            PolicyValue::Strategy(strategy.map_err(|error: convene_lifecycle::StrategyError| error.to_string())?)
+        }
+        PolicyKind::Bool => PolicyValue::Bool(value.as_bool().ok_or("must be true or false")?),
+        PolicyKind::Duration { min, max } => {
+            let (min, max) = (min.as_millis(), max.as_millis());
+            // Anything but a number might be a token in the wrong place, which must not be shown.
+            let millis = value.as_u64().ok_or_else(|| format!("must be a whole number from {min} to {max}"))?;
+            if !(min..=max).contains(&u128::from(millis)) {
+                return Err(format!("is {millis} and must be from {min} to {max}"));
+            }
+            PolicyValue::Duration(Duration::from_millis(millis))
+        }
+    };
+    field.set(change, value).map_err(|error| error.to_string())
 }

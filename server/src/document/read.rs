@@ -15,56 +15,56 @@ use super::{
 };
 use crate::store::{ClusterDump, RegistryDump, UsedToken};
 
-/// Why a text is not a registry that can be taken over.
+/// Why a document can't be imported.
 #[derive(Debug, Error)]
-pub enum Unreadable {
-    /// It is no document of ours.
+pub enum DocumentError {
+    /// It is not an export.
     #[error("line {line}: {problem}; an export begins with \"format\": \"{FORMAT}\"")]
     NoDocument {
-        /// Where.
+        /// The line.
         line: usize,
-        /// What is wrong.
+        /// The problem in that line.
         problem: String,
     },
-    /// Something else.
+    /// It is JSON with another `format`.
     #[error("format is {0:?} and must be {FORMAT:?}")]
     Format(String),
-    /// Another version's.
+    /// Another version has written it.
     #[error(
-        "format_version is {version}, made by convene-server {by}, and this is {}, which reads format_version \
-         {FORMAT_VERSION}: import with a convene-server of that version",
+        "format_version is {version}, written by convene-server {by}; this is convene-server {}, which reads format_version \
+         {FORMAT_VERSION}; use that version for the import",
         env!("CARGO_PKG_VERSION")
     )]
     Version {
         /// The document's version.
         version: u64,
-        /// Who wrote it.
+        /// The version of the server that has written it.
         by: String,
     },
-    /// What it says can't be.
+    /// Its content is inconsistent.
     #[error("{0}")]
     Inconsistent(Problems),
 }
 
-/// Reads a document, and checks that a registry can go on from it: everything or nothing.
-pub fn read(text: &str) -> Result<RegistryDump, Unreadable> {
-    let no_document = |error| Unreadable::NoDocument { line: line(&error, 0), problem: told(&error) };
-    // First of all, so that what a later version has added is not called a mistake.
+/// Reads a document, and checks that it is consistent.
+pub fn read(text: &str) -> Result<RegistryDump, DocumentError> {
+    let no_document = |error| DocumentError::NoDocument { line: line(&error, 0), problem: message(&error) };
+    // Checked first, so that the additions of a later version are not reported as mistakes.
     let envelope: Envelope<'_> = serde_json::from_str(text).map_err(no_document)?;
     if envelope.format != FORMAT {
-        return Err(Unreadable::Format(envelope.format.chars().take(FORMAT.len() * 2).collect()));
+        return Err(DocumentError::Format(envelope.format.chars().take(FORMAT.len() * 2).collect()));
     }
     if envelope.format_version != u64::from(FORMAT_VERSION) {
         let by = envelope.convene_version.unwrap_or("an unknown version".into());
-        return Err(Unreadable::Version { version: envelope.format_version, by: by.chars().take(32).collect() });
+        return Err(DocumentError::Version { version: envelope.format_version, by: by.chars().take(32).collect() });
     }
     let document: Document<'_> = serde_json::from_str(text).map_err(no_document)?;
     let mut problems = Problems::default();
     let contents = document.read(text, &mut problems);
-    contents.filter(|_| problems.count() == 0).ok_or(Unreadable::Inconsistent(problems))
+    contents.filter(|_| problems.count() == 0).ok_or(DocumentError::Inconsistent(problems))
 }
 
-/// What every version has.
+/// The fields that every version has.
 #[derive(Deserialize)]
 struct Envelope<'a> {
     #[serde(borrow)]
@@ -87,7 +87,7 @@ struct Document<'a> {
     registry_id: String,
     #[serde(borrow)]
     used_tokens: Vec<&'a RawValue>,
-    /// Each is read by itself, so that it is known which one is wrong.
+    /// Each one is parsed separately, so that a problem names it.
     #[serde(borrow)]
     clusters: Vec<&'a RawValue>,
 }
@@ -129,28 +129,28 @@ fn read_cluster(n: usize, raw: &RawValue, text: &str, problems: &mut Problems) -
         }
     };
     let mut place = problems.at(cluster_place(n, document.token()));
-    let kept = document.read(&mut place)?;
-    rules::check(&kept, &mut place);
-    Some(kept)
+    let dump = document.read(&mut place)?;
+    rules::check(&dump, &mut place);
+    Some(dump)
 }
 
-/// What is enough of a cluster to say which one it is.
+/// The part of a cluster that identifies it.
 #[derive(Deserialize)]
 struct Named<'a> {
     #[serde(borrow)]
     token: Cow<'a, str>,
 }
 
-/// A token names one cluster for ever.
+/// Checks that a token names one cluster.
 fn check_tokens(used: &[Option<UsedToken>], clusters: &[Option<ClusterDump>], problems: &mut Problems) {
     let mut places: HashMap<&Token, String> = HashMap::new();
     let used = used.iter().enumerate().filter_map(|(n, used)| Some((&used.as_ref()?.token, n, true)));
-    let kept = clusters.iter().enumerate().filter_map(|(n, kept)| Some((&kept.as_ref()?.cluster.token, n, false)));
-    for (token, n, is_used) in used.chain(kept) {
+    let dump = clusters.iter().enumerate().filter_map(|(n, dump)| Some((&dump.as_ref()?.cluster.token, n, false)));
+    for (token, n, is_used) in used.chain(dump) {
         let subject = if is_used { format!("used_tokens[{n}] ({token})") } else { cluster_place(n, token.as_str()) };
         match places.get(token) {
             Some(other) => {
-                let what = format!("is that of {other} as well; a token names one cluster for ever");
+                let what = format!("is also the token of {other}; a token names one cluster forever");
                 problems.at(subject).inside("token").wrong(what);
             }
             None => drop(places.insert(token, subject)),
@@ -163,7 +163,7 @@ fn registry_id(text: &str) -> Result<String, &'static str> {
     if is_one { Ok(text.to_owned()) } else { Err("must be 16 hexadecimal digits in lower case") }
 }
 
-/// Reads one piece of the text; what is wrong with it is told with the line in the whole of it.
+/// Parses one part of the text. An error names the line in the whole text.
 fn parse<'a, T: Deserialize<'a>>(raw: &'a RawValue, text: &str) -> Result<T, String> {
     serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(raw.get())).map_err(|error| {
         let before = raw.get().as_ptr().addr() - text.as_ptr().addr();
@@ -171,7 +171,7 @@ fn parse<'a, T: Deserialize<'a>>(raw: &'a RawValue, text: &str) -> Result<T, Str
         let field =
             Some(error.path().to_string()).filter(|path| path != ".").map_or_else(String::new, |path| path + ": ");
         let error = error.into_inner();
-        format!("{field}line {}: {}", line(&error, lines), told(&error))
+        format!("{field}line {}: {}", line(&error, lines), message(&error))
     })
 }
 
@@ -179,17 +179,17 @@ fn line(error: &serde_json::Error, before: usize) -> usize {
     before + error.line()
 }
 
-/// What serde says, without its place, which is not that in the whole text, and without texts of the document, which
-/// may be tokens.
-fn told(error: &serde_json::Error) -> String {
-    let said = error.to_string();
-    let said = said.rsplit_once(" at line ").map_or(said.as_str(), |(said, _)| said);
-    let Some((found, expected)) = said.rsplit_once(", expected ") else { return said.to_owned() };
+/// Serde's message without its position, which is not that in the whole text, and without texts of the document, which may be
+/// tokens.
+fn message(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
+    let Some((found, expected)) = message.rsplit_once(", expected ") else { return message.to_owned() };
     let found = found.split_once(" \"").map_or(found, |(kind, _)| kind);
     format!("{found}, expected {}", for_people(expected))
 }
 
-/// What serde expects, without Rust's names for it.
+/// What serde expects, without Rust's names of types.
 fn for_people(expected: &str) -> &str {
     match expected {
         "u8" | "u16" | "u32" | "u64" | "i64" | "usize" => "a whole number",

@@ -4,8 +4,8 @@ use convene_lifecycle::UnixMillis;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// A moment as the API writes it, RFC 3339 with milliseconds. One that can't be written so, as of a clock that was
-/// far off, is its milliseconds since 1970: the API rounds, and here nothing may be lost.
+/// A time as in the API: RFC 3339 with milliseconds. A time outside its range, for example from a wrong clock, is a number of
+/// milliseconds since 1970, so that the export loses nothing.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Rfc3339Millis {
@@ -13,12 +13,12 @@ pub enum Rfc3339Millis {
     Millis(i64),
 }
 
-/// What is no [`Rfc3339Millis`].
+/// Why a text is not a [`Rfc3339Millis`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("must be a moment in UTC with milliseconds, such as 2026-08-01T12:00:00.000Z")]
+#[error("must be a time in UTC with milliseconds, such as 2026-08-01T12:00:00.000Z")]
 pub struct Rfc3339MillisError;
 
-/// The last moment that RFC 3339 can write.
+/// The last time in the range of RFC 3339, in milliseconds since 1970.
 const LAST: u64 = 253_402_300_799_999;
 
 impl Rfc3339Millis {
@@ -30,7 +30,7 @@ impl Rfc3339Millis {
         let moment = humantime::parse_rfc3339(text).map_err(|_| Rfc3339MillisError)?;
         let since = moment.duration_since(SystemTime::UNIX_EPOCH).map_err(|_| Rfc3339MillisError)?;
         let millis = UnixMillis(i64::try_from(since.as_millis()).map_err(|_| Rfc3339MillisError)?);
-        // What would be written otherwise says more than milliseconds, or is written in another way than ours.
+        // A text that would be written differently has more digits than milliseconds or another notation.
         match Self::from(millis) {
             Self::Text(same) if same == *text => Ok(millis),
             _ => Err(Rfc3339MillisError),
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_moment_is_read_as_it_was_written() {
+    fn every_time_is_read_as_it_was_written() {
         for (millis, json) in [
             (0, "\"1970-01-01T00:00:00.000Z\""),
             (1_785_585_600_123, "\"2026-08-01T12:00:00.123Z\""),
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_that_would_lose_something_is_refused() {
+    fn a_time_that_would_lose_digits_is_refused() {
         for text in ["", "yesterday", "2026-08-01", "2026-08-01T12:00:00.1234Z", "2026-08-01T12:00:00+02:00"] {
             assert_eq!(Rfc3339Millis::Text(text.to_owned()).read(), Err(Rfc3339MillisError), "{text}");
         }

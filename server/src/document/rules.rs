@@ -5,10 +5,9 @@ use convene_lifecycle::{Cluster, ClusterSize, Event, Member, MemberName, PeerUrl
 use super::problems::Place;
 use crate::store::ClusterDump;
 
-/// Notes where a cluster's fields contradict each other. The registry itself makes no cluster that breaks one of these
-/// rules, and goes on as if they held.
-pub fn check(kept: &ClusterDump, place: &mut Place<'_>) {
-    let ClusterDump { cluster, events, .. } = kept;
+/// Reports fields of a cluster that contradict each other. The registry itself never breaks these rules, and relies on them.
+pub fn check(dump: &ClusterDump, place: &mut Place<'_>) {
+    let ClusterDump { cluster, events, .. } = dump;
     check_cluster(cluster, place);
     for (n, member) in cluster.record.iter().enumerate() {
         check_member(member, cluster.revision, &mut place.inside(format_args!("members[{n}]")));
@@ -17,7 +16,7 @@ pub fn check(kept: &ClusterDump, place: &mut Place<'_>) {
     check_history(cluster, events, place);
 }
 
-/// Reads a revision: they are counted from 1, and databases store them with a sign.
+/// Reads a revision. Revisions count from 1, and databases store them as signed integers.
 pub fn revision(number: u64) -> Result<Revision, String> {
     let is_one = (1..=i64::MAX as u64).contains(&number);
     if is_one { Ok(Revision(number)) } else { Err(format!("is {number} and must be from 1 to {}", i64::MAX)) }
@@ -38,23 +37,25 @@ fn check_cluster(cluster: &Cluster, place: &mut Place<'_>) {
             ("cluster_id", cluster.cluster_id.is_some()),
         ];
         for (field, _) in without.into_iter().filter(|(_, is_there)| *is_there) {
-            place.inside(field).wrong("must be null as long as formed_revision is null");
+            place.inside(field).wrong("must be null while formed_revision is null");
         }
     }
     if !cluster.record.is_empty() && cluster.first_registered_at.is_none() {
-        place.inside("first_registered_at").wrong("is null, and there are members; must be when the first registered");
+        place
+            .inside("first_registered_at")
+            .wrong("is null, but there are members; must be the time of the first registration");
     }
     if cluster.epoch.0 == 0 {
         place.inside("epoch").wrong("is 0 and must be 1 or more");
     }
     if cluster.tickets > i64::MAX as u64 {
-        place.inside("tickets").wrong(format_args!("is {} and must be {} at most", cluster.tickets, i64::MAX));
+        place.inside("tickets").wrong(format_args!("is {} and must be at most {}", cluster.tickets, i64::MAX));
     }
     if let Some(ticket) = &cluster.ticket
         && (ticket.number != cluster.tickets || ticket.number == 0)
     {
         let (number, tickets) = (ticket.number, cluster.tickets);
-        let what = format!("is {number} and must be tickets, {tickets}: only the last ticket can be out");
+        let what = format!("is {number} and must be {tickets}, the value of tickets: only the last ticket can be held");
         place.inside("ticket.number").wrong(what);
     }
 }
@@ -69,8 +70,8 @@ fn check_member(member: &Member, now: Revision, place: &mut Place<'_>) {
     written(place, "version", member.version);
 }
 
-/// Everybody on record once and in line, and while the cluster forms, no two members that etcd would take for one.
-/// Later the record follows etcd's own list, whatever that says.
+/// Checks that the record has each member once and in order, and, while the cluster forms, no two members that etcd would take
+/// for the same one. Later the record follows etcd's own member list.
 fn check_roster(cluster: &Cluster, place: &mut Place<'_>) {
     let mut keys = HashMap::new();
     let mut names: HashMap<&MemberName, usize> = HashMap::new();
@@ -79,7 +80,7 @@ fn check_roster(cluster: &Cluster, place: &mut Place<'_>) {
     for (n, member) in cluster.record.iter().enumerate() {
         let mut place = place.inside(format_args!("members[{n}]"));
         if let Some(other) = keys.insert(&member.key, n) {
-            place.inside("id").wrong(format_args!("{} is members[{other}]'s as well; must be of one", member.key));
+            place.inside("id").wrong(format_args!("{} is also the id of members[{other}]", member.key));
         }
         if member.created <= last {
             let (created, what) = (member.created, "must be more than that of the member before, ");
@@ -90,20 +91,23 @@ fn check_roster(cluster: &Cluster, place: &mut Place<'_>) {
             continue;
         }
         if let Some(other) = names.insert(member.name(), n) {
-            let what =
-                format!("{} is members[{other}]'s as well; must be of one while the cluster forms", member.name());
+            let what = format!(
+                "{} is also the name of members[{other}], which must not be while the cluster forms",
+                member.name()
+            );
             place.inside("name").wrong(what);
         }
         for url in &member.registration.peer_urls {
             if let Some(other) = urls.insert(url, n).filter(|other| *other != n) {
-                let what = format!("{url} is members[{other}]'s as well; must be of one while the cluster forms");
+                let what =
+                    format!("{url} is also a peer URL of members[{other}], which must not be while the cluster forms");
                 place.inside("peer_urls").wrong(what);
             }
         }
     }
 }
 
-/// Those who wait go through the events by number, up to the cluster's revision.
+/// Checks that the events have no gaps up to the cluster's revision: watches read them by revision.
 fn check_history(cluster: &Cluster, events: &[Arc<Event>], place: &mut Place<'_>) {
     for (n, pair) in events.windows(2).enumerate() {
         let (right, found) = (pair[0].revision.next(), pair[1].revision);
@@ -113,7 +117,7 @@ fn check_history(cluster: &Cluster, events: &[Arc<Event>], place: &mut Place<'_>
         }
     }
     match events.last() {
-        None => place.inside("events").wrong("must hold one event at least, the last of the cluster"),
+        None => place.inside("events").wrong("must contain at least the last event of the cluster"),
         Some(last) if last.revision != cluster.revision => {
             let what = format!("is {} and must be the cluster's revision, {}", last.revision, cluster.revision);
             place.inside(format_args!("events[{}].revision", events.len() - 1)).wrong(what);
@@ -154,14 +158,14 @@ fn previous_value(event: &Event) -> Option<&str> {
     event.previous.as_ref()?.value.as_deref()
 }
 
-/// Something that is there was written once at least.
+/// Checks a counter of writes of something that exists.
 fn written(place: &mut Place<'_>, field: &str, version: u64) {
     if let Err(what) = revision(version) {
         place.inside(field).wrong(what);
     }
 }
 
-/// Each revision is at most the one that comes after it.
+/// Checks that each revision is at most the next one in the list.
 fn in_order(place: &mut Place<'_>, revisions: &[(&str, Revision)]) {
     for pair in revisions.windows(2) {
         let [(field, found), (limit, most)] = [pair[0], pair[1]];

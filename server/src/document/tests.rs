@@ -1,4 +1,4 @@
-//! What is written is read as it was, and what the registry could not have written is refused.
+//! A document is read as it was written, and one that the registry can't have written is rejected.
 
 #[path = "../../../lifecycle/tests/properties/steps.rs"]
 mod steps;
@@ -12,20 +12,20 @@ use proptest::{prelude::*, test_runner::RngSeed};
 use serde_json::{Value, json};
 use steps::{Step, step};
 
-use super::{Unreadable, Writer, read};
+use super::{DocumentError, Writer, read};
 use crate::store::{ClusterDump, RegistryDump, UsedToken};
 
 const NOW: UnixMillis = UnixMillis(1_785_585_600_000);
 
-fn written(contents: &RegistryDump) -> String {
-    let mut writer = Writer::begin(Vec::new(), &contents.registry_id, &contents.used_tokens, NOW).unwrap();
-    for kept in &contents.clusters {
-        writer.cluster(kept).unwrap();
+fn written(registry: &RegistryDump) -> String {
+    let mut writer = Writer::begin(Vec::new(), &registry.registry_id, &registry.used_tokens, NOW).unwrap();
+    for dump in &registry.clusters {
+        writer.cluster(dump).unwrap();
     }
     String::from_utf8(writer.end().unwrap()).unwrap()
 }
 
-fn contents(clusters: Vec<ClusterDump>) -> RegistryDump {
+fn dump_of(clusters: Vec<ClusterDump>) -> RegistryDump {
     let used = |token: &str, at| UsedToken { token: token.parse().unwrap(), at: UnixMillis(at) };
     RegistryDump {
         registry_id: "01a2b3c4d5e6f708".to_owned(),
@@ -34,11 +34,11 @@ fn contents(clusters: Vec<ClusterDump>) -> RegistryDump {
     }
 }
 
-/// A cluster that lives, and all that a database keeps of it.
+/// A cluster with its history, as the steps of a test make it.
 struct History {
     cluster: Cluster,
     events: Vec<Arc<Event>>,
-    sightings: Liveness,
+    liveness: Liveness,
     last_seen: BTreeMap<convene_lifecycle::MemberKey, UnixMillis>,
     now: UnixMillis,
 }
@@ -49,7 +49,7 @@ impl History {
         Self {
             cluster: created.after.unwrap(),
             events: created.events.into_iter().map(Arc::new).collect(),
-            sightings: Liveness::new(UnixMillis(now.0.saturating_sub(3_600_000))),
+            liveness: Liveness::new(UnixMillis(now.0.saturating_sub(3_600_000))),
             last_seen: BTreeMap::new(),
             now,
         }
@@ -59,7 +59,7 @@ impl History {
         let (sketch, times) = match step {
             Step::Pass(millis) => return self.now.0 = self.now.0.saturating_add(*millis),
             Step::Clock(now) => return self.now = UnixMillis(*now),
-            Step::Restart => return self.sightings = Liveness::new(self.now),
+            Step::Restart => return self.liveness = Liveness::new(self.now),
             Step::Administer(wish) => return self.apply(wish.transition(&self.cluster, self.now)),
             Step::CheckIn(sketch) => (sketch, 1),
             Step::Watch(sketch, times) => (sketch, *times),
@@ -67,10 +67,10 @@ impl History {
         for _ in 0..times {
             self.now.0 = self.now.0.saturating_add(10_000);
             let report = sketch.report(&self.cluster);
-            self.apply(plan(&self.cluster, &self.sightings, &report, self.now).change);
-            self.sightings.record_check_in(&self.cluster, &report, self.now);
-            let heard = self.sightings.members.iter();
-            self.last_seen.extend(heard.filter_map(|(key, contact)| Some((key.clone(), contact.checked_in?))));
+            self.apply(plan(&self.cluster, &self.liveness, &report, self.now).change);
+            self.liveness.record_check_in(&self.cluster, &report, self.now);
+            let members = self.liveness.members.iter();
+            self.last_seen.extend(members.filter_map(|(key, contact)| Some((key.clone(), contact.checked_in?))));
         }
     }
 
@@ -80,8 +80,8 @@ impl History {
         self.events.extend(events.into_iter().map(Arc::new));
     }
 
-    /// What is kept, with at most so many events.
-    fn keep(self, events: usize) -> ClusterDump {
+    /// The cluster with its last `events` events.
+    fn into_dump(self, events: usize) -> ClusterDump {
         let events = self.events[self.events.len().saturating_sub(events)..].to_vec();
         let on_record = |key: &_| self.cluster.record.iter().any(|member| member.key == *key);
         let last_seen = self.last_seen.into_iter().filter(|(key, _)| on_record(key)).collect();
@@ -94,7 +94,7 @@ fn start() -> impl Strategy<Value = UnixMillis> {
 }
 
 proptest! {
-    // The same histories each time, as where the steps come from.
+    // The same histories in each run.
     #![proptest_config(ProptestConfig {
         cases: 300,
         failure_persistence: None,
@@ -103,21 +103,21 @@ proptest! {
     })]
 
     #[test]
-    fn whatever_the_registry_makes_is_read_as_it_was_and_written_the_same_again(
+    fn every_history_is_read_as_it_was_written_and_written_the_same_again(
         size in 1_u32..=5,
         start in start(),
         steps in prop::collection::vec(step(), 1..60),
-        kept in 1_usize..200,
+        events in 1_usize..200,
     ) {
         let mut history = History::new("6c007a14875d53d9bf0ef5a6fc0257c8", size, start);
         steps.iter().for_each(|step| history.take(step));
-        let contents = contents(vec![History::new("other", 3, start).keep(1), history.keep(kept)]);
-        let text = written(&contents);
+        let registry = dump_of(vec![History::new("other", 3, start).into_dump(1), history.into_dump(events)]);
+        let text = written(&registry);
         let again = read(&text);
         prop_assert!(again.is_ok(), "{}", again.unwrap_err());
         let again = again.unwrap();
         prop_assert_eq!(written(&again), text);
-        prop_assert_eq!(again, contents);
+        prop_assert_eq!(again, registry);
     }
 }
 
@@ -133,12 +133,12 @@ fn eventful() -> ClusterDump {
         }
     }
     history.last_seen.insert("2".parse().unwrap(), NOW);
-    history.keep(1_000)
+    history.into_dump(1_000)
 }
 
 #[test]
-fn each_member_and_each_event_has_a_line() {
-    let text = written(&contents(vec![eventful()]));
+fn each_member_and_each_event_has_a_line_of_its_own() {
+    let text = written(&dump_of(vec![eventful()]));
     let lines: Vec<&str> = text.lines().collect();
     let begin = [
         "{",
@@ -167,16 +167,16 @@ fn each_member_and_each_event_has_a_line() {
 }
 
 #[test]
-fn an_empty_registry_is_a_document_too() {
-    let empty = RegistryDump { used_tokens: Vec::new(), ..contents(Vec::new()) };
+fn an_empty_registry_has_a_document() {
+    let empty = RegistryDump { used_tokens: Vec::new(), ..dump_of(Vec::new()) };
     let text = written(&empty);
     assert!(text.ends_with("  \"used_tokens\": [],\n  \"clusters\": []\n}\n"), "{text}");
     assert_eq!(read(&text).unwrap(), empty);
 }
 
-/// What is said of a document in which one value is another one.
-fn said_of(place: &str, value: Value) -> String {
-    let mut document: Value = serde_json::from_str(&written(&contents(vec![eventful(), eventful_other()]))).unwrap();
+/// The error for a document with another value in one place.
+fn error_with(place: &str, value: Value) -> String {
+    let mut document: Value = serde_json::from_str(&written(&dump_of(vec![eventful(), eventful_other()]))).unwrap();
     let (parent, field) = place.rsplit_once('/').unwrap();
     let parent = document.pointer_mut(parent).unwrap();
     match (parent, value) {
@@ -189,14 +189,14 @@ fn said_of(place: &str, value: Value) -> String {
 }
 
 fn eventful_other() -> ClusterDump {
-    let kept = History::new("prod", 5, NOW).keep(1);
-    ClusterDump { cluster: Cluster { name: Some("prod".parse().unwrap()), ..kept.cluster }, ..kept }
+    let dump = History::new("prod", 5, NOW).into_dump(1);
+    ClusterDump { cluster: Cluster { name: Some("prod".parse().unwrap()), ..dump.cluster }, ..dump }
 }
 
 #[test]
-fn what_is_wrong_is_told_with_the_cluster_the_field_and_what_is_right() {
-    assert_eq!(said_of("/clusters/0/name", json!("any")), "nothing");
-    for (place, value, said) in [
+fn an_error_names_the_cluster_the_field_and_the_expected_value() {
+    assert_eq!(error_with("/clusters/0/name", json!("any")), "nothing");
+    for (place, value, expected) in [
         ("/registry_id", json!("01A2"), "the document: registry_id: must be 16 hexadecimal digits in lower case"),
         (
             "/used_tokens/0/token",
@@ -206,17 +206,17 @@ fn what_is_wrong_is_told_with_the_cluster_the_field_and_what_is_right() {
         (
             "/used_tokens/0/token",
             json!("long-gone"),
-            "used_tokens[1] (long-g…): token: is that of used_tokens[0] (long-g…) as well; a token names one cluster for ever",
+            "used_tokens[1] (long-g…): token: is also the token of used_tokens[0] (long-g…); a token names one cluster forever",
         ),
         (
             "/clusters/1/token",
             json!("gone"),
-            "clusters[1] (gone): token: is that of used_tokens[0] (gone) as well; a token names one cluster for ever",
+            "clusters[1] (gone): token: is also the token of used_tokens[0] (gone); a token names one cluster forever",
         ),
         (
             "/clusters/1/token",
             json!("6c007a14875d53d9bf0ef5a6fc0257c8"),
-            "clusters[1] (6c007a…): token: is that of clusters[0] (6c007a…) as well; a token names one cluster for ever",
+            "clusters[1] (6c007a…): token: is also the token of clusters[0] (6c007a…); a token names one cluster forever",
         ),
         (
             "/clusters/1/token",
@@ -227,7 +227,7 @@ fn what_is_wrong_is_told_with_the_cluster_the_field_and_what_is_right() {
         (
             "/clusters/1/created_at",
             json!("today"),
-            "clusters[1] (prod): created_at: must be a moment in UTC with milliseconds, such as 2026-08-01T12:00:00.000Z",
+            "clusters[1] (prod): created_at: must be a time in UTC with milliseconds, such as 2026-08-01T12:00:00.000Z",
         ),
         ("/clusters/1/epoch", json!(0), "clusters[1] (prod): epoch: is 0 and must be 1 or more"),
         ("/clusters/1/face", json!("v4"), "clusters[1] (prod): face: \"v4\" must be v2, v3, check_in or null"),
@@ -244,7 +244,7 @@ fn what_is_wrong_is_told_with_the_cluster_the_field_and_what_is_right() {
         (
             "/clusters/1/cluster_id",
             json!("ab"),
-            "clusters[1] (prod): cluster_id: must be null as long as formed_revision is null",
+            "clusters[1] (prod): cluster_id: must be null while formed_revision is null",
         ),
         (
             "/clusters/1/earlier",
@@ -262,9 +262,17 @@ fn what_is_wrong_is_told_with_the_cluster_the_field_and_what_is_right() {
             "clusters[1] (prod): policy.dead_after_ms: is 0 and must be from 5000 to 604800000",
         ),
         (
+            "/clusters/1/policy/dead_after_ms",
+            json!("6c007a14875d53d9bf0ef5a6fc0257c8"),
+            "clusters[1] (prod): policy.dead_after_ms: must be a whole number from 5000 to 604800000",
+        ),
+        ("/clusters/1/policy/learner", json!(1), "clusters[1] (prod): policy.learner: must be true or false"),
+        ("/clusters/1/policy/paused", json!("(nothing)"), "clusters[1] (prod): policy.paused: is missing"),
+        ("/clusters/1/policy/brave", json!(true), "clusters[1] (prod): policy.brave: is not a field of a policy"),
+        (
             "/clusters/1/ticket",
             json!({"number": 1, "holder": "a", "purpose": "remove", "member_id": "1", "peer_urls": null, "granted_at": 5}),
-            "clusters[1] (prod): ticket.number: is 1 and must be tickets, 0: only the last ticket can be out",
+            "clusters[1] (prod): ticket.number: is 1 and must be 0, the value of tickets: only the last ticket can be held",
         ),
         (
             "/clusters/1/ticket",
@@ -274,7 +282,7 @@ fn what_is_wrong_is_told_with_the_cluster_the_field_and_what_is_right() {
         (
             "/clusters/0/first_registered_at",
             json!(null),
-            "clusters[0] (6c007a…): first_registered_at: is null, and there are members; must be when the first registered",
+            "clusters[0] (6c007a…): first_registered_at: is null, but there are members; must be the time of the first registration",
         ),
         (
             "/clusters/0/formed_revision",
@@ -289,22 +297,22 @@ fn what_is_wrong_is_told_with_the_cluster_the_field_and_what_is_right() {
         (
             "/clusters/0/members/1/id",
             json!("1"),
-            "clusters[0] (6c007a…): members[1].id: 1 is members[0]'s as well; must be of one",
+            "clusters[0] (6c007a…): members[1].id: 1 is also the id of members[0]",
         ),
         (
             "/clusters/0/members/2/name",
             json!("infra2"),
-            "clusters[0] (6c007a…): members[2].name: infra2 is members[1]'s as well; must be of one while the cluster forms",
+            "clusters[0] (6c007a…): members[2].name: infra2 is also the name of members[1], which must not be while the cluster forms",
         ),
         (
             "/clusters/0/members/2/peer_urls",
             json!(["http://10.0.0.2:2380"]),
-            "clusters[0] (6c007a…): members[2].peer_urls: http://10.0.0.2:2380 is members[1]'s as well; must be of one while the cluster forms",
+            "clusters[0] (6c007a…): members[2].peer_urls: http://10.0.0.2:2380 is also a peer URL of members[1], which must not be while the cluster forms",
         ),
         (
             "/clusters/0/members/2/peer_urls",
             json!([]),
-            "clusters[0] (6c007a…): members[2].name and peer_urls: a member has one peer URL at least",
+            "clusters[0] (6c007a…): members[2].name and peer_urls: a member has at least one peer URL",
         ),
         (
             "/clusters/0/members/2/peer_urls",
@@ -314,7 +322,7 @@ fn what_is_wrong_is_told_with_the_cluster_the_field_and_what_is_right() {
         (
             "/clusters/0/members/2/name",
             json!("a=http://x:1,a"),
-            "clusters[0] (6c007a…): members[2].name and peer_urls: must hold no ',' and no '='",
+            "clusters[0] (6c007a…): members[2].name and peer_urls: must not contain ',' or '='",
         ),
         (
             "/clusters/0/members/2/registered_revision",
@@ -344,7 +352,7 @@ fn what_is_wrong_is_told_with_the_cluster_the_field_and_what_is_right() {
         (
             "/clusters/0/events",
             json!([]),
-            "clusters[0] (6c007a…): events: must hold one event at least, the last of the cluster",
+            "clusters[0] (6c007a…): events: must contain at least the last event of the cluster",
         ),
         (
             "/clusters/1/revision",
@@ -404,40 +412,40 @@ fn what_is_wrong_is_told_with_the_cluster_the_field_and_what_is_right() {
             "line 1: invalid type: string, expected a sequence",
         ),
     ] {
-        let told = said_of(place, value.clone());
-        assert!(told.starts_with(said), "{place} = {value}:\n{told}\nis not\n{said}");
-        assert!(!told.contains("6c007a1"), "{told}");
+        let error = error_with(place, value.clone());
+        assert!(error.starts_with(expected), "{place} = {value}:\n{error}\nis not\n{expected}");
+        assert!(!error.contains("6c007a1"), "{error}");
     }
 }
 
 #[test]
-fn an_event_that_is_missing_is_noticed() {
-    let mut kept = eventful();
-    kept.events.remove(2);
-    let said = read(&written(&contents(vec![kept]))).unwrap_err().to_string();
-    assert_eq!(said, "clusters[0] (6c007a…): events[2].revision: is 4 and must be 3, the one after the event before");
+fn a_missing_event_is_detected() {
+    let mut dump = eventful();
+    dump.events.remove(2);
+    let error = read(&written(&dump_of(vec![dump]))).unwrap_err().to_string();
+    assert_eq!(error, "clusters[0] (6c007a…): events[2].revision: is 4 and must be 3, the one after the event before");
 }
 
 #[test]
-fn a_document_of_another_kind_or_version_is_refused_as_such() {
-    let text = written(&contents(Vec::new()));
+fn another_format_or_version_is_rejected_as_such() {
+    let text = written(&dump_of(Vec::new()));
     let later = text.replace("\"format_version\": 1", "\"format_version\": 2,\n  \"users\": []");
-    assert!(matches!(read(&later), Err(Unreadable::Version { version: 2, .. })));
+    assert!(matches!(read(&later), Err(DocumentError::Version { version: 2, .. })));
     let other = text.replace("convene-registry", "convene-users");
     assert_eq!(read(&other).unwrap_err().to_string(), "format is \"convene-users\" and must be \"convene-registry\"");
     for text in ["", "{}", "[]", "{\"format\": 1}", &text[..text.len() / 2]] {
-        assert!(matches!(read(text), Err(Unreadable::NoDocument { .. })), "{text}");
+        assert!(matches!(read(text), Err(DocumentError::NoDocument { .. })), "{text}");
     }
 }
 
 #[test]
-fn what_is_wrong_in_the_middle_is_told_with_its_line() {
-    let text = written(&contents(vec![eventful()]));
+fn an_error_in_the_middle_names_its_line() {
+    let text = written(&dump_of(vec![eventful()]));
     let place = text.lines().position(|line| line.contains("\"id\": \"2\"")).unwrap() + 1;
     let wrong = text.replace("{\"id\": \"2\"", "{\"key\": \"2\"");
-    let said = read(&wrong).unwrap_err().to_string();
+    let error = read(&wrong).unwrap_err().to_string();
     assert!(
-        said.starts_with(&format!("clusters[0] (6c007a…): members[1].key: line {place}: unknown field `key`")),
-        "{said}"
+        error.starts_with(&format!("clusters[0] (6c007a…): members[1].key: line {place}: unknown field `key`")),
+        "{error}"
     );
 }

@@ -11,7 +11,7 @@ pub struct TicketDocument {
     purpose: String,
     #[serde(deserialize_with = "or_null")]
     member_id: Option<String>,
-    /// Null if the purpose names none.
+    /// Null if the purpose has none.
     #[serde(deserialize_with = "or_null")]
     peer_urls: Option<Vec<String>>,
     granted_at: Rfc3339Millis,

@@ -9,14 +9,14 @@ use super::{
 };
 use crate::store::{ClusterDump, UsedToken};
 
-/// Writes a document piece by piece: a registry may be larger than the memory.
+/// Writes a document piece by piece, because a registry can be larger than the memory.
 pub struct Writer<W> {
     to: W,
     has_clusters: bool,
 }
 
 impl<W: Write> Writer<W> {
-    /// Begins a document with all that is not a cluster.
+    /// Writes everything before the clusters.
     pub fn begin(mut to: W, registry_id: &str, used_tokens: &[UsedToken], now: UnixMillis) -> io::Result<Self> {
         writeln!(to, "{{")?;
         field(&mut to, "format", FORMAT)?;
@@ -34,14 +34,14 @@ impl<W: Write> Writer<W> {
     }
 
     /// Writes the next cluster.
-    pub fn cluster(&mut self, kept: &ClusterDump) -> io::Result<()> {
+    pub fn cluster(&mut self, dump: &ClusterDump) -> io::Result<()> {
         write!(self.to, "{}\n    ", if self.has_clusters { "," } else { "" })?;
         self.has_clusters = true;
         let mut serializer = serde_json::Serializer::with_formatter(&mut self.to, LineFormatter::default());
-        Ok(ClusterDocument::from(kept).serialize(&mut serializer)?)
+        Ok(ClusterDocument::from(dump).serialize(&mut serializer)?)
     }
 
-    /// Ends the document; without this it is none.
+    /// Writes the end. Without it the document is incomplete.
     pub fn end(mut self) -> io::Result<W> {
         writeln!(self.to, "{}]\n}}", if self.has_clusters { "\n  " } else { "" })?;
         Ok(self.to)

@@ -5,35 +5,36 @@ use std::{
 
 use convene_lifecycle::UnixMillis;
 
-/// By how much the clocks may differ before ours is set: longer than it may take to ask the database.
+/// The largest difference to the database's clock that is ignored. A measurement takes less time than that.
 pub(super) const TOLERANCE: Duration = Duration::from_millis(250);
 
-/// The present moment, by one that nobody sets while the server runs: how long a member has been silent must not depend
-/// on when somebody corrected the time of this machine. Servers of one database all go by the database's clock, because
-/// each of them writes down times that the others read.
+/// A clock that is monotonic while the server runs. A correction of the machine's time must not change how long a member
+/// has been silent. Servers on one database set it to the database's clock, because each of them stores times that the
+/// others read.
 #[derive(Debug)]
 pub(super) struct Clock {
-    began: Instant,
-    began_at: AtomicI64,
+    started: Instant,
+    /// The time at `started`, in milliseconds since 1970.
+    started_at: AtomicI64,
 }
 
 impl Clock {
-    /// Goes by this machine's clock as it is now.
+    /// A clock that starts at the machine's time.
     pub fn new() -> Self {
         let at = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
-        Self { began: Instant::now(), began_at: AtomicI64::new(i64::try_from(at).unwrap_or(i64::MAX)) }
+        Self { started: Instant::now(), started_at: AtomicI64::new(i64::try_from(at).unwrap_or(i64::MAX)) }
     }
 
-    /// The present moment.
+    /// The present time.
     pub fn now(&self) -> UnixMillis {
-        UnixMillis(self.began_at.load(Ordering::Relaxed)).after(self.began.elapsed())
+        UnixMillis(self.started_at.load(Ordering::Relaxed)).after(self.started.elapsed())
     }
 
-    /// Goes by another clock, which shows this.
+    /// Sets the clock, unless the difference is small.
     pub fn set(&self, now: UnixMillis) {
         let difference = now.0.saturating_sub(self.now().0);
         if u128::from(difference.unsigned_abs()) > TOLERANCE.as_millis() {
-            self.began_at.fetch_add(difference, Ordering::Relaxed);
+            self.started_at.fetch_add(difference, Ordering::Relaxed);
         }
     }
 }
@@ -43,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_that_is_set_goes_on_from_there() {
+    fn a_clock_continues_from_the_time_that_it_is_set_to() {
         let clock = Clock::new();
         let there = UnixMillis(1_000_000);
         clock.set(there);

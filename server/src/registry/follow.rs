@@ -4,33 +4,34 @@ use convene_lifecycle::{Event, EventKind, Revision, Token};
 
 use super::{Delivery, Registry, Subscription, Unavailable};
 
-/// Follows a cluster's events in order, from the history into the present.
+/// Follows a cluster's events in order, from the history in the database into the present.
 #[derive(Debug)]
 pub struct Follower {
     token: Token,
     subscription: Subscription,
-    /// The first revision that was not handed out yet.
+    /// The revision of the next event.
     from: Revision,
-    /// Events that are there already.
+    /// Events that have been read or delivered and not returned yet.
     pending: VecDeque<Arc<Event>>,
 }
 
-/// What a follower comes to.
+/// A step of a [`Follower`].
 #[derive(Debug)]
 pub enum FollowStep {
-    /// The next event. The last one of a cluster is its deletion.
+    /// The next event. The last event of a cluster is its deletion.
     Event(Arc<Event>),
-    /// Events that come next are gone from the history, which begins at a later revision.
+    /// The next events have been compacted.
     Compacted {
-        /// The first that is still there.
+        /// The first revision that the history still has.
         oldest: Revision,
     },
-    /// The cluster has not come as far as the follower: it is yet to come there, or is not the one that was followed.
+    /// The follower is at a revision that the cluster has not reached yet. It may also be another cluster than the one that was
+    /// followed.
     FutureRevision {
-        /// Where the cluster is.
+        /// The cluster's revision.
         current: Revision,
     },
-    /// There is no such cluster, and its end was not heard.
+    /// There is no such cluster, and its deletion was not delivered.
     NoCluster,
 }
 
@@ -39,7 +40,7 @@ impl Follower {
         Self { token, subscription, from, pending: VecDeque::new() }
     }
 
-    /// The next event if there is one already.
+    /// The next step, if it needs no waiting for an event.
     pub async fn next_available(&mut self, registry: &Registry) -> Result<Option<FollowStep>, Unavailable> {
         if self.pending.is_empty() {
             self.read_history(registry).await?;
@@ -47,14 +48,14 @@ impl Follower {
         Ok(self.try_next())
     }
 
-    /// What comes next, however long it takes.
+    /// Waits for the next step.
     pub async fn next(&mut self, registry: &Registry) -> Result<FollowStep, Unavailable> {
         loop {
             if let Some(step) = self.try_next() {
                 return Ok(step);
             }
             match self.subscription.next().await {
-                // It is in no history, so nobody gets what they may have missed before it.
+                // The history is deleted with the cluster, so events that were missed before are lost.
                 Delivery::Event(event) if event.kind == EventKind::ClusterDeleted => self.pending.push_back(event),
                 Delivery::Event(event) if event.revision == self.from => self.pending.push_back(event),
                 Delivery::Event(event) if event.revision < self.from => {}
@@ -67,13 +68,13 @@ impl Follower {
         }
     }
 
-    /// The first revision that is still remembered, if what comes next is not.
+    /// The first revision that the history has, if the next event has been compacted.
     pub async fn oldest_if_compacted(&mut self, registry: &Registry) -> Result<Option<Revision>, Unavailable> {
         self.read_history(registry).await?;
         Ok(self.pending.front().map(|first| first.revision).filter(|first| *first > self.from))
     }
 
-    /// Goes on from another revision.
+    /// Continues from another revision.
     pub fn resume_from(&mut self, from: Revision) {
         self.from = from;
         self.pending.clear();
@@ -91,7 +92,7 @@ impl Follower {
         Ok((current.next() < self.from).then_some(FollowStep::FutureRevision { current }))
     }
 
-    /// What comes next, if it has been read or heard already.
+    /// The next step, if its event has been read or delivered already.
     pub fn try_next(&mut self) -> Option<FollowStep> {
         if self.pending.is_empty() {
             self.take_delivered();
@@ -104,7 +105,7 @@ impl Follower {
         Some(FollowStep::Event(event))
     }
 
-    /// Takes over the event that comes next, if it was heard already.
+    /// Takes the next event from the subscription, if it has been delivered.
     fn take_delivered(&mut self) {
         let from = self.from;
         let is_wanted = |event: &Event| event.revision <= from || event.kind == EventKind::ClusterDeleted;

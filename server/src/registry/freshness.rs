@@ -6,51 +6,51 @@ use tokio::sync::{mpsc, oneshot};
 use super::Unavailable;
 use crate::store::{Stamp, Store};
 
-/// The most questions that share one query.
+/// The most checks in one query.
 const BATCH: usize = 512;
 
-/// How many questions may wait before further ones wait for a place in line.
+/// The length of the queue of checks. Callers beyond it wait for a place.
 const QUEUE: usize = 4096;
 
-/// Asks the database which state of a cluster is the present one, for those who want to answer from memory although other
-/// servers write to the database, too. All who ask at the same time share a query.
+/// Asks the database which state of a cluster is the present one, so that a server can answer from memory although other
+/// servers write to the database (compare Raft's ReadIndex). Checks that arrive at the same time share one query.
 pub(super) struct Freshness {
-    questions: mpsc::Sender<Question>,
+    checks: mpsc::Sender<Check>,
 }
 
-struct Question {
+struct Check {
     token: Token,
-    answer: oneshot::Sender<Result<Option<Stamp>, Unavailable>>,
+    caller: oneshot::Sender<Result<Option<Stamp>, Unavailable>>,
 }
 
 impl Freshness {
-    /// Begins to answer; it ends with the last question of the last one who asks.
+    /// Starts the task that answers checks. It ends when this is dropped and the last check is answered.
     pub fn start(store: Arc<Store>) -> Self {
-        let (questions, queue) = mpsc::channel(QUEUE);
+        let (checks, queue) = mpsc::channel(QUEUE);
         tokio::spawn(answer_all(store, queue));
-        Self { questions }
+        Self { checks }
     }
 
-    /// The stamp that a cluster has after the question was put, or `None` if there is no such cluster.
+    /// The stamp of a cluster at some time after this call; `None` if there is no such cluster.
     pub async fn stamp(&self, token: &Token) -> Result<Option<Stamp>, Unavailable> {
-        let (answer, answered) = oneshot::channel();
-        self.questions.send(Question { token: token.clone(), answer }).await.map_err(|_| Unavailable)?;
-        answered.await.map_err(|_| Unavailable)?
+        let (caller, stamp) = oneshot::channel();
+        self.checks.send(Check { token: token.clone(), caller }).await.map_err(|_| Unavailable)?;
+        stamp.await.map_err(|_| Unavailable)?
     }
 }
 
-async fn answer_all(store: Arc<Store>, mut queue: mpsc::Receiver<Question>) {
+async fn answer_all(store: Arc<Store>, mut queue: mpsc::Receiver<Check>) {
     let mut waiting = Vec::with_capacity(BATCH);
     while queue.recv_many(&mut waiting, BATCH).await > 0 {
-        let questions = mem::take(&mut waiting);
-        let tokens: HashSet<&Token> = questions.iter().map(|question| &question.token).collect();
+        let checks = mem::take(&mut waiting);
+        let tokens: HashSet<&Token> = checks.iter().map(|check| &check.token).collect();
         let tokens: Vec<Token> = tokens.into_iter().cloned().collect();
-        // The store has logged what went wrong.
+        // If the database is down, the store has logged that.
         let stamps = store.stamps(&tokens).await.map_err(|_| Unavailable);
-        for Question { token, answer } in questions {
+        for Check { token, caller } in checks {
             let stamp = stamps.as_ref().map(|stamps| stamps.get(&token).copied()).map_err(|unavailable| *unavailable);
-            // It fails if the client has gone meanwhile.
-            let _ = answer.send(stamp);
+            // This fails if the client has gone.
+            let _ = caller.send(stamp);
         }
     }
 }

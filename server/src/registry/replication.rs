@@ -1,4 +1,7 @@
-//! What other servers of the database write, for those who wait for it here.
+//! Follows what other servers on the same database write, for the clients that wait for it here.
+//!
+//! A server notifies the others of each change (PostgreSQL's NOTIFY). A notification can get lost, so every server also polls
+//! the revisions of the clusters that its clients wait for.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -21,31 +24,31 @@ use super::{
 };
 use crate::store::{Notification, NotificationListener, Stamp, Store, StoreError};
 
-/// How often one looks for what was not announced, or not heard.
+/// How often the revisions are polled, in case a notification got lost.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How often one looks while nothing can be heard.
+/// How often the revisions are polled while no notifications arrive.
 const POLL_INTERVAL_DISCONNECTED: Duration = Duration::from_millis(500);
 
-/// How often a database that is away is tried again.
+/// How often a server tries to reach a database that is down.
 const RECONNECT_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How many clusters are looked up with one query.
+/// The most clusters in one query for revisions.
 const POLL_BATCH: usize = 1_000;
 
-/// How many changed clusters may wait to be announced; the others find further ones by looking.
+/// The length of the queue of notifications. The other servers find changes beyond it by polling.
 const QUEUE: usize = 4_096;
 
-/// The most events that are read at a time.
+/// The most events that one query reads.
 const PAGE: u32 = 64;
 
-/// Tells the other servers of the database which clusters have changed.
+/// Notifies the other servers of the database of changed clusters.
 #[derive(Clone)]
 pub(super) struct Notifier {
     changed: mpsc::Sender<Token>,
 }
 
-/// Brings events that other servers have written to those who wait for them.
+/// Delivers the events of other servers to the clients of this one.
 #[derive(Clone)]
 pub(super) struct Replication {
     pub(super) store: Arc<Store>,
@@ -55,17 +58,17 @@ pub(super) struct Replication {
 }
 
 impl Notifier {
-    /// Tells of changes, soon, and nobody waits for it.
+    /// Queues notifications of changed clusters. Does not wait.
     pub fn notify(&self, changed: impl Iterator<Item = Token>) {
         for token in changed {
-            // Where the queue is full, others find out by looking.
+            // If the queue is full, the others find the change by polling.
             let _ = self.changed.try_send(token);
         }
     }
 }
 
 impl Replication {
-    /// Begins to listen to the other servers and to tell them of changes, for as long as the tasks are there.
+    /// Starts the tasks.
     pub fn start(self, tasks: &mut JoinSet<()>) -> Notifier {
         let own = uuid::Uuid::now_v7().simple().to_string();
         let (changed, queue) = mpsc::channel(QUEUE);
@@ -82,45 +85,43 @@ impl Replication {
             match self.store.listen(&own).await {
                 Ok(Some(listener)) => {
                     disconnected.send_replace(false);
-                    let why = self.receive_until_error(listener).await;
+                    let error = self.receive_until_error(listener).await;
                     disconnected.send_replace(true);
-                    tracing::warn!(
-                        "not listening to other servers, because {why}; looking for what they write until it is mended"
-                    );
+                    tracing::warn!(%error, "lost the notifications of other servers; polling the database until they are back");
                 }
                 Ok(None) => return,
-                // While the database is away, it has been logged.
-                Err(error) => tracing::debug!(%error, "can't listen to other servers"),
+                // If the database is down, that has been logged.
+                Err(error) => tracing::debug!(%error, "can't listen for notifications of other servers"),
             }
             sleep(POLL_INTERVAL_DISCONNECTED).await;
         }
     }
 
-    /// Hears of changes until that fails, and says why.
+    /// Catches up with each change of which a notification arrives. Returns the error that ends this.
     async fn receive_until_error(&self, mut listener: NotificationListener) -> String {
-        // What was announced before now was not heard.
+        // Earlier notifications did not arrive.
         self.catch_up_all().await;
         loop {
             match listener.next().await {
                 Ok(Notification::Changed(tokens)) => self.catch_up_or_log(&tokens).await,
-                Ok(Notification::ConnectionLost) => return "the connection is lost".to_owned(),
+                Ok(Notification::ConnectionLost) => return "the connection was lost".to_owned(),
                 Err(error) => return error.to_string(),
             }
         }
     }
 
-    /// Looks for what was not announced, or not heard, and at the database's clock.
+    /// Polls the revisions and the database's clock.
     async fn poll_revisions(self, mut is_disconnected: watch::Receiver<bool>) {
         loop {
             let pause = if *is_disconnected.borrow_and_update() { POLL_INTERVAL_DISCONNECTED } else { POLL_INTERVAL };
-            // Who has just lost its connection looks at once: nobody knows since when nothing was heard.
+            // Polls at once when the connection is lost: the last notifications may be lost as well.
             let _ = timeout(pause, is_disconnected.changed()).await;
             self.catch_up_all().await;
             self.sync_clock().await;
         }
     }
 
-    /// Goes by the database's clock, if it can be asked and answers at once; says whether it does.
+    /// Sets this server's clock to the database's. Returns whether the database answered fast enough for that.
     pub async fn sync_clock(&self) -> bool {
         let asked = Instant::now();
         match self.store.clock().await {
@@ -132,7 +133,7 @@ impl Replication {
         }
     }
 
-    /// Tries to reach a database that is away, for all who want to know.
+    /// Tries to reach a database that is down. Meanwhile nobody else does.
     async fn reconnect(self) {
         loop {
             sleep(RECONNECT_INTERVAL).await;
@@ -148,17 +149,17 @@ impl Replication {
 
     async fn catch_up_or_log(&self, tokens: &[Token]) {
         if let Err(error) = self.catch_up(tokens).await {
-            tracing::debug!(%error, "can't read what other servers have written; looking again soon");
+            tracing::debug!(%error, "can't read what other servers have written; polling again");
         }
     }
 
-    /// Brings those who wait for some clusters up to what is in the database.
+    /// Delivers what the database has of some clusters and their subscribers don't.
     async fn catch_up(&self, tokens: &[Token]) -> Result<(), StoreError> {
-        // How far they are is read first: what was told before the database is asked, it knows.
+        // Reads the delivered state before the database: everything delivered by now is committed.
         let delivered: HashMap<&Token, DeliveredState> =
             tokens.iter().filter_map(|token| Some((token, self.watch_hub.delivered(token)?))).collect();
-        let open: Vec<Token> = delivered.keys().map(|token| (*token).clone()).collect();
-        let stamps = self.store.stamps(&open).await?;
+        let watched: Vec<Token> = delivered.keys().map(|token| (*token).clone()).collect();
+        let stamps = self.store.stamps(&watched).await?;
         for (token, delivered) in delivered {
             let present = stamps.get(token).copied();
             if delivered.stamp() == Some(present) {
@@ -166,8 +167,8 @@ impl Replication {
             }
             match self.catch_up_one(token, &delivered, present).await {
                 Err(error) if error.is_transient() => return Err(error),
-                // A cluster that can't be read must not keep news from those who wait for others.
-                Err(error) => tracing::debug!(%error, "can't read what another server has written to {token}"),
+                // A cluster that can't be read must not hold up the others.
+                Err(error) => tracing::debug!(cluster = %token, %error, "can't read what another server has written"),
                 Ok(()) => {}
             }
         }
@@ -185,7 +186,7 @@ impl Replication {
             self.deliver_deletion(token, delivered);
             return Ok(());
         }
-        // Deleted meanwhile: the next look finds that.
+        // If the cluster has been deleted since, the next poll finds that.
         let Some(cluster) = self.store.load(token).await? else { return Ok(()) };
         let from = match delivered {
             DeliveredState::Cluster(old) if old.created_at == cluster.created_at => old.revision.next(),
@@ -201,7 +202,7 @@ impl Replication {
         Ok(())
     }
 
-    /// Takes over what those who wait are about to be delivered, so that nobody who asks while the database is away hears less.
+    /// Caches what is about to be delivered, so that no read goes back behind it while the database is down.
     fn cache_snapshot(&self, cluster: &Arc<Cluster>) {
         let is_later = |cached: Arc<Snapshot>| cached.stamp().is_before(Stamp::of(cluster));
         if self.cache.peek(&cluster.token).is_none_or(is_later) {
@@ -222,8 +223,8 @@ impl Replication {
         }
     }
 
-    /// Tells those who wait for a cluster that another server has deleted it. Its last event is in no history, so it is
-    /// made from the last that somebody here has seen of it: whoever has seen more than was told waits for what comes after that.
+    /// Delivers the deletion of a cluster by another server. The history is deleted with the cluster, so the event is made from
+    /// the latest state that this server has delivered or returned to a reader.
     fn deliver_deletion(&self, token: &Token, delivered: &DeliveredState) {
         let deletion = match self.watch_hub.latest_state(token) {
             Some(DeliveredState::Cluster(cluster)) => cluster.delete(self.clock.now()).events,
@@ -234,14 +235,14 @@ impl Replication {
     }
 }
 
-/// Announces changes, as many as are waiting at a time.
+/// Sends the queued notifications, all that are waiting at once.
 async fn send_notifications(store: Arc<Store>, own: String, mut queue: mpsc::Receiver<Token>) {
     let mut waiting = Vec::new();
     while queue.recv_many(&mut waiting, QUEUE).await > 0 {
         let changed: HashSet<Token> = mem::take(&mut waiting).into_iter().collect();
         let changed: Vec<Token> = changed.into_iter().collect();
         if let Err(error) = store.notify(&own, &changed).await {
-            tracing::debug!(%error, "can't announce a change; other servers find it by looking");
+            tracing::debug!(%error, "can't notify other servers of a change; they find it by polling");
         }
     }
 }

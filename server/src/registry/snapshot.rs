@@ -9,13 +9,12 @@ use quick_cache::Weighter;
 
 use crate::store::Stamp;
 
-/// A cluster as of one revision, as the registry keeps it in memory.
+/// A cluster at one revision, in memory, with its rendered answer.
 #[derive(Debug)]
 pub struct Snapshot {
     /// The cluster.
     pub cluster: Arc<Cluster>,
-    /// The v2 face's answer to a plain read of the cluster, once somebody has asked: nearly all
-    /// requests are this one.
+    /// The v2 answer to a plain read of the cluster, rendered by the first such request: nearly all requests are one.
     pub v2_directory: OnceLock<Bytes>,
 }
 
@@ -24,13 +23,13 @@ impl Snapshot {
         Self { cluster, v2_directory: OnceLock::new() }
     }
 
-    /// Which state of the cluster it is.
+    /// Identifies the state.
     pub(super) fn stamp(&self) -> Stamp {
         Stamp::of(&self.cluster)
     }
 }
 
-/// Weighs a snapshot by the memory that it and its later answer take, roughly.
+/// Weighs a snapshot by the memory that it and its rendered answer take, approximately.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SnapshotWeight;
 
@@ -44,11 +43,11 @@ impl Weighter<Token, Arc<Snapshot>> for SnapshotWeight {
     }
 }
 
-/// What it takes to keep one more text.
+/// The memory for a text in addition to its bytes.
 const TEXT: usize = 64;
 
-/// What a v2 answer shows of a member is there twice: as it is, and in the answer, with the key and the token around
-/// it. What nodes say when they check in comes on top.
+/// What the v2 answer contains of a member counts twice, because the answer is kept as well. What nodes report in check-ins
+/// counts once.
 fn member_weight(member: &Member) -> usize {
     let Member { key, registration, client_urls, founder, .. } = member;
     let name = registration.name.as_str().len();
@@ -81,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_nodes_have_said_weighs() {
+    fn everything_that_nodes_have_reported_counts() {
         let created = Cluster::create("one".parse().unwrap(), ClusterSize::DEFAULT, Action::Create, UnixMillis(0));
         let cluster = created.after.unwrap();
         let registration = Registration::parse("a=http://10.0.0.1:2380").unwrap();

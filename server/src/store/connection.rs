@@ -12,25 +12,24 @@ use sqlx::{
 
 use super::statement::{Statement, Value};
 
-/// A connection to either database. What both do alike is written once, as [`Statement`]s; where they differ, a `match`
-/// shows it.
+/// A connection to either database. Both take the same [`Statement`]s; a `match` shows each difference.
 #[derive(Debug)]
 pub(super) enum Connection {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
-    /// One of a pool, to which it goes back.
+    /// From a pool, to which it returns.
     SqliteOfPool(PoolConnection<Sqlite>),
-    /// One of a pool, to which it goes back.
+    /// From a pool, to which it returns.
     PostgresOfPool(PoolConnection<Postgres>),
 }
 
-/// A row of an answer.
+/// A row of a result.
 pub(super) enum Row {
     Sqlite(SqliteRow),
     Postgres(PgRow),
 }
 
-/// Runs the same code on a connection of either kind.
+/// Evaluates an expression for each kind of connection.
 macro_rules! on {
     ($connection:expr, $inner:ident => $sqlite:expr, $postgres:expr) => {
         match $connection {
@@ -49,38 +48,38 @@ macro_rules! on {
 }
 
 impl Connection {
-    /// Runs a statement, and returns how many rows it has changed.
+    /// Executes a statement, and returns the number of rows that it has changed.
     pub async fn execute(&mut self, statement: Statement<'_>) -> Result<u64, sqlx::Error> {
         on!(self, connection =>
             Ok(sqlite(statement).execute(connection).await?.rows_affected()),
             Ok(postgres(statement).execute(connection).await?.rows_affected()))
     }
 
-    /// Runs a statement, and returns the rows of its answer.
+    /// Executes a statement, and returns the rows of its result.
     pub async fn fetch_all(&mut self, statement: Statement<'_>) -> Result<Vec<Row>, sqlx::Error> {
         on!(self, connection =>
             Ok(sqlite(statement).fetch_all(connection).await?.into_iter().map(Row::Sqlite).collect()),
             Ok(postgres(statement).fetch_all(connection).await?.into_iter().map(Row::Postgres).collect()))
     }
 
-    /// Runs a statement whose answer has exactly one row.
+    /// Executes a statement whose result is one row.
     pub async fn fetch_one(&mut self, statement: Statement<'_>) -> Result<Row, sqlx::Error> {
         self.fetch_all(statement).await?.pop().ok_or(sqlx::Error::RowNotFound)
     }
 
-    /// Runs SQL without values, such as the beginning of a transaction.
+    /// Executes SQL without values, such as `begin`.
     pub async fn run(&mut self, text: &'static str) -> Result<(), sqlx::Error> {
         on!(self, connection =>
             sqlx::raw_sql(text).execute(connection).await.map(drop),
             sqlx::raw_sql(text).execute(connection).await.map(drop))
     }
 
-    /// Brings the database's schema up to date.
+    /// Applies the migrations that are missing.
     pub async fn migrate(&mut self, migrations: &Migrator) -> Result<(), MigrateError> {
         on!(self, connection => migrations.run(connection).await, migrations.run(connection).await)
     }
 
-    /// Ends it at once, and never gives it back to its pool.
+    /// Closes the connection at once, and never returns it to its pool.
     pub fn discard(self) {
         match self {
             Self::Sqlite(connection) => drop(connection),
@@ -90,12 +89,12 @@ impl Connection {
         }
     }
 
-    /// Whether it leads to a database that other servers write to as well.
+    /// Whether other servers may write to the database.
     pub fn is_shared(&self) -> bool {
         matches!(self, Self::Postgres(_) | Self::PostgresOfPool(_))
     }
 
-    /// Ends it in order.
+    /// Closes the connection in order.
     pub async fn close(self) -> Result<(), sqlx::Error> {
         match self {
             Self::Sqlite(connection) => connection.close().await,
@@ -107,8 +106,8 @@ impl Connection {
 }
 
 fn sqlite(statement: Statement<'_>) -> Query<'static, Sqlite, <Sqlite as sqlx::Database>::Arguments> {
-    let (text, values, is_kept) = statement.into_unnumbered();
-    let query = sqlx::query(AssertSqlSafe(text)).persistent(is_kept);
+    let (text, values, is_cached) = statement.into_unnumbered();
+    let query = sqlx::query(AssertSqlSafe(text)).persistent(is_cached);
     values.into_iter().fold(query, |query, value| match value {
         Value::Integer(integer) => query.bind(integer),
         Value::Text(text) => query.bind(text.map(Cow::into_owned)),
@@ -116,11 +115,11 @@ fn sqlite(statement: Statement<'_>) -> Query<'static, Sqlite, <Sqlite as sqlx::D
 }
 
 fn postgres(statement: Statement<'_>) -> Query<'static, Postgres, <Postgres as sqlx::Database>::Arguments> {
-    let (text, values, is_kept) = statement.into_numbered();
-    // A prepared statement takes memory of the server for each of its values.
-    const KEPT_UP_TO: usize = 512;
-    let is_kept = is_kept && values.len() <= KEPT_UP_TO;
-    let query = sqlx::query(AssertSqlSafe(text)).persistent(is_kept);
+    let (text, values, is_cached) = statement.into_numbered();
+    // A prepared statement takes memory in the server for each of its values.
+    const CACHED_UP_TO: usize = 512;
+    let is_cached = is_cached && values.len() <= CACHED_UP_TO;
+    let query = sqlx::query(AssertSqlSafe(text)).persistent(is_cached);
     values.into_iter().fold(query, |query, value| match value {
         Value::Integer(integer) => query.bind(integer),
         Value::Text(text) => query.bind(text.map(Cow::into_owned)),

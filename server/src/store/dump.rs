@@ -2,29 +2,29 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use convene_lifecycle::{Cluster, Event, MemberKey, Token, UnixMillis};
 
-/// All that the database of a registry keeps.
+/// The content of a registry's database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegistryDump {
-    /// Names the registry; see [`super::Store::registry_id`].
+    /// See [`super::Store::registry_id`].
     pub registry_id: String,
-    /// Tokens that no cluster may be made under any more.
+    /// Tokens that no cluster can have any more.
     pub used_tokens: Vec<UsedToken>,
-    /// The clusters, in the order in which they were made.
+    /// The clusters, in the order of their creation.
     pub clusters: Vec<ClusterDump>,
 }
 
-/// All that is kept of one cluster.
+/// The content for one cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterDump {
     /// The cluster.
     pub cluster: Cluster,
-    /// What happened to it, oldest first; what is older has been forgotten.
+    /// Its history, oldest event first. Older events have been compacted.
     pub events: Vec<Arc<Event>>,
-    /// When members were last heard of, of those who were.
+    /// When members were last seen. Those that are missing never were.
     pub last_seen: BTreeMap<MemberKey, UnixMillis>,
 }
 
-/// The token of a cluster that was deleted after members had registered.
+/// The token of a deleted cluster that had members.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UsedToken {
     /// When the cluster was deleted.

@@ -15,35 +15,35 @@ use super::{
     statement::Statement,
 };
 
-/// How many clusters are read at a time; each may have a thousand members and as many events.
+/// The clusters in one page. Each can have a thousand members and as many events.
 const PAGE: i64 = 32;
 
-/// Reads all that a database keeps, as of one moment, also while servers write to it.
+/// Reads the whole content of a database as of one moment. Servers can write to it meanwhile.
 pub struct Export {
     connection: Connection,
     registry_id: String,
-    /// The inner ID of the last cluster that was read.
+    /// The inner ID of the last cluster that has been read.
     last: i64,
 }
 
-/// Why a database can't be read to its end.
+/// Why an export failed.
 #[derive(Debug, Error)]
 pub enum ExportError {
-    /// A cluster's rows make no sense to this binary.
-    #[error("cluster {token}: {error}; without it the copy would not be whole: correct it in the database")]
+    /// This binary can't read a cluster.
+    #[error("cluster {token}: {error}; the export would be incomplete without it, so correct it in the database")]
     Cluster {
-        /// Which.
+        /// Its token.
         token: Token,
-        /// What is wrong with it.
+        /// Why it can't be read.
         error: StoreError,
     },
-    /// Something else.
+    /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl Export {
-    /// Begins to read a database that is there and up to date; a file is read beside the server that owns it.
+    /// Starts to read a database that exists and has all migrations. A SQLite file may be in use by a server.
     pub async fn begin(url: &DatabaseUrl, limits: DatabaseLimits) -> Result<Self, OpenError> {
         let cannot_open = |error: sqlx::Error| OpenError::cannot_open(url, &error);
         let mut connection = match url {
@@ -56,7 +56,7 @@ impl Export {
         };
         check_migrations(&mut connection, url).await?;
         if connection.is_shared() {
-            // Whoever takes the copy may be slow, and holds up nobody.
+            // A slow reader of the export holds up nobody.
             let patience = "set statement_timeout = 0; set idle_in_transaction_session_timeout = 0";
             connection.run(patience).await.map_err(cannot_open)?;
         }
@@ -75,17 +75,17 @@ impl Export {
         &self.registry_id
     }
 
-    /// Every token that is used up, in the order in which that happened.
+    /// Every used token, in the order in which the tokens were used up.
     pub async fn used_tokens(&mut self) -> Result<Vec<UsedToken>, StoreError> {
         let rows = self.connection.fetch_all(Statement::new("select token, at from used_token")).await?;
         let read = |row: &Row| Ok(UsedToken { at: UnixMillis(row.try_get("at")?), token: token(row)? });
         let mut used = rows.iter().map(read).collect::<Result<Vec<_>, StoreError>>()?;
-        // Not in the database: how texts are ordered is a matter of the locale there.
+        // Sorts here, because the order of texts in the database depends on its locale.
         used.sort_unstable();
         Ok(used)
     }
 
-    /// The next clusters in the order in which they were made; none if that were all.
+    /// The next page of clusters, in the order of their creation; empty at the end.
     pub async fn clusters(&mut self) -> Result<Vec<ClusterDump>, ExportError> {
         let columns = &*CLUSTER_WITH_MEMBER;
         let text = format!(
@@ -111,10 +111,10 @@ impl Export {
         Ok(dumps)
     }
 
-    /// Adds when the members that are on record were last seen.
+    /// Adds when the members on record were last seen.
     async fn add_last_seen(&mut self, dumps: &mut [ClusterDump]) -> Result<(), StoreError> {
         let tokens: Vec<Token> = dumps.iter().map(|dump| dump.cluster.token.clone()).collect();
-        // The time is for the failure detector, which an export leaves out.
+        // The time is for the failure detector, which is not exported.
         let mut records = read_liveness(&mut self.connection, &tokens, UnixMillis(0)).await?;
         for ClusterDump { cluster, last_seen, .. } in dumps {
             let Some(record) = records.remove(&cluster.token) else { continue };

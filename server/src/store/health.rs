@@ -2,41 +2,41 @@ use std::{sync::Mutex, time::Instant};
 
 use super::StoreError;
 
-/// Whether the database can be reached. While it can't, nobody waits for it but one task that tries again and again.
+/// Whether the database can be reached. While it can't, one task tries to reach it, and all others fail at once.
 #[derive(Debug, Default)]
 pub(super) struct Health {
-    /// Since when it can't be reached; `None`: it can, as far as anybody knows.
+    /// When the database was found to be down; `None` if the last attempt succeeded.
     down_since: Mutex<Option<Instant>>,
 }
 
 impl Health {
-    /// Whether the database was away the last time that somebody tried.
+    /// Whether the last attempt to reach the database failed.
     pub fn is_down(&self) -> bool {
         self.lock().is_some()
     }
 
-    /// Refuses while the database is away.
+    /// Fails while the database is down.
     pub fn check(&self) -> Result<(), StoreError> {
         if self.is_down() { Err(StoreError::Down) } else { Ok(()) }
     }
 
-    /// Takes note of what somebody met who tried.
+    /// Records the result of an attempt to reach the database, and logs when it goes down or comes back.
     pub fn record<T>(&self, result: &Result<T, StoreError>, database: &str) {
         let mut down_since = self.lock();
         match result {
             Ok(_) => {
                 if let Some(since) = down_since.take() {
                     let seconds = since.elapsed().as_secs();
-                    tracing::info!("the database is there again after {seconds} s: {database}");
+                    tracing::info!(database, seconds, "the database is back");
                 }
             }
             Err(StoreError::Down) => {}
             Err(error) if error.is_transient() && !error.is_out_of_connections() && down_since.is_none() => {
                 *down_since = Some(Instant::now());
                 tracing::error!(
+                    database,
                     %error,
-                    "the database is away: {database}; what is in memory is still read, everything else is answered with \
-                     \"try again\" until it is back"
+                    "the database is down; answering reads from memory, and everything else with \"try again\", until it is back"
                 );
             }
             Err(_) => {}
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn while_the_database_is_down_nobody_waits_for_it() {
+    fn while_the_database_is_down_all_calls_fail_at_once() {
         let health = Health::default();
         assert!(health.check().is_ok());
         health.record::<()>(&Err(StoreError::TimedOut(std::time::Duration::ZERO)), "test");
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn what_time_does_not_mend_does_not_mean_that_the_database_is_down() {
+    fn an_error_that_no_retry_helps_does_not_mean_that_the_database_is_down() {
         let health = Health::default();
         health.record::<()>(&Err(StoreError::Conflict), "test");
         assert!(!health.is_down());

@@ -11,32 +11,32 @@ use super::{
     statement::Statement,
 };
 
-/// How many clusters are written with one statement, and about how many members and events with another.
+/// The most clusters in one statement.
 const CHUNK: usize = 32;
 
 /// The most used tokens in one statement.
 const USED_TOKEN_CHUNK: usize = 1_000;
 
-/// Why nothing was imported.
+/// Why an import failed.
 #[derive(Debug, Error)]
 pub enum ImportError {
-    /// Two registries can't become one: each has an ID of its own, and each goes on by itself.
+    /// The database has content. An import never merges two registries, because each has an ID of its own.
     #[error(
-        "the database is not empty (clusters: {clusters}, used tokens: {used_tokens}), and an import never merges; import \
-         into an empty one"
+        "the database is not empty (clusters: {clusters}, used tokens: {used_tokens}), and an import never merges; use an \
+         empty database"
     )]
     NotEmpty {
-        /// How many clusters it has.
+        /// The number of clusters.
         clusters: i64,
-        /// How many tokens it has that are used up.
+        /// The number of used tokens.
         used_tokens: i64,
     },
-    /// They may be servers that have read what is to be replaced.
-    #[error("others are connected to the database ({0}); stop convene-servers and end other sessions of it first")]
+    /// Other sessions are connected to the database. They may be servers that cache what the import replaces.
+    #[error("others are connected to the database ({0}); stop all convene-servers and end all other sessions first")]
     InUse(String),
-    /// The database did not say whether it has taken all or nothing.
+    /// The database did not answer the commit.
     #[error(
-        "the commit was not answered ({0}), so that all may be there or nothing; `convene-server export` shows which"
+        "the database did not answer the commit ({0}), so it has everything or nothing; `convene-server export` shows which"
     )]
     UnknownOutcome(StoreError),
     /// The database failed.
@@ -45,8 +45,8 @@ pub enum ImportError {
 }
 
 impl Store {
-    /// Writes all that another database has kept, or nothing. Afterwards this store still has the ID that its registry had
-    /// before, and is only good for closing it.
+    /// Writes the whole content of another database, or nothing. Afterwards this store still has the registry ID from before the
+    /// import; close it.
     pub async fn import(&self, contents: &RegistryDump) -> Result<(), ImportError> {
         let mut transaction = self.begin().await?;
         match write(transaction.connection(), contents).await {
@@ -60,7 +60,7 @@ impl Store {
 }
 
 async fn write(connection: &mut Connection, contents: &RegistryDump) -> Result<(), ImportError> {
-    check_alone(connection).await?;
+    check_no_other_sessions(connection).await?;
     check_empty(connection).await?;
     let take_over = Statement::new("update registry set cluster_id = $1 where id = 1");
     connection.execute(take_over.bind(contents.registry_id.as_str())).await.map_err(StoreError::from)?;
@@ -72,15 +72,16 @@ async fn write(connection: &mut Connection, contents: &RegistryDump) -> Result<(
         last = insert_clusters(connection, clusters, last).await?;
     }
     if connection.is_shared() {
-        // It would find out by itself how much there is now, but within a minute, and until then it reads whole tables.
+        // Without statistics PostgreSQL reads whole tables; it would gather them by itself only within a minute.
         connection.run("analyze cluster, member, event, used_token").await.map_err(StoreError::from)?;
     }
     Ok(())
 }
 
-/// A file has one server anyhow. Servers that share a database would go on with the ID that they have read. What a session
-/// is can't be told for certain, so that there must be none; the database's own have no user.
-async fn check_alone(connection: &mut Connection) -> Result<(), ImportError> {
+/// Checks that no other session uses the database: a running server would go on with the registry ID that it has read. It is
+/// not certain which sessions are servers, so there must be none. PostgreSQL's own sessions have no user. A SQLite file is
+/// locked.
+async fn check_no_other_sessions(connection: &mut Connection) -> Result<(), ImportError> {
     if !connection.is_shared() {
         return Ok(());
     }
@@ -110,7 +111,7 @@ async fn insert_used_tokens(connection: &mut Connection, used: &[UsedToken]) -> 
     insert.push_rows(used, |row, used| {
         row.value(used.token.as_str()).value(used.at.0);
     });
-    connection.execute(insert.keep(false)).await?;
+    connection.execute(insert.cache(false)).await?;
     Ok(())
 }
 
@@ -131,14 +132,14 @@ async fn insert_clusters(connection: &mut Connection, clusters: &[ClusterDump], 
     Ok(last)
 }
 
-/// An inner ID as the cluster's creation would draw it, but in the order of the clusters given: a list of them shows the
-/// same afterwards. Moments too far off for an ID count as the last that is not.
+/// An inner ID as the cluster's creation would draw it, and after `last`, so that lists keep the order of the clusters. A time
+/// that is too far away for an ID counts as the last possible one.
 fn id_after(last: i64, cluster: &Cluster) -> i64 {
     let at = cluster.created_at.0.clamp(i64::MIN >> RANDOM_BITS, i64::MAX >> RANDOM_BITS);
     (at << RANDOM_BITS).max(last.saturating_add(1))
 }
 
-fn creation(kept: &ClusterDump) -> ClusterWrite {
-    let after = Some(Arc::new(kept.cluster.clone()));
-    ClusterWrite { token: kept.cluster.token.clone(), base: None, after, events: kept.events.clone() }
+fn creation(dump: &ClusterDump) -> ClusterWrite {
+    let after = Some(Arc::new(dump.cluster.clone()));
+    ClusterWrite { token: dump.cluster.token.clone(), base: None, after, events: dump.events.clone() }
 }

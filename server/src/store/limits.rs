@@ -1,21 +1,21 @@
 use std::time::Duration;
 
-/// How much of a PostgreSQL server one `convene-server` takes, and how long it waits for it. A SQLite file needs none.
+/// Limits on connections and times for PostgreSQL. A SQLite file needs none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DatabaseLimits {
-    /// How many connections there are at most: one writes, one listens, and the others read.
+    /// The most connections: one writes, one listens for notifications, and the others read.
     pub pool_size: u32,
-    /// How long a statement may take.
+    /// The longest time for a statement.
     pub statement_timeout: Duration,
-    /// How long one waits for a connection, also while the database is being restarted.
+    /// The longest wait for a connection, for example while the database restarts.
     pub acquire_timeout: Duration,
 }
 
 impl DatabaseLimits {
-    /// The fewest connections that do everything.
+    /// The fewest connections that are enough.
     pub const MIN_POOL_SIZE: u32 = 3;
 
-    /// How much later than the database itself we give up a statement, so that the database's own word comes first.
+    /// How much longer than the database the server waits for a statement, so that the database can report its time-out.
     pub(super) const ANSWER: Duration = Duration::from_millis(500);
 }
 

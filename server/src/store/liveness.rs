@@ -138,7 +138,7 @@ async fn write_documents(
             ") select cluster.id, changed.document from changed join cluster on cluster.token = changed.token where true \
              on conflict (cluster) do update set document = excluded.document",
         );
-        connection.execute(upsert.keep(documents.len() <= CACHED_UP_TO)).await?;
+        connection.execute(upsert.cache(documents.len() <= CACHED_UP_TO)).await?;
     }
     Ok(())
 }

@@ -17,8 +17,8 @@ pub(super) static MIGRATIONS: LazyLock<Migrator> =
 
 /// Every file of `migrations/`: its number, its description and its text.
 ///
-/// `sqlx::migrate!` would list them by itself, but that macro links both database drivers with their TLS, and so has
-/// Cargo compile all of these a second time.
+/// `sqlx::migrate!` could list them, but that macro links both database drivers with their TLS, so Cargo would compile all of
+/// these a second time.
 const FILES: [(i64, &str, &str); 5] = [
     (1, "initial", include_str!("../../../migrations/0001_initial.sql")),
     (2, "lifecycle", include_str!("../../../migrations/0002_lifecycle.sql")),
@@ -28,7 +28,7 @@ const FILES: [(i64, &str, &str); 5] = [
 ];
 
 impl Store {
-    /// Brings a database up to date, creating a file where there is none, and says which migrations that took.
+    /// Applies the missing migrations, and returns them. Creates the file of a SQLite database if there is none.
     pub async fn migrate(url: &DatabaseUrl, limits: DatabaseLimits) -> Result<Vec<String>, OpenError> {
         let (_database, mut connection, applied) = connect(url, limits).await?;
         registry_id(&mut connection).await.map_err(|error| OpenError::cannot_open(url, &error))?;
@@ -37,13 +37,12 @@ impl Store {
     }
 }
 
-/// Brings the database up to date, and returns what was missing. On PostgreSQL one server at a time does so: the others
-/// wait for its lock.
+/// Applies the missing migrations, and returns them. On PostgreSQL, servers that start at the same time wait for each other.
 pub(super) async fn migrate(connection: &mut Connection, url: &DatabaseUrl) -> Result<Vec<String>, OpenError> {
     let cannot_open = |error: sqlx::Error| OpenError::cannot_open(url, &error);
-    // Where nothing was ever applied there is no table to say so.
+    // A new database has no table of migrations.
     let before = applied(connection).await.unwrap_or_default();
-    // Who only serves needs no right to make tables.
+    // A server that has nothing to migrate needs no right to create tables.
     if MIGRATIONS.iter().map(|migration| migration.version).eq(before.iter().copied()) {
         return Ok(Vec::new());
     }
@@ -61,7 +60,7 @@ pub(super) async fn migrate(connection: &mut Connection, url: &DatabaseUrl) -> R
     Ok(missing.map(|migration| format!("{:04} {}", migration.version, migration.description)).collect())
 }
 
-/// Whether a database can be read as it is.
+/// Checks that a database has exactly the migrations that this binary knows.
 pub(super) async fn check_migrations(connection: &mut Connection, url: &DatabaseUrl) -> Result<(), OpenError> {
     let applied = applied(connection).await.map_err(|error| match error {
         sqlx::Error::Database(_) => OpenError::NoRegistry { database: url.to_string() },
@@ -77,10 +76,10 @@ pub(super) async fn check_migrations(connection: &mut Connection, url: &Database
     }
 }
 
-/// The numbers of the migrations that were applied to their end (sqlx, `migrate/migrate.rs`).
+/// The numbers of the migrations that were applied completely (sqlx, `migrate/migrate.rs`).
 async fn applied(connection: &mut Connection) -> Result<Vec<i64>, sqlx::Error> {
     let statement = Statement::new("select version from _sqlx_migrations where success order by version");
-    let rows = connection.fetch_all(statement.keep(false)).await?;
+    let rows = connection.fetch_all(statement.cache(false)).await?;
     rows.iter().map(|row: &Row| row.try_get("version")).collect()
 }
 

@@ -5,32 +5,33 @@ use sqlx::postgres::PgListener;
 
 use super::{Database, Store, StoreError, statement::Statement};
 
-/// The channel on which servers tell each other which clusters they have changed.
+/// The channel on which servers notify each other of changed clusters.
 const CHANNEL: &str = "convene";
 
-/// PostgreSQL takes less than 8000 bytes at a time.
+/// The longest payload, in bytes. PostgreSQL takes less than 8000.
 const MAX_PAYLOAD: usize = 7_900;
 
-/// Hears from the other servers of a database which clusters they have changed.
+/// Receives notifications of the other servers of a database.
 pub struct NotificationListener {
     listener: PgListener,
     own: String,
 }
 
-/// What is heard from other servers.
+/// A notification, or the end of them.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Notification {
-    /// Clusters that another server has changed.
+    /// Another server has changed these clusters.
     Changed(Vec<Token>),
-    /// The connection is lost: what is announced from now on is not heard.
+    /// The connection is lost. Later notifications do not arrive.
     ConnectionLost,
 }
 
 impl Store {
-    /// Tells the other servers of the database, under a name of one's own, that clusters have changed.
+    /// Notifies the other servers of the database of changed clusters. `own` identifies the sender.
     ///
-    /// It is no part of the transaction that changed them: PostgreSQL would commit such transactions one after another
-    /// (`src/backend/commands/async.c:PreCommit_Notify`). What gets lost by that, others find by looking.
+    /// This is not part of the transaction that changed them, because PostgreSQL commits transactions with a NOTIFY one after
+    /// another (`src/backend/commands/async.c:PreCommit_Notify`). Other servers find a change by polling if its notification
+    /// gets lost.
     pub async fn notify(&self, own: &str, tokens: &[Token]) -> Result<(), StoreError> {
         for payload in payloads(own, tokens) {
             let statement = Statement::new("select pg_notify($1, $2)").bind(CHANNEL).bind(payload);
@@ -39,17 +40,17 @@ impl Store {
         Ok(())
     }
 
-    /// Listens to the other servers of the database. `None` on a database that has only one.
+    /// Listens for notifications of the other servers. `None` if the database is not shared.
     pub async fn listen(&self, own: &str) -> Result<Option<NotificationListener>, StoreError> {
         let Database::Postgres(database) = &self.database else { return Ok(None) };
         let mut listener = PgListener::connect_with(&database.listener()).await?;
-        // While it connects again nothing is heard, and it does not say so.
+        // A listener that reconnects by itself does not report the gap.
         listener.eager_reconnect(false);
         listener.listen(CHANNEL).await?;
         Ok(Some(NotificationListener { listener, own: own.to_owned() }))
     }
 
-    /// The database's clock, which all of its servers go by; `None` on a database that has only one.
+    /// The time of the database's clock; `None` if the database is not shared.
     pub async fn clock(&self) -> Result<Option<UnixMillis>, StoreError> {
         if !self.is_shared() {
             return Ok(None);
@@ -61,7 +62,7 @@ impl Store {
 }
 
 impl NotificationListener {
-    /// What is heard next.
+    /// Waits for the next notification.
     pub async fn next(&mut self) -> Result<Notification, StoreError> {
         loop {
             let Some(notification) = self.listener.try_recv().await? else { return Ok(Notification::ConnectionLost) };
@@ -72,7 +73,7 @@ impl NotificationListener {
     }
 }
 
-/// The announcer's name and tokens, with spaces between.
+/// The sender and tokens, with spaces in between, in as many payloads as it takes.
 fn payloads(own: &str, tokens: &[Token]) -> Vec<String> {
     let mut payloads = Vec::new();
     let mut payload = own.to_owned();
@@ -87,7 +88,7 @@ fn payloads(own: &str, tokens: &[Token]) -> Vec<String> {
     payloads
 }
 
-/// The tokens of another server's announcement; `None` for our own.
+/// The tokens in another server's payload; `None` if it is this server's own.
 fn tokens_from_other_server(own: &str, payload: &str) -> Option<Vec<Token>> {
     let mut words = payload.split(' ');
     (words.next() != Some(own)).then(|| words.filter_map(|word| Token::from_str(word).ok()).collect())
@@ -98,13 +99,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn many_tokens_are_announced_in_several_pieces_that_others_understand() {
+    fn many_tokens_are_split_into_payloads_that_other_servers_understand() {
         let tokens: Vec<Token> = (0..200).map(|n| format!("{n:0>128}").parse().unwrap()).collect();
         let payloads = payloads("me", &tokens);
         assert!(payloads.len() > 1 && payloads.iter().all(|payload| payload.len() <= MAX_PAYLOAD));
-        let heard: Vec<Token> =
+        let received: Vec<Token> =
             payloads.iter().flat_map(|payload| tokens_from_other_server("you", payload).unwrap()).collect();
-        assert_eq!(heard, tokens);
+        assert_eq!(received, tokens);
         assert!(payloads.iter().all(|payload| tokens_from_other_server("me", payload).is_none()));
     }
 }

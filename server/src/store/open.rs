@@ -8,10 +8,10 @@ use super::{
     postgres::PostgresDatabase, sqlite::SqliteFile, statement::Statement, transaction::Writer,
 };
 
-/// Why the database can't be used; each is one line for whoever starts the server.
+/// Why the database can't be used, in one line for the person who starts the server.
 #[derive(Debug, Error)]
 pub enum OpenError {
-    /// Another server has it.
+    /// Another server owns the file.
     #[error("database {} is in use by another convene-server; one process owns a SQLite file", path.display())]
     InUse {
         /// The database file.
@@ -23,34 +23,33 @@ pub enum OpenError {
          know; start the newer version"
     )]
     Newer {
-        /// Which database.
+        /// The database.
         database: String,
         /// The migration.
         migration: i64,
     },
-    /// Nobody has brought it up to date.
+    /// The database has not been migrated to this version.
     #[error(
-        "database {database} is older than this convene-server: it lacks migration {migration}; bring it up to date with \
-         convene-server migrate"
+        "database {database} is older than this convene-server: it lacks migration {migration}; run convene-server migrate"
     )]
     Older {
-        /// Which database.
+        /// The database.
         database: String,
         /// The first migration that it lacks.
         migration: i64,
     },
-    /// Nobody has ever started a server on it.
-    #[error("database {database} holds no registry; is --database-url right?")]
+    /// The database has never been migrated.
+    #[error("database {database} holds no registry; check --database-url")]
     NoRegistry {
-        /// Which database.
+        /// The database.
         database: String,
     },
-    /// The database can't be had.
+    /// The database can't be opened.
     #[error("database {database} can't be opened: {reason}")]
     CannotOpen {
-        /// Which database.
+        /// The database.
         database: String,
-        /// What the operating system or the database said.
+        /// The error of the operating system or the database.
         reason: String,
     },
 }
@@ -61,39 +60,41 @@ impl OpenError {
         let mut cause = Some(error);
         while let Some(error) = cause {
             if let Some(database_error) = error.downcast_ref().and_then(sqlx::Error::as_database_error) {
-                reason = explained(database_error);
+                reason = with_remedy(database_error);
                 break;
             }
-            // Some errors repeat what they come from.
-            let said = error.to_string();
-            if !reason.contains(&said) {
-                reason = format!("{reason}: {said}");
+            // Some errors repeat their source.
+            let message = error.to_string();
+            if !reason.contains(&message) {
+                reason = format!("{reason}: {message}");
             }
             cause = error.source();
         }
         if reason.contains("CaUsedAsEndEntity") {
-            reason.push_str("; its certificate is a CA's own: give it one (CA:FALSE) that the CA has signed");
+            reason.push_str(
+                "; its certificate is a CA certificate: use a server certificate (CA:FALSE) that the CA has signed",
+            );
         }
         Self::CannotOpen { database: database.to_string(), reason: reason.replace('\n', " ") }
     }
 }
 
-/// What the database said, and what to do about it where that is known
+/// The database's message, and the remedy if there is one
 /// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
-fn explained(error: &dyn sqlx::error::DatabaseError) -> String {
+fn with_remedy(error: &dyn sqlx::error::DatabaseError) -> String {
     let remedy = match error.code().as_deref() {
         Some("42501") => "make the user the database's owner, or: grant create on schema public to this user",
-        Some("25006") => "it is a standby or read-only; name the server that takes writes",
-        Some("22P05") => "make the database with encoding 'UTF8'",
-        Some("42P07") => "other tables are there; use a database of its own",
-        Some("28P01") => "look at the user and the password in --database-url, PGPASSWORD and ~/.pgpass (mode 0600)",
+        Some("25006") => "it is a standby or read-only; use the URL of the primary",
+        Some("22P05") => "create the database with encoding 'UTF8'",
+        Some("42P07") => "the database has other tables; use a separate database",
+        Some("28P01") => "check the user and the password in --database-url, PGPASSWORD and ~/.pgpass (mode 0600)",
         _ => return error.message().to_owned(),
     };
     format!("{}; {remedy}", error.message())
 }
 
 impl Store {
-    /// Opens the database, creating a file where there is none, and brings it up to date.
+    /// Opens the database and applies the missing migrations. Creates the file of a SQLite database if there is none.
     pub async fn open(url: &DatabaseUrl, limits: DatabaseLimits) -> Result<Self, OpenError> {
         let cannot_open = |error: sqlx::Error| OpenError::cannot_open(url, &error);
         let (database, mut writer, _) = connect(url, limits).await?;
@@ -107,7 +108,7 @@ impl Store {
     }
 }
 
-/// Takes the database and brings it up to date; says which migrations that took.
+/// Connects to the database, applies the missing migrations, and returns them.
 pub(super) async fn connect(
     url: &DatabaseUrl,
     limits: DatabaseLimits,
@@ -122,7 +123,7 @@ pub(super) async fn connect(
     Ok((database, connection, applied))
 }
 
-/// The registry's ID, which is drawn when somebody first asks for it.
+/// The registry's ID. The first caller draws it.
 pub(super) async fn registry_id(connection: &mut Connection) -> Result<String, sqlx::Error> {
     let drawn = format!("{:016x}", uuid::Uuid::now_v7().as_u64_pair().1);
     let insert = "insert into registry (id, cluster_id) values (1, $1) on conflict (id) do nothing";

@@ -5,13 +5,13 @@ use sqlx::{
 
 use super::{DatabaseLimits, connection::Connection};
 
-/// Beside those that read: one writes, and one listens to what other servers write.
+/// The connections besides those that read: one writes, and one listens for notifications of other servers.
 const OTHER_CONNECTIONS: u32 = 2;
 
-/// One statement text for each size of batch, and what reads; see [`super::connection`].
+/// The most prepared statements of a connection: each size of a batch has a text of its own; see [`super::connection`].
 const CACHED_STATEMENTS: usize = 256;
 
-/// A PostgreSQL database that other servers may use as well.
+/// A PostgreSQL database, which other servers may use as well.
 #[derive(Debug)]
 pub(super) struct PostgresDatabase {
     options: PgConnectOptions,
@@ -24,7 +24,7 @@ impl PostgresDatabase {
             .clone()
             .disable_statement_logging()
             .statement_cache_capacity(CACHED_STATEMENTS)
-            // That what a migration makes is there already is nothing that anybody has to read.
+            // Hides the notice that the table of migrations exists already.
             .options([("client_min_messages", "warning")]);
         let options = match options.get_application_name() {
             Some(_) => options,
@@ -33,12 +33,12 @@ impl PostgresDatabase {
         Self { options, limits }
     }
 
-    /// A connection that reads and writes.
+    /// Opens a connection that can read and write.
     pub async fn connect(&self) -> Result<Connection, sqlx::Error> {
         self.limited().connect().await.map(Connection::Postgres)
     }
 
-    /// Connections that read; they are made when they are needed.
+    /// The pool of connections that read. Opens them on demand.
     pub fn readers(&self) -> PgPool {
         PgPoolOptions::new()
             .max_connections(self.limits.pool_size.saturating_sub(OTHER_CONNECTIONS).max(1))
@@ -46,7 +46,7 @@ impl PostgresDatabase {
             .connect_lazy_with(self.limited())
     }
 
-    /// A pool of the one connection that listens.
+    /// The pool of the one connection that listens.
     pub fn listener(&self) -> PgPool {
         PgPoolOptions::new()
             .max_connections(1)
@@ -56,8 +56,8 @@ impl PostgresDatabase {
             .connect_lazy_with(self.options.clone())
     }
 
-    /// The database itself ends what takes too long. A server that hangs within a transaction must not keep what it has
-    /// locked for as long as the others wait for it.
+    /// The database itself ends statements that take too long. A server that hangs in a transaction must lose its locks before
+    /// the others give up waiting for them.
     fn limited(&self) -> PgConnectOptions {
         let DatabaseLimits { statement_timeout, acquire_timeout, .. } = self.limits;
         let options = [

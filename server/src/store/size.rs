@@ -1,12 +1,12 @@
 use super::{Store, StoreError, statement::Statement};
 
-/// How large the database is.
+/// The size of the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DatabaseSize {
-    /// All of it, in bytes.
+    /// The whole size, in bytes.
     pub bytes: i64,
-    /// What of it holds something, in bytes; the rest is filled before the database grows. PostgreSQL does not say,
-    /// and there it is all of it.
+    /// The part with content, in bytes. SQLite fills the rest before the file grows. PostgreSQL does not report it, so there
+    /// it is the whole size.
     pub bytes_in_use: i64,
 }
 

@@ -1,18 +1,18 @@
 use std::borrow::Cow;
 
-/// A statement and its values. Both databases take it, but for how placeholders are written, and every value is an integer of
-/// 64 bits or a text, or null.
+/// A statement and its values, for both databases; only the placeholders differ. Every value is an integer of 64 bits, a text,
+/// or null.
 #[derive(Clone, Debug)]
 pub(super) struct Statement<'a> {
-    /// Has `$1`, `$2`, … for the values that the text has placeholders for itself, and [`NEXT`] for each one after them.
+    /// Contains `$1`, `$2`, … for the values of [`Statement::bind`], and [`NEXT`] for each value after them.
     text: String,
     values: Vec<Value<'a>>,
-    /// For how many values the text has placeholders itself.
+    /// The number of values of [`Statement::bind`].
     bound: usize,
-    is_kept: bool,
+    is_cached: bool,
 }
 
-/// Stands for the value after the one before. No SQL of ours has this character for anything else.
+/// The placeholder for the next value. Our SQL uses this character for nothing else.
 const NEXT: char = '?';
 
 /// A value of a statement.
@@ -23,12 +23,12 @@ pub(super) enum Value<'a> {
 }
 
 impl<'a> Statement<'a> {
-    /// A statement that begins so.
+    /// A statement that starts with a text.
     pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), values: Vec::new(), bound: 0, is_kept: true }
+        Self { text: text.into(), values: Vec::new(), bound: 0, is_cached: true }
     }
 
-    /// Adds a value, for which the text has a placeholder already. These come before all others.
+    /// Adds a value for a placeholder `$N` that the text has already. All of these come before any other value.
     pub fn bind(mut self, value: impl Into<Value<'a>>) -> Self {
         debug_assert_eq!(self.bound, self.values.len(), "{}", self.text);
         self.values.push(value.into());
@@ -36,20 +36,20 @@ impl<'a> Statement<'a> {
         self
     }
 
-    /// Goes on with a text.
+    /// Appends a text.
     pub fn push(&mut self, text: &str) -> &mut Self {
         self.text.push_str(text);
         self
     }
 
-    /// Goes on with a value.
+    /// Appends a value.
     pub fn push_value(&mut self, value: impl Into<Value<'a>>) -> &mut Self {
         self.values.push(value.into());
         self.text.push(NEXT);
         self
     }
 
-    /// Goes on with `(value, …)`.
+    /// Appends `(value, …)`.
     pub fn push_list<V: Into<Value<'a>>>(&mut self, values: impl IntoIterator<Item = V>) -> &mut Self {
         self.push_row(|row| {
             for value in values {
@@ -58,7 +58,7 @@ impl<'a> Statement<'a> {
         })
     }
 
-    /// Goes on with `values (…), (…)`: a row for each item, of which there has to be one.
+    /// Appends `values (…), (…)` with a row for each item, of which there must be at least one.
     pub fn push_rows<T>(
         &mut self,
         items: impl IntoIterator<Item = T>,
@@ -81,13 +81,13 @@ impl<'a> Statement<'a> {
         self.push(")")
     }
 
-    /// Says whether the database may keep the statement for the next time.
-    pub fn keep(mut self, is_kept: bool) -> Self {
-        self.is_kept = is_kept;
+    /// Sets whether the prepared statement is cached for the next time.
+    pub fn cache(mut self, is_cached: bool) -> Self {
+        self.is_cached = is_cached;
         self
     }
 
-    /// The text for PostgreSQL, which knows numbers only; its values; and whether it may be kept.
+    /// The text for PostgreSQL, which numbers its placeholders; the values; and whether the statement is cached.
     pub fn into_numbered(self) -> (String, Vec<Value<'a>>, bool) {
         let mut pieces = self.text.split(NEXT);
         let mut text = pieces.next().unwrap_or_default().to_owned();
@@ -96,25 +96,25 @@ impl<'a> Statement<'a> {
             text.push_str(&number.to_string());
             text.push_str(piece);
         }
-        (text, self.values, self.is_kept)
+        (text, self.values, self.is_cached)
     }
 
-    /// The text for SQLite, its values, and whether it may be kept. To SQLite `$1` is a name, and it looks through all names
-    /// for each of them: a statement of 3,000 values takes it longer than the fsync after it. So it gets what has no name, but
-    /// never both kinds in one text, because sqlx counts each by itself.
+    /// The text for SQLite, the values, and whether the statement is cached. To SQLite `$1` is a name, and it searches all names
+    /// for each of them: that takes longer for 3,000 values than the fsync afterwards. `?` has no name. A text never has both
+    /// kinds, because sqlx counts them separately.
     pub fn into_unnumbered(self) -> (String, Vec<Value<'a>>, bool) {
-        if self.bound > 0 { self.into_numbered() } else { (self.text, self.values, self.is_kept) }
+        if self.bound > 0 { self.into_numbered() } else { (self.text, self.values, self.is_cached) }
     }
 }
 
-/// A row of values that is being written.
+/// A row that is being appended.
 pub(super) struct RowOf<'s, 'a> {
     statement: &'s mut Statement<'a>,
     before: &'static str,
 }
 
 impl<'a> RowOf<'_, 'a> {
-    /// Adds a value to the row.
+    /// Appends a value to the row.
     pub fn value(&mut self, value: impl Into<Value<'a>>) -> &mut Self {
         self.statement.push(self.before).push_value(value);
         self.before = ", ";
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_numbered_in_the_order_in_which_they_come() {
+    fn values_are_numbered_in_their_order() {
         let mut statement = Statement::new("select $1 where a in ").bind(1);
         statement.push_list(["x", "y"]).push(" and b = ").push_value(None::<i64>);
         for (text, values, _) in [statement.clone().into_numbered(), statement.into_unnumbered()] {
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_stand_in_brackets_with_commas_between() {
+    fn rows_are_in_parentheses_with_commas_in_between() {
         let mut statement = Statement::new("insert into t ");
         statement.push_rows([(1, "x"), (2, "y")], |row, (number, text)| {
             row.value(number).value(text);

@@ -24,7 +24,7 @@ async fn sqlite() -> (TempDir, Store) {
     (dir, open(&url).await)
 }
 
-/// A store in a database of its own; `None` where there is no PostgreSQL and that is no failure.
+/// A store on an empty database; `None` if there is no PostgreSQL and the tests may run without it.
 async fn postgres() -> Option<Store> {
     let postgres = convene_harness::Postgres::shared()?;
     Some(open(&postgres.create_database()).await)
@@ -34,7 +34,7 @@ async fn open(url: &str) -> Store {
     Store::open(&url.parse().unwrap(), DatabaseLimits::default()).await.unwrap()
 }
 
-/// Runs tests once with each kind of database.
+/// Runs tests on each kind of database.
 macro_rules! on_every_database {
     ($($test:ident,)*) => {
         mod on_sqlite {
@@ -61,20 +61,20 @@ macro_rules! on_every_database {
 }
 
 on_every_database! {
-    what_is_committed_together_is_read_again_as_it_was,
-    all_that_is_known_of_a_cluster_is_read_again,
-    clusters_are_listed_in_pages_as_they_were_made,
-    a_list_counts_the_members_that_are_there_and_reads_none,
-    a_cluster_that_can_not_be_read_is_missing_from_the_list_and_the_others_are_there,
+    clusters_of_one_commit_are_read_as_they_were_written,
+    every_field_of_a_cluster_is_read_as_it_was_written,
+    clusters_are_listed_in_pages_in_the_order_of_their_creation,
+    a_list_counts_present_members_without_reading_them,
+    a_list_leaves_out_unreadable_clusters_only,
     liveness_is_read_as_it_was_written_and_deleted_with_its_cluster,
-    unreadable_liveness_is_taken_for_none_and_the_others_are_read,
-    the_liveness_of_many_clusters_is_written_at_once,
-    events_are_read_again_as_they_were,
-    a_write_on_what_has_changed_meanwhile_is_a_conflict_and_changes_nothing,
+    unreadable_liveness_counts_as_none_and_the_others_are_read,
+    the_liveness_of_many_clusters_is_written_in_chunks,
+    events_are_read_as_they_were_written,
+    a_write_with_an_outdated_base_is_a_conflict_and_changes_nothing,
     a_deleted_cluster_leaves_nothing_behind,
     a_token_is_used_up_once_a_member_has_registered,
-    of_a_long_history_the_last_thousand_events_are_kept,
-    a_token_is_unregistered_until_somebody_registers_for_the_first_time,
+    a_long_history_is_compacted_to_the_last_thousand_events,
+    a_token_is_unregistered_until_the_first_registration,
 }
 
 async fn commit(store: &Store, writes: &[ClusterWrite]) -> Result<(), StoreError> {
@@ -106,7 +106,7 @@ fn at(revision: u64) -> Stamp {
     Stamp { revision: Revision(revision), created_at: NOW }
 }
 
-/// One write of several changes that follow each other.
+/// One write of successive changes.
 fn write(base: Option<Stamp>, transitions: Vec<Transition>) -> ClusterWrite {
     let token = transitions[0].events[0].token.clone();
     let after = transitions.last().unwrap().after.clone().map(Arc::new);
@@ -114,7 +114,7 @@ fn write(base: Option<Stamp>, transitions: Vec<Transition>) -> ClusterWrite {
     ClusterWrite { token, base, after, events }
 }
 
-/// A cluster that everything has happened to, and its write.
+/// A cluster with every kind of event of discovery, and its write.
 fn eventful(token: &str) -> (Cluster, ClusterWrite) {
     let created = create(token);
     let cluster = created.after.clone().unwrap();
@@ -129,7 +129,7 @@ fn eventful(token: &str) -> (Cluster, ClusterWrite) {
     (cluster, write(None, vec![created, sized, first, second, updated, removed]))
 }
 
-async fn what_is_committed_together_is_read_again_as_it_was(store: Store) {
+async fn clusters_of_one_commit_are_read_as_they_were_written(store: Store) {
     let (one, write_one) = eventful("one");
     let (two, write_two) = eventful("two");
     commit(&store, &[write_one, write_two]).await.unwrap();
@@ -139,8 +139,8 @@ async fn what_is_committed_together_is_read_again_as_it_was(store: Store) {
     assert_eq!(read, [one, two]);
 }
 
-/// A cluster of which everything is known that can be.
-fn known_in_full(token: &str) -> (Cluster, ClusterWrite) {
+/// A cluster with a value in every field, apart from the ticket.
+fn with_all_fields(token: &str) -> (Cluster, ClusterWrite) {
     let (before, mut write) = eventful(token);
     let mut cluster = before;
     let told = BootstrapIssued { run: "run-1".parse().unwrap(), at: NOW };
@@ -173,7 +173,7 @@ fn known_in_full(token: &str) -> (Cluster, ClusterWrite) {
     (cluster, write)
 }
 
-async fn all_that_is_known_of_a_cluster_is_read_again(store: Store) {
+async fn every_field_of_a_cluster_is_read_as_it_was_written(store: Store) {
     let peer_urls = vec![PeerUrl::parse("http://10.0.0.9:2380").unwrap(), PeerUrl::parse("http://a:1").unwrap()];
     let member: MemberKey = "1".parse().unwrap();
     let purposes = [
@@ -184,7 +184,7 @@ async fn all_that_is_known_of_a_cluster_is_read_again(store: Store) {
         Purpose::Promote { member },
     ];
     for (n, purpose) in purposes.into_iter().enumerate() {
-        let (mut cluster, mut write) = known_in_full(&format!("cluster-{n}"));
+        let (mut cluster, mut write) = with_all_fields(&format!("cluster-{n}"));
         cluster.ticket = Some(Ticket { number: 7, holder: "a b".parse().unwrap(), purpose, granted_at: NOW });
         write.after = Some(Arc::new(cluster.clone()));
         commit(&store, &[write]).await.unwrap();
@@ -192,9 +192,9 @@ async fn all_that_is_known_of_a_cluster_is_read_again(store: Store) {
     }
 }
 
-async fn clusters_are_listed_in_pages_as_they_were_made(store: Store) {
+async fn clusters_are_listed_in_pages_in_the_order_of_their_creation(store: Store) {
     for n in 0..5 {
-        let (mut cluster, mut write) = known_in_full(&format!("cluster-{n}"));
+        let (mut cluster, mut write) = with_all_fields(&format!("cluster-{n}"));
         cluster.policy.paused = n % 2 == 0;
         cluster.created_at = UnixMillis(NOW.0 + n);
         write.after = Some(Arc::new(cluster));
@@ -214,9 +214,9 @@ async fn clusters_are_listed_in_pages_as_they_were_made(store: Store) {
     assert_eq!(tokens(store.list(&nobody, 100).await.unwrap().0), Vec::<String>::new());
 }
 
-async fn a_list_counts_the_members_that_are_there_and_reads_none(store: Store) {
+async fn a_list_counts_present_members_without_reading_them(store: Store) {
     let (eventful, write_eventful) = eventful("eventful");
-    let (known, write_known) = known_in_full("known");
+    let (known, write_known) = with_all_fields("known");
     commit(&store, &[write_eventful]).await.unwrap();
     commit(&store, &[write_known]).await.unwrap();
     execute(&store, "update member set registration = 'not one'").await;
@@ -230,7 +230,7 @@ async fn a_list_counts_the_members_that_are_there_and_reads_none(store: Store) {
     assert_eq!(listed, [summary(eventful, 1, 0), summary(known, 0, 1)]);
 }
 
-async fn a_cluster_that_can_not_be_read_is_missing_from_the_list_and_the_others_are_there(store: Store) {
+async fn a_list_leaves_out_unreadable_clusters_only(store: Store) {
     for token in ["one", "two"] {
         commit(&store, &[write(None, vec![create(token)])]).await.unwrap();
     }
@@ -239,7 +239,7 @@ async fn a_cluster_that_can_not_be_read_is_missing_from_the_list_and_the_others_
     assert_eq!(listed.iter().map(|cluster| cluster.without_members.token.as_str()).collect::<Vec<_>>(), ["two"]);
 }
 
-/// Does what the store never would.
+/// Executes a statement that the store never would.
 async fn execute(store: &Store, statement: &'static str) {
     let mut transaction = store.begin().await.unwrap();
     transaction.connection().run(statement).await.unwrap();
@@ -279,7 +279,7 @@ async fn liveness_is_read_as_it_was_written_and_deleted_with_its_cluster(store: 
     assert_eq!(stored().await, None);
 }
 
-async fn unreadable_liveness_is_taken_for_none_and_the_others_are_read(store: Store) {
+async fn unreadable_liveness_counts_as_none_and_the_others_are_read(store: Store) {
     commit(&store, &[eventful("one").1, eventful("two").1]).await.unwrap();
     let both = ["one", "two"].map(|token| (token, record([("1", 1)])));
     write_liveness(&store, &both).await;
@@ -290,7 +290,7 @@ async fn unreadable_liveness_is_taken_for_none_and_the_others_are_read(store: St
     assert_eq!(read.keys().collect::<Vec<_>>(), [&tokens[1]]);
 }
 
-async fn the_liveness_of_many_clusters_is_written_at_once(store: Store) {
+async fn the_liveness_of_many_clusters_is_written_in_chunks(store: Store) {
     let tokens: Vec<String> = (0..LIVENESS_CHUNK + 100).map(|n| format!("cluster-{n}")).collect();
     let writes: Vec<ClusterWrite> = tokens.iter().map(|token| write(None, vec![create(token)])).collect();
     commit(&store, &writes).await.unwrap();
@@ -300,7 +300,7 @@ async fn the_liveness_of_many_clusters_is_written_at_once(store: Store) {
     assert_eq!(store.begin().await.unwrap().liveness(&tokens, NOW).await.unwrap().len(), records.len());
 }
 
-async fn events_are_read_again_as_they_were(store: Store) {
+async fn events_are_read_as_they_were_written(store: Store) {
     let (cluster, write) = eventful("one");
     let events = write.events.clone();
     commit(&store, &[write]).await.unwrap();
@@ -309,7 +309,7 @@ async fn events_are_read_again_as_they_were(store: Store) {
     assert_eq!(store.events(&cluster.token, Revision(99), 100).await.unwrap(), []);
 }
 
-async fn a_write_on_what_has_changed_meanwhile_is_a_conflict_and_changes_nothing(store: Store) {
+async fn a_write_with_an_outdated_base_is_a_conflict_and_changes_nothing(store: Store) {
     let (cluster, first) = eventful("one");
     commit(&store, &[first]).await.unwrap();
     let (_, created_again) = eventful("one");
@@ -324,7 +324,7 @@ async fn a_write_on_what_has_changed_meanwhile_is_a_conflict_and_changes_nothing
 }
 
 #[tokio::test]
-async fn what_a_deleted_cluster_leaves_free_is_not_in_use() {
+async fn the_space_of_a_deleted_cluster_does_not_count_as_in_use() {
     let (_dir, store) = sqlite().await;
     let created = create("one");
     let cluster = created.after.clone().unwrap();
@@ -377,8 +377,15 @@ async fn every_column_of_the_database_is_written_and_read() {
     }
 }
 
+#[test]
+fn every_field_of_a_policy_has_a_column() {
+    let columns = CLUSTER.names();
+    let columns: BTreeSet<&str> = columns.split(", ").map(|column| column.trim_end_matches("_ms")).collect();
+    assert!(Policy::FIELDS.iter().all(|field| columns.contains(field.name)), "{columns:?}");
+}
+
 #[tokio::test]
-async fn a_disk_that_was_full_takes_writes_again_when_there_is_room() {
+async fn writes_succeed_again_after_a_full_disk() {
     let (_dir, store) = sqlite().await;
     set_page_limit(&store, 1).await;
     let fill = |n: u32| write(None, vec![create(&format!("{n}-{}", "x".repeat(100)))]);
@@ -390,12 +397,12 @@ async fn a_disk_that_was_full_takes_writes_again_when_there_is_room() {
         }
     };
     assert!(failed.to_string().contains("full"), "{failed}");
-    // The limit belonged to the connection that is gone with the failure.
+    // The limit belonged to the connection that the failure has closed.
     store.probe().await.unwrap();
     commit(&store, &[fill(n)]).await.unwrap();
 }
 
-/// The smallest limit is the size that the database has already.
+/// A limit below the present size of the database means the present size.
 async fn set_page_limit(store: &Store, pages: u32) {
     let mut writer = store.writer.lock().await;
     let Writer::Open(connection) = &mut *writer else { panic!("the store is open") };
@@ -414,7 +421,7 @@ async fn a_commit_waits_for_the_disk() {
     assert_eq!((full, journal.as_str()), (2, "wal"));
 }
 
-async fn of_a_long_history_the_last_thousand_events_are_kept(store: Store) {
+async fn a_long_history_is_compacted_to_the_last_thousand_events(store: Store) {
     let created = create("one");
     let mut cluster = created.after.clone().unwrap();
     commit(&store, &[write(None, vec![created])]).await.unwrap();
@@ -432,7 +439,7 @@ async fn of_a_long_history_the_last_thousand_events_are_kept(store: Store) {
     assert!((1000..1200).contains(&kept), "{kept}");
 }
 
-async fn a_token_is_unregistered_until_somebody_registers_for_the_first_time(store: Store) {
+async fn a_token_is_unregistered_until_the_first_registration(store: Store) {
     let idle = create("idle");
     let (_, used) = eventful("used");
     commit(&store, &[write(None, vec![idle]), used]).await.unwrap();
@@ -442,7 +449,7 @@ async fn a_token_is_unregistered_until_somebody_registers_for_the_first_time(sto
 }
 
 #[tokio::test]
-async fn a_registry_keeps_its_id() {
+async fn a_registry_keeps_its_id_over_restarts() {
     let (dir, store) = sqlite().await;
     let id = store.registry_id().to_owned();
     assert!(id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
@@ -453,7 +460,7 @@ async fn a_registry_keeps_its_id() {
 }
 
 #[tokio::test]
-async fn what_there_is_of_connections_is_used_while_the_database_takes_no_further_ones() {
+async fn existing_connections_work_while_the_database_refuses_further_ones() {
     let Some(postgres) = convene_harness::Postgres::shared() else { return };
     let database = postgres.create_database();
     let name = database.rsplit_once('/').unwrap().1;

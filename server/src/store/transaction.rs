@@ -13,8 +13,8 @@ use super::{
 
 /// A transaction on the one connection that writes.
 ///
-/// Whatever ends before [`Transaction::commit`] or [`Transaction::rollback`] takes its connection with it, because
-/// nobody can say what state that is in: the database then undoes what was done, and the next one gets a new connection.
+/// If it is dropped before [`Transaction::commit`] or [`Transaction::rollback`], its connection is closed, because the state of
+/// the connection is unknown: the database then rolls back, and the next transaction opens a new connection.
 pub struct Transaction<'s> {
     store: &'s Store,
     writer: MutexGuard<'s, Writer>,
@@ -25,13 +25,14 @@ pub struct Transaction<'s> {
 #[derive(Debug)]
 pub(super) enum Writer {
     Open(Connection),
-    /// Its last transaction failed, as on a full disk or when the database was restarted.
+    /// The last transaction failed, for example on a full disk or in a restart of the database.
     Lost,
     Closed,
 }
 
 impl Store {
-    /// Begins a transaction that writes. On SQLite it has the database for itself; on PostgreSQL it has what it locks.
+    /// Begins a transaction that writes. On SQLite it excludes all other writes; on PostgreSQL it excludes those of rows that it
+    /// locks.
     pub async fn begin(&self) -> Result<Transaction<'_>, StoreError> {
         let mut writer = self.writer.lock().await;
         let connection = match mem::replace(&mut *writer, Writer::Lost) {
@@ -45,17 +46,17 @@ impl Store {
         let begin = if connection.is_shared() { "begin isolation level read committed" } else { "begin immediate" };
         let mut transaction = Transaction { store: self, writer, connection };
         let connection = &mut transaction.connection;
-        // Nothing is to be done yet, so that whoever does not answer is not there.
+        // This statement does no work, so a database that does not answer is down.
         let begun = self.with_timeout(self.limits.acquire_timeout, async { Ok(connection.run(begin).await?) }).await;
         self.record_timeout(&begun);
         begun?;
         Ok(transaction)
     }
 
-    /// Shows that the database takes commits, by making one that changes nothing.
+    /// Checks that the database accepts commits, with one that changes nothing.
     pub async fn probe(&self) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
-        // On PostgreSQL nothing that others may have locked: drawing a number for the transaction makes it one that writes.
+        // A transaction ID makes the transaction a writing one without a row that others may have locked.
         let shared = "select pg_current_xact_id()::text as number";
         let text = if self.is_shared() { shared } else { "update registry set id = id where id = 1" };
         let statement = Statement::new(text);
@@ -65,10 +66,10 @@ impl Store {
 }
 
 impl Transaction<'_> {
-    /// Keeps other servers from changing some clusters until the transaction ends, and says which state each of them is
-    /// in. Those that are missing do not exist. On a database that one server has for itself, nothing is to be locked.
+    /// Locks clusters against changes by other servers until the transaction ends, and returns their stamps; those that do not
+    /// exist are missing. A SQLite database has no other servers, so there nothing is locked.
     ///
-    /// They are locked in one order by everybody, so that no two servers wait for each other.
+    /// All servers lock in the same order, so that they can't deadlock.
     pub async fn lock(&mut self, tokens: &[Token]) -> Result<HashMap<Token, Stamp>, StoreError> {
         if tokens.is_empty() {
             return Ok(HashMap::new());
@@ -82,7 +83,7 @@ impl Transaction<'_> {
         rows.iter().map(stamp).collect()
     }
 
-    /// What there is under some tokens.
+    /// See [`LoadedClusters`].
     pub async fn load_all(&mut self, tokens: &[Token]) -> Result<LoadedClusters, StoreError> {
         self.with_timeout(async |connection| load_all(connection, tokens).await).await
     }
@@ -92,23 +93,23 @@ impl Transaction<'_> {
         self.with_timeout(async |connection| events(connection, token, from, limit).await).await
     }
 
-    /// Writes changes. [`StoreError::Conflict`] if any of the clusters is not at its base revision any more.
+    /// Writes changes of clusters. Fails with [`StoreError::Conflict`] if a cluster is not in its base state any more.
     ///
-    /// The statements hold the check themselves, so that it does not matter what decisions rest on. A statement serves
-    /// all rows of its kind: calling the database costs more than what it does for a row.
+    /// The statements themselves check the base, whatever the decisions were based on. One statement writes all rows of a
+    /// table, because a round trip to the database costs more than a row.
     pub async fn write(&mut self, writes: &[ClusterWrite]) -> Result<(), StoreError> {
         self.with_timeout(async |connection| write_all(connection, writes).await).await
     }
 
-    /// Makes it all last, and be on the disk.
+    /// Commits, and returns once everything is on the disk.
     pub async fn commit(mut self) -> Result<(), StoreError> {
         self.run("commit").await?;
         *self.writer = Writer::Open(self.connection);
         Ok(())
     }
 
-    /// Makes it all last, and be on the disk soon: if the database crashes within a second, it is as if it had never
-    /// been.
+    /// Commits, and does not wait for the disk on PostgreSQL: a crash of the database can lose what was committed in the last
+    /// second (`synchronous_commit = off`).
     pub async fn commit_without_sync(mut self) -> Result<(), StoreError> {
         if self.connection.is_shared() {
             self.run("set local synchronous_commit = off").await?;
@@ -116,7 +117,7 @@ impl Transaction<'_> {
         self.commit().await
     }
 
-    /// Undoes it all.
+    /// Rolls back.
     pub async fn rollback(mut self) -> Result<(), StoreError> {
         self.run("rollback").await?;
         *self.writer = Writer::Open(self.connection);

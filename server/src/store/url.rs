@@ -4,17 +4,17 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use thiserror::Error;
 use url::Url;
 
-/// Which database to use: `sqlite:PATH` or `postgres://USER:PASSWORD@HOST:PORT/DATABASE`. What is printed of it has no
+/// The URL of a database: `sqlite:PATH` or `postgres://USER:PASSWORD@HOST:PORT/DATABASE`. `Display` and `Debug` hide the
 /// password.
 #[derive(Clone)]
 pub enum DatabaseUrl {
-    /// A file that one server has for itself.
+    /// A file that one server owns.
     Sqlite(PathBuf),
-    /// A database that several servers may share.
+    /// A database that several servers can share.
     Postgres(Box<PgConnectOptions>),
 }
 
-/// A text that is no [`DatabaseUrl`].
+/// Why a text is not a [`DatabaseUrl`].
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DatabaseUrlError {
     /// Another kind of database.
@@ -23,40 +23,39 @@ pub enum DatabaseUrlError {
          are not supported"
     )]
     Scheme,
-    /// A database that would forget.
+    /// A SQLite database without a file.
     #[error(
-        "must name a file, such as sqlite:convene.db, and nothing but a file; a database in memory would lose what \
-         was acknowledged"
+        "must name a file and nothing else, such as sqlite:convene.db; a database in memory would lose acknowledged writes"
     )]
     NoFile,
-    /// Not a URL of PostgreSQL.
+    /// Not a PostgreSQL URL.
     #[error("must be postgres://USER:PASSWORD@HOST:PORT/DATABASE: {0}")]
     Postgres(String),
-    /// A character that ends the name of the host stands in the user or the password.
+    /// The user or the password contains a character that ends the host name.
     #[error(
         "must be postgres://USER:PASSWORD@HOST:PORT/DATABASE; in the user and the password write %2F for /, %3F for ?, %23 \
          for # and %40 for @"
     )]
     Unescaped,
-    /// A file of TLS that is of no use.
+    /// A TLS file that can't be used.
     #[error("has {parameter}={}, and {reason}", path.display())]
     File {
-        /// Which parameter.
+        /// The parameter that names it.
         parameter: &'static str,
-        /// What it names.
+        /// Its path.
         path: PathBuf,
-        /// What is wrong with that.
+        /// Why it can't be used.
         reason: String,
     },
-    /// A certificate that nobody would check anything against.
-    #[error("has sslrootcert, which counts only with sslmode=verify-full or verify-ca")]
+    /// A root certificate that would not be used.
+    #[error("has sslrootcert, which needs sslmode=verify-full or verify-ca")]
     NotVerified,
     /// A parameter that would be ignored.
-    #[error("has the parameter {0}, which is not supported; there are {known}", known = PARAMETERS.join(", "))]
+    #[error("has the parameter {0}, which is not supported; supported are {known}", known = PARAMETERS.join(", "))]
     Parameter(String),
 }
 
-/// What may stand behind the question mark of a PostgreSQL URL.
+/// The query parameters of a PostgreSQL URL.
 const PARAMETERS: &[&str] = &[
     "sslmode",
     "sslrootcert",
@@ -110,7 +109,7 @@ fn postgres(text: &str) -> Result<DatabaseUrl, DatabaseUrlError> {
     Ok(DatabaseUrl::Postgres(Box::new(options)))
 }
 
-/// Whether the files of TLS are there and what they are to be: an error of the connection would name none of them.
+/// Checks that the TLS files exist and contain what they should. An error of the connection would name none of them.
 fn check_tls(url: &Url, mode: PgSslMode) -> Result<(), DatabaseUrlError> {
     for (parameter, content) in [("sslrootcert", "CERTIFICATE"), ("sslcert", "CERTIFICATE"), ("sslkey", "PRIVATE KEY")]
     {
@@ -119,7 +118,7 @@ fn check_tls(url: &Url, mode: PgSslMode) -> Result<(), DatabaseUrlError> {
         let text = fs::read(&*path).map_err(|error| wrong(format!("the file can't be read: {error}")))?;
         let label = format!("{content}-----");
         if !text.windows(label.len()).any(|window| window == label.as_bytes()) {
-            return Err(wrong(format!("there is no {content} in that file, in PEM")));
+            return Err(wrong(format!("the file contains no PEM {content}")));
         }
         if parameter == "sslrootcert" && !matches!(mode, PgSslMode::VerifyCa | PgSslMode::VerifyFull) {
             return Err(DatabaseUrlError::NotVerified);
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_database_url_names_a_sqlite_file() {
+    fn a_url_can_name_a_sqlite_file() {
         for (text, path) in [
             ("sqlite:convene.db", "convene.db"),
             ("sqlite:///var/c.db", "/var/c.db"),
@@ -175,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_database_url_names_a_postgresql_database_and_shows_no_password() {
+    fn a_postgresql_url_is_shown_without_its_password() {
         let text = "postgres://convene:secret@db.example.com:6432/registry?sslmode=verify-full";
         assert_eq!(shown(text), Ok("registry of PostgreSQL at db.example.com:6432".to_owned()));
         let url: DatabaseUrl = text.parse().unwrap();
@@ -194,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_tls_is_what_it_is_to_be_and_counts() {
+    fn tls_files_are_checked() {
         let dir = tempfile::TempDir::new().unwrap();
         let file = |name: &str, text: &str| {
             let path = dir.path().join(name);
@@ -211,17 +210,14 @@ mod tests {
         for (parameters, expected) in [
             (
                 format!("sslmode=verify-full&sslrootcert={key}"),
-                format!("has sslrootcert={key}, and there is no CERTIFICATE"),
+                format!("has sslrootcert={key}, and the file contains no PEM CERTIFICATE"),
             ),
             (
                 format!("sslcert={certificate}&sslkey={certificate}"),
-                format!("has sslkey={certificate}, and there is no PRIVATE"),
+                format!("has sslkey={certificate}, and the file contains no PEM PRIVATE"),
             ),
             ("sslcert=/nope.pem".to_owned(), format!("has sslcert=/nope.pem, and {not_found}")),
-            (
-                format!("sslrootcert={certificate}"),
-                "has sslrootcert, which counts only with sslmode=verify-full".to_owned(),
-            ),
+            (format!("sslrootcert={certificate}"), "has sslrootcert, which needs sslmode=verify-full".to_owned()),
         ] {
             let message = error(&parameters).unwrap_or_else(|| panic!("{parameters} is accepted"));
             assert!(message.starts_with(&expected), "{message}");

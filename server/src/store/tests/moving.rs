@@ -1,10 +1,10 @@
-//! A whole registry goes from one database to another.
+//! A whole registry moves from one database to another.
 
 use super::*;
 use crate::document::{self, Writer};
 use convene_harness::Postgres;
 
-/// A database with nothing in it.
+/// A database without content.
 pub(super) struct Database {
     pub(super) url: DatabaseUrl,
     _folder: Option<TempDir>,
@@ -16,7 +16,7 @@ pub(super) fn empty_sqlite() -> Database {
     Database { url, _folder: Some(folder) }
 }
 
-/// `None` where there is no PostgreSQL and that is no failure.
+/// `None` if there is no PostgreSQL and the tests may run without it.
 pub(super) fn empty_postgres() -> Option<Database> {
     Some(Database { url: Postgres::shared()?.create_database().parse().unwrap(), _folder: None })
 }
@@ -26,8 +26,8 @@ impl Database {
         Store::open(&self.url, DatabaseLimits::default()).await.unwrap()
     }
 
-    /// All that is in it, with as many used tokens and clusters as there are.
-    async fn contents(&self) -> RegistryDump {
+    /// The whole content.
+    async fn dump(&self) -> RegistryDump {
         let mut export = Export::begin(&self.url, DatabaseLimits::default()).await.unwrap();
         let used_tokens = export.used_tokens().await.unwrap();
         let mut clusters = Vec::new();
@@ -40,23 +40,23 @@ impl Database {
         }
     }
 
-    async fn import(&self, contents: &RegistryDump) -> Result<(), ImportError> {
+    async fn import(&self, dump: &RegistryDump) -> Result<(), ImportError> {
         let store = self.open().await;
-        let imported = store.import(contents).await;
+        let imported = store.import(dump).await;
         store.close().await;
         imported
     }
 }
 
-fn document(contents: &RegistryDump) -> String {
-    let mut writer = Writer::begin(Vec::new(), &contents.registry_id, &contents.used_tokens, NOW).unwrap();
-    contents.clusters.iter().for_each(|kept| writer.cluster(kept).unwrap());
+fn document(dump: &RegistryDump) -> String {
+    let mut writer = Writer::begin(Vec::new(), &dump.registry_id, &dump.used_tokens, NOW).unwrap();
+    dump.clusters.iter().for_each(|dump| writer.cluster(dump).unwrap());
     String::from_utf8(writer.end().unwrap()).unwrap()
 }
 
-/// Clusters that much has happened to, and more of one millisecond than are read at a time.
+/// Fills a database with clusters that have seen every kind of change, and with more than a page of the same millisecond.
 async fn fill(store: &Store) {
-    let (mut known, mut write_known) = known_in_full("known");
+    let (mut known, mut write_known) = with_all_fields("known");
     let purpose = Purpose::Join { peer_urls: vec![PeerUrl::parse("http://a:1").unwrap()], replaces: None };
     known.ticket = Some(Ticket { number: 7, holder: "a b".parse().unwrap(), purpose, granted_at: NOW });
     write_known.after = Some(Arc::new(known));
@@ -69,21 +69,21 @@ async fn fill(store: &Store) {
     write_liveness(store, &records.map(|(token, at)| (token, record([("1", at)])))).await;
 }
 
-async fn moves(from: Database, to: Database) {
+async fn check_move(from: Database, to: Database) {
     let store = from.open().await;
     fill(&store).await;
-    let contents = from.contents().await;
-    assert_eq!((contents.clusters.len(), contents.used_tokens.len()), (72, 1));
-    assert_eq!(contents.registry_id, store.registry_id());
+    let dump = from.dump().await;
+    assert_eq!((dump.clusters.len(), dump.used_tokens.len()), (72, 1));
+    assert_eq!(dump.registry_id, store.registry_id());
 
-    let text = document(&contents);
-    assert_eq!(document::read(&text).unwrap_or_else(|problem| panic!("{problem}")), contents);
-    to.import(&contents).await.unwrap();
-    assert_eq!(document(&to.contents().await), text);
+    let text = document(&dump);
+    assert_eq!(document::read(&text).unwrap_or_else(|problem| panic!("{problem}")), dump);
+    to.import(&dump).await.unwrap();
+    assert_eq!(document(&to.dump().await), text);
 
     let other = to.open().await;
     assert_eq!(other.registry_id(), store.registry_id());
-    for ClusterDump { cluster: Cluster { token, .. }, .. } in &contents.clusters {
+    for ClusterDump { cluster: Cluster { token, .. }, .. } in &dump.clusters {
         assert_eq!(other.load(token).await.unwrap(), store.load(token).await.unwrap());
         let events = store.events(token, Revision::FIRST, 10_000).await.unwrap();
         assert_eq!(other.events(token, Revision::FIRST, 10_000).await.unwrap(), events);
@@ -94,25 +94,25 @@ async fn moves(from: Database, to: Database) {
     let all = ClusterFilter::default();
     assert_eq!(other.list(&all, 100).await.unwrap().0, store.list(&all, 100).await.unwrap().0);
     assert_eq!(load_all(&other, &["gone".parse().unwrap()]).await.used_up, ["gone".parse().unwrap()]);
-    commit(&other, &[write(None, vec![create("new")])]).await.unwrap();
+    commit(&other, &[write(None, vec![create("afterwards")])]).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_registry_goes_from_file_to_file() {
-    moves(empty_sqlite(), empty_sqlite()).await;
+async fn a_registry_moves_from_file_to_file() {
+    check_move(empty_sqlite(), empty_sqlite()).await;
 }
 
 #[tokio::test]
-async fn a_registry_goes_to_postgresql() {
+async fn a_registry_moves_to_postgresql() {
     if let Some(postgres) = empty_postgres() {
-        moves(empty_sqlite(), postgres).await;
+        check_move(empty_sqlite(), postgres).await;
     }
 }
 
 #[tokio::test]
-async fn a_registry_comes_back_from_postgresql() {
+async fn a_registry_moves_back_from_postgresql() {
     if let Some(postgres) = empty_postgres() {
-        moves(postgres, empty_sqlite()).await;
+        check_move(postgres, empty_sqlite()).await;
     }
 }
 
@@ -122,33 +122,33 @@ async fn an_export_leaves_out_members_that_are_not_on_record() {
     let store = database.open().await;
     commit(&store, &[eventful("one").1]).await.unwrap();
     write_liveness(&store, &[("one", record([("1", 5), ("nobody", 5)]))]).await;
-    assert_eq!(database.contents().await.clusters.remove(0).last_seen, [("1", 5)].map(seen).into());
+    assert_eq!(database.dump().await.clusters.remove(0).last_seen, [("1", 5)].map(seen).into());
 }
 
 #[tokio::test]
-async fn a_database_that_other_servers_use_takes_no_import() {
+async fn a_database_in_use_by_other_servers_refuses_an_import() {
     let Some(server) = Postgres::shared() else { return };
     let url = server.create_database();
     let postgres = Database { url: url.parse().unwrap(), _folder: None };
-    let contents = empty_sqlite_contents().await;
+    let dump = empty_sqlite_dump().await;
     for (name, shown) in [("", "convene-server"), ("?application_name=elsewhere", "elsewhere")] {
         let running = open(&format!("{url}{name}")).await;
-        let refused = postgres.import(&contents).await;
+        let refused = postgres.import(&dump).await;
         assert!(matches!(&refused, Err(ImportError::InUse(names)) if names == shown), "{refused:?}");
         running.close().await;
     }
-    postgres.import(&contents).await.unwrap();
+    postgres.import(&dump).await.unwrap();
 }
 
-async fn empty_sqlite_contents() -> RegistryDump {
+async fn empty_sqlite_dump() -> RegistryDump {
     let sqlite = empty_sqlite();
     sqlite.open().await.close().await;
-    sqlite.contents().await
+    sqlite.dump().await
 }
 
 #[tokio::test]
-async fn what_has_clusters_or_used_tokens_takes_no_import_and_stays_as_it_was() {
-    let contents = empty_sqlite_contents().await;
+async fn a_database_with_content_refuses_an_import_and_stays_unchanged() {
+    let dump = empty_sqlite_dump().await;
     for fill_with in [create("one"), eventful_deletion("one")] {
         let database = empty_sqlite();
         let store = database.open().await;
@@ -161,9 +161,9 @@ async fn what_has_clusters_or_used_tokens_takes_no_import_and_stays_as_it_was() 
         }
         store.close().await;
         drop(store);
-        let before = database.contents().await;
-        assert!(matches!(database.import(&contents).await, Err(ImportError::NotEmpty { .. })));
-        assert_eq!(database.contents().await, before);
+        let before = database.dump().await;
+        assert!(matches!(database.import(&dump).await, Err(ImportError::NotEmpty { .. })));
+        assert_eq!(database.dump().await, before);
     }
 }
 
@@ -172,16 +172,16 @@ fn eventful_deletion(token: &str) -> Transition {
 }
 
 #[tokio::test]
-async fn an_import_that_fails_on_the_way_writes_nothing() {
+async fn an_import_that_fails_halfway_writes_nothing() {
     let from = empty_sqlite();
     fill(&from.open().await).await;
-    let mut contents = from.contents().await;
-    // Nobody checks here what a document is checked for.
-    contents.clusters.push(contents.clusters[0].clone());
+    let mut dump = from.dump().await;
+    // `import` relies on the checks of the document, so it must find this by itself.
+    dump.clusters.push(dump.clusters[0].clone());
     for database in [Some(empty_sqlite()), empty_postgres()].into_iter().flatten() {
         let store = database.open().await;
-        assert!(matches!(store.import(&contents).await, Err(ImportError::Store(StoreError::Conflict))));
-        let left = database.contents().await;
+        assert!(matches!(store.import(&dump).await, Err(ImportError::Store(StoreError::Conflict))));
+        let left = database.dump().await;
         assert_eq!(
             (left.clusters, left.used_tokens, left.registry_id),
             (vec![], vec![], store.registry_id().to_owned())
@@ -190,7 +190,7 @@ async fn an_import_that_fails_on_the_way_writes_nothing() {
 }
 
 #[tokio::test]
-async fn what_can_not_be_read_is_named_and_not_left_out() {
+async fn an_export_fails_with_the_name_of_an_unreadable_cluster() {
     let database = empty_sqlite();
     let store = database.open().await;
     fill(&store).await;
@@ -198,7 +198,7 @@ async fn what_can_not_be_read_is_named_and_not_left_out() {
     let mut export = Export::begin(&database.url, DatabaseLimits::default()).await.unwrap();
     let failed = loop {
         match export.clusters().await {
-            Ok(page) => assert!(!page.is_empty(), "a cluster is missing from the copy"),
+            Ok(page) => assert!(!page.is_empty(), "a cluster is missing from the export"),
             Err(error) => break error.to_string(),
         }
     };
@@ -206,7 +206,7 @@ async fn what_can_not_be_read_is_named_and_not_left_out() {
 }
 
 #[tokio::test]
-async fn only_a_database_that_is_up_to_date_is_exported() {
+async fn only_a_fully_migrated_database_is_exported() {
     let database = empty_sqlite();
     let begin = async || Export::begin(&database.url, DatabaseLimits::default()).await.map(drop);
     assert!(matches!(begin().await, Err(OpenError::CannotOpen { .. })));

@@ -89,7 +89,7 @@ async fn a_server_needs_no_right_to_make_tables_once_they_are_there() {
 
     postgres.execute("postgres", &format!("alter database {name} set default_transaction_read_only = on"));
     drop(server);
-    is_refused(&url, "name the server that takes writes");
+    is_refused(&url, "use the URL of the primary");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,7 +97,7 @@ async fn a_database_of_another_encoding_is_refused_with_the_one_it_is_to_have() 
     let Some(postgres) = Postgres::shared() else { return };
     let _turn = turn().await;
     postgres.execute("postgres", "create database latin encoding 'LATIN1' template template0");
-    is_refused(&postgres.url("latin"), "make the database with encoding 'UTF8'");
+    is_refused(&postgres.url("latin"), "create the database with encoding 'UTF8'");
 }
 
 /// A server does not start on this database, and says so in one line.
