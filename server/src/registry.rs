@@ -79,9 +79,7 @@ pub struct Registry {
 
 /// The registry can't answer now. The cause has been logged; clients get no details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error(
-    "the registry's database is unavailable; a write may have been made all the same, so check before you try again"
-)]
+#[error("the registry's database is unavailable; try again, and check first whether the change was made")]
 pub struct Unavailable;
 
 /// Why a write failed, apart from what its own decision refuses.

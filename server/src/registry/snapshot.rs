@@ -53,8 +53,8 @@ fn member_weight(member: &Member) -> usize {
     let name = registration.name.as_str().len();
     let shown: usize = registration.peer_urls.iter().map(|url| url.as_str().len() + TEXT + name).sum();
     let client_urls: usize = client_urls.iter().map(|url| url.as_str().len() + TEXT).sum();
-    let told = founder.as_ref().and_then(|founder| founder.issued.as_ref());
-    let run = told.map_or(0, |told| told.run.as_str().len() + TEXT);
+    let issued = founder.as_ref().and_then(|founder| founder.issued.as_ref());
+    let run = issued.map_or(0, |issued| issued.run.as_str().len() + TEXT);
     mem::size_of::<Member>() + 2 * (key.as_str().len() + shown) + name + client_urls + run + 256
 }
 
@@ -91,8 +91,8 @@ mod tests {
 
         let client_urls = vec![url.parse().unwrap(); 500];
         assert!(weight(&with(Member { client_urls, ..member.clone() })) > light + 50_000);
-        let told = BootstrapIssued { run: "r".repeat(128).parse().unwrap(), at: UnixMillis(0) };
-        assert!(weight(&with(Member { founder: Some(Founder { issued: Some(told) }), ..member })) > light + 128);
+        let issued = BootstrapIssued { run: "r".repeat(128).parse().unwrap(), at: UnixMillis(0) };
+        assert!(weight(&with(Member { founder: Some(Founder { issued: Some(issued) }), ..member })) > light + 128);
         let purpose = Purpose::Join { peer_urls: vec![PeerUrl::parse(&url).unwrap(); 500], replaces: None };
         let ticket = Ticket { number: 1, holder: "a".parse().unwrap(), purpose, granted_at: UnixMillis(0) };
         assert!(weight(&Cluster { ticket: Some(ticket), ..cluster.clone() }) > weight(&cluster) + 50_000);

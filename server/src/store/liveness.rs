@@ -84,7 +84,7 @@ impl Transaction<'_> {
     }
 }
 
-/// Reads the liveness of some clusters. Silence counts from `now` on where the database does not say since when.
+/// Reads the liveness of some clusters. Silence counts from `now` on if the database has no start for it.
 pub(super) async fn read_liveness(
     connection: &mut Connection,
     tokens: &[Token],

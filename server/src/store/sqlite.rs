@@ -89,10 +89,10 @@ fn create_private(path: &Path) -> io::Result<()> {
 /// Locks a file next to the database. SQLite itself admits two servers, and each would answer from memory what the other has
 /// changed. A symbolic link to the database leads to the same lock.
 fn lock(path: &Path) -> Result<File, OpenError> {
-    let mut beside = path.canonicalize().unwrap_or_else(|_| path.to_owned()).into_os_string();
-    beside.push("-lock");
+    let mut lock_path = path.canonicalize().unwrap_or_else(|_| path.to_owned()).into_os_string();
+    lock_path.push("-lock");
     let cannot_open = |error: io::Error| OpenError::cannot_open(path.display(), &error);
-    let file = File::options().write(true).create(true).truncate(false).open(beside).map_err(cannot_open)?;
+    let file = File::options().write(true).create(true).truncate(false).open(lock_path).map_err(cannot_open)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),

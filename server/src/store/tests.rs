@@ -143,12 +143,12 @@ async fn clusters_of_one_commit_are_read_as_they_were_written(store: Store) {
 fn with_all_fields(token: &str) -> (Cluster, ClusterWrite) {
     let (before, mut write) = eventful(token);
     let mut cluster = before;
-    let told = BootstrapIssued { run: "run-1".parse().unwrap(), at: NOW };
+    let issued = BootstrapIssued { run: "run-1".parse().unwrap(), at: NOW };
     let mut member = Member::clone(&cluster.record[0]);
     member.client_urls = vec!["http://10.0.0.1:2379".parse().unwrap(), "https://[::1]:2379".parse().unwrap()];
     member.role = Role::Learner;
     member.started = true;
-    member.founder = Some(Founder { issued: Some(told) });
+    member.founder = Some(Founder { issued: Some(issued) });
     member.eviction = Some(NOW);
     member.downtime_until = Some(UnixMillis(NOW.0 + 1));
     let gone = Member { founder: Some(Founder { issued: None }), ..Member::clone(&cluster.record[1]) };
