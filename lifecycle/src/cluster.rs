@@ -1,117 +1,72 @@
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
 use crate::{
     Action, ClusterId, ClusterName, ClusterSize, Epoch, Event, EventKind, Member, MemberKey, NewClusterToken, Policy,
-    Previous, Removal, Revision, Subject, Ticket, Token, UnixMillis,
+    Previous, Protocol, Removal, Revision, Subject, Ticket, Token, UnixMillis,
 };
 
-/// How many members, removed ones included, one cluster's record may hold: far more than any etcd
-/// cluster has, and few enough that whoever knows a token can't fill the server's memory with it.
+/// The most members on the record of one cluster, removed ones included.
+///
+/// It is far more than any etcd cluster has. It is few enough that a client that knows a token can't fill the server's
+/// memory.
 pub const MAX_MEMBERS: usize = 1_000;
 
-/// For how many of a cluster's changes a removed member stays on record, once the cluster has formed.
+/// For how many revisions a removed member stays on record after the cluster has formed.
 pub const RETAINED_REVISIONS: u64 = 1_000;
 
-/// What the registry knows of one etcd cluster, as of one revision.
+/// What the registry knows about one etcd cluster, as of one revision.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Cluster {
-    /// Names it.
+    /// The secret name of the cluster.
     pub token: Token,
-    /// How many voters it is to have.
+    /// The number of voters that the cluster should have.
     pub size: ClusterSize,
-    /// Since which revision the size has been there.
+    /// The revision that created the size.
     pub size_created: Revision,
-    /// When the size was last set.
+    /// The revision that last set the size.
     pub size_modified: Revision,
-    /// How often the size was set since it has been there, the first time included.
+    /// How often the size was set since it was created; 1 after its creation.
     pub size_version: u64,
-    /// Counts its changes.
+    /// The number of the latest change.
     pub revision: Revision,
-    /// When it was created.
+    /// When the cluster was created.
     pub created_at: UnixMillis,
-    /// When a member first registered; `None` means that nobody ever has.
+    /// When the first member registered. `None` if none has.
     pub first_registered_at: Option<UnixMillis>,
-    /// The revision at which the members were complete that bootstrap it, so that etcds may have begun to;
-    /// `None` means that it is still forming. Only a new epoch takes it back to `None`.
+    /// The revision at which all founders were known, so that etcds may have bootstrapped. `None` while the cluster is
+    /// forming. Only a new epoch resets it to `None`.
     pub formed: Option<Revision>,
-    /// When discovery made its members complete; `None` means that it did not, or long ago.
+    /// When discovery completed the founders. `None` if it has not, or if that was long ago.
     pub formed_at: Option<UnixMillis>,
-    /// What administrators call it; `None` means that they gave it no name.
+    /// The name that administrators gave the cluster.
     pub name: Option<ClusterName>,
-    /// How it is looked after.
+    /// How Convene maintains the cluster.
     pub policy: Policy,
-    /// Which attempt to form this is.
+    /// The present attempt to form the cluster.
     pub epoch: Epoch,
-    /// How the members of this epoch find each other; `None` means that nobody has registered in it.
+    /// How the members of this epoch find each other. `None` if none has registered in it.
     pub protocol: Option<Protocol>,
-    /// The etcd cluster's ID in this epoch; `None` means that it is not known.
+    /// The ID of this epoch's etcd cluster, if it is known.
     pub cluster_id: Option<ClusterId>,
-    /// The revision at which it was known that the etcd cluster exists; `None` means that nobody has shown it
-    /// yet. Only a new epoch takes it back to `None`.
+    /// The revision at which the etcd cluster was known to exist. `None` if no node has shown it yet. Only a new epoch
+    /// resets it to `None`.
     pub bootstrapped: Option<Revision>,
-    /// The IDs of etcd clusters of earlier epochs.
+    /// The IDs of the etcd clusters of earlier epochs.
     pub earlier_cluster_ids: Vec<ClusterId>,
-    /// The membership change under way; `None` means that there is none.
+    /// The lease for the membership change that is under way, if there is one.
     pub ticket: Option<Ticket>,
-    /// How many tickets were ever granted, which is the number of the last.
+    /// How many tickets were ever granted. It is the number of the latest one.
     pub tickets: u64,
-    /// Everyone who ever registered, in the order of [`Member::created`].
+    /// Every member that ever registered, in the order of [`Member::created`]. See [`RETAINED_REVISIONS`].
     pub record: Vec<Arc<Member>>,
 }
 
-/// How nodes that form a cluster find each other. They can't mix: etcds that discover each other decide by
-/// themselves when they are complete, and compute other IDs for themselves and the cluster with each protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Protocol {
-    /// Stock etcds that discover each other.
-    Discovery(Discovery),
-    /// Nodes that check in.
-    CheckIn,
-}
-
-/// A protocol by which stock etcds discover each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Discovery {
-    /// By HTTP: etcd 2.x to 3.6 with `--discovery`.
-    V2,
-    /// By gRPC: etcd 3.6 and later with `--discovery-endpoints`.
-    V3,
-}
-
-impl Protocol {
-    /// The face's word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Discovery(Discovery::V2) => "v2",
-            Self::Discovery(Discovery::V3) => "v3",
-            Self::CheckIn => "check_in",
-        }
-    }
-
-    /// The protocol of stock etcds; `None` if the nodes check in.
-    pub fn discovery(self) -> Option<Discovery> {
-        match self {
-            Self::Discovery(discovery) => Some(discovery),
-            Self::CheckIn => None,
-        }
-    }
-}
-
-impl fmt::Display for Discovery {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::V2 => "v2 discovery",
-            Self::V3 => "v3 discovery",
-        })
-    }
-}
-
-/// What was decided: the cluster afterwards, and the events that tell of it.
+/// A decision: the cluster afterwards, and its events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transition {
-    /// The cluster from now on; `None` means that it is deleted.
+    /// The cluster afterwards. `None` if it is deleted.
     pub after: Option<Cluster>,
-    /// What happened, one revision each; at least one.
+    /// What happened, one revision each. There is at least one event.
     pub events: Vec<Event>,
 }
 
@@ -153,7 +108,7 @@ impl Cluster {
             also_deleted: Vec::new(),
             while_forming: true,
             kind: EventKind::ClusterCreated,
-            message: format!("a cluster of {size} was made").into(),
+            message: format!("cluster created with size {size}").into(),
         };
         Transition { after: Some(cluster), events: vec![event] }
     }
@@ -173,46 +128,49 @@ impl Cluster {
         self.members().find(|member| member.key == *key)
     }
 
-    /// Whether nodes that check in are forming the cluster or bootstrapping it, so that nobody else may touch the
-    /// roster.
-    pub fn is_forming_by_check_in(&self) -> bool {
-        self.protocol == Some(Protocol::CheckIn) && self.bootstrapped.is_none()
-    }
-
-    /// How many voters a quorum of the present voters has.
+    /// How many of the present voters are a quorum.
     pub fn quorum(&self) -> usize {
         quorum_of(self.voters().count())
     }
 
-    /// Deletes the cluster with all that is known of it.
+    /// Whether nodes that check in are forming or bootstrapping the cluster. No discovery client may change the roster
+    /// then.
+    pub fn is_forming_by_check_in(&self) -> bool {
+        self.protocol == Some(Protocol::CheckIn) && self.bootstrapped.is_none()
+    }
+
+    /// Deletes the cluster and everything that the registry knows about it.
     pub fn delete(&self, at: UnixMillis) -> Transition {
-        let previous = Previous { value: None, created: Revision::FIRST, modified: Revision::FIRST, version: 1 };
-        let kind_and_message = (EventKind::ClusterDeleted, "the cluster was deleted".into());
-        let gone = NewValue::gone(Revision::FIRST);
-        let event = self.event(at, Action::Delete, Subject::Cluster, gone, Some(previous), kind_and_message);
+        let change = KeyChange {
+            action: Action::Delete,
+            subject: Subject::Cluster,
+            after: KeyState::deleted(Revision::FIRST),
+            previous: Some(Previous { value: None, created: Revision::FIRST, modified: Revision::FIRST, version: 1 }),
+        };
+        let event = self.event(at, change, EventKind::ClusterDeleted, "cluster deleted");
         let members = self.members().map(|member| (Subject::Member(member.key.clone()), previous_member(member)));
         let also_deleted = std::iter::once((Subject::Size, self.previous_size())).chain(members).collect();
         Transition { after: None, events: vec![Event { also_deleted, ..event }] }
     }
 
-    /// The record with this member's entry replaced or added, in order, and without those of whom nobody needs to
-    /// know any more.
+    /// The record with this member added or replaced, in order, and without members past their retention.
     pub(crate) fn record_with(&self, member: Member) -> Vec<Arc<Member>> {
         let mut record = Vec::with_capacity(self.record.len() + 1);
-        let kept = |other: &&Arc<Member>| other.key != member.key && !self.is_past_retention(other);
-        record.extend(self.record.iter().filter(kept).cloned());
+        let is_kept = |other: &&Arc<Member>| other.key != member.key && !self.is_past_retention(other);
+        record.extend(self.record.iter().filter(is_kept).cloned());
         let place = record.partition_point(|other| other.created < member.created);
         record.insert(place, Arc::new(member));
         record
     }
 
-    /// Whether a member was removed so long ago that its node is told to look at etcd's own list if it comes back.
+    /// Whether a member was removed so long ago that the record drops it. If its node comes back, etcd's own list shows
+    /// the removal.
     fn is_past_retention(&self, member: &Member) -> bool {
-        let forgets = |removal: Removal| removal.at.0.saturating_add(RETAINED_REVISIONS) < self.revision.0;
-        self.formed.is_some() && member.removed.is_some_and(forgets)
+        let is_past = |removal: Removal| removal.at.0.saturating_add(RETAINED_REVISIONS) < self.revision.0;
+        self.formed.is_some() && member.removed.is_some_and(is_past)
     }
 
-    /// Everything but the record, for changes that bring their own and would clone it in vain.
+    /// A copy with an empty record, for changes that set a new record anyway.
     pub(crate) fn without_record(&self) -> Self {
         Self {
             token: self.token.clone(),
@@ -233,14 +191,13 @@ impl Cluster {
         }
     }
 
+    /// The event of the next revision.
     pub(crate) fn event(
         &self,
         at: UnixMillis,
-        action: Action,
-        subject: Subject,
-        NewValue { value, created, version }: NewValue,
-        previous: Option<Previous>,
-        (kind, message): (EventKind, Cow<'static, str>),
+        KeyChange { action, subject, after: KeyState { value, created, version }, previous }: KeyChange,
+        kind: EventKind,
+        message: impl Into<Cow<'static, str>>,
     ) -> Event {
         Event {
             token: self.token.clone(),
@@ -255,7 +212,7 @@ impl Cluster {
             also_deleted: Vec::new(),
             while_forming: self.formed.is_none(),
             kind,
-            message,
+            message: message.into(),
         }
     }
 }
@@ -265,26 +222,46 @@ pub(crate) fn quorum_of(voters: usize) -> usize {
     voters / 2 + 1
 }
 
-/// What an event says of its subject from now on.
-pub(crate) struct NewValue {
+/// What an event changes, as v2 and v3 discovery see it.
+pub(crate) struct KeyChange {
+    pub action: Action,
+    pub subject: Subject,
+    pub after: KeyState,
+    pub previous: Option<Previous>,
+}
+
+/// The state of a key after an event.
+pub(crate) struct KeyState {
     pub value: Option<String>,
     pub created: Revision,
     pub version: u64,
 }
 
-impl NewValue {
-    /// The value that a member's key has now.
-    pub fn member(member: &Member) -> Self {
+impl KeyChange {
+    /// A change that v2 and v3 discovery don't see.
+    pub fn invisible(member: Option<&Member>, next: Revision) -> Self {
+        Self {
+            action: Action::Set,
+            subject: Subject::Lifecycle(member.map(|member| member.key.clone())),
+            after: KeyState::deleted(member.map_or(next, |member| member.created)),
+            previous: None,
+        }
+    }
+}
+
+impl KeyState {
+    /// The present state of a member's key.
+    pub fn of_member(member: &Member) -> Self {
         Self { value: Some(member.registration.to_string()), created: member.created, version: member.version }
     }
 
-    /// That what has been there since a revision is gone.
-    pub fn gone(created: Revision) -> Self {
+    /// The state of a key that was created at a revision and is deleted now.
+    pub fn deleted(created: Revision) -> Self {
         Self { value: None, created, version: 0 }
     }
 }
 
-/// What a member's key has held so far.
+/// The state of a member's key before an event.
 pub(crate) fn previous_member(member: &Member) -> Previous {
     Previous {
         value: Some(member.registration.to_string()),

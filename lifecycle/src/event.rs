@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::{MemberKey, Revision, Token, UnixMillis};
 
-/// One change of one cluster, for those who wait for it.
+/// One change of one cluster. Watches, long polls and event streams get it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// The cluster that changed.
@@ -13,120 +13,97 @@ pub struct Event {
     pub revision: Revision,
     /// When it happened, by the clock of the server that decided it.
     pub at: UnixMillis,
-    /// How it came about.
+    /// The v2 action that made the change, or would have.
     pub action: Action,
-    /// What changed.
+    /// What the change is about.
     pub subject: Subject,
-    /// What holds from now on; `None` means that the subject is gone.
+    /// The value after the change. `None` if the subject was deleted or has no value.
     pub value: Option<String>,
-    /// Since which revision the subject has been there.
+    /// The revision that created the subject.
     pub created: Revision,
-    /// How often it was written since then, this time included; 0 if it is gone or has no value.
+    /// How often the subject was written since then, this change included. 0 if it was deleted or has no value.
     pub version: u64,
-    /// What held before; `None` means that the subject was not there.
+    /// The subject before the change. `None` if it did not exist.
     pub previous: Option<Previous>,
-    /// What has gone with the subject: with a cluster, its size and its members. Only those who hear of it when it
-    /// happens are told, since the history of a cluster goes with it.
+    /// What was deleted together with the subject: with a cluster, its size and its members. It is not stored, because
+    /// the history of a cluster is deleted with the cluster.
     pub also_deleted: Vec<(Subject, Previous)>,
-    /// Whether the cluster was still forming when this happened. Stock etcds count every event
-    /// that they see while they form as one more member, so not every event may reach them.
+    /// Whether the cluster was forming before the change. A stock etcd counts every event that it sees then as one more
+    /// member, so v2 discovery must leave out some events.
     pub while_forming: bool,
-    /// What kind of change it is.
+    /// The kind of change.
     pub kind: EventKind,
-    /// What happened and why, for people.
+    /// What happened and why, for people. The text may change.
     pub message: Cow<'static, str>,
 }
 
-/// What kind of change an [`Event`] tells of. The words are part of the API and stay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum EventKind {
-    /// A cluster was made.
-    ClusterCreated,
-    /// A cluster was deleted.
-    ClusterDeleted,
-    /// The size was set.
-    SizeSet,
-    /// The cluster's name or policy was changed.
-    PolicySet,
-    /// Changes of membership rest from now on.
-    Paused,
-    /// Changes of membership are made again.
-    Resumed,
-    /// A member registered, so as to bootstrap the cluster, or changed its registration.
-    MemberRegistered,
-    /// A member is in etcd's list.
-    MemberAdded,
-    /// A member has other names, URLs or state.
-    MemberUpdated,
-    /// A learner has become a voter.
-    MemberPromoted,
-    /// A member is gone.
-    MemberRemoved,
-    /// A member is to be removed.
-    EvictionRequested,
-    /// A member is not to be removed after all, or its node may come back.
-    EvictionWithdrawn,
-    /// A member will be down for a while.
-    DowntimeAnnounced,
-    /// An announced downtime is over.
-    DowntimeEnded,
-    /// The members that bootstrap the cluster are known.
-    Formed,
-    /// A node was told to bootstrap.
-    BootstrapTold,
-    /// An etcd cluster exists.
-    Bootstrapped,
-    /// A node may make a change of membership.
-    TicketGranted,
-    /// A change of membership is done or given up.
-    TicketReleased,
-    /// A new attempt to form begins.
-    EpochBegun,
+/// Declares the kinds of events: each with its name and its description.
+macro_rules! event_kinds {
+    ($($variant:ident $name:literal $description:literal;)+) => {
+        /// What kind of change an [`Event`] is. The names are part of the API and stay.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum EventKind {
+            $(#[doc = $description] $variant,)+
+        }
+
+        impl EventKind {
+            /// Every kind.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// Its name in the API.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+
+            /// What it means: one or two sentences.
+            pub fn description(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $description,)+
+                }
+            }
+        }
+    };
 }
 
-impl EventKind {
-    /// Every kind, with its word.
-    pub const ALL: [(Self, &'static str); 21] = [
-        (Self::ClusterCreated, "cluster_created"),
-        (Self::ClusterDeleted, "cluster_deleted"),
-        (Self::SizeSet, "size_set"),
-        (Self::PolicySet, "policy_set"),
-        (Self::Paused, "paused"),
-        (Self::Resumed, "resumed"),
-        (Self::MemberRegistered, "member_registered"),
-        (Self::MemberAdded, "member_added"),
-        (Self::MemberUpdated, "member_updated"),
-        (Self::MemberPromoted, "member_promoted"),
-        (Self::MemberRemoved, "member_removed"),
-        (Self::EvictionRequested, "eviction_requested"),
-        (Self::EvictionWithdrawn, "eviction_withdrawn"),
-        (Self::DowntimeAnnounced, "downtime_announced"),
-        (Self::DowntimeEnded, "downtime_ended"),
-        (Self::Formed, "formed"),
-        (Self::BootstrapTold, "bootstrap_told"),
-        (Self::Bootstrapped, "bootstrapped"),
-        (Self::TicketGranted, "ticket_granted"),
-        (Self::TicketReleased, "ticket_released"),
-        (Self::EpochBegun, "epoch_begun"),
-    ];
-
-    /// The kind's word.
-    pub fn as_str(self) -> &'static str {
-        Self::ALL[self as usize].1
-    }
+// scripts/generate writes them to docs/reference/lifecycle.md.
+event_kinds! {
+    ClusterCreated "cluster_created" "The cluster was created.";
+    ClusterDeleted "cluster_deleted" "The cluster was deleted.";
+    SizeSet "size_set" "The size was set.";
+    PolicySet "policy_set" "The name or the policy of the cluster was changed.";
+    Paused "paused" "Membership changes were paused.";
+    Resumed "resumed" "Membership changes were resumed.";
+    MemberRegistered "member_registered" "A member registered to bootstrap the cluster, or changed its registration.";
+    MemberAdded "member_added" "A member appeared in etcd's list.";
+    MemberUpdated "member_updated" "The name, the URLs or the state of a member changed.";
+    MemberPromoted "member_promoted" "A learner became a voter.";
+    MemberRemoved "member_removed" "A member was removed.";
+    EvictionRequested "eviction_requested" "The removal of a member was requested.";
+    EvictionWithdrawn "eviction_withdrawn"
+        "The eviction of a member was withdrawn. If the member was removed already, its node may join again.";
+    DowntimeAnnounced "downtime_announced" "A downtime of a member was announced.";
+    DowntimeEnded "downtime_ended" "An announced downtime was ended.";
+    Formed "formed" "The founders were complete, or a running cluster was adopted.";
+    BootstrapTold "bootstrap_told" "A founder was instructed to bootstrap.";
+    Bootstrapped "bootstrapped" "The etcd cluster was known to exist.";
+    TicketGranted "ticket_granted" "A node got the ticket for a membership change.";
+    TicketReleased "ticket_released" "A membership change was done or given up.";
+    EpochBegun "epoch_begun" "A new attempt to form the cluster began.";
 }
 
-/// A text that names no [`EventKind`].
+/// Why a text is not an [`EventKind`].
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{0:?} is no kind of event")]
+#[error("{0:?} is not a kind of event")]
 pub struct UnknownEventKind(String);
 
 impl std::str::FromStr for EventKind {
     type Err = UnknownEventKind;
 
     fn from_str(text: &str) -> Result<Self, UnknownEventKind> {
-        let found = Self::ALL.into_iter().find(|(_, word)| *word == text);
-        found.map(|(kind, _)| kind).ok_or_else(|| UnknownEventKind(text.to_owned()))
+        let found = Self::ALL.iter().find(|kind| kind.as_str() == text);
+        found.copied().ok_or_else(|| UnknownEventKind(text.to_owned()))
     }
 }
 
@@ -139,51 +116,51 @@ pub enum Subject {
     Size,
     /// One member's registration.
     Member(MemberKey),
-    /// Something that v2 and v3 discovery have no key for: a policy, a ticket, what is known of a member beyond its
-    /// registration. The event's kind says what.
+    /// Something without a key in v2 and v3 discovery: the policy, the ticket, or the state of this member beyond its
+    /// registration. The event's kind shows what.
     Lifecycle(Option<MemberKey>),
 }
 
-/// What a subject was before an [`Event`].
+/// A subject before an [`Event`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Previous {
-    /// Its value; `None` for the cluster as a whole, which has none.
+    /// Its value. `None` for the cluster as a whole, which has no value.
     pub value: Option<String>,
-    /// Since which revision it had been there.
+    /// The revision that created it.
     pub created: Revision,
-    /// When it had last been written.
+    /// The revision that last wrote it.
     pub modified: Revision,
-    /// How often it had been written.
+    /// How often it was written since it was created.
     pub version: u64,
 }
 
-/// How a change came about, in the verbs of etcd's v2 API (`etcdserver/api/v2store/event.go`).
+/// An action of etcd's v2 API (`etcdserver/api/v2store/event.go`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Only if it was not there.
+    /// Creates a key that does not exist.
     Create,
-    /// Whatever was there.
+    /// Creates or replaces a key.
     Set,
-    /// Only if it was there.
+    /// Changes a key that exists.
     Update,
-    /// Only if it was as expected.
+    /// Changes a key if it is as expected.
     CompareAndSwap,
-    /// Removed.
+    /// Deletes a key.
     Delete,
-    /// Removed only if it was as expected.
+    /// Deletes a key if it is as expected.
     CompareAndDelete,
 }
 
-/// A text that names no [`Action`].
+/// Why a text is not an [`Action`].
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{0:?} is no action")]
+#[error("{0:?} is not an action")]
 pub struct UnknownAction(String);
 
 impl Action {
     const ALL: [Self; 6] =
         [Self::Create, Self::Set, Self::Update, Self::CompareAndSwap, Self::Delete, Self::CompareAndDelete];
 
-    /// The verb as etcd writes it.
+    /// Its name in etcd's v2 API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Create => "create",
@@ -210,9 +187,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_has_its_own_word_in_its_own_place() {
-        for (kind, word) in EventKind::ALL {
-            assert_eq!((kind.as_str(), word.parse()), (word, Ok(kind)));
+    fn every_kind_is_read_by_its_own_name() {
+        for kind in EventKind::ALL {
+            assert_eq!(kind.as_str().parse(), Ok(*kind));
         }
     }
 }

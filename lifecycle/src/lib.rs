@@ -1,11 +1,10 @@
-//! The words of Convene as types, what may happen to a cluster, and the planner that decides what a node does next.
+//! The words of Convene as types, the changes that a cluster can go through, and the planner.
 //!
-//! A [`Cluster`] is a value: it is read, and every change makes a new one together with the [`Event`]s
-//! that tell of it (a [`Transition`]). Nothing here does I/O, reads a clock or draws a random number,
-//! so that every rule can be tested by calling it.
+//! A [`Cluster`] is a value. A change makes a new value together with the [`Event`]s of the change (a [`Transition`]).
+//! Nothing here does I/O, reads a clock or draws a random number, so a test of a rule is a function call.
 //!
-//! Text from outside becomes a type once, at the edge ([`Token`], [`MemberKey`], [`ClusterSize`],
-//! [`Registration`]); what is passed on afterwards is known to be good.
+//! Text from outside becomes a type once, at the edge ([`Token`], [`MemberKey`], [`ClusterSize`], [`Registration`]). A
+//! value of such a type is valid everywhere else.
 
 mod administration;
 mod cluster;
@@ -20,7 +19,11 @@ mod member;
 mod peer_url;
 mod plan;
 mod policy;
+mod protocol;
 mod reason;
+#[cfg(test)]
+mod reference;
+mod register_refusal;
 mod registration;
 mod report;
 mod reregistration;
@@ -31,9 +34,8 @@ mod ticket;
 mod token;
 
 pub use administration::{AdministrationError, MemberRequest, Settings};
-pub use cluster::{Cluster, Discovery, MAX_MEMBERS, Protocol, RETAINED_REVISIONS, Transition};
+pub use cluster::{Cluster, MAX_MEMBERS, RETAINED_REVISIONS, Transition};
 pub use cluster_name::{ClusterName, ClusterNameError};
-pub use discovery::{RegisterRefusal, SizeIsFixed};
 pub use event::{Action, Event, EventKind, Previous, Subject};
 pub use identity::{ClusterId, Epoch, IdError, MemberId};
 pub use instruction::{Endpoints, EtcdFlags, ExpectedMember, Instruction, Task, Terms};
@@ -46,7 +48,9 @@ pub use plan::{Plan, plan};
 pub use policy::{
     Policy, PolicyChange, PolicyField, PolicyKind, PolicyValue, PolicyValueError, Strategy, StrategyError,
 };
+pub use protocol::{Discovery, Protocol};
 pub use reason::Reason;
+pub use register_refusal::{RegisterRefusal, SizeIsFixed};
 pub use registration::{MAX_PEER_URLS, MAX_REGISTRATION_BYTES, Registration, RegistrationError};
 pub use report::{Identity, NodeState, ObservedMember, Report, RunId, RunIdError, View};
 pub use revision::{Revision, UnixMillis};

@@ -159,20 +159,33 @@ impl Liveness {
         }
     }
 
-    /// How long nobody has heard of a member: neither did its node check in nor did its etcd answer.
-    pub fn silence(&self, member: &Member, now: UnixMillis) -> Duration {
-        let contact = self.members.get(&member.key).copied().unwrap_or_default();
-        let heard = [contact.checked_in, contact.answered, Some(self.since)];
-        heard.into_iter().flatten().max().map_or(Duration::ZERO, |last| last.age(now))
-    }
-
-    /// Whether a member counts as dead, for somebody who sees it down right now: for `dead_after` nobody has heard
-    /// of it and whoever tried to reach it failed. One failed probe proves nothing.
+    /// Whether a member that does not answer now counts as dead: for `dead_after` it has been silent, and probes of it
+    /// have failed. One failed probe proves nothing. A member in an announced downtime is not dead.
     pub fn is_dead(&self, policy: &Policy, member: &Member, now: UnixMillis) -> bool {
         let in_downtime = member.downtime_until.is_some_and(|until| now < until);
-        let failing = self.failing(policy, member, now);
-        let failing_for = failing.map_or(Duration::ZERO, |(first, _)| first.age(now));
-        !in_downtime && self.silence(member, now) >= policy.dead_after && failing_for >= policy.dead_after
+        !in_downtime && self.down_since(policy, member, now).age(now) >= policy.dead_after
+    }
+
+    /// When a member that does not answer now counts as dead, if it stays silent and no downtime is announced.
+    pub fn dead_at(&self, policy: &Policy, member: &Member, now: UnixMillis) -> UnixMillis {
+        self.down_since(policy, member, now).after(policy.dead_after)
+    }
+
+    /// Since when a member that does not answer now has been silent and probes of it have failed.
+    fn down_since(&self, policy: &Policy, member: &Member, now: UnixMillis) -> UnixMillis {
+        let failing_since = self.failing(policy, member, now).map_or(now, |(first, _)| first);
+        self.silent_since(member).max(failing_since)
+    }
+
+    /// How long a member has been silent.
+    pub fn silence(&self, member: &Member, now: UnixMillis) -> Duration {
+        self.silent_since(member).age(now)
+    }
+
+    /// When a member's node last checked in, or its etcd last answered; whichever was later.
+    pub fn silent_since(&self, member: &Member) -> UnixMillis {
+        let known = self.members.get(&member.key).copied().unwrap_or_default();
+        known.checked_in.max(known.answered).map_or(self.since, |last| last.max(self.since))
     }
 
     /// Whether a member that does not answer is cut off: its node has checked in since it stopped to answer, and of late.

@@ -101,6 +101,12 @@ impl Member {
         }
     }
 
+    /// Its name and its key, for messages: `infra1 (8e9e05c52164694d)`. Only the key, if that is also its name.
+    pub(crate) fn label(&self) -> String {
+        let (name, key) = (self.name().as_str(), self.key.as_str());
+        if name == key { key.to_owned() } else { format!("{name} ({key})") }
+    }
+
     /// Its name.
     pub fn name(&self) -> &MemberName {
         &self.registration.name

@@ -1,153 +1,103 @@
-/// Why a node gets an instruction. The words are part of the API and stay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Reason {
-    /// Nodes are still missing that are to bootstrap the cluster.
-    Forming,
-    /// The roster is complete.
-    RosterComplete,
-    /// Whether the cluster exists can only be said when its other founders are back.
-    FoundersMissing,
-    /// An administrator has paused all changes of membership.
-    Paused,
-    /// A look at the cluster is needed, or a fresher one.
-    LookNeeded,
-    /// There is no quorum.
-    NoQuorum,
-    /// Another node is changing membership.
-    TicketHeld,
-    /// A member can't be reached, but has not been silent for long enough to be dead.
-    NotDeadYet,
-    /// A member checks in but can't be reached, or the reverse.
-    Partition,
-    /// It would cost the cluster its quorum.
-    QuorumAtRisk,
-    /// The cluster's strategy does not allow it.
-    Strategy,
-    /// Another learner has to be promoted or removed first.
-    LearnerPresent,
-    /// The learner has not caught up yet.
-    CatchingUp,
-    /// Everything is as it should be.
-    Healthy,
-    /// The member whose data this is is being removed.
-    BeingRemoved,
-    /// The data is this cluster's and this member's.
-    OwnData,
-    /// Whose data it is can't be told for sure; etcd guards itself.
-    Uncertain,
-    /// The data is of another cluster.
-    ForeignData,
-    /// The data is of an earlier attempt to form the cluster.
-    EarlierEpoch,
-    /// The data is of a member that was removed.
-    RemovedMember,
-    /// The data can't be read.
-    UnreadableData,
-    /// The node's own former member has lost its data.
-    LostDisk,
-    /// A member is dead.
-    Dead,
-    /// The removal was asked for.
-    Evicted,
-    /// The cluster has more voters than its size.
-    Shrink,
-    /// A learner was given up by the node that added it.
-    AbandonedLearner,
-    /// The node wants to leave.
-    Leaving,
-    /// The cluster has fewer voters than its size.
-    BelowSize,
-    /// The node's peer URLs are not those that etcd knows.
-    AddressChanged,
-    /// The node was added, and has to start.
-    Added,
-    /// The learner has caught up.
-    CaughtUp,
-    /// The cluster has all the voters that it needs.
-    Full,
-    /// The node has left.
-    Left,
-    /// Another member has the name.
-    NameTaken,
-    /// Another member has the peer URL.
-    PeerUrlTaken,
-    /// Stock etcds form the cluster by v2 or v3 discovery.
-    FormsByDiscovery,
-    /// The node's etcd belongs to another cluster.
-    ForeignCluster,
-    /// It is the last voter.
-    LastMember,
-    /// As many members as a cluster may have are on record.
-    TooManyMembers,
-    /// A later check-in of the same run came first.
-    Overtaken,
+/// Declares the reasons: each with its name, the tasks that it comes with, and its description.
+macro_rules! reasons {
+    ($($variant:ident $name:literal [$($task:literal),+] $description:literal;)+) => {
+        /// Why a node gets an instruction. The names are part of the API and stay.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Reason {
+            $(#[doc = $description] $variant,)+
+        }
+
+        impl Reason {
+            /// Every reason.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// Its name in the API.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+
+            /// The names of the tasks that it comes with.
+            pub fn tasks(self) -> &'static [&'static str] {
+                match self {
+                    $(Self::$variant => &[$($task),+],)+
+                }
+            }
+
+            /// What it means: one to three sentences in Markdown.
+            pub fn description(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $description,)+
+                }
+            }
+        }
+    };
 }
 
-impl Reason {
-    /// Every reason, with its word.
-    pub const ALL: [(Self, &'static str); 40] = [
-        (Self::Forming, "forming"),
-        (Self::RosterComplete, "roster_complete"),
-        (Self::FoundersMissing, "founders_missing"),
-        (Self::Paused, "paused"),
-        (Self::LookNeeded, "look_needed"),
-        (Self::NoQuorum, "no_quorum"),
-        (Self::TicketHeld, "ticket_held"),
-        (Self::NotDeadYet, "not_dead_yet"),
-        (Self::Partition, "partition"),
-        (Self::QuorumAtRisk, "quorum_at_risk"),
-        (Self::Strategy, "strategy"),
-        (Self::LearnerPresent, "learner_present"),
-        (Self::CatchingUp, "catching_up"),
-        (Self::Healthy, "healthy"),
-        (Self::BeingRemoved, "being_removed"),
-        (Self::OwnData, "own_data"),
-        (Self::Uncertain, "uncertain"),
-        (Self::ForeignData, "foreign_data"),
-        (Self::EarlierEpoch, "earlier_epoch"),
-        (Self::RemovedMember, "removed_member"),
-        (Self::UnreadableData, "unreadable_data"),
-        (Self::LostDisk, "lost_disk"),
-        (Self::Dead, "dead"),
-        (Self::Evicted, "evicted"),
-        (Self::Shrink, "shrink"),
-        (Self::AbandonedLearner, "abandoned_learner"),
-        (Self::Leaving, "leaving"),
-        (Self::BelowSize, "below_size"),
-        (Self::AddressChanged, "address_changed"),
-        (Self::Added, "added"),
-        (Self::CaughtUp, "caught_up"),
-        (Self::Full, "full"),
-        (Self::Left, "left"),
-        (Self::NameTaken, "name_taken"),
-        (Self::PeerUrlTaken, "peer_url_taken"),
-        (Self::FormsByDiscovery, "forms_by_discovery"),
-        (Self::ForeignCluster, "foreign_cluster"),
-        (Self::LastMember, "last_member"),
-        (Self::TooManyMembers, "too_many_members"),
-        (Self::Overtaken, "overtaken"),
-    ];
-
-    /// The reason's word.
-    pub fn as_str(self) -> &'static str {
-        Self::ALL[self as usize].1
-    }
+// scripts/generate writes them to docs/reference/lifecycle.md.
+reasons! {
+    Forming "forming" ["wait"] "Founders are missing.";
+    RosterComplete "roster_complete" ["bootstrap"] "All founders are known. They bootstrap together.";
+    FoundersMissing "founders_missing" ["wait"]
+        "This node was instructed to bootstrap before, and has no data now. The other founders must check in or answer to show whether the cluster exists.";
+    Paused "paused" ["wait"] "An administrator has paused all membership changes.";
+    LookNeeded "look_needed" ["observe"] "The decision needs a view of the cluster, or a newer one.";
+    NoQuorum "no_quorum" ["wait"]
+        "The view was not read through a quorum, or there is no leader. The message names the members that do not answer.";
+    TicketHeld "ticket_held" ["wait"] "Another node is changing the membership.";
+    NotDeadYet "not_dead_yet" ["wait"]
+        "A member does not answer, but it has not been silent for `dead_after_seconds`, or its downtime was announced.";
+    Partition "partition" ["wait"] "A member checks in, but its etcd does not answer. It is partitioned, not dead.";
+    QuorumAtRisk "quorum_at_risk" ["wait"] "Too few members answer: the change would put the quorum at risk.";
+    Strategy "strategy" ["wait"] "The strategy, the cluster's or the node's, does not allow the change.";
+    LearnerPresent "learner_present" ["wait"]
+        "Another learner must be promoted or removed first. etcd takes one learner at a time.";
+    CatchingUp "catching_up" ["wait"]
+        "A learner, this node's or another's, is more than 1000 log entries behind, or nothing shows how far it is.";
+    Healthy "healthy" ["wait"] "This member runs, and nothing needs to change.";
+    BeingRemoved "being_removed" ["wait"]
+        "Another node is removing this node's member. This node waits for the outcome.";
+    OwnData "own_data" ["start"] "The data is of a member of this cluster.";
+    Uncertain "uncertain" ["start"]
+        "The registry can't tell whether the data is of a present member. etcd checks that itself when it starts.";
+    ForeignData "foreign_data" ["archive_data"] "The data is of another cluster.";
+    EarlierEpoch "earlier_epoch" ["archive_data"] "The data is of an earlier epoch, from before a reset.";
+    RemovedMember "removed_member" ["archive_data"] "The data is of a removed member.";
+    UnreadableData "unreadable_data" ["archive_data", "refuse"]
+        "The data can't be read. It is set aside only if the cluster has a quorum without it, and the node is not `leaving`.";
+    LostDisk "lost_disk" ["remove_member"]
+        "This node's own former member has lost its data, and makes room for the node at once.";
+    Dead "dead" ["remove_member", "wait"]
+        "A member is dead. With `wait`: a spare replaces it when one checks in, if the strategy allows that.";
+    Evicted "evicted" ["remove_member", "leave", "stand_by"]
+        "An administrator has evicted the member. With `stand_by`: this node's member, until the eviction is withdrawn.";
+    Shrink "shrink" ["remove_member", "leave"] "The cluster has more voters than its size.";
+    AbandonedLearner "abandoned_learner" ["remove_member"] "A learner is dead: its node has given up.";
+    Leaving "leaving" ["remove_member", "leave"] "The node is leaving.";
+    BelowSize "below_size" ["add_member"] "The cluster has fewer voters than its size.";
+    AddressChanged "address_changed" ["update_member", "remove_member", "leave"]
+        "The node's peer URLs are not those in etcd's list. Those of a learner can't be updated safely, so a learner joins again.";
+    Added "added" ["join"] "The node is in etcd's list and has to start.";
+    CaughtUp "caught_up" ["promote"] "A learner, this node's or another's, has caught up.";
+    Full "full" ["stand_by", "refuse", "remove_member", "leave"]
+        "The cluster has all its voters. With `refuse`: the node sent `once`. With `remove_member` or `leave`: the member is a learner too many.";
+    Left "left" ["stand_by"] "The node was `leaving`, and has no member any more.";
+    NameTaken "name_taken" ["refuse"]
+        "Another member has the name. If the node is `leaving` and has no data: that member may be the one that should leave, so nothing was removed.";
+    PeerUrlTaken "peer_url_taken" ["refuse"]
+        "Another member has one of the peer URLs. If the node is `leaving` and has no data: as for `name_taken`.";
+    FormsByDiscovery "forms_by_discovery" ["refuse"]
+        "Stock etcds form this cluster by v2 or v3 discovery. Until the cluster runs, nodes that check in can't join.";
+    ForeignCluster "foreign_cluster" ["refuse", "wait"]
+        "The node's etcd is of another cluster, or the node is `leaving` and its data is. With `wait`: another cluster answers at the members' addresses.";
+    LastMember "last_member" ["refuse"] "The member is the last voter. Removing it would lose all data.";
+    TooManyMembers "too_many_members" ["refuse"] "The record of this cluster is full. Create another cluster.";
+    Overtaken "overtaken" ["wait"] "A later check-in of the same run (`sequence`) has been answered already.";
 }
 
 impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_reason_has_its_own_word_in_its_own_place() {
-        for (at, (reason, _)) in Reason::ALL.into_iter().enumerate() {
-            assert_eq!(reason as usize, at);
-        }
     }
 }

@@ -2,13 +2,19 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{Cluster, Member, MemberKey, MemberName, PeerUrl, RegisterRefusal, Registration, UnixMillis};
 
-/// What is refused to v3 clients, which write their key anew whenever they are in doubt, and so don't tell whether
-/// they were ever there (`server/etcdserver/api/v3discovery/discovery.go:registerSelf`).
+/// How long after its cluster has formed a v3 client may write its key again. It is several times etcd's longest pause
+/// between two attempts (256 s).
+const REREGISTRATION_WINDOW: Duration = Duration::from_secs(15 * 60);
+
+/// Checks of v3 clients that register again. A v3 client writes its key whenever it is in doubt, so the write does not
+/// show whether it registered before (`server/etcdserver/api/v3discovery/discovery.go:registerSelf`).
 impl Cluster {
-    /// A client with data does not register. One without may have missed the answer to its registration; but once
-    /// the others have had time to bootstrap, its etcd would vote anew on what it has forgotten. And whoever came
-    /// when all places were taken has none, even if places have become free since.
-    pub(crate) fn check_return(
+    /// Fails if a v3 client may not register its member again.
+    ///
+    /// A client with data does not register. A client without data may have missed the answer to its registration. But
+    /// once the others have had time to bootstrap, its etcd would vote again on entries that it has forgotten. A client
+    /// that registered after the last place was taken has no place, even if one became free since.
+    pub(crate) fn check_reregistration(
         &self,
         member: &Member,
         name: &MemberName,
@@ -18,24 +24,27 @@ impl Cluster {
             return Err(RegisterRefusal::HasLostItsData);
         }
         if self.formed.is_none() {
-            // Those who have seen a key pass over what is written to it later, and go on to hold its name for taken.
+            // A client that has read a key ignores later writes to it, and treats its first name as taken.
             let is_alone = self.record.len() == 1;
             let former = &member.registration.name;
-            let keeps_name = is_alone || former == name;
-            return if keeps_name { Ok(()) } else { Err(RegisterRefusal::CountedAs { name: former.clone() }) };
+            return if is_alone || former == name {
+                Ok(())
+            } else {
+                Err(RegisterRefusal::CountedAs { name: former.clone() })
+            };
         }
         let place = self.record.iter().position(|other| other.key == member.key);
         if place.is_none_or(|place| place >= self.size.get() as usize) {
             return Err(RegisterRefusal::Formed);
         }
-        match self.formed_at.is_some_and(|formed| formed.age(at) <= MAY_RETURN_FOR) {
+        match self.formed_at.is_some_and(|formed| formed.age(at) <= REREGISTRATION_WINDOW) {
             true => Ok(()),
             false => Err(RegisterRefusal::HasLostItsData),
         }
     }
 
-    /// Those who wait count each member that they see, and do not forget one that is removed
-    /// (`discovery.go:waitPeers`). With its name or URLs under another key they would count it twice.
+    /// Fails if waiting v3 clients have counted the name or a peer URL for a member that was removed since. They count
+    /// each member that they read and never forget one (`discovery.go:waitPeers`), so they would count it twice.
     pub(crate) fn check_not_counted(
         &self,
         key: &MemberKey,
@@ -53,10 +62,6 @@ impl Cluster {
         }
     }
 }
-
-/// For how long after its cluster has formed a v3 client may write its key again: as long as etcd's longest pause between
-/// two tries takes (256 s), several times over.
-const MAY_RETURN_FOR: Duration = Duration::from_secs(15 * 60);
 
 #[cfg(test)]
 mod tests {
@@ -106,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_v3_node_may_register_again_until_its_cluster_exists_or_has_had_the_time_to() {
+    fn a_v3_node_may_register_again_until_its_cluster_exists_or_may_exist() {
         let forming = put(&cluster(2), 1).unwrap();
         let later = |minutes: u64| NOW.after(Duration::from_secs(60 * minutes));
         assert!(put_at(&forming, 1, later(10_000)).is_ok(), "the others are not there yet");
@@ -121,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_came_to_a_full_v3_cluster_has_no_place_even_if_one_becomes_free() {
+    fn a_v3_node_that_found_a_full_cluster_gets_no_place_that_becomes_free() {
         let surplus = put(&put(&cluster(1), 1).unwrap(), 2).unwrap();
         assert_eq!(put(&surplus, 2), Err(RegisterRefusal::Formed));
         assert_eq!(put(&delete(&surplus, 1), 2), Err(RegisterRefusal::Formed));
@@ -129,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_v3_clients_have_counted_does_not_come_back_under_another_key() {
+    fn a_name_or_url_that_v3_clients_have_counted_is_refused_under_another_key() {
         let without = delete(&put(&put(&cluster(3), 1).unwrap(), 2).unwrap(), 1);
         for text in ["infra1=http://10.0.0.9:2380", "infra9=http://10.0.0.1:2380"] {
             let registration = Registration::parse(text).unwrap();

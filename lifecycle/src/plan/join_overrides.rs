@@ -1,34 +1,35 @@
-//! What a node wishes for its own joining, beside what the cluster's policy says.
+//! A node's own strategy and size, which hold for its own joining only.
 
 use super::Planner;
 use crate::{ClusterSize, MemberKey, Strategy};
 
 impl Planner<'_> {
-    /// The strategy of this node's own joining: the cluster's, or the node's if that is stricter.
+    /// The strategy for this node's own joining: the stricter of the cluster's and the node's.
     pub(super) fn joining_strategy(&self) -> Strategy {
         let strategy = self.draft.policy.strategy;
         self.report.strategy.map_or(strategy, |own| own.min(strategy))
     }
 
-    /// Up to how many voters this node takes a place: the cluster's size, or the node's if that is smaller.
+    /// Up to how many voters this node takes a place: the smaller of the cluster's size and the node's.
     pub(super) fn joining_size(&self) -> ClusterSize {
         let size = self.draft.size;
         self.report.size.map_or(size, |own| own.min(size))
     }
 
-    /// Makes the cluster as large as this node wants it, never smaller. Only who looks for a place is asked: with nobody
-    /// to take the places more of them would be of no use, and members that run must not undo what an administrator
-    /// sets.
+    /// Raises the cluster's size to the node's. It is never lowered.
+    ///
+    /// Only nodes that look for a place raise it: no other node could take the new places, and members that run must not
+    /// undo an administrator's resize.
     pub(super) fn raise_size(&mut self) {
         let before = self.draft.size;
         if let Some(size) = self.report.size.filter(|size| *size > before) {
-            let name = &self.report.name;
-            let message = format!("the size is {size} from now on, after {before}: {name} wants to join one of {size}");
+            let message =
+                format!("size raised from {before} to {size}: {} joins a cluster of {size}", self.report.name);
             self.draft.resize(size, message);
         }
     }
 
-    /// Whether there are as many voters as this node joins for, not counting the one whose place it would take.
+    /// Whether the cluster has as many voters as this node joins for, without the one that the node would replace.
     pub(super) fn is_beyond_own_size(&self, replaces: Option<&MemberKey>) -> bool {
         let others = self.draft.voters().filter(|voter| Some(&voter.key) != replaces).count();
         self.report.size.is_some_and(|own| others >= own.get() as usize)

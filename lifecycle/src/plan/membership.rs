@@ -1,126 +1,134 @@
-//! Changes of membership: each needs the ticket, and none may cost the quorum.
+//! Membership changes. Each needs the ticket, and none may cost the quorum.
 
-use super::{Planner, quorum_view::QuorumView};
-use crate::{Instruction, Member, MemberKey, PeerUrl, Purpose, Reason, Task, cluster::quorum_of};
+use super::{Decision, Planner, blocked::Blocked, cause::Cause, quorum_view::QuorumView};
+use crate::{Member, MemberKey, PeerUrl, Purpose, Strategy, Task, cluster::quorum_of};
 
-/// How many log entries a learner may be behind the leader and still count as caught up. An absolute number,
-/// because etcd's own test is a ratio (`server/etcdserver/server.go:isLearnerReady`) and passes learners that have
-/// hours of log to fetch.
-const CAUGHT_UP_WITHIN: u64 = 1_000;
+/// How many log entries a learner may be behind the leader and still count as caught up.
+///
+/// It is an absolute number: etcd's own check is a ratio (`server/etcdserver/server.go:isLearnerReady`), and accepts
+/// learners that still have hours of log to fetch.
+pub(super) const MAX_LAG: u64 = 1_000;
 
 impl Planner<'_> {
-    /// Removes a member, be it this node's own or another.
-    pub(super) fn remove_member(
-        &mut self,
-        member: &Member,
-        view: &QuorumView<'_>,
-        reason: Reason,
-        why: &str,
-    ) -> Instruction {
-        if let Some(wait) = self.ticket_held_by_other() {
-            return wait;
-        }
-        if let Some(wait) = self.quorum_risk(member, view) {
-            return wait;
-        }
-        let ticket = self.take_ticket(Purpose::Remove { member: member.key.clone() }, why);
-        let (terms, member_key) = (self.terms(&ticket), member.key.clone());
-        let own = self.report.identity().is_some_and(|own| MemberKey::from(own.member) == member.key);
-        if own && self.report.is_running() {
-            return self.answer(Task::Leave { member: member_key, terms }, reason, why);
-        }
-        self.answer(Task::RemoveMember { member: member_key, terms }, reason, why)
+    /// Whether the policy allows membership changes without a request.
+    pub(super) fn may_change_members(&self) -> bool {
+        !self.draft.policy.paused && self.draft.policy.strategy != Strategy::Prepared
     }
 
-    /// Why a member can't be removed now: the voters that remain and answer must be a quorum of those that remain.
-    pub(super) fn quorum_risk(&self, member: &Member, view: &QuorumView<'_>) -> Option<Instruction> {
+    /// Removes a member: this node's own or another.
+    pub(super) fn remove_member(&mut self, member: &Member, view: &QuorumView<'_>, cause: Cause) -> Decision {
+        self.check_ticket_is_free()?;
+        self.check_quorum_without(member, view)?;
+        let ticket = self.take_ticket(Purpose::Remove { member: member.key.clone() }, &cause.to_string());
+        let (terms, key) = (self.terms(&ticket), member.key.clone());
+        let is_own = self.report.identity().is_some_and(|own| MemberKey::from(own.member) == member.key);
+        let task = match is_own && self.report.is_running() {
+            true => Task::Leave { member: key, terms },
+            false => Task::RemoveMember { member: key, terms },
+        };
+        Ok(self.instruct(task, cause))
+    }
+
+    /// Fails if the member can't be removed now. Of the voters that remain, a quorum must answer.
+    pub(super) fn check_quorum_without(&self, member: &Member, view: &QuorumView<'_>) -> Result<(), Blocked> {
         if !member.is_voter() {
-            return None;
+            return Ok(());
         }
         let remaining = self.draft.voters().count() - 1;
-        let up = self.draft.voters().filter(|voter| voter.key != member.key && view.is_up(voter)).count();
         if remaining == 0 {
-            let message = "it is the last voter, and all data would go with it";
-            return Some(self.refuse(
-                Reason::LastMember,
-                message,
-                "stop its etcd, and delete the cluster if nobody needs it",
-            ));
+            return Err(Blocked::LastVoter { member: member.label() });
         }
-        (up < quorum_of(remaining)).then(|| {
-            let message = format!(
-                "without {} ({}) the cluster would have {remaining} voters, of which {up} answer, and needs {}",
-                member.name(),
-                member.key,
-                quorum_of(remaining)
-            );
-            self.wait(Reason::QuorumAtRisk, message)
-        })
+        let (up, needed) = (self.other_voters_up(member, view), quorum_of(remaining));
+        if up < needed {
+            return Err(Blocked::RemovalRisksQuorum { member: member.label(), remaining, up, needed });
+        }
+        Ok(())
     }
 
-    /// Whether dead voters may be removed with nobody there to replace them: what remains has to be a quorum of the
-    /// size, too, so that removing one after the other never lowers the bar.
+    /// Whether a dead voter may be removed although no node replaces it. The remaining voters that answer must also be a
+    /// quorum of the size, so that one removal after another can't lower the bar.
     pub(super) fn may_prune(&self, member: &Member, view: &QuorumView<'_>) -> bool {
-        let up = self.draft.voters().filter(|voter| voter.key != member.key && view.is_up(voter)).count();
-        up >= quorum_of(self.draft.size.get() as usize) && self.quorum_risk(member, view).is_none()
+        self.other_voters_up(member, view) >= quorum_of(self.draft.size.get() as usize)
+            && self.check_quorum_without(member, view).is_ok()
+    }
+
+    fn other_voters_up(&self, member: &Member, view: &QuorumView<'_>) -> usize {
+        self.draft.voters().filter(|voter| voter.key != member.key && view.is_up(voter)).count()
     }
 
     /// Gives this node's member the peer URLs that the node has now.
-    pub(super) fn update_address(&mut self, own: &Member, view: &QuorumView<'_>) -> Instruction {
+    pub(super) fn update_peer_urls(&mut self, own: &Member, view: &QuorumView<'_>) -> Decision {
         if !own.is_voter() {
-            // etcd takes an updated learner for a voter in some of its lists (`membership/cluster.go:UpdateRaftAttributes`).
-            let why = "its address changed, and a learner's can't be updated safely; it joins anew";
-            return self.remove_member(own, view, Reason::AddressChanged, why);
+            // After an update of a learner, some of etcd's lists have it as a voter
+            // (`membership/cluster.go:UpdateRaftAttributes`).
+            return self.remove_member(own, view, Cause::LearnerAddressChanged);
         }
-        if let Some(wait) = self.ticket_held_by_other() {
-            return wait;
-        }
+        self.check_ticket_is_free()?;
         let peer_urls: Vec<PeerUrl> = self.report.peer_urls.clone();
-        let why = "the node's peer URLs changed";
-        let ticket = self.take_ticket(Purpose::Update { member: own.key.clone(), peer_urls: peer_urls.clone() }, why);
+        let purpose = Purpose::Update { member: own.key.clone(), peer_urls: peer_urls.clone() };
+        let ticket = self.take_ticket(purpose, "its peer URLs have changed");
         let terms = self.terms(&ticket);
-        self.answer(Task::UpdateMember { member: own.key.clone(), peer_urls, terms }, Reason::AddressChanged, why)
+        Ok(self.instruct(Task::UpdateMember { member: own.key.clone(), peer_urls, terms }, Cause::AddressChanged))
     }
 
-    /// Makes a learner a voter once it has caught up, or removes it if the cluster is full without it.
-    pub(super) fn promote(&mut self, learner: &Member, view: &QuorumView<'_>) -> Instruction {
-        if let Some(wait) = self.ticket_held_by_other() {
-            return wait;
-        }
+    /// Makes a learner a voter after it has caught up, or removes it if the cluster is full without it.
+    pub(super) fn promote(&mut self, learner: &Member, view: &QuorumView<'_>) -> Decision {
+        self.check_ticket_is_free()?;
         let voters = self.draft.voters().count();
         if voters >= self.draft.size.get() as usize {
-            return self.remove_member(learner, view, Reason::Full, "the cluster is full without this learner");
+            return self.remove_member(learner, view, Cause::SurplusLearner { learner: learner.label() });
         }
-        let up = self.draft.voters().filter(|voter| view.is_up(voter)).count();
-        if !view.is_up(learner) || up + 1 < quorum_of(voters + 1) {
-            let message = "the quorum would not be safe with one voter more, because too few members answer";
-            return self.wait(Reason::QuorumAtRisk, message);
+        if !view.is_up(learner) {
+            return Err(Blocked::LearnerDown { learner: learner.label() });
         }
-        match self.lag(learner, view) {
-            Some(lag) if lag <= CAUGHT_UP_WITHIN => {}
-            Some(lag) => return self.wait(Reason::CatchingUp, format!("the learner is {lag} log entries behind")),
-            None => return self.wait(Reason::CatchingUp, "how far the learner is behind is not known yet"),
+        let (up, needed) = (self.voters_up(view) + 1, quorum_of(voters + 1));
+        if up < needed {
+            return Err(Blocked::PromotionRisksQuorum { learner: learner.label(), voters: voters + 1, up, needed });
         }
-        let why = "the learner has caught up";
+        let behind = self.lag(learner, view);
+        if behind.is_none_or(|behind| behind > MAX_LAG) {
+            return Err(Blocked::CatchingUp { learner: learner.label(), behind });
+        }
+        let cause = Cause::CaughtUp { learner: learner.label() };
         let ticket = match self.own_ticket() {
             Some(ticket) if matches!(ticket.purpose, Purpose::Join { .. }) => ticket,
-            _ => self.take_ticket(Purpose::Promote { member: learner.key.clone() }, why),
+            _ => self.take_ticket(Purpose::Promote { member: learner.key.clone() }, &cause.to_string()),
         };
         let terms = self.terms(&ticket);
-        self.answer(Task::Promote { member: learner.key.clone(), terms }, Reason::CaughtUp, why)
+        Ok(self.instruct(Task::Promote { member: learner.key.clone(), terms }, cause))
     }
 
-    /// How many log entries a learner is behind the voter that is furthest.
+    fn voters_up(&self, view: &QuorumView<'_>) -> usize {
+        self.draft.voters().filter(|voter| view.is_up(voter)).count()
+    }
+
+    /// How many log entries a learner is behind the voter that has applied most.
     fn lag(&self, learner: &Member, view: &QuorumView<'_>) -> Option<u64> {
         let furthest = self.draft.voters().filter_map(|voter| view.applied(voter)).max()?;
         Some(furthest.saturating_sub(view.applied(learner)?))
     }
 
-    /// Whether the node can be added as a voter right away. One that has not started counts as down, so the others
-    /// have to be a quorum without it.
+    /// Whether the node must join as a learner. A new voter counts as down until it starts, so the others must be a
+    /// quorum without it.
     pub(super) fn joins_as_learner(&self, view: &QuorumView<'_>) -> bool {
-        let voters = self.draft.voters().count();
-        let up = self.draft.voters().filter(|voter| view.is_up(voter)).count();
-        self.draft.policy.learner || up < quorum_of(voters + 1)
+        self.draft.policy.learner || self.voters_up(view) < quorum_of(self.draft.voters().count() + 1)
+    }
+
+    /// Why a member that is down can't be removed yet.
+    pub(super) fn not_dead_yet(&self, member: &Member) -> Blocked {
+        let (policy, now) = (&self.draft.policy, self.now);
+        let label = member.label();
+        if let Some(until) = member.downtime_until.filter(|until| now < *until) {
+            return Blocked::InDowntime { member: label, until, now };
+        }
+        if self.liveness.is_partitioned(policy, member, now) {
+            return Blocked::Partitioned { member: label };
+        }
+        Blocked::NotDeadYet {
+            member: label,
+            silent_since: self.liveness.silent_since(member),
+            dead_at: self.liveness.dead_at(policy, member, now),
+            now,
+        }
     }
 }

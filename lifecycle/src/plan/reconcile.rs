@@ -1,3 +1,5 @@
+//! What the registry learns from a report, before anything is decided.
+
 use std::{collections::HashSet, sync::Arc};
 
 use super::Planner;
@@ -7,9 +9,9 @@ use crate::{
 };
 
 impl Planner<'_> {
-    /// Takes over what a view shows. Views that nobody can rest on only show that the cluster exists.
+    /// Takes over what the node's view shows. A view without a quorum shows only that the cluster exists.
     pub(super) fn reconcile_with_view(&mut self) {
-        // A member's own data says which cluster this is, and so whether what was seen is to be followed.
+        // A member's own data shows which cluster this is, and so whether the view is of this cluster.
         if let Some(identity) = self.report.identity()
             && self.draft.member(&identity.member.into()).is_some()
             && !self.draft.earlier_cluster_ids.contains(&identity.cluster)
@@ -17,7 +19,7 @@ impl Planner<'_> {
             self.record_cluster_id(identity);
         }
         let Some(view) = &self.report.view else { return };
-        // A registrant that leaves may be the last one, and must not hand the place of all to what it sees.
+        // The last registered node may be leaving. It must not adopt another cluster for this token as it goes.
         let is_going = self.report.leaving && self.report.state == NodeState::Empty;
         if view.linearizable && view.cluster.is_some() && self.draft.cluster_id.is_none() && !is_going {
             self.adopt_cluster(view);
@@ -31,135 +33,47 @@ impl Planner<'_> {
         }
     }
 
-    /// Takes over a cluster's ID that the registry did not know: of one that formed by v2, or of one that was there
-    /// before the registry and that nobody else has registered for.
+    /// Takes over the ID of a running cluster that the registry did not know. It formed by v2 discovery, or it is older
+    /// than the registry and no node has registered for another one.
     fn adopt_cluster(&mut self, view: &View) {
+        let Some(cluster_id) = view.cluster else { return };
         let known: HashSet<MemberId> = self.draft.members().filter_map(|member| member.key.id()).collect();
-        let formed_here = self.draft.formed.is_some() && view.members.iter().any(|seen| known.contains(&seen.id));
-        // What an earlier epoch had is not what was there before the registry.
-        let had = |seen: &ObservedMember| self.draft.record.iter().any(|member| member.key.id() == Some(seen.id));
+        let formed_here =
+            self.draft.formed.is_some() && view.members.iter().any(|observed| known.contains(&observed.id));
+        // A member of an earlier epoch is not older than the registry.
+        let was_known =
+            |observed: &ObservedMember| self.draft.record.iter().any(|member| member.key.id() == Some(observed.id));
         let is_vacant = self.draft.formed.is_none() && self.draft.members().next().is_none();
-        let was_there_before = is_vacant && !view.members.iter().any(had);
-        if view.cluster.is_some_and(|id| self.draft.earlier_cluster_ids.contains(&id))
-            || !(formed_here || was_there_before)
-        {
+        let is_older = is_vacant && !view.members.iter().any(was_known);
+        if self.draft.earlier_cluster_ids.contains(&cluster_id) || !(formed_here || is_older) {
             return;
         }
-        let cluster_id = view.cluster;
-        self.draft.change(EventKind::Formed, "the cluster runs already, and is taken over as it is", |cluster| {
-            cluster.cluster_id = cluster_id;
+        self.draft.change(EventKind::Formed, format!("running etcd cluster {cluster_id} adopted"), |cluster| {
+            cluster.cluster_id = Some(cluster_id);
             cluster.formed = cluster.formed.or(Some(cluster.revision));
             cluster.protocol = cluster.protocol.or(Some(Protocol::CheckIn));
         });
     }
 
-    /// Remembers that the etcd cluster exists.
-    pub(super) fn mark_bootstrapped(&mut self, how: &str) {
+    /// Records that the etcd cluster exists.
+    fn mark_bootstrapped(&mut self, evidence: &str) {
         if self.draft.bootstrapped.is_none() {
-            let message = format!("the etcd cluster exists: {how}");
-            self.draft.change(EventKind::Bootstrapped, message, |cluster| {
+            self.draft.change(EventKind::Bootstrapped, format!("etcd cluster exists: {evidence}"), |cluster| {
                 cluster.bootstrapped = Some(cluster.revision);
             });
         }
     }
 
-    /// Makes the record what etcd's list is, as far as the list can know: it was read after `view.since`.
-    fn reconcile_members(&mut self, view: &View) {
-        let gone = |member: &&Arc<Member>| !has(view, &member.key) && member.created <= view.since;
-        let gone: Vec<Arc<Member>> = self.draft.members().filter(gone).cloned().collect();
-        for member in gone {
-            let message = format!("{} ({}) is not in etcd's list any more", member.name(), member.key);
-            self.draft.remove(&member.key, true, message);
-        }
-        for seen in &view.members {
-            match self.draft.record.iter().find(|member| member.key.id() == Some(seen.id)).cloned() {
-                Some(member) if member.removed.is_none() => self.reconcile_member(&member, seen, view.since),
-                Some(member) if member.removed.is_some_and(|removal| removal.at > view.since) => {}
-                on_record => self.add_listed_member(seen, on_record),
-            }
-        }
-    }
-
-    fn reconcile_member(&mut self, member: &Arc<Member>, seen: &ObservedMember, since: Revision) {
-        let mut after = Member::clone(member);
-        // Where the two differ, a running node's word on itself counts, so that they don't take turns.
-        let own = Some(self.report).filter(|report| {
-            let is_own = |own: Identity| own.member == seen.id && Some(own.cluster) == self.draft.cluster_id;
-            report.is_running() && report.identity().is_some_and(is_own)
-        });
-        if let Some(name) = own.map(|own| &own.name).or(seen.name.as_ref()) {
-            after.registration.name = name.clone();
-        }
-        if !member.has_peer_urls(&seen.peer_urls) {
-            after.registration.peer_urls = seen.peer_urls.clone();
-        }
-        let own_client_urls = own.map(|own| &own.client_urls).filter(|urls| !urls.is_empty());
-        let client_urls = own_client_urls.unwrap_or(&seen.client_urls);
-        if !client_urls.is_empty() {
-            after.client_urls = client_urls.clone();
-        }
-        after.role = seen.role();
-        after.started |= seen.name.is_some();
-        if after == **member || member.modified > since {
-            return;
-        }
-        let promoted = !member.is_voter() && after.is_voter();
-        let kind = if promoted { EventKind::MemberPromoted } else { EventKind::MemberUpdated };
-        let message = format!("{} ({}) {}", after.name(), member.key, differences(member, &after));
-        self.draft.update(&member.key, kind, message, |member| *member = after);
-    }
-
-    fn add_listed_member(&mut self, seen: &ObservedMember, on_record: Option<Arc<Member>>) {
-        let key = MemberKey::from(seen.id);
-        let registration = Registration { name: self.name_of(seen), peer_urls: seen.peer_urls.clone() };
-        let fresh = Member::registered(key.clone(), registration, Revision::FIRST);
-        let member = Member {
-            client_urls: seen.client_urls.clone(),
-            role: seen.role(),
-            started: seen.name.is_some(),
-            founder: on_record.and_then(|member| member.founder.clone()),
-            ..fresh
-        };
-        let message = format!("{} ({key}) is in etcd's list as {}", member.name(), member.role);
-        self.draft.add(member, EventKind::MemberAdded, message);
-    }
-
-    /// etcd learns a member's name when it starts; until then the ticket tells whose place it is.
-    fn name_of(&self, seen: &ObservedMember) -> MemberName {
-        let joiner = self.draft.ticket.as_ref().and_then(|ticket| match &ticket.purpose {
-            Purpose::Join { peer_urls, .. } if peer_urls.iter().any(|url| seen.peer_urls.contains(url)) => {
-                Some(ticket.holder.clone())
-            }
-            _ => None,
-        });
-        let unnamed = || seen.id.to_string().parse().expect("hexadecimal digits make a name");
-        seen.name.clone().or(joiner).unwrap_or_else(unnamed)
-    }
-
-    /// A founder sets left-overs aside before it starts an etcd that it was told to bootstrap. So what another run of it
-    /// finds is younger than that, and shows that the cluster has existed, even if nobody has said so before. The run
-    /// that was told may not have got so far.
-    pub(super) fn learn_from_left_overs(&mut self) {
-        if self.report.state != NodeState::Empty || !self.report.leftover {
-            return;
-        }
-        let own = self.draft.members().find(|member| self.is_own_member(member));
-        let issued = own.and_then(|own| own.founder.as_ref()).and_then(|founder| founder.issued.as_ref());
-        if issued.is_some_and(|issued| issued.run != self.report.run) {
-            let name = &self.report.name;
-            self.mark_bootstrapped(&format!("{name} was told to bootstrap it, and has a database of it but no WAL"));
-        }
-    }
-
-    /// A member of the record has data, so its cluster exists, and has the ID that the data has.
+    /// A member on record has data. So its cluster exists, and its ID is the one in the data.
     pub(super) fn confirm_cluster(&mut self, identity: Identity) {
         self.record_cluster_id(identity);
         self.mark_bootstrapped(&format!("member {} has data of it", identity.member));
     }
 
-    pub(super) fn record_cluster_id(&mut self, identity: Identity) {
+    fn record_cluster_id(&mut self, identity: Identity) {
         if self.draft.cluster_id.is_none() {
-            let message = format!("the etcd cluster's ID is {}", identity.cluster);
+            let message =
+                format!("etcd cluster {} exists: member {} has data of it", identity.cluster, identity.member);
             self.draft.change(EventKind::Bootstrapped, message, |cluster| {
                 cluster.cluster_id = Some(identity.cluster);
                 cluster.formed = cluster.formed.or(Some(cluster.revision));
@@ -168,7 +82,95 @@ impl Planner<'_> {
         }
     }
 
-    /// Notes that a member has run, and what its node says of itself; gives the member as it is then.
+    /// Learns from a leftover that the cluster has existed.
+    ///
+    /// A founder archives leftovers before it bootstraps. So a leftover that a later run of its client finds is of the
+    /// cluster that it bootstrapped. The instructed run itself may not have archived them yet.
+    pub(super) fn reconcile_with_leftover(&mut self) {
+        if self.report.state != NodeState::Empty || !self.report.leftover {
+            return;
+        }
+        let own = self.own_member();
+        let issued = own.as_ref().and_then(|own| own.founder.as_ref()).and_then(|founder| founder.issued.as_ref());
+        if issued.is_some_and(|issued| issued.run != self.report.run) {
+            let name = &self.report.name;
+            self.mark_bootstrapped(&format!("{name} was instructed to bootstrap it, and has a database without a WAL"));
+        }
+    }
+
+    /// Makes the record agree with etcd's list. Changes that the registry has learned of since `view.since` stay.
+    fn reconcile_members(&mut self, view: &View) {
+        let is_gone = |member: &&Arc<Member>| !is_listed(view, &member.key) && member.created <= view.since;
+        let gone: Vec<Arc<Member>> = self.draft.members().filter(is_gone).cloned().collect();
+        for member in gone {
+            let message = format!("{} removed: it is not in etcd's list any more", member.name());
+            self.draft.remove(&member.key, true, message);
+        }
+        for observed in &view.members {
+            match self.draft.record.iter().find(|member| member.key.id() == Some(observed.id)).cloned() {
+                Some(member) if member.removed.is_none() => self.reconcile_member(&member, observed, view.since),
+                Some(member) if member.removed.is_some_and(|removal| removal.at > view.since) => {}
+                on_record => self.add_listed_member(observed, on_record),
+            }
+        }
+    }
+
+    fn reconcile_member(&mut self, member: &Arc<Member>, observed: &ObservedMember, since: Revision) {
+        let mut after = Member::clone(member);
+        // A running node's report about itself wins over etcd's list. Otherwise the two would overwrite each other.
+        let own = Some(self.report).filter(|report| {
+            let is_own = |own: Identity| own.member == observed.id && Some(own.cluster) == self.draft.cluster_id;
+            report.is_running() && report.identity().is_some_and(is_own)
+        });
+        if let Some(name) = own.map(|own| &own.name).or(observed.name.as_ref()) {
+            after.registration.name = name.clone();
+        }
+        if !member.has_peer_urls(&observed.peer_urls) {
+            after.registration.peer_urls = observed.peer_urls.clone();
+        }
+        let own_client_urls = own.map(|own| &own.client_urls).filter(|urls| !urls.is_empty());
+        let client_urls = own_client_urls.unwrap_or(&observed.client_urls);
+        if !client_urls.is_empty() {
+            after.client_urls = client_urls.clone();
+        }
+        after.role = observed.role();
+        after.started |= observed.name.is_some();
+        if after == **member || member.modified > since {
+            return;
+        }
+        let is_promoted = !member.is_voter() && after.is_voter();
+        let kind = if is_promoted { EventKind::MemberPromoted } else { EventKind::MemberUpdated };
+        self.draft.update(&member.key, kind, differences(member, &after), |member| *member = after);
+    }
+
+    fn add_listed_member(&mut self, observed: &ObservedMember, on_record: Option<Arc<Member>>) {
+        let key = MemberKey::from(observed.id);
+        let registration = Registration { name: self.name_of(observed), peer_urls: observed.peer_urls.clone() };
+        let fresh = Member::registered(key, registration, Revision::FIRST);
+        let member = Member {
+            client_urls: observed.client_urls.clone(),
+            role: observed.role(),
+            started: observed.name.is_some(),
+            founder: on_record.and_then(|member| member.founder.clone()),
+            ..fresh
+        };
+        let message = format!("{} added as {}", member.name(), member.role);
+        self.draft.add(member, EventKind::MemberAdded, message);
+    }
+
+    /// etcd learns a member's name when the member starts. Until then the ticket has the name of the node that joins.
+    fn name_of(&self, observed: &ObservedMember) -> MemberName {
+        let joiner = self.draft.ticket.as_ref().and_then(|ticket| match &ticket.purpose {
+            Purpose::Join { peer_urls, .. } if peer_urls.iter().any(|url| observed.peer_urls.contains(url)) => {
+                Some(ticket.holder.clone())
+            }
+            _ => None,
+        });
+        let unnamed = || observed.id.to_string().parse().expect("hexadecimal digits make a name");
+        observed.name.clone().or(joiner).unwrap_or_else(unnamed)
+    }
+
+    /// Records that a member has run, and what its node reports about it. Returns the member afterwards.
     pub(super) fn reconcile_own_member(&mut self, own: &Arc<Member>) -> Arc<Member> {
         let Planner { report, .. } = *self;
         let mut after = Member::clone(own);
@@ -182,28 +184,31 @@ impl Planner<'_> {
         if after == **own {
             return own.clone();
         }
-        let message = format!("{} ({}) reported its data or its etcd", after.name(), own.key);
+        let message = match report.is_running() {
+            true => differences(own, &after),
+            false => format!("{} has data", after.name()),
+        };
         self.draft.update(&own.key, EventKind::MemberUpdated, message, |member| *member = after);
         self.draft.member(&own.key).unwrap_or(own).clone()
     }
 }
 
-fn has(view: &View, key: &MemberKey) -> bool {
-    key.id().is_some_and(|id| view.members.iter().any(|seen| seen.id == id))
+fn is_listed(view: &View, key: &MemberKey) -> bool {
+    key.id().is_some_and(|id| view.members.iter().any(|observed| observed.id == id))
 }
 
-/// What has changed about a member, for people.
+/// The message of an event that changes a member, such as `infra2 started`.
 fn differences(before: &Member, after: &Member) -> String {
+    let (urls, client_urls) = (&after.registration.peer_urls, &after.client_urls);
     let changes = [
-        (before.role != after.role).then(|| format!("is a {} now", after.role)),
-        (before.name() != after.name()).then(|| format!("was called {}", before.name())),
-        (before.registration.peer_urls != after.registration.peer_urls)
-            .then(|| format!("has the peer URLs {}", listed(&after.registration.peer_urls))),
-        (before.client_urls != after.client_urls)
-            .then(|| format!("has the client URLs {}", listed(&after.client_urls))),
-        (before.started != after.started).then(|| "has started".to_owned()),
+        (before.name() != after.name()).then(|| format!("renamed from {}", before.name())),
+        (before.started != after.started).then(|| "started".to_owned()),
+        (before.role != after.role && after.is_voter()).then(|| "promoted to voter".to_owned()),
+        (before.role != after.role && !after.is_voter()).then(|| "became a learner".to_owned()),
+        (before.registration.peer_urls != *urls).then(|| format!("moved to {}", listed(urls))),
+        (before.client_urls != *client_urls).then(|| format!("serves clients at {}", listed(client_urls))),
     ];
-    changes.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    format!("{} {}", after.name(), changes.into_iter().flatten().collect::<Vec<_>>().join(", "))
 }
 
 fn listed<T: ToString>(items: &[T]) -> String {

@@ -1,133 +1,121 @@
 use std::sync::Arc;
 
-use super::{Planner, quorum_view::QuorumView};
-use crate::{Identity, Instruction, Member, MemberKey, Reason, Strategy, Task};
+use super::{
+    Decision, Planner,
+    blocked::{Blocked, ViewNeeded},
+    cause::Cause,
+    quorum_view::QuorumView,
+};
+use crate::{Identity, Instruction, Member, MemberKey, Task};
 
 impl Planner<'_> {
     /// A node with data whose etcd does not run.
     ///
-    /// Data is set aside only if it is certain that it is of no use here; in doubt etcd is started, which guards
-    /// itself.
-    pub(super) fn start_stopped(&mut self, identity: Identity) -> Instruction {
-        if let Some(instruction) = self.check_cluster_id(identity) {
-            return instruction;
+    /// The data is set aside only if it is certain that this cluster does not need it. In doubt etcd starts: it checks
+    /// its membership itself.
+    pub(super) fn start_stopped(&mut self, identity: Identity) -> Decision {
+        if let Some(decision) = self.check_cluster_id(identity) {
+            return decision;
         }
         let key = MemberKey::from(identity.member);
         if let Some(own) = self.draft.member(&key).cloned() {
             return self.start_own_member(&own, identity);
         }
-        let removal = self.draft.record.iter().find(|member| member.key == key).and_then(|member| member.removed);
-        if removal.is_some_and(|removal| removal.confirmed) {
-            return self.archive_removed_member(&key);
+        if self.is_confirmed_removal(&key) {
+            return Ok(self.archive_removed_member(&key));
         }
         if self.draft.formed.is_none() && !self.report.leaving {
-            return self.start_unverified("the registry does not know this member");
+            return Ok(self.instruct(Task::Start(None), Cause::UnknownMember));
         }
         match self.quorum_view() {
-            Ok(_) => self.archive_removed_member(&key),
-            Err(instruction) if self.report.leaving || matches!(instruction.task, Task::Observe(_)) => *instruction,
-            Err(_) => self.start_unverified("whether this is still a member can't be seen from here now"),
+            Ok(_) => Ok(self.archive_removed_member(&key)),
+            Err(blocked) if self.report.leaving || blocked.needs_view() => Err(blocked),
+            Err(_) => Ok(self.instruct(Task::Start(None), Cause::MembershipNotVisible)),
         }
     }
 
-    /// What follows if the data belongs to another cluster.
-    fn check_cluster_id(&mut self, identity: Identity) -> Option<Instruction> {
+    /// The decision, if the data is of another cluster.
+    fn check_cluster_id(&mut self, identity: Identity) -> Option<Decision> {
         if self.draft.earlier_cluster_ids.contains(&identity.cluster) {
-            if self.report.leaving {
-                return Some(self.left("the data is of an earlier epoch, and nothing is left to do"));
-            }
-            let message = format!("the data is of an earlier epoch; the present one is {}", self.draft.epoch);
-            return Some(self.answer(Task::ArchiveData, Reason::EarlierEpoch, message));
+            let instruction = match self.report.leaving {
+                true => self.instruct(Task::StandBy, Cause::LeftInEarlierEpoch),
+                false => self.instruct(Task::ArchiveData, Cause::EarlierEpoch { current: self.draft.epoch }),
+            };
+            return Some(Ok(instruction));
         }
-        let known = self.draft.cluster_id?;
-        (known != identity.cluster).then(|| {
-            let message = format!("the data is of etcd cluster {}, and this one is {known}", identity.cluster);
-            if self.report.leaving {
-                return self.refuse(Reason::ForeignCluster, message, "let this node leave under that cluster's token");
-            }
-            self.answer(Task::ArchiveData, Reason::ForeignData, message)
+        let (found, own) = (identity.cluster, self.draft.cluster_id?);
+        (found != own).then(|| match self.report.leaving {
+            true => Err(Blocked::LeavingForeignCluster { found, own }),
+            false => Ok(self.instruct(Task::ArchiveData, Cause::ForeignData { found, own })),
         })
     }
 
-    /// What becomes of data whose member is certain to be gone. A node that wanted to leave is through: its data is in
-    /// nobody's way unless it comes back.
+    /// Whether etcd's own list has shown that a member was removed.
+    pub(super) fn is_confirmed_removal(&self, key: &MemberKey) -> bool {
+        let removal = self.draft.record.iter().find(|member| member.key == *key).and_then(|member| member.removed);
+        removal.is_some_and(|removal| removal.confirmed)
+    }
+
+    /// For data whose member was certainly removed. A node that leaves keeps its data: no other node needs the directory.
     pub(super) fn archive_removed_member(&self, key: &MemberKey) -> Instruction {
-        if self.report.leaving {
-            return self.left(format!("this node has left: member {key} is not in the cluster any more"));
+        match self.report.leaving {
+            true => self.instruct(Task::StandBy, Cause::LeftAsMember { member: key.clone() }),
+            false => self.instruct(Task::ArchiveData, Cause::RemovedMember { member: key.clone() }),
         }
-        let message = format!("the data is of member {key}, which was removed from the cluster");
-        self.answer(Task::ArchiveData, Reason::RemovedMember, message)
     }
 
-    fn start_unverified(&self, why: &str) -> Instruction {
-        self.answer(Task::Start(None), Reason::Uncertain, format!("{why}; start, and etcd decides"))
-    }
-
-    fn start_own_member(&mut self, own: &Arc<Member>, identity: Identity) -> Instruction {
-        if let Some(refusal) = self.identity_conflict(own) {
-            return refusal;
-        }
+    fn start_own_member(&mut self, own: &Arc<Member>, identity: Identity) -> Decision {
+        self.check_identity_is_unique(own)?;
         self.confirm_cluster(identity);
         let own = &self.reconcile_own_member(own);
         self.release_ended_ticket();
-        if self.report.leaving && self.draft.policy.paused {
-            return self.paused();
-        }
         if self.report.leaving {
-            return match self.quorum_view() {
-                Ok(view) => self.remove_member(own, &view, Reason::Leaving, "the node wants to leave"),
-                Err(instruction) => *instruction,
-            };
+            if self.draft.policy.paused {
+                return Err(Blocked::Paused);
+            }
+            let view = self.quorum_view()?;
+            return self.remove_member(own, &view, Cause::Leaving);
         }
         if !own.has_peer_urls(&self.report.peer_urls) && self.may_change_members() {
             match self.quorum_view() {
-                Ok(view) => return self.update_address_before_start(own, &view),
-                Err(observe) if matches!(observe.task, Task::Observe(_)) => return *observe,
-                // At its new address nobody would find it, and nobody needs it for a leader: they have one soon.
-                Err(wait) if self.others_can_elect(own) => return *wait,
+                Ok(view) => return self.update_before_start(own, &view),
+                Err(blocked) if blocked.needs_view() => return Err(blocked),
+                // No member would find it at its new peer URLs, and the others elect a leader without it.
+                Err(blocked) if self.others_can_elect(own) => return Err(blocked),
                 Err(_) => {}
             }
         }
-        if let Some(instruction) = self.wait_for_own_removal(own) {
-            return instruction;
+        if let Some(decision) = self.finish_own_removal(own) {
+            return decision;
         }
-        // Somebody may have removed it from etcd with nobody here to tell. A look shows that; one that shows nothing
-        // keeps nobody from starting.
+        // The member may have been removed from etcd without the registry. A view shows that. A view that shows no quorum
+        // does not keep the member from starting.
         if self.report.view.is_none() && self.draft.members().any(|member| member.key != own.key) {
-            return self.observe("whether this node's member is still in etcd's list is looked for before it starts");
+            return Err(Blocked::ViewNeeded(ViewNeeded::BeforeStart));
         }
-        let message = format!("the data is of member {} of this cluster", own.key);
-        self.answer(Task::Start(Some(self.start_as(&own.key))), Reason::OwnData, message)
+        let flags = self.etcd_flags(&own.key);
+        Ok(self.instruct(Task::Start(Some(flags)), Cause::OwnData { member: own.key.clone() }))
     }
 
-    /// The member is about to be removed, if it is. If that is its own node's doing, then it goes on; else it waits for
-    /// the outcome, so that it is not removed while it runs. `None` means that it starts: nobody is removed while there
-    /// is no quorum, which may need this very member, or while the cluster is paused.
-    fn wait_for_own_removal(&mut self, own: &Arc<Member>) -> Option<Instruction> {
+    /// The decision, if a ticket is about to remove the member. If the node's own leave asked for it, the leave goes on.
+    /// If another node did, this node waits, so that its member is not removed while it runs. `None` if the member
+    /// starts: nothing is removed while there is no quorum, which may need this member, or while the cluster is paused.
+    fn finish_own_removal(&mut self, own: &Arc<Member>) -> Option<Decision> {
         let ticket = self.draft.ticket.as_ref().filter(|ticket| ticket.purpose.removes() == Some(&own.key))?;
         let is_own = ticket.holder == self.report.name;
         if is_own && self.draft.policy.paused {
             return None;
         }
         match self.quorum_view() {
-            Ok(view) if is_own => Some(self.remove_member(own, &view, Reason::Leaving, "the node was about to leave")),
-            Ok(_) => {
-                let message = format!("member {} is being removed; wait for the outcome", own.key);
-                Some(self.wait(Reason::BeingRemoved, message))
-            }
-            Err(observe) if matches!(observe.task, Task::Observe(_)) => Some(*observe),
+            Ok(view) if is_own => Some(self.remove_member(own, &view, Cause::LeavingContinued)),
+            Ok(_) => Some(Err(Blocked::BeingRemoved { member: own.label() })),
+            Err(blocked) if blocked.needs_view() => Some(Err(blocked)),
             Err(_) => None,
         }
     }
 
-    fn update_address_before_start(&mut self, own: &Arc<Member>, view: &QuorumView<'_>) -> Instruction {
-        match self.ticket_held_by_other() {
-            Some(wait) => wait,
-            None => self.update_address(own, view),
-        }
-    }
-
-    pub(super) fn may_change_members(&self) -> bool {
-        !self.draft.policy.paused && self.draft.policy.strategy != Strategy::Prepared
+    fn update_before_start(&mut self, own: &Arc<Member>, view: &QuorumView<'_>) -> Decision {
+        self.check_ticket_is_free()?;
+        self.update_peer_urls(own, view)
     }
 }

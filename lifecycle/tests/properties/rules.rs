@@ -19,6 +19,7 @@ pub fn check(
     after: &Cluster,
 ) -> Checked {
     let Instruction { task, reason, .. } = instruction;
+    prop_assert!(reason.tasks().contains(&task.as_str()), "{reason} comes with {}", task.as_str());
     check_wishes(before, report, task, after)?;
     if let Some(terms) = task.terms() {
         check_terms(terms, report, after)?;

@@ -21,9 +21,9 @@ fn a_cluster_of_two_bootstraps_once_both_are_there() {
 fn a_cluster_of_three_bootstraps_once_all_are_there() {
     World::new(3)
         .ask("a", "wait: forming + member_registered")
-        .saying("waits for 2 more")
+        .saying("waiting for 2 more")
         .ask("b", "wait: forming + member_registered")
-        .saying("waits for 1 more")
+        .saying("waiting for 1 more")
         .ask("c", "bootstrap a b c in epoch 1: roster_complete + member_registered formed bootstrap_told")
         .ask("b", "bootstrap a b c in epoch 1: roster_complete + bootstrap_told")
         .ask("a", "bootstrap a b c in epoch 1: roster_complete + bootstrap_told");

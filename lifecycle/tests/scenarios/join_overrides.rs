@@ -12,7 +12,7 @@ fn a_node_that_wants_to_join_a_larger_cluster_makes_it_larger() {
 #[test]
 fn a_resize_by_a_node_tells_who_it_was() {
     let mut world = World::running("a b c");
-    world.joins_for("d", 5).happens("d", "the size is 5 from now on, after 3: d wants to join one of 5");
+    world.joins_for("d", 5).happens("d", "size raised from 3 to 5: d joins a cluster of 5");
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn a_node_takes_no_place_beyond_its_own_size() {
         .size(5)
         .joins_for("d", 3)
         .look("d", "stand_by: full")
-        .saying("takes no place beyond 3 voters")
+        .saying("joins up to 3 voters")
         .look("e", "add learner e #1 of a b c: below_size + ticket_granted");
 }
 
@@ -133,7 +133,7 @@ fn a_node_that_was_added_joins_whatever_size_it_wants() {
 fn the_stricter_of_two_strategies_counts() {
     let mut world = World::running("a b c");
     world.are_dead_to("c", "a b d e");
-    world.joins_by("d", Strategy::Add).look("d", "wait: strategy").saying("the strategy add removes nobody");
+    world.joins_by("d", Strategy::Add).look("d", "wait: strategy").saying("strategy add removes no members");
     world.joins_by("d", Strategy::Prepared).look("d", "wait: strategy");
     world.joins_by("d", Strategy::Prune).look("d", "remove c #1 of a b c: dead + ticket_granted");
 

@@ -64,7 +64,7 @@ fn left_overs_that_a_founder_has_no_more_when_it_comes_again_have_shown_enough()
 fn the_only_founder_with_left_overs_waits_and_the_history_says_why() {
     World::formed("a")
         .returns_with("a", Data::LeftOvers)
-        .happens("a", "the etcd cluster exists: a was told to bootstrap it, and has a database of it but no WAL")
+        .happens("a", "etcd cluster exists: a was instructed to bootstrap it, and has a database without a WAL")
         .look("a", "wait: no_quorum");
 }
 

@@ -72,7 +72,7 @@ fn a_server_that_just_started_takes_nobody_for_dead() {
 fn a_member_in_announced_downtime_is_not_dead_before_it_ends() {
     let mut world = World::running("a b c");
     world.downtime("c", 600).dies("c").watch(120, "a b d");
-    world.look("d", "wait: not_dead_yet").saying("its downtime was announced");
+    world.look("d", "wait: not_dead_yet").saying("its downtime lasts until");
     world.watch(480, "a b").look("d", "remove c #1 of a b c: dead + ticket_granted");
 }
 

@@ -1,0 +1,375 @@
+use crate::{
+    ClusterId, ClusterSize, Discovery, MAX_MEMBERS, MemberKey, MemberName, PeerUrl, Purpose, Reason, Strategy, Ticket,
+    UnixMillis, plan::membership::MAX_LAG,
+};
+
+/// Why a node gets no further now, with the numbers behind it.
+///
+/// The checks of the planner return it, and [`Blocked::explain`] is the one place that turns it into a reason, a
+/// message and, if a person has to act, a remedy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Blocked {
+    /// A later check-in of the same run has been answered.
+    Overtaken,
+    /// An administrator has paused all membership changes.
+    Paused,
+    /// The decision needs the node's view of the cluster.
+    ViewNeeded(ViewNeeded),
+    /// Another etcd cluster answers at the members' addresses.
+    ForeignClusterAnswers { found: ClusterId, own: Option<ClusterId> },
+    /// The node's view was not read through a quorum, or shows no leader.
+    NoQuorum { silent: Vec<String> },
+    /// Founders are missing.
+    Forming { registered: usize, size: usize },
+    /// A founder without data can't know whether the cluster exists.
+    FoundersMissing,
+    /// Another node has the ticket.
+    TicketHeld { holder: MemberName, number: u64, purpose: &'static str },
+    /// Without the member, too few of the remaining voters would answer.
+    RemovalRisksQuorum { member: String, remaining: usize, up: usize, needed: usize },
+    /// With the learner as a voter, too few voters would answer.
+    PromotionRisksQuorum { learner: String, voters: usize, up: usize, needed: usize },
+    /// The learner does not answer, so it can't vote.
+    LearnerDown { learner: String },
+    /// The member is the only voter.
+    LastVoter { member: String },
+    /// The member is down, but not yet dead.
+    NotDeadYet { member: String, silent_since: UnixMillis, dead_at: UnixMillis, now: UnixMillis },
+    /// The member is down in a downtime that was announced.
+    InDowntime { member: String, until: UnixMillis, now: UnixMillis },
+    /// The member's node checks in, but its etcd does not answer.
+    Partitioned { member: String },
+    /// The member is dead, and no node is here to take its place.
+    DeadAwaitsSpare { member: String },
+    /// The member is dead, and the strategy keeps it.
+    DeadStays { member: String, strategy: Strategy },
+    /// The learner is dead, and the strategy keeps it.
+    DeadLearnerStays { learner: String, strategy: Strategy },
+    /// The strategy keeps the member that had to go first.
+    StrategyRemovesNobody { member: String, strategy: Strategy },
+    /// The strategy leaves it to an administrator to add this node.
+    AwaitsAdministrator,
+    /// Another learner comes first.
+    LearnerPresent { learner: String },
+    /// The learner has not caught up, or did not report how far it is.
+    CatchingUp { learner: String, behind: Option<u64> },
+    /// Another node is removing this node's member.
+    BeingRemoved { member: String },
+    /// The cluster needs no further node.
+    Full { size: ClusterSize, own_size: ClusterSize, voters: usize, once: bool },
+    /// The node's member was evicted.
+    Evicted,
+    /// Stock etcds form the cluster.
+    FormsByDiscovery(Discovery),
+    /// Another member has the node's name.
+    NameTaken { name: MemberName, member: MemberKey },
+    /// Another member has one of the node's peer URLs.
+    PeerUrlTaken { url: PeerUrl, member: String },
+    /// The data can't be read, and a member of the node's name answers.
+    UnreadableDataInUse { member: MemberKey },
+    /// The data can't be read, and the cluster has not formed.
+    UnreadableWhileForming { found: String },
+    /// The data can't be read, so the member that should leave is not known.
+    UnreadableWhileLeaving { found: String },
+    /// The node leaves without data, but its member answers.
+    LeavingMemberAnswers { member: MemberKey },
+    /// The node leaves, and a member of its name has other peer URLs.
+    LeavingNameElsewhere { name: MemberName, member: MemberKey },
+    /// The node leaves, and a member of another name has one of its peer URLs.
+    LeavingPeerUrlElsewhere { url: PeerUrl, member: String },
+    /// The node leaves, and its data is of another cluster.
+    LeavingForeignCluster { found: ClusterId, own: ClusterId },
+    /// The node's etcd is of another cluster.
+    RunsForeignCluster { found: ClusterId, own: Option<ClusterId> },
+    /// The cluster's record is full.
+    TooManyMembers,
+}
+
+/// What the node's view is needed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ViewNeeded {
+    /// For a decision about the members.
+    Decision,
+    /// Again: the registry has learned of a change since the node observed the cluster.
+    Newer,
+    /// To see that the member is still in etcd's list.
+    BeforeStart,
+    /// To see whether other founders run, because this one may have bootstrapped.
+    BeforeBootstrap,
+    /// To see whether the member that the node may mean is still in etcd's list.
+    BeforeLeaving,
+}
+
+/// A [`Blocked`] for the node, and for people.
+pub(super) struct Explanation {
+    pub outcome: Outcome,
+    pub reason: Reason,
+    pub message: String,
+}
+
+/// What a blocked node does.
+pub(super) enum Outcome {
+    Wait,
+    Observe,
+    StandBy,
+    Refuse { remedy: &'static str },
+}
+
+impl Blocked {
+    /// The ticket that blocks all nodes but its holder.
+    pub fn by_ticket(ticket: &Ticket) -> Self {
+        let Ticket { holder, number, purpose, .. } = ticket;
+        Self::TicketHeld { holder: holder.clone(), number: *number, purpose: action(purpose) }
+    }
+
+    /// Whether the node can get further by observing the cluster.
+    pub fn needs_view(&self) -> bool {
+        matches!(self, Self::ViewNeeded(_))
+    }
+
+    /// The reason, the message and the remedy.
+    pub fn explain(&self) -> Explanation {
+        match self {
+            Self::Overtaken => wait(Reason::Overtaken, "a later check-in of this node has been answered already"),
+            Self::Paused => wait(
+                Reason::Paused,
+                "membership changes are paused until an administrator resumes them (convene cluster resume)",
+            ),
+            Self::ViewNeeded(purpose) => {
+                Explanation { outcome: Outcome::Observe, reason: Reason::LookNeeded, message: purpose.message().into() }
+            }
+            Self::ForeignClusterAnswers { found, own } => wait(
+                Reason::ForeignCluster,
+                format!("etcd cluster {found} answers at the members' addresses, but this cluster is {}", or_none(own)),
+            ),
+            Self::NoQuorum { silent } if silent.is_empty() => {
+                wait(Reason::NoQuorum, "this node sees no quorum: the members answer, but there is no leader")
+            }
+            Self::NoQuorum { silent } => {
+                wait(Reason::NoQuorum, format!("this node sees no quorum: no answer from {}", silent.join(", ")))
+            }
+            Self::Forming { registered, size } => wait(
+                Reason::Forming,
+                format!(
+                    "{registered} of {size} nodes have registered; waiting for {} more to bootstrap the cluster",
+                    size - registered
+                ),
+            ),
+            Self::FoundersMissing => wait(
+                Reason::FoundersMissing,
+                "this node was instructed to bootstrap before and has no data now; waiting until the other founders check \
+                 in or answer, which shows whether the cluster exists",
+            ),
+            Self::TicketHeld { holder, number, purpose } => {
+                wait(Reason::TicketHeld, format!("{holder} {purpose} (ticket {number}); one change runs at a time"))
+            }
+            Self::RemovalRisksQuorum { member, remaining, up, needed } => wait(
+                Reason::QuorumAtRisk,
+                format!("removing {member} would leave {}", voters_that_answer(*remaining, *up, *needed)),
+            ),
+            Self::PromotionRisksQuorum { learner, voters, up, needed } => wait(
+                Reason::QuorumAtRisk,
+                format!("promoting {learner} would make {}", voters_that_answer(*voters, *up, *needed)),
+            ),
+            Self::LearnerDown { learner } => wait(
+                Reason::QuorumAtRisk,
+                format!("learner {learner} does not answer; promoting it now would put the quorum at risk"),
+            ),
+            Self::LastVoter { member } => refuse(
+                Reason::LastMember,
+                format!("{member} is the last voter; removing it would lose all data"),
+                "stop its etcd instead, and delete the cluster from the registry if nobody needs it",
+            ),
+            Self::NotDeadYet { member, silent_since, dead_at, now } => wait(
+                Reason::NotDeadYet,
+                format!(
+                    "{member} has not answered since {}; it counts as dead at {} if it stays silent",
+                    silent_since.clock_time(*now),
+                    dead_at.clock_time(*now)
+                ),
+            ),
+            Self::InDowntime { member, until, now } => wait(
+                Reason::NotDeadYet,
+                format!("{member} does not answer; its downtime lasts until {}", until.clock_time(*now)),
+            ),
+            Self::Partitioned { member } => wait(
+                Reason::Partition,
+                format!(
+                    "{member} checks in, but its etcd does not answer: it is partitioned, not dead; check the network \
+                     between the nodes"
+                ),
+            ),
+            Self::DeadAwaitsSpare { member } => {
+                wait(Reason::Dead, format!("{member} is dead; the next spare that checks in will replace it"))
+            }
+            Self::DeadStays { member, strategy } => {
+                wait(Reason::Dead, format!("{member} is dead, but strategy {strategy} removes no members"))
+            }
+            // Not `dead`: programs know this reason here.
+            Self::DeadLearnerStays { learner, strategy } => wait(
+                Reason::NotDeadYet,
+                format!("learner {learner} is dead, but strategy {strategy} removes no members"),
+            ),
+            Self::StrategyRemovesNobody { member, strategy } => {
+                wait(Reason::Strategy, format!("{member} does not answer, but strategy {strategy} removes no members"))
+            }
+            Self::AwaitsAdministrator => wait(
+                Reason::Strategy,
+                "strategy prepared: an administrator must add this node's peer URLs to etcd (etcdctl member add)",
+            ),
+            Self::LearnerPresent { learner } => wait(
+                Reason::LearnerPresent,
+                format!("learner {learner} must be promoted or removed first; etcd takes one learner at a time"),
+            ),
+            Self::CatchingUp { learner, behind: Some(behind) } => wait(
+                Reason::CatchingUp,
+                format!(
+                    "learner {learner} is {behind} log entries behind; it will be promoted when it is at most {MAX_LAG} \
+                     behind"
+                ),
+            ),
+            Self::CatchingUp { learner, behind: None } => {
+                wait(Reason::CatchingUp, format!("it is not known yet how far learner {learner} is behind"))
+            }
+            Self::BeingRemoved { member } => wait(
+                Reason::BeingRemoved,
+                format!("{member}, this node's member, is being removed; waiting for the outcome before etcd starts"),
+            ),
+            Self::Full { size, own_size, voters, once } => full(*size, *own_size, *voters, *once),
+            Self::Evicted => Explanation {
+                outcome: Outcome::StandBy,
+                reason: Reason::Evicted,
+                message: "standing by: this node's member was evicted; an administrator can withdraw the eviction \
+                          (convene member evict --withdraw)"
+                    .into(),
+            },
+            Self::FormsByDiscovery(discovery) => refuse(
+                Reason::FormsByDiscovery,
+                format!(
+                    "stock etcds form this cluster by {discovery}, and nodes that check in can't join before it runs"
+                ),
+                "start this node's etcd with the discovery flags of the others, or create another cluster for nodes that \
+                 check in",
+            ),
+            Self::NameTaken { name, member } => refuse(
+                Reason::NameTaken,
+                format!("member {member} has the name {name} already"),
+                "give one of the two nodes another name",
+            ),
+            Self::PeerUrlTaken { url, member } => refuse(
+                Reason::PeerUrlTaken,
+                format!("{member} has the peer URL {url} already"),
+                "give one of the two nodes another peer URL",
+            ),
+            Self::UnreadableDataInUse { member } => refuse(
+                Reason::NameTaken,
+                format!("member {member} with this node's name answers, so its etcd may be using this data"),
+                "stop that etcd, or give this node another name",
+            ),
+            Self::UnreadableWhileForming { found } => refuse(
+                Reason::UnreadableData,
+                format!("the data directory holds data that can't be read ({found})"),
+                "find out whose data it is; move it away if nobody needs it",
+            ),
+            Self::UnreadableWhileLeaving { found } => refuse(
+                Reason::UnreadableData,
+                format!("the data can't be read ({found}), so the member that should leave is unknown"),
+                "evict the member by its name (PUT …/members/ID/eviction), or repair the data and leave again",
+            ),
+            Self::LeavingMemberAnswers { member } => refuse(
+                Reason::NameTaken,
+                format!(
+                    "member {member} with this node's name and peer URLs answers, so another directory has its data"
+                ),
+                "leave from the node that has the data",
+            ),
+            Self::LeavingNameElsewhere { name, member } => refuse(
+                Reason::NameTaken,
+                format!("member {member} has the name {name} but other peer URLs, and this node has no data"),
+                LEAVE_THERE,
+            ),
+            Self::LeavingPeerUrlElsewhere { url, member } => refuse(
+                Reason::PeerUrlTaken,
+                format!("{member} has the peer URL {url} but another name, and this node has no data"),
+                LEAVE_THERE,
+            ),
+            Self::LeavingForeignCluster { found, own } => refuse(
+                Reason::ForeignCluster,
+                format!("the data is of etcd cluster {found}, but this cluster is {own}"),
+                "leave with the token of that cluster",
+            ),
+            Self::RunsForeignCluster { found, own } => refuse(
+                Reason::ForeignCluster,
+                format!("the etcd on this node is of cluster {found}, but this cluster is {}", or_none(own)),
+                "stop that etcd, then give this node an empty data directory or the token of its cluster",
+            ),
+            Self::TooManyMembers => refuse(
+                Reason::TooManyMembers,
+                format!("{MAX_MEMBERS} members have registered with this token, the most that a cluster may have"),
+                "create another cluster",
+            ),
+        }
+    }
+}
+
+const LEAVE_THERE: &str = "leave from that node with its own name, data directory and peer URLs, or evict its member \
+                           (PUT …/members/ID/eviction)";
+
+impl ViewNeeded {
+    fn message(self) -> &'static str {
+        match self {
+            Self::Decision => "the decision needs this node's view of the cluster",
+            Self::Newer => "the cluster has changed since this node observed it; a newer view is needed",
+            Self::BeforeStart => "checking that this node's member is still in etcd's list before etcd starts",
+            Self::BeforeBootstrap => "this node may have bootstrapped before; checking the other founders first",
+            Self::BeforeLeaving => "checking whether the member that should leave is still in etcd's list",
+        }
+    }
+}
+
+fn wait(reason: Reason, message: impl Into<String>) -> Explanation {
+    Explanation { outcome: Outcome::Wait, reason, message: message.into() }
+}
+
+fn refuse(reason: Reason, message: String, remedy: &'static str) -> Explanation {
+    Explanation { outcome: Outcome::Refuse { remedy }, reason, message }
+}
+
+fn full(size: ClusterSize, own_size: ClusterSize, voters: usize, once: bool) -> Explanation {
+    let (places, remedy) = if own_size < size {
+        let places = format!("this node joins up to {own_size} voters, and the cluster's size is {size}");
+        (places, "start this node with a larger cluster size")
+    } else if voters < size.get() as usize {
+        (format!("all {size} places of the cluster are taken"), "raise the size, or evict a member")
+    } else {
+        (format!("the cluster has all {}", count_of_voters(size.get() as usize)), "raise the size, or evict a member")
+    };
+    let (outcome, message) = match once {
+        true => (Outcome::Refuse { remedy }, places),
+        false => (Outcome::StandBy, format!("standing by as a spare: {places}")),
+    };
+    Explanation { outcome, reason: Reason::Full, message }
+}
+
+/// What the holder of a ticket does.
+fn action(purpose: &Purpose) -> &'static str {
+    match purpose {
+        Purpose::Join { .. } => "is joining",
+        Purpose::Remove { .. } => "is removing a member",
+        Purpose::Update { .. } => "is updating a member's peer URLs",
+        Purpose::Promote { .. } => "is promoting a learner",
+    }
+}
+
+fn voters_that_answer(voters: usize, up: usize, needed: usize) -> String {
+    let verb = if up == 1 { "answers" } else { "answer" };
+    format!("{}, of which {up} {verb}; a quorum is {needed}", count_of_voters(voters))
+}
+
+fn count_of_voters(voters: usize) -> String {
+    format!("{voters} voter{}", if voters == 1 { "" } else { "s" })
+}
+
+fn or_none(id: &Option<ClusterId>) -> String {
+    id.map_or_else(|| "not known yet".to_owned(), |id| id.to_string())
+}

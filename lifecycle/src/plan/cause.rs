@@ -1,0 +1,154 @@
+use std::fmt;
+
+use crate::{ClusterId, ClusterSize, Epoch, MemberKey, Reason};
+
+/// Why a node gets an instruction that is not [blocked](super::blocked::Blocked), as a reason and a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// A member runs, and nothing needs to change.
+    Healthy { voters: usize, size: ClusterSize },
+    /// The roster is complete.
+    RosterComplete { founders: usize },
+    /// The data is of a member of this cluster.
+    OwnData { member: MemberKey },
+    /// The registry does not know the member of the data, and the cluster has not formed.
+    UnknownMember,
+    /// No quorum shows whether the member of the data is still one.
+    MembershipNotVisible,
+    /// The data is of an earlier epoch.
+    EarlierEpoch { current: Epoch },
+    /// The data is of another cluster.
+    ForeignData { found: ClusterId, own: ClusterId },
+    /// The member of the data was removed.
+    RemovedMember { member: MemberKey },
+    /// The data can't be read, and the cluster does not need it.
+    UnreadableData { found: String },
+    /// The node has left: its member was removed.
+    LeftAsMember { member: MemberKey },
+    /// The node has left: its data is of an earlier epoch.
+    LeftInEarlierEpoch,
+    /// The node has left: it has neither a member nor data.
+    LeftWithoutMember,
+    /// The node is in etcd's list and has to start.
+    Added { member: MemberKey },
+    /// The node's own former member makes room for it.
+    LostDisk { member: String },
+    /// A dead member makes room for the node.
+    ReplacesDead { member: String },
+    /// The node takes a free place.
+    BelowSize { learner: bool },
+    /// The node's peer URLs have changed.
+    AddressChanged,
+    /// A learner's peer URLs have changed, so it joins again.
+    LearnerAddressChanged,
+    /// The learner has caught up.
+    CaughtUp { learner: String },
+    /// The cluster is full without this learner.
+    SurplusLearner { learner: String },
+    /// The node leaves.
+    Leaving,
+    /// The node leaves, and has no data.
+    LeavingWithoutData,
+    /// The node was leaving when it stopped.
+    LeavingContinued,
+    /// An administrator has evicted the member.
+    Evicted { member: String },
+    /// The cluster has more voters than its size.
+    Shrink { member: String, size: ClusterSize },
+    /// A member is dead, and the strategy is `prune`.
+    Dead { member: String },
+    /// A learner is dead.
+    AbandonedLearner { learner: String },
+}
+
+impl Cause {
+    /// Its reason.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Healthy { .. } => Reason::Healthy,
+            Self::RosterComplete { .. } => Reason::RosterComplete,
+            Self::OwnData { .. } => Reason::OwnData,
+            Self::UnknownMember | Self::MembershipNotVisible => Reason::Uncertain,
+            Self::EarlierEpoch { .. } => Reason::EarlierEpoch,
+            Self::ForeignData { .. } => Reason::ForeignData,
+            Self::RemovedMember { .. } => Reason::RemovedMember,
+            Self::UnreadableData { .. } => Reason::UnreadableData,
+            Self::LeftAsMember { .. } | Self::LeftInEarlierEpoch | Self::LeftWithoutMember => Reason::Left,
+            Self::Added { .. } => Reason::Added,
+            Self::LostDisk { .. } => Reason::LostDisk,
+            Self::ReplacesDead { .. } | Self::Dead { .. } => Reason::Dead,
+            Self::BelowSize { .. } => Reason::BelowSize,
+            Self::AddressChanged | Self::LearnerAddressChanged => Reason::AddressChanged,
+            Self::CaughtUp { .. } => Reason::CaughtUp,
+            Self::SurplusLearner { .. } => Reason::Full,
+            Self::Leaving | Self::LeavingWithoutData | Self::LeavingContinued => Reason::Leaving,
+            Self::Evicted { .. } => Reason::Evicted,
+            Self::Shrink { .. } => Reason::Shrink,
+            Self::AbandonedLearner { .. } => Reason::AbandonedLearner,
+        }
+    }
+}
+
+/// The message.
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Healthy { voters, size } if *voters < size.get() as usize => {
+                write!(f, "the cluster has {voters} of {size} voters; nodes that check in can join")
+            }
+            Self::Healthy { .. } => f.write_str("nothing to do"),
+            Self::RosterComplete { founders: 1 } => f.write_str("this node is the only founder; bootstrap alone"),
+            Self::RosterComplete { founders } => {
+                write!(f, "all {founders} founders are known; bootstrap together with them")
+            }
+            Self::OwnData { member } => write!(f, "the data is of member {member} of this cluster"),
+            Self::UnknownMember => {
+                f.write_str("the registry does not know the member of this data; start, and etcd checks it")
+            }
+            Self::MembershipNotVisible => f.write_str(
+                "this node sees no quorum that shows whether it is still a member; start, and etcd checks it",
+            ),
+            Self::EarlierEpoch { current } => {
+                write!(f, "the data is of an earlier epoch; the current epoch is {current}")
+            }
+            Self::ForeignData { found, own } => {
+                write!(f, "the data is of etcd cluster {found}, but this cluster is {own}")
+            }
+            Self::RemovedMember { member } => {
+                write!(f, "the data is of member {member}, which was removed from the cluster")
+            }
+            Self::UnreadableData { found } => write!(
+                f,
+                "the data can't be read ({found}), and the cluster has a quorum without it; this node sets the data aside \
+                 and joins again"
+            ),
+            Self::LeftAsMember { member } => write!(f, "this node has left: member {member} was removed"),
+            Self::LeftInEarlierEpoch => {
+                f.write_str("this node has left: its data is of an earlier epoch, so there is nothing to remove")
+            }
+            Self::LeftWithoutMember => f.write_str("this node has left: it has no member and no data"),
+            Self::Added { member } => {
+                write!(f, "etcd's list has this node as member {member}; start etcd as that member")
+            }
+            Self::LostDisk { member } => {
+                write!(f, "this node has lost the data of {member}; remove that member, then join again")
+            }
+            Self::ReplacesDead { member } => write!(f, "{member} is dead; remove it, then this node takes its place"),
+            Self::BelowSize { learner: true } => f.write_str("add this node as a learner"),
+            Self::BelowSize { learner: false } => f.write_str("add this node as a voter"),
+            Self::AddressChanged => f.write_str("this node's peer URLs have changed"),
+            Self::LearnerAddressChanged => f.write_str(
+                "this node's peer URLs have changed, and those of a learner can't be updated safely; it joins again",
+            ),
+            Self::CaughtUp { learner } => write!(f, "learner {learner} has caught up"),
+            Self::SurplusLearner { learner } => write!(f, "the cluster is full without learner {learner}"),
+            Self::Leaving => f.write_str("this node is leaving"),
+            Self::LeavingWithoutData => f.write_str("this node is leaving, and has no data"),
+            Self::LeavingContinued => f.write_str("this node was leaving when it stopped"),
+            Self::Evicted { member } => write!(f, "an administrator has evicted {member}"),
+            Self::Shrink { member, size } => write!(f, "the size is {size}, so {member} has to go"),
+            Self::Dead { member } => write!(f, "{member} is dead"),
+            Self::AbandonedLearner { learner } => write!(f, "learner {learner} is dead: its node has given up"),
+        }
+    }
+}

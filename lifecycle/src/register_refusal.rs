@@ -1,0 +1,92 @@
+use thiserror::Error;
+
+use crate::{ClusterSize, Discovery, MAX_MEMBERS, MemberKey, MemberName, PeerUrl};
+
+/// Why a discovery client can't register a member.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RegisterRefusal {
+    /// Another member has the name. etcd would fail with "duplicate name".
+    #[error("name {name} is already taken by member {holder}")]
+    NameTaken {
+        /// The name.
+        name: MemberName,
+        /// The member that has it.
+        holder: MemberKey,
+    },
+    /// Another member has the peer URL.
+    #[error("peer URL {url} is already taken by member {holder}")]
+    PeerUrlTaken {
+        /// The URL.
+        url: PeerUrl,
+        /// The member that has it.
+        holder: MemberKey,
+    },
+    /// A member that was removed while the cluster is forming had the name or a peer URL.
+    #[error(
+        "removed member {holder} had this name or one of these peer URLs, and the etcds that wait for this cluster have \
+         counted it; start that member again with the same name and peer URLs, or create another token for all"
+    )]
+    WasCounted {
+        /// The removed member.
+        holder: MemberKey,
+    },
+    /// Other etcds may have read the member's former name.
+    #[error(
+        "this member has registered as {name}, and the etcds that wait for this cluster have counted it under that name; \
+         start it with --name {name}, or create another token for all"
+    )]
+    CountedAs {
+        /// The former name.
+        name: MemberName,
+    },
+    /// A new member would get a place in a cluster whose members may have bootstrapped without it.
+    #[error(
+        "as many members as this cluster has places have registered, removed ones included, so the etcds may have \
+         bootstrapped; if they run, add this member with etcdctl member add, else create another token"
+    )]
+    Formed,
+    /// Nodes that check in form the cluster.
+    #[error(
+        "the nodes of this cluster form it by check-in, and discovery can't mix with that; start this node with convene \
+         as the others, or create another token for discovery"
+    )]
+    FormsByCheckIn,
+    /// etcds form the cluster by the other discovery protocol. They would wait for each other forever.
+    #[error(
+        "the nodes of this cluster form it by {0} ({flags}), and another protocol can't mix with that, because etcd \
+         computes other IDs with each; start this node with {flags} as the others, or create another token for it",
+        flags = flags(*.0)
+    )]
+    FormsByOther(Discovery),
+    /// The etcd would bootstrap with the ID of an existing member, and vote again on entries that it has forgotten.
+    #[error(
+        "this etcd cluster exists and has this node as a member; if its etcd runs, leave it as it is; if the node has \
+         lost its data, remove the member and add it again (etcdctl member remove, etcdctl member add), or start the node \
+         with convene, which does that"
+    )]
+    HasLostItsData,
+    /// The cluster is in a later epoch. Discovery has no epochs.
+    #[error(
+        "this cluster was reset, and discovery can't tell one attempt to form it from another; start this node with \
+         convene, or create another token"
+    )]
+    WasReset,
+    /// The record is full.
+    #[error(
+        "{MAX_MEMBERS} members have registered with this token, the most that a cluster may have; create another token"
+    )]
+    TooManyMembers,
+}
+
+/// The flags with which etcd uses a discovery protocol.
+fn flags(discovery: Discovery) -> &'static str {
+    match discovery {
+        Discovery::V2 => "etcd --discovery",
+        Discovery::V3 => "etcd --discovery-endpoints --discovery-token",
+    }
+}
+
+/// The size can't change any more. Members have read it, and with two sizes they would form two clusters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the size is fixed at {0} since the first member registered; create another token for another size")]
+pub struct SizeIsFixed(pub ClusterSize);
