@@ -55,7 +55,7 @@ fn an_etcd_that_lost_its_data_does_not_get_back_by_v3_discovery() {
 
     nodes[2].lose_disk();
     let again = version.discover_v3_at(&nodes[2].place, "infra2", registry.server_url(), registry.token());
-    again.wait_for_output("this etcd cluster exists already and has this node as a member", LIMIT);
+    again.wait_for_output("this etcd cluster exists and has this node as a member", LIMIT);
     assert!(again.etcdctl(&["endpoint", "health"]).is_err(), "{}", again.output());
     drop(again);
 

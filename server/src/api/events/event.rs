@@ -17,7 +17,7 @@ pub struct EventBody {
     #[schema(example = "member_added")]
     kind: &'static str,
     /// What happened and why, for people.
-    #[schema(example = "infra0 (8e9e05c52164694d) is in etcd's list as voter")]
+    #[schema(example = "infra0 added as voter")]
     message: String,
     /// The member that it is about; null if it is not about one.
     #[schema(example = "8e9e05c52164694d")]

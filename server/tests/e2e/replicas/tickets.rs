@@ -91,7 +91,7 @@ fn tickets_follow_one_another(events: &[Value]) {
                 granted += 1;
                 assert!(!is_out, "ticket {granted} is granted beside another: {events:#?}");
                 let message = event["message"].as_str().unwrap();
-                assert!(message.contains(&format!("has ticket {granted} to ")), "{message}");
+                assert!(message.contains(&format!("ticket {granted} granted to ")), "{message}");
                 is_out = true;
             }
             "ticket_released" => {

@@ -80,7 +80,7 @@ fn what_others_have_counted_does_not_come_back_under_another_key() {
         operator.put(&member_key("prod", "5e3c"), "infra0=http://10.0.0.1:2380");
         operator.run(&["del", &member_key("prod", "5e3c")]);
         let other = ["put", &member_key("prod", "6a01"), "infra0=http://10.0.0.9:2380"];
-        operator.is_refused(&other, "member 5e3c, which was removed since");
+        operator.is_refused(&other, "removed member 5e3c had this name");
         operator.put(&member_key("prod", "5e3c"), "infra0=http://10.0.0.1:2380");
     });
 }
