@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::text::as_text;
 
-/// What administrators call a cluster, for their own eyes: nothing depends on it, and it need not be unique.
+/// The name that administrators give a cluster, for people. It need not be unique.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClusterName(Arc<str>);
 

@@ -5,28 +5,28 @@ use thiserror::Error;
 
 use crate::{PeerUrl, Token, text::as_text};
 
-/// What etcd calls a member: a number that it shows in hexadecimal.
+/// etcd's ID of a member: a number that etcd prints in hexadecimal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberId(pub u64);
 
-/// What etcd calls a cluster: a number that it shows in hexadecimal.
+/// etcd's ID of a cluster: a number that etcd prints in hexadecimal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClusterId(pub u64);
 
-/// Why a text is neither [`MemberId`] nor [`ClusterId`].
+/// Why a text is not a [`MemberId`] or [`ClusterId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("must be an ID as etcd prints it: 1 to 16 hexadecimal digits, such as 8e9e05c52164694d")]
 pub struct IdError;
 
-/// Counts a cluster's attempts to form, from 1.
+/// Counts the attempts to form a cluster, from 1.
 ///
-/// It is part of the `--initial-cluster-token`, so that what one attempt has written can't be taken for
-/// another's: etcd computes the IDs of members and cluster from it.
+/// It is part of `--initial-cluster-token`. etcd computes the IDs of the members and of the cluster from that token, so
+/// data of one attempt can't be mistaken for data of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub u32);
 
 impl MemberId {
-    /// The ID that etcd gives to a member with which a cluster is bootstrapped
+    /// The ID that etcd computes for a founder
     /// (`server/etcdserver/api/membership/member.go:computeMemberID`).
     pub fn of_founder(peer_urls: &[PeerUrl], initial_cluster_token: &str) -> Self {
         let mut urls: Vec<String> = peer_urls.iter().map(as_go_writes).collect();
@@ -37,7 +37,7 @@ impl MemberId {
 }
 
 impl ClusterId {
-    /// The ID of the cluster that these members bootstrap
+    /// The ID that etcd computes for the cluster that these founders bootstrap
     /// (`server/etcdserver/api/membership/cluster.go:genID`).
     pub fn of_founders(members: impl IntoIterator<Item = MemberId>) -> Self {
         let mut ids: Vec<u64> = members.into_iter().map(|id| id.0).collect();
@@ -56,15 +56,15 @@ impl Epoch {
         Self(self.0 + 1)
     }
 
-    /// What etcds of this attempt are given as `--initial-cluster-token`. It is seen in lists of
-    /// processes, so it does not show the token.
+    /// The `--initial-cluster-token` of this attempt. It does not show the cluster's token, because process lists show the
+    /// flags of etcd.
     pub fn initial_cluster_token(self, token: &Token) -> String {
         let hash = first_eight_bytes(&Sha1::digest(token.as_str()));
         format!("convene-{hash:016x}-{}", self.0)
     }
 }
 
-/// A URL as Go writes what it has parsed: with the scheme in lower case (`net/url/url.go:parse`).
+/// A URL as Go prints it after parsing: with the scheme in lower case (`net/url/url.go:parse`).
 fn as_go_writes(url: &PeerUrl) -> String {
     match url.as_str().split_once("://") {
         Some((scheme, rest)) => format!("{}://{rest}", scheme.to_ascii_lowercase()),
@@ -132,22 +132,22 @@ mod tests {
     }
 
     #[test]
-    fn the_founders_ids_are_those_that_etcd_computes() {
-        // `etcd` alone, without flags: these two IDs are in everybody's logs.
+    fn ids_of_founders_are_those_that_etcd_computes() {
+        // An etcd without flags has these two IDs.
         let alone = MemberId::of_founder(&[PeerUrl::parse("http://localhost:2380").unwrap()], "etcd-cluster");
         assert_eq!(alone.to_string(), "8e9e05c52164694d");
         assert_eq!(ClusterId::of_founders([alone]).to_string(), "cdf818194e3a8c32");
     }
 
     #[test]
-    fn a_scheme_in_capitals_makes_no_other_member() {
+    fn the_case_of_a_scheme_does_not_change_a_member_id() {
         let id = |url| MemberId::of_founder(&[PeerUrl::parse(url).unwrap()], "etcd-cluster");
         assert_eq!(id("HTTP://localhost:2380"), id("http://localhost:2380"));
         assert_ne!(id("http://Localhost:2380"), id("http://localhost:2380"));
     }
 
     #[test]
-    fn no_two_epochs_share_a_token_and_none_shows_the_clusters() {
+    fn each_epoch_has_its_own_initial_cluster_token_that_hides_the_token() {
         let token: Token = "6c007a14875d53d9bf0ef5a6fc0257c8".parse().unwrap();
         let (first, second) = (Epoch(1).initial_cluster_token(&token), Epoch(2).initial_cluster_token(&token));
         assert_ne!(first, second);

@@ -2,128 +2,128 @@ use std::time::Duration;
 
 use crate::{ClientUrl, MemberId, MemberKey, MemberName, PeerUrl, Reason};
 
-/// What the registry answers a check-in: what the node does next, and why.
+/// The answer to a check-in: what the node should do next, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instruction {
     /// What to do.
     pub task: Task,
-    /// Why.
+    /// Why, for programs.
     pub reason: Reason,
-    /// Why, for people.
+    /// Why, for people. The text may change.
     pub message: String,
-    /// When to check in again; after a task that ends, at once.
+    /// When to check in again. Zero for tasks that end: then at their end.
     pub check_in_after: Duration,
 }
 
-/// What a node is to do.
+/// What a node should do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {
-    /// Nothing now; ask again.
+    /// Do nothing, and check in again.
     Wait,
     /// QuorumView at the cluster, and report its member list and who is reachable.
     Observe(Endpoints),
-    /// Start etcd with an empty data directory and these flags; it bootstraps the cluster together with the others.
+    /// Start etcd with these flags and an empty data directory. It bootstraps the cluster with the other founders.
     Bootstrap(EtcdFlags),
-    /// Start etcd on the data that is there. etcd ignores these flags then, but whoever prints them shows who is there;
-    /// `None` means that the registry does not know the member.
+    /// Start etcd on the existing data. etcd ignores the flags then; they show the member list. `None` if the registry
+    /// does not know the member.
     Start(Option<EtcdFlags>),
-    /// Rename the data directory, so that it is out of the way and nothing is lost.
+    /// Archive the data: rename the data directory, so that nothing is lost.
     ArchiveData,
     /// Remove a member.
     RemoveMember {
-        /// Which.
+        /// The member.
         member: MemberKey,
-        /// On which terms.
+        /// What must hold right before.
         terms: Terms,
     },
     /// Add this node as a member.
     AddMember {
         /// Its peer URLs.
         peer_urls: Vec<PeerUrl>,
-        /// As learner, or as voter.
+        /// As a learner. If not, as a voter.
         learner: bool,
-        /// On which terms.
+        /// What must hold right before.
         terms: Terms,
     },
-    /// Give a member other peer URLs.
+    /// Change a member's peer URLs.
     UpdateMember {
-        /// Which.
+        /// The member.
         member: MemberKey,
-        /// Its peer URLs from then on.
+        /// Its new peer URLs.
         peer_urls: Vec<PeerUrl>,
-        /// On which terms.
+        /// What must hold right before.
         terms: Terms,
     },
-    /// Start etcd with an empty data directory and these flags; it joins the cluster as the member that was added.
+    /// Start etcd with these flags and an empty data directory. It joins the cluster as the member that was added.
     Join(EtcdFlags),
     /// Make a learner a voter.
     Promote {
-        /// Which.
+        /// The learner.
         member: MemberKey,
-        /// On which terms.
+        /// What must hold right before.
         terms: Terms,
     },
-    /// Hand over the leadership if this member has it, remove this member, and stop its etcd.
+    /// Move the leadership away if this member is the leader, remove this member, and stop its etcd.
     Leave {
-        /// Which member this is.
+        /// This node's member.
         member: MemberKey,
-        /// On which terms.
+        /// What must hold right before.
         terms: Terms,
     },
-    /// Nothing, as a spare: the cluster doesn't need this node now. Ask again.
+    /// Wait as a spare: the cluster does not need this node now. Check in again.
     StandBy,
-    /// Give up until somebody has done something about it.
+    /// Give up until a person has acted.
     Refuse {
-        /// What that is.
+        /// What the person can do.
         remedy: String,
     },
 }
 
-/// On which terms a node may change membership.
+/// What must hold right before a node changes the membership.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// The ticket's number.
+    /// The number of the ticket.
     pub ticket: u64,
-    /// How long after it asked the node may begin, by its own clock; later it has to ask again.
+    /// How long after its check-in the node may begin, by its own clock. Later it must check in again.
     pub act_within: Duration,
-    /// The members that etcd's list, read through the quorum right before, must show, no more and no less; else
-    /// the node reports what it saw.
+    /// The exact member list that etcd must show when the node reads it through the quorum right before the change. If
+    /// etcd shows another list, the node reports that instead.
     pub expect: Vec<ExpectedMember>,
 }
 
-/// A member that has to be in etcd's list.
+/// A member that etcd's list must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ExpectedMember {
-    /// Which.
+    /// Its ID.
     pub id: MemberId,
-    /// Whether as learner.
+    /// Whether it is a learner.
     pub learner: bool,
 }
 
 /// Where a cluster can be reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Endpoints {
-    /// Of clients, as far as they are known.
+    /// Known client URLs.
     pub client_urls: Vec<ClientUrl>,
-    /// Of members.
+    /// Peer URLs.
     pub peer_urls: Vec<PeerUrl>,
 }
 
-/// How to start an etcd: all of it counts if the data directory is empty.
+/// The flags with which etcd starts. etcd ignores all but the name if it has data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EtcdFlags {
     /// `--name`.
     pub name: MemberName,
     /// `--initial-advertise-peer-urls`.
     pub peer_urls: Vec<PeerUrl>,
-    /// `--initial-cluster`: every member, with all its peer URLs.
+    /// `--initial-cluster`: every member with all its peer URLs.
     pub initial_cluster: String,
     /// `--initial-cluster-token`.
     pub initial_cluster_token: String,
 }
 
 impl Task {
-    /// The task's word.
+    /// Its name in the API.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Wait => "wait",
@@ -142,7 +142,7 @@ impl Task {
         }
     }
 
-    /// On which terms membership changes with it; `None` means that it does not.
+    /// The terms, if the task changes the membership.
     pub fn terms(&self) -> Option<&Terms> {
         match self {
             Self::RemoveMember { terms, .. }

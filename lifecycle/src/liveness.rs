@@ -10,40 +10,43 @@ use crate::{
     Cluster, Identity, Member, MemberKey, MemberName, NodeState, PeerUrl, Policy, Report, RunId, UnixMillis, View,
 };
 
-/// The most nodes of one cluster that are remembered without being members; those that were heard of last stay.
+/// The most spares of one cluster whose check-ins are kept: the latest ones.
 const MAX_SPARES: usize = 200;
 
-/// About how many bytes the nodes of one cluster may take: whoever knows a token can check in under any name and with
-/// any number of peer URLs.
+/// About how many bytes the check-ins of one cluster may take. A client that knows the token can check in with any name
+/// and any number of peer URLs.
 const MAX_BYTES: usize = 1 << 20;
 
-/// Who was heard of when: what changes with every check-in and so is kept apart from the [`Cluster`].
+/// The failure detector of one cluster: when each node last checked in, when each member last answered, and which probes
+/// failed.
+///
+/// It changes with every check-in, so it is kept apart from the [`Cluster`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Liveness {
-    /// Since when check-ins are listened to: silence before that says nothing.
+    /// Since when check-ins are received. Silence before that proves nothing.
     pub since: UnixMillis,
     /// The last check-in of each node, spares included.
     pub nodes: BTreeMap<MemberName, LastCheckIn>,
-    /// What is known of each present member's life.
+    /// The liveness of each present member that has checked in or was probed.
     pub members: BTreeMap<MemberKey, MemberLiveness>,
 }
 
 /// A node's last check-in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LastCheckIn {
-    /// When it was.
+    /// The time of the check-in.
     pub at: UnixMillis,
-    /// Which run of the node's client it came from.
+    /// The run of the node's client that sent it.
     pub run: RunId,
     /// Its number in that run.
     pub sequence: u64,
-    /// Where other members would reach the node.
+    /// The node's peer URLs.
     pub peer_urls: Vec<PeerUrl>,
-    /// What the node state.
+    /// The state that the node reported.
     pub state: ReportedState,
 }
 
-/// What a node state when it checked in.
+/// The state that a node reported: a [`NodeState`] without its details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReportedState {
@@ -51,33 +54,32 @@ pub enum ReportedState {
     Nothing,
     /// Data that can't be read.
     Unreadable,
-    /// Data of a member, and no etcd on it.
+    /// Data of a member; etcd did not run.
     Data(Identity),
-    /// An etcd that ran.
+    /// etcd ran.
     Etcd(Identity),
 }
 
-/// What is known of a member's life.
+/// The liveness of one member.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct MemberLiveness {
-    /// When the node that has its data last checked in, or, if it has none yet, the node of its name and URLs; `None`
-    /// means that it never has.
+    /// The last check-in of the node that has its data or, before it has data, of the node with its name and peer URLs.
     pub checked_in: Option<UnixMillis>,
-    /// When its etcd last answered somebody; `None` means that it never has.
+    /// When its etcd last answered a probe.
     pub answered: Option<UnixMillis>,
-    /// The first and the last failure since then, if failures follow each other closely; `None` means that the last
-    /// try was answered.
+    /// The first and the last failed probe since then. [`Policy::max_probe_gap`] starts a new series. `None` if it answered
+    /// the last probe.
     pub failing: Option<(UnixMillis, UnixMillis)>,
 }
 
 impl Liveness {
-    /// Knows of nobody, and listens from now on.
+    /// A failure detector that receives check-ins from now on.
     pub fn new(since: UnixMillis) -> Self {
         Self { since, nodes: BTreeMap::new(), members: BTreeMap::new() }
     }
 
-    /// Takes up listening again. If nobody at all was heard of for long, then that says something about the listeners, and
-    /// nothing about any member: silence counts from now on.
+    /// Continues after an interruption. If no node at all has checked in for [`Policy::max_check_in_gap`], the registry
+    /// was unreachable. That proves nothing about any member, so silence counts from now on.
     pub fn resume(&mut self, policy: &Policy, now: UnixMillis) {
         let last = self.nodes.values().map(|node| node.at).max().unwrap_or(now);
         if last.age(now) > policy.max_check_in_gap() {
@@ -85,8 +87,8 @@ impl Liveness {
         }
     }
 
-    /// Takes note of a check-in and of what it saw, with the cluster as the plan for it has left it. Members that the
-    /// cluster doesn't have are none of its business.
+    /// Records a check-in and its view. `cluster` is the cluster after the plan for this check-in. Members that it does not
+    /// have are ignored.
     pub fn record_check_in(&mut self, cluster: &Cluster, report: &Report, now: UnixMillis) {
         if self.is_overtaken(report) {
             return;
@@ -109,36 +111,36 @@ impl Liveness {
         }
     }
 
-    /// When present members were last heard of; those that are missing never were.
+    /// When each member last checked in or answered. Members that never did are missing.
     pub fn last_seen(&self) -> impl Iterator<Item = (&MemberKey, UnixMillis)> {
-        self.members.iter().filter_map(|(member, contact)| Some((member, contact.checked_in.max(contact.answered)?)))
+        self.members.iter().filter_map(|(member, known)| Some((member, known.checked_in.max(known.answered)?)))
     }
 
-    /// Whether a later check-in of the same run was heard before this one, which then says what is not true any more.
+    /// Whether a later check-in of the same run was received before this one, which is outdated then.
     pub fn is_overtaken(&self, report: &Report) -> bool {
         let node = self.nodes.get(&report.name);
         node.is_some_and(|node| node.run == report.run && node.sequence > report.sequence)
     }
 
-    /// A view without a quorum shows who is alive, but not who is dead: the one that looks may be cut off itself.
-    /// And that the one that looks can reach itself shows nothing at all.
+    /// A view without a quorum shows which members are alive, but not which are dead: the observing node may be
+    /// partitioned itself. A node that reaches itself proves nothing.
     fn record_view(&mut self, cluster: &Cluster, view: &View, own: Option<Identity>, now: UnixMillis) {
-        for seen in view.members.iter().filter(|seen| own.is_none_or(|own| own.member != seen.id)) {
-            let Some(member) = cluster.member(&seen.id.into()) else { continue };
-            let contact = self.members.entry(member.key.clone()).or_default();
-            if seen.reachable {
-                contact.answered = Some(now);
-                contact.failing = None;
+        for observed in view.members.iter().filter(|observed| own.is_none_or(|own| own.member != observed.id)) {
+            let Some(member) = cluster.member(&observed.id.into()) else { continue };
+            let known = self.members.entry(member.key.clone()).or_default();
+            if observed.reachable {
+                known.answered = Some(now);
+                known.failing = None;
             } else if view.linearizable {
                 let gap = cluster.policy.max_probe_gap();
-                let before = contact.failing.filter(|(_, last)| last.age(now) <= gap);
-                contact.failing = Some((before.map_or(now, |(first, _)| first), now));
+                let before = known.failing.filter(|(_, last)| last.age(now) <= gap);
+                known.failing = Some((before.map_or(now, |(first, _)| first), now));
             }
         }
     }
 
-    /// Keeps the nodes within bounds: those that are no members and hold no ticket go first, and of them those that
-    /// have been silent for longest.
+    /// Keeps the check-ins within bounds. Those of spares without the ticket are dropped first, the oldest before the
+    /// others.
     fn forget_nodes(&mut self, cluster: &Cluster) {
         let mut bytes: usize = self.nodes.iter().map(|(name, check_in)| check_in.bytes(name)).sum();
         if self.nodes.len() <= MAX_SPARES && bytes <= MAX_BYTES {
@@ -188,33 +190,34 @@ impl Liveness {
         known.checked_in.max(known.answered).map_or(self.since, |last| last.max(self.since))
     }
 
-    /// Whether a member that does not answer is cut off: its node has checked in since it stopped to answer, and of late.
+    /// Whether a member that does not answer is partitioned: its node has checked in within `dead_after`, and after the
+    /// first failed probe.
     pub fn is_partitioned(&self, policy: &Policy, member: &Member, now: UnixMillis) -> bool {
-        let checked_in = self.members.get(&member.key).and_then(|contact| contact.checked_in);
+        let checked_in = self.members.get(&member.key).and_then(|known| known.checked_in);
         let failing = self.failing(policy, member, now);
         let since = failing.zip(checked_in).filter(|((first, _), at)| first < at && *at <= now);
         since.is_some_and(|(_, checked_in)| checked_in.age(now) < policy.dead_after)
     }
 
-    /// The first and the last failure to reach a member, unless the last was so long ago that it says nothing about now.
+    /// The first and the last failed probe of a member, unless the last was so long ago that it proves nothing now.
     fn failing(&self, policy: &Policy, member: &Member, now: UnixMillis) -> Option<(UnixMillis, UnixMillis)> {
-        let failing = self.members.get(&member.key).and_then(|contact| contact.failing);
+        let failing = self.members.get(&member.key).and_then(|known| known.failing);
         failing.filter(|(_, last)| last.age(now) <= policy.max_probe_gap())
     }
 
-    /// Whether the node that has a member's data checked in with a running etcd of late.
+    /// Whether the member's own node has reported a running etcd within `dead_after`.
     pub fn reports_running(&self, policy: &Policy, member: &Member, now: UnixMillis) -> bool {
         let node = self.nodes.get(member.name());
         node.is_some_and(|node| {
-            let its_own =
+            let has_its_data =
                 matches!(node.state, ReportedState::Etcd(identity) if MemberKey::from(identity.member) == member.key);
-            its_own && node.at.age(now) < policy.dead_after
+            has_its_data && node.at.age(now) < policy.dead_after
         })
     }
 }
 
 impl LastCheckIn {
-    /// About how much memory it takes to remember it under a name.
+    /// About how many bytes it takes in memory.
     fn bytes(&self, name: &MemberName) -> usize {
         const EACH: usize = 32;
         let urls: usize = self.peer_urls.iter().map(|url| url.as_str().len() + EACH).sum();
@@ -223,7 +226,7 @@ impl LastCheckIn {
 }
 
 impl ReportedState {
-    /// What a state amounts to.
+    /// The state without its details.
     pub fn of(state: &NodeState) -> Self {
         match state {
             NodeState::Empty => Self::Nothing,
@@ -270,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_nodes_the_members_stay_and_those_that_were_heard_of_last() {
+    fn members_and_the_latest_spares_are_kept() {
         let (cluster, mut liveness) = (cluster(), Liveness::new(UnixMillis(0)));
         liveness.record_check_in(&cluster, &report("a", 1), UnixMillis(1));
         for n in 0..300 {
@@ -283,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn nodes_with_long_lists_of_urls_do_not_fill_the_memory() {
+    fn check_ins_with_many_urls_do_not_fill_the_memory() {
         let (cluster, mut liveness) = (cluster(), Liveness::new(UnixMillis(0)));
         liveness.record_check_in(&cluster, &report("a", 1_000), UnixMillis(1));
         for n in 0..100 {
@@ -295,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn when_nobody_at_all_was_heard_of_silence_counts_from_the_next_check_in_on() {
+    fn after_a_gap_without_any_check_in_silence_counts_from_zero() {
         let (cluster, mut liveness) = (cluster(), Liveness::new(UnixMillis(0)));
         let member = cluster.members().next().unwrap();
         let silence_after = |liveness: &mut Liveness, quiet: i64| {
@@ -308,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn failed_probes_of_yesterday_are_no_evidence_today() {
+    fn failed_probes_of_yesterday_prove_nothing_today() {
         let key: MemberKey = "1".parse().unwrap();
         let registration = Registration::parse("a=http://10.0.0.1:2380").unwrap();
         let member = Member::registered(key.clone(), registration, Revision::FIRST);

@@ -6,35 +6,35 @@ use crate::{
     ClientUrl, MemberId, PeerUrl, Registration, Revision, RunId, UnixMillis, text::as_text, token::is_key_segment,
 };
 
-/// One member of a cluster, and what became of it.
+/// One member of a cluster, present or removed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Member {
-    /// What it is registered under: its etcd member ID, unless a v2 client chose something else.
+    /// The last segment of its v2 key: its etcd member ID, unless a v2 client chose another key.
     pub key: MemberKey,
     /// Its name and peer URLs.
     pub registration: Registration,
-    /// Where clients reach it, as far as it is known.
+    /// Where clients reach it. Empty if that is not known.
     pub client_urls: Vec<ClientUrl>,
     /// Whether it votes.
     pub role: Role,
-    /// Whether its etcd is known to have run: it has reported data, or etcd's list has its name.
+    /// Whether its etcd has run: its node has reported data, or etcd's list has its name.
     pub started: bool,
-    /// Its part in bootstrapping this epoch's cluster from check-ins; `None` means that it has none.
+    /// Its part in bootstrapping this epoch's cluster by check-in. `None` if it is no founder.
     pub founder: Option<Founder>,
-    /// When an administrator or the node itself asked for its removal; `None` means that nobody did.
+    /// When an administrator or its own node requested its removal, if one did.
     pub eviction: Option<UnixMillis>,
-    /// Until when it may be down without counting as dead; `None` means that no downtime was announced.
+    /// The end of the announced downtime, if there is one. Until then, the member does not count as dead.
     pub downtime_until: Option<UnixMillis>,
-    /// Its place in line: etcd takes the first `size` members in this order.
+    /// Its place in line. Stock etcds take the first `size` members in this order.
     pub created: Revision,
-    /// When anything about it last changed.
+    /// The revision that last changed anything about it.
     pub modified: Revision,
-    /// When its registration was last written, which is all that stock etcds see of it.
+    /// The revision that last wrote its registration. Stock etcds see only the registration.
     pub registered: Revision,
-    /// How often its registration was written since it has had its place in line.
+    /// How often its registration was written since it got its place in line.
     pub version: u64,
-    /// When it was removed; `None` means that it is a member now. A removed member stays on record, because
-    /// those who saw it while the cluster formed have counted it, and because it may come back with its data.
+    /// Its removal. `None` if it is a present member. A removed member stays on record for a while: etcds that saw it while
+    /// the cluster formed have counted it, and its node may come back with its data.
     pub removed: Option<Removal>,
 }
 
@@ -43,7 +43,7 @@ pub struct Member {
 pub enum Role {
     /// It counts towards the quorum.
     Voter,
-    /// It only receives what the voters decide.
+    /// It receives the log, but does not vote.
     Learner,
 }
 
@@ -59,30 +59,30 @@ impl fmt::Display for Role {
 /// A node that bootstraps a cluster together with others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Founder {
-    /// Who was told to bootstrap; `None` means that nobody was, so that nothing can have been written here.
+    /// The latest instruction to bootstrap. `None` if there was none, so that the node can't have written data.
     pub issued: Option<BootstrapIssued>,
 }
 
-/// That a node was told to bootstrap.
+/// An instruction to bootstrap that a founder got.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BootstrapIssued {
-    /// Which run of the node's client. Only this one knows for sure that it has not acted on it.
+    /// The run of the node's client that got it. Only this run knows whether it has acted on the instruction.
     pub run: RunId,
-    /// When.
+    /// When the run got it.
     pub at: UnixMillis,
 }
 
-/// That a member was removed.
+/// The removal of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Removal {
     /// The revision of the removal.
     pub at: Revision,
-    /// Whether etcd's own list has shown it. Hearsay, as from a v2 client, is not enough to set data aside.
+    /// Whether etcd's own list has shown it. A removal that only a v2 client reports is not enough to archive data.
     pub confirmed: bool,
 }
 
 impl Member {
-    /// A member of which no more is known than its registration of just now.
+    /// A member that has just registered.
     pub fn registered(key: MemberKey, registration: Registration, at: Revision) -> Self {
         Self {
             key,
@@ -117,13 +117,13 @@ impl Member {
         self.role == Role::Voter
     }
 
-    /// Whether it has these peer URLs, in whatever order.
+    /// Whether it has these peer URLs, in any order.
     pub fn has_peer_urls(&self, urls: &[PeerUrl]) -> bool {
         let own = &self.registration.peer_urls;
         own.iter().all(|url| urls.contains(url)) && urls.iter().all(|url| own.contains(url))
     }
 
-    /// The first of these peer URLs that is one of its own.
+    /// The first of these peer URLs that it has, too.
     pub fn shared_peer_url<'a>(&self, urls: &'a [PeerUrl]) -> Option<&'a PeerUrl> {
         urls.iter().find(|url| self.registration.peer_urls.contains(url))
     }
@@ -131,8 +131,8 @@ impl Member {
 
 /// The last segment of a member's v2 key.
 ///
-/// etcd puts its member ID there, as up to 16 hexadecimal digits; other clients choose freely. The
-/// alphabet is a token's, and a leading `_` would make the key a hidden one.
+/// etcd puts its member ID there, with up to 16 hexadecimal digits. Other clients may choose any text in the alphabet of
+/// tokens, except that a leading `_` would hide the key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberKey(Arc<str>);
 
@@ -150,7 +150,7 @@ impl MemberKey {
         &self.0
     }
 
-    /// The etcd member ID that the key is; `None` means that a v2 client chose another key.
+    /// The etcd member ID in the key. `None` if a v2 client chose another key.
     pub fn id(&self) -> Option<MemberId> {
         self.0.parse().ok().filter(|id: &MemberId| id.to_string() == *self.0)
     }
@@ -176,13 +176,13 @@ impl fmt::Display for MemberKey {
     }
 }
 
-/// What etcd calls `--name`: any text without `,`, `=` and control characters.
+/// etcd's `--name`: any text without `,`, `=` and control characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberName(Arc<str>);
 
 /// Why a text is not a [`MemberName`].
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("member name {0:?} must not be empty or hold ',', '=' or control characters")]
+#[error("member name {0:?} must not be empty or contain ',', '=' or control characters")]
 pub struct MemberNameError(String);
 
 impl MemberName {

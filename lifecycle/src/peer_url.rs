@@ -12,8 +12,8 @@ use crate::text::as_text;
 /// Where other members reach a member: `http://HOST:PORT` or `https://HOST:PORT`, as etcd's
 /// `--initial-advertise-peer-urls` takes them (`client/pkg/types/urls.go:NewURLs`).
 ///
-/// The text is kept as it was given, because etcd computes member IDs from it; two URLs are equal
-/// if they differ in the case of letters at most.
+/// The text stays as it was given, because etcd computes member IDs from it. Two URLs that differ only in the case of
+/// letters are equal.
 #[derive(Clone, Debug, Eq)]
 pub struct PeerUrl(Arc<str>);
 
@@ -35,25 +35,25 @@ pub struct ClientUrlError(String, UrlProblem);
 /// What is wrong with a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum UrlProblem {
-    /// It begins with neither `http://` nor `https://`.
+    /// It does not begin with `http://` or `https://`.
     #[error("must begin with http:// or https://")]
     Scheme,
-    /// Something follows the port, or user info stands before the host.
+    /// Something follows the port, or user info precedes the host.
     #[error("must end after the port: no path, query, fragment or user info")]
     NotOnlyHostAndPort,
-    /// The host is missing or not one.
+    /// The host is missing or invalid.
     #[error("has no valid host; right would be a DNS name, an IPv4 address or an IPv6 address in brackets")]
     Host,
-    /// It is longer than any that makes sense.
+    /// It is too long.
     #[error("must have at most {} bytes", ClientUrl::MAX_BYTES)]
     TooLong,
-    /// The port is missing or not one.
+    /// The port is missing or invalid.
     #[error("needs a port from 1 to 65535, such as :2380")]
     Port,
 }
 
 impl PeerUrl {
-    /// Reads a peer URL.
+    /// Parses a peer URL.
     pub fn parse(text: &str) -> Result<Self, PeerUrlError> {
         check(text).map(|()| Self(text.into())).map_err(|problem| PeerUrlError(text.to_owned(), problem))
     }
@@ -74,18 +74,18 @@ impl ClientUrl {
     }
 }
 
-/// Checks what etcd checks, `http` and `https` only (`client/pkg/types/urls.go:NewURLs`).
+/// The checks of etcd, for `http` and `https` only (`client/pkg/types/urls.go:NewURLs`).
 fn check(text: &str) -> Result<(), UrlProblem> {
     let authority = strip_scheme(text).ok_or(UrlProblem::Scheme)?;
     if authority.contains(['/', '?', '#', '@', '\\']) {
         return Err(UrlProblem::NotOnlyHostAndPort);
     }
-    // A bracket or nothing before the last colon keeps the colons of an IPv6 address out of the port.
+    // The colons of an IPv6 address are in brackets, so the last colon precedes the port.
     let (host, port) = authority.rsplit_once(':').ok_or(UrlProblem::Port)?;
     if host.contains(':') && !host.ends_with(']') {
         return Err(UrlProblem::Host);
     }
-    // A comma or an equals sign would be taken for one of `--initial-cluster`.
+    // `--initial-cluster` separates members by commas, and names from URLs by equals signs.
     if url::Host::parse(host).is_err() || host.contains(['%', ',', '=']) {
         return Err(UrlProblem::Host);
     }
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_that_etcd_takes_are_taken_and_kept_to_the_letter() {
+    fn urls_that_etcd_accepts_are_accepted_unchanged() {
         for text in [
             "http://10.0.0.1:2380",
             "https://infra0.example.com:2380",
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_refused_for_what_is_wrong_with_them() {
+    fn other_texts_are_refused_with_the_problem() {
         use UrlProblem::*;
         for (text, kind) in [
             ("", Scheme),
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn the_case_of_letters_makes_no_second_url() {
+    fn urls_that_differ_in_case_are_equal() {
         assert_eq!(PeerUrl::parse("http://Infra0:2380"), PeerUrl::parse("http://infra0:2380"));
         assert_ne!(PeerUrl::parse("http://infra0:2380"), PeerUrl::parse("https://infra0:2380"));
     }

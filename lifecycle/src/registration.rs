@@ -10,14 +10,14 @@ pub const MAX_REGISTRATION_BYTES: usize = 4096;
 /// The most peer URLs of a member.
 pub const MAX_PEER_URLS: usize = 16;
 
-/// What a member registers: its name and every peer URL that it advertises.
+/// A member's name and all its peer URLs.
 ///
-/// As text it is `name=URL[,name=URL…]`, a piece of etcd's `--initial-cluster`.
+/// Its text is `name=URL[,name=URL…]`, a part of etcd's `--initial-cluster`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Registration {
     /// The member's name.
     pub name: MemberName,
-    /// At least one.
+    /// Its peer URLs. There is at least one.
     pub peer_urls: Vec<PeerUrl>,
 }
 
@@ -25,27 +25,31 @@ pub struct Registration {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RegistrationError {
     /// The text is too long.
-    #[error("value: {0} bytes are more than the {MAX_REGISTRATION_BYTES} that a registration may have")]
+    #[error("value: a registration may have {MAX_REGISTRATION_BYTES} bytes at most, and this one has {0}")]
     TooLong(usize),
     /// Too many URLs.
-    #[error("value: {0} peer URLs are more than the {MAX_PEER_URLS} that a member may have")]
+    #[error("value: a member may have {MAX_PEER_URLS} peer URLs at most, and this one has {0}")]
     TooManyPeerUrls(usize),
-    /// A piece has no `=`.
+    /// A part has no `=`.
     #[error("value: {0:?} is not NAME=PEER-URL; right would be infra0=http://10.0.0.1:2380")]
     NotAPair(String),
     /// Two names in one registration.
-    #[error("value: one member has one name, but here are {0:?} and {1:?}")]
+    #[error("value: a member has one name, but this one has {0:?} and {1:?}")]
     TwoNames(String, String),
-    /// A name is not one.
+    /// The name is invalid.
     #[error("value: {0}")]
     Name(#[from] MemberNameError),
-    /// A URL is not one.
+    /// A URL is invalid.
     #[error("value: {0}")]
     PeerUrl(#[from] PeerUrlError),
 }
 
 impl Registration {
-    /// Reads `name=URL[,name=URL…]`.
+    /// Parses `name=URL[,name=URL…]`.
+    ///
+    /// # Errors
+    ///
+    /// If the text is no registration, or is longer than [`MAX_REGISTRATION_BYTES`].
     pub fn parse(text: &str) -> Result<Self, RegistrationError> {
         if text.len() > MAX_REGISTRATION_BYTES {
             return Err(RegistrationError::TooLong(text.len()));
@@ -53,7 +57,11 @@ impl Registration {
         Self::parse_of_any_length(text)
     }
 
-    /// Reads what was accepted before: limits are for what comes from outside.
+    /// Parses a registration that was accepted before. It may be longer than [`MAX_REGISTRATION_BYTES`].
+    ///
+    /// # Errors
+    ///
+    /// If the text is no registration.
     pub fn parse_of_any_length(text: &str) -> Result<Self, RegistrationError> {
         let pairs = text.split(',').map(split_pair).collect::<Result<Vec<_>, _>>()?;
         if pairs.len() > MAX_PEER_URLS {
@@ -96,17 +104,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
-        for (text, said) in [
+    fn other_texts_are_refused_with_the_problem() {
+        for (text, message) in [
             ("", r#"value: "" is not NAME=PEER-URL; right would be infra0=http://10.0.0.1:2380"#),
             ("hello", r#"value: "hello" is not NAME=PEER-URL; right would be infra0=http://10.0.0.1:2380"#),
-            ("=http://x:1", r#"value: member name "" must not be empty or hold ',', '=' or control characters"#),
-            ("a=http://x:1,b=http://y:1", r#"value: one member has one name, but here are "a" and "b""#),
+            ("=http://x:1", r#"value: member name "" must not be empty or contain ',', '=' or control characters"#),
+            ("a=http://x:1,b=http://y:1", r#"value: a member has one name, but this one has "a" and "b""#),
             ("a=http://x:1,", r#"value: "" is not NAME=PEER-URL; right would be infra0=http://10.0.0.1:2380"#),
             ("a=x:1", r#"value: peer URL "x:1" must begin with http:// or https://"#),
             ("a=http://x", r#"value: peer URL "http://x" needs a port from 1 to 65535, such as :2380"#),
         ] {
-            assert_eq!(Registration::parse(text).unwrap_err().to_string(), said);
+            assert_eq!(Registration::parse(text).unwrap_err().to_string(), message);
         }
         let many = vec!["a=http://x:1"; 17].join(",");
         assert_eq!(Registration::parse(&many), Err(RegistrationError::TooManyPeerUrls(17)));
@@ -116,7 +124,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_panics_and_what_is_taken_is_kept(text in ".{0,200}|[a=:/,h1-9\\[\\]]{0,60}|(a=http://[a-z0-9.:\\[\\]]{1,9}:[0-9]{1,5},?){1,3}") {
+        fn no_text_panics_and_accepted_texts_stay_unchanged(text in ".{0,200}|[a=:/,h1-9\\[\\]]{0,60}|(a=http://[a-z0-9.:\\[\\]]{1,9}:[0-9]{1,5},?){1,3}") {
             if let Ok(registration) = Registration::parse(&text) {
                 prop_assert_eq!(registration.to_string(), text);
             }

@@ -8,76 +8,75 @@ use crate::{
     token::is_key_segment,
 };
 
-/// What a node says when it checks in.
+/// What a node reports when it checks in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// What etcd calls `--name`.
+    /// The node's name, etcd's `--name`.
     pub name: MemberName,
-    /// Drawn anew each time the node's client starts; who sends none is taken for the one that was there before.
+    /// Identifies this process of the node's client. Clients that send none count as one run.
     pub run: RunId,
-    /// Counts the check-ins of a run, so that one that got stuck on its way is known by the later one that overtook it;
-    /// repeating a check-in repeats its number. A node that does not count sends 0 each time.
+    /// The number of this check-in in its run. A delayed check-in is ignored if a higher number has been answered. A
+    /// retry has the same number. A node that does not count sends 0 each time.
     pub sequence: u64,
-    /// Where other members reach this node; at least one.
+    /// Where other members reach this node. There is at least one.
     pub peer_urls: Vec<PeerUrl>,
-    /// Where clients reach this node's etcd, as far as the node knows.
+    /// Where clients reach this node's etcd, if the node knows it.
     pub client_urls: Vec<ClientUrl>,
-    /// What the node has, and whether its etcd runs.
+    /// The state of the data directory and of etcd.
     pub state: NodeState,
-    /// Whether there is no WAL, but a database that a member has used, or that can't be read. Only counts with
-    /// [`NodeState::Empty`].
+    /// Whether the data directory has no WAL, but a database that a member has used or that can't be read. It counts with
+    /// [`NodeState::Empty`] only.
     pub leftover: bool,
-    /// What the node sees of the cluster; `None` means that it has not looked.
+    /// The node's view of the cluster. `None` if it has not observed the cluster.
     pub view: Option<View>,
-    /// Whether the node wants to leave the cluster.
+    /// Whether the node is leaving the cluster.
     pub leaving: bool,
-    /// Whether the node would rather be refused than wait as a spare.
+    /// Whether the node is refused instead of waiting as a spare.
     pub once: bool,
-    /// What the node's own joining may change; the stricter of this and the policy's counts, and `None` means the policy's.
+    /// The strategy for the node's own joining. The stricter of this and the policy's counts.
     pub strategy: Option<Strategy>,
-    /// How many voters the cluster is to have in the node's eyes: a cluster that is smaller grows to it if the node looks
-    /// for a place, and in one that is larger the node takes no place beyond it. `None` means the cluster's own size.
+    /// The size of the cluster that the node joins. A smaller cluster grows to it when the node looks for a place. In a
+    /// larger cluster the node takes no place beyond it. `None` for the cluster's own size.
     pub size: Option<ClusterSize>,
 }
 
-/// What a node's data directory holds, and whether its etcd runs.
+/// The state of a node's data directory, and whether its etcd runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NodeState {
-    /// No WAL: etcd has never run here.
+    /// There is no WAL: etcd has never run here, or its data is gone.
     Empty,
     /// There is data that can't be read.
     Unreadable {
-        /// What was found, for people.
+        /// What was found, for messages.
         found: String,
     },
-    /// Data of a member, and no etcd on it.
+    /// There is data of a member, and etcd does not run.
     Stopped(Identity),
-    /// An etcd that runs.
+    /// etcd runs.
     Running(Identity),
 }
 
-/// Whose data it is, from the WAL's metadata or from the running etcd.
+/// The member and the cluster of a data directory, from the WAL's metadata or from the running etcd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Identity {
-    /// The member.
+    /// The member's ID.
     pub member: MemberId,
-    /// The cluster.
+    /// The cluster's ID.
     pub cluster: ClusterId,
 }
 
-/// What a node saw when it looked at the cluster.
+/// What one node saw of the cluster at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct View {
-    /// The registry's revision that the node had been told before it began to look: what changed later,
-    /// the view may not know.
+    /// The registry's revision that the node knew before it observed the cluster. The view may lack later changes.
     pub since: Revision,
-    /// The cluster that answered; `None` means that nobody did.
+    /// The cluster that answered. `None` if no member answered.
     pub cluster: Option<ClusterId>,
-    /// Whether the list was read through the quorum.
+    /// Whether the member list was read through the quorum.
     pub linearizable: bool,
-    /// The member that leads; `None` means that there is none or that it is not known.
+    /// The leader. `None` if there is none, or if it is not known.
     pub leader: Option<MemberId>,
-    /// The members in the list; empty if nobody answered.
+    /// The member list. Empty if no member answered.
     pub members: Vec<ObservedMember>,
 }
 
@@ -86,29 +85,29 @@ pub struct View {
 pub struct ObservedMember {
     /// Its ID.
     pub id: MemberId,
-    /// Its name; `None` means that it has never started.
+    /// Its name. `None` if it has never started.
     pub name: Option<MemberName>,
     /// Its peer URLs.
     pub peer_urls: Vec<PeerUrl>,
-    /// Its client URLs; empty if it has never started.
+    /// Its client URLs. Empty if it has never started.
     pub client_urls: Vec<ClientUrl>,
     /// Whether it is a learner.
     pub learner: bool,
-    /// Whether it answered just now.
+    /// Whether it answered a probe.
     pub reachable: bool,
-    /// How far it has applied the Raft log; `None` means that it did not say.
+    /// The index up to which it has applied the Raft log. `None` if it is not known.
     pub applied_index: Option<u64>,
 }
 
 impl ObservedMember {
-    /// Whether it votes.
+    /// Its role.
     pub fn role(&self) -> Role {
         if self.learner { Role::Learner } else { Role::Voter }
     }
 }
 
 impl Report {
-    /// Whose data the node has.
+    /// The member and the cluster of the node's data. `None` if it has no readable data.
     pub fn identity(&self) -> Option<Identity> {
         match self.state {
             NodeState::Stopped(identity) | NodeState::Running(identity) => Some(identity),
@@ -122,17 +121,17 @@ impl Report {
     }
 }
 
-/// Tells one run of a node's client from another.
+/// Identifies one run of a node's client: one process.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId(Arc<str>);
 
 /// Why a text is not a [`RunId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("must be 1 to 128 characters of A-Z, a-z, 0-9, '.', '_' and '-', drawn anew each time the client starts")]
+#[error("must be 1 to 128 characters of A-Z, a-z, 0-9, '.', '_' and '-', and another one each time the client starts")]
 pub struct RunIdError;
 
 impl RunId {
-    /// The run of those who don't name one.
+    /// The run of clients that send no ID.
     pub fn unnamed() -> Self {
         Self("-".into())
     }

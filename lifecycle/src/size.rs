@@ -2,7 +2,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-/// How many voters a cluster is to have: at least 1.
+/// The number of voters that a cluster should have: 1 or more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClusterSize(u32);
 
@@ -15,15 +15,19 @@ pub struct ClusterSizeError {
 }
 
 impl ClusterSize {
-    /// What a cluster gets whose creator names no size, as discovery.etcd.io did.
+    /// The size of a cluster that is created without one, as with discovery.etcd.io.
     pub const DEFAULT: Self = Self(3);
 
-    /// A size, unless it is zero.
+    /// A size. `None` for zero.
     pub const fn new(size: u32) -> Option<Self> {
         if size == 0 { None } else { Some(Self(size)) }
     }
 
-    /// Reads a size of at most `max`.
+    /// Parses a size.
+    ///
+    /// # Errors
+    ///
+    /// If it is not a whole number from 1 to `max`.
     pub fn parse(text: &str, max: Self) -> Result<Self, ClusterSizeError> {
         let size = text.parse().ok().and_then(Self::new).filter(|size| *size <= max);
         size.ok_or_else(|| ClusterSizeError { given: text.chars().take(32).collect(), max })
@@ -48,7 +52,7 @@ mod tests {
     const MAX: ClusterSize = ClusterSize(31);
 
     #[test]
-    fn sizes_from_one_to_the_maximum_are_taken() {
+    fn sizes_from_one_to_the_maximum_are_accepted() {
         assert_eq!(ClusterSize::parse("1", MAX), Ok(ClusterSize(1)));
         assert_eq!(ClusterSize::parse("31", MAX), Ok(MAX));
     }

@@ -1,4 +1,4 @@
-/// Gives a type that is read from text and shown as text the same form in JSON.
+/// Makes a type that implements `FromStr` and `Display` a JSON string.
 macro_rules! as_text {
     ($type:ty, $expected:literal) => {
         impl serde::Serialize for $type {

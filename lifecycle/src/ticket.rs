@@ -2,63 +2,63 @@ use std::time::Duration;
 
 use crate::{MemberKey, MemberName, PeerUrl, UnixMillis};
 
-/// The one membership change that a cluster has under way, and the node that makes it.
+/// The lease for the one membership change that a cluster may have under way.
 ///
-/// It is a lease: it stays with its holder for as long as the holder checks in, and [`Ticket::LEASE`] beyond.
+/// Its holder keeps it while it checks in, and loses it [`Ticket::LEASE`] after its last check-in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ticket {
-    /// Grows with every ticket of a cluster; who shows a lower one has lost it.
+    /// A fencing token: each ticket of a cluster has a higher number than the one before.
     pub number: u64,
     /// The node that makes the change.
     pub holder: MemberName,
-    /// What the change is.
+    /// The change.
     pub purpose: Purpose,
-    /// When the holder got it.
+    /// When it was granted.
     pub granted_at: UnixMillis,
 }
 
-/// What a [`Ticket`] is for.
+/// The change that a [`Ticket`] is for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Purpose {
-    /// Makes the holder a voter: a dead member or its own former self is removed, then the holder is
+    /// Make the holder a voter. A dead member or the holder's own former member is removed first, then the holder is
     /// added, started and promoted.
     Join {
         /// The holder's peer URLs.
         peer_urls: Vec<PeerUrl>,
-        /// Who makes room.
+        /// The member that makes room.
         replaces: Option<MemberKey>,
     },
-    /// Removes a member.
+    /// Remove a member.
     Remove {
-        /// Which.
+        /// The member.
         member: MemberKey,
     },
-    /// Gives a member other peer URLs.
+    /// Change a member's peer URLs.
     Update {
-        /// Which.
+        /// The member.
         member: MemberKey,
-        /// Its peer URLs from then on.
+        /// Its new peer URLs.
         peer_urls: Vec<PeerUrl>,
     },
-    /// Makes a learner a voter.
+    /// Make a learner a voter.
     Promote {
-        /// Which.
+        /// The learner.
         member: MemberKey,
     },
 }
 
 impl Ticket {
-    /// How long a ticket outlasts its holder's last check-in.
+    /// How long the holder keeps its ticket after its last check-in.
     pub const LEASE: Duration = Duration::from_secs(60);
 
-    /// How long after it has asked the holder may begin the change that an instruction names. What is left of the
-    /// lease is for etcd to carry out or drop what it was asked for (`server/config/config.go:ReqTimeout` is
-    /// 7 s and more), so that nothing of this ticket happens once another one may be out.
+    /// How long after its check-in the holder may begin the instructed change. The rest of the lease is for etcd to
+    /// apply or drop the request (`server/config/config.go:ReqTimeout` is 7 s or more). So no change of this ticket
+    /// happens after another one may have been granted.
     pub const ACT_WITHIN: Duration = Duration::from_secs(20);
 }
 
 impl Purpose {
-    /// The member that goes when this is carried out.
+    /// The member that the change removes.
     pub fn removes(&self) -> Option<&MemberKey> {
         match self {
             Self::Join { replaces, .. } => replaces.as_ref(),
@@ -67,7 +67,7 @@ impl Purpose {
         }
     }
 
-    /// The purpose's word.
+    /// Its name in the API.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Join { .. } => "join",
