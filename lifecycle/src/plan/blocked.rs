@@ -178,7 +178,7 @@ impl Blocked {
             Self::LastVoter { member } => refuse(
                 Reason::LastMember,
                 format!("{member} is the last voter; removing it would lose all data"),
-                "stop its etcd instead, and delete the cluster from the registry if nobody needs it",
+                "stop its etcd instead, and delete the cluster from the registry if it is not needed any more",
             ),
             Self::NotDeadYet { member, silent_since, dead_at, now } => wait(
                 Reason::NotDeadYet,
@@ -269,7 +269,7 @@ impl Blocked {
             Self::UnreadableWhileForming { found } => refuse(
                 Reason::UnreadableData,
                 format!("the data directory holds data that can't be read ({found})"),
-                "find out whose data it is; move it away if nobody needs it",
+                "find out whose data it is; move it away if it is not needed",
             ),
             Self::UnreadableWhileLeaving { found } => refuse(
                 Reason::UnreadableData,
@@ -337,7 +337,7 @@ fn refuse(reason: Reason, message: String, remedy: &'static str) -> Explanation 
 
 fn full(size: ClusterSize, own_size: ClusterSize, voters: usize, once: bool) -> Explanation {
     let (places, remedy) = if own_size < size {
-        let places = format!("this node joins up to {own_size} voters, and the cluster's size is {size}");
+        let places = format!("this node joins a cluster of up to {own_size}, and the cluster's size is {size}");
         (places, "start this node with a larger cluster size")
     } else if voters < size.get() as usize {
         (format!("all {size} places of the cluster are taken"), "raise the size, or evict a member")
@@ -372,4 +372,41 @@ fn count_of_voters(voters: usize) -> String {
 
 fn or_none(id: &Option<ClusterId>) -> String {
     id.map_or_else(|| "not known yet".to_owned(), |id| id.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(blocked: Blocked) -> String {
+        blocked.explain().message
+    }
+
+    #[test]
+    fn a_risk_for_the_quorum_is_explained_with_its_numbers() {
+        let member = || "infra1 (1a)".to_owned();
+        assert_eq!(
+            message(Blocked::RemovalRisksQuorum { member: member(), remaining: 2, up: 1, needed: 2 }),
+            "removing infra1 (1a) would leave 2 voters, of which 1 answers; a quorum is 2"
+        );
+        assert_eq!(
+            message(Blocked::PromotionRisksQuorum { learner: member(), voters: 4, up: 2, needed: 3 }),
+            "promoting infra1 (1a) would make 4 voters, of which 2 answer; a quorum is 3"
+        );
+    }
+
+    #[test]
+    fn a_spare_reads_why_it_has_no_place() {
+        let size = |size| ClusterSize::new(size).unwrap();
+        let full = |own_size, voters, once| {
+            let explanation = Blocked::Full { size: size(3), own_size: size(own_size), voters, once }.explain();
+            assert_eq!(matches!(explanation.outcome, Outcome::Refuse { .. }), once);
+            explanation.message
+        };
+        assert_eq!(full(3, 3, false), "standing by as a spare: the cluster has all 3 voters");
+        assert_eq!(full(3, 2, false), "standing by as a spare: all 3 places of the cluster are taken");
+        assert_eq!(full(3, 3, true), "the cluster has all 3 voters");
+        let own_size = "this node joins a cluster of up to 1, and the cluster's size is 3";
+        assert_eq!(full(1, 3, true), own_size);
+    }
 }

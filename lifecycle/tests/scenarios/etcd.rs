@@ -10,22 +10,22 @@ use crate::{
     world::{Data, Node},
 };
 
-/// As much of an etcd cluster as its membership, and nodes that do what they are told.
+/// The membership of an etcd cluster, without its data.
 pub struct Etcd {
     pub id: ClusterId,
     pub seats: Vec<Seat>,
-    /// Who leads if it is up; else the first voter that is.
+    /// The leader, if it is up. If not, the first voter that is up leads.
     pub leader: MemberId,
-    /// How many members it was given since it bootstrapped; no ID is used twice.
+    /// How many members were added since the bootstrap. No ID is used twice.
     added: u64,
 }
 
 /// A member in etcd's own list.
 pub struct Seat {
     pub id: MemberId,
-    /// The node that it was added for.
+    /// The node for which it was added.
     pub node: String,
-    /// Its name; `None` until it starts.
+    /// Its name. `None` until it starts.
     pub name: Option<MemberName>,
     peer_urls: Vec<PeerUrl>,
     pub learner: bool,
@@ -54,7 +54,7 @@ impl Etcd {
         Self { id, leader: seats[0].id, seats, added: 0 }
     }
 
-    /// What a node sees that looks now.
+    /// The view that a node has now.
     pub fn seen_by(&self, observer: &Node, nodes: &BTreeMap<String, Node>, since: Revision) -> View {
         let up = |seat: &Seat| {
             let node = &nodes[&seat.node];
@@ -85,8 +85,8 @@ impl Etcd {
         }
     }
 
-    /// Does what a node was told. What changes membership is only done on its terms.
-    pub fn obey(etcd: &mut Option<Self>, node: &mut Node, task: &Task, words: &mut Words) {
+    /// Executes a node's task. A membership change is made only if its terms hold.
+    pub fn execute(etcd: &mut Option<Self>, node: &mut Node, task: &Task, words: &mut Words) {
         if let Task::Bootstrap(start) = task {
             let id = Self::bootstrapped(start).id;
             let etcd = match etcd {
@@ -131,7 +131,7 @@ impl Etcd {
         let mut present: Vec<(MemberId, bool)> = self.seats.iter().map(|seat| (seat.id, seat.learner)).collect();
         present.sort_unstable();
         let expected: Vec<(MemberId, bool)> = terms.expect.iter().map(|one| (one.id, one.learner)).collect();
-        assert_eq!(present, expected, "an instruction expects something else than what is in etcd");
+        assert_eq!(present, expected, "etcd's list is not what the terms expect");
     }
 
     fn identity(&self, member: MemberId) -> Identity {
@@ -144,7 +144,7 @@ impl Etcd {
     }
 
     fn seat(&mut self, id: Option<MemberId>) -> &mut Seat {
-        self.seats.iter_mut().find(|seat| Some(seat.id) == id).expect("there is such a member")
+        self.seats.iter_mut().find(|seat| Some(seat.id) == id).expect("the member exists")
     }
 
     /// Adds a member for a node.

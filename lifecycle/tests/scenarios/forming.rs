@@ -10,7 +10,7 @@ fn a_cluster_of_one_bootstraps_at_once() {
 }
 
 #[test]
-fn a_cluster_of_two_bootstraps_once_both_are_there() {
+fn a_cluster_of_two_bootstraps_once_both_have_registered() {
     World::new(2)
         .ask("a", "wait: forming + member_registered")
         .ask("b", "bootstrap a b in epoch 1: roster_complete + member_registered formed bootstrap_told")
@@ -18,12 +18,12 @@ fn a_cluster_of_two_bootstraps_once_both_are_there() {
 }
 
 #[test]
-fn a_cluster_of_three_bootstraps_once_all_are_there() {
+fn a_cluster_of_three_bootstraps_once_all_have_registered() {
     World::new(3)
         .ask("a", "wait: forming + member_registered")
-        .saying("waiting for 2 more")
+        .with_message("waiting for 2 more")
         .ask("b", "wait: forming + member_registered")
-        .saying("waiting for 1 more")
+        .with_message("waiting for 1 more")
         .ask("c", "bootstrap a b c in epoch 1: roster_complete + member_registered formed bootstrap_told")
         .ask("b", "bootstrap a b c in epoch 1: roster_complete + bootstrap_told")
         .ask("a", "bootstrap a b c in epoch 1: roster_complete + bootstrap_told");
@@ -37,7 +37,7 @@ fn a_cluster_of_an_even_size_forms_like_any_other() {
 }
 
 #[test]
-fn a_cluster_of_five_forms_in_whatever_order_its_nodes_come() {
+fn a_cluster_of_five_forms_in_any_order_of_its_nodes() {
     World::new(5)
         .check_ins("e c a d")
         .ask("b", "bootstrap e c a d b in epoch 1: roster_complete + member_registered formed bootstrap_told")
@@ -45,22 +45,22 @@ fn a_cluster_of_five_forms_in_whatever_order_its_nodes_come() {
 }
 
 #[test]
-fn a_latecomer_looks_and_becomes_a_spare() {
-    World::running("a b c").ask("d", "observe: look_needed").look("d", "stand_by: full");
+fn a_latecomer_with_a_view_is_a_spare() {
+    World::running("a b c").ask("d", "observe: look_needed").observe("d", "stand_by: full");
 }
 
 #[test]
 fn a_latecomer_before_the_first_etcd_runs_waits_for_the_quorum() {
-    World::new(3).check_ins("a b c").ask("d", "observe: look_needed").look("d", "wait: no_quorum");
+    World::new(3).check_ins("a b c").ask("d", "observe: look_needed").observe("d", "wait: no_quorum");
 }
 
 #[test]
-fn a_latecomer_that_would_rather_be_refused_is_refused() {
-    World::running("a b c").once("d").look("d", "refuse: full");
+fn a_latecomer_with_once_is_refused() {
+    World::running("a b c").once("d").observe("d", "refuse: full");
 }
 
 #[test]
-fn a_registrant_that_vanishes_makes_room() {
+fn a_silent_registrant_is_dropped() {
     World::new(3)
         .ask("a", "wait: forming + member_registered")
         .pass(30)
@@ -72,7 +72,7 @@ fn a_registrant_that_vanishes_makes_room() {
 }
 
 #[test]
-fn a_registrant_that_vanished_registers_again_when_it_comes_back() {
+fn a_dropped_registrant_registers_again_when_it_returns() {
     World::new(3)
         .ask("a", "wait: forming + member_registered")
         .pass(60)
@@ -81,7 +81,7 @@ fn a_registrant_that_vanished_registers_again_when_it_comes_back() {
 }
 
 #[test]
-fn a_founder_that_vanishes_after_the_roster_is_frozen_keeps_its_place() {
+fn a_founder_that_fell_silent_after_the_roster_was_frozen_keeps_its_place() {
     World::new(3)
         .check_ins("a b c")
         .pass(600)
@@ -90,22 +90,22 @@ fn a_founder_that_vanishes_after_the_roster_is_frozen_keeps_its_place() {
 }
 
 #[test]
-fn a_lost_answer_to_bootstrap_is_given_again() {
+fn a_lost_instruction_to_bootstrap_is_given_again() {
     let bootstrap = "bootstrap a b c in epoch 1: roster_complete";
     World::new(3).check_ins("a b c").ask("c", bootstrap).ask("c", bootstrap);
 }
 
 #[test]
-fn the_same_run_is_told_again_even_when_the_others_run() {
+fn the_same_run_is_instructed_again_even_if_the_others_run() {
     let mut world = World::new(3);
-    world.check_ins("a b c").check_ins("a b").obey("a").obey("b").check_ins("a b");
+    world.check_ins("a b c").check_ins("a b").execute("a").execute("b").check_ins("a b");
     world.ask("c", "bootstrap a b c in epoch 1: roster_complete");
 }
 
 #[test]
-fn a_founder_that_was_never_told_bootstraps_with_those_that_run_already() {
+fn a_founder_that_was_never_instructed_bootstraps_after_the_others() {
     let mut world = World::new(2);
-    world.check_ins("a b").obey("b").pass(600).check_ins("b");
+    world.check_ins("a b").execute("b").pass(600).check_ins("b");
     world.ask("a", "bootstrap a b in epoch 1: roster_complete + bootstrap_told");
 }
 
@@ -116,22 +116,22 @@ fn a_founder_in_another_run_without_data_waits_for_the_others() {
         .check_ins("a b")
         .returns("c")
         .ask("c", "observe: look_needed")
-        .look("c", "wait: founders_missing");
+        .observe("c", "wait: founders_missing");
 }
 
 #[test]
-fn a_new_epoch_begins_once_all_founders_are_back_without_data() {
+fn an_epoch_starts_once_all_founders_check_in_without_data() {
     World::new(3)
         .check_ins("a b c a b")
         .returns("a")
         .returns("b")
         .returns("c")
         .pass(1)
-        .look("a", "wait: founders_missing")
-        .look("b", "wait: founders_missing")
-        .look("c", "wait: founders_missing")
+        .observe("a", "wait: founders_missing")
+        .observe("b", "wait: founders_missing")
+        .observe("c", "wait: founders_missing")
         .pass(2)
-        .look(
+        .observe(
             "c",
             "bootstrap a b c in epoch 2: roster_complete + member_removed member_removed member_removed epoch_begun \
              member_registered member_registered member_registered formed bootstrap_told",
@@ -140,29 +140,29 @@ fn a_new_epoch_begins_once_all_founders_are_back_without_data() {
 }
 
 #[test]
-fn no_epoch_begins_while_a_founder_may_be_doing_what_it_was_told() {
+fn no_epoch_starts_while_a_founder_may_be_bootstrapping() {
     World::new(3)
         .check_ins("a b c a b")
         .pass(1)
-        // The answers got lost, so both ask again; and both will now do what they are told.
+        // The answers were lost, so both check in again. Now both may execute their instructions.
         .ask("a", "bootstrap a b c in epoch 1: roster_complete")
         .ask("b", "bootstrap a b c in epoch 1: roster_complete")
         .returns("c")
-        .look("c", "wait: founders_missing");
+        .observe("c", "wait: founders_missing");
 }
 
 #[test]
-fn a_founder_without_data_is_never_told_to_bootstrap_once_the_cluster_runs() {
+fn a_founder_without_data_never_bootstraps_once_the_cluster_runs() {
     let mut world = World::new(3);
-    world.check_ins("a b c a b").obey("a").obey("b").check_ins("a b").returns("c");
-    world.look("c", "remove c #1 of a b c: lost_disk + ticket_granted");
+    world.check_ins("a b c a b").execute("a").execute("b").check_ins("a b").returns("c");
+    world.observe("c", "remove c #1 of a b c: lost_disk + ticket_granted");
 }
 
 #[test]
-fn what_a_founder_sees_of_a_running_cluster_is_enough_to_never_bootstrap_again() {
+fn a_founders_view_of_the_running_cluster_prevents_another_bootstrap() {
     let mut world = World::new(3);
-    world.check_ins("a b c a b").obey("a").obey("b").returns("c");
-    world.look("c", "remove c #1 of a b c: lost_disk + bootstrapped member_updated member_updated ticket_granted");
+    world.check_ins("a b c a b").execute("a").execute("b").returns("c");
+    world.observe("c", "remove c #1 of a b c: lost_disk + bootstrapped member_updated member_updated ticket_granted");
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn two_nodes_with_one_peer_url_do_not_both_register() {
 }
 
 #[test]
-fn a_node_that_moves_while_the_cluster_forms_registers_anew() {
+fn a_node_that_moves_while_the_cluster_forms_registers_again() {
     World::new(2)
         .ask("a", "wait: forming + member_registered")
         .moves("a", "a2")
@@ -194,16 +194,16 @@ fn a_node_that_moves_to_the_address_of_another_registrant_is_refused() {
 }
 
 #[test]
-fn a_registrant_that_wants_to_leave_gives_its_place_away() {
+fn a_leaving_registrant_frees_its_place() {
     World::new(2)
         .ask("a", "wait: forming + member_registered")
-        .wants_to_leave("a")
+        .starts_to_leave("a")
         .ask("a", "stand_by: left + member_removed")
         .ask("b", "wait: forming + member_registered");
 }
 
 #[test]
-fn whoever_is_one_too_many_when_the_size_is_lowered_is_a_spare() {
+fn a_joining_node_is_a_spare_after_the_size_is_lowered() {
     World::new(3)
         .ask("a", "wait: forming + member_registered")
         .ask("b", "wait: forming + member_registered")
@@ -222,17 +222,17 @@ fn a_paused_cluster_does_not_form() {
 }
 
 #[test]
-fn data_of_nobody_knows_whom_is_started_while_the_cluster_forms() {
+fn data_of_an_unknown_member_is_started_while_the_cluster_forms() {
     World::new(3).returns_with("a", FOREIGN).ask("a", "start: uncertain");
 }
 
 #[test]
-fn unreadable_data_is_not_taken_for_none_while_the_cluster_forms() {
-    World::new(3).returns_with("a", Data::Unreadable).ask("a", "refuse: unreadable_data").saying("torn.wal");
+fn unreadable_data_does_not_count_as_none_while_the_cluster_forms() {
+    World::new(3).returns_with("a", Data::Unreadable).ask("a", "refuse: unreadable_data").with_message("torn.wal");
 }
 
 #[test]
-fn a_token_takes_no_more_registrations_than_any_cluster_has() {
+fn the_registrations_of_a_token_are_bounded() {
     let mut world = World::new(3);
     let registrant = world.check_ins("a").cluster.record[0].clone();
     let gone = |n: usize| {

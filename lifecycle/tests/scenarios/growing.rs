@@ -5,14 +5,14 @@ fn a_cluster_grows_by_two_one_node_at_a_time() {
     World::running("a b c")
         .size(5)
         .step("d", "add learner d #1 of a b c: below_size + ticket_granted")
-        .look("e", "wait: ticket_held + member_added")
+        .observe("e", "wait: ticket_held + member_added")
         .step("d", "join a b c d: added")
         .step("d", "promote d #1 of a b c ~d: caught_up + member_updated")
         .step("e", "add learner e #2 of a b c d: below_size + member_promoted ticket_released ticket_granted")
         .step("e", "join a b c d e: added + member_added")
         .step("e", "promote e #2 of a b c d ~e: caught_up + member_updated")
-        .look("e", "wait: healthy + member_promoted ticket_released")
-        .look("f", "stand_by: full")
+        .observe("e", "wait: healthy + member_promoted ticket_released")
+        .observe("f", "stand_by: full")
         .members("a b c d e");
 }
 
@@ -26,7 +26,7 @@ fn a_cluster_of_one_grows_to_two_and_to_three() {
         .step("c", "add learner c #2 of a b: below_size + member_promoted ticket_released ticket_granted")
         .step("c", "join a b c: added + member_added")
         .step("c", "promote c #2 of a b ~c: caught_up + member_updated")
-        .look("c", "wait: healthy + member_promoted ticket_released")
+        .observe("c", "wait: healthy + member_promoted ticket_released")
         .members("a b c");
 }
 
@@ -37,45 +37,45 @@ fn a_node_joins_as_voter_if_the_others_are_a_quorum_without_it() {
         .join_as_voters()
         .step("d", "add voter d #1 of a b c: below_size + ticket_granted")
         .step("d", "join a b c d: added + member_added")
-        .look("d", "wait: healthy + member_updated ticket_released");
+        .observe("d", "wait: healthy + member_updated ticket_released");
 }
 
 #[test]
-fn a_second_member_always_joins_as_learner_because_the_first_is_no_quorum_of_two() {
-    World::running("a").size(2).join_as_voters().look("b", "add learner b #1 of a: below_size + ticket_granted");
+fn a_second_member_always_joins_as_learner() {
+    World::running("a").size(2).join_as_voters().observe("b", "add learner b #1 of a: below_size + ticket_granted");
 }
 
 #[test]
-fn a_node_joins_as_learner_if_the_others_are_no_quorum_without_it() {
+fn a_node_joins_as_learner_if_the_others_are_not_a_quorum_without_it() {
     World::running("a b c")
         .size(4)
         .join_as_voters()
         .strategy(Strategy::Add)
         .dies("c")
-        .look("d", "add learner d #1 of a b c: below_size + ticket_granted");
+        .observe("d", "add learner d #1 of a b c: below_size + ticket_granted");
 }
 
 #[test]
 fn a_cluster_does_not_grow_while_a_member_may_be_dying() {
-    World::running("a b c").size(5).dies("c").look("d", "wait: not_dead_yet");
+    World::running("a b c").size(5).dies("c").observe("d", "wait: not_dead_yet");
 }
 
 #[test]
 fn a_cluster_does_not_grow_without_a_quorum() {
-    World::running("a b c").size(5).dies("b c").look("d", "wait: no_quorum");
+    World::running("a b c").size(5).dies("b c").observe("d", "wait: no_quorum");
 }
 
 #[test]
-fn a_place_that_is_taken_away_while_somebody_is_about_to_take_it_makes_a_spare() {
+fn a_joining_node_becomes_a_spare_if_the_size_is_lowered() {
     World::running("a b c")
         .size(4)
-        .look("d", "add learner d #1 of a b c: below_size + ticket_granted")
+        .observe("d", "add learner d #1 of a b c: below_size + ticket_granted")
         .size(3)
-        .look("d", "stand_by: full + ticket_released");
+        .observe("d", "stand_by: full + ticket_released");
 }
 
 #[test]
-fn a_learner_whose_place_is_taken_away_leaves() {
+fn a_learner_leaves_when_the_size_is_lowered() {
     World::running("a b c")
         .size(4)
         .step("d", "add learner d #1 of a b c: below_size + ticket_granted")
@@ -83,5 +83,5 @@ fn a_learner_whose_place_is_taken_away_leaves() {
         .size(3)
         .step("d", "leave d #2 of a b c ~d: full + member_updated ticket_released ticket_granted")
         .step("d", "archive_data: removed_member + member_removed ticket_released")
-        .look("d", "stand_by: full");
+        .observe("d", "stand_by: full");
 }

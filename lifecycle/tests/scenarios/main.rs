@@ -1,6 +1,6 @@
-//! What the planner tells each node, scenario by scenario.
+//! Scenarios of the planner.
 //!
-//! A scenario is a few lines: what happens, who asks, and the answer that the node gets, in the words of
+//! A scenario is a few lines: what happens, which node checks in, and the answer that the node gets, in the short form of
 //! [`words::Words`].
 
 mod addresses;
@@ -13,6 +13,7 @@ mod join_overrides;
 mod leaving;
 mod leftover;
 mod lost_data;
+mod name_conflicts;
 mod partition;
 mod pausing;
 mod promoting;
@@ -20,11 +21,10 @@ mod replacing;
 mod resetting;
 mod restart;
 mod shrinking;
-mod strangers;
+mod silent_clients;
 mod strategies;
 mod tickets;
 mod v2;
-mod vanishing;
 
 mod etcd;
 mod words;
@@ -33,5 +33,5 @@ mod world;
 use convene_lifecycle::{ClusterId, Identity, MemberId, Revision, Strategy};
 use world::{Data, World};
 
-/// Data of a cluster that nobody here has heard of.
+/// Data of a cluster that the registry does not know.
 const FOREIGN: Data = Data::Of(Identity { member: MemberId(0xbad), cluster: ClusterId(0xbad) });

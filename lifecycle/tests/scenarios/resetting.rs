@@ -1,7 +1,7 @@
 use crate::*;
 
 #[test]
-fn data_of_an_earlier_epoch_is_set_aside() {
+fn data_of_an_earlier_epoch_is_archived() {
     World::running("a b c").reset().returns("a").ask("a", "archive_data: earlier_epoch");
 }
 
@@ -11,7 +11,7 @@ fn an_etcd_of_an_earlier_epoch_is_not_touched_while_it_runs() {
 }
 
 #[test]
-fn the_nodes_of_a_cluster_that_was_reset_form_it_anew() {
+fn the_nodes_of_a_cluster_that_was_reset_form_it_again() {
     World::running("a b c")
         .reset()
         .returns_empty("a")
@@ -23,13 +23,13 @@ fn the_nodes_of_a_cluster_that_was_reset_form_it_anew() {
 }
 
 #[test]
-fn data_of_an_earlier_epoch_is_set_aside_once_the_cluster_has_formed_anew() {
+fn data_of_an_earlier_epoch_is_archived_after_the_cluster_has_formed_again() {
     let mut world = World::running("a b c");
     world.reset().returns_empty("a").returns_empty("b").check_ins("a b d").returns("c");
     world.ask("c", "archive_data: earlier_epoch");
 }
 
 #[test]
-fn what_an_etcd_of_an_earlier_epoch_shows_is_not_taken_over() {
-    World::running("a b c").reset().look("d", "wait: forming + member_registered");
+fn the_etcd_of_an_earlier_epoch_is_not_adopted() {
+    World::running("a b c").reset().observe("d", "wait: forming + member_registered");
 }

@@ -2,10 +2,10 @@ use std::collections::BTreeMap;
 
 use convene_lifecycle::{Cluster, EtcdFlags, MemberKey, PeerUrl, Plan, Task, Terms};
 
-/// Says answers in few words: `remove c #1 of a b c: dead + ticket_granted` is the task with its ticket and the members
-/// that it expects, the reason, and the kinds of events that were recorded.
+/// Writes answers in a short form. `remove c #1 of a b c: dead + ticket_granted` is the task with its ticket and the
+/// members that it expects, the reason, and the kinds of the recorded events.
 ///
-/// A member is called as its node; the node's second member is `c'`, its third `c''`. Learners have a `~`. The URL
+/// A member is named like its node; the node's second member is `c'`, its third `c''`. Learners have a `~`. The URL
 /// `http://x:2380` is `x`.
 #[derive(Default)]
 pub struct Words {
@@ -13,16 +13,16 @@ pub struct Words {
 }
 
 impl Words {
-    /// An answer in few words. `before` is the cluster as it was when the node asked.
+    /// The short form of an answer. `before` is the cluster when the node checked in.
     pub fn answer(&self, plan: &Plan, before: &Cluster, own_urls: &[PeerUrl]) -> String {
         let after = plan.change.as_ref().and_then(|change| change.after.as_ref()).unwrap_or(before);
-        let mut said = format!("{}: {}", self.task(&plan.instruction.task, after, own_urls), plan.instruction.reason);
+        let mut text = format!("{}: {}", self.task(&plan.instruction.task, after, own_urls), plan.instruction.reason);
         let events = plan.change.iter().flat_map(|change| &change.events);
         for (at, event) in events.enumerate() {
-            said += if at == 0 { " + " } else { " " };
-            said += event.kind.as_str();
+            text += if at == 0 { " + " } else { " " };
+            text += event.kind.as_str();
         }
-        said
+        text
     }
 
     fn task(&self, task: &Task, after: &Cluster, own_urls: &[PeerUrl]) -> String {
@@ -47,13 +47,13 @@ impl Words {
         }
     }
 
-    /// The initial cluster of an etcd without data, which insists on being in it.
+    /// The initial cluster of an etcd without data, which must be in it.
     fn start(&self, start: &EtcdFlags, after: &Cluster, own_urls: &[PeerUrl]) -> String {
         assert!(start.initial_cluster.contains(&format!("{}={}", start.name, own_urls[0])));
         self.pairs(start, after, own_urls)
     }
 
-    /// The initial cluster: each member's name, and its host where that is another.
+    /// The initial cluster: each member's name, and its host if that is another.
     fn pairs(&self, start: &EtcdFlags, after: &Cluster, own_urls: &[PeerUrl]) -> String {
         assert_eq!(start.peer_urls, own_urls);
         assert_eq!(start.initial_cluster_token, after.epoch.initial_cluster_token(&after.token));
@@ -79,14 +79,14 @@ impl Words {
         sorted(cluster.members().map(|member| self.role(&member.key, !member.is_voter())))
     }
 
-    /// Finds words for members that a cluster has got.
-    pub fn learn(&mut self, cluster: &Cluster) {
+    /// Names the members of a cluster.
+    pub fn name_members(&mut self, cluster: &Cluster) {
         for member in &cluster.record {
             self.name(member.key.clone(), member.name().as_str());
         }
     }
 
-    /// Calls a member as its node, unless it is called something already.
+    /// Names a member like its node, unless it has a name.
     pub fn name(&mut self, key: MemberKey, node: &str) {
         if self.names.contains_key(&key) {
             return;
@@ -95,9 +95,9 @@ impl Words {
         self.names.insert(key, format!("{node}{}", "'".repeat(earlier)));
     }
 
-    /// The member that is called so.
+    /// The member with this name.
     pub fn key(&self, name: &str) -> MemberKey {
-        self.names.iter().find(|(_, called)| *called == name).expect("a member is called so").0.clone()
+        self.names.iter().find(|(_, named)| *named == name).expect("a member has this name").0.clone()
     }
 }
 

@@ -9,11 +9,10 @@ use convene_lifecycle::{
 
 use crate::{etcd::Etcd, words::Words};
 
-/// A cluster, its nodes and the registry, for one scenario. Nodes are made when they are first named; node `a` has the
+/// A cluster, its nodes and the registry, for one scenario. A node is created when it is first named. Node `a` has the
 /// peer URL `http://a:2380`.
 ///
-/// Every check-in, whatever the scenario asks of it, is made twice: the second one has to get the same answer and
-/// change nothing.
+/// Every check-in is made twice. The second one must get the same answer and change nothing.
 pub struct World {
     pub cluster: Cluster,
     liveness: Liveness,
@@ -24,11 +23,11 @@ pub struct World {
     last: Option<Instruction>,
 }
 
-/// A machine that runs or wants to run a member.
+/// A machine that runs, or wants to run, a member.
 pub struct Node {
-    /// What the scenario calls it.
+    /// Its name in the scenario.
     pub machine: String,
-    /// What it calls itself.
+    /// Its own name, etcd's `--name`.
     pub name: String,
     pub peer_urls: Vec<PeerUrl>,
     run: u32,
@@ -45,28 +44,28 @@ pub struct Node {
     own_strategy: Option<Strategy>,
     own_size: Option<ClusterSize>,
     view: Option<View>,
-    told: Option<Instruction>,
+    instruction: Option<Instruction>,
 }
 
-/// What a node's data directory holds.
+/// The contents of a node's data directory.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Data {
     Nothing,
     /// No WAL, but a database that a member has used.
-    LeftOvers,
+    Leftover,
     Unreadable,
     Of(Identity),
 }
 
 impl World {
-    /// A new cluster that nobody has checked in for.
+    /// A new cluster without any node.
     pub fn new(size: u32) -> Self {
         let now = UnixMillis(1_800_000_000_000);
         let token = "6c007a14875d53d9bf0ef5a6fc0257c8".parse().unwrap();
         let created = Cluster::create(token, ClusterSize::new(size).unwrap(), Action::Create, now);
         Self {
             cluster: created.after.unwrap(),
-            // The server has listened for long, so that silence means something.
+            // The server has run for long, so silence counts.
             liveness: Liveness::new(UnixMillis(now.0 - 3_600_000)),
             now,
             etcd: None,
@@ -76,7 +75,7 @@ impl World {
         }
     }
 
-    /// A cluster that these nodes have formed by check-in, and that runs on all of them.
+    /// A cluster that these nodes have formed by check-in. All of them run.
     pub fn running(names: &str) -> Self {
         let mut world = Self::formed(names);
         for _ in 0..2 {
@@ -85,13 +84,13 @@ impl World {
         world
     }
 
-    /// A cluster that these nodes have formed by check-in; their etcds have just been started.
+    /// A cluster that these nodes have formed by check-in. Their etcds have just started.
     pub fn formed(names: &str) -> Self {
         let mut world = Self::new(names.split(' ').count() as u32);
         world.check_ins(names);
         for name in names.split(' ') {
             world.check_in(name);
-            world.obey(name);
+            world.execute(name);
         }
         world
     }
@@ -106,7 +105,7 @@ impl World {
         world
     }
 
-    /// A cluster that runs on these nodes, and of which the registry has never heard.
+    /// A cluster that runs on these nodes, and that the registry does not know.
     pub fn found_running(names: &str) -> Self {
         let mut world = Self::new(names.split(' ').count() as u32);
         for name in names.split(' ') {
@@ -136,53 +135,53 @@ impl World {
         self.apply(Some(transition))
     }
 
-    /// Somebody deletes a member's key through v2 discovery.
+    /// A member's key is deleted through v2 discovery.
     pub fn v2_deletes(&mut self, name: &str) -> &mut Self {
         let transition = self.cluster.remove(&self.words.key(name), Discovery::V2, Action::Delete, self.now).unwrap();
         self.apply(Some(transition))
     }
 
-    /// A node checks in without having looked, and gets this answer.
+    /// A node checks in without a view, and gets this answer.
     #[track_caller]
     pub fn ask(&mut self, name: &str, expected: &str) -> &mut Self {
         self.node(name).view = None;
         self.expect(name, expected)
     }
 
-    /// A node looks at the cluster, checks in and gets this answer.
+    /// A node observes the cluster, checks in and gets this answer.
     #[track_caller]
-    pub fn look(&mut self, name: &str, expected: &str) -> &mut Self {
-        self.glance(name).expect(name, expected)
+    pub fn observe(&mut self, name: &str, expected: &str) -> &mut Self {
+        self.take_view(name).expect(name, expected)
     }
 
-    /// A node checks in with the look that it had before, and gets this answer.
+    /// A node checks in with its last view, and gets this answer.
     #[track_caller]
     pub fn report(&mut self, name: &str, expected: &str) -> &mut Self {
         self.expect(name, expected)
     }
 
-    /// A node's next check-ins carry this number.
+    /// The node's next check-ins have this number.
     pub fn numbered(&mut self, name: &str, sequence: u64) -> &mut Self {
         self.node(name).sequence = sequence;
         self
     }
 
-    /// A node looks at the cluster, checks in, gets this answer and does what it is told.
+    /// A node observes the cluster, checks in, gets this answer and executes it.
     #[track_caller]
     pub fn step(&mut self, name: &str, expected: &str) -> &mut Self {
-        self.look(name, expected).obey(name)
+        self.observe(name, expected).execute(name)
     }
 
-    /// A node looks, sees something else than is there, and gets this answer.
+    /// A node observes the cluster, checks in with a changed view, and gets this answer.
     #[track_caller]
-    pub fn look_wrong(&mut self, name: &str, wrong: impl FnOnce(&mut View), expected: &str) -> &mut Self {
-        self.glance(name);
+    pub fn observe_wrongly(&mut self, name: &str, wrong: impl FnOnce(&mut View), expected: &str) -> &mut Self {
+        self.take_view(name);
         wrong(self.node(name).view.as_mut().unwrap());
         self.expect(name, expected)
     }
 
-    /// A node looks at the cluster, and keeps what it saw.
-    pub fn glance(&mut self, name: &str) -> &mut Self {
+    /// A node observes the cluster, and keeps the view.
+    pub fn take_view(&mut self, name: &str) -> &mut Self {
         self.node(name);
         let (observer, since) = (&self.nodes[name], self.cluster.revision);
         let view = match &self.etcd {
@@ -193,23 +192,23 @@ impl World {
         self
     }
 
-    /// A node does what it was told last.
-    pub fn obey(&mut self, name: &str) -> &mut Self {
-        let told = self.nodes[name].told.clone().expect("the node has asked");
+    /// A node executes its last instruction.
+    pub fn execute(&mut self, name: &str) -> &mut Self {
+        let instruction = self.nodes[name].instruction.clone().expect("the node has checked in");
         let node = self.nodes.get_mut(name).unwrap();
-        Etcd::obey(&mut self.etcd, node, &told.task, &mut self.words);
+        Etcd::execute(&mut self.etcd, node, &instruction.task, &mut self.words);
         self
     }
 
-    /// These nodes look and check in, whatever they are told.
+    /// These nodes observe the cluster and check in. They ignore the answers.
     pub fn check_ins(&mut self, names: &str) -> &mut Self {
         for name in names.split(' ') {
-            self.glance(name).check_in(name);
+            self.take_view(name).check_in(name);
         }
         self
     }
 
-    /// Time passes in which these nodes look and check in every five seconds, whatever they are told.
+    /// Time passes. These nodes observe the cluster and check in every five seconds. They ignore the answers.
     pub fn watch(&mut self, seconds: i64, names: &str) -> &mut Self {
         for _ in 0..seconds / 5 {
             self.pass(5).check_ins(names);
@@ -217,7 +216,7 @@ impl World {
         self
     }
 
-    /// Time passes without a word from anybody; if it is negative, then the clock jumps back.
+    /// Time passes without any check-in. If it is negative, the clock jumps back.
     pub fn pass(&mut self, seconds: i64) -> &mut Self {
         self.now.0 += seconds * 1_000;
         self
@@ -231,12 +230,12 @@ impl World {
         self
     }
 
-    /// Nodes die, and these others see them down for so long that they count as dead.
+    /// Nodes die, and the watchers see them down until they count as dead.
     pub fn are_dead_to(&mut self, names: &str, watchers: &str) -> &mut Self {
         self.dies(names).watch(60, watchers).pass(5)
     }
 
-    /// A node's client starts again, and etcd does not run yet.
+    /// A node's client starts again. etcd does not run yet.
     pub fn returns(&mut self, name: &str) -> &mut Self {
         let node = self.node(name);
         node.running = false;
@@ -256,7 +255,7 @@ impl World {
         self.returns(name)
     }
 
-    /// A node has other data now, and its client goes on.
+    /// A node has other data now. Its client continues.
     pub fn has(&mut self, name: &str, data: Data) -> &mut Self {
         self.node(name).data = data;
         self
@@ -268,7 +267,7 @@ impl World {
         self
     }
 
-    /// Whatever a node is told, its etcd runs now.
+    /// The etcds of these nodes run now.
     pub fn runs(&mut self, names: &str) -> &mut Self {
         for name in names.split(' ') {
             self.node(name).running = true;
@@ -276,42 +275,42 @@ impl World {
         self
     }
 
-    /// Others can't reach a node any more.
+    /// Others can't reach these nodes any more.
     pub fn hide(&mut self, names: &str) -> &mut Self {
         self.set(names, |node| node.hidden = true)
     }
 
-    /// Nodes can't reach others, nor others them.
-    pub fn cut_off(&mut self, names: &str) -> &mut Self {
+    /// These nodes can't reach others, and others can't reach them.
+    pub fn partition(&mut self, names: &str) -> &mut Self {
         self.set(names, |node| (node.hidden, node.blind) = (true, true))
     }
 
-    /// The network is whole again.
+    /// These nodes and the others reach each other again.
     pub fn heal(&mut self, names: &str) -> &mut Self {
         self.set(names, |node| (node.hidden, node.blind) = (false, false))
     }
 
-    /// A node wants to leave from now on.
-    pub fn wants_to_leave(&mut self, name: &str) -> &mut Self {
+    /// A node is leaving from now on.
+    pub fn starts_to_leave(&mut self, name: &str) -> &mut Self {
         self.set(name, |node| node.leaving = true)
     }
 
-    /// A node does not want to leave any more.
-    pub fn wants_to_stay(&mut self, name: &str) -> &mut Self {
+    /// A node is not leaving any more.
+    pub fn stops_leaving(&mut self, name: &str) -> &mut Self {
         self.set(name, |node| node.leaving = false)
     }
 
-    /// A node would rather be refused than wait.
+    /// A node is refused instead of waiting as a spare.
     pub fn once(&mut self, name: &str) -> &mut Self {
         self.set(name, |node| node.once = true)
     }
 
-    /// A node's own joining follows this strategy.
+    /// These nodes join with this strategy of their own.
     pub fn joins_by(&mut self, names: &str, strategy: Strategy) -> &mut Self {
         self.set(names, |node| node.own_strategy = Some(strategy))
     }
 
-    /// Nodes want to join a cluster of this size.
+    /// These nodes join with this size of their own.
     pub fn joins_for(&mut self, names: &str, size: u32) -> &mut Self {
         self.set(names, |node| node.own_size = ClusterSize::new(size))
     }
@@ -329,48 +328,48 @@ impl World {
         self
     }
 
-    /// A member leads.
+    /// A member becomes the leader.
     pub fn leads(&mut self, name: &str) -> &mut Self {
         let etcd = self.etcd.as_mut().unwrap();
         etcd.leader = etcd.seat_of(name).id;
         self
     }
 
-    /// The server starts again, and has forgotten who it heard of.
+    /// The server starts again without any liveness.
     pub fn server_restarts(&mut self) -> &mut Self {
         self.liveness = Liveness::new(self.now);
         self
     }
 
-    /// The last answer's message says this.
+    /// The last answer's message contains this.
     #[track_caller]
-    pub fn saying(&mut self, part: &str) -> &mut Self {
+    pub fn with_message(&mut self, part: &str) -> &mut Self {
         let message = &self.last.as_ref().unwrap().message;
-        assert!(message.contains(part), "{message:?} does not say {part:?}");
+        assert!(message.contains(part), "{message:?} does not contain {part:?}");
         self
     }
 
-    /// The last answer refuses, and its remedy says this.
+    /// The last answer refuses, and its remedy contains this.
     #[track_caller]
-    pub fn advising(&mut self, part: &str) -> &mut Self {
+    pub fn with_remedy(&mut self, part: &str) -> &mut Self {
         let Task::Refuse { remedy } = &self.last.as_ref().unwrap().task else { panic!("{:?}", self.last) };
-        assert!(remedy.contains(part), "{remedy:?} does not say {part:?}");
+        assert!(remedy.contains(part), "{remedy:?} does not contain {part:?}");
         self
     }
 
-    /// How many voters the cluster is to have.
+    /// The cluster has this size.
     #[track_caller]
     pub fn size_is(&mut self, expected: u32) -> &mut Self {
         assert_eq!(self.cluster.size.get(), expected);
         self
     }
 
-    /// A node looks and checks in, and an event tells of it like this.
+    /// A node observes the cluster and checks in, which leaves an event with this message.
     #[track_caller]
-    pub fn happens(&mut self, name: &str, expected: &str) -> &mut Self {
-        let told = self.glance(name).check_in(name);
-        let mut events = told.change.iter().flat_map(|change| &change.events);
-        assert!(events.any(|event| event.message == expected), "{:?}", told.change);
+    pub fn leaves_event(&mut self, name: &str, expected: &str) -> &mut Self {
+        let planned = self.take_view(name).check_in(name);
+        let mut events = planned.change.iter().flat_map(|change| &change.events);
+        assert!(events.any(|event| event.message == expected), "{:?}", planned.change);
         self
     }
 
@@ -384,32 +383,34 @@ impl World {
     #[track_caller]
     fn expect(&mut self, name: &str, expected: &str) -> &mut Self {
         let before = self.cluster.clone();
-        let told = self.check_in(name);
-        let answer = self.words.answer(&told, &before, &self.nodes[name].peer_urls);
-        assert_eq!(answer, expected, "to {name}: {}", told.instruction.message);
+        let planned = self.check_in(name);
+        let answer = self.words.answer(&planned, &before, &self.nodes[name].peer_urls);
+        assert_eq!(answer, expected, "to {name}: {}", planned.instruction.message);
         self
     }
 
     #[track_caller]
     fn check_in(&mut self, name: &str) -> Plan {
         let report = self.report_of(name);
-        let told = plan(&self.cluster, &self.liveness, &report, self.now);
-        self.apply(told.change.clone());
+        let planned = plan(&self.cluster, &self.liveness, &report, self.now);
+        self.apply(planned.change.clone());
         self.liveness.record_check_in(&self.cluster, &report, self.now);
 
+        let Instruction { task, reason, .. } = &planned.instruction;
+        assert!(reason.tasks().contains(&task.as_str()), "{reason} does not list {}", task.as_str());
         let again = plan(&self.cluster, &self.liveness, &report, self.now);
-        assert_eq!(again.instruction, told.instruction, "{name} hears another thing when it asks again");
-        assert_eq!(again.change, None, "a change is made when {name} asks again");
+        assert_eq!(again.instruction, planned.instruction, "{name} gets another answer when it checks in again");
+        assert_eq!(again.change, None, "{name} changes something when it checks in again");
 
-        self.last = Some(told.instruction.clone());
-        self.node(name).told = Some(told.instruction.clone());
-        told
+        self.last = Some(planned.instruction.clone());
+        self.node(name).instruction = Some(planned.instruction.clone());
+        planned
     }
 
     fn report_of(&mut self, name: &str) -> Report {
         let node = self.node(name);
         let state = match node.data {
-            Data::Nothing | Data::LeftOvers => NodeState::Empty,
+            Data::Nothing | Data::Leftover => NodeState::Empty,
             Data::Unreadable => NodeState::Unreadable { found: "torn.wal".into() },
             Data::Of(identity) if node.running => NodeState::Running(identity),
             Data::Of(identity) => NodeState::Stopped(identity),
@@ -421,7 +422,7 @@ impl World {
             peer_urls: node.peer_urls.clone(),
             client_urls: Vec::new(),
             state,
-            leftover: node.data == Data::LeftOvers,
+            leftover: node.data == Data::Leftover,
             view: node.view.clone(),
             leaving: node.leaving,
             once: node.once,
@@ -438,7 +439,7 @@ impl World {
         assert_eq!(revisions, expected, "every event takes the next revision");
         self.cluster = after.expect("no scenario deletes its cluster");
         assert_eq!(Some(&self.cluster.revision), revisions.last());
-        self.words.learn(&self.cluster);
+        self.words.name_members(&self.cluster);
         self
     }
 
@@ -459,7 +460,7 @@ impl World {
             own_strategy: None,
             own_size: None,
             view: None,
-            told: None,
+            instruction: None,
         })
     }
 

@@ -25,7 +25,7 @@ impl World {
         self.policy(PolicyChange { strategy: Some(strategy), ..PolicyChange::default() })
     }
 
-    /// From now on nodes join as voters where that is safe.
+    /// From now on, nodes join as voters if that is safe.
     pub fn join_as_voters(&mut self) -> &mut Self {
         self.policy(PolicyChange { learner: Some(false), ..PolicyChange::default() })
     }
@@ -42,11 +42,11 @@ impl World {
         self.apply_request(name, MemberRequest::Evict)
     }
 
-    pub fn readmit(&mut self, name: &str) -> &mut Self {
+    pub fn withdraw_eviction(&mut self, name: &str) -> &mut Self {
         self.apply_request(name, MemberRequest::WithdrawEviction)
     }
 
-    /// An administrator announces that a member will be down for so many seconds.
+    /// An administrator announces a downtime.
     pub fn downtime(&mut self, name: &str, seconds: u64) -> &mut Self {
         self.apply_request(name, MemberRequest::AnnounceDowntime(self.now.after(Duration::from_secs(seconds))))
     }
@@ -56,7 +56,7 @@ impl World {
         self.apply(transition)
     }
 
-    /// An administrator begins a new epoch.
+    /// An administrator resets the cluster.
     pub fn reset(&mut self) -> &mut Self {
         let transition = self.cluster.reset(self.now);
         self.apply(transition)
