@@ -20,7 +20,7 @@ pub struct Instruction {
 pub enum Task {
     /// Do nothing, and check in again.
     Wait,
-    /// QuorumView at the cluster, and report its member list and who is reachable.
+    /// Observe the cluster: report its member list, and which members answer.
     Observe(Endpoints),
     /// Start etcd with these flags and an empty data directory. It bootstraps the cluster with the other founders.
     Bootstrap(EtcdFlags),

@@ -4,8 +4,6 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
-
 use crate::{
     Cluster, Identity, Member, MemberKey, MemberName, NodeState, PeerUrl, Policy, Report, RunId, UnixMillis, View,
 };
@@ -21,7 +19,7 @@ const MAX_BYTES: usize = 1 << 20;
 /// failed.
 ///
 /// It changes with every check-in, so it is kept apart from the [`Cluster`].
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Liveness {
     /// Since when check-ins are received. Silence before that proves nothing.
     pub since: UnixMillis,
@@ -32,7 +30,7 @@ pub struct Liveness {
 }
 
 /// A node's last check-in.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LastCheckIn {
     /// The time of the check-in.
     pub at: UnixMillis,
@@ -47,8 +45,7 @@ pub struct LastCheckIn {
 }
 
 /// The state that a node reported: a [`NodeState`] without its details.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReportedState {
     /// No data.
     Nothing,
@@ -61,7 +58,7 @@ pub enum ReportedState {
 }
 
 /// The liveness of one member.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct MemberLiveness {
     /// The last check-in of the node that has its data or, before it has data, of the node with its name and peer URLs.
     pub checked_in: Option<UnixMillis>,

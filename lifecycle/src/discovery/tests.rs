@@ -163,7 +163,7 @@ fn a_cluster_that_forms_by_one_protocol_refuses_the_other() {
 
         let formed = put_by(&forming, first, 2, Action::Create).unwrap();
         assert_eq!(put_by(&formed, second, 3, Action::Create), Err(RegisterRefusal::FormsByOther(first)));
-        // Those who report what they did to the running cluster may speak either.
+        // A client that reports what it did to the running cluster may use either protocol.
         assert_eq!(order(&put_by(&formed, second, 3, Action::Set).unwrap()), ["1", "2", "3"]);
     }
 }
@@ -179,8 +179,8 @@ fn versions_count_writes_since_a_key_was_created() {
     let twice = put(&once, 1, Action::Update).unwrap();
     assert_eq!(version(&twice), (2, Revision(2), Revision(3)));
     assert_eq!(version(&put(&twice, 1, Action::Set).unwrap()), (1, Revision(4), Revision(4)), "a new place in line");
-    let anew = put(&without(&twice, 1), 1, Action::Create).unwrap();
-    assert_eq!(version(&anew), (1, Revision(5), Revision(5)));
+    let again = put(&without(&twice, 1), 1, Action::Create).unwrap();
+    assert_eq!(version(&again), (1, Revision(5), Revision(5)));
 
     let size = ClusterSize::new(5).unwrap();
     let sized = cluster(3).set_size(size, Action::Update, NOW).unwrap();
