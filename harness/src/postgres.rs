@@ -1,14 +1,16 @@
 //! A real PostgreSQL.
 
 use std::{
+    env,
     fs::{self, File},
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, Command, Stdio},
+    process::{self, Child, ChildStdin, Command, Stdio},
     sync::{
         Mutex, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tempfile::TempDir;
@@ -18,17 +20,25 @@ use crate::{environment, free_port, kept, peers, tls::Identity, wait_for};
 /// Longer than it takes to start or to stop on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Ends what it has started when whoever started it has gone, in whatever way: a test that is killed leaves nothing
-/// behind. The folder goes as well if it is named.
+/// Ends the server when the process that needs it has ended, in whatever way: a test that is killed leaves nothing
+/// behind. That is the process with a number if one is given, and otherwise the one at the other end of the standard input. The
+/// folder goes as well if it is named.
 const WATCHED: &str = r#"
 exec 3<&0
-folder=$1; shift
+folder=$1; process=$2; shift 2
 "$@" </dev/null &
 server=$!
-(cat <&3 >/dev/null; kill -QUIT $server) 2>/dev/null &
+wait_for_its_end() {
+    if [ -z "$process" ]; then cat <&3; else while kill -0 "$process"; do sleep 1; done; fi
+}
+(wait_for_its_end; kill -QUIT $server) >/dev/null 2>&1 &
 wait $server
 [ -z "$folder" ] || rm -rf "$folder"
 "#;
+
+/// How every server is set. No test takes the power away from the machine, so that nothing has to reach the disk.
+const SETTINGS: [&str; 5] =
+    ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=500", "jit=off", "fsync=off"];
 
 /// A PostgreSQL server on a folder of its own.
 pub struct Postgres {
@@ -63,16 +73,36 @@ impl Postgres {
         Some(postgres)
     }
 
-    /// The one of this process, for tests that only need a database of their own; `None` if PostgreSQL is missing and that
-    /// is no failure.
+    /// The one for tests that only need a database of their own; `None` if PostgreSQL is missing and that is no failure.
     pub fn shared() -> Option<&'static Self> {
         static SHARED: OnceLock<Option<Postgres>> = OnceLock::new();
         let start = || {
+            if let Ok(run) = env::var("NEXTEST_RUN_ID") {
+                return Self::of_run(env::temp_dir().join(format!("convene-test-postgres-{run}")));
+            }
             let postgres = Self::make(TempDir::new().unwrap().keep(), None, None)?;
             postgres.start_again();
             Some(postgres)
         };
         SHARED.get_or_init(start).as_ref()
+    }
+
+    /// nextest has a process for each test: the first one that asks starts the server, and it ends with nextest.
+    fn of_run(folder: PathBuf) -> Option<Self> {
+        fs::create_dir_all(&folder).unwrap();
+        let lock = File::create(folder.join("lock")).unwrap();
+        lock.lock().unwrap();
+        let port_file = folder.join("port");
+        if let Ok(port) = fs::read_to_string(&port_file) {
+            return Some(Self::at(folder, None, port.parse().unwrap()));
+        }
+        let postgres = Self::make(folder, None, None)?;
+        let mut watcher = postgres.watcher(&runner());
+        // In a group of its own, because nextest ends what is left in a test's.
+        watcher.stdin(Stdio::null()).process_group(0).spawn().unwrap();
+        postgres.wait_until_it_answers();
+        fs::write(port_file, postgres.port.to_string()).unwrap();
+        Some(postgres)
     }
 
     fn make(folder: PathBuf, temporary: Option<TempDir>, identity: Option<&Identity>) -> Option<Self> {
@@ -84,41 +114,53 @@ impl Postgres {
         if let Some(identity) = identity {
             demand_tls(&folder, identity);
         }
+        Some(Self::at(folder, temporary, free_port()))
+    }
+
+    fn at(folder: PathBuf, temporary: Option<TempDir>, port: u16) -> Self {
         let (databases, running) = Default::default();
-        Some(Self { folder, _temporary: temporary, port: free_port(), databases, running })
+        Self { folder, _temporary: temporary, port, databases, running }
     }
 
     /// Starts the server that was stopped or has crashed: the same data, the same port.
     pub fn start_again(&self) {
+        let mut watcher = self.watcher("").stdin(Stdio::piped()).spawn().unwrap();
+        let stdin = watcher.stdin.take().unwrap();
+        *self.running.lock().unwrap() = Some(Running { watcher, stdin });
+        self.wait_until_it_answers();
+    }
+
+    /// The command that runs the server as long as a process needs it; see [`WATCHED`].
+    fn watcher(&self, process: &str) -> Command {
         let program = program("postgres").expect("it was there before");
         let data = self.folder.join("data");
         let mut server = not_root(&program);
         server.arg("-D").arg(&data).args(["-p", &self.port.to_string()]);
-        let settings = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=500", "jit=off"];
-        for setting in settings {
-            server.args(["-c", setting]);
-        }
+        server.args(SETTINGS.iter().flat_map(|setting| ["-c", setting]));
         let log = File::options().append(true).create(true).open(self.folder.join("log")).unwrap();
         let removed = if self._temporary.is_some() { Path::new("") } else { &self.folder };
-        let mut watcher = environment::command(Path::new("/bin/sh"))
+        let mut watcher = environment::command(Path::new("/bin/sh"));
+        watcher
             .args(["-c", WATCHED, "watched"])
             .arg(removed)
+            .arg(process)
             .arg(server.get_program())
             .args(server.get_args())
-            .stdin(Stdio::piped())
             .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let stdin = watcher.stdin.take().unwrap();
-        *self.running.lock().unwrap() = Some(Running { watcher, stdin });
+            .stderr(log);
+        watcher
+    }
+
+    fn wait_until_it_answers(&self) {
         let ready = wait_for(LIMIT, || self.try_execute("postgres", "select 1").ok());
         assert!(ready.is_some(), "PostgreSQL does not answer:\n{}", self.log());
     }
 
     /// Makes a database, and returns its URL.
     pub fn create_database(&self) -> String {
-        let name = format!("convene_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis();
+        let number = self.databases.fetch_add(1, Ordering::Relaxed);
+        let name = format!("convene_{}_{now}_{number}", process::id());
         self.execute("postgres", &format!("create database {name}"));
         self.url(&name)
     }
@@ -233,6 +275,18 @@ fn not_root(program: &Path) -> Command {
 fn kill(signal: &str, process: &str) {
     let killed = Command::new("kill").args([&format!("-{signal}"), process]).status().unwrap();
     assert!(killed.success(), "{process} has ended already");
+}
+
+/// nextest's process: the parent of the leader of the process group that it has made for this test.
+fn runner() -> String {
+    // proc(5): "pid (comm) state ppid pgrp ..."
+    let stat = |process: &str, field: usize| {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+        let (_, fields) = stat.rsplit_once(')').unwrap();
+        fields.split_whitespace().nth(field).unwrap().to_owned()
+    };
+    let leader = stat("self", 2);
+    stat(&leader, 1)
 }
 
 fn demand_tls(folder: &Path, identity: &Identity) {

@@ -1,17 +1,11 @@
 //! Where the workspace's own programs are.
 
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
-    process::Command,
     sync::OnceLock,
-    time::Duration,
+    time::SystemTime,
 };
-
-use crate::Process;
-
-/// Longer than a build of everything takes on a busy machine.
-const LIMIT: Duration = Duration::from_secs(1200);
 
 /// The `convene-server` of the sources as they are.
 pub fn server() -> PathBuf {
@@ -25,31 +19,39 @@ pub fn client() -> PathBuf {
     PROGRAM.get_or_init(|| program("convene")).clone()
 }
 
-/// Cargo has built the programs of the tested package and tells where they are. Those of another package may be
-/// missing or stale, so they are built, which takes a moment if they are not.
+/// A program that Cargo has put two folders above this test, as it does with those of the packages that it tests. Those of another
+/// package may be missing or stale, unless CONVENE_TEST_BUILT says that all are built, as `scripts/test` does.
 fn program(name: &str) -> PathBuf {
-    if let Some(built) = env::var_os(format!("CARGO_BIN_EXE_{name}")) {
-        return built.into();
-    }
     // target/PROFILE/deps/TEST
     let test = env::current_exe().expect("this program has a path");
-    let folder = test.ancestors().nth(2).expect("tests are in target/PROFILE/deps");
-    build(name, folder);
-    folder.join(name)
+    let program = test.ancestors().nth(2).expect("tests are in target/PROFILE/deps").join(name);
+    let is_up_to_date =
+        ["CONVENE_TEST_BUILT", &format!("CARGO_BIN_EXE_{name}")].map(env::var_os).iter().any(Option::is_some);
+    let built = fs::metadata(&program).and_then(|file| file.modified()).ok();
+    if !is_up_to_date && built.is_none_or(|built| built < last_change()) {
+        panic!(
+            "{} is missing or older than the sources: run `cargo build --workspace --bins`, or the tests with scripts/test",
+            program.display()
+        );
+    }
+    program
 }
 
-/// Builds a program into a profile's folder. Cargo holds no lock while it runs tests, so that this waits for nobody
-/// but other tests that do the same.
-fn build(name: &str, folder: &Path) {
-    let profile = folder.file_name().and_then(|profile| profile.to_str()).expect("the folder is named by the profile");
-    let target = folder.parent().expect("the profile's folder is in the target folder");
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-        .args(["build", "--quiet", "--bin", name, "--profile", if profile == "debug" { "dev" } else { profile }])
-        .arg("--target-dir")
-        .arg(target);
-    let mut cargo = Process::spawn(&format!("cargo build --bin {name}"), &mut command);
-    let code = cargo.wait_for_exit(LIMIT);
-    assert_eq!(code, Some(0), "{name} is not built:\n{}", cargo.output());
+/// When a source of the programs was last changed.
+fn last_change() -> SystemTime {
+    let sources = ["client/src", "etcd/src", "lifecycle/src", "migrations", "server/src"];
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut folders = sources.map(|folder| workspace.join(folder)).to_vec();
+    let mut last = SystemTime::UNIX_EPOCH;
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("the sources are where they were compiled").map(Result::unwrap) {
+            let about = entry.metadata().unwrap();
+            if about.is_dir() {
+                folders.push(entry.path());
+            } else {
+                last = last.max(about.modified().unwrap());
+            }
+        }
+    }
+    last
 }
