@@ -1,6 +1,7 @@
 //! Real etcds, of every version that is installed.
 
 use std::{
+    env,
     ops::{Deref, DerefMut},
     path::{Path, PathBuf},
     process::Command,
@@ -9,6 +10,9 @@ use std::{
 };
 
 use crate::{Access, Process, environment, peers, place::Place, wait_for};
+
+/// The supported versions, oldest first.
+const SUPPORTED: [&str; 4] = ["3.4", "3.5", "3.6", "3.7"];
 
 /// The programs of one version of etcd.
 #[derive(Clone)]
@@ -27,14 +31,23 @@ impl Version {
         Some(Self { name, etcd, etcdctl })
     }
 
-    /// Every installed version, oldest first.
+    /// Every installed version, oldest first. With CONVENE_TEST_ETCD=3.6 only that version.
     pub fn all() -> Vec<Self> {
-        ["3.4", "3.5", "3.6", "3.7"].into_iter().filter_map(Self::find).collect()
+        Self::installed(&SUPPORTED)
     }
 
-    /// The oldest and the newest version that Convene is for, as far as they are installed.
+    /// The oldest and the newest supported version, if they are installed. With CONVENE_TEST_ETCD=3.6 only that version.
     pub fn oldest_and_newest() -> Vec<Self> {
-        ["3.4", "3.7"].into_iter().filter_map(Self::find).collect()
+        Self::installed(&[SUPPORTED[0], SUPPORTED[SUPPORTED.len() - 1]])
+    }
+
+    fn installed(names: &[&'static str]) -> Vec<Self> {
+        let Ok(only) = env::var("CONVENE_TEST_ETCD") else {
+            return names.iter().filter_map(|name| Self::find(name)).collect();
+        };
+        let name = SUPPORTED.iter().find(|name| **name == only);
+        let name = name.unwrap_or_else(|| panic!("CONVENE_TEST_ETCD must be one of {SUPPORTED:?}, and is {only}"));
+        Self::find(name).into_iter().collect()
     }
 
     /// Where its programs are.

@@ -88,6 +88,7 @@ impl Postgres {
     }
 
     /// nextest has a process for each test: the first one that asks starts the server, and it ends with nextest.
+    #[expect(clippy::zombie_processes, reason = "the watcher outlives this process, and init collects it")]
     fn of_run(folder: PathBuf) -> Option<Self> {
         fs::create_dir_all(&folder).unwrap();
         let lock = File::create(folder.join("lock")).unwrap();
