@@ -362,7 +362,7 @@ fn an_error_names_the_cluster_the_field_and_the_expected_value() {
         (
             "/clusters/0/events/1/kind",
             json!("miracle"),
-            "clusters[0] (6c007a…): events[1].kind: \"miracle\" is no kind of event",
+            "clusters[0] (6c007a…): events[1].kind: \"miracle\" is not a kind of event",
         ),
         (
             "/clusters/0/events/1/action",

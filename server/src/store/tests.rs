@@ -292,7 +292,12 @@ async fn unreadable_liveness_counts_as_none_and_the_others_are_read(store: Store
 
 async fn the_liveness_of_many_clusters_is_written_in_chunks(store: Store) {
     let tokens: Vec<String> = (0..LIVENESS_CHUNK + 100).map(|n| format!("cluster-{n}")).collect();
-    let writes: Vec<ClusterWrite> = tokens.iter().map(|token| write(None, vec![create(token)])).collect();
+    // At different times, because the inner IDs of a thousand clusters of one millisecond would collide now and then.
+    let created = |(n, token): (usize, &String)| {
+        let at = NOW.after(Duration::from_millis(n as u64));
+        write(None, vec![Cluster::create(token.parse().unwrap(), ClusterSize::DEFAULT, Action::Create, at)])
+    };
+    let writes: Vec<ClusterWrite> = tokens.iter().enumerate().map(created).collect();
     commit(&store, &writes).await.unwrap();
     let records: Vec<_> = tokens.iter().map(|token| (token.as_str(), record([("1", 1)]))).collect();
     write_liveness(&store, &records).await;
