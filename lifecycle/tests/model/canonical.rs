@@ -117,8 +117,11 @@ impl World {
                     .map(|told| BootstrapIssued { at: if said_since(told.at) { LONG_AGO } else { FRESH }, ..told }),
             });
             let eviction = member.eviction.map(|_| LONG_AGO);
-            let member = Arc::make_mut(member);
-            (member.founder, member.eviction) = (founder, eviction);
+            // Members are shared by many worlds, and most stay as they are.
+            if (&member.founder, member.eviction) != (&founder, eviction) {
+                let member = Arc::make_mut(member);
+                (member.founder, member.eviction) = (founder, eviction);
+            }
         }
         liveness.since = LONG_AGO;
         liveness.nodes.retain(|_, node| is_fresh(node.at));
@@ -191,15 +194,24 @@ impl World {
         cluster.formed_at = None;
         cluster.bootstrapped = cluster.bootstrapped.map(|_| Revision::FIRST);
         for (place, member) in cluster.record.iter_mut().enumerate() {
-            let member = Arc::make_mut(member);
-            member.created = Revision(class(member.created) + place as u64);
-            member.modified = Revision(class(member.modified));
-            (member.registered, member.version) = (Revision::FIRST, 1);
+            let mut reduced = Reduced {
+                created: Revision(class(member.created) + place as u64),
+                modified: Revision(class(member.modified)),
+                removed: member.removed,
+                role: member.role,
+                started: member.started,
+            };
             if let Some(removal) = member.removed {
                 let place = removals.partition_point(|other| *other < removal.at) as u64;
-                member.removed = Some(Removal { at: Revision(class(removal.at) + place), ..removal });
-                (member.role, member.started, member.modified) = (Role::Voter, true, Revision::FIRST);
+                reduced = Reduced {
+                    modified: Revision::FIRST,
+                    removed: Some(Removal { at: Revision(class(removal.at) + place), ..removal }),
+                    role: Role::Voter,
+                    started: true,
+                    ..reduced
+                };
             }
+            reduced.put_into(member);
         }
         for node in &mut self.nodes {
             if let Desk::Looked(view) = &mut node.desk {
@@ -239,6 +251,35 @@ impl World {
             if !goes_on {
                 node.desk = Desk::Idle;
             }
+        }
+    }
+}
+
+/// What of a member is reduced to an order.
+struct Reduced {
+    created: Revision,
+    modified: Revision,
+    removed: Option<Removal>,
+    role: Role,
+    started: bool,
+}
+
+impl Reduced {
+    fn put_into(self, member: &mut Arc<Member>) {
+        let Self { created, modified, removed, role, started } = self;
+        let after = (created, modified, removed, role, started, Revision::FIRST, 1);
+        let Member { created, modified, removed, role, started, registered, version, .. } = **member;
+        if after != (created, modified, removed, role, started, registered, version) {
+            let member = Arc::make_mut(member);
+            (
+                member.created,
+                member.modified,
+                member.removed,
+                member.role,
+                member.started,
+                member.registered,
+                member.version,
+            ) = after;
         }
     }
 }

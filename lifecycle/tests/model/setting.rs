@@ -1,20 +1,14 @@
 use std::sync::Arc;
 
 use convene_lifecycle::{Cluster, ClusterSize, Liveness, PolicyChange, Settings};
-use stateright::{Model, Property};
 
 use crate::{
     clock::LONG_AGO,
     etcd::Guard,
     registry::Planner,
     steps::{Rules, Step},
-    world::{Broken, Budget, Desk, Node, World},
+    world::{Budget, Desk, Node, World},
 };
-
-pub const ONE_CLUSTER: &str = "one token and epoch yields one etcd cluster";
-pub const QUORUM_STAYS: &str = "no instruction costs the quorum";
-pub const NOBODY_ALIVE_GOES: &str = "nobody alive is removed unasked";
-pub const DATA_STAYS: &str = "no member's data is set aside";
 
 /// A configuration: how the world is at first, and what may happen in it.
 #[derive(Clone, Copy)]
@@ -93,7 +87,7 @@ impl Setting {
     }
 
     /// The world at first. That of a running cluster is what the real planner makes of its founders.
-    fn first_world(&self) -> World {
+    pub fn first_world(&self) -> World {
         let policy = PolicyChange { learner: Some(self.learner), ..PolicyChange::default() };
         let settings = Settings { size: ClusterSize::new(self.size), policy, ..Settings::default() };
         let token = "6c007a14875d53d9bf0ef5a6fc0257c8".parse().expect("a token");
@@ -116,38 +110,6 @@ impl Setting {
             }
         }
         assert!(!self.is_running || (world.is_whole() && world.nodes.iter().all(|node| node.desk == Desk::Idle)));
-        world
-    }
-}
-
-/// Whether a property holds in a world.
-type Holds = fn(&Setting, &World) -> bool;
-
-impl Model for Setting {
-    type State = World;
-    type Action = Step;
-
-    fn init_states(&self) -> Vec<World> {
-        vec![self.first_world().canonical()]
-    }
-
-    fn actions(&self, world: &World, steps: &mut Vec<Step>) {
-        world.steps(steps, &self.rules);
-    }
-
-    fn next_state(&self, world: &World, step: Step) -> Option<World> {
-        world.after(step, &self.rules)
-    }
-
-    fn properties(&self) -> Vec<Property<Self>> {
-        let holds: [(&str, Holds); 6] = [
-            (ONE_CLUSTER, |_, world| world.broken != Some(Broken::TwoClusters)),
-            ("no epoch begins over data", |_, world| world.broken != Some(Broken::EpochOverData)),
-            (QUORUM_STAYS, |_, world| world.broken != Some(Broken::QuorumLost)),
-            (NOBODY_ALIVE_GOES, |_, world| world.broken != Some(Broken::AliveRemoved)),
-            (DATA_STAYS, |_, world| world.broken != Some(Broken::DataSetAside)),
-            ("asking again changes nothing", |_, world| world.broken != Some(Broken::NotSettled)),
-        ];
-        holds.into_iter().map(|(name, condition)| Property::always(name, condition)).collect()
+        world.canonical()
     }
 }

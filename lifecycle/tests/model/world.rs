@@ -114,7 +114,7 @@ pub struct Budget {
 }
 
 /// A property that does not hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Broken {
     /// One token and epoch has yielded two etcd clusters, or a founder that forgot what it had promised.
     TwoClusters,
@@ -128,6 +128,20 @@ pub enum Broken {
     DataSetAside,
     /// The same report again led to another instruction or to another change.
     NotSettled,
+}
+
+impl Broken {
+    /// What does not hold.
+    pub fn property(self) -> &'static str {
+        match self {
+            Self::TwoClusters => "one token and epoch yields one etcd cluster",
+            Self::EpochOverData => "no epoch begins over data",
+            Self::QuorumLost => "no instruction costs the quorum",
+            Self::AliveRemoved => "nobody alive is removed unasked",
+            Self::DataSetAside => "no member's data is set aside",
+            Self::NotSettled => "asking again changes nothing",
+        }
+    }
 }
 
 impl World {

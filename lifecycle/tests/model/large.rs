@@ -1,0 +1,18 @@
+//! Configurations of more than half a million worlds, which `scripts/test --all` explores.
+
+use crate::{check, etcd::Guard, setting::Setting};
+
+#[test]
+fn a_lost_node_is_replaced_whose_disk_may_be_lost() {
+    check::holds(Setting::running("3 and 1 spare, 1 crash, 1 disk, old etcd", 3, 4).with(1, 1).guard(Guard::Strict));
+}
+
+#[test]
+fn a_lost_node_is_replaced_without_etcds_own_check() {
+    check::holds(Setting::running("3 and 1 spare, 1 crash, no check", 3, 4).with(1, 0).guard(Guard::Off));
+}
+
+#[test]
+fn two_nodes_want_one_place_of_four() {
+    check::holds(Setting::running("3 and 2 spares, to 4", 3, 5).sizes(&[4]));
+}
