@@ -14,7 +14,7 @@ use hyper_util::rt::TokioTimer;
 use thiserror::Error;
 use tokio::{
     net::TcpSocket,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -93,6 +93,8 @@ pub fn run(config: Config) -> Result<(), ServerError> {
 }
 
 async fn serve(config: Config) -> Result<(), ServerError> {
+    // Before anything says that the server runs: without a handler a signal would end it in the middle of a request.
+    let stop = StopSignals::install()?;
     // The port comes first: where another server has it, its database is none of our business.
     let listener = listen(&config.listen).await?;
     let address = listener.local_addr()?;
@@ -111,7 +113,7 @@ async fn serve(config: Config) -> Result<(), ServerError> {
         app.public_url
     );
     let result = tokio::select! {
-        stopped = stop_signal() => stopped.map_err(ServerError::from),
+        () = stop.received() => Ok(()),
         _ = &mut committer => Err(ServerError::CommitterEnded),
         ended = &mut connections => Err(ended.map_or_else(io::Error::other, connections_ended).into()),
     };
@@ -216,13 +218,23 @@ fn connections_ended(result: io::Result<()>) -> io::Error {
     result.err().unwrap_or_else(|| io::Error::other("the listener closed"))
 }
 
-async fn stop_signal() -> io::Result<()> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
-        _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+/// The signals that stop the server.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn install() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    async fn received(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => tracing::info!("SIGTERM: stopping"),
+            _ = self.interrupt.recv() => tracing::info!("SIGINT: stopping"),
+        }
+    }
 }
 
 /// Each long poll is an open connection, and the limit that processes start with is often 1024.

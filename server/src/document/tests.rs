@@ -367,7 +367,7 @@ fn an_error_names_the_cluster_the_field_and_the_expected_value() {
         (
             "/clusters/0/events/1/action",
             json!("pray"),
-            "clusters[0] (6c007a…): events[1].action: \"pray\" is no action",
+            "clusters[0] (6c007a…): events[1].action: \"pray\" is not an action",
         ),
         (
             "/clusters/0/events/1/subject",
