@@ -1,6 +1,4 @@
-# syntax=docker/dockerfile:1
-
-# Two images: `convene`, the default, has the server and the client; `etcd-node` has the client beside an etcd.
+# Two images: `convene`, the default, has the server and the client; `etcd-node` has etcd and the client.
 #
 #     docker build --tag convene .
 #     docker build --tag convene-etcd-node --target etcd-node .
@@ -14,7 +12,7 @@ FROM gcr.io/etcd-development/etcd:${ETCD_VERSION} AS etcd
 FROM rust:${RUST_VERSION}-bookworm AS build
 WORKDIR /src
 COPY . .
-# Neither what was downloaded nor what was compiled is part of a layer, so the binaries are copied out of it.
+# The caches are not part of a layer, so the binaries are copied out of them.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target,sharing=locked \
     cargo build --profile dist --locked --bins \
@@ -31,7 +29,7 @@ FROM base AS etcd-node
 COPY --from=etcd /usr/local/bin/etcd /usr/local/bin/etcdctl /usr/local/bin/
 COPY --chmod=0755 deploy/etcd-node.sh /usr/local/bin/etcd-node
 RUN install --directory --owner=10001 --group=10001 --mode=0700 /var/lib/etcd
-# In the volume, not the volume itself: data that is set aside is renamed, and a mount point can't be.
+# A folder in the volume, because `convene join` renames data that it sets aside, and a mount point can't be renamed.
 ENV ETCD_DATA_DIR=/var/lib/etcd/data \
     ETCD_LISTEN_PEER_URLS=http://0.0.0.0:2380 \
     ETCD_LISTEN_CLIENT_URLS=http://0.0.0.0:2379
@@ -42,7 +40,7 @@ EXPOSE 2379 2380
 HEALTHCHECK --interval=5s --timeout=5s --start-period=60s --retries=6 CMD ["etcdctl", "endpoint", "health"]
 ENTRYPOINT ["etcd-node"]
 LABEL org.opencontainers.image.title="convene-etcd-node" \
-      org.opencontainers.image.description="An etcd that asks a Convene server how to start" \
+      org.opencontainers.image.description="etcd with convene join as its entry point" \
       org.opencontainers.image.licenses="Apache-2.0"
 
 
@@ -55,7 +53,7 @@ USER 10001:10001
 WORKDIR /
 VOLUME /var/lib/convene
 EXPOSE 8087
-HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["http-ready", "127.0.0.1", "8087"]
+HEALTHCHECK --interval=5s --timeout=5s --start-period=30s --retries=6 CMD ["http-ready", "127.0.0.1", "8087"]
 ENTRYPOINT ["convene-server"]
 LABEL org.opencontainers.image.title="convene" \
       org.opencontainers.image.description="A self-hosted discovery service for etcd" \
