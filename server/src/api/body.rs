@@ -1,12 +1,13 @@
-//! JSON bodies, read so that everything that is wrong with one is said at once.
+//! JSON bodies, read so that one response reports everything that is wrong with one.
 //!
-//! First a body's fields are looked at one by one, as [`Body::check`] declares them, and only then it is read as
-//! its type. This order is what makes it strict: serde alone would take a list for an object.
+//! [`body!`] declares an object with its fields. Each field has a type that is a [`Value`], which knows what it expects,
+//! reads itself, and describes itself in OpenAPI. serde's derived `Deserialize` would stop at the first problem, and take a
+//! list for an object.
 
-mod count;
-mod field;
-mod fields;
-mod whole;
+mod declare;
+mod numbers;
+mod object;
+mod value;
 mod words;
 
 use std::sync::Arc;
@@ -15,69 +16,47 @@ use axum::{
     extract::{FromRequest, Request},
     http::{HeaderMap, header},
 };
-use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::problem::{Kind, Problem, Violation};
 use crate::{app::App, request_body::read_body};
 
-pub use count::Count;
-pub use field::{Field, Limits};
-pub use fields::Fields;
-pub use whole::Whole;
+pub use numbers::{Count, Seconds, integer, whole_number};
+pub use object::{Fields, Object, UnknownFields, add_field, read as read_object, without_fields};
+pub use value::{Check, Clearable, Limits, List, Scalar, Schemas, Value};
+pub use words::text;
 
-/// A body that was read and is as it must be.
+pub(super) use declare::{body, object_value};
+
+/// A valid body. `JsonBody<Option<T>>` also takes an empty one.
 pub struct JsonBody<T>(pub T);
 
-/// What can be the body of a request, or an object in one.
-pub trait Body: DeserializeOwned {
-    /// Whether fields that are not declared are refused. Only what comes from nodes, whose agents may be newer than
-    /// the server, is taken with them. In the description `#[serde(deny_unknown_fields)]` says the same.
-    const REFUSES_UNKNOWN: bool = true;
-
-    /// Whether no body at all, or null, stands for one without fields.
-    const MAY_BE_MISSING: bool = false;
-
-    /// Declares the fields, for a look at each.
-    fn check(fields: &mut Fields<'_>);
-}
-
-impl<T: Body> FromRequest<Arc<App>> for JsonBody<T> {
+impl<T: Value> FromRequest<Arc<App>> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         let bytes = read_body(&parts.headers, body).await?;
         if !bytes.is_empty() && !is_json(&parts.headers) {
-            let detail = "the body must be JSON and be said to be: send the header Content-Type: application/json, with \
-                          curl -H 'Content-Type: application/json'";
+            let detail = "the body must be JSON; send the header Content-Type: application/json, with curl \
+                          -H 'Content-Type: application/json'";
             return Err(Problem::new(Kind::UnsupportedMediaType, detail));
         }
         read(&bytes, &Limits { max_cluster_size: app.max_cluster_size }).map(Self)
     }
 }
 
-/// Reads a body.
-fn read<T: Body>(bytes: &[u8], limits: &Limits) -> Result<T, Problem> {
+fn read<T: Value>(bytes: &[u8], limits: &Limits) -> Result<T, Problem> {
     let of_the_whole = |message: String| Problem::invalid("body", vec![Violation::new("", message)]);
     let text = std::str::from_utf8(bytes);
     let text = text.map_err(|error| of_the_whole(format!("is not UTF-8 from byte {} on", error.valid_up_to())))?;
-    let is_missing = text.is_empty() || text.trim_ascii() == "null";
-    if is_missing && !T::MAY_BE_MISSING {
-        return Err(of_the_whole("is missing; send a JSON object, as curl --json '{…}' does".to_owned()));
+    if text.is_empty() || text.trim_ascii() == "null" {
+        let is_missing = || of_the_whole("is missing; send a JSON object, as curl --json '{…}' does".to_owned());
+        return T::omitted().ok_or_else(is_missing);
     }
-    let text = if is_missing { "{}" } else { text };
-    let whole: &RawValue = serde_json::from_str(text).map_err(|error| of_the_whole(format!("is not JSON: {error}")))?;
-    let violations = Fields::check::<T>(whole, String::new(), limits);
-    if !violations.is_empty() {
-        return Err(Problem::invalid("body", violations));
-    }
-    // The type may know more than its fields tell.
-    serde_json::from_str(text).map_err(|error| of_the_whole(error.to_string().chars().take(MAX_REASON).collect()))
+    let json: &RawValue = serde_json::from_str(text).map_err(|error| of_the_whole(format!("is not JSON: {error}")))?;
+    Check::run(json, limits).map_err(|violations| Problem::invalid("body", violations))
 }
-
-/// The most characters of what serde says, which may quote what was sent in full.
-const MAX_REASON: usize = 200;
 
 fn is_json(headers: &HeaderMap) -> bool {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -94,64 +73,54 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use convene_lifecycle::ClusterSize;
     use proptest::prelude::*;
-    use serde::Deserialize;
+    use serde_json::json;
 
     use super::*;
 
-    #[derive(Debug, PartialEq, Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Everything {
-        name: String,
-        count: Option<Whole>,
-        policy: Option<Policy>,
-        #[serde(default)]
-        urls: Vec<String>,
-    }
-
-    #[derive(Debug, PartialEq, Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Policy {
-        dead_after_seconds: Whole,
-    }
-
-    /// What a node sends.
-    #[derive(Debug, PartialEq, Deserialize)]
-    struct Lenient {
-        name: String,
-    }
-
-    impl Body for Everything {
-        const MAY_BE_MISSING: bool = true;
-
-        fn check(fields: &mut Fields<'_>) {
-            fields.required::<String>("name");
-            fields.optional::<Whole>("count");
-            fields.object::<Policy>("policy");
-            fields.list::<String>("urls", 0..=2);
+    body! {
+        /// Every kind of field.
+        #[body(name = "Everything", unknown_fields = Refused)]
+        #[derive(PartialEq)]
+        struct Everything {
+            /// A text.
+            name: String,
+            /// A number.
+            count: Option<Count>,
+            /// An object.
+            policy: Option<Policy>,
+            /// A list.
+            urls: List<String, 0, 2>,
         }
     }
 
-    impl Body for Policy {
-        fn check(fields: &mut Fields<'_>) {
-            fields.required::<Whole>("dead_after_seconds");
+    body! {
+        /// An object in another one.
+        #[body(name = "Policy", unknown_fields = Refused)]
+        #[derive(PartialEq)]
+        struct Policy {
+            /// A duration.
+            dead_after_seconds: Seconds<1, 9>,
         }
     }
 
-    impl Body for Lenient {
-        const MAY_BE_MISSING: bool = true;
-        const REFUSES_UNKNOWN: bool = false;
-
-        fn check(fields: &mut Fields<'_>) {
-            fields.required::<String>("name");
+    body! {
+        /// A body of a client that may be newer.
+        #[body(name = "Lenient", unknown_fields = Ignored)]
+        #[derive(PartialEq)]
+        struct Lenient {
+            /// A text.
+            name: String,
         }
     }
 
     const LIMITS: Limits = Limits { max_cluster_size: ClusterSize::DEFAULT };
 
-    /// All that is said about a body, one line each: `field: message`.
-    fn said<T: Body>(bytes: impl AsRef<[u8]>) -> String {
+    /// The violations of a body, one line each: `field: message`.
+    fn violations<T: Value>(bytes: impl AsRef<[u8]>) -> String {
         let problem = read::<T>(bytes.as_ref(), &LIMITS).err().expect("something is wrong with it");
         let problem = serde_json::to_value(problem).unwrap();
         let line = |violation: &serde_json::Value| {
@@ -161,49 +130,63 @@ mod tests {
     }
 
     #[test]
-    fn a_good_body_is_read() {
+    fn a_valid_body_is_read() {
         let everything =
             read::<Everything>(br#"{"name": "a", "count": null, "policy": {"dead_after_seconds": 9.0}}"#, &LIMITS);
-        let policy = Some(Policy { dead_after_seconds: Whole(9) });
-        assert_eq!(everything, Ok(Everything { name: "a".to_owned(), count: None, policy, urls: Vec::new() }));
+        let policy = Some(Policy { dead_after_seconds: Seconds(Duration::from_secs(9)) });
+        assert_eq!(everything, Ok(Everything { name: "a".to_owned(), count: None, policy, urls: List(Vec::new()) }));
         assert_eq!(read(br#"{"new": [1], "name": "a"}"#, &LIMITS), Ok(Lenient { name: "a".to_owned() }));
     }
 
     #[test]
-    fn everything_that_is_wrong_is_said_at_once() {
+    fn everything_that_is_wrong_is_reported_at_once() {
         let body = r#"{"count": -1, "policy": {"dead_after_seconds": "9s", "x": 1}, "urls": ["a", 2, null],
                        "cuont": 3, "count": 4}"#;
         let expected = "\
             name: is missing; must be a text\n\
             count: is given 2 times\n\
-            policy.dead_after_seconds: must be a whole number from 0 to 4294967295, not \"9s\"\n\
-            policy.x: is no field here; there are: dead_after_seconds\n\
+            policy.dead_after_seconds: must be a whole number of seconds from 1 to 9, not \"9s\"\n\
+            policy.x: is not a field here; the fields are: dead_after_seconds\n\
             urls: must have 0 to 2 items, not 3\n\
             urls[1]: must be a text, not 2\n\
-            urls[2]: must be a text, not null\n\
-            cuont: is no field here; there are: name, count, policy, urls\n";
-        assert_eq!(said::<Everything>(body), expected);
+            cuont: is not a field here; the fields are: name, count, policy, urls\n";
+        assert_eq!(violations::<Everything>(body), expected);
     }
 
     #[test]
-    fn no_body_is_an_object_without_fields() {
-        for body in ["", " null\n", "{}"] {
-            assert_eq!(said::<Everything>(body), "name: is missing; must be a text\n");
+    fn a_body_may_be_missing_only_if_it_is_optional() {
+        for body in ["", " null\n"] {
+            assert_eq!(read::<Option<Everything>>(body.as_bytes(), &LIMITS), Ok(None));
+            assert!(violations::<Everything>(body).starts_with(": is missing; send a JSON object"));
         }
+        assert_eq!(violations::<Option<Everything>>("{}"), "name: is missing; must be a text\n");
     }
 
     #[test]
-    fn what_is_no_object_is_refused() {
+    fn other_values_than_objects_are_refused() {
         let fields = "must be an object with the fields name, count, policy, urls";
         for (body, shown) in [("[1,2]", "[1,2]"), ("7", "7"), ("\"x\"", "\"x\"")] {
-            assert_eq!(said::<Everything>(body), format!(": {fields}, not {shown}\n"));
+            assert_eq!(violations::<Everything>(body), format!(": {fields}, not {shown}\n"));
         }
-        assert!(said::<Everything>(r#"{"name": "a", "policy": [9]}"#).starts_with("policy: must be an object"));
-        assert!(said::<Everything>(r#"{"name": "a", "urls": {}}"#).starts_with("urls: must be a list, not {}"));
+        assert!(violations::<Everything>(r#"{"name": "a", "policy": [9]}"#).starts_with("policy: must be an object"));
+        let not_a_list = violations::<Everything>(r#"{"name": "a", "urls": {}}"#);
+        assert_eq!(not_a_list, "urls: must be a list of 0 to 2 items, not {}\n");
     }
 
     #[test]
-    fn what_is_no_json_is_refused_with_the_place() {
+    fn the_description_has_what_is_declared() {
+        let described = serde_json::to_value(<Everything as utoipa::PartialSchema>::schema()).unwrap();
+        assert_eq!((&described["required"], &described["additionalProperties"]), (&json!(["name"]), &json!(false)));
+        let count = json!({ "type": ["integer", "null"], "format": "int64", "minimum": 0, "description": "A number." });
+        assert_eq!(described["properties"]["count"], count);
+        let mut schemas = Vec::new();
+        <Everything as utoipa::ToSchema>::schemas(&mut schemas);
+        assert_eq!(schemas.len(), 1);
+        assert_eq!(schemas[0].0, "Policy");
+    }
+
+    #[test]
+    fn a_text_that_is_not_json_is_refused_with_the_place() {
         for (body, expected) in [
             (&b"{\"name\": NaN}"[..], ": is not JSON: expected value at line 1 column 10\n"),
             (b"{\"name\": \"a\",\n}", ": is not JSON: key must be a string at line 2 column 1\n"),
@@ -212,24 +195,24 @@ mod tests {
             (b"{} {}", ": is not JSON: trailing characters at line 1 column 4\n"),
             (b"{\"name\": \"\xff\"}", ": is not UTF-8 from byte 10 on\n"),
         ] {
-            assert_eq!(said::<Everything>(body), expected);
+            assert_eq!(violations::<Everything>(body), expected);
         }
     }
 
     #[test]
-    fn values_that_are_too_much_are_refused() {
+    fn values_that_are_too_deep_or_too_large_are_refused() {
         let deep = format!(r#"{{"name": {}1{}}}"#, "[".repeat(30_000), "]".repeat(30_000));
-        assert_eq!(said::<Everything>(deep), format!("name: must be a text, not {}…\n", "[".repeat(32)));
-        for huge in ["99999999999999999999", "4294967296", "1e999", "1.5", "-1"] {
-            let expected = format!("count: must be a whole number from 0 to 4294967295, not {huge}\n");
-            assert_eq!(said::<Everything>(format!(r#"{{"name": "a", "count": {huge}}}"#)), expected);
+        assert_eq!(violations::<Everything>(deep), format!("name: must be a text, not {}…\n", "[".repeat(32)));
+        for huge in ["99999999999999999999", "9223372036854775808", "1e999", "1.5", "-1"] {
+            let expected = format!("count: must be a whole number from 0 to 9223372036854775807, not {huge}\n");
+            assert_eq!(violations::<Everything>(format!(r#"{{"name": "a", "count": {huge}}}"#)), expected);
         }
-        let surrogate = said::<Everything>(r#"{"name": "\ud800"}"#);
+        let surrogate = violations::<Everything>(r#"{"name": "\ud800"}"#);
         assert_eq!(surrogate, "name: must be a text, not \"\\ud800\"\n");
     }
 
     #[test]
-    fn json_has_to_be_said_to_be_json() {
+    fn only_json_in_utf_8_is_json() {
         for (content_type, is) in [
             ("application/json", true),
             ("Application/JSON; charset=UTF-8", true),

@@ -17,7 +17,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::app::App;
 
 pub use change::administer;
-pub use settings::{Size, StrategyWord};
+pub use settings::Size;
 
 /// Every URL about clusters.
 pub fn router() -> OpenApiRouter<Arc<App>> {

@@ -120,7 +120,7 @@ fn the_end_is_guarded(said: &Said) {
     let stage = "Reset and delete";
     said.has(stage, &["HTTP/1.1 400 Bad Request", "HTTP/1.1 204 No Content", ":not-found", ":token-used-up"]);
     let violation = said.documents(stage)[0]["violations"][0].take();
-    let expected = "is missing; must be the token in the path once more, to show that the reset is meant";
+    let expected = "is missing; must be the token of the path again, to confirm the reset";
     assert_eq!(violation, json!({ "field": "token", "message": expected }));
 }
 

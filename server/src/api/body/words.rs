@@ -1,14 +1,21 @@
-//! The words of `lifecycle` as fields of bodies.
+//! Texts and flags as values of bodies.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::RangeInclusive};
 
-use convene_lifecycle::{ClientUrl, ClusterId, ClusterName, MemberId, MemberName, PeerUrl, RunId, Strategy};
+use convene_lifecycle::{ClientUrl, ClusterId, ClusterName, MemberId, MemberName, PeerUrl, RunId};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        Ref, RefOr, Schema,
+        schema::{ObjectBuilder, Type},
+    },
+};
 
-use super::{Field, Limits};
+use super::{Limits, Scalar, value::Schemas};
 
-macro_rules! field {
-    ($type:ty, $expected:literal $(, at most $bytes:literal)?) => {
-        impl Field for $type {
+macro_rules! scalar {
+    ($type:ty, $expected:literal, $schema:expr $(, at most $bytes:literal bytes)? $(, with schema of $named:ty)?) => {
+        impl Scalar for $type {
             fn expected(_: &Limits) -> Cow<'static, str> {
                 $expected.into()
             }
@@ -16,19 +23,61 @@ macro_rules! field {
             $(fn fits(&self, _: &Limits) -> bool {
                 self.as_str().len() <= $bytes
             })?
+
+            fn schema() -> RefOr<Schema> {
+                $schema.into()
+            }
+
+            $(fn add_schemas(schemas: &mut Schemas) {
+                schemas.push((<$named>::name().into_owned(), <$named>::schema()));
+            })?
         }
     };
 }
 
-field!(bool, "true or false");
-field!(
+scalar!(bool, "true or false", ObjectBuilder::new().schema_type(Type::Boolean));
+scalar!(String, "a text", text());
+scalar!(
     ClientUrl,
-    "a client URL of at most 255 bytes: http:// or https://, a host and a port, such as http://10.0.0.1:2379"
+    "a client URL of at most 255 bytes: http:// or https://, a host and a port, such as http://10.0.0.1:2379",
+    Ref::from_schema_name(Url::name()),
+    with schema of Url
 );
-field!(ClusterId, "a cluster ID as etcd prints it: 1 to 16 hexadecimal digits");
-field!(ClusterName, "a name of 1 to 128 characters without control characters");
-field!(MemberId, "a member ID as etcd prints it: 1 to 16 hexadecimal digits");
-field!(MemberName, "a name as etcd's --name: 1 to 120 bytes without ',', '=' and control characters", at most 120);
-field!(PeerUrl, "a peer URL of at most 255 bytes: http:// or https://, a host and a port, such as http://10.0.0.1:2380", at most 255);
-field!(RunId, "1 to 128 characters of A-Z, a-z, 0-9, '.', '_' and '-'");
-field!(Strategy, "one of prepared, add, replace and prune");
+scalar!(ClusterId, "a cluster ID as etcd prints it: 1 to 16 hexadecimal digits", text().pattern(Some(ETCD_ID)));
+scalar!(
+    ClusterName,
+    "a name of 1 to 128 characters without control characters",
+    text_of(1..=128).pattern(Some(r"^[^\x00-\x1f\x7f-\x9f]+$"))
+);
+scalar!(MemberId, "a member ID as etcd prints it: 1 to 16 hexadecimal digits", text().pattern(Some(ETCD_ID)));
+scalar!(
+    MemberName,
+    "a name as etcd's --name: 1 to 120 bytes without ',', '=' and control characters",
+    text_of(1..=120).pattern(Some(r"^[^,=\x00-\x1f\x7f-\x9f]+$")),
+    at most 120 bytes
+);
+scalar!(
+    PeerUrl,
+    "a peer URL of at most 255 bytes: http:// or https://, a host and a port, such as http://10.0.0.1:2380",
+    Ref::from_schema_name(Url::name()),
+    at most 255 bytes,
+    with schema of Url
+);
+scalar!(RunId, "1 to 128 characters of A-Z, a-z, 0-9, '.', '_' and '-'", text_of(1..=128));
+/// `http://HOST:PORT` or `https://HOST:PORT`, with a DNS name, an IPv4 address or an IPv6 address in brackets.
+#[derive(ToSchema)]
+#[schema(max_length = 255, pattern = "^[Hh][Tt][Tt][Pp][Ss]?://.+:[0-9]+$")]
+#[expect(dead_code, reason = "it only describes")]
+struct Url(String);
+
+/// The pattern of etcd's IDs.
+const ETCD_ID: &str = "^[0-9A-Fa-f]{1,16}$";
+
+/// The schema of a text.
+pub fn text() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String)
+}
+
+fn text_of(lengths: RangeInclusive<usize>) -> ObjectBuilder {
+    text().min_length(Some(*lengths.start())).max_length(Some(*lengths.end()))
+}

@@ -2,8 +2,6 @@ use std::sync::Arc;
 
 use axum::{extract::State, http::StatusCode, response::Response};
 use convene_lifecycle::{Cluster, ClusterName, Settings, Token, Transition, UnixMillis};
-use serde::{Deserialize, Deserializer};
-use utoipa::ToSchema;
 
 use super::{
     cluster::{ClusterBody, cluster_response},
@@ -11,7 +9,7 @@ use super::{
 };
 use crate::{
     api::{
-        body::{Body, Fields, JsonBody},
+        body::{Clearable, JsonBody, body},
         etag::IfMatch,
         path::TokenPath,
         problem::{
@@ -24,26 +22,18 @@ use crate::{
     registry::{Inputs, Needs},
 };
 
-/// What is to change; what is left out stays.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ClusterChange {
-    /// How many voters it is to have. Members join or leave one after another until it has as many.
-    #[schema(value_type = Option<u32>, minimum = 1, maximum = 1000, example = 5)]
-    size: Option<Size>,
-    /// What you call it; null takes the name away.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$", example = "prod")]
-    name: Option<Option<ClusterName>>,
-    /// How it is to be looked after.
-    policy: Option<PolicySettings>,
-}
-
-impl Body for ClusterChange {
-    fn check(fields: &mut Fields<'_>) {
-        fields.optional::<Size>("size");
-        fields.optional::<ClusterName>("name");
-        fields.object::<PolicySettings>("policy");
+body! {
+    /// The changes of a cluster. A field that is left out keeps its value.
+    #[body(name = "ClusterChange", unknown_fields = Refused)]
+    pub struct ClusterChange {
+        /// The number of voters that the cluster should have. Members join or leave one after another until it has them.
+        #[example = 5]
+        size: Option<Size>,
+        /// The cluster's name; null removes it.
+        #[example = "prod"]
+        name: Clearable<ClusterName>,
+        /// How Convene maintains the cluster.
+        policy: Option<PolicySettings>,
     }
 }
 
@@ -78,7 +68,7 @@ pub async fn change_cluster(
     JsonBody(change): JsonBody<ClusterChange>,
 ) -> Result<Response, Problem> {
     let policy = change.policy.unwrap_or_default().into_change();
-    let settings = Settings { size: change.size.map(|Size(size)| size), name: change.name, policy };
+    let settings = Settings { size: change.size.map(|Size(size)| size), name: change.name.0, policy };
     change_settings(app, token, if_match, settings).await
 }
 
@@ -117,9 +107,4 @@ pub async fn administer(
         tracing::info!(cluster = %token, revision = %event.revision, "{}", event.message);
     }
     Ok(committed.and_then(|committed| committed.after).unwrap_or(before))
-}
-
-/// Tells a field that is null from one that is missing.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<ClusterName>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }

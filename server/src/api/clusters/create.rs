@@ -5,9 +5,9 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::Response,
 };
-use convene_lifecycle::{Cluster, ClusterName, ClusterSize, NewClusterToken, Settings};
+use convene_lifecycle::{Cluster, ClusterName, ClusterSize, NewClusterToken, Settings, Token};
 use serde::{Deserialize, Deserializer, de::Error};
-use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
 
 use super::{
     cluster::{ClusterBody, cluster_response},
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     api::{
-        body::{Body, Field, Fields, JsonBody, Limits},
+        body::{JsonBody, Limits, Scalar, body, text},
         problem::{
             Kind, Problem,
             documented::{BodyProblems, CommonProblems, ConflictProblems},
@@ -27,32 +27,22 @@ use crate::{
     registry::{Committed, Registry},
 };
 
-/// What a cluster is made with; everything may be left out.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewCluster {
-    /// How many voters it is to have: 3, if it is not said. The server may be started with a lower limit
-    /// (`--max-cluster-size`).
-    #[schema(value_type = Option<u32>, minimum = 1, maximum = 1000, example = 3)]
-    size: Option<Size>,
-    /// A token of your own, unless one is to be drawn. Make it hard to guess.
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 128, pattern = r"^(\.{0,2}[A-Za-z0-9_-]|\.{3})[A-Za-z0-9._-]*$")]
-    token: Option<OwnToken>,
-    /// What you call it, for your own eyes.
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$", example = "prod")]
-    name: Option<ClusterName>,
-    /// How it is to be looked after.
-    policy: Option<PolicySettings>,
-}
-
-impl Body for NewCluster {
-    const MAY_BE_MISSING: bool = true;
-
-    fn check(fields: &mut Fields<'_>) {
-        fields.optional::<Size>("size");
-        fields.optional::<OwnToken>("token");
-        fields.optional::<ClusterName>("name");
-        fields.object::<PolicySettings>("policy");
+body! {
+    /// The settings of a new cluster. All of them may be left out.
+    #[body(name = "NewCluster", unknown_fields = Refused)]
+    #[derive(Default)]
+    pub struct NewCluster {
+        /// The number of voters that the cluster should have: 3 unless given. The server may allow fewer than 1000
+        /// (`--max-cluster-size`).
+        #[example = 3]
+        size: Option<Size>,
+        /// A token of your choice; if left out, the server draws a random one. Choose one that is hard to guess.
+        token: Option<ChosenToken>,
+        /// A name for the cluster, for administrators.
+        #[example = "prod"]
+        name: Option<ClusterName>,
+        /// How Convene maintains the cluster.
+        policy: Option<PolicySettings>,
     }
 }
 
@@ -82,13 +72,14 @@ impl Body for NewCluster {
 pub async fn create_cluster(
     State(app): State<Arc<App>>,
     _: Query<()>,
-    JsonBody(new): JsonBody<NewCluster>,
+    JsonBody(new): JsonBody<Option<NewCluster>>,
 ) -> Result<Response, Problem> {
+    let new = new.unwrap_or_default();
     let size = new.size.map_or_else(|| ClusterSize::DEFAULT.min(app.max_cluster_size), |Size(size)| size);
     let policy = new.policy.unwrap_or_default().into_change();
     let settings = Settings { size: Some(size), name: Some(new.name), policy };
     let made = match new.token {
-        Some(OwnToken(token)) => create_under(&app.registry, token, settings).await?,
+        Some(ChosenToken(token)) => create_under(&app.registry, token, settings).await?,
         None => app.registry.create(draw_token(), settings).await?,
     };
     // As it was made: somebody may have changed it since.
@@ -109,17 +100,17 @@ async fn create_under(registry: &Registry, token: NewClusterToken, settings: Set
     registry.update(&token, decide).await?
 }
 
-/// A token that somebody chose.
+/// A token that an administrator chose.
 #[derive(Debug)]
-struct OwnToken(NewClusterToken);
+struct ChosenToken(NewClusterToken);
 
-impl<'de> Deserialize<'de> for OwnToken {
+impl<'de> Deserialize<'de> for ChosenToken {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map(Self).map_err(D::Error::custom)
     }
 }
 
-impl Field for OwnToken {
+impl Scalar for ChosenToken {
     fn expected(_: &Limits) -> Cow<'static, str> {
         format!(
             "1 to 128 characters of A-Z, a-z, 0-9, '.', '_' and '-', neither '.' nor '..', and none of the words that the \
@@ -127,5 +118,10 @@ impl Field for OwnToken {
             NewClusterToken::RESERVED.join(", ")
         )
         .into()
+    }
+
+    fn schema() -> RefOr<Schema> {
+        let pattern = r"^(\.{0,2}[A-Za-z0-9_-]|\.{3})[A-Za-z0-9._-]*$";
+        text().min_length(Some(1)).max_length(Some(Token::MAX_LEN)).pattern(Some(pattern)).into()
     }
 }

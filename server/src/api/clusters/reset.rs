@@ -3,7 +3,7 @@ use std::{borrow::Cow, sync::Arc};
 use axum::{extract::State, http::StatusCode, response::Response};
 use convene_lifecycle::{Cluster, UnixMillis};
 use serde::Deserialize;
-use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
 
 use super::{
     change::administer,
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     api::{
-        body::{Body, Field, Fields, JsonBody, Limits},
+        body::{JsonBody, Limits, Scalar, body, text},
         etag::IfMatch,
         path::TokenPath,
         problem::{
@@ -23,31 +23,30 @@ use crate::{
     app::App,
 };
 
-/// That a reset is meant.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Reset {
-    /// The cluster's token once more, so that no slip resets a cluster.
-    #[schema(value_type = String, example = "6c007a14875d53d9bf0ef5a6fc0257c8")]
-    token: TokenOnceMore,
-}
-
-impl Body for Reset {
-    fn check(fields: &mut Fields<'_>) {
-        fields.required::<TokenOnceMore>("token");
+body! {
+    /// The confirmation of a reset.
+    #[body(name = "Reset", unknown_fields = Refused)]
+    pub struct Reset {
+        /// The cluster's token again, so that no cluster is reset by mistake.
+        #[example = "6c007a14875d53d9bf0ef5a6fc0257c8"]
+        token: RepeatedToken,
     }
 }
 
-/// What shows that a reset is meant.
+/// The token of the path again.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
-struct TokenOnceMore(String);
+struct RepeatedToken(String);
 
-const EXPECTED: &str = "the token in the path once more, to show that the reset is meant";
+const EXPECTED: &str = "the token of the path again, to confirm the reset";
 
-impl Field for TokenOnceMore {
+impl Scalar for RepeatedToken {
     fn expected(_: &Limits) -> Cow<'static, str> {
         EXPECTED.into()
+    }
+
+    fn schema() -> RefOr<Schema> {
+        text().into()
     }
 }
 

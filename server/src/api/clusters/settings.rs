@@ -1,38 +1,34 @@
-use std::{borrow::Cow, time::Duration};
+use std::borrow::Cow;
 
 use convene_lifecycle::{ClusterSize, Policy, PolicyChange, Strategy};
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
-use utoipa::ToSchema;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{KnownFormat, Ref, RefOr, Schema},
+};
 
-use crate::api::body::{Body, Field, Fields, Limits, Whole};
+use crate::api::body::{Limits, Scalar, Schemas, Seconds, body, integer, whole_number};
 
-/// How a cluster is looked after. What is left out stays as it is, or as it is for a new cluster.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PolicySettings {
-    /// Which changes of membership may be made without anybody asking for them.
-    #[schema(value_type = Option<StrategyWord>)]
-    strategy: Option<Strategy>,
-    /// For how long nobody may have heard of a member before it counts as dead: 5 s to 7 days, and 60 s unless it is
-    /// set.
-    #[schema(value_type = Option<u32>, minimum = 5, maximum = 604800, example = 60)]
-    dead_after_seconds: Option<DeadAfter>,
-    /// Whether a node joins as learner and is promoted once it has caught up, or as voter.
-    learner: Option<bool>,
-    /// How often a running node checks in: 1 s to 1 hour, and every 10 s unless it is set.
-    #[schema(value_type = Option<u32>, minimum = 1, maximum = 3600, example = 10)]
-    check_in_every_seconds: Option<CheckInEvery>,
-    /// Whether all changes of membership rest.
-    paused: Option<bool>,
-}
+type DeadAfter = Seconds<{ Policy::DEAD_AFTER.0.as_secs() }, { Policy::DEAD_AFTER.1.as_secs() }>;
+type CheckInEvery = Seconds<{ Policy::CHECK_IN_EVERY.0.as_secs() }, { Policy::CHECK_IN_EVERY.1.as_secs() }>;
 
-impl Body for PolicySettings {
-    fn check(fields: &mut Fields<'_>) {
-        fields.optional::<Strategy>("strategy");
-        fields.optional::<DeadAfter>("dead_after_seconds");
-        fields.optional::<bool>("learner");
-        fields.optional::<CheckInEvery>("check_in_every_seconds");
-        fields.optional::<bool>("paused");
+body! {
+    /// How Convene maintains a cluster. A field that is left out keeps its value; in a new cluster, it has its default.
+    #[body(name = "PolicySettings", unknown_fields = Refused)]
+    #[derive(Default)]
+    pub struct PolicySettings {
+        /// Which membership changes Convene makes without a request.
+        strategy: Option<Strategy>,
+        /// How long a member must be silent, and probes of it must fail, before it counts as dead.
+        #[example = 60]
+        dead_after_seconds: Option<DeadAfter>,
+        /// Whether a node joins as a learner and is promoted once it has caught up. If not, it joins as a voter.
+        learner: Option<bool>,
+        /// How often a running node checks in.
+        #[example = 10]
+        check_in_every_seconds: Option<CheckInEvery>,
+        /// Whether all membership changes are paused until an administrator resumes them.
+        paused: Option<bool>,
     }
 }
 
@@ -41,26 +37,26 @@ impl PolicySettings {
     pub fn into_change(self) -> PolicyChange {
         PolicyChange {
             strategy: self.strategy,
-            dead_after: self.dead_after_seconds.map(|DeadAfter(duration)| duration),
+            dead_after: self.dead_after_seconds.map(|Seconds(duration)| duration),
             learner: self.learner,
-            check_in_every: self.check_in_every_seconds.map(|CheckInEvery(duration)| duration),
+            check_in_every: self.check_in_every_seconds.map(|Seconds(duration)| duration),
             paused: self.paused,
         }
     }
 }
 
-/// Which changes of membership may be made without anybody asking for them.
+/// Which membership changes Convene makes without a request, the strictest strategy first.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Strategy)]
 #[serde(rename_all = "snake_case")]
 pub enum StrategyWord {
-    /// None: an administrator adds and removes members, and nodes join as what was prepared.
+    /// None. An administrator adds and removes members; a node starts as the member that was added for it.
     Prepared,
-    /// Members are added until the cluster has its size, and never removed.
+    /// Add members until the cluster has its size. Never remove one.
     Add,
-    /// A dead member is removed when a node is there to take its place.
+    /// Also remove a dead member, when a spare takes its place.
     Replace,
-    /// Dead members are removed one at a time, also when no node is there to take their place.
+    /// Also remove dead members one at a time when no spare takes their place.
     Prune,
 }
 
@@ -75,18 +71,32 @@ impl From<Strategy> for StrategyWord {
     }
 }
 
+impl Scalar for Strategy {
+    fn expected(_: &Limits) -> Cow<'static, str> {
+        "one of prepared, add, replace and prune".into()
+    }
+
+    fn schema() -> RefOr<Schema> {
+        Ref::from_schema_name(StrategyWord::name()).into()
+    }
+
+    fn add_schemas(schemas: &mut Schemas) {
+        schemas.push((StrategyWord::name().into_owned(), <StrategyWord as PartialSchema>::schema()));
+    }
+}
+
 /// A cluster's size.
 #[derive(Debug)]
 pub struct Size(pub ClusterSize);
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let size = ClusterSize::new(Whole::deserialize(deserializer)?.0);
-        size.map(Self).ok_or_else(|| D::Error::custom("a cluster has at least one voter"))
+        let size = u32::try_from(whole_number(deserializer, 1, u32::MAX.into())?).ok().and_then(ClusterSize::new);
+        size.map(Self).ok_or_else(|| D::Error::custom("must be at least 1"))
     }
 }
 
-impl Field for Size {
+impl Scalar for Size {
     fn expected(limits: &Limits) -> Cow<'static, str> {
         format!("a whole number from 1 to {}", limits.max_cluster_size).into()
     }
@@ -94,48 +104,9 @@ impl Field for Size {
     fn fits(&self, limits: &Limits) -> bool {
         self.0 <= limits.max_cluster_size
     }
-}
 
-/// [`Policy::dead_after`].
-#[derive(Debug)]
-struct DeadAfter(Duration);
-
-/// [`Policy::check_in_every`].
-#[derive(Debug)]
-struct CheckInEvery(Duration);
-
-impl<'de> Deserialize<'de> for DeadAfter {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        seconds(deserializer, Policy::DEAD_AFTER).map(Self)
+    fn schema() -> RefOr<Schema> {
+        // A description is the same for every server, so it has the largest limit that one can be started with.
+        integer(KnownFormat::Int32).minimum(Some(1)).maximum(Some(1000)).into()
     }
-}
-
-impl<'de> Deserialize<'de> for CheckInEvery {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        seconds(deserializer, Policy::CHECK_IN_EVERY).map(Self)
-    }
-}
-
-impl Field for DeadAfter {
-    fn expected(_: &Limits) -> Cow<'static, str> {
-        whole_seconds(Policy::DEAD_AFTER)
-    }
-}
-
-impl Field for CheckInEvery {
-    fn expected(_: &Limits) -> Cow<'static, str> {
-        whole_seconds(Policy::CHECK_IN_EVERY)
-    }
-}
-
-fn seconds<'de, D: Deserializer<'de>>(
-    deserializer: D,
-    (least, most): (Duration, Duration),
-) -> Result<Duration, D::Error> {
-    let duration = Duration::from_secs(Whole::deserialize(deserializer)?.0.into());
-    if (least..=most).contains(&duration) { Ok(duration) } else { Err(D::Error::custom("is out of range")) }
-}
-
-fn whole_seconds((least, most): (Duration, Duration)) -> Cow<'static, str> {
-    format!("a whole number of seconds from {} to {}", least.as_secs(), most.as_secs()).into()
 }

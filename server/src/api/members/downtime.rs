@@ -1,14 +1,12 @@
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
 use convene_lifecycle::MemberRequest;
-use serde::{Deserialize, Deserializer, de::Error};
-use utoipa::ToSchema;
 
 use super::member::{MemberBody, request_for_member};
 use crate::{
     api::{
-        body::{Body, Field, Fields, JsonBody, Limits, Whole},
+        body::{JsonBody, Seconds, body},
         etag::IfMatch,
         path::{MemberPath, TokenPath},
         problem::{
@@ -20,37 +18,13 @@ use crate::{
     app::App,
 };
 
-/// How long a member will be down.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Downtime {
-    /// From now on: 1 s to 30 days.
-    #[schema(value_type = u32, minimum = 1, maximum = 2592000, example = 1800)]
-    for_seconds: Seconds,
-}
-
-impl Body for Downtime {
-    fn check(fields: &mut Fields<'_>) {
-        fields.required::<Seconds>("for_seconds");
-    }
-}
-
-/// 30 days.
-const LONGEST: u32 = 30 * 24 * 3600;
-
-#[derive(Clone, Copy, Debug)]
-struct Seconds(u32);
-
-impl<'de> Deserialize<'de> for Seconds {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let seconds = Whole::deserialize(deserializer)?.0;
-        if (1..=LONGEST).contains(&seconds) { Ok(Self(seconds)) } else { Err(D::Error::custom("is out of range")) }
-    }
-}
-
-impl Field for Seconds {
-    fn expected(_: &Limits) -> Cow<'static, str> {
-        format!("a whole number of seconds from 1 to {LONGEST}").into()
+body! {
+    /// The length of a downtime.
+    #[body(name = "Downtime", unknown_fields = Refused)]
+    pub struct Downtime {
+        /// How long the downtime lasts from now on: 1 second to 30 days.
+        #[example = 1800]
+        for_seconds: Seconds<1, { 30 * 24 * 3600 }>,
     }
 }
 
@@ -85,7 +59,7 @@ pub async fn announce_downtime(
     if_match: IfMatch,
     JsonBody(downtime): JsonBody<Downtime>,
 ) -> Result<Response, Problem> {
-    let lasts = Duration::from_secs(downtime.for_seconds.0.into());
+    let Seconds(lasts) = downtime.for_seconds;
     request_for_member(&app, &token, member, if_match, move |now| MemberRequest::AnnounceDowntime(now.after(lasts)))
         .await
 }

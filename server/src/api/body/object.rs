@@ -1,0 +1,183 @@
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+use utoipa::openapi::{
+    RefOr, Schema,
+    schema::{AdditionalProperties, ObjectBuilder},
+};
+
+use super::value::{Check, Scalar, Schemas, Value, is_null};
+use crate::api::problem::shown;
+
+/// An object with declared fields: a whole body, or a part of one. [`body!`](super::body) implements it.
+pub trait Object: Sized {
+    /// Its name among the schemas of the API.
+    const NAME: &'static str;
+
+    /// What becomes of fields that are not declared.
+    const UNKNOWN_FIELDS: UnknownFields;
+
+    /// The names of the fields.
+    fn field_names() -> Vec<String>;
+
+    /// Reads each field, and checks rules that concern several fields.
+    fn read_fields(fields: &mut Fields<'_, '_>) -> Option<Self>;
+
+    /// The schema.
+    fn describe() -> ObjectBuilder;
+
+    /// Adds the named schemas of the fields.
+    fn add_field_schemas(schemas: &mut Schemas);
+}
+
+/// What becomes of fields that are not declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownFields {
+    /// They are reported, because they are mistyped.
+    Refused,
+    /// They are ignored, because a newer client may send them.
+    Ignored,
+}
+
+/// The fields of an object that is being read.
+pub struct Fields<'a, 'c> {
+    given: Vec<(String, &'a RawValue)>,
+    path: &'a str,
+    check: &'a mut Check<'c>,
+}
+
+impl<'a> Fields<'a, '_> {
+    /// Reads a field.
+    pub fn read<T: Value>(&mut self, name: &str) -> Option<T> {
+        let path = join(self.path, name);
+        match self.values(name).as_slice() {
+            [] => {
+                let omitted = T::omitted();
+                if omitted.is_none() {
+                    self.check.report_missing::<T>(&path);
+                }
+                omitted
+            }
+            [value] => T::read(value, &path, self.check),
+            several => {
+                self.check.report(path, format!("is given {} times", several.len()));
+                None
+            }
+        }
+    }
+
+    /// Reports a field that has no value although another field's value demands one.
+    pub fn require<T: Value>(&mut self, name: &str) {
+        let path = join(self.path, name);
+        match self.values(name).as_slice() {
+            [] => self.check.report_missing::<T>(&path),
+            [value] if is_null(value) => self.check.report_unexpected::<T>(&path, value),
+            _ => {}
+        }
+    }
+
+    /// The value of a field, if it is valid.
+    pub fn peek<T: Scalar>(&self, name: &str) -> Option<T> {
+        self.values(name).first().and_then(|value| serde_json::from_str(value.get()).ok())
+    }
+
+    fn values(&self, name: &str) -> Vec<&'a RawValue> {
+        self.given.iter().filter(|(given, _)| given == name).map(|(_, value)| *value).collect()
+    }
+}
+
+/// Reads an object with all its fields.
+pub fn read<T: Object + Value>(json: &RawValue, path: &str, check: &mut Check<'_>) -> Option<T> {
+    let Ok(Given(given)) = serde_json::from_str(json.get()) else {
+        check.report_unexpected::<T>(path, json);
+        return None;
+    };
+    let mut fields = Fields { given, path, check };
+    let object = T::read_fields(&mut fields);
+    if T::UNKNOWN_FIELDS == UnknownFields::Refused {
+        let known = T::field_names();
+        for (name, _) in fields.given.iter().filter(|(name, _)| !known.contains(name)) {
+            let message = format!("is not a field here; the fields are: {}", known.join(", "));
+            fields.check.report(join(path, &shown(name)), message);
+        }
+    }
+    object
+}
+
+/// The schema of an object without its fields.
+pub fn without_fields(unknown_fields: UnknownFields, description: &[&str]) -> ObjectBuilder {
+    let closed = (unknown_fields == UnknownFields::Refused).then_some(AdditionalProperties::FreeForm(false));
+    ObjectBuilder::new().description(Some(text(description))).additional_properties(closed)
+}
+
+/// Adds a field to the schema of an object.
+pub fn add_field<T: Value>(
+    object: ObjectBuilder,
+    name: &str,
+    description: &[&str],
+    example: Option<serde_json::Value>,
+) -> ObjectBuilder {
+    let object = object.property(name, described(T::schema(), text(description), example));
+    if T::omitted().is_none() { object.required(name) } else { object }
+}
+
+fn described(mut schema: RefOr<Schema>, text: String, example: Option<serde_json::Value>) -> RefOr<Schema> {
+    match &mut schema {
+        RefOr::Ref(reference) => reference.description = text,
+        RefOr::T(Schema::Object(object)) => {
+            object.description = Some(text);
+            object.example = example;
+        }
+        RefOr::T(Schema::Array(array)) => {
+            array.description = Some(text);
+            array.example = example;
+        }
+        RefOr::T(Schema::OneOf(one_of)) => {
+            if let Some(RefOr::Ref(reference)) = one_of.items.first_mut() {
+                reference.description = text;
+            }
+        }
+        RefOr::T(_) => {}
+    }
+    schema
+}
+
+/// The text of a doc comment.
+fn text(lines: &[&str]) -> String {
+    lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join("\n")
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+/// An object's fields as they were given, repeated ones included.
+struct Given<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Given<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(GivenVisitor)
+    }
+}
+
+struct GivenVisitor;
+
+impl<'de> Visitor<'de> for GivenVisitor {
+    type Value = Given<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Given<'de>, A::Error> {
+        let mut given = Vec::new();
+        while let Some(field) = map.next_entry()? {
+            given.push(field);
+        }
+        Ok(Given(given))
+    }
+}
