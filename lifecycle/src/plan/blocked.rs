@@ -157,8 +157,8 @@ impl Blocked {
             ),
             Self::FoundersMissing => wait(
                 Reason::FoundersMissing,
-                "this node was instructed to bootstrap before and has no data now; waiting until the other founders check \
-                 in or answer, which shows whether the cluster exists",
+                "this node was instructed to bootstrap, but has no data; waiting for the other founders, to find out \
+                 whether the cluster exists",
             ),
             Self::TicketHeld { holder, number, purpose } => {
                 wait(Reason::TicketHeld, format!("{holder} {purpose} (ticket {number}); one change runs at a time"))
@@ -169,7 +169,7 @@ impl Blocked {
             ),
             Self::PromotionRisksQuorum { learner, voters, up, needed } => wait(
                 Reason::QuorumAtRisk,
-                format!("promoting {learner} would make {}", voters_that_answer(*voters, *up, *needed)),
+                format!("promoting {learner} would result in {}", voters_that_answer(*voters, *up, *needed)),
             ),
             Self::LearnerDown { learner } => wait(
                 Reason::QuorumAtRisk,
@@ -183,19 +183,19 @@ impl Blocked {
             Self::NotDeadYet { member, silent_since, dead_at, now } => wait(
                 Reason::NotDeadYet,
                 format!(
-                    "{member} has not answered since {}; it counts as dead at {} if it stays silent",
+                    "{member} has not answered since {}; it will count as dead at {} if it stays silent",
                     silent_since.clock_time(*now),
                     dead_at.clock_time(*now)
                 ),
             ),
             Self::InDowntime { member, until, now } => wait(
                 Reason::NotDeadYet,
-                format!("{member} does not answer; its downtime lasts until {}", until.clock_time(*now)),
+                format!("{member} does not answer; its announced downtime lasts until {}", until.clock_time(*now)),
             ),
             Self::Partitioned { member } => wait(
                 Reason::Partition,
                 format!(
-                    "{member} checks in, but its etcd does not answer: it is partitioned, not dead; check the network \
+                    "{member} checks in, but its etcd does not answer, so it does not count as dead; check its etcd and the network \
                      between the nodes"
                 ),
             ),
@@ -246,24 +246,24 @@ impl Blocked {
             Self::FormsByDiscovery(discovery) => refuse(
                 Reason::FormsByDiscovery,
                 format!(
-                    "stock etcds form this cluster by {discovery}, and nodes that check in can't join before it runs"
+                    "this cluster is being bootstrapped with etcd's own {discovery}; nodes that check in can join once it runs"
                 ),
                 "start this node's etcd with the discovery flags of the others, or create another cluster for nodes that \
                  check in",
             ),
             Self::NameTaken { name, member } => refuse(
                 Reason::NameTaken,
-                format!("member {member} has the name {name} already"),
+                format!("the name {name} is already taken by member {member}"),
                 "give one of the two nodes another name",
             ),
             Self::PeerUrlTaken { url, member } => refuse(
                 Reason::PeerUrlTaken,
-                format!("{member} has the peer URL {url} already"),
+                format!("the peer URL {url} is already taken by {member}"),
                 "give one of the two nodes another peer URL",
             ),
             Self::UnreadableDataInUse { member } => refuse(
                 Reason::NameTaken,
-                format!("member {member} with this node's name answers, so its etcd may be using this data"),
+                format!("a running member, {member}, has this node's name, so its etcd may be using this data"),
                 "stop that etcd, or give this node another name",
             ),
             Self::UnreadableWhileForming { found } => refuse(
@@ -274,12 +274,12 @@ impl Blocked {
             Self::UnreadableWhileLeaving { found } => refuse(
                 Reason::UnreadableData,
                 format!("the data can't be read ({found}), so the member that should leave is unknown"),
-                "evict the member by its name (PUT …/members/ID/eviction), or repair the data and leave again",
+                "run `convene member evict NAME`, or repair the data and run `convene leave` again",
             ),
             Self::LeavingMemberAnswers { member } => refuse(
                 Reason::NameTaken,
                 format!(
-                    "member {member} with this node's name and peer URLs answers, so another directory has its data"
+                    "a running member, {member}, has this node's name and peer URLs, so its data is in another directory"
                 ),
                 "leave from the node that has the data",
             ),
@@ -295,7 +295,7 @@ impl Blocked {
             ),
             Self::LeavingForeignCluster { found, own } => refuse(
                 Reason::ForeignCluster,
-                format!("the data is of etcd cluster {found}, but this cluster is {own}"),
+                format!("the data belongs to etcd cluster {found}, but this cluster is {own}"),
                 "leave with the token of that cluster",
             ),
             Self::RunsForeignCluster { found, own } => refuse(
@@ -312,8 +312,8 @@ impl Blocked {
     }
 }
 
-const LEAVE_THERE: &str = "leave from that node with its own name, data directory and peer URLs, or evict its member \
-                           (PUT …/members/ID/eviction)";
+const LEAVE_THERE: &str = "leave from that node with its own name, data directory and peer URLs, or run \
+                           `convene member evict NAME`";
 
 impl ViewNeeded {
     fn message(self) -> &'static str {
@@ -338,11 +338,17 @@ fn refuse(reason: Reason, message: String, remedy: &'static str) -> Explanation 
 fn full(size: ClusterSize, own_size: ClusterSize, voters: usize, once: bool) -> Explanation {
     let (places, remedy) = if own_size < size {
         let places = format!("this node joins a cluster of up to {own_size}, and the cluster's size is {size}");
-        (places, "start this node with a larger cluster size")
+        (places, "start this node with a larger --cluster-size")
     } else if voters < size.get() as usize {
-        (format!("all {size} places of the cluster are taken"), "raise the size, or evict a member")
+        (
+            format!("all {size} places of the cluster are taken"),
+            "raise the size (convene cluster resize), or evict a member (convene member evict)",
+        )
     } else {
-        (format!("the cluster has all {}", count_of_voters(size.get() as usize)), "raise the size, or evict a member")
+        (
+            format!("the cluster has all {}", count_of_voters(size.get() as usize)),
+            "raise the size (convene cluster resize), or evict a member (convene member evict)",
+        )
     };
     let (outcome, message) = match once {
         true => (Outcome::Refuse { remedy }, places),
@@ -391,7 +397,7 @@ mod tests {
         );
         assert_eq!(
             message(Blocked::PromotionRisksQuorum { learner: member(), voters: 4, up: 2, needed: 3 }),
-            "promoting infra1 (1a) would make 4 voters, of which 2 answer; a quorum is 3"
+            "promoting infra1 (1a) would result in 4 voters, of which 2 answer; a quorum is 3"
         );
     }
 

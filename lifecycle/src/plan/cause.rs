@@ -25,7 +25,7 @@ pub(super) enum Cause {
     UnreadableData { found: String },
     /// The node has left: its member was removed.
     LeftAsMember { member: MemberKey },
-    /// The node has left: its data is of an earlier epoch.
+    /// The node has left: its data is from an earlier epoch.
     LeftInEarlierEpoch,
     /// The node has left: it has neither a member nor data.
     LeftWithoutMember,
@@ -101,39 +101,39 @@ impl fmt::Display for Cause {
             Self::RosterComplete { founders } => {
                 write!(f, "all {founders} founders are known; bootstrap together with them")
             }
-            Self::OwnData { member } => write!(f, "the data is of member {member} of this cluster"),
+            Self::OwnData { member } => write!(f, "the data belongs to member {member} of this cluster"),
             Self::UnknownMember => {
-                f.write_str("the registry does not know the member of this data; start, and etcd checks it")
+                f.write_str("the registry does not know the member that this data belongs to; etcd will check the membership when it starts")
             }
             Self::MembershipNotVisible => f.write_str(
-                "this node sees no quorum that shows whether it is still a member; start, and etcd checks it",
+                "this node can't reach a quorum to check whether it is still a member; etcd will check that when it starts",
             ),
             Self::EarlierEpoch { current } => {
-                write!(f, "the data is of an earlier epoch; the current epoch is {current}")
+                write!(f, "the data is from an earlier epoch; the current epoch is {current}")
             }
             Self::ForeignData { found, own } => {
-                write!(f, "the data is of etcd cluster {found}, but this cluster is {own}")
+                write!(f, "the data belongs to etcd cluster {found}, but this cluster is {own}")
             }
             Self::RemovedMember { member } => {
-                write!(f, "the data is of member {member}, which was removed from the cluster")
+                write!(f, "the data belongs to member {member}, which was removed from the cluster")
             }
             Self::UnreadableData { found } => write!(
                 f,
-                "the data can't be read ({found}), and the cluster has a quorum without it; this node sets the data aside \
+                "the data can't be read ({found}), and the cluster has a quorum without it; this node archives the data \
                  and joins again"
             ),
             Self::LeftAsMember { member } => write!(f, "this node has left: member {member} was removed"),
             Self::LeftInEarlierEpoch => {
-                f.write_str("this node has left: its data is of an earlier epoch, so there is nothing to remove")
+                f.write_str("this node has left: its data is from an earlier epoch, so there is nothing to remove")
             }
             Self::LeftWithoutMember => f.write_str("this node has left: it has no member and no data"),
             Self::Added { member } => {
                 write!(f, "etcd's list has this node as member {member}; start etcd as that member")
             }
             Self::LostDisk { member } => {
-                write!(f, "this node has lost the data of {member}; remove that member, then join again")
+                write!(f, "this node has lost the data of {member}; that member will be removed, and this node will join again")
             }
-            Self::ReplacesDead { member } => write!(f, "{member} is dead; remove it, then this node takes its place"),
+            Self::ReplacesDead { member } => write!(f, "{member} is dead; it will be removed, and this node will take its place"),
             Self::BelowSize { learner: true } => f.write_str("add this node as a learner"),
             Self::BelowSize { learner: false } => f.write_str("add this node as a voter"),
             Self::AddressChanged => f.write_str("this node's peer URLs have changed"),
@@ -141,14 +141,14 @@ impl fmt::Display for Cause {
                 "this node's peer URLs have changed, and those of a learner can't be updated safely; it joins again",
             ),
             Self::CaughtUp { learner } => write!(f, "learner {learner} has caught up"),
-            Self::SurplusLearner { learner } => write!(f, "the cluster is full without learner {learner}"),
+            Self::SurplusLearner { learner } => write!(f, "the cluster has all its voters, so learner {learner} is not needed"),
             Self::Leaving => f.write_str("this node is leaving"),
             Self::LeavingWithoutData => f.write_str("this node is leaving, and has no data"),
             Self::LeavingContinued => f.write_str("this node was leaving when it stopped"),
             Self::Evicted { member } => write!(f, "an administrator has evicted {member}"),
-            Self::Shrink { member, size } => write!(f, "the size is {size}, so {member} has to go"),
+            Self::Shrink { member, size } => write!(f, "the size is {size}, so {member} will be removed"),
             Self::Dead { member } => write!(f, "{member} is dead"),
-            Self::AbandonedLearner { learner } => write!(f, "learner {learner} is dead: its node has given up"),
+            Self::AbandonedLearner { learner } => write!(f, "learner {learner} is dead; it will be removed"),
         }
     }
 }

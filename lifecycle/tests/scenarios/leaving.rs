@@ -170,7 +170,7 @@ fn a_node_with_unreadable_data_does_not_leave_and_archives_nothing() {
         .starts_to_leave("c")
         .ask("c", "refuse: unreadable_data")
         .with_message("torn.wal")
-        .with_remedy("evict the member by its name (PUT …/members/ID/eviction)")
+        .with_remedy("run `convene member evict NAME`")
         .observe("c", "refuse: unreadable_data")
         .dies("a b")
         .observe("c", "refuse: unreadable_data")

@@ -54,7 +54,7 @@ fn the_message_says_since_when_a_member_is_silent_and_when_it_counts_as_dead() {
         .dies("c")
         .watch(30, "a b d")
         .observe("d", "wait: not_dead_yet")
-        .with_message("has not answered since 08:00:00Z; it counts as dead at 08:01:05Z if it stays silent")
+        .with_message("has not answered since 08:00:00Z; it will count as dead at 08:01:05Z if it stays silent")
         .watch(30, "a b d")
         .observe("d", "wait: not_dead_yet")
         .with_message("08:01:05Z")
@@ -91,7 +91,7 @@ fn no_member_is_dead_to_a_server_that_just_started() {
 fn a_member_in_announced_downtime_is_not_dead_before_it_ends() {
     let mut world = World::running("a b c");
     world.downtime("c", 600).dies("c").watch(120, "a b d");
-    world.observe("d", "wait: not_dead_yet").with_message("its downtime lasts until");
+    world.observe("d", "wait: not_dead_yet").with_message("its announced downtime lasts until");
     world.watch(480, "a b").observe("d", "remove c #1 of a b c: dead + ticket_granted");
 }
 
