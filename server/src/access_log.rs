@@ -21,8 +21,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-/// Gives each request an ID, which its response and its log lines carry, and logs one line when the response is
-/// complete. Belongs around the routes, which know what of a path may be a token.
+/// Gives each request an ID for its response and its log lines, and logs one line when the response is complete. Must
+/// wrap the routes, because the matched route shows which part of a path may be a token.
 pub async fn log_access(ConnectInfo(remote): ConnectInfo<SocketAddr>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = given_id(request.headers()).unwrap_or_else(draw_id);
@@ -43,7 +43,7 @@ pub fn show_cluster(request: &Span, token: &Token) {
     request.record("cluster", tracing::field::display(token));
 }
 
-/// One line of the access log. Dropping it writes it, at the end of the response or of the connection.
+/// One line of the access log. It is logged when it is dropped, at the end of the response or of the connection.
 struct AccessLine {
     span: Span,
     remote: SocketAddr,
@@ -119,11 +119,11 @@ fn draw_id() -> HeaderValue {
     HeaderValue::from_str(id).expect("hexadecimal digits are a header value")
 }
 
-/// The most characters of a path that are shown: no path of ours is longer.
+/// How many characters of a path are logged. No route has longer paths.
 const SHOWN_PATH: usize = 256;
 
-/// A path as logs show it: whole where it repeats the text of its route, and elsewhere, where a token may stand, the first
-/// characters of each segment.
+/// A path for the log. A segment that is fixed text of the route is logged whole; any other segment may be a token, so
+/// only its first characters are logged.
 fn shown_path(path: &str, route: Option<&MatchedPath>) -> String {
     let path = path.char_indices().nth(SHOWN_PATH).map_or(path, |(end, _)| &path[..end]);
     let mut expected = route.map_or("", MatchedPath::as_str).split('/');

@@ -6,19 +6,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::registry::Registry;
 
-/// What every request handler can reach.
+/// The state that all request handlers share.
 pub struct App {
     /// The clusters.
     pub registry: Registry,
-    /// Names the registry in answers of the v2 face.
+    /// The registry's ID, for v2 responses (`X-Etcd-Cluster-Id`).
     pub registry_id: HeaderValue,
-    /// What discovery URLs begin with; no slash at the end.
+    /// The base of discovery URLs; no slash at the end.
     pub public_url: String,
-    /// Where clients of v3 discovery reach the server: the same without a path, for which gRPC has no place.
+    /// The endpoint for v3 discovery: `public_url` without its path, because a gRPC target has none.
     pub endpoint: String,
-    /// The largest size that a cluster may be made with.
+    /// The largest size that a cluster may have.
     pub max_cluster_size: ClusterSize,
-    /// How long a long poll is held before its client is told to ask again.
+    /// How long a long poll may last before the server ends it and the client asks again.
     pub wait_timeout: Duration,
     /// Cancelled when the server begins to stop, so that long polls end.
     pub stopping: CancellationToken,
@@ -26,7 +26,7 @@ pub struct App {
 
 #[cfg(test)]
 pub mod testing {
-    //! An app on a database of its own, for tests that need no sockets.
+    //! An app with its own database, for tests that need no sockets.
 
     use std::sync::Arc;
 
@@ -37,7 +37,7 @@ pub mod testing {
     use super::*;
     use crate::store::{DatabaseLimits, Store};
 
-    /// An app with one cluster in it, and where its database is for as long as that is kept.
+    /// An app with one cluster. The database exists until the directory is dropped.
     pub async fn app() -> (TempDir, Arc<App>, Token) {
         let dir = TempDir::new().unwrap();
         let url = format!("sqlite:{}", dir.path().join("c.db").display());
@@ -56,7 +56,7 @@ pub mod testing {
         (dir, Arc::new(app), token)
     }
 
-    /// Sets the size so many times at once.
+    /// Sets the size `times` times concurrently.
     pub async fn set_size(app: &App, token: &Token, times: u32) {
         let updates = (0..times).map(|n| {
             let size = ClusterSize::new(1 + n % 5).unwrap();

@@ -16,7 +16,7 @@ pub use secrets::hidden;
 
 /// A self-hosted discovery service for etcd.
 ///
-/// Without a command it serves.
+/// Without a command, run the server.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "convene-server", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
@@ -27,69 +27,69 @@ pub struct Cli {
     pub serve: Config,
 }
 
-/// What there is to do beside serving.
+/// The commands besides running the server.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Verb {
-    /// Bring the database up to date, as the server does when it starts, and say what that took
+    /// Update the database schema, as the server does when it starts, and print what changed
     Migrate {
         #[command(flatten)]
         database: DatabaseArgs,
     },
 
-    /// Write the whole registry as one JSON document, also while servers use its database
+    /// Export the whole registry as one JSON document
     ///
-    /// The document holds every token: keep it secret. It is of one moment.
+    /// Servers may keep using the database: the document is a consistent snapshot. It contains every token, so keep it
+    /// secret.
     Export {
         #[command(flatten)]
         database: DatabaseArgs,
 
-        /// Where to: a file, which only its owner can read and which is there as a whole or not at all, or - for
-        /// standard output
+        /// File to write, or - for standard output. Only its owner can read the file, which is written atomically
         #[arg(value_name = "FILE", default_value = "-", value_parser = parse_file)]
         to: FileOrStream,
     },
 
-    /// Take over the registry of such a document, into an empty database that no server uses
+    /// Import an exported registry into an empty database that no server uses
     ///
-    /// Everything is checked first, and then written as a whole or not at all.
+    /// The document is validated first, and then imported in one transaction.
     Import {
         #[command(flatten)]
         database: DatabaseArgs,
 
-        /// Where from: a file, or - for standard input
+        /// File to read, or - for standard input
         #[arg(value_name = "FILE", value_parser = parse_file)]
         from: FileOrStream,
     },
 }
 
-/// What the server is started with.
+/// The flags of the server.
 #[derive(Clone, Debug, Args)]
 pub struct Config {
-    /// Where to listen: HOST:PORT; port 0 takes any free one
+    /// Address to listen on; port 0 selects a free port
     #[arg(long, env = "CONVENE_LISTEN", value_name = "HOST:PORT", default_value = "127.0.0.1:8087", value_parser = parse_listen)]
     pub listen: String,
 
-    /// What discovery URLs begin with, as etcds reach this server; the default is http:// and --listen
+    /// Base of discovery URLs: the URL at which etcd nodes reach this server [default: http:// and --listen]
     #[arg(long, env = "CONVENE_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<PublicUrl>,
 
     #[command(flatten)]
     pub database: DatabaseArgs,
 
-    /// How log lines look
+    /// Format of log lines
     #[arg(long, env = "CONVENE_LOG_FORMAT", value_enum, default_value = "text")]
     pub log_format: LogFormat,
 
-    /// The largest size that a cluster may be made with: 1 to 1000
+    /// Largest size that a cluster may have: 1 to 1000
     #[arg(long, env = "CONVENE_MAX_CLUSTER_SIZE", value_name = "N", default_value = "31", value_parser = parse_size)]
     pub max_cluster_size: ClusterSize,
 
-    /// After how long tokens are deleted that nobody ever registered under: 1s or more, such as 7d
+    /// Delete a cluster without any registration after this time: 1s or more, such as 7d
     #[arg(long, env = "CONVENE_UNFORMED_TTL", value_name = "DURATION", default_value = "7d", value_parser = parse_duration)]
     pub unformed_ttl: Duration,
 
-    /// How long a long poll is held before its client is told to ask again: 1s or more. Keep it below the
-    /// idle time-out of proxies in between, which is often 60s
+    /// Time after which the server ends a long poll and the client asks again: 1s or more. Keep it below the idle
+    /// time-out of proxies in between, which is often 60s
     #[arg(long, env = "CONVENE_WAIT_TIMEOUT", value_name = "DURATION", default_value = "50s", value_parser = parse_duration)]
     pub wait_timeout: Duration,
 }
@@ -97,8 +97,7 @@ pub struct Config {
 /// Which database to use, and how.
 #[derive(Clone, Debug, Args)]
 pub struct DatabaseArgs {
-    /// Where clusters are kept: sqlite:PATH, or postgres://USER:PASSWORD@HOST:PORT/DATABASE, which several servers may
-    /// share
+    /// Database: sqlite:PATH, or postgres://USER:PASSWORD@HOST:PORT/DATABASE, which several servers may share
     #[arg(
         long,
         env = "CONVENE_DATABASE_URL",
@@ -108,11 +107,11 @@ pub struct DatabaseArgs {
     )]
     pub database_url: DatabaseUrl,
 
-    /// How many connections to PostgreSQL there are at most: 3 or more
+    /// Maximum number of connections to PostgreSQL: 3 to 1000
     #[arg(long, env = "CONVENE_DATABASE_POOL_SIZE", value_name = "N", default_value = "8", value_parser = parse_pool_size)]
     pub database_pool_size: u32,
 
-    /// How long a statement may take in PostgreSQL: 1s or more
+    /// Time-out of a statement in PostgreSQL: 1s or more
     #[arg(
         long,
         env = "CONVENE_DATABASE_STATEMENT_TIMEOUT",
@@ -122,7 +121,7 @@ pub struct DatabaseArgs {
     )]
     pub database_statement_timeout: Duration,
 
-    /// How long a request waits for a connection to PostgreSQL, also while it is being restarted: 1s or more
+    /// How long a request waits for a connection to PostgreSQL, for example while PostgreSQL restarts: 1s or more
     #[arg(
         long,
         env = "CONVENE_DATABASE_ACQUIRE_TIMEOUT",
@@ -134,7 +133,7 @@ pub struct DatabaseArgs {
 }
 
 impl DatabaseArgs {
-    /// How much of PostgreSQL to take, and how long to wait for it.
+    /// The limits on the use of PostgreSQL.
     pub fn limits(&self) -> DatabaseLimits {
         DatabaseLimits {
             pool_size: self.database_pool_size,
@@ -160,18 +159,18 @@ impl fmt::Display for FileOrStream {
     }
 }
 
-/// What discovery URLs begin with: http or https, a host, perhaps a path, no slash at the end.
+/// The base of discovery URLs: http or https, a host, an optional path, no slash at the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicUrl(String);
 
-/// A text that is no [`PublicUrl`].
+/// The error for a text that is not a [`PublicUrl`].
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("must be http:// or https:// with a host, such as https://discovery.example.com, without query or fragment")]
 pub struct PublicUrlError;
 
 impl PublicUrl {
-    /// The URL by which this machine reaches the server. One that listens on every address is reached on
-    /// the loopback address, too.
+    /// The URL at which this machine reaches the server: that of the loopback address if the server listens on all
+    /// addresses.
     pub fn of(listening: SocketAddr) -> Self {
         let mut reached = listening;
         if listening.ip().is_unspecified() {
@@ -211,8 +210,8 @@ fn parse_file(text: &str) -> Result<FileOrStream, String> {
     match text {
         "-" => Ok(FileOrStream::Stream),
         "" => Err("must be a file, or - for the standard stream".to_owned()),
-        // It may have a password, and would be the name of a file.
-        url if url.contains("://") => Err("must be a file; a database is given with --database-url".to_owned()),
+        // A database URL may contain a password, which would become the name of a file.
+        url if url.contains("://") => Err("must be a file; use --database-url for a database".to_owned()),
         path => Ok(FileOrStream::File(path.into())),
     }
 }

@@ -1,6 +1,6 @@
 use convene_lifecycle::NewClusterToken;
 
-/// A token as discovery.etcd.io made them: 128 bits from the operating system, in hexadecimal.
+/// Draws a token like those of discovery.etcd.io: 128 random bits from the operating system, in hexadecimal.
 pub fn draw_token() -> NewClusterToken {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).expect("the operating system has random numbers");

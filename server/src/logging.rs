@@ -5,7 +5,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{Layer, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// For people.
@@ -14,14 +14,14 @@ pub enum LogFormat {
     Json,
 }
 
-/// How many lines may wait to be written.
+/// How many lines the buffer holds.
 const LINES: usize = 10_000;
 
-/// Sends log lines to standard error until the guard is dropped. `RUST_LOG` sets what is logged, as in
-/// `RUST_LOG=warn` or `RUST_LOG=info,convene_server::access_log=off`.
+/// Writes log lines to standard error until the guard is dropped. `RUST_LOG` filters them, as in `RUST_LOG=warn` or
+/// `RUST_LOG=info,convene_server::access_log=off`.
 ///
-/// A thread of its own writes them, all that are waiting at a time. If whatever reads them stands still, then
-/// lines are lost and requests are not: who watches over etcd clusters must not stop because a log is full.
+/// A separate thread writes the buffered lines. If the reader of the log stalls, lines are lost and requests are not: a
+/// full log must not stop the maintenance of etcd clusters.
 pub fn start(format: LogFormat) -> WorkerGuard {
     let (writer, guard) =
         NonBlockingBuilder::default().buffered_lines_limit(LINES).finish(BufWriter::new(io::stderr()));
@@ -31,7 +31,7 @@ pub fn start(format: LogFormat) -> WorkerGuard {
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
     };
     let wanted = std::env::var("RUST_LOG").ok().and_then(|wanted| wanted.parse::<Targets>().ok());
-    // Of each connection that it makes anew sqlx says so, and we say it once of all.
+    // sqlx logs every reconnection; the store logs the outage once.
     let usual = || Targets::new().with_default(LevelFilter::INFO).with_target("sqlx", LevelFilter::WARN);
     let wanted = wanted.unwrap_or_else(usual);
     tracing_subscriber::registry().with(lines.with_filter(wanted)).init();

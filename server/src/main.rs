@@ -1,9 +1,9 @@
 //! `convene-server`: a self-hosted discovery service for etcd.
 //!
-//! [`router`] is the table of URLs, [`v2`] and [`v3`] the protocols that etcds speak, [`api`] what
-//! administrators and nodes use, [`registry`] what they find each other in and [`store`] where that is kept; [`document`]
-//! is how it leaves one database for another. What clusters, members and their changes are stands in the crate
-//! `convene-lifecycle`.
+//! [`router`] routes URLs and gRPC methods to the discovery protocols [`v2`] and [`v3`], and to the [`api`] of
+//! administrators and nodes. All of them read and change the [`registry`], which the [`store`] keeps in a database.
+//! [`document`] is the format that moves a registry to another database. The crate `convene-lifecycle` defines clusters
+//! and members and decides their changes.
 
 mod access_log;
 mod api;
@@ -32,7 +32,8 @@ use clap::Parser;
 
 use config::{Cli, Verb, hidden};
 
-/// Takes a tenth less time than the system's for the many small texts of a write (docs/benchmarks.md).
+/// A write allocates many small strings; mimalloc takes a tenth less time for a write than the system's allocator
+/// (docs/benchmarks.md).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| hidden(error).exit());
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
-        // Past the log, which may be off: whoever starts a server has to see why it does not run.
+        // Not through the log, which RUST_LOG can turn off: an operator has to see why the server does not run.
         Err(error) => {
             eprintln!("convene-server: {error}");
             ExitCode::FAILURE

@@ -8,35 +8,35 @@ use axum::{
 
 use crate::app::App;
 
-/// Whether the server does its work, in discovery.etcd.io's form.
+/// Reports whether the server is ready, in the format of discovery.etcd.io.
 pub async fn health(state: State<Arc<App>>) -> Response {
     ready(state, "OK").await
 }
 
-/// Whether the server can take requests
+/// Reports whether the server is ready
 ///
-/// It says no while its database can't be written.
+/// The server is ready while it can write to its database.
 #[utoipa::path(
     get,
     path = "/readyz",
     tag = "operation",
     responses(
-        (status = 200, description = "It can.", body = String, content_type = "text/plain"),
-        (status = 503, description = "It can't, and says why.", body = String, content_type = "text/plain")
+        (status = 200, description = "The server is ready.", body = String, content_type = "text/plain"),
+        (status = 503, description = "The server is not ready; the body gives the reason.", body = String, content_type = "text/plain")
     )
 )]
 pub async fn readyz(state: State<Arc<App>>) -> Response {
     ready(state, "ok").await
 }
 
-/// Whether the process is alive
+/// Reports that the process is alive
 ///
-/// If this fails, restart it.
+/// If this fails, restart the server.
 #[utoipa::path(
     get,
     path = "/livez",
     tag = "operation",
-    responses((status = 200, description = "It is.", body = String, content_type = "text/plain"))
+    responses((status = 200, description = "The process is alive.", body = String, content_type = "text/plain"))
 )]
 pub async fn livez() -> &'static str {
     "ok"
@@ -47,13 +47,13 @@ pub async fn robots() -> &'static str {
     "User-agent: *\nDisallow: /"
 }
 
-/// Answers for a path that is none of ours.
+/// Responds to an unknown path.
 pub async fn not_found() -> impl IntoResponse {
     plain_error(StatusCode::NOT_FOUND, "404 page not found\n")
 }
 
-/// An error as a sentence, which no browser is to take for a page because of what is quoted in it. Go's
-/// `http.Error` says so, too.
+/// An error as plain text. The text may quote the request, so `nosniff` stops browsers from rendering it as HTML, as
+/// Go's `http.Error` does.
 pub fn plain_error(status: StatusCode, sentence: impl IntoResponse) -> impl IntoResponse {
     (status, [(header::X_CONTENT_TYPE_OPTIONS, "nosniff")], sentence)
 }

@@ -8,26 +8,26 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use thiserror::Error;
 
-/// The most bytes that a body may have.
+/// The largest body, in bytes.
 const MAX_BODY: usize = 64 << 10;
 
-/// The most bytes of a body that are read in all: who sends too much is heard out up to here, because
-/// an answer into a connection that still carries data is lost to most clients.
+/// How many bytes of a body are read before the server responds that it is too large. Most clients lose a response that
+/// arrives while they still send.
 const MAX_DRAINED: usize = 1 << 20;
 
 /// How long a body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why a body can't be had.
+/// Why a body can't be read.
 #[derive(Debug, Error)]
 pub enum BodyError {
-    /// It is longer than anything that is sent here.
+    /// The body exceeds the limit.
     #[error("the body is larger than {} KiB", MAX_BODY >> 10)]
     TooLarge,
-    /// It was not there in time.
+    /// The body did not arrive in time.
     #[error("the body did not arrive within {} seconds", BODY_TIMEOUT.as_secs())]
     Late,
-    /// The connection broke, or what came is not what HTTP says it must be.
+    /// The connection broke, or the body violates HTTP.
     #[error("the body can't be read: {0}")]
     Broken(#[from] axum::Error),
 }

@@ -23,6 +23,6 @@ pub fn router(app: Arc<App>) -> Router {
         .fallback(operation::not_found)
         .layer(middleware::from_fn(log_access))
         .with_state(app);
-    // gRPC is told apart before any route is chosen: a route would add its `Allow` header to the response.
+    // gRPC requests are split off before routing: a route would add its `Allow` header to the response.
     Router::new().fallback_service(urls).layer(middleware::from_fn_with_state(grpc, v3::answer_grpc))
 }

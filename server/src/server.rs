@@ -33,69 +33,69 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long open requests get to end when the server stops.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// The kernel asks a silent client whether it is still there after this long, so that a long poll
-/// whose client lost its power does not stay open.
+/// How long a connection is idle before the kernel probes it, so that a long poll whose client lost power does not stay
+/// open.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// The most requests that one HTTP/2 connection may have open. gRPC clients keep one connection, and each of their
 /// watch streams is one request.
 const MAX_STREAMS: u32 = 2048;
 
-/// How many requests a client may open and give up on one connection before we have looked at them; beyond this it is
-/// cut off. A client that ends many watches at once is not to be taken for one that floods us.
+/// How many requests a client may reset on one connection before the server accepts them. A client that exceeds the
+/// limit is disconnected. It is high enough for a client that ends many watches at once.
 const MAX_RESET_STREAMS: usize = 1024;
 
-/// How many bytes a client may send ahead on one HTTP/2 request, and on all of a connection together. The HTTP/2 library ends
-/// a connection on which some 2,000 small frames are unread (`h2/src/proto/streams/counts.rs:record_data_frame`), which one
-/// request must not come to: the smallest message that makes sense, the end of a watch, has nine bytes.
+/// The flow-control windows of an HTTP/2 request and of an HTTP/2 connection, in bytes. The HTTP/2 library closes a
+/// connection with about 2,000 unread small frames (`h2/src/proto/streams/counts.rs:record_data_frame`). One request must not
+/// reach that limit: the smallest useful message, the end of a watch, has nine bytes.
 const STREAM_WINDOW: u32 = 16 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
 
-/// How many bytes of an answer wait for a client that does not read it.
+/// How many bytes of a response are buffered for a client that does not read.
 const SEND_BUFFER: usize = 64 << 10;
 
 /// How many bytes the headers of an HTTP/2 request may have.
 const MAX_HEADERS: u32 = 16 << 10;
 
-/// How many connections the kernel may hold for us until we accept them.
+/// How many connections the kernel may queue until the server accepts them.
 const BACKLOG: u32 = 4096;
 
-/// Why the server can't start or go on; each is one line for whoever started it.
+/// Why the server can't start or continue. Each message is one line.
 #[derive(Debug, Error)]
 pub enum ServerError {
-    /// The address is taken, not ours or not one.
-    #[error("--listen {listen} is not possible: {source}")]
+    /// The address is in use, does not belong to this machine, or is invalid.
+    #[error("can't listen on {listen} (--listen): {source}")]
     Listen {
         /// The address.
         listen: String,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The database can't be used.
     #[error(transparent)]
     Database(#[from] OpenError),
-    /// The operating system refused something.
-    #[error("the operating system refused: {0}")]
+    /// A system call failed.
+    #[error("the operating system reported an error: {0}")]
     System(#[from] io::Error),
-    /// The task that writes is gone, so nothing could be registered any more.
-    #[error("the task that writes to the database ended unexpectedly; every acknowledged write is on the disk")]
+    /// The committer ended, so nothing can be registered any more.
+    #[error("the task that writes to the database ended unexpectedly; every acknowledged write is on disk")]
     CommitterEnded,
 }
 
-/// Serves until it is told to stop by SIGTERM or SIGINT.
+/// Serves until SIGTERM or SIGINT.
 pub fn run(config: Config) -> Result<(), ServerError> {
     raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(serve(config));
-    // A disk that hangs must not keep the process.
+    // A hanging disk must not keep the process alive.
     runtime.shutdown_timeout(GRACE);
     result
 }
 
 async fn serve(config: Config) -> Result<(), ServerError> {
-    // Before anything says that the server runs: without a handler a signal would end it in the middle of a request.
+    // Before the server reports that it runs: without a handler, a signal would kill it in the middle of a request.
     let stop = StopSignals::install()?;
-    // The port comes first: where another server has it, its database is none of our business.
+    // The port comes first: if another server uses it, this server must not touch that server's database.
     let listener = listen(&config.listen).await?;
     let address = listener.local_addr()?;
     let store = Arc::new(Store::open(&config.database.database_url, config.database.limits()).await?);
@@ -125,17 +125,17 @@ async fn serve(config: Config) -> Result<(), ServerError> {
     }
     sweeper.abort();
     flusher.abort();
-    // What is lost here is when somebody was last heard of, which is no reason to hold up the end.
+    // Only liveness can be lost here, which does not justify a longer shutdown.
     let _ = tokio::time::timeout(GRACE, app.registry.flush_liveness()).await;
     drop(app);
-    // The committer ends once nobody can give it work; a client that was cut off may hold it up no longer.
+    // The committer ends when the last sender is dropped. A request that was cut off must not delay it further.
     if !committer.is_finished() {
         let _ = tokio::time::timeout(GRACE, committer).await;
     }
     if tokio::time::timeout(GRACE, store.close()).await.is_err() {
-        tracing::warn!("the database did not close in time; nothing is lost, the next start recovers it");
+        tracing::warn!("the database did not close in time; no data is lost, and the next start recovers the database");
     }
-    tracing::info!("stopped; everything acknowledged is on the disk");
+    tracing::info!("stopped; every acknowledged write is on disk");
     result
 }
 
@@ -143,7 +143,7 @@ fn app(config: &Config, address: SocketAddr, registry: Registry) -> App {
     if config.public_url.is_none() && address.ip().is_unspecified() {
         tracing::warn!(
             "--public-url is not set, so discovery URLs from /new work on this machine only; \
-             set it to the URL by which etcds reach this server"
+             set it to the URL at which etcd nodes reach this server"
         );
     }
     let public_url = config.public_url.clone().unwrap_or_else(|| PublicUrl::of(address));
@@ -167,7 +167,7 @@ async fn listen(address: &str) -> Result<TcpListener, ServerError> {
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // A server that is started again gets its port while connections of the last one are still closing.
+    // A restarted server can bind its port while connections of the previous process are still closing.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)?.into_std()
@@ -180,7 +180,7 @@ async fn serve_connections(listener: TcpListener, app: Arc<App>, handle: Handle<
         .first_request_timeout(HEAD_TIMEOUT)
         .accept_error_handler(log_refused_connection);
     let mut http1 = server.http_builder().http1();
-    // etcd and curl users know these headers by their capitals.
+    // Like etcd and discovery.etcd.io, which are Go programs.
     http1.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).title_case_headers(true);
     let mut http2 = server.http_builder().http2();
     http2
@@ -199,18 +199,18 @@ async fn serve_connections(listener: TcpListener, app: Arc<App>, handle: Handle<
         .await
 }
 
-/// Says that connections can't be accepted, as when too many files are open: once a minute, because it then happens
-/// many times a second.
+/// Logs that connections can't be accepted, for example because too many files are open: at most once a minute, because
+/// the error then occurs many times a second.
 fn log_refused_connection(remote: Option<&SocketAddr>, error: &io::Error) {
     static LAST: Mutex<Option<Instant>> = Mutex::new(None);
-    // With an address it is a client that has gone before it was served, and nothing is wrong here.
+    // With an address, the client disconnected early, which is no error of the server.
     if remote.is_some() {
         return;
     }
     let mut last = LAST.lock().expect("no holder panics");
     if last.is_none_or(|last| last.elapsed() >= Duration::from_secs(60)) {
         *last = Some(Instant::now());
-        tracing::error!(%error, "connections can't be accepted; if too many files are open, raise the limit (ulimit -n, LimitNOFILE=)");
+        tracing::error!(%error, "can't accept connections; if too many files are open, raise the limit (ulimit -n, LimitNOFILE=)");
     }
 }
 
@@ -237,9 +237,9 @@ impl StopSignals {
     }
 }
 
-/// Each long poll is an open connection, and the limit that processes start with is often 1024.
+/// Each long poll is an open connection, and the default soft limit is often 1024.
 fn raise_open_files() {
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
-        tracing::warn!(%error, "the limit of open files can't be raised; it limits how many etcds can wait at once");
+        tracing::warn!(%error, "can't raise the limit of open files, which limits the number of concurrent long polls");
     }
 }

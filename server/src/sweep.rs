@@ -5,13 +5,13 @@ use futures_util::future::join_all;
 
 use crate::{app::App, registry::WriteError};
 
-/// Deletes clusters without any registration once they are `ttl` old, until it is dropped.
+/// Deletes clusters without any registration once they are `ttl` old. Runs until dropped.
 pub async fn sweep(app: Arc<App>, ttl: Duration) {
     let pause = (ttl / 10).clamp(Duration::from_millis(200), Duration::from_secs(600));
     loop {
         match delete_unregistered(&app, ttl).await {
             Ok(0) => {}
-            Ok(deleted) => tracing::info!(deleted, "deleted tokens without registrations"),
+            Ok(deleted) => tracing::info!(deleted, "deleted clusters without registrations"),
             // The registry has logged the error. The next round tries again.
             Err(_) => {}
         }
@@ -19,10 +19,10 @@ pub async fn sweep(app: Arc<App>, ttl: Duration) {
     }
 }
 
-/// How often the liveness is stored. A crash loses what is newer; silence counts from the next start anyway.
+/// How often liveness is stored. A crash loses newer liveness, but silence counts from the next start anyway.
 const FLUSH_EVERY: Duration = Duration::from_secs(10);
 
-/// Stores the liveness of all clusters, with one commit each time, until it is dropped.
+/// Stores the liveness of all clusters periodically, with one commit each time. Runs until dropped.
 pub async fn flush(app: Arc<App>) {
     loop {
         tokio::time::sleep(FLUSH_EVERY).await;

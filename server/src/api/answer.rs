@@ -5,7 +5,7 @@ use axum::{
 };
 use serde::Serialize;
 
-/// An answer with JSON in it, which ends with a new line, as terminals like it.
+/// A response with JSON, which ends with a newline for readability in terminals.
 pub fn json_response(status: StatusCode, body: &impl Serialize) -> Response {
     let mut line = serde_json::to_vec(body).expect("answers have text for keys, and memory takes every write");
     line.push(b'\n');

@@ -146,10 +146,10 @@ mod tests {
             name: is missing; must be a text\n\
             count: is given 2 times\n\
             policy.dead_after_seconds: must be a whole number of seconds from 1 to 9, not \"9s\"\n\
-            policy.x: is not a field here; the fields are: dead_after_seconds\n\
+            policy.x: is not a field of this object; the fields are: dead_after_seconds\n\
             urls: must have 0 to 2 items, not 3\n\
             urls[1]: must be a text, not 2\n\
-            cuont: is not a field here; the fields are: name, count, policy, urls\n";
+            cuont: is not a field of this object; the fields are: name, count, policy, urls\n";
         assert_eq!(violations::<Everything>(body), expected);
     }
 

@@ -1,4 +1,4 @@
-//! The one call that nodes make.
+//! The check-in, which is the only call that nodes make.
 
 mod instruction;
 mod report;
@@ -23,16 +23,16 @@ use crate::app::App;
 use instruction::InstructionBody;
 use report::ReportBody;
 
-/// Every URL of nodes.
+/// The routes for nodes.
 pub fn router() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(check_in))
 }
 
-/// How to check in.
+/// The options of a check-in.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct CheckInParameters {
-    /// Whether only to say what the node would be told; nothing changes, and the node does not count as heard of.
+    /// Whether to return the instruction without changing anything. A dry run does not count as a check-in.
     #[param(value_type = Option<bool>, default = false)]
     dry_run: bool,
 }
@@ -43,10 +43,10 @@ impl Parameters for CheckInParameters {
     }
 }
 
-/// Tells a node what to do next
+/// Checks a node in
 ///
-/// A node sends what it has and sees, does what it is told, looks again, and checks in again. A check-in that is
-/// repeated, lost or late does no harm. While its etcd runs, the same call says that the node is alive.
+/// A node sends a report, follows the instruction in the response, and checks in again. Repeated, lost and late check-ins do
+/// no harm. While etcd runs, check-ins are the node's heartbeat.
 #[utoipa::path(
     post,
     path = "/v1/clusters/{token}/check-in",
@@ -54,7 +54,7 @@ impl Parameters for CheckInParameters {
     params(TokenPath, CheckInParameters),
     request_body = ReportBody,
     responses(
-        (status = 200, description = "This is next.", body = InstructionBody),
+        (status = 200, description = "The next instruction.", body = InstructionBody),
         CommonProblems,
         ClusterProblems,
         BodyProblems

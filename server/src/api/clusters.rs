@@ -19,7 +19,7 @@ use crate::app::App;
 pub use change::administer;
 pub use settings::Size;
 
-/// Every URL about clusters.
+/// The routes for clusters.
 pub fn router() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(create::create_cluster, list::list_clusters))

@@ -10,17 +10,17 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::openapi::to_yaml;
 
-/// The description itself, and a page to read and try it.
+/// Serves the OpenAPI description, and a page to read it and to try the API.
 pub fn router<S: Clone + Send + Sync + 'static>(description: &OpenApi) -> Router<S> {
     let yaml = to_yaml(description);
     let serve = async move || ([(header::CONTENT_TYPE, "application/yaml")], yaml);
-    // Whoever reads the page may not be able to reach the internet, and the validator that it would ask is there.
+    // The browser may have no access to the internet, where Swagger UI's validator runs.
     let config = Config::new(["/openapi.yaml"]).validator_url("none");
     let page = Router::from(SwaggerUi::new("/docs").config(config));
     page.route("/openapi.yaml", get(serve)).layer(map_response(add_headers))
 }
 
-/// Keeps the page to what this server serves; its styles and icons are partly written into it.
+/// Restricts the page to resources of this server. Some of its styles and icons are inline.
 async fn add_headers(mut response: Response) -> Response {
     const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
                           img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \

@@ -19,12 +19,12 @@ pub fn etag(revision: Revision) -> HeaderValue {
     HeaderValue::from_str(&format!("\"{revision}\"")).expect("digits are a header value")
 }
 
-/// The revision that a client expects, from `If-Match`; without the header it expects nothing.
+/// The revisions that a client expects, from `If-Match`. Without the header, any revision will do.
 #[derive(Clone, Debug)]
 pub struct IfMatch(Option<Tags>);
 
 impl IfMatch {
-    /// Refuses a change of what the client has not seen as it is now.
+    /// Refuses a change if the client has not seen the present revision.
     pub fn check(&self, present: Revision) -> Result<(), Problem> {
         let holds = match &self.0 {
             None | Some(Tags::Any) => true,
@@ -40,7 +40,7 @@ impl IfMatch {
 pub struct IfNoneMatch(Option<Tags>);
 
 impl IfNoneMatch {
-    /// Whether the client has the present revision, so that it need not be sent again.
+    /// Whether the client already has the present revision.
     pub fn has(&self, present: Revision) -> bool {
         match &self.0 {
             None => false,
@@ -86,20 +86,20 @@ impl<S: Sync> FromRequestParts<S> for IfNoneMatch {
 
 impl IntoParams for IfMatch {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        vec![described("If-Match", "Does nothing unless the cluster is still at this revision.")]
+        vec![described("If-Match", "Make the change only if the cluster is still at this revision.")]
     }
 }
 
 impl IntoParams for IfNoneMatch {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        vec![described("If-None-Match", "Answers 304 if the cluster is still at this revision.")]
+        vec![described("If-None-Match", "Respond with 304 if the cluster is still at this revision.")]
     }
 }
 
 fn described(name: &str, description: &str) -> Parameter {
-    // Without a pattern: testing tools know this header by its name, and what HTTP allows in it.
+    // Without a pattern: testing tools know this header and its syntax by its name.
     let tag = ObjectBuilder::new().schema_type(Type::String);
-    let description = format!("{description} An ETag as an answer had it, in its quotes, a list of them, or `*`.");
+    let description = format!("{description} An ETag of a response with its quotes, a list of ETags, or `*`.");
     ParameterBuilder::new()
         .name(name)
         .parameter_in(ParameterIn::Header)
@@ -118,7 +118,7 @@ fn read(headers: &HeaderMap, name: HeaderName) -> Result<Option<Tags>, Problem> 
     let malformed = || {
         let given = String::from_utf8_lossy(&given);
         let message = format!(
-            "must be the ETag of an answer in its quotes, such as \"7\", several of them with commas between, or *; \
+            "must be the ETag of a response with its quotes, such as \"7\", a comma-separated list of them, or *; \
              not {}",
             shown(&given)
         );
@@ -171,7 +171,7 @@ mod tests {
     const SEVEN: Revision = Revision(7);
 
     #[test]
-    fn only_who_has_seen_the_present_revision_may_change_it() {
+    fn a_change_needs_an_if_match_with_the_present_revision() {
         for (given, may) in [
             ("*", true),
             ("\"7\"", true),
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_the_present_revision_is_told_so() {
+    fn an_if_none_match_with_the_present_revision_matches() {
         for (given, has) in [("*", true), ("\"7\"", true), ("W/\"7\"", true), ("\"6\"", false)] {
             assert_eq!(IfNoneMatch(parse(given.as_bytes())).has(SEVEN), has, "{given}");
         }
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_tag_is_refused() {
+    fn an_invalid_tag_is_refused() {
         for given in ["", ",", "7", "\"7", "7\"", "\"7\"\"8\"", "w/\"7\"", "W/7", "*, \"7\"", "\"a b\"", "\"7\" x"] {
             assert_eq!(parse(given.as_bytes()), None, "{given}");
         }

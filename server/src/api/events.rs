@@ -1,9 +1,9 @@
-//! What has happened to a cluster, as a list to poll and as a stream.
+//! The history of a cluster, as a list to poll and as a stream.
 
 mod event;
 mod follow;
+mod last_event_id;
 mod list;
-mod seen;
 mod stream;
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::app::App;
 
-/// Every URL about events.
+/// The routes for events.
 pub fn router() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(list::list_events))
 }

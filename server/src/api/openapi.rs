@@ -6,7 +6,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::{check_in, clusters, events, members, problem::Problem};
 use crate::{app::App, operation};
 
-/// The endpoints with their description. Health is described here and routed with the rest of it.
+/// The endpoints with their description. The health endpoints are described here, but routed by `router`.
 pub fn endpoints() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(Description::openapi())
         .merge(clusters::router())
@@ -15,27 +15,27 @@ pub fn endpoints() -> OpenApiRouter<Arc<App>> {
         .merge(check_in::router())
 }
 
-/// A description as it is served and as it lies in openapi/convene.yaml.
+/// The description in YAML, as served and as in openapi/convene.yaml.
 pub fn to_yaml(description: &utoipa::openapi::OpenApi) -> String {
     description.to_yaml().expect("a description has text for keys")
 }
 
-/// What the description says beside the endpoints.
+/// The description without the endpoints.
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Convene",
-        description = "A self-hosted discovery service for etcd. What goes wrong is told as a problem \
-                       (RFC 9457), which lists everything that is wrong with a request at once. Every answer of /v1 \
-                       says `Cache-Control: no-store`, because tokens are in it.",
+        description = "A self-hosted discovery service for etcd. Errors are problem documents (RFC 9457); a problem \
+                       document lists everything that is wrong with a request. Every response of /v1 has \
+                       `Cache-Control: no-store`, because it may contain tokens.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     tags(
-        (name = "clusters", description = "What etcds find each other in, for those who look after it."),
-        (name = "members", description = "Who is in a cluster, and who is to go."),
-        (name = "events", description = "What has happened to a cluster."),
-        (name = "nodes", description = "What nodes ask before they start etcd, and while it runs."),
-        (name = "operation", description = "What a supervisor asks.")
+        (name = "clusters", description = "Create, read, change and delete clusters."),
+        (name = "members", description = "Read a cluster's members, evict them, and announce downtimes."),
+        (name = "events", description = "Read or follow the history of a cluster."),
+        (name = "nodes", description = "Check in before etcd starts, and while it runs."),
+        (name = "operation", description = "Health checks.")
     ),
     paths(operation::livez, operation::readyz),
     components(schemas(Problem))

@@ -9,11 +9,11 @@ use utoipa::IntoParams;
 
 use super::problem::{Problem, Violation};
 
-/// The cluster that a path is about.
+/// The cluster in a path.
 #[derive(IntoParams)]
 #[into_params(names("token"), parameter_in = Path)]
 pub struct TokenPath(
-    /// The cluster's token. Whoever knows it can register members: keep it secret.
+    /// The cluster's token. Keep it secret: anyone who knows the token can read and change the cluster.
     #[param(
         value_type = String,
         min_length = 1,
@@ -32,7 +32,7 @@ impl<S: Send + Sync> FromRequestParts<S> for TokenPath {
     }
 }
 
-/// The member that a path is about.
+/// The member in a path.
 #[derive(IntoParams)]
 #[into_params(names("member"), parameter_in = Path)]
 pub struct MemberPath(
@@ -72,6 +72,6 @@ fn invalid(name: &'static str, message: &str) -> Problem {
 }
 
 const EXPECTED_MEMBER: &str =
-    "must be a member's ID as etcd prints it: hexadecimal digits, or what a v2 client registered it under";
+    "must be a member's ID as etcd prints it: hexadecimal digits, or the key under which a v2 client registered it";
 
 const EXPECTED: &str = "must be 1 to 128 characters of A-Z, a-z, 0-9, '.', '_' and '-', and neither '.' nor '..'";

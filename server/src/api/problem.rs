@@ -1,4 +1,4 @@
-//! What goes wrong, told as RFC 9457 has it.
+//! Errors as problem documents (RFC 9457).
 
 pub mod documented;
 mod kind;
@@ -21,10 +21,10 @@ use crate::{
 pub use kind::Kind;
 pub use violation::{Violation, shown};
 
-/// The most violations that one answer lists.
+/// How many violations a response lists at most.
 const MAX_VIOLATIONS: usize = 100;
 
-/// What went wrong (RFC 9457, `application/problem+json`).
+/// A problem document (RFC 9457, `application/problem+json`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(example = json!({
     "type": "urn:convene:problem:invalid-request",
@@ -34,35 +34,35 @@ const MAX_VIOLATIONS: usize = 100;
     "violations": [{ "field": "size", "message": "must be a whole number from 1 to 1000, not 0" }]
 }))]
 pub struct Problem {
-    /// Which problem it is, for programs: stays the same whatever the sentences say.
+    /// The kind of problem, for programs. It does not change with the wording of `title` and `detail`.
     #[serde(rename = "type")]
     kind: Kind,
-    /// Which problem it is, for people.
+    /// The kind of problem, for people.
     title: &'static str,
-    /// The answer's HTTP status.
+    /// The HTTP status of the response.
     #[schema(minimum = 400, maximum = 599)]
     status: u16,
-    /// What happened this time, and what to do about it.
+    /// What happened in this case, and what to do about it.
     detail: String,
-    /// Everything that is wrong with what was sent, field by field.
+    /// Everything that is wrong with the request, field by field.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     violations: Vec<Violation>,
-    /// Of a failed precondition: the present revision, for another try. Of forgotten events: the oldest there is, or
-    /// the present one if that is before the revision that was asked for.
+    /// With `precondition-failed`: the present revision, for a retry. With `forgotten`: the oldest available revision, or the
+    /// present revision if it is older than the requested one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 1)]
     revision: Option<u64>,
 }
 
 impl Problem {
-    /// A problem that needs no more than a sentence.
+    /// A problem with a title and a detail only.
     pub fn new(kind: Kind, detail: impl ToString) -> Self {
         let (title, status) = (kind.title(), kind.status().as_u16());
         Self { kind, title, status, detail: detail.to_string(), violations: Vec::new(), revision: None }
     }
 
-    /// What is wrong with one part of a request: its body, its query, its path.
+    /// Everything that is wrong with one part of a request: its body, query, path or headers.
     pub fn invalid(part: &str, mut violations: Vec<Violation>) -> Self {
         let count = violations.len();
         let detail = match count {
@@ -76,38 +76,39 @@ impl Problem {
         Self { violations, ..Self::new(Kind::InvalidRequest, detail) }
     }
 
-    /// There is no cluster of that name.
+    /// No cluster has the token.
     pub fn no_such_cluster() -> Self {
         Self::new(
             Kind::NotFound,
-            "no cluster has this token: it was never made, or the cluster was deleted; GET /v1/clusters?name=NAME looks by name",
+            "no cluster has this token: it was never created, or it was deleted; GET /v1/clusters?name=NAME finds a cluster by name",
         )
     }
 
     /// The cluster has no such member.
     pub fn no_such_member() -> Self {
-        Self::new(Kind::NotFound, "the cluster has no such member, and never had")
+        Self::new(Kind::NotFound, "the cluster has no member with this ID, present or removed")
     }
 
     /// The cluster's history goes back to `oldest` only.
     pub fn forgotten(oldest: Revision) -> Self {
-        let detail =
-            format!("events before revision {oldest} have been forgotten; read the cluster, and go on from there");
+        let detail = format!(
+            "events before revision {oldest} have been deleted; read the cluster, and continue from its revision"
+        );
         Self { revision: Some(oldest.0), ..Self::new(Kind::Forgotten, detail) }
     }
 
-    /// The cluster has not come to a revision that somebody has seen, so it is not the one that they know.
+    /// The cluster has not reached the revision that a client has seen, so it is not the cluster that the client knows.
     pub fn unknown_revision(after: Revision, present: Revision) -> Self {
         let detail = format!(
             "the registry does not know revision {after}: the cluster is at revision {present}, so the registry may \
-             have been restored from a copy; read the cluster, and go on from there"
+             have been restored from a backup; read the cluster, and continue from its revision"
         );
         Self { revision: Some(present.0), ..Self::new(Kind::Forgotten, detail) }
     }
 
     /// The cluster is not, or no longer, at the revision that the client expects.
     pub fn stale(present: Revision) -> Self {
-        let detail = format!("the cluster is at revision {present}; read it again, and decide anew");
+        let detail = format!("the cluster is at revision {present}; read it again, then retry");
         Self { revision: Some(present.0), ..Self::new(Kind::PreconditionFailed, detail) }
     }
 }
@@ -162,14 +163,17 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Answers for a path that is none of this API.
+/// Responds to an unknown path.
 pub async fn no_such_path() -> Problem {
-    Problem::new(Kind::NotFound, "this API has no such path; /docs/ shows those that there are")
+    Problem::new(Kind::NotFound, "this API has no such path; see /docs/ for the paths")
 }
 
-/// Answers for a method that a path lacks; the header `Allow`, which the router adds, has the others.
+/// Responds to a method that a path does not support. The router adds the header `Allow`.
 pub async fn no_such_method() -> Problem {
-    Problem::new(Kind::MethodNotAllowed, "this path does not take this method; the header Allow names those it takes")
+    Problem::new(
+        Kind::MethodNotAllowed,
+        "this path does not support this method; the header Allow lists the supported methods",
+    )
 }
 
 #[cfg(test)]
@@ -177,13 +181,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_document_and_the_answer_name_a_problem_alike() {
+    fn a_problem_is_serialized_as_documented() {
         let json = serde_json::to_value(Problem::stale(Revision(7))).unwrap();
         let expected = serde_json::json!({
             "type": "urn:convene:problem:precondition-failed",
-            "title": "The precondition does not hold",
+            "title": "The precondition failed",
             "status": 412,
-            "detail": "the cluster is at revision 7; read it again, and decide anew",
+            "detail": "the cluster is at revision 7; read it again, then retry",
             "revision": 7,
         });
         assert_eq!(json, expected);
@@ -198,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_try_again_is_told_when() {
+    fn an_unavailable_database_is_reported_with_retry_after() {
         let response = Problem::from(Unavailable).into_response();
         assert_eq!((response.status().as_u16(), response.headers()["retry-after"].to_str().unwrap()), (503, "1"));
         assert_eq!(response.headers()["content-type"], "application/problem+json");

@@ -10,7 +10,7 @@ pub struct Query<T>(pub T);
 
 /// Parameters that can be read from a query.
 pub trait Parameters: Sized {
-    /// Takes each parameter that there is. What is left over then is refused.
+    /// Takes every known parameter. The remaining ones are refused.
     fn read(pairs: &mut Pairs) -> Self;
 }
 
@@ -18,7 +18,7 @@ impl Parameters for () {
     fn read(_: &mut Pairs) -> Self {}
 }
 
-/// A query while it is read: the pairs that nobody took so far, and everything that is wrong with the others.
+/// A query that is being read: the pairs that no parameter has taken yet, and all violations so far.
 #[derive(Debug, Default)]
 pub struct Pairs {
     given: Vec<(String, String)>,
@@ -27,7 +27,7 @@ pub struct Pairs {
 }
 
 impl Pairs {
-    /// Takes a parameter, whose values are as `expected` says: "a whole number", for example.
+    /// Takes a parameter. `expected` completes the sentence "must be …", for example with "a whole number".
     pub fn optional<T: FromStr>(&mut self, name: &'static str, expected: &str) -> Option<T> {
         self.known.push(name);
         let taken: Vec<_> = self.given.extract_if(.., |(given, _)| given == name).collect();
@@ -61,7 +61,7 @@ impl Pairs {
         let Self { given, known, mut violations } = self;
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         let unknown = |(name, _): (String, String)| {
-            Violation::new(shown(&name), format!("is no parameter of this endpoint; there are: {known}"))
+            Violation::new(shown(&name), format!("is not a parameter of this endpoint; the parameters are: {known}"))
         };
         violations.extend(given.into_iter().map(unknown));
         if violations.is_empty() { Ok(()) } else { Err(Problem::invalid("query", violations)) }
@@ -87,7 +87,7 @@ fn decode(encoded: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// What is read, and all that is said about the rest.
+    /// The parameters, and the problem as JSON.
     fn read(query: &str) -> (Option<u64>, Option<String>, String) {
         let mut pairs = Pairs::parse(query);
         let from = pairs.optional("from", "a whole number");
@@ -102,15 +102,15 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_wrong_is_said_at_once() {
-        let (_, _, said) = read("from=soon&name=a&name=b&form=1&%ff=2");
+    fn everything_that_is_wrong_is_reported_at_once() {
+        let (_, _, problem) = read("from=soon&name=a&name=b&form=1&%ff=2");
         for expected in [
             r#"{"field":"from","message":"must be a whole number, not \"soon\""}"#,
             r#"{"field":"name","message":"is given 2 times"}"#,
-            r#"{"field":"form","message":"is no parameter of this endpoint; there are: from, name"}"#,
+            r#"{"field":"form","message":"is not a parameter of this endpoint; the parameters are: from, name"}"#,
             r#"{"field":"%ff","message":"is not UTF-8 once percent-decoded"}"#,
         ] {
-            assert!(said.contains(expected), "{expected}: {said}");
+            assert!(problem.contains(expected), "{expected}: {problem}");
         }
     }
 }

@@ -4,12 +4,12 @@ use convene_lifecycle::UnixMillis;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-/// A moment in RFC 3339, UTC, with milliseconds: `2026-08-01T12:00:00.000Z`.
+/// A time in RFC 3339, UTC, with milliseconds: `2026-08-01T12:00:00.000Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
 #[schema(value_type = String, format = DateTime, example = "2026-08-01T12:00:00.000Z")]
 pub struct Timestamp(pub UnixMillis);
 
-/// The last moment that RFC 3339 can write.
+/// The latest time that RFC 3339 can represent, in milliseconds since the epoch.
 const LAST: u64 = 253_402_300_799_999;
 
 impl Serialize for Timestamp {
@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_moment_can_be_told() {
+    fn every_timestamp_can_be_serialized() {
         for (millis, text) in [
             (0, "1970-01-01T00:00:00.000Z"),
             (1_785_585_600_123, "2026-08-01T12:00:00.123Z"),

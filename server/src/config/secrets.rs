@@ -3,11 +3,10 @@ use clap::{
     error::{ContextKind, ContextValue},
 };
 
-/// What stands for a text that may have a password in it.
+/// Replaces a text that may contain a password.
 const HIDDEN: &str = "…";
 
-/// An error without secrets: clap repeats what it can't take, a database URL has a password in it, and errors end up in
-/// logs.
+/// An error without secrets. clap quotes invalid values, a database URL contains a password, and errors end up in logs.
 pub fn hidden(mut error: Error) -> Error {
     let has_secret = |kind| matches!(error.get(kind), Some(ContextValue::String(text)) if may_have_secret(text));
     let found: Vec<ContextKind> = [ContextKind::InvalidArg, ContextKind::InvalidValue, ContextKind::InvalidSubcommand]
@@ -16,13 +15,13 @@ pub fn hidden(mut error: Error) -> Error {
         .collect();
     for kind in found {
         error.insert(kind, ContextValue::String(HIDDEN.to_owned()));
-        // They repeat it, too.
+        // They quote the value, too.
         error.remove(ContextKind::Suggested);
     }
     error
 }
 
-/// Whether a text looks like what tells PostgreSQL a password, be it right or wrong.
+/// Whether a text looks like a connection string of PostgreSQL, even an invalid one.
 fn may_have_secret(text: &str) -> bool {
     let text = text.to_lowercase();
     ["://", "@", "password", "postgres"].iter().any(|sign| text.contains(sign))

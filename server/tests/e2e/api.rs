@@ -91,7 +91,7 @@ async fn everything_that_is_wrong_with_a_body_is_said_at_once() {
     };
     assert_eq!(about("size"), "must be a whole number from 1 to 9, not 10");
     assert!(about("token").ends_with("not \"no good\""), "{problem}");
-    assert_eq!(about("sise"), "is not a field here; the fields are: size, token, name, policy");
+    assert_eq!(about("sise"), "is not a field of this object; the fields are: size, token, name, policy");
     assert_eq!(about("colour"), about("sise"));
 }
 

@@ -68,7 +68,7 @@ async fn a_gap_in_the_events_is_reported() {
     create(&server, "6c007a14", &[]);
     exceed_retention(&server, "6c007a14").await;
     let error = failure(convene(&server, &["cluster", "events", "6c007a14", "--after=1"]), 3);
-    assert!(error.contains("have been forgotten") && error.contains("(use --after "), "{error}");
+    assert!(error.contains("have been deleted") && error.contains("(use --after "), "{error}");
     // More than one page.
     let all = super::output(&server, &["cluster", "events", "6c007a14", "-o", "json"]);
     assert!(all.lines().count() >= 1000, "{}", all.lines().count());

@@ -1,5 +1,5 @@
-/// Declares an object of a body. Each field stands here once: its type knows what it expects, and its doc comment and
-/// example go into the description of the API.
+/// Declares an object of a body. Each field is declared once: its type determines the valid values, and its doc comment
+/// and example go into the description of the API.
 ///
 /// `check` names a function for rules that concern several fields.
 macro_rules! body {
@@ -55,7 +55,7 @@ macro_rules! body {
     };
 }
 
-/// Makes an [`Object`](super::Object) a [`Value`](super::Value) and the schema of a request's body.
+/// Implements [`Value`](super::Value) and the schema of a request body for an [`Object`](super::Object).
 macro_rules! object_value {
     ($object:ty) => {
         impl $crate::api::body::Value for $object {

@@ -18,7 +18,7 @@ pub trait Object: Sized {
     /// Its name among the schemas of the API.
     const NAME: &'static str;
 
-    /// What becomes of fields that are not declared.
+    /// How unknown fields are handled.
     const UNKNOWN_FIELDS: UnknownFields;
 
     /// The names of the fields.
@@ -34,12 +34,12 @@ pub trait Object: Sized {
     fn add_field_schemas(schemas: &mut Schemas);
 }
 
-/// What becomes of fields that are not declared.
+/// How unknown fields are handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnknownFields {
-    /// They are reported, because they are mistyped.
+    /// Reported, because they are probably mistyped.
     Refused,
-    /// They are ignored, because a newer client may send them.
+    /// Ignored, because a newer client may send them.
     Ignored,
 }
 
@@ -70,7 +70,7 @@ impl<'a> Fields<'a, '_> {
         }
     }
 
-    /// Reports a field that has no value although another field's value demands one.
+    /// Reports a missing field that another field's value requires.
     pub fn require<T: Value>(&mut self, name: &str) {
         let path = join(self.path, name);
         match self.values(name).as_slice() {
@@ -101,7 +101,7 @@ pub fn read<T: Object + Value>(json: &RawValue, path: &str, check: &mut Check<'_
     if T::UNKNOWN_FIELDS == UnknownFields::Refused {
         let known = T::field_names();
         for (name, _) in fields.given.iter().filter(|(name, _)| !known.contains(name)) {
-            let message = format!("is not a field here; the fields are: {}", known.join(", "));
+            let message = format!("is not a field of this object; the fields are: {}", known.join(", "));
             fields.check.report(join(path, &shown(name)), message);
         }
     }
@@ -155,7 +155,7 @@ fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
-/// An object's fields as they were given, repeated ones included.
+/// An object's fields as sent, including repeated ones.
 struct Given<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Given<'de> {

@@ -10,7 +10,7 @@ use utoipa::openapi::{
 
 use crate::api::problem::{Violation, shown};
 
-/// A value in a body: how it is read, what is expected of it, and how OpenAPI describes it.
+/// A value in a body: how to read it, which values are valid, and how OpenAPI describes it.
 pub trait Value: Sized {
     /// Completes the sentence "must be …", for example with "a whole number from 1 to 9".
     fn expected(limits: &Limits) -> Cow<'static, str>;
@@ -18,7 +18,7 @@ pub trait Value: Sized {
     /// Reads the value at `path`. Reports everything that is wrong with it if the result is `None`.
     fn read(json: &RawValue, path: &str, check: &mut Check<'_>) -> Option<Self>;
 
-    /// What a field without a value means; `None` if it must have one.
+    /// The value of a field that is missing or null; `None` if the field is required.
     fn omitted() -> Option<Self> {
         None
     }
@@ -50,7 +50,7 @@ pub trait Scalar: DeserializeOwned {
 /// Schemas with their names.
 pub type Schemas = Vec<(String, RefOr<Schema>)>;
 
-/// What this server's configuration allows in a body.
+/// The limits that the server's configuration sets for a body.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// The largest size that a cluster may have.
@@ -78,7 +78,7 @@ impl<'a> Check<'a> {
         self.violations.push(Violation::new(path, message));
     }
 
-    /// Reports that a value is not what is expected of `T`.
+    /// Reports that a value is not a valid `T`.
     pub fn report_unexpected<T: Value>(&mut self, path: &str, json: &RawValue) {
         self.report(path, format!("must be {}, not {}", T::expected(self.limits), shown(json.get())));
     }
@@ -111,7 +111,7 @@ impl<T: Scalar> Value for T {
     }
 }
 
-/// A value that may be left out or null.
+/// A value that may be missing or null.
 impl<T: Value> Value for Option<T> {
     fn expected(limits: &Limits) -> Cow<'static, str> {
         T::expected(limits)
@@ -134,7 +134,7 @@ impl<T: Value> Value for Option<T> {
     }
 }
 
-/// A value of a change: left out it stays, null clears it.
+/// A value of a change: a missing field keeps the value, null clears it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Clearable<T>(pub Option<Option<T>>);
 
@@ -166,7 +166,7 @@ impl<T: Value> Value for Clearable<T> {
     }
 }
 
-/// A list of `MIN` to `MAX` items. May be left out if it may be empty.
+/// A list of `MIN` to `MAX` items. May be missing if it may be empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct List<T, const MIN: usize, const MAX: usize>(pub Vec<T>);
 

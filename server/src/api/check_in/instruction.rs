@@ -4,24 +4,24 @@ use utoipa::ToSchema;
 
 use crate::registry::CheckInOutcome;
 
-/// What a node does next, and why.
+/// What a node should do next, and why.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Instruction)]
 pub struct InstructionBody<'a> {
     /// What to do: `wait`, `observe`, `bootstrap`, `start`, `archive_data`, `remove_member`, `add_member`,
-    /// `update_member`, `join`, `promote`, `leave`, `stand_by` or `refuse`. A node that does not know the word waits.
+    /// `update_member`, `join`, `promote`, `leave`, `stand_by` or `refuse`. A node that does not know the instruction waits.
     #[schema(example = "bootstrap")]
     instruction: &'static str,
-    /// Why, for programs: stays the same whatever the sentences say.
+    /// The reason, for programs. It does not change with the wording of `message`.
     #[schema(example = "roster_complete")]
     reason: &'static str,
-    /// Why, for people.
+    /// The reason, for people.
     #[schema(example = "all 3 founders are known; bootstrap with them")]
     message: &'a str,
-    /// When to check in again, in seconds; 0 is at once, when it is done.
+    /// When to check in again, in seconds; 0 means as soon as the instruction is done.
     #[schema(example = 10)]
     check_in_after_seconds: u64,
-    /// The cluster's revision that this rests on; a node that looks at the cluster now sends it as `view.since`.
+    /// The cluster's revision that the instruction rests on. A node that observes the cluster now sends it as `view.since`.
     #[schema(minimum = 1, example = 5)]
     revision: u64,
     /// The cluster's epoch.
@@ -31,67 +31,67 @@ pub struct InstructionBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "8e9e05c52164694d")]
     member_id: Option<&'a str>,
-    /// With `add_member` and `update_member`: the peer URLs that it is to have.
+    /// With `add_member` and `update_member`: the new peer URLs of the member.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Vec<String>, required = false)]
     peer_urls: Option<&'a [PeerUrl]>,
-    /// With `add_member`: as learner, or as voter.
+    /// With `add_member`: whether to add a learner. If not, add a voter.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     learner: Option<bool>,
-    /// With every instruction that changes membership: on which terms.
+    /// With every instruction that changes membership: the terms of the change.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     terms: Option<TermsBody>,
-    /// With `bootstrap` and `join`, and with `start` if the member is known: how to start etcd. etcd ignores it where it has
-    /// a WAL.
+    /// With `bootstrap` and `join`, and with `start` if the member is known: how to start etcd. etcd ignores these flags if
+    /// it has a WAL.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     start: Option<StartBody<'a>>,
-    /// With `observe`: where to look.
+    /// With `observe`: the endpoints to observe.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     endpoints: Option<EndpointsBody<'a>>,
-    /// With `refuse`: what somebody has to do about it.
+    /// With `refuse`: what an administrator can do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     remedy: Option<&'a str>,
 }
 
-/// On which terms a node may change membership.
+/// The terms of a membership change.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Terms)]
 struct TermsBody {
     /// The number of the node's ticket.
     #[schema(example = 1)]
     ticket: u64,
-    /// How long after it sent its report the node may begin; later it has to check in again.
+    /// How long after sending its report the node may begin the change. After that, it has to check in again.
     #[schema(example = 20)]
     act_within_seconds: u64,
-    /// What etcd's list, read through the quorum right before, must show, no more and no less; else the node checks in
-    /// again with what it saw.
+    /// The expected member list. The node reads etcd's member list through the quorum right before the change; if the lists
+    /// differ, the node checks in again with its new view.
     expect: Vec<ExpectedBody>,
 }
 
-/// A member that has to be in etcd's list.
+/// A member that must be in etcd's member list.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ExpectedMember)]
 struct ExpectedBody {
-    /// Its ID.
+    /// The member's ID.
     #[schema(example = "8e9e05c52164694d")]
     id: String,
-    /// Whether as learner.
+    /// Whether the member must be a learner.
     learner: bool,
 }
 
-/// How to start an etcd; all of it counts if the data directory is empty.
+/// How to start etcd. All flags matter if the data directory is empty.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Start)]
 struct StartBody<'a> {
     /// `--name`
     #[schema(example = "infra0")]
     name: &'a str,
-    /// `--initial-advertise-peer-urls`, with commas between.
+    /// `--initial-advertise-peer-urls`, comma-separated.
     #[schema(value_type = Vec<String>, example = json!(["http://10.0.0.1:2380"]))]
     initial_advertise_peer_urls: &'a [PeerUrl],
     /// `--initial-cluster`
@@ -105,20 +105,20 @@ struct StartBody<'a> {
     initial_cluster_token: &'a str,
 }
 
-/// Where a cluster can be reached.
+/// The endpoints of a cluster.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Endpoints)]
 struct EndpointsBody<'a> {
-    /// By clients, as far as it is known.
+    /// The known client URLs.
     #[schema(value_type = Vec<String>)]
     client_urls: &'a [ClientUrl],
-    /// By members: `GET /members` there shows the list without a quorum.
+    /// The peer URLs. `GET /members` on a peer URL lists the members even without a quorum.
     #[schema(value_type = Vec<String>)]
     peer_urls: &'a [PeerUrl],
 }
 
 impl<'a> InstructionBody<'a> {
-    /// What a check-in came to.
+    /// The outcome of a check-in.
     pub fn new(checked_in: &'a CheckInOutcome) -> Self {
         let CheckInOutcome { instruction, cluster } = checked_in;
         let task = &instruction.task;

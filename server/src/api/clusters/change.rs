@@ -26,7 +26,7 @@ body! {
     /// The changes of a cluster. A field that is left out keeps its value.
     #[body(name = "ClusterChange", unknown_fields = Refused)]
     pub struct ClusterChange {
-        /// The number of voters that the cluster should have. Members join or leave one after another until it has them.
+        /// The number of voters that the cluster should have. Members join or leave one after another until the cluster has its size.
         #[example = 5]
         size: Option<Size>,
         /// The cluster's name; null removes it.
@@ -39,7 +39,7 @@ body! {
 
 /// Changes a cluster's size, name or policy
 ///
-/// Send the ETag of what you have read as `If-Match`, so that you don't undo what somebody else did meanwhile.
+/// Send the ETag that you have read as `If-Match`, so that you don't overwrite a concurrent change.
 #[utoipa::path(
     patch,
     path = "/v1/clusters/{token}",
@@ -49,9 +49,9 @@ body! {
     responses(
         (
             status = 200,
-            description = "It is so.",
+            description = "The cluster after the change.",
             body = ClusterBody,
-            headers(("ETag" = String, description = "Its revision in quotes."))
+            headers(("ETag" = String, description = "The cluster's revision in quotes."))
         ),
         CommonProblems,
         ClusterProblems,
@@ -72,7 +72,7 @@ pub async fn change_cluster(
     change_settings(app, token, if_match, settings).await
 }
 
-/// Changes a cluster's settings and answers with the cluster.
+/// Changes a cluster's settings and responds with the cluster.
 pub async fn change_settings(
     app: Arc<App>,
     token: Token,
@@ -87,8 +87,8 @@ pub async fn change_settings(
     Ok(cluster_response(&app, StatusCode::OK, &cluster))
 }
 
-/// Makes an administrator's change to a cluster that must be there, if anything is to change, and returns the cluster
-/// after it.
+/// Makes an administrator's change to an existing cluster, unless `decide` returns no change, and returns the cluster
+/// afterwards.
 pub async fn administer(
     app: &App,
     token: &Token,

@@ -17,113 +17,113 @@ use crate::{
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Cluster)]
 pub struct ClusterBody {
-    /// Names the cluster. Whoever knows it can register members: keep it secret.
+    /// The secret name of the cluster. Anyone who knows the token can read and change the cluster.
     #[schema(example = "6c007a14875d53d9bf0ef5a6fc0257c8")]
     token: String,
-    /// What administrators call it; null if they gave it no name.
+    /// The cluster's name, for administrators; null if it has none.
     name: Option<String>,
-    /// What etcds are started with (`--discovery`).
+    /// The discovery URL, for etcd's `--discovery`.
     #[schema(example = "http://discovery.corp:8087/6c007a14875d53d9bf0ef5a6fc0257c8")]
     discovery_url: String,
-    /// How many voters it is to have.
+    /// The number of voters that the cluster should have.
     #[schema(minimum = 1, example = 3)]
     size: u32,
-    /// Counts its changes, from 1; in quotes it is the ETag.
+    /// Counts the cluster's changes, from 1. The ETag is the revision in quotes.
     #[schema(minimum = 1, example = 1)]
     revision: u64,
-    /// When it was made.
+    /// When the cluster was created.
     created_at: Timestamp,
-    /// How far it has come.
+    /// The phase of the cluster.
     phase: Phase,
-    /// Counts its attempts to form, from 1.
+    /// Counts the attempts to form the cluster, from 1.
     #[schema(minimum = 1, example = 1)]
     epoch: u32,
     /// The etcd cluster's ID; null if it is not known.
     #[schema(example = "cdf818194e3a8c32")]
     cluster_id: Option<String>,
-    /// How many members vote.
+    /// The number of voters.
     #[schema(example = 3)]
     voter_count: usize,
-    /// How many members only learn, and do not vote yet.
+    /// The number of learners.
     #[schema(example = 0)]
     learner_count: usize,
-    /// How it is looked after.
+    /// How Convene maintains the cluster.
     policy: PolicyBody,
-    /// The change of membership under way; null if there is none.
+    /// The membership change under way; null if there is none.
     ticket: Option<TicketBody>,
 }
 
-/// How far a cluster has come.
+/// The phase of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// It waits for members.
+    /// Founders are still missing.
     Forming,
-    /// The members that bootstrap it are known, so that etcds may have begun to.
+    /// All founders are known and may have started etcd.
     Formed,
-    /// The etcd cluster exists: a node has shown it.
+    /// A node has reported that the etcd cluster exists.
     Bootstrapped,
 }
 
-/// How a cluster is looked after.
+/// How Convene maintains a cluster.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Policy)]
 pub struct PolicyBody {
-    /// Which changes of membership may be made without anybody asking for them.
+    /// Which membership changes Convene makes without a request.
     strategy: StrategyWord,
-    /// For how long nobody may have heard of a member before it counts as dead.
+    /// How long a member must be silent, and probes of it must fail, before it counts as dead.
     #[schema(example = 60)]
     dead_after_seconds: u64,
-    /// Whether a node joins as learner and is promoted once it has caught up, or as voter.
+    /// Whether a node joins as a learner and is promoted once it has caught up. If not, it joins as a voter.
     learner: bool,
     /// How often a running node checks in.
     #[schema(example = 10)]
     check_in_every_seconds: u64,
-    /// Whether all changes of membership rest.
+    /// Whether all membership changes are paused until an administrator resumes them.
     paused: bool,
 }
 
-/// The one change of membership that a cluster may have under way.
+/// The lease for the one membership change that a cluster may have under way.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Ticket)]
 pub struct TicketBody {
-    /// Grows with every ticket of the cluster.
+    /// The ticket's number, which grows with every ticket of the cluster.
     #[schema(example = 1)]
     number: u64,
     /// The name of the node that makes the change.
     #[schema(example = "infra3")]
     holder: String,
-    /// What the change is.
+    /// The kind of change.
     purpose: PurposeWord,
-    /// The member that it is about; null if there is none yet.
+    /// The member that the change affects; null if there is none yet.
     member_id: Option<String>,
-    /// Since when.
+    /// When the ticket was granted.
     granted_at: Timestamp,
 }
 
-/// What a change of membership is.
+/// The kind of a membership change.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Purpose)]
 #[serde(rename_all = "snake_case")]
 enum PurposeWord {
-    /// The holder becomes a voter; `member_id` is the member whose place it takes.
+    /// The holder joins; `member_id` is the member that the holder replaces.
     Join,
-    /// A member is removed.
+    /// Remove a member.
     Remove,
-    /// A member gets other peer URLs.
+    /// Change a member's peer URLs.
     Update,
-    /// A learner becomes a voter.
+    /// Promote a learner to voter.
     Promote,
 }
 
 impl ClusterBody {
-    /// A cluster, as it is told to those who know its token.
+    /// The body for a cluster.
     pub fn new(app: &App, cluster: &Cluster) -> Self {
         let voter_count = cluster.voters().count();
         Self::with_counts(app, cluster, voter_count, cluster.members().count() - voter_count)
     }
 
-    /// A cluster as it is listed.
+    /// The body for a cluster in a list.
     pub fn of_summary(app: &App, summary: &ClusterSummary) -> Self {
         Self::with_counts(app, &summary.without_members, summary.voter_count, summary.learner_count)
     }
@@ -188,7 +188,7 @@ impl From<&Ticket> for TicketBody {
     }
 }
 
-/// An answer with a cluster in it.
+/// A response with a cluster and its ETag.
 pub fn cluster_response(app: &App, status: StatusCode, cluster: &Cluster) -> Response {
     let mut response = json_response(status, &ClusterBody::new(app, cluster));
     response.headers_mut().insert(header::ETAG, etag(cluster.revision));

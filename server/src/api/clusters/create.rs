@@ -46,9 +46,9 @@ body! {
     }
 }
 
-/// Makes a cluster
+/// Creates a cluster
 ///
-/// Etcds that are started with its discovery URL find each other and form it.
+/// etcd nodes that start with the cluster's discovery URL find each other and form the cluster.
 #[utoipa::path(
     post,
     path = "/v1/clusters",
@@ -57,11 +57,11 @@ body! {
     responses(
         (
             status = 201,
-            description = "It is made.",
+            description = "The new cluster.",
             body = ClusterBody,
             headers(
-                ("Location" = String, description = "Where it is."),
-                ("ETag" = String, description = "Its revision in quotes.")
+                ("Location" = String, description = "The path of the cluster."),
+                ("ETag" = String, description = "The cluster's revision in quotes.")
             )
         ),
         CommonProblems,
@@ -78,15 +78,15 @@ pub async fn create_cluster(
     let size = new.size.map_or_else(|| ClusterSize::DEFAULT.min(app.max_cluster_size), |Size(size)| size);
     let policy = new.policy.unwrap_or_default().into_change();
     let settings = Settings { size: Some(size), name: Some(new.name), policy };
-    let made = match new.token {
+    let created = match new.token {
         Some(ChosenToken(token)) => create_under(&app.registry, token, settings).await?,
         None => app.registry.create(draw_token(), settings).await?,
     };
-    // As it was made: somebody may have changed it since.
-    let made = made.after.expect("a cluster that is made is there");
-    tracing::info!(cluster = %made.token, %size, "cluster made");
-    let mut response = cluster_response(&app, StatusCode::CREATED, &made);
-    let location = HeaderValue::from_str(&format!("/v1/clusters/{}", made.token.as_str()));
+    // The cluster at its creation; another request may have changed it since.
+    let created = created.after.expect("a cluster exists after its creation");
+    tracing::info!(cluster = %created.token, %size, "cluster created");
+    let mut response = cluster_response(&app, StatusCode::CREATED, &created);
+    let location = HeaderValue::from_str(&format!("/v1/clusters/{}", created.token.as_str()));
     response.headers_mut().insert(header::LOCATION, location.expect("a token's characters can stand in a header"));
     Ok(response)
 }
@@ -95,7 +95,10 @@ async fn create_under(registry: &Registry, token: NewClusterToken, settings: Set
     let named = token.clone();
     let decide = move |cluster: Option<&Cluster>, at| match cluster {
         None => Ok(Cluster::create_with(named.clone(), &settings, at)),
-        Some(_) => Err(Problem::new(Kind::Conflict, "a cluster has this token already; take another, or leave it out")),
+        Some(_) => Err(Problem::new(
+            Kind::Conflict,
+            "a cluster has this token already; choose another token, or omit it to get a random one",
+        )),
     };
     registry.update(&token, decide).await?
 }
@@ -113,8 +116,8 @@ impl<'de> Deserialize<'de> for ChosenToken {
 impl Scalar for ChosenToken {
     fn expected(_: &Limits) -> Cow<'static, str> {
         format!(
-            "1 to 128 characters of A-Z, a-z, 0-9, '.', '_' and '-', neither '.' nor '..', and none of the words that the \
-             server's own URLs begin with: {}",
+            "1 to 128 characters of A-Z, a-z, 0-9, '.', '_' and '-', neither '.' nor '..', and none of the reserved \
+             words of the server's own URLs: {}",
             NewClusterToken::RESERVED.join(", ")
         )
         .into()

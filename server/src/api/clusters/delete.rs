@@ -18,13 +18,13 @@ use crate::{
 
 /// Deletes a cluster
 ///
-/// What runs goes on running. If members had registered, then the token is never used again.
+/// Running etcd nodes keep running. If members had registered, the token can never be used again.
 #[utoipa::path(
     delete,
     path = "/v1/clusters/{token}",
     tag = "clusters",
     params(TokenPath, IfMatch),
-    responses((status = 204, description = "It is gone."), CommonProblems, ClusterProblems, PreconditionProblems)
+    responses((status = 204, description = "The cluster is deleted."), CommonProblems, ClusterProblems, PreconditionProblems)
 )]
 pub async fn delete_cluster(
     State(app): State<Arc<App>>,

@@ -20,13 +20,13 @@ use crate::{
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ListParameters {
-    /// How many at most.
+    /// Maximum number of clusters.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
-    /// Where to go on: `next` of the page before.
+    /// Where to continue: `next` of the previous page.
     #[param(value_type = Option<String>, pattern = "^[0-9a-f]{16}$")]
     after: Option<Cursor>,
-    /// Only clusters that are called so.
+    /// Only clusters with this name.
     #[param(value_type = Option<String>, min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
     name: Option<ClusterName>,
     /// Only clusters that have formed, or only those that have not.
@@ -40,7 +40,7 @@ impl Parameters for ListParameters {
         let limit = pairs.optional::<PageSize>("limit", "a whole number from 1 to 1000");
         Self {
             limit: limit.map(|PageSize(limit)| limit),
-            after: pairs.optional("after", "the next of a page before"),
+            after: pairs.optional("after", "the next of a previous page"),
             name: pairs.optional("name", "a name of 1 to 128 characters without control characters"),
             formed: pairs.optional("formed", "true or false"),
             paused: pairs.optional("paused", "true or false"),
@@ -58,25 +58,25 @@ impl std::str::FromStr for PageSize {
     }
 }
 
-/// A page of clusters, in the order in which they were made.
+/// A page of clusters, in the order of their creation.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ClusterPage {
     /// The clusters.
     clusters: Vec<ClusterBody>,
-    /// Where the next page begins, to be sent as `after`; null if this is the last.
+    /// The value of `after` for the next page; null if this page is the last.
     #[schema(example = "00019a2b3c4d5e6f")]
     next: Option<String>,
 }
 
 /// Lists clusters
 ///
-/// Everybody who can reach this can read every token: keep it to those who look after the server.
+/// Anyone with access to this endpoint can read every token. Restrict access to administrators.
 #[utoipa::path(
     get,
     path = "/v1/clusters",
     tag = "clusters",
     params(ListParameters),
-    responses((status = 200, description = "A page of them.", body = ClusterPage), CommonProblems)
+    responses((status = 200, description = "A page of clusters.", body = ClusterPage), CommonProblems)
 )]
 pub async fn list_clusters(
     State(app): State<Arc<App>>,

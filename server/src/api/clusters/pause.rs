@@ -19,15 +19,15 @@ use crate::{
 
 /// Pauses a cluster
 ///
-/// Until it is resumed, no node is told to change membership, and a cluster that is forming goes on waiting. Nodes with
-/// valid data are still told to start.
+/// Until the cluster is resumed, no membership is changed, and a cluster that is forming stays incomplete. Nodes with valid
+/// data may still start.
 #[utoipa::path(
     post,
     path = "/v1/clusters/{token}/pause",
     tag = "clusters",
     params(TokenPath, IfMatch),
     responses(
-        (status = 200, description = "It is paused.", body = ClusterBody),
+        (status = 200, description = "The paused cluster.", body = ClusterBody),
         CommonProblems,
         ClusterProblems,
         PreconditionProblems
@@ -50,14 +50,14 @@ pub async fn pause_cluster(
 
 /// Resumes a cluster
 ///
-/// From now on nodes are told again what to do about its membership.
+/// Membership changes are possible again.
 #[utoipa::path(
     post,
     path = "/v1/clusters/{token}/resume",
     tag = "clusters",
     params(TokenPath, IfMatch),
     responses(
-        (status = 200, description = "It is not paused.", body = ClusterBody),
+        (status = 200, description = "The resumed cluster.", body = ClusterBody),
         CommonProblems,
         ClusterProblems,
         PreconditionProblems

@@ -52,9 +52,8 @@ impl Scalar for RepeatedToken {
 
 /// Resets a cluster
 ///
-/// A new epoch begins: nodes form a new etcd cluster, without data, and are told to set the data of earlier
-/// epochs aside. For a cluster that has lost its quorum for good and is restored by other means, or whose data is not
-/// needed.
+/// Begins a new epoch: nodes archive the data of earlier epochs, and form a new etcd cluster without data. Use it for a
+/// cluster that has lost its quorum for good, if you restore the data by other means or don't need them.
 #[utoipa::path(
     post,
     path = "/v1/clusters/{token}/reset",
@@ -62,7 +61,7 @@ impl Scalar for RepeatedToken {
     params(TokenPath, IfMatch),
     request_body = Reset,
     responses(
-        (status = 200, description = "It forms anew.", body = ClusterBody),
+        (status = 200, description = "The cluster, which is forming again.", body = ClusterBody),
         CommonProblems,
         ClusterProblems,
         BodyProblems,

@@ -106,7 +106,7 @@ impl Scalar for Size {
     }
 
     fn schema() -> RefOr<Schema> {
-        // A description is the same for every server, so it has the largest limit that one can be started with.
+        // The description is the same for all servers, so it has the largest limit that can be configured.
         integer(KnownFormat::Int32).minimum(Some(1)).maximum(Some(1000)).into()
     }
 }

@@ -22,7 +22,7 @@ use crate::{
 
 /// Shows a cluster
 ///
-/// With `If-None-Match` only if it has changed.
+/// With `If-None-Match`, the response is 304 if the cluster has not changed.
 #[utoipa::path(
     get,
     path = "/v1/clusters/{token}",
@@ -31,14 +31,14 @@ use crate::{
     responses(
         (
             status = 200,
-            description = "It is there.",
+            description = "The cluster.",
             body = ClusterBody,
-            headers(("ETag" = String, description = "Its revision in quotes."))
+            headers(("ETag" = String, description = "The cluster's revision in quotes."))
         ),
         (
             status = 304,
-            description = "It is as you have it.",
-            headers(("ETag" = String, description = "Its revision in quotes."))
+            description = "The cluster has not changed.",
+            headers(("ETag" = String, description = "The cluster's revision in quotes."))
         ),
         CommonProblems,
         ClusterProblems

@@ -8,21 +8,21 @@ use crate::api::time::Timestamp;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Event)]
 pub struct EventBody {
-    /// The cluster's revision from this change on.
+    /// The revision that the change created.
     #[schema(minimum = 1, example = 2)]
     revision: u64,
-    /// When it happened.
+    /// When the change was made.
     at: Timestamp,
-    /// What kind of change it is; there may be more kinds in later versions.
+    /// The kind of change. Later versions may add kinds.
     #[schema(example = "member_added")]
     kind: &'static str,
     /// What happened and why, for people.
     #[schema(example = "infra0 added as voter")]
     message: String,
-    /// The member that it is about; null if it is not about one.
+    /// The member that the change affects; null if it affects none.
     #[schema(example = "8e9e05c52164694d")]
     member_id: Option<String>,
-    /// The member's registration or the size from now on; null if it has gone, or is not what changed.
+    /// The new registration of the member, or the new size; null if the member was removed, or if neither changed.
     #[schema(example = "infra0=http://10.0.0.1:2380")]
     value: Option<String>,
 }

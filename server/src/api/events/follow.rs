@@ -8,7 +8,7 @@ use crate::{
     registry::{self, FollowStep},
 };
 
-/// Follows a cluster that is there, for those who have seen it up to a revision.
+/// Follows an existing cluster from a revision on.
 pub struct Follower {
     app: Arc<App>,
     follower: registry::Follower,
@@ -16,15 +16,14 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Follows from after a revision; `None` is from the oldest event that is remembered.
+    /// Follows the events after a revision; `None` begins with the oldest retained event.
     pub async fn new(app: Arc<App>, token: Token, after: Option<Revision>) -> Result<Self, Problem> {
         let seen = after.unwrap_or(Revision(0));
-        // First subscribe, then look: an event of in between is then seen twice, and not lost.
+        // Subscribe first, then read: an event in between is then seen twice instead of being lost.
         let mut follower = app.registry.follow(&token, seen.next());
         let snapshot = app.registry.cluster(&token).await?.ok_or_else(Problem::no_such_cluster)?;
         let present = snapshot.cluster.revision;
-        // What is in memory may be behind what somebody has read from the history meanwhile, so the history has the
-        // last word.
+        // The snapshot in memory may be older than the history that a client has read, so the history decides.
         if seen > present && app.registry.history(&token, seen).await?.is_empty() {
             return Err(Problem::unknown_revision(seen, present));
         }
@@ -36,13 +35,13 @@ impl Follower {
         Ok(Self { app, follower, seen })
     }
 
-    /// The next event if there is one already.
+    /// The next event, if it is available now.
     pub async fn next_present(&mut self) -> Result<Option<Arc<Event>>, Problem> {
         let step = self.follower.next_available(&self.app.registry).await?;
         step.map(|step| self.event(step)).transpose()
     }
 
-    /// The next event, however long it takes. The last is the cluster's deletion.
+    /// Waits for the next event. The last event is the cluster's deletion.
     pub async fn next(&mut self) -> Result<Arc<Event>, Problem> {
         let step = self.follower.next(&self.app.registry).await?;
         self.event(step)
@@ -71,11 +70,13 @@ mod tests {
     use crate::app::testing::{app, delete, set_size};
 
     async fn follow(follower: &mut Follower) -> Result<Arc<Event>, Problem> {
-        tokio::time::timeout(Duration::from_secs(5), follower.next()).await.expect("waits for what never comes")
+        tokio::time::timeout(Duration::from_secs(5), follower.next())
+            .await
+            .expect("waits for an event that never comes")
     }
 
     #[tokio::test]
-    async fn who_was_too_slow_for_the_last_events_of_a_cluster_hears_of_its_end() {
+    async fn a_follower_that_lags_at_the_end_of_a_cluster_receives_the_deletion() {
         let (_dir, app, token) = app().await;
         let mut follower = Follower::new(app.clone(), token.clone(), Some(Revision::FIRST)).await.unwrap();
         set_size(&app, &token, 1_000).await;
@@ -84,7 +85,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_heard_nothing_of_the_end_of_a_cluster_is_told_that_another_has_its_token() {
+    async fn a_follower_that_missed_the_deletion_is_refused_if_a_new_cluster_has_the_token() {
         let (_dir, app, token) = app().await;
         set_size(&app, &token, 1_200).await;
         let mut follower = Follower::new(app.clone(), token.clone(), Some(Revision(1_201))).await.unwrap();
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_was_too_slow_for_the_history_is_told_where_it_begins() {
+    async fn a_follower_that_lags_behind_the_history_gets_the_oldest_revision() {
         let (_dir, app, token) = app().await;
         let mut follower = Follower::new(app.clone(), token.clone(), Some(Revision::FIRST)).await.unwrap();
         set_size(&app, &token, 1_300).await;
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_asks_for_what_comes_after_a_revision_of_the_future_is_refused() {
+    async fn following_from_a_future_revision_is_refused() {
         let (_dir, app, token) = app().await;
         let follow = |after| Follower::new(app.clone(), token.clone(), Some(Revision(after)));
         assert!(follow(1).await.is_ok());

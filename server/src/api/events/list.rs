@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     event::EventBody,
     follow::Follower,
-    seen::{LastEventId, SEEN, Seen},
+    last_event_id::{AfterRevision, EXPECTED, LastEventId},
     stream,
 };
 use crate::{
@@ -28,25 +28,24 @@ use crate::{
     app::App,
 };
 
-/// The most events of one answer.
+/// How many events a response has at most.
 const PAGE: usize = 256;
 
 /// Which events to list.
 #[derive(Clone, Copy, Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct EventParameters {
-    /// Only events after this revision; without it, all that are remembered.
+    /// Only events after this revision. Without it, all retained events.
     #[param(value_type = Option<i64>, minimum = 0)]
-    after: Option<Seen>,
-    /// For how many seconds to wait for an event if there is none yet; the server may answer sooner
-    /// (`--wait-timeout`).
+    after: Option<AfterRevision>,
+    /// How many seconds to wait for an event if there is none yet. The server may respond sooner (`--wait-timeout`).
     #[param(value_type = Option<i64>, minimum = 0, maximum = 3600, default = 0)]
     wait: Option<u64>,
 }
 
 impl Parameters for EventParameters {
     fn read(pairs: &mut Pairs) -> Self {
-        let after = pairs.optional("after", SEEN);
+        let after = pairs.optional("after", EXPECTED);
         let wait = pairs.optional::<WaitSeconds>("wait", "a whole number of seconds from 0 to 3600");
         Self { after, wait: wait.map(|WaitSeconds(wait)| wait) }
     }
@@ -67,15 +66,15 @@ impl std::str::FromStr for WaitSeconds {
 pub struct Events {
     /// The events, oldest first, without gaps.
     events: Vec<EventBody>,
-    /// What to send as `after` to go on from here.
+    /// The value of `after` for the next request.
     #[schema(example = 7)]
     last_revision: u64,
 }
 
-/// Lists what has happened to a cluster
+/// Lists a cluster's events
 ///
-/// With `Accept: text/event-stream` the events come as server-sent events for as long as the client listens; each
-/// one's `id` is its revision, so that a browser that reconnects goes on where it was (`Last-Event-ID`).
+/// With `Accept: text/event-stream`, the response is a stream of server-sent events. The `id` of each is its revision, so a
+/// browser that reconnects continues after the last event that it received (`Last-Event-ID`).
 #[utoipa::path(
     get,
     path = "/v1/clusters/{token}/events",
@@ -84,7 +83,7 @@ pub struct Events {
     responses(
         (
             status = 200,
-            description = "What there is.",
+            description = "The events.",
             content((Events = "application/json"), (String = "text/event-stream"))
         ),
         CommonProblems,
@@ -99,7 +98,7 @@ pub async fn list_events(
     LastEventId(last_event): LastEventId,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let after = parameters.after.map(|Seen(after)| after);
+    let after = parameters.after.map(|AfterRevision(after)| after);
     if wants_stream(&headers) {
         return stream::answer(app, token, last_event.or(after)).await;
     }

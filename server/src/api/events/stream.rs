@@ -10,11 +10,10 @@ use futures_util::stream;
 use super::{event::EventBody, follow::Follower};
 use crate::{api::problem::Problem, app::App};
 
-/// How often a silent stream says that it is there.
+/// How often an idle stream sends a comment.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// Answers with a cluster's events as they happen, until the client goes, the cluster is deleted or the server
-/// stops.
+/// Streams a cluster's events until the client disconnects, the cluster is deleted or the server stops.
 pub async fn answer(app: Arc<App>, token: Token, after: Option<Revision>) -> Result<Response, Problem> {
     let stopping = app.stopping.clone();
     let follower = Follower::new(app, token, after).await?;
@@ -23,7 +22,7 @@ pub async fn answer(app: Arc<App>, token: Token, after: Option<Revision>) -> Res
         async move {
             let mut follower = follower?;
             let event = tokio::select! {
-                // A client that reconnects is told why there is nothing for it.
+                // A client that reconnects gets the problem as its response.
                 event = follower.next() => event.ok()?,
                 () = stopping.cancelled() => return None,
             };

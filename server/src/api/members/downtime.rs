@@ -28,9 +28,9 @@ body! {
     }
 }
 
-/// Announces that a member will be down
+/// Announces a downtime of a member
 ///
-/// Until then it does not count as dead, however long nobody hears of it.
+/// Until the downtime ends, the member does not count as dead, however long it is silent.
 #[utoipa::path(
     put,
     path = "/v1/clusters/{token}/members/{member}/downtime",
@@ -40,7 +40,7 @@ body! {
     responses(
         (
             status = 200,
-            description = "It is announced.",
+            description = "The member with its downtime.",
             body = MemberBody,
             headers(("ETag" = String, description = "The cluster's revision in quotes."))
         ),
@@ -66,7 +66,7 @@ pub async fn announce_downtime(
 
 /// Ends an announced downtime
 ///
-/// From now on the member counts as dead again once nobody has heard of it for long enough.
+/// The member can count as dead again.
 #[utoipa::path(
     delete,
     path = "/v1/clusters/{token}/members/{member}/downtime",
@@ -75,7 +75,7 @@ pub async fn announce_downtime(
     responses(
         (
             status = 200,
-            description = "It is over.",
+            description = "The member without a downtime.",
             body = MemberBody,
             headers(("ETag" = String, description = "The cluster's revision in quotes."))
         ),

@@ -19,8 +19,8 @@ use crate::{
 
 /// Evicts a member
 ///
-/// It is removed as soon as that is safe for the quorum, one member at a time. Its node is a spare afterwards, and
-/// doesn't come back by itself.
+/// Convene removes the member as soon as that is safe for the quorum, one member at a time. Afterwards the node is a spare
+/// and does not rejoin by itself.
 #[utoipa::path(
     put,
     path = "/v1/clusters/{token}/members/{member}/eviction",
@@ -29,7 +29,7 @@ use crate::{
     responses(
         (
             status = 200,
-            description = "It is to be removed.",
+            description = "The member, which will be removed.",
             body = MemberBody,
             headers(("ETag" = String, description = "The cluster's revision in quotes."))
         ),
@@ -51,8 +51,8 @@ pub async fn evict_member(
 
 /// Withdraws an eviction
 ///
-/// If the member was removed already, then its node may come back. A node that has the ticket to remove it may still be
-/// about to: whether one has is seen in the cluster's `ticket`.
+/// If the member was removed already, its node may rejoin. A node that holds the ticket for the removal may still remove the
+/// member: see `ticket` of the cluster.
 #[utoipa::path(
     delete,
     path = "/v1/clusters/{token}/members/{member}/eviction",
@@ -61,7 +61,7 @@ pub async fn evict_member(
     responses(
         (
             status = 200,
-            description = "It is not to be removed.",
+            description = "The member, which will not be removed.",
             body = MemberBody,
             headers(("ETag" = String, description = "The cluster's revision in quotes."))
         ),

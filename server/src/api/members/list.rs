@@ -21,7 +21,7 @@ use crate::{
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct MemberParameters {
-    /// Whether to list those that were removed, too.
+    /// Whether to include removed members.
     #[param(value_type = Option<bool>, default = false)]
     removed: bool,
 }
@@ -35,13 +35,13 @@ impl Parameters for MemberParameters {
 /// A cluster's members.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Members {
-    /// The members, in the order in which they came.
+    /// The members, in the order of their registration.
     members: Vec<MemberBody>,
 }
 
 /// Lists a cluster's members
 ///
-/// As the registry knows them: from registrations, and from etcd's own list as nodes have reported it.
+/// The registry knows them from registrations, and from etcd's member list as reported by nodes.
 #[utoipa::path(
     get,
     path = "/v1/clusters/{token}/members",
@@ -50,7 +50,7 @@ pub struct Members {
     responses(
         (
             status = 200,
-            description = "They are these.",
+            description = "The members.",
             body = Members,
             headers(("ETag" = String, description = "The cluster's revision in quotes."))
         ),
@@ -64,8 +64,8 @@ pub async fn list_members(
     Query(parameters): Query<MemberParameters>,
 ) -> Result<Response, Problem> {
     let snapshot = app.registry.cluster(&token).await?.ok_or_else(Problem::no_such_cluster)?;
-    let heard_of = app.registry.last_seen(&token).await?;
+    let last_seen = app.registry.last_seen(&token).await?;
     let listed = snapshot.cluster.record.iter().filter(|member| parameters.removed || member.removed.is_none());
-    let members = listed.map(|member| MemberBody::new(member, heard_of.get(&member.key).copied())).collect();
+    let members = listed.map(|member| MemberBody::new(member, last_seen.get(&member.key).copied())).collect();
     Ok(with_etag(&snapshot.cluster, &Members { members }))
 }

@@ -21,52 +21,52 @@ use crate::{
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Member)]
 pub struct MemberBody {
-    /// Its ID, as etcd prints it, unless a v2 client registered it under something else.
+    /// The member's ID as etcd prints it, or the key under which a v2 client registered it.
     #[schema(example = "8e9e05c52164694d")]
     id: String,
-    /// Its name.
+    /// The member's name.
     #[schema(example = "infra0")]
     name: String,
-    /// Where other members reach it.
+    /// Where other members reach the member.
     #[schema(example = json!(["http://10.0.0.1:2380"]))]
     peer_urls: Vec<String>,
-    /// Where clients reach it, as far as it is known.
+    /// Where clients reach the member; empty if unknown.
     #[schema(example = json!(["http://10.0.0.1:2379"]))]
     client_urls: Vec<String>,
-    /// Whether it votes.
+    /// Whether the member is a voter or a learner.
     role: RoleWord,
-    /// Whether its etcd is known to have run.
+    /// Whether etcd has been seen to run.
     started: bool,
-    /// When it was last heard of: its node checked in, or its etcd answered one that did. Null: never.
+    /// When the node last checked in, or when etcd last answered another node's probe; null if never.
     heard_of_at: Option<Timestamp>,
-    /// Since when it is to be removed; null if it is not.
+    /// When an administrator requested the member's removal; null if not requested.
     evicted_at: Option<Timestamp>,
-    /// Until when it may be down without counting as dead; null if no downtime was announced.
+    /// The end of the announced downtime, until which the member does not count as dead; null if none was announced.
     downtime_until: Option<Timestamp>,
-    /// Whether it was removed.
+    /// Whether the member was removed.
     removed: bool,
-    /// The cluster's revision since which it has been there.
+    /// The cluster's revision that added the member.
     #[schema(minimum = 1, example = 2)]
     created_revision: u64,
-    /// The cluster's revision when it last changed.
+    /// The cluster's revision that last changed the member.
     #[schema(minimum = 1, example = 2)]
     modified_revision: u64,
 }
 
-/// Whether a member votes.
+/// Whether a member is a voter or a learner.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Role)]
 #[serde(rename_all = "snake_case")]
 enum RoleWord {
-    /// It counts towards the quorum.
+    /// Counts towards the quorum.
     Voter,
-    /// It only receives what the voters decide.
+    /// Receives the log, but does not vote.
     Learner,
 }
 
 impl MemberBody {
-    /// A member, and when it was last heard of.
-    pub fn new(member: &Member, heard_of_at: Option<UnixMillis>) -> Self {
+    /// The body for a member that was last seen at this time.
+    pub fn new(member: &Member, last_seen: Option<UnixMillis>) -> Self {
         Self {
             id: member.key.to_string(),
             name: member.name().to_string(),
@@ -77,7 +77,7 @@ impl MemberBody {
                 Role::Learner => RoleWord::Learner,
             },
             started: member.started,
-            heard_of_at: heard_of_at.map(Timestamp),
+            heard_of_at: last_seen.map(Timestamp),
             evicted_at: member.eviction.map(Timestamp),
             downtime_until: member.downtime_until.map(Timestamp),
             removed: member.removed.is_some(),
@@ -87,7 +87,7 @@ impl MemberBody {
     }
 }
 
-/// Does what an administrator wishes for a member, and answers with the member.
+/// Applies an administrator's request to a member, and responds with the member.
 pub async fn request_for_member(
     app: &App,
     token: &Token,
@@ -95,25 +95,25 @@ pub async fn request_for_member(
     if_match: IfMatch,
     request: impl Fn(UnixMillis) -> MemberRequest + Send + 'static,
 ) -> Result<Response, Problem> {
-    let wished = key.clone();
+    let requested = key.clone();
     let decide = move |cluster: &Cluster, at: UnixMillis| {
         if_match.check(cluster.revision)?;
-        Ok(cluster.apply_request(&wished, request(at), at)?)
+        Ok(cluster.apply_request(&requested, request(at), at)?)
     };
     let cluster = administer(app, token, decide).await?;
     member_response(app, &cluster, &key).await
 }
 
-/// An answer about members with the ETag of their cluster, because a change of theirs is one of it.
+/// A response about members. It has the ETag of their cluster, because a change of a member changes the cluster.
 pub fn with_etag(cluster: &Cluster, body: &impl Serialize) -> Response {
     let mut response = json_response(StatusCode::OK, body);
     response.headers_mut().insert(header::ETAG, etag(cluster.revision));
     response
 }
 
-/// An answer with a member in it, be it one now or not any more.
+/// A response with a member, which may be a removed one.
 pub async fn member_response(app: &App, cluster: &Cluster, key: &MemberKey) -> Result<Response, Problem> {
     let member = cluster.record.iter().find(|member| member.key == *key).ok_or_else(Problem::no_such_member)?;
-    let heard_of_at = app.registry.last_seen(&cluster.token).await?.get(key).copied();
-    Ok(with_etag(cluster, &MemberBody::new(member, heard_of_at)))
+    let last_seen = app.registry.last_seen(&cluster.token).await?.get(key).copied();
+    Ok(with_etag(cluster, &MemberBody::new(member, last_seen)))
 }

@@ -17,7 +17,7 @@ use crate::{
 
 /// Shows a member
 ///
-/// Be it one now or not any more.
+/// The member may be a removed one.
 #[utoipa::path(
     get,
     path = "/v1/clusters/{token}/members/{member}",
@@ -26,7 +26,7 @@ use crate::{
     responses(
         (
             status = 200,
-            description = "It is on record.",
+            description = "The member.",
             body = MemberBody,
             headers(("ETag" = String, description = "The cluster's revision in quotes."))
         ),

@@ -1,4 +1,4 @@
-//! The problems of an endpoint as its description lists them: `responses(…, BodyProblems, StoreProblems)`.
+//! The problems of an endpoint in its OpenAPI description: `responses(…, BodyProblems, StoreProblems)`.
 
 use std::collections::BTreeMap;
 
@@ -15,22 +15,22 @@ use super::{Kind, Problem};
 /// The media type of a problem.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
-/// Of every endpoint: it reads a path, a query and headers, and asks the registry.
+/// The problems of every endpoint: an invalid request, or no database.
 pub enum CommonProblems {}
 
-/// Of endpoints on a cluster that must be there.
+/// The problems of endpoints that need an existing cluster.
 pub enum ClusterProblems {}
 
-/// Of endpoints that take a body.
+/// The problems of endpoints that take a body.
 pub enum BodyProblems {}
 
-/// Of endpoints that make something that may be there already.
+/// The problems of endpoints whose change may conflict with the cluster's state.
 pub enum ConflictProblems {}
 
-/// Of endpoints that look back.
+/// The problems of endpoints that read the history.
 pub enum HistoryProblems {}
 
-/// Of endpoints that look at `If-Match`.
+/// The problems of endpoints that check `If-Match`.
 pub enum PreconditionProblems {}
 
 impl IntoResponses for CommonProblems {
@@ -54,7 +54,7 @@ impl IntoResponses for BodyProblems {
 impl IntoResponses for ConflictProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         let mut responses = documented(&[Kind::Conflict]);
-        let both = format!("{}, or: {}", Kind::Conflict.title(), Kind::TokenUsedUp.title());
+        let both = format!("{}. Or: {}", Kind::Conflict.title(), Kind::TokenUsedUp.title());
         for response in responses.values_mut() {
             if let RefOr::T(response) = response {
                 response.description.clone_from(&both);
@@ -91,6 +91,6 @@ fn response(kind: Kind) -> Response {
 
 fn seconds() -> Header {
     let mut header = Header::new(ObjectBuilder::new().schema_type(Type::Integer));
-    header.description = Some("After how many seconds to try again.".to_owned());
+    header.description = Some("The number of seconds after which to retry.".to_owned());
     header
 }

@@ -2,64 +2,64 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// The problems that this API tells of.
+/// The kinds of problems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = ProblemType)]
 pub enum Kind {
-    /// Something in the body, the query, the path or a header is not as it must be.
+    /// The body, the query, the path or a header is not valid.
     #[serde(rename = "urn:convene:problem:invalid-request")]
     InvalidRequest,
-    /// There is no such cluster, member or path.
+    /// The cluster, member or path does not exist.
     #[serde(rename = "urn:convene:problem:not-found")]
     NotFound,
-    /// The path is there, but not for this method.
+    /// The path does not support the method.
     #[serde(rename = "urn:convene:problem:method-not-allowed")]
     MethodNotAllowed,
     /// The body did not arrive in time.
     #[serde(rename = "urn:convene:problem:body-too-late")]
     BodyTooLate,
-    /// What is there already stands in the way.
+    /// The request conflicts with the state of the cluster.
     #[serde(rename = "urn:convene:problem:conflict")]
     Conflict,
-    /// A cluster that members had registered in was deleted under this token.
+    /// The token belonged to a deleted cluster that had members.
     #[serde(rename = "urn:convene:problem:token-used-up")]
     TokenUsedUp,
-    /// The events that were asked for have been forgotten, or the registry never had them.
+    /// The requested events have been deleted, or the registry never had them.
     #[serde(rename = "urn:convene:problem:forgotten")]
     Forgotten,
     /// The cluster is not at the revision that `If-Match` names.
     #[serde(rename = "urn:convene:problem:precondition-failed")]
     PreconditionFailed,
-    /// The body is larger than anything that is sent here.
+    /// The body exceeds the limit.
     #[serde(rename = "urn:convene:problem:body-too-large")]
     BodyTooLarge,
-    /// The body is not said to be JSON.
+    /// The `Content-Type` of the body is not JSON.
     #[serde(rename = "urn:convene:problem:unsupported-media-type")]
     UnsupportedMediaType,
-    /// The database does not answer now.
+    /// The database does not answer.
     #[serde(rename = "urn:convene:problem:unavailable")]
     Unavailable,
 }
 
 impl Kind {
-    /// What is said of it to people, whatever happened this time.
+    /// The title, which is the same for all problems of this kind.
     pub fn title(self) -> &'static str {
         match self {
             Self::InvalidRequest => "The request is not valid",
-            Self::NotFound => "There is no such thing",
-            Self::MethodNotAllowed => "The path does not take this method",
+            Self::NotFound => "Not found",
+            Self::MethodNotAllowed => "The path does not support this method",
             Self::BodyTooLate => "The body did not arrive in time",
-            Self::Conflict => "Something else stands in the way",
+            Self::Conflict => "The request conflicts with the current state",
             Self::TokenUsedUp => "The token is used up",
-            Self::Forgotten => "The events have been forgotten",
-            Self::PreconditionFailed => "The precondition does not hold",
+            Self::Forgotten => "The events are not available",
+            Self::PreconditionFailed => "The precondition failed",
             Self::BodyTooLarge => "The body is too large",
-            Self::UnsupportedMediaType => "The body is not said to be JSON",
+            Self::UnsupportedMediaType => "The body is not declared as JSON",
             Self::Unavailable => "The database is not available",
         }
     }
 
-    /// The answer's status.
+    /// The HTTP status.
     pub fn status(self) -> StatusCode {
         match self {
             Self::InvalidRequest => StatusCode::BAD_REQUEST,

@@ -19,23 +19,23 @@ use crate::api::{
     problem::{Problem, Violation, shown},
 };
 
-/// The last revision that a client has seen, as a request names it.
+/// A revision after which a client wants the events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen(pub Revision);
+pub struct AfterRevision(pub Revision);
 
-/// What a text is that names one.
-pub const SEEN: &str = "a revision: a whole number from 0 on";
+/// Completes the sentence "must be …" for an [`AfterRevision`].
+pub const EXPECTED: &str = "a revision: a whole number, 0 or more";
 
-/// Where a client that reconnects to a stream has got to, from `Last-Event-ID`.
+/// The revision of the last event that a client received before it reconnected, from `Last-Event-ID`.
 pub struct LastEventId(pub Option<Revision>);
 
 const HEADER: &str = "Last-Event-ID";
 
-impl FromStr for Seen {
+impl FromStr for AfterRevision {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        text.parse().ok().filter(|seen| *seen <= Count::MAX).map(|seen| Self(Revision(seen))).ok_or(())
+        text.parse().ok().filter(|revision| *revision <= Count::MAX).map(|revision| Self(Revision(revision))).ok_or(())
     }
 }
 
@@ -53,17 +53,17 @@ impl IntoParams for LastEventId {
             .schema_type(Type::Integer)
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
             .minimum(Some(0));
-        let description = "The `id` of the last event that a client of the stream has: in place of `after`.";
+        let description = "The `id` of the last event that a client of the stream received. Replaces `after`.";
         let parameter = ParameterBuilder::new().name(HEADER).parameter_in(ParameterIn::Header);
         vec![parameter.description(Some(description)).schema(Some(revision)).build()]
     }
 }
 
 fn parse(given: &HeaderValue) -> Result<Revision, Problem> {
-    let seen = given.to_str().ok().and_then(|text| text.parse().ok());
-    seen.map(|Seen(seen)| seen).ok_or_else(|| {
+    let revision = given.to_str().ok().and_then(|text| text.parse().ok());
+    revision.map(|AfterRevision(revision)| revision).ok_or_else(|| {
         let given = String::from_utf8_lossy(given.as_bytes());
-        let message = format!("must be {SEEN}, not {:?}", shown(&given));
+        let message = format!("must be {EXPECTED}, not {:?}", shown(&given));
         Problem::invalid("headers", vec![Violation::new(HEADER, message)])
     })
 }
