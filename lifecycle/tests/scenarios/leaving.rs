@@ -136,7 +136,7 @@ fn a_node_without_data_has_not_left_while_a_member_elsewhere_has_its_name() {
         .starts_to_leave("b@x")
         .ask("b@x", "observe: look_needed")
         .observe("b@x", "refuse: name_taken")
-        .with_remedy("peer URLs, or evict")
+        .with_remedy("peer URLs, or run `convene member evict NAME`")
         .ask("b", "wait: healthy")
         .members("a b c");
 }
@@ -147,7 +147,7 @@ fn a_node_without_data_has_not_left_while_a_member_has_its_peer_url() {
     world
         .starts_to_leave("z@b")
         .observe("z@b", "refuse: peer_url_taken")
-        .with_remedy("peer URLs, or evict")
+        .with_remedy("peer URLs, or run `convene member evict NAME`")
         .members("a b c");
 }
 
