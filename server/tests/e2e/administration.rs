@@ -299,7 +299,7 @@ async fn who_has_seen_a_revision_that_the_registry_does_not_know_is_told_so() {
         assert_eq!(gone.status(), StatusCode::GONE);
         let problem: Value = gone.json().await.unwrap();
         assert_eq!((&problem["type"], &problem["revision"]), (&json!("urn:convene:problem:forgotten"), &json!(1)));
-        assert!(problem["detail"].as_str().unwrap().contains("restored from a copy"), "{problem}");
+        assert!(problem["detail"].as_str().unwrap().contains("restored from a backup"), "{problem}");
     }
     for malformed in ["18446744073709551615", "9223372036854775808", "-1", "x"] {
         let refused = stream(malformed).await.unwrap();
