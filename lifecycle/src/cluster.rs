@@ -12,7 +12,7 @@ use crate::{
 pub const MAX_MEMBERS: usize = 1_000;
 
 /// For how many revisions a removed member stays on record after the cluster has formed.
-pub const RETAINED_REVISIONS: u64 = 1_000;
+pub const REMOVED_MEMBER_RETENTION: u64 = 1_000;
 
 /// What the registry knows about one etcd cluster, as of one revision.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -57,7 +57,7 @@ pub struct Cluster {
     pub ticket: Option<Ticket>,
     /// How many tickets were ever granted. It is the number of the latest one.
     pub tickets: u64,
-    /// Every member that ever registered, in the order of [`Member::created`]. See [`RETAINED_REVISIONS`].
+    /// Every member that ever registered, in the order of [`Member::created`]. See [`REMOVED_MEMBER_RETENTION`].
     pub record: Vec<Arc<Member>>,
 }
 
@@ -166,7 +166,7 @@ impl Cluster {
     /// Whether a member was removed so long ago that the record drops it. If its node comes back, etcd's own list shows
     /// the removal.
     fn is_past_retention(&self, member: &Member) -> bool {
-        let is_past = |removal: Removal| removal.at.0.saturating_add(RETAINED_REVISIONS) < self.revision.0;
+        let is_past = |removal: Removal| removal.at.0.saturating_add(REMOVED_MEMBER_RETENTION) < self.revision.0;
         self.formed.is_some() && member.removed.is_some_and(is_past)
     }
 

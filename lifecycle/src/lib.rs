@@ -34,7 +34,7 @@ mod ticket;
 mod token;
 
 pub use administration::{AdministrationError, MemberRequest, Settings};
-pub use cluster::{Cluster, MAX_MEMBERS, RETAINED_REVISIONS, Transition};
+pub use cluster::{Cluster, MAX_MEMBERS, REMOVED_MEMBER_RETENTION, Transition};
 pub use cluster_name::{ClusterName, ClusterNameError};
 pub use event::{Action, Event, EventKind, Previous, Subject};
 pub use identity::{ClusterId, Epoch, IdError, MemberId};

@@ -63,7 +63,7 @@ impl Planner<'_> {
         }
         self.reconcile_with_view();
         self.reconcile_with_leftover();
-        self.release_ended_ticket();
+        self.release_done_or_expired_ticket();
         let instruction = self.decide_by_state();
         if !self.holds_idle_ticket(&instruction) {
             return instruction;

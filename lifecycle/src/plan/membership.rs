@@ -108,8 +108,8 @@ impl Planner<'_> {
         Some(furthest.saturating_sub(view.applied(learner)?))
     }
 
-    /// Whether the node must join as a learner. A new voter counts as down until it starts, so the others must be a
-    /// quorum without it.
+    /// Whether the node must be added as a learner: the policy requires it, or the voters that are up would not be a quorum
+    /// of the enlarged cluster. A new voter counts towards the quorum before it starts.
     pub(super) fn joins_as_learner(&self, view: &QuorumView<'_>) -> bool {
         self.draft.policy.learner || self.voters_up(view) < quorum_of(self.draft.voters().count() + 1)
     }

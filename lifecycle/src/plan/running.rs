@@ -16,7 +16,7 @@ impl Planner<'_> {
         self.check_identity_is_unique(&own)?;
         self.confirm_cluster(identity);
         let own = self.reconcile_own_member(&own);
-        self.release_ended_ticket();
+        self.release_done_or_expired_ticket();
         if self.draft.policy.paused {
             return Err(Blocked::Paused);
         }

@@ -4,8 +4,8 @@ use super::{Planner, blocked::Blocked};
 use crate::{Instruction, Member, MemberKey, Purpose, Reason, Task, Ticket};
 
 impl Planner<'_> {
-    /// Takes the ticket back after its change is done or its lease has expired.
-    pub(super) fn release_ended_ticket(&mut self) {
+    /// Releases the ticket if its change is done or its lease has expired.
+    pub(super) fn release_done_or_expired_ticket(&mut self) {
         let Some(ticket) = &self.draft.ticket else { return };
         if self.is_done(&ticket.purpose) {
             self.draft.release("done");
