@@ -28,7 +28,7 @@ use axum::{
 
 use crate::{app::App, operation::plain_error};
 
-/// Where etcd's v2 store keeps the registry, and where answers say that it is.
+/// Where etcd's v2 store keeps the registry, and the prefix of the keys in answers.
 const REGISTRY: &str = "/_etcd/registry";
 
 /// Where etcd's v2 keys API serves the registry.
@@ -42,7 +42,7 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/{token}/", get(read::read).put(write::put))
         .route("/{token}/{member}", get(read::read).put(write::put).delete(write::delete))
         .route("/{token}/_config/size", get(read::read));
-    // The keys API of an etcd that is somebody's private registry. The access log shows the words of these routes whole.
+    // The keys API of a private etcd that serves as a registry. The access log shows the words of these routes whole.
     let not_a_key = any(path::not_a_registry_key).options(preflight);
     let key = get(read::read).put(write::put).delete(write::delete).options(preflight);
     let keys = Router::new()

@@ -49,7 +49,7 @@ impl Answer {
         Self { action: "get", node: Some(node), prev_node: None, status: StatusCode::OK }
     }
 
-    /// What an event looks like, to who caused it and to who waited for it.
+    /// The answer to a write, and to a wait that this event ends.
     pub fn event(event: &Event) -> Self {
         let key = subject_key(&event.token, &event.subject);
         let dir = event.subject == Subject::Cluster;
@@ -74,7 +74,7 @@ impl Answer {
         Self { action: event.action.as_str(), node: Some(node), prev_node, status }
     }
 
-    /// Without the nodes, for those who asked to be spared them (`noValueOnSuccess`).
+    /// Without the nodes, as `noValueOnSuccess` asks.
     pub fn without_nodes(self) -> Self {
         Self { node: None, prev_node: None, ..self }
     }

@@ -2,7 +2,7 @@ use convene_lifecycle::{Action, Cluster, Member, Revision};
 
 use super::error::{Code, V2Error};
 
-/// What a write expects to find (`prevExist`, `prevValue`, `prevIndex`).
+/// The preconditions of a write (`prevExist`, `prevValue`, `prevIndex`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conditions {
     exists: Option<bool>,
@@ -10,9 +10,9 @@ pub struct Conditions {
     index: Option<u64>,
 }
 
-/// What a write finds.
+/// The value of a key, and the revision that set it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Present {
+pub struct CurrentValue {
     value: String,
     modified: Revision,
 }
@@ -23,13 +23,13 @@ impl Conditions {
         Self { exists, value, index }
     }
 
-    /// Whether the key must not be there yet.
+    /// Whether the key must not exist.
     pub fn creates(&self) -> bool {
         self.exists == Some(false)
     }
 
     /// What putting a key amounts to, as `etcdserver/apply_v2.go:Put` decides it, or why it may not be done.
-    pub fn put(&self, key: &str, present: Option<&Present>) -> Result<Action, V2Error> {
+    pub fn put(&self, key: &str, present: Option<&CurrentValue>) -> Result<Action, V2Error> {
         match (self.exists, self.compares()) {
             (Some(false), _) if present.is_some() => Err(V2Error::new(Code::KeyExists, key)),
             (Some(false), _) => Ok(Action::Create),
@@ -40,7 +40,7 @@ impl Conditions {
     }
 
     /// What deleting a key amounts to (`etcdserver/apply_v2.go:Delete`), or why it may not be done.
-    pub fn delete(&self, key: &str, present: &Present) -> Result<Action, V2Error> {
+    pub fn delete(&self, key: &str, present: &CurrentValue) -> Result<Action, V2Error> {
         if !self.compares() {
             return Ok(Action::Delete);
         }
@@ -53,7 +53,7 @@ impl Conditions {
     }
 
     /// The cause names what differs, in etcd's form (`v2store/store.go:getCompareFailCause`).
-    fn compare(&self, key: &str, present: Option<&Present>) -> Result<(), V2Error> {
+    fn compare(&self, key: &str, present: Option<&CurrentValue>) -> Result<(), V2Error> {
         let present = present.ok_or_else(|| not_found(key))?;
         let other_value = self.value.as_deref().filter(|value| *value != present.value);
         let other_index = self.index.filter(|index| *index != present.modified.0);
@@ -69,14 +69,14 @@ impl Conditions {
     }
 }
 
-impl From<&Member> for Present {
+impl From<&Member> for CurrentValue {
     fn from(member: &Member) -> Self {
         Self { value: member.registration.to_string(), modified: member.registered }
     }
 }
 
-impl Present {
-    /// A cluster's size, as what is present.
+impl CurrentValue {
+    /// The value of a cluster's size.
     pub fn size(cluster: &Cluster) -> Self {
         Self { value: cluster.size.to_string(), modified: cluster.size_modified }
     }

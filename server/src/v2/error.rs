@@ -11,8 +11,7 @@ use crate::{
     registry::{Unavailable, WriteError},
 };
 
-/// An error as etcd's v2 API tells it (`etcdserver/api/v2error/error.go`). etcd prints message and cause to
-/// its log, where whoever runs it reads them.
+/// An error of etcd's v2 API (`etcdserver/api/v2error/error.go`). A node's etcd logs the message and the cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct V2Error {
     code: Code,
@@ -21,7 +20,7 @@ pub struct V2Error {
     index: Option<Revision>,
 }
 
-/// The errors of etcd's v2 API that this face gives.
+/// The errors of etcd's v2 API that v2 discovery returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
     /// There is no such key.
@@ -30,7 +29,7 @@ pub enum Code {
     CompareFailed = 101,
     /// The request is for a key with a value, and this is a directory.
     NotAFile = 102,
-    /// The key is there. etcd makes "duplicate id" of it and prints nothing else.
+    /// The key exists. etcd logs this as "duplicate id", without the cause.
     KeyExists = 105,
     /// The directory has something in it.
     DirectoryNotEmpty = 108,
@@ -46,7 +45,7 @@ pub enum Code {
     InvalidForm = 210,
     /// The server failed.
     Internal = 300,
-    /// The history from that index on is gone.
+    /// The history from that index on has been compacted.
     EventIndexCleared = 401,
 }
 
@@ -85,7 +84,7 @@ impl V2Error {
         Self { code, status: code.status(), cause: cause.into(), index: None }
     }
 
-    /// A field that is not as it must be.
+    /// An invalid field.
     pub fn invalid_field(cause: impl ToString) -> Self {
         Self::new(Code::InvalidField, cause.to_string())
     }
@@ -98,7 +97,7 @@ impl V2Error {
     /// The cause alone, as text: `/new` is no key, and curl users read its answer as it is.
     pub fn into_text_response(self) -> Response {
         let response = plain_error(self.status, format!("{}\n", self.cause)).into_response();
-        saying_when_to_ask_again(response)
+        with_retry_after(response)
     }
 
     /// With another status than etcd's for the code.
@@ -137,11 +136,11 @@ impl IntoResponse for V2Error {
         let body = ErrorBody { error_code: self.code as u16, message: self.code.message(), cause: &self.cause, index };
         let mut response = json_response(self.status, &body);
         response.headers_mut().insert(ETCD_INDEX, HeaderValue::from(index));
-        saying_when_to_ask_again(response)
+        with_retry_after(response)
     }
 }
 
-fn saying_when_to_ask_again(mut response: Response) -> Response {
+fn with_retry_after(mut response: Response) -> Response {
     if response.status() == StatusCode::SERVICE_UNAVAILABLE {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }

@@ -32,13 +32,13 @@ impl Form {
         self.get(name).map(|text| parse_bool(text).ok_or_else(invalid)).transpose()
     }
 
-    /// An index. Zero says no more than its absence, as in etcd.
+    /// An index. Zero counts as absent, as in etcd.
     pub fn index(&self, name: &str) -> Result<Option<u64>, V2Error> {
         let index = self.number(name, Code::IndexNotANumber)?;
         Ok(index.filter(|index| *index > 0))
     }
 
-    /// A whole number, or the error that is to be given for what is none.
+    /// A whole number, or this error.
     pub fn number(&self, name: &str, error: Code) -> Result<Option<u64>, V2Error> {
         let Some(text) = self.get(name) else { return Ok(None) };
         let digits = text.bytes().all(|byte| byte.is_ascii_digit());
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn damaged_fields_are_refused() {
-        for (encoded, said) in [
+        for (encoded, expected) in [
             (&b"value=%zz"[..], "invalid URL escape \\\"%zz\\\""),
             (b"value=%", "invalid URL escape \\\"%\\\""),
             (b"%4=1", "invalid URL escape \\\"%4\\\""),
@@ -156,7 +156,7 @@ mod tests {
             (b"a=1;b=2", "semicolon"),
         ] {
             let error = format!("{:?}", form(encoded).unwrap_err());
-            assert!(error.contains(said), "{error}");
+            assert!(error.contains(expected), "{error}");
         }
     }
 

@@ -9,7 +9,7 @@ use convene_lifecycle::{ClusterSize, Settings};
 use super::{error::V2Error, form::Form};
 use crate::{app::App, draw_token::draw_token};
 
-/// Answers `/new`: makes a cluster and says under which URL etcds find it.
+/// Answers `/new`: creates a cluster and returns its discovery URL.
 pub async fn create(State(app): State<Arc<App>>, form: Result<Form, V2Error>) -> Response {
     let size = match form.and_then(|form| size(&app, &form)) {
         Ok(size) => size,

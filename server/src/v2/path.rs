@@ -35,7 +35,7 @@ impl KeyPath {
         self.node.key(&self.token)
     }
 
-    /// The error for a token that nobody made. etcd names the first directory that is missing, not the key.
+    /// The error for a token without a cluster. etcd names the first directory that is missing, not the key.
     pub fn no_such_cluster(&self) -> V2Error {
         V2Error::new(Code::KeyNotFound, Node::Cluster.key(&self.token))
     }

@@ -23,7 +23,7 @@ pub async fn read(State(app): State<Arc<App>>, path: KeyPath, request: KeyReques
             "\"stream\" is not supported: wait again with waitIndex, one after the modifiedIndex of the last answer",
         ));
     }
-    wait::answer(app, Wait::new(path, request.recursive), request.wait_index).await
+    wait::long_poll(app, Wait::new(path, request.recursive), request.wait_index).await
 }
 
 fn get(path: &KeyPath, snapshot: &Snapshot, sorted: bool) -> Result<Response, V2Error> {

@@ -9,7 +9,7 @@ use super::{
     form::Form,
 };
 
-/// What a request asks for beside its path.
+/// The fields of a request.
 #[derive(Clone, Debug)]
 pub struct KeyRequest {
     /// Whether the nodes below are meant, too.
@@ -18,7 +18,7 @@ pub struct KeyRequest {
     pub sorted: bool,
     /// Whether it is a long poll.
     pub wait: bool,
-    /// Whether it is to be answered from what most members of an etcd agree on. Here every read is.
+    /// Whether the read goes through the quorum. Every read here is linearizable.
     pub quorum: bool,
     /// From which index on it waits; without one, from the next event on.
     pub wait_index: Option<u64>,
@@ -28,9 +28,9 @@ pub struct KeyRequest {
     pub dir: bool,
     /// Whether the answer to a write is wanted without nodes.
     pub no_value_on_success: bool,
-    /// Whether what is written is to expire, or its expiry to be renewed.
+    /// Whether the request sets or refreshes a time to live.
     pub expires: bool,
-    /// What a write expects to find.
+    /// The preconditions of a write.
     pub conditions: Conditions,
     /// What to write.
     pub value: Option<String>,

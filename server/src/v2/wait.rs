@@ -22,8 +22,8 @@ pub struct Wait {
     recursive: bool,
     /// Members that have changed since the wait began, while their cluster was forming, without ending it.
     touched: HashSet<MemberKey>,
-    /// Whether the cluster was reset since the wait began. Whoever waited for members of the last epoch must not take
-    /// those of the next for them.
+    /// Whether the cluster was reset since the wait began. A wait for members of the
+    /// last epoch must not end with a member of the next.
     was_reset: bool,
 }
 
@@ -32,7 +32,7 @@ pub struct Wait {
 enum Verdict {
     Answer,
     PassOver,
-    /// The cluster is gone, and the waiter must not be told so as if a member had come.
+    /// The cluster is deleted. The client would take an answer with this event for a new member, so the body stays empty.
     AskAgain,
 }
 
@@ -44,9 +44,9 @@ impl Wait {
 
     /// Judges the next event; they come in the order of their revisions, from the first that counts.
     ///
-    /// A forming etcd takes each answer for one more member, whatever it says
-    /// (`v2discovery/discovery.go:waitNodes`). So while the cluster forms, whoever waits for it gets
-    /// only members that were not there when the wait began.
+    /// A forming etcd counts each answer as one more member, without reading the action
+    /// (`v2discovery/discovery.go:waitNodes`). So while the cluster forms, a wait ends only with a member that registered
+    /// after the wait began.
     fn judge(&mut self, event: &Event) -> Verdict {
         self.was_reset |= event.kind == EventKind::EpochBegun;
         let answers = match (&event.subject, &self.path.node) {
@@ -71,34 +71,34 @@ impl Wait {
 
 /// Answers a long poll: at once from the history, or when something happens. An empty answer means
 /// "ask again": after `--wait-timeout`, when the server stops and when the cluster is gone.
-pub async fn answer(app: Arc<App>, wait: Wait, wait_index: Option<u64>) -> Result<Response, V2Error> {
-    // First subscribe, then look: an event of in between is then seen twice, and not lost.
+pub async fn long_poll(app: Arc<App>, wait: Wait, wait_index: Option<u64>) -> Result<Response, V2Error> {
+    // Subscribe before reading: an event in between is delivered twice rather than lost.
     let subscription = app.registry.subscribe(&wait.path.token);
     let snapshot = app.registry.cluster(&wait.path.token).await?.ok_or_else(|| wait.path.no_such_cluster())?;
     let index = snapshot.cluster.revision;
     let from = wait_index.map_or(index.next(), Revision);
     let mut pending = Pending { wait, from, subscription };
     if from <= index {
-        match pending.look_back(&app.registry).await? {
+        match pending.replay_history(&app.registry).await? {
             Some(Outcome::Event(event)) => return Ok(body_response(Answer::event(&event).to_body(), index)),
             Some(Outcome::AskAgain) => return Ok(body_response(Body::empty(), index)),
-            Some(Outcome::Forgotten { oldest }) => return Err(forgotten(oldest, from).at(index)),
+            Some(Outcome::Compacted { oldest }) => return Err(history_compacted(oldest, from).at(index)),
             None => {}
         }
     }
-    // The head goes out now, as etcd's does, and the body when there is one.
-    let body = stream::once(async move { Ok::<_, std::convert::Infallible>(pending.body(&app).await) });
+    // Send the headers now, as etcd does, and the body when the wait ends.
+    let body = stream::once(async move { Ok::<_, std::convert::Infallible>(pending.wait_until_timeout(&app).await) });
     Ok(body_response(Body::from_stream(body), index))
 }
 
-fn forgotten(oldest: Revision, from: Revision) -> V2Error {
+fn history_compacted(oldest: Revision, from: Revision) -> V2Error {
     V2Error::new(Code::EventIndexCleared, format!("the requested history has been cleared [{oldest}/{from}]"))
 }
 
 /// A long poll under way.
 struct Pending {
     wait: Wait,
-    /// The first revision that was not judged yet.
+    /// The next revision to judge.
     from: Revision,
     subscription: Subscription,
 }
@@ -106,59 +106,59 @@ struct Pending {
 enum Outcome {
     Event(Arc<Event>),
     AskAgain,
-    /// Events that were not judged yet are gone from the history.
-    Forgotten {
+    /// The next event to judge has been compacted.
+    Compacted {
         oldest: Revision,
     },
 }
 
 impl Pending {
-    async fn body(mut self, app: &App) -> Bytes {
+    async fn wait_until_timeout(mut self, app: &App) -> Bytes {
         let outcome = tokio::select! {
-            outcome = self.outcome(&app.registry) => outcome,
+            outcome = self.wait_for_event(&app.registry) => outcome,
             () = tokio::time::sleep(app.wait_timeout) => Ok(Outcome::AskAgain),
             () = app.stopping.cancelled() => Ok(Outcome::AskAgain),
         };
         match outcome {
             Ok(Outcome::Event(event)) => Answer::event(&event).to_body(),
-            Ok(Outcome::AskAgain | Outcome::Forgotten { .. }) | Err(Unavailable) => Bytes::new(),
+            Ok(Outcome::AskAgain | Outcome::Compacted { .. }) | Err(Unavailable) => Bytes::new(),
         }
     }
 
-    async fn outcome(&mut self, registry: &Registry) -> Result<Outcome, Unavailable> {
+    async fn wait_for_event(&mut self, registry: &Registry) -> Result<Outcome, Unavailable> {
         loop {
-            let heard = match self.subscription.next().await {
+            let outcome = match self.subscription.next().await {
                 Delivery::Event(event) if self.comes_next(&event) => self.judge(event),
                 Delivery::Event(_) | Delivery::Lagged => self.catch_up(registry).await?,
             };
-            if let Some(outcome) = heard {
+            if let Some(outcome) = outcome {
                 return Ok(outcome);
             }
         }
     }
 
-    /// Whether nothing was missed before an event. A cluster's end is in no history, so it counts whatever was.
+    /// Whether no event was missed before this one. A cluster's deletion is in no history, so it always counts.
     fn comes_next(&self, event: &Event) -> bool {
         event.revision <= self.from || event.kind == EventKind::ClusterDeleted
     }
 
     async fn catch_up(&mut self, registry: &Registry) -> Result<Option<Outcome>, Unavailable> {
-        if let Some(outcome) = self.look_back(registry).await? {
+        if let Some(outcome) = self.replay_history(registry).await? {
             return Ok(Some(outcome));
         }
-        // Its end was not heard.
+        // The subscription may have missed the deletion.
         let is_gone = registry.cluster(&self.wait.path.token).await?.is_none();
         Ok(is_gone.then_some(Outcome::AskAgain))
     }
 
-    /// Judges everything that has happened so far and was not judged yet.
-    async fn look_back(&mut self, registry: &Registry) -> Result<Option<Outcome>, Unavailable> {
+    /// Judges the events in the history from `from` on.
+    async fn replay_history(&mut self, registry: &Registry) -> Result<Option<Outcome>, Unavailable> {
         loop {
             let page = registry.history(&self.wait.path.token, self.from).await?;
             match page.first() {
                 None => return Ok(None),
                 Some(oldest) if oldest.revision > self.from => {
-                    return Ok(Some(Outcome::Forgotten { oldest: oldest.revision }));
+                    return Ok(Some(Outcome::Compacted { oldest: oldest.revision }));
                 }
                 Some(_) => {}
             }

@@ -7,7 +7,7 @@ use convene_lifecycle::{
 
 use super::{
     answer::Answer,
-    condition::{Conditions, Present},
+    condition::{Conditions, CurrentValue},
     error::{Code, V2Error},
     path::{KeyPath, Node},
     request::KeyRequest,
@@ -29,7 +29,7 @@ pub async fn put(State(app): State<Arc<App>>, path: KeyPath, request: KeyRequest
             let size = ClusterSize::parse(value(&request)?, app.max_cluster_size).map_err(V2Error::invalid_field)?;
             set_size(&app.registry, path, size, request.conditions).await?
         }
-        // `v2store/store.go:internalCreate` looks first whether it may replace what is there.
+        // `v2store/store.go:internalCreate` first checks whether it may replace an existing key.
         Node::Cluster | Node::Config => {
             let code = if request.conditions.creates() { Code::KeyExists } else { Code::NotAFile };
             return Err(directory_error(&app.registry, &path, code).await?);
@@ -70,7 +70,7 @@ async fn register(
     let name = registration.name.clone();
     let decide = move |cluster: Option<&Cluster>, at| {
         let cluster = cluster.ok_or_else(|| path.no_such_cluster())?;
-        let present = cluster.member(&key).map(|member| Present::from(&**member));
+        let present = cluster.member(&key).map(|member| CurrentValue::from(&**member));
         let action = conditions.put(&path.key(), present.as_ref()).map_err(|error| error.at(cluster.revision))?;
         let registered = cluster.register(key.clone(), registration.clone(), Discovery::V2, action, at);
         registered.map_err(|refusal| refused(refusal, cluster.revision))
@@ -90,7 +90,7 @@ async fn set_size(
     let token = path.token.clone();
     let decide = move |cluster: Option<&Cluster>, at| match cluster {
         Some(cluster) => {
-            let present = Present::size(cluster);
+            let present = CurrentValue::size(cluster);
             let action = conditions.put(&path.key(), Some(&present)).map_err(|error| error.at(cluster.revision))?;
             cluster.set_size(size, action, at).map_err(|refusal| refused(refusal, cluster.revision))
         }
@@ -118,7 +118,7 @@ async fn remove(
         let cluster = cluster.ok_or_else(|| path.no_such_cluster())?;
         let not_found = || V2Error::new(Code::KeyNotFound, path.key());
         let member = cluster.member(&key).ok_or_else(|| not_found().at(cluster.revision))?;
-        let present = Present::from(&**member);
+        let present = CurrentValue::from(&**member);
         let action = conditions.delete(&path.key(), &present).map_err(|error| error.at(cluster.revision))?;
         if cluster.is_forming_by_check_in() {
             return Err(refused(RegisterRefusal::FormsByCheckIn, cluster.revision));
@@ -140,8 +140,8 @@ async fn delete_cluster(registry: &Registry, path: KeyPath) -> Result<Arc<Event>
     Ok(event)
 }
 
-/// Why a directory may not be deleted (`v2store/node.go:Remove`): only a recursive delete takes one that holds
-/// something, and both directories here hold the size at least.
+/// Why a directory can't be deleted (`v2store/node.go:Remove`): only a recursive delete takes a directory that is not empty,
+/// and both directories of a cluster hold at least the size.
 fn refused_for_directory(request: &KeyRequest) -> Option<Code> {
     if request.conditions.compares() || !(request.recursive || request.dir) {
         return Some(Code::NotAFile);
@@ -178,7 +178,7 @@ fn refused(refusal: impl ToString, index: Revision) -> V2Error {
     V2Error::new(Code::CompareFailed, refusal.to_string()).at(index)
 }
 
-/// What this face does is one change each time.
+/// The event of a v2 write, which makes one change.
 fn single(mut committed: Committed) -> Arc<Event> {
     committed.events.swap_remove(0)
 }
