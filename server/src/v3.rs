@@ -1,12 +1,12 @@
 //! The v3 discovery protocol: the part of etcd's gRPC API that etcd 3.6 and later speak to discover each other, and
 //! etcdctl to prepare it. The keys are a view of the registry:
 //!
-//! - `/_etcd/registry/TOKEN/_config/size`: how many members the cluster of this token is to have;
+//! - `/_etcd/registry/TOKEN/_config/size`: the cluster's size;
 //! - `/_etcd/registry/TOKEN/members/ID`: a member's name and peer URLs.
 //!
 //! Nothing else can be written or read, and no request sees more than one cluster, because a token is a secret. Each
-//! cluster counts its own revisions. [`KeyRange`](key::KeyRange) says what a request is about, [`view`] what the keys
-//! hold, [`range`] what is read of them, [`change`] and [`txn`] what becomes of them, and [`watch`] tells of it.
+//! cluster counts its own revisions. [`KeyRange`](key::KeyRange) is the target of a request, [`view`] renders the keys,
+//! [`range`] reads them, [`change`] and [`txn`] write them, and [`watch`] streams their changes.
 
 mod auth;
 mod change;
@@ -107,7 +107,7 @@ async fn limit_time(request: Request, next: Next) -> Response {
     }
 }
 
-/// Answers for everything of etcd's API that there is nothing behind.
+/// Answers for the methods of etcd's API that Convene does not support.
 async fn unimplemented(request: Request) -> Response {
     let method = request.uri().path().trim_start_matches('/');
     let message = format!("{method} is not done here; {}", error::WHAT_THIS_IS);

@@ -3,9 +3,9 @@ use tonic::{Request, Response, Status};
 
 use super::error::V3Error;
 
-/// Logs nobody in: the token that names a cluster is what lets a client in.
+/// Refuses all logins: the cluster's token is the only credential.
 ///
-/// An etcd without authentication says so in these words, and clients that were given a name and a password, as with
+/// An etcd without authentication answers with the same error, and clients with a user name and a password, as with
 /// `--discovery-user`, then go on without (`client/v3/client.go:getToken`).
 #[derive(Clone, Copy, Debug)]
 pub struct Auth;

@@ -10,14 +10,14 @@ use super::{
     view,
 };
 
-/// A key is to be written.
+/// A put of one key.
 #[derive(Clone, Debug)]
 pub struct Put {
     /// Which.
     pub key: Key,
-    /// What it is to hold; `None` is what it holds already.
+    /// The new value; `None` keeps the present one.
     value: Option<Value>,
-    /// Whether it has to be there.
+    /// Whether the key must exist.
     needs_previous: bool,
     wants_previous: bool,
 }
@@ -29,7 +29,7 @@ enum Value {
 }
 
 impl Put {
-    /// Reads a request, in the order in which etcd looks at it (`server/etcdserver/api/v3rpc/key.go:checkPutRequest`).
+    /// Reads a request, in the order in which etcd checks it (`server/etcdserver/api/v3rpc/key.go:checkPutRequest`).
     pub fn parse(request: PutRequest, largest: ClusterSize) -> Result<Self, V3Error> {
         if request.key.is_empty() {
             return Err(V3Error::EmptyKey);
@@ -52,7 +52,7 @@ impl Put {
         Ok(Self { key, value, needs_previous, wants_previous: request.prev_kv })
     }
 
-    /// What becomes of the cluster. Like every put of etcd's, one of what is there already is a change.
+    /// The cluster after the put. As in etcd, a put of the present value is a change.
     pub fn apply(&self, cluster: Option<&Cluster>, at: UnixMillis) -> Result<Transition, V3Error> {
         match &self.key.node {
             Node::Size => self.apply_size(cluster, at),
@@ -116,7 +116,7 @@ impl Value {
     }
 }
 
-/// Keys are to be deleted.
+/// A deletion of keys.
 #[derive(Clone, Debug)]
 pub struct Delete {
     /// Which.
@@ -131,8 +131,8 @@ impl Delete {
         Ok(Self { range, wants_previous: request.prev_kv })
     }
 
-    /// What becomes of the cluster; `None` if none of the keys is there. Whoever deletes every key of a cluster deletes
-    /// the cluster. Else it is members that go, one after another, each with a revision of its own.
+    /// The cluster after the deletion; `None` if none of the keys exists. Deleting every key of a cluster deletes the
+    /// cluster. Otherwise members are removed one after another, each with its own revision.
     pub fn apply(&self, cluster: &Cluster, at: UnixMillis) -> Result<Option<Transition>, V3Error> {
         let (gone, kept): (Vec<KeyValue>, Vec<KeyValue>) =
             view::key_values(cluster).into_iter().partition(|one| self.range.contains(&one.key));

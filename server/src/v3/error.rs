@@ -4,25 +4,25 @@ use tonic::{Code, Status};
 
 use crate::registry::{Unavailable, WriteError};
 
-/// What messages say to those who take this server for an etcd.
+/// The end of messages for clients that expect an etcd.
 pub const WHAT_THIS_IS: &str = "this is Convene, a discovery service for etcd, and no etcd: it holds only \
                                 /_etcd/registry/TOKEN/_config/size and /_etcd/registry/TOKEN/members/ID, of one token \
                                 a request";
 
-/// Why a request of this face fails. Where etcd has a word for it, it is etcd's word for word
+/// Why a v3 request fails. If etcd has a message for it, the text is etcd's
 /// (`api/v3rpc/rpctypes/error.go`), because clients compare it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum V3Error {
     /// There is no key in the request.
     #[error("etcdserver: key is not provided")]
     EmptyKey,
-    /// The key has to be there for what is asked.
+    /// The request needs the key to exist.
     #[error("etcdserver: key not found")]
     KeyNotFound,
-    /// The value is to stay, and here is one.
+    /// The request keeps the value, but has one.
     #[error("etcdserver: value is provided")]
     ValueProvided,
-    /// The lease is to stay, and here is one.
+    /// The request keeps the lease, but has one.
     #[error("etcdserver: lease is provided")]
     LeaseProvided,
     /// Nothing expires here.
@@ -37,31 +37,31 @@ pub enum V3Error {
     /// Two writes to one key.
     #[error("etcdserver: duplicate key given in txn request")]
     DuplicateKey,
-    /// The history is not as long as that.
+    /// The revision has been compacted.
     #[error("etcdserver: mvcc: required revision has been compacted")]
     Compacted,
-    /// The cluster has not come as far.
+    /// The cluster has not reached the revision.
     #[error("etcdserver: mvcc: required revision is a future revision")]
     FutureRevision,
-    /// Authentication is not a thing of this server.
+    /// This server has no authentication.
     #[error("etcdserver: authentication is not enabled")]
     AuthenticationNotEnabled,
-    /// The server is about to end.
+    /// The server is shutting down.
     #[error("etcdserver: server stopped")]
     Stopped,
     /// The key or range is not within one cluster, or no key of one.
     #[error("permission denied: {0}; {WHAT_THIS_IS}")]
     Outside(&'static str),
-    /// Nobody would take the answer.
+    /// Most gRPC clients would refuse the answer.
     #[error("the answer would be larger than 4 MiB: ask for fewer keys (limit), or for keys or their count alone")]
     TooLarge,
-    /// It is not done here.
+    /// Unsupported.
     #[error("not done here: {0}; {WHAT_THIS_IS}")]
     NotDoneHere(&'static str),
     /// A value or a part of a key is wrong.
     #[error("{0}")]
     Invalid(String),
-    /// A member wants to register under a token that nobody made.
+    /// A member wants to register under a token without a cluster.
     #[error(
         "there is no cluster of this token here; make it first, as with etcdctl put \
          /_etcd/registry/TOKEN/_config/size 3 at this server"

@@ -1,7 +1,7 @@
 use convene_etcd::wire::ResponseHeader;
 use convene_lifecycle::Revision;
 
-/// Writes the headers of answers: who gave them, and how far the cluster had come.
+/// Makes response headers: the registry's ID and the cluster's revision.
 #[derive(Clone, Copy, Debug)]
 pub struct Headers {
     id: u64,

@@ -30,7 +30,7 @@ pub enum Node {
 }
 
 impl Key {
-    /// Reads a key that is to be written.
+    /// Reads the key of a write.
     pub fn parse(key: &[u8]) -> Result<Self, V3Error> {
         let (token, rest) = split(key)?;
         let node = match rest.strip_prefix(MEMBERS) {
@@ -57,7 +57,7 @@ impl Node {
         }
     }
 
-    /// What an event is about; `None` if there is no key for it.
+    /// The node of an event's subject; `None` if it has no key.
     pub fn of(subject: &Subject) -> Option<Self> {
         match subject {
             Subject::Size => Some(Self::Size),

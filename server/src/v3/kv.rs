@@ -149,7 +149,7 @@ impl Kv {
         show_cluster(&Span::current(), token);
         let (committed, answer) = self.app.registry.transact(token, Needs::Cluster, decide).await?;
         committed.iter().flat_map(|committed| &committed.events).for_each(|event| log(event));
-        // Whoever runs the node reads it in the node's log; whoever runs the server, here.
+        // The node logs the refusal; this shows it to the server's operator, too.
         if let Err(refused @ (V3Error::Refused(_) | V3Error::SizeIsFixed(_) | V3Error::SizeStays)) = &answer {
             tracing::warn!(cluster = %token, "refused: {refused}");
         }

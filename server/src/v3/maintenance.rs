@@ -24,8 +24,8 @@ impl Maintenance {
 
 #[tonic::async_trait]
 impl maintenance_server::Maintenance for Maintenance {
-    /// A cluster of one, which is its own leader. Its version is Convene's. etcdctl divides by the size and follows
-    /// the pointer to what is known of downgrades, so both have to be there.
+    /// A cluster of one, which is its own leader. Its version is Convene's. etcdctl divides by the size and dereferences
+    /// the downgrade information, so both must be set.
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
         let size = self.app.registry.database_size().await.map_err(V3Error::from)?;
         Ok(Response::new(StatusResponse {
@@ -40,7 +40,7 @@ impl maintenance_server::Maintenance for Maintenance {
         }))
     }
 
-    /// There are no alarms: what is wrong with the database, answers say themselves.
+    /// There are no alarms: a request that the database fails returns the error itself.
     async fn alarm(&self, request: Request<AlarmRequest>) -> Result<Response<AlarmResponse>, Status> {
         match request.into_inner().action() {
             AlarmAction::Get => Ok(Response::new(AlarmResponse { header: self.headers.of_none() })),

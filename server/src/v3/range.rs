@@ -11,7 +11,7 @@ use super::{error::V3Error, key::KeyRange};
 /// How large an answer can be: as large as most gRPC clients take. What they don't read lies here.
 pub const MAX_ANSWER: usize = 4 << 20;
 
-/// What of a cluster's keys is to be read, and how.
+/// A read of a cluster's keys.
 #[derive(Clone, Debug)]
 pub struct Query {
     /// Which keys.
@@ -87,8 +87,8 @@ impl Query {
         Ok(RangeResponse { header, kvs, more, count })
     }
 
-    /// Whether no more keys are looked at than are wanted, and one more to see that there are more. Whoever asks for an
-    /// order or for bounds has all keys looked at.
+    /// Whether the limit applies before sorting and filtering, with one more key to see that there are more. An order or
+    /// bounds need all keys.
     fn cuts_first(&self) -> bool {
         self.order == SortOrder::None && self.modified.are_none() && self.created.are_none()
     }

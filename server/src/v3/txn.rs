@@ -20,7 +20,7 @@ use super::{
 /// The most comparisons, and operations of a branch: etcd's `--max-txn-ops`.
 const MAX_OPERATIONS: usize = 128;
 
-/// What is done to a cluster's keys if they are as expected, and else.
+/// A transaction: comparisons, and the operations of both branches.
 #[derive(Clone, Debug)]
 pub struct Txn {
     /// Whose keys; `None` if there are none in it.
@@ -64,12 +64,12 @@ impl Txn {
         Ok(Self { token, comparisons, success, failure })
     }
 
-    /// Whether nothing can come of it.
+    /// Whether it can't change anything.
     pub fn is_read_only(&self) -> bool {
         !self.success.iter().chain(&self.failure).any(Operation::is_write)
     }
 
-    /// What becomes of the cluster, if anything, and the answer.
+    /// The change of the cluster, if any, and the answer.
     pub fn apply(
         &self,
         cluster: Option<&Cluster>,
@@ -200,7 +200,7 @@ impl Comparison {
 
 impl Operation {
     fn parse(operation: RequestOp, largest: ClusterSize) -> Result<Self, V3Error> {
-        // etcd says the same of one that is none.
+        // etcd returns the same error for an empty operation.
         match operation.request.ok_or(V3Error::KeyNotFound)? {
             Request::RequestRange(range) => Ok(Self::Range(Query::parse(range)?)),
             Request::RequestPut(put) => Ok(Self::Put(Put::parse(put, largest)?)),

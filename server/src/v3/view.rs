@@ -1,4 +1,4 @@
-//! What the keys of a cluster hold, and what an event says of them.
+//! The keys of a cluster, and the watch events of a change.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -45,7 +45,7 @@ pub fn key_values_before(cluster: &Cluster, events: &[Arc<Event>]) -> Vec<KeyVal
     all.into_values().collect()
 }
 
-/// What a change looks like to those who watch the keys: nothing, one event, or as many as the cluster had keys.
+/// The watch events of a change: none, one, or as many as the cluster had keys.
 pub fn watch_events(event: &Event) -> Vec<wire::Event> {
     if event.subject == Subject::Cluster {
         let mut gone: Vec<wire::Event> = event
@@ -162,14 +162,14 @@ mod tests {
     }
 
     #[test]
-    fn events_and_keys_tell_the_same() {
+    fn watch_events_agree_with_the_keys() {
         for (before, (event, after)) in history().windows(2).map(|pair| (key_values(&pair[0].1), pair[1].clone())) {
-            let [told] = &watch_events(&event)[..] else { panic!("each of these is one change") };
-            let at = |all: &[KeyValue]| all.iter().find(|one| one.key == key(told)).cloned();
-            assert_eq!(told.prev_kv, at(&before));
+            let [watched] = &watch_events(&event)[..] else { panic!("each of these is one change") };
+            let at = |all: &[KeyValue]| all.iter().find(|one| one.key == key(watched)).cloned();
+            assert_eq!(watched.prev_kv, at(&before));
             match at(&key_values(&after)) {
-                Some(now) => assert_eq!((told.r#type(), told.kv.as_ref()), (EventType::Put, Some(&now))),
-                None => assert_eq!(told.r#type(), EventType::Delete),
+                Some(now) => assert_eq!((watched.r#type(), watched.kv.as_ref()), (EventType::Put, Some(&now))),
+                None => assert_eq!(watched.r#type(), EventType::Delete),
             }
         }
     }
@@ -177,10 +177,10 @@ mod tests {
     #[test]
     fn the_deletion_of_a_cluster_is_that_of_all_its_keys() {
         let (_, cluster) = history().pop().unwrap();
-        let told = watch_events(&cluster.delete(NOW).events[0]);
-        let before: Vec<_> = told.iter().map(|event| event.prev_kv.clone().unwrap()).collect();
+        let watched = watch_events(&cluster.delete(NOW).events[0]);
+        let before: Vec<_> = watched.iter().map(|event| event.prev_kv.clone().unwrap()).collect();
         assert_eq!(before, key_values(&cluster));
-        assert!(told.iter().all(|event| event.r#type() == EventType::Delete));
-        assert!(told.iter().all(|event| event.kv.as_ref().unwrap().mod_revision == signed(cluster.revision.next())));
+        assert!(watched.iter().all(|event| event.r#type() == EventType::Delete));
+        assert!(watched.iter().all(|event| event.kv.as_ref().unwrap().mod_revision == signed(cluster.revision.next())));
     }
 }

@@ -17,7 +17,7 @@ use super::headers::Headers;
 use crate::app::App;
 use conversation::Conversation;
 
-/// Tells of changes.
+/// Streams the changes of keys.
 pub struct Watch {
     app: Arc<App>,
     headers: Headers,
@@ -40,7 +40,7 @@ impl watch_server::Watch for Watch {
             let mut conversation = conversation?;
             match conversation.next().await {
                 Ok(answer) => Some((Ok(answer), Some(conversation))),
-                // The error is the last that the client hears.
+                // The error ends the stream.
                 Err(status) => Some((Err(status), None)),
             }
         });

@@ -17,7 +17,7 @@ use tokio::time::{Instant, Interval, interval_at};
 use tonic::{Status, Streaming};
 use tracing::Span;
 
-use super::watcher::{Seen, Told, Wanted, Watcher};
+use super::watcher::{EventFilter, Progress, WatchStep, Watcher};
 use crate::{
     access_log::show_cluster,
     app::App,
@@ -29,7 +29,7 @@ use crate::{
     },
 };
 
-/// How often a watch that asked for it is told how far it has come, if nothing else is: as often as by etcd
+/// How often an idle watch gets a progress notification if it asked for them: etcd's default
 /// (`--watch-progress-notify-interval`).
 const PROGRESS_EVERY: Duration = Duration::from_secs(600);
 
@@ -48,8 +48,8 @@ pub struct Conversation {
     request: Option<Span>,
     /// Whether the client will ask for nothing more.
     is_half_closed: bool,
-    watches: BTreeMap<i64, Open>,
-    seen: SelectAll<SeenByOne>,
+    watches: BTreeMap<i64, OpenWatch>,
+    steps: SelectAll<WatchSteps>,
     /// The lowest ID that was not given to a watch yet.
     next_id: i64,
     wants_progress: bool,
@@ -58,31 +58,31 @@ pub struct Conversation {
     ticks: Option<Interval>,
 }
 
-/// What one watch comes to, with its ID.
-type SeenByOne = Pin<Box<dyn Stream<Item = (i64, Seen)> + Send>>;
+/// The steps of one watch, with its ID.
+type WatchSteps = Pin<Box<dyn Stream<Item = (i64, WatchStep)> + Send>>;
 
 /// A watch that is not cancelled.
-struct Open {
+struct OpenWatch {
     token: Token,
     /// The revision from which it was asked for; 0: from now on.
     start: Revision,
-    told: Told,
+    progress: Progress,
     watcher: AbortHandle,
-    /// Whether to tell it regularly how far it has come.
+    /// Whether it gets progress notifications.
     notify: bool,
-    /// Whether it was told nothing since the last time.
+    /// Whether it received nothing since the last notification.
     is_idle: bool,
 }
 
-/// Why there is no new watch, and where the cluster is.
+/// Why a watch was not created, and the cluster's revision.
 struct NotCreated {
     present: Revision,
     reason: String,
 }
 
-enum Happened {
-    Seen(i64, Seen),
-    Asked(Option<WatchRequest>),
+enum Input {
+    Step(i64, WatchStep),
+    Request(Option<WatchRequest>),
     Tick,
 }
 
@@ -96,7 +96,7 @@ impl Conversation {
             request: Some(Span::current()),
             is_half_closed: false,
             watches: BTreeMap::new(),
-            seen: SelectAll::new(),
+            steps: SelectAll::new(),
             next_id: 0,
             wants_progress: false,
             ready: VecDeque::new(),
@@ -111,34 +111,34 @@ impl Conversation {
                 return Ok(answer);
             }
             if self.wants_progress {
-                // What has happened already comes before the word that nothing else has.
-                match self.seen.next().now_or_never().flatten() {
-                    Some((id, seen)) => self.tell(id, seen)?,
+                // Events that are available go out before the progress.
+                match self.steps.next().now_or_never().flatten() {
+                    Some((id, step)) => self.respond(id, step)?,
                     None => self.report_progress().await?,
                 }
                 continue;
             }
-            match self.happens().await? {
-                Happened::Seen(id, seen) => self.tell(id, seen)?,
-                Happened::Asked(Some(request)) => self.ask(request).await?,
-                Happened::Asked(None) => self.is_half_closed = true,
-                Happened::Tick => self.notify_idle().await?,
+            match self.next_input().await? {
+                Input::Step(id, step) => self.respond(id, step)?,
+                Input::Request(Some(request)) => self.handle(request).await?,
+                Input::Request(None) => self.is_half_closed = true,
+                Input::Tick => self.notify_idle().await?,
             }
         }
     }
 
-    async fn happens(&mut self) -> Result<Happened, Status> {
+    async fn next_input(&mut self) -> Result<Input, Status> {
         tokio::select! {
             () = self.app.stopping.cancelled() => Err(V3Error::Stopped.into()),
-            Some((id, seen)) = self.seen.next(), if !self.seen.is_empty() => Ok(Happened::Seen(id, seen)),
-            request = self.requests.message(), if !self.is_half_closed => Ok(Happened::Asked(request?)),
-            () = tick(&mut self.ticks) => Ok(Happened::Tick),
+            Some((id, step)) = self.steps.next(), if !self.steps.is_empty() => Ok(Input::Step(id, step)),
+            request = self.requests.message(), if !self.is_half_closed => Ok(Input::Request(request?)),
+            () = tick(&mut self.ticks) => Ok(Input::Tick),
         }
     }
 
-    fn tell(&mut self, id: i64, seen: Seen) -> Result<(), Status> {
-        match seen {
-            Seen::Events(revision, events) => {
+    fn respond(&mut self, id: i64, step: WatchStep) -> Result<(), Status> {
+        match step {
+            WatchStep::Events(revision, events) => {
                 if let Some(open) = self.watches.get_mut(&id) {
                     open.is_idle = false;
                     let header = self.headers.at(revision);
@@ -146,7 +146,7 @@ impl Conversation {
                 }
                 Ok(())
             }
-            Seen::Compacted(oldest) => {
+            WatchStep::Compacted(oldest) => {
                 self.close(id);
                 self.ready.push_back(WatchResponse {
                     header: self.headers.of_none(),
@@ -157,11 +157,11 @@ impl Conversation {
                 });
                 Ok(())
             }
-            Seen::Unavailable => Err(V3Error::from(Unavailable).into()),
+            WatchStep::Unavailable => Err(V3Error::from(Unavailable).into()),
         }
     }
 
-    async fn ask(&mut self, request: WatchRequest) -> Result<(), Status> {
+    async fn handle(&mut self, request: WatchRequest) -> Result<(), Status> {
         match request.request_union {
             Some(RequestUnion::CreateRequest(create)) => self.create(create).await,
             Some(RequestUnion::CancelRequest(cancel)) => self.cancel(cancel).await,
@@ -201,7 +201,7 @@ impl Conversation {
             Ok(range) => range,
             Err(error) => return Ok(Err(NotCreated::new(Revision(0), error))),
         };
-        // First follow, then look: an event of in between is then seen twice, and not lost.
+        // Follow before reading: an event in between is delivered twice rather than lost.
         let follower = self.app.registry.follow(&range.token, Revision::FIRST);
         let present = present(&self.app, &range.token).await?;
         let Ok(start) = u64::try_from(request.start_revision) else {
@@ -219,7 +219,7 @@ impl Conversation {
         };
         let token = range.token.clone();
         let from = if start == 0 { present.next() } else { Revision(start) };
-        let watcher = Watcher::new(self.app.clone(), follower, Wanted::new(range, &request), from, present);
+        let watcher = Watcher::new(self.app.clone(), follower, EventFilter::new(range, &request), from, present);
         if let Some(first) = self.request.take() {
             show_cluster(&first, &token);
         }
@@ -227,11 +227,11 @@ impl Conversation {
         Ok(Ok((id, present)))
     }
 
-    /// The ID for a new watch: the one that is wished for, unless another watch has it, or the next for 0
+    /// The ID for a new watch: the requested one, unless another watch has it, or the next for 0
     /// (`server/storage/mvcc/watcher.go:watchStream.Watch`).
-    fn id_for(&mut self, wished: i64) -> Option<i64> {
-        if wished != 0 {
-            return (!self.watches.contains_key(&wished)).then_some(wished);
+    fn id_for(&mut self, requested: i64) -> Option<i64> {
+        if requested != 0 {
+            return (!self.watches.contains_key(&requested)).then_some(requested);
         }
         while self.watches.contains_key(&self.next_id) {
             self.next_id += 1;
@@ -241,20 +241,20 @@ impl Conversation {
     }
 
     fn open(&mut self, id: i64, token: Token, start: Revision, notify: bool, watcher: Watcher) {
-        let told = watcher.told();
-        let seen = stream::unfold(watcher, move |mut watcher| async move {
-            let seen = watcher.next().await;
-            Some(((id, seen), watcher))
+        let progress = watcher.progress();
+        let steps = stream::unfold(watcher, move |mut watcher| async move {
+            let step = watcher.next().await;
+            Some(((id, step), watcher))
         });
-        let (seen, watcher) = abortable(seen);
-        self.seen.push(Box::pin(seen));
-        self.watches.insert(id, Open { token, start, told, watcher, notify, is_idle: true });
+        let (steps, watcher) = abortable(steps);
+        self.steps.push(Box::pin(steps));
+        self.watches.insert(id, OpenWatch { token, start, progress, watcher, notify, is_idle: true });
         if notify && self.ticks.is_none() {
             self.ticks = Some(interval_at(Instant::now() + PROGRESS_EVERY, PROGRESS_EVERY));
         }
     }
 
-    /// Nothing is answered about a watch that is not there.
+    /// There is no response about a watch that does not exist.
     async fn cancel(&mut self, WatchCancelRequest { watch_id }: WatchCancelRequest) -> Result<(), Status> {
         let Some(closed) = self.close(watch_id) else { return Ok(()) };
         let header = self.headers.at(present(&self.app, &closed.token).await?);
@@ -262,15 +262,15 @@ impl Conversation {
         Ok(())
     }
 
-    fn close(&mut self, id: i64) -> Option<Open> {
+    fn close(&mut self, id: i64) -> Option<OpenWatch> {
         let closed = self.watches.remove(&id)?;
         closed.watcher.abort();
         Some(closed)
     }
 
-    /// Says up to which revision the watches have been told everything: in one answer for all if they are of one
-    /// cluster, because clusters count apart. Like etcd it says nothing while a watch waits for a revision that its
-    /// cluster has not come to (`server/storage/mvcc/watchable_store.go:progressIfSync`).
+    /// Reports the progress of the watches: in one response if all are of one cluster, because each cluster has its own
+    /// revisions. Like etcd it sends nothing while a watch waits for a revision that its cluster has not reached
+    /// (`server/storage/mvcc/watchable_store.go:progressIfSync`).
     async fn report_progress(&mut self) -> Result<(), Status> {
         self.wants_progress = false;
         let Some(first) = self.watches.values().next() else { return Ok(()) };
@@ -278,8 +278,8 @@ impl Conversation {
         if self.watches.values().any(|open| open.token != token) {
             return self.notify(|_| true).await;
         }
-        let told = self.watches.values().map(|open| open.told.revision());
-        let (least, most) = told.fold((present, present), |(least, most), told| (least.min(told), most.max(told)));
+        let progress = self.watches.values().map(|open| open.progress.revision());
+        let (least, most) = progress.fold((present, present), |(least, most), at| (least.min(at), most.max(at)));
         if most == present && self.watches.values().all(|open| open.start <= present) {
             let header = self.headers.at(least);
             self.ready.push_back(WatchResponse { header, watch_id: NO_WATCH, ..WatchResponse::default() });
@@ -293,11 +293,11 @@ impl Conversation {
         Ok(())
     }
 
-    async fn notify(&mut self, whom: impl Fn(&Open) -> bool) -> Result<(), Status> {
+    async fn notify(&mut self, whom: impl Fn(&OpenWatch) -> bool) -> Result<(), Status> {
         for (id, open) in self.watches.iter().filter(|(_, open)| whom(open)) {
-            let (told, present) = (open.told.revision(), present(&self.app, &open.token).await?);
-            if told <= present && open.start <= present {
-                let header = self.headers.at(told);
+            let (progress, present) = (open.progress.revision(), present(&self.app, &open.token).await?);
+            if progress <= present && open.start <= present {
+                let header = self.headers.at(progress);
                 self.ready.push_back(WatchResponse { header, watch_id: *id, ..WatchResponse::default() });
             }
         }

@@ -13,7 +13,7 @@ use crate::{
     v3::{key::KeyRange, view},
 };
 
-/// The most events that are told at once, and about how many bytes of them.
+/// The most events of one response, and about how many bytes.
 const BATCH: usize = 64;
 const BATCH_BYTES: usize = 32 << 10;
 
@@ -21,43 +21,42 @@ const BATCH_BYTES: usize = 32 << 10;
 pub struct Watcher {
     app: Arc<App>,
     follower: Follower,
-    wanted: Wanted,
-    told: Told,
-    /// The first revision that was not looked at yet.
+    filter: EventFilter,
+    progress: Progress,
+    /// The next revision to read.
     next: Revision,
     /// Whether the watch begins at a revision that the cluster has not come to.
     is_ahead: bool,
-    /// Whether there may be something in the history that was not looked at.
-    looks_back: bool,
+    /// Whether the history may hold events that were not read yet.
+    has_unread_history: bool,
 }
 
-/// Which events a watch is about, and what of them.
+/// Selects the events of a watch.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub struct EventFilter {
     range: KeyRange,
     puts: bool,
     deletions: bool,
     previous: bool,
 }
 
-/// Up to which revision a watch knows everything. Who asks for progress reads it, while the watcher goes on.
+/// The revision up to which a watch has received all events. Progress requests read it while the watcher runs.
 #[derive(Clone, Debug, Default)]
-pub struct Told(Arc<AtomicU64>);
+pub struct Progress(Arc<AtomicU64>);
 
-/// What a watcher has come to.
+/// The next thing to send on a watch.
 #[derive(Debug)]
-pub enum Seen {
-    /// Events, and the revision up to which there are no more.
+pub enum WatchStep {
+    /// Events, and the revision up to which these are all.
     Events(Revision, Vec<wire::Event>),
-    /// What comes next has been forgotten, or the cluster is not the one that was followed; this is from where on there
-    /// is something to be had.
+    /// The next event has been compacted, or the cluster was recreated; the oldest revision available.
     Compacted(Revision),
     /// The registry can't be read now.
     Unavailable,
 }
 
-impl Wanted {
-    /// Reads what a request wants of a range.
+impl EventFilter {
+    /// The filter of a request for a range.
     pub fn new(range: KeyRange, request: &WatchCreateRequest) -> Self {
         let filters: Vec<FilterType> = request.filters().collect();
         Self {
@@ -79,8 +78,8 @@ impl Wanted {
     }
 }
 
-impl Told {
-    /// The last revision of which the watch knows.
+impl Progress {
+    /// The last revision that the watch has received.
     pub fn revision(&self) -> Revision {
         Revision(self.0.load(Ordering::Relaxed))
     }
@@ -93,33 +92,35 @@ impl Told {
 impl Watcher {
     /// Watches from a revision on a cluster that has come to `present`. The follower was made before that was read, so
     /// that it misses nothing.
-    pub fn new(app: Arc<App>, mut follower: Follower, wanted: Wanted, from: Revision, present: Revision) -> Self {
+    pub fn new(app: Arc<App>, mut follower: Follower, filter: EventFilter, from: Revision, present: Revision) -> Self {
         follower.resume_from(from);
-        let told = Told::default();
-        told.set(Revision(from.0 - 1));
-        let (is_ahead, looks_back) = (from > present.next(), from <= present);
-        Self { app, follower, wanted, told, next: from, is_ahead, looks_back }
+        let progress = Progress::default();
+        progress.set(Revision(from.0 - 1));
+        let (is_ahead, has_unread_history) = (from > present.next(), from <= present);
+        Self { app, follower, filter, progress, next: from, is_ahead, has_unread_history }
     }
 
-    /// Where it is seen how far the watch has come.
-    pub fn told(&self) -> Told {
-        self.told.clone()
+    /// The progress of the watch, shared with this watcher.
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
     }
 
-    /// Waits for what the watch is to be told next.
-    pub async fn next(&mut self) -> Seen {
+    /// Waits for the next events.
+    pub async fn next(&mut self) -> WatchStep {
         loop {
             let step = match self.step().await {
                 Ok(step) => step,
-                Err(Unavailable) => return Seen::Unavailable,
+                Err(Unavailable) => return WatchStep::Unavailable,
             };
             let seen = match step {
-                FollowStep::Event(event) => self.look_at(event),
-                FollowStep::Compacted { oldest } => Some(Seen::Compacted(oldest)),
-                // It will come there; or it was made anew, which only those need to know who have seen the old one.
+                FollowStep::Event(event) => self.batch(event),
+                FollowStep::Compacted { oldest } => Some(WatchStep::Compacted(oldest)),
+                // The cluster will reach the revision. If it was recreated, that matters only to a watch that has seen the old one.
                 FollowStep::FutureRevision { .. } if self.is_ahead => None,
                 FollowStep::NoCluster if self.is_ahead || self.next == Revision::FIRST => None,
-                FollowStep::FutureRevision { .. } | FollowStep::NoCluster => Some(Seen::Compacted(Revision::FIRST)),
+                FollowStep::FutureRevision { .. } | FollowStep::NoCluster => {
+                    Some(WatchStep::Compacted(Revision::FIRST))
+                }
             };
             if let Some(seen) = seen {
                 return seen;
@@ -128,17 +129,17 @@ impl Watcher {
     }
 
     async fn step(&mut self) -> Result<FollowStep, Unavailable> {
-        if self.looks_back {
+        if self.has_unread_history {
             if let Some(step) = self.follower.next_available(&self.app.registry).await? {
                 return Ok(step);
             }
-            self.looks_back = false;
+            self.has_unread_history = false;
         }
         self.follower.next(&self.app.registry).await
     }
 
-    /// Looks at an event, and at those after it that are there already.
-    fn look_at(&mut self, mut event: Arc<Event>) -> Option<Seen> {
+    /// Collects an event and those after it that are available.
+    fn batch(&mut self, mut event: Arc<Event>) -> Option<WatchStep> {
         let mut events = Vec::new();
         loop {
             self.take(&event, &mut events);
@@ -148,7 +149,7 @@ impl Watcher {
             if events.iter().map(Message::encoded_len).sum::<usize>() >= BATCH_BYTES {
                 // The rest of what was read is large as well, and may lie here for as long as the client doesn't read.
                 self.follower.resume_from(self.next);
-                self.looks_back = true;
+                self.has_unread_history = true;
                 break;
             }
             match self.follower.try_next() {
@@ -156,7 +157,7 @@ impl Watcher {
                 _ => break,
             }
         }
-        (!events.is_empty()).then_some(Seen::Events(event.revision, events))
+        (!events.is_empty()).then_some(WatchStep::Events(event.revision, events))
     }
 
     fn take(&mut self, event: &Event, events: &mut Vec<wire::Event>) {
@@ -164,19 +165,19 @@ impl Watcher {
             self.take_deletion(event, events);
             return;
         }
-        self.wanted.pick(event, events);
+        self.filter.pick(event, events);
         self.next = event.revision.next();
-        self.told.set(event.revision);
+        self.progress.set(event.revision);
         self.is_ahead = false;
     }
 
-    /// Goes on with the cluster that may be made under this token after this one. Who waits for a revision that this one
-    /// has not come to goes on to wait for it.
+    /// Continues with the next cluster under this token. A watch from a revision that this cluster has not reached keeps
+    /// waiting for that revision.
     fn take_deletion(&mut self, event: &Event, events: &mut Vec<wire::Event>) {
         if event.revision >= self.next {
-            self.wanted.pick(event, events);
+            self.filter.pick(event, events);
             self.next = Revision::FIRST;
-            self.told.set(Revision(0));
+            self.progress.set(Revision(0));
         }
         self.follower.resume_from(self.next);
     }
@@ -195,22 +196,23 @@ mod tests {
     fn watch(app: &Arc<App>, token: &Token, from: u64, present: u64) -> Watcher {
         let key = format!("/_etcd/registry/{}/", token.as_str()).into_bytes();
         let range = KeyRange::parse(key, format!("/_etcd/registry/{}0", token.as_str()).into_bytes()).unwrap();
-        let wanted = Wanted::new(range, &WatchCreateRequest::default());
+        let filter = EventFilter::new(range, &WatchCreateRequest::default());
         let follower = app.registry.follow(token, Revision::FIRST);
-        Watcher::new(app.clone(), follower, wanted, Revision(from), Revision(present))
+        Watcher::new(app.clone(), follower, filter, Revision(from), Revision(present))
     }
 
     /// The revisions of the next events, and whether they are deletions.
     async fn next(watcher: &mut Watcher) -> Vec<(i64, bool)> {
         let seen = tokio::time::timeout(std::time::Duration::from_secs(5), watcher.next()).await;
-        let Ok(Seen::Events(_, events)) = seen else { panic!("no events: {seen:?}") };
-        let told = |event: wire::Event| (event.kv.as_ref().unwrap().mod_revision, event.r#type() == EventType::Delete);
-        events.into_iter().map(told).collect()
+        let Ok(WatchStep::Events(_, events)) = seen else { panic!("no events: {seen:?}") };
+        let revision =
+            |event: wire::Event| (event.kv.as_ref().unwrap().mod_revision, event.r#type() == EventType::Delete);
+        events.into_iter().map(revision).collect()
     }
 
     async fn compacted(watcher: &mut Watcher) -> Revision {
         match tokio::time::timeout(std::time::Duration::from_secs(5), watcher.next()).await {
-            Ok(Seen::Compacted(from)) => from,
+            Ok(WatchStep::Compacted(from)) => from,
             other => panic!("not compacted: {other:?}"),
         }
     }
@@ -221,12 +223,12 @@ mod tests {
         set_size(&app, &token, 200).await;
         let mut watcher = watch(&app, &token, 1, 201);
         set_size(&app, &token, 200).await;
-        let mut told = Vec::new();
-        while told.len() < 401 {
-            told.extend(next(&mut watcher).await);
+        let mut received = Vec::new();
+        while received.len() < 401 {
+            received.extend(next(&mut watcher).await);
         }
-        assert_eq!(told, (1..=401).map(|revision| (revision, false)).collect::<Vec<_>>());
-        assert_eq!(watcher.told().revision(), Revision(401));
+        assert_eq!(received, (1..=401).map(|revision| (revision, false)).collect::<Vec<_>>());
+        assert_eq!(watcher.progress().revision(), Revision(401));
         assert!(watcher.next().now_or_never().is_none());
     }
 
@@ -237,7 +239,7 @@ mod tests {
         delete(&app, &token).await;
         app.registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
         assert_eq!(next(&mut watcher).await, [(2, true)]);
-        assert_eq!(watcher.told().revision(), Revision(0));
+        assert_eq!(watcher.progress().revision(), Revision(0));
         assert_eq!(next(&mut watcher).await, [(1, false)]);
     }
 
@@ -264,7 +266,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_asks_for_what_is_forgotten_is_told_from_where_on_there_is_something() {
+    async fn a_watch_from_a_compacted_revision_gets_the_oldest_available() {
         let (_dir, app, token) = app().await;
         set_size(&app, &token, 1_300).await;
         let oldest = compacted(&mut watch(&app, &token, 1, 1_301)).await;
@@ -274,7 +276,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_was_too_slow_to_hear_of_a_clusters_end_begins_anew() {
+    async fn a_watch_that_missed_the_deletion_restarts_from_the_first_revision() {
         let (_dir, app, token): (TempDir, _, _) = app().await;
         set_size(&app, &token, 1_200).await;
         let mut watcher = watch(&app, &token, 1_202, 1_201);
