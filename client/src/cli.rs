@@ -37,8 +37,8 @@ pub struct Cli {
 
 /// The end of `convene --help`. The reference in docs/ has it in Markdown, where four spaces make a block of code.
 const AFTER_HELP: &str = "\
-Every flag of join, promote and leave has a variable, CONVENE_ and the name of the flag. If neither is set, the variable of \
-etcd with the same meaning is used (ETCD_NAME). Flags may have one dash, as in Go programs.
+Each flag of join, promote and leave can also be set by a variable: --data-dir by CONVENE_DATA_DIR. Without flag and \
+variable, etcd's own variable applies, such as ETCD_DATA_DIR. Flags may have one dash, as in Go programs.
 
 Exit codes:
 
@@ -46,7 +46,7 @@ Exit codes:
     1  failure on this machine: a file, the data directory, the output
     2  wrong usage
     3  refused by the registry or by etcd
-    4  --timeout has passed
+    4  timed out (--timeout)
     5  the registry is unreachable or unavailable";
 
 /// The commands.
@@ -74,7 +74,7 @@ pub enum Command {
 /// The format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// Lines for people
+    /// Human-readable lines
     Text,
     /// One JSON object per line
     Json,
@@ -90,19 +90,21 @@ pub struct JoinArgs {
     pub output: Format,
     /// Membership changes that this node may make to join: prepared, add, replace or prune
     ///
-    /// The stricter of this and the strategy of the cluster applies. [default: the strategy of the cluster]
+    /// From the strictest to the loosest: prepared: none, an administrator adds nodes; add: adds members until the size is
+    /// reached; replace: also removes a dead member when this node takes its place; prune: also removes dead members without
+    /// a replacement. The stricter of this and the cluster's strategy applies. [default: the cluster's strategy]
     #[arg(long, value_name = "STRATEGY", env = "CONVENE_JOIN_STRATEGY")]
     pub join_strategy: Option<Strategy>,
-    /// Number of voters that the cluster should have, 1 to 1000; -1 for the size of the cluster
+    /// Target number of voters, 1 to 1000; -1 keeps the cluster's size
     ///
-    /// A larger number raises the size of the cluster. With a smaller one, this node joins only while the cluster has fewer
-    /// voters than that.
+    /// A larger value also raises the cluster's size. With a smaller value, this node joins only while the cluster has fewer
+    /// voters than this value.
     #[arg(long, value_name = "SIZE", default_value = "-1", value_parser = cluster_size, allow_hyphen_values = true, env = "CONVENE_CLUSTER_SIZE")]
     pub cluster_size: SizeOverride,
     /// Exit with code 3 instead of waiting as a spare when the cluster is full
     #[arg(long, value_parser = BoolishValueParser::new(), env = "CONVENE_ONCE")]
     pub once: bool,
-    /// Exit with code 4 after this time, such as 90s or 5m [default: never]
+    /// Give up after this time, such as 90s or 5m: exit code 4, or 5 if the registry is unreachable [default: never]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, env = "CONVENE_TIMEOUT")]
     pub timeout: Option<Duration>,
     /// Print the next instruction and its reason, and change nothing
@@ -121,7 +123,7 @@ pub struct JoinArgs {
 pub struct PromoteArgs {
     #[command(flatten)]
     pub node: NodeArgs,
-    /// Exit with code 4 after this time
+    /// Give up after this time, such as 90s or 5m: exit code 4
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration, env = "CONVENE_TIMEOUT")]
     pub timeout: Duration,
     /// Count --timeout from the last answer of etcd; `convene join` sets this for the promoter
@@ -134,7 +136,7 @@ pub struct PromoteArgs {
 pub struct LeaveArgs {
     #[command(flatten)]
     pub node: NodeArgs,
-    /// Exit with code 4 after this time
+    /// Give up after this time, such as 90s or 5m: exit code 4
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = humantime::parse_duration, env = "CONVENE_TIMEOUT")]
     pub timeout: Duration,
 }
@@ -152,7 +154,7 @@ pub struct StatusArgs {
 /// The format of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum TableFormat {
-    /// Table for people
+    /// Human-readable table
     Table,
     /// Response of the API
     Json,

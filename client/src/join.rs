@@ -179,10 +179,10 @@ impl Join<'_> {
         let why = match self.session.node.data.leftover()? {
             Leftover::None | Leftover::NothingApplied => return Ok(()),
             Leftover::Applied { index } => {
-                format!("the data directory has no WAL, but the database of an earlier member (index {index})")
+                format!("the data directory has a database of an earlier member (applied index {index}), but no WAL")
             }
             Leftover::Unreadable { found } => {
-                format!("the data directory has no WAL, but unreadable files of an earlier member: {found}")
+                format!("the data directory has unreadable files of an earlier member, but no WAL: {found}")
             }
         };
         self.archive("left_overs", &why).map(drop)
@@ -207,11 +207,12 @@ impl Join<'_> {
         let left = self.offline_grace.remaining();
         if left > Duration::ZERO {
             let grace = humantime::format_duration(self.arguments.offline_grace);
-            let message = format!("{error}. Starting etcd on its existing data in {grace} if this continues");
+            let message =
+                format!("{error}; if this lasts {grace}, this node will use its existing data without the registry");
             progress.wait("wait", "unreachable", &message);
             return Ok(Next::CheckIn(left.min(RETRY_INTERVAL)));
         }
-        let message = format!("{error}. Starting etcd on its existing data");
+        let message = format!("{error}; continuing with the existing data, without the registry");
         let reason = if error.is_not_found() { "unknown_cluster" } else { "unreachable" };
         self.print_result(Action::Start, None, "start", reason, &message)
     }

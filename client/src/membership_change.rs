@@ -34,7 +34,7 @@ pub async fn apply(session: &Session, response: &CheckInResponse) -> Duration {
         Ok(()) => Duration::ZERO,
         Err(error) => {
             let caveat = match &error {
-                ChangeError::Etcd(error) if error.may_have_happened() => "; the change may have been made nevertheless",
+                ChangeError::Etcd(error) if error.may_have_happened() => "; the change may still have been applied",
                 _ => "",
             };
             session.progress.wait("wait", "not_made", &format!("{error}{caveat}; checking again"));
@@ -65,10 +65,10 @@ enum Operation<'a> {
 #[derive(Debug, thiserror::Error)]
 enum ChangeError {
     /// No member returned the list.
-    #[error("no member returns etcd's member list through the quorum: {0}")]
+    #[error("cannot read etcd's member list (linearizable read): {0}")]
     ListUnavailable(Failures),
     /// The list is not the one that the registry decided on.
-    #[error("etcd's member list has changed since the registry decided: it has {found}, expected {expected}")]
+    #[error("etcd's member list has changed since the registry's decision: found {found}, expected {expected}")]
     ListChanged {
         /// The members in the list.
         found: String,
@@ -76,7 +76,7 @@ enum ChangeError {
         expected: String,
     },
     /// The deadline of the terms has passed.
-    #[error("the {0} s in which the change had to begin have passed")]
+    #[error("the change did not begin within {0} s")]
     DeadlinePassed(u64),
     /// etcd refused the change or did not answer.
     #[error("{0}")]

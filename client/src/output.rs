@@ -118,8 +118,8 @@ pub enum OutputError {
     },
     /// etcd refuses to start with a flag whose variable is set (`pkg/flags/flag.go:verifyEnv`).
     #[error(
-        "{variable} is {set:?} in the environment, but etcd has to start with {wanted:?}, and etcd refuses a flag whose \
-         variable is set; run `unset {variable}` first, or use -o env"
+        "{variable} is {set:?} in the environment, but must be {wanted:?}, and etcd does not accept both the flag and the \
+         variable; run `unset {variable}`, or use -o env"
     )]
     Shadowed {
         /// The variable

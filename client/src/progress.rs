@@ -83,9 +83,9 @@ impl Progress {
         let state = self.state.lock().expect("no thread panics while it logs");
         match (&state.last, &state.waiting) {
             (Some((_, message)), Some((_, _, since))) => {
-                format!("--timeout has passed; waited for {} s: {message}", since.elapsed().as_secs())
+                format!("timed out (--timeout) after waiting for {} s: {message}", since.elapsed().as_secs())
             }
-            _ => "--timeout has passed".to_owned(),
+            _ => "timed out (--timeout)".to_owned(),
         }
     }
 

@@ -119,8 +119,10 @@ impl Registry {
     /// Sends a request, and reads the response.
     pub async fn send<T: DeserializeOwned>(&self, request: Request) -> Result<T, RegistryError> {
         let body = self.send_raw(request).await?;
-        serde_json::from_slice(&body)
-            .map_err(|error| RegistryError::NotConvene { server: self.server.clone(), problem: error.to_string() })
+        serde_json::from_slice(&body).map_err(|error| RegistryError::NotConvene {
+            server: self.server.clone(),
+            problem: format!("is not a Convene server: {error}"),
+        })
     }
 
     async fn send_raw(&self, request: Request) -> Result<Vec<u8>, RegistryError> {

@@ -121,7 +121,7 @@ impl Session {
         self.addresses.borrow_mut().client_urls.extend(listed);
         let mut response = self.send_report(state, options, Some(&view)).await?;
         if let (Some(failures), Task::Wait) = (failures, &response.instruction.task) {
-            response.instruction.message += &format!("; this node gets: {failures}");
+            response.instruction.message += &format!("; errors seen from this node: {failures}");
         }
         Ok(response)
     }

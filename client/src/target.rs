@@ -125,7 +125,7 @@ impl Target {
         match (named.pop(), named.len()) {
             (Some(cluster), 0) => Ok(Self { registry, cluster }),
             (None, _) => Err(CommandError::Refused(format!(
-                "the server at {} has no cluster with the token or name {}; `convene cluster list` lists its clusters",
+                "the registry at {} has no cluster with the token or name {}; `convene cluster list` lists its clusters",
                 registry.server(),
                 redacted(text)
             ))),
@@ -207,7 +207,7 @@ fn explain(registry: &Registry, token: &Token, error: RegistryError) -> CommandE
         return error.into();
     }
     CommandError::Refused(format!(
-        "the server at {} has no cluster with the token {token} (deleted, or never created); `convene cluster list` lists its \
+        "the registry at {} has no cluster with the token {token} (deleted, or never created); `convene cluster list` lists its \
          clusters",
         registry.server()
     ))

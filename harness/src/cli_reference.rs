@@ -141,6 +141,11 @@ fn describe_arg(arg: &Arg, into: &mut String) -> fmt::Result {
     }
     let variable = arg.get_env().map(|name| format!("`{}`", name.display())).unwrap_or_default();
     let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
+    // The paragraphs share a cell, and clap strips the full stop of the first.
+    let help = match help.split_once("\n\n") {
+        Some((first, rest)) => format!("{}. {rest}", first.trim_end_matches('.')),
+        None => help,
+    };
     // A default that depends on something stands at the end of the text.
     let (mut help, default) =
         match help.rsplit_once("[default: ").and_then(|(help, rest)| Some((help, rest.strip_suffix(']')?))) {

@@ -22,8 +22,8 @@ pub struct NodeArgs {
     /// WAL directory of etcd (--wal-dir) [default: in the data directory]
     #[arg(long, value_name = "PATH", env = "CONVENE_WAL_DIR")]
     pub wal_dir: Option<PathBuf>,
-    /// Peer URLs of this node (--initial-advertise-peer-urls of etcd) [default: those registered for a member, otherwise
-    /// http://localhost:2380]
+    /// Peer URLs of this node (--initial-advertise-peer-urls of etcd) [default: for an existing member, its
+    /// registered peer URLs; otherwise http://localhost:2380]
     #[arg(
         long,
         value_name = "URLS",
@@ -41,7 +41,7 @@ pub struct NodeArgs {
         env = "CONVENE_ADVERTISE_CLIENT_URLS"
     )]
     pub advertise_client_urls: Vec<ClientUrl>,
-    /// Client port to try at members whose client URLs are unknown
+    /// Client port to assume for members whose client URLs are unknown
     #[arg(long, value_name = "PORT", default_value = "2379", value_parser = clap::value_parser!(u16).range(1..), env = "CONVENE_CLIENT_PORT")]
     pub client_port: u16,
     #[command(flatten)]

@@ -22,10 +22,10 @@ pub struct DiscoveryArgs {
 /// The server of an administrator's command, and the default cluster.
 #[derive(Debug, Args)]
 pub struct ServerArgs {
-    /// Convene server, http://HOST:PORT, to use if the cluster is given by name or token [default: that of --discovery]
+    /// URL of the Convene server, http://HOST:PORT; needed if CLUSTER is a name or token [default: that of --discovery]
     #[arg(long, help_heading = REGISTRY, value_name = "URL", env = "CONVENE_SERVER", hide_env_values = true)]
     pub server: Option<ServerUrl>,
-    /// Discovery URL, http://HOST:PORT/TOKEN, of the cluster to use if none is given
+    /// Discovery URL of the default cluster, http://HOST:PORT/TOKEN
     #[arg(long, help_heading = REGISTRY, value_name = "URL", env = "CONVENE_DISCOVERY", hide_env_values = true)]
     pub discovery: Option<DiscoveryUrl>,
     #[command(flatten)]

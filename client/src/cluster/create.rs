@@ -28,7 +28,7 @@ pub struct CreateArgs {
     /// Membership changes that are allowed without a request: prepared, add, replace or prune [default: replace]
     #[arg(long)]
     strategy: Option<Strategy>,
-    /// Silence after which a member counts as dead, in whole seconds [default: 60s]
+    /// How long a member may be silent before it counts as dead (whole seconds) [default: 60s]
     #[arg(long, value_name = "DURATION", value_parser = seconds)]
     dead_after: Option<u64>,
     /// How often a running node checks in, in whole seconds [default: 10s]

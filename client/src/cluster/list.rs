@@ -23,7 +23,7 @@ pub struct ListArgs {
     /// Only clusters that are paused; with =false, only those that are not
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     paused: Option<bool>,
-    /// Format of the result; only json has whole tokens, which are secrets
+    /// Format of the result; the table shortens tokens, because they are secrets; json prints them in full
     #[arg(short = 'o', long, value_name = "FORMAT", value_enum, default_value = "table")]
     output: TableFormat,
     #[command(flatten)]

@@ -37,7 +37,7 @@ pub enum DataDirError {
         target: PathBuf,
     },
     /// An etcd runs on the data that should be archived.
-    #[error("etcd is running on {path}; stop it before its data can be archived")]
+    #[error("etcd is running on {path}; stop it so that its data can be archived")]
     InUse {
         /// The data directory.
         path: PathBuf,

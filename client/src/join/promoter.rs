@@ -30,7 +30,11 @@ pub fn spawn(arguments: &NodeArgs, progress: &Progress) {
     });
     let message = match spawned {
         Ok(child) => {
-            format!("background process {} reports to the registry once etcd runs, and promotes a learner", child.id())
+            format!(
+                "started background process {} (`convene promote`); once etcd runs, it will report to the registry and \
+                 promote this node's member if it is a learner",
+                child.id()
+            )
         }
         Err(error) => {
             format!("cannot start the promoter ({error}); run `convene promote` once etcd has started")

@@ -18,7 +18,7 @@ pub struct EvictArgs {
     member: String,
     #[command(flatten)]
     cluster: ClusterArgs,
-    /// Withdraw the eviction; also after the removal, to let the node rejoin
+    /// Cancel the eviction. If the member is already removed, its node may then rejoin
     #[arg(long)]
     withdraw: bool,
     /// Format of the result

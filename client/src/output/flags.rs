@@ -98,7 +98,7 @@ mod tests {
         for set in ["b", ""] {
             let message = print("a", Some(set)).expect_err("etcd would not start").to_string();
             assert!(message.starts_with(&format!("ETCD_NAME is {set:?} in the environment")), "{message}");
-            assert!(message.contains("with \"a\"") && message.contains("`unset ETCD_NAME`"), "{message}");
+            assert!(message.contains("must be \"a\"") && message.contains("`unset ETCD_NAME`"), "{message}");
         }
     }
 

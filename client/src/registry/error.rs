@@ -10,7 +10,7 @@ use crate::discovery_url::ServerUrl;
 #[derive(Debug, ThisError)]
 pub enum RegistryError {
     /// No response came.
-    #[error("the server at {server} is unreachable: {cause}")]
+    #[error("the registry at {server} is unreachable: {cause}")]
     Unreachable {
         /// The server.
         server: ServerUrl,
@@ -18,7 +18,7 @@ pub enum RegistryError {
         cause: String,
     },
     /// The server, or a proxy in front of it, cannot handle requests at the moment.
-    #[error("the server at {server} is unavailable (HTTP {status}{detail})")]
+    #[error("the registry at {server} is unavailable (HTTP {status}{detail})")]
     Unavailable {
         /// The server.
         server: ServerUrl,
@@ -28,7 +28,7 @@ pub enum RegistryError {
         detail: String,
     },
     /// The response is not one of a Convene server.
-    #[error("{server} is not a Convene server: {problem}")]
+    #[error("the registry at {server} {problem}")]
     NotConvene {
         /// The URL.
         server: ServerUrl,
@@ -36,7 +36,7 @@ pub enum RegistryError {
         problem: String,
     },
     /// The server does not know the cluster's token.
-    #[error("the server at {server} does not know this cluster (deleted, or wrong URL)")]
+    #[error("the registry at {server} does not know this cluster (deleted, or wrong URL)")]
     UnknownCluster {
         /// The server.
         server: ServerUrl,
@@ -85,7 +85,7 @@ impl RegistryError {
         let server = server.clone();
         match problem {
             _ if status.is_redirection() => {
-                let problem = format!("it redirects ({status}); use the URL that it redirects to");
+                let problem = format!("redirects ({status}); use the URL that it redirects to");
                 Self::NotConvene { server, problem }
             }
             problem if status.is_server_error() || is_temporary(status) => {
@@ -93,7 +93,7 @@ impl RegistryError {
                 Self::Unavailable { server, status: status.as_u16(), detail }
             }
             Some(problem) => Self::Refused(problem),
-            None => Self::NotConvene { server, problem: format!("it responds with {status}") },
+            None => Self::NotConvene { server, problem: format!("is not a Convene server: it responds with {status}") },
         }
     }
 

@@ -45,7 +45,7 @@ fn a_server_that_is_down_is_unreachable() {
     all.extend([vec!["cluster", "list", "--server", &server], vec!["cluster", "create", "--server", &server]]);
     for arguments in all {
         let error = failure(Convene::new(&arguments).run(LIMIT), 5);
-        assert!(error.contains("convene: unreachable: the server at http://127.0.0.1:"), "{error}");
+        assert!(error.contains("convene: unreachable: the registry at http://127.0.0.1:"), "{error}");
         assert!(!error.contains("secret-token") && !error.contains("password"), "{error}");
     }
 }
