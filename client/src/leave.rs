@@ -57,7 +57,7 @@ async fn check_in_and_execute(session: &Session) -> Result<Option<Duration>, Com
 /// The state of the data directory, and whether the local etcd runs on it.
 async fn state(session: &Session) -> Result<State, CommandError> {
     let state = session.node.state()?;
-    let State::Stopped { member_id, cluster_id } = state else { return Ok(state) };
+    let State::Stopped { member_id, cluster_id, .. } = state else { return Ok(state) };
     let identity = Identity { member: member_id, cluster: cluster_id };
     let is_running = local_etcd::role(session, identity).await.is_some();
     Ok(if is_running { State::running(identity) } else { state })

@@ -46,7 +46,8 @@ pub async fn observe(connections: &Connections, addresses: &Addresses, since: u6
         Err(failures) => failures,
     };
     let Some(list) = peer_list else {
-        let nothing = View { since, cluster_id: None, linearizable: false, leader: None, members: Vec::new() };
+        let nothing =
+            View { since, cluster_id: None, linearizable: false, leader: None, term: None, members: Vec::new() };
         return (nothing, Some(failures));
     };
     // The members may have client URLs that the registry does not know.
@@ -64,9 +65,10 @@ async fn probe_all(connections: &Connections, since: u64, list: &MemberList, lin
     let probed = join_all(list.members.iter().map(|member| probe(connections, list, member))).await;
     // The member with the latest term knows the present leader.
     let latest = probed.iter().filter_map(|(_, status)| status.as_ref()).max_by_key(|status| status.raft_term);
+    let term = latest.map(|status| status.raft_term);
     let leader = latest.and_then(|status| status.leader).filter(|leader| is_listed(list, *leader));
     let members = probed.into_iter().map(|(member, _)| member).collect();
-    View { since, cluster_id: Some(list.cluster), linearizable, leader, members }
+    View { since, cluster_id: Some(list.cluster), linearizable, leader, term, members }
 }
 
 fn is_listed(list: &MemberList, id: MemberId) -> bool {
@@ -90,6 +92,10 @@ async fn probe(
         client_urls: member.client_urls.clone(),
         learner: member.learner,
         reachable,
+        identified: status.is_some(),
+        received_bytes: None,
+        round_trips: None,
+        version: status.as_ref().and_then(|status| status.version.parse().ok()),
         applied_index: status.as_ref().map(|status| status.applied_index),
     };
     (observed, status)

@@ -149,6 +149,8 @@ impl Session {
             client_urls: &self.node.client_urls,
             state,
             view,
+            refusal: None,
+            etcd_version: None,
             leaving: options.leaving,
             once: options.once,
             strategy: options.strategy,
@@ -166,7 +168,9 @@ impl Session {
     /// The peer URLs to report. Without `--initial-advertise-peer-urls` a member keeps those that are registered: with
     /// etcd's default it would look as if it had moved.
     async fn peer_urls(&self, state: &State) -> Result<Vec<PeerUrl>, RegistryError> {
-        let (State::Stopped { member_id, .. } | State::Running { member_id, .. }) = state else {
+        let (State::Stopped { member_id, .. } | State::Starting { member_id, .. } | State::Running { member_id, .. }) =
+            state
+        else {
             return Ok(self.node.peer_urls_or_default());
         };
         if !self.node.peer_urls.is_empty() {

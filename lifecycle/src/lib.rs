@@ -52,7 +52,10 @@ pub use protocol::{Discovery, Protocol};
 pub use reason::Reason;
 pub use register_refusal::{RegisterRefusal, SizeIsFixed};
 pub use registration::{MAX_PEER_URLS, MAX_REGISTRATION_BYTES, Registration, RegistrationError};
-pub use report::{Identity, NodeState, ObservedMember, Report, RunId, RunIdError, View};
+pub use report::{
+    DataEvidence, EtcdVersion, EtcdVersionError, Identity, NodeRefusal, NodeState, ObservedMember, Report, RunId,
+    RunIdError, View,
+};
 pub use revision::{Revision, UnixMillis};
 pub use size::{ClusterSize, ClusterSizeError};
 pub use ticket::{Purpose, Ticket};

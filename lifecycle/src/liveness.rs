@@ -53,7 +53,9 @@ pub enum ReportedState {
     Unreadable,
     /// Data of a member; etcd did not run.
     Data(Identity),
-    /// etcd ran.
+    /// Data of a member; etcd's process ran, but did not answer yet.
+    Loading(Identity),
+    /// etcd ran and answered.
     Etcd(Identity),
 }
 
@@ -229,6 +231,7 @@ impl ReportedState {
             NodeState::Empty => Self::Nothing,
             NodeState::Unreadable { .. } => Self::Unreadable,
             NodeState::Stopped(identity) => Self::Data(*identity),
+            NodeState::Starting(identity) => Self::Loading(*identity),
             NodeState::Running(identity) => Self::Etcd(*identity),
         }
     }
@@ -237,7 +240,7 @@ impl ReportedState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Action, ClusterSize, Discovery, Registration, Revision};
+    use crate::{Action, ClusterSize, DataEvidence, Discovery, Registration, Revision};
 
     /// A cluster with one member, `a`.
     fn cluster() -> Cluster {
@@ -260,6 +263,9 @@ mod tests {
             peer_urls: (0..peer_urls).map(url).collect(),
             client_urls: Vec::new(),
             state: NodeState::Empty,
+            data: DataEvidence::default(),
+            etcd_version: None,
+            refusal: None,
             leftover: false,
             view: None,
             leaving: false,

@@ -78,6 +78,7 @@ impl Planner<'_> {
             NodeState::Empty => self.join_cluster(),
             NodeState::Unreadable { found } => self.handle_unreadable_data(found),
             NodeState::Stopped(identity) => self.start_stopped(*identity),
+            NodeState::Starting(identity) => self.watch_start(*identity),
             NodeState::Running(identity) => self.handle_running(*identity),
         };
         decision.unwrap_or_else(|blocked| self.explain(&blocked))

@@ -56,6 +56,7 @@ reasons! {
     CatchingUp "catching_up" ["wait"]
         "A learner, this node's or another's, is more than 1000 log entries behind, or nothing shows how far it is.";
     Healthy "healthy" ["wait"] "This member runs, and nothing needs to change.";
+    Loading "loading" ["wait"] "This node's etcd loads its data and does not answer yet. It does not count as silent.";
     BeingRemoved "being_removed" ["wait"]
         "Another node is removing this node's member. This node waits for the outcome.";
     OwnData "own_data" ["start"] "The data is of a member of this cluster.";

@@ -24,6 +24,12 @@ pub struct Report {
     pub client_urls: Vec<ClientUrl>,
     /// The state of the data directory and of etcd.
     pub state: NodeState,
+    /// What the node's data shows beyond its identity.
+    pub data: DataEvidence,
+    /// The version of the node's etcd. `None` if the node does not know it.
+    pub etcd_version: Option<EtcdVersion>,
+    /// The last instruction that the node refused, because it saw something else itself. `None` if it refused none.
+    pub refusal: Option<NodeRefusal>,
     /// Whether the data directory has no WAL, but a database that a member has used or that can't be read. It counts with
     /// [`NodeState::Empty`] only.
     pub leftover: bool,
@@ -52,8 +58,61 @@ pub enum NodeState {
     },
     /// There is data of a member, and etcd does not run.
     Stopped(Identity),
-    /// etcd runs.
+    /// etcd's process runs on the data of a member, but does not answer yet: it loads the data.
+    Starting(Identity),
+    /// etcd runs and answers.
     Running(Identity),
+}
+
+/// What a data directory shows beyond its identity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DataEvidence {
+    /// The index of the last entry in the WAL. `None` if it is not known.
+    pub last_index: Option<u64>,
+    /// Whether the WAL has no entry of a leader. etcd has acknowledged nothing on such data. A node that did not look
+    /// reports `false`.
+    pub never_led: bool,
+}
+
+/// A release of etcd by its minor version, such as 3.6: members may be one minor version apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EtcdVersion {
+    /// The major version.
+    pub major: u16,
+    /// The minor version.
+    pub minor: u16,
+}
+
+/// Why a text is not an [`EtcdVersion`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("must be a version of etcd such as 3.6 or 3.6.5")]
+pub struct EtcdVersionError;
+
+impl FromStr for EtcdVersion {
+    type Err = EtcdVersionError;
+
+    fn from_str(text: &str) -> Result<Self, EtcdVersionError> {
+        let mut parts = text.split('.');
+        let mut number = || parts.next().and_then(|part| part.parse().ok()).ok_or(EtcdVersionError);
+        Ok(Self { major: number()?, minor: number()? })
+    }
+}
+
+impl fmt::Display for EtcdVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+as_text!(EtcdVersion, "a version of etcd");
+
+/// An instruction that a node refused, because its own observation contradicts the instruction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeRefusal {
+    /// The name of the instruction's task, such as `archive_data`.
+    pub task: String,
+    /// What the node saw, for people.
+    pub found: String,
 }
 
 /// The member and the cluster of a data directory, from the WAL's metadata or from the running etcd.
@@ -76,6 +135,8 @@ pub struct View {
     pub linearizable: bool,
     /// The leader. `None` if there is none, or if it is not known.
     pub leader: Option<MemberId>,
+    /// The leader's Raft term. `None` if there is no leader, or if the term is not known.
+    pub term: Option<u64>,
     /// The member list. Empty if no member answered.
     pub members: Vec<ObservedMember>,
 }
@@ -93,8 +154,18 @@ pub struct ObservedMember {
     pub client_urls: Vec<ClientUrl>,
     /// Whether it is a learner.
     pub learner: bool,
-    /// Whether it answered a probe.
+    /// Whether an etcd of this cluster answered a probe at one of its URLs. That may be another member: addresses move.
     pub reachable: bool,
+    /// Whether an etcd answered that gave this member's ID as its own.
+    pub identified: bool,
+    /// How many bytes the leader has received from it: the leader's `etcd_network_peer_received_bytes_total`. It grows all
+    /// the time while the leader hears from the member. `None` for the leader, or if it is not known.
+    pub received_bytes: Option<u64>,
+    /// How often the leader has reached its peer URLs: the leader's `etcd_network_peer_round_trip_time_seconds_count`.
+    /// `None` for the leader, or if it is not known.
+    pub round_trips: Option<u64>,
+    /// The version of its etcd. `None` if it is not known.
+    pub version: Option<EtcdVersion>,
     /// The index up to which it has applied the Raft log. `None` if it is not known.
     pub applied_index: Option<u64>,
 }
@@ -110,12 +181,14 @@ impl Report {
     /// The member and the cluster of the node's data. `None` if it has no readable data.
     pub fn identity(&self) -> Option<Identity> {
         match self.state {
-            NodeState::Stopped(identity) | NodeState::Running(identity) => Some(identity),
+            NodeState::Stopped(identity) | NodeState::Starting(identity) | NodeState::Running(identity) => {
+                Some(identity)
+            }
             NodeState::Empty | NodeState::Unreadable { .. } => None,
         }
     }
 
-    /// Whether the node's etcd runs.
+    /// Whether the node's etcd runs and answers.
     pub fn is_running(&self) -> bool {
         matches!(self.state, NodeState::Running(_))
     }

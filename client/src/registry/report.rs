@@ -1,4 +1,4 @@
-use convene_lifecycle::{ClientUrl, ClusterId, Identity, MemberId, MemberName, PeerUrl, Strategy};
+use convene_lifecycle::{ClientUrl, ClusterId, EtcdVersion, Identity, MemberId, MemberName, PeerUrl, Strategy};
 use serde::Serialize;
 
 /// What a node reports in a check-in.
@@ -20,6 +20,12 @@ pub struct Report<'a> {
     /// The node's view of the cluster, if it has observed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub view: Option<&'a View>,
+    /// The last instruction that the node refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<&'a Refusal>,
+    /// The version of the node's etcd, if it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub etcd_version: Option<EtcdVersion>,
     /// Whether the node wants to leave.
     pub leaving: bool,
     /// Whether the registry should refuse the node instead of letting it wait as a spare.
@@ -53,6 +59,18 @@ pub enum State {
         member_id: MemberId,
         /// The etcd cluster's ID.
         cluster_id: ClusterId,
+        /// The index of the last entry in the WAL, if it is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        last_index: Option<u64>,
+        /// Whether the WAL has no entry of a leader.
+        never_led: bool,
+    },
+    /// etcd's process runs on a member's data, but does not answer yet.
+    Starting {
+        /// The member's ID.
+        member_id: MemberId,
+        /// The etcd cluster's ID.
+        cluster_id: ClusterId,
     },
     /// etcd runs.
     Running {
@@ -61,6 +79,15 @@ pub enum State {
         /// The etcd cluster's ID.
         cluster_id: ClusterId,
     },
+}
+
+/// An instruction that this node refused, because it saw something else itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    /// The name of the instruction.
+    pub instruction: String,
+    /// What the node saw, for people.
+    pub found: String,
 }
 
 /// What a node saw of the cluster.
@@ -74,6 +101,8 @@ pub struct View {
     pub linearizable: bool,
     /// The leader.
     pub leader: Option<MemberId>,
+    /// The leader's Raft term.
+    pub term: Option<u64>,
     /// The member list.
     pub members: Vec<ObservedMember>,
 }
@@ -91,8 +120,16 @@ pub struct ObservedMember {
     pub client_urls: Vec<ClientUrl>,
     /// Whether it is a learner.
     pub learner: bool,
-    /// Whether it answered the probe.
+    /// Whether an etcd of this cluster answered at one of its URLs.
     pub reachable: bool,
+    /// Whether an etcd answered that gave this member's ID as its own.
+    pub identified: bool,
+    /// How many bytes the leader has received from it.
+    pub received_bytes: Option<u64>,
+    /// How often the leader has reached its peer URLs.
+    pub round_trips: Option<u64>,
+    /// The version of its etcd.
+    pub version: Option<EtcdVersion>,
     /// The index of the last Raft entry that it has applied.
     pub applied_index: Option<u64>,
 }
@@ -100,7 +137,7 @@ pub struct ObservedMember {
 impl State {
     /// A member's data on which no etcd runs.
     pub fn stopped(Identity { member, cluster }: Identity) -> Self {
-        Self::Stopped { member_id: member, cluster_id: cluster }
+        Self::Stopped { member_id: member, cluster_id: cluster, last_index: None, never_led: false }
     }
 
     /// A member's etcd that runs.

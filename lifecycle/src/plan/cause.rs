@@ -7,6 +7,8 @@ use crate::{ClusterId, ClusterSize, Epoch, MemberKey, Reason};
 pub(super) enum Cause {
     /// A member runs, and nothing needs to change.
     Healthy { voters: usize, size: ClusterSize },
+    /// The node's etcd loads its data.
+    Loading,
     /// The roster is complete.
     RosterComplete { founders: usize },
     /// The data is of a member of this cluster.
@@ -66,6 +68,7 @@ impl Cause {
     pub fn reason(&self) -> Reason {
         match self {
             Self::Healthy { .. } => Reason::Healthy,
+            Self::Loading => Reason::Loading,
             Self::RosterComplete { .. } => Reason::RosterComplete,
             Self::OwnData { .. } => Reason::OwnData,
             Self::UnknownMember | Self::MembershipNotVisible => Reason::Uncertain,
@@ -97,6 +100,7 @@ impl fmt::Display for Cause {
                 write!(f, "the cluster has {voters} of {size} voters; nodes that check in can join")
             }
             Self::Healthy { .. } => f.write_str("nothing to do"),
+            Self::Loading => f.write_str("this node's etcd loads its data and does not answer yet; it does not count as silent"),
             Self::RosterComplete { founders: 1 } => f.write_str("this node is the only founder; bootstrap alone"),
             Self::RosterComplete { founders } => {
                 write!(f, "all {founders} founders are known; bootstrap together with them")

@@ -34,6 +34,14 @@ impl Planner<'_> {
         }
     }
 
+    /// A node whose etcd loads its data. It can do nothing but wait.
+    pub(super) fn watch_start(&mut self, identity: Identity) -> Decision {
+        if self.draft.member(&identity.member.into()).is_some() {
+            self.confirm_cluster(identity);
+        }
+        Ok(self.instruct(Task::Wait, Cause::Loading))
+    }
+
     /// The decision, if the data is of another cluster.
     fn check_cluster_id(&mut self, identity: Identity) -> Option<Decision> {
         if self.draft.earlier_cluster_ids.contains(&identity.cluster) {

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use convene_lifecycle::{
-    Cluster, ClusterId, EtcdFlags, Instruction, Liveness, MemberId, MemberKey, NodeState, Plan, Report, Task, Terms,
-    UnixMillis,
+    Cluster, ClusterId, DataEvidence, EtcdFlags, Instruction, Liveness, MemberId, MemberKey, NodeState, Plan, Report,
+    Task, Terms, UnixMillis,
 };
 
 use crate::{
@@ -94,6 +94,9 @@ impl Letter {
             client_urls: Vec::new(),
             state,
             leftover: false,
+            data: DataEvidence::default(),
+            etcd_version: None,
+            refusal: None,
             view: self.view.as_deref().cloned(),
             leaving: false,
             once: false,

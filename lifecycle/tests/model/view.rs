@@ -8,7 +8,7 @@ use crate::{
 /// What a node sees that looks now, after an answer that told it the registry's present revision.
 pub fn look(world: &World, node: usize) -> View {
     let since = world.cluster.revision;
-    let nobody = View { since, cluster: None, linearizable: false, leader: None, members: Vec::new() };
+    let nobody = View { since, cluster: None, linearizable: false, leader: None, term: None, members: Vec::new() };
     let Some(etcd) = answering(world, node) else { return nobody };
     if world.nodes[node].cut {
         return View { cluster: Some(etcd.id), ..nobody };
@@ -24,10 +24,14 @@ pub fn look(world: &World, node: usize) -> View {
             client_urls: Vec::new(),
             learner: entry.learner,
             reachable,
+            identified: reachable,
+            received_bytes: None,
+            round_trips: None,
+            version: None,
             applied_index: reachable.then_some(1),
         }
     });
-    View { since, cluster: Some(etcd.id), linearizable, leader, members: members.collect() }
+    View { since, cluster: Some(etcd.id), linearizable, leader, term: None, members: members.collect() }
 }
 
 /// The etcd cluster that answers at the present members' addresses: the node's own if it runs one, else the one that

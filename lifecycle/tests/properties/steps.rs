@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use convene_lifecycle::{
-    Action, ClientUrl, Cluster, ClusterId, ClusterSize, Discovery, Identity, MemberId, MemberKey, MemberRequest,
-    NodeState, ObservedMember, PeerUrl, PolicyChange, Registration, Report, Revision, Settings, Transition, UnixMillis,
-    View,
+    Action, ClientUrl, Cluster, ClusterId, ClusterSize, DataEvidence, Discovery, Identity, MemberId, MemberKey,
+    MemberRequest, NodeState, ObservedMember, PeerUrl, PolicyChange, Registration, Report, Revision, Settings,
+    Transition, UnixMillis, View,
 };
 use proptest::{prelude::*, sample::Index};
 
@@ -167,6 +167,9 @@ impl Sketch {
             client_urls: Vec::new(),
             state,
             leftover: self.leftover,
+            data: DataEvidence::default(),
+            etcd_version: None,
+            refusal: None,
             view: None,
             leaving: self.leaving,
             once: self.once,
@@ -197,6 +200,10 @@ impl Look {
                     client_urls: Vec::<ClientUrl>::new(),
                     learner: member.is_voter() == seen.flipped,
                     reachable: seen.reachable,
+                    identified: seen.reachable,
+                    received_bytes: None,
+                    round_trips: None,
+                    version: None,
                     applied_index: seen.applied,
                 })
             })
@@ -211,6 +218,10 @@ impl Look {
                 client_urls: Vec::new(),
                 learner,
                 reachable: started,
+                identified: started,
+                received_bytes: None,
+                round_trips: None,
+                version: None,
                 applied_index: Some(4_500),
             });
         }
@@ -228,6 +239,7 @@ impl Look {
             cluster: self.cluster.map(|ours| if ours { known } else { ClusterId(0xbad) }),
             linearizable: self.linearizable,
             leader: leader.map(|at| members[at.index(members.len())].id),
+            term: None,
             members,
         }
     }

@@ -74,6 +74,10 @@ impl Etcd {
             client_urls: Vec::new(),
             learner: seat.learner,
             reachable: up(seat),
+            identified: up(seat),
+            received_bytes: None,
+            round_trips: None,
+            version: None,
             applied_index: seat.applied.filter(|_| up(seat)),
         });
         View {
@@ -81,6 +85,7 @@ impl Etcd {
             cluster: answered.then_some(self.id),
             linearizable: has_quorum,
             leader: leader.filter(|_| has_quorum),
+            term: None,
             members: if answered { members.collect() } else { Vec::new() },
         }
     }

@@ -3,8 +3,8 @@ mod administrator;
 use std::collections::BTreeMap;
 
 use convene_lifecycle::{
-    Action, Cluster, ClusterSize, Discovery, Identity, Instruction, Liveness, MemberKey, NodeState, PeerUrl, Plan,
-    Registration, Report, Revision, RunId, Strategy, Task, Transition, UnixMillis, View, plan,
+    Action, Cluster, ClusterSize, DataEvidence, Discovery, Identity, Instruction, Liveness, MemberKey, NodeState,
+    PeerUrl, Plan, Registration, Report, Revision, RunId, Strategy, Task, Transition, UnixMillis, View, plan,
 };
 
 use crate::{etcd::Etcd, words::Words};
@@ -186,7 +186,7 @@ impl World {
         let (observer, since) = (&self.nodes[name], self.cluster.revision);
         let view = match &self.etcd {
             Some(etcd) => etcd.seen_by(observer, &self.nodes, since),
-            None => View { since, cluster: None, linearizable: false, leader: None, members: Vec::new() },
+            None => View { since, cluster: None, linearizable: false, leader: None, term: None, members: Vec::new() },
         };
         self.node(name).view = Some(view);
         self
@@ -423,6 +423,9 @@ impl World {
             client_urls: Vec::new(),
             state,
             leftover: node.data == Data::Leftover,
+            data: DataEvidence::default(),
+            etcd_version: None,
+            refusal: None,
             view: node.view.clone(),
             leaving: node.leaving,
             once: node.once,

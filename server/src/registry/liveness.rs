@@ -215,7 +215,7 @@ impl Registry {
 
 #[cfg(test)]
 mod tests {
-    use convene_lifecycle::{Action, ClusterSize, Discovery, NodeState, PeerUrl, Registration, RunId};
+    use convene_lifecycle::{Action, ClusterSize, DataEvidence, Discovery, NodeState, PeerUrl, Registration, RunId};
 
     use super::*;
 
@@ -238,6 +238,9 @@ mod tests {
             client_urls: Vec::new(),
             state: NodeState::Empty,
             leftover: false,
+            data: DataEvidence::default(),
+            etcd_version: None,
+            refusal: None,
             view: None,
             leaving: false,
             once: false,

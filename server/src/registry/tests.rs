@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use convene_lifecycle::{
-    Action, Cluster, ClusterSize, Discovery, NewClusterToken, NodeState, PeerUrl, RegisterRefusal, Registration,
-    Report, Revision, RunId, Settings,
+    Action, Cluster, ClusterSize, DataEvidence, Discovery, NewClusterToken, NodeState, PeerUrl, RegisterRefusal,
+    Registration, Report, Revision, RunId, Settings,
 };
 use sqlx::ConnectOptions;
 use tempfile::TempDir;
@@ -121,6 +121,9 @@ async fn reads_and_dry_runs_start_no_liveness() {
         client_urls: Vec::new(),
         state: NodeState::Empty,
         leftover: false,
+        data: DataEvidence::default(),
+        etcd_version: None,
+        refusal: None,
         view: None,
         leaving: false,
         once: false,

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, ops::RangeInclusive};
 
-use convene_lifecycle::{ClientUrl, ClusterId, ClusterName, MemberId, MemberName, PeerUrl, RunId};
+use convene_lifecycle::{ClientUrl, ClusterId, ClusterName, EtcdVersion, MemberId, MemberName, PeerUrl, RunId};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
@@ -48,6 +48,11 @@ scalar!(
     ClusterName,
     "a name of 1 to 128 characters without control characters",
     text_of(1..=128).pattern(Some(r"^[^\x00-\x1f\x7f-\x9f]+$"))
+);
+scalar!(
+    EtcdVersion,
+    "a version of etcd such as 3.6 or 3.6.5",
+    text_of(3..=32).pattern(Some(r"^[0-9]{1,4}\.[0-9]{1,4}(\..*)?$"))
 );
 scalar!(MemberId, "a member ID as etcd prints it: 1 to 16 hexadecimal digits", text().pattern(Some(ETCD_ID)));
 scalar!(

@@ -1,8 +1,8 @@
 use std::borrow::Cow;
 
 use convene_lifecycle::{
-    ClientUrl, ClusterId, Identity, MAX_PEER_URLS, MemberId, MemberName, NodeState, ObservedMember, PeerUrl, Report,
-    Revision, RunId, Strategy, View,
+    ClientUrl, ClusterId, DataEvidence, EtcdVersion, Identity, MAX_PEER_URLS, MemberId, MemberName, NodeRefusal,
+    NodeState, ObservedMember, PeerUrl, Report, Revision, RunId, Strategy, View,
 };
 use serde::{Deserialize, Deserializer, de::Error};
 use utoipa::{
@@ -41,12 +41,22 @@ body! {
         client_urls: List<ClientUrl, 0, MAX_PEER_URLS>,
         /// Which data the node has, and whether its etcd runs.
         state: StateWord,
-        /// The member that the data belongs to. Required with `stopped` and `running`.
+        /// The member that the data belongs to. Required with `stopped`, `starting` and `running`.
         #[example = "8e9e05c52164694d"]
         member_id: Option<MemberId>,
-        /// The etcd cluster that the data belongs to. Required with `stopped` and `running`.
+        /// The etcd cluster that the data belongs to. Required with `stopped`, `starting` and `running`.
         #[example = "cdf818194e3a8c32"]
         cluster_id: Option<ClusterId>,
+        /// With `stopped`: the index of the last entry in the WAL.
+        #[example = 4711]
+        last_index: Option<Count>,
+        /// With `stopped`: whether the WAL has no entry of a leader, so that etcd has acknowledged nothing on this data.
+        never_led: Option<bool>,
+        /// The version of the node's etcd, if the node knows it.
+        #[example = "3.6.5"]
+        etcd_version: Option<EtcdVersion>,
+        /// The last instruction that the node refused, because it saw something else itself.
+        refusal: Option<RefusalBody>,
         /// With `unreadable`: what the data directory contains, for people.
         found: Option<String>,
         /// With `empty`: whether the data directory has no WAL but a database that a member has used or that can't be
@@ -72,6 +82,19 @@ body! {
 }
 
 body! {
+    /// An instruction that a node refused.
+    #[body(name = "Refusal", unknown_fields = Ignored)]
+    pub struct RefusalBody {
+        /// The name of the instruction.
+        #[example = "archive_data"]
+        instruction: String,
+        /// What the node saw, for people.
+        #[example = "member 8e9e05c52164694d is in the list of infra1"]
+        found: String,
+    }
+}
+
+body! {
     /// What a node saw when it observed the cluster.
     #[body(name = "View", unknown_fields = Ignored)]
     pub struct ViewBody {
@@ -86,6 +109,9 @@ body! {
         /// The leader; null if there is none or it is not known.
         #[example = "8e9e05c52164694d"]
         leader: Option<MemberId>,
+        /// The leader's Raft term; null if unknown.
+        #[example = 2]
+        term: Option<Count>,
         /// The member list.
         members: List<ObservedMemberBody, 0, MAX_OBSERVED>,
     }
@@ -109,8 +135,21 @@ body! {
         client_urls: List<ClientUrl, 0, MAX_PEER_URLS>,
         /// Whether the member is a learner.
         learner: Option<bool>,
-        /// Whether the member answered just now.
+        /// Whether an etcd of this cluster answered at one of the member's URLs just now.
         reachable: bool,
+        /// Whether an etcd answered that gave this member's ID as its own. If absent: as `reachable`.
+        identified: Option<bool>,
+        /// How many bytes the leader has received from the member: the leader's metric
+        /// `etcd_network_peer_received_bytes_total`.
+        #[example = 41216]
+        received_bytes: Option<Count>,
+        /// How often the leader has reached the member's peer URLs: the leader's metric
+        /// `etcd_network_peer_round_trip_time_seconds_count`.
+        #[example = 17]
+        round_trips: Option<Count>,
+        /// The version of the member's etcd.
+        #[example = "3.6.5"]
+        version: Option<EtcdVersion>,
         /// The index of the last Raft log entry that the member has applied, from its status.
         #[example = 12]
         applied_index: Option<Count>,
@@ -128,13 +167,15 @@ pub enum StateWord {
     Unreadable,
     /// There is a member's data, and its etcd does not run.
     Stopped,
-    /// The etcd runs.
+    /// etcd's process runs on a member's data, but does not answer yet.
+    Starting,
+    /// The etcd runs and answers.
     Running,
 }
 
 impl Scalar for StateWord {
     fn expected(_: &Limits) -> Cow<'static, str> {
-        "one of empty, unreadable, stopped and running".into()
+        "one of empty, unreadable, stopped, starting and running".into()
     }
 
     fn schema() -> RefOr<Schema> {
@@ -175,7 +216,7 @@ impl Scalar for ObservedName {
 }
 
 fn require_identity_with_data(fields: &mut Fields<'_, '_>) {
-    if let Some(StateWord::Stopped | StateWord::Running) = fields.peek("state") {
+    if let Some(StateWord::Stopped | StateWord::Starting | StateWord::Running) = fields.peek("state") {
         fields.require::<MemberId>("member_id");
         fields.require::<ClusterId>("cluster_id");
     }
@@ -187,6 +228,7 @@ impl ReportBody {
         let identity = self.member_id.zip(self.cluster_id).map(|(member, cluster)| Identity { member, cluster });
         let state = match (self.state, identity) {
             (StateWord::Stopped, Some(identity)) => NodeState::Stopped(identity),
+            (StateWord::Starting, Some(identity)) => NodeState::Starting(identity),
             (StateWord::Running, Some(identity)) => NodeState::Running(identity),
             (StateWord::Empty, _) => NodeState::Empty,
             // The check has made sure that data has an identity, so this is unreadable data.
@@ -199,6 +241,12 @@ impl ReportBody {
             peer_urls: self.peer_urls.0,
             client_urls: self.client_urls.0,
             state,
+            data: DataEvidence {
+                last_index: self.last_index.map(|Count(index)| index),
+                never_led: self.never_led.unwrap_or(false),
+            },
+            etcd_version: self.etcd_version,
+            refusal: self.refusal.map(|RefusalBody { instruction, found }| NodeRefusal { task: instruction, found }),
             leftover: self.leftover.or(self.left_overs).unwrap_or(false),
             view: self.view.map(ViewBody::into_view),
             leaving: self.leaving.unwrap_or(false),
@@ -216,6 +264,7 @@ impl ViewBody {
             cluster: self.cluster_id,
             linearizable: self.linearizable,
             leader: self.leader,
+            term: self.term.map(|Count(term)| term),
             members: self.members.0.into_iter().map(ObservedMemberBody::into_observed).collect(),
         }
     }
@@ -230,6 +279,10 @@ impl ObservedMemberBody {
             client_urls: self.client_urls.0,
             learner: self.learner.unwrap_or(false),
             reachable: self.reachable,
+            identified: self.identified.unwrap_or(self.reachable),
+            received_bytes: self.received_bytes.map(|Count(bytes)| bytes),
+            round_trips: self.round_trips.map(|Count(count)| count),
+            version: self.version,
             applied_index: self.applied_index.map(|Count(index)| index),
         }
     }

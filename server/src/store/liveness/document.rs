@@ -44,6 +44,8 @@ enum StateDocument {
     Unreadable,
     /// Data of a member whose etcd does not run.
     Data(IdentityDocument),
+    /// An etcd that loads its data.
+    Loading(IdentityDocument),
     /// A running etcd.
     Etcd(IdentityDocument),
 }
@@ -108,6 +110,7 @@ impl From<&LastCheckIn> for NodeDocument {
             ReportedState::Nothing => StateDocument::Nothing,
             ReportedState::Unreadable => StateDocument::Unreadable,
             ReportedState::Data(identity) => StateDocument::Data(identity.into()),
+            ReportedState::Loading(identity) => StateDocument::Loading(identity.into()),
             ReportedState::Etcd(identity) => StateDocument::Etcd(identity.into()),
         };
         Self { at: *at, run: run.clone(), sequence: *sequence, peer_urls: peer_urls.clone(), state }
@@ -121,6 +124,7 @@ impl From<NodeDocument> for LastCheckIn {
             StateDocument::Nothing => ReportedState::Nothing,
             StateDocument::Unreadable => ReportedState::Unreadable,
             StateDocument::Data(identity) => ReportedState::Data(identity.into()),
+            StateDocument::Loading(identity) => ReportedState::Loading(identity.into()),
             StateDocument::Etcd(identity) => ReportedState::Etcd(identity.into()),
         };
         Self { at, run, sequence, peer_urls, state }
