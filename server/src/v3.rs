@@ -95,7 +95,7 @@ async fn require_http2(request: Request, next: Next) -> Response {
     if request.version() == Version::HTTP_2 {
         return next.run(request).await;
     }
-    let sentence = "gRPC needs HTTP/2 from end to end, but this request came over HTTP/1; configure the proxy in front of \
+    let sentence = "gRPC needs HTTP/2 from end to end, but this request arrived over HTTP/1; configure the proxy in front of \
                     this server, for example with grpc_pass in nginx or proto h2 in HAProxy\n";
     plain_error(StatusCode::HTTP_VERSION_NOT_SUPPORTED, sentence).into_response()
 }
@@ -110,6 +110,6 @@ async fn limit_time(request: Request, next: Next) -> Response {
 /// Answers for the methods of etcd's API that Convene does not support.
 async fn unimplemented(request: Request) -> Response {
     let method = request.uri().path().trim_start_matches('/');
-    let message = format!("{method} is not done here; {}", error::WHAT_THIS_IS);
+    let message = format!("Convene does not support {method}; {}", error::SUPPORTED_KEYS);
     Status::unimplemented(message).into_http::<axum::body::Body>().into_response()
 }

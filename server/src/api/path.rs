@@ -62,7 +62,7 @@ async fn parameter<T: FromStr, S: Send + Sync>(
     expected: &str,
 ) -> Result<T, Problem> {
     let params = RawPathParams::from_request_parts(parts, state).await;
-    let params = params.map_err(|_| invalid(name, "is not UTF-8 once percent-decoded"))?;
+    let params = params.map_err(|_| invalid(name, "is not UTF-8 after percent-decoding"))?;
     let given = params.iter().find(|(given, _)| *given == name).map_or("", |(_, given)| given);
     given.parse().map_err(|_| invalid(name, expected))
 }

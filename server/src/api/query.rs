@@ -51,7 +51,7 @@ impl Pairs {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             match (decode(name), decode(value)) {
                 (Some(name), Some(value)) => pairs.given.push((name, value)),
-                _ => pairs.violations.push(Violation::new(shown(name), "is not UTF-8 once percent-decoded")),
+                _ => pairs.violations.push(Violation::new(shown(name), "is not UTF-8 after percent-decoding")),
             }
         }
         pairs
@@ -108,7 +108,7 @@ mod tests {
             r#"{"field":"from","message":"must be a whole number, not \"soon\""}"#,
             r#"{"field":"name","message":"is given 2 times"}"#,
             r#"{"field":"form","message":"is not a parameter of this endpoint; the parameters are: from, name"}"#,
-            r#"{"field":"%ff","message":"is not UTF-8 once percent-decoded"}"#,
+            r#"{"field":"%ff","message":"is not UTF-8 after percent-decoding"}"#,
         ] {
             assert!(problem.contains(expected), "{expected}: {problem}");
         }

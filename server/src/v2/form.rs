@@ -118,7 +118,7 @@ fn decode(encoded: &[u8]) -> Result<String, V2Error> {
         return Err(invalid(format!("invalid URL escape \"{}\"", String::from_utf8_lossy(shown))));
     }
     let decoded = percent_decode(&spaced).decode_utf8();
-    decoded.map(Cow::into_owned).map_err(|_| invalid("a field is not UTF-8 once percent-decoded"))
+    decoded.map(Cow::into_owned).map_err(|_| invalid("a field is not UTF-8 after percent-decoding"))
 }
 
 fn is_escape(bytes: &[u8]) -> bool {

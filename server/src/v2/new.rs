@@ -18,7 +18,7 @@ pub async fn create(State(app): State<Arc<App>>, form: Result<Form, V2Error>) ->
     let token = draw_token();
     match app.registry.create(token.clone(), Settings { size: Some(size), ..Settings::default() }).await {
         Ok(_) => {
-            tracing::info!(cluster = %*token, %size, "cluster made");
+            tracing::info!(cluster = %*token, %size, "cluster created");
             format!("{}/{}", app.public_url, token.as_str()).into_response()
         }
         Err(error) => V2Error::from(error).into_text_response(),

@@ -98,7 +98,7 @@ pub async fn not_a_registry_key() -> V2Error {
 
 fn decode(segment: &str) -> Result<String, V2Error> {
     let decoded = percent_decode_str(segment).decode_utf8();
-    decoded.map(Into::into).map_err(|_| V2Error::invalid_field("path: not UTF-8 once percent-decoded"))
+    decoded.map(Into::into).map_err(|_| V2Error::invalid_field("path: not UTF-8 after percent-decoding"))
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub async fn read(State(app): State<Arc<App>>, path: KeyPath, request: KeyReques
     }
     if request.stream {
         return Err(V2Error::invalid_field(
-            "\"stream\" is not supported: wait again with waitIndex, one after the modifiedIndex of the last answer",
+            "\"stream\" is not supported; repeat the wait with waitIndex, the last modifiedIndex plus 1",
         ));
     }
     wait::long_poll(app, Wait::new(path, request.recursive), request.wait_index).await

@@ -17,7 +17,7 @@ use crate::{
     registry::{Committed, Registry},
 };
 
-/// Answers `PUT`: registers a member, or sets a cluster's size and so makes the cluster.
+/// Answers `PUT`: registers a member, or sets a cluster's size, which creates the cluster if it is missing.
 pub async fn put(State(app): State<Arc<App>>, path: KeyPath, request: KeyRequest) -> Result<Response, V2Error> {
     refuse_unsupported(&request)?;
     let event = match path.node.clone() {
@@ -51,7 +51,7 @@ pub async fn delete(State(app): State<Arc<App>>, path: KeyPath, request: KeyRequ
         Node::Cluster => delete_cluster(&app.registry, path).await?,
         Node::Config | Node::Size => {
             return Err(V2Error::invalid_field(
-                "path: a cluster can't be without size; delete the cluster: \
+                "path: the size of a cluster can't be deleted; to delete the whole cluster, send \
                  DELETE /v2/keys/_etcd/registry/TOKEN?recursive=true",
             ));
         }
@@ -155,21 +155,18 @@ async fn directory_error(registry: &Registry, path: &KeyPath, code: Code) -> Res
 }
 
 fn value(request: &KeyRequest) -> Result<&str, V2Error> {
-    request
-        .value
-        .as_deref()
-        .ok_or_else(|| V2Error::invalid_field("value: missing; send it as a form, as curl -d value=… does"))
+    request.value.as_deref().ok_or_else(|| {
+        V2Error::invalid_field("value: missing; send it as a form field, for example with curl -d value=…")
+    })
 }
 
-/// Refuses what would be silently lost: there are no directories to make here and nothing expires.
+/// Refuses fields that would be ignored otherwise: registrations never expire, and nobody can create directories.
 fn refuse_unsupported(request: &KeyRequest) -> Result<(), V2Error> {
     if request.expires {
-        return Err(V2Error::invalid_field("ttl: registrations do not expire here; leave out ttl and refresh"));
+        return Err(V2Error::invalid_field("ttl: registrations never expire; leave out ttl and refresh"));
     }
     if request.dir {
-        return Err(V2Error::invalid_field(
-            "dir: a cluster holds members and its size, and no directories; leave out dir",
-        ));
+        return Err(V2Error::invalid_field("dir: directories can't be created or changed; leave out dir"));
     }
     Ok(())
 }

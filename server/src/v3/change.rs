@@ -143,7 +143,7 @@ impl Delete {
             return Ok(Some(cluster.delete(at)));
         }
         if self.range.contains(&Node::Size.key(&cluster.token)) {
-            return Err(V3Error::SizeStays);
+            return Err(V3Error::SizeInUse);
         }
         if cluster.is_forming_by_check_in() {
             return Err(RegisterRefusal::FormsByCheckIn.into());

@@ -34,31 +34,32 @@ impl cluster_server::Cluster for Cluster {
         &self,
         _: Request<wire::MemberAddRequest>,
     ) -> Result<Response<wire::MemberAddResponse>, Status> {
-        Err(not_done())
+        Err(unsupported())
     }
 
     async fn member_remove(
         &self,
         _: Request<wire::MemberRemoveRequest>,
     ) -> Result<Response<wire::MemberRemoveResponse>, Status> {
-        Err(not_done())
+        Err(unsupported())
     }
 
     async fn member_update(
         &self,
         _: Request<wire::MemberUpdateRequest>,
     ) -> Result<Response<wire::MemberUpdateResponse>, Status> {
-        Err(not_done())
+        Err(unsupported())
     }
 
     async fn member_promote(
         &self,
         _: Request<wire::MemberPromoteRequest>,
     ) -> Result<Response<wire::MemberPromoteResponse>, Status> {
-        Err(not_done())
+        Err(unsupported())
     }
 }
 
-fn not_done() -> Status {
-    V3Error::NotDoneHere("the members of this server can't be changed; ask the etcd cluster to change its own").into()
+fn unsupported() -> Status {
+    V3Error::Unsupported("changes of its own member list; to change an etcd cluster, connect to one of its members")
+        .into()
 }

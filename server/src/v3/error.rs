@@ -5,9 +5,9 @@ use tonic::{Code, Status};
 use crate::registry::{Unavailable, WriteError};
 
 /// The end of messages for clients that expect an etcd.
-pub const WHAT_THIS_IS: &str = "this is Convene, a discovery service for etcd, and no etcd: it holds only \
-                                /_etcd/registry/TOKEN/_config/size and /_etcd/registry/TOKEN/members/ID, of one token \
-                                a request";
+pub const SUPPORTED_KEYS: &str = "Convene is a discovery service and not an etcd: its only keys are \
+                                  /_etcd/registry/TOKEN/_config/size and /_etcd/registry/TOKEN/members/ID, and a request \
+                                  can use the keys of one token only";
 
 /// Why a v3 request fails. If etcd has a message for it, the text is etcd's
 /// (`api/v3rpc/rpctypes/error.go`), because clients compare it.
@@ -25,7 +25,7 @@ pub enum V3Error {
     /// The request keeps the lease, but has one.
     #[error("etcdserver: lease is provided")]
     LeaseProvided,
-    /// Nothing expires here.
+    /// Keys never expire, so there are no leases.
     #[error("etcdserver: requested lease not found")]
     LeaseNotFound,
     /// An order or a target that does not exist.
@@ -50,35 +50,37 @@ pub enum V3Error {
     #[error("etcdserver: server stopped")]
     Stopped,
     /// The key or range is not within one cluster, or no key of one.
-    #[error("permission denied: {0}; {WHAT_THIS_IS}")]
+    #[error("permission denied: {0}; {SUPPORTED_KEYS}")]
     Outside(&'static str),
     /// Most gRPC clients would refuse the answer.
-    #[error("the answer would be larger than 4 MiB: ask for fewer keys (limit), or for keys or their count alone")]
+    #[error(
+        "the response would exceed 4 MiB; read fewer keys (limit), only keys (keys_only) or only their count (count_only)"
+    )]
     TooLarge,
-    /// Unsupported.
-    #[error("not done here: {0}; {WHAT_THIS_IS}")]
-    NotDoneHere(&'static str),
+    /// etcd supports this, and Convene does not.
+    #[error("Convene does not support {0}; {SUPPORTED_KEYS}")]
+    Unsupported(&'static str),
     /// A value or a part of a key is wrong.
     #[error("{0}")]
     Invalid(String),
     /// A member wants to register under a token without a cluster.
     #[error(
-        "there is no cluster of this token here; make it first, as with etcdctl put \
-         /_etcd/registry/TOKEN/_config/size 3 at this server"
+        "this server has no cluster with this token; create the cluster on this server first, for example with \
+         etcdctl put /_etcd/registry/TOKEN/_config/size 3"
     )]
     NoSuchCluster,
     /// The member can't be registered.
     #[error(transparent)]
     Refused(#[from] RegisterRefusal),
-    /// The size can't be another.
+    /// The size can't change any more.
     #[error(transparent)]
     SizeIsFixed(#[from] SizeIsFixed),
-    /// The size can't go while there are members.
+    /// The size can't be deleted while the cluster has members.
     #[error(
-        "a cluster with members can't be without size; delete the cluster with all its keys, as with etcdctl del \
-         --prefix /_etcd/registry/TOKEN/ at this server"
+        "the size of a cluster with members can't be deleted; to delete the whole cluster, delete all its keys, for example \
+         with etcdctl del --prefix /_etcd/registry/TOKEN/"
     )]
-    SizeStays,
+    SizeInUse,
     /// The write was not made.
     #[error(transparent)]
     WriteError(#[from] WriteError),
@@ -99,11 +101,11 @@ impl V3Error {
             Self::Compacted | Self::FutureRevision => Code::OutOfRange,
             Self::Outside(_) => Code::PermissionDenied,
             Self::TooLarge => Code::ResourceExhausted,
-            Self::NotDoneHere(_) => Code::Unimplemented,
+            Self::Unsupported(_) => Code::Unimplemented,
             Self::AuthenticationNotEnabled
             | Self::Refused(_)
             | Self::SizeIsFixed(_)
-            | Self::SizeStays
+            | Self::SizeInUse
             | Self::WriteError(WriteError::TokenUsedUp) => Code::FailedPrecondition,
             Self::Stopped | Self::WriteError(WriteError::Unavailable(_)) => Code::Unavailable,
         }

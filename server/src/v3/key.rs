@@ -14,9 +14,9 @@ const MEMBERS: &str = "members/";
 /// One key that something can be written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
-    /// Whose cluster's.
+    /// The token of its cluster.
     pub token: Token,
-    /// What of it.
+    /// The node of that cluster.
     pub node: Node,
 }
 
@@ -36,7 +36,7 @@ impl Key {
         let node = match rest.strip_prefix(MEMBERS) {
             None if rest == SIZE => Node::Size,
             Some(member) => Node::Member(member.parse().map_err(|error| V3Error::Invalid(format!("{error}")))?),
-            None => return Err(V3Error::Outside("nothing else can be written than a size or a member")),
+            None => return Err(V3Error::Outside("only a size or a member can be written")),
         };
         Ok(Self { token, node })
     }
@@ -70,7 +70,7 @@ impl Node {
 /// The keys that a request is about: a part of one cluster's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRange {
-    /// Whose cluster's.
+    /// The token of its cluster.
     pub token: Token,
     from: Vec<u8>,
     /// The first key beyond the range; `None` means that `from` is the only one in it.
@@ -94,7 +94,7 @@ impl KeyRange {
         let is_prefix_of_cluster = key == cluster && end == end_of_prefix(&cluster);
         let all = [&cluster[..], b"/"].concat();
         if end == [0] || !(is_prefix_of_cluster || end <= end_of_prefix(&all)) {
-            return Err(V3Error::Outside("this range goes beyond the keys of one token"));
+            return Err(V3Error::Outside("the range covers more than the keys of one token"));
         }
         let to = if is_prefix_of_cluster { end_of_prefix(&all) } else { end };
         Ok(Self { token, from: key, to: Some(to) })
@@ -119,15 +119,13 @@ fn split(key: &[u8]) -> Result<(Token, &str), V3Error> {
     if key.is_empty() {
         return Err(V3Error::EmptyKey);
     }
-    let key = str::from_utf8(key).map_err(|_| V3Error::Outside("this key is none of a token's, and not UTF-8"))?;
-    let below = key.strip_prefix(REGISTRY).ok_or(V3Error::Outside("this key is none of a token's"))?;
+    let key = str::from_utf8(key).map_err(|_| V3Error::Outside("the key is not UTF-8, so it belongs to no token"))?;
+    let below = key.strip_prefix(REGISTRY).ok_or(V3Error::Outside("the key belongs to no token"))?;
     let (token, rest) = below.split_once('/').unwrap_or((below, ""));
     match token.parse() {
         Ok(token) => Ok((token, rest)),
-        Err(_) if token.is_empty() => Err(V3Error::Outside("tokens are secrets, and nobody can list them")),
-        Err(error) => {
-            Err(V3Error::Invalid(format!("{error}; of a discovery URL it is what comes after the last slash")))
-        }
+        Err(_) if token.is_empty() => Err(V3Error::Outside("tokens are secrets and can't be listed")),
+        Err(error) => Err(V3Error::Invalid(format!("{error}; the token is the last segment of a discovery URL"))),
     }
 }
 

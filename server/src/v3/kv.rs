@@ -150,7 +150,7 @@ impl Kv {
         let (committed, answer) = self.app.registry.transact(token, Needs::Cluster, decide).await?;
         committed.iter().flat_map(|committed| &committed.events).for_each(|event| log(event));
         // The node logs the refusal; this shows it to the server's operator, too.
-        if let Err(refused @ (V3Error::Refused(_) | V3Error::SizeIsFixed(_) | V3Error::SizeStays)) = &answer {
+        if let Err(refused @ (V3Error::Refused(_) | V3Error::SizeIsFixed(_) | V3Error::SizeInUse)) = &answer {
             tracing::warn!(cluster = %token, "refused: {refused}");
         }
         answer
@@ -168,8 +168,8 @@ fn log(event: &Event) {
         tracing::warn!(
             cluster = %event.token,
             member,
-            "a member has registered again after its cluster had formed: if its etcd has run before, then it has lost its \
-             data, and should be removed from the etcd cluster and added again (etcdctl member remove, member add)"
+            "a member registered again after its cluster had formed; if its etcd has run before, it has lost its data: remove \
+             the member from the etcd cluster and add it again (etcdctl member remove, member add)"
         );
     }
 }

@@ -44,7 +44,7 @@ impl maintenance_server::Maintenance for Maintenance {
     async fn alarm(&self, request: Request<AlarmRequest>) -> Result<Response<AlarmResponse>, Status> {
         match request.into_inner().action() {
             AlarmAction::Get => Ok(Response::new(AlarmResponse { header: self.headers.of_none() })),
-            AlarmAction::Activate | AlarmAction::Deactivate => Err(V3Error::NotDoneHere("alarms can't be set").into()),
+            AlarmAction::Activate | AlarmAction::Deactivate => Err(V3Error::Unsupported("setting alarms").into()),
         }
     }
 
@@ -52,6 +52,6 @@ impl maintenance_server::Maintenance for Maintenance {
         &self,
         _: Request<wire::MoveLeaderRequest>,
     ) -> Result<Response<wire::MoveLeaderResponse>, Status> {
-        Err(V3Error::NotDoneHere("the leader can't be moved").into())
+        Err(V3Error::Unsupported("moving the leader").into())
     }
 }

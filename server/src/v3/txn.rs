@@ -59,7 +59,7 @@ impl Txn {
         let mut tokens = tokens.chain(success.iter().chain(&failure).map(Operation::token));
         let token = tokens.next().cloned();
         if tokens.any(|other| Some(other) != token.as_ref()) {
-            return Err(V3Error::Outside("this transaction is about several tokens"));
+            return Err(V3Error::Outside("the transaction has keys of more than one token"));
         }
         Ok(Self { token, comparisons, success, failure })
     }
@@ -123,7 +123,7 @@ impl State<'_> {
                 match query.revision.filter(|asked| *asked != self.revision()) {
                     Some(asked) if asked > self.revision() => return Err(V3Error::FutureRevision),
                     Some(_) => {
-                        return Err(V3Error::NotDoneHere("a transaction reads the present, and no earlier revision"));
+                        return Err(V3Error::Unsupported("reading an earlier revision in a transaction"));
                     }
                     None => {}
                 }
@@ -205,7 +205,7 @@ impl Operation {
             Request::RequestRange(range) => Ok(Self::Range(Query::parse(range)?)),
             Request::RequestPut(put) => Ok(Self::Put(Put::parse(put, largest)?)),
             Request::RequestDeleteRange(delete) => Ok(Self::Delete(Delete::parse(delete)?)),
-            Request::RequestTxn(_) => Err(V3Error::NotDoneHere("a transaction within another")),
+            Request::RequestTxn(_) => Err(V3Error::Unsupported("nested transactions")),
         }
     }
 
@@ -242,7 +242,7 @@ fn parse_branch(operations: Vec<RequestOp>, largest: ClusterSize) -> Result<Vec<
         return Err(V3Error::DuplicateKey);
     }
     if writes.len() > 1 {
-        return Err(V3Error::NotDoneHere("several changes in one transaction; make one after another"));
+        return Err(V3Error::Unsupported("several writes in one transaction; send one request for each"));
     }
     Ok(operations)
 }

@@ -211,7 +211,8 @@ impl Conversation {
             return Ok(Err(NotCreated::new(present, "mvcc: watcher range is empty")));
         }
         if self.watches.len() >= MAX_WATCHES {
-            let reason = format!("a stream has at most {MAX_WATCHES} watches: cancel some, or open another stream");
+            let reason =
+                format!("a stream can have at most {MAX_WATCHES} watches; cancel some, or open another stream");
             return Ok(Err(NotCreated::new(present, reason)));
         }
         let Some(id) = self.id_for(request.watch_id) else {

@@ -41,7 +41,7 @@ fn a_second_member_with_a_name_or_url_of_another_is_told_whose_it_is() {
 fn nobody_registers_where_there_is_no_size() {
     every_operator(|_, operator| {
         let put = ["put", &member_key("prod", "5e3c"), "infra0=http://10.0.0.1:2380"];
-        operator.is_refused(&put, "make it first, as with etcdctl put /_etcd/registry/TOKEN/_config/size 3");
+        operator.is_refused(&put, "create the cluster on this server first, for example with etcdctl put /_etcd/registry/TOKEN/_config/size 3");
         assert_eq!(operator.run(&["get", "--prefix", &keys_of("prod")]), "");
     });
 }
