@@ -14,9 +14,9 @@ use crate::{
 
 pub use secrets::hidden;
 
-/// A self-hosted discovery service for etcd.
+/// Run a self-hosted discovery service for etcd
 ///
-/// Without a command, run the server.
+/// Without a command, the server runs until it receives SIGTERM or SIGINT.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "convene-server", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
@@ -30,7 +30,7 @@ pub struct Cli {
 /// The commands besides running the server.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Verb {
-    /// Update the database schema, as the server does when it starts, and print what changed
+    /// Apply the missing migrations to the database, as the server does when it starts, and print them
     Migrate {
         #[command(flatten)]
         database: DatabaseArgs,
@@ -38,20 +38,20 @@ pub enum Verb {
 
     /// Export the whole registry as one JSON document
     ///
-    /// Servers may keep using the database: the document is a consistent snapshot. It contains every token, so keep it
+    /// The document is a consistent snapshot, even while servers use the database. It contains every token, so keep it
     /// secret.
     Export {
         #[command(flatten)]
         database: DatabaseArgs,
 
-        /// File to write, or - for standard output. Only its owner can read the file, which is written atomically
+        /// File to write, or - for standard output. The file is replaced atomically, and only its owner can read it
         #[arg(value_name = "FILE", default_value = "-", value_parser = parse_file)]
         to: FileOrStream,
     },
 
     /// Import an exported registry into an empty database that no server uses
     ///
-    /// The document is validated first, and then imported in one transaction.
+    /// The command validates the whole document first, and then imports it in one transaction.
     Import {
         #[command(flatten)]
         database: DatabaseArgs,
@@ -69,27 +69,27 @@ pub struct Config {
     #[arg(long, env = "CONVENE_LISTEN", value_name = "HOST:PORT", default_value = "127.0.0.1:8087", value_parser = parse_listen)]
     pub listen: String,
 
-    /// Base of discovery URLs: the URL at which etcd nodes reach this server [default: http:// and --listen]
+    /// URL at which etcd nodes reach this server; discovery URLs begin with it [default: http:// and --listen]
     #[arg(long, env = "CONVENE_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<PublicUrl>,
 
     #[command(flatten)]
     pub database: DatabaseArgs,
 
-    /// Format of log lines
-    #[arg(long, env = "CONVENE_LOG_FORMAT", value_enum, default_value = "text")]
+    /// Format of the log on standard error
+    #[arg(long, env = "CONVENE_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value = "text")]
     pub log_format: LogFormat,
 
     /// Largest size that a cluster may have: 1 to 1000
     #[arg(long, env = "CONVENE_MAX_CLUSTER_SIZE", value_name = "N", default_value = "31", value_parser = parse_size)]
     pub max_cluster_size: ClusterSize,
 
-    /// Delete a cluster without any registration after this time: 1s or more, such as 7d
+    /// Time after which the server deletes a cluster that no node has registered in: 1s or more, such as 7d
     #[arg(long, env = "CONVENE_UNFORMED_TTL", value_name = "DURATION", default_value = "7d", value_parser = parse_duration)]
     pub unformed_ttl: Duration,
 
-    /// Time after which the server ends a long poll and the client asks again: 1s or more. Keep it below the idle
-    /// time-out of proxies in between, which is often 60s
+    /// Time after which the server ends a long poll, so that the client repeats it: 1s or more. Must be shorter than the
+    /// idle time-out of every proxy in between, which is often 60s
     #[arg(long, env = "CONVENE_WAIT_TIMEOUT", value_name = "DURATION", default_value = "50s", value_parser = parse_duration)]
     pub wait_timeout: Duration,
 }
@@ -97,7 +97,7 @@ pub struct Config {
 /// Which database to use, and how.
 #[derive(Clone, Debug, Args)]
 pub struct DatabaseArgs {
-    /// Database: sqlite:PATH, or postgres://USER:PASSWORD@HOST:PORT/DATABASE, which several servers may share
+    /// Database: sqlite:PATH for one server, or postgres://USER:PASSWORD@HOST:PORT/DATABASE for any number of servers
     #[arg(
         long,
         env = "CONVENE_DATABASE_URL",
@@ -111,7 +111,7 @@ pub struct DatabaseArgs {
     #[arg(long, env = "CONVENE_DATABASE_POOL_SIZE", value_name = "N", default_value = "8", value_parser = parse_pool_size)]
     pub database_pool_size: u32,
 
-    /// Time-out of a statement in PostgreSQL: 1s or more
+    /// Time after which PostgreSQL cancels a statement: 1s or more
     #[arg(
         long,
         env = "CONVENE_DATABASE_STATEMENT_TIMEOUT",
@@ -121,7 +121,7 @@ pub struct DatabaseArgs {
     )]
     pub database_statement_timeout: Duration,
 
-    /// How long a request waits for a connection to PostgreSQL, for example while PostgreSQL restarts: 1s or more
+    /// Time that a request may wait for a connection to PostgreSQL, for example while PostgreSQL restarts: 1s or more
     #[arg(
         long,
         env = "CONVENE_DATABASE_ACQUIRE_TIMEOUT",

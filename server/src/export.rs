@@ -26,7 +26,7 @@ pub enum ExportError {
     #[error("nothing was exported: {0}")]
     Store(#[from] store::ExportError),
     /// The export can't be written.
-    #[error("{to} can't be written: {source}")]
+    #[error("can't write {to}: {source}")]
     Write {
         /// Its path, or standard output.
         to: FileOrStream,

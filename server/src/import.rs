@@ -15,7 +15,7 @@ use crate::{
 #[derive(Debug, Error)]
 pub enum ImportError {
     /// The document can't be read.
-    #[error("{from} can't be read: {source}")]
+    #[error("can't read {from}: {source}")]
     Read {
         /// Its path, or standard input.
         from: FileOrStream,

@@ -215,9 +215,10 @@ impl Registry {
 
 #[cfg(test)]
 mod tests {
-    use convene_lifecycle::{Action, ClusterSize, DataEvidence, Discovery, NodeState, PeerUrl, Registration, RunId};
+    use convene_lifecycle::{Action, ClusterSize, Discovery, Registration};
 
     use super::*;
+    use crate::registry::tests::report_of_empty_node;
 
     const START: UnixMillis = UnixMillis(1_700_000_000_000);
 
@@ -230,24 +231,7 @@ mod tests {
             .unwrap()
             .register("1".parse().unwrap(), registration, Discovery::V2, Action::Create, START)
             .unwrap();
-        let report = Report {
-            name: "a".parse().unwrap(),
-            run: RunId::unnamed(),
-            sequence: 0,
-            peer_urls: vec![PeerUrl::parse("http://10.0.0.1:2380").unwrap()],
-            client_urls: Vec::new(),
-            state: NodeState::Empty,
-            leftover: false,
-            data: DataEvidence::default(),
-            etcd_version: None,
-            refusal: None,
-            view: None,
-            leaving: false,
-            once: false,
-            strategy: None,
-            size: None,
-        };
-        (registered.after.unwrap(), report)
+        (registered.after.unwrap(), report_of_empty_node())
     }
 
     fn later(minutes: u64) -> UnixMillis {

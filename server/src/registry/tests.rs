@@ -17,6 +17,27 @@ async fn registry() -> (TempDir, Arc<Registry>) {
     (dir, Arc::new(Registry::start(Arc::new(store)).await.0))
 }
 
+/// A report of node `a`, which has no data.
+pub(super) fn report_of_empty_node() -> Report {
+    Report {
+        name: "a".parse().unwrap(),
+        run: RunId::unnamed(),
+        sequence: 0,
+        peer_urls: vec![PeerUrl::parse("http://10.0.0.1:2380").unwrap()],
+        client_urls: Vec::new(),
+        state: NodeState::Empty,
+        leftover: false,
+        data: DataEvidence::default(),
+        etcd_version: None,
+        refusal: None,
+        view: None,
+        leaving: false,
+        once: false,
+        strategy: None,
+        size: None,
+    }
+}
+
 async fn register(registry: &Registry, token: &Token, n: u32) -> Result<Revision, RegisterRefusal> {
     let registration = Registration::parse(&format!("infra{n}=http://10.0.0.1:{n}")).unwrap();
     let decide = move |cluster: Option<&Cluster>, at| {
@@ -113,23 +134,7 @@ async fn reads_and_dry_runs_start_no_liveness() {
     let token: Token = "one".parse().unwrap();
     registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
     register(&registry, &token, 1).await.unwrap();
-    let report = Report {
-        name: "a".parse().unwrap(),
-        run: RunId::unnamed(),
-        sequence: 0,
-        peer_urls: vec![PeerUrl::parse("http://10.0.0.1:2380").unwrap()],
-        client_urls: Vec::new(),
-        state: NodeState::Empty,
-        leftover: false,
-        data: DataEvidence::default(),
-        etcd_version: None,
-        refusal: None,
-        view: None,
-        leaving: false,
-        once: false,
-        strategy: None,
-        size: None,
-    };
+    let report = report_of_empty_node();
     assert!(registry.last_seen(&token).await.unwrap().is_empty());
     assert!(registry.check_in_dry(&token, &report).await.unwrap().is_some());
     assert!(registry.liveness.get(&token).is_none());

@@ -32,11 +32,12 @@ pub enum ImportError {
         used_tokens: i64,
     },
     /// Other sessions are connected to the database. They may be servers that cache what the import replaces.
-    #[error("others are connected to the database ({0}); stop all convene-servers and end all other sessions first")]
+    #[error("other clients are connected to the database ({0}); stop every convene-server and close all other sessions first")]
     InUse(String),
     /// The database did not answer the commit.
     #[error(
-        "the database did not answer the commit ({0}), so it has everything or nothing; `convene-server export` shows which"
+        "the database did not answer the commit ({0}), so either everything was imported or nothing; `convene-server export` \
+         shows which"
     )]
     UnknownOutcome(StoreError),
     /// The database failed.

@@ -12,7 +12,7 @@ use super::{
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// Another server owns the file.
-    #[error("database {} is in use by another convene-server; one process owns a SQLite file", path.display())]
+    #[error("database {} is in use by another convene-server; only one process at a time can use a SQLite file", path.display())]
     InUse {
         /// The database file.
         path: PathBuf,
@@ -45,7 +45,7 @@ pub enum OpenError {
         database: String,
     },
     /// The database can't be opened.
-    #[error("database {database} can't be opened: {reason}")]
+    #[error("can't open database {database}: {reason}")]
     CannotOpen {
         /// The database.
         database: String,

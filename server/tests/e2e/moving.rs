@@ -74,7 +74,7 @@ async fn moves_to(database_url: &str) {
     let (code, _, said) = run(&["import", "--database-url", database_url, copy_text]);
     assert!(
         said.contains("in use by another convene-server")
-            || said.contains("others are connected to the database (convene-server"),
+            || said.contains("other clients are connected to the database (convene-server"),
         "{said}"
     );
     assert_eq!((code, said.lines().count()), (Some(1), 1));

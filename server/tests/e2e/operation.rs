@@ -94,7 +94,7 @@ fn what_keeps_a_server_from_starting_is_said_in_one_line() {
     for (listen, database, said) in [
         (taken, dir.path().join("a.db"), "Address already in use"),
         ("256.0.0.1:1", dir.path().join("a.db"), "can't listen on 256.0.0.1:1 (--listen)"),
-        (&free, dir.path().join("none/a.db"), "can't be opened: No such file or directory"),
+        (&free, dir.path().join("none/a.db"), "none/a.db: No such file or directory"),
         (&free, garbage, "file is not a database"),
         (&free, running.sqlite_file().unwrap(), "is in use by another convene-server"),
         (&free, newer_database(dir.path()), "is newer than this convene-server"),
