@@ -1,5 +1,5 @@
-//! Makes equal what no decision can tell apart, so that the worlds are finitely many: revisions, times and runs are
-//! reduced to the order in which they stand to each other, and what nobody asks for any more is forgotten.
+//! Reduces states that no decision can distinguish to one canonical state, so that the state space is finite: revisions,
+//! times and runs are replaced by their order, and data that no decision uses is dropped.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,15 +13,15 @@ use convene_lifecycle::{
 
 use crate::{
     clock::{FRESH, LONG_AGO, NOW, OLD, is_fresh},
+    state::{Change, ClientState, Node, NodeTask, State, name},
     steps::Rules,
-    world::{Change, Desk, Node, Order, World, name},
 };
 
-/// How far apart the revisions of two looks are put: there is room for a cluster's changes in between.
+/// The distance between the canonical revisions of two views, which leaves room for the changes of a cluster in between.
 const STRIDE: u64 = 100;
 
-impl World {
-    /// This world with nothing in it that makes no difference.
+impl State {
+    /// The canonical state: without everything that makes no difference.
     pub fn canonical(mut self) -> Self {
         self.forget_removed();
         self.reduce_times();
@@ -30,7 +30,7 @@ impl World {
         self
     }
 
-    /// An ID that nothing in this world refers to.
+    /// An unused member ID.
     pub fn fresh_id(&self, node: usize) -> MemberId {
         let used = self.ids();
         let on_record = |id| self.cluster.record.iter().any(|member| member.key.id() == Some(id));
@@ -39,35 +39,35 @@ impl World {
         ids.find(|id| !used.contains(id) && !on_record(*id)).expect("numbers don't run out")
     }
 
-    /// The members that anything but the registry's record refers to.
+    /// The members that are referred to outside the registry's record.
     fn ids(&self) -> BTreeSet<MemberId> {
         let mut ids: BTreeSet<MemberId> =
             self.nodes.iter().filter_map(|node| node.disk).map(|disk| disk.member).collect();
         ids.extend(self.etcds.iter().flat_map(|etcd| etcd.members.iter().map(|entry| entry.id)));
         ids.extend(self.etcds.iter().flat_map(|etcd| etcd.booted.iter().copied()));
         ids.extend(self.views().flat_map(|view| view.members.iter().map(|seen| seen.id)));
-        ids.extend(self.letter.iter().filter_map(|letter| letter.disk).map(|disk| disk.member));
-        for order in self.nodes.iter().filter_map(|node| node.desk.order()) {
-            match order {
-                Order::Bootstrap { roster, .. } => ids.extend(roster.iter().map(|(_, id)| *id)),
-                Order::Change { change, expect } => {
+        ids.extend(self.delayed_check_in.iter().filter_map(|check_in| check_in.disk).map(|disk| disk.member));
+        for task in self.nodes.iter().filter_map(|node| node.client.task()) {
+            match task {
+                NodeTask::Bootstrap { roster, .. } => ids.extend(roster.iter().map(|(_, id)| *id)),
+                NodeTask::Change { change, expect } => {
                     ids.extend(expect.iter().map(|(id, _)| *id));
                     if let Change::Remove { id, .. } | Change::Promote { id } = change {
                         ids.insert(*id);
                     }
                 }
-                Order::Start | Order::Archive | Order::Join { .. } => {}
+                NodeTask::Start | NodeTask::Archive | NodeTask::Join { .. } => {}
             }
         }
         ids
     }
 
     fn views(&self) -> impl Iterator<Item = &Arc<View>> {
-        let on_desks = self.nodes.iter().filter_map(|node| node.desk.view());
-        on_desks.chain(self.letter.iter().filter_map(|letter| letter.view.as_ref()))
+        let of_clients = self.nodes.iter().filter_map(|node| node.client.view());
+        of_clients.chain(self.delayed_check_in.iter().filter_map(|check_in| check_in.view.as_ref()))
     }
 
-    /// Forgets removed members, unless something still refers to them or their nodes are kept out because of them.
+    /// Drops removed members, unless something still refers to them, or an eviction keeps their nodes out.
     fn forget_removed(&mut self) {
         let ids = self.ids();
         let mut last: BTreeMap<MemberName, Revision> = BTreeMap::new();
@@ -90,7 +90,7 @@ impl World {
             is_current(etcd.id)
                 || nodes.iter().any(|node| {
                     let ordered =
-                        matches!(node.desk.order(), Some(Order::Bootstrap { token, .. }) if *token == etcd.token);
+                        matches!(node.client.task(), Some(NodeTask::Bootstrap { token, .. }) if *token == etcd.token);
                     ordered || node.disk.is_some_and(|disk| disk.cluster == etcd.id)
                 })
         });
@@ -104,20 +104,21 @@ impl World {
         cluster.first_registered_at = cluster.first_registered_at.map(|_| LONG_AGO);
         cluster.tickets = 1;
         if let Some(ticket) = &mut cluster.ticket {
-            // Who has got a ticket has just checked in, and that counts.
+            // The lease of a ticket runs from the last check-in of its holder, not from the grant.
             ticket.number = 1;
             ticket.granted_at = LONG_AGO;
         }
         for member in &mut cluster.record {
-            let said_since = |at: UnixMillis| liveness.nodes.get(member.name()).is_some_and(|node| node.at > at);
+            let checked_in_since = |at: UnixMillis| liveness.nodes.get(member.name()).is_some_and(|node| node.at > at);
             let founder = member.founder.clone().filter(|_| member.removed.is_none() && !member.started);
             let founder = founder.map(|founder| Founder {
-                issued: founder
-                    .issued
-                    .map(|told| BootstrapIssued { at: if said_since(told.at) { LONG_AGO } else { FRESH }, ..told }),
+                issued: founder.issued.map(|issued| BootstrapIssued {
+                    at: if checked_in_since(issued.at) { LONG_AGO } else { FRESH },
+                    ..issued
+                }),
             });
             let eviction = member.eviction.map(|_| LONG_AGO);
-            // Members are shared by many worlds, and most stay as they are.
+            // Members are shared by many states, and most stay as they are.
             if (&member.founder, member.eviction) != (&founder, eviction) {
                 let member = Arc::make_mut(member);
                 (member.founder, member.eviction) = (founder, eviction);
@@ -127,7 +128,7 @@ impl World {
         liveness.nodes.retain(|_, node| is_fresh(node.at));
         for node in liveness.nodes.values_mut() {
             node.at = FRESH;
-            // Nobody asks for more than whether it had no data before the cluster is there, and an etcd afterwards.
+            // Decisions depend only on whether it had no data before the cluster existed, and on whether it runs etcd afterwards.
             node.state = match node.state {
                 ReportedState::Etcd(identity) if cluster.member(&identity.member.into()).is_some() => node.state,
                 ReportedState::Nothing if cluster.bootstrapped.is_none() => ReportedState::Nothing,
@@ -139,8 +140,8 @@ impl World {
         }
         liveness.members.retain(|key, _| cluster.member(key).is_some());
         for contact in liveness.members.values_mut() {
-            let heard = [contact.checked_in, contact.answered].into_iter().flatten().any(is_fresh);
-            contact.checked_in = heard.then_some(FRESH);
+            let contacted = [contact.checked_in, contact.answered].into_iter().flatten().any(is_fresh);
+            contact.checked_in = contacted.then_some(FRESH);
             contact.answered = None;
             contact.failing = contact.failing.map(|(first, last)| (reduced(first), reduced(last)));
         }
@@ -152,42 +153,42 @@ impl World {
         let cluster = Arc::make_mut(&mut self.cluster);
         for (n, node) in self.nodes.iter_mut().enumerate() {
             let own_name = name(n);
-            let told = cluster.record.iter().filter(|member| *member.name() == own_name);
-            let told = told.filter_map(|member| run_told(member)).collect::<Vec<u8>>();
-            let letter = self.letter.as_mut().filter(|letter| letter.node == n);
-            let mut runs: BTreeSet<u8> = told.into_iter().chain([node.run]).collect();
-            runs.extend(letter.as_ref().map(|letter| letter.run));
-            let sighted = self.liveness.nodes.get_mut(&own_name);
-            runs.extend(sighted.as_ref().and_then(|node| run_number(&node.run)));
+            let issued = cluster.record.iter().filter(|member| *member.name() == own_name);
+            let issued = issued.filter_map(|member| run_issued(member)).collect::<Vec<u8>>();
+            let check_in = self.delayed_check_in.as_mut().filter(|check_in| check_in.node == n);
+            let mut runs: BTreeSet<u8> = issued.into_iter().chain([node.run]).collect();
+            runs.extend(check_in.as_ref().map(|check_in| check_in.run));
+            let last_check_in = self.liveness.nodes.get_mut(&own_name);
+            runs.extend(last_check_in.as_ref().and_then(|node| run_number(&node.run)));
             let rank = |run: u8| runs.iter().position(|other| *other == run).unwrap_or_default() as u8;
             node.run = rank(node.run);
-            if let Some(node) = sighted
+            if let Some(node) = last_check_in
                 && let Some(run) = run_number(&node.run)
             {
                 node.run = format!("r{}", rank(run)).parse().expect("a run");
             }
-            if let Some(letter) = letter {
-                letter.run = rank(letter.run);
+            if let Some(check_in) = check_in {
+                check_in.run = rank(check_in.run);
             }
             for member in cluster.record.iter_mut().filter(|member| *member.name() == own_name) {
-                let Some(run) = run_told(member) else { continue };
-                if let Some(Founder { issued: Some(told) }) = &mut Arc::make_mut(member).founder {
-                    told.run = format!("r{}", rank(run)).parse().expect("a run");
+                let Some(run) = run_issued(member) else { continue };
+                if let Some(Founder { issued: Some(issued) }) = &mut Arc::make_mut(member).founder {
+                    issued.run = format!("r{}", rank(run)).parse().expect("a run");
                 }
             }
         }
     }
 
-    /// What matters of a revision is on which side of the looks under way it lies, and the order of members.
+    /// A revision matters only by its position relative to the pending views, and by the order of members.
     fn reduce_revisions(&mut self) {
-        let looks: Vec<Revision> = self.views().map(|view| view.since).collect::<BTreeSet<_>>().into_iter().collect();
-        let class = |revision: Revision| looks.partition_point(|look| *look < revision) as u64 * STRIDE;
-        let of_look = |look: Revision| Revision(class(look) + STRIDE - 1);
+        let views: Vec<Revision> = self.views().map(|view| view.since).collect::<BTreeSet<_>>().into_iter().collect();
+        let class = |revision: Revision| views.partition_point(|view| *view < revision) as u64 * STRIDE;
+        let of_view = |since: Revision| Revision(class(since) + STRIDE - 1);
         let cluster = Arc::make_mut(&mut self.cluster);
         let mut removals: Vec<Revision> =
             cluster.record.iter().filter_map(|member| member.removed).map(|gone| gone.at).collect();
         removals.sort_unstable();
-        cluster.revision = of_look(cluster.revision);
+        cluster.revision = of_view(cluster.revision);
         (cluster.size_created, cluster.size_modified) = (Revision::FIRST, Revision::FIRST);
         cluster.size_version = 1;
         cluster.formed = cluster.formed.map(|_| Revision::FIRST);
@@ -214,21 +215,21 @@ impl World {
             reduced.put_into(member);
         }
         for node in &mut self.nodes {
-            if let Desk::Looked(view) = &mut node.desk {
-                let since = of_look(view.since);
+            if let ClientState::Observed(view) = &mut node.client {
+                let since = of_view(view.since);
                 Arc::make_mut(view).since = since;
             }
         }
-        if let Some(view) = self.letter.as_mut().and_then(|letter| letter.view.as_mut()) {
-            let since = of_look(view.since);
+        if let Some(view) = self.delayed_check_in.as_mut().and_then(|check_in| check_in.view.as_mut()) {
+            let since = of_view(view.since);
             Arc::make_mut(view).since = since;
         }
     }
 
-    /// More than `dead_after` passes: nodes that are down or busy or have no client are not heard of meanwhile, and whoever was to act
-    /// within a shorter time does not any more.
+    /// More than `dead_after` passes: nodes that are down, are busy or have no client do not check in meanwhile, and tasks with a
+    /// shorter deadline expire.
     pub fn pass(&mut self, rules: &Rules) {
-        let is_idle = |node: &Node| node.has_client(rules) && (node.desk == Desk::Idle || node.cut);
+        let is_idle = |node: &Node| node.has_client(rules) && (node.client == ClientState::Idle || node.cut);
         let idle: Vec<bool> = self.nodes.iter().map(is_idle).collect();
         let idle_names: BTreeSet<MemberName> = (0..idle.len()).filter(|n| idle[*n]).map(name).collect();
         let with_idle_node: BTreeSet<MemberKey> = (0..idle.len())
@@ -244,18 +245,19 @@ impl World {
             contact.failing =
                 contact.failing.map(|(_, last)| if is_fresh(last) { (OLD, OLD) } else { (LONG_AGO, LONG_AGO) });
         }
-        // Nobody waits that long for an answer, or answers one who has gone.
-        self.letter.take_if(|letter| letter.view.is_some());
+        // The client does not wait that long for an answer, so a check-in with a view expires.
+        self.delayed_check_in.take_if(|check_in| check_in.view.is_some());
         for node in &mut self.nodes {
-            let goes_on = matches!(node.desk, Desk::Told(Order::Bootstrap { .. } | Order::Archive));
+            let goes_on =
+                matches!(node.client, ClientState::Instructed(NodeTask::Bootstrap { .. } | NodeTask::Archive));
             if !goes_on {
-                node.desk = Desk::Idle;
+                node.client = ClientState::Idle;
             }
         }
     }
 }
 
-/// What of a member is reduced to an order.
+/// The fields of a member whose revisions are replaced by their order.
 struct Reduced {
     created: Revision,
     modified: Revision,
@@ -288,9 +290,9 @@ fn reduced(at: UnixMillis) -> UnixMillis {
     if is_fresh(at) { FRESH } else { at }
 }
 
-fn run_told(member: &Member) -> Option<u8> {
-    let told = member.founder.as_ref()?.issued.as_ref()?;
-    run_number(&told.run)
+fn run_issued(member: &Member) -> Option<u8> {
+    let issued = member.founder.as_ref()?.issued.as_ref()?;
+    run_number(&issued.run)
 }
 
 fn run_number(run: &RunId) -> Option<u8> {

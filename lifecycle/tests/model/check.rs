@@ -3,41 +3,41 @@ use std::time::Instant;
 use crate::{
     explore::{Path, explore},
     setting::Setting,
-    world::Broken,
+    state::Broken,
 };
 
-/// Explores a configuration to its end: nothing bad happens, and what is wanted happens in the end.
+/// Explores a configuration completely: every safety property holds, and the cluster always becomes whole in the end.
 pub fn holds(setting: Setting) {
     let begin = Instant::now();
     let found = explore(&setting);
     if let Some((broken, path)) = found.broken(&setting) {
-        panic!("{}: not true that {}:\n{}", setting.name, broken.property(), tell(path));
+        panic!("{}: not true that {}:\n{}", setting.name, broken.property(), describe(path));
     }
     if let Some(path) = found.stuck(&setting) {
-        panic!("{}: the cluster never becomes whole:\n{}", setting.name, tell(path));
+        panic!("{}: the cluster never becomes whole:\n{}", setting.name, describe(path));
     }
-    println!("{}: {} worlds in {:.1?}", setting.name, found.worlds(), begin.elapsed());
+    println!("{}: {} states in {:.1?}", setting.name, found.states(), begin.elapsed());
 }
 
-/// Explores a configuration that is broken on purpose until something bad happens, which is this.
+/// Explores a configuration with a broken planner until a safety property is violated: the expected one.
 pub fn is_unsafe(setting: Setting, expected: Broken) {
     let found = explore(&setting);
     let Some((broken, path)) = found.broken(&setting) else { panic!("{}: nothing was found", setting.name) };
-    let (worlds, steps) = (found.worlds(), path.len() - 1);
-    println!("{}: not true after {steps} steps that {} ({worlds} worlds)", setting.name, broken.property());
-    assert_eq!(broken, expected, "{}: {}", setting.name, tell(path));
+    let (states, steps) = (found.states(), path.len() - 1);
+    println!("{}: not true after {steps} steps that {} ({states} states)", setting.name, broken.property());
+    assert_eq!(broken, expected, "{}: {}", setting.name, describe(path));
 }
 
-/// Explores a configuration that is broken on purpose: what is wanted does not always happen.
+/// Explores a configuration with a broken planner: the cluster does not always become whole.
 pub fn is_stuck(setting: Setting) {
     let found = explore(&setting);
     let Some(path) = found.stuck(&setting) else { panic!("{}: nothing was found", setting.name) };
-    let (worlds, steps) = (found.worlds(), path.len() - 1);
-    println!("{}: not true after {steps} steps that the cluster becomes whole ({worlds} worlds)", setting.name);
+    let (states, steps) = (found.states(), path.len() - 1);
+    println!("{}: not true after {steps} steps that the cluster becomes whole ({states} states)", setting.name);
 }
 
-fn tell(path: Path) -> String {
-    let last = path.last().map(|(world, _)| format!("\nin the end: {world:#?}"));
+fn describe(path: Path) -> String {
+    let last = path.last().map(|(state, _)| format!("\nin the end: {state:#?}"));
     let steps: Vec<String> = path.iter().filter_map(|(_, step)| Some(format!("{:?}", step.as_ref()?))).collect();
     steps.join(", ") + &last.unwrap_or_default()
 }

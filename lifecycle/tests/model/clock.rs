@@ -1,18 +1,18 @@
 use convene_lifecycle::UnixMillis;
 
-/// When everything happens. What happened before is either fresh or [`OLD`]: nothing in the planner asks for more.
+/// The time of every step. Earlier times are either fresh or [`OLD`]: the planner distinguishes nothing else.
 pub const NOW: UnixMillis = UnixMillis(1_000_000_000_000);
 
-/// A moment ago, which is when all happened that is not [`OLD`]: so that what happens now is later.
+/// The time of everything recent that happened before the present step.
 pub const FRESH: UnixMillis = UnixMillis(NOW.0 - 1_000);
 
-/// So long ago that silence since then means death, and two failed probes since then still are of one outage.
+/// So long ago that a member that is silent since then is dead, while two failed probes since then count as one outage.
 pub const OLD: UnixMillis = UnixMillis(NOW.0 - 70_000);
 
 /// Before everything else.
 pub const LONG_AGO: UnixMillis = UnixMillis(0);
 
-/// Whether this was less than the time ago after which a member counts as dead and a ticket as lost.
+/// Whether this time is so recent that a member is not dead since then, and a ticket not expired.
 pub fn is_fresh(at: UnixMillis) -> bool {
     at > OLD
 }

@@ -1,6 +1,6 @@
 use convene_lifecycle::{ClusterId, MemberId};
 
-/// One etcd cluster, as far as its membership goes: what its quorum has decided, and who has ever written data of it.
+/// The membership of one etcd cluster: what its quorum has committed, and which members have bootstrapped.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Etcd {
     pub id: ClusterId,
@@ -17,27 +17,27 @@ pub struct Etcd {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Entry {
     pub id: MemberId,
-    /// The node at whose peer URL it is.
+    /// The node with its peer URL.
     pub node: usize,
     pub learner: bool,
-    /// Whether the list shows its name, by which etcd tells whether it has started. Founders are born with it.
+    /// Whether the list shows its name. etcd takes a member with a name for started; founders have one from the beginning.
     pub named: bool,
 }
 
-/// What etcd refuses of its own accord when membership is to change.
+/// Which membership changes etcd itself refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Guard {
-    /// Before 3.5.30 and 3.6.11: nobody is added while any voter can't be reached.
+    /// Before 3.5.30 and 3.6.11: no member is added while any voter is unreachable.
     Strict,
-    /// Afterwards: those that are connected have to be a quorum of what the cluster will be, unless one is all there is.
+    /// Since then: the connected voters must be a quorum of the future cluster, unless it has one voter only.
     Newer,
-    /// `--strict-reconfig-check=false`: nothing, so that all depends on the planner.
+    /// `--strict-reconfig-check=false`: none, so safety depends on the planner alone.
     Off,
 }
 
 impl Guard {
     /// Whether a member may be added (`server/etcdserver/server.go:mayAddMember`).
-    pub fn admits(self, etcd: &Etcd, learner: bool, up: usize) -> bool {
+    pub fn may_add(self, etcd: &Etcd, learner: bool, up: usize) -> bool {
         let voters = etcd.voters().count();
         let named = etcd.voters().filter(|voter| voter.named).count();
         let enough_started = learner || (named == 1 && voters == 1) || named >= quorum(voters + 1);
@@ -49,7 +49,7 @@ impl Guard {
     }
 
     /// Whether a member may be removed (`server/etcdserver/server.go:mayRemoveMember`).
-    pub fn lets_go(self, etcd: &Etcd, leaver: &Entry, leaver_is_up: bool, up: usize) -> bool {
+    pub fn may_remove(self, etcd: &Etcd, leaver: &Entry, leaver_is_up: bool, up: usize) -> bool {
         if self == Self::Off || leaver.learner {
             return true;
         }
@@ -69,7 +69,7 @@ impl Etcd {
     }
 }
 
-/// How many of so many voters decide.
+/// The quorum of so many voters.
 pub fn quorum(voters: usize) -> usize {
     voters / 2 + 1
 }

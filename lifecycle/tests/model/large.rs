@@ -1,4 +1,4 @@
-//! Configurations of more than half a million worlds, which `scripts/test --all` explores.
+//! Configurations of more than half a million states, which `scripts/test --all` explores.
 
 use crate::{check, etcd::Guard, setting::Setting};
 

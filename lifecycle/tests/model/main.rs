@@ -1,32 +1,32 @@
-//! Runs the real planner inside an abstract etcd, and looks at every world that can come of it.
+//! Model-checks the real planner in an abstract etcd: explores every reachable state of small configurations.
 //!
-//! A [`world::World`] is the registry's [`convene_lifecycle::Cluster`] and [`convene_lifecycle::Liveness`], what etcd's
-//! quorum has decided, and the nodes with their disks and with what they are about to do. Each [`steps::Step`] changes
-//! one thing, in every order: so looks get stale, orders are carried out late, answers are lost at any time, and between
-//! the check of what an order expects and the act anything else may happen. Machines crash at any point and come back or
-//! not, disks get lost while they are down, nodes are cut off, check-ins get stuck, and administrators resize and evict;
-//! of these there are as many as a configuration's budget says.
+//! A [`state::State`] is the registry's [`convene_lifecycle::Cluster`] and [`convene_lifecycle::Liveness`], the member lists
+//! that etcd's quorum has committed, and the nodes with their disks and tasks. Each [`steps::Step`] is one change, and steps
+//! happen in every order: views become stale, instructions are executed late, answers are lost, and anything may happen
+//! between the check of the terms and the membership change. Machines crash and restart or not, disks are lost while machines
+//! are down, nodes are cut off, check-ins are delayed, and administrators resize and evict. The budget of a configuration
+//! limits the number of these.
 //!
-//! Safety is checked in every world: one token and epoch yields one etcd cluster; no epoch begins over the
-//! data of a cluster that had a quorum; no step but a failure takes a quorum away; nobody alive is removed unless somebody
-//! asked for it; no member's data is set aside; asking again changes nothing. Liveness is checked once all worlds are known: if
-//! nothing fails any more, then a cluster with a quorum and enough nodes becomes whole, and stays so.
+//! Safety holds in every state: one token and epoch yields one etcd cluster; no epoch begins over the data of a cluster that
+//! had a quorum; only a failure takes a quorum away; no live member is removed without a request; no member's data is set
+//! aside; a repeated check-in changes nothing. Liveness is checked on all states together: if nothing fails any more, a
+//! cluster with a quorum and enough nodes becomes whole, and stays so.
 //!
-//! What is taken for granted, and so is asked of clients and server:
-//! - A client drops an order to start or to join, and a look, before `dead_after` is over, as it drops changes of
-//!   membership after `Ticket::ACT_WITHIN`. Only bootstrapping may come at any later time.
-//! - A check-in that got stuck is not heard once its node has checked in again, and with a look not after `dead_after`.
-//!   While a cluster forms it may be heard at any time, if one at a time gets stuck.
-//! - A node that has data checks in before it starts. One that starts by itself, since the registry is down, may be
-//!   removed right then.
-//! - A client that ends once it has started etcd (`clients_end`) is followed by another node that looks for a place: the
-//!   last node that joins can't promote itself.
-//! - Without etcd's own check (`--strict-reconfig-check=false`) no machine fails between a look and the act: only that
-//!   check can know of it.
+//! The model assumes this of clients and server:
+//! - A client drops a view, and an instruction to start or to join, before `dead_after` has passed, and membership changes
+//!   after `Ticket::ACT_WITHIN`. Only a bootstrap may happen at any later time.
+//! - The server ignores a delayed check-in once its node has checked in again, and one with a view after `dead_after`.
+//!   While a cluster forms, a delayed check-in may arrive at any time, but only one is delayed at a time.
+//! - A node that has data checks in before it starts. One that starts on its own, because the registry is down, may be
+//!   removed at that moment.
+//! - After a client that ends once it has started etcd (`clients_end`), another node that looks for a place follows: the last
+//!   node that joins can't promote itself.
+//! - Without etcd's own check (`--strict-reconfig-check=false`), no machine fails between a view and the membership change:
+//!   only that check could detect the failure.
 //!
-//! Not explored: changes of address, announced downtime, pausing, what nodes wish for themselves (to leave, a strategy, a
-//! size), strategies other than `replace`, unreadable data, v2 discovery, a registry that restarts, clocks that disagree, learners that lag, an
-//! etcd whose data is damaged, and more nodes or faults than are listed below.
+//! Not modelled: address changes, announced downtime, pausing, join overrides, leaving nodes, strategies other than `replace`,
+//! unreadable data, v2 discovery, restarts of the registry, clocks that disagree, learners that lag, damaged data, and more
+//! nodes or faults than in the configurations below.
 
 mod canonical;
 mod check;
@@ -37,22 +37,26 @@ mod large;
 mod mutants;
 mod registry;
 mod setting;
+mod state;
 mod steps;
 mod view;
-mod world;
 
 use etcd::Guard;
 use setting::Setting;
-use world::Broken;
+use state::Broken;
 
 #[test]
 fn one_node_forms_a_cluster() {
-    check::holds(Setting::forming("1 forms, 3 crashes, 2 disks, 2 stuck check-ins", 1, 1).with(3, 2).letters(2));
+    check::holds(
+        Setting::forming("1 forms, 3 crashes, 2 disks, 2 delayed check-ins", 1, 1).with(3, 2).delayed_check_ins(2),
+    );
 }
 
 #[test]
 fn one_of_two_nodes_forms_a_cluster() {
-    check::holds(Setting::forming("1 of 2 forms, 2 crashes, 1 disk, 1 stuck check-in", 1, 2).with(2, 1).letters(1));
+    check::holds(
+        Setting::forming("1 of 2 forms, 2 crashes, 1 disk, 1 delayed check-in", 1, 2).with(2, 1).delayed_check_ins(1),
+    );
 }
 
 #[test]
@@ -62,7 +66,9 @@ fn two_nodes_form_a_cluster() {
 
 #[test]
 fn two_nodes_form_a_cluster_over_a_bad_network() {
-    check::holds(Setting::forming("2 form, 2 crashes, 1 disk, 1 stuck check-in", 2, 2).with(2, 1).letters(1));
+    check::holds(
+        Setting::forming("2 form, 2 crashes, 1 disk, 1 delayed check-in", 2, 2).with(2, 1).delayed_check_ins(1),
+    );
 }
 
 #[test]
@@ -141,8 +147,10 @@ fn an_evicted_member_is_replaced() {
 }
 
 #[test]
-fn a_check_in_gets_stuck() {
-    check::holds(Setting::running("2 and 1 spare, to 3, 1 stuck check-in", 2, 3).sizes(&[3]).letters_in_order(1));
+fn a_check_in_is_delayed() {
+    check::holds(
+        Setting::running("2 and 1 spare, to 3, 1 delayed check-in", 2, 3).sizes(&[3]).delayed_check_ins_in_order(1),
+    );
 }
 
 #[test]
@@ -168,61 +176,61 @@ fn a_lost_node_is_replaced_by_nodes_that_only_join() {
 }
 
 #[test]
-fn it_shows_who_adds_before_it_removes() {
+fn a_planner_that_adds_before_it_removes_is_caught() {
     let setting = Setting::running("adds before it removes", 3, 4).with(1, 0).guard(Guard::Off);
     check::is_unsafe(setting.planner(mutants::adds_before_it_removes), Broken::QuorumLost);
 }
 
 #[test]
-fn it_shows_who_trusts_one_probe() {
+fn a_planner_that_trusts_one_probe_is_caught() {
     let setting = Setting::running("trusts one probe", 3, 4).with(1, 0);
     check::is_unsafe(setting.planner(mutants::trusts_one_probe), Broken::AliveRemoved);
 }
 
 #[test]
-fn it_shows_who_ignores_the_risk() {
+fn a_planner_that_ignores_the_risk_is_caught() {
     let setting = Setting::running("ignores the risk", 3, 3).with(1, 0).evictions(1).guard(Guard::Off);
     check::is_unsafe(setting.planner(mutants::ignores_the_risk), Broken::QuorumLost);
 }
 
 #[test]
-fn it_shows_who_forgets_tickets() {
+fn a_planner_that_forgets_tickets_is_caught() {
     let setting = Setting::running("forgets tickets", 2, 4).sizes(&[3]).as_voters().guard(Guard::Off);
     check::is_unsafe(setting.planner(mutants::forgets_tickets), Broken::QuorumLost);
 }
 
 #[test]
-fn it_shows_who_forgets_who_was_told() {
-    let setting = Setting::forming("forgets who was told", 1, 1).with(1, 1);
-    check::is_unsafe(setting.planner(mutants::forgets_who_was_told), Broken::TwoClusters);
+fn a_planner_that_reissues_bootstraps_is_caught() {
+    let setting = Setting::forming("reissues bootstraps", 1, 1).with(1, 1);
+    check::is_unsafe(setting.planner(mutants::reissues_bootstraps), Broken::TwoClusters);
 }
 
 #[test]
-fn it_shows_who_archives_good_data() {
+fn a_planner_that_archives_good_data_is_caught() {
     let setting = Setting::running("archives good data", 3, 3).with(1, 0);
     check::is_unsafe(setting.planner(mutants::archives_good_data), Broken::DataSetAside);
 }
 
 #[test]
-fn it_shows_who_makes_room() {
+fn a_planner_that_makes_room_is_caught() {
     let setting = Setting::running("makes room", 3, 4);
     check::is_unsafe(setting.planner(mutants::makes_room), Broken::AliveRemoved);
 }
 
 #[test]
-fn it_shows_who_adds_voters_only() {
+fn a_planner_that_adds_voters_only_is_caught() {
     let setting = Setting::running("adds voters only", 1, 2).sizes(&[2]);
     check::is_unsafe(setting.planner(mutants::adds_voters_only), Broken::QuorumLost);
 }
 
 #[test]
-fn it_shows_who_never_promotes() {
+fn a_planner_that_never_promotes_is_caught() {
     let setting = Setting::running("never promotes", 1, 2).sizes(&[2]);
     check::is_stuck(setting.planner(mutants::never_promotes));
 }
 
 #[test]
-fn it_shows_who_leaves_learners_alone() {
+fn a_planner_that_leaves_learners_alone_is_caught() {
     let setting = Setting::running("leaves learners alone", 1, 3).sizes(&[2]).clients_end();
     check::is_stuck(setting.planner(mutants::leaves_learners_alone));
 }

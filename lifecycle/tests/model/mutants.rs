@@ -1,5 +1,5 @@
-//! Planners that are broken on purpose, so that it shows that the model would notice. Each is the real planner with
-//! one rule taken away.
+//! Planners that are broken on purpose, to show that the model check detects it. Each is the real planner without one of its
+//! rules.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub fn adds_before_it_removes(cluster: &Cluster, liveness: &Liveness, report: &R
     plan
 }
 
-/// Takes whoever does not answer once for dead.
+/// Treats a member as dead after one failed probe.
 pub fn trusts_one_probe(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMillis) -> Plan {
     let mut doctored = liveness.clone();
     for seen in report.view.iter().flat_map(|view| &view.members).filter(|seen| !seen.reachable) {
@@ -33,7 +33,7 @@ pub fn trusts_one_probe(cluster: &Cluster, liveness: &Liveness, report: &Report,
     plan(cluster, &doctored, report, now)
 }
 
-/// Removes an evicted member also if that costs the quorum.
+/// Removes an evicted member even if that costs the quorum.
 pub fn ignores_the_risk(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMillis) -> Plan {
     let mut plan = plan(cluster, liveness, report, now);
     let evicted = cluster.members().find(|member| member.eviction.is_some());
@@ -43,14 +43,14 @@ pub fn ignores_the_risk(cluster: &Cluster, liveness: &Liveness, report: &Report,
     plan
 }
 
-/// Gives a ticket to everyone who asks.
+/// Grants a ticket to every node that asks.
 pub fn forgets_tickets(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMillis) -> Plan {
     let cluster = Cluster { ticket: None, ..cluster.clone() };
     plan(&cluster, liveness, report, now)
 }
 
-/// Tells a founder to bootstrap however often it asks.
-pub fn forgets_who_was_told(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMillis) -> Plan {
+/// Issues `bootstrap` to a founder as often as it asks.
+pub fn reissues_bootstraps(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMillis) -> Plan {
     let mut cluster = cluster.clone();
     for member in &mut cluster.record {
         let founder = member.founder.as_ref().map(|_| Founder { issued: None });
@@ -77,7 +77,7 @@ pub fn makes_room(cluster: &Cluster, liveness: &Liveness, report: &Report, now: 
     plan
 }
 
-/// Adds every node as voter, also the second, without which the first can't decide any more.
+/// Adds every node as a voter, even the second: the first has no quorum until the second has started.
 pub fn adds_voters_only(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMillis) -> Plan {
     let mut plan = plan(cluster, liveness, report, now);
     if let Task::AddMember { learner, .. } = &mut plan.instruction.task {

@@ -7,21 +7,21 @@ use convene_lifecycle::{
 
 use crate::{
     clock::NOW,
+    state::{Broken, Change, CheckIn, ClientState, NodeTask, State, name, node_at, peer_url},
     steps::Rules,
-    view::look,
-    world::{Broken, Change, Desk, Letter, Order, World, name, node_at, peer_url},
+    view::observe,
 };
 
-/// What decides: the real planner, or one that is broken on purpose.
+/// The real planner, or one that is broken on purpose.
 pub type Planner = fn(&Cluster, &Liveness, &Report, UnixMillis) -> Plan;
 
-impl World {
-    /// Lets the registry hear a check-in; returns what the node has on its desk if it gets the answer.
-    pub fn hear(&mut self, rules: &Rules, letter: &Letter) -> Desk {
-        let report = letter.report();
+impl State {
+    /// Handles a check-in in the registry; returns the state of the client once it has the answer.
+    pub fn handle(&mut self, rules: &Rules, check_in: &CheckIn) -> ClientState {
+        let report = check_in.report();
         let plan = (rules.planner)(&self.cluster, &self.liveness, &report, NOW);
         if let Some(after) = plan.change.and_then(|change| change.after) {
-            self.judge_epoch(&after);
+            self.check_epoch(&after);
             self.cluster = Arc::new(after);
             let again = (rules.planner)(&self.cluster, &self.liveness, &report, NOW);
             if rules.settles && (again.change.is_some() || again.instruction != plan.instruction) {
@@ -29,10 +29,10 @@ impl World {
             }
         }
         self.liveness.record_check_in(&self.cluster, &report, NOW);
-        self.desk(letter.node, &plan.instruction)
+        self.client(check_in.node, &plan.instruction)
     }
 
-    fn judge_epoch(&mut self, after: &Cluster) {
+    fn check_epoch(&mut self, after: &Cluster) {
         let abandoned = self.cluster.cluster_id.filter(|_| after.epoch != self.cluster.epoch);
         let has_data = |id: ClusterId| {
             let is_committed = self.etcd(id).is_some_and(|etcd| etcd.committed);
@@ -43,40 +43,40 @@ impl World {
         }
     }
 
-    fn desk(&self, node: usize, instruction: &Instruction) -> Desk {
-        let order = match &instruction.task {
-            Task::Wait | Task::StandBy | Task::Refuse { .. } => return Desk::Idle,
-            Task::Observe(_) => return Desk::Looked(Arc::new(look(self, node))),
-            Task::Start(_) => Order::Start,
-            Task::ArchiveData => Order::Archive,
+    fn client(&self, node: usize, instruction: &Instruction) -> ClientState {
+        let task = match &instruction.task {
+            Task::Wait | Task::StandBy | Task::Refuse { .. } => return ClientState::Idle,
+            Task::Observe(_) => return ClientState::Observed(Arc::new(observe(self, node))),
+            Task::Start(_) => NodeTask::Start,
+            Task::ArchiveData => NodeTask::Archive,
             Task::Bootstrap(start) => bootstrap(start),
-            Task::Join(start) => Order::Join { roster: roster(start) },
+            Task::Join(start) => NodeTask::Join { roster: roster(start) },
             Task::AddMember { learner, terms, .. } => change(Change::Add { learner: *learner }, terms),
             Task::Promote { member, terms } => change(Change::Promote { id: id(member) }, terms),
             Task::RemoveMember { member, terms } | Task::Leave { member, terms } => {
-                let removal = Change::Remove { id: id(member), asked: self.was_asked_for(node, member) };
+                let removal = Change::Remove { id: id(member), requested: self.was_requested(node, member) };
                 change(removal, terms)
             }
             Task::UpdateMember { .. } => unreachable!("no node of the model changes its address"),
         };
-        Desk::Told(order)
+        ClientState::Instructed(task)
     }
 
-    /// Whether somebody wants this member to go: an administrator, who evicted it or made the cluster smaller, or its
-    /// own node, which has lost its disk or would leave.
-    fn was_asked_for(&self, asker: usize, member: &MemberKey) -> bool {
+    /// Whether the removal of this member was requested: by an administrator, who evicted it or reduced the size, or by its own
+    /// node, which has lost its disk or leaves.
+    fn was_requested(&self, requester: usize, member: &MemberKey) -> bool {
         let Some(member) = self.cluster.member(member) else { return false };
         let (voters, size) = (self.cluster.voters().count(), self.cluster.size.get() as usize);
         let is_surplus = if member.is_voter() { voters > size } else { voters >= size };
-        member.eviction.is_some() || is_surplus || *member.name() == name(asker)
+        member.eviction.is_some() || is_surplus || *member.name() == name(requester)
     }
 }
 
-impl Letter {
-    /// What a node writes now.
-    pub fn from(world: &World, node: usize) -> Self {
-        let sender = &world.nodes[node];
-        let view = sender.desk.view().cloned();
+impl CheckIn {
+    /// The check-in that a node sends now.
+    pub fn from(state: &State, node: usize) -> Self {
+        let sender = &state.nodes[node];
+        let view = sender.client.view().cloned();
         Self { node, run: sender.run, disk: sender.disk, running: sender.running, view }
     }
 
@@ -106,12 +106,12 @@ impl Letter {
     }
 }
 
-fn bootstrap(start: &EtcdFlags) -> Order {
+fn bootstrap(start: &EtcdFlags) -> NodeTask {
     let token = start.initial_cluster_token.clone();
     let roster = roster(start).into_iter().map(|node| (node, MemberId::of_founder(&[peer_url(node)], &token)));
     let roster: Vec<_> = roster.collect();
     let cluster = ClusterId::of_founders(roster.iter().map(|(_, id)| *id));
-    Order::Bootstrap { token, cluster, roster }
+    NodeTask::Bootstrap { token, cluster, roster }
 }
 
 fn roster(start: &EtcdFlags) -> Vec<usize> {
@@ -121,8 +121,8 @@ fn roster(start: &EtcdFlags) -> Vec<usize> {
     nodes
 }
 
-fn change(change: Change, terms: &Terms) -> Order {
-    Order::Change { change, expect: terms.expect.iter().map(|expected| (expected.id, expected.learner)).collect() }
+fn change(change: Change, terms: &Terms) -> NodeTask {
+    NodeTask::Change { change, expect: terms.expect.iter().map(|expected| (expected.id, expected.learner)).collect() }
 }
 
 fn id(member: &MemberKey) -> MemberId {

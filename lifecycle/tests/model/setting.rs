@@ -6,17 +6,17 @@ use crate::{
     clock::LONG_AGO,
     etcd::Guard,
     registry::Planner,
+    state::{Budget, ClientState, Node, State},
     steps::{Rules, Step},
-    world::{Budget, Desk, Node, World},
 };
 
-/// A configuration: how the world is at first, and what may happen in it.
+/// A configuration: the initial state, and the steps that are possible.
 #[derive(Clone, Copy)]
 pub struct Setting {
     pub name: &'static str,
     pub nodes: usize,
     pub size: u32,
-    /// Whether the first nodes run a cluster of that size already, and the others have yet to come.
+    /// Whether the first nodes already run a cluster of that size. The others are spares.
     pub is_running: bool,
     /// Whether nodes join as learners.
     pub learner: bool,
@@ -25,9 +25,9 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// A cluster that has yet to form, of so many nodes.
+    /// A cluster that has not formed yet, and its nodes.
     pub const fn forming(name: &'static str, size: u32, nodes: usize) -> Self {
-        let budget = Budget { crashes: 0, disks: 0, cuts: 0, letters: 0, evictions: 0, resizes: 0 };
+        let budget = Budget { crashes: 0, disks: 0, cuts: 0, delayed_check_ins: 0, evictions: 0, resizes: 0 };
         let rules = Rules {
             planner: convene_lifecycle::plan,
             guard: Guard::Newer,
@@ -39,7 +39,7 @@ impl Setting {
         Self { name, nodes, size, is_running: false, learner: true, budget, rules }
     }
 
-    /// A cluster that runs, and spare nodes up to so many in all.
+    /// A running cluster, and spares up to this number of nodes.
     pub const fn running(name: &'static str, size: u32, nodes: usize) -> Self {
         Self { is_running: true, ..Self::forming(name, size, nodes) }
     }
@@ -52,12 +52,12 @@ impl Setting {
         Self { budget: Budget { cuts, ..self.budget }, ..self }
     }
 
-    pub const fn letters(self, letters: u8) -> Self {
-        Self { budget: Budget { letters, ..self.budget }, ..self }
+    pub const fn delayed_check_ins(self, delayed_check_ins: u8) -> Self {
+        Self { budget: Budget { delayed_check_ins, ..self.budget }, ..self }
     }
 
-    pub const fn letters_in_order(self, letters: u8) -> Self {
-        Self { rules: Rules { keeps_order: true, ..self.rules }, ..self.letters(letters) }
+    pub const fn delayed_check_ins_in_order(self, delayed_check_ins: u8) -> Self {
+        Self { rules: Rules { keeps_order: true, ..self.rules }, ..self.delayed_check_ins(delayed_check_ins) }
     }
 
     pub const fn evictions(self, evictions: u8) -> Self {
@@ -81,35 +81,37 @@ impl Setting {
         Self { learner: false, ..self }
     }
 
-    /// With a planner that is broken on purpose, of which it does not matter whether it says so twice.
+    /// With a planner that is broken on purpose. A repeated check-in may get another answer from it.
     pub const fn planner(self, planner: Planner) -> Self {
         Self { rules: Rules { planner, settles: false, ..self.rules }, ..self }
     }
 
-    /// The world at first. That of a running cluster is what the real planner makes of its founders.
-    pub fn first_world(&self) -> World {
+    /// The initial state. For a running cluster, the real planner has formed it.
+    pub fn first_state(&self) -> State {
         let policy = PolicyChange { learner: Some(self.learner), ..PolicyChange::default() };
         let settings = Settings { size: ClusterSize::new(self.size), policy, ..Settings::default() };
         let token = "6c007a14875d53d9bf0ef5a6fc0257c8".parse().expect("a token");
         let cluster = Cluster::create_with(token, &settings, LONG_AGO).after.expect("a cluster");
-        let mut world = World {
+        let mut state = State {
             cluster: Arc::new(cluster),
             liveness: Liveness::new(LONG_AGO),
             nodes: vec![Node::default(); self.nodes],
             etcds: Vec::new(),
-            letter: None,
+            delayed_check_in: None,
             budget: self.budget,
             broken: None,
         };
         let rules = Rules { planner: convene_lifecycle::plan, ..self.rules };
         let founders = if self.is_running { 0..self.size as usize } else { 0..0 };
-        // Each needs a round to register, one to bootstrap, one to say so; the last is for what settles then.
+        // Each founder needs a round to register, one to bootstrap, and one to report that; the last one lets the rest settle.
         for n in (0..4).flat_map(|_| founders.clone()) {
             for step in [Step::CheckIn(n), Step::Act(n)] {
-                world = world.after(step, &rules).unwrap_or(world);
+                state = state.after(step, &rules).unwrap_or(state);
             }
         }
-        assert!(!self.is_running || (world.is_whole() && world.nodes.iter().all(|node| node.desk == Desk::Idle)));
-        world.canonical()
+        assert!(
+            !self.is_running || (state.is_whole() && state.nodes.iter().all(|node| node.client == ClientState::Idle))
+        );
+        state.canonical()
     }
 }

@@ -6,22 +6,22 @@ use crate::{
     clock::NOW,
     etcd::{Entry, Etcd, Guard},
     registry::Planner,
-    world::{Broken, Change, Desk, Letter, Node, Order, World, name},
+    state::{Broken, Change, CheckIn, ClientState, Node, NodeTask, State, name},
 };
 
-/// One thing that happens.
+/// One step of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// A node checks in and gets the answer; if it is to look, then it does.
+    /// A node checks in and receives the answer. If that is `observe`, the node observes the cluster.
     CheckIn(usize),
-    /// A node does what is on its desk.
+    /// A node executes its task.
     Act(usize),
-    /// A node never gets the answer that is on its desk.
+    /// The answer to a check-in is lost.
     LoseAnswer(usize),
-    /// A node's check-in gets stuck on its way, and the node does not wait for it.
-    Post(usize),
-    /// The check-in that got stuck arrives.
-    Deliver,
+    /// The network delays a check-in, and the node does not wait for the answer.
+    DelayCheckIn(usize),
+    /// The delayed check-in arrives.
+    DeliverCheckIn,
     Crash(usize),
     LoseDisk(usize),
     Restart(usize),
@@ -37,9 +37,9 @@ pub enum Step {
 }
 
 impl Step {
-    /// Whether this is what has to happen in the end if nothing fails and nobody wishes for anything.
+    /// Whether this step happens eventually if nothing fails and no administrator changes anything.
     pub fn is_fair(self) -> bool {
-        matches!(self, Self::CheckIn(_) | Self::Act(_) | Self::Deliver | Self::Heal(_) | Self::Pass)
+        matches!(self, Self::CheckIn(_) | Self::Act(_) | Self::DeliverCheckIn | Self::Heal(_) | Self::Pass)
     }
 
     /// Whether a machine or the network fails, which may cost a quorum that nobody can save.
@@ -48,22 +48,22 @@ impl Step {
     }
 }
 
-/// What the steps depend on beside the world.
+/// What the steps depend on besides the state.
 #[derive(Clone, Copy)]
 pub struct Rules {
     pub planner: Planner,
     pub guard: Guard,
-    /// The sizes that an administrator sets, one after the other.
+    /// The sizes that an administrator sets, in order.
     pub sizes: &'static [u32],
-    /// Whether asking again has to change nothing.
+    /// Whether a repeated check-in must change nothing.
     pub settles: bool,
-    /// Whether a check-in that got stuck is dropped when its node checks in again.
+    /// Whether a delayed check-in is dropped when its node checks in again.
     pub keeps_order: bool,
-    /// Whether a client ends once it has started etcd, and comes back only when that has ended.
+    /// Whether a client ends once it has started etcd, and starts again only after etcd has ended.
     pub clients_end: bool,
 }
 
-impl World {
+impl State {
     /// The steps that may be possible.
     pub fn steps(&self, steps: &mut Vec<Step>, rules: &Rules) {
         if self.broken.is_some() {
@@ -72,11 +72,11 @@ impl World {
         for n in 0..self.nodes.len() {
             self.steps_of(n, steps, rules);
         }
-        if self.letter.is_some() {
-            steps.push(Step::Deliver);
+        if self.delayed_check_in.is_some() {
+            steps.push(Step::DeliverCheckIn);
         }
-        // One that is cut off and does not check in either could not be told from a dead one.
-        if (0..self.nodes.len()).all(|n| !self.nodes[n].cut || self.is_heard(n)) {
+        // A node that is cut off and does not check in is the same as a dead one.
+        if (0..self.nodes.len()).all(|n| !self.nodes[n].cut || self.checked_in_recently(n)) {
             steps.push(Step::Pass);
         }
         if self.budget.resizes > 0 {
@@ -91,28 +91,31 @@ impl World {
                 steps.push(step);
             }
         };
-        let has_order = node.desk.order().is_some();
-        push(node.has_client(rules) && !has_order, Step::CheckIn(n));
-        push(has_order, Step::Act(n));
-        push(matches!(node.desk, Desk::Told(_)), Step::LoseAnswer(n));
-        push(node.has_client(rules) && !has_order && self.letter.is_none() && budget.letters > 0, Step::Post(n));
+        let has_task = node.client.task().is_some();
+        push(node.has_client(rules) && !has_task, Step::CheckIn(n));
+        push(has_task, Step::Act(n));
+        push(matches!(node.client, ClientState::Instructed(_)), Step::LoseAnswer(n));
+        push(
+            node.has_client(rules) && !has_task && self.delayed_check_in.is_none() && budget.delayed_check_ins > 0,
+            Step::DelayCheckIn(n),
+        );
         push(!node.down && budget.crashes > 0, Step::Crash(n));
         push(node.down && node.disk.is_some() && budget.disks > 0, Step::LoseDisk(n));
         push(node.down, Step::Restart(n));
-        push(self.is_heard(n) && node.running && !node.cut && budget.cuts > 0, Step::Cut(n));
+        push(self.checked_in_recently(n) && node.running && !node.cut && budget.cuts > 0, Step::Cut(n));
         push(node.cut, Step::Heal(n));
         push(budget.evictions > 0, Step::Evict(n));
     }
 
-    /// Whether a node has checked in of late, and its member if it runs one.
-    fn is_heard(&self, n: usize) -> bool {
+    /// Whether a node has checked in recently, as the member that it runs, if any.
+    fn checked_in_recently(&self, n: usize) -> bool {
         let member = self.nodes[n].disk.and_then(|disk| self.cluster.member(&disk.member.into()));
         let contact =
             |key: &MemberKey| self.liveness.members.get(key).is_some_and(|contact| contact.checked_in.is_some());
         self.liveness.nodes.contains_key(&name(n)) && member.is_none_or(|member| contact(&member.key))
     }
 
-    /// The world after a step; `None` if it makes no difference.
+    /// The state after a step; `None` if it makes no difference.
     pub fn after(&self, step: Step, rules: &Rules) -> Option<Self> {
         let mut after = self.clone();
         after.take(step, rules);
@@ -130,31 +133,31 @@ impl World {
 
     fn take(&mut self, step: Step, rules: &Rules) {
         if step.is_failure() && rules.guard == Guard::Off {
-            self.look_again();
+            self.drop_views();
         }
         match step {
             Step::CheckIn(n) => {
-                let letter = Letter::from(self, n);
-                self.letter.take_if(|stuck| rules.keeps_order && stuck.node == n);
-                self.nodes[n].desk = Desk::Idle;
-                self.nodes[n].desk = self.hear(rules, &letter);
+                let check_in = CheckIn::from(self, n);
+                self.delayed_check_in.take_if(|delayed| rules.keeps_order && delayed.node == n);
+                self.nodes[n].client = ClientState::Idle;
+                self.nodes[n].client = self.handle(rules, &check_in);
             }
             Step::Act(n) => self.act(n, rules),
-            Step::LoseAnswer(n) => self.nodes[n].desk = Desk::Idle,
-            Step::Post(n) => {
-                self.budget.letters -= 1;
-                self.letter = Some(Letter::from(self, n));
-                self.nodes[n].desk = Desk::Idle;
+            Step::LoseAnswer(n) => self.nodes[n].client = ClientState::Idle,
+            Step::DelayCheckIn(n) => {
+                self.budget.delayed_check_ins -= 1;
+                self.delayed_check_in = Some(CheckIn::from(self, n));
+                self.nodes[n].client = ClientState::Idle;
             }
-            Step::Deliver => {
-                if let Some(letter) = self.letter.take() {
-                    self.hear(rules, &letter);
+            Step::DeliverCheckIn => {
+                if let Some(check_in) = self.delayed_check_in.take() {
+                    self.handle(rules, &check_in);
                 }
             }
             Step::Crash(n) => {
                 self.budget.crashes -= 1;
                 let node = &mut self.nodes[n];
-                (node.down, node.running, node.cut, node.desk) = (true, false, false, Desk::Idle);
+                (node.down, node.running, node.cut, node.client) = (true, false, false, ClientState::Idle);
             }
             Step::LoseDisk(n) => {
                 self.budget.disks -= 1;
@@ -175,14 +178,17 @@ impl World {
         }
     }
 
-    /// Whoever has looked looks again. Between a look and the act only etcd's own check can know that one machine more
-    /// has failed, so without that check nothing may fail there.
-    fn look_again(&mut self) {
-        self.letter = None;
-        let rests_on_look = |node: &&mut Node| {
-            matches!(node.desk, Desk::Looked(_) | Desk::Told(Order::Change { .. }) | Desk::Verified(_))
+    /// Drops all views, so that clients observe again. Only etcd's own check can detect a failure between a view and the
+    /// membership change, so without that check no machine may fail in between.
+    fn drop_views(&mut self) {
+        self.delayed_check_in = None;
+        let rests_on_view = |node: &&mut Node| {
+            matches!(
+                node.client,
+                ClientState::Observed(_) | ClientState::Instructed(NodeTask::Change { .. }) | ClientState::Verified(_)
+            )
         };
-        self.nodes.iter_mut().filter(rests_on_look).for_each(|node| node.desk = Desk::Idle);
+        self.nodes.iter_mut().filter(rests_on_view).for_each(|node| node.client = ClientState::Idle);
     }
 
     fn resize(&mut self, rules: &Rules) {
@@ -206,20 +212,22 @@ impl World {
     }
 
     fn act(&mut self, n: usize, rules: &Rules) {
-        let desk = std::mem::take(&mut self.nodes[n].desk);
-        match desk {
-            Desk::Idle | Desk::Looked(_) => {}
-            Desk::Told(Order::Start) => self.start(n),
-            Desk::Told(Order::Archive) => self.archive(n),
-            Desk::Told(Order::Bootstrap { token, cluster, roster }) => self.bootstrap(n, token, cluster, roster),
-            Desk::Told(Order::Join { roster }) => self.join(n, &roster),
-            Desk::Told(Order::Change { change, expect }) => {
+        let client = std::mem::take(&mut self.nodes[n].client);
+        match client {
+            ClientState::Idle | ClientState::Observed(_) => {}
+            ClientState::Instructed(NodeTask::Start) => self.start(n),
+            ClientState::Instructed(NodeTask::Archive) => self.archive(n),
+            ClientState::Instructed(NodeTask::Bootstrap { token, cluster, roster }) => {
+                self.bootstrap(n, token, cluster, roster)
+            }
+            ClientState::Instructed(NodeTask::Join { roster }) => self.join(n, &roster),
+            ClientState::Instructed(NodeTask::Change { change, expect }) => {
                 if self.is_as_expected(n, &expect) {
-                    self.nodes[n].desk = Desk::Verified(Order::Change { change, expect });
+                    self.nodes[n].client = ClientState::Verified(NodeTask::Change { change, expect });
                 }
             }
-            Desk::Verified(Order::Change { change, .. }) => self.change(n, &change, rules.guard),
-            Desk::Verified(_) => unreachable!("only changes of membership are verified"),
+            ClientState::Verified(NodeTask::Change { change, .. }) => self.change(n, &change, rules.guard),
+            ClientState::Verified(_) => unreachable!("only changes of membership are verified"),
         }
     }
 
@@ -232,7 +240,7 @@ impl World {
         found == expect
     }
 
-    /// etcd starts on data that is there; one that was removed finds out at once, and ends.
+    /// etcd starts on existing data. A member that was removed detects it at once, and exits.
     fn start(&mut self, n: usize) {
         let node = &self.nodes[n];
         let Some(disk) = node.disk.filter(|_| !node.running) else { return };
@@ -249,7 +257,7 @@ impl World {
         (self.nodes[n].disk, self.nodes[n].running) = (None, false);
     }
 
-    /// etcd starts without data, as one of those that make a new cluster.
+    /// etcd starts without data, as a founder of a new cluster.
     fn bootstrap(&mut self, n: usize, token: String, id: ClusterId, roster: Vec<(usize, MemberId)>) {
         let own = roster.iter().find(|(node, _)| *node == n).map(|(_, id)| *id);
         let Some(own) = own.filter(|_| self.nodes[n].disk.is_none()) else { return };
@@ -271,8 +279,8 @@ impl World {
         (self.nodes[n].disk, self.nodes[n].running) = (Some(Identity { member: own, cluster: id }), is_member);
     }
 
-    /// etcd starts without data, as the member that the list has at its peer URL. It fails unless some member answers
-    /// and the flags name all of them.
+    /// etcd starts without data, as the member with its peer URL. It fails unless a member answers and the flags name all
+    /// members.
     fn join(&mut self, n: usize, roster: &[usize]) {
         let Some(etcd) = self.current().filter(|_| self.nodes[n].disk.is_none() && !self.nodes[n].cut) else { return };
         let mut listed: Vec<usize> = etcd.members.iter().map(|entry| entry.node).collect();
@@ -291,7 +299,7 @@ impl World {
         (self.nodes[n].disk, self.nodes[n].running) = (Some(Identity { member, cluster }), true);
     }
 
-    /// Asks etcd to change its membership, which takes a quorum.
+    /// Requests a membership change of etcd, which needs a quorum.
     fn change(&mut self, n: usize, change: &Change, guard: Guard) {
         let Some(etcd) = self.current().filter(|etcd| self.has_quorum(etcd) && !self.nodes[n].cut) else { return };
         let (id, up) = (etcd.id, self.voters_up(etcd));
@@ -299,24 +307,24 @@ impl World {
             Change::Add { learner } => {
                 let is_listed = etcd.members.iter().any(|entry| entry.node == n);
                 let has_learner = learner && etcd.members.iter().any(|entry| entry.learner);
-                if is_listed || has_learner || !guard.admits(etcd, learner, up) {
+                if is_listed || has_learner || !guard.may_add(etcd, learner, up) {
                     return;
                 }
                 let entry = Entry { id: self.fresh_id(n), node: n, learner, named: false };
                 self.edit(id, |members| members.push(entry));
             }
-            Change::Remove { id: leaver, asked } => {
+            Change::Remove { id: leaver, requested } => {
                 let Some(leaver) = etcd.member(leaver).cloned() else { return };
                 let is_up = self.is_up(etcd, &leaver);
-                if !guard.lets_go(etcd, &leaver, is_up, up) || (etcd.voters().count() == 1 && !leaver.learner) {
+                if !guard.may_remove(etcd, &leaver, is_up, up) || (etcd.voters().count() == 1 && !leaver.learner) {
                     return;
                 }
                 let identity = Identity { member: leaver.id, cluster: id };
                 let host = &mut self.nodes[leaver.node];
                 if host.running && host.disk == Some(identity) {
-                    // One that is cut off does not hear of it.
+                    // A member that is cut off does not receive its removal.
                     host.running = host.cut;
-                    if !asked {
+                    if !requested {
                         self.broken = Some(Broken::AliveRemoved);
                     }
                 }

@@ -2,21 +2,21 @@ use convene_lifecycle::{ObservedMember, View};
 
 use crate::{
     etcd::Etcd,
-    world::{World, name, peer_url},
+    state::{State, name, peer_url},
 };
 
-/// What a node sees that looks now, after an answer that told it the registry's present revision.
-pub fn look(world: &World, node: usize) -> View {
-    let since = world.cluster.revision;
+/// The view of a node that observes the cluster now, right after an answer with the present revision.
+pub fn observe(state: &State, node: usize) -> View {
+    let since = state.cluster.revision;
     let nobody = View { since, cluster: None, linearizable: false, leader: None, term: None, members: Vec::new() };
-    let Some(etcd) = answering(world, node) else { return nobody };
-    if world.nodes[node].cut {
+    let Some(etcd) = answering(state, node) else { return nobody };
+    if state.nodes[node].cut {
         return View { cluster: Some(etcd.id), ..nobody };
     }
-    let linearizable = world.has_quorum(etcd);
-    let leader = etcd.voters().find(|voter| linearizable && world.is_up(etcd, voter)).map(|voter| voter.id);
+    let linearizable = state.has_quorum(etcd);
+    let leader = etcd.voters().find(|voter| linearizable && state.is_up(etcd, voter)).map(|voter| voter.id);
     let members = etcd.members.iter().map(|entry| {
-        let reachable = world.is_up(etcd, entry);
+        let reachable = state.is_up(etcd, entry);
         ObservedMember {
             id: entry.id,
             name: entry.named.then(|| name(entry.node)),
@@ -34,13 +34,13 @@ pub fn look(world: &World, node: usize) -> View {
     View { since, cluster: Some(etcd.id), linearizable, leader, term: None, members: members.collect() }
 }
 
-/// The etcd cluster that answers at the present members' addresses: the node's own if it runs one, else the one that
-/// the registry looks after, else whichever is there.
-fn answering(world: &World, node: usize) -> Option<&Etcd> {
-    let own = &world.nodes[node];
+/// The etcd cluster that answers at the members' addresses: the node's own if it runs etcd, else the one that the registry
+/// manages, else any.
+fn answering(state: &State, node: usize) -> Option<&Etcd> {
+    let own = &state.nodes[node];
     if own.running {
-        return own.disk.and_then(|disk| world.etcd(disk.cluster));
+        return own.disk.and_then(|disk| state.etcd(disk.cluster));
     }
-    let answers = |etcd: &&Etcd| etcd.members.iter().any(|entry| !own.cut && world.is_up(etcd, entry));
-    world.current().filter(answers).or_else(|| world.etcds.iter().find(answers))
+    let answers = |etcd: &&Etcd| etcd.members.iter().any(|entry| !own.cut && state.is_up(etcd, entry));
+    state.current().filter(answers).or_else(|| state.etcds.iter().find(answers))
 }

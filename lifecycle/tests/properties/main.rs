@@ -1,4 +1,4 @@
-//! What holds for every plan, whatever happened before and whoever asks.
+//! Properties of every plan, after random histories and for random reports.
 
 mod rules;
 mod steps;
@@ -11,8 +11,8 @@ use proptest::{
 use steps::{Step, step};
 
 proptest! {
-    // The same histories each time, so that nobody's build fails for a rare one that another change did not bring about;
-    // whoever changes the planner tries more of them, with another seed.
+    // The seed is fixed, so that a build never fails because of a rare history that its change has nothing to do with. When you
+    // change the planner, try more cases with other seeds.
     #![proptest_config(ProptestConfig {
         cases: 600,
         failure_persistence: None,
@@ -34,7 +34,7 @@ fn start() -> impl Strategy<Value = UnixMillis> {
         .prop_map(UnixMillis)
 }
 
-/// A cluster, and who was heard of, after some steps.
+/// A cluster and its liveness after some steps.
 pub struct History {
     cluster: Cluster,
     liveness: Liveness,
@@ -54,15 +54,15 @@ impl History {
             Step::Pass(millis) => self.now.0 = self.now.0.saturating_add(*millis),
             Step::Clock(now) => self.now = UnixMillis(*now),
             Step::Restart => self.liveness = Liveness::new(self.now),
-            Step::Administer(wish) => {
-                let transition = wish.transition(&self.cluster, self.now);
+            Step::Administer(request) => {
+                let transition = request.transition(&self.cluster, self.now);
                 self.apply(transition)?;
             }
             Step::CheckIn(sketch) => {
                 let report = sketch.report(&self.cluster);
                 self.check_in(&report)?;
             }
-            Step::Watch(sketch, times) => {
+            Step::CheckInRepeatedly(sketch, times) => {
                 for _ in 0..*times {
                     self.now.0 = self.now.0.saturating_add(10_000);
                     let report = sketch.report(&self.cluster);
@@ -74,15 +74,15 @@ impl History {
     }
 
     fn check_in(&mut self, report: &Report) -> Result<(), TestCaseError> {
-        let told = plan(&self.cluster, &self.liveness, report, self.now);
+        let planned = plan(&self.cluster, &self.liveness, report, self.now);
         let before = (self.cluster.clone(), self.liveness.clone());
-        self.apply(told.change.clone())?;
-        rules::check(&before.0, &before.1, report, self.now, &told.instruction, &self.cluster)?;
+        self.apply(planned.change.clone())?;
+        rules::check(&before.0, &before.1, report, self.now, &planned.instruction, &self.cluster)?;
         self.liveness.record_check_in(&self.cluster, report, self.now);
 
         let again = plan(&self.cluster, &self.liveness, report, self.now);
-        prop_assert_eq!(&again.instruction, &told.instruction, "asking again gets another answer");
-        prop_assert_eq!(again.change, None, "asking again changes something");
+        prop_assert_eq!(&again.instruction, &planned.instruction, "a repeated check-in gets another answer");
+        prop_assert_eq!(again.change, None, "a repeated check-in changes something");
         Ok(())
     }
 

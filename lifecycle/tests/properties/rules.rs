@@ -8,8 +8,8 @@ use proptest::{prop_assert, prop_assert_eq, test_runner::TestCaseError};
 
 type Checked = Result<(), TestCaseError>;
 
-/// What holds for every instruction. `before` and `liveness` are what it was decided from, `after` is the cluster as
-/// the plan has left it.
+/// Checks the rules for every instruction. The planner decided on `before` and `liveness`; `after` is the cluster after the
+/// plan.
 pub fn check(
     before: &Cluster,
     liveness: &Liveness,
@@ -20,14 +20,14 @@ pub fn check(
 ) -> Checked {
     let Instruction { task, reason, .. } = instruction;
     prop_assert!(reason.tasks().contains(&task.as_str()), "{reason} comes with {}", task.as_str());
-    check_wishes(before, report, task, after)?;
+    check_join_overrides(before, report, task, after)?;
     if let Some(terms) = task.terms() {
         check_terms(terms, report, after)?;
         prop_assert!(!after.policy.paused, "a paused cluster's membership changes");
     }
     match task {
         Task::RemoveMember { member, .. } | Task::Leave { member, .. } => {
-            let member = after.member(member).expect("whoever is removed is a member");
+            let member = after.member(member).expect("only a member is removed");
             check_quorum_without(member, report, after)?;
             check_reason_to_remove(member, *reason, liveness, report, now, after)?;
         }
@@ -36,7 +36,7 @@ pub fn check(
             prop_assert!(up(report, after, None) >= quorum(voters + 1), "a voter is added that may cost the quorum");
         }
         Task::Promote { member, .. } => {
-            let learner = after.member(member).expect("whoever is promoted is a member");
+            let learner = after.member(member).expect("only a member is promoted");
             prop_assert!(!learner.is_voter() && is_up(report, learner));
             let voters = after.voters().count();
             prop_assert!(up(report, after, None) + 1 >= quorum(voters + 1), "a promotion may cost the quorum");
@@ -49,8 +49,8 @@ pub fn check(
     Ok(())
 }
 
-/// What a node wishes for its own joining holds it back, and enlarges a cluster at most.
-fn check_wishes(before: &Cluster, report: &Report, task: &Task, after: &Cluster) -> Checked {
+/// A join override only restricts the node, or raises the size of the cluster.
+fn check_join_overrides(before: &Cluster, report: &Report, task: &Task, after: &Cluster) -> Checked {
     if after.size != before.size {
         prop_assert!(after.size > before.size && report.size == Some(after.size), "a report sets another size");
         prop_assert!(after.formed.is_some() && !after.policy.paused && report.identity().is_none());
@@ -65,15 +65,15 @@ fn check_wishes(before: &Cluster, report: &Report, task: &Task, after: &Cluster)
     if let (Task::RemoveMember { member, .. }, Some(Strategy::Add)) = (task, report.strategy)
         && joins
     {
-        let member = after.member(member).expect("whoever is removed is a member");
-        prop_assert!(member.eviction.is_some(), "a node that only adds removes somebody");
+        let member = after.member(member).expect("only a member is removed");
+        prop_assert!(member.eviction.is_some(), "a node with strategy add removes a member");
     }
     Ok(())
 }
 
-/// The ticket is the reporter's, and what it expects is what the record shows.
+/// The reporting node holds the ticket, and the terms expect the members on record.
 fn check_terms(terms: &Terms, report: &Report, after: &Cluster) -> Checked {
-    let ticket = after.ticket.as_ref().expect("who changes membership has the ticket");
+    let ticket = after.ticket.as_ref().expect("a membership change needs the ticket");
     prop_assert_eq!((terms.ticket, &ticket.holder), (ticket.number, &report.name));
     let members = after.members().map(|member| (member.key.id().expect("etcd's IDs"), !member.is_voter()));
     let mut expect: Vec<ExpectedMember> = members.map(|(id, learner)| ExpectedMember { id, learner }).collect();
@@ -92,8 +92,8 @@ fn check_quorum_without(member: &Member, report: &Report, after: &Cluster) -> Ch
     Ok(())
 }
 
-/// A member that answers is only removed if somebody asked for it or there are too many; one that does not, only if it
-/// is dead or its own node asks.
+/// A member that answers is removed only on request or if there are too many. One that does not answer is removed only if it
+/// is dead or its own node requests it.
 fn check_reason_to_remove(
     member: &Member,
     reason: Reason,
@@ -121,20 +121,20 @@ fn check_reason_to_remove(
             let dead_after: Duration = after.policy.dead_after;
             let failing_since = contact.failing.map(|(first, _)| first);
             prop_assert!(failing_since.is_some_and(|first| first.age(now) >= dead_after), "not failing for long");
-            let heard = [contact.checked_in, contact.answered, Some(liveness.since)];
-            prop_assert!(heard.into_iter().flatten().all(|at| at.age(now) >= dead_after), "not silent for long");
+            let contacts = [contact.checked_in, contact.answered, Some(liveness.since)];
+            prop_assert!(contacts.into_iter().flatten().all(|at| at.age(now) >= dead_after), "not silent for long");
         }
         _ => prop_assert!(false, "{reason} is no reason to remove a member"),
     }
     Ok(())
 }
 
-/// Whether a node without data reports that is where the member has to be.
+/// Whether a node without data reports from the member's peer URLs.
 fn is_at_its_place(member: &Member, report: &Report) -> bool {
     matches!(report.state, NodeState::Empty) && member.has_peer_urls(&report.peer_urls)
 }
 
-/// Data of a present member of this very cluster is never set aside.
+/// The data of a present member of this cluster is never set aside.
 fn check_archive(report: &Report, after: &Cluster) -> Checked {
     if let Some(identity) = report.identity() {
         let is_ours = after.cluster_id == Some(identity.cluster);
@@ -143,7 +143,7 @@ fn check_archive(report: &Report, after: &Cluster) -> Checked {
     Ok(())
 }
 
-/// Only nodes without data bootstrap, and once the cluster is known to exist only a founder that can't have done so.
+/// Only nodes without data bootstrap. Once the cluster is known to exist, only a founder that has not done so may bootstrap.
 fn check_bootstrap(before: &Cluster, report: &Report, after: &Cluster) -> Checked {
     prop_assert!(matches!(report.state, NodeState::Empty));
     prop_assert!(after.formed.is_some());
@@ -152,14 +152,14 @@ fn check_bootstrap(before: &Cluster, report: &Report, after: &Cluster) -> Checke
         let mut own = before.members().filter(|member| *member.name() == report.name);
         let may = own.any(|member| {
             let founder = member.founder.as_ref();
-            founder.is_some_and(|founder| founder.issued.as_ref().is_none_or(|told| told.run == report.run))
+            founder.is_some_and(|founder| founder.issued.as_ref().is_none_or(|issued| issued.run == report.run))
         });
         prop_assert!(may, "a founder bootstraps again");
     }
     Ok(())
 }
 
-/// The record has every key once, in order, and tickets are only ever numbered upwards.
+/// The record has each key once, in order, and ticket numbers only grow.
 pub fn check_record(before: &Cluster, after: &Cluster) -> Checked {
     let keys: HashSet<&MemberKey> = after.record.iter().map(|member| &member.key).collect();
     prop_assert_eq!(keys.len(), after.record.len());
@@ -174,13 +174,13 @@ pub fn check_record(before: &Cluster, after: &Cluster) -> Checked {
     Ok(())
 }
 
-/// How many voters the report shows to answer, one of them left out.
+/// The number of voters that answer according to the report, one of them left out.
 fn up(report: &Report, cluster: &Cluster, but: Option<&MemberKey>) -> usize {
     cluster.voters().filter(|voter| Some(&voter.key) != but && is_up(report, voter)).count()
 }
 
 fn is_up(report: &Report, member: &Member) -> bool {
-    let view = report.view.as_ref().expect("membership only changes after a look");
+    let view = report.view.as_ref().expect("a membership change needs a view");
     let own = report.is_running() && report.identity().map(|own| own.member.into()).as_ref() == Some(&member.key);
     own || view.members.iter().any(|seen| Some(seen.id) == member.key.id() && seen.reachable)
 }

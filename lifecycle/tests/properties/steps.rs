@@ -7,52 +7,52 @@ use convene_lifecycle::{
 };
 use proptest::{prelude::*, sample::Index};
 
-/// Something that happens.
+/// One step of a history.
 #[derive(Clone, Debug)]
 pub enum Step {
     /// A node checks in.
-    CheckIn(Sketch),
-    /// A node checks in every ten seconds, so many times.
-    Watch(Sketch, u8),
+    CheckIn(ReportSketch),
+    /// A node checks in this many times, every ten seconds.
+    CheckInRepeatedly(ReportSketch, u8),
     /// Time passes.
     Pass(i64),
     /// The clock is set.
     Clock(i64),
     /// The server starts again.
     Restart,
-    /// An administrator or somebody through v2 discovery wishes something.
-    Administer(Wish),
+    /// An administrator or a discovery client changes the cluster.
+    Administer(AdminRequest),
 }
 
 pub fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         20 => sketch().prop_map(Step::CheckIn),
-        4 => (sketch(), 2_u8..12).prop_map(|(sketch, times)| Step::Watch(sketch, times)),
+        4 => (sketch(), 2_u8..12).prop_map(|(sketch, times)| Step::CheckInRepeatedly(sketch, times)),
         5 => (0_i64..70_000).prop_map(Step::Pass),
         1 => any::<i64>().prop_map(Step::Pass),
         1 => prop_oneof![Just(i64::MIN), Just(i64::MAX), Just(0), Just(1_800_000_000_000)].prop_map(Step::Clock),
         1 => Just(Step::Restart),
-        4 => wish().prop_map(Step::Administer),
+        4 => admin_request().prop_map(Step::Administer),
     ]
 }
 
-/// A report before it is known what cluster it is about.
+/// A report without the details that depend on the cluster.
 #[derive(Clone, Debug)]
-pub struct Sketch {
+pub struct ReportSketch {
     node: u8,
-    /// Whether the node is where another one used to be.
+    /// The former host of another node, if this node runs there.
     host: Option<u8>,
     run: u8,
     state: State,
     leftover: bool,
-    look: Option<Look>,
+    view: Option<ViewSketch>,
     leaving: bool,
     once: bool,
     strategy: Option<convene_lifecycle::Strategy>,
     size: Option<ClusterSize>,
 }
 
-/// What a node has. The index picks a member of the record, the flag whether its cluster is this one.
+/// The state of a data directory. The index selects a member of the record; the flag tells whether its cluster is this one.
 #[derive(Clone, Debug)]
 enum State {
     Empty,
@@ -61,20 +61,20 @@ enum State {
     Running(Index, bool),
 }
 
-/// A look at the cluster: the record, and what is otherwise.
+/// A view: the record, with differences.
 #[derive(Clone, Debug)]
-struct Look {
+struct ViewSketch {
     since: Option<u64>,
     cluster: Option<bool>,
     linearizable: bool,
     leader: Option<Index>,
-    seen: Vec<Seen>,
-    /// Whether the node's own address is in the list, and whether as learner and started.
+    seen: Vec<ObservedSketch>,
+    /// A member at the node's own address: whether it is a learner, whether it has started, and its ID.
     added: Option<(bool, bool, u8)>,
 }
 
 #[derive(Clone, Debug)]
-struct Seen {
+struct ObservedSketch {
     listed: bool,
     named: bool,
     flipped: bool,
@@ -82,19 +82,19 @@ struct Seen {
     applied: Option<u64>,
 }
 
-fn sketch() -> impl Strategy<Value = Sketch> {
+fn sketch() -> impl Strategy<Value = ReportSketch> {
     let host = prop::option::weighted(0.1, 0_u8..6);
-    let look = prop::option::weighted(0.8, look());
-    let manner = (prop::bool::weighted(0.05), prop::bool::weighted(0.1), wishes());
+    let view = prop::option::weighted(0.8, view_sketch());
+    let manner = (prop::bool::weighted(0.05), prop::bool::weighted(0.1), join_overrides());
     let state = (state(), prop::bool::weighted(0.1));
-    (0_u8..6, host, 0_u8..3, state, look, manner).prop_map(
-        |(node, host, run, (state, leftover), look, (leaving, once, (strategy, size)))| Sketch {
+    (0_u8..6, host, 0_u8..3, state, view, manner).prop_map(
+        |(node, host, run, (state, leftover), view, (leaving, once, (strategy, size)))| ReportSketch {
             node,
             host,
             run,
             state,
             leftover,
-            look,
+            view,
             leaving,
             once,
             strategy,
@@ -103,8 +103,8 @@ fn sketch() -> impl Strategy<Value = Sketch> {
     )
 }
 
-/// What a node wishes for its own joining.
-fn wishes() -> impl Strategy<Value = (Option<convene_lifecycle::Strategy>, Option<ClusterSize>)> {
+/// The join overrides of a node.
+fn join_overrides() -> impl Strategy<Value = (Option<convene_lifecycle::Strategy>, Option<ClusterSize>)> {
     let strategy = prop::option::weighted(0.15, prop::sample::select(&convene_lifecycle::Strategy::ALL[..]));
     let size = prop::option::weighted(0.15, (1_u32..6).prop_map(|size| ClusterSize::new(size).unwrap()));
     (strategy, size)
@@ -119,14 +119,14 @@ fn state() -> impl Strategy<Value = State> {
     ]
 }
 
-fn look() -> impl Strategy<Value = Look> {
+fn view_sketch() -> impl Strategy<Value = ViewSketch> {
     let since = prop_oneof![8 => Just(None), 1 => Just(Some(u64::MAX)), 1 => (0_u64..40).prop_map(Some)];
     let cluster = prop_oneof![12 => Just(Some(true)), 1 => Just(Some(false)), 1 => Just(None)];
     let leader = prop::option::weighted(0.95, any::<Index>());
     let added = prop::option::weighted(0.15, (any::<bool>(), any::<bool>(), any::<u8>()));
-    let seen = prop::collection::vec(seen(), 6);
+    let seen = prop::collection::vec(observed_sketch(), 6);
     (since, cluster, prop::bool::weighted(0.9), leader, seen, added).prop_map(
-        |(since, cluster, linearizable, leader, seen, added)| Look {
+        |(since, cluster, linearizable, leader, seen, added)| ViewSketch {
             since,
             cluster,
             linearizable,
@@ -137,14 +137,15 @@ fn look() -> impl Strategy<Value = Look> {
     )
 }
 
-fn seen() -> impl Strategy<Value = Seen> {
+fn observed_sketch() -> impl Strategy<Value = ObservedSketch> {
     let flag = prop::bool::weighted;
     let applied = prop_oneof![1 => Just(None), 4 => Just(Some(5_000)), 1 => any::<u64>().prop_map(Some)];
-    (flag(0.96), flag(0.9), flag(0.04), flag(0.75), applied)
-        .prop_map(|(listed, named, flipped, reachable, applied)| Seen { listed, named, flipped, reachable, applied })
+    (flag(0.96), flag(0.9), flag(0.04), flag(0.75), applied).prop_map(|(listed, named, flipped, reachable, applied)| {
+        ObservedSketch { listed, named, flipped, reachable, applied }
+    })
 }
 
-impl Sketch {
+impl ReportSketch {
     /// The report, about a cluster as it is now.
     pub fn report(&self, cluster: &Cluster) -> Report {
         let identity = |at: &Index, ours: bool| {
@@ -176,19 +177,19 @@ impl Sketch {
             strategy: self.strategy,
             size: self.size,
         };
-        // Most members call themselves what they are called, else every one of them would be refused.
+        // Most members report their own name; otherwise the planner would refuse all of them.
         if let Some(own) = report.identity().and_then(|own| cluster.member(&own.member.into()))
             && self.host.is_none()
         {
             report.name = own.name().clone();
             report.peer_urls = own.registration.peer_urls.clone();
         }
-        report.view = self.look.as_ref().map(|look| look.view(cluster, &report.peer_urls));
+        report.view = self.view.as_ref().map(|view| view.view(cluster, &report.peer_urls));
         report
     }
 }
 
-impl Look {
+impl ViewSketch {
     fn view(&self, cluster: &Cluster, own: &[PeerUrl]) -> View {
         let listed = cluster.members().zip(self.seen.iter().cycle()).filter(|(_, seen)| seen.listed);
         let mut members: Vec<ObservedMember> = listed
@@ -245,9 +246,9 @@ impl Look {
     }
 }
 
-/// What somebody wishes for a cluster or one of its members.
+/// A change by an administrator or a discovery client.
 #[derive(Clone, Debug)]
-pub enum Wish {
+pub enum AdminRequest {
     Settings(Settings),
     MemberRequest(Index, MemberRequest),
     Reset,
@@ -255,20 +256,20 @@ pub enum Wish {
     Remove(Discovery, Index),
 }
 
-fn wish() -> impl Strategy<Value = Wish> {
-    let admission = prop_oneof![
+fn admin_request() -> impl Strategy<Value = AdminRequest> {
+    let member_request = prop_oneof![
         3 => Just(MemberRequest::Evict),
         2 => Just(MemberRequest::WithdrawEviction),
         2 => any::<i64>().prop_map(|until| MemberRequest::AnnounceDowntime(UnixMillis(until))),
         1 => Just(MemberRequest::EndDowntime),
     ];
     prop_oneof![
-        6 => settings().prop_map(Wish::Settings),
-        6 => (any::<Index>(), admission).prop_map(|(at, admission)| Wish::MemberRequest(at, admission)),
-        1 => Just(Wish::Reset),
+        6 => settings().prop_map(AdminRequest::Settings),
+        6 => (any::<Index>(), member_request).prop_map(|(at, member_request)| AdminRequest::MemberRequest(at, member_request)),
+        1 => Just(AdminRequest::Reset),
         1 => (discovery(), 0_u8..6, prop_oneof![Just(Action::Create), Just(Action::Set)])
-            .prop_map(|(by, node, action)| Wish::Register(by, node, action)),
-        1 => (discovery(), any::<Index>()).prop_map(|(by, at)| Wish::Remove(by, at)),
+            .prop_map(|(by, node, action)| AdminRequest::Register(by, node, action)),
+        1 => (discovery(), any::<Index>()).prop_map(|(by, at)| AdminRequest::Remove(by, at)),
     ]
 }
 
@@ -289,8 +290,8 @@ fn settings() -> impl Strategy<Value = Settings> {
     })
 }
 
-impl Wish {
-    /// What comes of the wish; `None` means nothing.
+impl AdminRequest {
+    /// The transition of the request; `None` if it changes nothing.
     pub fn transition(&self, cluster: &Cluster, now: UnixMillis) -> Option<Transition> {
         let key = |at: &Index| {
             let record = &cluster.record;
@@ -298,7 +299,7 @@ impl Wish {
         };
         match self {
             Self::Settings(settings) => cluster.set(settings, now).ok()?,
-            Self::MemberRequest(at, admission) => cluster.apply_request(&key(at)?, *admission, now).ok()?,
+            Self::MemberRequest(at, member_request) => cluster.apply_request(&key(at)?, *member_request, now).ok()?,
             Self::Reset => cluster.reset(now),
             Self::Register(by, node, action) => {
                 let registration = Registration { name: format!("n{node}").parse().ok()?, peer_urls: vec![url(*node)] };

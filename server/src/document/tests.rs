@@ -60,9 +60,9 @@ impl History {
             Step::Pass(millis) => return self.now.0 = self.now.0.saturating_add(*millis),
             Step::Clock(now) => return self.now = UnixMillis(*now),
             Step::Restart => return self.liveness = Liveness::new(self.now),
-            Step::Administer(wish) => return self.apply(wish.transition(&self.cluster, self.now)),
+            Step::Administer(request) => return self.apply(request.transition(&self.cluster, self.now)),
             Step::CheckIn(sketch) => (sketch, 1),
-            Step::Watch(sketch, times) => (sketch, *times),
+            Step::CheckInRepeatedly(sketch, times) => (sketch, *times),
         };
         for _ in 0..times {
             self.now.0 = self.now.0.saturating_add(10_000);

@@ -7,24 +7,24 @@ use crate::{
     steps::Rules,
 };
 
-/// How many nodes a configuration may have.
+/// The largest number of nodes in a configuration.
 const MOST_NODES: usize = 5;
 
-/// Everything that a step can depend on: the registry, the nodes, etcd, what is under way, and which faults are left.
+/// Everything that a step can depend on: the registry, the nodes, etcd, a delayed check-in, and the remaining faults.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct World {
+pub struct State {
     pub cluster: Arc<Cluster>,
     pub liveness: Liveness,
     pub nodes: Vec<Node>,
     pub etcds: Vec<Etcd>,
-    /// A check-in that is under way for long, whose sender does not wait for the answer any more.
-    pub letter: Option<Letter>,
+    /// A check-in that the network delays. Its sender no longer waits for the answer.
+    pub delayed_check_in: Option<CheckIn>,
     pub budget: Budget,
-    /// The first property that does not hold; nothing happens any more in a world that is broken.
+    /// The first property that is violated. Such a state has no further steps.
     pub broken: Option<Broken>,
 }
 
-/// A machine with the client and perhaps an etcd.
+/// A machine with the client, and with an etcd or not.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Node {
     /// Whether the machine is down.
@@ -34,31 +34,31 @@ pub struct Node {
     pub disk: Option<Identity>,
     /// Whether its etcd runs.
     pub running: bool,
-    /// Whether it is cut off from the other nodes; the registry still hears it.
+    /// Whether it is cut off from the other nodes. Its check-ins still reach the registry.
     pub cut: bool,
-    pub desk: Desk,
+    pub client: ClientState,
 }
 
-/// What a client is about to do.
+/// What a client does next.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Desk {
-    /// To check in.
+pub enum ClientState {
+    /// Check in.
     #[default]
     Idle,
-    /// To check in with what it saw.
-    Looked(Arc<View>),
-    /// To do as it was told.
-    Told(Order),
-    /// To do as it was told; it has found the member list to be as expected.
-    Verified(Order),
+    /// Check in with its view.
+    Observed(Arc<View>),
+    /// Execute its instruction.
+    Instructed(NodeTask),
+    /// Make the membership change of its instruction: the member list is as the terms expect it.
+    Verified(NodeTask),
 }
 
-/// An instruction, without what is for people only.
+/// The task of an instruction, as far as the model needs it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Order {
+pub enum NodeTask {
     Start,
     Archive,
-    /// With which token, to which cluster, and who is in the roster.
+    /// The token, the cluster that results, and the roster.
     Bootstrap {
         token: String,
         cluster: ClusterId,
@@ -68,14 +68,14 @@ pub enum Order {
     Join {
         roster: Vec<usize>,
     },
-    /// A change of membership; `expect` says who has to be in the list, and whether as learner.
+    /// A membership change. `expect` is the expected member list, with whether each member is a learner.
     Change {
         change: Change,
         expect: Vec<(MemberId, bool)>,
     },
 }
 
-/// A change of membership.
+/// A membership change.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Change {
     Add {
@@ -83,17 +83,17 @@ pub enum Change {
     },
     Remove {
         id: MemberId,
-        /// Whether somebody had asked for it when the order was given.
-        asked: bool,
+        /// Whether the removal had been requested when the instruction was given.
+        requested: bool,
     },
     Promote {
         id: MemberId,
     },
 }
 
-/// A check-in: what the node was like when it sent it.
+/// A check-in: the state of the node when it sent it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Letter {
+pub struct CheckIn {
     pub node: usize,
     pub run: u8,
     pub disk: Option<Identity>,
@@ -101,50 +101,50 @@ pub struct Letter {
     pub view: Option<Arc<View>>,
 }
 
-/// How often each fault may still happen, and each wish be made.
+/// How many faults and requests of each kind are still possible.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Budget {
     pub crashes: u8,
     pub disks: u8,
     pub cuts: u8,
-    pub letters: u8,
+    pub delayed_check_ins: u8,
     pub evictions: u8,
-    /// How many of the configuration's sizes have not been set yet.
+    /// The number of the configuration's sizes that have not been set yet.
     pub resizes: u8,
 }
 
-/// A property that does not hold.
+/// A property that is violated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Broken {
-    /// One token and epoch has yielded two etcd clusters, or a founder that forgot what it had promised.
+    /// One token and epoch has yielded two etcd clusters, or a founder bootstrapped again without its data.
     TwoClusters,
-    /// A new epoch has begun although somebody has data of the last one.
+    /// A new epoch has begun although a node has data of the last one.
     EpochOverData,
     /// A cluster with quorum lost it, and no machine had failed.
     QuorumLost,
-    /// A member that is alive was removed, and nobody had asked for it.
+    /// A live member was removed without a request.
     AliveRemoved,
     /// Data of a present member was set aside.
     DataSetAside,
-    /// The same report again led to another instruction or to another change.
+    /// A repeated report led to another instruction or to another change.
     NotSettled,
 }
 
 impl Broken {
-    /// What does not hold.
+    /// The property.
     pub fn property(self) -> &'static str {
         match self {
             Self::TwoClusters => "one token and epoch yields one etcd cluster",
             Self::EpochOverData => "no epoch begins over data",
             Self::QuorumLost => "no instruction costs the quorum",
-            Self::AliveRemoved => "nobody alive is removed unasked",
+            Self::AliveRemoved => "no live member is removed without a request",
             Self::DataSetAside => "no member's data is set aside",
-            Self::NotSettled => "asking again changes nothing",
+            Self::NotSettled => "a repeated check-in changes nothing",
         }
     }
 }
 
-impl World {
+impl State {
     /// Whether a member answers the others.
     pub fn is_up(&self, etcd: &Etcd, entry: &Entry) -> bool {
         let node = &self.nodes[entry.node];
@@ -163,12 +163,12 @@ impl World {
         self.etcds.iter().find(|etcd| etcd.id == id)
     }
 
-    /// The etcd cluster that the registry looks after.
+    /// The etcd cluster that the registry manages.
     pub fn current(&self) -> Option<&Etcd> {
         self.cluster.cluster_id.and_then(|id| self.etcd(id))
     }
 
-    /// Whether the cluster is as it should be: of its size, and every member a voter and up.
+    /// Whether the cluster has its size, and every member is a voter and up.
     pub fn is_whole(&self) -> bool {
         let size = self.cluster.size.get() as usize;
         self.current().is_some_and(|etcd| {
@@ -176,8 +176,8 @@ impl World {
         })
     }
 
-    /// Whether the cluster has all that it takes to become whole: nodes that may be members, and a quorum, unless it
-    /// has yet to form. If clients end, then one node more has to be there, which promotes the last one that joins.
+    /// Whether the cluster can become whole: there are enough nodes that may be members, and it has a quorum or has not formed.
+    /// If clients end, one more node is needed, which promotes the last one that joins.
     pub fn can_be_whole(&self, rules: &Rules) -> bool {
         let evicted = |name: &MemberName| {
             self.cluster.record.iter().any(|member| member.name() == name && member.eviction.is_some())
@@ -191,23 +191,23 @@ impl World {
 }
 
 impl Node {
-    /// Whether somebody checks in for it.
+    /// Whether its client runs.
     pub fn has_client(&self, rules: &Rules) -> bool {
         !(self.down || rules.clients_end && self.running)
     }
 }
 
-impl Desk {
-    pub fn order(&self) -> Option<&Order> {
+impl ClientState {
+    pub fn task(&self) -> Option<&NodeTask> {
         match self {
-            Self::Told(order) | Self::Verified(order) => Some(order),
-            Self::Idle | Self::Looked(_) => None,
+            Self::Instructed(task) | Self::Verified(task) => Some(task),
+            Self::Idle | Self::Observed(_) => None,
         }
     }
 
     pub fn view(&self) -> Option<&Arc<View>> {
         match self {
-            Self::Looked(view) => Some(view),
+            Self::Observed(view) => Some(view),
             _ => None,
         }
     }
