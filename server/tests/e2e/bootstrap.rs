@@ -1,6 +1,6 @@
 //! Stock etcds find each other through the server and form a cluster.
 
-use std::{sync::Mutex, time::Duration};
+use std::time::Duration;
 
 use convene_harness::{
     cluster::every_member_serves_what_another_wrote,
@@ -9,9 +9,6 @@ use convene_harness::{
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
-
-/// Up to six etcds start at once in each test that bootstraps; more of them at a time would only wait for the processor.
-pub static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// The two forms of discovery URL that are in use: discovery.etcd.io's, and that of a private etcd.
 const URL_FORMS: [&str; 2] = ["", "/v2/keys/_etcd/registry"];
@@ -33,7 +30,6 @@ fn etcd_3_6_bootstraps() {
 
 fn bootstrap_every_size(version: &'static str) {
     let Some(version) = Version::find(version) else { return };
-    let _turn = ONE_AT_A_TIME.lock();
     let server = Server::start();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     for size in [1, 3, 5] {

@@ -3,7 +3,7 @@
 mod node;
 mod registry;
 
-use std::{collections::BTreeSet, sync::Mutex, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use convene_harness::{
     etcd::{Etcd, Version},
@@ -15,9 +15,6 @@ use node::{Node, hexadecimal};
 use registry::Registry;
 
 const LIMIT: Duration = Duration::from_secs(90);
-
-/// Each of these tests has up to five etcds; more of them at a time would only wait for the processor.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 #[test]
 fn etcd_3_4_bootstraps_by_check_in_and_a_lost_disk_is_replaced() {
@@ -48,7 +45,6 @@ fn etcd_3_7_bootstraps_by_discovery_and_is_mended_by_check_in() {
 #[test]
 fn an_etcd_that_lost_its_data_does_not_get_back_by_v3_discovery() {
     let Some(version) = Version::find("3.7") else { return };
-    let _turn = ONE_AT_A_TIME.lock();
     let registry = Registry::start();
     let mut nodes = bootstrapped_by_discovery(&version, &registry, by_v3);
     live_until_healthy(&registry, &mut nodes);
@@ -65,7 +61,6 @@ fn an_etcd_that_lost_its_data_does_not_get_back_by_v3_discovery() {
 
 fn a_cluster_bootstraps_by_check_in_and_a_lost_disk_is_replaced(version: &'static str) {
     let Some(version) = Version::find(version) else { return };
-    let _turn = ONE_AT_A_TIME.lock();
     let registry = Registry::start();
     let mut nodes: Vec<Node> = (0..3).map(|n| Node::new(&version, &format!("infra{n}"))).collect();
 
@@ -102,7 +97,6 @@ fn what_elastic_etcd_writes_is_shown_and_corrected(registry: &Registry, version:
 
 fn a_cluster_bootstraps_by_discovery_and_is_mended_by_check_in(version: &'static str, discover: Discover) {
     let Some(version) = Version::find(version) else { return };
-    let _turn = ONE_AT_A_TIME.lock();
     let registry = Registry::start();
     let mut nodes = bootstrapped_by_discovery(&version, &registry, discover);
     let registered = registry.members();

@@ -15,19 +15,12 @@ mod starting;
 mod tickets;
 mod watching;
 
-use std::{sync::OnceLock, time::Duration};
+use std::time::Duration;
 
 use convene_harness::{Postgres, server::Server};
-use tokio::sync::{Mutex, MutexGuard};
 
 /// How long anything may take that has to happen.
 pub const LIMIT: Duration = Duration::from_secs(60);
-
-/// Each of these tests has several servers and many clients; more of them at a time would only wait for the processor.
-pub async fn turn() -> MutexGuard<'static, ()> {
-    static ONE_AT_A_TIME: OnceLock<Mutex<()>> = OnceLock::new();
-    ONE_AT_A_TIME.get_or_init(Default::default).lock().await
-}
 
 /// So many servers on a new database, each of which is reached alone, and the database's URL.
 pub fn servers<const N: usize>(postgres: &Postgres) -> ([Server; N], String) {

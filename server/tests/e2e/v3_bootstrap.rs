@@ -9,7 +9,7 @@ use convene_harness::{
     server::Server,
 };
 
-use crate::{bootstrap::ONE_AT_A_TIME, faces::Faces};
+use crate::faces::Faces;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -55,7 +55,6 @@ fn an_etcd_3_7_that_comes_before_the_server_waits_for_it() {
 #[test]
 fn an_etcd_with_a_password_goes_on_without_it() {
     for version in versions() {
-        let _turn = ONE_AT_A_TIME.lock();
         let server = Server::start();
         let cluster = put_with_etcdctl(&server, &version, 1);
         let member = version.discover_v3_as("name", "x", "infra0", &server.url, cluster.token());
@@ -67,7 +66,6 @@ fn an_etcd_with_a_password_goes_on_without_it() {
 #[test]
 fn an_etcd_that_comes_by_v3_is_told_that_the_others_use_v2() {
     let (Some(old), Some(new)) = (Version::find("3.5"), Version::find("3.7")) else { return };
-    let _turn = ONE_AT_A_TIME.lock();
     let server = Server::start();
     let cluster = draw(&server, &new, 3);
     let first = old.discover("infra0", &cluster.discovery_url());
@@ -82,7 +80,6 @@ fn an_etcd_that_comes_by_v3_is_told_that_the_others_use_v2() {
 #[test]
 fn an_etcd_that_comes_by_v2_is_told_that_the_others_use_v3() {
     let (Some(old), Some(new)) = (Version::find("3.5"), Version::find("3.7")) else { return };
-    let _turn = ONE_AT_A_TIME.lock();
     let server = Server::start();
     let cluster = draw(&server, &new, 3);
     let first = new.discover_v3("infra0", &server.url, cluster.token());
@@ -95,7 +92,6 @@ fn an_etcd_that_comes_by_v2_is_told_that_the_others_use_v3() {
 
 fn bootstrap_every_size(version: &'static str) {
     let Some(version) = Version::find(version) else { return };
-    let _turn = ONE_AT_A_TIME.lock();
     let server = Server::start();
     for size in [1, 3, 5] {
         for make in WAYS {
@@ -113,7 +109,6 @@ fn bootstrap_every_size(version: &'static str) {
 
 fn waiting_etcds_carry_on_after_a_crash(version: &'static str) {
     let Some(version) = Version::find(version) else { return };
-    let _turn = ONE_AT_A_TIME.lock();
     let server = Server::start();
     let cluster = put_with_etcdctl(&server, &version, 3);
     let mut members = start(&version, &server, &cluster, 0..2);
@@ -130,7 +125,6 @@ fn waiting_etcds_carry_on_after_a_crash(version: &'static str) {
 
 fn an_etcd_that_comes_before_the_server_waits_for_it(version: &'static str) {
     let Some(version) = Version::find(version) else { return };
-    let _turn = ONE_AT_A_TIME.lock();
     let server = Server::start();
     let cluster = put_with_etcdctl(&server, &version, 1);
     let url = server.url.clone();

@@ -9,7 +9,7 @@ use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 use tonic::{Code, transport::Channel};
 
-use super::{LIMIT, turn};
+use super::LIMIT;
 use crate::v3_client::{Cluster, Watches, connect, value};
 
 /// How long the first ones may wait who meet a database that is away, and all who come after them.
@@ -32,7 +32,6 @@ async fn a_server_goes_on_while_its_database_hangs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_was_told_that_a_cluster_is_gone_is_told_so_while_the_database_is_away() {
     let Some(postgres) = Postgres::start() else { return };
-    let _turn = turn().await;
     let database = postgres.create_database();
     let servers: [Server; 2] = std::array::from_fn(|_| Server::start_on(&database, &[]));
     let made = servers[0].new_cluster(3).await;
@@ -50,7 +49,6 @@ async fn who_was_told_that_a_cluster_is_gone_is_told_so_while_the_database_is_aw
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_in_memory_stays_there_when_a_write_is_the_first_to_find_the_database_away() {
     let Some(postgres) = Postgres::start() else { return };
-    let _turn = turn().await;
     let story = Story::begin(&postgres).await;
     postgres.stop();
     for (what, request, _) in story.writes() {
@@ -63,7 +61,6 @@ async fn what_is_in_memory_stays_there_when_a_write_is_the_first_to_find_the_dat
 
 async fn goes_on(away: fn(&Postgres), back: fn(&Postgres)) {
     let Some(postgres) = Postgres::start() else { return };
-    let _turn = turn().await;
     let story = Story::begin(&postgres).await;
     let poll = story.http.get(format!("{}/{}?wait=true&recursive=true", story.server.url, story.known));
     let poll = poll.send().await.unwrap();

@@ -11,7 +11,6 @@ use super::{
     newcomer::{Newcomer, Register},
     nothing_collided,
     patient::{PAUSE, Patient},
-    turn,
 };
 
 const PLACES: usize = 100;
@@ -21,7 +20,6 @@ const NODES: usize = 500;
 #[tokio::test(flavor = "multi_thread")]
 async fn of_five_hundred_nodes_that_register_at_once_a_hundred_form_the_cluster() {
     let Some(crowd) = Crowd::start().await else { return };
-    let _turn = turn().await;
     let register = Register::default();
     let nodes = (0..NODES).map(|n| {
         let newcomer = Newcomer::new(&crowd.replicas.url, &crowd.token, n, &crowd.patient, &register);
@@ -45,7 +43,6 @@ async fn of_five_hundred_nodes_that_register_at_once_a_hundred_form_the_cluster(
 #[tokio::test(flavor = "multi_thread")]
 async fn of_five_hundred_nodes_that_check_in_at_once_a_hundred_are_told_to_bootstrap() {
     let Some(crowd) = Crowd::start().await else { return };
-    let _turn = turn().await;
     let url = format!("{}/v1/clusters/{}/check-in", crowd.replicas.url, crowd.token);
     let nodes = (0..NODES).map(|n| {
         let (patient, url) = (crowd.patient.clone(), url.clone());

@@ -11,12 +11,11 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{LIMIT, servers, turn};
+use super::{LIMIT, servers};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_asks_a_server_that_is_cut_off_hears_no_less_than_those_who_waited_there() {
     let Some(postgres) = Postgres::shared() else { return };
-    let _turn = turn().await;
     let database = postgres.create_database();
     let line = Line::to(&database).await;
     let (other, cut_off) = (Server::start_on(&database, &[]), Server::start_on(&line.url, &[]));
@@ -43,7 +42,6 @@ async fn who_asks_a_server_that_is_cut_off_hears_no_less_than_those_who_waited_t
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_database_has_lost_is_shown_by_nobody() {
     let Some(postgres) = Postgres::shared() else { return };
-    let _turn = turn().await;
     let (servers, database) = servers::<2>(postgres);
     let made = servers[0].new_cluster(3).await;
     for n in [1, 2] {

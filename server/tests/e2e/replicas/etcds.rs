@@ -10,8 +10,6 @@ use convene_harness::{
     replicas::Replicas,
 };
 
-use crate::bootstrap::ONE_AT_A_TIME;
-
 const LIMIT: Duration = Duration::from_secs(90);
 
 #[test]
@@ -31,7 +29,6 @@ fn form_clusters(versions: &[&'static str], start: impl Fn(&Version, &str, &str,
     let Some(replicas) = Replicas::start(3, postgres) else { return };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     for version in versions.iter().filter_map(|version| Version::find(version)) {
-        let _turn = ONE_AT_A_TIME.lock();
         let made = runtime.block_on(async { http::get(format!("{}/new?size=3", replicas.url)).await?.text().await });
         let made = made.unwrap();
         let token = made.rsplit_once('/').unwrap().1;

@@ -11,7 +11,6 @@ use super::{
     newcomer::Register,
     nothing_collided,
     patient::Patient,
-    turn,
 };
 
 const CLUSTERS: usize = 100;
@@ -22,7 +21,6 @@ const AT_ONCE: usize = 10;
 #[tokio::test(flavor = "multi_thread")]
 async fn clusters_form_while_a_server_is_killed_and_comes_back() {
     let Some(postgres) = Postgres::start() else { return };
-    let _turn = turn().await;
     let Some(mut replicas) = Replicas::start(3, &postgres) else { return };
     let load = Load::start(&replicas);
     for (index, registered) in [(0, 40), (1, 120), (2, 200)] {
@@ -37,7 +35,6 @@ async fn clusters_form_while_a_server_is_killed_and_comes_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn clusters_form_while_the_database_is_restarted_and_crashes() {
     let Some(postgres) = Postgres::start() else { return };
-    let _turn = turn().await;
     let Some(replicas) = Replicas::start(3, &postgres) else { return };
     let load = Load::start(&replicas);
     for (end, registered) in [(Postgres::stop as fn(&Postgres), 50), (Postgres::crash, 150), (Postgres::stop, 220)] {
@@ -51,7 +48,6 @@ async fn clusters_form_while_the_database_is_restarted_and_crashes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn clusters_form_while_servers_can_not_listen_for_long() {
     let Some(postgres) = Postgres::start() else { return };
-    let _turn = turn().await;
     let Some(replicas) = Replicas::start(3, &postgres) else { return };
     let load = Load::start(&replicas);
     let mut cut = 0;

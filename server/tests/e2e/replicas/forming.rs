@@ -10,7 +10,6 @@ use super::{
     LIMIT,
     newcomer::{Acknowledged, Members, Newcomer, Register, channel},
     patient::Patient,
-    turn,
 };
 
 pub const CLUSTERS: usize = 100;
@@ -20,7 +19,6 @@ pub const SIZE: usize = 3;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_clusters_form_at_once() {
     let Some(postgres) = Postgres::shared() else { return };
-    let _turn = turn().await;
     let Some(replicas) = Replicas::start(3, postgres) else { return };
     let (patient, register) = (Patient::new(), Register::default());
     form(&replicas.url, CLUSTERS, CLUSTERS, &patient, &register).await;

@@ -6,7 +6,7 @@ use reqwest::Client;
 use serde_json::{Value, json};
 use tonic::transport::Channel;
 
-use super::{servers, turn};
+use super::servers;
 use crate::v3_client::{Cluster, connect};
 
 const ROUNDS: usize = 200;
@@ -17,7 +17,6 @@ const PAIRS: [(usize, usize); 6] = [(0, 1), (1, 2), (2, 0), (1, 0), (2, 1), (0, 
 #[tokio::test(flavor = "multi_thread")]
 async fn by_v2_what_one_server_has_written_every_other_reads_at_once() {
     let Some(postgres) = Postgres::shared() else { return };
-    let _turn = turn().await;
     let (servers, _) = servers::<3>(postgres);
     let client = http::client();
     let token = token(&servers[0].new_cluster(3).await);
@@ -42,7 +41,6 @@ async fn by_v2_what_one_server_has_written_every_other_reads_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn by_v3_what_one_server_has_written_every_other_reads_at_once() {
     let Some(postgres) = Postgres::shared() else { return };
-    let _turn = turn().await;
     let (servers, _) = servers::<3>(postgres);
     let channels = [connect(&servers[0].url).await, connect(&servers[1].url).await, connect(&servers[2].url).await];
     for round in 0..ROUNDS {
@@ -64,7 +62,6 @@ async fn by_v3_what_one_server_has_written_every_other_reads_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn by_the_api_what_one_server_has_written_every_other_reads_at_once() {
     let Some(postgres) = Postgres::shared() else { return };
-    let _turn = turn().await;
     let (servers, _) = servers::<3>(postgres);
     let client = http::client();
     for round in 0..ROUNDS {

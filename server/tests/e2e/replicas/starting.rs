@@ -8,8 +8,6 @@ use convene_harness::{
     tls::Ca,
 };
 
-use super::turn;
-
 const LIMIT: Duration = Duration::from_secs(30);
 
 const TIMES: usize = 50;
@@ -19,7 +17,6 @@ const PASSWORD: &str = "what-nobody-is-to-see";
 #[tokio::test(flavor = "multi_thread")]
 async fn two_that_start_at_once_on_an_empty_database_are_one_registry() {
     let Some(postgres) = Postgres::shared() else { return };
-    let _turn = turn().await;
     for time in 0..TIMES {
         let url = postgres.create_database();
         let start = || Server::start_on(&url, &[]);
@@ -42,7 +39,6 @@ async fn two_that_start_at_once_on_an_empty_database_are_one_registry() {
 async fn a_server_knows_by_its_certificate_whom_it_talks_to() {
     let ca = Ca::new();
     let Some(postgres) = Postgres::start_with_tls(&ca.node()) else { return };
-    let _turn = turn().await;
     let database = postgres.create_database().replace("postgres@", &format!("postgres:{PASSWORD}@"));
     let verified = |ca: &Ca| format!("{database}?sslmode=verify-full&sslrootcert={}", ca.file().display());
 
@@ -60,7 +56,6 @@ async fn a_server_knows_by_its_certificate_whom_it_talks_to() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_older_than_the_schema_does_not_start() {
     let Some(postgres) = Postgres::shared() else { return };
-    let _turn = turn().await;
     let database = postgres.create_database();
     drop(Server::start_on(&database, &[]));
     let later = "insert into _sqlx_migrations (version, description, success, checksum, execution_time) \
@@ -72,7 +67,6 @@ async fn a_server_that_is_older_than_the_schema_does_not_start() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_needs_no_right_to_make_tables_once_they_are_there() {
     let Some(postgres) = Postgres::shared() else { return };
-    let _turn = turn().await;
     let database = postgres.create_database();
     let grants = "create role serving login; grant connect on database convene_x to serving";
     let name = database.rsplit_once('/').unwrap().1;
@@ -95,7 +89,6 @@ async fn a_server_needs_no_right_to_make_tables_once_they_are_there() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_of_another_encoding_is_refused_with_the_one_it_is_to_have() {
     let Some(postgres) = Postgres::shared() else { return };
-    let _turn = turn().await;
     postgres.execute("postgres", "create database latin encoding 'LATIN1' template template0");
     is_refused(&postgres.url("latin"), "create the database with encoding 'UTF8'");
 }

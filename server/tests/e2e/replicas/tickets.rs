@@ -15,7 +15,6 @@ use super::{
     joiner::{Etcds, Joiner},
     nothing_collided,
     patient::Patient,
-    turn,
 };
 
 const CLUSTERS: usize = 20;
@@ -29,7 +28,6 @@ const JOINERS: usize = 6;
 #[tokio::test(flavor = "multi_thread")]
 async fn of_nodes_that_join_at_once_one_at_a_time_has_the_ticket_while_servers_and_the_database_come_and_go() {
     let Some(postgres) = Postgres::start() else { return };
-    let _turn = turn().await;
     let Some(mut replicas) = Replicas::start(3, &postgres) else { return };
     let patient = Patient::new();
     let mut crowd = Crowd::start(&replicas.url, &patient).await;

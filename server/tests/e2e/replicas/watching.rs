@@ -14,7 +14,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use super::{LIMIT, servers, turn};
+use super::{LIMIT, servers};
 use crate::v3_client::{Cluster, Watches, connect, revision};
 
 const ROUNDS: u32 = 20;
@@ -31,7 +31,6 @@ const CUT_EVERY: Duration = Duration::from_millis(50);
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wait_ends_soon_after_another_server_writes() {
     let Some(postgres) = Postgres::shared() else { return };
-    let _turn = turn().await;
     let (servers, _) = servers::<2>(postgres);
     waits_end_within(TOLD, &servers).await;
 }
@@ -39,7 +38,6 @@ async fn a_wait_ends_soon_after_another_server_writes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wait_ends_soon_even_when_nobody_announces_anything_nor_listens_for_long() {
     let Some(postgres) = Postgres::shared() else { return };
-    let _turn = turn().await;
     let (database, url) = database_of(postgres, "silent");
     postgres.execute(&database, "revoke execute on function pg_notify(text, text) from public");
     let servers: [Server; 2] = std::array::from_fn(|_| Server::start_on(&url, &[]));
@@ -51,7 +49,6 @@ async fn a_wait_ends_soon_even_when_nobody_announces_anything_nor_listens_for_lo
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wait_ends_soon_even_when_nobody_can_listen_any_more() {
     let Some(postgres) = Postgres::shared() else { return };
-    let _turn = turn().await;
     let (database, url) = database_of(postgres, "deaf");
     // One connection writes, one reads, and one listens. The first two are there once all has been done for the first time.
     let servers: [Server; 2] = std::array::from_fn(|_| Server::start_on(&url, &["--database-pool-size", "3"]));
@@ -67,7 +64,6 @@ async fn a_wait_ends_soon_even_when_nobody_can_listen_any_more() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_and_a_stream_of_events_have_all_that_two_others_write_while_nobody_can_listen_for_long() {
     let Some(postgres) = Postgres::shared() else { return };
-    let _turn = turn().await;
     let (servers, database) = servers::<3>(postgres);
     let channels = [connect(&servers[0].url).await, connect(&servers[1].url).await, connect(&servers[2].url).await];
     let cluster = Cluster::found(&channels[0], "written-by-two").await;
@@ -99,7 +95,6 @@ async fn a_watch_and_a_stream_of_events_have_all_that_two_others_write_while_nob
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_hears_of_the_deletion_of_every_key_by_another_server() {
     let Some(postgres) = Postgres::shared() else { return };
-    let _turn = turn().await;
     let (servers, _) = servers::<2>(postgres);
     let channels = [connect(&servers[0].url).await, connect(&servers[1].url).await];
     let cluster = Cluster::found(&channels[0], "deleted-by-another").await;
@@ -135,7 +130,6 @@ async fn a_watch_hears_of_the_deletion_of_every_key_by_another_server() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_hears_of_a_deletion_that_comes_right_after_a_change_while_others_read() {
     let Some(postgres) = Postgres::shared() else { return };
-    let _turn = turn().await;
     let (servers, _) = servers::<2>(postgres);
     let channels = [connect(&servers[0].url).await, connect(&servers[1].url).await];
     let client = http::client();
