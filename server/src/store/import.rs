@@ -32,7 +32,9 @@ pub enum ImportError {
         used_tokens: i64,
     },
     /// Other sessions are connected to the database. They may be servers that cache what the import replaces.
-    #[error("other clients are connected to the database ({0}); stop every convene-server and close all other sessions first")]
+    #[error(
+        "other clients are connected to the database ({0}); stop every convene-server and close all other sessions first"
+    )]
     InUse(String),
     /// The database did not answer the commit.
     #[error(

@@ -41,8 +41,8 @@ fn every_problem_is_on_the_page() {
 }
 
 fn a_cluster_is_made_and_a_bad_body_explained(said: &Said) {
-    said.has("Make a cluster", &["HTTP/1.1 201 Created", "ocation: /v1/clusters/"]);
-    let documents = said.documents("Make a cluster");
+    said.has("Create a cluster", &["HTTP/1.1 201 Created", "ocation: /v1/clusters/"]);
+    let documents = said.documents("Create a cluster");
     assert_eq!((&documents[0]["name"], &documents[0]["phase"]), (&json!("prod"), &json!("forming")));
     let wrong = values(&documents[1]["violations"], "field");
     assert_eq!(wrong, ["size", "policy.strategy", "policy.dead_after_seconds", "sise"]);
@@ -53,24 +53,24 @@ fn three_nodes_bootstrap(said: &Said) {
     let (waits, bootstrap) = ("wait forming", "bootstrap roster_complete");
     assert_eq!(told, [waits, waits, bootstrap, bootstrap, bootstrap]);
     said.has("Start the etcds", &["--initial-cluster-state=new", "is healthy"]);
-    assert_eq!(said.instructions("They run"), ["wait healthy"; 3]);
+    assert_eq!(said.instructions("Report that etcd runs"), ["wait healthy"; 3]);
 }
 
 fn everybody_shows_the_same_three_members(said: &Said) {
-    let documents = said.documents("Look");
-    let [page, cluster, members, v2] = documents.as_slice() else { panic!("{}", said.stage("Look")) };
+    let documents = said.documents("Read the cluster");
+    let [page, cluster, members, v2] = documents.as_slice() else { panic!("{}", said.stage("Read the cluster")) };
     assert_eq!(page["clusters"], json!([cluster]));
     assert_eq!((&cluster["phase"], &cluster["voter_count"]), (&json!("bootstrapped"), &json!(3)));
     assert_eq!(values(&members["members"], "name"), ["infra0", "infra1", "infra2"]);
-    assert_same_members(said.stage("Look"), members, v2);
+    assert_same_members(said.stage("Read the cluster"), members, v2);
 }
 
 fn what_administrators_do_is_answered(said: &Said) {
-    let documents = said.documents("What happened");
-    let [past, _, news, ..] = documents.as_slice() else { panic!("{}", said.stage("What happened")) };
+    let documents = said.documents("Read the events");
+    let [past, _, news, ..] = documents.as_slice() else { panic!("{}", said.stage("Read the events")) };
     assert_eq!(past["events"][0]["kind"], "bootstrapped");
     assert_eq!(values(&news["events"], "kind"), ["paused"]);
-    said.has("What happened", &["event: paused\ndata: {"]);
+    said.has("Read the events", &["event: paused\ndata: {"]);
 
     assert_eq!(said.instructions("Pause and resume"), ["wait paused"]);
     let settings = "Change settings, but only what you have seen";
