@@ -1,6 +1,6 @@
 use crate::tls::Identity;
 
-/// How a client proves to etcd who it is: not at all unless something is said here.
+/// How a client authenticates to etcd: not at all by default.
 #[derive(Clone, Default)]
 pub struct Access {
     /// The certificate that it shows. etcdctl is then the user of the certificate's name, if etcd has users.

@@ -1,4 +1,4 @@
-//! What a cluster says of itself.
+//! Member lists and health of a cluster.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ pub fn wait_until_members(
 }
 
 /// The members that an endpoint lists, in the order of their IDs. From 3.5 on etcd reads the list through the quorum;
-/// 3.4 tells what the asked member knows.
+/// 3.4 returns the list as this member has it.
 pub fn member_list(version: &Version, access: &Access, endpoint: &str) -> Result<Vec<Member>, String> {
     let list = version.etcdctl_as(access, endpoint, &["member", "list", "-w", "json"])?;
     let list: Value = serde_json::from_str(&list).map_err(|error| format!("{error}: {list}"))?;
@@ -55,13 +55,13 @@ pub fn member_list(version: &Version, access: &Access, endpoint: &str) -> Result
     Ok(members)
 }
 
-/// Sees to it that etcds are members of one cluster, and nobody else is: each writes a key that all of them read.
+/// Asserts that these etcds form one cluster without further members: each writes a key, and all read it.
 pub fn every_member_serves_what_another_wrote(members: &[Etcd]) {
     let listed = members[0].etcdctl(&["member", "list"]).unwrap();
     assert_eq!(listed.lines().count(), members.len(), "{listed}");
     for (n, writer) in members.iter().enumerate() {
         let (key, value) = (format!("key{n}"), format!("value{n}"));
-        writer.etcdctl(&["put", &key, &value]).unwrap_or_else(|said| panic!("{said}\n{}", writer.output()));
+        writer.etcdctl(&["put", &key, &value]).unwrap_or_else(|error| panic!("{error}\n{}", writer.output()));
         for reader in members {
             let read = reader.etcdctl(&["get", &key, "--print-value-only"]);
             assert_eq!(read.as_deref().map(str::trim), Ok(value.as_str()));

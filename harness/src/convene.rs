@@ -35,19 +35,19 @@ impl Convene {
         Ended { code, stdout: process.stdout(), stderr: process.stderr() }
     }
 
-    /// Starts it, and leaves it to the test to wait for what it says and for its end, or to end it.
+    /// Starts it without waiting for its output or its end.
     pub fn spawn(mut self) -> Process {
         Process::spawn(&self.name, &mut self.command)
     }
 }
 
-/// What is left of a process.
+/// The result of a process.
 #[derive(Clone, Debug)]
 pub struct Ended {
     /// Its exit code; `None` if a signal has ended it.
     pub code: Option<i32>,
-    /// All that it has said on its standard output.
+    /// Its whole standard output.
     pub stdout: String,
-    /// All that it has said on its standard error.
+    /// Its whole standard error.
     pub stderr: String,
 }

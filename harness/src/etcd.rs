@@ -60,7 +60,7 @@ impl Version {
         &self.etcd
     }
 
-    /// Starts an etcd at its place, with flags beside those that say where it has its data and is reached.
+    /// Starts an etcd at its place, with flags in addition to those for its data directory and URLs.
     pub fn start(&self, place: &Arc<Place>, flags: &[&str]) -> Etcd {
         let mut command = environment::command(&self.etcd);
         command.args(place.etcd_flags()).args(flags);
@@ -104,7 +104,7 @@ impl Version {
         self.start(&place, &[&v3_discovery(endpoint, token)[..], &advertised(&place, name), &login].concat())
     }
 
-    /// Starts a new cluster whose members have been told of each other, without anybody's help.
+    /// Starts a new cluster with a static member list, without discovery.
     pub fn form(&self, members: &[(&str, Arc<Place>)]) -> Vec<Etcd> {
         let all: Vec<String> = members.iter().map(|(name, place)| format!("{name}={}", place.peer_url)).collect();
         let all = all.join(",");
@@ -115,7 +115,7 @@ impl Version {
         members.iter().map(start).collect()
     }
 
-    /// Runs etcdctl against one member alone; its output, or what it says of its failure.
+    /// Runs etcdctl against one member alone; its output, or its error message.
     pub fn etcdctl(&self, endpoint: &str, arguments: &[&str]) -> Result<String, String> {
         self.etcdctl_as(&Access::default(), endpoint, arguments)
     }
@@ -162,13 +162,13 @@ impl Version {
         }
     }
 
-    fn spawn(&self, place: &Arc<Place>, command: &mut Command, told: &str) -> Etcd {
-        let process = Process::spawn(&format!("etcd {} {told}", self.name), command);
+    fn spawn(&self, place: &Arc<Place>, command: &mut Command, kind: &str) -> Etcd {
+        let process = Process::spawn(&format!("etcd {} {kind}", self.name), command);
         Etcd { version: self.clone(), process, place: place.clone() }
     }
 }
 
-/// What an etcd is called that starts anew, and where the others will reach it.
+/// The name and the place of a founder.
 fn advertised<'a>(place: &'a Place, name: &'a str) -> [&'a str; 4] {
     ["--name", name, "--initial-advertise-peer-urls", &place.peer_url]
 }
@@ -177,7 +177,7 @@ fn v3_discovery<'a>(endpoint: &'a str, token: &'a str) -> [&'a str; 4] {
     ["--discovery-endpoints", endpoint, "--discovery-token", token]
 }
 
-/// What an etcdctl has printed, or what it says of its failure.
+/// The output of etcdctl, or its error message.
 fn finished(mut etcdctl: Process) -> Result<String, String> {
     let code = etcdctl.wait_for_exit(Duration::from_secs(60));
     if code == Some(0) { Ok(etcdctl.stdout()) } else { Err(etcdctl.stderr()) }
@@ -192,7 +192,7 @@ pub struct Etcd {
 }
 
 impl Etcd {
-    /// Runs etcdctl against this member alone; its output, or what it says of its failure.
+    /// Runs etcdctl against this member alone; its output, or its error message.
     pub fn etcdctl(&self, arguments: &[&str]) -> Result<String, String> {
         self.version.etcdctl_as(&self.place.access(), &self.place.client_url, arguments)
     }

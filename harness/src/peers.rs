@@ -2,7 +2,7 @@
 
 use std::{env, path::PathBuf};
 
-/// A program of a folder of the peers, or `None` if it is missing: then the test says that it skips what
+/// A program of a folder of the peers, or `None` if it is missing: then the test prints that it skips what
 /// needs it, unless CONVENE_TEST_REQUIRE_PEERS makes that a failure.
 pub fn program(folder: &str, name: &str) -> Option<PathBuf> {
     let program = peers().join(folder).join(name);
@@ -13,7 +13,7 @@ pub fn program(folder: &str, name: &str) -> Option<PathBuf> {
     None
 }
 
-/// Says why a test skips something, unless CONVENE_TEST_REQUIRE_PEERS makes that a failure.
+/// Prints why a test skips something, unless CONVENE_TEST_REQUIRE_PEERS makes that a failure.
 pub fn skip(why: &str) {
     assert!(env::var_os("CONVENE_TEST_REQUIRE_PEERS").is_none(), "{why}, and CONVENE_TEST_REQUIRE_PEERS is set");
     eprintln!("SKIPPED: {why}");

@@ -14,7 +14,7 @@ const BLOCK: u16 = 100;
 /// A port that nobody listens on and that no other test gets, of this process or of any other on this machine.
 pub fn free_port() -> u16 {
     static BLOCKS: Mutex<Vec<Block>> = Mutex::new(Vec::new());
-    // Whoever panicked here has told why, and has left nothing half done.
+    // A thread that panicked here has left nothing half done.
     let mut blocks = BLOCKS.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
         let port = blocks.last_mut().and_then(|block| block.ports.next());
@@ -33,7 +33,7 @@ struct Block {
 }
 
 impl Block {
-    /// Starts to look at another place in each process, so that what an aborted test has left running does not meet
+    /// Starts the search at another port in each process, so that what an aborted test has left running does not meet
     /// the next one's servers.
     fn take() -> Self {
         let blocks = (ALL.end - ALL.start) / BLOCK;

@@ -246,7 +246,7 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         if let Some(Running { mut watcher, stdin }) = self.running.get_mut().unwrap().take() {
-            // One that is paused, because a test has failed meanwhile, would never hear that it is to end.
+            // A process that a failed test left paused would never handle the signal to end.
             if let Ok(file) = fs::read_to_string(self.folder.join("data/postmaster.pid")) {
                 let _ = Command::new("kill").args(["-CONT", file.lines().next().unwrap_or_default().trim()]).output();
             }

@@ -9,15 +9,15 @@ use std::{
 
 use crate::{kept, wait_for};
 
-/// A process whose output is kept, and which is killed when this is dropped.
+/// A process whose output is recorded. It is killed when this is dropped.
 pub struct Process {
     name: String,
     child: Child,
-    said: Arc<Said>,
+    output: Arc<Output>,
 }
 
 impl Process {
-    /// Starts a command; the name is for what a failing test says.
+    /// Starts a command. The name is for the messages of failing tests.
     pub fn spawn(name: &str, command: &mut Command) -> Self {
         Self::spawn_reading_from(Stdio::null(), name, command)
     }
@@ -26,7 +26,7 @@ impl Process {
     pub fn spawn_with_input(name: &str, command: &mut Command, input: &str) -> Self {
         let mut process = Self::spawn_reading_from(Stdio::piped(), name, command);
         let mut stdin = process.child.stdin.take().unwrap();
-        // One that ends before it has read everything says why, and is better heard than the broken pipe.
+        // A process that ends before it has read everything prints the reason, which is more useful than the broken pipe.
         let _ = stdin.write_all(input.as_bytes());
         process
     }
@@ -36,19 +36,19 @@ impl Process {
         self.child.id()
     }
 
-    /// What it has said so far, on either stream, in the order in which it was read.
+    /// Its output so far, of both streams, in the order of reading.
     pub fn output(&self) -> String {
-        self.said.so_far(&Stream::BOTH)
+        self.output.so_far(&Stream::BOTH)
     }
 
-    /// What it has said so far on its standard output.
+    /// Its standard output so far.
     pub fn stdout(&self) -> String {
-        self.said.so_far(&[Stream::Stdout])
+        self.output.so_far(&[Stream::Stdout])
     }
 
-    /// What it has said so far on its standard error.
+    /// Its standard error so far.
     pub fn stderr(&self) -> String {
-        self.said.so_far(&[Stream::Stderr])
+        self.output.so_far(&[Stream::Stderr])
     }
 
     /// Waits until the output holds a text, and returns the first line with it.
@@ -66,7 +66,7 @@ impl Process {
         self.wait_for_line(&[Stream::Stderr], text, limit)
     }
 
-    /// Ends the process with SIGKILL as soon as it says a text, and returns the line with it.
+    /// Ends the process with SIGKILL as soon as it prints a text, and returns the line with it.
     pub fn kill_at(&mut self, text: &str, limit: Duration) -> String {
         let line = self.wait_for_output(text, limit);
         self.kill();
@@ -78,8 +78,8 @@ impl Process {
         let child = &mut self.child;
         let status = wait_for(limit, || child.try_wait().unwrap());
         let status = status.unwrap_or_else(|| panic!("{} does not end:\n{}", self.name, self.output()));
-        // What it has said last is read a moment after it has ended, unless it has left somebody behind who goes on.
-        self.said.wait_until_all_is_read(Duration::from_secs(1));
+        // Its last output is read shortly after its end, unless a child process keeps the streams open.
+        self.output.wait_until_all_is_read(Duration::from_secs(1));
         status.code()
     }
 
@@ -114,16 +114,16 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{name} does not start: {error}"));
-        let said = Arc::new(Said::default());
+        let output = Arc::new(Output::default());
         let log = kept::log(name, child.id()).map(Arc::new);
-        said.keep(Stream::Stdout, child.stdout.take().unwrap(), log.clone());
-        said.keep(Stream::Stderr, child.stderr.take().unwrap(), log);
-        Self { name: name.to_owned(), child, said }
+        output.keep(Stream::Stdout, child.stdout.take().unwrap(), log.clone());
+        output.keep(Stream::Stderr, child.stderr.take().unwrap(), log);
+        Self { name: name.to_owned(), child, output }
     }
 
     fn wait_for_line(&self, streams: &[Stream], text: &str, limit: Duration) -> String {
-        let line = self.said.wait_for_line(streams, text, limit);
-        line.unwrap_or_else(|| panic!("{} never said {text:?}:\n{}", self.name, self.output()))
+        let line = self.output.wait_for_line(streams, text, limit);
+        line.unwrap_or_else(|| panic!("{} never printed {text:?}:\n{}", self.name, self.output()))
     }
 }
 
@@ -143,9 +143,9 @@ impl Stream {
     const BOTH: [Self; 2] = [Self::Stdout, Self::Stderr];
 }
 
-/// What a process says, and who waits for it.
+/// The output of a process.
 #[derive(Default)]
-struct Said {
+struct Output {
     lines: Mutex<Lines>,
     changed: Condvar,
 }
@@ -157,23 +157,23 @@ struct Lines {
     open: usize,
 }
 
-impl Said {
+impl Output {
     /// Reads a stream to its end, and copies it to a log.
     fn keep(self: &Arc<Self>, stream: Stream, from: impl Read + Send + 'static, log: Option<Arc<File>>) {
         self.lines().open += 1;
-        let said = self.clone();
+        let output = self.clone();
         thread::spawn(move || {
             let mut from = BufReader::new(from);
             let mut line = Vec::new();
             while from.read_until(b'\n', &mut line).is_ok_and(|bytes| bytes > 0) {
-                // A full disk of the log's must not end the test.
+                // A full disk must not end the test.
                 let _ = log.as_deref().map_or(Ok(()), |mut log| log.write_all(&line));
-                said.lines().lines.push((stream, String::from_utf8_lossy(&line).into_owned()));
-                said.changed.notify_all();
+                output.lines().lines.push((stream, String::from_utf8_lossy(&line).into_owned()));
+                output.changed.notify_all();
                 line.clear();
             }
-            said.lines().open -= 1;
-            said.changed.notify_all();
+            output.lines().open -= 1;
+            output.changed.notify_all();
         });
     }
 

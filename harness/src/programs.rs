@@ -20,7 +20,7 @@ pub fn client() -> PathBuf {
 }
 
 /// A program that Cargo has put two folders above this test, as it does with those of the packages that it tests. Those of another
-/// package may be missing or stale, unless CONVENE_TEST_BUILT says that all are built, as `scripts/test` does.
+/// package may be missing or stale, unless CONVENE_TEST_BUILT declares that all are built, as `scripts/test` does.
 fn program(name: &str) -> PathBuf {
     // target/PROFILE/deps/TEST
     let test = env::current_exe().expect("this program has a path");

@@ -104,7 +104,7 @@ fn start_proxy(program: &Path, file: &Path) -> Process {
     Process::spawn("haproxy", command.arg("-f").arg(file))
 }
 
-/// What is told by its content type is gRPC, and goes on as HTTP/2; both kinds come in by one port. Only a request that
+/// Requests with the content type of gRPC are forwarded as HTTP/2; both kinds arrive at one port. Only a request that
 /// never came to a server is sent to another one.
 fn configuration(port: u16, servers: &[Server]) -> String {
     let lines = |parameters: &str| -> String {

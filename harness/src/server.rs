@@ -41,7 +41,7 @@ impl Server {
     }
 
     /// Starts a server with arguments of a test's own on a database of its own, and waits until it listens.
-    /// CONVENE_TEST_DATABASE says of which kind the database is: `sqlite`, which is the default, `postgres`, or
+    /// CONVENE_TEST_DATABASE selects the kind of database: `sqlite`, which is the default, `postgres`, or
     /// `replicas`, with which tests that can do with several servers have three on a PostgreSQL.
     pub fn start_with(arguments: &[&str]) -> Self {
         let database = match env::var("CONVENE_TEST_DATABASE").as_deref() {

@@ -1,4 +1,4 @@
-//! Somebody who depends on a cluster all the time.
+//! A client that writes to a cluster all the time.
 
 use std::{
     collections::BTreeSet,
@@ -219,7 +219,7 @@ fn owned(endpoints: &[&str]) -> Vec<String> {
     endpoints.iter().map(|endpoint| (*endpoint).to_owned()).collect()
 }
 
-/// Whoever panicked has left the state as it should be.
+/// A thread that panicked has left the state consistent.
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Clusters of every version, with and without TLS, as they are started and looked at.
+//! Clusters of every version, with and without TLS, as they are started and observed.
 
 use std::{sync::Arc, time::Duration};
 

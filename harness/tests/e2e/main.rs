@@ -1,4 +1,4 @@
-//! What the tests of the other crates rely on does what it says, with every etcd.
+//! The harness that the tests of the other crates rely on works with every etcd.
 
 mod clusters;
 mod databases;

@@ -19,7 +19,7 @@ fn a_process_is_heard_on_both_streams_and_killed_at_a_line() {
 }
 
 #[test]
-#[should_panic(expected = "never said \"two\":\none")]
+#[should_panic(expected = "never printed \"two\":\none")]
 fn nobody_waits_for_what_a_process_can_not_say_any_more() {
     let process = Process::spawn("a script", Command::new("echo").arg("one"));
     process.wait_for_output("two", Duration::from_secs(3600));

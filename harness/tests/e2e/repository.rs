@@ -1,4 +1,4 @@
-//! The repository is what its documentation says: files exist, links lead somewhere, and what is deliberately absent is.
+//! The repository agrees with its documentation: files exist, links lead somewhere, and what is deliberately absent is.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! Looking after clusters through the API.
+//! Managing clusters through the API.
 
 use std::time::Duration;
 
@@ -72,7 +72,7 @@ async fn members_that_came_by_v2_are_members_here_and_the_other_way_round() {
     assert_eq!(shown, [(&json!("infra0"), &json!(true)), (&json!("infra1"), &json!(false))]);
     assert_eq!(cluster.get("/members").await["members"].as_array().unwrap().len(), 1);
 
-    // A node that has looked through the quorum has the last word.
+    // A quorum view overrides it.
     let seen =
         |id: &str, name: &str, url: &str| json!({ "id": id, "name": name, "peer_urls": [url], "reachable": true });
     let revision = cluster.get("").await["revision"].clone();
@@ -82,8 +82,8 @@ async fn members_that_came_by_v2_are_members_here_and_the_other_way_round() {
         "view": { "since": revision, "cluster_id": "cdf818194e3a8c32", "linearizable": true, "leader": "5e3cabcd5164694d",
             "members": [seen("5e3cabcd5164694d", "infra1", "http://10.0.0.2:2380"), seen("77", "infra7", "http://10.0.0.7:2380")] },
     });
-    let told = cluster.send(Method::POST, "/check-in", &running).await.json::<Value>().await.unwrap();
-    assert_ne!(told["instruction"], "refuse", "{told}");
+    let instruction = cluster.send(Method::POST, "/check-in", &running).await.json::<Value>().await.unwrap();
+    assert_ne!(instruction["instruction"], "refuse", "{instruction}");
     let directory: Value = http::get(&cluster.discovery_url).await.unwrap().json().await.unwrap();
     let keys: Vec<_> =
         directory["node"]["nodes"].as_array().unwrap().iter().map(|node| node["value"].clone()).collect();
@@ -201,8 +201,8 @@ async fn an_etcd_of_before_a_reset_does_not_bring_its_cluster_back() {
         "view": { "since": 9, "cluster_id": "cdf818194e3a8c32", "linearizable": true, "leader": "8e9e05c52164694d",
             "members": [member] },
     });
-    let told: Value = cluster.send(Method::POST, "/check-in", &old).await.json().await.unwrap();
-    assert_ne!(told["reason"], "healthy", "{told}");
+    let instruction: Value = cluster.send(Method::POST, "/check-in", &old).await.json().await.unwrap();
+    assert_ne!(instruction["reason"], "healthy", "{instruction}");
     let after = cluster.get("").await;
     assert_eq!((&after["phase"], &after["cluster_id"]), (&json!("forming"), &Value::Null));
 }
@@ -227,14 +227,14 @@ async fn v2_clients_leave_a_roster_alone_that_is_being_bootstrapped() {
     let server = Server::start();
     let cluster = Administered::create(&server, json!({ "size": 1 })).await;
     let node = json!({ "name": "infra0", "peer_urls": ["http://10.0.0.1:2380"], "state": "empty" });
-    let told: Value = cluster.send(Method::POST, "/check-in", &node).await.json().await.unwrap();
-    assert_eq!(told["instruction"], "bootstrap");
+    let instruction: Value = cluster.send(Method::POST, "/check-in", &node).await.json().await.unwrap();
+    assert_eq!(instruction["instruction"], "bootstrap");
     let id = cluster.get("/members").await["members"][0]["id"].as_str().unwrap().to_owned();
     let value = [("value", "infra9=http://10.0.0.9:2380")];
     let put = http::client().put(format!("{}/77", cluster.discovery_url)).form(&value).send().await.unwrap();
     let deleted = http::client().delete(format!("{}/{id}", cluster.discovery_url)).send().await.unwrap();
     assert_eq!((put.status(), deleted.status()), (StatusCode::PRECONDITION_FAILED, StatusCode::PRECONDITION_FAILED));
-    assert_eq!(cluster.send(Method::POST, "/check-in", &node).await.json::<Value>().await.unwrap(), told);
+    assert_eq!(cluster.send(Method::POST, "/check-in", &node).await.json::<Value>().await.unwrap(), instruction);
 }
 
 #[tokio::test]
@@ -325,7 +325,7 @@ async fn who_asks_for_events_of_long_ago_is_told_where_they_begin() {
     assert_eq!(there["events"][0]["revision"], oldest);
 }
 
-/// A cluster that is looked after.
+/// A cluster under administration.
 struct Administered {
     url: String,
     discovery_url: String,

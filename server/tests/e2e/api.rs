@@ -1,4 +1,4 @@
-//! The administrators' API: clusters are made, shown and deleted, and what is wrong with a request is said.
+//! The administrators' API: clusters are created, shown and deleted, and invalid requests are explained.
 
 use convene_etcd::wire::{PutRequest, kv_client::KvClient};
 use convene_harness::{http, server::Server};

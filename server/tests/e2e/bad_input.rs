@@ -16,8 +16,8 @@ async fn a_size_that_is_none_is_refused_with_the_range() {
     for size in ["abc", "0", "-1", "10", "3.0", "1e1", "99999999999999999999", "%203"] {
         let answer = http::get(format!("{}/new?size={size}", server.url)).await.unwrap();
         assert_eq!(answer.status(), 400, "{size}");
-        let said = answer.text().await.unwrap();
-        assert!(said.starts_with("size: must be a whole number from 1 to 9, not "), "{said}");
+        let text = answer.text().await.unwrap();
+        assert!(text.starts_with("size: must be a whole number from 1 to 9, not "), "{text}");
 
         let url = format!("{}/v2/keys/_etcd/registry/mine/_config/size", server.url);
         let answer = http::client().put(url).body(format!("value={size}")).header("content-type", FORM).send().await;
@@ -99,7 +99,7 @@ async fn a_registration_that_is_none_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_second_member_with_a_name_or_url_of_another_is_told_whose_it_is() {
+async fn a_second_member_with_the_name_or_url_of_another_learns_whose_it_is() {
     let server = Server::start();
     let cluster = server.new_cluster(3).await;
     let put = |member: &str, value: &str| {

@@ -40,7 +40,7 @@ fn bootstrap_every_size(version: &'static str) {
 
             let members = start(&version, &url, size);
             every_member_serves_what_another_wrote(&members);
-            a_further_node_is_told_that_the_cluster_is_full(&version, &url, size);
+            a_further_node_learns_that_the_cluster_is_full(&version, &url, size);
         }
     }
 }
@@ -51,8 +51,8 @@ fn start(version: &Version, url: &str, size: u32) -> Vec<Etcd> {
     members
 }
 
-fn a_further_node_is_told_that_the_cluster_is_full(version: &Version, url: &str, size: u32) {
+fn a_further_node_learns_that_the_cluster_is_full(version: &Version, url: &str, size: u32) {
     let further = version.discover(&format!("infra{size}"), url);
-    // Up to 3.5 etcd falls back to being a proxy and goes on; from 3.6 on it exits. Both say why.
+    // Up to 3.5 etcd falls back to being a proxy and goes on; from 3.6 on it exits. Both log why.
     further.wait_for_output("cluster is full", LIMIT);
 }

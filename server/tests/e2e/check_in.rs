@@ -1,4 +1,4 @@
-//! What checking in costs, and what survives.
+//! The cost of check-ins, and what survives a restart.
 
 use std::time::{Duration, Instant};
 
@@ -11,17 +11,17 @@ async fn check_ins_that_change_nothing_write_nothing() {
     let cluster = running_cluster(&server).await;
     let log = server.sqlite_file().unwrap().with_extension("db-wal");
     let size = || std::fs::metadata(&log).unwrap().len();
-    // However long this takes: the other members don't check in meanwhile, and they are not to be taken for dead.
+    // However long this takes: the other members don't check in meanwhile, and must not count as dead.
     let patient = json!({ "policy": { "dead_after_seconds": 7 * 24 * 3600 } });
     http::client().patch(&cluster.url).json(&patient).send().await.unwrap().error_for_status().unwrap();
     // One connection for all of them: making another client for each takes longer than the check-ins do.
     let (client, url) = (http::client(), format!("{}/check-in", cluster.url));
     let (before, revision, begin) = (size(), cluster.revision().await, Instant::now());
     for _ in 0..1_000 {
-        let told = client.post(&url).json(&cluster.reports[0]).send().await.unwrap();
-        assert_eq!(told.json::<Value>().await.unwrap()["reason"], "healthy");
+        let instruction = client.post(&url).json(&cluster.reports[0]).send().await.unwrap();
+        assert_eq!(instruction.json::<Value>().await.unwrap()["reason"], "healthy");
     }
-    // When members were heard of is written down every ten seconds, which may have come in between.
+    // Liveness is stored every ten seconds, which may have happened in between.
     let (grown, sightings) = (size() - before, begin.elapsed().as_secs() / 10 + 1);
     assert!(grown < sightings * (64 << 10), "1,000 check-ins wrote {grown} bytes in {:?}", begin.elapsed());
     assert_eq!(cluster.revision().await, revision);
@@ -48,12 +48,12 @@ async fn what_a_node_was_told_is_told_again_after_a_crash() {
     let cluster = Checked::create(&server, 2).await;
     let nodes = [node(0), node(1)];
     assert_eq!(cluster.check_in(&nodes[0]).await["instruction"], "wait");
-    let told = cluster.check_in(&nodes[1]).await;
-    assert_eq!(told["instruction"], "bootstrap");
+    let instruction = cluster.check_in(&nodes[1]).await;
+    assert_eq!(instruction["instruction"], "bootstrap");
     let server = server.crash().restart();
-    assert_eq!(cluster.check_in(&nodes[1]).await, told);
+    assert_eq!(cluster.check_in(&nodes[1]).await, instruction);
     let other = cluster.check_in(&nodes[0]).await;
-    assert_eq!(other["start"]["initial_cluster"], told["start"]["initial_cluster"]);
+    assert_eq!(other["start"]["initial_cluster"], instruction["start"]["initial_cluster"]);
     drop(server);
 }
 
@@ -65,10 +65,10 @@ async fn left_overs_of_a_founder_that_was_told_show_that_the_cluster_exists() {
     founder["run_id"] = json!("first");
     assert_eq!(cluster.check_in(&founder).await["instruction"], "bootstrap");
     (founder["run_id"], founder["left_overs"]) = (json!("second"), json!(true));
-    let told = cluster.check_in(&founder).await;
-    assert_eq!(told["instruction"], "observe");
-    founder["view"] = json!({ "since": told["revision"], "linearizable": false, "members": [] });
-    // It would be founded anew at the second of these, if it were taken for a cluster that never was.
+    let instruction = cluster.check_in(&founder).await;
+    assert_eq!(instruction["instruction"], "observe");
+    founder["view"] = json!({ "since": instruction["revision"], "linearizable": false, "members": [] });
+    // If it counted as a cluster that never existed, it would form again at the second of these.
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_millis(5)).await;
         assert_eq!(cluster.check_in(&founder).await["reason"], "no_quorum");
@@ -126,36 +126,36 @@ async fn a_node_that_starts_on_its_data_hears_of_every_member() {
     let cluster = running_cluster(&server).await;
     let mut stopped = cluster.reports[0].clone();
     stopped["state"] = json!("stopped");
-    let told = cluster.check_in(&stopped).await;
-    assert_eq!(told["instruction"], "observe", "somebody may have removed it: {told}");
-    let mut looked = stopped.clone();
-    looked["view"] = json!({ "since": told["revision"], "linearizable": false, "members": [] });
-    let told = cluster.check_in(&looked).await;
-    assert_eq!(told["instruction"], "start", "nobody answers, so that etcd is to decide: {told}");
-    assert_eq!(told["start"]["initial_cluster_state"], "existing");
-    let pairs = told["start"]["initial_cluster"].as_str().unwrap().split(',').count();
+    let instruction = cluster.check_in(&stopped).await;
+    assert_eq!(instruction["instruction"], "observe", "somebody may have removed it: {instruction}");
+    let mut observed = stopped.clone();
+    observed["view"] = json!({ "since": instruction["revision"], "linearizable": false, "members": [] });
+    let instruction = cluster.check_in(&observed).await;
+    assert_eq!(instruction["instruction"], "start", "nobody answers, so that etcd is to decide: {instruction}");
+    assert_eq!(instruction["start"]["initial_cluster_state"], "existing");
+    let pairs = instruction["start"]["initial_cluster"].as_str().unwrap().split(',').count();
     assert_eq!(pairs, cluster.reports.len());
     let mut unknown = stopped.clone();
     (unknown["name"], unknown["member_id"], unknown["cluster_id"]) = (json!("x"), json!("1"), json!("2"));
-    let told = Checked::create(&server, 3).await.check_in(&unknown).await;
-    assert_eq!((&told["instruction"], &told["start"]), (&json!("start"), &Value::Null));
+    let instruction = Checked::create(&server, 3).await.check_in(&unknown).await;
+    assert_eq!((&instruction["instruction"], &instruction["start"]), (&json!("start"), &Value::Null));
 }
 
 #[tokio::test]
 async fn a_node_that_looks_for_a_place_makes_its_cluster_as_large_as_it_wishes() {
     let server = Server::start();
     let cluster = Checked::create(&server, 1).await;
-    let told = cluster.check_in(&node(0)).await;
+    let instruction = cluster.check_in(&node(0)).await;
     let cluster_id = cluster.get("").await["cluster_id"].clone();
     let member = cluster.get("/members").await["members"][0].clone();
     let seen =
         json!({ "id": member["id"], "name": node(0)["name"], "peer_urls": node(0)["peer_urls"], "reachable": true });
     let mut joiner = node(1);
     (joiner["size"], joiner["strategy"]) = (json!(2), json!("add"));
-    joiner["view"] = json!({ "since": told["revision"], "cluster_id": cluster_id, "linearizable": true,
+    joiner["view"] = json!({ "since": instruction["revision"], "cluster_id": cluster_id, "linearizable": true,
                              "leader": member["id"], "members": [seen] });
-    let told = cluster.check_in(&joiner).await;
-    assert_eq!(told["instruction"], "add_member", "{told}");
+    let instruction = cluster.check_in(&joiner).await;
+    assert_eq!(instruction["instruction"], "add_member", "{instruction}");
     assert_eq!(cluster.get("").await["size"], 2);
     let refused =
         cluster.check_in(&json!({ "name": "a", "state": "empty", "peer_urls": ["http://a:2380"], "size": 1001 })).await;
@@ -192,11 +192,11 @@ async fn a_crowd_of_large_views_keeps_nobody_else_from_writing() {
     for n in 0..12 {
         let cluster = Checked::create(&server, 1).await;
         crowd.push(tokio::spawn(async move {
-            // Each look shows other members, so that each changes 200 or 400 of them.
+            // Each view shows other members, so that each changes 200 or 400 of them.
             for round in 0..4 {
                 let view = view(&cluster, n * 10 + round).await;
-                let told = cluster.check_in(&running("infra-1", &view)).await;
-                assert!(told["instruction"].is_string(), "{}", told["detail"]);
+                let instruction = cluster.check_in(&running("infra-1", &view)).await;
+                assert!(instruction["instruction"].is_string(), "{}", instruction["detail"]);
             }
         }));
     }
@@ -209,7 +209,7 @@ async fn a_crowd_of_large_views_keeps_nobody_else_from_writing() {
     }
 }
 
-/// A view of 200 members, none of which is in one of another number, beside the one that looks.
+/// A view of 200 members, none of which is in one of another number, besides the observing one.
 async fn view(cluster: &Checked, number: usize) -> Value {
     let seen = |n: usize| {
         let id = if n == 0 { 1 } else { number * 1_000 + n + 1 };

@@ -1,5 +1,5 @@
-//! The same requests to a reference and to ours: the answers have to be the same, but for a short list of differences
-//! that are meant to be.
+//! The same requests to a reference and to ours: the answers must be the same, except for a short list of intended
+//! differences.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,7 +12,7 @@ pub type Facts = BTreeMap<String, String>;
 /// An answer in a form in which those of two servers can be compared.
 #[derive(Debug)]
 pub struct Answer {
-    /// The gist, such as the status.
+    /// The summary, such as the status.
     pub summary: String,
     pub facts: Facts,
 }
@@ -25,7 +25,7 @@ pub struct Difference {
     pub ours: Option<String>,
 }
 
-/// A difference that is meant to be.
+/// An intended difference.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Intended {
     pub name: &'static str,
@@ -34,14 +34,14 @@ pub struct Intended {
     facts: &'static [&'static str],
 }
 
-/// A difference that is meant to be at one request, with the gist of both answers.
+/// An intended difference at one request, with the summary of both answers.
 pub struct Expected {
     pub intended: Intended,
     pub reference: &'static str,
     pub ours: &'static str,
 }
 
-/// What has come of comparing so far.
+/// The results so far.
 pub struct Comparison {
     intended: &'static [Intended],
     /// What may differ in every answer.
@@ -114,7 +114,7 @@ impl Comparison {
                 writeln!(complaint, "    expected of the reference {one:?}, of ours {other:?}").unwrap();
             }
         }
-        // Where the gist differs, so does all else, and what ours lacks says little.
+        // If the summaries differ, everything else differs, too, and missing facts mean little.
         let is_other = reference.summary != ours.summary;
         let (lacking, shown): (Vec<_>, Vec<_>) =
             unexplained.into_iter().partition(|difference| is_other && difference.ours.is_none());

@@ -35,7 +35,7 @@ fn answers_are_those_of_the_reference() {
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         for scenario in table::scenarios() {
             for form in scenario.forms() {
-                replay.tell(&scenario, *form).await;
+                replay.run(&scenario, *form).await;
             }
         }
     });
@@ -84,7 +84,7 @@ impl Replay {
         }
     }
 
-    async fn tell(&mut self, scenario: &Scenario, form: Form) {
+    async fn run(&mut self, scenario: &Scenario, form: Form) {
         let story = format!("{} ({form:?} form)", scenario.story);
         let (reference, ours) = self.sides(scenario, form, &story).await;
         for step in &scenario.steps {

@@ -1,4 +1,4 @@
-//! Clusters of real etcds live by what check-ins tell them, and every face shows what became of them.
+//! Real etcds follow the instructions of check-ins, and every API shows the result.
 
 mod node;
 mod registry;
@@ -27,27 +27,27 @@ fn etcd_3_6_bootstraps_by_check_in_and_a_lost_disk_is_replaced() {
 }
 
 #[test]
-fn etcd_3_4_bootstraps_by_discovery_and_is_mended_by_check_in() {
-    a_cluster_bootstraps_by_discovery_and_is_mended_by_check_in("3.4", by_v2);
+fn etcd_3_4_bootstraps_by_discovery_and_is_repaired_by_check_in() {
+    a_cluster_bootstraps_by_discovery_and_is_repaired_by_check_in("3.4", by_v2);
 }
 
 #[test]
-fn etcd_3_6_bootstraps_by_discovery_and_is_mended_by_check_in() {
-    a_cluster_bootstraps_by_discovery_and_is_mended_by_check_in("3.6", by_v2);
+fn etcd_3_6_bootstraps_by_discovery_and_is_repaired_by_check_in() {
+    a_cluster_bootstraps_by_discovery_and_is_repaired_by_check_in("3.6", by_v2);
 }
 
 #[test]
-fn etcd_3_7_bootstraps_by_discovery_and_is_mended_by_check_in() {
-    a_cluster_bootstraps_by_discovery_and_is_mended_by_check_in("3.7", by_v3);
+fn etcd_3_7_bootstraps_by_discovery_and_is_repaired_by_check_in() {
+    a_cluster_bootstraps_by_discovery_and_is_repaired_by_check_in("3.7", by_v3);
 }
 
-/// Its etcd would vote once more on what it has forgotten.
+/// Its etcd could vote twice in one term.
 #[test]
 fn an_etcd_that_lost_its_data_does_not_get_back_by_v3_discovery() {
     let Some(version) = Version::find("3.7") else { return };
     let registry = Registry::start();
     let mut nodes = bootstrapped_by_discovery(&version, &registry, by_v3);
-    live_until_healthy(&registry, &mut nodes);
+    check_in_until_healthy(&registry, &mut nodes);
 
     nodes[2].lose_disk();
     let again = version.discover_v3_at(&nodes[2].place, "infra2", registry.server_url(), registry.token());
@@ -55,8 +55,8 @@ fn an_etcd_that_lost_its_data_does_not_get_back_by_v3_discovery() {
     assert!(again.etcdctl(&["endpoint", "health"]).is_err(), "{}", again.output());
     drop(again);
 
-    live_until_healthy(&registry, &mut nodes);
-    every_face_shows_what_etcd_lists(&registry, &version, &nodes[0]);
+    check_in_until_healthy(&registry, &mut nodes);
+    every_api_shows_what_etcd_lists(&registry, &version, &nodes[0]);
 }
 
 fn a_cluster_bootstraps_by_check_in_and_a_lost_disk_is_replaced(version: &'static str) {
@@ -64,58 +64,58 @@ fn a_cluster_bootstraps_by_check_in_and_a_lost_disk_is_replaced(version: &'stati
     let registry = Registry::start();
     let mut nodes: Vec<Node> = (0..3).map(|n| Node::new(&version, &format!("infra{n}"))).collect();
 
-    // The third completes the roster, and no etcd runs yet that could have told the IDs.
-    nodes.iter_mut().for_each(|node| node.live(&registry));
+    // The third completes the roster. No etcd runs yet from which the IDs could be known.
+    nodes.iter_mut().for_each(|node| node.check_in_if_due(&registry));
     let predicted = (registry.cluster()["cluster_id"].clone(), registry.members());
-    live_until_healthy(&registry, &mut nodes);
+    check_in_until_healthy(&registry, &mut nodes);
     let listed = Listed::by(&version, &nodes[0]);
     assert_eq!(predicted, (listed.cluster_id, listed.members));
-    every_face_shows_what_etcd_lists(&registry, &version, &nodes[0]);
+    every_api_shows_what_etcd_lists(&registry, &version, &nodes[0]);
 
     nodes[2].lose_disk();
-    live_until_healthy(&registry, &mut nodes);
+    check_in_until_healthy(&registry, &mut nodes);
     let steps = ["remove_member lost_disk", "add_member below_size", "join added", "promote caught_up", "wait healthy"];
-    assert_eq!(steps_of(&nodes[2]), steps, "{:#?}", nodes[2].story);
-    every_face_shows_what_etcd_lists(&registry, &version, &nodes[0]);
+    assert_eq!(steps_of(&nodes[2]), steps, "{:#?}", nodes[2].history);
+    every_api_shows_what_etcd_lists(&registry, &version, &nodes[0]);
 
     what_elastic_etcd_writes_is_shown_and_corrected(&registry, &version, &mut nodes);
 }
 
-/// elastic-etcd keeps the list in the registry by itself, and can be wrong: the next look at etcd corrects it.
+/// elastic-etcd keeps the list in the registry by itself, and can be wrong: the next view corrects it.
 fn what_elastic_etcd_writes_is_shown_and_corrected(registry: &Registry, version: &Version, nodes: &mut [Node]) {
     let listed = Listed::by(version, &nodes[0]).members;
     registry.put("abc", "infra7=http://127.0.0.1:9");
     assert_eq!(registry.members(), &listed | &BTreeSet::from(["abc".to_owned()]));
-    live_until(registry, nodes, "the member is gone that etcd does not have", |_| registry.members() == listed);
+    check_in_until(registry, nodes, "the member is gone that etcd does not have", |_| registry.members() == listed);
 
     let first = listed.first().unwrap();
     registry.delete(first);
     assert_eq!(registry.members(), &listed - &BTreeSet::from([first.clone()]));
-    live_until(registry, nodes, "the member is back that etcd has", |_| registry.members() == listed);
-    every_face_shows_what_etcd_lists(registry, version, &nodes[0]);
+    check_in_until(registry, nodes, "the member is back that etcd has", |_| registry.members() == listed);
+    every_api_shows_what_etcd_lists(registry, version, &nodes[0]);
 }
 
-fn a_cluster_bootstraps_by_discovery_and_is_mended_by_check_in(version: &'static str, discover: Discover) {
+fn a_cluster_bootstraps_by_discovery_and_is_repaired_by_check_in(version: &'static str, discover: Discover) {
     let Some(version) = Version::find(version) else { return };
     let registry = Registry::start();
     let mut nodes = bootstrapped_by_discovery(&version, &registry, discover);
     let registered = registry.members();
-    live_until_healthy(&registry, &mut nodes);
+    check_in_until_healthy(&registry, &mut nodes);
     let listed = Listed::by(&version, &nodes[0]);
     assert_eq!((registry.cluster()["cluster_id"].clone(), registered), (listed.cluster_id, listed.members));
 
     nodes.remove(2).die();
     nodes.push(Node::new(&version, "infra3"));
-    live_until_healthy(&registry, &mut nodes);
+    check_in_until_healthy(&registry, &mut nodes);
     let steps = ["remove_member dead", "add_member below_size", "join added", "promote caught_up", "wait healthy"];
-    assert_eq!(steps_of(&nodes[2]), steps, "{:#?}", nodes[2].story);
-    every_face_shows_what_etcd_lists(&registry, &version, &nodes[0]);
+    assert_eq!(steps_of(&nodes[2]), steps, "{:#?}", nodes[2].history);
+    every_api_shows_what_etcd_lists(&registry, &version, &nodes[0]);
 
     registry.change(r#"{"size": 4}"#);
     nodes.push(Node::new(&version, "infra4"));
-    live_until_healthy(&registry, &mut nodes);
-    assert_eq!(steps_of(&nodes[3]), steps[1..], "{:#?}", nodes[3].story);
-    every_face_shows_what_etcd_lists(&registry, &version, &nodes[0]);
+    check_in_until_healthy(&registry, &mut nodes);
+    assert_eq!(steps_of(&nodes[3]), steps[1..], "{:#?}", nodes[3].history);
+    every_api_shows_what_etcd_lists(&registry, &version, &nodes[0]);
 }
 
 /// Starts an etcd of some name that finds the others by discovery.
@@ -137,40 +137,41 @@ fn bootstrapped_by_discovery(version: &Version, registry: &Registry, discover: D
     names.into_iter().zip(etcds).map(|(name, etcd)| Node::with(version, name, etcd)).collect()
 }
 
-fn live_until_healthy(registry: &Registry, nodes: &mut [Node]) {
-    live_until(registry, nodes, "all are healthy", |nodes| {
+fn check_in_until_healthy(registry: &Registry, nodes: &mut [Node]) {
+    check_in_until(registry, nodes, "all are healthy", |nodes| {
         let voters = registry.cluster()["voter_count"].as_u64();
-        voters == Some(nodes.len() as u64) && nodes.iter().all(|node| node.was_told("wait healthy"))
+        voters == Some(nodes.len() as u64) && nodes.iter().all(|node| node.last_was("wait healthy"))
     });
 }
 
-/// Lets the nodes check in and do what they are told, until it is as it should be.
-fn live_until(registry: &Registry, nodes: &mut [Node], what: &str, is_so: impl Fn(&[Node]) -> bool) {
+/// Lets the nodes check in and execute their instructions until a condition holds.
+fn check_in_until(registry: &Registry, nodes: &mut [Node], what: &str, is_so: impl Fn(&[Node]) -> bool) {
     let found = wait_for(LIMIT, || {
-        nodes.iter_mut().for_each(|node| node.live(registry));
+        nodes.iter_mut().for_each(|node| node.check_in_if_due(registry));
         is_so(nodes).then_some(())
     });
-    let stories = nodes.iter().map(|node| format!("{}: {:#?}\n", node.name, node.story));
+    let stories = nodes.iter().map(|node| format!("{}: {:#?}\n", node.name, node.history));
     found.unwrap_or_else(|| panic!("{what}: never so:\n{}", stories.collect::<String>()));
 }
 
-/// What a node did and was told, but for looking and waiting on the way.
+/// The instructions of a node, without `observe` and `wait` in between.
 fn steps_of(node: &Node) -> Vec<&str> {
-    let (last, way) = node.story.split_last().unwrap();
-    let is_step =
-        |told: &&String| ["remove_", "add_", "join", "promote"].iter().any(|instruction| told.starts_with(instruction));
+    let (last, way) = node.history.split_last().unwrap();
+    let is_step = |entry: &&String| {
+        ["remove_", "add_", "join", "promote"].iter().any(|instruction| entry.starts_with(instruction))
+    };
     let mut steps: Vec<&str> = way.iter().filter(is_step).chain([last]).map(String::as_str).collect();
-    // etcd may refuse a change for some seconds, and then it is told again.
+    // etcd may refuse a change for some seconds; then the node receives the instruction again.
     steps.dedup();
     steps
 }
 
-fn every_face_shows_what_etcd_lists(registry: &Registry, version: &Version, node: &Node) {
+fn every_api_shows_what_etcd_lists(registry: &Registry, version: &Version, node: &Node) {
     let listed = Listed::by(version, node).members;
     assert_eq!((registry.members(), registry.keys()), (listed.clone(), listed));
 }
 
-/// What etcd itself has for members.
+/// The members according to etcd itself.
 struct Listed {
     cluster_id: Value,
     members: BTreeSet<String>,

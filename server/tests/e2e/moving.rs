@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Runs a verb of the server's to its end: its exit code, and what it has said on each stream.
+/// Runs a command of the server to its end: its exit code, and its output on each stream.
 fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_convene-server"));
     let mut process = Process::spawn("convene-server", command.args(arguments));
@@ -31,7 +31,7 @@ fn undated(document: &str) -> Vec<&str> {
     document.lines().filter(|line| !line.contains("\"exported_at\"")).collect()
 }
 
-/// What a client is told of a cluster: its registry's ID and its members.
+/// What a client reads of a cluster: its registry's ID and its members.
 async fn look(cluster: &str) -> (String, Value) {
     let answer = http::get(cluster.to_owned()).await.unwrap();
     let id = answer.headers()["x-etcd-cluster-id"].to_str().unwrap().to_owned();
@@ -71,13 +71,13 @@ async fn moves_to(database_url: &str) {
     let token = cluster.rsplit_once('/').unwrap().1;
     assert_eq!(look(&format!("{}/{token}", moved.url)).await, before);
 
-    let (code, _, said) = run(&["import", "--database-url", database_url, copy_text]);
+    let (code, _, output) = run(&["import", "--database-url", database_url, copy_text]);
     assert!(
-        said.contains("in use by another convene-server")
-            || said.contains("other clients are connected to the database (convene-server"),
-        "{said}"
+        output.contains("in use by another convene-server")
+            || output.contains("other clients are connected to the database (convene-server"),
+        "{output}"
     );
-    assert_eq!((code, said.lines().count()), (Some(1), 1));
+    assert_eq!((code, output.lines().count()), (Some(1), 1));
 }
 
 #[tokio::test]
@@ -101,11 +101,14 @@ async fn what_contradicts_itself_is_refused_before_the_database_is_so_much_as_ma
     let text = must(&["export", "--database-url", &server.database_url()]);
     let wrong = text.replace("\"revision\": 3,", "\"revision\": 4,").replace("\"epoch\": 1", "\"epoch\": 0");
     fs::write(&copy, wrong).unwrap();
-    let (code, _, said) = run(&["import", "--database-url", &sqlite_url(&database), copy.to_str().unwrap()]);
+    let (code, _, output) = run(&["import", "--database-url", &sqlite_url(&database), copy.to_str().unwrap()]);
     let token = cluster.rsplit_once('/').unwrap().1;
     assert_eq!(code, Some(1));
-    assert!(said.contains(&format!("clusters[0] ({}…): epoch: is 0 and must be 1 or more\n", &token[..6])), "{said}");
-    assert!(said.contains("events[2].revision: is 4 and must be 3") && !said.contains(token), "{said}");
+    assert!(
+        output.contains(&format!("clusters[0] ({}…): epoch: is 0 and must be 1 or more\n", &token[..6])),
+        "{output}"
+    );
+    assert!(output.contains("events[2].revision: is 4 and must be 3") && !output.contains(token), "{output}");
     assert!(!database.exists());
 }
 
@@ -117,9 +120,9 @@ async fn no_cluster_is_imported_under_a_word_of_the_servers_urls() {
     let (copy, database) = (dir.path().join("copy.json"), dir.path().join("c.db"));
     let text = must(&["export", "--database-url", &server.database_url()]);
     fs::write(&copy, text.replace(cluster.rsplit_once('/').unwrap().1, "docs")).unwrap();
-    let (code, _, said) = run(&["import", "--database-url", &sqlite_url(&database), copy.to_str().unwrap()]);
+    let (code, _, output) = run(&["import", "--database-url", &sqlite_url(&database), copy.to_str().unwrap()]);
     let refusal = "token: \"docs\" is reserved for the server's own URLs; choose another token";
-    assert!(code == Some(1) && said.contains(refusal) && !database.exists(), "{said}");
+    assert!(code == Some(1) && output.contains(refusal) && !database.exists(), "{output}");
 }
 
 #[test]
@@ -133,8 +136,8 @@ fn a_copy_that_fails_leaves_the_last_one_as_it_was() {
     for (database, to) in
         [("missing.db", "copy.json"), ("garbage.db", "copy.json"), ("c.db", "none/copy.json"), ("c.db", "")]
     {
-        let (code, _, said) = run(&["export", "--database-url", &sqlite_url(&at(database)), &text(&at(to))]);
-        assert_eq!((code, said.lines().count()), (Some(1), 1), "{said}");
+        let (code, _, output) = run(&["export", "--database-url", &sqlite_url(&at(database)), &text(&at(to))]);
+        assert_eq!((code, output.lines().count()), (Some(1), 1), "{output}");
     }
     assert_eq!(fs::read_to_string(at("copy.json")).unwrap(), "the last one");
     must(&["export", "--database-url", &sqlite_url(&at("c.db")), &text(&at("copy.json"))]);
@@ -142,19 +145,19 @@ fn a_copy_that_fails_leaves_the_last_one_as_it_was() {
 }
 
 #[test]
-fn whoever_migrates_hears_what_that_took() {
+fn migrate_prints_the_applied_migrations() {
     let dir = TempDir::new().unwrap();
     let url = sqlite_url(&dir.path().join("c.db"));
-    let said = must(&["migrate", "--database-url", &url]);
-    assert!(said.contains("is up to date; applied 0001 initial, 0002 lifecycle"), "{said}");
-    let said = must(&["migrate", "--database-url", &url]);
-    assert!(said.contains("is up to date; no migration was missing"), "{said}");
+    let output = must(&["migrate", "--database-url", &url]);
+    assert!(output.contains("is up to date; applied 0001 initial, 0002 lifecycle"), "{output}");
+    let output = must(&["migrate", "--database-url", &url]);
+    assert!(output.contains("is up to date; no migration was missing"), "{output}");
 }
 
 #[test]
 fn a_verb_takes_no_flags_of_the_server() {
     for arguments in [&["--listen", "127.0.0.1:0", "export"][..], &["export", "--listen", "127.0.0.1:0"], &["import"]] {
-        let (code, _, said) = run(arguments);
-        assert_eq!(code, Some(2), "{said}");
+        let (code, _, output) = run(arguments);
+        assert_eq!(code, Some(2), "{output}");
     }
 }

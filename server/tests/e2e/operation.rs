@@ -83,7 +83,7 @@ async fn a_stopped_server_starts_again_with_what_it_had() {
 }
 
 #[test]
-fn what_keeps_a_server_from_starting_is_said_in_one_line() {
+fn a_failed_start_is_explained_in_one_line() {
     let dir = TempDir::new().unwrap();
     let running = Server::start_on_sqlite();
     let taken = running.address();
@@ -91,7 +91,7 @@ fn what_keeps_a_server_from_starting_is_said_in_one_line() {
     let garbage = dir.path().join("garbage.db");
     std::fs::write(&garbage, "this is no database, but it is longer than a header ".repeat(100)).unwrap();
 
-    for (listen, database, said) in [
+    for (listen, database, expected) in [
         (taken, dir.path().join("a.db"), "Address already in use"),
         ("256.0.0.1:1", dir.path().join("a.db"), "can't listen on 256.0.0.1:1 (--listen)"),
         (&free, dir.path().join("none/a.db"), "none/a.db: No such file or directory"),
@@ -104,13 +104,13 @@ fn what_keeps_a_server_from_starting_is_said_in_one_line() {
         let code = refused.wait_for_exit(LIMIT);
         let output = refused.output();
         assert_eq!(code, Some(1), "{output}");
-        assert!(output.lines().count() == 1 && output.contains(said), "{said}: {output}");
+        assert!(output.lines().count() == 1 && output.contains(expected), "{expected}: {output}");
     }
 }
 
 #[test]
 fn a_flag_that_makes_no_sense_is_explained() {
-    for (flag, value, said) in [
+    for (flag, value, expected) in [
         ("--listen", "8087", "must be HOST:PORT"),
         ("--listen", ":8087", "must be HOST:PORT"),
         ("--database-url", "mysql://x", "must be sqlite:PATH"),
@@ -124,7 +124,7 @@ fn a_flag_that_makes_no_sense_is_explained() {
         let mut refused = Process::spawn("convene-server", command.args([flag, value]));
         assert_eq!(refused.wait_for_exit(LIMIT), Some(2));
         let output = refused.output();
-        assert!(output.contains(flag) && output.contains(said), "{output}");
+        assert!(output.contains(flag) && output.contains(expected), "{output}");
     }
 }
 

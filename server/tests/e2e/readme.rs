@@ -1,4 +1,4 @@
-//! What the README tells a newcomer to type works as it stands.
+//! The commands in the README work as they stand.
 
 use std::{path::Path, process::Command, time::Duration};
 
@@ -9,8 +9,8 @@ fn the_quick_tour_works_line_by_line() {
     let Some(version) = Version::find("3.5") else { return };
     let server = Server::start();
     let tour = tour("Quick tour").replace("$HOME/.cache/convene/peers/etcd-3.5", version.folder());
-    let (code, said) = type_in(&tour, &server);
-    assert_eq!(code, Some(0), "{said}");
+    let (code, output) = type_in(&tour, &server);
+    assert_eq!(code, Some(0), "{output}");
     for expected in [
         &format!("{}/", server.url),
         r#""value":"3""#,
@@ -22,7 +22,7 @@ fn the_quick_tour_works_line_by_line() {
         r#""value":"infra2=http://127.0.0.1:32382""#,
         "cluster is full",
     ] {
-        assert!(said.contains(expected), "{expected:?} is missing:\n{said}");
+        assert!(output.contains(expected), "{expected:?} is missing:\n{output}");
     }
 }
 
@@ -31,8 +31,8 @@ fn the_tour_with_the_newest_etcd_works_line_by_line() {
     let Some(version) = Version::find("3.7") else { return };
     let server = Server::start();
     let tour = tour("etcd 3.7").replace("$HOME/.cache/convene/peers/etcd-3.7", version.folder());
-    let (code, said) = type_in(&tour, &server);
-    assert_eq!(code, Some(0), "{said}");
+    let (code, output) = type_in(&tour, &server);
+    assert_eq!(code, Some(0), "{output}");
     for expected in [
         "OK\n",
         "is healthy",
@@ -41,7 +41,7 @@ fn the_tour_with_the_newest_etcd_works_line_by_line() {
         "\ninfra2=http://127.0.0.1:32482\n",
         r#""value":"infra2=http://127.0.0.1:32482""#,
     ] {
-        assert!(said.contains(expected), "{expected:?} is missing:\n{said}");
+        assert!(output.contains(expected), "{expected:?} is missing:\n{output}");
     }
 }
 
@@ -53,8 +53,8 @@ fn the_tour_of_a_lost_disk_works_line_by_line() {
     let tour = tour("A node that loses its disk")
         .replace("$PWD/target/release", client.parent().and_then(Path::to_str).unwrap())
         .replace("$HOME/.cache/convene/peers/etcd-3.7", version.folder());
-    let (code, said) = type_in(&tour, &server);
-    assert_eq!(code, Some(0), "{said}");
+    let (code, output) = type_in(&tour, &server);
+    assert_eq!(code, Some(0), "{output}");
     for expected in [
         "Name:         tour",
         "greeting\nhello",
@@ -64,11 +64,11 @@ fn the_tour_of_a_lost_disk_works_line_by_line() {
         "infra2, http://127.0.0.1:32582, http://127.0.0.1:32572, false",
         "member_promoted",
     ] {
-        assert!(said.contains(expected), "{expected:?} is missing:\n{said}");
+        assert!(output.contains(expected), "{expected:?} is missing:\n{output}");
     }
 }
 
-/// Runs the lines with bash, and returns the exit code and all that was said.
+/// Runs the lines with bash, and returns the exit code and the output.
 fn type_in(tour: &str, server: &Server) -> (Option<i32>, String) {
     let address = server.address();
     let tour = tour.replace("127.0.0.1:8087", address);

@@ -28,7 +28,7 @@ pub fn servers<const N: usize>(postgres: &Postgres) -> ([Server; N], String) {
     (std::array::from_fn(|_| Server::start_on(&url, &[])), url)
 }
 
-/// The database has had no reason to say that its clients stood in each other's way.
+/// The database has logged no deadlock and no serialization failure.
 pub fn nothing_collided(postgres: &Postgres) {
     for complaint in ["deadlock detected", "could not serialize"] {
         assert!(!postgres.log().contains(complaint), "{}", postgres.log());

@@ -9,18 +9,18 @@ use convene_harness::{
     server::Server,
 };
 
-use crate::faces::Faces;
+use crate::test_cluster::TestCluster;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Who has met a server that is away asks again later and later.
+/// etcd repeats its requests with growing pauses while the server is down.
 const LIMIT_AFTER_AN_OUTAGE: Duration = Duration::from_secs(180);
 
-/// What a node says that has registered and is not the last one.
+/// The log line of a node that has registered and waits for others.
 const WAITS: &str = "waiting for peers from discovery service";
 
 /// The ways in which the token of a cluster of some size comes to be.
-const WAYS: [fn(&Server, &Version, u32) -> Faces; 3] = [put_with_etcdctl, draw, create];
+const WAYS: [fn(&Server, &Version, u32) -> TestCluster; 3] = [put_with_etcdctl, draw, create];
 
 #[test]
 fn etcd_3_6_bootstraps() {
@@ -64,7 +64,7 @@ fn an_etcd_with_a_password_goes_on_without_it() {
 }
 
 #[test]
-fn an_etcd_that_comes_by_v3_is_told_that_the_others_use_v2() {
+fn an_etcd_with_v3_learns_that_the_others_use_v2() {
     let (Some(old), Some(new)) = (Version::find("3.5"), Version::find("3.7")) else { return };
     let server = Server::start();
     let cluster = draw(&server, &new, 3);
@@ -72,13 +72,13 @@ fn an_etcd_that_comes_by_v3_is_told_that_the_others_use_v2() {
     first.wait_for_output("waiting for more", LIMIT);
 
     let second = new.discover_v3("infra1", &server.url, cluster.token());
-    let told = second.wait_for_output("form it by v2 discovery", LIMIT);
-    assert!(told.contains("--discovery"), "{told}");
+    let line = second.wait_for_output("form it by v2 discovery", LIMIT);
+    assert!(line.contains("--discovery"), "{line}");
     only_the_first_has_registered(&cluster);
 }
 
 #[test]
-fn an_etcd_that_comes_by_v2_is_told_that_the_others_use_v3() {
+fn an_etcd_with_v2_learns_that_the_others_use_v3() {
     let (Some(old), Some(new)) = (Version::find("3.5"), Version::find("3.7")) else { return };
     let server = Server::start();
     let cluster = draw(&server, &new, 3);
@@ -101,7 +101,7 @@ fn bootstrap_every_size(version: &'static str) {
             every_member_serves_what_another_wrote(&members);
             has_formed_with(&cluster, &version, &members);
 
-            a_further_node_is_told_that_the_cluster_is_full(&version, &server, &cluster);
+            a_further_node_learns_that_the_cluster_is_full(&version, &server, &cluster);
             has_formed_with(&cluster, &version, &members);
         }
     }
@@ -143,27 +143,27 @@ fn versions() -> impl Iterator<Item = Version> {
 }
 
 /// As the operator of an etcd that serves for discovery makes a token: of any shape, by its first key.
-fn put_with_etcdctl(server: &Server, version: &Version, size: u32) -> Faces {
+fn put_with_etcdctl(server: &Server, version: &Version, size: u32) -> TestCluster {
     let token = format!("by-etcdctl-of-{size}");
     let (key, size) = (format!("/_etcd/registry/{token}/_config/size"), size.to_string());
     assert_eq!(version.etcdctl(&server.url, &["put", &key, &size]).as_deref(), Ok("OK\n"));
-    Faces::of(server, &token)
+    TestCluster::of(server, &token)
 }
 
-fn draw(server: &Server, _: &Version, size: u32) -> Faces {
-    Faces::draw(server, size)
+fn draw(server: &Server, _: &Version, size: u32) -> TestCluster {
+    TestCluster::draw(server, size)
 }
 
-fn create(server: &Server, _: &Version, size: u32) -> Faces {
-    Faces::create(server, size)
+fn create(server: &Server, _: &Version, size: u32) -> TestCluster {
+    TestCluster::create(server, size)
 }
 
-fn start(version: &Version, server: &Server, cluster: &Faces, numbers: std::ops::Range<u32>) -> Vec<Etcd> {
+fn start(version: &Version, server: &Server, cluster: &TestCluster, numbers: std::ops::Range<u32>) -> Vec<Etcd> {
     numbers.map(|n| version.discover_v3(&format!("infra{n}"), &server.url, cluster.token())).collect()
 }
 
 /// The API shows the members that etcd has itself, under the IDs that etcd gives them.
-fn has_formed_with(cluster: &Faces, version: &Version, members: &[Etcd]) {
+fn has_formed_with(cluster: &TestCluster, version: &Version, members: &[Etcd]) {
     let shown = cluster.cluster();
     assert_eq!((&shown["phase"], shown["voter_count"].as_u64()), (&"formed".into(), Some(members.len() as u64)));
     let listed = member_list(version, &Access::default(), &members[0].place.client_url).unwrap();
@@ -171,13 +171,13 @@ fn has_formed_with(cluster: &Faces, version: &Version, members: &[Etcd]) {
     assert_eq!(cluster.members(), listed);
 }
 
-fn a_further_node_is_told_that_the_cluster_is_full(version: &Version, server: &Server, cluster: &Faces) {
+fn a_further_node_learns_that_the_cluster_is_full(version: &Version, server: &Server, cluster: &TestCluster) {
     let mut further = version.discover_v3("further", &server.url, cluster.token());
     further.wait_for_output("cluster is full", LIMIT);
     assert_ne!(further.wait_for_exit(LIMIT), Some(0), "{}", further.output());
 }
 
-fn only_the_first_has_registered(cluster: &Faces) {
+fn only_the_first_has_registered(cluster: &TestCluster) {
     assert_eq!(cluster.members().into_values().collect::<Vec<_>>(), ["infra0"]);
     assert_eq!(cluster.cluster()["phase"], "forming");
 }

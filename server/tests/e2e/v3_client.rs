@@ -1,4 +1,4 @@
-//! A client of v3 discovery that is not etcd's.
+//! A client of v3 discovery, independent of etcd's.
 
 use std::time::Duration;
 
@@ -98,7 +98,7 @@ impl Watches {
 
     pub async fn next(&mut self) -> WatchResponse {
         let answer = tokio::time::timeout(LIMIT, self.try_next()).await;
-        answer.expect("a watch is told something").unwrap()
+        answer.expect("a watch receives an answer").unwrap()
     }
 
     /// The next answer, however long it takes, or why there is none: the stream may break off.

@@ -8,7 +8,7 @@ mod watches;
 use convene_harness::{etcd::Version, server::Server};
 use serde_json::Value;
 
-use crate::faces::Faces;
+use crate::test_cluster::TestCluster;
 use operator::{LIMIT, Operator, every_operator, keys_of, member_key, size_key};
 
 #[test]
@@ -75,7 +75,7 @@ fn no_token_is_logged_in_full() {
 #[test]
 fn every_face_shows_what_etcdctl_has_put() {
     every_operator(|server, operator| {
-        let cluster = Faces::of(server, "prod");
+        let cluster = TestCluster::of(server, "prod");
         operator.put(&size_key("prod"), "3");
         operator.put(&member_key("prod", "5e3c"), "infra0=http://10.0.0.1:2380,infra0=http://10.0.0.2:2380");
         assert_eq!(cluster.v2_size(), "3");
@@ -93,10 +93,10 @@ fn every_face_shows_what_etcdctl_has_put() {
 #[test]
 fn etcdctl_shows_what_other_faces_have_made() {
     every_operator(|server, operator| {
-        let drawn = Faces::draw(server, 5);
+        let drawn = TestCluster::draw(server, 5);
         assert_eq!(operator.value(&size_key(drawn.token())), "5");
 
-        let created = Faces::create(server, 1);
+        let created = TestCluster::create(server, 1);
         created.resize(3);
         assert_eq!(operator.value(&size_key(created.token())), "3");
         created.v2_register("5e3c", "infra0=http://10.0.0.1:2380");

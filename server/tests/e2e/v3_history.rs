@@ -1,4 +1,4 @@
-//! How far back v3 discovery tells what happened.
+//! How far back the history of v3 discovery goes.
 
 use convene_etcd::wire::{RangeRequest, RangeResponse, kv_client::KvClient};
 use convene_harness::server::Server;
@@ -8,11 +8,11 @@ use crate::v3_client::{Cluster, Watches, connect, revision};
 
 const CHANGES: u32 = 2_500;
 
-/// How many changes the server remembers at least.
+/// How many changes the server retains at least.
 const KEPT: i64 = 1_000;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_asks_for_what_is_forgotten_is_told_from_where_on_there_is_something() {
+async fn a_read_or_watch_of_a_compacted_revision_gets_the_oldest_available_one() {
     let server = Server::start();
     let channel = connect(&server.url).await;
     let cluster = Cluster::found(&channel, "changed-a-lot").await;
@@ -25,7 +25,7 @@ async fn whoever_asks_for_what_is_forgotten_is_told_from_where_on_there_is_somet
     assert!((2..=last - KEPT + 1).contains(&first), "{end:?}");
 
     let mut watches = Watches::opened(&channel, cluster.watch(first)).await;
-    assert_eq!(hear(&mut watches, last).await, (first..=last).collect::<Vec<_>>());
+    assert_eq!(receive_until(&mut watches, last).await, (first..=last).collect::<Vec<_>>());
     let refused = read(&channel, &cluster, 1).await.unwrap_err();
     let message = "etcdserver: mvcc: required revision has been compacted";
     assert_eq!((refused.code(), refused.message()), (Code::OutOfRange, message));
@@ -37,12 +37,12 @@ async fn whoever_asks_for_what_is_forgotten_is_told_from_where_on_there_is_somet
 }
 
 /// The revisions of all events up to the last.
-async fn hear(watches: &mut Watches, last: i64) -> Vec<i64> {
-    let mut heard = Vec::new();
-    while heard.last() != Some(&last) {
-        heard.extend(watches.next_events().await.iter().map(revision));
+async fn receive_until(watches: &mut Watches, last: i64) -> Vec<i64> {
+    let mut received = Vec::new();
+    while received.last() != Some(&last) {
+        received.extend(watches.next_events().await.iter().map(revision));
     }
-    heard
+    received
 }
 
 /// The size as it was at a revision.

@@ -1,5 +1,5 @@
-//! Many watches, much said on them, and clients that are too fast or too slow: the server's memory stays bounded, and
-//! everybody else is served.
+//! Many watches with many events, and clients that are too fast or too slow: the server's memory stays bounded, and it serves
+//! all other clients.
 
 mod flood;
 mod many;
@@ -12,7 +12,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::v3_client::{Cluster, Watches, connect, revision};
 
-/// Somebody who goes on changing and watching a cluster of their own, whatever others do.
+/// A client that keeps changing and watching its own cluster.
 struct Bystander {
     stop: oneshot::Sender<()>,
     changes: JoinHandle<usize>,
@@ -41,7 +41,7 @@ impl Bystander {
     async fn stop(self) {
         self.stop.send(()).expect("the bystander is served");
         let changes = self.changes.await.unwrap();
-        say(&format!("meanwhile, somebody else made {changes} changes and heard of each"));
+        log(&format!("meanwhile, another client made {changes} changes and received each"));
         assert!(changes > 1);
     }
 }
@@ -57,20 +57,20 @@ impl<'a> Memory<'a> {
         Self { server, before: server.resident_kib() }
     }
 
-    /// From now on.
-    fn anew(self) -> Self {
+    /// Measures from here on.
+    fn from_here(self) -> Self {
         Self::from_now_on(self.server)
     }
 
     /// Fails if it has gained more than so many KiB.
     fn has_gained_at_most(&self, limit: u64, by: &str) {
         let gained = self.server.resident_kib().saturating_sub(self.before);
-        say(&format!("{by}: {gained} KiB of memory; {limit} may be"));
+        log(&format!("{by}: {gained} KiB of memory; {limit} may be"));
         assert!(gained <= limit, "{by} cost the server {gained} KiB of memory");
     }
 }
 
 #[expect(clippy::explicit_write, reason = "what is written to standard error itself shows for tests that pass, too")]
-fn say(line: &str) {
+fn log(line: &str) {
     writeln!(std::io::stderr(), "{line}").unwrap();
 }

@@ -4,7 +4,7 @@ use std::{path::Path, process::Command, time::Duration};
 
 use convene_harness::{Process, etcd::Version, peers, server::Server};
 
-use crate::faces::Faces;
+use crate::test_cluster::TestCluster;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -20,8 +20,8 @@ fn the_npm_package_etcd3_registers_and_watches() {
     assert_eq!(version.etcdctl(&server.url, &put).as_deref(), Ok("OK\n"), "{}", script.output());
     assert_eq!(script.wait_for_exit(LIMIT), Some(0), "{}", script.output());
 
-    let said = script.stdout();
-    let (done, refused) = said.split_once("refused: ").unwrap_or_else(|| panic!("nothing was refused:\n{said}"));
+    let output = script.stdout();
+    let (done, refused) = output.split_once("refused: ").unwrap_or_else(|| panic!("nothing was refused:\n{output}"));
     assert_eq!(
         done,
         "made with 3: true\n\
@@ -36,7 +36,7 @@ fn the_npm_package_etcd3_registers_and_watches() {
          watched: /_etcd/registry/prod/members/5e3c is gone\n"
     );
     assert!(refused.contains("size: must be a whole number from 1 to 31"), "{refused}");
-    assert_eq!(Faces::of(&server, "prod").members().into_keys().collect::<Vec<_>>(), ["6a01"]);
+    assert_eq!(TestCluster::of(&server, "prod").members().into_keys().collect::<Vec<_>>(), ["6a01"]);
 }
 
 fn run(node: &Path, endpoint: &str, token: &str) -> Process {

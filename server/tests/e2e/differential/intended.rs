@@ -1,4 +1,4 @@
-//! Where our answers differ from the reference's on purpose. docs/v2-discovery.md tells operators the same.
+//! Where our answers differ from the reference's on purpose. docs/v2-discovery.md lists them for operators.
 
 use crate::comparison::Intended;
 
@@ -35,7 +35,7 @@ pub const HOME: Intended =
     Intended::answer("/ is a page", "the reference redirects to a page about discovery.etcd.io that is gone");
 
 pub const METHODS: Intended = Intended::facts(
-    "405 says which methods there are",
+    "405 lists the supported methods",
     "HTTP demands `Allow`, with those that are really there; the Access-Control headers let browsers see it",
     &["header allow", "header access-control-"],
 );
@@ -76,7 +76,7 @@ pub const NO_INDEX: Intended = Intended::facts(
 
 pub const SIZE: Intended = Intended::answer(
     "a size is a number from 1 to --max-cluster-size",
-    "no etcd can bootstrap with another, and whoever asks for one had better hear of it at once and in plain words",
+    "no etcd can bootstrap with another, so the server refuses it at once, in plain words",
 );
 
 pub const FIXED_SIZE: Intended = Intended::answer(

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::registry::Registry;
 
-/// A machine whose client checks in and does what it is told, with a real etcd and with etcdctl.
+/// A machine whose client checks in and executes its instructions, with a real etcd and etcdctl.
 pub struct Node {
     pub name: String,
     /// Where its data is.
@@ -23,12 +23,12 @@ pub struct Node {
     /// How often the client was started.
     runs: u32,
     /// The last instruction.
-    told: Value,
-    /// Where it was last told to look.
+    instruction: Value,
+    /// The endpoints of the last `observe`.
     endpoints: Vec<String>,
     due: Instant,
     /// Every instruction with its reason, as `wait forming`, and every change of membership that etcd refused.
-    pub story: Vec<String>,
+    pub history: Vec<String>,
 }
 
 impl Node {
@@ -41,10 +41,10 @@ impl Node {
             place,
             etcd: None,
             runs: 1,
-            told: Value::Null,
+            instruction: Value::Null,
             endpoints: Vec::new(),
             due: Instant::now(),
-            story: Vec::new(),
+            history: Vec::new(),
         }
     }
 
@@ -59,14 +59,14 @@ impl Node {
     }
 
     /// Whether the last instruction and its reason were these.
-    pub fn was_told(&self, instruction: &str) -> bool {
-        self.story.last().is_some_and(|told| told == instruction)
+    pub fn last_was(&self, instruction: &str) -> bool {
+        self.history.last().is_some_and(|last| last == instruction)
     }
 
     /// Ends the etcd with SIGKILL, and the client with it.
     pub fn die(&mut self) {
         self.etcd = None;
-        self.told = Value::Null;
+        self.instruction = Value::Null;
         self.runs += 1;
     }
 
@@ -74,22 +74,22 @@ impl Node {
     pub fn lose_disk(&mut self) {
         self.die();
         self.place.lose_disk();
-        self.story.clear();
+        self.history.clear();
     }
 
-    /// Checks in if it is time to, and does what it is told.
-    pub fn live(&mut self, registry: &Registry) {
+    /// Checks in if it is due, and executes the instruction.
+    pub fn check_in_if_due(&mut self, registry: &Registry) {
         if Instant::now() < self.due {
             return;
         }
         let Some(report) = self.report() else { return };
-        self.told = registry.check_in(&report);
-        self.story.push(format!("{} {}", text(&self.told, "instruction"), text(&self.told, "reason")));
-        self.due = Instant::now() + Duration::from_secs(self.told["check_in_after_seconds"].as_u64().unwrap());
-        self.obey();
+        self.instruction = registry.check_in(&report);
+        self.history.push(format!("{} {}", text(&self.instruction, "instruction"), text(&self.instruction, "reason")));
+        self.due = Instant::now() + Duration::from_secs(self.instruction["check_in_after_seconds"].as_u64().unwrap());
+        self.execute();
     }
 
-    /// What the node says; `None` while its etcd is starting.
+    /// The report; `None` while its etcd is starting.
     fn report(&self) -> Option<Value> {
         let mut report = json!({
             "name": self.name,
@@ -104,15 +104,15 @@ impl Node {
             report["member_id"] = hexadecimal(&header["member_id"]).into();
             report["cluster_id"] = hexadecimal(&header["cluster_id"]).into();
         }
-        if self.told["instruction"] == "observe" {
-            report["view"] = self.look();
+        if self.instruction["instruction"] == "observe" {
+            report["view"] = self.observe();
         }
         Some(report)
     }
 
-    /// What the node sees of the cluster.
-    fn look(&self) -> Value {
-        let since = &self.told["revision"];
+    /// The view of the node.
+    fn observe(&self) -> Value {
+        let since = &self.instruction["revision"];
         let Some((_, list)) = self.list() else { return json!({ "since": since, "linearizable": false }) };
         let mut leader = Value::Null;
         let member = |member: &Value| {
@@ -135,8 +135,8 @@ impl Node {
         json!({ "since": since, "cluster_id": cluster_id, "linearizable": true, "leader": leader, "members": members })
     }
 
-    /// etcd's list, and the endpoint that has shown it. etcd 3.4 shows what the asked member knows, but after a read
-    /// through the quorum that is as good.
+    /// etcd's list, and the endpoint that has shown it. etcd 3.4 returns the list as this member has it, but after a read
+    /// through the quorum that is current.
     fn list(&self) -> Option<(String, Value)> {
         let own = self.etcd.iter().map(|_| &self.place.client_url);
         own.chain(&self.endpoints).filter(|endpoint| listens(endpoint)).find_map(|endpoint| {
@@ -158,20 +158,22 @@ impl Node {
         Some(status[0]["Status"].take())
     }
 
-    fn obey(&mut self) {
-        let told = self.told.clone();
-        match text(&told, "instruction") {
+    fn execute(&mut self) {
+        let instruction = self.instruction.clone();
+        match text(&instruction, "instruction") {
             "wait" | "stand_by" => {}
-            "observe" => self.endpoints = strings(&told["endpoints"]["client_urls"]),
-            "bootstrap" | "join" => self.etcd = Some(self.start(&told["start"])),
-            "remove_member" => self.change_membership(&told["terms"], &["remove", text(&told, "member_id")]),
-            "promote" => self.change_membership(&told["terms"], &["promote", text(&told, "member_id")]),
-            "add_member" => {
-                let peer_urls = format!("--peer-urls={}", strings(&told["peer_urls"]).join(","));
-                let learner = format!("--learner={}", told["learner"]);
-                self.change_membership(&told["terms"], &["add", &self.name.clone(), &peer_urls, &learner]);
+            "observe" => self.endpoints = strings(&instruction["endpoints"]["client_urls"]),
+            "bootstrap" | "join" => self.etcd = Some(self.start(&instruction["start"])),
+            "remove_member" => {
+                self.change_membership(&instruction["terms"], &["remove", text(&instruction, "member_id")])
             }
-            _ => panic!("{} is told what no story here needs: {told}", self.name),
+            "promote" => self.change_membership(&instruction["terms"], &["promote", text(&instruction, "member_id")]),
+            "add_member" => {
+                let peer_urls = format!("--peer-urls={}", strings(&instruction["peer_urls"]).join(","));
+                let learner = format!("--learner={}", instruction["learner"]);
+                self.change_membership(&instruction["terms"], &["add", &self.name.clone(), &peer_urls, &learner]);
+            }
+            _ => panic!("{} gets an instruction that no story here needs: {instruction}", self.name),
         }
     }
 
@@ -184,8 +186,8 @@ impl Node {
         self.version.start(&self.place, &flags.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
-    /// Changes etcd's membership if it is as it was expected. If not, or if etcd refuses for now, then the next
-    /// check-in tells what to do.
+    /// Changes etcd's membership if the list matches the terms. If not, or if etcd refuses for now, the next check-in
+    /// decides again.
     fn change_membership(&mut self, terms: &Value, change: &[&str]) {
         let Some((endpoint, list)) = self.list() else { return };
         let role = |id: String, learner: &Value| (id, learner.as_bool().unwrap_or(false));
@@ -194,14 +196,14 @@ impl Node {
         let found = items(&list["members"]).iter().map(|member| role(hexadecimal(&member["ID"]), &member["isLearner"]));
         let (expected, found): (BTreeSet<_>, BTreeSet<_>) = (expected.collect(), found.collect());
         if expected != found {
-            self.story.push(format!("finds {found:?} and not {expected:?}"));
+            self.history.push(format!("finds {found:?} and not {expected:?}"));
         } else if let Err(refusal) = self.version.etcdctl(&endpoint, &[&["member"], change].concat()) {
-            self.story.push(format!("{change:?} is refused: {refusal}"));
+            self.history.push(format!("{change:?} is refused: {refusal}"));
         }
     }
 }
 
-/// Whether somebody takes connections there. etcdctl would try for seconds, and failures that are too far apart are no
+/// Whether a process listens there. etcdctl would try for seconds, and failures that are too far apart are no
 /// evidence of one outage.
 fn listens(endpoint: &str) -> bool {
     TcpStream::connect(endpoint.strip_prefix("http://").unwrap()).is_ok()

@@ -81,11 +81,11 @@ async fn goes_on(away: fn(&Postgres), back: fn(&Postgres)) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     eprintln!("written again after {:?}", returned.elapsed());
-    let heard = tokio::time::timeout(LIMIT, poll.text()).await.expect("the poll is answered").unwrap();
-    assert!(heard.contains("infra1=http://10.0.0.1:2380"), "{heard:?}");
-    let told = watches.next_events().await;
-    assert_eq!(told.iter().map(value).collect::<Vec<_>>(), ["infra1=http://10.0.0.1:2380"]);
-    eprintln!("heard of after {:?}", returned.elapsed());
+    let body = tokio::time::timeout(LIMIT, poll.text()).await.expect("the poll is answered").unwrap();
+    assert!(body.contains("infra1=http://10.0.0.1:2380"), "{body:?}");
+    let events = watches.next_events().await;
+    assert_eq!(events.iter().map(value).collect::<Vec<_>>(), ["infra1=http://10.0.0.1:2380"]);
+    eprintln!("delivered after {:?}", returned.elapsed());
     story.everything_works().await;
 }
 

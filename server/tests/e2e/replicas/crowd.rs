@@ -46,20 +46,20 @@ async fn of_five_hundred_nodes_that_check_in_at_once_a_hundred_are_told_to_boots
     let url = format!("{}/v1/clusters/{}/check-in", crowd.replicas.url, crowd.token);
     let nodes = (0..NODES).map(|n| {
         let (patient, url) = (crowd.patient.clone(), url.clone());
-        tokio::spawn(async move { told(&patient, &url, n).await })
+        tokio::spawn(async move { outcome(&patient, &url, n).await })
     });
-    let told = tokio::time::timeout(LIMIT * 2, join_all(nodes)).await.expect("everybody is told something");
+    let outcomes = tokio::time::timeout(LIMIT * 2, join_all(nodes)).await.expect("every node gets an answer");
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    for told in told {
-        *counts.entry(told.unwrap()).or_default() += 1;
+    for outcome in outcomes {
+        *counts.entry(outcome.unwrap()).or_default() += 1;
     }
     assert_eq!(counts.get("bootstrap roster_complete"), Some(&PLACES), "{counts:#?}");
-    eprintln!("told: {counts:#?}");
+    eprintln!("outcomes: {counts:#?}");
     crowd.was_served_well();
 }
 
-/// What a node without data is told once the cluster does not wait for more nodes.
-async fn told(patient: &Patient, url: &str, n: usize) -> String {
+/// The outcome for a node without data once the cluster does not wait for more nodes.
+async fn outcome(patient: &Patient, url: &str, n: usize) -> String {
     let report = json!({
         "name": format!("infra{n}"), "run_id": format!("run-{n}"), "state": "empty",
         "peer_urls": [format!("http://infra{n}.example.com:2380")],

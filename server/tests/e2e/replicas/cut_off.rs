@@ -23,19 +23,19 @@ async fn who_asks_a_server_that_is_cut_off_hears_no_less_than_those_who_waited_t
     let here = made.replace(&other.url, &cut_off.url);
     assert_eq!(members(&here).await, 0);
     for n in [1, 2] {
-        let told = tokio::spawn(wait(here.clone(), n + 1));
+        let answer = tokio::spawn(wait(here.clone(), n + 1));
         register(&made, n).await;
-        assert_eq!(told.await.unwrap(), n + 1);
+        assert_eq!(answer.await.unwrap(), n + 1);
     }
-    let told = tokio::spawn(wait(here.clone(), 4));
+    let answer = tokio::spawn(wait(here.clone(), 4));
 
     line.cut();
     until(&format!("{}/readyz", cut_off.url), 503).await;
-    assert_eq!(members(&here).await, 2, "those who waited have heard of two");
+    assert_eq!(members(&here).await, 2, "the waiting clients know two members");
     let late = tokio::spawn(wait(here.clone(), 4));
     register(&made, 3).await;
     line.mend();
-    assert_eq!((told.await.unwrap(), late.await.unwrap()), (4, 4));
+    assert_eq!((answer.await.unwrap(), late.await.unwrap()), (4, 4));
     assert_eq!(members(&here).await, 3);
 }
 
@@ -72,8 +72,8 @@ async fn members(cluster: &str) -> usize {
 async fn wait(cluster: String, index: u64) -> u64 {
     let url = format!("{cluster}?wait=true&recursive=true&waitIndex={index}");
     let answered = async { http::get(&url).await.unwrap().json::<Value>().await.unwrap() };
-    let told = tokio::time::timeout(LIMIT, answered).await.expect("who waits is told");
-    told["node"]["modifiedIndex"].as_u64().unwrap_or_else(|| panic!("{told}"))
+    let answer = tokio::time::timeout(LIMIT, answered).await.expect("the wait is answered");
+    answer["node"]["modifiedIndex"].as_u64().unwrap_or_else(|| panic!("{answer}"))
 }
 
 async fn until(url: &str, status: u16) {

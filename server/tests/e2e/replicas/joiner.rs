@@ -10,11 +10,10 @@ use serde_json::{Value, json};
 
 use super::{LIMIT, patient::Patient};
 
-/// How long a change takes from the look that allows it, as with an etcd that is slow: so long somebody else could make
-/// another one.
+/// How long a change takes after the view that allows it, as with a slow etcd. Another node could make a change meanwhile.
 const SLOW: Duration = Duration::from_millis(30);
 
-/// A cluster's members as the etcds know them, and what becomes of who changes them.
+/// The member list of a cluster's etcds, and the changes to it.
 #[derive(Default)]
 pub struct Etcds {
     members: Mutex<BTreeMap<u64, Entry>>,
@@ -28,7 +27,7 @@ struct Entry {
     started: bool,
 }
 
-/// A change that somebody began to make, with the ticket for it.
+/// A change that was begun, with its ticket.
 pub struct Change {
     pub ticket: u64,
     pub holder: String,
@@ -49,22 +48,22 @@ impl Etcds {
         members.values().all(|member| member.started && !member.learner).then_some(members.len())
     }
 
-    /// What anybody began to change, in order.
+    /// The changes that were begun, in order.
     pub fn changes(&self) -> std::sync::MutexGuard<'_, Vec<Change>> {
         self.changes.lock().unwrap()
     }
 
-    /// Changes the members as a node is told to, if they are as the instruction expects.
-    async fn change(&self, holder: &str, told: &Value, change: impl FnOnce(&mut BTreeMap<u64, Entry>)) {
-        let expected = told["terms"]["expect"].as_array().unwrap();
+    /// Changes the members as instructed, if they match the terms.
+    async fn change(&self, holder: &str, instruction: &Value, change: impl FnOnce(&mut BTreeMap<u64, Entry>)) {
+        let expected = instruction["terms"]["expect"].as_array().unwrap();
         let expected: BTreeSet<(u64, bool)> =
             expected.iter().map(|member| (id(&member["id"]), member["learner"] == true)).collect();
         let found = || self.members.lock().unwrap().iter().map(|(id, entry)| (*id, entry.learner)).collect();
         if expected != found() {
             return;
         }
-        let what = format!("{} of {}", told["instruction"], told["member_id"]);
-        let ticket = told["terms"]["ticket"].as_u64().unwrap();
+        let what = format!("{} of {}", instruction["instruction"], instruction["member_id"]);
+        let ticket = instruction["terms"]["ticket"].as_u64().unwrap();
         self.changes().push(Change { ticket, holder: holder.to_owned(), what });
         tokio::time::sleep(SLOW).await;
         change(&mut self.members.lock().unwrap());
@@ -73,7 +72,7 @@ impl Etcds {
     fn start(&self, peer_url: &str) -> u64 {
         let mut members = self.members.lock().unwrap();
         let own = members.iter_mut().find(|(_, entry)| entry.peer_url == peer_url);
-        let (id, entry) = own.expect("who is told to join has been added");
+        let (id, entry) = own.expect("a node that joins has been added");
         entry.started = true;
         *id
     }
@@ -92,7 +91,7 @@ impl Etcds {
     }
 }
 
-/// A node of a cluster that has been founded.
+/// A node that joins a formed cluster.
 #[derive(Clone)]
 pub struct Joiner {
     pub name: String,
@@ -107,22 +106,22 @@ pub struct Joiner {
 }
 
 impl Joiner {
-    /// Checks in and does as it is told until so many voters run.
+    /// Checks in and executes its instructions until so many voters run.
     pub async fn live(mut self, voters: usize) {
         let deadline = Instant::now() + LIMIT * 3;
-        let mut told = Value::Null;
+        let mut instruction = Value::Null;
         while self.etcds.settled_voters() != Some(voters) {
-            assert!(Instant::now() < deadline, "{} is told at last: {told}", self.name);
-            let report = self.report(&told);
+            assert!(Instant::now() < deadline, "{} received last: {instruction}", self.name);
+            let report = self.report(&instruction);
             let answer = self.patient.ask(|http| http.post(&self.url).json(&report)).await;
             assert_eq!(answer.status, 200, "{}", answer.text);
-            told = answer.json();
-            self.obey(&told).await;
-            tokio::time::sleep(Duration::from_secs(told["check_in_after_seconds"].as_u64().unwrap())).await;
+            instruction = answer.json();
+            self.execute(&instruction).await;
+            tokio::time::sleep(Duration::from_secs(instruction["check_in_after_seconds"].as_u64().unwrap())).await;
         }
     }
 
-    fn report(&self, told: &Value) -> Value {
+    fn report(&self, instruction: &Value) -> Value {
         let mut report = json!({
             "name": self.name, "run_id": "run", "state": "empty", "peer_urls": [self.peer_url], "strategy": "add",
         });
@@ -131,36 +130,36 @@ impl Joiner {
             report["member_id"] = json!(format!("{member:x}"));
             report["cluster_id"] = json!(self.cluster_id);
         }
-        if told["instruction"] == "observe" {
-            report["view"] = self.etcds.view(&told["revision"], &self.cluster_id);
+        if instruction["instruction"] == "observe" {
+            report["view"] = self.etcds.view(&instruction["revision"], &self.cluster_id);
         }
         report
     }
 
-    async fn obey(&mut self, told: &Value) {
-        match told["instruction"].as_str().unwrap() {
+    async fn execute(&mut self, instruction: &Value) {
+        match instruction["instruction"].as_str().unwrap() {
             "wait" | "stand_by" | "observe" => {}
             "add_member" => {
                 let entry = Entry {
                     name: self.name.clone(),
                     peer_url: self.peer_url.clone(),
-                    learner: told["learner"] == true,
+                    learner: instruction["learner"] == true,
                     started: false,
                 };
                 let add = |members: &mut BTreeMap<u64, Entry>| {
                     members.insert(members.keys().max().unwrap_or(&0) / 2 + members.len() as u64, entry);
                 };
-                self.etcds.change(&self.name, told, add).await;
+                self.etcds.change(&self.name, instruction, add).await;
             }
             "promote" => {
-                let learner = id(&told["member_id"]);
+                let learner = id(&instruction["member_id"]);
                 let promote = |members: &mut BTreeMap<u64, Entry>| {
                     members.get_mut(&learner).expect("etcd knows whom it promotes").learner = false;
                 };
-                self.etcds.change(&self.name, told, promote).await;
+                self.etcds.change(&self.name, instruction, promote).await;
             }
             "join" => self.member = Some(self.etcds.start(&self.peer_url)),
-            _ => panic!("{} is told what no story here needs: {told}", self.name),
+            _ => panic!("{} gets an instruction that no story here needs: {instruction}", self.name),
         }
     }
 }

@@ -49,7 +49,7 @@ impl Patient {
                     answer.again = again;
                     return answer;
                 }
-                Err(said) => last = said,
+                Err(failure) => last = failure,
             }
             again = true;
             self.take_note(&last);
@@ -95,8 +95,8 @@ impl Patient {
         }
     }
 
-    fn take_note(&self, said: &str) {
-        *self.refused.lock().unwrap().entry(said.to_owned()).or_default() += 1;
+    fn take_note(&self, failure: &str) {
+        *self.refused.lock().unwrap().entry(failure.to_owned()).or_default() += 1;
     }
 
     /// Sees to it that nobody got an answer that tells of a fault. Returns what else kept somebody from an answer at

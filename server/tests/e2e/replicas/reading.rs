@@ -1,4 +1,4 @@
-//! Whoever has written by one server reads it by every other.
+//! A write through one server is read through every other.
 
 use convene_etcd::wire::{DeleteRangeRequest, KeyValue, RangeRequest, kv_client::KvClient};
 use convene_harness::{Postgres, http, server::Server};

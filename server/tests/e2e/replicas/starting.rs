@@ -1,4 +1,4 @@
-//! Servers start on a PostgreSQL, or say why not.
+//! Servers start on a PostgreSQL, or report why not.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -93,14 +93,14 @@ async fn a_database_of_another_encoding_is_refused_with_the_one_it_is_to_have() 
     is_refused(&postgres.url("latin"), "create the database with encoding 'UTF8'");
 }
 
-/// A server does not start on this database, and says so in one line.
-fn is_refused(database: &str, said: &str) {
+/// A server does not start on this database, and reports that in one line.
+fn is_refused(database: &str, expected: &str) {
     let listen = format!("127.0.0.1:{}", free_port());
     let mut refused = Process::spawn("convene-server", &mut server::command(&listen, database, &[]));
     let code = refused.wait_for_exit(LIMIT);
     let output = refused.output();
     assert_eq!(code, Some(1), "{output}");
-    assert!(output.lines().count() == 1 && output.contains(said), "{said}: {output}");
+    assert!(output.lines().count() == 1 && output.contains(expected), "{expected}: {output}");
     assert!(!output.contains(PASSWORD), "{output}");
     eprintln!("{output}");
 }

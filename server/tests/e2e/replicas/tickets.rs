@@ -1,4 +1,4 @@
-//! One node at a time changes a cluster's membership, whatever becomes of the servers that say whose turn it is.
+//! One node at a time changes a cluster's membership, even if the servers that grant the tickets crash.
 
 use std::{
     collections::BTreeMap,
@@ -64,7 +64,7 @@ async fn of_nodes_that_join_at_once_one_at_a_time_has_the_ticket_while_servers_a
     nothing_collided(&postgres);
 }
 
-/// A ticket is one node's, and whoever makes a change has the last one.
+/// A ticket belongs to one node, and each change is made with the last ticket.
 fn one_at_a_time(etcds: &Etcds) {
     let mut holders: BTreeMap<u64, String> = BTreeMap::new();
     for change in etcds.changes().iter() {
@@ -174,8 +174,8 @@ async fn found(service: &str, patient: &Patient) -> (Cluster, Joiner) {
     let url = format!("{service}/v1/clusters/{}", made["token"].as_str().unwrap());
     let (name, peer_url) = ("infra0".to_owned(), "http://infra0.example.com:2380".to_owned());
     let report = json!({ "name": name, "run_id": "run", "state": "empty", "peer_urls": [peer_url] });
-    let told = patient.ask(|http| http.post(format!("{url}/check-in")).json(&report)).await.json();
-    assert_eq!(told["instruction"], "bootstrap", "{told}");
+    let instruction = patient.ask(|http| http.post(format!("{url}/check-in")).json(&report)).await.json();
+    assert_eq!(instruction["instruction"], "bootstrap", "{instruction}");
     patient.ask(|http| http.patch(&url).json(&json!({ "size": SIZE }))).await;
     let cluster_id = patient.ask(|http| http.get(&url)).await.json()["cluster_id"].as_str().unwrap().to_owned();
     let members = patient.ask(|http| http.get(format!("{url}/members"))).await.json();

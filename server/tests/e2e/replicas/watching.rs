@@ -1,4 +1,4 @@
-//! Whoever waits at one server hears of what is written by another.
+//! A wait at one server receives the writes through another.
 
 use std::{
     sync::{
@@ -76,18 +76,18 @@ async fn a_watch_and_a_stream_of_events_have_all_that_two_others_write_while_nob
             cluster.change(channel, 1 + n % 5).await;
         }
     };
-    let hear = async {
+    let receive = async {
         let last = cluster.created + i64::from(2 * WRITES);
-        let mut told = Vec::new();
-        while told.last() < Some(&last) {
-            told.extend(watches.next_events().await.iter().map(revision));
+        let mut received = Vec::new();
+        while received.last() < Some(&last) {
+            received.extend(watches.next_events().await.iter().map(revision));
         }
-        told
+        received
     };
     let read = stream.until(cluster.created + i64::from(2 * WRITES));
-    let ((), (), told, read) = tokio::join!(write(&channels[0]), write(&channels[2]), hear, read);
+    let ((), (), received, read) = tokio::join!(write(&channels[0]), write(&channels[2]), receive, read);
     let all: Vec<i64> = (cluster.created..=cluster.created + i64::from(2 * WRITES)).collect();
-    assert_eq!(told, all, "the watch");
+    assert_eq!(received, all, "the watch");
     assert_eq!(read, all, "the stream of events");
     assert!(cutting.stop().await > 0, "nothing was cut");
 }
@@ -107,11 +107,11 @@ async fn a_watch_hears_of_the_deletion_of_every_key_by_another_server() {
     for id in ["a", "b", "c"] {
         last = cluster.register(&channels[0], id).await;
     }
-    // Those at the other server have heard of everything before it goes.
+    // The clients at the other server have received everything before it goes.
     for watches in &mut watches {
-        let mut heard = 0;
-        while heard < last {
-            heard = revision(watches.next_events().await.last().unwrap());
+        let mut seen = 0;
+        while seen < last {
+            seen = revision(watches.next_events().await.last().unwrap());
         }
     }
     let everything = cluster.watch(0);
@@ -190,7 +190,7 @@ async fn deletions(watches: &mut Watches) -> Vec<(String, Option<String>)> {
     }
 }
 
-/// Waits at one server for what the other writes, with each face.
+/// Waits at one server for the writes through the other, by each API.
 async fn waits_end_within(limit: Duration, servers: &[Server; 2]) {
     let [writes, waits] = servers;
     let client = http::client();
@@ -217,9 +217,9 @@ async fn waits_end_within(limit: Duration, servers: &[Server; 2]) {
         let (written, watched) = tokio::join!(writing, watching);
         let (answer, polled) = tokio::time::timeout(LIMIT, poll).await.unwrap().unwrap();
         assert!(answer.contains("a=http://a.example.com:2380"), "{answer:?}");
-        let (listed, heard) = tokio::time::timeout(LIMIT, events).await.unwrap().unwrap();
+        let (listed, seen) = tokio::time::timeout(LIMIT, events).await.unwrap().unwrap();
         assert!(listed.contains("member_registered"), "{listed}");
-        for (what, at) in [("the poll", polled), ("the watch", watched), ("the list of events", heard)] {
+        for (what, at) in [("the poll", polled), ("the watch", watched), ("the list of events", seen)] {
             let took = at.saturating_duration_since(written);
             assert!(took <= limit, "round {round}: {what} took {took:?}");
         }

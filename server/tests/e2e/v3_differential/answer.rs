@@ -211,10 +211,10 @@ impl Origin {
         let Some(ResponseHeader { cluster_id, member_id, revision, raft_term }) = header else {
             return fact(name, "none");
         };
-        let named = |said: u64, server: u64| match said {
+        let named = |id: u64, server: u64| match id {
             0 => "none".to_owned(),
-            said if said == server => "the server's".to_owned(),
-            said => format!("another: {said}"),
+            id if id == server => "the server's".to_owned(),
+            id => format!("another: {id}"),
         };
         let server = &self.server;
         let facts = all([

@@ -1,8 +1,8 @@
-//! What is said on one stream of watches.
+//! One stream of watches.
 //!
-//! A stream carries the answers of several watches, and says in no certain order what happens to different ones. So
-//! what is compared is what each watch was told, in order: each answer without events, and each event, as a server
-//! may put events of the past into as many answers as it likes.
+//! A stream carries the answers of several watches, in no defined order between watches. So the test compares the answers of
+//! each watch in order: each answer without events, and each event on its own, because a server may distribute past events
+//! over any number of answers.
 
 use std::collections::BTreeMap;
 
@@ -20,11 +20,11 @@ use super::{
 };
 use crate::comparison::{Answer, Facts};
 
-/// The ID of a watch that is made at the end of each conversation. Its creation is answered after all that came
-/// before, so that nothing that nobody expects stays unheard.
+/// The ID of a watch that is made at the end of each conversation. Its creation is answered after everything
+/// before, so that unexpected answers are received as well.
 const LAST_WORD: i64 = 1_000_000;
 
-/// The fact that something expected was not said.
+/// The fact that an expected answer is missing.
 const SILENCE: &str = "silence";
 
 /// One thing that a client does while it has a stream of watches.
@@ -36,22 +36,22 @@ pub enum Move {
     /// A request without a body.
     SayNothing,
     /// Waits for so many further events and answers without events.
-    Hear(usize),
+    Receive(usize),
     /// Makes a call.
     Do(Call),
 }
 
-/// What was heard on a stream.
-struct Heard {
+/// What was received on a stream.
+struct Received {
     origin: Origin,
-    answers: mpsc::UnboundedReceiver<Said>,
-    /// Of each watch, what it was told. -1 stands for all of them, or for one that was refused.
-    told: BTreeMap<i64, Vec<Facts>>,
+    answers: mpsc::UnboundedReceiver<StreamItem>,
+    /// The answers by watch ID. -1 stands for all watches, or for one that was refused.
+    by_watch: BTreeMap<i64, Vec<Facts>>,
     /// How the stream ended, if it has.
     end: Option<Result<(), Status>>,
 }
 
-enum Said {
+enum StreamItem {
     Answer(WatchResponse),
     /// How the stream ended.
     End(Result<(), Status>),
@@ -60,7 +60,7 @@ enum Said {
 /// The requests of a conversation, as they are sent.
 pub struct Conversation {
     requests: mpsc::UnboundedSender<WatchRequest>,
-    heard: Heard,
+    received: Received,
 }
 
 impl Conversation {
@@ -68,20 +68,20 @@ impl Conversation {
         let (requests, sent) = mpsc::unbounded_channel();
         let sent = futures_util::stream::unfold(sent, async |mut sent| Some((sent.recv().await?, sent)));
         let (answered, answers) = mpsc::unbounded_channel();
-        // An etcd says nothing at all, not even that the stream is open, before it has something to answer.
+        // An etcd sends nothing, not even the head of the stream, before its first answer.
         tokio::spawn(async move {
             let end = match WatchClient::new(channel).watch(sent).await {
                 Ok(answers) => pass_on(answers.into_inner(), &answered).await,
                 Err(status) => Err(status),
             };
-            let _ = answered.send(Said::End(end));
+            let _ = answered.send(StreamItem::End(end));
         });
-        let heard = Heard { origin, answers, told: BTreeMap::new(), end: None };
-        Self { requests, heard }
+        let received = Received { origin, answers, by_watch: BTreeMap::new(), end: None };
+        Self { requests, received }
     }
 
     pub fn create(&self, mut request: WatchCreateRequest) {
-        request.rebase(self.heard.origin.base);
+        request.rebase(self.received.origin.base);
         self.send(Some(RequestUnion::CreateRequest(request)));
     }
 
@@ -98,54 +98,54 @@ impl Conversation {
     }
 
     fn send(&self, request_union: Option<RequestUnion>) {
-        // A stream that the server has ended takes nothing any more; that it has is among what was heard.
+        // A stream that the server has ended takes no request. Its end is among the received items.
         let _ = self.requests.send(WatchRequest { request_union });
     }
 
-    /// Waits for so many further things to hear.
-    pub async fn hear(&mut self, further: usize) {
-        let enough = self.heard.count() + further;
-        let heard = tokio::time::timeout(LIMIT, async {
-            while self.heard.count() < enough && self.heard.end.is_none() {
-                self.heard.next().await;
+    /// Waits for so many further answers.
+    pub async fn receive(&mut self, further: usize) {
+        let enough = self.received.count() + further;
+        let received = tokio::time::timeout(LIMIT, async {
+            while self.received.count() < enough && self.received.end.is_none() {
+                self.received.next().await;
             }
         });
-        if heard.await.is_err() {
-            self.heard.fall_silent(format!("instead of {further} answers"));
+        if received.await.is_err() {
+            self.received.fall_silent(format!("instead of {further} answers"));
         }
     }
 
-    /// Ends the conversation; all that was heard.
+    /// Ends the conversation and returns everything that was received.
     pub async fn finish(mut self, key: &[u8]) -> Answer {
         self.create(WatchCreateRequest { watch_id: LAST_WORD, key: key.into(), ..WatchCreateRequest::default() });
-        let said = tokio::time::timeout(LIMIT, async {
-            while self.heard.end.is_none() && self.heard.told.remove(&LAST_WORD).is_none() {
-                self.heard.next().await;
+        let ended = tokio::time::timeout(LIMIT, async {
+            while self.received.end.is_none() && self.received.by_watch.remove(&LAST_WORD).is_none() {
+                self.received.next().await;
             }
         });
-        if said.await.is_err() {
-            self.heard.fall_silent("at the end".to_owned());
+        if ended.await.is_err() {
+            self.received.fall_silent("at the end".to_owned());
         }
-        self.heard.into_answer()
+        self.received.into_answer()
     }
 }
 
 impl Answer {
-    /// Whether less was said than a conversation waited for.
+    /// Whether an answer is missing that the conversation waited for.
     pub fn is_silent(&self) -> bool {
         self.facts.keys().any(|name| name.ends_with(SILENCE))
     }
 }
 
-impl Heard {
+impl Received {
     fn count(&self) -> usize {
-        self.told.values().map(Vec::len).sum()
+        self.by_watch.values().map(Vec::len).sum()
     }
 
     async fn next(&mut self) {
-        match self.answers.recv().await.expect("the end is said before the channel closes") {
-            Said::Answer(answer) => self.keep(answer),
-            Said::End(end) => self.end = Some(end),
+        match self.answers.recv().await.expect("the end arrives before the channel closes") {
+            StreamItem::Answer(answer) => self.keep(answer),
+            StreamItem::End(end) => self.end = Some(end),
         }
     }
 
@@ -155,32 +155,32 @@ impl Heard {
         let plain = WatchResponse { header: answer.header, watch_id: watch, ..WatchResponse::default() };
         if events.is_empty() || answer != plain {
             let facts = self.origin.watch_answer(&answer);
-            self.tell(watch, facts);
+            self.record(watch, facts);
         }
         for event in events {
             let mut facts = self.origin.event(&event);
             facts.extend(self.origin.header("header", answer.header.as_ref()));
-            self.tell(watch, facts);
+            self.record(watch, facts);
         }
     }
 
     fn fall_silent(&mut self, when: String) {
-        self.tell(-1, Facts::from([(SILENCE.to_owned(), when)]));
+        self.record(-1, Facts::from([(SILENCE.to_owned(), when)]));
     }
 
-    fn tell(&mut self, watch: i64, facts: Facts) {
-        self.told.entry(watch).or_default().push(facts);
+    fn record(&mut self, watch: i64, facts: Facts) {
+        self.by_watch.entry(watch).or_default().push(facts);
     }
 
     fn into_answer(self) -> Answer {
         let mut facts = Facts::new();
-        for (watch, told) in &self.told {
-            for (n, told) in told.iter().enumerate() {
-                facts.extend(told.iter().map(|(name, value)| (format!("watch {watch} [{n}] {name}"), value.clone())));
+        for (watch, all) in &self.by_watch {
+            for (n, one) in all.iter().enumerate() {
+                facts.extend(one.iter().map(|(name, value)| (format!("watch {watch} [{n}] {name}"), value.clone())));
             }
         }
         let refused =
-            self.told.values().flatten().any(|facts| facts.get("canceled").is_some_and(|said| said == "true"));
+            self.by_watch.values().flatten().any(|facts| facts.get("canceled").is_some_and(|value| value == "true"));
         let summary = match &self.end {
             Some(Err(status)) => gist(status),
             Some(Ok(())) => "the stream ends".to_owned(),
@@ -192,9 +192,9 @@ impl Heard {
     }
 }
 
-async fn pass_on(mut answers: Streaming<WatchResponse>, to: &mpsc::UnboundedSender<Said>) -> Result<(), Status> {
+async fn pass_on(mut answers: Streaming<WatchResponse>, to: &mpsc::UnboundedSender<StreamItem>) -> Result<(), Status> {
     while let Some(answer) = answers.message().await? {
-        let _ = to.send(Said::Answer(answer));
+        let _ = to.send(StreamItem::Answer(answer));
     }
     Ok(())
 }

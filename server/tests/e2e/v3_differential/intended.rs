@@ -1,4 +1,4 @@
-//! Where our answers differ from an etcd's on purpose. docs/v3-discovery.md tells operators the same.
+//! Where our answers differ from an etcd's on purpose. docs/v3-discovery.md lists them for operators.
 
 use crate::comparison::Intended;
 
@@ -38,7 +38,7 @@ pub const OWN_REVISIONS: Intended = Intended::facts(
 
 pub const SIZE: Intended = Intended::answer(
     "a size is a number from 1 to --max-cluster-size",
-    "no etcd can bootstrap with another, and whoever asks for one had better hear of it at once and in plain words",
+    "no etcd can bootstrap with another, so the server refuses it at once, in plain words",
 );
 
 pub const FIXED_SIZE: Intended = Intended::answer(
@@ -84,7 +84,7 @@ pub const ONE_WRITE: Intended = Intended::answer(
 
 pub const PRESENT_ONLY: Intended = Intended::answer(
     "a transaction reads the present only",
-    "it is decided on the cluster as it is, beside which no history is at hand",
+    "it is decided on the present cluster, without its history",
 );
 
 pub const NO_ETCD: Intended = Intended::facts(

@@ -37,7 +37,7 @@ impl Side {
         self.size_key = scenario.size_key();
         let size = RangeRequest { key: self.size_key.clone(), ..RangeRequest::default() };
         let answer = KvClient::new(self.channel.clone()).range(size).await.unwrap().into_inner();
-        assert_eq!(answer.count, 0, "{} is told under a token of its own", scenario.story);
+        assert_eq!(answer.count, 0, "{} runs under a token of its own", scenario.story);
         self.origin.base = answer.header.expect("an answer has a header").revision;
     }
 
@@ -96,7 +96,7 @@ impl Side {
                 Move::Cancel(watch) => conversation.cancel(*watch),
                 Move::AskForProgress => conversation.ask_for_progress(),
                 Move::SayNothing => conversation.say_nothing(),
-                Move::Hear(further) => conversation.hear(*further).await,
+                Move::Receive(further) => conversation.receive(*further).await,
                 Move::Do(call) => {
                     let answer = self.call(call).await;
                     done.extend(answer.facts.into_iter().map(|(name, value)| (format!("move {n} {name}"), value)));

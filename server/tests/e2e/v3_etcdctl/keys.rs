@@ -1,5 +1,5 @@
 use super::operator::{every_operator, keys_of, member_key, size_key};
-use crate::faces::Faces;
+use crate::test_cluster::TestCluster;
 
 const VALUE: &str = "infra0=http://10.0.0.1:2380";
 
@@ -117,7 +117,7 @@ fn a_size_is_put_only_where_there_is_none() {
 #[test]
 fn a_cluster_is_deleted_with_all_its_keys() {
     every_operator(|server, operator| {
-        let cluster = Faces::of(server, "prod");
+        let cluster = TestCluster::of(server, "prod");
         operator.put(&size_key("prod"), "3");
         operator.put(&member_key("prod", "5e3c"), VALUE);
         // A neighbour whose token begins the same.

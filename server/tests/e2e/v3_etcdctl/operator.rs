@@ -60,25 +60,25 @@ impl Operator {
     /// Runs etcdctl, which has to succeed, and returns what it prints.
     pub fn run(&self, arguments: &[&str]) -> String {
         let done = self.version.etcdctl(&self.endpoint, arguments);
-        done.unwrap_or_else(|said| panic!("etcdctl {} {arguments:?}: {said}", self.version.name))
+        done.unwrap_or_else(|output| panic!("etcdctl {} {arguments:?}: {output}", self.version.name))
     }
 
     pub fn run_for_json(&self, arguments: &[&str]) -> Value {
-        let said = self.run(&[arguments, &["-w", "json"]].concat());
-        serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"))
+        let output = self.run(&[arguments, &["-w", "json"]].concat());
+        serde_json::from_str(&output).unwrap_or_else(|error| panic!("{error}: {output}"))
     }
 
     /// Runs a transaction as it is written for etcdctl, and returns what it prints.
     pub fn transact(&self, transaction: &str) -> String {
         let done = self.version.etcdctl_reading(&self.endpoint, &["txn"], transaction);
-        done.unwrap_or_else(|said| panic!("etcdctl {} txn {transaction:?}: {said}", self.version.name))
+        done.unwrap_or_else(|output| panic!("etcdctl {} txn {transaction:?}: {output}", self.version.name))
     }
 
     /// Runs etcdctl, which has to fail with a message that contains `text`.
     pub fn is_refused(&self, arguments: &[&str], text: &str) {
         let refused = self.version.etcdctl(&self.endpoint, arguments);
-        let said = refused.expect_err(&format!("etcdctl {} {arguments:?} succeeds", self.version.name));
-        assert!(said.contains(text), "etcdctl {} {arguments:?}: no {text:?} in {said}", self.version.name);
+        let output = refused.expect_err(&format!("etcdctl {} {arguments:?} succeeds", self.version.name));
+        assert!(output.contains(text), "etcdctl {} {arguments:?}: no {text:?} in {output}", self.version.name);
     }
 
     pub fn watch(&self, arguments: &[&str]) -> Process {
@@ -91,8 +91,8 @@ impl Operator {
 
     /// The value of a key, which has to be there.
     pub fn value(&self, key: &str) -> String {
-        let said = self.run(&["get", key]);
-        let [(found, value)] = &pairs(&said)[..] else { panic!("not one key: {said:?}") };
+        let output = self.run(&["get", key]);
+        let [(found, value)] = &pairs(&output)[..] else { panic!("not one key: {output:?}") };
         assert_eq!(found, key);
         value.clone()
     }
@@ -127,11 +127,11 @@ pub struct Entry {
 }
 
 /// etcdctl prints a line for the key, and one for the value.
-fn pairs(said: &str) -> Vec<(String, String)> {
-    let lines: Vec<_> = said.lines().map(str::to_owned).collect();
+fn pairs(output: &str) -> Vec<(String, String)> {
+    let lines: Vec<_> = output.lines().map(str::to_owned).collect();
     let pairs = lines.chunks(2).map(|pair| match pair {
         [key, value] => (key.clone(), value.clone()),
-        _ => panic!("a key without value: {said}"),
+        _ => panic!("a key without value: {output}"),
     });
     pairs.collect()
 }

@@ -24,7 +24,7 @@ fn a_registration_that_is_none_is_refused() {
 }
 
 #[test]
-fn a_second_member_with_a_name_or_url_of_another_is_told_whose_it_is() {
+fn a_second_member_with_the_name_or_url_of_another_learns_whose_it_is() {
     every_operator(|_, operator| {
         operator.put(&size_key("prod"), "3");
         operator.put(&member_key("prod", "5e3c"), "infra0=http://10.0.0.1:2380");
@@ -38,7 +38,7 @@ fn a_second_member_with_a_name_or_url_of_another_is_told_whose_it_is() {
 }
 
 #[test]
-fn nobody_registers_where_there_is_no_size() {
+fn nobody_registers_without_a_size() {
     every_operator(|_, operator| {
         let put = ["put", &member_key("prod", "5e3c"), "infra0=http://10.0.0.1:2380"];
         operator.is_refused(&put, "create the cluster on this server first, for example with etcdctl put /_etcd/registry/TOKEN/_config/size 3");
@@ -58,7 +58,7 @@ fn the_size_is_fixed_once_a_member_has_registered() {
 }
 
 #[test]
-fn whoever_came_to_a_full_cluster_does_not_get_the_place_of_a_deleted_key() {
+fn a_node_that_came_to_a_full_cluster_does_not_get_the_place_of_a_deleted_key() {
     every_operator(|_, operator| {
         operator.put(&size_key("prod"), "1");
         operator.put(&member_key("prod", "5e3c"), "infra0=http://10.0.0.1:2380");

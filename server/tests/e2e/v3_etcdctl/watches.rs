@@ -1,7 +1,7 @@
 use convene_harness::wait_for;
 
 use super::operator::{LIMIT, every_operator, every_operator_of_an_own_server, keys_of, member_key, size_key};
-use crate::faces::Faces;
+use crate::test_cluster::TestCluster;
 
 #[test]
 fn a_watch_tells_what_was_and_then_what_comes() {
@@ -40,7 +40,7 @@ fn a_watch_tells_what_was_and_then_what_comes() {
 #[test]
 fn a_watch_tells_what_other_faces_do() {
     every_operator(|server, operator| {
-        let cluster = Faces::create(server, 5);
+        let cluster = TestCluster::create(server, 5);
         let (size, member) = (size_key(cluster.token()), member_key(cluster.token(), "5e3c"));
         let watch = operator.watch(&["--prefix", "--rev=1", &keys_of(cluster.token())]);
         watch.wait_for_stdout(&size, LIMIT);
@@ -128,8 +128,8 @@ fn a_watch_goes_on_after_a_crash() {
         watch.wait_for_stdout("infra1=", LIMIT);
         operator.run(&["del", &member_key("prod", "5e3c")]);
         watch.wait_for_stdout("DELETE", LIMIT);
-        let told = watch.stdout().lines().filter(|line| line.starts_with("infra")).count();
-        assert_eq!(told, 2, "nothing is told twice: {}", watch.stdout());
+        let printed = watch.stdout().lines().filter(|line| line.starts_with("infra")).count();
+        assert_eq!(printed, 2, "no event is repeated: {}", watch.stdout());
     });
 }
 
@@ -144,8 +144,8 @@ fn a_watch_tells_that_a_cluster_is_deleted() {
 
         let (size, member) = (size_key("prod"), member_key("prod", "5e3c"));
         let gone = format!("DELETE\n{size}\n\nDELETE\n{member}\n\n");
-        let told = wait_for(LIMIT, || watch.stdout().ends_with(&gone).then_some(()));
-        assert_eq!(told, Some(()), "{}", watch.output());
+        let printed = wait_for(LIMIT, || watch.stdout().ends_with(&gone).then_some(()));
+        assert_eq!(printed, Some(()), "{}", watch.output());
     });
 }
 

@@ -4,7 +4,7 @@ use convene_harness::server::Server;
 use futures_util::{StreamExt, stream};
 use tonic::transport::Channel;
 
-use super::{Memory, say};
+use super::{Memory, log};
 use crate::v3_client::{AT_ONCE, Cluster, Watches, connect, value};
 
 const STREAMS: usize = 1_000;
@@ -48,7 +48,7 @@ async fn a_thousand_streams_over_fifty_connections_hear_of_one_registration() {
         let [event] = &watches.next_events().await[..] else { panic!("one registration is one event") };
         assert_eq!(value(event), "first=http://first.example.com:2380");
     }
-    say(&format!("1,000 streams heard of one registration within {:?}", begun.elapsed()));
+    log(&format!("1,000 streams received one registration within {:?}", begun.elapsed()));
 }
 
 /// Opens a stream with a watch of its cluster over each channel, some of them at a time.

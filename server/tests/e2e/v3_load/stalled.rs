@@ -12,7 +12,7 @@ use tokio::{
 };
 use tonic::transport::Channel;
 
-use super::{Memory, say};
+use super::{Memory, log};
 use crate::v3_client::{Cluster, Watches, connect, create, endpoint, revision};
 
 /// How many watches are not read.
@@ -53,12 +53,12 @@ async fn watches_on_one_stream_that_nobody_reads_cost_little_and_miss_nothing_un
     }
     let last = change_a_lot(&cluster, &channel, memory, "100 watches on a stream that nobody read").await;
 
-    let mut told: BTreeMap<i64, Told> = BTreeMap::new();
-    while told.len() < WATCHES || told.values().any(|told| !told.is_done(last)) {
+    let mut received: BTreeMap<i64, ReceivedEvents> = BTreeMap::new();
+    while received.len() < WATCHES || received.values().any(|received| !received.is_done(last)) {
         let answer = unread.next().await;
-        told.entry(answer.watch_id).or_insert_with(|| Told::of(&cluster)).hear(answer);
+        received.entry(answer.watch_id).or_insert_with(|| ReceivedEvents::of(&cluster)).receive(answer);
     }
-    report(told.values());
+    report(received.values());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,12 +102,15 @@ async fn streams_that_nobody_reads_keep_nobody_from_reading() {
     let unread = open(&slow, &cluster).await;
     // Each has more of the past to tell than its window takes. So has everybody who comes after them, and reads it.
     for _ in 0..20 {
-        let mut told = Told::of(&cluster);
-        told.read_up_to(last, &mut Watches::opened(&channel, everything_in(&cluster)).await).await;
-        assert!(!told.compacted, "so little is not forgotten");
+        let mut received = ReceivedEvents::of(&cluster);
+        received.read_up_to(last, &mut Watches::opened(&channel, everything_in(&cluster)).await).await;
+        assert!(!received.compacted, "so little is not compacted");
     }
-    let told = read_all(unread, &cluster, last).await;
-    assert!(told.iter().all(|told| !told.compacted), "who comes late hears of everything that is not forgotten");
+    let received = read_all(unread, &cluster, last).await;
+    assert!(
+        received.iter().all(|received| !received.compacted),
+        "a late watch receives everything that is not compacted"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,15 +151,15 @@ async fn open(channel: &Channel, cluster: &Cluster) -> Vec<Watches> {
 
 /// Reads each stream until it has caught up. All of them share the connection's window, which is full: who read one
 /// alone would wait for the others.
-async fn read_all(streams: Vec<Watches>, cluster: &Cluster, last: i64) -> Vec<Told> {
+async fn read_all(streams: Vec<Watches>, cluster: &Cluster, last: i64) -> Vec<ReceivedEvents> {
     let caught_up = stream::iter(streams).map(async |mut watches| {
-        let mut told = Told::of(cluster);
-        told.read_up_to(last, &mut watches).await;
-        told
+        let mut received = ReceivedEvents::of(cluster);
+        received.read_up_to(last, &mut watches).await;
+        received
     });
-    let told = caught_up.buffer_unordered(WATCHES).collect::<Vec<_>>().await;
-    report(told.iter());
-    told
+    let received = caught_up.buffer_unordered(WATCHES).collect::<Vec<_>>().await;
+    report(received.iter());
+    received
 }
 
 /// So that little is enough to fill them.
@@ -171,7 +174,7 @@ async fn connect_with_small_windows(server: &Server) -> Channel {
 async fn change_a_lot(cluster: &Cluster, channel: &Channel, memory: Memory<'_>, unread: &str) -> i64 {
     let filled = change(cluster, channel, cluster.created, FIRST_CHANGES).await;
     memory.has_gained_at_most(UNREAD_KIB * WATCHES as u64, &format!("{unread} during 1,000 changes"));
-    let memory = memory.anew();
+    let memory = memory.from_here();
     let last = change(cluster, channel, filled, FURTHER_CHANGES).await;
     memory.has_gained_at_most(FURTHER_KIB, &format!("{unread} during 2,000 further changes"));
     last
@@ -181,12 +184,12 @@ async fn change_a_lot(cluster: &Cluster, channel: &Channel, memory: Memory<'_>, 
 /// revision.
 async fn change(cluster: &Cluster, channel: &Channel, present: i64, times: u32) -> i64 {
     let mut watches = Watches::opened(channel, cluster.watch(present + 1)).await;
-    let mut told = Told { next: present + 1, compacted: false };
+    let mut received = ReceivedEvents { next: present + 1, compacted: false };
     let mut last = present;
     for _ in 0..times / AT_A_TIME {
         last = cluster.change_times(channel, AT_A_TIME).await;
-        told.read_up_to(last, &mut watches).await;
-        assert!(!told.compacted, "who reads is told everything");
+        received.read_up_to(last, &mut watches).await;
+        assert!(!received.compacted, "a client that reads receives everything");
     }
     assert_eq!(last, present + i64::from(times));
     last
@@ -197,22 +200,22 @@ fn everything_in(cluster: &Cluster) -> WatchCreateRequest {
     WatchCreateRequest { prev_kv: true, ..cluster.watch(cluster.created) }
 }
 
-/// What one watch was told.
-struct Told {
-    /// The revision that it has to be told of next.
+/// What one watch has received.
+struct ReceivedEvents {
+    /// The revision that it must receive next.
     next: i64,
     /// Whether it ended because that is gone.
     compacted: bool,
 }
 
-impl Told {
+impl ReceivedEvents {
     fn of(cluster: &Cluster) -> Self {
         Self { next: cluster.created, compacted: false }
     }
 
-    /// Nothing is left out, and nothing told twice.
-    fn hear(&mut self, answer: WatchResponse) {
-        assert!(!self.compacted, "an ended watch is told {answer:?}");
+    /// No event is missing, and none is repeated.
+    fn receive(&mut self, answer: WatchResponse) {
+        assert!(!self.compacted, "an ended watch receives {answer:?}");
         for event in &answer.events {
             assert_eq!(revision(event), self.next, "every change is a revision");
             self.next += 1;
@@ -226,7 +229,7 @@ impl Told {
     /// Reads the stream of this watch alone.
     async fn read_up_to(&mut self, last: i64, watches: &mut Watches) {
         while !self.is_done(last) {
-            self.hear(watches.next().await);
+            self.receive(watches.next().await);
         }
     }
 
@@ -235,9 +238,9 @@ impl Told {
     }
 }
 
-fn report<'a>(told: impl Iterator<Item = &'a Told>) {
-    let (compacted, caught_up): (Vec<_>, Vec<_>) = told.partition(|told| told.compacted);
-    say(&format!("{} watches caught up, {} were told that they are too late", caught_up.len(), compacted.len()));
+fn report<'a>(received: impl Iterator<Item = &'a ReceivedEvents>) {
+    let (compacted, caught_up): (Vec<_>, Vec<_>) = received.partition(|received| received.compacted);
+    log(&format!("{} watches caught up, {} were compacted", caught_up.len(), compacted.len()));
 }
 
 /// A line to the server on which the server's words can be held up.
@@ -259,10 +262,10 @@ impl Line {
             let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
                 (client.into_split(), server.into_split());
             tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
-            let mut said = vec![0; 16 * 1024];
+            let mut bytes = vec![0; 16 * 1024];
             while is_open.wait_for(|open| *open).await.is_ok() {
-                let length = from_server.read(&mut said).await.unwrap_or_default();
-                if length == 0 || to_client.write_all(&said[..length]).await.is_err() {
+                let length = from_server.read(&mut bytes).await.unwrap_or_default();
+                if length == 0 || to_client.write_all(&bytes[..length]).await.is_err() {
                     break;
                 }
             }

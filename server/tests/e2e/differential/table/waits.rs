@@ -113,7 +113,7 @@ pub fn waits() -> Vec<Scenario> {
             vec![put("/a", A), wait("?wait=true&recursive=true", vec![delete("?recursive=true")])],
         ),
         scenario(
-            "waiters of a forming cluster that is deleted are told to ask again",
+            "waits of a forming cluster that is deleted get an empty answer",
             Keys,
             vec![
                 put("/a", A),

@@ -3,7 +3,7 @@
 use convene_etcd::wire::WatchCreateRequest;
 
 use crate::v3_differential::{
-    conversation::Move::{self, Create, Do, Hear},
+    conversation::Move::{self, Create, Do, Receive},
     scenario::{Keys, Scenario, Step, once, scenario, watch},
 };
 
@@ -15,7 +15,7 @@ pub fn bootstrap() -> Vec<Scenario> {
             steps.extend(joins(keys, "a"));
             // Who has seen revision 2 waits from 3 on.
             let meanwhile =
-                vec![Do(keys.registration("b").into()), Hear(1), Do(keys.registration("c").into()), Hear(1)];
+                vec![Do(keys.registration("b").into()), Receive(1), Do(keys.registration("c").into()), Receive(1)];
             steps.push(waits(keys, 3, meanwhile));
             steps
         }),
@@ -23,7 +23,7 @@ pub fn bootstrap() -> Vec<Scenario> {
             let mut steps = vec![keys.found(3), keys.register("a")];
             steps.extend(joins(keys, "b"));
             steps.push(keys.register("c"));
-            steps.push(waits(keys, 4, vec![Hear(1)]));
+            steps.push(waits(keys, 4, vec![Receive(1)]));
             steps
         }),
         scenario("the last of three has nobody to wait for", |keys| {
@@ -58,5 +58,5 @@ fn joins(keys: &Keys, id: &str) -> Vec<Step> {
 /// Waits for the others.
 fn waits(keys: &Keys, start_revision: i64, meanwhile: Vec<Move>) -> Step {
     let members = WatchCreateRequest { start_revision, ..keys.members().watch() };
-    watch([Create(members), Hear(1)].into_iter().chain(meanwhile).collect())
+    watch([Create(members), Receive(1)].into_iter().chain(meanwhile).collect())
 }

@@ -1,7 +1,7 @@
 //! What an etcd takes and ours does not.
 
 use crate::v3_differential::{
-    conversation::Move::{Create, Hear},
+    conversation::Move::{Create, Receive},
     intended::{FORMED, REGISTRATION, REGISTRY_ONLY, SIZE, TAKEN, UNKNOWN_TOKEN, USED_TOKEN},
     scenario::{Scenario, Span, once, scenario, watch},
 };
@@ -31,11 +31,11 @@ pub fn refusals() -> Vec<Scenario> {
         }),
         scenario("a watch of the whole registry", |_| {
             let registry = Span::of("/_etcd/registry/").before("/_etcd/registry0");
-            vec![watch(vec![Create(registry.watch()), Hear(1)]).differs(REGISTRY_ONLY, "Ok", "canceled")]
+            vec![watch(vec![Create(registry.watch()), Receive(1)]).differs(REGISTRY_ONLY, "Ok", "canceled")]
         }),
         scenario("a watch of another key", |_| {
             let greeting = Span::of("greeting").watch();
-            vec![watch(vec![Create(greeting), Hear(1)]).differs(REGISTRY_ONLY, "Ok", "canceled")]
+            vec![watch(vec![Create(greeting), Receive(1)]).differs(REGISTRY_ONLY, "Ok", "canceled")]
         }),
         scenario("a member without a cluster", |keys| {
             vec![keys.register("a").differs(UNKNOWN_TOKEN, "Ok", "NotFound")]

@@ -3,7 +3,7 @@
 use convene_etcd::wire::WatchCreateRequest;
 
 use crate::v3_differential::{
-    conversation::Move::{self, AskForProgress, Cancel, Create, Do, Hear, SayNothing},
+    conversation::Move::{self, AskForProgress, Cancel, Create, Do, Receive, SayNothing},
     scenario::{Keys, Scenario, scenario, watch},
 };
 
@@ -13,17 +13,18 @@ pub fn streams() -> Vec<Scenario> {
             let moves = vec![
                 Create(keys.members().watch()),
                 Create(keys.size().watch()),
-                Hear(2),
+                Receive(2),
                 Do(keys.size().put("5").into()),
-                Hear(1),
+                Receive(1),
                 Do(keys.registration("a").into()),
-                Hear(1),
+                Receive(1),
             ];
             vec![keys.found(3), watch(moves)]
         }),
         scenario("watches with the same key on one stream", |keys| {
             let members = || Create(keys.members().watch());
-            let moves = vec![members(), members(), members(), Hear(3), Do(keys.registration("a").into()), Hear(3)];
+            let moves =
+                vec![members(), members(), members(), Receive(3), Do(keys.registration("a").into()), Receive(3)];
             vec![keys.found(3), watch(moves)]
         }),
         scenario("watches with chosen IDs", |keys| {
@@ -33,24 +34,24 @@ pub fn streams() -> Vec<Scenario> {
                 with_id(keys, 0),
                 with_id(keys, 77),
                 with_id(keys, -7),
-                Hear(5),
+                Receive(5),
                 Do(keys.registration("a").into()),
-                Hear(5),
+                Receive(5),
             ];
             vec![keys.found(3), watch(moves)]
         }),
         scenario("watches with an ID that is taken", |keys| {
             let moves = vec![
                 with_id(keys, 0),
-                Hear(1),
+                Receive(1),
                 with_id(keys, 7),
                 with_id(keys, 7),
-                Hear(2),
+                Receive(2),
                 Cancel(7),
                 with_id(keys, 7),
-                Hear(2),
+                Receive(2),
                 Do(keys.registration("a").into()),
-                Hear(2),
+                Receive(2),
             ];
             vec![keys.found(3), watch(moves)]
         }),
@@ -58,18 +59,18 @@ pub fn streams() -> Vec<Scenario> {
             let moves = vec![
                 with_id(keys, 0),
                 with_id(keys, 0),
-                Hear(2),
+                Receive(2),
                 Cancel(0),
-                Hear(1),
+                Receive(1),
                 Do(keys.registration("a").into()),
-                Hear(1),
+                Receive(1),
                 Cancel(0),
                 Cancel(99),
                 Cancel(-1),
                 with_id(keys, 0),
-                Hear(1),
+                Receive(1),
                 Do(keys.registration("b").into()),
-                Hear(2),
+                Receive(2),
             ];
             vec![keys.found(3), watch(moves)]
         }),
@@ -77,22 +78,22 @@ pub fn streams() -> Vec<Scenario> {
             let before = |start_revision, watch_id| {
                 Create(WatchCreateRequest { start_revision, watch_id, ..keys.members().watch() })
             };
-            let moves = vec![before(-1, 0), before(-100, 7), Hear(2), with_id(keys, 0), Hear(1)];
+            let moves = vec![before(-1, 0), before(-100, 7), Receive(2), with_id(keys, 0), Receive(1)];
             vec![keys.found(3), watch(moves.clone()), keys.register("a"), watch(moves)]
         }),
         scenario("progress of one watch", |keys| {
             let moves = vec![
                 with_id(keys, 0),
-                Hear(1),
+                Receive(1),
                 AskForProgress,
-                Hear(1),
+                Receive(1),
                 Do(keys.registration("a").into()),
-                Hear(1),
+                Receive(1),
                 AskForProgress,
-                Hear(1),
+                Receive(1),
                 Do(keys.size().put("3").into()),
                 AskForProgress,
-                Hear(1),
+                Receive(1),
             ];
             vec![keys.found(3), watch(moves)]
         }),
@@ -101,44 +102,50 @@ pub fn streams() -> Vec<Scenario> {
             let moves = vec![
                 with_id(keys, 0),
                 Create(size.clone()),
-                Hear(2),
+                Receive(2),
                 Do(keys.registration("a").into()),
-                Hear(1),
+                Receive(1),
                 AskForProgress,
-                Hear(1),
+                Receive(1),
                 Cancel(0),
-                Hear(1),
+                Receive(1),
                 AskForProgress,
-                Hear(1),
+                Receive(1),
             ];
             vec![keys.found(3), watch(moves)]
         }),
         scenario("progress without any watch", |keys| {
             let refused = Create(WatchCreateRequest { start_revision: -1, ..keys.members().watch() });
-            vec![keys.found(3), watch(vec![AskForProgress]), watch(vec![refused, Hear(1), AskForProgress])]
+            vec![keys.found(3), watch(vec![AskForProgress]), watch(vec![refused, Receive(1), AskForProgress])]
         }),
         scenario("progress of a watch that waits for a later revision", |keys| {
             let later = WatchCreateRequest { start_revision: 3, ..keys.members().watch() };
             let moves = vec![
                 Create(later),
-                Hear(1),
+                Receive(1),
                 AskForProgress,
                 Do(keys.registration("a").into()),
                 Do(keys.registration("b").into()),
-                Hear(1),
+                Receive(1),
                 AskForProgress,
-                Hear(1),
+                Receive(1),
             ];
             vec![keys.found(3), watch(moves)]
         }),
         scenario("watches that want to hear of progress and of parts", |keys| {
             let wants = WatchCreateRequest { progress_notify: true, fragment: true, ..keys.members().watch() };
-            let moves = vec![Create(wants), Hear(1), Do(keys.registration("a").into()), Hear(1)];
+            let moves = vec![Create(wants), Receive(1), Do(keys.registration("a").into()), Receive(1)];
             vec![keys.found(3), watch(moves)]
         }),
         scenario("requests that say nothing", |keys| {
-            let moves =
-                vec![SayNothing, with_id(keys, 0), SayNothing, Hear(1), Do(keys.registration("a").into()), Hear(1)];
+            let moves = vec![
+                SayNothing,
+                with_id(keys, 0),
+                SayNothing,
+                Receive(1),
+                Do(keys.registration("a").into()),
+                Receive(1),
+            ];
             vec![keys.found(3), watch(moves)]
         }),
     ]

@@ -6,7 +6,7 @@ use convene_etcd::wire::{
 };
 
 use crate::v3_differential::{
-    conversation::Move::{Create, Do, Hear},
+    conversation::Move::{Create, Do, Receive},
     scenario::{Keys, Scenario, Span, Step, once, scenario, watch},
 };
 
@@ -15,17 +15,17 @@ pub fn watches() -> Vec<Scenario> {
         scenario("a watch of what comes next", |keys| {
             let next = vec![
                 Create(keys.members().watch()),
-                Hear(1),
+                Receive(1),
                 Do(keys.registration("a").into()),
-                Hear(1),
+                Receive(1),
                 Do(keys.registration("a").into()),
-                Hear(1),
+                Receive(1),
                 Do(keys.size().put("3").into()),
                 Do(keys.member("a").delete().into()),
-                Hear(1),
+                Receive(1),
                 Do(keys.member("a").delete().into()),
                 Do(keys.registration("a").into()),
-                Hear(1),
+                Receive(1),
             ];
             vec![keys.found(3), watch(next)]
         }),
@@ -52,9 +52,9 @@ pub fn watches() -> Vec<Scenario> {
             steps.extend((1..=8).map(|revision| past(keys.all(), revision, usize::try_from(8 - revision).unwrap())));
             let goes_on = vec![
                 Create(WatchCreateRequest { start_revision: 6, ..keys.all().watch() }),
-                Hear(3),
+                Receive(3),
                 Do(keys.registration("c").into()),
-                Hear(1),
+                Receive(1),
             ];
             steps.push(watch(goes_on));
             steps
@@ -62,29 +62,29 @@ pub fn watches() -> Vec<Scenario> {
         scenario("a watch from a revision that is still to come", |keys| {
             let later = vec![
                 Create(WatchCreateRequest { start_revision: 4, ..keys.members().watch() }),
-                Hear(1),
+                Receive(1),
                 Do(keys.registration("a").into()),
                 Do(keys.registration("b").into()),
                 Do(keys.registration("c").into()),
-                Hear(1),
+                Receive(1),
             ];
             vec![keys.found(3), watch(later)]
         }),
         scenario("a watch of a cluster that nobody has made yet", |keys| {
             let early = vec![
                 Create(keys.all().watch()),
-                Hear(1),
+                Receive(1),
                 Do(keys.size().put("3").into()),
-                Hear(1),
+                Receive(1),
                 Do(keys.registration("a").into()),
-                Hear(1),
+                Receive(1),
             ];
             vec![watch(early)]
         }),
         scenario("a watch of a cluster that nobody has made yet from its beginning", |keys| {
             let from = |start_revision| Create(WatchCreateRequest { start_revision, ..keys.all().watch() });
-            let made = vec![Do(keys.size().put("3").into()), Hear(2), Do(keys.registration("a").into()), Hear(3)];
-            vec![watch([from(1), from(1), from(2), Hear(3)].into_iter().chain(made).collect())]
+            let made = vec![Do(keys.size().put("3").into()), Receive(2), Do(keys.registration("a").into()), Receive(3)];
+            vec![watch([from(1), from(1), from(2), Receive(3)].into_iter().chain(made).collect())]
         }),
         scenario("watches that leave something out", |keys| {
             let filtered = |filters: &[i32]| WatchCreateRequest { filters: filters.to_vec(), ..keys.all().watch() };
@@ -92,15 +92,15 @@ pub fn watches() -> Vec<Scenario> {
             let all = [filtered(&[noput]), filtered(&[nodelete]), filtered(&[noput, nodelete]), filtered(&[99])];
             let mut moves: Vec<_> = all.into_iter().map(Create).collect();
             moves.extend([
-                Hear(4),
+                Receive(4),
                 Do(keys.registration("a").into()),
-                Hear(2),
+                Receive(2),
                 Do(keys.member("a").delete().into()),
-                Hear(2),
+                Receive(2),
             ]);
             let past = |filter: i32, events: usize| {
                 let from = WatchCreateRequest { start_revision: 1, ..filtered(&[filter]) };
-                watch(vec![Create(from), Hear(1 + events)])
+                watch(vec![Create(from), Receive(1 + events)])
             };
             vec![keys.found(3), watch(moves), past(noput, 1), past(nodelete, 2)]
         }),
@@ -108,25 +108,25 @@ pub fn watches() -> Vec<Scenario> {
             let before = WatchCreateRequest { prev_kv: true, ..keys.all().watch() };
             let moves = vec![
                 Create(before.clone()),
-                Hear(1),
+                Receive(1),
                 Do(keys.registration("a").into()),
-                Hear(1),
+                Receive(1),
                 Do(keys.member("a").put("a=http://moved.example.com:2380").into()),
-                Hear(1),
+                Receive(1),
                 Do(keys.member("a").delete().into()),
-                Hear(1),
+                Receive(1),
                 Do(keys.size().put("3").into()),
-                Hear(1),
+                Receive(1),
             ];
-            let past = watch(vec![Create(WatchCreateRequest { start_revision: 1, ..before }), Hear(6)]);
+            let past = watch(vec![Create(WatchCreateRequest { start_revision: 1, ..before }), Receive(6)]);
             vec![keys.found(3), watch(moves), past]
         }),
         scenario("a watch of a put that changes nothing", |keys| {
             let moves = vec![
                 Create(keys.size().watch()),
-                Hear(1),
+                Receive(1),
                 Do(PutRequest { ignore_value: true, ..keys.size().put("") }.into()),
-                Hear(1),
+                Receive(1),
             ];
             vec![keys.found(3), watch(moves)]
         }),
@@ -134,15 +134,15 @@ pub fn watches() -> Vec<Scenario> {
             let moves = vec![
                 Create(WatchCreateRequest { prev_kv: true, ..keys.prefix("").watch() }),
                 Create(keys.members().watch()),
-                Hear(2),
+                Receive(2),
                 Do(DeleteRangeRequest { prev_kv: true, ..keys.all().delete() }.into()),
-                Hear(5),
+                Receive(5),
             ];
             vec![keys.found(3), keys.register("b"), keys.register("a"), watch(moves)]
         }),
         scenario("a watch of a range without keys", |keys| {
             let [one, other] = [keys.member("b"), keys.member("a")];
-            let refused = |span: Span| watch(vec![Create(span.watch()), Hear(1)]);
+            let refused = |span: Span| watch(vec![Create(span.watch()), Receive(1)]);
             vec![keys.found(3), refused(one.clone().to(other)), refused(one.clone().to(one))]
         }),
     ]
@@ -163,5 +163,5 @@ fn changed_a_few_times(keys: &Keys) -> Vec<Step> {
 
 /// A watch that has so many events of the past to tell.
 fn past(span: Span, start_revision: i64, events: usize) -> Step {
-    watch(vec![Create(WatchCreateRequest { start_revision, ..span.watch() }), Hear(1 + events)])
+    watch(vec![Create(WatchCreateRequest { start_revision, ..span.watch() }), Receive(1 + events)])
 }

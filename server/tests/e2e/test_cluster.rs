@@ -1,4 +1,4 @@
-//! One cluster, as the faces of the server show it that are not v3.
+//! One cluster, through `/v1` and v2 discovery.
 
 use std::collections::BTreeMap;
 
@@ -7,19 +7,20 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-pub struct Faces {
+/// A cluster under test.
+pub struct TestCluster {
     runtime: Runtime,
     server: String,
     token: String,
 }
 
-impl Faces {
+impl TestCluster {
     /// The cluster of a token, which need not exist.
     pub fn of(server: &Server, token: &str) -> Self {
         Self { runtime: Runtime::new().unwrap(), server: server.url.clone(), token: token.to_owned() }
     }
 
-    /// The cluster of a new token, made as stock discovery makes one.
+    /// The cluster of a new token, created by `/new`.
     pub fn draw(server: &Server, size: u32) -> Self {
         let runtime = Runtime::new().unwrap();
         let url = runtime.block_on(server.new_cluster(size));
@@ -27,7 +28,7 @@ impl Faces {
         Self { runtime, server: server.url.clone(), token }
     }
 
-    /// The cluster of a new token, made by the API.
+    /// The cluster of a new token, created by the API.
     pub fn create(server: &Server, size: u32) -> Self {
         let runtime = Runtime::new().unwrap();
         let request = http::client().post(format!("{}/v1/clusters", server.url)).json(&json!({ "size": size }));
@@ -41,7 +42,7 @@ impl Faces {
         &self.token
     }
 
-    /// What v2 clients are told instead of the token.
+    /// The discovery URL for v2 clients.
     pub fn discovery_url(&self) -> String {
         format!("{}/{}", self.server, self.token)
     }
@@ -83,8 +84,8 @@ impl Faces {
     /// Registers a member as v2 clients do.
     pub fn v2_register(&self, member: &str, value: &str) {
         let url = format!("{}/{member}?prevExist=false", self.discovery_url());
-        let (status, said) = send(&self.runtime, http::client().put(url).form(&[("value", value)]));
-        assert_eq!(status, StatusCode::CREATED, "{said}");
+        let (status, body) = send(&self.runtime, http::client().put(url).form(&[("value", value)]));
+        assert_eq!(status, StatusCode::CREATED, "{body}");
     }
 
     /// Removes a member as v2 clients do.
@@ -95,11 +96,11 @@ impl Faces {
     /// Changes the size through the API.
     pub fn resize(&self, size: u32) {
         let request = http::client().patch(self.api("")).json(&json!({ "size": size }));
-        let (status, said) = send(&self.runtime, request);
-        assert_eq!(status, StatusCode::OK, "{said}");
+        let (status, body) = send(&self.runtime, request);
+        assert_eq!(status, StatusCode::OK, "{body}");
     }
 
-    /// How the API and v2 discovery answer who asks for the cluster.
+    /// The statuses with which the API and v2 discovery answer a read of the cluster.
     pub fn statuses(&self) -> [StatusCode; 2] {
         [self.api(""), self.discovery_url()].map(|url| send(&self.runtime, http::client().get(url)).0)
     }
@@ -109,9 +110,9 @@ impl Faces {
     }
 
     fn found(&self, method: Method, url: String) -> Value {
-        let (status, said) = send(&self.runtime, http::client().request(method, &url));
-        assert_eq!(status, StatusCode::OK, "{url}: {said}");
-        said
+        let (status, body) = send(&self.runtime, http::client().request(method, &url));
+        assert_eq!(status, StatusCode::OK, "{url}: {body}");
+        body
     }
 }
 
