@@ -1,0 +1,161 @@
+"""What goes wrong. Each fault is a function that makes it, lets it last, and ends it."""
+
+import signal
+import time
+
+
+def kill_etcd(soak):
+    """An etcd is killed; its supervisor starts it again."""
+    machine = soak.pick_member()
+    machine.signal_all(signal.SIGKILL, "etcd")
+    return machine.name
+
+
+def freeze_machine(soak):
+    """All processes of a member's machine stand still."""
+    return _freeze(soak, soak.pick_member(), "")
+
+
+def freeze_etcd(soak):
+    """An etcd stands still; the kernel goes on to acknowledge what it gets."""
+    return _freeze(soak, soak.pick_member(), "etcd")
+
+
+def freeze_clients(soak):
+    """All of Convene's clients stand still, in the middle of what they do."""
+    seconds = soak.pick_duration()
+    for machine in soak.machines:
+        machine.signal_all(signal.SIGSTOP, "convene")
+    time.sleep(seconds)
+    for machine in soak.machines:
+        machine.signal_all(signal.SIGCONT, "convene")
+    return f"{seconds} s"
+
+
+def cut_one_way(soak):
+    """What one machine sends to another is lost."""
+    one, other = soak.random.sample(soak.machines, 2)
+    seconds = soak.pick_duration()
+    soak.excuse_if_long(one, seconds)
+    soak.excuse_if_long(other, seconds)
+    one.host.cut_to(other.host.address)
+    time.sleep(seconds)
+    one.host.mend_to(other.host.address)
+    return f"{one.name} to {other.name} for {seconds} s"
+
+
+def isolate(soak):
+    """What a machine sends to all others and to the registry is lost."""
+    machine = soak.pick_member()
+    seconds = soak.pick_duration()
+    soak.excuse_if_long(machine, seconds)
+    away = [other.host.address for other in soak.machines if other is not machine] + [soak.network.address]
+    for address in away:
+        machine.host.cut_to(address)
+    time.sleep(seconds)
+    for address in away:
+        machine.host.mend_to(address)
+    return f"{machine.name} for {seconds} s"
+
+
+def cut_from_registry(soak):
+    """A machine does not reach the registry."""
+    machine = soak.random.choice(soak.machines)
+    seconds = soak.pick_duration()
+    machine.host.cut_to(soak.network.address)
+    time.sleep(seconds)
+    machine.host.mend_to(soak.network.address)
+    return f"{machine.name} for {seconds} s"
+
+
+def lose_disk(soak):
+    """A member's machine comes back with an empty disk."""
+    machine = soak.pick_member()
+    soak.observer.excuse(machine.name, 60)
+    machine.lose_disk()
+    return machine.name
+
+
+def fill_disk(soak):
+    """A member's disk is full for a while."""
+    machine = soak.pick_member()
+    seconds = soak.pick_duration()
+    soak.excuse_if_long(machine, seconds)
+    machine.fill_disk()
+    machine.signal_all(signal.SIGKILL, "etcd")
+    time.sleep(seconds)
+    machine.free_disk()
+    return f"{machine.name} for {seconds} s"
+
+
+def crash_loop(soak):
+    """A member's etcd ends at once after each start, until a spare has taken its place."""
+    machine = soak.pick_member()
+    soak.observer.excuse(machine.name, 120)
+    member = soak.member_of(machine)
+    machine.broken = True
+    machine.signal_all(signal.SIGKILL, "etcd")
+    replaced = soak.wait_until_replaced(member)
+    machine.broken = False
+    return f"{machine.name}, replaced after {replaced:.1f} s"
+
+
+def kill_server(soak):
+    """The server is killed, and started again after a while."""
+    seconds = soak.pick_duration()
+    soak.registry.kill()
+    time.sleep(seconds)
+    soak.registry.start()
+    return f"{seconds} s"
+
+
+def freeze_server(soak):
+    """The server stands still."""
+    seconds = soak.pick_duration()
+    soak.registry.freeze()
+    time.sleep(seconds)
+    soak.registry.thaw()
+    return f"{seconds} s"
+
+
+def set_registry_back(soak):
+    """The registry's database is restored from a copy of before."""
+    soak.registry.restore_copy()
+    return "to the copy of before the first fault"
+
+
+def resize(soak):
+    """An administrator changes the size."""
+    soak.size = 8 - soak.size
+    soak.observer.excuse("*", 90)
+    soak.administer("cluster", "resize", str(soak.size))
+    return f"to {soak.size}"
+
+
+def evict(soak):
+    """An administrator evicts a member, and withdraws that once it is gone."""
+    machine = soak.pick_member()
+    soak.observer.excuse(machine.name, 90)
+    member = soak.member_of(machine)
+    soak.administer("member", "evict", machine.name)
+    replaced = soak.wait_until_replaced(member)
+    soak.administer("member", "evict", "--withdraw", machine.name)
+    return f"{machine.name}, replaced after {replaced:.1f} s"
+
+
+def _freeze(soak, machine, program):
+    seconds = soak.pick_duration()
+    soak.excuse_if_long(machine, seconds)
+    machine.signal_all(signal.SIGSTOP, program)
+    time.sleep(seconds)
+    machine.signal_all(signal.SIGCONT, program)
+    return f"{machine.name} for {seconds} s"
+
+
+ALL = [
+    kill_etcd, freeze_machine, freeze_etcd, freeze_clients, cut_one_way, isolate, cut_from_registry, lose_disk, fill_disk,
+    crash_loop, kill_server, freeze_server, set_registry_back, resize, evict,
+]
+
+# These may happen together with any other.
+OF_REGISTRY = [kill_server, freeze_server]

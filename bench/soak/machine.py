@@ -1,0 +1,126 @@
+"""A machine as a supervisor such as systemd runs it: `convene join`, then etcd, and again a second after etcd has ended."""
+
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import threading
+
+RESTART_AFTER = 1.0
+
+
+class Machine:
+    """A node with a disk of its own."""
+
+    def __init__(self, name, host, folder, programs, discovery_url, on_archive):
+        self.name = name
+        self.host = host
+        self.client_url = f"http://{host.address}:2379"
+        self.peer_url = f"http://{host.address}:2380"
+        self.disk = folder / name
+        self.data = self.disk / "data"
+        self.removed = set()
+        # What takes the place of etcd, as a broken program does.
+        self.broken = False
+        self._programs = programs
+        self._discovery_url = discovery_url
+        self._on_archive = on_archive
+        self._log = folder / f"{name}.log"
+        self._present = threading.Event()
+        self._present.set()
+        self._over = threading.Event()
+        self._process = None
+        self._lock = threading.Lock()
+        self.disk.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=700m", "convene-soak", self.disk], check=True)
+        self._thread = threading.Thread(target=self._supervise, daemon=True)
+
+    def start(self):
+        self._thread.start()
+
+    def close(self):
+        """Ends everything on the machine, and its disk."""
+        self._over.set()
+        self._present.set()
+        self.signal_all(signal.SIGCONT)
+        self.signal_all(signal.SIGKILL)
+        self._thread.join()
+        self.signal_all(signal.SIGKILL)
+        subprocess.run(["umount", "-l", self.disk], check=False)
+
+    def signal_all(self, what, name=""):
+        """Signals all processes of the machine, or those of one program."""
+        for process in self.host.processes():
+            try:
+                program = pathlib.Path(f"/proc/{process}/comm").read_text().strip()
+                if program.startswith(name):
+                    os.kill(process, what)
+            except (FileNotFoundError, ProcessLookupError):
+                pass
+
+    def lose_disk(self):
+        """The machine stops, and comes back with an empty disk."""
+        self._present.clear()
+        self.signal_all(signal.SIGKILL)
+        with self._lock:
+            shutil.rmtree(self.data, ignore_errors=True)
+        self._present.set()
+
+    def fill_disk(self):
+        """Leaves no room on the disk."""
+        with open(self.disk / "filler", "wb") as filler:
+            try:
+                while True:
+                    filler.write(bytes(1 << 20))
+            except OSError:
+                pass
+
+    def free_disk(self):
+        (self.disk / "filler").unlink(missing_ok=True)
+
+    def _supervise(self):
+        while not self._over.is_set():
+            self._present.wait()
+            with self._lock:
+                configuration = self._join()
+                if configuration is not None and not self._over.is_set():
+                    self._run_etcd(configuration)
+            self._over.wait(RESTART_AFTER)
+
+    def _join(self):
+        command = self.host.command(
+            self._programs["convene"], "join", "--name", self.name, "--data-dir", str(self.data),
+            "--initial-advertise-peer-urls", self.peer_url, "--advertise-client-urls", self.client_url,
+        )
+        variables = {"PATH": os.environ["PATH"], "CONVENE_DISCOVERY": self._discovery_url}
+        with open(self._log, "a") as log:
+            joining = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables)
+            # Line by line: an archive is judged by the cluster's state at that moment.
+            output = threading.Thread(target=lambda: setattr(joining, "said", joining.stdout.read()), daemon=True)
+            output.start()
+            for line in joining.stderr:
+                log.write(line)
+                log.flush()
+                if "archive_data (" in line:
+                    reason = re.search(r"archive_data \((\w+)\)", line).group(1)
+                    member = re.search(r"member ([0-9a-f]+)", line)
+                    self._on_archive(self, reason, member and member.group(1), line.strip())
+            joining.wait()
+            output.join()
+        for archived in self.disk.glob("data.archived-*"):
+            shutil.rmtree(archived, ignore_errors=True)
+        return joining.said if joining.returncode == 0 else None
+
+    def _run_etcd(self, configuration):
+        etcd = "/bin/false" if self.broken else self._programs["etcd"]
+        own = {
+            "PATH": os.environ["PATH"],
+            "ETCD_LISTEN_CLIENT_URLS": self.client_url,
+            "ETCD_LISTEN_PEER_URLS": self.peer_url,
+            "ETCD_LOGGER": "zap",
+        }
+        command = self.host.command("sh", "-c", 'set -a; eval "$1"; exec "$0"', etcd, configuration)
+        with open(self._log, "a") as log:
+            subprocess.run(command, stdout=log, stderr=log, env=own, check=False)

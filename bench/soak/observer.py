@@ -1,0 +1,84 @@
+"""Watches the cluster from where nothing is cut off, and notes what must never happen."""
+
+import threading
+import time
+
+import etcd
+
+
+class Observer:
+    """Asks all etcds every half second."""
+
+    def __init__(self, machines, dead_after):
+        self.violations = []
+        self.cluster_ids = set()
+        self.listed = {}
+        self._machines = machines
+        self._dead_after = dead_after
+        # When each member last answered, and at which machine.
+        self._answers = {}
+        # Until when removals of a machine's member are asked for or deserved, by machine name; "*" is any.
+        self._excused = {}
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def excuse(self, machine, seconds):
+        """The member of this machine (or of any, "*") may be removed within this time."""
+        self._excused[machine] = max(self._excused.get(machine, 0), time.monotonic() + seconds)
+
+    def archived(self, machine, reason, member, line):
+        """A machine has archived data. If the cluster lists the data's member, that is a violation."""
+        if reason in ("removed_member", "foreign_data") and member in (self.list_now() or {}):
+            self.violations.append(f"{machine.name} archived data of a listed member: {line}")
+
+    def list_now(self):
+        """The member list of the first etcd that reads it through its quorum."""
+        for machine in self._machines:
+            found = etcd.members(machine.client_url)
+            if found:
+                return found
+        return None
+
+    def is_whole(self, size):
+        """Whether all members are voters that answer, as many as the size."""
+        found = self.list_now()
+        if not found or len(found) != size or not all(found.values()):
+            return False
+        answers = [etcd.status(machine.client_url) for machine in self._machines]
+        return found.keys() <= {answer[0] for answer in answers if answer}
+
+    def close(self):
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self):
+        while not self._over.wait(0.5):
+            running = {}
+            for machine in self._machines:
+                answer = etcd.status(machine.client_url)
+                if answer is None:
+                    continue
+                member, cluster = answer
+                self.cluster_ids.add(cluster)
+                if member in running:
+                    self.violations.append(f"{machine.name} and {running[member]} both run member {member}")
+                running[member] = machine.name
+                self._answers[member] = (time.monotonic(), machine.name)
+            if len(self.cluster_ids) > 1:
+                self.violations.append(f"there are two etcd clusters: {sorted(self.cluster_ids)}")
+                self.cluster_ids = set(sorted(self.cluster_ids)[:1])
+            found = self.list_now()
+            if found:
+                for member in self.listed.keys() - found.keys():
+                    self._judge_removal(member)
+                self.listed = found
+
+    def _judge_removal(self, member):
+        now = time.monotonic()
+        answered, machine = self._answers.get(member, (0.0, None))
+        excused = max(self._excused.get(machine, 0), self._excused.get("*", 0)) > now
+        if machine and not excused and now - answered < self._dead_after / 2:
+            self.violations.append(
+                f"member {member} of {machine} was removed although it answered {now - answered:.1f} s before"
+            )
