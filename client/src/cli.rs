@@ -123,7 +123,7 @@ pub struct JoinArgs {
 pub struct PromoteArgs {
     #[command(flatten)]
     pub node: NodeArgs,
-    /// Give up after this time, such as 90s or 5m: exit code 4
+    /// Give up after this time, such as 90s or 5m: exit code 4, or 5 if the registry is unreachable
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration, env = "CONVENE_TIMEOUT")]
     pub timeout: Duration,
     /// Count --timeout from the last answer of etcd; `convene join` sets this for the promoter
@@ -136,7 +136,7 @@ pub struct PromoteArgs {
 pub struct LeaveArgs {
     #[command(flatten)]
     pub node: NodeArgs,
-    /// Give up after this time, such as 90s or 5m: exit code 4
+    /// Give up after this time, such as 90s or 5m: exit code 4, or 5 if the registry is unreachable
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = humantime::parse_duration, env = "CONVENE_TIMEOUT")]
     pub timeout: Duration,
 }

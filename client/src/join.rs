@@ -54,7 +54,7 @@ impl Join<'_> {
             let next = self.check_in_and_execute().await?;
             let Next::CheckIn(after) = next else { return Ok(()) };
             if self.deadline.sleep(after).await.is_err() {
-                return Err(self.timeout_error());
+                return Err(self.session.timeout_error());
             }
         }
     }
@@ -77,7 +77,7 @@ impl Join<'_> {
         let mut response = match self.deadline.limit(check_in).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return self.proceed_offline(&state, error),
-            Err(DeadlineExceeded) => return Err(self.timeout_error()),
+            Err(DeadlineExceeded) => return Err(self.session.timeout_error()),
         };
         // By now, the registry may have given this node's place to another one.
         if !response.is_fresh() && matches!(response.instruction.task, Task::Bootstrap(_) | Task::Join(_)) {
@@ -215,13 +215,5 @@ impl Join<'_> {
         let message = format!("{error}; continuing with the existing data, without the registry");
         let reason = if error.is_not_found() { "unknown_cluster" } else { "unreachable" };
         self.print_result(Action::Start, None, "start", reason, &message)
-    }
-
-    fn timeout_error(&self) -> CommandError {
-        let message = self.session.progress.timeout_message();
-        match self.offline_grace.is_unreachable() {
-            true => CommandError::Unreachable(message),
-            false => CommandError::TimedOut(message),
-        }
     }
 }

@@ -7,7 +7,7 @@ use convene_lifecycle::Identity;
 use crate::{
     cli::{LeaveArgs, LogFormat},
     command_error::CommandError,
-    deadline::Deadline,
+    deadline::{Deadline, DeadlineExceeded},
     local_etcd, membership_change,
     registry::{State, Task},
     session::{CheckInOptions, RETRY_INTERVAL, Session},
@@ -17,16 +17,16 @@ use crate::{
 pub async fn run(arguments: &LeaveArgs, log_format: LogFormat) -> Result<(), CommandError> {
     let session = Session::new(&arguments.node, log_format)?;
     let deadline = Deadline::after(Some(arguments.timeout));
-    while let Some(after) = check_in_and_execute(&session).await? {
+    while let Some(after) = check_in_and_execute(&session, deadline).await? {
         if deadline.sleep(after).await.is_err() {
-            return Err(CommandError::TimedOut(session.progress.timeout_message()));
+            return Err(session.timeout_error());
         }
     }
     Ok(())
 }
 
 /// Returns the time until the next check-in, or `None` once this node is no longer a member.
-async fn check_in_and_execute(session: &Session) -> Result<Option<Duration>, CommandError> {
+async fn check_in_and_execute(session: &Session, deadline: Deadline) -> Result<Option<Duration>, CommandError> {
     let progress = &session.progress;
     let state = state(session).await?;
     if let State::Unreadable { found } = &state {
@@ -37,7 +37,10 @@ async fn check_in_and_execute(session: &Session) -> Result<Option<Duration>, Com
         )));
     }
     let options = CheckInOptions { leaving: true, ..CheckInOptions::default() };
-    let Some(response) = session.check_in_or_wait(&state, options).await? else { return Ok(Some(RETRY_INTERVAL)) };
+    let check_in = deadline.limit(session.check_in_or_wait(&state, options)).await;
+    let Some(response) = check_in.map_err(|DeadlineExceeded| session.timeout_error())?? else {
+        return Ok(Some(RETRY_INTERVAL));
+    };
     let instruction = &response.instruction;
     match &instruction.task {
         Task::StandBy | Task::ArchiveData => {

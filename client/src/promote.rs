@@ -8,7 +8,7 @@ use crate::{
     cli::{LogFormat, PromoteArgs},
     command_error::CommandError,
     data_dir::Contents,
-    deadline::Deadline,
+    deadline::{Deadline, DeadlineExceeded},
     local_etcd, membership_change,
     registry::{State, Task},
     session::{CheckInOptions, RETRY_INTERVAL, Session},
@@ -20,7 +20,7 @@ pub async fn run(arguments: &PromoteArgs, log_format: LogFormat) -> Result<(), C
     let new_deadline = || Deadline::after(Some(arguments.timeout));
     let mut deadline = new_deadline();
     loop {
-        let after = match advance(&session).await? {
+        let after = match advance(&session, deadline).await? {
             Stage::Voter => return Ok(()),
             Stage::NotRunning => RETRY_INTERVAL,
             Stage::Learner { check_in_after } => {
@@ -31,7 +31,7 @@ pub async fn run(arguments: &PromoteArgs, log_format: LogFormat) -> Result<(), C
             }
         };
         if deadline.sleep(after).await.is_err() {
-            return Err(CommandError::TimedOut(session.progress.timeout_message()));
+            return Err(session.timeout_error());
         }
     }
 }
@@ -46,7 +46,7 @@ enum Stage {
     Voter,
 }
 
-async fn advance(session: &Session) -> Result<Stage, CommandError> {
+async fn advance(session: &Session, deadline: Deadline) -> Result<Stage, CommandError> {
     let progress = &session.progress;
     let Contents::Member(identity) = session.node.data.read()? else {
         let path = session.node.data_path.display();
@@ -60,7 +60,7 @@ async fn advance(session: &Session) -> Result<Stage, CommandError> {
             Ok(Stage::NotRunning)
         }
         Some(Role::Learner) => {
-            let check_in_after = check_in(session, identity).await?;
+            let check_in_after = check_in(session, identity, deadline).await?;
             Ok(Stage::Learner { check_in_after })
         }
         Some(Role::Voter) => {
@@ -85,10 +85,11 @@ async fn report_voter(session: &Session, identity: Identity) {
 }
 
 /// Checks in as a learner, executes the instruction, and returns the time until the next check-in.
-async fn check_in(session: &Session, identity: Identity) -> Result<Duration, CommandError> {
+async fn check_in(session: &Session, identity: Identity, deadline: Deadline) -> Result<Duration, CommandError> {
     let progress = &session.progress;
     let running = State::running(identity);
-    let Some(response) = session.check_in_or_wait(&running, CheckInOptions::default()).await? else {
+    let check_in = deadline.limit(session.check_in_or_wait(&running, CheckInOptions::default())).await;
+    let Some(response) = check_in.map_err(|DeadlineExceeded| session.timeout_error())?? else {
         return Ok(RETRY_INTERVAL);
     };
     let instruction = &response.instruction;

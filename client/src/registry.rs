@@ -1,6 +1,7 @@
 //! A client of the `/v1` API of `convene-server`.
 
 mod cluster;
+mod contact;
 mod error;
 mod event;
 mod instruction;
@@ -16,6 +17,7 @@ use reqwest::{Certificate, Client, Identity, Method};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::discovery_url::{DiscoveryUrl, ServerUrl};
+use contact::Contact;
 
 pub use cluster::{Cluster, ClusterPage, NewCluster, NewPolicy, Policy, Ticket};
 pub use error::{RegistryError, TlsSetupError};
@@ -37,6 +39,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 pub struct Registry {
     http: Client,
     server: ServerUrl,
+    contact: Contact,
 }
 
 impl Registry {
@@ -64,12 +67,17 @@ impl Registry {
             http = http.identity(identity);
         }
         let http = http.build().map_err(|error| TlsSetupError::new("TLS", &error))?;
-        Ok(Self { http, server })
+        Ok(Self { http, server, contact: Contact::default() })
     }
 
     /// The server's URL.
     pub fn server(&self) -> &ServerUrl {
         &self.server
+    }
+
+    /// Whether the last request got no answer. A refusal is an answer, too.
+    pub fn is_lost(&self) -> bool {
+        self.contact.is_lost()
     }
 
     /// Checks in, and returns the instruction. With `dry_run` the check-in changes nothing.
@@ -113,16 +121,26 @@ impl Registry {
         path: &str,
         body: Option<&impl Serialize>,
     ) -> Result<(), RegistryError> {
-        self.send_raw(Request::new(method, path).body(body)).await.map(drop)
+        self.recorded(self.send_raw(Request::new(method, path).body(body))).await.map(drop)
     }
 
     /// Sends a request, and reads the response.
     pub async fn send<T: DeserializeOwned>(&self, request: Request) -> Result<T, RegistryError> {
-        let body = self.send_raw(request).await?;
-        serde_json::from_slice(&body).map_err(|error| RegistryError::NotConvene {
-            server: self.server.clone(),
-            problem: format!("is not a Convene server: {error}"),
+        self.recorded(async {
+            let body = self.send_raw(request).await?;
+            serde_json::from_slice(&body).map_err(|error| RegistryError::NotConvene {
+                server: self.server.clone(),
+                problem: format!("is not a Convene server: {error}"),
+            })
         })
+        .await
+    }
+
+    async fn recorded<T>(&self, call: impl Future<Output = Result<T, RegistryError>>) -> Result<T, RegistryError> {
+        self.contact.record_request();
+        let result = call.await;
+        self.contact.record_result(&result);
+        result
     }
 
     async fn send_raw(&self, request: Request) -> Result<Vec<u8>, RegistryError> {

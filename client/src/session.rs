@@ -93,6 +93,15 @@ impl Session {
         self.addresses.borrow().clone()
     }
 
+    /// The error of a command whose `--timeout` has passed.
+    pub fn timeout_error(&self) -> CommandError {
+        let message = self.progress.timeout_message();
+        match self.registry.is_lost() {
+            true => CommandError::Unreachable(message),
+            false => CommandError::TimedOut(message),
+        }
+    }
+
     /// Checks in. If the registry is unreachable, logs that and returns `None`.
     pub async fn check_in_or_wait(
         &self,

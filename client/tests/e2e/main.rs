@@ -11,5 +11,6 @@ mod race;
 mod replacement;
 mod resize;
 mod stale_data;
+mod timeouts;
 mod tls;
 mod users;

@@ -1,0 +1,97 @@
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
+
+use super::RegistryError;
+
+/// How long a request may be under way before the registry counts as silent.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Whether the registry answers. Only the last request counts, so that a slow etcd is never taken for a silent registry.
+#[derive(Clone, Debug, Default)]
+pub struct Contact(Cell<LastRequest>);
+
+#[derive(Clone, Copy, Debug, Default)]
+enum LastRequest {
+    /// The registry has answered it. This is also assumed before the first request.
+    #[default]
+    Answered,
+    /// It has no answer yet.
+    Sent(Instant),
+    /// No answer came, or none of a Convene server that can handle requests. The next request changes nothing until it
+    /// is answered.
+    Failed,
+}
+
+impl Contact {
+    /// A request is sent.
+    pub fn record_request(&self) {
+        if !matches!(self.0.get(), LastRequest::Failed) {
+            self.0.set(LastRequest::Sent(Instant::now()));
+        }
+    }
+
+    /// The request has this result.
+    pub fn record_result<T>(&self, result: &Result<T, RegistryError>) {
+        let is_answer = result.as_ref().map_or_else(RegistryError::is_permanent, |_| true);
+        self.0.set(if is_answer { LastRequest::Answered } else { LastRequest::Failed });
+    }
+
+    /// Whether the last request got no answer.
+    pub fn is_lost(&self) -> bool {
+        match self.0.get() {
+            LastRequest::Answered => false,
+            LastRequest::Sent(at) => at.elapsed() >= PATIENCE,
+            LastRequest::Failed => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lost() -> Result<(), RegistryError> {
+        let server = "http://127.0.0.1:8087".parse().unwrap();
+        Err(RegistryError::Unreachable { server, cause: "connection refused".to_owned() })
+    }
+
+    #[test]
+    fn a_registry_that_has_answered_is_not_lost_however_long_that_is_ago() {
+        let contact = Contact::default();
+        assert!(!contact.is_lost());
+        contact.record_request();
+        contact.record_result(&Ok(()));
+        assert!(!contact.is_lost());
+    }
+
+    #[test]
+    fn a_refusal_is_an_answer() {
+        let contact = Contact::default();
+        contact.record_request();
+        let server = "http://127.0.0.1:8087".parse().unwrap();
+        contact.record_result(&Err::<(), _>(RegistryError::UnknownCluster { server }));
+        assert!(!contact.is_lost());
+    }
+
+    #[test]
+    fn a_registry_is_lost_from_a_failed_request_to_the_next_answer() {
+        let contact = Contact::default();
+        contact.record_request();
+        contact.record_result(&lost());
+        contact.record_request();
+        assert!(contact.is_lost());
+        contact.record_result(&Ok(()));
+        assert!(!contact.is_lost());
+    }
+
+    #[test]
+    fn a_request_that_was_only_just_sent_says_nothing() {
+        let contact = Contact::default();
+        contact.record_request();
+        assert!(!contact.is_lost());
+        contact.0.set(LastRequest::Sent(Instant::now() - PATIENCE));
+        assert!(contact.is_lost());
+    }
+}
