@@ -35,7 +35,7 @@ macro_rules! reasons {
     };
 }
 
-// scripts/generate writes them to docs/reference/lifecycle.md.
+// scripts/generate writes them to docs/reference/lifecycle.md and openapi/convene.yaml.
 reasons! {
     Forming "forming" ["wait"] "Founders are missing.";
     RosterComplete "roster_complete" ["bootstrap"] "All founders are known. They bootstrap together.";

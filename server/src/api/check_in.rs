@@ -1,6 +1,7 @@
 //! The check-in, which is the only call that nodes make.
 
 mod instruction;
+mod reason;
 mod report;
 
 use std::sync::Arc;

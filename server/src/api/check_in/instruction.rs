@@ -2,6 +2,7 @@ use convene_lifecycle::{ClientUrl, EtcdFlags, MemberKey, PeerUrl, Task, Terms};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::reason::ReasonWord;
 use crate::registry::CheckInOutcome;
 
 /// What a node should do next, and why.
@@ -13,8 +14,7 @@ pub struct InstructionBody<'a> {
     #[schema(example = "bootstrap")]
     instruction: &'static str,
     /// The reason, for programs. It does not change with the wording of `message`.
-    #[schema(example = "roster_complete")]
-    reason: &'static str,
+    reason: ReasonWord,
     /// The reason, for people.
     #[schema(example = "all 3 founders are known; bootstrap with them")]
     message: &'a str,
@@ -124,7 +124,7 @@ impl<'a> InstructionBody<'a> {
         let task = &instruction.task;
         let mut body = Self {
             instruction: task.as_str(),
-            reason: instruction.reason.as_str(),
+            reason: ReasonWord(instruction.reason),
             message: &instruction.message,
             check_in_after_seconds: instruction.check_in_after.as_secs(),
             revision: cluster.revision.0,
