@@ -22,7 +22,7 @@ use super::problem::{Kind, Problem, Violation};
 use crate::{app::App, request_body::read_body};
 
 pub use numbers::{Count, Seconds, integer, whole_number};
-pub use object::{Fields, Object, UnknownFields, add_field, read as read_object, without_fields};
+pub use object::{Fields, Object, UnknownFields, add_field, doc_text, read as read_object, without_fields};
 pub use value::{Check, Clearable, Limits, List, Scalar, Schemas, Value};
 pub use words::text;
 
@@ -42,7 +42,7 @@ impl<T: Value> FromRequest<Arc<App>> for JsonBody<T> {
                           -H 'Content-Type: application/json'";
             return Err(Problem::new(Kind::UnsupportedMediaType, detail));
         }
-        read(&bytes, &Limits { max_cluster_size: app.max_cluster_size }).map(Self)
+        read(&bytes, &Limits::of(app)).map(Self)
     }
 }
 

@@ -7,7 +7,6 @@ mod report;
 use std::sync::Arc;
 
 use axum::{extract::State, http::StatusCode, response::Response};
-use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -18,7 +17,7 @@ use super::{
         Problem,
         documented::{BodyProblems, ClusterProblems, CommonProblems},
     },
-    query::{Pairs, Parameters, Query},
+    query::{Query, parameters},
 };
 use crate::app::App;
 use instruction::InstructionBody;
@@ -29,18 +28,11 @@ pub fn router() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(check_in))
 }
 
-/// The options of a check-in.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct CheckInParameters {
-    /// Whether to return the instruction without changing anything. A dry run does not count as a check-in.
-    #[param(value_type = Option<bool>, default = false)]
-    dry_run: bool,
-}
-
-impl Parameters for CheckInParameters {
-    fn read(pairs: &mut Pairs) -> Self {
-        Self { dry_run: pairs.optional("dry_run", "true or false").unwrap_or(false) }
+parameters! {
+    /// The options of a check-in.
+    pub struct CheckInParameters {
+        /// Whether to return the instruction without changing anything. A dry run does not count as a check-in.
+        dry_run: bool = false,
     }
 }
 

@@ -1,6 +1,6 @@
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, str::FromStr, time::Duration};
 
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use utoipa::openapi::{
     KnownFormat, RefOr, Schema, SchemaFormat,
     schema::{ObjectBuilder, Type},
@@ -40,6 +40,21 @@ pub struct Seconds<const MIN: u64, const MAX: u64>(pub Duration);
 impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Seconds<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         whole_number(deserializer, MIN, MAX).map(Duration::from_secs).map(Self)
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> FromStr for Seconds<MIN, MAX> {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let seconds = text.parse().ok().filter(|seconds| (MIN..=MAX).contains(seconds));
+        seconds.map(Duration::from_secs).map(Self).ok_or(())
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> Serialize for Seconds<MIN, MAX> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(self.0.as_secs())
     }
 }
 

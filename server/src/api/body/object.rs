@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{
     Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
+    de::{DeserializeOwned, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 use utoipa::openapi::{
@@ -81,7 +81,7 @@ impl<'a> Fields<'a, '_> {
     }
 
     /// The value of a field, if it is valid.
-    pub fn peek<T: Scalar>(&self, name: &str) -> Option<T> {
+    pub fn peek<T: Scalar + DeserializeOwned>(&self, name: &str) -> Option<T> {
         self.values(name).first().and_then(|value| serde_json::from_str(value.get()).ok())
     }
 
@@ -111,7 +111,7 @@ pub fn read<T: Object + Value>(json: &RawValue, path: &str, check: &mut Check<'_
 /// The schema of an object without its fields.
 pub fn without_fields(unknown_fields: UnknownFields, description: &[&str]) -> ObjectBuilder {
     let closed = (unknown_fields == UnknownFields::Refused).then_some(AdditionalProperties::FreeForm(false));
-    ObjectBuilder::new().description(Some(text(description))).additional_properties(closed)
+    ObjectBuilder::new().description(Some(doc_text(description))).additional_properties(closed)
 }
 
 /// Adds a field to the schema of an object.
@@ -121,7 +121,7 @@ pub fn add_field<T: Value>(
     description: &[&str],
     example: Option<serde_json::Value>,
 ) -> ObjectBuilder {
-    let object = object.property(name, described(T::schema(), text(description), example));
+    let object = object.property(name, described(T::schema(), doc_text(description), example));
     if T::omitted().is_none() { object.required(name) } else { object }
 }
 
@@ -147,7 +147,7 @@ fn described(mut schema: RefOr<Schema>, text: String, example: Option<serde_json
 }
 
 /// The text of a doc comment.
-fn text(lines: &[&str]) -> String {
+pub fn doc_text(lines: &[&str]) -> String {
     lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join("\n")
 }
 

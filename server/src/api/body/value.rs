@@ -8,7 +8,10 @@ use utoipa::openapi::{
     schema::{ArrayBuilder, ObjectBuilder, SchemaType, Type},
 };
 
-use crate::api::problem::{Violation, shown};
+use crate::{
+    api::problem::{Violation, shown},
+    app::App,
+};
 
 /// A value in a body: how to read it, which values are valid, and how OpenAPI describes it.
 pub trait Value: Sized {
@@ -30,8 +33,8 @@ pub trait Value: Sized {
     fn add_schemas(_: &mut Schemas) {}
 }
 
-/// A value without parts, which serde reads.
-pub trait Scalar: DeserializeOwned {
+/// A value without parts. serde reads it from a body, and [`FromStr`](std::str::FromStr) from a query.
+pub trait Scalar: Sized {
     /// See [`Value::expected`].
     fn expected(limits: &Limits) -> Cow<'static, str>;
 
@@ -50,11 +53,18 @@ pub trait Scalar: DeserializeOwned {
 /// Schemas with their names.
 pub type Schemas = Vec<(String, RefOr<Schema>)>;
 
-/// The limits that the server's configuration sets for a body.
+/// The limits that the server's configuration sets for a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// The largest size that a cluster may have.
     pub max_cluster_size: ClusterSize,
+}
+
+impl Limits {
+    /// The limits of a server.
+    pub fn of(app: &App) -> Self {
+        Self { max_cluster_size: app.max_cluster_size }
+    }
 }
 
 /// The check of one body, which collects everything that is wrong.
@@ -89,7 +99,7 @@ impl<'a> Check<'a> {
     }
 }
 
-impl<T: Scalar> Value for T {
+impl<T: Scalar + DeserializeOwned> Value for T {
     fn expected(limits: &Limits) -> Cow<'static, str> {
         T::expected(limits)
     }

@@ -1,4 +1,4 @@
-use std::str::FromStr;
+use std::{borrow::Cow, str::FromStr};
 
 use axum::{
     extract::FromRequestParts,
@@ -8,14 +8,13 @@ use convene_lifecycle::Revision;
 use utoipa::{
     IntoParams,
     openapi::{
-        KnownFormat, ObjectBuilder, SchemaFormat,
+        KnownFormat, RefOr, Schema,
         path::{Parameter, ParameterBuilder, ParameterIn},
-        schema::Type,
     },
 };
 
 use crate::api::{
-    body::Count,
+    body::{Count, Limits, Scalar, integer},
     problem::{Problem, Violation, shown},
 };
 
@@ -23,8 +22,7 @@ use crate::api::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AfterRevision(pub Revision);
 
-/// Completes the sentence "must be …" for an [`AfterRevision`].
-pub const EXPECTED: &str = "a revision: a whole number, 0 or more";
+const EXPECTED: &str = "a revision: a whole number, 0 or more";
 
 /// The revision of the last event that a client received before it reconnected, from `Last-Event-ID`.
 pub struct LastEventId(pub Option<Revision>);
@@ -39,6 +37,16 @@ impl FromStr for AfterRevision {
     }
 }
 
+impl Scalar for AfterRevision {
+    fn expected(_: &Limits) -> Cow<'static, str> {
+        EXPECTED.into()
+    }
+
+    fn schema() -> RefOr<Schema> {
+        integer(KnownFormat::Int64).minimum(Some(0)).into()
+    }
+}
+
 impl<S: Sync> FromRequestParts<S> for LastEventId {
     type Rejection = Problem;
 
@@ -49,13 +57,9 @@ impl<S: Sync> FromRequestParts<S> for LastEventId {
 
 impl IntoParams for LastEventId {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let revision = ObjectBuilder::new()
-            .schema_type(Type::Integer)
-            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
-            .minimum(Some(0));
         let description = "The `id` of the last event that a client of the stream received. Replaces `after`.";
         let parameter = ParameterBuilder::new().name(HEADER).parameter_in(ParameterIn::Header);
-        vec![parameter.description(Some(description)).schema(Some(revision)).build()]
+        vec![parameter.description(Some(description)).schema(Some(AfterRevision::schema())).build()]
     }
 }
 

@@ -7,23 +7,24 @@ use axum::{
 };
 use convene_lifecycle::{Event, Revision, Token};
 use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::{
     event::EventBody,
     follow::Follower,
-    last_event_id::{AfterRevision, EXPECTED, LastEventId},
+    last_event_id::{AfterRevision, LastEventId},
     stream,
 };
 use crate::{
     api::{
         answer::json_response,
+        body::Seconds,
         path::TokenPath,
         problem::{
             Problem,
             documented::{ClusterProblems, CommonProblems, HistoryProblems},
         },
-        query::{Pairs, Parameters, Query},
+        query::{Query, parameters},
     },
     app::App,
 };
@@ -31,33 +32,13 @@ use crate::{
 /// How many events a response has at most.
 const PAGE: usize = 256;
 
-/// Which events to list.
-#[derive(Clone, Copy, Debug, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct EventParameters {
-    /// Only events after this revision. Without it, all retained events.
-    #[param(value_type = Option<i64>, minimum = 0)]
-    after: Option<AfterRevision>,
-    /// How many seconds to wait for an event if there is none yet. The server may respond sooner (`--wait-timeout`).
-    #[param(value_type = Option<i64>, minimum = 0, maximum = 3600, default = 0)]
-    wait: Option<u64>,
-}
-
-impl Parameters for EventParameters {
-    fn read(pairs: &mut Pairs) -> Self {
-        let after = pairs.optional("after", EXPECTED);
-        let wait = pairs.optional::<WaitSeconds>("wait", "a whole number of seconds from 0 to 3600");
-        Self { after, wait: wait.map(|WaitSeconds(wait)| wait) }
-    }
-}
-
-struct WaitSeconds(u64);
-
-impl std::str::FromStr for WaitSeconds {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        text.parse().ok().filter(|wait| *wait <= 3600).map(Self).ok_or(())
+parameters! {
+    /// Which events to list.
+    pub struct EventParameters {
+        /// Only events after this revision. Without it, all retained events.
+        after: Option<AfterRevision>,
+        /// How many seconds to wait for an event if there is none yet. The server may respond sooner (`--wait-timeout`).
+        wait: Seconds<0, 3600> = Seconds(Duration::ZERO),
     }
 }
 
@@ -98,11 +79,12 @@ pub async fn list_events(
     LastEventId(last_event): LastEventId,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let after = parameters.after.map(|AfterRevision(after)| after);
+    let EventParameters { after, wait: Seconds(wait) } = parameters;
+    let after = after.map(|AfterRevision(after)| after);
     if wants_stream(&headers) {
         return stream::answer(app, token, last_event.or(after)).await;
     }
-    let wait = Duration::from_secs(parameters.wait.unwrap_or(0)).min(app.wait_timeout);
+    let wait = wait.min(app.wait_timeout);
     let events = page(app, token, after, wait).await?;
     let last = events.last().map_or(after.unwrap_or(Revision(0)), |event| event.revision);
     let events = events.iter().map(|event| EventBody::from(&**event)).collect();

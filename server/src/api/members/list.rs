@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
 use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::member::{MemberBody, with_etag};
 use crate::{
@@ -12,23 +12,16 @@ use crate::{
             Problem,
             documented::{ClusterProblems, CommonProblems},
         },
-        query::{Pairs, Parameters, Query},
+        query::{Query, parameters},
     },
     app::App,
 };
 
-/// Which members to list.
-#[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct MemberParameters {
-    /// Whether to include removed members.
-    #[param(value_type = Option<bool>, default = false)]
-    removed: bool,
-}
-
-impl Parameters for MemberParameters {
-    fn read(pairs: &mut Pairs) -> Self {
-        Self { removed: pairs.optional("removed", "true or false").unwrap_or(false) }
+parameters! {
+    /// Which members to list.
+    pub struct MemberParameters {
+        /// Whether to include removed members.
+        removed: bool = false,
     }
 }
 
