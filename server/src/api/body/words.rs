@@ -52,7 +52,7 @@ scalar!(
 scalar!(
     EtcdVersion,
     "a version of etcd such as 3.6 or 3.6.5",
-    text_of(3..=32).pattern(Some(r"^[0-9]{1,4}\.[0-9]{1,4}(\..*)?$"))
+    text().min_length(Some(3)).pattern(Some(r"^[0-9]{1,4}\.[0-9]{1,4}(\.[\s\S]*)?$"))
 );
 scalar!(MemberId, "a member ID as etcd prints it: 1 to 16 hexadecimal digits", text().pattern(Some(ETCD_ID)));
 scalar!(
