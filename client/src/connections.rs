@@ -5,7 +5,9 @@ use std::{
     time::Duration,
 };
 
-use convene_etcd::{Access, Client, Connector, EtcdError, ListedMember, MemberList, PeerClient, Status, Tls};
+use convene_etcd::{
+    Access, Client, Connector, EtcdError, ListedMember, MemberList, MetricsClient, PeerClient, PeerMetrics, Status, Tls,
+};
 use convene_lifecycle::ClientUrl;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
@@ -16,13 +18,16 @@ pub struct Connections {
     connector: Connector,
     clients: Mutex<BTreeMap<ClientUrl, Arc<Client>>>,
     peers: PeerClient,
+    metrics: MetricsClient,
 }
 
 impl Connections {
     /// Creates the clients. They connect when they are first used.
     pub fn new(access: Access, peer_tls: &Tls) -> Result<Self, CommandError> {
-        let peers = PeerClient::new(peer_tls).map_err(|error| CommandError::Usage(error.to_string()))?;
-        Ok(Self { connector: Connector::new(access), clients: Mutex::default(), peers })
+        let unusable = |error: EtcdError| CommandError::Usage(error.to_string());
+        let peers = PeerClient::new(peer_tls).map_err(unusable)?;
+        let metrics = MetricsClient::new(&access.tls).map_err(unusable)?;
+        Ok(Self { connector: Connector::new(access), clients: Mutex::default(), peers, metrics })
     }
 
     /// The client for peer ports.
@@ -96,6 +101,21 @@ impl Connections {
         while let Some((id, answer, client)) = statuses.next().await {
             if answer.is_ok_and(|status| status.member == id && status.leader == Some(id)) {
                 return Some(client);
+            }
+        }
+        None
+    }
+
+    /// What the leader has heard from its peers, from the first of its client URLs that returns it.
+    pub async fn leader_metrics(&self, leader: &ListedMember, within: Duration) -> Option<PeerMetrics> {
+        let urls = leader.client_urls.iter();
+        let mut answers: FuturesUnordered<_> = urls.map(|url| self.metrics.peers(url, within)).collect();
+        while let Some(answer) = answers.next().await {
+            // Several members may advertise localhost.
+            if let Ok(metrics) = answer
+                && metrics.is_leader
+            {
+                return Some(metrics);
             }
         }
         None

@@ -3,9 +3,12 @@
 //! An observation takes a few seconds at most, and all members are probed at the same time. Probes that lie far apart
 //! would be no evidence of one outage.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
-use convene_etcd::{ListedMember, MemberList, PeerClient, Status};
+use convene_etcd::{ListedMember, MemberList, PeerClient, PeerMetrics, Status};
 use convene_lifecycle::{ClientUrl, MemberId, PeerUrl};
 use futures_util::{
     future::join_all,
@@ -61,14 +64,33 @@ pub async fn observe(connections: &Connections, addresses: &Addresses, since: u6
     }
 }
 
+/// A member as its probe found it.
+struct Probed {
+    member: ObservedMember,
+    status: Option<Status>,
+    /// What the member has heard from its peers, if it is the leader.
+    metrics: Option<PeerMetrics>,
+}
+
 async fn probe_all(connections: &Connections, since: u64, list: &MemberList, linearizable: bool) -> View {
     let probed = join_all(list.members.iter().map(|member| probe(connections, list, member))).await;
     // The member with the latest term knows the present leader.
-    let latest = probed.iter().filter_map(|(_, status)| status.as_ref()).max_by_key(|status| status.raft_term);
+    let latest = probed.iter().filter_map(|probed| probed.status.as_ref()).max_by_key(|status| status.raft_term);
     let term = latest.map(|status| status.raft_term);
     let leader = latest.and_then(|status| status.leader).filter(|leader| is_listed(list, *leader));
-    let members = probed.into_iter().map(|(member, _)| member).collect();
-    View { since, cluster_id: Some(list.cluster), linearizable, leader, term, members }
+    // A former leader may not know yet that it is not the leader any more.
+    let inside = probed.iter().find(|probed| Some(probed.member.id) == leader);
+    let inside = inside.filter(|probed| probed.status.as_ref().map(|status| status.raft_term) == term);
+    let heard = inside.and_then(|probed| probed.metrics.clone());
+    let members = probed.into_iter().map(|Probed { member, .. }| {
+        let heard = heard.as_ref().filter(|_| Some(member.id) != leader);
+        ObservedMember {
+            received_bytes: heard.map(|metrics| metrics.received_bytes(member.id)),
+            round_trips: heard.map(|metrics| metrics.round_trips(member.id)),
+            ..member
+        }
+    });
+    View { since, cluster_id: Some(list.cluster), linearizable, leader, term, members: members.collect() }
 }
 
 fn is_listed(list: &MemberList, id: MemberId) -> bool {
@@ -76,13 +98,9 @@ fn is_listed(list: &MemberList, id: MemberId) -> bool {
 }
 
 /// Probes one member. It is reachable if it answers at its client port or at its peer port.
-async fn probe(
-    connections: &Connections,
-    list: &MemberList,
-    member: &ListedMember,
-) -> (ObservedMember, Option<Status>) {
-    let (probe, peer_answers) =
-        tokio::join!(connections.probe(member, PROBE_TIMEOUT), probe_peer_port(connections, list, member));
+async fn probe(connections: &Connections, list: &MemberList, member: &ListedMember) -> Probed {
+    let ((probe, metrics), peer_answers) =
+        tokio::join!(probe_client_port(connections, member), probe_peer_port(connections, list, member));
     let reachable = peer_answers || probe != Probe::Silent;
     let status = if let Probe::Up(status) = probe { Some(status) } else { None };
     let observed = ObservedMember {
@@ -98,7 +116,20 @@ async fn probe(
         version: status.as_ref().and_then(|status| status.version.parse().ok()),
         applied_index: status.as_ref().map(|status| status.applied_index),
     };
-    (observed, status)
+    Probed { member: observed, status, metrics }
+}
+
+/// The status of a member, and its metrics if it is the leader. Both together take no longer than a probe may.
+async fn probe_client_port(connections: &Connections, member: &ListedMember) -> (Probe, Option<PeerMetrics>) {
+    let began = Instant::now();
+    let probe = connections.probe(member, PROBE_TIMEOUT).await;
+    let metrics = match &probe {
+        Probe::Up(status) if status.leader == Some(member.id) => {
+            connections.leader_metrics(member, PROBE_TIMEOUT.saturating_sub(began.elapsed())).await
+        }
+        _ => None,
+    };
+    (probe, metrics)
 }
 
 /// Whether a member of this cluster answers at one of the peer URLs.

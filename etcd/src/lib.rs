@@ -4,6 +4,7 @@
 //!   membership changes.
 //! - [`Connector`] creates clients that share a login.
 //! - [`PeerClient`] reads one etcd's own member list by HTTP at its peer URL, which also works without a quorum.
+//! - [`MetricsClient`] reads by HTTP what one etcd has heard from its peers.
 //! - [`Access`] has the certificates and the user for a connection.
 //! - [`EtcdError`] is why a call failed, by what the caller can do about it.
 //!
@@ -22,9 +23,13 @@ mod client;
 #[cfg(feature = "client")]
 mod error;
 #[cfg(feature = "client")]
+mod http;
+#[cfg(feature = "client")]
 mod login;
 #[cfg(feature = "client")]
 mod members;
+#[cfg(feature = "client")]
+mod metrics;
 #[cfg(feature = "client")]
 mod peers;
 #[cfg(feature = "client")]
@@ -37,6 +42,7 @@ pub use self::{
     client::{Client, Connector},
     error::EtcdError,
     members::{ListedMember, MemberList, Status},
+    metrics::{MetricsClient, PeerMetrics},
     peers::PeerClient,
     tls::{Tls, TlsFileError, TlsFileProblem, TlsIdentity},
 };

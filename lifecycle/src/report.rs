@@ -161,8 +161,9 @@ pub struct ObservedMember {
     /// How many bytes the leader has received from it: the leader's `etcd_network_peer_received_bytes_total`. It grows all
     /// the time while the leader hears from the member. `None` for the leader, or if it is not known.
     pub received_bytes: Option<u64>,
-    /// How often the leader has reached its peer URLs: the leader's `etcd_network_peer_round_trip_time_seconds_count`.
-    /// `None` for the leader, or if it is not known.
+    /// How many round-trip times to its peer URLs the leader has recorded: the leader's
+    /// `etcd_network_peer_round_trip_time_seconds_count`, or 0 as long as `…_sum` is 0, which means that the leader has never
+    /// reached them. The count also grows while they are not reached. `None` for the leader, or if it is not known.
     pub round_trips: Option<u64>,
     /// The version of its etcd. `None` if it is not known.
     pub version: Option<EtcdVersion>,

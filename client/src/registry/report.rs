@@ -126,7 +126,7 @@ pub struct ObservedMember {
     pub identified: bool,
     /// How many bytes the leader has received from it.
     pub received_bytes: Option<u64>,
-    /// How often the leader has reached its peer URLs.
+    /// How many round-trip times to its peer URLs the leader has recorded; 0 if it has never reached them.
     pub round_trips: Option<u64>,
     /// The version of its etcd.
     pub version: Option<EtcdVersion>,

@@ -2,6 +2,7 @@
 
 mod access;
 mod membership;
+mod metrics;
 mod quorum;
 mod silence;
 

@@ -59,7 +59,8 @@ async fn changes_need_all_voters_and_lists_need_a_quorum() {
     .await;
 }
 
-async fn leader_first(mut etcds: Vec<Etcd>) -> Vec<Etcd> {
+/// The etcds with the leader as the first.
+pub async fn leader_first(mut etcds: Vec<Etcd>) -> Vec<Etcd> {
     for nth in 0..etcds.len() {
         let status = client(&etcds[nth]).status(WITHIN).await.unwrap();
         if status.leader == Some(status.member) {

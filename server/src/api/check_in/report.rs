@@ -143,8 +143,9 @@ body! {
         /// `etcd_network_peer_received_bytes_total`.
         #[example = 41216]
         received_bytes: Option<Count>,
-        /// How often the leader has reached the member's peer URLs: the leader's metric
-        /// `etcd_network_peer_round_trip_time_seconds_count`.
+        /// How many round-trip times to the member's peer URLs the leader has recorded: the leader's metric
+        /// `etcd_network_peer_round_trip_time_seconds_count`, or 0 if `etcd_network_peer_round_trip_time_seconds_sum` is 0:
+        /// then the leader has never reached them. The count also grows while they are not reached.
         #[example = 17]
         round_trips: Option<Count>,
         /// The version of the member's etcd.
