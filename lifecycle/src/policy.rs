@@ -65,6 +65,8 @@ policy_fields! {
     };
     /// Whether all membership changes are paused until an administrator resumes them.
     paused: bool = false, PolicyKind::Bool;
+    /// How many starts without an answer of etcd make a member count as failing. The check-ins of a failing member are no sign of life.
+    max_failed_starts: u32 = 5, PolicyKind::Number { min: 1, max: 1_000 };
 }
 
 impl Policy {
@@ -117,6 +119,13 @@ pub enum PolicyKind {
         /// The longest.
         max: Duration,
     },
+    /// A whole number within bounds, both included.
+    Number {
+        /// The smallest.
+        min: u32,
+        /// The largest.
+        max: u32,
+    },
     /// Yes or no.
     Bool,
 }
@@ -128,6 +137,8 @@ pub enum PolicyValue {
     Strategy(Strategy),
     /// A time.
     Duration(Duration),
+    /// A whole number.
+    Number(u32),
     /// Yes or no.
     Bool(bool),
 }
@@ -145,6 +156,14 @@ pub enum PolicyValueError {
         min: Duration,
         /// The longest.
         max: Duration,
+    },
+    /// The number is out of bounds.
+    #[error("must be from {min} to {max}")]
+    NumberOutOfRange {
+        /// The smallest.
+        min: u32,
+        /// The largest.
+        max: u32,
     },
 }
 
@@ -168,6 +187,9 @@ impl PolicyField {
         match (self.kind, value) {
             (PolicyKind::Duration { min, max }, PolicyValue::Duration(given)) if !(min..=max).contains(&given) => {
                 Err(PolicyValueError::OutOfRange { min, max })
+            }
+            (PolicyKind::Number { min, max }, PolicyValue::Number(given)) if !(min..=max).contains(&given) => {
+                Err(PolicyValueError::NumberOutOfRange { min, max })
             }
             _ => (self.set)(change, value),
         }
@@ -198,6 +220,7 @@ macro_rules! policy_value {
 
 policy_value!(Strategy, Strategy);
 policy_value!(Duration, Duration);
+policy_value!(u32, Number);
 policy_value!(bool, Bool);
 
 impl fmt::Display for PolicyValue {
@@ -205,6 +228,7 @@ impl fmt::Display for PolicyValue {
         match self {
             Self::Strategy(strategy) => strategy.fmt(f),
             Self::Duration(duration) => humantime::format_duration(*duration).fmt(f),
+            Self::Number(number) => number.fmt(f),
             Self::Bool(is_set) => is_set.fmt(f),
         }
     }
@@ -278,6 +302,7 @@ mod tests {
             learner: false,
             check_in_every: Duration::from_secs(3),
             paused: true,
+            max_failed_starts: 9,
         };
         let mut change = PolicyChange::default();
         for field in Policy::FIELDS {
@@ -292,5 +317,8 @@ mod tests {
         let refused = |value| dead_after.set(&mut PolicyChange::default(), value).unwrap_err().to_string();
         assert_eq!(refused(PolicyValue::Bool(true)), "is a value of another kind");
         assert_eq!(refused(PolicyValue::Duration(Duration::from_secs(4))), "must be from 5s to 7days");
+        let starts = Policy::FIELDS.iter().find(|field| field.name == "max_failed_starts").unwrap();
+        let refused = |value| starts.set(&mut PolicyChange::default(), value).unwrap_err().to_string();
+        assert_eq!(refused(PolicyValue::Number(0)), "must be from 1 to 1000");
     }
 }

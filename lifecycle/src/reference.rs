@@ -52,6 +52,7 @@ fn policy() -> String {
             PolicyKind::Duration { min, max } => {
                 format!("{} to {}", humantime::format_duration(min), humantime::format_duration(max))
             }
+            PolicyKind::Number { min, max } => format!("{min} to {max}"),
             PolicyKind::Bool => "`true`, `false`".to_owned(),
         };
         let default = field.get(&Policy::default());

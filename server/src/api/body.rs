@@ -21,7 +21,7 @@ use serde_json::value::RawValue;
 use super::problem::{Kind, Problem, Violation};
 use crate::{app::App, request_body::read_body};
 
-pub use numbers::{Count, Seconds, integer, whole_number};
+pub use numbers::{Count, Number, Seconds, integer, whole_number};
 pub use object::{Fields, Object, UnknownFields, add_field, doc_text, read as read_object, without_fields};
 pub use value::{Check, Clearable, Limits, List, Scalar, Schemas, Value};
 pub use words::text;

@@ -6,6 +6,9 @@ use serde_json::Value;
 
 use super::problems::Place;
 
+/// Fields that documents of earlier versions don't have. They have their defaults then.
+const ADDED_LATER: &[&str] = &["max_failed_starts"];
+
 /// A policy: an object with every one of [`Policy::FIELDS`] and nothing else. Durations are in milliseconds.
 #[derive(Deserialize)]
 #[serde(transparent)]
@@ -16,6 +19,7 @@ impl From<&Policy> for PolicyDocument {
         let value = |field: &PolicyField| match field.get(policy) {
             PolicyValue::Strategy(strategy) => strategy.as_str().into(),
             PolicyValue::Duration(duration) => u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).into(),
+            PolicyValue::Number(number) => number.into(),
             PolicyValue::Bool(is_set) => is_set.into(),
         };
         Self(Policy::FIELDS.iter().map(|field| (name(field).into_owned(), value(field))).collect())
@@ -39,6 +43,9 @@ impl PolicyDocument {
         let mut is_whole = true;
         for field in Policy::FIELDS {
             let name = name(field);
+            if ADDED_LATER.contains(&field.name) && !self.0.contains_key(&*name) {
+                continue;
+            }
             let read = self.0.get(&*name).ok_or_else(|| "is missing".to_owned());
             let read = read.and_then(|value| read_field(field, value, &mut change));
             is_whole &= place.field(&name, read).is_some();
@@ -54,7 +61,7 @@ impl PolicyDocument {
 fn name(field: &PolicyField) -> Cow<'static, str> {
     match field.kind {
         PolicyKind::Duration { .. } => format!("{}_ms", field.name).into(),
-        PolicyKind::Strategy | PolicyKind::Bool => field.name.into(),
+        PolicyKind::Strategy | PolicyKind::Number { .. } | PolicyKind::Bool => field.name.into(),
     }
 }
 
@@ -65,6 +72,10 @@ fn read_field(field: &PolicyField, value: &Value, change: &mut PolicyChange) -> 
             PolicyValue::Strategy(strategy.map_err(|error: convene_lifecycle::StrategyError| error.to_string())?)
         }
         PolicyKind::Bool => PolicyValue::Bool(value.as_bool().ok_or("must be true or false")?),
+        PolicyKind::Number { min, max } => {
+            let number = value.as_u64().ok_or_else(|| format!("must be a whole number from {min} to {max}"))?;
+            PolicyValue::Number(u32::try_from(number).unwrap_or(u32::MAX))
+        }
         PolicyKind::Duration { min, max } => {
             let (min, max) = (min.as_millis(), max.as_millis());
             // Anything but a number might be a token in the wrong place, which must not be shown.

@@ -161,6 +161,7 @@ fn with_all_fields(token: &str) -> (Cluster, ClusterWrite) {
         learner: false,
         check_in_every: Duration::from_secs(1),
         paused: true,
+        max_failed_starts: 9,
     };
     cluster.epoch = Epoch(3);
     cluster.protocol = Some(Protocol::CheckIn);

@@ -26,7 +26,7 @@ fn a_new_cluster_has_the_settings_of_the_flags() {
     assert_eq!(
         created["policy"],
         json!({ "strategy": "add", "dead_after_seconds": 120, "learner": false, "check_in_every_seconds": 5,
-                "paused": false })
+                "paused": false, "max_failed_starts": 5 })
     );
 }
 

@@ -68,6 +68,27 @@ impl<const MIN: u64, const MAX: u64> Scalar for Seconds<MIN, MAX> {
     }
 }
 
+/// A whole number from `MIN` to `MAX`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Number<const MIN: u32, const MAX: u32>(pub u32);
+
+impl<'de, const MIN: u32, const MAX: u32> Deserialize<'de> for Number<MIN, MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = whole_number(deserializer, MIN.into(), MAX.into())?;
+        u32::try_from(number).map(Self).map_err(D::Error::custom)
+    }
+}
+
+impl<const MIN: u32, const MAX: u32> Scalar for Number<MIN, MAX> {
+    fn expected(_: &Limits) -> Cow<'static, str> {
+        format!("a whole number from {MIN} to {MAX}").into()
+    }
+
+    fn schema() -> RefOr<Schema> {
+        integer(KnownFormat::Int32).minimum(Some(MIN)).maximum(Some(MAX)).into()
+    }
+}
+
 /// Reads a whole number, however it is written: to JSON, 3 and 3.0 are the same.
 pub fn whole_number<'de, D: Deserializer<'de>>(deserializer: D, min: u64, max: u64) -> Result<u64, D::Error> {
     /// From here on an `f64` does not represent every whole number.

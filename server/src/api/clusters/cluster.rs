@@ -81,6 +81,9 @@ pub struct PolicyBody {
     check_in_every_seconds: u64,
     /// Whether all membership changes are paused until an administrator resumes them.
     paused: bool,
+    /// How many starts without an answer of etcd make a member count as failing. The check-ins of a failing member are no sign of life.
+    #[schema(example = 5)]
+    max_failed_starts: u32,
 }
 
 /// The lease for the one membership change that a cluster may have under way.
@@ -166,6 +169,7 @@ impl From<&Policy> for PolicyBody {
             learner: policy.learner,
             check_in_every_seconds: policy.check_in_every.as_secs(),
             paused: policy.paused,
+            max_failed_starts: policy.max_failed_starts,
         }
     }
 }

@@ -7,7 +7,7 @@ use utoipa::{
     openapi::{KnownFormat, Ref, RefOr, Schema},
 };
 
-use crate::api::body::{Limits, Scalar, Schemas, Seconds, body, integer, whole_number};
+use crate::api::body::{Limits, Number, Scalar, Schemas, Seconds, body, integer, whole_number};
 
 type DeadAfter = Seconds<{ Policy::DEAD_AFTER.0.as_secs() }, { Policy::DEAD_AFTER.1.as_secs() }>;
 type CheckInEvery = Seconds<{ Policy::CHECK_IN_EVERY.0.as_secs() }, { Policy::CHECK_IN_EVERY.1.as_secs() }>;
@@ -29,6 +29,9 @@ body! {
         check_in_every_seconds: Option<CheckInEvery>,
         /// Whether all membership changes are paused until an administrator resumes them.
         paused: Option<bool>,
+        /// How many starts without an answer of etcd make a member count as failing. The check-ins of a failing member are no sign of life.
+        #[example = 5]
+        max_failed_starts: Option<Number<1, 1000>>,
     }
 }
 
@@ -41,6 +44,7 @@ impl PolicySettings {
             learner: self.learner,
             check_in_every: self.check_in_every_seconds.map(|Seconds(duration)| duration),
             paused: self.paused,
+            max_failed_starts: self.max_failed_starts.map(|Number(number)| number),
         }
     }
 }

@@ -30,6 +30,7 @@ const COLUMNS: &[Column<Cluster, TicketParts>] = &[
     column("learner", |c| c.policy.learner.to_value(), |c, _, cell| cell.read(&mut c.policy.learner)),
     column("check_in_every_ms", |c| c.policy.check_in_every.to_value(), |c, _, cell| cell.read(&mut c.policy.check_in_every)),
     column("paused", |c| c.policy.paused.to_value(), |c, _, cell| cell.read(&mut c.policy.paused)),
+    column("max_failed_starts", |c| c.policy.max_failed_starts.to_value(), |c, _, cell| cell.read(&mut c.policy.max_failed_starts)),
 
     column("tickets", |c| c.tickets.to_value(), |c, _, cell| cell.read(&mut c.tickets)),
     // Null if there is no ticket; the last two also if the ticket's purpose has no such part.
