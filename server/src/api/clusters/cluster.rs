@@ -163,13 +163,15 @@ impl Phase {
 
 impl From<&Policy> for PolicyBody {
     fn from(policy: &Policy) -> Self {
+        // Without `..`, so that a new field does not compile until it is shown.
+        let Policy { strategy, dead_after, learner, check_in_every, paused, max_failed_starts } = *policy;
         Self {
-            strategy: policy.strategy.into(),
-            dead_after_seconds: policy.dead_after.as_secs(),
-            learner: policy.learner,
-            check_in_every_seconds: policy.check_in_every.as_secs(),
-            paused: policy.paused,
-            max_failed_starts: policy.max_failed_starts,
+            strategy: strategy.into(),
+            dead_after_seconds: dead_after.as_secs(),
+            learner,
+            check_in_every_seconds: check_in_every.as_secs(),
+            paused,
+            max_failed_starts,
         }
     }
 }
