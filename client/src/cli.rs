@@ -126,7 +126,7 @@ pub struct PromoteArgs {
     /// Give up after this time, such as 90s or 5m: exit code 4, or 5 if the registry is unreachable
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration, env = "CONVENE_TIMEOUT")]
     pub timeout: Duration,
-    /// Count --timeout from the last answer of etcd; `convene join` sets this for the promoter
+    /// Run as the promoter of `convene join`: one per data directory, for as long as an etcd process uses it
     #[arg(long, hide = true)]
     pub as_long_as_etcd_runs: bool,
 }

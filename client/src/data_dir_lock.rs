@@ -2,7 +2,10 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
     os::{
         linux::net::SocketAddrExt,
-        unix::net::{SocketAddr, UnixListener},
+        unix::{
+            fs::MetadataExt,
+            net::{SocketAddr, UnixListener},
+        },
     },
     path::Path,
 };
@@ -24,11 +27,8 @@ pub struct DataDirLock {
 impl DataDirLock {
     /// Takes the lock, or fails with [`CommandError::Refused`] if another process holds it.
     pub fn acquire(data_dir: &Path) -> Result<Self, CommandError> {
-        let mut hasher = DefaultHasher::new();
-        data_dir.hash(&mut hasher);
-        let name = SocketAddr::from_abstract_name(format!("convene-join-{:016x}", hasher.finish()));
-        let socket = name.and_then(|name| UnixListener::bind_addr(&name));
-        match socket {
+        let name = abstract_name("join", data_dir);
+        match name.and_then(|name| UnixListener::bind_addr(&name)) {
             Ok(socket) => Ok(Self { _socket: socket }),
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Err(CommandError::Refused(format!(
                 "another `convene join` is already running for {}; wait for it to finish, or stop it",
@@ -39,6 +39,16 @@ impl DataDirLock {
             }
         }
     }
+}
+
+/// The name of an abstract Unix socket for a command and a data directory.
+pub fn abstract_name(command: &str, data_dir: &Path) -> std::io::Result<SocketAddr> {
+    let mut hasher = DefaultHasher::new();
+    data_dir.hash(&mut hasher);
+    // Containers may share the network, which abstract names belong to, and have data directories of the same path.
+    let parent = data_dir.parent().and_then(|parent| std::fs::metadata(parent).ok());
+    parent.map(|parent| (parent.dev(), parent.ino())).hash(&mut hasher);
+    SocketAddr::from_abstract_name(format!("convene-{command}-{:016x}", hasher.finish()))
 }
 
 #[cfg(test)]

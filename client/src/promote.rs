@@ -1,5 +1,8 @@
 //! `convene promote`: waits until this node's member has caught up, and makes it a voter.
 
+mod etcd_process;
+mod turn;
+
 use std::time::Duration;
 
 use convene_lifecycle::{Identity, Role};
@@ -10,19 +13,48 @@ use crate::{
     data_dir::Contents,
     deadline::{Deadline, DeadlineExceeded},
     local_etcd, membership_change,
+    node::Node,
     registry::{State, Task},
     session::{CheckInOptions, RETRY_INTERVAL, Session},
 };
+use etcd_process::EtcdProcess;
+use turn::Turn;
+
+/// How often a node checks in while its etcd loads. Without these check-ins, an etcd that takes long to load would look
+/// dead.
+const LOADING_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Runs the command.
 pub async fn run(arguments: &PromoteArgs, log_format: LogFormat) -> Result<(), CommandError> {
     let session = Session::new(&arguments.node, log_format)?;
+    if !arguments.as_long_as_etcd_runs {
+        return promote(&session, arguments).await;
+    }
+    if let Some(turn) = Turn::take(&session.node.data_path).await? {
+        tokio::select! {
+            result = promote(&session, arguments) => return result,
+            () = turn.end() => {}
+        }
+    }
+    session.progress.step("done", "a later `convene promote` takes over");
+    Ok(())
+}
+
+async fn promote(session: &Session, arguments: &PromoteArgs) -> Result<(), CommandError> {
     let new_deadline = || Deadline::after(Some(arguments.timeout));
     let mut deadline = new_deadline();
+    let mut process = EtcdProcess::new();
     loop {
-        let after = match advance(&session, deadline).await? {
+        let stage = advance(session, deadline).await?;
+        process.record(!matches!(stage, Stage::NotStarted));
+        let after = match stage {
             Stage::Voter => return Ok(()),
-            Stage::NotRunning => RETRY_INTERVAL,
+            Stage::NotStarted if arguments.as_long_as_etcd_runs && process.is_gone() => {
+                session.progress.step("done", "no etcd process uses the data directory");
+                return Ok(());
+            }
+            Stage::NotStarted => RETRY_INTERVAL,
+            Stage::Loading => LOADING_INTERVAL,
             Stage::Learner { check_in_after } => {
                 if arguments.as_long_as_etcd_runs {
                     deadline = new_deadline();
@@ -38,8 +70,10 @@ pub async fn run(arguments: &PromoteArgs, log_format: LogFormat) -> Result<(), C
 
 /// How far this node's member is on its way to being a voter.
 enum Stage {
-    /// etcd has not started, or does not answer.
-    NotRunning,
+    /// No etcd process uses the data directory.
+    NotStarted,
+    /// An etcd process uses the data directory, but does not answer yet.
+    Loading,
     /// etcd runs as a learner.
     Learner { check_in_after: Duration },
     /// etcd runs as a voter: nothing is left to do.
@@ -47,17 +81,23 @@ enum Stage {
 }
 
 async fn advance(session: &Session, deadline: Deadline) -> Result<Stage, CommandError> {
+    let Node { data, data_path, .. } = &session.node;
     let progress = &session.progress;
-    let Contents::Member(identity) = session.node.data.read()? else {
-        let path = session.node.data_path.display();
-        let message = format!("no member's data in {path} yet; waiting for etcd to start");
+    // An etcd that answers at this node's address may be that of a machine from which this one was copied.
+    if !data.is_in_use()? {
+        let message = format!("waiting for etcd to start on {}", data_path.display());
         progress.wait("wait", "not_started", &message);
-        return Ok(Stage::NotRunning);
+        return Ok(Stage::NotStarted);
+    }
+    let Contents::Member(identity) = data.read()? else {
+        let message = format!("etcd has started, but there is no member's data in {} yet", data_path.display());
+        progress.wait("wait", "not_started", &message);
+        return Ok(Stage::Loading);
     };
     match local_etcd::role(session, identity).await {
         None => {
-            progress.wait("wait", "not_started", "this node's etcd does not answer yet");
-            Ok(Stage::NotRunning)
+            report_loading(session, identity, deadline).await?;
+            Ok(Stage::Loading)
         }
         Some(Role::Learner) => {
             let check_in_after = check_in(session, identity, deadline).await?;
@@ -68,6 +108,23 @@ async fn advance(session: &Session, deadline: Deadline) -> Result<Stage, Command
             progress.step("done", &format!("member {} is a voter", identity.member));
             Ok(Stage::Voter)
         }
+    }
+}
+
+/// Reports that this node's etcd loads, so that its silence does not count.
+async fn report_loading(session: &Session, identity: Identity, deadline: Deadline) -> Result<(), CommandError> {
+    let loading = State::starting(identity);
+    let check_in = deadline.limit(session.check_in_or_wait(&loading, CheckInOptions::default())).await;
+    let response = check_in.map_err(|DeadlineExceeded| session.timeout_error())??;
+    match response.map(|response| response.instruction) {
+        Some(instruction) => match &instruction.task {
+            Task::Refuse { remedy } => Err(CommandError::refused(&instruction, remedy)),
+            _ => {
+                session.progress.wait("wait", "not_started", "this node's etcd does not answer yet");
+                Ok(())
+            }
+        },
+        None => Ok(()),
     }
 }
 

@@ -13,8 +13,8 @@ use crate::{
 /// Spawns `convene promote` as a process of its own. It serves setups that only run `convene join` before etcd.
 ///
 /// A learner serves no clients, so the promoter promotes it once it has caught up. For a voter, the promoter reports to the
-/// registry that etcd runs: a cluster that is known to exist is never bootstrapped again. It does nothing before etcd
-/// answers, and exits by itself.
+/// registry that etcd runs: a cluster that is known to exist is never bootstrapped again. While etcd loads, the promoter
+/// reports that, so that the silence of this node does not count. It exits by itself, and ends an earlier promoter.
 pub fn spawn(arguments: &NodeArgs, progress: &Progress) {
     let spawned = env::current_exe().and_then(|program| {
         Command::new(program)

@@ -140,6 +140,11 @@ impl State {
         Self::Stopped { member_id: member, cluster_id: cluster, last_index: None, never_led: false }
     }
 
+    /// A member's etcd that runs, but does not answer yet.
+    pub fn starting(Identity { member, cluster }: Identity) -> Self {
+        Self::Starting { member_id: member, cluster_id: cluster }
+    }
+
     /// A member's etcd that runs.
     pub fn running(Identity { member, cluster }: Identity) -> Self {
         Self::Running { member_id: member, cluster_id: cluster }

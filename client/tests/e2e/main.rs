@@ -7,6 +7,7 @@ mod elastic;
 mod mistakes;
 mod moving;
 mod node;
+mod promoter;
 mod race;
 mod replacement;
 mod resize;
