@@ -2,7 +2,7 @@
 
 use std::{ffi::OsStr, process::Command, time::Duration};
 
-use crate::{Process, environment, programs};
+use crate::{Process, environment, network::Host, programs};
 
 /// A call of `convene`, with none of the variables that the test was started with.
 pub struct Convene {
@@ -25,6 +25,12 @@ impl Convene {
     /// The same call with a variable.
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
+        self
+    }
+
+    /// The same call on a machine of a network.
+    pub fn on(mut self, host: &Host) -> Self {
+        self.command = host.wrap(&self.command);
         self
     }
 

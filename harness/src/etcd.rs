@@ -163,7 +163,11 @@ impl Version {
     }
 
     fn spawn(&self, place: &Arc<Place>, command: &mut Command, kind: &str) -> Etcd {
-        let process = Process::spawn(&format!("etcd {} {kind}", self.name), command);
+        let name = format!("etcd {} {kind}", self.name);
+        let process = match place.host() {
+            Some(host) => Process::spawn(&name, &mut host.wrap(command)),
+            None => Process::spawn(&name, command),
+        };
         Etcd { version: self.clone(), process, place: place.clone() }
     }
 }

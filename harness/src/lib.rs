@@ -16,6 +16,7 @@ pub mod cluster;
 pub mod convene;
 pub mod etcd;
 pub mod http;
+pub mod network;
 pub mod peers;
 pub mod programs;
 pub mod replicas;

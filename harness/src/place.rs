@@ -6,7 +6,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{Access, free_port, kept, tls::Identity};
+use crate::{Access, free_port, kept, network::Host, tls::Identity};
 
 /// Where an etcd has its data and is reached: stays when its process ends.
 pub struct Place {
@@ -17,12 +17,32 @@ pub struct Place {
     disk: Arc<TempDir>,
     has_wal_dir: bool,
     identity: Option<Identity>,
+    host: Option<Arc<Host>>,
 }
 
 impl Place {
     /// A place without data, which is reached over plain HTTP.
     pub fn new() -> Self {
         Self::on(Arc::new(kept::folder()), "http")
+    }
+
+    /// A place without data on a machine of a network, with etcd's usual ports.
+    pub fn on_host(host: &Arc<Host>) -> Self {
+        let url = |port| format!("http://{}:{port}", host.address);
+        Self { client_url: url(2379), peer_url: url(2380), host: Some(host.clone()), ..Self::new() }
+    }
+
+    /// The machine, if it is one of a network.
+    pub fn host(&self) -> Option<&Arc<Host>> {
+        self.host.as_ref()
+    }
+
+    /// A copy of the data at another address, as of a machine that was copied.
+    pub fn copied(&self) -> Self {
+        let copy = Self::new();
+        let copied = std::process::Command::new("cp").arg("-a").arg(self.data_dir()).arg(copy.data_dir()).status();
+        assert!(copied.unwrap().success(), "the data can be copied");
+        copy
     }
 
     /// A place without data that is reached over TLS alone, with this identity, by clients and members that have a
@@ -39,8 +59,8 @@ impl Place {
     /// The same data at a new address, as of a machine that has moved.
     pub fn moved(&self) -> Self {
         let scheme = if self.identity.is_some() { "https" } else { "http" };
-        let (has_wal_dir, identity) = (self.has_wal_dir, self.identity.clone());
-        Self { has_wal_dir, identity, ..Self::on(self.disk.clone(), scheme) }
+        let (has_wal_dir, identity, host) = (self.has_wal_dir, self.identity.clone(), self.host.clone());
+        Self { has_wal_dir, identity, host, ..Self::on(self.disk.clone(), scheme) }
     }
 
     /// Where etcd has its data. Nobody has made it before etcd has.
@@ -92,7 +112,7 @@ impl Place {
 
     fn on(disk: Arc<TempDir>, scheme: &str) -> Self {
         let url = || format!("{scheme}://127.0.0.1:{}", free_port());
-        Self { client_url: url(), peer_url: url(), disk, has_wal_dir: false, identity: None }
+        Self { client_url: url(), peer_url: url(), disk, has_wal_dir: false, identity: None, host: None }
     }
 }
 

@@ -23,6 +23,7 @@ pub struct Server {
 /// What a server is started with: the same again after a crash.
 struct Settings {
     database: Database,
+    ip: String,
     port: u16,
     arguments: Vec<String>,
 }
@@ -58,6 +59,11 @@ impl Server {
     /// Starts a server on a SQLite file of its own, whatever other tests use, and waits until it listens.
     pub fn start_on_sqlite() -> Self {
         Settings::new(Database::Sqlite(kept::folder()), &[]).start()
+    }
+
+    /// Starts a server on a SQLite file of its own at this IP address, and waits until it listens.
+    pub fn start_at(ip: &str) -> Self {
+        Settings { ip: ip.to_owned(), ..Settings::new(Database::Sqlite(kept::folder()), &[]) }.start()
     }
 
     /// Starts a server with arguments of a test's own on a database that others may use as well, and waits until it
@@ -116,11 +122,11 @@ impl Crashed {
 impl Settings {
     fn new(database: Database, arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        Self { database, port: free_port(), arguments }
+        Self { database, ip: "127.0.0.1".to_owned(), port: free_port(), arguments }
     }
 
     fn start(self) -> Server {
-        let address = format!("127.0.0.1:{}", self.port);
+        let address = format!("{}:{}", self.ip, self.port);
         let mut command = command(&address, &self.database.url(), &self.arguments);
         let process = Process::spawn("convene-server", &mut command);
         process.wait_for_output("listens on", Duration::from_secs(20));

@@ -4,6 +4,8 @@ mod administration;
 mod bootstrap;
 mod crashes;
 mod elastic;
+mod evidence;
+mod machine;
 mod mistakes;
 mod moving;
 mod node;

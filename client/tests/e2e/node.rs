@@ -5,6 +5,7 @@ use convene_harness::{
     cluster::{Member, member_list, wait_until_members},
     convene::{Convene, Ended},
     etcd::{Etcd, Version},
+    network::Network,
     replicas::Replicas,
     server::Server,
     wait_for,
@@ -31,6 +32,13 @@ impl Registry {
     /// Creates a cluster of this size, on a new server.
     pub fn new(size: usize) -> Self {
         let service = Service::start();
+        let registry = Self::on(service.url(), size);
+        Self { service: Some(service), ..registry }
+    }
+
+    /// Creates a cluster of this size, on a new server that the machines of a network reach.
+    pub fn in_network(network: &Network, size: usize) -> Self {
+        let service = Service::Server(Server::start_at(&network.address));
         let registry = Self::on(service.url(), size);
         Self { service: Some(service), ..registry }
     }
@@ -145,7 +153,11 @@ impl Node {
         }));
         arguments.extend(self.access.user.iter().map(|(name, password)| format!("--user={name}:{password}")));
         arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
-        Convene::new(arguments).env("CONVENE_DISCOVERY", &self.url)
+        let call = Convene::new(arguments).env("CONVENE_DISCOVERY", &self.url);
+        match self.place.host() {
+            Some(host) => call.on(host),
+            None => call,
+        }
     }
 
     /// A command of `convene` with the name and the data directory only.
