@@ -1,8 +1,10 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::boot_clock::BootInstant;
 
 /// The moment at which a command gives up because of `--timeout`.
 #[derive(Clone, Copy, Debug)]
-pub struct Deadline(Option<Instant>);
+pub struct Deadline(Option<BootInstant>);
 
 /// The deadline has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,13 +13,16 @@ pub struct DeadlineExceeded;
 impl Deadline {
     /// A deadline after this time; `None` means never.
     pub fn after(timeout: Option<Duration>) -> Self {
-        Self(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
+        Self(timeout.map(|timeout| BootInstant::now() + timeout))
     }
 
     /// Runs a future, and drops it unfinished when the deadline passes.
     pub async fn limit<T>(self, work: impl Future<Output = T>) -> Result<T, DeadlineExceeded> {
         match self.0 {
-            Some(deadline) => tokio::time::timeout_at(deadline.into(), work).await.map_err(|_| DeadlineExceeded),
+            Some(deadline) => {
+                let left = deadline.saturating_duration_since(BootInstant::now());
+                tokio::time::timeout(left, work).await.map_err(|_| DeadlineExceeded)
+            }
             None => Ok(work.await),
         }
     }
@@ -28,7 +33,7 @@ impl Deadline {
             tokio::time::sleep(duration).await;
             return Ok(());
         };
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = deadline.saturating_duration_since(BootInstant::now());
         tokio::time::sleep(duration.min(left)).await;
         if duration >= left { Err(DeadlineExceeded) } else { Ok(()) }
     }

@@ -5,6 +5,7 @@
 //! (`membership_change`, `data_dir`). Nothing is remembered between turns, so the program may be killed at any point and
 //! started again.
 
+mod boot_clock;
 mod cli;
 mod cluster;
 mod command_error;

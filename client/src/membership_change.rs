@@ -3,16 +3,13 @@
 //! Right before the change, the terms of the instruction are checked: the deadline, and the member list, read through
 //! the quorum.
 
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use convene_etcd::{Client, EtcdError, MemberList};
 use convene_lifecycle::{ClientUrl, MemberId, PeerUrl};
 
 use crate::{
+    boot_clock::BootInstant,
     connections::Failures,
     observe::LIST_TIMEOUT,
     registry::{ExpectedMember, Instruction, Task, Terms},
@@ -49,7 +46,7 @@ struct MembershipChange<'a> {
     operation: Operation<'a>,
     terms: &'a Terms,
     /// When the check-in was sent whose answer was this change.
-    sent_at: Instant,
+    sent_at: BootInstant,
 }
 
 #[derive(Debug)]

@@ -3,10 +3,7 @@
 //! An observation takes a few seconds at most, and all members are probed at the same time. Probes that lie far apart
 //! would be no evidence of one outage.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use convene_etcd::{ListedMember, MemberList, PeerClient, PeerMetrics, Status};
 use convene_lifecycle::{ClientUrl, MemberId, PeerUrl};
@@ -16,6 +13,7 @@ use futures_util::{
 };
 
 use crate::{
+    boot_clock::BootInstant,
     connections::{Connections, Failures, Probe, proves_alive},
     registry::{ObservedMember, View},
 };
@@ -121,7 +119,7 @@ async fn probe(connections: &Connections, list: &MemberList, member: &ListedMemb
 
 /// The status of a member, and its metrics if it is the leader. Both together take no longer than a probe may.
 async fn probe_client_port(connections: &Connections, member: &ListedMember) -> (Probe, Option<PeerMetrics>) {
-    let began = Instant::now();
+    let began = BootInstant::now();
     let probe = connections.probe(member, PROBE_TIMEOUT).await;
     let metrics = match &probe {
         Probe::Up(status) if status.leader == Some(member.id) => {

@@ -2,13 +2,13 @@ use std::{
     collections::VecDeque,
     io::Write,
     sync::Mutex,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use humantime::{format_duration, format_rfc3339_seconds};
 use serde::Serialize;
 
-use crate::{cli::LogFormat, command_error::CommandError};
+use crate::{boot_clock::BootInstant, cli::LogFormat, command_error::CommandError};
 
 /// The progress log on standard error: one line for each change of what a command does or waits for.
 pub struct Progress {
@@ -33,9 +33,9 @@ struct State {
     /// The last entry, logged or suppressed.
     last: Option<Entry>,
     /// The entries that were logged last, and when.
-    recent: VecDeque<(Entry, Instant)>,
+    recent: VecDeque<(Entry, BootInstant)>,
     /// The reason to wait, and since when.
-    waiting: Option<(String, SystemTime, Instant)>,
+    waiting: Option<(String, SystemTime, BootInstant)>,
 }
 
 /// A line in JSON.
@@ -109,11 +109,11 @@ impl Progress {
         if !is_wait {
             state.waiting = None;
         } else if state.waiting.as_ref().is_none_or(|(waiting, ..)| *waiting != entry.0) {
-            state.waiting = Some((entry.0.clone(), SystemTime::now(), Instant::now()));
+            state.waiting = Some((entry.0.clone(), SystemTime::now(), BootInstant::now()));
         }
         let since = state.waiting.as_ref().map(|(_, at, since)| (*at, since.elapsed()));
         state.recent.retain(|(recent, _)| *recent != entry);
-        state.recent.push_back((entry, Instant::now()));
+        state.recent.push_back((entry, BootInstant::now()));
         if state.recent.len() > RECENT_LINES {
             state.recent.pop_front();
         }

@@ -1,13 +1,14 @@
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeSet,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use convene_lifecycle::{ClientUrl, MemberId, MemberKey, PeerUrl, Strategy};
 use uuid::Uuid;
 
 use crate::{
+    boot_clock::BootInstant,
     cli::{LogFormat, NodeArgs},
     command_error::CommandError,
     connections::Connections,
@@ -62,7 +63,7 @@ pub struct CheckInResponse {
     /// The instruction.
     pub instruction: Instruction,
     /// When the check-in was sent. Deadlines run from here, because the time of the answer is not known.
-    pub sent_at: Instant,
+    pub sent_at: BootInstant,
 }
 
 impl CheckInResponse {
@@ -165,7 +166,7 @@ impl Session {
             strategy: options.strategy,
             size: options.size,
         };
-        let sent_at = Instant::now();
+        let sent_at = BootInstant::now();
         let instruction = self.registry.check_in(&self.node.cluster, &report, options.dry_run).await?;
         self.revision.set(instruction.revision);
         if let Task::Observe { client_urls, peer_urls } = &instruction.task {

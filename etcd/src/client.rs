@@ -5,6 +5,7 @@ use std::{
 };
 
 use convene_lifecycle::{ClientUrl, ClusterId, MemberId, PeerUrl};
+use hyper_util::client::legacy::connect::HttpConnector;
 use tokio::time::timeout;
 use tonic::{
     Request, Response,
@@ -20,6 +21,14 @@ use crate::{
 /// How long connecting may take. This is shorter than most calls, so that they fail with "cannot connect" and not with a
 /// timeout.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long the kernel tries to deliver what was sent. Without a limit, it delivers a membership change up to a quarter of
+/// an hour after the call has timed out, for example when a firewall lets packets through again.
+pub(crate) const TCP_USER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How much later than the caller etcd gives up. With the same deadline, the caller's timeout might be mistaken for an error
+/// of the connection.
+const SERVER_GRACE: Duration = Duration::from_millis(200);
 
 /// The largest response. tonic's default of 4 MiB is less than etcd allows.
 const MAX_RESPONSE_BYTES: usize = 16 << 20;
@@ -49,11 +58,11 @@ impl Connector {
             endpoint: url.to_string(),
             reason: crate::classify::describe(&error),
         };
-        let mut endpoint = Endpoint::from_shared(url.to_string()).map_err(bad_url)?.connect_timeout(CONNECT_TIMEOUT);
+        let mut endpoint = Endpoint::from_shared(url.to_string()).map_err(bad_url)?;
         if endpoint.uri().scheme_str() == Some("https") {
             endpoint = self.access.tls.secure(endpoint)?;
         }
-        let channel = Arc::new(Mutex::new(endpoint.connect_lazy()));
+        let channel = Arc::new(Mutex::new(connect_lazily(&endpoint)));
         let login = self.session.clone().map(|session| Arc::new(Login::new(session)));
         Ok(Client { url: url.clone(), endpoint, channel, login })
     }
@@ -77,9 +86,9 @@ impl Client {
     /// The member list, read through the quorum (linearizable).
     pub async fn members(&self, within: Duration) -> Result<MemberList, EtcdError> {
         self.with_timeout(within, async {
-            self.catch_up().await?;
+            self.catch_up(within).await?;
             let request = wire::MemberListRequest { linearizable: true };
-            let list = self.send(request, |c, r| async move { cluster(c).member_list(r).await }).await?;
+            let list = self.send(within, request, |c, r| async move { cluster(c).member_list(r).await }).await?;
             let cluster = ClusterId(self.header(list.header)?.cluster_id);
             MemberList::read(self.url.as_str(), cluster, list.members)
         })
@@ -91,9 +100,9 @@ impl Client {
     /// etcd 3.4 ignores `linearizable` and lists the members of its applied state; after this call that is recent enough.
     /// etcd confirms the read with the quorum before it checks permissions (`v3_server.go:Range`), so a denied read
     /// serves as well.
-    async fn catch_up(&self) -> Result<(), EtcdError> {
+    async fn catch_up(&self, within: Duration) -> Result<(), EtcdError> {
         let request = wire::RangeRequest { key: b"convene".to_vec(), count_only: true, ..Default::default() };
-        match self.send(request, |c, r| async move { kv(c).range(r).await }).await {
+        match self.send(within, request, |c, r| async move { kv(c).range(r).await }).await {
             Ok(wire::RangeResponse { .. }) | Err(EtcdError::NotAllowed { .. }) => Ok(()),
             Err(error) => Err(error),
         }
@@ -106,7 +115,7 @@ impl Client {
     pub async fn status(&self, within: Duration) -> Result<Status, EtcdError> {
         self.with_timeout(within, async {
             let status =
-                self.send(wire::StatusRequest {}, |c, r| async move { maintenance(c).status(r).await }).await?;
+                self.send(within, wire::StatusRequest {}, |c, r| async move { maintenance(c).status(r).await }).await?;
             let header = self.header(status.header)?;
             Ok(Status {
                 member: MemberId(header.member_id),
@@ -130,7 +139,7 @@ impl Client {
     ) -> Result<MemberId, EtcdError> {
         let request = wire::MemberAddRequest { peer_urls: texts(peer_urls), is_learner: learner };
         self.with_timeout(within, async {
-            let added = self.send(request, |c, r| async move { cluster(c).member_add(r).await }).await?;
+            let added = self.send(within, request, |c, r| async move { cluster(c).member_add(r).await }).await?;
             added.member.map(|member| MemberId(member.id)).ok_or_else(|| self.bad_answer("no member"))
         })
         .await
@@ -139,7 +148,7 @@ impl Client {
     /// Removes a member.
     pub async fn remove_member(&self, member: MemberId, within: Duration) -> Result<(), EtcdError> {
         let request = wire::MemberRemoveRequest { id: member.0 };
-        let done = self.send(request, |c, r| async move { cluster(c).member_remove(r).await });
+        let done = self.send(within, request, |c, r| async move { cluster(c).member_remove(r).await });
         self.with_timeout(within, done).await.map(drop)
     }
 
@@ -153,7 +162,7 @@ impl Client {
         within: Duration,
     ) -> Result<(), EtcdError> {
         let request = wire::MemberUpdateRequest { id: member.0, peer_urls: texts(peer_urls) };
-        let done = self.send(request, |c, r| async move { cluster(c).member_update(r).await });
+        let done = self.send(within, request, |c, r| async move { cluster(c).member_update(r).await });
         self.with_timeout(within, done).await.map(drop)
     }
 
@@ -163,14 +172,14 @@ impl Client {
     /// mean that the first attempt has succeeded.
     pub async fn promote_member(&self, member: MemberId, within: Duration) -> Result<(), EtcdError> {
         let request = wire::MemberPromoteRequest { id: member.0 };
-        let done = self.send(request, |c, r| async move { cluster(c).member_promote(r).await });
+        let done = self.send(within, request, |c, r| async move { cluster(c).member_promote(r).await });
         self.with_timeout(within, done).await.map(drop)
     }
 
     /// Moves the leadership to another voter. Only the leader accepts this.
     pub async fn move_leader(&self, to: MemberId, within: Duration) -> Result<(), EtcdError> {
         let request = wire::MoveLeaderRequest { target_id: to.0 };
-        let done = self.send(request, |c, r| async move { maintenance(c).move_leader(r).await });
+        let done = self.send(within, request, |c, r| async move { maintenance(c).move_leader(r).await });
         self.with_timeout(within, done).await.map(drop)
     }
 
@@ -182,18 +191,28 @@ impl Client {
     ) -> Result<T, EtcdError> {
         timeout(within, call).await.unwrap_or_else(|_| {
             // The peer may have vanished, and TCP takes a quarter of an hour to notice that.
-            *self.lock() = self.endpoint.connect_lazy();
+            *self.lock() = connect_lazily(&self.endpoint);
             let reason = format!("no answer within {within:?}");
             Err(EtcdError::TimedOut { endpoint: self.url.to_string(), reason })
         })
     }
 
-    /// Sends a request. If etcd requires a login, logs in and sends it again: etcd has not executed it then.
-    async fn send<M: Clone, R, F>(&self, message: M, call: impl Fn(Channel, Request<M>) -> F) -> Result<R, EtcdError>
+    /// Sends a request, with the time after which etcd gives it up. If etcd requires a login, logs in and sends it again:
+    /// etcd has not executed it then.
+    async fn send<M: Clone, R, F>(
+        &self,
+        within: Duration,
+        message: M,
+        call: impl Fn(Channel, Request<M>) -> F,
+    ) -> Result<R, EtcdError>
     where
         F: Future<Output = Result<Response<R>, tonic::Status>>,
     {
         let channel = self.lock().clone();
+        let call = |channel, mut request: Request<M>| {
+            request.set_timeout(within.saturating_add(SERVER_GRACE));
+            call(channel, request)
+        };
         let response = match &self.login {
             None => call(channel, Request::new(message)).await,
             Some(login) => login.send(channel, message, call).await,
@@ -218,6 +237,17 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("url", &self.url).finish_non_exhaustive()
     }
+}
+
+/// A channel that connects with the first request.
+fn connect_lazily(endpoint: &Endpoint) -> Channel {
+    // As `Endpoint::connect_lazy`, which has no setting for the last option.
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    tcp.set_tcp_user_timeout(Some(TCP_USER_TIMEOUT));
+    endpoint.connect_with_connector_lazy(tcp)
 }
 
 fn cluster(channel: Channel) -> ClusterClient<Channel> {

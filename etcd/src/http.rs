@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use crate::{
     EtcdError, Tls,
     classify::{CLOSED_ON_HTTP, connection_failed, connection_lost, describe, is_https},
+    client::TCP_USER_TIMEOUT,
 };
 
 /// Sends GET requests to etcds. URLs with `http://` are called in clear text.
@@ -78,7 +79,8 @@ impl HttpClient {
 
 fn builder() -> ClientBuilder {
     // A proxy may not know the members' host names.
-    Client::builder().no_proxy().http1_only().redirect(reqwest::redirect::Policy::none())
+    let client = Client::builder().no_proxy().http1_only().redirect(reqwest::redirect::Policy::none());
+    client.tcp_user_timeout(TCP_USER_TIMEOUT)
 }
 
 fn build(client: ClientBuilder, tls: &Tls) -> Result<Client, EtcdError> {

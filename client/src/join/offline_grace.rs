@@ -1,10 +1,12 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::boot_clock::BootInstant;
 
 /// Measures how long this node has got no instruction, against `--offline-grace`.
 pub struct OfflineGrace {
     grace: Duration,
     /// When the first attempt began since the last instruction.
-    since: Option<Instant>,
+    since: Option<BootInstant>,
 }
 
 impl OfflineGrace {
@@ -15,7 +17,7 @@ impl OfflineGrace {
 
     /// An attempt to get an instruction begins.
     pub fn record_attempt(&mut self) {
-        self.since.get_or_insert_with(Instant::now);
+        self.since.get_or_insert_with(BootInstant::now);
     }
 
     /// The registry has instructed this node.

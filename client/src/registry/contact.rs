@@ -1,9 +1,7 @@
-use std::{
-    cell::Cell,
-    time::{Duration, Instant},
-};
+use std::{cell::Cell, time::Duration};
 
 use super::RegistryError;
+use crate::boot_clock::BootInstant;
 
 /// How long a request may be under way before the registry counts as silent.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -18,7 +16,7 @@ enum LastRequest {
     #[default]
     Answered,
     /// It has no answer yet.
-    Sent(Instant),
+    Sent(BootInstant),
     /// No answer came, or none of a Convene server that can handle requests. The next request changes nothing until it
     /// is answered.
     Failed,
@@ -28,7 +26,7 @@ impl Contact {
     /// A request is sent.
     pub fn record_request(&self) {
         if !matches!(self.0.get(), LastRequest::Failed) {
-            self.0.set(LastRequest::Sent(Instant::now()));
+            self.0.set(LastRequest::Sent(BootInstant::now()));
         }
     }
 
@@ -91,7 +89,7 @@ mod tests {
         let contact = Contact::default();
         contact.record_request();
         assert!(!contact.is_lost());
-        contact.0.set(LastRequest::Sent(Instant::now() - PATIENCE));
+        contact.0.set(LastRequest::Sent(BootInstant::ago(PATIENCE)));
         assert!(contact.is_lost());
     }
 }

@@ -1,9 +1,11 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::time::sleep;
 
 use super::{Printer, read};
-use crate::{command_error::CommandError, progress::Progress, registry::RegistryError, target::Target};
+use crate::{
+    boot_clock::BootInstant, command_error::CommandError, progress::Progress, registry::RegistryError, target::Target,
+};
 
 /// How long the server may hold a response. A dead connection is noticed after this time at the latest.
 const LONG_POLL: Duration = Duration::from_secs(30);
@@ -20,7 +22,7 @@ pub async fn run(
 ) -> Result<(), CommandError> {
     let mut is_unreachable = false;
     loop {
-        let sent_at = Instant::now();
+        let sent_at = BootInstant::now();
         match read(target, after, LONG_POLL).await {
             Ok(page) => {
                 if std::mem::take(&mut is_unreachable) {
