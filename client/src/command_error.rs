@@ -65,7 +65,11 @@ impl From<RegistryError> for CommandError {
             | RegistryError::NotConvene { .. } => Self::Unreachable(error.to_string()),
             // What is wrong with the request comes from the command line.
             RegistryError::Refused(problem) if problem.status == 400 => Self::Usage(problem.to_string()),
-            RegistryError::Refused(_) | RegistryError::UnknownCluster { .. } => Self::Refused(error.to_string()),
+            RegistryError::Refused(_) => Self::Refused(error.to_string()),
+            RegistryError::UnknownCluster { .. } => Self::Refused(format!(
+                "{error}; check the discovery URL: `convene cluster list` lists the clusters of this registry ({})",
+                error.reason()
+            )),
         }
     }
 }

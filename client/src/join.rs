@@ -201,7 +201,7 @@ impl Join<'_> {
                 _ => "without data".to_owned(),
             };
             let message = format!("{error}. A node {state} cannot start on its own; trying again");
-            progress.wait("wait", "unreachable", &message);
+            progress.wait("wait", error.reason(), &message);
             return Ok(Next::CheckIn(RETRY_INTERVAL));
         }
         let left = self.offline_grace.remaining();
@@ -209,11 +209,10 @@ impl Join<'_> {
             let grace = humantime::format_duration(self.arguments.offline_grace);
             let message =
                 format!("{error}; if this lasts {grace}, this node will use its existing data without the registry");
-            progress.wait("wait", "unreachable", &message);
+            progress.wait("wait", error.reason(), &message);
             return Ok(Next::CheckIn(left.min(RETRY_INTERVAL)));
         }
         let message = format!("{error}; continuing with the existing data, without the registry");
-        let reason = if error.is_not_found() { "unknown_cluster" } else { "unreachable" };
-        self.print_result(Action::Start, None, "start", reason, &message)
+        self.print_result(Action::Start, None, "start", error.reason(), &message)
     }
 }

@@ -113,7 +113,7 @@ impl Session {
             Ok(response) => Ok(Some(response)),
             Err(error) if error.is_permanent() => Err(error.into()),
             Err(error) => {
-                self.progress.wait("wait", "unreachable", &error.to_string());
+                self.progress.wait("wait", error.reason(), &error.to_string());
                 Ok(None)
             }
         }

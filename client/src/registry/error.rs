@@ -107,6 +107,15 @@ impl RegistryError {
         matches!(self, Self::Refused(_) | Self::UnknownCluster { .. })
     }
 
+    /// The reason code for the progress log and for results.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } | Self::Unavailable { .. } | Self::NotConvene { .. } => "unreachable",
+            Self::UnknownCluster { .. } => "unknown_cluster",
+            Self::Refused(_) => "refused",
+        }
+    }
+
     /// Whether the registry does not know the cluster, or another resource of the request (HTTP 404).
     pub fn is_not_found(&self) -> bool {
         match self {

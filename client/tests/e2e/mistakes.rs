@@ -82,6 +82,27 @@ fn without_peer_urls_a_member_keeps_its_own() {
 }
 
 #[test]
+fn a_deleted_cluster_is_unknown_and_its_registry_is_not_unreachable() {
+    let Some(version) = Version::all().pop() else { return };
+    let registry = Registry::new(1);
+    let mut nodes = form(&version, &registry, 1);
+    let before = wait_until_healthy(&nodes);
+    nodes[0].kill();
+    registry.administer(&["cluster", "delete", &registry.url]);
+
+    let ended = nodes[0].join(&["--offline-grace=2s"]);
+    for line in ["wait (unknown_cluster)", "start (unknown_cluster)"] {
+        assert!(ended.stderr.contains(line), "{}", ended.stderr);
+    }
+    assert!(!ended.stderr.contains("unreachable"), "{}", ended.stderr);
+    assert_eq!(wait_until_healthy(&nodes), before);
+
+    let ended = Node::new(&version, &registry, "infra1").call("join", &[]).run(LIMIT);
+    assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+    assert!(ended.stderr.contains("(unknown_cluster)"), "{}", ended.stderr);
+}
+
+#[test]
 fn leave_on_the_wrong_machine_is_refused() {
     let Some(version) = Version::all().pop() else { return };
     let registry = Registry::new(2);
