@@ -139,10 +139,11 @@ impl Cluster {
         Ok(draft.finish())
     }
 
-    /// Starts a new epoch: the nodes set their data aside and form the cluster again.
+    /// Starts a new epoch: the nodes set their data aside and form the cluster again. This also ends a hold.
     pub fn reset(&self, at: UnixMillis) -> Option<Transition> {
         let mut draft = ClusterDraft::new(self, at);
         draft.begin_epoch("reset by an administrator");
+        draft.release_hold("an administrator has reset the cluster");
         draft.finish()
     }
 }

@@ -1,8 +1,8 @@
 use std::{borrow::Cow, sync::Arc};
 
 use crate::{
-    Action, ClusterId, ClusterName, ClusterSize, Epoch, Event, EventKind, Member, MemberKey, NewClusterToken, Policy,
-    Previous, Protocol, Removal, Revision, Subject, Ticket, Token, UnixMillis,
+    Action, ClusterId, ClusterName, ClusterSize, Epoch, Event, EventKind, Held, Member, MemberKey, NewClusterToken,
+    Policy, Previous, Protocol, Removal, Revision, Subject, Ticket, Token, UnixMillis,
 };
 
 /// The most members on the record of one cluster, removed ones included.
@@ -53,6 +53,8 @@ pub struct Cluster {
     pub bootstrapped: Option<Revision>,
     /// The IDs of the etcd clusters of earlier epochs.
     pub earlier_cluster_ids: Vec<ClusterId>,
+    /// Why nobody may found the cluster now. `None` if it may be founded, or has been.
+    pub held: Option<Held>,
     /// The lease for the membership change that is under way, if there is one.
     pub ticket: Option<Ticket>,
     /// How many tickets were ever granted. It is the number of the latest one.
@@ -91,6 +93,7 @@ impl Cluster {
             cluster_id: None,
             bootstrapped: None,
             earlier_cluster_ids: Vec::new(),
+            held: None,
             ticket: None,
             tickets: 0,
             record: Vec::new(),
@@ -176,6 +179,7 @@ impl Cluster {
             token: self.token.clone(),
             name: self.name.clone(),
             earlier_cluster_ids: self.earlier_cluster_ids.clone(),
+            held: self.held.clone(),
             ticket: self.ticket.clone(),
             record: Vec::new(),
             ..*self

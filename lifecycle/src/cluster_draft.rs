@@ -1,8 +1,8 @@
-use std::{borrow::Cow, ops::Deref};
+use std::{borrow::Cow, fmt::Display, ops::Deref};
 
 use crate::{
-    Action, BootstrapIssued, Cluster, ClusterSize, Event, EventKind, Founder, Member, MemberKey, MemberName, Protocol,
-    Purpose, Removal, RunId, Subject, Ticket, Transition, UnixMillis,
+    Action, BootstrapIssued, Cluster, ClusterId, ClusterSize, Event, EventKind, Founder, Held, HoldReason, Member,
+    MemberKey, MemberName, Protocol, Purpose, Removal, RunId, Subject, Ticket, Transition, UnixMillis,
     cluster::{KeyChange, KeyState, previous_member},
 };
 
@@ -157,7 +157,10 @@ impl<'a> ClusterDraft<'a> {
         }
         let epoch = self.epoch.next();
         self.change(EventKind::EpochBegun, format!("epoch {epoch} started: {why}"), |cluster| {
-            cluster.earlier_cluster_ids.extend(cluster.cluster_id);
+            let held = cluster.held.as_ref().and_then(|held| held.cluster);
+            let earlier = cluster.cluster_id.into_iter().chain(held);
+            let earlier: Vec<ClusterId> = earlier.filter(|id| !cluster.earlier_cluster_ids.contains(id)).collect();
+            cluster.earlier_cluster_ids.extend(earlier);
             cluster.epoch = epoch;
             cluster.formed = None;
             cluster.formed_at = None;
@@ -166,6 +169,22 @@ impl<'a> ClusterDraft<'a> {
             cluster.bootstrapped = None;
             cluster.ticket = None;
         });
+    }
+
+    /// Holds the founding of the cluster, because another one may exist.
+    pub fn hold(&mut self, reason: HoldReason, node: Option<&MemberName>, found: Option<ClusterId>) {
+        let held = Held { since: self.now, reason, node: node.cloned(), cluster: found };
+        let message = format!("founding held: {}", held.what_was_seen());
+        self.change(EventKind::FoundingHeld, message, |cluster| cluster.held = Some(held));
+    }
+
+    /// Ends the hold, if there is one.
+    pub fn release_hold(&mut self, why: impl Display) {
+        if self.held.is_some() {
+            self.change(EventKind::FoundingReleased, format!("founding no longer held: {why}"), |cluster| {
+                cluster.held = None;
+            });
+        }
     }
 
     /// The present epoch's `--initial-cluster-token`.

@@ -142,6 +142,9 @@ impl Cluster {
         if self.epoch != Epoch::FIRST && (action == Action::Create || self.formed.is_none()) {
             return Err(RegisterRefusal::WasReset);
         }
+        if let Some(held) = self.held.as_ref().filter(|_| self.formed.is_none()) {
+            return Err(RegisterRefusal::Held(held.what_was_seen()));
+        }
         let creates = action == Action::Create && !present;
         if self.is_forming_by_check_in() || (creates && self.protocol == Some(Protocol::CheckIn)) {
             return Err(RegisterRefusal::FormsByCheckIn);

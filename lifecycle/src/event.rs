@@ -91,6 +91,9 @@ event_kinds! {
     TicketGranted "ticket_granted" "A node got the ticket for a membership change.";
     TicketReleased "ticket_released" "A membership change was done or given up.";
     EpochBegun "epoch_begun" "A new attempt to form the cluster began.";
+    FoundingHeld "founding_held" "The founding of the cluster was held, because another one may exist.";
+    FoundingReleased "founding_released"
+        "The founding of the cluster was no longer held: a cluster was shown to exist, or an administrator decided.";
 }
 
 /// Why a text is not an [`EventKind`].

@@ -7,11 +7,13 @@
 //! value of such a type is valid everywhere else.
 
 mod administration;
+mod adoption;
 mod cluster;
 mod cluster_draft;
 mod cluster_name;
 mod discovery;
 mod event;
+mod held;
 mod identity;
 mod instruction;
 mod liveness;
@@ -34,9 +36,11 @@ mod ticket;
 mod token;
 
 pub use administration::{AdministrationError, MemberRequest, Settings};
+pub use adoption::{ListedMember, MemberList};
 pub use cluster::{Cluster, MAX_MEMBERS, REMOVED_MEMBER_RETENTION, Transition};
 pub use cluster_name::{ClusterName, ClusterNameError};
 pub use event::{Action, Event, EventKind, Previous, Subject};
+pub use held::{Held, HoldReason, UnknownHoldReason};
 pub use identity::{ClusterId, Epoch, IdError, MemberId};
 pub use instruction::{Endpoints, EtcdFlags, ExpectedMember, Instruction, Task, Terms};
 pub use liveness::{LastCheckIn, Liveness, MemberLiveness, ReportedState};

@@ -42,6 +42,8 @@ pub struct LastCheckIn {
     pub peer_urls: Vec<PeerUrl>,
     /// The state that the node reported.
     pub state: ReportedState,
+    /// Whether the node reported data that has never had a leader.
+    pub never_led: bool,
 }
 
 /// The state that a node reported: a [`NodeState`] without its details.
@@ -69,6 +71,8 @@ pub struct MemberLiveness {
     /// The first and the last failed probe since then. [`Policy::max_probe_gap`] starts a new series. `None` if it answered
     /// the last probe.
     pub failing: Option<(UnixMillis, UnixMillis)>,
+    /// The highest index up to which its etcd has applied the Raft log, as it reported itself. `None` if it has not.
+    pub applied: Option<u64>,
 }
 
 impl Liveness {
@@ -94,7 +98,8 @@ impl Liveness {
         }
         let state = ReportedState::of(&report.state);
         let (run, sequence) = (report.run.clone(), report.sequence);
-        let check_in = LastCheckIn { at: now, run, sequence, peer_urls: report.peer_urls.clone(), state };
+        let never_led = report.has_never_led_data();
+        let check_in = LastCheckIn { at: now, run, sequence, peer_urls: report.peer_urls.clone(), state, never_led };
         self.nodes.insert(report.name.clone(), check_in);
         self.forget_nodes(cluster);
         self.members.retain(|key, _| cluster.member(key).is_some());
@@ -124,6 +129,7 @@ impl Liveness {
     /// A view without a quorum shows which members are alive, but not which are dead: the observing node may be
     /// partitioned itself. A node that reaches itself proves nothing.
     fn record_view(&mut self, cluster: &Cluster, view: &View, own: Option<Identity>, now: UnixMillis) {
+        self.record_applied(cluster, view);
         for observed in view.members.iter().filter(|observed| own.is_none_or(|own| own.member != observed.id)) {
             let Some(member) = cluster.member(&observed.id.into()) else { continue };
             let known = self.members.entry(member.key.clone()).or_default();
@@ -135,6 +141,18 @@ impl Liveness {
                 let before = known.failing.filter(|(_, last)| last.age(now) <= gap);
                 known.failing = Some((before.map_or(now, |(first, _)| first), now));
             }
+        }
+    }
+
+    /// Records how far members have applied the log. Only an etcd that gave the member's ID counts.
+    fn record_applied(&mut self, cluster: &Cluster, view: &View) {
+        if view.cluster.is_none() || view.cluster != cluster.cluster_id {
+            return;
+        }
+        for observed in view.members.iter().filter(|observed| observed.identified) {
+            let Some(member) = cluster.member(&observed.id.into()) else { continue };
+            let known = self.members.entry(member.key.clone()).or_default();
+            known.applied = known.applied.max(observed.applied_index);
         }
     }
 
@@ -202,6 +220,11 @@ impl Liveness {
     fn failing(&self, policy: &Policy, member: &Member, now: UnixMillis) -> Option<(UnixMillis, UnixMillis)> {
         let failing = self.members.get(&member.key).and_then(|known| known.failing);
         failing.filter(|(_, last)| last.age(now) <= policy.max_probe_gap())
+    }
+
+    /// The highest index up to which a member has applied the log, as its etcd reported it.
+    pub fn applied(&self, member: &Member) -> Option<u64> {
+        self.members.get(&member.key)?.applied
     }
 
     /// Whether the member's own node has reported a running etcd within `dead_after`.

@@ -7,12 +7,15 @@
 mod blocked;
 mod cause;
 mod forming;
+mod founding_hold;
 mod instructions;
 mod join_overrides;
 mod joining;
 mod membership;
+mod never_led;
 mod quorum_view;
 mod reconcile;
+mod rolled_back;
 mod running;
 mod starting;
 mod tickets;
@@ -63,13 +66,15 @@ impl Planner<'_> {
         }
         self.reconcile_with_view();
         self.reconcile_with_leftover();
+        self.hold_founding_on_evidence();
         self.release_done_or_expired_ticket();
-        let instruction = self.decide_by_state();
-        if !self.holds_idle_ticket(&instruction) {
-            return instruction;
+        let mut instruction = self.decide_by_state();
+        if self.holds_idle_ticket(&instruction) {
+            self.draft.release("not needed now");
+            instruction = self.decide_by_state();
         }
-        self.draft.release("not needed now");
-        self.decide_by_state()
+        self.release_hold_if_founded();
+        instruction
     }
 
     fn decide_by_state(&mut self) -> Instruction {

@@ -41,6 +41,8 @@ reasons! {
     RosterComplete "roster_complete" ["bootstrap"] "All founders are known. They bootstrap together.";
     FoundersMissing "founders_missing" ["wait"]
         "This node was instructed to bootstrap before, and has no data now. The other founders must check in or answer to show whether the cluster exists.";
+    Held "held" ["wait"]
+        "Another etcd cluster may exist under this token, so nobody may found one. The message says what was seen, and by whom. An administrator adopts that cluster, or resets this one.";
     Paused "paused" ["wait"] "An administrator has paused all membership changes.";
     LookNeeded "look_needed" ["observe"] "The decision needs a view of the cluster, or a newer one.";
     NoQuorum "no_quorum" ["wait"]
@@ -67,6 +69,8 @@ reasons! {
     RemovedMember "removed_member" ["archive_data"] "The data is of a removed member.";
     UnreadableData "unreadable_data" ["archive_data", "refuse"]
         "The data can't be read. It is set aside only if the cluster has a quorum without it, and the node is not `leaving`.";
+    DataRolledBack "data_rolled_back" ["remove_member", "refuse"]
+        "This node's data is older than what its member had applied before. With `remove_member`: the cluster has a quorum without the member, so the node joins again.";
     LostDisk "lost_disk" ["remove_member"]
         "This node's own former member has lost its data, and makes room for the node at once.";
     Dead "dead" ["remove_member", "wait"]

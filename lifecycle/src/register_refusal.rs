@@ -71,6 +71,12 @@ pub enum RegisterRefusal {
          convene, or create another token"
     )]
     WasReset,
+    /// Another etcd cluster may exist under this token.
+    #[error(
+        "the founding of this cluster is held: {0}; an administrator takes that cluster over with convene cluster adopt, or \
+         resets this one with convene cluster reset"
+    )]
+    Held(String),
     /// The record is full.
     #[error(
         "{MAX_MEMBERS} members have registered with this token, the most that a cluster may have; create another token"

@@ -189,6 +189,11 @@ impl Report {
         }
     }
 
+    /// Whether the node has data that has never had a leader.
+    pub fn has_never_led_data(&self) -> bool {
+        self.data.never_led && matches!(self.state, NodeState::Stopped(_))
+    }
+
     /// Whether the node's etcd runs and answers.
     pub fn is_running(&self) -> bool {
         matches!(self.state, NodeState::Running(_))

@@ -6,6 +6,7 @@
 
 mod cluster;
 mod event;
+mod held;
 mod line_formatter;
 mod member;
 mod policy;

@@ -1,6 +1,6 @@
 use crate::{
-    ClusterId, ClusterSize, Discovery, MAX_MEMBERS, MemberKey, MemberName, PeerUrl, Purpose, Reason, Strategy, Ticket,
-    UnixMillis, plan::membership::MAX_LAG,
+    ClusterId, ClusterSize, Discovery, Held, MAX_MEMBERS, MemberKey, MemberName, PeerUrl, Purpose, Reason, Strategy,
+    Ticket, UnixMillis, plan::membership::MAX_LAG,
 };
 
 /// Why a node gets no further now, with the numbers behind it.
@@ -13,6 +13,8 @@ pub(super) enum Blocked {
     Overtaken,
     /// An administrator has paused all membership changes.
     Paused,
+    /// Another cluster may exist, so nobody may found this one.
+    Held(Held),
     /// The decision needs the node's view of the cluster.
     ViewNeeded(ViewNeeded),
     /// Another etcd cluster answers at the members' addresses.
@@ -23,6 +25,10 @@ pub(super) enum Blocked {
     Forming { registered: usize, size: usize },
     /// A founder without data can't know whether the cluster exists.
     FoundersMissing,
+    /// The data of a founder has never had a leader, and its address has changed.
+    FoundersMoved,
+    /// The data is older than what its member had applied.
+    DataRolledBack { member: String, last: u64, applied: u64, strategy: Strategy, paused: bool },
     /// Another node has the ticket.
     TicketHeld { holder: MemberName, number: u64, purpose: &'static str },
     /// Without the member, too few of the remaining voters would answer.
@@ -135,6 +141,14 @@ impl Blocked {
                 Reason::Paused,
                 "membership changes are paused until an administrator resumes them (convene cluster resume)",
             ),
+            Self::Held(held) => wait(
+                Reason::Held,
+                format!(
+                    "another etcd cluster may exist, so no cluster is founded: {}; take that cluster over with `convene \
+                     cluster adopt`, or start a new one with `convene cluster reset`",
+                    held.what_was_seen()
+                ),
+            ),
             Self::ViewNeeded(purpose) => {
                 Explanation { outcome: Outcome::Observe, reason: Reason::LookNeeded, message: purpose.message().into() }
             }
@@ -159,6 +173,25 @@ impl Blocked {
                 Reason::FoundersMissing,
                 "this node was instructed to bootstrap, but has no data; waiting for the other founders, to find out \
                  whether the cluster exists",
+            ),
+            Self::FoundersMoved => wait(
+                Reason::FoundersMissing,
+                "etcd has never had a leader on this node's data, and a founder's peer URLs have changed; waiting for the \
+                 other founders, to bootstrap again with the new ones",
+            ),
+            Self::DataRolledBack { member, last, applied, strategy, paused } => refuse(
+                Reason::DataRolledBack,
+                format!(
+                    "the data of {member} ends at index {last}, but this member had applied index {applied}: the data \
+                     went back in time, and starting it could lose acknowledged writes; {}",
+                    match (paused, strategy.removes_dead()) {
+                        (true, _) => "the cluster is paused, so the member is not replaced".to_owned(),
+                        (false, false) => format!("strategy {strategy} removes no members"),
+                        (false, true) => "the cluster has no quorum without it, so it can't be replaced now".to_owned(),
+                    }
+                ),
+                "put back the newest data of this member; or, once the other members have a quorum (and the policy allows \
+                 it), start this node again, and it is replaced",
             ),
             Self::TicketHeld { holder, number, purpose } => {
                 wait(Reason::TicketHeld, format!("{holder} {purpose} (ticket {number}); one change runs at a time"))

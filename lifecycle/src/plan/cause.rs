@@ -33,6 +33,8 @@ pub(super) enum Cause {
     LeftWithoutMember,
     /// The node is in etcd's list and has to start.
     Added { member: MemberKey },
+    /// The data is older than what its member had applied, so the node replaces itself.
+    DataRolledBack { member: String, last: u64, applied: u64 },
     /// The node's own former member makes room for it.
     LostDisk { member: String },
     /// A dead member makes room for the node.
@@ -78,6 +80,7 @@ impl Cause {
             Self::UnreadableData { .. } => Reason::UnreadableData,
             Self::LeftAsMember { .. } | Self::LeftInEarlierEpoch | Self::LeftWithoutMember => Reason::Left,
             Self::Added { .. } => Reason::Added,
+            Self::DataRolledBack { .. } => Reason::DataRolledBack,
             Self::LostDisk { .. } => Reason::LostDisk,
             Self::ReplacesDead { .. } | Self::Dead { .. } => Reason::Dead,
             Self::BelowSize { .. } => Reason::BelowSize,
@@ -137,6 +140,11 @@ impl fmt::Display for Cause {
             Self::LostDisk { member } => {
                 write!(f, "this node has lost the data of {member}; that member will be removed, and this node will join again")
             }
+            Self::DataRolledBack { member, last, applied } => write!(
+                f,
+                "the data of {member} ends at index {last}, but this member had applied index {applied}: the data went \
+                 back in time; that member will be removed, and this node will join again"
+            ),
             Self::ReplacesDead { member } => write!(f, "{member} is dead; it will be removed, and this node will take its place"),
             Self::BelowSize { learner: true } => f.write_str("add this node as a learner"),
             Self::BelowSize { learner: false } => f.write_str("add this node as a voter"),

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     Decision, Planner,
@@ -6,8 +6,8 @@ use super::{
     cause::Cause,
 };
 use crate::{
-    BootstrapIssued, ClientUrl, ClusterId, EventKind, Founder, Instruction, LastCheckIn, MAX_MEMBERS, Member, MemberId,
-    MemberKey, Protocol, Registration, ReportedState, Revision, RunId, Task,
+    BootstrapIssued, ClientUrl, ClusterId, EventKind, Founder, Instruction, MAX_MEMBERS, Member, MemberId, MemberKey,
+    MemberName, Protocol, Registration, Revision, RunId, Task,
 };
 
 impl Planner<'_> {
@@ -26,6 +26,7 @@ impl Planner<'_> {
         if self.draft.policy.paused {
             return Err(Blocked::Paused);
         }
+        self.check_founding()?;
         self.drop_silent_registrants();
         let own = self.register_founder()?;
         let (registered, size) = (self.draft.members().count(), self.draft.size.get() as usize);
@@ -50,14 +51,43 @@ impl Planner<'_> {
         match &founder.issued {
             None if self.report.run == RunId::unnamed() && self.draft.bootstrapped.is_some() => None,
             None if self.draft.policy.paused => Some(Err(Blocked::Paused)),
-            None => Some(Ok(self.bootstrap(own))),
-            Some(issued) if self.is_same_run(issued) => Some(Ok(self.bootstrap(own))),
-            Some(_) if self.draft.bootstrapped.is_some() => None,
-            Some(_) if self.draft.policy.paused => Some(Err(Blocked::Paused)),
-            Some(_) if self.report.view.is_none() => Some(Err(Blocked::ViewNeeded(ViewNeeded::BeforeBootstrap))),
-            Some(_) if self.all_founders_are_empty() => Some(self.start_next_epoch()),
-            Some(_) => Some(Err(Blocked::FoundersMissing)),
+            None => Some(self.bootstrap_unless_held(own)),
+            Some(issued) if self.is_same_run(issued) => Some(self.bootstrap_unless_held(own)),
+            Some(_) => self.resume_instructed_founder(),
         }
+    }
+
+    /// Another run of a founder that was instructed to bootstrap.
+    fn resume_instructed_founder(&mut self) -> Option<Decision> {
+        let exists = self.draft.bootstrapped.is_some();
+        let founders = self.founders_that_never_led().filter(|_| self.has_reported_before());
+        if exists && founders.is_none() {
+            return None;
+        }
+        if self.draft.policy.paused {
+            return Some(Err(Blocked::Paused));
+        }
+        if let Err(held) = self.check_founding() {
+            return Some(Err(held));
+        }
+        if self.report.view.is_none() {
+            return Some(Err(Blocked::ViewNeeded(ViewNeeded::BeforeBootstrap)));
+        }
+        Some(match founders {
+            Some(founders) => self.start_next_epoch(founders),
+            None => Err(Blocked::FoundersMissing),
+        })
+    }
+
+    /// A founder without data whose peer URLs have changed since it registered. `None` if the cluster may exist.
+    pub(super) fn resume_moved_founder(&mut self) -> Option<Decision> {
+        let is_founder = |member: &&Arc<Member>| *member.name() == self.report.name && member.founder.is_some();
+        let has_moved = self.draft.members().any(|member| is_founder(&member) && !self.is_own_member(member));
+        if !has_moved || self.report.view.is_none() || self.draft.policy.paused || !self.has_reported_before() {
+            return None;
+        }
+        let founders = self.founders_that_never_led()?;
+        Some(self.start_next_epoch(founders))
     }
 
     /// Removes registrations of silent nodes. No node knows of them before the roster is frozen, so their places are free.
@@ -129,52 +159,43 @@ impl Planner<'_> {
         self.instruct(Task::Bootstrap(self.etcd_flags(&own.key)), Cause::RosterComplete { founders })
     }
 
-    /// Starts a new epoch with the same founders. None of them has data, so no etcd cluster exists.
-    fn start_next_epoch(&mut self) -> Decision {
-        let founders: Vec<Arc<Member>> = self.draft.members().cloned().collect();
-        let size = founders.len();
-        self.draft.begin_epoch("all founders have checked in without data");
-        let register =
-            |founder: &Arc<Member>| self.add_founder(founder.registration.clone(), founder.client_urls.clone());
-        let keys: Vec<MemberKey> = founders.iter().map(register).collect();
-        self.freeze_roster(size);
-        let own =
-            keys.iter().filter_map(|key| self.draft.member(key)).find(|member| self.is_own_member(member)).cloned();
-        match own {
+    fn bootstrap_unless_held(&mut self, own: &Arc<Member>) -> Decision {
+        self.check_founding()?;
+        Ok(self.bootstrap(own))
+    }
+
+    fn start_next_epoch(&mut self, founders: Vec<Registration>) -> Decision {
+        self.check_founding()?;
+        self.begin_next_epoch(founders);
+        match self.own_member() {
             Some(own) => Ok(self.bootstrap(&own)),
             None => Err(self.full()),
         }
     }
 
-    /// Whether every founder has reported that it has no data.
-    ///
-    /// This node must have reported it before, too. Its report may be of a run that ended before the next run was
-    /// instructed, and may have been delayed on its way. Two reports at the same moment count as one.
-    fn all_founders_are_empty(&self) -> bool {
-        let node = self.liveness.nodes.get(&self.report.name);
-        let reported_before = node.is_some_and(|node| node.run == self.report.run && node.at < self.now);
-        reported_before && self.draft.members().all(|member| self.is_empty_founder(member))
+    /// Begins a new epoch with the same founders. None of them has data of a cluster that has had a leader.
+    pub(super) fn begin_next_epoch(&mut self, founders: Vec<Registration>) {
+        let client_urls: BTreeMap<MemberName, Vec<ClientUrl>> =
+            self.draft.members().map(|member| (member.name().clone(), member.client_urls.clone())).collect();
+        let size = founders.len();
+        self.draft.begin_epoch("no founder has data that has had a leader");
+        for registration in founders {
+            let client_urls = client_urls.get(&registration.name).cloned().unwrap_or_default();
+            self.add_founder(registration, client_urls);
+        }
+        self.freeze_roster(size);
     }
 
-    /// Whether a founder is alive and has reported no data since it was last instructed. Reports of the instructed run
-    /// don't count: it is instructed again whenever it asks, so it may have bootstrapped since.
-    fn is_empty_founder(&self, member: &Member) -> bool {
-        let issued = member.founder.as_ref().and_then(|founder| founder.issued.as_ref());
-        let is_later_run =
-            |node: &LastCheckIn| issued.is_none_or(|issued| node.run != issued.run && node.at > issued.at);
-        let node = self.liveness.nodes.get(member.name());
-        member.founder.is_some()
-            && !member.started
-            && node.is_some_and(|node| {
-                node.state == ReportedState::Nothing
-                    && member.has_peer_urls(&node.peer_urls)
-                    && is_later_run(node)
-                    && node.at.age(self.now) < self.draft.policy.dead_after
-            })
+    /// Whether an earlier check-in of the node's run has been recorded. The report of a node without data may be of a run
+    /// that ended before the next run was instructed, and may have been delayed on its way. Two reports at the same moment
+    /// count as one.
+    fn has_reported_before(&self) -> bool {
+        let node = self.liveness.nodes.get(&self.report.name);
+        node.is_some_and(|node| node.run == self.report.run && node.at < self.now)
     }
 
     /// Whether the present members are those from which the epoch's cluster ID was computed.
-    fn roster_is_intact(&self) -> bool {
+    pub(super) fn roster_is_intact(&self) -> bool {
         let token = self.draft.initial_cluster_token();
         let ids = self.draft.members().map(|member| MemberId::of_founder(&member.registration.peer_urls, &token));
         self.draft.cluster_id == Some(ClusterId::of_founders(ids))

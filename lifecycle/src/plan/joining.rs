@@ -20,6 +20,9 @@ impl Planner<'_> {
         {
             return decision;
         }
+        if let Some(decision) = self.resume_moved_founder() {
+            return decision;
+        }
         let view = self.quorum_view()?;
         if self.joining_strategy() == Strategy::Prepared {
             return self.join_as_prepared();

@@ -1,11 +1,11 @@
 //! What the registry learns from a report, before anything is decided.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use super::Planner;
 use crate::{
-    EventKind, Identity, Member, MemberId, MemberKey, MemberName, NodeState, ObservedMember, Protocol, Purpose,
-    Registration, Revision, View,
+    EventKind, Identity, Member, MemberKey, MemberList, MemberName, NodeState, ObservedMember, Purpose, Registration,
+    Revision, View,
 };
 
 impl Planner<'_> {
@@ -34,25 +34,36 @@ impl Planner<'_> {
     }
 
     /// Takes over the ID of a running cluster that the registry did not know. It formed by v2 discovery, or it is older
-    /// than the registry and no node has registered for another one.
+    /// than the registry. If nodes have registered to found another one, only a node with data of a member can show that.
     fn adopt_cluster(&mut self, view: &View) {
-        let Some(cluster_id) = view.cluster else { return };
-        let known: HashSet<MemberId> = self.draft.members().filter_map(|member| member.key.id()).collect();
-        let formed_here =
-            self.draft.formed.is_some() && view.members.iter().any(|observed| known.contains(&observed.id));
+        let Some(list) = MemberList::of_view(view) else { return };
+        let cluster_id = list.cluster;
+        if self.draft.earlier_cluster_ids.contains(&cluster_id) {
+            return;
+        }
+        if self.draft.formed.is_some() {
+            let is_known = |observed: &ObservedMember| self.draft.member(&observed.id.into()).is_some();
+            if view.members.iter().any(is_known) {
+                self.draft.change(EventKind::Formed, format!("running etcd cluster {cluster_id} adopted"), |cluster| {
+                    cluster.cluster_id = Some(cluster_id);
+                });
+            }
+            return;
+        }
         // A member of an earlier epoch is not older than the registry.
         let was_known =
             |observed: &ObservedMember| self.draft.record.iter().any(|member| member.key.id() == Some(observed.id));
-        let is_vacant = self.draft.formed.is_none() && self.draft.members().next().is_none();
-        let is_older = is_vacant && !view.members.iter().any(was_known);
-        if self.draft.earlier_cluster_ids.contains(&cluster_id) || !(formed_here || is_older) {
-            return;
+        let is_vacant = self.draft.members().next().is_none();
+        if (is_vacant || self.shows_own_member(view)) && !view.members.iter().any(was_known) {
+            self.draft.adopt(&list, &format!("from the view of {}", self.report.name));
         }
-        self.draft.change(EventKind::Formed, format!("running etcd cluster {cluster_id} adopted"), |cluster| {
-            cluster.cluster_id = Some(cluster_id);
-            cluster.formed = cluster.formed.or(Some(cluster.revision));
-            cluster.protocol = cluster.protocol.or(Some(Protocol::CheckIn));
-        });
+    }
+
+    /// Whether the node has data of a member that is in the view's list.
+    fn shows_own_member(&self, view: &View) -> bool {
+        self.report
+            .identity()
+            .is_some_and(|own| view.cluster == Some(own.cluster) && is_listed(view, &own.member.into()))
     }
 
     /// Records that the etcd cluster exists.

@@ -1,6 +1,11 @@
 use std::sync::Arc;
 
-use super::{Decision, Planner, blocked::Blocked, cause::Cause, quorum_view::QuorumView};
+use super::{
+    Decision, Planner,
+    blocked::{Blocked, ViewNeeded},
+    cause::Cause,
+    quorum_view::QuorumView,
+};
 use crate::{Identity, Instruction, Member, MemberKey, Strategy, Task};
 
 impl Planner<'_> {
@@ -35,8 +40,13 @@ impl Planner<'_> {
     /// An etcd that the registry does not list: it is of a cluster that the registry has not seen yet, or its member was
     /// removed.
     fn handle_unlisted_member(&mut self, identity: Identity, key: &MemberKey) -> Decision {
-        if self.draft.formed.is_none() && self.draft.members().next().is_some() {
-            return Err(self.runs_foreign_cluster(identity));
+        if self.draft.formed.is_none() {
+            // The view of a quorum would have made this cluster the registry's.
+            return Err(match (&self.report.view, &self.draft.held) {
+                (None, _) => Blocked::ViewNeeded(ViewNeeded::Decision),
+                (Some(view), Some(held)) if !view.linearizable => Blocked::Held(held.clone()),
+                _ => self.runs_foreign_cluster(identity),
+            });
         }
         if !self.is_confirmed_removal(key) {
             // The registry has taken over every member of etcd's list by now, so a quorum view shows that this member was

@@ -25,6 +25,9 @@ impl Planner<'_> {
             return Ok(self.archive_removed_member(&key));
         }
         if self.draft.formed.is_none() && !self.report.leaving {
+            if self.report.view.is_none() {
+                return Err(Blocked::ViewNeeded(ViewNeeded::BeforeStart));
+            }
             return Ok(self.instruct(Task::Start(None), Cause::UnknownMember));
         }
         match self.quorum_view() {
@@ -73,9 +76,19 @@ impl Planner<'_> {
     }
 
     fn start_own_member(&mut self, own: &Arc<Member>, identity: Identity) -> Decision {
+        if let Some(decision) = self.restart_never_led(own, identity) {
+            return decision;
+        }
         self.check_identity_is_unique(own)?;
-        self.confirm_cluster(identity);
-        let own = &self.reconcile_own_member(own);
+        // Data that has never had a leader does not show that the cluster exists.
+        let reconciled = match self.report.has_never_led_data() && self.draft.bootstrapped.is_none() {
+            true => own.clone(),
+            false => {
+                self.confirm_cluster(identity);
+                self.reconcile_own_member(own)
+            }
+        };
+        let own = &reconciled;
         self.release_done_or_expired_ticket();
         if self.report.leaving {
             if self.draft.policy.paused {
@@ -83,6 +96,9 @@ impl Planner<'_> {
             }
             let view = self.quorum_view()?;
             return self.remove_member(own, &view, Cause::Leaving);
+        }
+        if let Some(decision) = self.replace_rolled_back(own) {
+            return decision;
         }
         if !own.has_peer_urls(&self.report.peer_urls) && self.may_change_members() {
             match self.quorum_view() {

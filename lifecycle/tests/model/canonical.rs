@@ -143,6 +143,8 @@ impl State {
             let contacted = [contact.checked_in, contact.answered].into_iter().flatten().any(is_fresh);
             contact.checked_in = contacted.then_some(FRESH);
             contact.answered = None;
+            // Disks of the model never go back to an older copy.
+            contact.applied = None;
             contact.failing = contact.failing.map(|(first, last)| (reduced(first), reduced(last)));
         }
         liveness.members.retain(|_, contact| contact.checked_in.is_some() || contact.failing.is_some());

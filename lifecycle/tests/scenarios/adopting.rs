@@ -3,8 +3,8 @@ use crate::*;
 #[test]
 fn a_running_cluster_is_adopted_from_the_view_of_a_member() {
     World::found_running("a b c")
-        .ask("a", "observe: look_needed")
-        .observe("a", "wait: healthy + formed bootstrapped member_added member_added member_added")
+        .ask("a", "observe: look_needed + founding_held")
+        .observe("a", "wait: healthy + formed bootstrapped member_added member_added member_added founding_released")
         .members("a b c");
 }
 
@@ -16,8 +16,28 @@ fn a_running_cluster_is_adopted_from_the_view_of_a_spare() {
 }
 
 #[test]
-fn a_member_of_a_cluster_that_the_registry_has_not_seen_starts() {
-    World::found_running("a b c").returns("a").ask("a", "start: uncertain");
+fn a_member_of_a_cluster_without_quorum_that_the_registry_has_not_seen_starts() {
+    let mut world = World::found_running("a b c");
+    world.dies("b c").returns("a").ask("a", "observe: look_needed + founding_held").observe("a", "start: uncertain");
+}
+
+#[test]
+fn a_running_cluster_is_adopted_before_a_member_starts() {
+    let mut world = World::found_running("a b c");
+    world.returns("a").ask("a", "observe: look_needed + founding_held");
+    world
+        .observe(
+            "a",
+            "start a b c: own_data + formed bootstrapped member_added member_added member_added founding_released",
+        )
+        .members("a b c");
+}
+
+#[test]
+fn an_adopted_cluster_keeps_all_its_voters() {
+    let mut world = World::found_running("a b c");
+    world.size(1).observe("a", "wait: healthy + formed bootstrapped size_set member_added member_added member_added");
+    world.size_is(3);
 }
 
 #[test]
@@ -27,9 +47,51 @@ fn an_adopted_cluster_replaces_its_members() {
 }
 
 #[test]
-fn no_running_cluster_is_adopted_after_nodes_have_registered() {
+fn after_nodes_have_registered_a_running_cluster_is_adopted_from_the_view_of_its_member() {
     let mut world = World::found_running("a b c");
-    world.ask("x", "wait: forming + member_registered").observe("a", "refuse: foreign_cluster").members("x");
+    world.ask("x", "wait: forming + member_registered");
+    world
+        .observe("a", "wait: healthy + member_removed formed bootstrapped member_added member_added member_added")
+        .members("a b c")
+        .observe("x", "stand_by: full");
+}
+
+#[test]
+fn after_nodes_have_registered_the_view_of_a_spare_does_not_suffice() {
+    let mut world = World::found_running("a b c");
+    world
+        .ask("x", "wait: forming + member_registered")
+        .observe("y", "wait: forming + member_registered")
+        .members("x y");
+}
+
+#[test]
+fn a_restored_cluster_is_adopted_by_an_administrator() {
+    let mut world = World::running("a b c");
+    let before = world.cluster.cluster_id;
+    world.etcd_is_restored("a b c").adopt().members("a' b' c'").observe("a", "wait: healthy");
+    assert_eq!(world.cluster.earlier_cluster_ids, Vec::from_iter(before));
+    assert_eq!(world.cluster.epoch.0, 2);
+}
+
+#[test]
+fn to_adopt_the_present_cluster_changes_nothing() {
+    let mut world = World::running("a b c");
+    let revision = world.cluster.revision;
+    world.adopt();
+    assert_eq!(world.cluster.revision, revision);
+}
+
+#[test]
+fn to_adopt_the_present_cluster_corrects_its_members() {
+    World::running("a b c").etcdctl_removes("c").etcdctl_adds("d").adopt().members("a ~add1 b");
+}
+
+#[test]
+fn a_cluster_of_an_earlier_epoch_can_be_adopted_again() {
+    let mut world = World::running("a b c");
+    world.reset().ask("x", "wait: forming + member_registered").adopt().members("a b c").observe("a", "wait: healthy");
+    assert_eq!(world.cluster.earlier_cluster_ids, []);
 }
 
 #[test]

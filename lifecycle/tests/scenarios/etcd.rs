@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use convene_lifecycle::{
-    ClusterId, EtcdFlags, Identity, MemberId, MemberName, ObservedMember, PeerUrl, Registration, Revision, Task, Terms,
-    View,
+    ClusterId, EtcdFlags, Identity, ListedMember, MemberId, MemberList, MemberName, ObservedMember, PeerUrl,
+    Registration, Revision, Task, Terms, View,
 };
 
 use crate::{
@@ -121,6 +121,18 @@ impl Etcd {
             Task::Promote { member, .. } => etcd.seat(member.id()).learner = false,
             _ => {}
         }
+    }
+
+    /// The member list as an administrator reads it.
+    pub fn list(&self) -> MemberList {
+        let members = self.seats.iter().map(|seat| ListedMember {
+            id: seat.id,
+            name: seat.name.clone(),
+            peer_urls: seat.peer_urls.clone(),
+            client_urls: Vec::new(),
+            learner: seat.learner,
+        });
+        MemberList { cluster: self.id, members: members.collect() }
     }
 
     fn start(&mut self, node: &mut Node) {

@@ -223,12 +223,18 @@ fn a_paused_cluster_does_not_form() {
 
 #[test]
 fn data_of_an_unknown_member_is_started_while_the_cluster_forms() {
-    World::new(3).returns_with("a", FOREIGN).ask("a", "start: uncertain");
+    World::new(3)
+        .returns_with("a", FOREIGN)
+        .ask("a", "observe: look_needed + founding_held")
+        .observe("a", "start: uncertain");
 }
 
 #[test]
 fn unreadable_data_does_not_count_as_none_while_the_cluster_forms() {
-    World::new(3).returns_with("a", Data::Unreadable).ask("a", "refuse: unreadable_data").with_message("torn.wal");
+    World::new(3)
+        .returns_with("a", Data::Unreadable)
+        .ask("a", "refuse: unreadable_data + founding_held")
+        .with_message("torn.wal");
 }
 
 #[test]

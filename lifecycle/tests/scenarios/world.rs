@@ -34,6 +34,8 @@ pub struct Node {
     /// The number of its check-in.
     sequence: u64,
     pub data: Data,
+    /// What its data shows beyond its identity.
+    evidence: DataEvidence,
     pub running: bool,
     /// Whether others can't reach it.
     pub hidden: bool,
@@ -192,6 +194,11 @@ impl World {
         self
     }
 
+    /// A node observes the cluster, checks in and executes the answer.
+    pub fn check_in_and_execute(&mut self, name: &str) -> &mut Self {
+        self.check_ins(name).execute(name)
+    }
+
     /// A node executes its last instruction.
     pub fn execute(&mut self, name: &str) -> &mut Self {
         let instruction = self.nodes[name].instruction.clone().expect("the node has checked in");
@@ -259,6 +266,16 @@ impl World {
     pub fn has(&mut self, name: &str, data: Data) -> &mut Self {
         self.node(name).data = data;
         self
+    }
+
+    /// The WALs of these nodes have no entry of a leader.
+    pub fn have_never_led_data(&mut self, names: &str) -> &mut Self {
+        self.set(names, |node| node.evidence.never_led = true)
+    }
+
+    /// A node's WAL ends at this index.
+    pub fn wal_ends_at(&mut self, name: &str, index: u64) -> &mut Self {
+        self.set(name, |node| node.evidence.last_index = Some(index))
     }
 
     /// A node has another peer URL from now on.
@@ -332,6 +349,34 @@ impl World {
     pub fn leads(&mut self, name: &str) -> &mut Self {
         let etcd = self.etcd.as_mut().unwrap();
         etcd.leader = etcd.seat_of(name).id;
+        self
+    }
+
+    /// The registry's database is replaced by an older copy.
+    pub fn registry_goes_back_to(&mut self, copy: Cluster) -> &mut Self {
+        self.cluster = copy;
+        self.liveness = Liveness::new(self.now);
+        self
+    }
+
+    /// The registry's server notices that its database went back in time.
+    pub fn holds_after_going_back(&mut self) -> &mut Self {
+        let transition = self.cluster.hold_after_going_back(self.now);
+        self.apply(transition)
+    }
+
+    /// All members are restored from one snapshot as a new etcd cluster, and run.
+    pub fn etcd_is_restored(&mut self, names: &str) -> &mut Self {
+        let nodes = names.split(' ').map(|name| &self.nodes[name]);
+        let mut etcd = Etcd::elsewhere(nodes);
+        for seat in &mut etcd.seats {
+            let node = self.nodes.get_mut(&seat.node).unwrap();
+            node.data = Data::Of(Identity { member: seat.id, cluster: etcd.id });
+            node.running = true;
+            seat.name = Some(node.name.parse().unwrap());
+            self.words.name(seat.id.into(), &seat.node);
+        }
+        self.etcd = Some(etcd);
         self
     }
 
@@ -423,7 +468,7 @@ impl World {
             client_urls: Vec::new(),
             state,
             leftover: node.data == Data::Leftover,
-            data: DataEvidence::default(),
+            data: node.evidence,
             etcd_version: None,
             refusal: None,
             view: node.view.clone(),
@@ -455,6 +500,7 @@ impl World {
             run: 1,
             sequence: 0,
             data: Data::Nothing,
+            evidence: DataEvidence::default(),
             running: false,
             hidden: false,
             blind: false,

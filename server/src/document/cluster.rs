@@ -4,7 +4,7 @@ use convene_lifecycle::{Cluster, ClusterId, ClusterName, ClusterSize, Discovery,
 use serde::{Deserialize, Serialize};
 
 use super::{
-    event::EventDocument, member::MemberDocument, or_null, policy::PolicyDocument, problems::Place,
+    event::EventDocument, held::HeldDocument, member::MemberDocument, or_null, policy::PolicyDocument, problems::Place,
     rfc3339_millis::Rfc3339Millis, rules::revision, ticket::TicketDocument,
 };
 use crate::store::ClusterDump;
@@ -42,6 +42,8 @@ pub struct ClusterDocument {
     cluster_id: Option<String>,
     /// The IDs of the etcd clusters of earlier epochs.
     earlier: Vec<String>,
+    /// Null or missing: the cluster may be founded, or has been.
+    held: Option<HeldDocument>,
     policy: PolicyDocument,
     /// The number of the last ticket.
     tickets: u64,
@@ -72,6 +74,7 @@ impl From<&ClusterDump> for ClusterDocument {
             face: cluster.protocol.map(|face| face.as_str().to_owned()),
             cluster_id: cluster.cluster_id.map(|id| id.to_string()),
             earlier: cluster.earlier_cluster_ids.iter().map(ToString::to_string).collect(),
+            held: cluster.held.as_ref().map(Into::into),
             policy: (&cluster.policy).into(),
             tickets: cluster.tickets,
             ticket: cluster.ticket.as_ref().map(Into::into),
@@ -133,6 +136,10 @@ impl ClusterDocument {
         let face = place.optional("face", self.face.as_deref().map(face));
         let cluster_id = place.optional("cluster_id", self.cluster_id.as_ref().map(|id| id.parse::<ClusterId>()));
         let earlier = place.list("earlier", &self.earlier, |id| id.parse::<ClusterId>());
+        let held = match &self.held {
+            Some(held) => held.read(place.inside("held")).map(Some),
+            None => Some(None),
+        };
         let policy = self.policy.read(place.inside("policy"));
         let ticket = self.ticket.as_ref().map(|ticket| ticket.read(place.inside("ticket")));
         Some(Cluster {
@@ -153,6 +160,7 @@ impl ClusterDocument {
             cluster_id: cluster_id?,
             bootstrapped: bootstrapped?,
             earlier_cluster_ids: earlier?,
+            held: held?,
             ticket: match ticket {
                 Some(ticket) => Some(ticket?),
                 None => None,

@@ -4,7 +4,7 @@ mod upgrading;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use convene_lifecycle::{
-    Action, BootstrapIssued, Cluster, ClusterId, ClusterSize, Discovery, Epoch, Event, Founder, Member, MemberKey,
+    Action, BootstrapIssued, Cluster, ClusterId, ClusterSize, Discovery, Epoch, Event, Founder, Held, HoldReason, Member, MemberKey,
     MemberLiveness, PeerUrl, Policy, Protocol, Purpose, Registration, Removal, Revision, Role, Strategy, Ticket, Token,
     Transition, UnixMillis,
 };
@@ -169,6 +169,8 @@ fn with_all_fields(token: &str) -> (Cluster, ClusterWrite) {
     cluster.bootstrapped = Some(Revision(5));
     (cluster.formed, cluster.formed_at) = (Some(Revision(4)), Some(NOW));
     cluster.earlier_cluster_ids = vec![ClusterId(1), ClusterId(2)];
+    let (reason, node) = (HoldReason::DataReported, Some("infra9".parse().unwrap()));
+    cluster.held = Some(Held { since: NOW, reason, node, cluster: Some(ClusterId(3)) });
     cluster.tickets = 7;
     write.after = Some(Arc::new(cluster.clone()));
     (cluster, write)

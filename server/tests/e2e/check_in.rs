@@ -137,8 +137,15 @@ async fn a_node_that_starts_on_its_data_hears_of_every_member() {
     assert_eq!(pairs, cluster.reports.len());
     let mut unknown = stopped.clone();
     (unknown["name"], unknown["member_id"], unknown["cluster_id"]) = (json!("x"), json!("1"), json!("2"));
-    let instruction = Checked::create(&server, 3).await.check_in(&unknown).await;
+    let cluster = Checked::create(&server, 3).await;
+    let instruction = cluster.check_in(&unknown).await;
+    assert_eq!(instruction["instruction"], "observe", "its cluster may run: {instruction}");
+    unknown["view"] = json!({ "since": instruction["revision"], "linearizable": false, "members": [] });
+    let instruction = cluster.check_in(&unknown).await;
     assert_eq!((&instruction["instruction"], &instruction["start"]), (&json!("start"), &Value::Null));
+    assert_eq!(cluster.get("").await["held"]["reason"], "data_reported");
+    let instruction = cluster.check_in(&node(1)).await;
+    assert_eq!((&instruction["instruction"], &instruction["reason"]), (&json!("wait"), &json!("held")));
 }
 
 #[tokio::test]

@@ -62,6 +62,13 @@ impl World {
         self.apply(transition)
     }
 
+    /// An administrator adopts the running etcd cluster, from its own member list.
+    pub fn adopt(&mut self) -> &mut Self {
+        let etcd = self.etcd.as_ref().unwrap();
+        let transition = self.cluster.adopt(&etcd.list(), self.now);
+        self.apply(transition)
+    }
+
     /// An administrator adds a node as learner with etcdctl.
     pub fn etcdctl_adds(&mut self, name: &str) -> &mut Self {
         self.node(name);

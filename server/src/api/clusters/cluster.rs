@@ -2,7 +2,7 @@ use axum::{
     http::{StatusCode, header},
     response::Response,
 };
-use convene_lifecycle::{Cluster, Policy, Purpose, Ticket};
+use convene_lifecycle::{Cluster, Held, HoldReason, Policy, Purpose, Ticket};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -51,6 +51,8 @@ pub struct ClusterBody {
     policy: PolicyBody,
     /// The membership change under way; null if there is none.
     ticket: Option<TicketBody>,
+    /// Why nobody may found the cluster now; null if it may be founded, or has been.
+    held: Option<HeldBody>,
 }
 
 /// The phase of a cluster.
@@ -104,6 +106,22 @@ pub struct TicketBody {
     granted_at: Timestamp,
 }
 
+/// Why nobody may found the cluster: another one may exist. Adopt that cluster, or reset this one.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Held)]
+pub struct HeldBody {
+    /// Since when.
+    since: Timestamp,
+    /// What shows that another cluster may exist.
+    reason: HoldReasonWord,
+    /// The name of the node that reported it; null if the registry itself found it.
+    #[schema(example = "infra3")]
+    node: Option<String>,
+    /// The ID of the etcd cluster that may exist; null if unknown.
+    #[schema(example = "cdf818194e3a8c32")]
+    cluster_id: Option<String>,
+}
+
 /// The kind of a membership change.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Purpose)]
@@ -147,6 +165,7 @@ impl ClusterBody {
             learner_count,
             policy: (&cluster.policy).into(),
             ticket: cluster.ticket.as_ref().map(Into::into),
+            held: cluster.held.as_ref().map(Into::into),
         }
     }
 }
@@ -172,6 +191,43 @@ impl From<&Policy> for PolicyBody {
             check_in_every_seconds: check_in_every.as_secs(),
             paused,
             max_failed_starts,
+        }
+    }
+}
+
+/// What shows that another cluster may exist.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HoldReason)]
+#[serde(rename_all = "snake_case")]
+enum HoldReasonWord {
+    /// A node has data that is not of this cluster.
+    DataReported,
+    /// Another etcd cluster answers, and has a node's peer URL in its member list.
+    ClusterAnswers,
+    /// A node knows a later revision of this cluster than the registry.
+    NewerView,
+    /// The registry's database is older than it has been before.
+    StoreWentBack,
+}
+
+impl From<HoldReason> for HoldReasonWord {
+    fn from(reason: HoldReason) -> Self {
+        match reason {
+            HoldReason::DataReported => Self::DataReported,
+            HoldReason::ClusterAnswers => Self::ClusterAnswers,
+            HoldReason::NewerView => Self::NewerView,
+            HoldReason::StoreWentBack => Self::StoreWentBack,
+        }
+    }
+}
+
+impl From<&Held> for HeldBody {
+    fn from(held: &Held) -> Self {
+        Self {
+            since: Timestamp(held.since),
+            reason: held.reason.into(),
+            node: held.node.as_ref().map(ToString::to_string),
+            cluster_id: held.cluster.map(|id| id.to_string()),
         }
     }
 }

@@ -1,15 +1,16 @@
 use convene_lifecycle::{
-    Cluster, ClusterSize, Epoch, MemberKey, MemberName, PeerUrl, Policy, Purpose, Revision, Ticket, Token, UnixMillis,
+    Cluster, ClusterId, ClusterSize, Epoch, Held, HoldReason, MemberKey, MemberName, PeerUrl, Policy, Purpose,
+    Revision, Ticket, Token, UnixMillis,
 };
 
 use super::{Column, Columns, Stored, column};
 use crate::store::{StoreError, connection::Row, statement::Value};
 
 /// The columns of `cluster` that change. `id`, `token` and `created_at` stay as they were inserted.
-pub(in crate::store) static CLUSTER: Columns<Cluster, TicketParts> = Columns { table: "cluster", columns: COLUMNS };
+pub(in crate::store) static CLUSTER: Columns<Cluster, Parts> = Columns { table: "cluster", columns: COLUMNS };
 
 #[rustfmt::skip]
-const COLUMNS: &[Column<Cluster, TicketParts>] = &[
+const COLUMNS: &[Column<Cluster, Parts>] = &[
     column("size", |c| c.size.to_value(), |c, _, cell| cell.read(&mut c.size)),
     column("size_created_revision", |c| c.size_created.to_value(), |c, _, cell| cell.read(&mut c.size_created)),
     column("size_modified_revision", |c| c.size_modified.to_value(), |c, _, cell| cell.read(&mut c.size_modified)),
@@ -34,16 +35,36 @@ const COLUMNS: &[Column<Cluster, TicketParts>] = &[
 
     column("tickets", |c| c.tickets.to_value(), |c, _, cell| cell.read(&mut c.tickets)),
     // Null if there is no ticket; the last two also if the ticket's purpose has no such part.
-    column("ticket_holder", |c| of_ticket(c, |ticket| Some(&ticket.holder)), |_, ticket, cell| cell.read(&mut ticket.holder)),
-    column("ticket_granted_at", |c| of_ticket(c, |ticket| Some(&ticket.granted_at)), |_, ticket, cell| cell.read(&mut ticket.granted_at)),
-    column("ticket_purpose", purpose_word, |_, ticket, cell| cell.read(&mut ticket.purpose)),
-    column("ticket_member", |c| of_ticket(c, |ticket| member(&ticket.purpose)), |_, ticket, cell| cell.read(&mut ticket.member)),
-    column("ticket_peer_urls", |c| of_ticket(c, |ticket| peer_urls(&ticket.purpose)), |_, ticket, cell| cell.read(&mut ticket.peer_urls)),
+    column("ticket_holder", |c| of_ticket(c, |ticket| Some(&ticket.holder)), |_, parts, cell| cell.read(&mut parts.ticket.holder)),
+    column("ticket_granted_at", |c| of_ticket(c, |ticket| Some(&ticket.granted_at)), |_, parts, cell| cell.read(&mut parts.ticket.granted_at)),
+    column("ticket_purpose", purpose_word, |_, parts, cell| cell.read(&mut parts.ticket.purpose)),
+    column("ticket_member", |c| of_ticket(c, |ticket| member(&ticket.purpose)), |_, parts, cell| cell.read(&mut parts.ticket.member)),
+    column("ticket_peer_urls", |c| of_ticket(c, |ticket| peer_urls(&ticket.purpose)), |_, parts, cell| cell.read(&mut parts.ticket.peer_urls)),
+
+    // Null if founding is not held; the last two also if that part is not known.
+    column("held_since", |c| of_hold(c, |held| Some(&held.since)), |_, parts, cell| cell.read(&mut parts.held.since)),
+    column("held_reason", |c| of_hold(c, |held| Some(&held.reason)), |_, parts, cell| cell.read(&mut parts.held.reason)),
+    column("held_node", |c| of_hold(c, |held| held.node.as_ref()), |_, parts, cell| cell.read(&mut parts.held.node)),
+    column("held_cluster_id", |c| of_hold(c, |held| held.cluster.as_ref()), |_, parts, cell| cell.read(&mut parts.held.cluster)),
 ];
 
-/// The columns of the ticket.
+/// The columns that make up one field together.
 #[derive(Default)]
-pub(in crate::store) struct TicketParts {
+pub(in crate::store) struct Parts {
+    ticket: TicketParts,
+    held: HeldParts,
+}
+
+#[derive(Default)]
+struct HeldParts {
+    since: Option<UnixMillis>,
+    reason: Option<HoldReason>,
+    node: Option<MemberName>,
+    cluster: Option<ClusterId>,
+}
+
+#[derive(Default)]
+struct TicketParts {
     holder: Option<MemberName>,
     granted_at: Option<UnixMillis>,
     purpose: Option<String>,
@@ -59,8 +80,9 @@ pub(in crate::store) fn read_cluster(
     first: usize,
 ) -> Result<Cluster, StoreError> {
     let mut cluster = unread(token, created_at);
-    let ticket = CLUSTER.read(row, first, &mut cluster)?;
-    cluster.ticket = ticket.put_together(cluster.tickets)?;
+    let parts = CLUSTER.read(row, first, &mut cluster)?;
+    cluster.ticket = parts.ticket.put_together(cluster.tickets)?;
+    cluster.held = parts.held.put_together()?;
     Ok(cluster)
 }
 
@@ -84,9 +106,19 @@ fn unread(token: Token, created_at: UnixMillis) -> Cluster {
         cluster_id: None,
         bootstrapped: None,
         earlier_cluster_ids: Vec::new(),
+        held: None,
         ticket: None,
         tickets: 0,
         record: Vec::new(),
+    }
+}
+
+impl HeldParts {
+    fn put_together(self) -> Result<Option<Held>, StoreError> {
+        let Some(since) = self.since else { return Ok(None) };
+        let is_null = || StoreError::corrupt("cluster", "held_reason", "it is null, although held_since is not");
+        let reason = self.reason.ok_or_else(is_null)?;
+        Ok(Some(Held { since, reason, node: self.node, cluster: self.cluster }))
     }
 }
 
@@ -111,6 +143,10 @@ impl TicketParts {
 
 fn of_ticket<'a, T: Stored>(cluster: &'a Cluster, part: impl FnOnce(&'a Ticket) -> Option<&'a T>) -> Value<'a> {
     cluster.ticket.as_ref().and_then(part).map_or(T::NULL, T::to_value)
+}
+
+fn of_hold<'a, T: Stored>(cluster: &'a Cluster, part: impl FnOnce(&'a Held) -> Option<&'a T>) -> Value<'a> {
+    cluster.held.as_ref().and_then(part).map_or(T::NULL, T::to_value)
 }
 
 fn purpose_word(cluster: &Cluster) -> Value<'_> {

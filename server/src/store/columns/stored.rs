@@ -1,8 +1,8 @@
 use std::{fmt::Display, time::Duration};
 
 use convene_lifecycle::{
-    Action, ClientUrl, ClusterId, ClusterName, ClusterSize, Discovery, Epoch, EventKind, MemberKey, MemberName,
-    PeerUrl, Protocol, Registration, Revision, RunId, Strategy, Token, UnixMillis,
+    Action, ClientUrl, ClusterId, ClusterName, ClusterSize, Discovery, Epoch, EventKind, HoldReason, MemberKey,
+    MemberName, PeerUrl, Protocol, Registration, Revision, RunId, Strategy, Token, UnixMillis,
 };
 
 use super::Cell;
@@ -202,6 +202,7 @@ stored_as_text! {
     RunId => as_str,
     Action => as_str,
     EventKind => as_str,
+    HoldReason => as_str,
 }
 
 /// Types of which a list is stored in one column, with commas in between: no text of theirs has a comma in it.

@@ -33,6 +33,9 @@ struct NodeDocument {
     peer_urls: Vec<PeerUrl>,
     #[serde(alias = "had")]
     state: StateDocument,
+    /// Whether the data has never had a leader.
+    #[serde(default, skip_serializing_if = "is_false")]
+    never_led: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -64,11 +67,19 @@ struct MemberDocument {
     answered: Option<UnixMillis>,
     /// The first and the last of the failed probes since the last answer. Null: there is none.
     failing: Option<(UnixMillis, UnixMillis)>,
+    /// The highest index that the member's etcd has applied. Null: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    applied: Option<u64>,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 impl LivenessDocument {
     pub fn of_last_seen(last_seen: &BTreeMap<MemberKey, UnixMillis>) -> Self {
-        let member = |at: &UnixMillis| MemberDocument { checked_in: Some(*at), answered: None, failing: None };
+        let member =
+            |at: &UnixMillis| MemberDocument { checked_in: Some(*at), answered: None, failing: None, applied: None };
         Self {
             since: None,
             nodes: BTreeMap::new(),
@@ -105,7 +116,7 @@ impl From<&LivenessRecord> for LivenessDocument {
 
 impl From<&LastCheckIn> for NodeDocument {
     fn from(check_in: &LastCheckIn) -> Self {
-        let LastCheckIn { at, run, sequence, peer_urls, state } = check_in;
+        let LastCheckIn { at, run, sequence, peer_urls, state, never_led } = check_in;
         let state = match state {
             ReportedState::Nothing => StateDocument::Nothing,
             ReportedState::Unreadable => StateDocument::Unreadable,
@@ -113,13 +124,20 @@ impl From<&LastCheckIn> for NodeDocument {
             ReportedState::Loading(identity) => StateDocument::Loading(identity.into()),
             ReportedState::Etcd(identity) => StateDocument::Etcd(identity.into()),
         };
-        Self { at: *at, run: run.clone(), sequence: *sequence, peer_urls: peer_urls.clone(), state }
+        Self {
+            at: *at,
+            run: run.clone(),
+            sequence: *sequence,
+            peer_urls: peer_urls.clone(),
+            state,
+            never_led: *never_led,
+        }
     }
 }
 
 impl From<NodeDocument> for LastCheckIn {
     fn from(node: NodeDocument) -> Self {
-        let NodeDocument { at, run, sequence, peer_urls, state } = node;
+        let NodeDocument { at, run, sequence, peer_urls, state, never_led } = node;
         let state = match state {
             StateDocument::Nothing => ReportedState::Nothing,
             StateDocument::Unreadable => ReportedState::Unreadable,
@@ -127,7 +145,7 @@ impl From<NodeDocument> for LastCheckIn {
             StateDocument::Loading(identity) => ReportedState::Loading(identity.into()),
             StateDocument::Etcd(identity) => ReportedState::Etcd(identity.into()),
         };
-        Self { at, run, sequence, peer_urls, state }
+        Self { at, run, sequence, peer_urls, state, never_led }
     }
 }
 
@@ -145,15 +163,15 @@ impl From<IdentityDocument> for Identity {
 
 impl From<&MemberLiveness> for MemberDocument {
     fn from(member: &MemberLiveness) -> Self {
-        let MemberLiveness { checked_in, answered, failing } = *member;
-        Self { checked_in, answered, failing }
+        let MemberLiveness { checked_in, answered, failing, applied } = *member;
+        Self { checked_in, answered, failing, applied }
     }
 }
 
 impl From<MemberDocument> for MemberLiveness {
     fn from(member: MemberDocument) -> Self {
-        let MemberDocument { checked_in, answered, failing } = member;
-        Self { checked_in, answered, failing }
+        let MemberDocument { checked_in, answered, failing, applied } = member;
+        Self { checked_in, answered, failing, applied }
     }
 }
 
@@ -166,8 +184,10 @@ mod tests {
         r#"{"since":1,"nodes":{"#,
         r#""infra0":{"at":2,"run":"run-1","sequence":3,"peer_urls":["http://10.0.0.1:2380"],"#,
         r#""state":{"etcd":{"cluster":"cdf818194e3a8c32","member":"8e9e05c52164694d"}}},"#,
-        r#""infra1":{"at":4,"run":"run-2","sequence":5,"peer_urls":[],"state":"nothing"}},"#,
-        r#""members":{"8e9e05c52164694d":{"checked_in":6,"answered":null,"failing":[7,8]}},"#,
+        r#""infra1":{"at":4,"run":"run-2","sequence":5,"peer_urls":[],"state":"nothing"},"#,
+        r#""infra2":{"at":4,"run":"run-3","sequence":5,"peer_urls":[],"#,
+        r#""state":{"data":{"cluster":"cdf818194e3a8c32","member":"1f"}},"never_led":true}},"#,
+        r#""members":{"8e9e05c52164694d":{"checked_in":6,"answered":null,"failing":[7,8],"applied":10}},"#,
         r#""removed":{"b":9}}"#
     );
 
@@ -175,7 +195,7 @@ mod tests {
     fn a_document_is_read_and_written_without_a_change() {
         let document: LivenessDocument = serde_json::from_str(DOCUMENT).unwrap();
         let record = document.into_record(UnixMillis(99));
-        assert_eq!(record.detector.nodes.len(), 2);
+        assert_eq!(record.detector.nodes.len(), 3);
         assert_eq!(record.last_seen().into_values().map(|at| at.0).collect::<Vec<_>>(), [6, 9]);
         assert_eq!(LivenessDocument::from(&record).to_json(), DOCUMENT);
     }

@@ -1,0 +1,56 @@
+//! Nobody founds a cluster next to one that may exist.
+
+use super::{Planner, blocked::Blocked};
+use crate::{ClusterId, Epoch, HoldReason, NodeState};
+
+impl Planner<'_> {
+    /// Fails while the founding of the cluster is held.
+    pub(super) fn check_founding(&self) -> Result<(), Blocked> {
+        match &self.draft.held {
+            Some(held) => Err(Blocked::Held(held.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Holds the founding of the cluster if the report shows that another one may exist.
+    pub(super) fn hold_founding_on_evidence(&mut self) {
+        // A node that leaves another cluster says nothing about this one.
+        if self.draft.is_founded() || self.draft.held.is_some() || self.report.leaving {
+            return;
+        }
+        if let Some((reason, found)) = self.evidence_of_another_cluster() {
+            self.draft.hold(reason, Some(&self.report.name), found);
+        }
+    }
+
+    /// Ends the hold once the cluster is known to exist. Nobody founds it any more then.
+    pub(super) fn release_hold_if_founded(&mut self) {
+        if self.draft.is_founded() {
+            self.draft.release_hold("the etcd cluster exists");
+        }
+    }
+
+    fn evidence_of_another_cluster(&self) -> Option<(HoldReason, Option<ClusterId>)> {
+        let report = self.report;
+        if let Some(identity) = report.identity().filter(|identity| self.is_unknown(identity.cluster)) {
+            return Some((HoldReason::DataReported, Some(identity.cluster)));
+        }
+        // An administrator who has reset the cluster knows of what is older.
+        let is_first = self.draft.epoch == Epoch::FIRST;
+        if is_first && self.draft.formed.is_none() && matches!(report.state, NodeState::Unreadable { .. }) {
+            return Some((HoldReason::DataReported, None));
+        }
+        let view = report.view.as_ref()?;
+        if let Some(found) = view.cluster.filter(|found| view.linearizable && self.is_unknown(*found)) {
+            let has_own_url = |url| report.peer_urls.contains(url);
+            let is_own = view.members.iter().any(|observed| observed.peer_urls.iter().any(has_own_url));
+            return is_own.then_some((HoldReason::ClusterAnswers, Some(found)));
+        }
+        (is_first && view.since > self.draft.revision).then_some((HoldReason::NewerView, None))
+    }
+
+    /// Whether the registry does not know this etcd cluster.
+    fn is_unknown(&self, id: ClusterId) -> bool {
+        self.draft.cluster_id != Some(id) && !self.draft.earlier_cluster_ids.contains(&id)
+    }
+}

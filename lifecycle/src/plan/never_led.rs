@@ -1,0 +1,125 @@
+//! An attempt to form the cluster that never had a leader has acknowledged nothing, so it may be given up.
+
+use std::{collections::HashSet, sync::Arc};
+
+use super::{
+    Decision, Planner,
+    blocked::{Blocked, ViewNeeded},
+};
+use crate::{Identity, LastCheckIn, Member, MemberKey, Registration, ReportedState};
+
+/// What a founder's node reported last, if the attempt to form the cluster may be given up as far as it is concerned.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum GivenUp {
+    /// It has no data.
+    Empty,
+    /// Its data has never had a leader.
+    NeverLed,
+}
+
+impl Planner<'_> {
+    /// The decision for a founder whose data has never had a leader, if the founders can't find each other with it: some
+    /// have other peer URLs now, or no data. Once none of them runs, all bootstrap again in the next epoch.
+    pub(super) fn restart_never_led(&mut self, own: &Arc<Member>, identity: Identity) -> Option<Decision> {
+        if !self.report.has_never_led_data() || own.founder.is_none() || self.report.leaving || self.draft.policy.paused
+        {
+            return None;
+        }
+        let has_moved = !own.has_peer_urls(&self.report.peer_urls);
+        let is_other_given_up = |member: &Arc<Member>| member.key != own.key && self.given_up(member).is_some();
+        if !has_moved && !self.draft.members().any(is_other_given_up) {
+            return None;
+        }
+        if self.report.view.is_none() {
+            return Some(Err(Blocked::ViewNeeded(ViewNeeded::BeforeStart)));
+        }
+        if let Some(registrations) = self.founders_that_never_led() {
+            return Some(self.give_up_epoch(registrations, identity));
+        }
+        (has_moved && self.nobody_answers()).then_some(Err(Blocked::FoundersMoved))
+    }
+
+    fn give_up_epoch(&mut self, registrations: Vec<Registration>, identity: Identity) -> Decision {
+        self.check_founding()?;
+        self.begin_next_epoch(registrations);
+        self.start_stopped(identity)
+    }
+
+    /// The founders with the peer URLs that they have now, if the present attempt to form the cluster may be given up:
+    /// none of them runs, and none has data that has had a leader.
+    ///
+    /// Reports of nodes that were instructed to start since don't count: a member with data is told to start unless its
+    /// peer URLs have changed.
+    pub(super) fn founders_that_never_led(&self) -> Option<Vec<Registration>> {
+        if !self.roster_is_intact() {
+            return None;
+        }
+        let founders: Vec<&Arc<Member>> = self.draft.members().collect();
+        let given_up: Vec<GivenUp> = founders.iter().map(|founder| self.given_up(founder)).collect::<Option<_>>()?;
+        let has_never_led_data = given_up.contains(&GivenUp::NeverLed);
+        // Without such data, an empty founder may be one that has lost its disk, or its mount.
+        let may_exist = self.draft.bootstrapped.is_some() && !has_never_led_data;
+        if may_exist || (has_never_led_data && !self.nobody_answers()) {
+            return None;
+        }
+        let registrations: Vec<Registration> =
+            founders.iter().map(|founder| self.present_registration(founder)).collect();
+        let have_moved =
+            founders.iter().zip(&registrations).any(|(founder, now)| !founder.has_peer_urls(&now.peer_urls));
+        if have_moved && !has_never_led_data {
+            return None;
+        }
+        let mut urls = HashSet::new();
+        let are_distinct = registrations.iter().flat_map(|now| &now.peer_urls).all(|url| urls.insert(url));
+        are_distinct.then_some(registrations)
+    }
+
+    /// The founder's name with the peer URLs that its node has reported last.
+    fn present_registration(&self, founder: &Member) -> Registration {
+        let reported = match *founder.name() == self.report.name {
+            true => Some(&self.report.peer_urls),
+            false => self.liveness.nodes.get(founder.name()).map(|node| &node.peer_urls),
+        };
+        let peer_urls = reported.unwrap_or(&founder.registration.peer_urls).clone();
+        Registration { name: founder.name().clone(), peer_urls }
+    }
+
+    fn given_up(&self, founder: &Member) -> Option<GivenUp> {
+        founder.founder.as_ref()?;
+        if self.report.has_never_led_data() && self.is_own_data(founder) {
+            return Some(GivenUp::NeverLed);
+        }
+        let node = self.liveness.nodes.get(founder.name())?;
+        if node.at.age(self.now) >= self.draft.policy.dead_after {
+            return None;
+        }
+        match node.state {
+            ReportedState::Nothing if !founder.started && self.is_later_run(founder, node) => Some(GivenUp::Empty),
+            ReportedState::Data(identity)
+                if node.never_led
+                    && MemberKey::from(identity.member) == founder.key
+                    && !founder.has_peer_urls(&node.peer_urls) =>
+            {
+                Some(GivenUp::NeverLed)
+            }
+            _ => None,
+        }
+    }
+
+    fn is_own_data(&self, member: &Member) -> bool {
+        self.report.identity().is_some_and(|own| MemberKey::from(own.member) == member.key)
+    }
+
+    /// Whether a report without data is of a run that was not instructed to bootstrap. The instructed run is instructed
+    /// again whenever it asks, so it may have bootstrapped since.
+    fn is_later_run(&self, founder: &Member, node: &LastCheckIn) -> bool {
+        let issued = founder.founder.as_ref().and_then(|founder| founder.issued.as_ref());
+        issued.is_none_or(|issued| node.run != issued.run && node.at > issued.at)
+    }
+
+    /// Whether the node's own view shows no member that answers.
+    fn nobody_answers(&self) -> bool {
+        let view = self.report.view.as_ref();
+        view.is_some_and(|view| view.cluster.is_none() && view.members.iter().all(|observed| !observed.reachable))
+    }
+}

@@ -1,0 +1,56 @@
+use std::sync::Arc;
+
+use super::{
+    Decision, Planner,
+    blocked::{Blocked, ViewNeeded},
+    cause::Cause,
+};
+use crate::{Member, View};
+
+impl Planner<'_> {
+    /// The decision for a member whose disk went back to an older copy: etcd starts on it without a word, and may then
+    /// confirm an election or an entry that contradicts what the member has confirmed before. `None` if the member's data
+    /// is not older than what it has applied, or if no other member shows that.
+    ///
+    /// If the cluster has a quorum without the member, the node replaces it. If not, a person decides.
+    pub(super) fn replace_rolled_back(&mut self, own: &Arc<Member>) -> Option<Decision> {
+        let (last, applied) = (self.report.data.last_index?, self.liveness.applied(own)?);
+        if last >= applied {
+            return None;
+        }
+        let Some(view) = &self.report.view else { return Some(Err(Blocked::ViewNeeded(ViewNeeded::BeforeStart))) };
+        // The number could be of another cluster, or made up. A voter that has applied as much is proof.
+        if !self.shows_index(view, own, applied) {
+            return None;
+        }
+        let policy = self.draft.policy;
+        let member = own.label();
+        let refused = |member| Blocked::DataRolledBack {
+            member,
+            last,
+            applied,
+            strategy: policy.strategy,
+            paused: policy.paused,
+        };
+        if policy.paused || !policy.strategy.removes_dead() {
+            return Some(Err(refused(member)));
+        }
+        Some(match self.quorum_view() {
+            Ok(view) => self.remove_member(own, &view, Cause::DataRolledBack { member, last, applied }),
+            Err(blocked) if blocked.needs_view() => Err(blocked),
+            Err(_) => Err(refused(member)),
+        })
+    }
+
+    fn shows_index(&self, view: &View, own: &Member, index: u64) -> bool {
+        let is_other_voter = |member: &Member| member.is_voter() && member.key != own.key;
+        view.cluster.is_some()
+            && view.cluster == self.draft.cluster_id
+            && view.members.iter().any(|observed| {
+                let member = self.draft.member(&observed.id.into());
+                observed.identified
+                    && observed.applied_index.is_some_and(|applied| applied >= index)
+                    && member.is_some_and(|member| is_other_voter(member))
+            })
+    }
+}

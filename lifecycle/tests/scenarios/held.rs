@@ -1,0 +1,151 @@
+use convene_lifecycle::{Action, Discovery, RegisterRefusal, Registration, UnixMillis};
+
+use crate::*;
+
+#[test]
+fn data_of_an_unknown_cluster_holds_the_founding() {
+    let mut world = World::new(3);
+    world.check_ins("a b").returns_with("x", FOREIGN).ask("x", "observe: look_needed + founding_held");
+    world
+        .ask("c", "wait: held")
+        .with_message("x has reported data of etcd cluster bad")
+        .with_message("convene cluster adopt")
+        .with_message("convene cluster reset")
+        .ask("a", "wait: held")
+        .members("a b");
+}
+
+#[test]
+fn the_hold_stays_when_the_data_is_gone() {
+    let mut world = World::new(3);
+    world.returns_with("x", FOREIGN).check_ins("x").returns_empty("x").pass(3_600).ask("x", "wait: held");
+}
+
+#[test]
+fn unreadable_data_holds_the_founding() {
+    World::new(1)
+        .returns_with("x", Data::Unreadable)
+        .ask("x", "refuse: unreadable_data + founding_held")
+        .ask("a", "wait: held")
+        .reset()
+        .ask("x", "refuse: unreadable_data")
+        .ask("a", "bootstrap a in epoch 2: roster_complete + member_registered formed bootstrap_told");
+}
+
+#[test]
+fn data_of_a_node_that_leaves_holds_nothing() {
+    World::new(2)
+        .returns_with("x", FOREIGN)
+        .starts_to_leave("x")
+        .check_ins("x")
+        .ask("a", "wait: forming + member_registered");
+}
+
+#[test]
+fn founders_that_have_not_bootstrapped_are_held() {
+    World::new(2)
+        .check_ins("a b")
+        .returns_with("x", FOREIGN)
+        .ask("x", "archive_data: foreign_data + founding_held")
+        .ask("a", "wait: held")
+        .ask("b", "wait: held");
+}
+
+#[test]
+fn own_data_of_a_founder_ends_the_hold() {
+    let mut world = World::formed("a b");
+    world.holds_after_going_back().returns_empty("b").ask("b", "wait: held");
+    world.ask("a", "wait: healthy + bootstrapped member_updated founding_released");
+}
+
+#[test]
+fn no_epoch_begins_while_founding_is_held() {
+    let mut world = World::new(2);
+    world.check_ins("a b a").returns("a").returns("b").holds_after_going_back();
+    world.pass(1).check_ins("a b").pass(2).observe("a", "wait: held").observe("b", "wait: held");
+}
+
+#[test]
+fn a_restored_registry_founds_no_second_cluster() {
+    let mut world = World::new(3);
+    let copy = world.cluster.clone();
+    world.check_ins("a b c");
+    for name in ["a", "b", "c"] {
+        world.check_in_and_execute(name);
+    }
+    world.registry_goes_back_to(copy).holds_after_going_back();
+    world.ask("x", "wait: held").with_message("went back in time").ask("y", "wait: held").ask("z", "wait: held");
+    // A node of the real cluster comes back.
+    let adopted = "formed bootstrapped member_added member_added member_added founding_released";
+    world.observe("a", &format!("wait: healthy + {adopted}")).members("a b c").observe("x", "stand_by: full");
+}
+
+#[test]
+fn after_a_reset_the_nodes_found_a_new_cluster() {
+    let mut world = World::new(1);
+    world.returns_with("x", FOREIGN).check_ins("x").ask("a", "wait: held").reset();
+    world.ask("a", "bootstrap a in epoch 2: roster_complete + member_registered formed bootstrap_told");
+    assert_eq!(world.cluster.earlier_cluster_ids, [ClusterId(0xbad)]);
+}
+
+#[test]
+fn a_node_that_knows_a_later_revision_holds_the_founding() {
+    let mut world = World::new(3);
+    let copy = world.cluster.clone();
+    world.check_ins("a b").take_view("d").registry_goes_back_to(copy);
+    world.report("d", "wait: held + founding_held").with_message("d knows a later state");
+    world.ask("a", "wait: held").reset().ask("a", "wait: forming + member_registered");
+    world.report("d", "wait: forming + member_registered");
+}
+
+#[test]
+fn a_cluster_at_the_nodes_own_address_holds_the_founding() {
+    let mut world = World::found_running("a b c");
+    world.ask("x", "wait: forming + member_registered").returns_empty("a");
+    world.observe("a", "wait: held + founding_held").with_message("at its own address").members("x");
+}
+
+#[test]
+fn after_a_lost_registry_a_member_without_its_disk_does_not_found_a_cluster() {
+    let mut world = World::found_running("a b c");
+    world.returns_empty("c").dies("b").returns("a").ask("a", "observe: look_needed + founding_held");
+    world.ask("c", "wait: held").observe("a", "start: uncertain").execute("a").runs("b");
+    world.observe(
+        "a",
+        "wait: not_dead_yet + formed bootstrapped member_added member_added member_added founding_released",
+    );
+    world.observe("c", "remove c #1 of a b c: lost_disk + ticket_granted");
+}
+
+#[test]
+fn an_etcd_of_an_unknown_cluster_without_quorum_waits() {
+    let mut world = World::found_running("a b c");
+    world.dies("b c").observe("a", "wait: held + founding_held").with_message("a has reported data");
+}
+
+#[test]
+fn an_administrator_ends_the_hold_with_the_running_cluster() {
+    let mut world = World::found_running("a b c");
+    world.dies("b c").check_ins("a").ask("x", "wait: held").runs("b c").adopt().members("a b c");
+    world.observe("a", "wait: healthy").observe("x", "stand_by: full");
+    assert_eq!((&world.cluster.held, world.cluster.epoch.0), (&None, 1));
+}
+
+#[test]
+fn stock_etcds_do_not_register_while_founding_is_held() {
+    let mut world = World::new(3);
+    world.holds_after_going_back();
+    let registration = Registration::parse("a=http://a:2380").unwrap();
+    let registered =
+        world.cluster.register("1".parse().unwrap(), registration, Discovery::V2, Action::Create, UnixMillis(0));
+    assert!(matches!(registered, Err(RegisterRefusal::Held(_))), "{registered:?}");
+}
+
+#[test]
+fn a_cluster_that_exists_is_not_held_when_the_registry_goes_back_in_time() {
+    let mut world = World::running("a b c");
+    assert_eq!(world.cluster.hold_after_going_back(UnixMillis(0)), None);
+    assert_eq!(World::formed_by_v2("a b c").cluster.hold_after_going_back(UnixMillis(0)), None);
+    let twice = world.reset().holds_after_going_back().cluster.hold_after_going_back(UnixMillis(0));
+    assert_eq!(twice, None);
+}

@@ -1,0 +1,84 @@
+//! The first etcds of a cluster fail before they have a leader.
+
+use crate::*;
+
+/// The events of an epoch of three founders.
+const NEXT_EPOCH: &str = "member_removed member_removed member_removed epoch_begun member_registered member_registered \
+                          member_registered formed";
+
+/// Three founders have bootstrapped, but their etcds failed before there was a leader.
+fn failed() -> World {
+    let mut world = World::formed("a b c");
+    world.dies("a b c").have_never_led_data("a b c");
+    for name in ["a", "b", "c"] {
+        world.returns(name);
+    }
+    world
+}
+
+#[test]
+fn founders_at_their_addresses_start_again() {
+    let mut world = failed();
+    world.ask("a", "observe: look_needed").step("a", "start a b c: own_data");
+    world.step("b", "start a b c: own_data + bootstrapped member_updated");
+    world.step("c", "start a b c: own_data + member_updated member_updated");
+    world.observe("a", "wait: healthy");
+}
+
+#[test]
+fn founders_that_have_moved_bootstrap_again_at_their_new_addresses() {
+    let mut world = failed();
+    world.moves("a", "a2").moves("b", "b2").moves("c", "c2");
+    world.observe("a", "wait: founders_missing").with_message("has never had a leader");
+    world.observe("b", "wait: founders_missing");
+    world.step("c", &format!("archive_data: earlier_epoch + {NEXT_EPOCH}"));
+    world.step("a", "archive_data: earlier_epoch").step("b", "archive_data: earlier_epoch");
+    for name in ["a", "b", "c"] {
+        world.ask(name, "bootstrap a@a2 b@b2 c@c2 in epoch 2: roster_complete + bootstrap_told");
+    }
+}
+
+#[test]
+fn founders_whose_etcd_failed_before_it_wrote_data_bootstrap_again() {
+    let mut world = World::formed("a b c");
+    world.dies("a b").check_ins("c").dies("c").have_never_led_data("c");
+    world.returns_empty("a").returns_empty("b").returns("c").moves("a", "a2");
+    for _ in 0..2 {
+        world.pass(1).observe("a", "wait: no_quorum").observe("b", "wait: no_quorum");
+    }
+    world.step("c", &format!("archive_data: earlier_epoch + {NEXT_EPOCH}"));
+    world.ask("a", "bootstrap a@a2 b c in epoch 2: roster_complete + bootstrap_told");
+}
+
+#[test]
+fn no_epoch_begins_while_a_founder_runs() {
+    let mut world = failed();
+    world.moves("a", "a2").moves("b", "b2").runs("c").check_ins("c");
+    world.observe("a", "start a b c: own_data + member_updated");
+}
+
+#[test]
+fn no_epoch_begins_before_every_founder_has_reported() {
+    let mut world = failed();
+    world.moves("a", "a2").moves("b", "b2").observe("a", "wait: founders_missing").pass(60);
+    world.observe("b", "wait: founders_missing");
+}
+
+#[test]
+fn no_epoch_begins_over_data_that_may_have_had_a_leader() {
+    let mut world = World::formed("a b c");
+    world.dies("a b c").have_never_led_data("a").moves("a", "a2").returns("a");
+    world.returns_empty("b").returns("c");
+    world.pass(1).check_ins("c b").pass(1).check_ins("b").observe("a", "wait: founders_missing");
+}
+
+#[test]
+fn founders_without_data_do_not_show_that_the_cluster_never_had_a_leader() {
+    let mut world = World::running("a b c");
+    world.returns_empty("a").returns_empty("b").returns_empty("c");
+    for _ in 0..2 {
+        for name in ["a", "b", "c"] {
+            world.pass(1).observe(name, "wait: no_quorum");
+        }
+    }
+}

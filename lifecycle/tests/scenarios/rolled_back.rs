@@ -1,0 +1,50 @@
+//! The disk of a member goes back to an older copy.
+
+use crate::*;
+
+/// All members have applied index 50,000. Member `c` is down, and its data ends before.
+fn rolled_back() -> World {
+    let mut world = World::running("a b c");
+    world.returns("c").wal_ends_at("c", 40_000);
+    world
+}
+
+#[test]
+fn a_member_with_older_data_is_replaced_by_its_own_node() {
+    let mut world = rolled_back();
+    world.ask("c", "observe: look_needed").step("c", "remove c #1 of a b c: data_rolled_back + ticket_granted");
+    world.step("c", "archive_data: removed_member + member_removed ticket_released");
+    world.step("c", "add learner c #2 of a b: below_size + ticket_granted");
+}
+
+#[test]
+fn a_member_with_older_data_does_not_start_without_a_quorum() {
+    let mut world = rolled_back();
+    world.dies("b").observe("c", "refuse: data_rolled_back");
+    world.with_message("ends at index 40000").with_message("had applied index 50000").with_remedy("put back");
+}
+
+#[test]
+fn a_member_with_older_data_does_not_start_if_no_member_may_be_removed() {
+    let mut world = rolled_back();
+    world.strategy(Strategy::Add).observe("c", "refuse: data_rolled_back").with_message("strategy add");
+    world.strategy(Strategy::Replace).pause().observe("c", "refuse: data_rolled_back").with_message("paused");
+}
+
+#[test]
+fn a_member_starts_if_no_other_shows_that_its_data_is_older() {
+    let mut world = rolled_back();
+    world.dies("a b").observe("c", "start a b c: own_data");
+}
+
+#[test]
+fn a_member_that_was_down_while_the_others_went_on_starts() {
+    let mut world = rolled_back();
+    world.wal_ends_at("c", 50_000).applied("a", Some(90_000)).applied("b", Some(90_000));
+    world.observe("c", "start a b c: own_data");
+}
+
+#[test]
+fn a_member_whose_client_does_not_read_the_wal_starts() {
+    World::running("a b c").returns("c").observe("c", "start a b c: own_data");
+}
