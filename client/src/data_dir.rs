@@ -9,6 +9,7 @@ mod error;
 mod files;
 mod leftover;
 mod page;
+mod records;
 mod segment;
 mod wal;
 
@@ -23,6 +24,7 @@ use std::{
 
 use convene_lifecycle::Identity;
 
+pub use self::backend::KnownMember;
 pub use self::error::DataDirError;
 pub use self::leftover::Leftover;
 
@@ -47,6 +49,15 @@ pub enum Contents {
     },
 }
 
+/// What the data of a member shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// The index of the last entry in the WAL, if it is known.
+    pub last_index: Option<u64>,
+    /// Whether the WAL certainly has no entry of a leader: etcd has acknowledged nothing on this data.
+    pub never_led: bool,
+}
+
 impl DataDir {
     /// The directories that etcd gets as `--data-dir` and `--wal-dir`.
     pub fn new(data_dir: PathBuf, wal_dir: Option<PathBuf>) -> Self {
@@ -62,6 +73,28 @@ impl DataDir {
     /// An error means that the operating system failed, and implies nothing about the data.
     pub fn read(&self) -> Result<Contents, DataDirError> {
         wal::read(&self.wal_dir)
+    }
+
+    /// Reads what the data shows beyond its member, for evidence. What can't be read is unknown.
+    pub fn evidence(&self) -> Evidence {
+        let unknown = Evidence { last_index: None, never_led: false };
+        let Ok(Some(end)) = wal::end(&self.wal_dir) else { return unknown };
+        // A restored snapshot has keys although its WAL looks like that of a founder.
+        let never_led = end.never_led && matches!(self.is_without_keys(), Ok(true));
+        Evidence { last_index: Some(end.last_index), never_led }
+    }
+
+    /// The members of the cluster as of the last entry that was applied here; none if they can't be read.
+    pub fn members(&self) -> Vec<KnownMember> {
+        let path = self.database();
+        if !matches!(files::is_file(&path), Ok(true)) {
+            return Vec::new();
+        }
+        backend::members(&path).unwrap_or_default()
+    }
+
+    fn is_without_keys(&self) -> Result<bool, files::ReadError> {
+        backend::is_without_keys(&self.database())
     }
 
     /// Reads which database a data directory without a WAL has. The result means nothing if there is a WAL.
@@ -86,7 +119,7 @@ impl DataDir {
     /// is refused. Unlike an exclusive lock, a shared one does not make two concurrent callers take each other for an
     /// etcd, and needs only read permission over NFS. An etcd that starts in this moment retries after 50 ms.
     pub fn is_in_use(&self) -> Result<bool, DataDirError> {
-        let path = self.snap_dir().join("db");
+        let path = self.database();
         if !files::is_file(&path)? {
             return Ok(false);
         }
@@ -97,6 +130,10 @@ impl DataDir {
             Err(TryLockError::WouldBlock) => Ok(true),
             Err(TryLockError::Error(error)) => Err(DataDirError::when("lock", &path)(error)),
         }
+    }
+
+    fn database(&self) -> PathBuf {
+        self.snap_dir().join("db")
     }
 
     fn snap_dir(&self) -> PathBuf {

@@ -66,7 +66,7 @@ impl Node {
                 let leftover = self.data.leftover()?;
                 State::Empty { leftover: !matches!(leftover, Leftover::None | Leftover::NothingApplied) }
             }
-            Contents::Member(identity) => State::stopped(identity),
+            Contents::Member(identity) => State::stopped(identity, self.data.evidence()),
             Contents::Unreadable { found } => State::Unreadable { found },
         })
     }

@@ -1,4 +1,4 @@
-//! Reads from etcd's database up to which entry the Raft log was applied to it.
+//! Reads from etcd's database up to which entry the Raft log was applied to it, and which members it knows.
 //!
 //! The database is a bbolt file of pages of equal size. The first two are meta pages, which are written alternately. The
 //! others form a B+ tree whose leaves are buckets. Each bucket is a tree again, or a single page inside the leaf of its
@@ -11,15 +11,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use convene_lifecycle::{ClientUrl, MemberId, PeerUrl};
+use serde::Deserialize;
+
 use super::{
     DataDirError,
     files::{self, ReadError},
-    page::{Lookup, META_SIZE, Meta, PAGE_HEADER_SIZE, Page, ValueKind},
+    page::{Lookup, META_SIZE, Meta, PAGE_HEADER_SIZE, Page, PageContents, ValueKind},
 };
 
 /// The largest page that is read, including its overflow pages. The pages on the path to the keys of interest have only
 /// names and numbers.
 const MAX_PAGE_SIZE: u64 = 16 << 20;
+
+/// More pages than the members of any cluster take.
+const MAX_PAGES: usize = 256;
 
 /// More levels than any valid tree has. A damaged tree might be a loop.
 const MAX_DEPTH: usize = 32;
@@ -31,6 +37,43 @@ pub enum Applied {
     Nothing,
     /// All entries up to this index.
     UpTo(u64),
+}
+
+/// A member that a database knows. This is the state of the last entry that this member has applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownMember {
+    /// Its ID.
+    pub id: MemberId,
+    /// Its peer URLs, without those that Convene can't use.
+    pub peer_urls: Vec<PeerUrl>,
+    /// Its client URLs, without those that Convene can't use.
+    pub client_urls: Vec<ClientUrl>,
+}
+
+/// The JSON of a member. Empty fields are missing or null.
+#[derive(Deserialize)]
+struct MemberJson {
+    id: u64,
+    #[serde(rename = "peerURLs")]
+    peer_urls: Option<Vec<String>>,
+    #[serde(rename = "clientURLs")]
+    client_urls: Option<Vec<String>>,
+}
+
+/// Reads which members the database knows.
+///
+/// etcd stores each member as JSON in the bucket `members`, with its ID in hexadecimal as the key
+/// (`server/storage/schema/membership.go:MustSaveMemberToBackend`; `membership/store.go` in 3.4).
+pub fn members(path: &Path) -> Result<Vec<KnownMember>, ReadError> {
+    let Some(database) = Database::open(path)? else { return Ok(Vec::new()) };
+    let Some(bucket) = database.bucket("members")? else { return Ok(Vec::new()) };
+    let values = database.values(bucket, "members")?;
+    values.iter().map(|json| KnownMember::parse(json).ok_or_else(|| database.damaged("members"))).collect()
+}
+
+/// Whether the database has no keys, as before anything was written to the cluster.
+pub fn is_without_keys(path: &Path) -> Result<bool, ReadError> {
+    Database::open(path)?.map_or(Ok(true), |database| database.is_without_keys())
 }
 
 /// Reads how much of the Raft log was applied to the database.
@@ -83,15 +126,18 @@ impl Database {
         Ok(Some(Self { path: path.to_owned(), file, length, meta }))
     }
 
-    /// Checks that there are no keys. Without a consistent index, their origin is unknown. An interrupted restore of a
-    /// snapshot leaves such a database, if it has not written the WAL yet.
-    fn check_without_keys(&self) -> Result<(), ReadError> {
-        let empty = match self.bucket("key")? {
+    fn is_without_keys(&self) -> Result<bool, ReadError> {
+        Ok(match self.bucket("key")? {
             None => true,
             Some(Bucket::Inline(page)) => page.is_empty(),
             Some(Bucket::OnPage(id)) => self.page(id)?.is_empty(),
-        };
-        if empty {
+        })
+    }
+
+    /// Checks that there are no keys. Without a consistent index, their origin is unknown. An interrupted restore of a
+    /// snapshot leaves such a database, if it has not written the WAL yet.
+    fn check_without_keys(&self) -> Result<(), ReadError> {
+        if self.is_without_keys()? {
             return Ok(());
         }
         Err(ReadError::Damaged(format!("{} has keys, but no consistent_index", self.path.display())))
@@ -121,6 +167,31 @@ impl Database {
         Err(self.damaged(key))
     }
 
+    /// All values in a bucket, whose name is for the error.
+    fn values(&self, bucket: Bucket, name: &str) -> Result<Vec<Vec<u8>>, ReadError> {
+        let mut values = Vec::new();
+        let mut pages = vec![match bucket {
+            Bucket::OnPage(id) => self.page(id)?,
+            Bucket::Inline(page) => page,
+        }];
+        // A damaged tree might be a loop.
+        for _ in 0..MAX_PAGES {
+            let Some(page) = pages.pop() else { return Ok(values) };
+            match page.contents().ok_or_else(|| self.damaged(name))? {
+                PageContents::Elements(elements) => {
+                    let elements = elements.into_iter().filter(|element| element.kind == ValueKind::Value);
+                    values.extend(elements.map(|element| element.value.to_vec()));
+                }
+                PageContents::Children(children) => {
+                    for id in children.into_iter().take(MAX_PAGES) {
+                        pages.push(self.page(id)?);
+                    }
+                }
+            }
+        }
+        Err(self.damaged(name))
+    }
+
     fn page(&self, id: u64) -> Result<Page, ReadError> {
         let damaged = || ReadError::Damaged(format!("{} has no valid page {id}", self.path.display()));
         let start = id.checked_mul(self.meta.page_size).ok_or_else(damaged)?;
@@ -138,6 +209,17 @@ impl Database {
     fn damaged(&self, what: &str) -> ReadError {
         ReadError::Damaged(format!("{} is damaged at `{what}`", self.path.display()))
     }
+}
+
+impl KnownMember {
+    fn parse(json: &[u8]) -> Option<Self> {
+        let MemberJson { id, peer_urls, client_urls } = serde_json::from_slice(json).ok()?;
+        Some(Self { id: MemberId(id), peer_urls: usable(peer_urls), client_urls: usable(client_urls) })
+    }
+}
+
+fn usable<T: std::str::FromStr>(urls: Option<Vec<String>>) -> Vec<T> {
+    urls.unwrap_or_default().iter().filter_map(|url| url.parse().ok()).collect()
 }
 
 impl Bucket {

@@ -43,6 +43,21 @@ pub enum Lookup<'a> {
     Missing,
 }
 
+/// What a page of a tree has.
+pub enum PageContents<'a> {
+    /// The elements of a leaf.
+    Elements(Vec<Element<'a>>),
+    /// The IDs of the children of a branch.
+    Children(Vec<u64>),
+}
+
+/// An element of a leaf.
+pub struct Element<'a> {
+    pub kind: ValueKind,
+    key: &'a [u8],
+    pub value: &'a [u8],
+}
+
 /// The kind of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValueKind {
@@ -88,15 +103,32 @@ impl Page {
         if self.leaf { self.search_leaf(key) } else { self.search_branch(key) }
     }
 
+    /// The elements of a leaf, with their keys, or the children of a branch; `None` if the page is damaged.
+    pub fn contents(&self) -> Option<PageContents<'_>> {
+        if self.leaf {
+            self.elements().map(|start| self.leaf_element(start)).collect::<Option<_>>().map(PageContents::Elements)
+        } else {
+            self.elements()
+                .map(|start| u64_at(&self.bytes, start + 8))
+                .collect::<Option<_>>()
+                .map(PageContents::Children)
+        }
+    }
+
     /// An element of a leaf: flags, offset of the key from the element, length of the key, length of the value after it.
+    fn leaf_element(&self, start: usize) -> Option<Element<'_>> {
+        let [flags, offset, key_size, value_size] = [0, 4, 8, 12].map(|at| u32_at(&self.bytes, start + at));
+        let key_start = start.checked_add(offset? as usize)?;
+        let (key, rest) = self.bytes.get(key_start..)?.split_at_checked(key_size? as usize)?;
+        let kind = if flags? & BUCKET == 0 { ValueKind::Value } else { ValueKind::Bucket };
+        Some(Element { kind, key, value: rest.get(..value_size? as usize)? })
+    }
+
     fn search_leaf(&self, key: &[u8]) -> Option<Lookup<'_>> {
         for start in self.elements() {
-            let [flags, offset, key_size, value_size] = [0, 4, 8, 12].map(|at| u32_at(&self.bytes, start + at));
-            let key_start = start.checked_add(offset? as usize)?;
-            let (found, rest) = self.bytes.get(key_start..)?.split_at_checked(key_size? as usize)?;
-            if found == key {
-                let kind = if flags? & BUCKET == 0 { ValueKind::Value } else { ValueKind::Bucket };
-                return Some(Lookup::Value(kind, rest.get(..value_size? as usize)?));
+            let element = self.leaf_element(start)?;
+            if element.key == key {
+                return Some(Lookup::Value(element.kind, element.value));
             }
         }
         Some(Lookup::Missing)

@@ -13,13 +13,13 @@ use thiserror::Error;
 pub const HEAD_SIZE: usize = 4096;
 
 /// The size of the length of a record.
-const LENGTH_SIZE: usize = size_of::<u64>();
+pub const LENGTH_SIZE: usize = size_of::<u64>();
 
 /// `server/storage/wal/wal.go:MetadataType`.
-const METADATA_TYPE: i64 = 1;
+pub const METADATA_TYPE: i64 = 1;
 
 /// `server/storage/wal/wal.go:CrcType`.
-const CRC_TYPE: i64 = 4;
+pub const CRC_TYPE: i64 = 4;
 
 /// Why the member cannot be determined from the head of a segment.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -44,13 +44,13 @@ pub enum HeadError {
 
 /// `walpb.Record`.
 #[derive(Clone, PartialEq, Message)]
-struct Record {
+pub struct Record {
     #[prost(int64, optional, tag = "1")]
-    r#type: Option<i64>,
+    pub r#type: Option<i64>,
     #[prost(uint32, optional, tag = "2")]
-    crc: Option<u32>,
+    pub crc: Option<u32>,
     #[prost(bytes = "vec", optional, tag = "3")]
-    data: Option<Vec<u8>>,
+    pub data: Option<Vec<u8>>,
 }
 
 /// `etcdserverpb.Metadata`.
@@ -109,7 +109,7 @@ fn read_record(head: &[u8], offset: usize, expected: i64) -> Result<(Record, usi
 
 /// The length of a record and of its padding (`server/storage/wal/decoder.go:decodeFrameSize`): the length is in the lower
 /// 56 bits. If the highest bit is set, the lower three bits of the highest byte are the length of the padding.
-fn decode_length(field: u64) -> (u64, usize) {
+pub fn decode_length(field: u64) -> (u64, usize) {
     let is_padded = field >> 63 == 1;
     (field & ((1 << 56) - 1), if is_padded { (field >> 56 & 7) as usize } else { 0 })
 }

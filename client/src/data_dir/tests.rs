@@ -8,9 +8,10 @@ mod real_etcd;
 use std::{fs, os::unix::fs::FileExt, path::Path};
 
 use convene_harness::{etcd::Version, wait_for};
+use convene_lifecycle::PeerUrl;
 
 use super::*;
-use real_etcd::{LIMIT, RealEtcd, fail_to_join};
+use real_etcd::{LIMIT, RealEtcd, fail_to_join, start_without_peers};
 
 fn first_segment(wal_dir: &Path) -> PathBuf {
     wal_dir.join("0000000000000000-0000000000000000.wal")
@@ -31,9 +32,11 @@ fn the_member_is_read_while_etcd_runs_and_after_it_has_stopped() {
         assert!(data_dir.is_in_use().unwrap());
         assert!(matches!(data_dir.archive(SystemTime::now()), Err(DataDirError::InUse { .. })));
 
+        let last_index = Some(etcd.last_index());
         etcd.stop();
         assert_eq!(data_dir.read().unwrap(), Contents::Member(identity));
         assert!(!data_dir.is_in_use().unwrap());
+        assert_eq!(data_dir.evidence(), Evidence { last_index, never_led: false }, "{}", version.name);
 
         // The checks have not kept etcd from its database.
         assert_eq!(RealEtcd::start(&version, &path, &[]).identity(), identity);
@@ -122,7 +125,17 @@ fn a_wal_keeps_its_member_when_segments_are_added_and_purged() {
         wait_for(LIMIT, || is_purged().then_some(())).expect("the first segment is purged");
         assert_eq!(data_dir.read().unwrap(), Contents::Member(identity));
         assert_eq!(etcd.identity(), identity);
+        let last_index = Some(etcd.last_index());
         drop(etcd);
+        assert_eq!(data_dir.evidence(), Evidence { last_index, never_led: false }, "{}", version.name);
+        // A segment that has just been started has no entry. Its name has the index of the next one.
+        let last_name = wal_names(&wal_dir).pop().unwrap();
+        let sequence = u64::from_str_radix(&last_name[..16], 16).unwrap() + 1;
+        let begun = wal_dir.join(format!("{sequence:016x}-{:016x}.wal", last_index.unwrap() + 1));
+        fs::copy(wal_dir.join(last_name), &begun).unwrap();
+        fs::File::options().write(true).open(&begun).unwrap().set_len(80).unwrap();
+        assert_eq!(data_dir.evidence().last_index, last_index);
+        fs::remove_file(begun).unwrap();
 
         let index = match data_dir.leftover().unwrap() {
             Leftover::Applied { index } => index,
@@ -131,6 +144,27 @@ fn a_wal_keeps_its_member_when_segments_are_added_and_purged() {
         assert!(index > 58, "{index}");
         fs::remove_file(path.join("member/snap/db")).unwrap();
         assert!(matches!(data_dir.leftover().unwrap(), Leftover::Applied { .. }), "there are snapshots");
+    }
+}
+
+#[test]
+fn a_founder_that_never_had_a_leader_is_told_apart_and_knows_its_peers() {
+    for version in Version::all() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("data");
+        let data_dir = DataDir::new(path.clone(), None);
+        assert_eq!(data_dir.evidence(), Evidence { last_index: None, never_led: false });
+        let mut etcd = start_without_peers(&version, &path);
+        let never_led = Evidence { last_index: Some(3), never_led: true };
+        wait_for(LIMIT, || (data_dir.evidence() == never_led).then_some(())).expect(version.name);
+        let known = wait_for(LIMIT, || Some(data_dir.members()).filter(|members| members.len() == 3)).unwrap();
+        let own: PeerUrl = etcd.place.peer_url.parse().unwrap();
+        let Contents::Member(identity) = data_dir.read().unwrap() else { panic!("it has data") };
+        let itself = known.iter().find(|member| member.id == identity.member).unwrap();
+        assert_eq!(itself.peer_urls, [own]);
+        etcd.kill();
+        assert_eq!(data_dir.evidence(), never_led, "after a crash");
+        assert_eq!(data_dir.members().len(), 3);
     }
 }
 
@@ -184,6 +218,8 @@ fn an_interrupted_restore_differs_from_a_failed_join() {
         }
         let data_dir = DataDir::new(restored, None);
         assert!(matches!(data_dir.read().unwrap(), Contents::Member(_)));
+        // Its WAL has no entry of a leader, but its database has keys.
+        assert!(!data_dir.evidence().never_led);
         // A restore writes the database, then the WAL, then a snapshot.
         fs::remove_dir_all(&data_dir.wal_dir).unwrap();
         for name in names(&data_dir.snap_dir()).into_iter().filter(|name| name != "db") {

@@ -1,4 +1,4 @@
-//! Reads which member a WAL belongs to.
+//! Reads which member a WAL belongs to, and how far it goes.
 
 use std::{
     ffi::OsStr,
@@ -13,6 +13,7 @@ use convene_lifecycle::Identity;
 use super::{
     Contents, DataDirError,
     files::{self, ReadError},
+    records::{self, Summary},
     segment::{self, HEAD_SIZE},
 };
 
@@ -58,6 +59,31 @@ fn identity(directory: &Path) -> Result<Option<Identity>, ReadError> {
     Ok(Some(identity))
 }
 
+/// How far a WAL goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// The index of the last entry. A record that was not written completely does not count.
+    pub last_index: u64,
+    /// Whether the WAL has all entries since the founding, and none of a leader.
+    pub never_led: bool,
+}
+
+/// Reads the last segment of a WAL; `None` if it is damaged.
+///
+/// The last segment suffices: its name has the index of its first entry, and etcd begins the second segment only when the
+/// first is full, which takes a leader.
+pub fn end(directory: &Path) -> Result<Option<End>, ReadError> {
+    let names = files::names(directory)?;
+    let segments = in_order(names.iter().filter_map(|name| Segment::from_name(directory, name)).collect())?;
+    let Some(last) = segments.last() else { return Ok(None) };
+    let Some(Summary { last_index, led, torn }) = last.summary()? else { return Ok(None) };
+    Ok(Some(End {
+        last_index: last_index.unwrap_or(last.first_index.saturating_sub(1)),
+        // A torn record may be of a leader.
+        never_led: last.sequence == 0 && !led && !torn,
+    }))
+}
+
 fn is_wal(name: &OsStr) -> bool {
     name.as_bytes().ends_with(b".wal")
 }
@@ -99,6 +125,8 @@ fn check_same(first: &Segment, expected: Identity, segment: &Segment, found: Ide
 /// A file of a WAL.
 struct Segment {
     sequence: u64,
+    /// The index of its first Raft entry, if it has one. 0 for the first segment.
+    first_index: u64,
     path: PathBuf,
 }
 
@@ -107,8 +135,8 @@ impl Segment {
     /// sequence of the segment and the index of its first Raft entry (`server/storage/wal/util.go:walName`).
     fn from_name(directory: &Path, name: &OsStr) -> Option<Self> {
         let (sequence, index) = name.to_str()?.strip_suffix(".wal")?.split_once('-')?;
-        files::hexadecimal(index)?;
-        Some(Self { sequence: files::hexadecimal(sequence)?, path: directory.join(name) })
+        let (sequence, first_index) = (files::hexadecimal(sequence)?, files::hexadecimal(index)?);
+        Some(Self { sequence, first_index, path: directory.join(name) })
     }
 
     /// The member of this segment, from its head. A damaged end is for etcd to repair
@@ -118,13 +146,22 @@ impl Segment {
         segment::identity(&self.head()?).map_err(|error| ReadError::Damaged(format!("{} {error}", self.path.display())))
     }
 
-    fn head(&self) -> Result<Vec<u8>, ReadError> {
+    fn summary(&self) -> Result<Option<Summary>, ReadError> {
+        let file = self.open()?;
+        let read = file.metadata().and_then(|metadata| records::summarize(&file, metadata.len()));
+        Ok(read.map_err(DataDirError::when("read", &self.path))?)
+    }
+
+    fn open(&self) -> Result<File, ReadError> {
         if !files::is_file(&self.path)? {
             return Err(ReadError::Damaged(format!("{} is not a file", self.path.display())));
         }
-        let file = File::open(&self.path).map_err(DataDirError::when("open", &self.path))?;
+        Ok(File::open(&self.path).map_err(DataDirError::when("open", &self.path))?)
+    }
+
+    fn head(&self) -> Result<Vec<u8>, ReadError> {
         let mut head = Vec::with_capacity(HEAD_SIZE);
-        file.take(HEAD_SIZE as u64).read_to_end(&mut head).map_err(DataDirError::when("read", &self.path))?;
+        self.open()?.take(HEAD_SIZE as u64).read_to_end(&mut head).map_err(DataDirError::when("read", &self.path))?;
         Ok(head)
     }
 }

@@ -1,6 +1,8 @@
 use convene_lifecycle::{ClientUrl, ClusterId, EtcdVersion, Identity, MemberId, MemberName, PeerUrl, Strategy};
 use serde::Serialize;
 
+use crate::data_dir::Evidence;
+
 /// What a node reports in a check-in.
 #[derive(Debug, Serialize)]
 pub struct Report<'a> {
@@ -136,8 +138,8 @@ pub struct ObservedMember {
 
 impl State {
     /// A member's data on which no etcd runs.
-    pub fn stopped(Identity { member, cluster }: Identity) -> Self {
-        Self::Stopped { member_id: member, cluster_id: cluster, last_index: None, never_led: false }
+    pub fn stopped(Identity { member, cluster }: Identity, Evidence { last_index, never_led }: Evidence) -> Self {
+        Self::Stopped { member_id: member, cluster_id: cluster, last_index, never_led }
     }
 
     /// A member's etcd that runs, but does not answer yet.

@@ -18,7 +18,7 @@ fn head_with(checksum: u32, metadata: &[u8]) -> Vec<u8> {
     [&crc, &metadata, &preallocated[..]].concat()
 }
 
-fn frame(kind: i64, crc: u32, data: Option<Vec<u8>>) -> Vec<u8> {
+pub fn frame(kind: i64, crc: u32, data: Option<Vec<u8>>) -> Vec<u8> {
     let message = Record { r#type: Some(kind), crc: Some(crc), data }.encode_to_vec();
     let padding = (8 - message.len() % 8) % 8;
     let flags = if padding == 0 { 0 } else { (0x80 | padding as u64) << 56 };

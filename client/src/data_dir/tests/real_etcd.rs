@@ -11,6 +11,7 @@ use std::{
 use convene_harness::{
     Place,
     etcd::{Etcd, Version},
+    free_port,
 };
 use convene_lifecycle::{ClusterId, Identity, MemberId};
 
@@ -37,6 +38,13 @@ impl RealEtcd {
         let status: serde_json::Value = serde_json::from_str(&status).unwrap();
         let id = |name: &str| status[0]["Status"]["header"][name].as_u64().unwrap();
         Identity { member: MemberId(id("member_id")), cluster: ClusterId(id("cluster_id")) }
+    }
+
+    /// The index of the last entry in etcd's log.
+    pub fn last_index(&self) -> u64 {
+        let status = self.etcd.etcdctl(&["endpoint", "status", "-w", "json"]).unwrap();
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        status[0]["Status"]["raftIndex"].as_u64().unwrap()
     }
 
     /// Writes a value, which may be larger than an argument of a command.
@@ -68,6 +76,15 @@ impl RealEtcd {
         self.etcd.signal("TERM");
         self.etcd.wait_for_exit(LIMIT);
     }
+}
+
+/// Starts one of three founders, whose peers never start.
+pub fn start_without_peers(version: &Version, data_dir: &Path) -> Etcd {
+    let place = Arc::new(Place::new());
+    let nowhere = [free_port(), free_port()].map(|port| format!("http://127.0.0.1:{port}"));
+    let cluster = format!("a={},b={},c={}", place.peer_url, nowhere[0], nowhere[1]);
+    let own = ["--name", "a", "--data-dir", data_dir.to_str().unwrap(), "--initial-cluster", &cluster];
+    version.start(&place, &[&own[..], &["--initial-advertise-peer-urls", &place.peer_url]].concat())
 }
 
 /// Lets an etcd join a cluster that has no other members, and waits until it has given up.
