@@ -33,6 +33,20 @@ pub struct Addresses {
     pub peer_urls: Vec<PeerUrl>,
 }
 
+impl Addresses {
+    /// Whether there is no address.
+    pub fn is_empty(&self) -> bool {
+        self.client_urls.is_empty() && self.peer_urls.is_empty()
+    }
+
+    /// These addresses, without those that others have, too.
+    pub fn without(mut self, others: &Self) -> Self {
+        self.client_urls.retain(|url| !others.client_urls.contains(url));
+        self.peer_urls.retain(|url| !others.peer_urls.contains(url));
+        self
+    }
+}
+
 /// Lists the members of a cluster, through the quorum if possible, and probes each of them. `since` is the revision of
 /// the last instruction.
 ///

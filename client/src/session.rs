@@ -11,7 +11,7 @@ use crate::{
     boot_clock::BootInstant,
     cli::{LogFormat, NodeArgs},
     command_error::CommandError,
-    connections::Connections,
+    connections::{Connections, Failures},
     node::{Node, registry_tls},
     observe::{Addresses, observe},
     progress::Progress,
@@ -125,7 +125,7 @@ impl Session {
         if !matches!(response.instruction.task, Task::Observe { .. }) {
             return Ok(response);
         }
-        let (view, failures) = observe(&self.connections, &self.addresses(), self.revision.get()).await;
+        let (view, failures) = self.observe().await;
         // etcd's own list of client URLs is at least as good as the registry's.
         let listed = view.members.iter().flat_map(|member| member.client_urls.iter().cloned());
         self.addresses.borrow_mut().client_urls.extend(listed);
@@ -134,6 +134,39 @@ impl Session {
             response.instruction.message += &format!("; errors seen from this node: {failures}");
         }
         Ok(response)
+    }
+
+    /// Observes the cluster at the registry's addresses. If nobody answers there, the view is that at the addresses which
+    /// this node knows itself: a registry that was lost or restored may not know a running cluster.
+    async fn observe(&self) -> (View, Option<Failures>) {
+        let since = self.revision.get();
+        let registered = self.addresses();
+        let further = self.own_addresses().without(&registered);
+        let (seen, seen_further) = tokio::join!(observe(&self.connections, &registered, since), async {
+            match further.is_empty() {
+                true => None,
+                false => Some(observe(&self.connections, &further, since).await),
+            }
+        });
+        match seen_further {
+            Some(seen_further) if seen.0.cluster_id.is_none() && seen_further.0.cluster_id.is_some() => seen_further,
+            _ => seen,
+        }
+    }
+
+    /// The addresses that this node knows without the registry: its own, and those of the members in its database.
+    pub fn own_addresses(&self) -> Addresses {
+        let node = &self.node;
+        let mut addresses =
+            Addresses { client_urls: node.client_urls.iter().cloned().collect(), peer_urls: node.peer_urls.clone() };
+        if node.client_urls.is_empty() {
+            addresses.client_urls.extend(node.guessed_client_urls(&node.peer_urls));
+        }
+        for member in node.data.members() {
+            addresses.client_urls.extend(member.client_urls);
+            addresses.peer_urls.extend(member.peer_urls);
+        }
+        addresses
     }
 
     /// What the registry knows of a member, present or removed.
