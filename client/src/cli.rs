@@ -104,6 +104,12 @@ pub struct JoinArgs {
     /// Exit with code 3 instead of waiting as a spare when the cluster is full
     #[arg(long, value_parser = BoolishValueParser::new(), env = "CONVENE_ONCE")]
     pub once: bool,
+    /// Consent to archive data of this node from before a reset: the number of the current epoch
+    ///
+    /// After `convene cluster reset`, a node keeps its data until an administrator consents on the node itself, because
+    /// that data may be the only copy. The consent is for this epoch only, so the flag is harmless after the next reset.
+    #[arg(long, value_name = "EPOCH", value_parser = clap::value_parser!(u32).range(1..), env = "CONVENE_ACCEPT_RESET")]
+    pub accept_reset: Option<u32>,
     /// Give up after this time, such as 90s or 5m: exit code 4, or 5 if the registry is unreachable [default: never]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, env = "CONVENE_TIMEOUT")]
     pub timeout: Option<Duration>,

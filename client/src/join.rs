@@ -99,8 +99,9 @@ impl Join<'_> {
     }
 
     fn check_in_options(&self) -> CheckInOptions {
-        let JoinArgs { once, join_strategy, cluster_size, dry_run, .. } = *self.arguments;
-        CheckInOptions { leaving: false, once, strategy: join_strategy, size: cluster_size.0, dry_run }
+        let JoinArgs { once, join_strategy, cluster_size, accept_reset, dry_run, .. } = *self.arguments;
+        let size = cluster_size.0;
+        CheckInOptions { leaving: false, once, strategy: join_strategy, size, accept_reset, dry_run }
     }
 
     async fn execute(&self, response: CheckInResponse) -> Result<Next, CommandError> {

@@ -53,6 +53,8 @@ pub struct CheckInOptions {
     pub strategy: Option<Strategy>,
     /// `--cluster-size`.
     pub size: Option<u32>,
+    /// `--accept-reset`.
+    pub accept_reset: Option<u32>,
     /// `--dry-run`: the check-in changes nothing in the registry.
     pub dry_run: bool,
 }
@@ -194,6 +196,7 @@ impl Session {
             view,
             refusal: None,
             etcd_version: None,
+            accept_reset: options.accept_reset,
             leaving: options.leaving,
             once: options.once,
             strategy: options.strategy,

@@ -139,7 +139,8 @@ impl Cluster {
         Ok(draft.finish())
     }
 
-    /// Starts a new epoch: the nodes set their data aside and form the cluster again. This also ends a hold.
+    /// Starts a new epoch, in which the nodes form the cluster again. This also ends a hold. Data from before stays until it is
+    /// given up on its own node, or the new cluster has a quorum.
     pub fn reset(&self, at: UnixMillis) -> Option<Transition> {
         let mut draft = ClusterDraft::new(self, at);
         draft.begin_epoch("reset by an administrator");

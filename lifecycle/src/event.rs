@@ -88,6 +88,8 @@ event_kinds! {
     Formed "formed" "The founders were complete, or a running cluster was adopted.";
     BootstrapTold "bootstrap_told" "A founder was instructed to bootstrap.";
     Bootstrapped "bootstrapped" "The etcd cluster was known to exist.";
+    ClusterIdCorrected "cluster_id_corrected"
+        "The ID of the etcd cluster on record was wrong: a quorum of the members has another one.";
     TicketGranted "ticket_granted" "A node got the ticket for a membership change.";
     TicketReleased "ticket_released" "A membership change was done or given up.";
     EpochBegun "epoch_begun" "A new attempt to form the cluster began.";

@@ -91,9 +91,9 @@ impl Liveness {
     }
 
     /// Records a check-in and its view. `cluster` is the cluster after the plan for this check-in. Members that it does not
-    /// have are ignored.
+    /// have are ignored. So is the check-in of a copy of a member that runs elsewhere: it must not pass for the member.
     pub fn record_check_in(&mut self, cluster: &Cluster, report: &Report, now: UnixMillis) {
-        if self.is_overtaken(report) {
+        if self.is_overtaken(report) || self.running_elsewhere(&cluster.policy, report, now).is_some() {
             return;
         }
         let state = ReportedState::of(&report.state);
@@ -124,6 +124,34 @@ impl Liveness {
     pub fn is_overtaken(&self, report: &Report) -> bool {
         let node = self.nodes.get(&report.name);
         node.is_some_and(|node| node.run == report.run && node.sequence > report.sequence)
+    }
+
+    /// The check-in of another node whose etcd runs as the member that this node has the data of.
+    ///
+    /// A node that has moved looks the same until its former check-in is older than [`Policy::max_check_in_gap`]. By then,
+    /// a member that still runs at the former address has checked in again.
+    pub fn running_elsewhere(&self, policy: &Policy, report: &Report, now: UnixMillis) -> Option<&LastCheckIn> {
+        let own = report.identity()?;
+        let runs_as_own = |node: &&LastCheckIn| matches!(node.state, ReportedState::Etcd(identity) | ReportedState::Loading(identity) if identity == own);
+        let is_elsewhere = |node: &&LastCheckIn| {
+            node.run != report.run && !node.peer_urls.iter().any(|url| report.peer_urls.contains(url))
+        };
+        let is_fresh = |node: &&LastCheckIn| now < Self::gone_at(policy, node);
+        self.nodes.values().filter(runs_as_own).filter(is_elsewhere).find(is_fresh)
+    }
+
+    /// When a running etcd whose node does not check in any more no longer counts as running elsewhere.
+    pub fn gone_at(policy: &Policy, check_in: &LastCheckIn) -> UnixMillis {
+        check_in.at.after(policy.max_check_in_gap().min(policy.dead_after))
+    }
+
+    /// Whether a member's own node has checked in within `dead_after` with other peer URLs, none of them among these.
+    pub fn has_moved_from(&self, policy: &Policy, member: &Member, urls: &[PeerUrl], now: UnixMillis) -> bool {
+        let node = self.nodes.get(member.name());
+        node.is_some_and(|node| {
+            let has_its_data = node.state.identity().is_some_and(|own| MemberKey::from(own.member) == member.key);
+            has_its_data && node.at.age(now) < policy.dead_after && !node.peer_urls.iter().any(|url| urls.contains(url))
+        })
     }
 
     /// A view without a quorum shows which members are alive, but not which are dead: the observing node may be
@@ -248,6 +276,14 @@ impl LastCheckIn {
 }
 
 impl ReportedState {
+    /// The member and the cluster of the data. `None` if there is no readable data.
+    pub fn identity(&self) -> Option<Identity> {
+        match *self {
+            Self::Data(identity) | Self::Loading(identity) | Self::Etcd(identity) => Some(identity),
+            Self::Nothing | Self::Unreadable => None,
+        }
+    }
+
     /// The state without its details.
     pub fn of(state: &NodeState) -> Self {
         match state {
@@ -291,6 +327,7 @@ mod tests {
             refusal: None,
             leftover: false,
             view: None,
+            accept_reset: None,
             leaving: false,
             once: false,
             strategy: None,

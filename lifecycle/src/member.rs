@@ -77,7 +77,7 @@ pub struct BootstrapIssued {
 pub struct Removal {
     /// The revision of the removal.
     pub at: Revision,
-    /// Whether etcd's own list has shown it. A removal that only a v2 client reports is not enough to archive data.
+    /// Whether a check-in has shown it, not only a v2 client. It is for people: no data is archived because of it.
     pub confirmed: bool,
 }
 

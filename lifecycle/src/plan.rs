@@ -22,6 +22,8 @@ mod tickets;
 
 use blocked::Blocked;
 use cause::Cause;
+use quorum_view::QuorumView;
+use std::sync::Arc;
 
 use crate::{
     Cluster, Instruction, Liveness, Member, NodeState, Report, Task, Transition, UnixMillis,
@@ -99,20 +101,30 @@ impl Planner<'_> {
             return Err(Blocked::UnreadableWhileLeaving { found });
         }
         let view = self.quorum_view()?;
-        let namesake = self.draft.members().find(|member| member.name() == &self.report.name);
-        if let Some(namesake) = namesake.filter(|namesake| view.is_up(namesake)) {
-            return Err(Blocked::UnreadableDataInUse { member: namesake.key.clone() });
+        let may_use_it = |member: &&Arc<Member>| {
+            *member.name() == self.report.name || member.shared_peer_url(&self.report.peer_urls).is_some()
+        };
+        if let Some(user) = self.draft.members().filter(may_use_it).find(|member| view.is_up(member)) {
+            return Err(Blocked::UnreadableDataInUse { member: user.label() });
         }
         Ok(self.instruct(Task::ArchiveData, Cause::UnreadableData { found }))
     }
 
-    /// Fails if a member other than `own` has the node's name or one of its peer URLs.
-    fn check_identity_is_unique(&self, own: &Member) -> Result<(), Blocked> {
+    /// A member other than `own` that has the node's name or one of its peer URLs on record, and which of the two.
+    fn identity_conflict(&self, own: &Member) -> Option<(Blocked, Arc<Member>)> {
         let mut others = self.draft.members().filter(|member| member.key != own.key);
-        match others.find_map(|other| self.name_conflict(other).or_else(|| self.peer_url_conflict(other))) {
-            Some(conflict) => Err(conflict),
-            None => Ok(()),
-        }
+        others.find_map(|other| {
+            let conflict = self.name_conflict(other).or_else(|| self.peer_url_conflict(other))?;
+            Some((conflict, other.clone()))
+        })
+    }
+
+    /// Whether another member has the node's name in etcd's list, or is at the node's peer URL. A member that checks in
+    /// from elsewhere has left that URL.
+    fn is_real_conflict(&self, conflict: &Blocked, other: &Member, view: &QuorumView<'_>) -> bool {
+        let Blocked::PeerUrlTaken { .. } = conflict else { return true };
+        let urls = &self.report.peer_urls;
+        view.is_up(other) && !self.liveness.has_moved_from(&self.draft.policy, other, urls, self.now)
     }
 
     fn name_conflict(&self, other: &Member) -> Option<Blocked> {

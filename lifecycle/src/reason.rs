@@ -47,6 +47,10 @@ reasons! {
     LookNeeded "look_needed" ["observe"] "The decision needs a view of the cluster, or a newer one.";
     NoQuorum "no_quorum" ["wait"]
         "The view was not read through a quorum, or there is no leader. The message names the members that do not answer.";
+    AllAddressesChanged "all_addresses_changed" ["wait"]
+        "No quorum: no other member answers at its address in etcd's list, and this node's own address is not in the list either. etcd updates addresses through the quorum only.";
+    MemberMismatch "member_mismatch" ["wait"]
+        "The view lacks members that the registry has, and too few of the voters that it knows answer. It may be of a copy of the cluster, so nothing is decided from it.";
     TicketHeld "ticket_held" ["wait"] "Another node is changing the membership.";
     NotDeadYet "not_dead_yet" ["wait"]
         "A member does not answer, but it has not been silent for `dead_after_seconds`, or its downtime was announced.";
@@ -63,10 +67,15 @@ reasons! {
         "Another node is removing this node's member. This node waits for the outcome.";
     OwnData "own_data" ["start"] "The data is of a member of this cluster.";
     Uncertain "uncertain" ["start"]
-        "The registry can't tell whether the data is of a present member. etcd checks that itself when it starts.";
-    ForeignData "foreign_data" ["archive_data"] "The data is of another cluster.";
-    EarlierEpoch "earlier_epoch" ["archive_data"] "The data is of an earlier epoch, from before a reset.";
-    RemovedMember "removed_member" ["archive_data"] "The data is of a removed member.";
+        "This node sees nothing that shows whether the data is of a present member. etcd checks that itself when it starts.";
+    RunsElsewhere "runs_elsewhere" ["refuse", "wait"]
+        "This node's data is a copy: its member runs at another address. With `wait`: another node checks in as that member.";
+    ForeignData "foreign_data" ["archive_data"]
+        "The data is of another cluster, and this node sees a quorum of the registry's cluster.";
+    EarlierEpoch "earlier_epoch" ["archive_data", "refuse"]
+        "The data is of an earlier epoch, from before a reset. It is archived if it never had a leader, if this node sees a quorum of the present epoch's cluster, or if the node's administrator consents (`accept_reset`).";
+    RemovedMember "removed_member" ["archive_data"]
+        "The data is of a removed member: this node has read a list of its cluster through the quorum, without the member.";
     UnreadableData "unreadable_data" ["archive_data", "refuse"]
         "The data can't be read. It is set aside only if the cluster has a quorum without it, and the node is not `leaving`.";
     DataRolledBack "data_rolled_back" ["remove_member", "refuse"]
@@ -90,8 +99,8 @@ reasons! {
     Left "left" ["stand_by"] "The node was `leaving`, and has no member any more.";
     NameTaken "name_taken" ["refuse"]
         "Another member has the name. If the node is `leaving` and has no data: that member may be the one that should leave, so nothing was removed.";
-    PeerUrlTaken "peer_url_taken" ["refuse"]
-        "Another member has one of the peer URLs. If the node is `leaving` and has no data: as for `name_taken`.";
+    PeerUrlTaken "peer_url_taken" ["refuse", "wait"]
+        "Another member has one of the peer URLs. With `wait`: etcd still lists that member there, but it is elsewhere. If the node is `leaving` and has no data: as for `name_taken`.";
     FormsByDiscovery "forms_by_discovery" ["refuse"]
         "Stock etcds form this cluster by v2 or v3 discovery. Until the cluster runs, nodes that check in can't join.";
     ForeignCluster "foreign_cluster" ["refuse", "wait"]

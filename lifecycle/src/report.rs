@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    ClientUrl, ClusterId, ClusterSize, MemberId, MemberName, PeerUrl, Revision, Role, Strategy, text::as_text,
+    ClientUrl, ClusterId, ClusterSize, Epoch, MemberId, MemberName, PeerUrl, Revision, Role, Strategy, text::as_text,
     token::is_key_segment,
 };
 
@@ -35,6 +35,9 @@ pub struct Report {
     pub leftover: bool,
     /// The node's view of the cluster. `None` if it has not observed the cluster.
     pub view: Option<View>,
+    /// Consent, given on the node, to archive data of an earlier epoch: the number of the present epoch. Another number is no
+    /// consent.
+    pub accept_reset: Option<Epoch>,
     /// Whether the node is leaving the cluster.
     pub leaving: bool,
     /// Whether the node is refused instead of waiting as a spare.

@@ -28,6 +28,9 @@ pub struct Report<'a> {
     /// The version of the node's etcd, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub etcd_version: Option<EtcdVersion>,
+    /// `--accept-reset`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accept_reset: Option<u32>,
     /// Whether the node wants to leave.
     pub leaving: bool,
     /// Whether the registry should refuse the node instead of letting it wait as a spare.

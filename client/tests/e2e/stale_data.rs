@@ -43,7 +43,7 @@ fn data_of_another_cluster_is_archived() {
 }
 
 #[test]
-fn data_of_an_earlier_epoch_is_archived() {
+fn data_of_an_earlier_epoch_is_archived_with_consent_on_each_node() {
     with_each(Version::oldest_and_newest(), |version| {
         let registry = Registry::new(2);
         let mut nodes = form(version, &registry, 2);
@@ -51,7 +51,11 @@ fn data_of_an_earlier_epoch_is_archived() {
         nodes.iter_mut().for_each(Node::kill);
         registry.reset();
 
-        let mut joining: Vec<_> = nodes.iter().map(|node| node.spawn_join(&[])).collect();
+        let refused = nodes[0].call("join", &[]).run(LIMIT);
+        assert_eq!(refused.code, Some(3), "{}", refused.stderr);
+        assert!(refused.stderr.contains("convene join --accept-reset 2"), "{}", refused.stderr);
+
+        let mut joining: Vec<_> = nodes.iter().map(|node| node.spawn_join(&["--accept-reset=2"])).collect();
         let ended: Vec<Ended> =
             nodes.iter_mut().zip(&mut joining).map(|(node, joining)| node.start_with_result(joining)).collect();
         for ((node, ended), id) in nodes.iter().zip(&ended).zip(&ids) {

@@ -1,6 +1,9 @@
+use std::borrow::Cow;
+
 use crate::{
-    ClusterId, ClusterSize, Discovery, Held, MAX_MEMBERS, MemberKey, MemberName, PeerUrl, Purpose, Reason, Strategy,
-    Ticket, UnixMillis, plan::membership::MAX_LAG,
+    ClusterId, ClusterSize, Discovery, Epoch, Held, LastCheckIn, Liveness, MAX_MEMBERS, MemberId, MemberKey,
+    MemberName, ObservedMember, PeerUrl, Policy, Purpose, Reason, Strategy, Ticket, UnixMillis,
+    plan::membership::MAX_LAG,
 };
 
 /// Why a node gets no further now, with the numbers behind it.
@@ -21,6 +24,16 @@ pub(super) enum Blocked {
     ForeignClusterAnswers { found: ClusterId, own: Option<ClusterId> },
     /// The node's view was not read through a quorum, or shows no leader.
     NoQuorum { silent: Vec<String> },
+    /// No quorum: no other member answers at its listed address, and this node is not at its own any more.
+    AllAddressesChanged { silent: Vec<String>, listed: String, own: String },
+    /// The node's view lacks members on record, without evidence that they were removed.
+    MemberMismatch { missing: Vec<String> },
+    /// An etcd answers as the member that this node has the data of.
+    AnswersElsewhere { member: String, urls: String },
+    /// Another node checks in as the member that this node has the data of, and its etcd runs.
+    ChecksInElsewhere { member: MemberId, urls: String, until: UnixMillis, now: UnixMillis },
+    /// The data is of an earlier epoch, and may be the only copy.
+    EarlierEpoch { current: Epoch },
     /// Founders are missing.
     Forming { registered: usize, size: usize },
     /// A founder without data can't know whether the cluster exists.
@@ -35,6 +48,8 @@ pub(super) enum Blocked {
     RemovalRisksQuorum { member: String, remaining: usize, up: usize, needed: usize },
     /// With the learner as a voter, too few voters would answer.
     PromotionRisksQuorum { learner: String, voters: usize, up: usize, needed: usize },
+    /// Without the member, too few voters would answer to correct a wrong address.
+    UpdateRisksQuorum { member: String, voters: usize, up: usize, needed: usize },
     /// The learner does not answer, so it can't vote.
     LearnerDown { learner: String },
     /// The member is the only voter.
@@ -71,8 +86,10 @@ pub(super) enum Blocked {
     NameTaken { name: MemberName, member: MemberKey },
     /// Another member has one of the node's peer URLs.
     PeerUrlTaken { url: PeerUrl, member: String },
-    /// The data can't be read, and a member of the node's name answers.
-    UnreadableDataInUse { member: MemberKey },
+    /// etcd's list has one of the node's peer URLs for another member, which is elsewhere by now.
+    PeerUrlStillListed { url: PeerUrl, member: String },
+    /// The data can't be read, and a member of the node's name or peer URLs answers.
+    UnreadableDataInUse { member: String },
     /// The data can't be read, and the cluster has not formed.
     UnreadableWhileForming { found: String },
     /// The data can't be read, so the member that should leave is not known.
@@ -118,7 +135,7 @@ pub(super) enum Outcome {
     Wait,
     Observe,
     StandBy,
-    Refuse { remedy: &'static str },
+    Refuse { remedy: Cow<'static, str> },
 }
 
 impl Blocked {
@@ -126,6 +143,23 @@ impl Blocked {
     pub fn by_ticket(ticket: &Ticket) -> Self {
         let Ticket { holder, number, purpose, .. } = ticket;
         Self::TicketHeld { holder: holder.clone(), number: *number, purpose: action(purpose) }
+    }
+
+    /// An etcd that answered this node's probe as the member of its data.
+    pub fn answers_elsewhere(observed: &ObservedMember) -> Self {
+        let urls = match observed.client_urls.is_empty() {
+            true => urls_of(&observed.peer_urls),
+            false => urls_of(&observed.client_urls),
+        };
+        let id = observed.id;
+        let member = observed.name.as_ref().map_or_else(|| id.to_string(), |name| format!("{name} ({id})"));
+        Self::AnswersElsewhere { member, urls }
+    }
+
+    /// Another node's check-in as the member of this node's data.
+    pub fn checks_in_elsewhere(member: MemberId, other: &LastCheckIn, policy: &Policy, now: UnixMillis) -> Self {
+        let until = Liveness::gone_at(policy, other);
+        Self::ChecksInElsewhere { member, urls: urls_of(&other.peer_urls), until, now }
     }
 
     /// Whether the node can get further by observing the cluster.
@@ -159,9 +193,60 @@ impl Blocked {
             Self::NoQuorum { silent } if silent.is_empty() => {
                 wait(Reason::NoQuorum, "this node sees no quorum: the members answer, but there is no leader")
             }
-            Self::NoQuorum { silent } => {
-                wait(Reason::NoQuorum, format!("this node sees no quorum: no answer from {}", silent.join(", ")))
-            }
+            Self::NoQuorum { silent } => wait(
+                Reason::NoQuorum,
+                format!(
+                    "this node sees no quorum: no answer from {}; start their etcds. If more than half of the voters are lost \
+                     for good, restore a snapshot (etcdutl snapshot restore), then run `convene cluster adopt`",
+                    silent.join(", ")
+                ),
+            ),
+            Self::AllAddressesChanged { silent, listed, own } => wait(
+                Reason::AllAddressesChanged,
+                format!(
+                    "this node sees no quorum: no answer from {}, and this node's own peer URLs have changed from {listed} to \
+                     {own}, so all addresses may have changed at once. etcd updates addresses through the quorum only: give \
+                     the nodes the addresses in etcd's list, or restore a snapshot (etcdutl snapshot restore), then run \
+                     `convene cluster adopt`",
+                    silent.join(", ")
+                ),
+            ),
+            Self::MemberMismatch { missing } => wait(
+                Reason::MemberMismatch,
+                format!(
+                    "the member list that this node sees lacks {}, and too few of the voters on record answer to confirm \
+                     that; it may be of a copy of the cluster (--force-new-cluster), so nothing is decided from it. If these \
+                     members are gone for good, run `convene member evict NAME` for each of them",
+                    missing.join(", ")
+                ),
+            ),
+            Self::AnswersElsewhere { member, urls } => refuse(
+                Reason::RunsElsewhere,
+                format!(
+                    "etcd already runs as member {member} at {urls}, so this node must not start as that member, too"
+                ),
+                "if this node's data is a copy, move its data directory away; then give this node another name and other peer \
+                 URLs, and it joins as another member",
+            ),
+            Self::ChecksInElsewhere { member, urls, until, now } => wait(
+                Reason::RunsElsewhere,
+                format!(
+                    "another node checks in as member {member} from {urls}, and its etcd runs. If this node has moved from \
+                     there, it continues at {}; if its data is a copy, give it another name and move its data directory away",
+                    until.clock_time(*now)
+                ),
+            ),
+            Self::EarlierEpoch { current } => refuse(
+                Reason::EarlierEpoch,
+                format!(
+                    "the data is from an earlier epoch of this cluster, which an administrator has reset; the current epoch \
+                     is {current}, and this node sees no quorum of it"
+                ),
+                format!(
+                    "if this data is not needed any more, run `convene join --accept-reset {current}` on this node, which \
+                     archives it, or move the data directory away"
+                ),
+            ),
             Self::Forming { registered, size } => wait(
                 Reason::Forming,
                 format!(
@@ -203,6 +288,14 @@ impl Blocked {
             Self::PromotionRisksQuorum { learner, voters, up, needed } => wait(
                 Reason::QuorumAtRisk,
                 format!("promoting {learner} would result in {}", voters_that_answer(*voters, *up, *needed)),
+            ),
+            Self::UpdateRisksQuorum { member, voters, up, needed } => wait(
+                Reason::QuorumAtRisk,
+                format!(
+                    "the peer URLs of {member} have changed, but etcd's list is not updated now: without this member the \
+                     cluster has {}",
+                    voters_that_answer(*voters, *up, *needed)
+                ),
             ),
             Self::LearnerDown { learner } => wait(
                 Reason::QuorumAtRisk,
@@ -294,10 +387,20 @@ impl Blocked {
                 format!("the peer URL {url} is already taken by {member}"),
                 "give one of the two nodes another peer URL",
             ),
+            Self::PeerUrlStillListed { url, member } => wait(
+                Reason::PeerUrlTaken,
+                format!(
+                    "etcd still lists this node's peer URL {url} for {member}, which is elsewhere by now; etcd takes a peer \
+                     URL once only, so {member} must be updated first. If the two have exchanged their addresses, give one of \
+                     them a third peer URL"
+                ),
+            ),
             Self::UnreadableDataInUse { member } => refuse(
                 Reason::NameTaken,
-                format!("a running member, {member}, has this node's name, so its etcd may be using this data"),
-                "stop that etcd, or give this node another name",
+                format!(
+                    "a running member, {member}, has this node's name or peer URL, so its etcd may be using this data"
+                ),
+                "stop that etcd, or give this node another name and other peer URLs",
             ),
             Self::UnreadableWhileForming { found } => refuse(
                 Reason::UnreadableData,
@@ -334,7 +437,8 @@ impl Blocked {
             Self::RunsForeignCluster { found, own } => refuse(
                 Reason::ForeignCluster,
                 format!("the etcd on this node is of cluster {found}, but this cluster is {}", or_none(own)),
-                "stop that etcd, then give this node an empty data directory or the token of its cluster",
+                "if that is the right cluster, for example a restored one, run `convene cluster adopt`; otherwise stop that \
+                 etcd, then give this node an empty data directory or the token of its cluster",
             ),
             Self::TooManyMembers => refuse(
                 Reason::TooManyMembers,
@@ -364,8 +468,8 @@ fn wait(reason: Reason, message: impl Into<String>) -> Explanation {
     Explanation { outcome: Outcome::Wait, reason, message: message.into() }
 }
 
-fn refuse(reason: Reason, message: String, remedy: &'static str) -> Explanation {
-    Explanation { outcome: Outcome::Refuse { remedy }, reason, message }
+fn refuse(reason: Reason, message: String, remedy: impl Into<Cow<'static, str>>) -> Explanation {
+    Explanation { outcome: Outcome::Refuse { remedy: remedy.into() }, reason, message }
 }
 
 fn full(size: ClusterSize, own_size: ClusterSize, voters: usize, once: bool) -> Explanation {
@@ -384,7 +488,7 @@ fn full(size: ClusterSize, own_size: ClusterSize, voters: usize, once: bool) -> 
         )
     };
     let (outcome, message) = match once {
-        true => (Outcome::Refuse { remedy }, places),
+        true => (Outcome::Refuse { remedy: remedy.into() }, places),
         false => (Outcome::StandBy, format!("standing by as a spare: {places}")),
     };
     Explanation { outcome, reason: Reason::Full, message }
@@ -407,6 +511,11 @@ fn voters_that_answer(voters: usize, up: usize, needed: usize) -> String {
 
 fn count_of_voters(voters: usize) -> String {
     format!("{voters} voter{}", if voters == 1 { "" } else { "s" })
+}
+
+/// URLs as a message has them.
+pub(super) fn urls_of<T: ToString>(urls: &[T]) -> String {
+    urls.iter().map(T::to_string).collect::<Vec<_>>().join(" ")
 }
 
 fn or_none(id: &Option<ClusterId>) -> String {

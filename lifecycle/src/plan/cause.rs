@@ -11,15 +11,17 @@ pub(super) enum Cause {
     Loading,
     /// The roster is complete.
     RosterComplete { founders: usize },
-    /// The data is of a member of this cluster.
-    OwnData { member: MemberKey },
+    /// The data is of a member of this cluster. `obstacle` is why the node sees no quorum.
+    OwnData { member: MemberKey, obstacle: Option<String> },
     /// The registry does not know the member of the data, and the cluster has not formed.
     UnknownMember,
     /// No quorum shows whether the member of the data is still one.
     MembershipNotVisible,
-    /// The data is of an earlier epoch.
+    /// The data is of another cluster than the registry's, and it is not certain which of the two is the right one.
+    ForeignDataInDoubt { found: ClusterId, own: ClusterId },
+    /// The data is of an earlier epoch, and nothing is lost with it.
     EarlierEpoch { current: Epoch },
-    /// The data is of another cluster.
+    /// The data is of another cluster, and the registry's cluster has a quorum.
     ForeignData { found: ClusterId, own: ClusterId },
     /// The member of the data was removed.
     RemovedMember { member: MemberKey },
@@ -73,7 +75,7 @@ impl Cause {
             Self::Loading => Reason::Loading,
             Self::RosterComplete { .. } => Reason::RosterComplete,
             Self::OwnData { .. } => Reason::OwnData,
-            Self::UnknownMember | Self::MembershipNotVisible => Reason::Uncertain,
+            Self::UnknownMember | Self::MembershipNotVisible | Self::ForeignDataInDoubt { .. } => Reason::Uncertain,
             Self::EarlierEpoch { .. } => Reason::EarlierEpoch,
             Self::ForeignData { .. } => Reason::ForeignData,
             Self::RemovedMember { .. } => Reason::RemovedMember,
@@ -108,12 +110,21 @@ impl fmt::Display for Cause {
             Self::RosterComplete { founders } => {
                 write!(f, "all {founders} founders are known; bootstrap together with them")
             }
-            Self::OwnData { member } => write!(f, "the data belongs to member {member} of this cluster"),
+            Self::OwnData { member, obstacle: None } => write!(f, "the data belongs to member {member} of this cluster"),
+            Self::OwnData { member, obstacle: Some(obstacle) } => {
+                write!(f, "the data belongs to member {member} of this cluster; {obstacle}")
+            }
             Self::UnknownMember => {
                 f.write_str("the registry does not know the member that this data belongs to; etcd will check the membership when it starts")
             }
             Self::MembershipNotVisible => f.write_str(
                 "this node can't reach a quorum to check whether it is still a member; etcd will check that when it starts",
+            ),
+            Self::ForeignDataInDoubt { found, own } => write!(
+                f,
+                "the data belongs to etcd cluster {found}, but the registry has cluster {own} on record, and this node sees no \
+                 quorum of cluster {own}; etcd starts on its data. If {found} is the right cluster, for example a restored \
+                 one, run `convene cluster adopt`",
             ),
             Self::EarlierEpoch { current } => {
                 write!(f, "the data is from an earlier epoch; the current epoch is {current}")

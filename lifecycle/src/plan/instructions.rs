@@ -23,7 +23,7 @@ impl Planner<'_> {
             Outcome::Wait => Task::Wait,
             Outcome::Observe => Task::Observe(self.endpoints()),
             Outcome::StandBy => Task::StandBy,
-            Outcome::Refuse { remedy } => Task::Refuse { remedy: remedy.to_owned() },
+            Outcome::Refuse { remedy } => Task::Refuse { remedy: remedy.into_owned() },
         };
         self.instruction(task, reason, message)
     }

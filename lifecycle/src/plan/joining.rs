@@ -89,13 +89,18 @@ impl Planner<'_> {
         }
         let prepared = self.draft.members().find(|member| self.has_own_peer_urls(member) && !member.started);
         match prepared {
-            Some(member) => Ok(self.start_as_added(&member.key)),
+            Some(member) => self.start_as_added(&member.key),
             None => Err(Blocked::AwaitsAdministrator),
         }
     }
 
-    fn start_as_added(&self, own: &MemberKey) -> Instruction {
-        self.instruct(Task::Join(self.etcd_flags(own)), Cause::Added { member: own.clone() })
+    /// Starts etcd as a member that was added for this node, unless another etcd runs as that member.
+    fn start_as_added(&self, own: &MemberKey) -> Decision {
+        let observed = self.report.view.iter().flat_map(|view| &view.members);
+        if let Some(other) = observed.filter(|seen| seen.identified).find(|seen| MemberKey::from(seen.id) == *own) {
+            return Err(Blocked::answers_elsewhere(other));
+        }
+        Ok(self.instruct(Task::Join(self.etcd_flags(own)), Cause::Added { member: own.clone() }))
     }
 
     /// A present member that has this node's name or one of its peer URLs: this node before it lost its data, or another
@@ -128,7 +133,7 @@ impl Planner<'_> {
             self.check_ticket_is_free()?;
             let purpose = Purpose::Join { peer_urls: self.report.peer_urls.clone(), replaces: None };
             self.take_ticket(purpose, "it was added before and has not started");
-            return Ok(self.start_as_added(&predecessor.key));
+            return self.start_as_added(&predecessor.key);
         }
         let reason = if has_own_peer_urls {
             Reason::LostDisk
@@ -241,7 +246,7 @@ impl Planner<'_> {
                 self.draft.release("its holder has lost its data again");
                 return Ok(None);
             }
-            return Ok(Some(self.start_as_added(&added.key)));
+            return Ok(Some(self.start_as_added(&added.key)?));
         }
         if self.draft.policy.paused {
             return Err(Blocked::Paused);

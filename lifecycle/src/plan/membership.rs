@@ -56,6 +56,17 @@ impl Planner<'_> {
         self.draft.voters().filter(|voter| voter.key != member.key && view.is_up(voter)).count()
     }
 
+    /// Fails if a running voter's peer URLs can't be updated now. If the new ones are wrong, the others lose contact with
+    /// the member. So without it, a quorum of all voters must answer. In a cluster of two that can't be, so both must answer.
+    pub(super) fn check_update_is_safe(&self, own: &Member, view: &QuorumView<'_>) -> Result<(), Blocked> {
+        let (voters, up) = (self.draft.voters().count(), self.other_voters_up(own, view));
+        let needed = quorum_of(voters);
+        match own.is_voter() && up < needed && up + 1 < voters {
+            true => Err(Blocked::UpdateRisksQuorum { member: own.label(), voters, up, needed }),
+            false => Ok(()),
+        }
+    }
+
     /// Gives this node's member the peer URLs that the node has now.
     pub(super) fn update_peer_urls(&mut self, own: &Member, view: &QuorumView<'_>) -> Decision {
         if !own.is_voter() {

@@ -1,6 +1,8 @@
+use std::sync::Arc;
+
 use super::{
     Planner,
-    blocked::{Blocked, ViewNeeded},
+    blocked::{Blocked, ViewNeeded, urls_of},
 };
 use crate::{Member, MemberId, ObservedMember, View};
 
@@ -45,14 +47,36 @@ impl<'a> Planner<'a> {
         }
         let own = self.report.identity().filter(|_| self.report.is_running()).map(|own| own.member);
         let quorum_view = QuorumView { view, own };
-        if !view.linearizable || view.leader.is_none() {
-            let silent = self.draft.voters().filter(|voter| !quorum_view.is_up(voter));
-            return Err(Blocked::NoQuorum { silent: silent.map(|voter| voter.label()).collect() });
+        if view.cluster.is_none() || !view.linearizable || view.leader.is_none() {
+            return Err(self.no_quorum(&quorum_view));
+        }
+        let missing = self.missing_without_evidence(view);
+        if !missing.is_empty() {
+            return Err(Blocked::MemberMismatch { missing });
         }
         if !self.agrees_with_record(view) {
             return Err(Blocked::ViewNeeded(ViewNeeded::Newer));
         }
         Ok(quorum_view)
+    }
+
+    /// Which voters are silent, and whether the reason may be that all addresses have changed.
+    fn no_quorum(&self, view: &QuorumView<'_>) -> Blocked {
+        let own = self.report.identity().and_then(|own| self.draft.member(&own.member.into()));
+        let is_silent = |voter: &&Arc<Member>| !view.is_up(voter) && own.is_none_or(|own| own.key != voter.key);
+        let silent: Vec<String> = self.draft.voters().filter(is_silent).map(|voter| voter.label()).collect();
+        let moved = own.filter(|own| {
+            let others = self.draft.voters().filter(|voter| voter.key != own.key).count();
+            silent.len() == others && others > 0 && own.shared_peer_url(&self.report.peer_urls).is_none()
+        });
+        match moved {
+            Some(own) => Blocked::AllAddressesChanged {
+                silent,
+                listed: urls_of(&own.registration.peer_urls),
+                own: urls_of(&self.report.peer_urls),
+            },
+            None => Blocked::NoQuorum { silent },
+        }
     }
 
     /// Whether the other voters that answer can elect a leader without this member, even if they have none right now.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::Planner;
 use crate::{
-    EventKind, Identity, Member, MemberKey, MemberList, MemberName, NodeState, ObservedMember, Purpose, Registration,
-    Revision, View,
+    EventKind, Identity, LastCheckIn, Member, MemberKey, MemberList, MemberName, NodeState, ObservedMember, Purpose,
+    Registration, Revision, View, cluster::quorum_of,
 };
 
 impl Planner<'_> {
@@ -24,13 +24,83 @@ impl Planner<'_> {
         if view.linearizable && view.cluster.is_some() && self.draft.cluster_id.is_none() && !is_going {
             self.adopt_cluster(view);
         }
+        self.correct_cluster_id(view);
         if view.cluster.is_none() || view.cluster != self.draft.cluster_id {
             return;
         }
         self.mark_bootstrapped("its members answer");
-        if view.linearizable && self.draft.formed.is_some() {
+        if view.linearizable && self.draft.formed.is_some() && self.missing_without_evidence(view).is_empty() {
             self.reconcile_members(view);
         }
+    }
+
+    /// Corrects the ID of the etcd cluster, which one wrong report can have set. A quorum of the voters on record answers as
+    /// members of the other cluster, and no member on record has shown data of the cluster on record.
+    fn correct_cluster_id(&mut self, view: &View) {
+        let (Some(seen), Some(on_record)) = (view.cluster, self.draft.cluster_id) else { return };
+        // The registry has computed the ID of a cluster that formed by check-in.
+        let is_computed = self.draft.record.iter().any(|member| member.founder.is_some());
+        let is_known = seen == on_record || self.draft.earlier_cluster_ids.contains(&seen);
+        let has_other_data = self.report.identity().is_some_and(|own| own.cluster != seen);
+        let has_quorum = view.linearizable && self.voters_that_answer(view) >= self.draft.quorum();
+        if is_computed || is_known || has_other_data || !has_quorum {
+            return;
+        }
+        let has_data_of_it = |node: &LastCheckIn| {
+            node.state
+                .identity()
+                .is_some_and(|own| own.cluster == on_record && self.draft.member(&own.member.into()).is_some())
+        };
+        let is_on_record = |name: &MemberName| self.draft.members().any(|member| member.name() == name);
+        let mut others =
+            self.liveness.nodes.iter().filter(|(name, _)| **name != self.report.name && is_on_record(name));
+        if others.any(|(_, node)| has_data_of_it(node)) {
+            return;
+        }
+        let message = format!("etcd cluster {seen}: its members answer; {on_record}, which was on record, was wrong");
+        self.draft.change(EventKind::ClusterIdCorrected, message, |cluster| {
+            cluster.cluster_id = Some(seen);
+        });
+    }
+
+    /// The members on record that a view lacks, if nothing but the view shows that they were removed.
+    ///
+    /// The view may be of a copy of the cluster: `--force-new-cluster` keeps the cluster's ID and drops all members but one.
+    /// So the record follows the list only if the missing members were to go anyway, or if a quorum of the voters on record
+    /// answers and is in the list. A report about the node's own member counts.
+    pub(super) fn missing_without_evidence(&self, view: &View) -> Vec<String> {
+        let ticket = self.draft.ticket.as_ref().and_then(|ticket| ticket.purpose.removes());
+        let own = self.report.identity().map(|own| MemberKey::from(own.member));
+        let is_expected = |member: &Member| {
+            member.eviction.is_some() || Some(&member.key) == ticket || Some(&member.key) == own.as_ref()
+        };
+        let is_missing = |member: &&Arc<Member>| is_gone(view, member) && !is_expected(member);
+        let missing: Vec<&Arc<Member>> = self.draft.members().filter(is_missing).collect();
+        let answering = self.voters_that_answer(view);
+        let has_quorum = answering >= self.draft.quorum();
+        // One removal from an even number of voters leaves a quorum that is smaller by one.
+        let is_one_removal = || match missing[..] {
+            [one] => {
+                let remaining = self.draft.voters().filter(|voter| voter.key != one.key).count();
+                answering >= quorum_of(remaining)
+                    && self.liveness.silence(one, self.now) >= self.draft.policy.dead_after
+            }
+            _ => false,
+        };
+        if has_quorum || missing.is_empty() || is_one_removal() {
+            return Vec::new();
+        }
+        missing.into_iter().map(|member| member.label()).collect()
+    }
+
+    /// How many voters on record are in a view's list and have answered with their own IDs.
+    fn voters_that_answer(&self, view: &View) -> usize {
+        let own = self.report.identity().filter(|_| self.report.is_running()).map(|own| own.member);
+        let answers = |voter: &&Arc<Member>| {
+            let id = voter.key.id();
+            view.members.iter().any(|seen| Some(seen.id) == id && (seen.identified || Some(seen.id) == own))
+        };
+        self.draft.voters().filter(answers).count()
     }
 
     /// Takes over the ID of a running cluster that the registry did not know. It formed by v2 discovery, or it is older
@@ -111,8 +181,7 @@ impl Planner<'_> {
 
     /// Makes the record agree with etcd's list. Changes that the registry has learned of since `view.since` stay.
     fn reconcile_members(&mut self, view: &View) {
-        let is_gone = |member: &&Arc<Member>| !is_listed(view, &member.key) && member.created <= view.since;
-        let gone: Vec<Arc<Member>> = self.draft.members().filter(is_gone).cloned().collect();
+        let gone: Vec<Arc<Member>> = self.draft.members().filter(|member| is_gone(view, member)).cloned().collect();
         for member in gone {
             let message = format!("{} removed: it is not in etcd's list any more", member.name());
             self.draft.remove(&member.key, true, message);
@@ -188,7 +257,8 @@ impl Planner<'_> {
         after.started = true;
         if report.is_running() {
             after.registration.name = report.name.clone();
-            if !report.client_urls.is_empty() {
+            // A node that has moved, or a copy, must not lead others astray before etcd's list has it there.
+            if !report.client_urls.is_empty() && own.has_peer_urls(&report.peer_urls) {
                 after.client_urls = report.client_urls.clone();
             }
         }
@@ -202,6 +272,11 @@ impl Planner<'_> {
         self.draft.update(&own.key, EventKind::MemberUpdated, message, |member| *member = after);
         self.draft.member(&own.key).unwrap_or(own).clone()
     }
+}
+
+/// Whether a list lacks a member that was on record before the list was read.
+fn is_gone(view: &View, member: &Member) -> bool {
+    member.created <= view.since && !is_listed(view, &member.key)
 }
 
 fn is_listed(view: &View, key: &MemberKey) -> bool {

@@ -6,20 +6,26 @@ use super::{
     cause::Cause,
     quorum_view::QuorumView,
 };
-use crate::{Identity, Instruction, Member, MemberKey, Strategy, Task};
+use crate::{Identity, Instruction, Member, MemberKey, Reason, Strategy, Task};
 
 impl Planner<'_> {
     /// A node whose etcd runs: it leaves, is promoted, updates its peer URLs, or maintains the other members.
     pub(super) fn handle_running(&mut self, identity: Identity) -> Decision {
-        if self.draft.cluster_id.is_some_and(|own| own != identity.cluster)
-            || self.draft.earlier_cluster_ids.contains(&identity.cluster)
-        {
+        self.check_runs_here_only(identity)?;
+        if self.draft.earlier_cluster_ids.contains(&identity.cluster) {
             return Err(self.runs_foreign_cluster(identity));
+        }
+        if self.draft.cluster_id.is_some_and(|own| own != identity.cluster) {
+            // The ID on record may be wrong. A view may correct it.
+            return Err(match self.report.view {
+                None => Blocked::ViewNeeded(ViewNeeded::Decision),
+                Some(_) => self.runs_foreign_cluster(identity),
+            });
         }
         let key = MemberKey::from(identity.member);
         let Some(own) = self.draft.member(&key).cloned() else { return self.handle_unlisted_member(identity, &key) };
-        self.check_identity_is_unique(&own)?;
         self.confirm_cluster(identity);
+        let not_updated = self.check_identity_while_running(&own)?;
         let own = self.reconcile_own_member(&own);
         self.release_done_or_expired_ticket();
         if self.draft.policy.paused {
@@ -30,7 +36,7 @@ impl Planner<'_> {
             return Ok(self.healthy());
         }
         let view = self.quorum_view()?;
-        self.maintain_own_member(&own, &view)
+        self.maintain_own_member(&own, &view, not_updated)
     }
 
     fn runs_foreign_cluster(&self, identity: Identity) -> Blocked {
@@ -48,12 +54,21 @@ impl Planner<'_> {
                 _ => self.runs_foreign_cluster(identity),
             });
         }
-        if !self.is_confirmed_removal(key) {
-            // The registry has taken over every member of etcd's list by now, so a quorum view shows that this member was
-            // removed.
-            self.quorum_view()?;
-        }
+        // The registry has taken over every member of etcd's list by now, so a quorum view shows that this member was
+        // removed.
+        self.quorum_view()?;
         Ok(self.archive_removed_member(key))
+    }
+
+    /// Fails if another member has the node's name in etcd's list, or is at one of its peer URLs. If etcd only lists
+    /// another member at such a URL, returns why this node's own peer URLs can't be updated now.
+    fn check_identity_while_running(&self, own: &Member) -> Result<Option<Blocked>, Blocked> {
+        let Some((conflict, other)) = self.identity_conflict(own) else { return Ok(None) };
+        let is_real = self.is_real_conflict(&conflict, &other, &self.quorum_view()?);
+        match conflict {
+            Blocked::PeerUrlTaken { url, member } if !is_real => Ok(Some(Blocked::PeerUrlStillListed { url, member })),
+            conflict => Err(conflict),
+        }
     }
 
     fn healthy(&self) -> Instruction {
@@ -80,7 +95,13 @@ impl Planner<'_> {
         own_needs || (self.check_ticket_is_free().is_ok() && others_need())
     }
 
-    fn maintain_own_member(&mut self, own: &Arc<Member>, view: &QuorumView<'_>) -> Decision {
+    /// `not_updated` is why the node's own peer URLs can't be updated now.
+    fn maintain_own_member(
+        &mut self,
+        own: &Arc<Member>,
+        view: &QuorumView<'_>,
+        mut not_updated: Option<Blocked>,
+    ) -> Decision {
         if self.report.leaving {
             return self.remove_member(own, view, Cause::Leaving);
         }
@@ -88,15 +109,23 @@ impl Planner<'_> {
             if own.eviction.is_some() {
                 return self.remove_member(own, view, Cause::Evicted { member: own.label() });
             }
-            if !own.has_peer_urls(&self.report.peer_urls) {
-                return self.update_peer_urls(own, view);
+            if not_updated.is_none() && !own.has_peer_urls(&self.report.peer_urls) {
+                match self.check_update_is_safe(own, view) {
+                    Ok(()) => return self.update_peer_urls(own, view),
+                    Err(blocked) => not_updated = Some(blocked),
+                }
             }
             if !own.is_voter() {
                 return self.promote(own, view);
             }
         }
         self.check_ticket_is_free()?;
-        self.maintain_others(own, view)
+        let decision = self.maintain_others(own, view);
+        let is_idle = |instruction: &Instruction| instruction.reason == Reason::Healthy;
+        match not_updated {
+            Some(blocked) if decision.as_ref().is_ok_and(is_idle) => Err(blocked),
+            _ => decision,
+        }
     }
 
     /// Promotes, removes or reports another member, if one needs it.

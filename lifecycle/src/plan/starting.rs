@@ -11,18 +11,19 @@ use crate::{Identity, Instruction, Member, MemberKey, Task};
 impl Planner<'_> {
     /// A node with data whose etcd does not run.
     ///
-    /// The data is set aside only if it is certain that this cluster does not need it. In doubt etcd starts: it checks
-    /// its membership itself.
+    /// The data is archived only on what this node itself sees of the cluster. In doubt etcd starts: it checks its
+    /// membership itself. It does not start on a copy of a member that runs elsewhere.
     pub(super) fn start_stopped(&mut self, identity: Identity) -> Decision {
-        if let Some(decision) = self.check_cluster_id(identity) {
-            return decision;
+        self.check_runs_here_only(identity)?;
+        if self.draft.earlier_cluster_ids.contains(&identity.cluster) {
+            return self.handle_earlier_epoch();
+        }
+        if self.draft.cluster_id.is_some_and(|own| own != identity.cluster) {
+            return self.handle_foreign_data(identity);
         }
         let key = MemberKey::from(identity.member);
         if let Some(own) = self.draft.member(&key).cloned() {
             return self.start_own_member(&own, identity);
-        }
-        if self.is_confirmed_removal(&key) {
-            return Ok(self.archive_removed_member(&key));
         }
         if self.draft.formed.is_none() && !self.report.leaving {
             if self.report.view.is_none() {
@@ -39,35 +40,70 @@ impl Planner<'_> {
 
     /// A node whose etcd loads its data. It can do nothing but wait.
     pub(super) fn watch_start(&mut self, identity: Identity) -> Decision {
-        if self.draft.member(&identity.member.into()).is_some() {
+        let is_foreign = self.draft.cluster_id.is_some_and(|own| own != identity.cluster)
+            || self.draft.earlier_cluster_ids.contains(&identity.cluster);
+        if !is_foreign && self.draft.member(&identity.member.into()).is_some() {
             self.confirm_cluster(identity);
         }
         Ok(self.instruct(Task::Wait, Cause::Loading))
     }
 
-    /// The decision, if the data is of another cluster.
-    fn check_cluster_id(&mut self, identity: Identity) -> Option<Decision> {
-        if self.draft.earlier_cluster_ids.contains(&identity.cluster) {
-            let instruction = match self.report.leaving {
-                true => self.instruct(Task::StandBy, Cause::LeftInEarlierEpoch),
-                false => self.instruct(Task::ArchiveData, Cause::EarlierEpoch { current: self.draft.epoch }),
-            };
-            return Some(Ok(instruction));
+    /// Data from before a reset. An administrator has given up the cluster, but this data may be the only good copy. So it
+    /// is archived only if nothing is lost with it, or with consent that was given on this node.
+    fn handle_earlier_epoch(&mut self) -> Decision {
+        if self.report.leaving {
+            return Ok(self.instruct(Task::StandBy, Cause::LeftInEarlierEpoch));
         }
-        let (found, own) = (identity.cluster, self.draft.cluster_id?);
-        (found != own).then(|| match self.report.leaving {
-            true => Err(Blocked::LeavingForeignCluster { found, own }),
-            false => Ok(self.instruct(Task::ArchiveData, Cause::ForeignData { found, own })),
-        })
+        let current = self.draft.epoch;
+        let is_accepted = self.report.data.never_led || self.report.accept_reset == Some(current);
+        let may_have_quorum = self.draft.cluster_id.is_some();
+        if !is_accepted {
+            match self.quorum_view() {
+                Ok(_) => {}
+                Err(blocked) if may_have_quorum && blocked.needs_view() => return Err(blocked),
+                Err(_) => return Err(Blocked::EarlierEpoch { current }),
+            }
+        }
+        Ok(self.instruct(Task::ArchiveData, Cause::EarlierEpoch { current }))
     }
 
-    /// Whether etcd's own list has shown that a member was removed.
-    pub(super) fn is_confirmed_removal(&self, key: &MemberKey) -> bool {
-        let removal = self.draft.record.iter().find(|member| member.key == *key).and_then(|member| member.removed);
-        removal.is_some_and(|removal| removal.confirmed)
+    /// Data of another cluster than the registry's. The registry may have the wrong ID on record, or a backup was restored.
+    /// Only a quorum of the registry's cluster, seen by this node, shows that the data is not needed.
+    fn handle_foreign_data(&mut self, identity: Identity) -> Decision {
+        let (found, Some(own)) = (identity.cluster, self.draft.cluster_id) else {
+            return Err(Blocked::ViewNeeded(ViewNeeded::Decision));
+        };
+        if self.report.leaving {
+            return Err(Blocked::LeavingForeignCluster { found, own });
+        }
+        match self.quorum_view() {
+            Ok(_) => Ok(self.instruct(Task::ArchiveData, Cause::ForeignData { found, own })),
+            Err(blocked) if blocked.needs_view() => Err(blocked),
+            Err(_) => Ok(self.instruct(Task::Start(None), Cause::ForeignDataInDoubt { found, own })),
+        }
     }
 
-    /// For data whose member was certainly removed. A node that leaves keeps its data: no other node needs the directory.
+    /// Fails if the member of this node's data runs elsewhere. Raft allows one process per member.
+    ///
+    /// An answer with the member's ID proves it. Another node's check-in is hearsay, and this node may have moved since its
+    /// own last one, so this node only waits then.
+    pub(super) fn check_runs_here_only(&self, identity: Identity) -> Result<(), Blocked> {
+        let view = self.report.view.as_ref().filter(|view| view.cluster == Some(identity.cluster));
+        let observed = view.and_then(|view| view.members.iter().find(|observed| observed.id == identity.member));
+        if let Some(observed) = observed.filter(|observed| observed.identified && !self.report.is_running()) {
+            return Err(Blocked::answers_elsewhere(observed));
+        }
+        let Some(other) = self.liveness.running_elsewhere(&self.draft.policy, self.report, self.now) else {
+            return Ok(());
+        };
+        if self.report.view.is_none() {
+            return Err(Blocked::ViewNeeded(ViewNeeded::BeforeStart));
+        }
+        Err(Blocked::checks_in_elsewhere(identity.member, other, &self.draft.policy, self.now))
+    }
+
+    /// For data whose member was removed, as this node's quorum view shows. A node that leaves keeps its data: no other
+    /// node needs the directory.
     pub(super) fn archive_removed_member(&self, key: &MemberKey) -> Instruction {
         match self.report.leaving {
             true => self.instruct(Task::StandBy, Cause::LeftAsMember { member: key.clone() }),
@@ -79,7 +115,7 @@ impl Planner<'_> {
         if let Some(decision) = self.restart_never_led(own, identity) {
             return decision;
         }
-        self.check_identity_is_unique(own)?;
+        let is_address_free = self.check_identity_before_start(own)?;
         // Data that has never had a leader does not show that the cluster exists.
         let reconciled = match self.report.has_never_led_data() && self.draft.bootstrapped.is_none() {
             true => own.clone(),
@@ -100,7 +136,7 @@ impl Planner<'_> {
         if let Some(decision) = self.replace_rolled_back(own) {
             return decision;
         }
-        if !own.has_peer_urls(&self.report.peer_urls) && self.may_change_members() {
+        if !own.has_peer_urls(&self.report.peer_urls) && self.may_change_members() && is_address_free {
             match self.quorum_view() {
                 Ok(view) => return self.update_before_start(own, &view),
                 Err(blocked) if blocked.needs_view() => return Err(blocked),
@@ -112,13 +148,31 @@ impl Planner<'_> {
         if let Some(decision) = self.finish_own_removal(own) {
             return decision;
         }
-        // The member may have been removed from etcd without the registry. A view shows that. A view that shows no quorum
-        // does not keep the member from starting.
-        if self.report.view.is_none() && self.draft.members().any(|member| member.key != own.key) {
+        // The member may run elsewhere, or it may have been removed without the registry. A view shows that. A view that
+        // shows no quorum does not keep the member from starting.
+        if self.report.view.is_none() {
             return Err(Blocked::ViewNeeded(ViewNeeded::BeforeStart));
         }
+        let has_others = self.draft.members().any(|member| member.key != own.key);
+        let obstacle = self.quorum_view().err().filter(|_| has_others).map(|blocked| blocked.explain().message);
         let flags = self.etcd_flags(&own.key);
-        Ok(self.instruct(Task::Start(Some(flags)), Cause::OwnData { member: own.key.clone() }))
+        Ok(self.instruct(Task::Start(Some(flags)), Cause::OwnData { member: own.key.clone(), obstacle }))
+    }
+
+    /// Whether no other member has this node's peer URLs in etcd's list. Fails if another member has its name there, or
+    /// answers at its peer URLs.
+    ///
+    /// etcd's list decides, because other clients can write to the registry. Without a quorum the member starts, because
+    /// the quorum may need it: etcd knows its members by their IDs. A member whose address another one has left behind
+    /// starts as well, and is updated once etcd's list has the other one elsewhere.
+    fn check_identity_before_start(&self, own: &Member) -> Result<bool, Blocked> {
+        let Some((conflict, other)) = self.identity_conflict(own) else { return Ok(true) };
+        match self.quorum_view() {
+            Ok(view) if self.is_real_conflict(&conflict, &other, &view) => Err(conflict),
+            Ok(_) => Ok(false),
+            Err(blocked) if blocked.needs_view() => Err(blocked),
+            Err(_) => Ok(false),
+        }
     }
 
     /// The decision, if a ticket is about to remove the member. If the node's own leave asked for it, the leave goes on.

@@ -99,6 +99,7 @@ impl CheckIn {
             refusal: None,
             view: self.view.as_deref().cloned(),
             leaving: false,
+            accept_reset: None,
             once: false,
             strategy: None,
             size: None,

@@ -41,7 +41,11 @@ pub fn check(
             let voters = after.voters().count();
             prop_assert!(up(report, after, None) + 1 >= quorum(voters + 1), "a promotion may cost the quorum");
         }
-        Task::ArchiveData => check_archive(report, after)?,
+        Task::ArchiveData => check_archive(report, *reason, after)?,
+        Task::Start(_) => prop_assert!(!answers_elsewhere(report), "two processes run as one member"),
+        Task::UpdateMember { .. } => {
+            prop_assert!(report.is_running() || !answers_elsewhere(report), "a running member's address is taken over");
+        }
         Task::Bootstrap(_) => check_bootstrap(before, report, after)?,
         Task::Join(_) => prop_assert!(matches!(report.state, NodeState::Empty)),
         _ => {}
@@ -134,13 +138,25 @@ fn is_at_its_place(member: &Member, report: &Report) -> bool {
     matches!(report.state, NodeState::Empty) && member.has_peer_urls(&report.peer_urls)
 }
 
-/// The data of a present member of this cluster is never set aside.
-fn check_archive(report: &Report, after: &Cluster) -> Checked {
+/// The data of a present member of this cluster is never set aside. Other data is only on a quorum that this node sees, unless
+/// it is of an earlier epoch and was given up on the node or never had a leader.
+fn check_archive(report: &Report, reason: Reason, after: &Cluster) -> Checked {
+    let sees_quorum = report.view.as_ref().is_some_and(|view| {
+        view.linearizable && view.leader.is_some() && view.cluster.is_some() && view.cluster == after.cluster_id
+    });
+    let is_given_up = report.data.never_led || report.accept_reset == Some(after.epoch);
+    prop_assert!(sees_quorum || (reason == Reason::EarlierEpoch && is_given_up), "data is set aside on hearsay");
     if let Some(identity) = report.identity() {
         let is_ours = after.cluster_id == Some(identity.cluster);
         prop_assert!(!(is_ours && after.member(&identity.member.into()).is_some()), "a member's data is set aside");
     }
     Ok(())
+}
+
+/// Whether an etcd answers as the member of this node's data.
+fn answers_elsewhere(report: &Report) -> bool {
+    let Some((own, view)) = report.identity().zip(report.view.as_ref()) else { return false };
+    view.cluster == Some(own.cluster) && view.members.iter().any(|seen| seen.id == own.member && seen.identified)
 }
 
 /// Only nodes without data bootstrap. Once the cluster is known to exist, only a founder that has not done so may bootstrap.

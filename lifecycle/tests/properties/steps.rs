@@ -173,6 +173,7 @@ impl ReportSketch {
             refusal: None,
             view: None,
             leaving: self.leaving,
+            accept_reset: None,
             once: self.once,
             strategy: self.strategy,
             size: self.size,

@@ -46,7 +46,7 @@ fn founders_that_have_not_bootstrapped_are_held() {
     World::new(2)
         .check_ins("a b")
         .returns_with("x", FOREIGN)
-        .ask("x", "archive_data: foreign_data + founding_held")
+        .ask("x", "observe: look_needed + founding_held")
         .ask("a", "wait: held")
         .ask("b", "wait: held");
 }

@@ -66,7 +66,7 @@ fn unreadable_data_stays_if_a_member_of_the_nodes_name_answers() {
 fn a_member_with_foreign_data_archives_it_and_replaces_itself() {
     World::running("a b c")
         .returns_with("c", FOREIGN)
-        .ask("c", "archive_data: foreign_data")
+        .observe("c", "archive_data: foreign_data")
         .execute("c")
         .observe("c", "remove c #1 of a b c: lost_disk + ticket_granted");
 }

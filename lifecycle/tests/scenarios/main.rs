@@ -6,9 +6,11 @@
 mod addresses;
 mod adopting;
 mod clocks;
+mod copies;
 mod evicting;
 mod forming;
 mod growing;
+mod hearsay;
 mod held;
 mod join_overrides;
 mod leaving;
@@ -26,6 +28,7 @@ mod rolled_back;
 mod shrinking;
 mod silent_clients;
 mod strategies;
+mod swapped_addresses;
 mod tickets;
 mod v2;
 
@@ -33,7 +36,7 @@ mod etcd;
 mod words;
 mod world;
 
-use convene_lifecycle::{ClusterId, Identity, MemberId, Revision, Strategy};
+use convene_lifecycle::{ClusterId, Identity, MemberId, Revision, Strategy, View};
 use world::{Data, World};
 
 /// Data of a cluster that the registry does not know.

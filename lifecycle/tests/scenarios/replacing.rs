@@ -24,13 +24,13 @@ fn a_removed_member_that_returns_archives_its_data_and_is_a_spare() {
     for _ in 0..5 {
         world.check_ins("d").execute("d");
     }
-    world.returns("c").ask("c", "archive_data: removed_member").execute("c").observe("c", "stand_by: full");
+    world.returns("c").observe("c", "archive_data: removed_member").execute("c").observe("c", "stand_by: full");
 }
 
 #[test]
 fn a_removed_member_whose_etcd_still_runs_archives_its_data() {
     let mut world = with_dead_c();
-    world.check_ins("d").execute("d").check_ins("d").runs("c").ask("c", "archive_data: removed_member");
+    world.check_ins("d").execute("d").check_ins("d").runs("c").observe("c", "archive_data: removed_member");
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_member_that_returns_while_it_is_being_removed_waits() {
         .observe("c", "wait: being_removed")
         .execute("d")
         .observe("d", "add learner d #1 of a b: below_size + member_removed")
-        .ask("c", "archive_data: removed_member");
+        .observe("c", "archive_data: removed_member");
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn the_first_start_of_a_member_is_recorded() {
 
 #[test]
 fn the_only_member_starts_with_its_data() {
-    World::running("a").returns("a").ask("a", "start a: own_data");
+    World::running("a").returns("a").ask("a", "observe: look_needed").observe("a", "start a: own_data");
 }
 
 #[test]
@@ -54,19 +54,21 @@ fn a_running_member_has_nothing_to_do() {
 
 #[test]
 fn foreign_data_is_archived() {
-    World::running("a b c").returns_with("d", FOREIGN).ask("d", "archive_data: foreign_data");
+    World::running("a b c").returns_with("d", FOREIGN).observe("d", "archive_data: foreign_data");
 }
 
 #[test]
 fn an_etcd_of_another_cluster_is_not_touched() {
-    World::running("a b c").returns_with("d", FOREIGN).runs("d").ask("d", "refuse: foreign_cluster");
+    let mut world = World::running("a b c");
+    world.returns_with("d", FOREIGN).runs("d").ask("d", "observe: look_needed").observe("d", "refuse: foreign_cluster");
 }
 
 #[test]
 fn a_member_with_the_name_of_another_is_refused() {
     let mut world = World::running("a b c");
     let data = world.data("c");
-    world.dies("c").returns_with("b@c", data).ask("b@c", "refuse: name_taken");
+    world.dies("c").returns_with("b@c", data).ask("b@c", "observe: look_needed");
+    world.observe("b@c", "refuse: name_taken");
 }
 
 #[test]

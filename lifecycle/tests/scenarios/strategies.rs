@@ -73,7 +73,7 @@ fn a_pruned_member_that_returns_takes_its_place_again() {
         .step("a", "remove c #1 of a b c: dead + ticket_granted")
         .observe("a", "wait: healthy + member_removed ticket_released")
         .returns("c")
-        .ask("c", "archive_data: removed_member")
+        .observe("c", "archive_data: removed_member")
         .execute("c")
         .observe("c", "add learner c #2 of a b: below_size + ticket_granted");
 }

@@ -3,8 +3,9 @@ mod administrator;
 use std::collections::BTreeMap;
 
 use convene_lifecycle::{
-    Action, Cluster, ClusterSize, DataEvidence, Discovery, Identity, Instruction, Liveness, MemberKey, NodeState,
-    PeerUrl, Plan, Registration, Report, Revision, RunId, Strategy, Task, Transition, UnixMillis, View, plan,
+    Action, Cluster, ClusterSize, DataEvidence, Discovery, Epoch, Identity, Instruction, Liveness, MemberKey,
+    NodeState, PeerUrl, Plan, Registration, Report, Revision, RunId, Strategy, Task, Transition, UnixMillis, View,
+    plan,
 };
 
 use crate::{etcd::Etcd, words::Words};
@@ -42,6 +43,7 @@ pub struct Node {
     /// Whether it can't reach others.
     pub blind: bool,
     leaving: bool,
+    accept_reset: Option<Epoch>,
     once: bool,
     own_strategy: Option<Strategy>,
     own_size: Option<ClusterSize>,
@@ -182,6 +184,28 @@ impl World {
         self.expect(name, expected)
     }
 
+    /// All nodes restore their data from one snapshot (`etcdutl snapshot restore`), which makes a new cluster of them.
+    pub fn restore_snapshot(&mut self) -> &mut Self {
+        let mut etcd = Etcd::elsewhere(self.nodes.values());
+        for seat in &mut etcd.seats {
+            let node = self.nodes.get_mut(&seat.node).unwrap();
+            node.data = Data::Of(Identity { member: seat.id, cluster: etcd.id });
+            (node.running, node.run) = (false, node.run + 1);
+            seat.name = Some(node.name.parse().unwrap());
+            self.words.name(seat.id.into(), &seat.node);
+        }
+        self.etcd = Some(etcd);
+        self
+    }
+
+    /// Somebody who knows the token writes another member's name and peer URL under a member's key, through v2 discovery.
+    pub fn v2_writes(&mut self, member: &str, name: &str) -> &mut Self {
+        let (key, by) = (self.words.key(member), Discovery::V2);
+        let registration = Registration::parse(&format!("{name}=http://{name}:2380")).unwrap();
+        let transition = self.cluster.register(key, registration, by, Action::Set, self.now).unwrap();
+        self.apply(Some(transition))
+    }
+
     /// A node observes the cluster, and keeps the view.
     pub fn take_view(&mut self, name: &str) -> &mut Self {
         self.node(name);
@@ -315,6 +339,11 @@ impl World {
     /// A node is not leaving any more.
     pub fn stops_leaving(&mut self, name: &str) -> &mut Self {
         self.set(name, |node| node.leaving = false)
+    }
+
+    /// An administrator consents on a node to archive data of an earlier epoch, for the sake of this one.
+    pub fn accepts_reset(&mut self, name: &str, epoch: u32) -> &mut Self {
+        self.set(name, |node| node.accept_reset = Some(Epoch(epoch)))
     }
 
     /// A node is refused instead of waiting as a spare.
@@ -473,6 +502,7 @@ impl World {
             refusal: None,
             view: node.view.clone(),
             leaving: node.leaving,
+            accept_reset: node.accept_reset,
             once: node.once,
             strategy: node.own_strategy,
             size: node.own_size,
@@ -505,6 +535,7 @@ impl World {
             hidden: false,
             blind: false,
             leaving: false,
+            accept_reset: None,
             once: false,
             own_strategy: None,
             own_size: None,

@@ -32,6 +32,7 @@ pub(super) fn report_of_empty_node() -> Report {
         refusal: None,
         view: None,
         leaving: false,
+        accept_reset: None,
         once: false,
         strategy: None,
         size: None,

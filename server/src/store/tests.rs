@@ -4,9 +4,9 @@ mod upgrading;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use convene_lifecycle::{
-    Action, BootstrapIssued, Cluster, ClusterId, ClusterSize, Discovery, Epoch, Event, Founder, Held, HoldReason, Member, MemberKey,
-    MemberLiveness, PeerUrl, Policy, Protocol, Purpose, Registration, Removal, Revision, Role, Strategy, Ticket, Token,
-    Transition, UnixMillis,
+    Action, BootstrapIssued, Cluster, ClusterId, ClusterSize, Discovery, Epoch, Event, Founder, Held, HoldReason,
+    Member, MemberKey, MemberLiveness, PeerUrl, Policy, Protocol, Purpose, Registration, Removal, Revision, Role,
+    Strategy, Ticket, Token, Transition, UnixMillis,
 };
 use tempfile::TempDir;
 

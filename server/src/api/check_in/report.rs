@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 
 use convene_lifecycle::{
-    ClientUrl, ClusterId, DataEvidence, EtcdVersion, Identity, MAX_PEER_URLS, MemberId, MemberName, NodeRefusal,
+    ClientUrl, ClusterId, DataEvidence, Epoch, EtcdVersion, Identity, MAX_PEER_URLS, MemberId, MemberName, NodeRefusal,
     NodeState, ObservedMember, PeerUrl, Report, Revision, RunId, Strategy, View,
 };
 use serde::{Deserialize, Deserializer, de::Error};
@@ -66,6 +66,10 @@ body! {
         left_overs: Option<bool>,
         /// What the node saw of the cluster, if it has observed it.
         view: Option<ViewBody>,
+        /// Consent, given on the node, to archive data of an earlier epoch: the number of the present epoch. Any other number
+        /// is no consent.
+        #[example = 2]
+        accept_reset: Option<Count>,
         /// Whether the node wants to leave the cluster.
         leaving: Option<bool>,
         /// Whether the node wants to be refused instead of waiting as a spare.
@@ -250,6 +254,7 @@ impl ReportBody {
             refusal: self.refusal.map(|RefusalBody { instruction, found }| NodeRefusal { task: instruction, found }),
             leftover: self.leftover.or(self.left_overs).unwrap_or(false),
             view: self.view.map(ViewBody::into_view),
+            accept_reset: self.accept_reset.and_then(|Count(epoch)| u32::try_from(epoch).ok()).map(Epoch),
             leaving: self.leaving.unwrap_or(false),
             once: self.once.unwrap_or(false),
             strategy: self.strategy,

@@ -1,0 +1,119 @@
+//! What others report never makes a node set its data aside, and a false list never replaces the record.
+
+use crate::*;
+
+/// A list without any member that the registry knows.
+fn only_a_stranger(view: &mut View) {
+    view.members.truncate(1);
+    view.members[0].id = MemberId(0xbad);
+    view.leader = Some(MemberId(0xbad));
+}
+
+/// The list of a copy of member `a` that was started with `--force-new-cluster`: the same IDs, and no other member.
+fn only_a(view: &mut View) {
+    view.members.truncate(1);
+}
+
+/// A member's identity in a cluster with another ID.
+fn in_another_cluster(data: Data) -> Data {
+    let Data::Of(identity) = data else { unreachable!() };
+    Data::Of(Identity { cluster: ClusterId(0xbad), ..identity })
+}
+
+#[test]
+fn a_list_of_strangers_removes_nobody_and_archives_nothing() {
+    let mut world = World::running("a b c");
+    world
+        .observe_wrongly("x", only_a_stranger, "wait: member_mismatch")
+        .with_message("lacks a (")
+        .with_message("convene member evict")
+        .members("a b c")
+        .dies("a b c");
+    for name in ["a", "b", "c"] {
+        world.returns(name).observe(name, "start a b c: own_data");
+    }
+}
+
+#[test]
+fn a_forced_copy_of_one_member_removes_nobody() {
+    let mut world = World::running("a b c");
+    let data = world.data("a");
+    world.returns_with("a@x", data).runs("a@x").pass(30);
+    world.observe_wrongly("a@x", only_a, "wait: member_mismatch").members("a b c");
+    world.observe_wrongly("d", only_a, "wait: member_mismatch").members("a b c");
+}
+
+#[test]
+fn a_member_starts_although_it_sees_a_forced_copy_of_another() {
+    let mut world = World::running("a b c");
+    world.returns("b").observe_wrongly("b", only_a, "start a b c: own_data").members("a b c");
+    world.execute("b").observe("c", "wait: healthy").members("a b c");
+}
+
+#[test]
+fn a_list_that_lacks_one_of_two_members_is_believed_once_that_one_is_silent() {
+    let mut world = World::running("a b");
+    world.dies("b").etcdctl_removes("b").observe("a", "wait: member_mismatch").pass(60);
+    world.observe("a", "wait: healthy + member_removed").members("a");
+}
+
+#[test]
+fn members_that_an_administrator_evicts_may_be_missing_from_the_list() {
+    let mut world = World::running("a b c");
+    world.dies("b c").etcdctl_removes("b").etcdctl_removes("c");
+    world.observe("a", "wait: member_mismatch").evict("b").evict("c");
+    world.observe("a", "wait: healthy + member_removed member_removed").members("a");
+}
+
+#[test]
+fn a_member_that_a_quorum_has_removed_is_removed_from_the_record() {
+    let mut world = World::running("a b c");
+    world.etcdctl_removes("c").observe("a", "wait: healthy + member_removed").members("a b");
+}
+
+#[test]
+fn one_wrong_cluster_id_archives_nothing_and_is_corrected() {
+    let mut world = World::formed_by_v2("a b c");
+    let wrong = in_another_cluster(world.data("a"));
+    world.returns_with("x", wrong).ask("x", "observe: look_needed + bootstrapped member_updated");
+    world.dies("a b c").returns("a").ask("a", "observe: look_needed");
+    world.observe("a", "start: uncertain").with_message("convene cluster adopt").with_message("bad");
+    world.execute("a").returns("b").observe("b", "start: uncertain").execute("b");
+    world.returns("c").observe("c", "start a b c: own_data + cluster_id_corrected member_updated member_updated");
+}
+
+#[test]
+fn foreign_data_stays_without_a_quorum_of_the_registrys_cluster() {
+    World::running("a b c")
+        .dies("a b")
+        .returns_with("d", FOREIGN)
+        .ask("d", "observe: look_needed")
+        .observe("d", "start: uncertain")
+        .with_message("bad");
+}
+
+#[test]
+fn members_that_were_restored_from_a_snapshot_start_and_wait_for_an_administrator() {
+    let mut world = World::running("a b c");
+    world.dies("a b c").restore_snapshot();
+    for name in ["a", "b", "c"] {
+        world.step(name, "start: uncertain").with_message("convene cluster adopt");
+    }
+    for name in ["a", "b", "c"] {
+        world.observe(name, "refuse: foreign_cluster").with_remedy("convene cluster adopt");
+    }
+}
+
+#[test]
+fn names_that_v2_clients_have_rotated_do_not_keep_members_from_starting() {
+    let mut world = World::formed_by_v2("a b c");
+    world.check_ins("a b c").v2_deletes("a").v2_deletes("b").v2_deletes("c");
+    world.v2_writes("a", "b").v2_writes("b", "c").v2_writes("c", "a").dies("a b c");
+    for name in ["a", "b", "c"] {
+        world.returns(name);
+    }
+    for name in ["a", "b"] {
+        world.check_ins(name).execute(name);
+    }
+    world.observe("c", "start a b c: own_data + member_updated member_updated member_updated");
+}
