@@ -6,6 +6,7 @@
 
 mod blocked;
 mod cause;
+mod downtime;
 mod forming;
 mod founding_hold;
 mod instructions;
@@ -69,6 +70,7 @@ impl Planner<'_> {
         self.reconcile_with_view();
         self.reconcile_with_leftover();
         self.hold_founding_on_evidence();
+        self.end_downtimes();
         self.release_done_or_expired_ticket();
         let mut instruction = self.decide_by_state();
         if self.holds_idle_ticket(&instruction) {
