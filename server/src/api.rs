@@ -12,6 +12,7 @@ mod docs;
 mod etag;
 mod events;
 mod members;
+mod nodes;
 mod openapi;
 mod path;
 mod problem;

@@ -4,6 +4,8 @@ mod instruction;
 mod reason;
 mod report;
 
+pub use report::StateWord;
+
 use std::sync::Arc;
 
 use axum::{extract::State, http::StatusCode, response::Response};

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{check_in, clusters, events, members, problem::Problem};
+use super::{check_in, clusters, events, members, nodes, problem::Problem};
 use crate::{app::App, operation};
 
 /// The endpoints with their description. The health endpoints are described here, but routed by `router`.
@@ -13,6 +13,7 @@ pub fn endpoints() -> OpenApiRouter<Arc<App>> {
         .merge(members::router())
         .merge(events::router())
         .merge(check_in::router())
+        .merge(nodes::router())
 }
 
 /// The description in YAML, as served and as in openapi/convene.yaml.
@@ -34,7 +35,7 @@ pub fn to_yaml(description: &utoipa::openapi::OpenApi) -> String {
         (name = "clusters", description = "Create, read, change and delete clusters."),
         (name = "members", description = "Read a cluster's members, evict them, and announce downtimes."),
         (name = "events", description = "Read or follow the history of a cluster."),
-        (name = "nodes", description = "Check in before etcd starts, and while it runs."),
+        (name = "nodes", description = "Check in before etcd starts, and while it runs. List the nodes that do."),
         (name = "operation", description = "Health checks.")
     ),
     paths(operation::livez, operation::readyz),

@@ -153,6 +153,15 @@ impl Registry {
         Ok(stored.map(|record| record.last_seen()).unwrap_or_default())
     }
 
+    /// The state of the failure detector, for administrators; `None` if no node has checked in.
+    pub async fn failure_detector(&self, token: &Token) -> Result<Option<Liveness>, Unavailable> {
+        if let Some(liveness) = self.liveness.get(token) {
+            return Ok(Some(liveness.read(Liveness::clone)));
+        }
+        let stored = self.store.liveness(token, self.clock.now()).await.map_err(unavailable)?;
+        Ok(stored.map(|record| record.detector))
+    }
+
     /// The state of the failure detector from the database, as a check-in now would find it.
     pub(super) async fn stored_liveness(
         &self,

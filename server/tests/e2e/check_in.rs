@@ -43,6 +43,24 @@ async fn when_members_were_heard_of_survives_a_restart() {
 }
 
 #[tokio::test]
+async fn the_nodes_that_check_in_are_listed_with_spares() {
+    let server = Server::start();
+    let cluster = running_cluster(&server).await;
+    assert_eq!(cluster.get("/nodes").await["nodes"].as_array().unwrap().len(), 3);
+    let mut spare = node(9);
+    // The time is the beginning of a UUID of version 7.
+    spare["run_id"] = json!("0198b2c9a87b7000800000000000000f");
+    cluster.check_in(&spare).await;
+    let listed = cluster.get("/nodes").await;
+    let listed = listed["nodes"].as_array().unwrap();
+    assert_eq!(listed.len(), 4);
+    let spare = listed.iter().find(|listed| listed["name"] == spare["name"]).unwrap();
+    assert_eq!((&spare["state"], &spare["member_id"]), (&json!("empty"), &Value::Null));
+    assert_eq!(spare["run_started_at"], "2025-08-16T12:10:17.083Z");
+    assert!(spare["checked_in_at"].is_string() && spare["peer_urls"][0].is_string(), "{spare}");
+}
+
+#[tokio::test]
 async fn what_a_node_was_told_is_told_again_after_a_crash() {
     let server = Server::start();
     let cluster = Checked::create(&server, 2).await;

@@ -4,7 +4,7 @@ use convene_lifecycle::{
     ClientUrl, ClusterId, DataEvidence, Epoch, EtcdVersion, Identity, MAX_PEER_URLS, MemberId, MemberName, NodeRefusal,
     NodeState, ObservedMember, PeerUrl, Report, Revision, RunId, Strategy, View,
 };
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{Ref, RefOr, Schema},
@@ -162,7 +162,7 @@ body! {
 }
 
 /// Which data a node has, and whether its etcd runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[schema(as = NodeState)]
 #[serde(rename_all = "snake_case")]
 pub enum StateWord {

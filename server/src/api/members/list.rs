@@ -58,7 +58,9 @@ pub async fn list_members(
 ) -> Result<Response, Problem> {
     let snapshot = app.registry.cluster(&token).await?.ok_or_else(Problem::no_such_cluster)?;
     let last_seen = app.registry.last_seen(&token).await?;
+    let detector = app.registry.failure_detector(&token).await?;
     let listed = snapshot.cluster.record.iter().filter(|member| parameters.removed || member.removed.is_none());
-    let members = listed.map(|member| MemberBody::new(member, last_seen.get(&member.key).copied())).collect();
+    let members =
+        listed.map(|member| MemberBody::new(member, last_seen.get(&member.key).copied(), detector.as_ref())).collect();
     Ok(with_etag(&snapshot.cluster, &Members { members }))
 }

@@ -2,7 +2,7 @@ use axum::{
     http::{StatusCode, header},
     response::Response,
 };
-use convene_lifecycle::{Cluster, Member, MemberKey, MemberRequest, Role, Token, UnixMillis};
+use convene_lifecycle::{Cluster, Liveness, Member, MemberKey, MemberRequest, Role, Token, UnixMillis};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -39,6 +39,10 @@ pub struct MemberBody {
     started: bool,
     /// When the node last checked in, or when etcd last answered another node's probe; null if never.
     heard_of_at: Option<Timestamp>,
+    /// When etcd last answered a probe; null if never.
+    answered_at: Option<Timestamp>,
+    /// Since when probes of the member have failed; null if the last one did not fail, or nobody probes it.
+    unreachable_since: Option<Timestamp>,
     /// When an administrator requested the member's removal; null if not requested.
     evicted_at: Option<Timestamp>,
     /// The end of the announced downtime, until which the member does not count as dead; null if none was announced.
@@ -66,7 +70,8 @@ enum RoleWord {
 
 impl MemberBody {
     /// The body for a member that was last seen at this time.
-    pub fn new(member: &Member, last_seen: Option<UnixMillis>) -> Self {
+    pub fn new(member: &Member, last_seen: Option<UnixMillis>, detector: Option<&Liveness>) -> Self {
+        let liveness = detector.and_then(|detector| detector.members.get(&member.key)).copied().unwrap_or_default();
         Self {
             id: member.key.to_string(),
             name: member.name().to_string(),
@@ -78,6 +83,8 @@ impl MemberBody {
             },
             started: member.started,
             heard_of_at: last_seen.map(Timestamp),
+            answered_at: liveness.answered.map(Timestamp),
+            unreachable_since: liveness.failing.map(|(first, _)| Timestamp(first)),
             evicted_at: member.eviction.map(Timestamp),
             downtime_until: member.downtime_until.map(Timestamp),
             removed: member.removed.is_some(),
@@ -115,5 +122,6 @@ pub fn with_etag(cluster: &Cluster, body: &impl Serialize) -> Response {
 pub async fn member_response(app: &App, cluster: &Cluster, key: &MemberKey) -> Result<Response, Problem> {
     let member = cluster.record.iter().find(|member| member.key == *key).ok_or_else(Problem::no_such_member)?;
     let last_seen = app.registry.last_seen(&cluster.token).await?.get(key).copied();
-    Ok(with_etag(cluster, &MemberBody::new(member, last_seen)))
+    let detector = app.registry.failure_detector(&cluster.token).await?;
+    Ok(with_etag(cluster, &MemberBody::new(member, last_seen, detector.as_ref())))
 }

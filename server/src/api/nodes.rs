@@ -1,0 +1,137 @@
+use std::sync::Arc;
+
+use axum::{extract::State, response::Response};
+use convene_lifecycle::{LastCheckIn, Liveness, MemberName, ReportedState, RunId, UnixMillis};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use super::{
+    check_in::StateWord,
+    members::with_etag,
+    path::TokenPath,
+    problem::{
+        Problem,
+        documented::{ClusterProblems, CommonProblems},
+    },
+    query::Query,
+    time::Timestamp,
+};
+use crate::app::App;
+
+/// The route for nodes, besides the check-in.
+pub fn router() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(list_nodes))
+}
+
+/// The nodes of a cluster.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Nodes {
+    /// Since when check-ins are received: before that, silence proves nothing. Null if no node has checked in.
+    since: Option<Timestamp>,
+    /// The nodes, in the order of their names.
+    nodes: Vec<NodeBody>,
+}
+
+/// A node that has checked in: a member's, or a spare.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Node)]
+struct NodeBody {
+    /// The node's name.
+    #[schema(example = "infra3")]
+    name: String,
+    /// The state that the node reported.
+    state: StateWord,
+    /// The member that the node's data is of; null if the node has no data, or data that can't be read.
+    #[schema(example = "8e9e05c52164694d")]
+    member_id: Option<String>,
+    /// The peer URLs that the node reported. A member whose peer URLs in etcd's list are others has moved.
+    #[schema(example = json!(["http://10.0.0.4:2380"]))]
+    peer_urls: Vec<String>,
+    /// When the node last checked in.
+    checked_in_at: Timestamp,
+    /// When the node's client started, by the node's own clock; null if its `run_id` is not a UUID of version 7.
+    run_started_at: Option<Timestamp>,
+}
+
+/// Lists a cluster's nodes
+///
+/// These are the nodes that have checked in since the server started or, with several servers, since the node's first
+/// check-in. A node that checks in again and again watches the members. The 200 latest spares are kept.
+#[utoipa::path(
+    get,
+    path = "/v1/clusters/{token}/nodes",
+    tag = "nodes",
+    params(TokenPath),
+    responses(
+        (
+            status = 200,
+            description = "The nodes.",
+            body = Nodes,
+            headers(("ETag" = String, description = "The cluster's revision in quotes."))
+        ),
+        CommonProblems,
+        ClusterProblems
+    )
+)]
+pub async fn list_nodes(
+    State(app): State<Arc<App>>,
+    TokenPath(token): TokenPath,
+    _: Query<()>,
+) -> Result<Response, Problem> {
+    let snapshot = app.registry.cluster(&token).await?.ok_or_else(Problem::no_such_cluster)?;
+    let liveness = app.registry.failure_detector(&token).await?;
+    Ok(with_etag(&snapshot.cluster, &Nodes::from(liveness.as_ref())))
+}
+
+impl From<Option<&Liveness>> for Nodes {
+    fn from(liveness: Option<&Liveness>) -> Self {
+        let nodes = liveness.into_iter().flat_map(|liveness| &liveness.nodes);
+        Self {
+            since: liveness.map(|liveness| Timestamp(liveness.since)),
+            nodes: nodes.map(|(name, check_in)| NodeBody::new(name, check_in)).collect(),
+        }
+    }
+}
+
+impl NodeBody {
+    fn new(name: &MemberName, check_in: &LastCheckIn) -> Self {
+        let (state, identity) = match check_in.state {
+            ReportedState::Nothing => (StateWord::Empty, None),
+            ReportedState::Unreadable => (StateWord::Unreadable, None),
+            ReportedState::Data(identity) => (StateWord::Stopped, Some(identity)),
+            ReportedState::Loading(identity) => (StateWord::Starting, Some(identity)),
+            ReportedState::Etcd(identity) => (StateWord::Running, Some(identity)),
+        };
+        Self {
+            name: name.to_string(),
+            state,
+            member_id: identity.map(|identity| identity.member.to_string()),
+            peer_urls: check_in.peer_urls.iter().map(ToString::to_string).collect(),
+            checked_in_at: Timestamp(check_in.at),
+            run_started_at: started_at(&check_in.run).map(Timestamp),
+        }
+    }
+}
+
+/// When a run started: `convene` takes a UUID for its ID that begins with the time.
+fn started_at(run: &RunId) -> Option<UnixMillis> {
+    let id = Uuid::parse_str(run.as_str()).ok().filter(|id| id.get_version_num() == 7)?;
+    let (seconds, nanos) = id.get_timestamp()?.to_unix();
+    let seconds = i64::try_from(seconds).ok()?;
+    Some(UnixMillis(seconds.checked_mul(1_000)? + i64::from(nanos / 1_000_000)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_of_a_run_tells_when_it_started() {
+        let started = |run: &str| started_at(&run.parse().unwrap()).map(|at| at.0);
+        assert_eq!(started("0198b2c9a87b7000800000000000000f"), Some(0x0198_b2c9_a87b));
+        assert_eq!(started("run-1"), None);
+        assert_eq!(started("6c007a14875d43d98f0ef5a6fc0257c8"), None);
+    }
+}
