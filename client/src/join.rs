@@ -16,8 +16,9 @@ use crate::{
     node::Node,
     output::Action,
     registry::{Instruction, RegistryError, Start, State, Task},
-    session::{CheckInOptions, CheckInResponse, RETRY_INTERVAL, Session},
+    session::{CheckInOptions, CheckInResponse, NODE_REFUSED, RETRY_INTERVAL, Session},
     stdout,
+    verify::{self, archive::Refused, identity},
 };
 use offline_grace::OfflineGrace;
 
@@ -27,7 +28,13 @@ pub async fn run(arguments: &JoinArgs, log_format: LogFormat) -> Result<(), Comm
     // A dry run decides nothing, so it needs no lock.
     let _lock = (!arguments.dry_run).then(|| DataDirLock::acquire(&session.node.data_path)).transpose()?;
     let offline_grace = OfflineGrace::new(arguments.offline_grace);
-    let join = Join { arguments, session, deadline: Deadline::after(arguments.timeout), offline_grace };
+    let join = Join {
+        arguments,
+        session,
+        deadline: Deadline::after(arguments.timeout),
+        offline_grace,
+        has_refused_to_archive: false,
+    };
     join.ensure_etcd_is_stopped()?;
     join.run().await
 }
@@ -38,6 +45,8 @@ struct Join<'a> {
     session: Session,
     deadline: Deadline,
     offline_grace: OfflineGrace,
+    /// Whether this node has refused to archive its data, and may start etcd on it instead.
+    has_refused_to_archive: bool,
 }
 
 /// What follows an instruction.
@@ -76,14 +85,12 @@ impl Join<'_> {
         let check_in = self.session.check_in(&state, self.check_in_options());
         let mut response = match self.deadline.limit(check_in).await {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => return self.proceed_offline(&state, error),
+            Ok(Err(error)) => return self.proceed_offline(&state, error).await,
             Err(DeadlineExceeded) => return Err(self.session.timeout_error()),
         };
         // By now, the registry may have given this node's place to another one.
         if !response.is_fresh() && matches!(response.instruction.task, Task::Bootstrap(_) | Task::Join(_)) {
-            let message = "the answer of the registry took longer than 4 s and may be outdated; checking in again";
-            self.session.progress.wait("wait", "stale", message);
-            return Ok(Next::CheckIn(RETRY_INTERVAL));
+            return Ok(self.wait_for_fresh_response());
         }
         self.offline_grace.record_answer();
         if let State::Unreadable { found } = &state
@@ -95,7 +102,13 @@ impl Join<'_> {
             result::print_dry_run(self.arguments.output, &response.instruction)?;
             return Ok(Next::Exit);
         }
-        self.execute(response).await
+        self.execute(&state, response).await
+    }
+
+    fn wait_for_fresh_response(&self) -> Next {
+        let message = "the answer of the registry is older than 4 s and may be outdated; checking in again";
+        self.session.progress.wait("wait", "stale", message);
+        Next::CheckIn(RETRY_INTERVAL)
     }
 
     fn check_in_options(&self) -> CheckInOptions {
@@ -104,7 +117,7 @@ impl Join<'_> {
         CheckInOptions { leaving: false, once, strategy: join_strategy, size, accept_reset, dry_run }
     }
 
-    async fn execute(&self, response: CheckInResponse) -> Result<Next, CommandError> {
+    async fn execute(&mut self, state: &State, response: CheckInResponse) -> Result<Next, CommandError> {
         let Instruction { task, name, reason, message, check_in_after, .. } = &response.instruction;
         let progress = &self.session.progress;
         match task {
@@ -116,20 +129,59 @@ impl Join<'_> {
                 progress.wait(name, reason, message);
                 Ok(Next::CheckIn(RETRY_INTERVAL))
             }
-            Task::Bootstrap(start) => self.finish(&response, Action::Bootstrap, Some(start)),
-            Task::Join(start) => self.finish(&response, Action::Join, Some(start)),
-            Task::Start(start) => self.finish(&response, Action::Start, start.as_ref()),
-            Task::ArchiveData => {
-                // If nothing was archived, the registry would repeat the instruction: don't do so in a busy loop.
-                let is_archived = self.archive(reason, message)?;
-                Ok(Next::CheckIn(if is_archived { Duration::ZERO } else { RETRY_INTERVAL }))
-            }
+            Task::Bootstrap(start) => match identity::verify_bootstrap(&self.session, start).await {
+                Ok(()) => self.finish(&response, Action::Bootstrap, Some(start)),
+                Err(found) => Ok(self.refuse(name, found)),
+            },
+            Task::Join(start) => match identity::verify_join(&self.session, start).await {
+                Ok(()) => self.finish(&response, Action::Join, Some(start)),
+                Err(found) => Ok(self.refuse(name, found)),
+            },
+            Task::Start(start) => match identity::verify_start(&self.session, state).await {
+                Ok(()) => self.finish(&response, Action::Start, start.as_ref()),
+                Err(found) => Ok(self.refuse(name, found)),
+            },
+            Task::ArchiveData => self.execute_archive(state, &response.instruction).await,
             Task::Refuse { remedy } => Err(CommandError::refused(&response.instruction, remedy)),
             Task::RemoveMember(..)
             | Task::AddMember { .. }
             | Task::UpdateMember(..)
             | Task::Promote(..)
             | Task::Leave(..) => Ok(Next::CheckIn(membership_change::apply(&self.session, &response).await)),
+        }
+    }
+
+    fn refuse(&self, instruction: &str, found: String) -> Next {
+        self.session.refuse(instruction, found);
+        Next::CheckIn(RETRY_INTERVAL)
+    }
+
+    /// Whether an administrator has consented to the epoch of the instruction on this node.
+    fn accepts_reset(&self, instruction: &Instruction) -> bool {
+        self.arguments.accept_reset == Some(instruction.epoch)
+    }
+
+    /// Archives the data if this node has itself seen that no cluster needs it. Otherwise etcd starts on it, if it can check
+    /// its membership itself, and if the registry repeats the instruction although this node has reported what it saw.
+    async fn execute_archive(&mut self, state: &State, instruction: &Instruction) -> Result<Next, CommandError> {
+        let Instruction { name, reason, message, .. } = instruction;
+        match verify::archive::verify(&self.session, state, instruction, self.accepts_reset(instruction)).await {
+            Ok(()) => {
+                // If nothing was archived, the registry would repeat the instruction: don't do so in a busy loop.
+                let is_archived = self.archive(reason, message)?;
+                Ok(Next::CheckIn(if is_archived { Duration::ZERO } else { RETRY_INTERVAL }))
+            }
+            Err(Refused { found, may_start: true }) if self.has_refused_to_archive => {
+                if let Err(found) = identity::verify_start(&self.session, state).await {
+                    return Ok(self.refuse("start", found));
+                }
+                let message = format!("{found}; etcd starts on the existing data, and checks its membership itself");
+                self.print_result(Action::Start, None, "start", NODE_REFUSED, &message)
+            }
+            Err(Refused { found, may_start }) => {
+                self.has_refused_to_archive = may_start;
+                Ok(self.refuse(name, found))
+            }
         }
     }
 
@@ -149,6 +201,10 @@ impl Join<'_> {
     fn finish(&self, response: &CheckInResponse, action: Action, start: Option<&Start>) -> Result<Next, CommandError> {
         self.ensure_etcd_is_stopped()?;
         if action != Action::Start {
+            // Verifying has taken time.
+            if !response.is_fresh() {
+                return Ok(self.wait_for_fresh_response());
+            }
             self.archive_leftover()?;
         }
         let Instruction { name, reason, message, .. } = &response.instruction;
@@ -190,7 +246,7 @@ impl Join<'_> {
     }
 
     /// Continues without an instruction. A node with a member's data starts after `--offline-grace`; any other node waits.
-    fn proceed_offline(&self, state: &State, error: RegistryError) -> Result<Next, CommandError> {
+    async fn proceed_offline(&self, state: &State, error: RegistryError) -> Result<Next, CommandError> {
         let progress = &self.session.progress;
         let has_data = matches!(state, State::Stopped { .. });
         if self.arguments.dry_run || (!has_data && error.is_permanent()) {
@@ -212,6 +268,9 @@ impl Join<'_> {
                 format!("{error}; if this lasts {grace}, this node will use its existing data without the registry");
             progress.wait("wait", error.reason(), &message);
             return Ok(Next::CheckIn(left.min(RETRY_INTERVAL)));
+        }
+        if let Err(found) = identity::verify_start(&self.session, state).await {
+            return Ok(self.refuse("start", found));
         }
         let message = format!("{error}; continuing with the existing data, without the registry");
         self.print_result(Action::Start, None, "start", error.reason(), &message)

@@ -30,6 +30,7 @@ mod status;
 mod stdout;
 mod table;
 mod target;
+mod verify;
 
 use std::process::ExitCode;
 

@@ -1,7 +1,7 @@
 //! Applies a membership change that the registry has instructed.
 //!
-//! Right before the change, the terms of the instruction are checked: the deadline, and the member list, read through
-//! the quorum.
+//! Right before the change, this node verifies its reason itself ([`verify`](crate::verify)), and the terms of the
+//! instruction are checked: the deadline, and the member list, read through the quorum.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -14,6 +14,10 @@ use crate::{
     observe::LIST_TIMEOUT,
     registry::{ExpectedMember, Instruction, Task, Terms},
     session::{CheckInResponse, RETRY_INTERVAL, Session},
+    verify::{
+        identity,
+        removal::{self, NotRemoved},
+    },
 };
 
 /// How long etcd may take for one change. etcd's own limit is 5 s and two elections
@@ -29,6 +33,10 @@ pub async fn apply(session: &Session, response: &CheckInResponse) -> Duration {
     session.progress.step_with_reason(name, reason, &change.describe());
     match change.apply(session).await {
         Ok(()) => Duration::ZERO,
+        Err(ChangeError::Refused(found)) => {
+            session.refuse(name, found);
+            RETRY_INTERVAL
+        }
         Err(error) => {
             let caveat = match &error {
                 ChangeError::Etcd(error) if error.may_have_happened() => "; the change may still have been applied",
@@ -44,6 +52,8 @@ pub async fn apply(session: &Session, response: &CheckInResponse) -> Duration {
 #[derive(Debug)]
 struct MembershipChange<'a> {
     operation: Operation<'a>,
+    /// The reason of the instruction.
+    reason: &'a str,
     terms: &'a Terms,
     /// When the check-in was sent whose answer was this change.
     sent_at: BootInstant,
@@ -72,6 +82,12 @@ enum ChangeError {
         /// The members that the terms expect.
         expected: String,
     },
+    /// This node saw something that contradicts the instruction.
+    #[error("{0}")]
+    Refused(String),
+    /// The cluster changed while this node verified the reason of the change.
+    #[error("{0}")]
+    Unclear(String),
     /// The deadline of the terms has passed.
     #[error("the change did not begin within {0} s")]
     DeadlinePassed(u64),
@@ -91,7 +107,7 @@ impl<'a> MembershipChange<'a> {
             Task::Promote(member, terms) => (Operation::Promote(*member), terms),
             _ => return None,
         };
-        Some(Self { operation, terms, sent_at: response.sent_at })
+        Some(Self { operation, reason: &response.instruction.reason, terms, sent_at: response.sent_at })
     }
 
     /// The change for the progress log.
@@ -115,6 +131,7 @@ impl<'a> MembershipChange<'a> {
 
     /// Makes the change, provided that the terms hold.
     async fn apply(&self, session: &Session) -> Result<(), ChangeError> {
+        self.verify(session).await?;
         let (client, list) = self.read_list(session).await?;
         self.check_list(&list)?;
         if let Operation::Leave(own) = self.operation {
@@ -140,6 +157,24 @@ impl<'a> MembershipChange<'a> {
             Operation::Promote(member) => client.promote_member(member, CHANGE_TIMEOUT).await?,
         }
         Ok(())
+    }
+
+    /// Verifies the reason of the change.
+    async fn verify(&self, session: &Session) -> Result<(), ChangeError> {
+        match self.operation {
+            Operation::Remove(member) if removal::needs_check(self.reason) => {
+                let (_, list) = self.read_list(session).await?;
+                self.check_list(&list)?;
+                removal::verify(session, &list, member).await.map_err(|error| match error {
+                    NotRemoved::Refused(found) => ChangeError::Refused(found),
+                    NotRemoved::Unclear(why) => ChangeError::Unclear(why),
+                })
+            }
+            Operation::Update(member, peer_urls) => {
+                identity::verify_update(session, member, peer_urls).await.map_err(ChangeError::Refused)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The member list, from a member that stays: a member may not live to answer its own removal.

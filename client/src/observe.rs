@@ -84,7 +84,8 @@ struct Probed {
     metrics: Option<PeerMetrics>,
 }
 
-async fn probe_all(connections: &Connections, since: u64, list: &MemberList, linearizable: bool) -> View {
+/// Probes each member of a list. `linearizable`: it was read through the quorum.
+pub async fn probe_all(connections: &Connections, since: u64, list: &MemberList, linearizable: bool) -> View {
     let probed = join_all(list.members.iter().map(|member| probe(connections, list, member))).await;
     // The member with the latest term knows the present leader.
     let latest = probed.iter().filter_map(|probed| probed.status.as_ref()).max_by_key(|status| status.raft_term);

@@ -24,7 +24,7 @@ pub use error::{RegistryError, TlsSetupError};
 pub use event::{Event, Events};
 pub use instruction::{ExpectedMember, Instruction, Start, Task, Terms};
 pub use member::{Member, Members};
-pub use report::{ObservedMember, Report, State, View};
+pub use report::{ObservedMember, Refusal, Report, State, View};
 pub use request::Request;
 pub use verbatim::Verbatim;
 

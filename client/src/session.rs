@@ -15,7 +15,7 @@ use crate::{
     node::{Node, registry_tls},
     observe::{Addresses, observe},
     progress::Progress,
-    registry::{Instruction, Member, Members, Registry, RegistryError, Report, State, Task, View},
+    registry::{Instruction, Member, Members, Refusal, Registry, RegistryError, Report, State, Task, View},
 };
 
 /// A node does not start etcd on an instruction that is older than this. The registry may consider a node dead that
@@ -24,6 +24,9 @@ const MAX_RESPONSE_AGE: Duration = Duration::from_secs(4);
 
 /// The time until the next attempt, unless the registry asks for another.
 pub const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The reason with which a node logs that it has refused an instruction.
+pub const NODE_REFUSED: &str = "node_refused";
 
 /// One run of this client for one node. It numbers the check-ins and remembers the last instruction's revision and
 /// addresses.
@@ -40,6 +43,9 @@ pub struct Session {
     sequence: Cell<u64>,
     revision: Cell<u64>,
     addresses: RefCell<Addresses>,
+    view: RefCell<Option<View>>,
+    /// The refusal to report in the next check-in.
+    refusal: RefCell<Option<Refusal>>,
 }
 
 /// What a node asks for in a check-in, in addition to the report of its state.
@@ -88,6 +94,8 @@ impl Session {
             sequence: Cell::new(0),
             revision: Cell::new(0),
             addresses: RefCell::default(),
+            view: RefCell::default(),
+            refusal: RefCell::default(),
         })
     }
 
@@ -103,6 +111,17 @@ impl Session {
             true => CommandError::Unreachable(message),
             false => CommandError::TimedOut(message),
         }
+    }
+
+    /// What this node saw when it last observed the cluster.
+    pub fn last_view(&self) -> Option<View> {
+        self.view.borrow().clone()
+    }
+
+    /// Logs that this node does not do what the registry has instructed, and why. The next check-in reports it.
+    pub fn refuse(&self, instruction: &str, found: String) {
+        self.progress.wait("wait", NODE_REFUSED, &format!("this node does not execute {instruction}: {found}"));
+        *self.refusal.borrow_mut() = Some(Refusal { instruction: instruction.to_owned(), found });
     }
 
     /// Checks in. If the registry is unreachable, logs that and returns `None`.
@@ -131,6 +150,7 @@ impl Session {
         // etcd's own list of client URLs is at least as good as the registry's.
         let listed = view.members.iter().flat_map(|member| member.client_urls.iter().cloned());
         self.addresses.borrow_mut().client_urls.extend(listed);
+        *self.view.borrow_mut() = Some(view.clone());
         let mut response = self.send_report(state, options, Some(&view)).await?;
         if let (Some(failures), Task::Wait) = (failures, &response.instruction.task) {
             response.instruction.message += &format!("; errors seen from this node: {failures}");
@@ -186,6 +206,7 @@ impl Session {
     ) -> Result<CheckInResponse, RegistryError> {
         let peer_urls = self.peer_urls(state).await?;
         self.sequence.set(self.sequence.get() + 1);
+        let refusal = self.refusal.borrow().clone();
         let report = Report {
             name: &self.node.name,
             run_id: &self.run_id,
@@ -194,7 +215,7 @@ impl Session {
             client_urls: &self.node.client_urls,
             state,
             view,
-            refusal: None,
+            refusal: refusal.as_ref(),
             etcd_version: None,
             accept_reset: options.accept_reset,
             leaving: options.leaving,
@@ -205,6 +226,9 @@ impl Session {
         let sent_at = BootInstant::now();
         let instruction = self.registry.check_in(&self.node.cluster, &report, options.dry_run).await?;
         self.revision.set(instruction.revision);
+        if !options.dry_run {
+            self.refusal.take();
+        }
         if let Task::Observe { client_urls, peer_urls } = &instruction.task {
             self.remember_addresses(client_urls, peer_urls);
         }

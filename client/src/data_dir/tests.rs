@@ -125,16 +125,17 @@ fn a_wal_keeps_its_member_when_segments_are_added_and_purged() {
         wait_for(LIMIT, || is_purged().then_some(())).expect("the first segment is purged");
         assert_eq!(data_dir.read().unwrap(), Contents::Member(identity));
         assert_eq!(etcd.identity(), identity);
-        let last_index = Some(etcd.last_index());
+        let last_index = etcd.last_index();
         drop(etcd);
-        assert_eq!(data_dir.evidence(), Evidence { last_index, never_led: false }, "{}", version.name);
+        let led = Evidence { last_index: Some(last_index), never_led: false };
+        assert_eq!(data_dir.evidence(), led, "{}", version.name);
         // A segment that has just been started has no entry. Its name has the index of the next one.
         let last_name = wal_names(&wal_dir).pop().unwrap();
         let sequence = u64::from_str_radix(&last_name[..16], 16).unwrap() + 1;
-        let begun = wal_dir.join(format!("{sequence:016x}-{:016x}.wal", last_index.unwrap() + 1));
+        let begun = wal_dir.join(format!("{sequence:016x}-{:016x}.wal", last_index + 1));
         fs::copy(wal_dir.join(last_name), &begun).unwrap();
         fs::File::options().write(true).open(&begun).unwrap().set_len(80).unwrap();
-        assert_eq!(data_dir.evidence().last_index, last_index);
+        assert_eq!(data_dir.evidence(), led);
         fs::remove_file(begun).unwrap();
 
         let index = match data_dir.leftover().unwrap() {

@@ -19,6 +19,8 @@ pub struct Instruction {
     pub check_in_after: Duration,
     /// The cluster's revision that the instruction is based on.
     pub revision: u64,
+    /// The number of the present attempt to form the cluster.
+    pub epoch: u32,
 }
 
 /// The action of an instruction.
@@ -108,6 +110,7 @@ struct InstructionBody {
     message: String,
     check_in_after_seconds: u64,
     revision: u64,
+    epoch: u32,
     member_id: Option<MemberId>,
     #[serde(default)]
     peer_urls: Vec<PeerUrl>,
@@ -157,7 +160,15 @@ impl TryFrom<InstructionBody> for Instruction {
         // A waiting node never checks in in a busy loop.
         let min_seconds = if matches!(task, Task::Wait | Task::StandBy) { 1 } else { 0 };
         let check_in_after = Duration::from_secs(body.check_in_after_seconds.max(min_seconds));
-        Ok(Self { task, name, reason: body.reason, message, check_in_after, revision: body.revision })
+        Ok(Self {
+            task,
+            name,
+            reason: body.reason,
+            message,
+            check_in_after,
+            revision: body.revision,
+            epoch: body.epoch,
+        })
     }
 }
 

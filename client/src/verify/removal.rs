@@ -1,0 +1,179 @@
+//! Before a member is removed that nobody asked to remove.
+
+use std::time::Duration;
+
+use convene_etcd::MemberList;
+use convene_lifecycle::MemberId;
+
+use crate::{
+    boot_clock::BootInstant,
+    observe::probe_all,
+    registry::{ObservedMember, View},
+    session::Session,
+};
+
+/// The reasons of removals that an administrator or the node itself asked for, and of learners that are one too many.
+const REQUESTED: [&str; 5] = ["evicted", "shrink", "leaving", "address_changed", "full"];
+
+/// The time between two samples of the leader's counters. A member that lives answers some heartbeats meanwhile: etcd sends
+/// ten in a second, unless `--heartbeat-interval` says otherwise.
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Why a member is not removed now.
+#[derive(Debug, PartialEq, Eq)]
+pub enum NotRemoved {
+    /// The member, or this node's view of it, contradicts the instruction.
+    Refused(String),
+    /// The cluster changed during the check.
+    Unclear(String),
+}
+
+/// Whether a removal for this reason needs a check.
+pub fn needs_check(reason: &str) -> bool {
+    !REQUESTED.contains(&reason)
+}
+
+/// Checks that a member is dead: it does not answer, and the leader hears nothing from it.
+pub async fn verify(session: &Session, list: &MemberList, victim: MemberId) -> Result<(), NotRemoved> {
+    let began = BootInstant::now();
+    let first = probe_all(&session.connections, 0, list, true).await;
+    // An answer needs no second look.
+    check_silent(&first, victim)?;
+    tokio::time::sleep(SAMPLE_INTERVAL.saturating_sub(began.elapsed())).await;
+    let second = probe_all(&session.connections, 0, list, true).await;
+    check(&first, &second, victim)
+}
+
+fn check(first: &View, second: &View, victim: MemberId) -> Result<(), NotRemoved> {
+    check_silent(first, victim)?;
+    check_silent(second, victim)?;
+    let (Some(before), Some(now)) = (member(first, victim), member(second, victim)) else { return Ok(()) };
+    let Some(leader) = second.leader.and_then(|leader| member(second, leader)) else {
+        return Err(NotRemoved::Unclear("no member that answers knows a leader".to_owned()));
+    };
+    if !leader.identified {
+        return Err(NotRemoved::Refused(format!("this node cannot reach the leader, {}", label(leader))));
+    }
+    if (first.leader, first.term) != (second.leader, second.term) {
+        return Err(NotRemoved::Unclear("the cluster has just elected a leader".to_owned()));
+    }
+    // Without the leader's metrics, the registry has another witness, or the policy needs none.
+    let is_heard = before.received_bytes.zip(now.received_bytes).is_some_and(|(before, now)| before != now);
+    // A learner whose peer URLs nobody reaches can never be a voter, although it hears the leader.
+    let counts = !now.learner || now.round_trips.is_some_and(|round_trips| round_trips > 0);
+    match is_heard && counts {
+        true => Err(NotRemoved::Refused(format!("the leader, {}, hears from {}", label(leader), label(now)))),
+        false => Ok(()),
+    }
+}
+
+/// Checks that a member neither answers nor leads.
+fn check_silent(view: &View, victim: MemberId) -> Result<(), NotRemoved> {
+    let Some(victim) = member(view, victim) else { return Ok(()) };
+    if victim.reachable || victim.identified {
+        return Err(NotRemoved::Refused(format!("{} answers", label(victim))));
+    }
+    if view.leader == Some(victim.id) {
+        return Err(NotRemoved::Refused(format!("{} is the leader", label(victim))));
+    }
+    Ok(())
+}
+
+fn member(view: &View, id: MemberId) -> Option<&ObservedMember> {
+    view.members.iter().find(|member| member.id == id)
+}
+
+fn label(member: &ObservedMember) -> String {
+    match member.name.as_str() {
+        "" => format!("member {}", member.id),
+        name => format!("{name} ({})", member.id),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEADER: MemberId = MemberId(1);
+    const VICTIM: MemberId = MemberId(2);
+
+    /// A view of a leader that answers and a member that does not.
+    fn view(received_bytes: Option<u64>) -> View {
+        let member = |id: MemberId, name: &str, answers: bool| ObservedMember {
+            id,
+            name: name.to_owned(),
+            peer_urls: Vec::new(),
+            client_urls: Vec::new(),
+            learner: false,
+            reachable: answers,
+            identified: answers,
+            received_bytes: None,
+            round_trips: None,
+            version: None,
+            applied_index: None,
+        };
+        let victim =
+            ObservedMember { received_bytes, round_trips: received_bytes.map(|_| 7), ..member(VICTIM, "b", false) };
+        let members = vec![member(LEADER, "a", true), victim];
+        View { since: 0, cluster_id: None, linearizable: true, leader: Some(LEADER), term: Some(3), members }
+    }
+
+    fn refused(found: &str) -> Result<(), NotRemoved> {
+        Err(NotRemoved::Refused(found.to_owned()))
+    }
+
+    #[test]
+    fn a_member_that_nobody_hears_is_removed() {
+        assert_eq!(check(&view(Some(500)), &view(Some(500)), VICTIM), Ok(()));
+        assert_eq!(check(&view(None), &view(None), VICTIM), Ok(()), "without metrics");
+    }
+
+    #[test]
+    fn a_member_that_the_leader_hears_stays() {
+        let found = check(&view(Some(500)), &view(Some(501)), VICTIM);
+        assert_eq!(found, refused("the leader, a (1), hears from b (2)"));
+        // A learner, too, unless nobody has ever reached it.
+        let learner = |bytes: u64, round_trips: u64| {
+            let mut view = view(Some(bytes));
+            view.members[1].learner = true;
+            view.members[1].round_trips = Some(round_trips);
+            view
+        };
+        assert!(check(&learner(500, 1), &learner(501, 1), VICTIM).is_err());
+        assert_eq!(check(&learner(500, 0), &learner(501, 0), VICTIM), Ok(()));
+    }
+
+    #[test]
+    fn a_member_that_answers_or_leads_stays() {
+        let answering = |reachable: bool, identified: bool| {
+            let mut view = view(Some(500));
+            (view.members[1].reachable, view.members[1].identified) = (reachable, identified);
+            view
+        };
+        for answering in [answering(true, false), answering(false, true)] {
+            assert_eq!(check(&view(Some(500)), &answering, VICTIM), refused("b (2) answers"));
+            assert_eq!(check(&answering, &view(Some(500)), VICTIM), refused("b (2) answers"));
+        }
+        let leading = View { leader: Some(VICTIM), ..view(Some(500)) };
+        assert_eq!(check(&view(Some(500)), &leading, VICTIM), refused("b (2) is the leader"));
+    }
+
+    #[test]
+    fn a_leader_out_of_reach_or_a_new_one_settles_nothing() {
+        let mut unreached = view(None);
+        (unreached.members[0].reachable, unreached.members[0].identified) = (false, false);
+        assert_eq!(check(&unreached, &unreached, VICTIM), refused("this node cannot reach the leader, a (1)"));
+        let elected = View { term: Some(4), ..view(Some(0)) };
+        assert!(matches!(check(&view(Some(500)), &elected, VICTIM), Err(NotRemoved::Unclear(_))));
+        let without = View { leader: None, ..view(None) };
+        assert!(matches!(check(&without, &without, VICTIM), Err(NotRemoved::Unclear(_))));
+    }
+
+    #[test]
+    fn removals_on_request_need_no_check() {
+        assert!(["evicted", "shrink", "leaving", "full"].iter().all(|reason| !needs_check(reason)));
+        for reason in ["dead", "lost_disk", "abandoned_learner", "data_rolled_back", "of a later server"] {
+            assert!(needs_check(reason), "{reason}");
+        }
+    }
+}
