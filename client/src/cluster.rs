@@ -1,10 +1,13 @@
 //! `convene cluster`: creates and manages clusters.
 
+mod adopt;
 mod create;
 mod delete;
 mod events;
 mod list;
 mod pause;
+mod preview;
+mod reset;
 mod resize;
 pub mod show;
 
@@ -29,6 +32,16 @@ pub enum ClusterCommand {
     Pause(pause::PauseArgs),
     /// Allow membership changes of a cluster again
     Resume(pause::PauseArgs),
+    /// Take over a running etcd cluster: its member list replaces what the registry knows
+    ///
+    /// Reads the list through the quorum of the running members at --endpoints. Use it for a cluster that the registry does
+    /// not know or has forgotten, to end a hold, and after all members were restored from a snapshot.
+    Adopt(adopt::AdoptArgs),
+    /// Start a new epoch: the nodes form a new etcd cluster
+    ///
+    /// Nodes with data of the former cluster keep it and don't start, until each of them agrees to set it aside
+    /// (`convene join --accept-reset EPOCH`). Data without any entry of a leader is set aside at once.
+    Reset(reset::ResetArgs),
     /// Delete a cluster from the registry; its etcd nodes keep running
     Delete(delete::DeleteArgs),
 }
@@ -43,6 +56,8 @@ pub async fn run(command: &ClusterCommand, log_format: LogFormat) -> Result<(), 
         ClusterCommand::Events(arguments) => events::run(arguments, log_format).await,
         ClusterCommand::Pause(arguments) => pause::pause(arguments).await,
         ClusterCommand::Resume(arguments) => pause::resume(arguments).await,
+        ClusterCommand::Adopt(arguments) => adopt::run(arguments).await,
+        ClusterCommand::Reset(arguments) => reset::run(arguments).await,
         ClusterCommand::Delete(arguments) => delete::run(arguments).await,
     }
 }

@@ -100,7 +100,8 @@ pub fn registry_tls(arguments: &RegistryTlsArgs) -> Result<Tls, CommandError> {
     read_tls(discovery_cacert, discovery_cert, discovery_key)
 }
 
-fn read_access(arguments: &AccessArgs) -> Result<(Access, Tls), CommandError> {
+/// TLS and user for the client ports of etcd, and TLS for its peer ports.
+pub fn read_access(arguments: &AccessArgs) -> Result<(Access, Tls), CommandError> {
     let tls = read_tls(&arguments.cacert, &arguments.cert, &arguments.key)?;
     let mut peer_tls = read_tls(&arguments.peer_trusted_ca_file, &arguments.peer_cert_file, &arguments.peer_key_file)?;
     peer_tls.ca = peer_tls.ca.or_else(|| tls.ca.clone());

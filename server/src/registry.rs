@@ -15,6 +15,7 @@ mod replication;
 mod snapshot;
 mod transact;
 mod watch_hub;
+mod went_back;
 
 use std::{
     sync::Arc,

@@ -21,10 +21,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::App,
     config::{Config, PublicUrl},
-    registry::Registry,
+    registry::{Registry, WriteError},
     router::router,
     store::{OpenError, Store},
-    sweep::{flush, sweep},
+    sweep::{flush, sweep, watch_database},
 };
 
 /// How long a client may take to send a request's head, the wait for the next request included.
@@ -74,6 +74,9 @@ pub enum ServerError {
     /// The database can't be used.
     #[error(transparent)]
     Database(#[from] OpenError),
+    /// The database can't be read or written at the start.
+    #[error(transparent)]
+    Registry(#[from] WriteError),
     /// A system call failed.
     #[error("the operating system reported an error: {0}")]
     System(#[from] io::Error),
@@ -100,9 +103,11 @@ async fn serve(config: Config) -> Result<(), ServerError> {
     let address = listener.local_addr()?;
     let store = Arc::new(Store::open(&config.database.database_url, config.database.limits()).await?);
     let (registry, mut committer) = Registry::start(store.clone()).await;
+    registry.hold_if_database_went_back().await?;
     let app = Arc::new(app(&config, address, registry));
     let sweeper = tokio::spawn(sweep(app.clone(), config.unformed_ttl));
     let flusher = tokio::spawn(flush(app.clone()));
+    let watcher = store.is_shared().then(|| tokio::spawn(watch_database(app.clone())));
 
     let handle = Handle::new();
     let mut connections = tokio::spawn(serve_connections(listener, app.clone(), handle.clone()));
@@ -125,6 +130,9 @@ async fn serve(config: Config) -> Result<(), ServerError> {
     }
     sweeper.abort();
     flusher.abort();
+    if let Some(watcher) = watcher {
+        watcher.abort();
+    }
     // Only liveness can be lost here, which does not justify a longer shutdown.
     let _ = tokio::time::timeout(GRACE, app.registry.flush_liveness()).await;
     drop(app);

@@ -9,6 +9,7 @@ mod commit;
 mod connection;
 mod dump;
 mod export;
+mod generation;
 mod health;
 mod import;
 mod limits;

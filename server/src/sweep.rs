@@ -31,6 +31,18 @@ pub async fn flush(app: Arc<App>) {
     }
 }
 
+/// How often a shared database is checked: another one may answer after a failover.
+const CHECK_EVERY: Duration = Duration::from_secs(5);
+
+/// Notices that an older copy of a shared database answers. Runs until dropped.
+pub async fn watch_database(app: Arc<App>) {
+    loop {
+        tokio::time::sleep(CHECK_EVERY).await;
+        // The registry has logged the error. The next round tries again.
+        let _ = app.registry.hold_if_database_went_back().await;
+    }
+}
+
 async fn delete_unregistered(app: &App, ttl: Duration) -> Result<usize, WriteError> {
     let age = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
     let before = UnixMillis(app.registry.now().0.saturating_sub(age));

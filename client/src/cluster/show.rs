@@ -7,7 +7,7 @@ use crate::{
     cli::TableFormat,
     command_error::CommandError,
     member,
-    registry::{Cluster, Member, Members, Policy, Ticket, Verbatim},
+    registry::{Cluster, Held, Member, Members, Policy, Ticket, Verbatim},
     stdout,
     table::lines,
     target::{ClusterArgs, Target},
@@ -54,7 +54,7 @@ pub fn yes_or_no(value: bool) -> &'static str {
 
 fn summary(cluster: &Cluster, members: &[Verbatim<Member>]) -> String {
     let (voters, learners) = (cluster.voter_count, cluster.learner_count);
-    lines(&[
+    let mut summary = vec![
         ("Name", cluster.name.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("Token", cluster.token.to_string()),
         ("Phase", cluster.phase.clone()),
@@ -65,7 +65,20 @@ fn summary(cluster: &Cluster, members: &[Verbatim<Member>]) -> String {
         ("Policy", policy(&cluster.policy)),
         ("Paused", yes_or_no(cluster.policy.paused).to_owned()),
         ("Ticket", cluster.ticket.as_ref().map_or_else(|| "none".to_owned(), |held| ticket(held, members))),
-    ])
+    ];
+    // Only while it is true: hardly any cluster is ever held.
+    summary.extend(cluster.held.as_ref().map(|reason| ("Held", held(reason))));
+    lines(&summary)
+}
+
+/// Why nobody may found the cluster, and what an administrator can do.
+fn held(held: &Held) -> String {
+    let cluster = held.cluster_id.map(|id| format!(" of etcd cluster {id}")).unwrap_or_default();
+    let node = held.node.as_ref().map(|node| format!(" by {node}")).unwrap_or_default();
+    format!(
+        "since {}: {}{cluster}{node}; run `convene cluster adopt` or `convene cluster reset`",
+        held.since, held.reason
+    )
 }
 
 fn count_members(voters: u64, learners: u64) -> String {

@@ -32,6 +32,22 @@ pub struct Cluster {
     pub policy: Policy,
     /// The membership change under way.
     pub ticket: Option<Ticket>,
+    /// Why nobody may found the cluster now. An older server has no such field.
+    #[serde(default)]
+    pub held: Option<Held>,
+}
+
+/// Why nobody may found a cluster: another one may exist.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Held {
+    /// Since when (RFC 3339).
+    pub since: String,
+    /// What shows that another cluster may exist: `data_reported`, …
+    pub reason: String,
+    /// The node that reported it.
+    pub node: Option<MemberName>,
+    /// The etcd cluster that may exist.
+    pub cluster_id: Option<ClusterId>,
 }
 
 /// The settings that the planner follows.

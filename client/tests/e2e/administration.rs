@@ -1,5 +1,6 @@
 //! The commands for administrators.
 
+mod adopting;
 mod clusters;
 mod events;
 mod failures;

@@ -25,6 +25,8 @@ use crate::app::App;
 use instruction::InstructionBody;
 use report::ReportBody;
 
+pub use report::ObservedName;
+
 /// The routes for nodes.
 pub fn router() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(check_in))

@@ -1,8 +1,10 @@
 //! The endpoints on clusters.
 
+mod adopt;
 mod change;
 mod cluster;
 mod create;
+mod decisive_change;
 mod delete;
 mod list;
 mod pause;
@@ -26,5 +28,6 @@ pub fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(show::show_cluster, change::change_cluster, delete::delete_cluster))
         .routes(routes!(pause::pause_cluster))
         .routes(routes!(pause::resume_cluster))
+        .routes(routes!(adopt::adopt_cluster))
         .routes(routes!(reset::reset_cluster))
 }

@@ -51,9 +51,14 @@ impl Store {
     /// Writes the whole content of another database, or nothing. Afterwards this store still has the registry ID from before the
     /// import; close it.
     pub async fn import(&self, contents: &RegistryDump) -> Result<(), ImportError> {
+        let generation = self.next_generation(&contents.registry_id);
         let mut transaction = self.begin().await?;
-        match write(transaction.connection(), contents).await {
-            Ok(()) => transaction.commit().await.map_err(ImportError::UnknownOutcome),
+        match write(transaction.connection(), contents, generation).await {
+            Ok(()) => {
+                transaction.commit().await.map_err(ImportError::UnknownOutcome)?;
+                self.keep_generation(&contents.registry_id, generation);
+                Ok(())
+            }
             Err(error) => {
                 transaction.rollback().await?;
                 Err(error)
@@ -62,11 +67,14 @@ impl Store {
     }
 }
 
-async fn write(connection: &mut Connection, contents: &RegistryDump) -> Result<(), ImportError> {
+async fn write(connection: &mut Connection, contents: &RegistryDump, generation: i64) -> Result<(), ImportError> {
     check_no_other_sessions(connection).await?;
     check_empty(connection).await?;
-    let take_over = Statement::new("update registry set cluster_id = $1 where id = 1");
-    connection.execute(take_over.bind(contents.registry_id.as_str())).await.map_err(StoreError::from)?;
+    // An export is older than the registry, but somebody wants it to be the registry now.
+    let take_over = Statement::new("update registry set cluster_id = $1, generation = $2, system = null where id = 1")
+        .bind(contents.registry_id.as_str())
+        .bind(generation);
+    connection.execute(take_over).await.map_err(StoreError::from)?;
     for used in contents.used_tokens.chunks(USED_TOKEN_CHUNK) {
         insert_used_tokens(connection, used).await?;
     }

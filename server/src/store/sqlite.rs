@@ -11,7 +11,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::{OpenError, connection::Connection};
+use super::{OpenError, connection::Connection, generation::GenerationFile};
 
 /// The connections that read. They only fill the cache and read history, so a few serve thousands of clients.
 const READERS: u32 = 4;
@@ -23,6 +23,8 @@ const CACHED_STATEMENTS: usize = 1024;
 #[derive(Debug)]
 pub(super) struct SqliteFile {
     path: PathBuf,
+    /// The file with the database's generation.
+    pub generation: GenerationFile,
     /// Held for as long as the file is in use. The operating system releases it even after `kill -9`.
     _lock: File,
 }
@@ -31,7 +33,7 @@ impl SqliteFile {
     /// Locks a file, and creates it if it does not exist.
     pub fn take(path: &Path) -> Result<Self, OpenError> {
         create_private(path).map_err(|error| OpenError::cannot_open(path.display(), &error))?;
-        Ok(Self { path: path.to_owned(), _lock: lock(path)? })
+        Ok(Self { path: path.to_owned(), generation: GenerationFile::of(path), _lock: lock(path)? })
     }
 
     /// Opens a connection that can read and write.

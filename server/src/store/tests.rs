@@ -1,3 +1,4 @@
+mod going_back;
 mod moving;
 mod upgrading;
 

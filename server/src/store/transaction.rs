@@ -7,6 +7,7 @@ use super::{
     ClusterWrite, LoadedClusters, Stamp, Store, StoreError,
     commit::write_all,
     connection::Connection,
+    generation::{begin_generation, is_new_generation},
     read::{events, load_all, stamp},
     statement::Statement,
 };
@@ -19,6 +20,8 @@ pub struct Transaction<'s> {
     store: &'s Store,
     writer: MutexGuard<'s, Writer>,
     connection: Connection,
+    /// The generation of a SQLite database that this transaction begins, if it begins one.
+    generation: Option<i64>,
 }
 
 /// The one connection that writes.
@@ -44,7 +47,7 @@ impl Store {
             }
         };
         let begin = if connection.is_shared() { "begin isolation level read committed" } else { "begin immediate" };
-        let mut transaction = Transaction { store: self, writer, connection };
+        let mut transaction = Transaction { store: self, writer, connection, generation: None };
         let connection = &mut transaction.connection;
         // This statement does no work, so a database that does not answer is down.
         let begun = self.with_timeout(self.limits.acquire_timeout, async { Ok(connection.run(begin).await?) }).await;
@@ -98,12 +101,19 @@ impl Transaction<'_> {
     /// The statements themselves check the base, whatever the decisions were based on. One statement writes all rows of a
     /// table, because a round trip to the database costs more than a row.
     pub async fn write(&mut self, writes: &[ClusterWrite]) -> Result<(), StoreError> {
-        self.with_timeout(async |connection| write_all(connection, writes).await).await
+        self.with_timeout(async |connection| write_all(connection, writes).await).await?;
+        if !self.connection.is_shared() && is_new_generation(writes) {
+            self.generation = Some(begin_generation(&mut self.connection).await?);
+        }
+        Ok(())
     }
 
     /// Commits, and returns once everything is on the disk.
     pub async fn commit(mut self) -> Result<(), StoreError> {
         self.run("commit").await?;
+        if let Some(generation) = self.generation {
+            self.store.keep_generation(&self.store.registry_id, generation);
+        }
         *self.writer = Writer::Open(self.connection);
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! `convene-server` as its users meet it: the real binary, real etcds, real sockets.
 
 mod administration;
+mod adopting;
 mod api;
 mod api_page;
 mod bad_input;

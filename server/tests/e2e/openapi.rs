@@ -108,6 +108,11 @@ fn settings(tokens: &[String]) -> String {
         include-operation-id = "check_in"
         checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404"]
 
+        # The same, and no member may be listed twice.
+        [[operations]]
+        include-operation-id = "adopt_cluster"
+        checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "412"]
+
         # A description can't say that the body must repeat what is in the path.
         [[operations]]
         include-operation-id = "reset_cluster"

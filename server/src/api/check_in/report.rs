@@ -194,7 +194,7 @@ impl Scalar for StateWord {
 
 /// A name in etcd's member list, which is empty for a member that has never started.
 #[derive(Debug)]
-struct ObservedName(Option<MemberName>);
+pub struct ObservedName(pub Option<MemberName>);
 
 impl<'de> Deserialize<'de> for ObservedName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

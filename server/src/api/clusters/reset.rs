@@ -1,14 +1,11 @@
 use std::{borrow::Cow, sync::Arc};
 
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{extract::State, response::Response};
 use convene_lifecycle::{Cluster, UnixMillis};
 use serde::Deserialize;
 use utoipa::openapi::{RefOr, Schema};
 
-use super::{
-    change::administer,
-    cluster::{ClusterBody, cluster_response},
-};
+use super::decisive_change::{ChangedClusterBody, DryRun, change_or_preview};
 use crate::{
     api::{
         body::{JsonBody, Limits, Scalar, body, text},
@@ -52,16 +49,16 @@ impl Scalar for RepeatedToken {
 
 /// Resets a cluster
 ///
-/// Begins a new epoch: nodes archive the data of earlier epochs, and form a new etcd cluster without data. Use it for a
-/// cluster that has lost its quorum for good, if you restore the data by other means or don't need them.
+/// Begins a new epoch: nodes form a new etcd cluster without data. This also ends a hold. Use it for a cluster that has lost its
+/// quorum for good, if you restore the data by other means or don't need them.
 #[utoipa::path(
     post,
     path = "/v1/clusters/{token}/reset",
     tag = "clusters",
-    params(TokenPath, IfMatch),
+    params(TokenPath, DryRun, IfMatch),
     request_body = Reset,
     responses(
-        (status = 200, description = "The cluster, which is forming again.", body = ClusterBody),
+        (status = 200, description = "The cluster, which is forming again.", body = ChangedClusterBody),
         CommonProblems,
         ClusterProblems,
         BodyProblems,
@@ -71,7 +68,7 @@ impl Scalar for RepeatedToken {
 pub async fn reset_cluster(
     State(app): State<Arc<App>>,
     TokenPath(token): TokenPath,
-    _: Query<()>,
+    Query(dry_run): Query<DryRun>,
     if_match: IfMatch,
     JsonBody(reset): JsonBody<Reset>,
 ) -> Result<Response, Problem> {
@@ -82,6 +79,5 @@ pub async fn reset_cluster(
         if_match.check(cluster.revision)?;
         Ok(cluster.reset(at))
     };
-    let cluster = administer(&app, &token, decide).await?;
-    Ok(cluster_response(&app, StatusCode::OK, &cluster))
+    change_or_preview(&app, &token, dry_run, decide).await
 }

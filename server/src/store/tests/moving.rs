@@ -27,7 +27,7 @@ impl Database {
     }
 
     /// The whole content.
-    async fn dump(&self) -> RegistryDump {
+    pub(super) async fn dump(&self) -> RegistryDump {
         let mut export = Export::begin(&self.url, DatabaseLimits::default()).await.unwrap();
         let used_tokens = export.used_tokens().await.unwrap();
         let mut clusters = Vec::new();
@@ -40,7 +40,7 @@ impl Database {
         }
     }
 
-    async fn import(&self, dump: &RegistryDump) -> Result<(), ImportError> {
+    pub(super) async fn import(&self, dump: &RegistryDump) -> Result<(), ImportError> {
         let store = self.open().await;
         let imported = store.import(dump).await;
         store.close().await;

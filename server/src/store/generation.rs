@@ -1,0 +1,210 @@
+//! Notices that the database is an older copy of itself.
+//!
+//! A SQLite database counts its generations: each commit by which a cluster forms, is found to exist or begins an epoch is
+//! one more. A file next to the database has the same number. A database that is restored from a copy has a lower one.
+//! PostgreSQL has a system identifier, and a time line that changes when an older state is restored; the registry remembers
+//! both.
+
+use std::{
+    ffi::OsString,
+    fmt,
+    fs::{self, File},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::Once,
+};
+
+use convene_lifecycle::{EventKind, Revision};
+
+use super::{ClusterWrite, Database, Store, StoreError, connection::Connection, statement::Statement};
+
+/// How the database shows that it is an older copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WentBack {
+    /// A SQLite database has a lower generation than the file next to it.
+    Generation {
+        /// The database's generation.
+        found: i64,
+        /// The generation in the file.
+        expected: i64,
+    },
+    /// PostgreSQL has another system identifier or time line than before, each with a slash between.
+    System {
+        /// The present ones.
+        found: String,
+        /// The ones from before.
+        expected: String,
+    },
+}
+
+impl fmt::Display for WentBack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Generation { found, expected } => {
+                write!(f, "it is at generation {found}, and has been at {expected} before")
+            }
+            Self::System { found, expected } => {
+                write!(f, "its system identifier and time line are {found}, and have been {expected} before")
+            }
+        }
+    }
+}
+
+/// The file with the generation of a SQLite database: the registry's ID, because another registry may have had the same
+/// path, a space, and the generation.
+#[derive(Debug)]
+pub(super) struct GenerationFile {
+    path: PathBuf,
+}
+
+impl GenerationFile {
+    /// The file for the database at a path. A symbolic link to the database leads to the same file.
+    pub fn of(database: &Path) -> Self {
+        let mut path = database.canonicalize().unwrap_or_else(|_| database.to_owned()).into_os_string();
+        path.push(".generation");
+        Self { path: path.into() }
+    }
+
+    /// The generation in the file. `None` if there is no readable file of this registry.
+    fn read(&self, registry_id: &str) -> Option<i64> {
+        let text = fs::read_to_string(&self.path).ok()?;
+        let (id, generation) = text.trim_end().split_once(' ')?;
+        generation.parse().ok().filter(|_| id == registry_id)
+    }
+
+    /// Writes the generation, unless the file has it already. A failure is logged: the commit has been made.
+    pub fn write(&self, registry_id: &str, generation: i64) {
+        if self.read(registry_id) == Some(generation) {
+            return;
+        }
+        if let Err(error) = self.replace(&format!("{registry_id} {generation}\n")) {
+            tracing::error!(file = %self.path.display(), %error, "can't write the database's generation; an older copy of the database may not be noticed");
+        }
+    }
+
+    fn replace(&self, text: &str) -> io::Result<()> {
+        let mut temporary: OsString = self.path.clone().into_os_string();
+        temporary.push(".tmp");
+        let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&temporary, &self.path)?;
+        // The new name is on the disk once the directory is.
+        let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+    }
+}
+
+impl Store {
+    /// Whether the database is an older copy of itself. `None` if it is not, or if nothing can be said.
+    pub async fn went_back(&self) -> Result<Option<WentBack>, StoreError> {
+        match &self.database {
+            Database::Sqlite(file) => {
+                let found = self.read(async |reader| generation(reader).await).await?;
+                let expected = file.generation.read(&self.registry_id);
+                Ok(expected
+                    .filter(|expected| found < *expected)
+                    .map(|expected| WentBack::Generation { found, expected }))
+            }
+            Database::Postgres(_) => {
+                let Some(found) = self.system().await? else { return Ok(None) };
+                let text = "select system from registry where id = 1";
+                let row = self.read(async |reader| Ok(reader.fetch_one(Statement::new(text)).await?)).await?;
+                let expected: Option<String> = row.try_get("system")?;
+                Ok(expected.filter(|expected| *expected != found).map(|expected| WentBack::System { found, expected }))
+            }
+        }
+    }
+
+    /// Remembers the present state of the database as the latest one.
+    pub async fn remember_state(&self) -> Result<(), StoreError> {
+        match &self.database {
+            Database::Sqlite(file) => {
+                let expected = file.generation.read(&self.registry_id);
+                let found = self.read(async |reader| generation(reader).await).await?;
+                let remembered = match expected.filter(|expected| found < *expected) {
+                    Some(expected) => self.set_generation(expected + 1).await?,
+                    None => found,
+                };
+                file.generation.write(&self.registry_id, remembered);
+                Ok(())
+            }
+            Database::Postgres(_) => {
+                let Some(system) = self.system().await? else { return Ok(()) };
+                let text = "update registry set system = $1 where id = 1 and (system is null or system <> $2)";
+                let update = Statement::new(text).bind(system.as_str()).bind(system.as_str());
+                let mut transaction = self.begin().await?;
+                transaction.with_timeout(async |connection| Ok(connection.execute(update).await?)).await?;
+                transaction.commit().await
+            }
+        }
+    }
+
+    async fn set_generation(&self, generation: i64) -> Result<i64, StoreError> {
+        let update = Statement::new("update registry set generation = $1 where id = 1").bind(generation);
+        let mut transaction = self.begin().await?;
+        transaction.with_timeout(async |connection| Ok(connection.execute(update).await?)).await?;
+        transaction.commit().await?;
+        Ok(generation)
+    }
+
+    /// PostgreSQL's system identifier and its present time line, with a slash between. `None` if this user may not read
+    /// them, which has been logged.
+    async fn system(&self) -> Result<Option<String>, StoreError> {
+        let text = "select system_identifier || '/' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) as system \
+                    from pg_control_system()";
+        let row = self.read(async |reader| Ok(reader.fetch_one(Statement::new(text)).await?)).await;
+        match row {
+            Ok(row) => Ok(Some(row.try_get("system")?)),
+            Err(StoreError::Database(sqlx::Error::Database(error))) if !self.is_down() => {
+                static WARNING: Once = Once::new();
+                WARNING.call_once(|| {
+                    tracing::warn!(
+                        error = error.message(),
+                        "can't read PostgreSQL's system identifier and time line, so an older copy of the database is not \
+                         noticed; grant execute on function pg_control_system(), pg_current_wal_lsn(), pg_walfile_name(pg_lsn)"
+                    );
+                });
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes the file of a SQLite database after a commit.
+    pub(super) fn keep_generation(&self, registry_id: &str, generation: i64) {
+        if let Database::Sqlite(file) = &self.database {
+            file.generation.write(registry_id, generation);
+        }
+    }
+
+    /// A generation that is higher than the one of any database that was at this path.
+    pub(super) fn next_generation(&self, registry_id: &str) -> i64 {
+        match &self.database {
+            Database::Sqlite(file) => file.generation.read(registry_id).unwrap_or_default() + 1,
+            Database::Postgres(_) => 0,
+        }
+    }
+}
+
+/// Whether a commit changes what must not be forgotten: a cluster forms, is found to exist, or begins an epoch.
+pub(super) fn is_new_generation(writes: &[ClusterWrite]) -> bool {
+    writes.iter().any(|write| {
+        let base = write.base.map_or(Revision(0), |base| base.revision);
+        let is_new = |at: Option<Revision>| at.is_some_and(|at| at > base);
+        let begins_epoch = write.events.iter().any(|event| event.kind == EventKind::EpochBegun);
+        begins_epoch || write.after.as_ref().is_some_and(|after| is_new(after.formed) || is_new(after.bootstrapped))
+    })
+}
+
+/// Begins the next generation of a SQLite database, and returns it.
+pub(super) async fn begin_generation(connection: &mut Connection) -> Result<i64, StoreError> {
+    let update = "update registry set generation = generation + 1 where id = 1 returning generation";
+    Ok(connection.fetch_one(Statement::new(update)).await?.try_get("generation")?)
+}
+
+async fn generation(connection: &mut Connection) -> Result<i64, StoreError> {
+    let select = Statement::new("select generation from registry where id = 1");
+    Ok(connection.fetch_one(select).await?.try_get("generation")?)
+}
