@@ -16,3 +16,8 @@ alter table cluster add column held_cluster_id text;
 alter table registry add column generation bigint not null default 0;
 -- PostgreSQL's system identifier and time line, with a slash between; null: not known, or SQLite
 alter table registry add column system text;
+
+-- null: no ticket is out, or a server of the version before granted it; when its change last progressed in etcd's list
+alter table cluster add column ticket_progress_at bigint;
+-- The nodes that lost their last ticket without progress: `name=count@milliseconds`, comma between
+alter table cluster add column setbacks text not null default '';

@@ -1,8 +1,8 @@
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use crate::{
-    Action, ClusterId, ClusterName, ClusterSize, Epoch, Event, EventKind, Held, Member, MemberKey, NewClusterToken,
-    Policy, Previous, Protocol, Removal, Revision, Subject, Ticket, Token, UnixMillis,
+    Action, ClusterId, ClusterName, ClusterSize, Epoch, Event, EventKind, Held, Member, MemberKey, MemberName,
+    NewClusterToken, Policy, Previous, Protocol, Removal, Revision, Setback, Subject, Ticket, Token, UnixMillis,
 };
 
 /// The most members on the record of one cluster, removed ones included.
@@ -59,6 +59,8 @@ pub struct Cluster {
     pub ticket: Option<Ticket>,
     /// How many tickets were ever granted. It is the number of the latest one.
     pub tickets: u64,
+    /// The nodes that lost their last ticket without progress.
+    pub setbacks: BTreeMap<MemberName, Setback>,
     /// Every member that ever registered, in the order of [`Member::created`]. See [`REMOVED_MEMBER_RETENTION`].
     pub record: Vec<Arc<Member>>,
 }
@@ -96,6 +98,7 @@ impl Cluster {
             held: None,
             ticket: None,
             tickets: 0,
+            setbacks: BTreeMap::new(),
             record: Vec::new(),
         };
         let event = Event {
@@ -181,6 +184,7 @@ impl Cluster {
             earlier_cluster_ids: self.earlier_cluster_ids.clone(),
             held: self.held.clone(),
             ticket: self.ticket.clone(),
+            setbacks: self.setbacks.clone(),
             record: Vec::new(),
             ..*self
         }

@@ -2,9 +2,12 @@ use std::{borrow::Cow, fmt::Display, ops::Deref};
 
 use crate::{
     Action, BootstrapIssued, Cluster, ClusterId, ClusterSize, Event, EventKind, Founder, Held, HoldReason, Member,
-    MemberKey, MemberName, Protocol, Purpose, Removal, RunId, Subject, Ticket, Transition, UnixMillis,
+    MemberKey, MemberName, Protocol, Purpose, Removal, RunId, Setback, Subject, Ticket, Transition, UnixMillis,
     cluster::{KeyChange, KeyState, previous_member},
 };
+
+/// The most setbacks that a cluster keeps. It takes a ticket and some seconds to get one.
+const MAX_SETBACKS: usize = 100;
 
 /// A cluster while it changes. Each change takes a revision and leaves an event.
 ///
@@ -38,6 +41,11 @@ impl<'a> ClusterDraft<'a> {
     /// Makes a change that v2 and v3 discovery don't see.
     pub fn change(&mut self, kind: EventKind, message: impl Into<Cow<'static, str>>, edit: impl FnOnce(&mut Cluster)) {
         self.commit(kind, message, KeyChange::invisible(None, self.revision.next()), edit);
+    }
+
+    /// Leaves an event about a member, without a change that v2 and v3 discovery see.
+    pub fn note(&mut self, member: &Member, kind: EventKind, message: String) {
+        self.commit(kind, message, KeyChange::invisible(Some(member), self.revision.next()), |_| {});
     }
 
     /// Sets the size. This does not check whether the size may change.
@@ -123,7 +131,8 @@ impl<'a> ClusterDraft<'a> {
 
     /// Grants a node the ticket.
     pub fn grant(&mut self, holder: &MemberName, purpose: Purpose, why: &str) -> Ticket {
-        let ticket = Ticket { number: self.tickets + 1, holder: holder.clone(), purpose, granted_at: self.now };
+        let (number, now) = (self.tickets + 1, self.now);
+        let ticket = Ticket { number, holder: holder.clone(), purpose, granted_at: now, progress_at: now };
         let message = format!("ticket {} granted to {holder} to {}: {why}", ticket.number, ticket.purpose.as_str());
         let granted = ticket.clone();
         self.change(EventKind::TicketGranted, message, |cluster| {
@@ -135,9 +144,46 @@ impl<'a> ClusterDraft<'a> {
 
     /// Takes the ticket back.
     pub fn release(&mut self, why: &str) {
+        self.release_and(why, |_, _| {});
+    }
+
+    /// Takes the ticket back, because its change is done.
+    pub fn release_done(&mut self) {
+        self.release_and("done", |cluster, ticket| {
+            cluster.setbacks.remove(&ticket.holder);
+        });
+    }
+
+    /// Takes the ticket back, because its change did not progress. Its holder goes last in line.
+    pub fn release_without_progress(&mut self, why: &str) {
+        let now = self.now;
+        self.release_and(why, |cluster, ticket| {
+            cluster.setbacks.retain(|_, setback| !setback.is_over(now));
+            if cluster.setbacks.len() < MAX_SETBACKS {
+                let setback = cluster.setbacks.entry(ticket.holder.clone()).or_insert(Setback { count: 0, at: now });
+                *setback = Setback { count: setback.count.saturating_add(1), at: now };
+            }
+        });
+    }
+
+    fn release_and(&mut self, why: &str, edit: impl FnOnce(&mut Cluster, &Ticket)) {
         let Some(ticket) = self.ticket.clone() else { return };
         let message = format!("ticket {} of {} released: {why}", ticket.number, ticket.holder);
-        self.change(EventKind::TicketReleased, message, |cluster| cluster.ticket = None);
+        self.change(EventKind::TicketReleased, message, |cluster| {
+            cluster.ticket = None;
+            edit(cluster, &ticket);
+        });
+    }
+
+    /// Records that the ticket's change has progressed, if the changes so far have done its next step. They leave events of
+    /// their own.
+    pub fn record_progress(&mut self) {
+        let Some(cluster) = self.changed.as_deref_mut() else { return };
+        let Some(before) = &self.base.ticket else { return };
+        let is_next = before.purpose.step(self.base) != before.purpose.step(cluster);
+        if let Some(ticket) = cluster.ticket.as_mut().filter(|ticket| is_next && ticket.number == before.number) {
+            ticket.progress_at = self.now;
+        }
     }
 
     /// Records that a founder is instructed to bootstrap, before it gets the instruction.
@@ -168,6 +214,7 @@ impl<'a> ClusterDraft<'a> {
             cluster.cluster_id = None;
             cluster.bootstrapped = None;
             cluster.ticket = None;
+            cluster.setbacks.clear();
         });
     }
 

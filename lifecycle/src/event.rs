@@ -80,6 +80,8 @@ event_kinds! {
     MemberUpdated "member_updated" "The name, the URLs or the state of a member changed.";
     MemberPromoted "member_promoted" "A learner became a voter.";
     MemberRemoved "member_removed" "A member was removed.";
+    MemberFailing "member_failing"
+        "A member's etcd was started `max_failed_starts` times without an answer. A spare may replace the member once it has been silent for `dead_after`.";
     EvictionRequested "eviction_requested" "The removal of a member was requested.";
     EvictionWithdrawn "eviction_withdrawn"
         "The eviction of a member was withdrawn. If the member was removed already, its node may join again.";

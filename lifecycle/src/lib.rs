@@ -62,5 +62,5 @@ pub use report::{
 };
 pub use revision::{Revision, UnixMillis};
 pub use size::{ClusterSize, ClusterSizeError};
-pub use ticket::{Purpose, Ticket};
+pub use ticket::{Purpose, Setback, Ticket};
 pub use token::{NewClusterToken, NewClusterTokenError, ReservedToken, Token, TokenError};

@@ -5,7 +5,8 @@ use std::{
 };
 
 use crate::{
-    Cluster, Identity, Member, MemberKey, MemberName, NodeState, PeerUrl, Policy, Report, RunId, UnixMillis, View,
+    Cluster, Identity, Member, MemberKey, MemberName, NodeState, PeerUrl, Policy, Report, RunId, Strategy, UnixMillis,
+    View,
 };
 
 /// The most spares of one cluster whose check-ins are kept: the latest ones.
@@ -66,13 +67,15 @@ pub enum ReportedState {
 pub struct MemberLiveness {
     /// The last check-in of the node that has its data or, before it has data, of the node with its name and peer URLs.
     pub checked_in: Option<UnixMillis>,
-    /// When its etcd last answered a probe.
+    /// When its etcd last answered: a probe, or its own node.
     pub answered: Option<UnixMillis>,
     /// The first and the last failed probe since then. [`Policy::max_probe_gap`] starts a new series. `None` if it answered
     /// the last probe.
     pub failing: Option<(UnixMillis, UnixMillis)>,
     /// The highest index up to which its etcd has applied the Raft log, as it reported itself. `None` if it has not.
     pub applied: Option<u64>,
+    /// How many runs of its node have reported stopped data since its etcd last answered: how often it was started in vain.
+    pub failed_starts: u32,
 }
 
 impl Liveness {
@@ -96,6 +99,7 @@ impl Liveness {
         if self.is_overtaken(report) || self.running_elsewhere(&cluster.policy, report, now).is_some() {
             return;
         }
+        let is_new_start = self.is_new_start(report);
         let state = ReportedState::of(&report.state);
         let (run, sequence) = (report.run.clone(), report.sequence);
         let never_led = report.has_never_led_data();
@@ -108,7 +112,12 @@ impl Liveness {
             None => !member.started && *member.name() == report.name && member.has_peer_urls(&report.peer_urls),
         };
         for member in cluster.members().filter(is_reporter) {
-            self.members.entry(member.key.clone()).or_default().checked_in = Some(now);
+            let known = self.members.entry(member.key.clone()).or_default();
+            known.checked_in = Some(now);
+            known.failed_starts = known.failed_starts_after(report, is_new_start);
+            if report.is_running() {
+                known.answered = Some(now);
+            }
         }
         if let Some(view) = &report.view {
             self.record_view(cluster, view, report.identity(), now);
@@ -164,6 +173,7 @@ impl Liveness {
             if observed.reachable {
                 known.answered = Some(now);
                 known.failing = None;
+                known.failed_starts = 0;
             } else if view.linearizable {
                 let gap = cluster.policy.max_probe_gap();
                 let before = known.failing.filter(|(_, last)| last.age(now) <= gap);
@@ -213,6 +223,47 @@ impl Liveness {
         !in_downtime && self.down_since(policy, member, now).age(now) >= policy.dead_after
     }
 
+    /// The nodes that check in and could carry out a change of a cluster's membership now: spares, and nodes whose etcd runs.
+    /// There are none while the policy allows no changes.
+    pub fn who_can_change(&self, cluster: &Cluster, now: UnixMillis) -> impl Iterator<Item = &MemberName> {
+        let policy = cluster.policy;
+        let may_change = !policy.paused && policy.strategy != Strategy::Prepared;
+        let can_act = move |node: &LastCheckIn| match node.state {
+            ReportedState::Nothing => true,
+            ReportedState::Etcd(identity) => cluster.member(&identity.member.into()).is_some(),
+            _ => false,
+        };
+        let is_fresh = move |node: &LastCheckIn| node.at.age(now) < policy.max_observation_time();
+        let nodes = self.nodes.iter().filter(move |(_, node)| may_change && is_fresh(node) && can_act(node));
+        nodes.map(|(name, _)| name)
+    }
+
+    /// How often a member was started in vain since its etcd last answered.
+    pub fn failed_starts(&self, member: &MemberKey) -> u32 {
+        self.members.get(member).map_or(0, |known| known.failed_starts)
+    }
+
+    /// Whether a member is failing: it was started in vain [`Policy::max_failed_starts`] times. Its check-ins are no sign of
+    /// life any more; only an answer of its etcd is.
+    pub fn is_failing(&self, policy: &Policy, member: &Member) -> bool {
+        self.failed_starts(&member.key) >= policy.max_failed_starts
+    }
+
+    /// Whether a report makes a member failing that was not failing before.
+    pub fn begins_to_fail(&self, policy: &Policy, member: &Member, report: &Report) -> bool {
+        let known = self.members.get(&member.key).copied().unwrap_or_default();
+        let after = known.failed_starts_after(report, self.is_new_start(report));
+        known.failed_starts < policy.max_failed_starts && policy.max_failed_starts <= after
+    }
+
+    /// Whether a report is of another start of etcd than the node's report before: of another run, or from after etcd ran.
+    fn is_new_start(&self, report: &Report) -> bool {
+        self.nodes.get(&report.name).is_none_or(|node| {
+            let has_run = matches!(node.state, ReportedState::Loading(_) | ReportedState::Etcd(_));
+            node.run != report.run || has_run
+        })
+    }
+
     /// When a member that does not answer now counts as dead, if it stays silent and no downtime is announced.
     pub fn dead_at(&self, policy: &Policy, member: &Member, now: UnixMillis) -> UnixMillis {
         self.down_since(policy, member, now).after(policy.dead_after)
@@ -221,24 +272,27 @@ impl Liveness {
     /// Since when a member that does not answer now has been silent and probes of it have failed.
     fn down_since(&self, policy: &Policy, member: &Member, now: UnixMillis) -> UnixMillis {
         let failing_since = self.failing(policy, member, now).map_or(now, |(first, _)| first);
-        self.silent_since(member).max(failing_since)
+        self.silent_since(policy, member).max(failing_since)
     }
 
     /// How long a member has been silent.
-    pub fn silence(&self, member: &Member, now: UnixMillis) -> Duration {
-        self.silent_since(member).age(now)
+    pub fn silence(&self, policy: &Policy, member: &Member, now: UnixMillis) -> Duration {
+        self.silent_since(policy, member).age(now)
     }
 
-    /// When a member's node last checked in, or its etcd last answered; whichever was later.
-    pub fn silent_since(&self, member: &Member) -> UnixMillis {
+    /// The last sign of life of a member: its node's check-in or its etcd's answer, whichever was later. If the member is
+    /// [failing](Self::is_failing), its etcd's answer.
+    pub fn silent_since(&self, policy: &Policy, member: &Member) -> UnixMillis {
         let known = self.members.get(&member.key).copied().unwrap_or_default();
-        known.checked_in.max(known.answered).map_or(self.since, |last| last.max(self.since))
+        let checked_in = known.checked_in.filter(|_| !self.is_failing(policy, member));
+        checked_in.max(known.answered).map_or(self.since, |last| last.max(self.since))
     }
 
     /// Whether a member that does not answer is partitioned: its node has checked in within `dead_after`, and after the
-    /// first failed probe.
+    /// first failed probe. A failing member is not.
     pub fn is_partitioned(&self, policy: &Policy, member: &Member, now: UnixMillis) -> bool {
         let checked_in = self.members.get(&member.key).and_then(|known| known.checked_in);
+        let checked_in = checked_in.filter(|_| !self.is_failing(policy, member));
         let failing = self.failing(policy, member, now);
         let since = failing.zip(checked_in).filter(|((first, _), at)| first < at && *at <= now);
         since.is_some_and(|(_, checked_in)| checked_in.age(now) < policy.dead_after)
@@ -255,6 +309,15 @@ impl Liveness {
         self.members.get(&member.key)?.applied
     }
 
+    /// Whether the member's own node has reported within `dead_after` that etcd loads its data.
+    pub fn is_loading(&self, policy: &Policy, member: &Member, now: UnixMillis) -> bool {
+        let node = self.nodes.get(member.name());
+        node.is_some_and(|node| {
+            let loads = matches!(node.state, ReportedState::Loading(own) if MemberKey::from(own.member) == member.key);
+            loads && node.at.age(now) < policy.dead_after
+        })
+    }
+
     /// Whether the member's own node has reported a running etcd within `dead_after`.
     pub fn reports_running(&self, policy: &Policy, member: &Member, now: UnixMillis) -> bool {
         let node = self.nodes.get(member.name());
@@ -263,6 +326,17 @@ impl Liveness {
                 matches!(node.state, ReportedState::Etcd(identity) if MemberKey::from(identity.member) == member.key);
             has_its_data && node.at.age(now) < policy.dead_after
         })
+    }
+}
+
+impl MemberLiveness {
+    /// The number of failed starts after a report of the member's node.
+    fn failed_starts_after(&self, report: &Report, is_new_start: bool) -> u32 {
+        match report.state {
+            NodeState::Running(_) => 0,
+            NodeState::Stopped(_) if is_new_start => self.failed_starts.saturating_add(1),
+            _ => self.failed_starts,
+        }
     }
 }
 
@@ -366,7 +440,7 @@ mod tests {
         let member = cluster.members().next().unwrap();
         let silence_after = |liveness: &mut Liveness, quiet: i64| {
             liveness.resume(&cluster.policy, UnixMillis(1_000 + quiet));
-            liveness.silence(member, UnixMillis(1_000 + quiet)).as_millis()
+            liveness.silence(&cluster.policy, member, UnixMillis(1_000 + quiet)).as_millis()
         };
         liveness.record_check_in(&cluster, &report("spare", 1), UnixMillis(1_000));
         assert_eq!(silence_after(&mut liveness, 30_000), 31_000);

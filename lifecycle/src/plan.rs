@@ -16,6 +16,7 @@ mod membership;
 mod never_led;
 mod quorum_view;
 mod reconcile;
+mod requested_removals;
 mod rolled_back;
 mod running;
 mod starting;
@@ -71,7 +72,7 @@ impl Planner<'_> {
         self.reconcile_with_leftover();
         self.hold_founding_on_evidence();
         self.end_downtimes();
-        self.release_done_or_expired_ticket();
+        self.release_done_or_stalled_ticket();
         let mut instruction = self.decide_by_state();
         if self.holds_idle_ticket(&instruction) {
             self.draft.release("not needed now");

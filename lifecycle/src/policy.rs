@@ -89,7 +89,7 @@ impl Policy {
     }
 
     /// Observing a cluster with a dead member takes as long as a few time-outs.
-    fn max_observation_time(&self) -> Duration {
+    pub(crate) fn max_observation_time(&self) -> Duration {
         const TIMEOUTS: Duration = Duration::from_secs(15);
         TIMEOUTS.max(2 * self.check_in_every)
     }

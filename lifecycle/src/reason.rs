@@ -52,6 +52,8 @@ reasons! {
     MemberMismatch "member_mismatch" ["wait"]
         "The view lacks members that the registry has, and too few of the voters that it knows answer. It may be of a copy of the cluster, so nothing is decided from it.";
     TicketHeld "ticket_held" ["wait"] "Another node is changing the membership.";
+    LastInLine "last_in_line" ["wait"]
+        "This node lost its last ticket because etcd's list showed no progress. Other nodes go first; alone it tries again after 10 seconds, doubled with each setback up to 5 minutes.";
     NotDeadYet "not_dead_yet" ["wait"]
         "A member does not answer, but it has not been silent for `dead_after_seconds`, or its downtime was announced.";
     Partition "partition" ["wait"] "A member checks in, but its etcd does not answer. It is partitioned, not dead.";

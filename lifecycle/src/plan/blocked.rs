@@ -2,8 +2,8 @@ use std::borrow::Cow;
 
 use crate::{
     ClusterId, ClusterSize, Discovery, Epoch, Held, LastCheckIn, Liveness, MAX_MEMBERS, MemberId, MemberKey,
-    MemberName, ObservedMember, PeerUrl, Policy, Purpose, Reason, Strategy, Ticket, UnixMillis,
-    plan::membership::MAX_LAG,
+    MemberName, ObservedMember, PeerUrl, Policy, Purpose, Reason, Setback, Strategy, Ticket, UnixMillis,
+    plan::membership::MAX_LAG, ticket::Step,
 };
 
 /// Why a node gets no further now, with the numbers behind it.
@@ -44,6 +44,10 @@ pub(super) enum Blocked {
     DataRolledBack { member: String, last: u64, applied: u64, strategy: Strategy, paused: bool },
     /// Another node has the ticket.
     TicketHeld { holder: MemberName, number: u64, purpose: &'static str },
+    /// The node has the ticket, but may not begin a change any more before the ticket is taken away.
+    StepOverdue { number: u64, step: Step },
+    /// The node lost its last ticket without progress, and waits before it takes another one.
+    LastInLine { setback: Setback, again_at: UnixMillis, goes_last: bool, now: UnixMillis },
     /// Without the member, too few of the remaining voters would answer.
     RemovalRisksQuorum { member: String, remaining: usize, up: usize, needed: usize },
     /// With the learner as a voter, too few voters would answer.
@@ -56,6 +60,10 @@ pub(super) enum Blocked {
     LastVoter { member: String },
     /// The member is down, but not yet dead.
     NotDeadYet { member: String, silent_since: UnixMillis, dead_at: UnixMillis, now: UnixMillis },
+    /// The member's etcd loads its data and does not answer yet.
+    MemberLoading { member: String },
+    /// The member was started in vain too often, but is not yet dead.
+    Failing { member: String, starts: u32, silent_since: UnixMillis, dead_at: UnixMillis, now: UnixMillis },
     /// The member is down in a downtime that was announced.
     InDowntime { member: String, until: UnixMillis, now: UnixMillis },
     /// The member's node checks in, but its etcd does not answer.
@@ -281,6 +289,25 @@ impl Blocked {
             Self::TicketHeld { holder, number, purpose } => {
                 wait(Reason::TicketHeld, format!("{holder} {purpose} (ticket {number}); one change runs at a time"))
             }
+            Self::StepOverdue { number, step } => wait(
+                Reason::LastInLine,
+                format!(
+                    "this node has ticket {number} to {}, and made no progress; the ticket will be taken away",
+                    step.as_str()
+                ),
+            ),
+            Self::LastInLine { setback, again_at, goes_last, now } => wait(
+                Reason::LastInLine,
+                format!(
+                    "this node made no progress with its ticket, {}; {} at {}",
+                    match setback.count {
+                        1 => "once".to_owned(),
+                        count => format!("{count} times in a row"),
+                    },
+                    if *goes_last { "other nodes go first, and it tries again" } else { "it tries again" },
+                    again_at.clock_time(*now)
+                ),
+            ),
             Self::RemovalRisksQuorum { member, remaining, up, needed } => wait(
                 Reason::QuorumAtRisk,
                 format!("removing {member} would leave {}", voters_that_answer(*remaining, *up, *needed)),
@@ -310,6 +337,19 @@ impl Blocked {
                 Reason::NotDeadYet,
                 format!(
                     "{member} has not answered since {}; it will count as dead at {} if it stays silent",
+                    silent_since.clock_time(*now),
+                    dead_at.clock_time(*now)
+                ),
+            ),
+            Self::MemberLoading { member } => wait(
+                Reason::NotDeadYet,
+                format!("{member} loads its data and does not answer yet; it does not count as silent"),
+            ),
+            Self::Failing { member, starts, silent_since, dead_at, now } => wait(
+                Reason::NotDeadYet,
+                format!(
+                    "{member} is failing: its etcd was started {starts} times and has not answered since {}; it will count as \
+                     dead at {} if it does not answer",
                     silent_since.clock_time(*now),
                     dead_at.clock_time(*now)
                 ),

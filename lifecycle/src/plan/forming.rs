@@ -94,7 +94,7 @@ impl Planner<'_> {
     fn drop_silent_registrants(&mut self) {
         let dead_after = self.draft.policy.dead_after;
         let is_silent = |member: &&Arc<Member>| {
-            !self.is_own_member(member) && self.liveness.silence(member, self.now) >= dead_after
+            !self.is_own_member(member) && self.liveness.silence(&self.draft.policy, member, self.now) >= dead_after
         };
         let silent: Vec<Arc<Member>> = self.draft.members().filter(is_silent).cloned().collect();
         for member in silent {

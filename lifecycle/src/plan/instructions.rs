@@ -48,15 +48,16 @@ impl Planner<'_> {
         endpoints
     }
 
-    /// The terms of a change that the holder of a ticket makes now.
-    pub(super) fn terms(&self, ticket: &Ticket) -> Terms {
+    /// The terms of a change that the holder of a ticket makes now. Fails if the ticket's step has had its time.
+    pub(super) fn terms(&self, ticket: &Ticket) -> Result<Terms, Blocked> {
+        let act_within = self.time_to_act(ticket)?;
         let expected = self
             .draft
             .members()
             .filter_map(|member| Some(ExpectedMember { id: member.key.id()?, learner: !member.is_voter() }));
         let mut expect: Vec<ExpectedMember> = expected.collect();
         expect.sort_unstable();
-        Terms { ticket: ticket.number, act_within: Ticket::ACT_WITHIN, expect }
+        Ok(Terms { ticket: ticket.number, act_within, expect })
     }
 
     /// The flags of an etcd that starts as this member. `--initial-cluster` has all members, also those that have not

@@ -36,6 +36,9 @@ impl Planner<'_> {
         if self.draft.policy.paused {
             return Err(Blocked::Paused);
         }
+        if let Some(removal) = self.carry_out_removal(&view) {
+            return Ok(removal);
+        }
         if let Some(predecessor) = self.predecessor(&view) {
             return self.replace_predecessor(&predecessor, &view);
         }
@@ -130,7 +133,7 @@ impl Planner<'_> {
         }
         if has_own_peer_urls && !predecessor.is_voter() && !predecessor.started {
             // A learner that never ran has acknowledged nothing, so any node with its peer URLs can run as it.
-            self.check_ticket_is_free()?;
+            self.check_may_take_ticket(true)?;
             let purpose = Purpose::Join { peer_urls: self.report.peer_urls.clone(), replaces: None };
             self.take_ticket(purpose, "it was added before and has not started");
             return self.start_as_added(&predecessor.key);
@@ -176,12 +179,10 @@ impl Planner<'_> {
     /// etcd takes one learner at a time, so another node's learner comes first. This node promotes it if no other node
     /// does, because the learner's own client may have exited after it started etcd.
     fn wait_for_learner(&mut self, learner: &Arc<Member>, view: &QuorumView<'_>, is_enough: bool) -> Decision {
-        let (is_up, is_free) = (view.is_up(learner), self.check_ticket_is_free().is_ok());
-        if is_free
-            && !is_up
-            && self.joining_strategy().removes_dead()
-            && self.liveness.is_dead(&self.draft.policy, learner, self.now)
-        {
+        let (is_up, is_free) = (view.is_up(learner), self.check_may_take_ticket(false).is_ok());
+        let is_gone = !is_up
+            && (self.is_abandoned(learner, view) || self.liveness.is_dead(&self.draft.policy, learner, self.now));
+        if is_free && is_gone && self.joining_strategy().removes_dead() {
             return self.remove_member(learner, view, Cause::AbandonedLearner { learner: learner.label() });
         }
         // Members decide whether a learner that answers is one too many. This node wants a place itself.
@@ -195,7 +196,7 @@ impl Planner<'_> {
         if is_enough && is_up {
             return Err(self.full());
         }
-        self.check_ticket_is_free()?;
+        self.check_may_take_ticket(false)?;
         Err(Blocked::LearnerPresent { learner: learner.label() })
     }
 
@@ -213,7 +214,7 @@ impl Planner<'_> {
         if self.is_beyond_own_size(replaces.map(|member| &member.key)) {
             return Err(self.full());
         }
-        self.check_ticket_is_free()?;
+        self.check_may_take_ticket(reason == Reason::LostDisk)?;
         if let Some(member) = replaces {
             let strategy = self.joining_strategy();
             if !strategy.removes_dead() {
@@ -258,7 +259,7 @@ impl Planner<'_> {
         let replaced = replaces.as_ref().and_then(|key| self.draft.member(key)).cloned();
         match replaced {
             Some(replaced) => self.remove_replaced_member(ticket, &replaced, view),
-            None => Ok(self.add_own_member(ticket, view)),
+            None => self.add_own_member(ticket, view),
         }
     }
 
@@ -285,25 +286,25 @@ impl Planner<'_> {
             true => Cause::LostDisk { member: replaced.label() },
             false => Cause::ReplacesDead { member: replaced.label() },
         };
-        let task = Task::RemoveMember { member: replaced.key.clone(), terms: self.terms(ticket) };
+        let task = Task::RemoveMember { member: replaced.key.clone(), terms: self.terms(ticket)? };
         Ok(Some(self.instruct(task, cause)))
     }
 
-    fn add_own_member(&mut self, ticket: &Ticket, view: &QuorumView<'_>) -> Option<Instruction> {
+    fn add_own_member(&mut self, ticket: &Ticket, view: &QuorumView<'_>) -> Result<Option<Instruction>, Blocked> {
         if self.own_member_was_evicted() {
             self.draft.release("its holder was evicted");
-            return None;
+            return Ok(None);
         }
         if self.draft.members().count() >= self.joining_size().get() as usize {
             self.draft.release("the cluster is full again");
-            return None;
+            return Ok(None);
         }
         if self.draft.members().any(|member| !member.is_voter()) {
             self.draft.release("another learner must be promoted or removed first");
-            return None;
+            return Ok(None);
         }
         let learner = self.joins_as_learner(view);
-        let task = Task::AddMember { peer_urls: self.report.peer_urls.clone(), learner, terms: self.terms(ticket) };
-        Some(self.instruct(task, Cause::BelowSize { learner }))
+        let task = Task::AddMember { peer_urls: self.report.peer_urls.clone(), learner, terms: self.terms(ticket)? };
+        Ok(Some(self.instruct(task, Cause::BelowSize { learner })))
     }
 }

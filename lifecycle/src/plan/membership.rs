@@ -17,11 +17,11 @@ impl Planner<'_> {
 
     /// Removes a member: this node's own or another.
     pub(super) fn remove_member(&mut self, member: &Member, view: &QuorumView<'_>, cause: Cause) -> Decision {
-        self.check_ticket_is_free()?;
+        let is_own = self.report.identity().is_some_and(|own| MemberKey::from(own.member) == member.key);
+        self.check_may_take_ticket(is_own)?;
         self.check_quorum_without(member, view)?;
         let ticket = self.take_ticket(Purpose::Remove { member: member.key.clone() }, &cause.to_string());
-        let (terms, key) = (self.terms(&ticket), member.key.clone());
-        let is_own = self.report.identity().is_some_and(|own| MemberKey::from(own.member) == member.key);
+        let (terms, key) = (self.terms(&ticket)?, member.key.clone());
         let task = match is_own && self.report.is_running() {
             true => Task::Leave { member: key, terms },
             false => Task::RemoveMember { member: key, terms },
@@ -74,17 +74,17 @@ impl Planner<'_> {
             // (`membership/cluster.go:UpdateRaftAttributes`).
             return self.remove_member(own, view, Cause::LearnerAddressChanged);
         }
-        self.check_ticket_is_free()?;
+        self.check_may_take_ticket(true)?;
         let peer_urls: Vec<PeerUrl> = self.report.peer_urls.clone();
         let purpose = Purpose::Update { member: own.key.clone(), peer_urls: peer_urls.clone() };
         let ticket = self.take_ticket(purpose, "its peer URLs have changed");
-        let terms = self.terms(&ticket);
+        let terms = self.terms(&ticket)?;
         Ok(self.instruct(Task::UpdateMember { member: own.key.clone(), peer_urls, terms }, Cause::AddressChanged))
     }
 
     /// Makes a learner a voter after it has caught up, or removes it if the cluster is full without it.
     pub(super) fn promote(&mut self, learner: &Member, view: &QuorumView<'_>) -> Decision {
-        self.check_ticket_is_free()?;
+        self.check_may_take_ticket(false)?;
         let voters = self.draft.voters().count();
         if voters >= self.draft.size.get() as usize {
             return self.remove_member(learner, view, Cause::SurplusLearner { learner: learner.label() });
@@ -105,7 +105,7 @@ impl Planner<'_> {
             Some(ticket) if matches!(ticket.purpose, Purpose::Join { .. }) => ticket,
             _ => self.take_ticket(Purpose::Promote { member: learner.key.clone() }, &cause.to_string()),
         };
-        let terms = self.terms(&ticket);
+        let terms = self.terms(&ticket)?;
         Ok(self.instruct(Task::Promote { member: learner.key.clone(), terms }, cause))
     }
 
@@ -132,12 +132,24 @@ impl Planner<'_> {
         if let Some(until) = member.downtime_until.filter(|until| now < *until) {
             return Blocked::InDowntime { member: label, until, now };
         }
+        if self.liveness.is_loading(policy, member, now) && !self.liveness.is_failing(policy, member) {
+            return Blocked::MemberLoading { member: label };
+        }
         if self.liveness.is_partitioned(policy, member, now) {
             return Blocked::Partitioned { member: label };
         }
+        if self.liveness.is_failing(policy, member) {
+            return Blocked::Failing {
+                member: label,
+                starts: self.liveness.failed_starts(&member.key),
+                silent_since: self.liveness.silent_since(policy, member),
+                dead_at: self.liveness.dead_at(policy, member, now),
+                now,
+            };
+        }
         Blocked::NotDeadYet {
             member: label,
-            silent_since: self.liveness.silent_since(member),
+            silent_since: self.liveness.silent_since(policy, member),
             dead_at: self.liveness.dead_at(policy, member, now),
             now,
         }

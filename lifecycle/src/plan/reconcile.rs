@@ -83,7 +83,7 @@ impl Planner<'_> {
             [one] => {
                 let remaining = self.draft.voters().filter(|voter| voter.key != one.key).count();
                 answering >= quorum_of(remaining)
-                    && self.liveness.silence(one, self.now) >= self.draft.policy.dead_after
+                    && self.liveness.silence(&self.draft.policy, one, self.now) >= self.draft.policy.dead_after
             }
             _ => false,
         };
@@ -214,7 +214,8 @@ impl Planner<'_> {
             after.client_urls = client_urls.clone();
         }
         after.role = observed.role();
-        after.started |= observed.name.is_some();
+        // etcd's list has the names of founders from `--initial-cluster`, before they have run.
+        after.started |= observed.identified || (observed.name.is_some() && member.founder.is_none());
         if after == **member || member.modified > since {
             return;
         }
@@ -227,11 +228,12 @@ impl Planner<'_> {
         let key = MemberKey::from(observed.id);
         let registration = Registration { name: self.name_of(observed), peer_urls: observed.peer_urls.clone() };
         let fresh = Member::registered(key, registration, Revision::FIRST);
+        let founder = on_record.and_then(|member| member.founder.clone());
         let member = Member {
             client_urls: observed.client_urls.clone(),
             role: observed.role(),
-            started: observed.name.is_some(),
-            founder: on_record.and_then(|member| member.founder.clone()),
+            started: observed.identified || (observed.name.is_some() && founder.is_none()),
+            founder,
             ..fresh
         };
         let message = format!("{} added as {}", member.name(), member.role);

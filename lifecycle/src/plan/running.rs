@@ -27,7 +27,7 @@ impl Planner<'_> {
         self.confirm_cluster(identity);
         let not_updated = self.check_identity_while_running(&own)?;
         let own = self.reconcile_own_member(&own);
-        self.release_done_or_expired_ticket();
+        self.release_done_or_stalled_ticket();
         if self.draft.policy.paused {
             return Err(Blocked::Paused);
         }
@@ -89,10 +89,10 @@ impl Planner<'_> {
             others().any(|member| {
                 member.eviction.is_some()
                     || !member.is_voter()
-                    || self.liveness.silence(member, self.now) >= policy.dead_after
+                    || self.liveness.silence(policy, member, self.now) >= policy.dead_after
             }) || self.draft.voters().count() > self.draft.size.get() as usize
         };
-        own_needs || (self.check_ticket_is_free().is_ok() && others_need())
+        own_needs || self.has_stalled_ticket() || (self.check_ticket_is_free().is_ok() && others_need())
     }
 
     /// `not_updated` is why the node's own peer URLs can't be updated now.
@@ -137,16 +137,8 @@ impl Planner<'_> {
         if let Some(learner) = others.iter().find(|member| !member.is_voter()) {
             return self.maintain_learner(learner, view);
         }
-        if let Some(evicted) =
-            others.iter().find(|member| member.eviction.is_some() && !self.leaves_by_itself(member, view))
-        {
-            return self.remove_member(evicted, view, Cause::Evicted { member: evicted.label() });
-        }
-        if let Some(surplus) = self.surplus_voter(view)
-            && (surplus.key == own.key || !self.leaves_by_itself(&surplus, view))
-        {
-            let cause = Cause::Shrink { member: surplus.label(), size: self.draft.size };
-            return self.remove_member(&surplus, view, cause);
+        if let Some((member, cause)) = self.requested_removal(Some(&own.key), view) {
+            return self.remove_member(&member, view, cause);
         }
         self.handle_dead(&others, view)
     }
@@ -186,25 +178,5 @@ impl Planner<'_> {
             None if policy.strategy.removes_dead() => Err(Blocked::DeadAwaitsSpare { member: down.label() }),
             None => Err(Blocked::DeadStays { member: down.label(), strategy: policy.strategy }),
         }
-    }
-
-    /// Whether a member's own node is alive, and so makes the member leave in order.
-    fn leaves_by_itself(&self, member: &Member, view: &QuorumView<'_>) -> bool {
-        view.is_up(member) && self.liveness.reports_running(&self.draft.policy, member, self.now)
-    }
-
-    /// The voter that goes first if there are more voters than the size: an evicted one before a dead one, a dead one
-    /// before one that does not answer, that one before one that does not lead, and of these the newest.
-    fn surplus_voter(&self, view: &QuorumView<'_>) -> Option<Arc<Member>> {
-        let voters = self.draft.voters().count();
-        if voters <= self.draft.size.get() as usize || !self.draft.policy.strategy.removes_dead() {
-            return None;
-        }
-        let is_dead =
-            |member: &Member| !view.is_up(member) && self.liveness.is_dead(&self.draft.policy, member, self.now);
-        let rank = |member: &&Arc<Member>| {
-            (member.eviction.is_some(), is_dead(member), !view.is_up(member), !view.leads(member), member.created)
-        };
-        self.draft.voters().max_by_key(rank).cloned()
     }
 }

@@ -6,7 +6,7 @@ use super::{
     cause::Cause,
     quorum_view::QuorumView,
 };
-use crate::{Identity, Instruction, Member, MemberKey, Task};
+use crate::{EventKind, Identity, Instruction, Member, MemberKey, Task};
 
 impl Planner<'_> {
     /// A node with data whose etcd does not run.
@@ -125,7 +125,8 @@ impl Planner<'_> {
             }
         };
         let own = &reconciled;
-        self.release_done_or_expired_ticket();
+        self.note_failing_member(own);
+        self.release_done_or_stalled_ticket();
         if self.report.leaving {
             if self.draft.policy.paused {
                 return Err(Blocked::Paused);
@@ -172,6 +173,19 @@ impl Planner<'_> {
             Ok(_) => Ok(false),
             Err(blocked) if blocked.needs_view() => Err(blocked),
             Err(_) => Ok(false),
+        }
+    }
+
+    /// Leaves an event when the node has started its etcd in vain too often.
+    fn note_failing_member(&mut self, own: &Arc<Member>) {
+        let policy = self.draft.policy;
+        if self.liveness.begins_to_fail(&policy, own, self.report) {
+            let message = format!(
+                "{} is failing: its etcd was started {} times without an answer; a spare may replace it",
+                own.name(),
+                policy.max_failed_starts
+            );
+            self.draft.note(own, EventKind::MemberFailing, message);
         }
     }
 

@@ -1,53 +1,124 @@
-use std::sync::Arc;
+use std::time::Duration;
 
-use super::{Planner, blocked::Blocked};
-use crate::{Instruction, Member, MemberKey, Purpose, Reason, Task, Ticket};
+use super::{Planner, blocked::Blocked, quorum_view::QuorumView};
+use crate::{
+    Instruction, LastCheckIn, Member, MemberName, NodeState, Purpose, Reason, ReportedState, Setback, Task, Ticket,
+    UnixMillis, ticket::Step,
+};
 
 impl Planner<'_> {
-    /// Releases the ticket if its change is done or its lease has expired.
-    pub(super) fn release_done_or_expired_ticket(&mut self) {
-        let Some(ticket) = &self.draft.ticket else { return };
-        if self.is_done(&ticket.purpose) {
-            self.draft.release("done");
-        } else if self.lease_has_expired(ticket) {
-            self.draft.release("its lease has expired");
+    /// Releases the ticket if its change is done, or if it does not progress.
+    pub(super) fn release_done_or_stalled_ticket(&mut self) {
+        self.draft.record_progress();
+        let Some(ticket) = self.draft.ticket.clone() else { return };
+        if ticket.purpose.step(&self.draft) == Step::Done {
+            self.draft.release_done();
+        } else if self.is_stalled(&ticket) {
+            self.release_stalled_ticket(&ticket);
         }
     }
 
-    /// Whether the holder has not checked in for [`Ticket::LEASE`].
-    fn lease_has_expired(&self, ticket: &Ticket) -> bool {
-        let checked_in = self.liveness.nodes.get(&ticket.holder).map(|node| node.at);
-        // A check-in in the future is of a clock that was set back since. It must not extend the lease until then.
-        let last = [checked_in, Some(ticket.granted_at)].into_iter().flatten().filter(|at| *at <= self.now).max();
-        let last = last.map_or(self.liveness.since, |last| last.max(self.liveness.since));
-        last.age(self.now) >= Ticket::LEASE
+    /// Whether the step of a ticket has had its time, or the holder has been silent for as long. Then no change of it is under
+    /// way any more.
+    fn is_stalled(&self, ticket: &Ticket) -> bool {
+        self.silence_of_holder(ticket).max(self.step_age(ticket)) >= Ticket::STEP
     }
 
-    fn is_done(&self, purpose: &Purpose) -> bool {
-        let is_voter = |key: &MemberKey| self.draft.member(key).is_some_and(|member| member.is_voter());
-        match purpose {
-            Purpose::Join { peer_urls, replaces } => {
-                let has_joined = |member: &&Arc<Member>| {
-                    member.is_voter()
-                        && member.started
-                        && member.has_peer_urls(peer_urls)
-                        && Some(&member.key) != replaces.as_ref()
-                };
-                self.draft.members().any(|member| has_joined(&member))
+    /// How long the holder of a ticket has not checked in.
+    fn silence_of_holder(&self, ticket: &Ticket) -> Duration {
+        let checked_in = self.liveness.nodes.get(&ticket.holder).map_or(ticket.granted_at, |node| node.at);
+        self.age_of(checked_in.max(ticket.granted_at))
+    }
+
+    /// Releases a ticket whose step has had its time, unless etcd's list can still show progress soon.
+    ///
+    /// Only a node with a quorum view may do that: its list shows all progress, and the node can go on with the change. Where
+    /// nobody sees a quorum, the membership can't change anyway.
+    fn release_stalled_ticket(&mut self, ticket: &Ticket) {
+        let Ok(view) = self.quorum_view() else { return };
+        let joiner = ticket.purpose.joiner(&self.draft);
+        match (ticket.purpose.step(&self.draft), joiner) {
+            (Step::Start, Some(joiner)) if self.is_starting(ticket, joiner, &view) => {}
+            // A learner that answers needs no ticket while it catches up, and any node may promote it then.
+            (Step::Promote, Some(joiner)) if self.is_alive(joiner, &view) => {
+                self.draft.release("its learner runs, and is promoted once it has caught up");
             }
-            Purpose::Remove { member } => self.draft.member(member).is_none(),
-            Purpose::Update { member, peer_urls } => {
-                self.draft.member(member).is_none_or(|member| member.has_peer_urls(peer_urls))
+            (Step::Promote, Some(joiner)) if self.is_starting(ticket, joiner, &view) => {}
+            _ if self.draft.policy.paused => self.draft.release("membership changes are paused"),
+            // It comes back from a long silence, and no other node wanted the ticket.
+            _ if ticket.holder == self.report.name && self.silence_of_holder(ticket) >= Ticket::STEP => {
+                self.draft.release("its lease has expired");
             }
-            Purpose::Promote { member } => self.draft.member(member).is_none() || is_voter(member),
+            (step, _) => {
+                let since = ticket.progress_at.clock_time(self.now);
+                self.draft.release_without_progress(&format!("no progress since {since}: it was to {}", step.as_str()));
+            }
         }
+    }
+
+    /// Whether the etcd of a ticket's holder shows that it is starting: its node reports that it loads its data, or an etcd
+    /// answers at its peer URLs.
+    fn is_starting(&self, ticket: &Ticket, joiner: &Member, view: &QuorumView<'_>) -> bool {
+        let is_loading = |node: &LastCheckIn| {
+            matches!(node.state, ReportedState::Loading(_)) && node.at.age(self.now) < Ticket::STEP
+        };
+        let is_loading = self.liveness.nodes.get(&ticket.holder).is_some_and(is_loading);
+        self.step_age(ticket) < Ticket::LONGEST_START && (is_loading || view.is_up(joiner))
+    }
+
+    /// Whether a learner answers this node, or has answered another one within [`Ticket::STEP`].
+    fn is_alive(&self, learner: &Member, view: &QuorumView<'_>) -> bool {
+        let answered = self.liveness.members.get(&learner.key).and_then(|known| known.answered);
+        view.is_up(learner) || answered.is_some_and(|at| at.age(self.now) < Ticket::STEP)
+    }
+
+    /// Whether the node of a learner has lost its ticket without progress, and the learner does not answer. A node that wants
+    /// the place need not wait until the learner is dead.
+    pub(super) fn is_abandoned(&self, learner: &Member, view: &QuorumView<'_>) -> bool {
+        self.setback(learner.name()).is_some() && !self.is_alive(learner, view) && !self.may_be_starting(learner)
+    }
+
+    /// Whether a learner's node has just checked in and may be starting its etcd on the data that it has.
+    fn may_be_starting(&self, learner: &Member) -> bool {
+        let policy = &self.draft.policy;
+        let checked_in = self.liveness.members.get(&learner.key).and_then(|known| known.checked_in);
+        let is_new = checked_in.is_some_and(|at| at.age(self.now) < Ticket::STEP);
+        learner.started && is_new && !self.liveness.is_failing(policy, learner)
+    }
+
+    /// For how long the present step of a ticket has been under way.
+    fn step_age(&self, ticket: &Ticket) -> Duration {
+        self.age_of(ticket.progress_at)
+    }
+
+    /// How long ago something was. The time that the registry was interrupted does not count.
+    fn age_of(&self, at: UnixMillis) -> Duration {
+        // A time in the future is of a clock that was set back since. It must not count as now until then.
+        let at = if at <= self.now { at } else { self.liveness.since };
+        at.max(self.liveness.since).age(self.now)
+    }
+
+    /// How long the holder of a ticket may still begin a change.
+    pub(super) fn time_to_act(&self, ticket: &Ticket) -> Result<Duration, Blocked> {
+        let left = Ticket::ACT_WITHIN.saturating_sub(self.step_age(ticket));
+        match left.is_zero() {
+            true => Err(Blocked::StepOverdue { number: ticket.number, step: ticket.purpose.step(&self.draft) }),
+            false => Ok(left),
+        }
+    }
+
+    /// Whether the ticket is held by a node that has had its time. Then this node's view may take it away.
+    pub(super) fn has_stalled_ticket(&self) -> bool {
+        self.draft.ticket.as_ref().is_some_and(|ticket| self.is_stalled(ticket))
     }
 
     /// Whether the node holds a ticket that its instruction does not use, and that other nodes may need. A joining node
-    /// keeps its ticket between two changes. A node that observes the cluster or is paused may need it next.
+    /// keeps its ticket between two changes. A node that observes the cluster, is paused or may not act any more may still be
+    /// changing the membership, or need the ticket next.
     pub(super) fn holds_idle_ticket(&self, instruction: &Instruction) -> bool {
         let is_kept = |ticket: &Ticket| matches!(ticket.purpose, Purpose::Join { .. });
-        let is_put_off = matches!(instruction.task, Task::Observe(_)) || instruction.reason == Reason::Paused;
+        let is_put_off = matches!(instruction.task, Task::Observe(_))
+            || matches!(instruction.reason, Reason::Paused | Reason::LastInLine);
         instruction.task.terms().is_none() && !is_put_off && self.own_ticket().is_some_and(|ticket| !is_kept(&ticket))
     }
 
@@ -62,6 +133,40 @@ impl Planner<'_> {
             Some(ticket) => Err(Blocked::by_ticket(ticket)),
             None => Ok(()),
         }
+    }
+
+    /// Fails if the node may not take the ticket now: another node has it, or this node is last in line after it lost its
+    /// last ticket without progress. `for_itself`: no other node can make the change, so that none goes first.
+    pub(super) fn check_may_take_ticket(&self, for_itself: bool) -> Result<(), Blocked> {
+        self.check_ticket_is_free()?;
+        let setback = self.setback(&self.report.name).filter(|_| self.own_ticket().is_none());
+        let Some(setback) = setback else { return Ok(()) };
+        let goes_last = !for_itself && self.others_wait(setback);
+        let wait = if goes_last { Setback::LONGEST_WAIT } else { setback.wait() };
+        if setback.at.age(self.now) >= wait {
+            return Ok(());
+        }
+        Err(Blocked::LastInLine { setback, again_at: setback.at.after(wait), goes_last, now: self.now })
+    }
+
+    fn setback(&self, node: &MemberName) -> Option<Setback> {
+        self.draft.setbacks.get(node).copied().filter(|setback| !setback.is_over(self.now))
+    }
+
+    /// Whether another node that could make this node's change checks in, and has had fewer or earlier setbacks.
+    fn others_wait(&self, own: Setback) -> bool {
+        let is_empty = matches!(self.report.state, NodeState::Empty);
+        let fresh = Ticket::STEP + 2 * self.draft.policy.check_in_every;
+        self.liveness.nodes.iter().filter(|(name, _)| **name != self.report.name).any(|(name, node)| {
+            let can_act = match node.state {
+                ReportedState::Nothing => is_empty,
+                ReportedState::Etcd(_) => !is_empty,
+                _ => false,
+            };
+            let rank = |setback: Setback| (setback.count, setback.at);
+            let goes_first = self.setback(name).is_none_or(|other| rank(other) < rank(own));
+            can_act && goes_first && node.at.age(self.now) < fresh
+        })
     }
 
     /// The ticket for a purpose: the one that the node has for it already, or a new one.

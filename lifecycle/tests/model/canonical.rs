@@ -8,7 +8,7 @@ use std::{
 
 use convene_lifecycle::{
     BootstrapIssued, Founder, Member, MemberId, MemberKey, MemberName, Removal, ReportedState, Revision, Role, RunId,
-    UnixMillis, View,
+    Setback, UnixMillis, View,
 };
 
 use crate::{
@@ -107,6 +107,11 @@ impl State {
             // The lease of a ticket runs from the last check-in of its holder, not from the grant.
             ticket.number = 1;
             ticket.granted_at = LONG_AGO;
+            ticket.progress_at = reduced_to_fresh(ticket.progress_at);
+        }
+        cluster.setbacks.retain(|_, setback| is_fresh(setback.at));
+        for setback in cluster.setbacks.values_mut() {
+            *setback = Setback { count: 1, at: FRESH };
         }
         for member in &mut cluster.record {
             let checked_in_since = |at: UnixMillis| liveness.nodes.get(member.name()).is_some_and(|node| node.at > at);
@@ -128,21 +133,27 @@ impl State {
         liveness.nodes.retain(|_, node| is_fresh(node.at));
         for node in liveness.nodes.values_mut() {
             node.at = FRESH;
-            // Decisions depend only on whether it had no data before the cluster existed, and on whether it runs etcd afterwards.
+            // Decisions depend only on whether it had no data before the cluster existed or while a node is last in line, and on
+            // whether it runs etcd afterwards.
             node.state = match node.state {
                 ReportedState::Etcd(identity) if cluster.member(&identity.member.into()).is_some() => node.state,
-                ReportedState::Nothing if cluster.bootstrapped.is_none() => ReportedState::Nothing,
+                ReportedState::Nothing if cluster.bootstrapped.is_none() || !cluster.setbacks.is_empty() => {
+                    ReportedState::Nothing
+                }
                 _ => ReportedState::Unreadable,
             };
-            if node.state != ReportedState::Nothing {
+            if node.state != ReportedState::Nothing || cluster.bootstrapped.is_some() {
                 node.run = RunId::unnamed();
             }
         }
         liveness.members.retain(|key, _| cluster.member(key).is_some());
-        for contact in liveness.members.values_mut() {
+        for (key, contact) in &mut liveness.members {
             let contacted = [contact.checked_in, contact.answered].into_iter().flatten().any(is_fresh);
             contact.checked_in = contacted.then_some(FRESH);
-            contact.answered = None;
+            // Only of learners does it matter whether they answered.
+            let is_learner = cluster.member(key).is_some_and(|member| !member.is_voter());
+            contact.answered = contact.answered.filter(|at| is_learner && is_fresh(*at)).map(|_| FRESH);
+            contact.failed_starts = 0;
             // Disks of the model never go back to an older copy.
             contact.applied = None;
             contact.failing = contact.failing.map(|(first, last)| (reduced(first), reduced(last)));
@@ -240,9 +251,14 @@ impl State {
             .map(|disk| disk.member.into())
             .collect();
         self.liveness.nodes.retain(|name, _| idle_names.contains(name));
+        let cluster = Arc::make_mut(&mut self.cluster);
+        cluster.setbacks.clear();
+        if let Some(ticket) = &mut cluster.ticket {
+            ticket.progress_at = LONG_AGO;
+        }
         for (key, contact) in &mut self.liveness.members {
             if !with_idle_node.contains(key) {
-                contact.checked_in = None;
+                (contact.checked_in, contact.answered) = (None, None);
             }
             contact.failing =
                 contact.failing.map(|(_, last)| if is_fresh(last) { (OLD, OLD) } else { (LONG_AGO, LONG_AGO) });
@@ -286,6 +302,10 @@ impl Reduced {
             ) = after;
         }
     }
+}
+
+fn reduced_to_fresh(at: UnixMillis) -> UnixMillis {
+    if is_fresh(at) { FRESH } else { LONG_AGO }
 }
 
 fn reduced(at: UnixMillis) -> UnixMillis {

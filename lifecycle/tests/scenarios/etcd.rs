@@ -44,7 +44,8 @@ impl Etcd {
         let seats = pairs.map(|pair| Seat {
             id: MemberId::of_founder(&pair.peer_urls, &start.initial_cluster_token),
             node: pair.name.to_string(),
-            name: None,
+            // etcd knows the names of founders from `--initial-cluster`.
+            name: Some(pair.name),
             peer_urls: pair.peer_urls,
             learner: false,
             applied: Some(50_000),

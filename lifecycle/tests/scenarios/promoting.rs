@@ -40,7 +40,7 @@ fn a_learner_is_not_promoted_by_others_while_its_node_has_the_ticket() {
 #[test]
 fn a_learner_whose_client_died_is_promoted_by_a_member() {
     let mut world = with_learner_c();
-    world.watch(60, "a b").observe("a", "promote c #2 of a b ~c: caught_up");
+    world.pass(15).observe("a", "promote c #2 of a b ~c: caught_up + ticket_released ticket_granted");
     world.execute("a").observe("a", "wait: healthy + member_promoted ticket_released");
 }
 
@@ -54,7 +54,7 @@ fn a_learner_that_is_promoted_while_a_voter_is_down_has_a_quorum_with_the_rest()
 #[test]
 fn a_partitioned_learner_is_not_removed() {
     let mut world = with_learner_c();
-    world.hide("c").watch(120, "a b c").observe("a", "wait: ticket_held").members("a b ~c");
+    world.hide("c").watch(120, "a b c").observe("a", "wait: partition").members("a b ~c");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 mod administrator;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use convene_lifecycle::{
     Action, Cluster, ClusterSize, DataEvidence, Discovery, Epoch, Identity, Instruction, Liveness, MemberKey,
@@ -38,6 +38,8 @@ pub struct Node {
     /// What its data shows beyond its identity.
     evidence: DataEvidence,
     pub running: bool,
+    /// Whether its etcd loads its data and does not answer yet.
+    loading: bool,
     /// Whether others can't reach it.
     pub hidden: bool,
     /// Whether it can't reach others.
@@ -274,6 +276,66 @@ impl World {
         self
     }
 
+    /// The etcds of these nodes load their data from now on, and do not answer.
+    pub fn loads(&mut self, names: &str) -> &mut Self {
+        self.set(names, |node| (node.running, node.loading) = (false, true))
+    }
+
+    /// The etcds of these nodes do not run any more.
+    pub fn stops_loading(&mut self, names: &str) -> &mut Self {
+        self.set(names, |node| node.loading = false)
+    }
+
+    /// A node executes its last instruction, except that its etcd ends when it starts.
+    pub fn execute_unless_it_starts(&mut self, name: &str) -> &mut Self {
+        let starts = |task: &Task| matches!(task, Task::Start(_) | Task::Join(_));
+        match self.nodes[name].instruction.as_ref().is_some_and(|instruction| starts(&instruction.task)) {
+            true => self,
+            false => self.execute(name),
+        }
+    }
+
+    /// Every two seconds, `trouble` happens, and these nodes do at once whatever is due for them, until the cluster has these
+    /// members and all of them answer. That takes no longer than `limit` seconds.
+    #[track_caller]
+    pub fn heals(&mut self, limit: i64, names: &str, trouble: impl Fn(&mut Self), whole: &str) -> &mut Self {
+        let begin = self.now;
+        let mut due: BTreeMap<&str, UnixMillis> = BTreeMap::new();
+        while self.words.members(&self.cluster) != whole || !self.all_answer() {
+            let seconds = begin.age(self.now).as_secs();
+            assert!(seconds < limit as u64, "after {seconds} s: {}", self.words.members(&self.cluster));
+            self.pass(2);
+            trouble(self);
+            for name in names.split(' ') {
+                let is_due = due.get(name).is_none_or(|due| *due <= self.now);
+                if is_due {
+                    let after = self.cooperates(name);
+                    due.insert(name, self.now.after(after));
+                }
+            }
+        }
+        self
+    }
+
+    /// A node does what it is instructed until it has to wait. Returns for how long.
+    fn cooperates(&mut self, name: &str) -> Duration {
+        for _ in 0..10 {
+            self.take_view(name).check_in(name);
+            self.execute(name);
+            let Instruction { task, check_in_after, .. } = self.last.clone().unwrap();
+            let starts_etcd = matches!(task, Task::Start(_) | Task::Join(_));
+            if !starts_etcd && !check_in_after.is_zero() {
+                return check_in_after;
+            }
+        }
+        panic!("{name} never waits: {:?}", self.last);
+    }
+
+    /// Whether every member in etcd's list answers.
+    fn all_answer(&self) -> bool {
+        self.etcd.as_ref().is_some_and(|etcd| etcd.seats.iter().all(|seat| self.nodes[&seat.node].running))
+    }
+
     /// A node returns without its data.
     pub fn returns_empty(&mut self, name: &str) -> &mut Self {
         self.node(name).data = Data::Nothing;
@@ -487,6 +549,7 @@ impl World {
             Data::Nothing | Data::Leftover => NodeState::Empty,
             Data::Unreadable => NodeState::Unreadable { found: "torn.wal".into() },
             Data::Of(identity) if node.running => NodeState::Running(identity),
+            Data::Of(identity) if node.loading => NodeState::Starting(identity),
             Data::Of(identity) => NodeState::Stopped(identity),
         };
         Report {
@@ -532,6 +595,7 @@ impl World {
             data: Data::Nothing,
             evidence: DataEvidence::default(),
             running: false,
+            loading: false,
             hidden: false,
             blind: false,
             leaving: false,

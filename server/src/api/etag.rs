@@ -1,8 +1,10 @@
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
+    response::Response,
 };
-use convene_lifecycle::Revision;
+use convene_lifecycle::{Cluster, Revision};
+use serde::Serialize;
 use utoipa::{
     IntoParams,
     openapi::{
@@ -12,11 +14,21 @@ use utoipa::{
     },
 };
 
-use super::problem::{Problem, Violation, shown};
+use super::{
+    answer::json_response,
+    problem::{Problem, Violation, shown},
+};
 
 /// A cluster's ETag, which is its revision in quotes.
 pub fn etag(revision: Revision) -> HeaderValue {
     HeaderValue::from_str(&format!("\"{revision}\"")).expect("digits are a header value")
+}
+
+/// A response about a cluster or its members. It has the ETag of the cluster, because a change of a member changes the cluster.
+pub fn with_etag(cluster: &Cluster, body: &impl Serialize) -> Response {
+    let mut response = json_response(StatusCode::OK, body);
+    response.headers_mut().insert(header::ETAG, etag(cluster.revision));
+    response
 }
 
 /// The revisions that a client expects, from `If-Match`. Without the header, any revision will do.

@@ -10,8 +10,6 @@ use std::sync::Arc;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub use member::with_etag;
-
 use crate::app::App;
 
 /// The routes for members.

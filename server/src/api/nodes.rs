@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     check_in::StateWord,
-    members::with_etag,
+    etag::with_etag,
     path::TokenPath,
     problem::{
         Problem,

@@ -4,8 +4,15 @@ use convene_lifecycle::{Cluster, ClusterId, ClusterName, ClusterSize, Discovery,
 use serde::{Deserialize, Serialize};
 
 use super::{
-    event::EventDocument, held::HeldDocument, member::MemberDocument, or_null, policy::PolicyDocument, problems::Place,
-    rfc3339_millis::Rfc3339Millis, rules::revision, ticket::TicketDocument,
+    event::EventDocument,
+    held::HeldDocument,
+    member::MemberDocument,
+    or_null,
+    policy::PolicyDocument,
+    problems::Place,
+    rfc3339_millis::Rfc3339Millis,
+    rules::revision,
+    ticket::{SetbackDocument, TicketDocument},
 };
 use crate::store::ClusterDump;
 
@@ -50,6 +57,9 @@ pub struct ClusterDocument {
     /// Null: there is no ticket.
     #[serde(deserialize_with = "or_null")]
     ticket: Option<TicketDocument>,
+    /// The nodes that lost their last ticket without progress. Missing if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    setbacks: Vec<SetbackDocument>,
     members: Vec<MemberDocument>,
     events: Vec<EventDocument>,
 }
@@ -78,6 +88,7 @@ impl From<&ClusterDump> for ClusterDocument {
             policy: (&cluster.policy).into(),
             tickets: cluster.tickets,
             ticket: cluster.ticket.as_ref().map(Into::into),
+            setbacks: cluster.setbacks.iter().map(Into::into).collect(),
             members: cluster
                 .record
                 .iter()
@@ -142,6 +153,9 @@ impl ClusterDocument {
         };
         let policy = self.policy.read(place.inside("policy"));
         let ticket = self.ticket.as_ref().map(|ticket| ticket.read(place.inside("ticket")));
+        let setbacks = self.setbacks.iter().enumerate();
+        let setbacks: Vec<_> =
+            setbacks.map(|(n, setback)| setback.read(place.inside(format_args!("setbacks[{n}]")))).collect();
         Some(Cluster {
             token: token?.into(),
             size: size?,
@@ -166,6 +180,7 @@ impl ClusterDocument {
                 None => None,
             },
             tickets: self.tickets,
+            setbacks: setbacks.into_iter().collect::<Option<_>>()?,
             record: Vec::new(),
         })
     }

@@ -1,4 +1,4 @@
-use convene_lifecycle::{MemberKey, MemberName, PeerUrl, Purpose, Ticket};
+use convene_lifecycle::{MemberKey, MemberName, PeerUrl, Purpose, Setback, Ticket};
 use serde::{Deserialize, Serialize};
 
 use super::{or_null, problems::Place, rfc3339_millis::Rfc3339Millis};
@@ -15,6 +15,9 @@ pub struct TicketDocument {
     #[serde(deserialize_with = "or_null")]
     peer_urls: Option<Vec<String>>,
     granted_at: Rfc3339Millis,
+    /// Missing in documents of earlier versions.
+    #[serde(default)]
+    progress_at: Option<Rfc3339Millis>,
 }
 
 impl From<&Ticket> for TicketDocument {
@@ -31,6 +34,7 @@ impl From<&Ticket> for TicketDocument {
             member_id: member.map(ToString::to_string),
             peer_urls: peer_urls.map(|urls| urls.iter().map(ToString::to_string).collect()),
             granted_at: ticket.granted_at.into(),
+            progress_at: Some(ticket.progress_at.into()),
         }
     }
 }
@@ -44,6 +48,7 @@ impl TicketDocument {
             None => Some(None),
         };
         let granted_at = place.field("granted_at", self.granted_at.read());
+        let progress_at = place.optional("progress_at", self.progress_at.as_ref().map(Rfc3339Millis::read));
         let purpose = match (self.purpose.as_str(), member?, peer_urls?) {
             ("join", replaces, Some(peer_urls)) => Purpose::Join { peer_urls, replaces },
             ("remove", Some(member), None) => Purpose::Remove { member },
@@ -57,6 +62,32 @@ impl TicketDocument {
                 return None;
             }
         };
-        Some(Ticket { number: self.number, holder: holder?, purpose, granted_at: granted_at? })
+        let granted_at = granted_at?;
+        let progress_at = progress_at?.unwrap_or(granted_at);
+        Some(Ticket { number: self.number, holder: holder?, purpose, granted_at, progress_at })
+    }
+}
+
+/// A node that lost its last ticket without progress.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetbackDocument {
+    node: String,
+    /// How many tickets in a row the node has lost like that.
+    count: u32,
+    at: Rfc3339Millis,
+}
+
+impl From<(&MemberName, &Setback)> for SetbackDocument {
+    fn from((node, setback): (&MemberName, &Setback)) -> Self {
+        Self { node: node.to_string(), count: setback.count, at: setback.at.into() }
+    }
+}
+
+impl SetbackDocument {
+    pub fn read(&self, mut place: Place<'_>) -> Option<(MemberName, Setback)> {
+        let node = place.field("node", self.node.parse::<MemberName>());
+        let at = place.field("at", self.at.read());
+        Some((node?, Setback { count: self.count, at: at? }))
     }
 }

@@ -5,12 +5,12 @@
 //! the nodes.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, RwLock},
     time::Duration,
 };
 
-use convene_lifecycle::{Cluster, Liveness, MemberKey, Policy, Report, Token, UnixMillis};
+use convene_lifecycle::{Cluster, Liveness, Policy, Report, Token, UnixMillis};
 
 use super::{Registry, Unavailable, unavailable};
 use crate::store::{LIVENESS_CHUNK, LivenessRecord, StoreError};
@@ -101,9 +101,8 @@ impl ClusterLiveness {
         self.lock().record_check_in(cluster, report, now);
     }
 
-    /// When members were last seen, by this run of the server or an earlier one.
-    pub fn last_seen(&self) -> BTreeMap<MemberKey, UnixMillis> {
-        self.lock().record.last_seen()
+    fn record(&self) -> LivenessRecord {
+        self.lock().record.clone()
     }
 
     /// A copy to store, and its version.
@@ -144,13 +143,21 @@ impl LivenessState {
 }
 
 impl Registry {
-    /// When the members of a cluster were last seen. Those that are missing never were.
-    pub async fn last_seen(&self, token: &Token) -> Result<BTreeMap<MemberKey, UnixMillis>, Unavailable> {
+    /// What is known of the liveness of a cluster's nodes and members, from this run of the server or an earlier one.
+    pub async fn liveness_of(&self, token: &Token) -> Result<LivenessRecord, Unavailable> {
         if let Some(liveness) = self.liveness.get(token) {
-            return Ok(liveness.last_seen());
+            return Ok(liveness.record());
         }
-        let stored = self.store.liveness(token, self.clock.now()).await.map_err(unavailable)?;
-        Ok(stored.map(|record| record.last_seen()).unwrap_or_default())
+        let now = self.clock.now();
+        let stored = self.store.liveness(token, now).await.map_err(unavailable)?;
+        Ok(stored.unwrap_or_else(|| LivenessRecord::new(now)))
+    }
+
+    /// The nodes that could remove a member of this cluster now, or take a free place. See [`Liveness::who_can_change`].
+    pub async fn who_can_change(&self, cluster: &Cluster) -> Result<Vec<String>, Unavailable> {
+        let liveness = self.liveness_of(&cluster.token).await?;
+        let nodes = liveness.detector.who_can_change(cluster, self.clock.now());
+        Ok(nodes.map(ToString::to_string).collect())
     }
 
     /// The state of the failure detector, for administrators; `None` if no node has checked in.
@@ -224,6 +231,8 @@ impl Registry {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use convene_lifecycle::{Action, ClusterSize, Discovery, Registration};
 
     use super::*;
@@ -271,9 +280,9 @@ mod tests {
 
         let again = cache.start(&cluster.token, stored.pop(), later(120));
         let member = cluster.member(&"1".parse().unwrap()).unwrap();
-        let silence = again.read(|liveness| liveness.silence(member, later(121)));
+        let silence = again.read(|liveness| liveness.silence(&cluster.policy, member, later(121)));
         assert_eq!(silence, Duration::from_secs(60));
-        assert_eq!(again.last_seen().into_values().collect::<Vec<_>>(), [later(30)]);
+        assert_eq!(again.record().last_seen().into_values().collect::<Vec<_>>(), [later(30)]);
     }
 
     #[test]
@@ -318,9 +327,9 @@ mod tests {
         let removed = removed.after.unwrap();
         let spare = Report { name: "spare".parse().unwrap(), ..report };
         liveness.record_check_in(&removed, &spare, later(3));
-        assert_eq!(liveness.last_seen(), BTreeMap::from([("1".parse().unwrap(), later(1))]));
+        assert_eq!(liveness.record().last_seen(), BTreeMap::from([("1".parse().unwrap(), later(1))]));
         let dropped = Cluster { record: Vec::new(), ..removed };
         liveness.record_check_in(&dropped, &spare, later(4));
-        assert_eq!(liveness.last_seen(), BTreeMap::new());
+        assert_eq!(liveness.record().last_seen(), BTreeMap::new());
     }
 }

@@ -94,7 +94,13 @@ mod tests {
         let issued = BootstrapIssued { run: "r".repeat(128).parse().unwrap(), at: UnixMillis(0) };
         assert!(weight(&with(Member { founder: Some(Founder { issued: Some(issued) }), ..member })) > light + 128);
         let purpose = Purpose::Join { peer_urls: vec![PeerUrl::parse(&url).unwrap(); 500], replaces: None };
-        let ticket = Ticket { number: 1, holder: "a".parse().unwrap(), purpose, granted_at: UnixMillis(0) };
+        let ticket = Ticket {
+            number: 1,
+            holder: "a".parse().unwrap(),
+            purpose,
+            granted_at: UnixMillis(0),
+            progress_at: UnixMillis(0),
+        };
         assert!(weight(&Cluster { ticket: Some(ticket), ..cluster.clone() }) > weight(&cluster) + 50_000);
     }
 }

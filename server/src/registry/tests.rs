@@ -136,7 +136,7 @@ async fn reads_and_dry_runs_start_no_liveness() {
     registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
     register(&registry, &token, 1).await.unwrap();
     let report = report_of_empty_node();
-    assert!(registry.last_seen(&token).await.unwrap().is_empty());
+    assert!(registry.liveness_of(&token).await.unwrap().last_seen().is_empty());
     assert!(registry.check_in_dry(&token, &report).await.unwrap().is_some());
     assert!(registry.liveness.get(&token).is_none());
     registry.check_in(&token, report).await.unwrap();

@@ -55,6 +55,12 @@ impl LivenessRecord {
         last_seen.extend(self.detector.last_seen().map(|(member, at)| (member.clone(), at)));
         last_seen
     }
+
+    /// When a member was last seen. `None` if it never was.
+    pub fn last_seen_of(&self, member: &MemberKey) -> Option<UnixMillis> {
+        let seen = self.detector.last_seen().find(|(key, _)| *key == member).map(|(_, at)| at);
+        seen.or_else(|| self.removed.get(member).copied())
+    }
 }
 
 impl Store {

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use convene_lifecycle::{
     Action, BootstrapIssued, Cluster, ClusterId, ClusterSize, Discovery, Epoch, Event, Founder, Held, HoldReason,
     Member, MemberKey, MemberLiveness, PeerUrl, Policy, Protocol, Purpose, Registration, Removal, Revision, Role,
-    Strategy, Ticket, Token, Transition, UnixMillis,
+    Setback, Strategy, Ticket, Token, Transition, UnixMillis,
 };
 use tempfile::TempDir;
 
@@ -173,6 +173,8 @@ fn with_all_fields(token: &str) -> (Cluster, ClusterWrite) {
     let (reason, node) = (HoldReason::DataReported, Some("infra9".parse().unwrap()));
     cluster.held = Some(Held { since: NOW, reason, node, cluster: Some(ClusterId(3)) });
     cluster.tickets = 7;
+    cluster.setbacks.insert("a b".parse().unwrap(), Setback { count: 2, at: NOW });
+    cluster.setbacks.insert("c@1".parse().unwrap(), Setback { count: 1, at: UnixMillis(-1) });
     write.after = Some(Arc::new(cluster.clone()));
     (cluster, write)
 }
@@ -189,7 +191,13 @@ async fn every_field_of_a_cluster_is_read_as_it_was_written(store: Store) {
     ];
     for (n, purpose) in purposes.into_iter().enumerate() {
         let (mut cluster, mut write) = with_all_fields(&format!("cluster-{n}"));
-        cluster.ticket = Some(Ticket { number: 7, holder: "a b".parse().unwrap(), purpose, granted_at: NOW });
+        cluster.ticket = Some(Ticket {
+            number: 7,
+            holder: "a b".parse().unwrap(),
+            purpose,
+            granted_at: NOW,
+            progress_at: UnixMillis(NOW.0 + 1),
+        });
         write.after = Some(Arc::new(cluster.clone()));
         commit(&store, &[write]).await.unwrap();
         assert_eq!(store.load(&cluster.token).await.unwrap(), Some(cluster));

@@ -30,6 +30,14 @@ impl World {
         self.policy(PolicyChange { learner: Some(false), ..PolicyChange::default() })
     }
 
+    pub fn max_failed_starts(&mut self, starts: u32) -> &mut Self {
+        self.policy(PolicyChange { max_failed_starts: Some(starts), ..PolicyChange::default() })
+    }
+
+    pub fn dead_after(&mut self, seconds: u64) -> &mut Self {
+        self.policy(PolicyChange { dead_after: Some(Duration::from_secs(seconds)), ..PolicyChange::default() })
+    }
+
     pub fn pause(&mut self) -> &mut Self {
         self.policy(PolicyChange { paused: Some(true), ..PolicyChange::default() })
     }

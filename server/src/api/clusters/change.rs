@@ -2,6 +2,8 @@ use std::sync::Arc;
 
 use axum::{extract::State, http::StatusCode, response::Response};
 use convene_lifecycle::{Cluster, ClusterName, Settings, Token, Transition, UnixMillis};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     cluster::{ClusterBody, cluster_response},
@@ -10,7 +12,7 @@ use super::{
 use crate::{
     api::{
         body::{Clearable, JsonBody, body},
-        etag::IfMatch,
+        etag::{IfMatch, with_etag},
         path::TokenPath,
         problem::{
             Problem,
@@ -50,7 +52,7 @@ body! {
         (
             status = 200,
             description = "The cluster after the change.",
-            body = ClusterBody,
+            body = UpdatedCluster,
             headers(("ETag" = String, description = "The cluster's revision in quotes."))
         ),
         CommonProblems,
@@ -69,7 +71,20 @@ pub async fn change_cluster(
 ) -> Result<Response, Problem> {
     let policy = change.policy.unwrap_or_default().into_change();
     let settings = Settings { size: change.size.map(|Size(size)| size), name: change.name.0, policy };
-    change_settings(app, token, if_match, settings).await
+    let cluster = apply_settings(&app, &token, if_match, settings).await?;
+    let carried_out_by = app.registry.who_can_change(&cluster).await?;
+    Ok(with_etag(&cluster, &UpdatedCluster { cluster: ClusterBody::new(&app, &cluster), carried_out_by }))
+}
+
+/// A cluster after a change, and who can carry the change out.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UpdatedCluster {
+    #[serde(flatten)]
+    cluster: ClusterBody,
+    /// The names of the nodes that check in and could change the membership now. If there are none, the members stay as they
+    /// are until a node checks in.
+    #[schema(example = json!(["infra3"]))]
+    carried_out_by: Vec<String>,
 }
 
 /// Changes a cluster's settings and responds with the cluster.
@@ -79,12 +94,21 @@ pub async fn change_settings(
     if_match: IfMatch,
     settings: Settings,
 ) -> Result<Response, Problem> {
+    let cluster = apply_settings(&app, &token, if_match, settings).await?;
+    Ok(cluster_response(&app, StatusCode::OK, &cluster))
+}
+
+async fn apply_settings(
+    app: &App,
+    token: &Token,
+    if_match: IfMatch,
+    settings: Settings,
+) -> Result<Arc<Cluster>, Problem> {
     let decide = move |cluster: &Cluster, at: UnixMillis| {
         if_match.check(cluster.revision)?;
         Ok(cluster.set(&settings, at)?)
     };
-    let cluster = administer(&app, &token, decide).await?;
-    Ok(cluster_response(&app, StatusCode::OK, &cluster))
+    administer(app, token, decide).await
 }
 
 /// Makes an administrator's change to an existing cluster, unless `decide` returns no change, and returns the cluster

@@ -104,6 +104,8 @@ pub struct TicketBody {
     member_id: Option<String>,
     /// When the ticket was granted.
     granted_at: Timestamp,
+    /// When the change last progressed in etcd's list. A change that does not progress loses the ticket after 15 seconds.
+    progress_at: Timestamp,
 }
 
 /// Why nobody may found the cluster: another one may exist. Adopt that cluster, or reset this one.
@@ -246,6 +248,7 @@ impl From<&Ticket> for TicketBody {
             purpose,
             member_id: member.map(ToString::to_string),
             granted_at: Timestamp(ticket.granted_at),
+            progress_at: Timestamp(ticket.progress_at),
         }
     }
 }

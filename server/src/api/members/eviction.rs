@@ -3,10 +3,13 @@ use std::sync::Arc;
 use axum::{extract::State, response::Response};
 use convene_lifecycle::MemberRequest;
 
-use super::member::{MemberBody, request_for_member};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::member::{MemberBody, apply_request, request_for_member};
 use crate::{
     api::{
-        etag::IfMatch,
+        etag::{IfMatch, with_etag},
         path::{MemberPath, TokenPath},
         problem::{
             Problem,
@@ -16,6 +19,17 @@ use crate::{
     },
     app::App,
 };
+
+/// An evicted member, and who can remove it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EvictedMember {
+    #[serde(flatten)]
+    member: MemberBody,
+    /// The names of the nodes that check in and could remove the member now. If there are none, the member stays until a
+    /// node checks in.
+    #[schema(example = json!(["infra3"]))]
+    carried_out_by: Vec<String>,
+}
 
 /// Evicts a member
 ///
@@ -30,7 +44,7 @@ use crate::{
         (
             status = 200,
             description = "The member, which will be removed.",
-            body = MemberBody,
+            body = EvictedMember,
             headers(("ETag" = String, description = "The cluster's revision in quotes."))
         ),
         CommonProblems,
@@ -46,7 +60,11 @@ pub async fn evict_member(
     _: Query<()>,
     if_match: IfMatch,
 ) -> Result<Response, Problem> {
-    request_for_member(&app, &token, member, if_match, |_| MemberRequest::Evict).await
+    let cluster = apply_request(&app, &token, &member, if_match, |_| MemberRequest::Evict).await?;
+    let evicted = cluster.record.iter().find(|other| other.key == member).ok_or_else(Problem::no_such_member)?;
+    let liveness = app.registry.liveness_of(&token).await?;
+    let carried_out_by = app.registry.who_can_change(&cluster).await?;
+    Ok(with_etag(&cluster, &EvictedMember { member: MemberBody::new(evicted, &liveness), carried_out_by }))
 }
 
 /// Withdraws an eviction

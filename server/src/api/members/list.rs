@@ -4,9 +4,10 @@ use axum::{extract::State, response::Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::member::{MemberBody, with_etag};
+use super::member::MemberBody;
 use crate::{
     api::{
+        etag::with_etag,
         path::TokenPath,
         problem::{
             Problem,
@@ -57,10 +58,8 @@ pub async fn list_members(
     Query(parameters): Query<MemberParameters>,
 ) -> Result<Response, Problem> {
     let snapshot = app.registry.cluster(&token).await?.ok_or_else(Problem::no_such_cluster)?;
-    let last_seen = app.registry.last_seen(&token).await?;
-    let detector = app.registry.failure_detector(&token).await?;
+    let liveness = app.registry.liveness_of(&token).await?;
     let listed = snapshot.cluster.record.iter().filter(|member| parameters.removed || member.removed.is_none());
-    let members =
-        listed.map(|member| MemberBody::new(member, last_seen.get(&member.key).copied(), detector.as_ref())).collect();
+    let members = listed.map(|member| MemberBody::new(member, &liveness)).collect();
     Ok(with_etag(&snapshot.cluster, &Members { members }))
 }

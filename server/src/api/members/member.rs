@@ -1,20 +1,19 @@
-use axum::{
-    http::{StatusCode, header},
-    response::Response,
-};
-use convene_lifecycle::{Cluster, Liveness, Member, MemberKey, MemberRequest, Role, Token, UnixMillis};
+use std::sync::Arc;
+
+use axum::response::Response;
+use convene_lifecycle::{Cluster, Member, MemberKey, MemberRequest, Role, Token, UnixMillis};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
     api::{
-        answer::json_response,
         clusters::administer,
-        etag::{IfMatch, etag},
+        etag::{IfMatch, with_etag},
         problem::Problem,
         time::Timestamp,
     },
     app::App,
+    store::LivenessRecord,
 };
 
 /// A member of a cluster, as the registry knows it.
@@ -39,10 +38,14 @@ pub struct MemberBody {
     started: bool,
     /// When the node last checked in, or when etcd last answered another node's probe; null if never.
     heard_of_at: Option<Timestamp>,
-    /// When etcd last answered a probe; null if never.
+    /// When etcd last answered, a probe or its own node; null if never.
     answered_at: Option<Timestamp>,
     /// Since when probes of the member have failed; null if the last one did not fail, or nobody probes it.
     unreachable_since: Option<Timestamp>,
+    /// How many starts of the member's etcd have had no answer, since etcd last answered. From `max_failed_starts` of the
+    /// policy on, the member counts as failing.
+    #[schema(example = 0)]
+    failed_starts: u32,
     /// When an administrator requested the member's removal; null if not requested.
     evicted_at: Option<Timestamp>,
     /// The end of the announced downtime, until which the member does not count as dead; null if none was announced.
@@ -69,9 +72,9 @@ enum RoleWord {
 }
 
 impl MemberBody {
-    /// The body for a member that was last seen at this time.
-    pub fn new(member: &Member, last_seen: Option<UnixMillis>, detector: Option<&Liveness>) -> Self {
-        let liveness = detector.and_then(|detector| detector.members.get(&member.key)).copied().unwrap_or_default();
+    /// The body for a member.
+    pub fn new(member: &Member, liveness: &LivenessRecord) -> Self {
+        let known = liveness.detector.members.get(&member.key).copied().unwrap_or_default();
         Self {
             id: member.key.to_string(),
             name: member.name().to_string(),
@@ -82,9 +85,10 @@ impl MemberBody {
                 Role::Learner => RoleWord::Learner,
             },
             started: member.started,
-            heard_of_at: last_seen.map(Timestamp),
-            answered_at: liveness.answered.map(Timestamp),
-            unreachable_since: liveness.failing.map(|(first, _)| Timestamp(first)),
+            heard_of_at: liveness.last_seen_of(&member.key).map(Timestamp),
+            answered_at: known.answered.map(Timestamp),
+            unreachable_since: known.failing.map(|(first, _)| Timestamp(first)),
+            failed_starts: known.failed_starts,
             evicted_at: member.eviction.map(Timestamp),
             downtime_until: member.downtime_until.map(Timestamp),
             removed: member.removed.is_some(),
@@ -102,26 +106,29 @@ pub async fn request_for_member(
     if_match: IfMatch,
     request: impl Fn(UnixMillis) -> MemberRequest + Send + 'static,
 ) -> Result<Response, Problem> {
+    let cluster = apply_request(app, token, &key, if_match, request).await?;
+    member_response(app, &cluster, &key).await
+}
+
+/// Applies an administrator's request to a member, and returns the cluster afterwards.
+pub async fn apply_request(
+    app: &App,
+    token: &Token,
+    key: &MemberKey,
+    if_match: IfMatch,
+    request: impl Fn(UnixMillis) -> MemberRequest + Send + 'static,
+) -> Result<Arc<Cluster>, Problem> {
     let requested = key.clone();
     let decide = move |cluster: &Cluster, at: UnixMillis| {
         if_match.check(cluster.revision)?;
         Ok(cluster.apply_request(&requested, request(at), at)?)
     };
-    let cluster = administer(app, token, decide).await?;
-    member_response(app, &cluster, &key).await
-}
-
-/// A response about members. It has the ETag of their cluster, because a change of a member changes the cluster.
-pub fn with_etag(cluster: &Cluster, body: &impl Serialize) -> Response {
-    let mut response = json_response(StatusCode::OK, body);
-    response.headers_mut().insert(header::ETAG, etag(cluster.revision));
-    response
+    administer(app, token, decide).await
 }
 
 /// A response with a member, which may be a removed one.
 pub async fn member_response(app: &App, cluster: &Cluster, key: &MemberKey) -> Result<Response, Problem> {
     let member = cluster.record.iter().find(|member| member.key == *key).ok_or_else(Problem::no_such_member)?;
-    let last_seen = app.registry.last_seen(&cluster.token).await?.get(key).copied();
-    let detector = app.registry.failure_detector(&cluster.token).await?;
-    Ok(with_etag(cluster, &MemberBody::new(member, last_seen, detector.as_ref())))
+    let liveness = app.registry.liveness_of(&cluster.token).await?;
+    Ok(with_etag(cluster, &MemberBody::new(member, &liveness)))
 }

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use convene_lifecycle::{
     Cluster, ClusterId, ClusterSize, Epoch, Held, HoldReason, MemberKey, MemberName, PeerUrl, Policy, Purpose,
     Revision, Ticket, Token, UnixMillis,
@@ -33,10 +35,12 @@ const COLUMNS: &[Column<Cluster, Parts>] = &[
     column("paused", |c| c.policy.paused.to_value(), |c, _, cell| cell.read(&mut c.policy.paused)),
     column("max_failed_starts", |c| c.policy.max_failed_starts.to_value(), |c, _, cell| cell.read(&mut c.policy.max_failed_starts)),
 
+    column("setbacks", |c| c.setbacks.to_value(), |c, _, cell| cell.read(&mut c.setbacks)),
     column("tickets", |c| c.tickets.to_value(), |c, _, cell| cell.read(&mut c.tickets)),
     // Null if there is no ticket; the last two also if the ticket's purpose has no such part.
     column("ticket_holder", |c| of_ticket(c, |ticket| Some(&ticket.holder)), |_, parts, cell| cell.read(&mut parts.ticket.holder)),
     column("ticket_granted_at", |c| of_ticket(c, |ticket| Some(&ticket.granted_at)), |_, parts, cell| cell.read(&mut parts.ticket.granted_at)),
+    column("ticket_progress_at", |c| of_ticket(c, |ticket| Some(&ticket.progress_at)), |_, parts, cell| cell.read(&mut parts.ticket.progress_at)),
     column("ticket_purpose", purpose_word, |_, parts, cell| cell.read(&mut parts.ticket.purpose)),
     column("ticket_member", |c| of_ticket(c, |ticket| member(&ticket.purpose)), |_, parts, cell| cell.read(&mut parts.ticket.member)),
     column("ticket_peer_urls", |c| of_ticket(c, |ticket| peer_urls(&ticket.purpose)), |_, parts, cell| cell.read(&mut parts.ticket.peer_urls)),
@@ -67,6 +71,7 @@ struct HeldParts {
 struct TicketParts {
     holder: Option<MemberName>,
     granted_at: Option<UnixMillis>,
+    progress_at: Option<UnixMillis>,
     purpose: Option<String>,
     member: Option<MemberKey>,
     peer_urls: Option<Vec<PeerUrl>>,
@@ -109,6 +114,7 @@ fn unread(token: Token, created_at: UnixMillis) -> Cluster {
         held: None,
         ticket: None,
         tickets: 0,
+        setbacks: BTreeMap::new(),
         record: Vec::new(),
     }
 }
@@ -137,7 +143,9 @@ impl TicketParts {
             ("remove" | "update" | "promote", None) => return Err(is_null("ticket_member")),
             (other, _) => return Err(StoreError::corrupt("cluster", "ticket_purpose", other)),
         };
-        Ok(Some(Ticket { number, holder, purpose, granted_at }))
+        // A server of the version before leaves the time as it was for an earlier ticket.
+        let progress_at = self.progress_at.map_or(granted_at, |at| at.max(granted_at));
+        Ok(Some(Ticket { number, holder, purpose, granted_at, progress_at }))
     }
 }
 

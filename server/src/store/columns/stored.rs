@@ -1,8 +1,8 @@
-use std::{fmt::Display, time::Duration};
+use std::{collections::BTreeMap, fmt::Display, time::Duration};
 
 use convene_lifecycle::{
     Action, ClientUrl, ClusterId, ClusterName, ClusterSize, Discovery, Epoch, EventKind, HoldReason, MemberKey,
-    MemberName, PeerUrl, Protocol, Registration, Revision, RunId, Strategy, Token, UnixMillis,
+    MemberName, PeerUrl, Protocol, Registration, Revision, RunId, Setback, Strategy, Token, UnixMillis,
 };
 
 use super::Cell;
@@ -170,6 +170,28 @@ impl Stored for Protocol {
         let all = [Self::Discovery(Discovery::V2), Self::Discovery(Discovery::V3), Self::CheckIn];
         let text = cell.text()?;
         all.into_iter().find(|protocol| protocol.as_str() == text).ok_or_else(|| cell.corrupt(text))
+    }
+}
+
+/// `name=count@milliseconds`, with commas in between: etcd's names have neither `=` nor `,`.
+impl Stored for BTreeMap<MemberName, Setback> {
+    const NULL: Value<'static> = NULL_TEXT;
+
+    fn to_value(&self) -> Value<'_> {
+        let entries = self.iter().map(|(name, Setback { count, at })| format!("{name}={count}@{}", at.0));
+        entries.collect::<Vec<_>>().join(",").into()
+    }
+
+    fn from_cell(cell: Cell<'_>) -> Result<Self, StoreError> {
+        let text = cell.text()?;
+        let read = |entry: &str| {
+            let (name, setback) = entry.split_once('=')?;
+            let (count, at) = setback.split_once('@')?;
+            let setback = Setback { count: count.parse().ok()?, at: UnixMillis(at.parse().ok()?) };
+            Some((name.parse().ok()?, setback))
+        };
+        let entries = text.split(',').filter(|entry| !entry.is_empty());
+        entries.map(|entry| read(entry).ok_or_else(|| cell.corrupt(entry))).collect()
     }
 }
 

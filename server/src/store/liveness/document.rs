@@ -70,6 +70,9 @@ struct MemberDocument {
     /// The highest index that the member's etcd has applied. Null: not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     applied: Option<u64>,
+    /// How often its etcd was started in vain.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    failed_starts: u32,
 }
 
 fn is_false(flag: &bool) -> bool {
@@ -78,8 +81,13 @@ fn is_false(flag: &bool) -> bool {
 
 impl LivenessDocument {
     pub fn of_last_seen(last_seen: &BTreeMap<MemberKey, UnixMillis>) -> Self {
-        let member =
-            |at: &UnixMillis| MemberDocument { checked_in: Some(*at), answered: None, failing: None, applied: None };
+        let member = |at: &UnixMillis| MemberDocument {
+            checked_in: Some(*at),
+            answered: None,
+            failing: None,
+            applied: None,
+            failed_starts: 0,
+        };
         Self {
             since: None,
             nodes: BTreeMap::new(),
@@ -163,16 +171,20 @@ impl From<IdentityDocument> for Identity {
 
 impl From<&MemberLiveness> for MemberDocument {
     fn from(member: &MemberLiveness) -> Self {
-        let MemberLiveness { checked_in, answered, failing, applied } = *member;
-        Self { checked_in, answered, failing, applied }
+        let MemberLiveness { checked_in, answered, failing, applied, failed_starts } = *member;
+        Self { checked_in, answered, failing, applied, failed_starts }
     }
 }
 
 impl From<MemberDocument> for MemberLiveness {
     fn from(member: MemberDocument) -> Self {
-        let MemberDocument { checked_in, answered, failing, applied } = member;
-        Self { checked_in, answered, failing, applied }
+        let MemberDocument { checked_in, answered, failing, applied, failed_starts } = member;
+        Self { checked_in, answered, failing, applied, failed_starts }
     }
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 #[cfg(test)]
@@ -187,7 +199,7 @@ mod tests {
         r#""infra1":{"at":4,"run":"run-2","sequence":5,"peer_urls":[],"state":"nothing"},"#,
         r#""infra2":{"at":4,"run":"run-3","sequence":5,"peer_urls":[],"#,
         r#""state":{"data":{"cluster":"cdf818194e3a8c32","member":"1f"}},"never_led":true}},"#,
-        r#""members":{"8e9e05c52164694d":{"checked_in":6,"answered":null,"failing":[7,8],"applied":10}},"#,
+        r#""members":{"8e9e05c52164694d":{"checked_in":6,"answered":null,"failing":[7,8],"applied":10,"failed_starts":3}},"#,
         r#""removed":{"b":9}}"#
     );
 

@@ -58,7 +58,8 @@ fn document(dump: &RegistryDump) -> String {
 async fn fill(store: &Store) {
     let (mut known, mut write_known) = with_all_fields("known");
     let purpose = Purpose::Join { peer_urls: vec![PeerUrl::parse("http://a:1").unwrap()], replaces: None };
-    known.ticket = Some(Ticket { number: 7, holder: "a b".parse().unwrap(), purpose, granted_at: NOW });
+    known.ticket =
+        Some(Ticket { number: 7, holder: "a b".parse().unwrap(), purpose, granted_at: NOW, progress_at: NOW });
     write_known.after = Some(Arc::new(known));
     let (gone, write_gone) = eventful("gone");
     let mut writes: Vec<ClusterWrite> = (0..70).map(|n| write(None, vec![create(&format!("cluster-{n}"))])).collect();

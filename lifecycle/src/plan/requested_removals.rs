@@ -1,0 +1,65 @@
+//! Removals that an administrator has requested: of evicted members, and of voters beyond the size. Any node with a quorum view
+//! carries them out.
+
+use std::sync::Arc;
+
+use super::{Planner, cause::Cause, quorum_view::QuorumView};
+use crate::{Instruction, Member, MemberKey};
+
+impl Planner<'_> {
+    /// Removes a member as requested, if this node without data can do that now.
+    pub(super) fn carry_out_removal(&mut self, view: &QuorumView<'_>) -> Option<Instruction> {
+        if !self.may_change_members() {
+            return None;
+        }
+        let (member, cause) = self.requested_removal(None, view)?;
+        // A node that may not remove anybody for its own joining carries out an eviction only.
+        if member.eviction.is_none() && !self.joining_strategy().removes_dead() {
+            return None;
+        }
+        self.remove_member(&member, view, cause).ok()
+    }
+
+    /// The next member to remove on request, unless its own node makes it leave. `own`: the member of this node, which removes
+    /// itself.
+    pub(super) fn requested_removal(
+        &self,
+        own: Option<&MemberKey>,
+        view: &QuorumView<'_>,
+    ) -> Option<(Arc<Member>, Cause)> {
+        let is_evicted = |member: &&Arc<Member>| {
+            member.eviction.is_some() && own != Some(&member.key) && !self.leaves_by_itself(member, view)
+        };
+        if let Some(evicted) = self.draft.members().find(is_evicted) {
+            return Some((evicted.clone(), Cause::Evicted { member: evicted.label() }));
+        }
+        let surplus = self.surplus_voter(view)?;
+        if own != Some(&surplus.key) && self.leaves_by_itself(&surplus, view) {
+            return None;
+        }
+        let cause = Cause::Shrink { member: surplus.label(), size: self.draft.size };
+        Some((surplus, cause))
+    }
+
+    /// Whether a member's own node is alive, and so makes the member leave in order.
+    pub(super) fn leaves_by_itself(&self, member: &Member, view: &QuorumView<'_>) -> bool {
+        // This report is the latest of the node that has the member's name, and it shows no running etcd of this member.
+        let is_namesake = *member.name() == self.report.name;
+        view.is_up(member) && !is_namesake && self.liveness.reports_running(&self.draft.policy, member, self.now)
+    }
+
+    /// The voter that goes first if there are more voters than the size: an evicted one before a dead one, a dead one
+    /// before one that does not answer, that one before one that does not lead, and of these the newest.
+    fn surplus_voter(&self, view: &QuorumView<'_>) -> Option<Arc<Member>> {
+        let voters = self.draft.voters().count();
+        if voters <= self.draft.size.get() as usize || !self.draft.policy.strategy.removes_dead() {
+            return None;
+        }
+        let is_dead =
+            |member: &Member| !view.is_up(member) && self.liveness.is_dead(&self.draft.policy, member, self.now);
+        let rank = |member: &&Arc<Member>| {
+            (member.eviction.is_some(), is_dead(member), !view.is_up(member), !view.leads(member), member.created)
+        };
+        self.draft.voters().max_by_key(rank).cloned()
+    }
+}

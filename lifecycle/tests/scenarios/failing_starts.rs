@@ -1,0 +1,83 @@
+//! Members whose etcd does not answer after a start.
+
+use crate::*;
+
+/// `c` is started again every two seconds, and its etcd ends at once.
+fn restarts_c(world: &mut World) {
+    world.returns("c").check_ins("c");
+}
+
+#[test]
+fn a_member_in_a_restart_loop_is_replaced_by_a_spare() {
+    let mut world = World::running("a b c");
+    world.check_ins("d").dies("c").heals(60 + 30, "a b d", restarts_c, "a b d");
+}
+
+#[test]
+fn the_fifth_start_in_vain_makes_a_member_failing_and_leaves_one_event() {
+    let mut world = World::running("a b c");
+    world.dies("c").pass(2);
+    for _ in 0..4 {
+        world.returns("c").observe("c", "start a b c: own_data").report("c", "start a b c: own_data");
+    }
+    world
+        .returns("c")
+        .observe("c", "start a b c: own_data + member_failing")
+        .report("c", "start a b c: own_data")
+        .returns("c")
+        .observe("c", "start a b c: own_data");
+    world.observe("d", "wait: not_dead_yet").with_message("is failing: its etcd was started 6 times");
+}
+
+#[test]
+fn restarts_below_the_bound_hold_off_death() {
+    let mut world = World::running("a b c");
+    world.dies("c");
+    for _ in 0..4 {
+        world.returns("c").check_ins("c").watch(50, "a b d");
+    }
+    world.observe("d", "wait: partition");
+}
+
+#[test]
+fn an_answer_resets_the_failed_starts() {
+    let mut world = World::running("a b c");
+    world.dies("c");
+    for _ in 0..4 {
+        world.returns("c").check_ins("c");
+    }
+    world.runs("c").check_ins("d").dies("c");
+    world.returns("c").observe("c", "start a b c: own_data");
+}
+
+#[test]
+fn an_administrator_sets_how_often_a_member_may_start_in_vain() {
+    let mut world = World::running("a b c");
+    world.max_failed_starts(1).dies("c").returns("c").observe("c", "start a b c: own_data + member_failing");
+}
+
+#[test]
+fn a_failing_member_whose_removal_would_cost_the_quorum_stays() {
+    let mut world = World::running("a b c");
+    world.dies("c");
+    for _ in 0..5 {
+        world.returns("c").check_ins("c");
+    }
+    world.watch(60, "a b d").dies("b").pass(5).observe("d", "wait: no_quorum").members("a b c");
+}
+
+#[test]
+fn a_member_that_loads_its_data_is_not_dead() {
+    let mut world = World::running("a b c");
+    world.dead_after(5).loads("c").watch(600, "a b c d");
+    world.observe("d", "wait: not_dead_yet").with_message("loads its data").members("a b c");
+}
+
+#[test]
+fn a_member_that_loads_its_data_in_a_restart_loop_is_failing() {
+    let mut world = World::running("a b c");
+    let loops = |world: &mut World| {
+        world.returns("c").stops_loading("c").check_ins("c").loads("c").check_ins("c");
+    };
+    world.check_ins("d").dies("c").heals(60 + 30, "a b d", loops, "a b d");
+}
