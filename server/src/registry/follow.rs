@@ -31,7 +31,7 @@ pub enum FollowStep {
         /// The cluster's revision.
         current: Revision,
     },
-    /// There is no such cluster, and its deletion was not delivered.
+    /// There is no such cluster, and no deletion will be delivered.
     NoCluster,
 }
 
@@ -80,12 +80,19 @@ impl Follower {
         self.pending.clear();
     }
 
+    /// Reads what the subscription does not have. Returns a step if the follower can't continue; otherwise events are pending,
+    /// or are still to be delivered.
     async fn catch_up(&mut self, registry: &Registry) -> Result<Option<FollowStep>, Unavailable> {
         self.read_history(registry).await?;
         if !self.pending.is_empty() {
             return Ok(None);
         }
         let Some(snapshot) = registry.cluster(&self.token).await? else {
+            // The database is ahead of the watch hub, which delivers a deletion only after the commit, and the deletion by
+            // another server later still. This is checked first, so that a deletion in between is found below.
+            if self.subscription.expects_deletion() {
+                return Ok(None);
+            }
             return Ok(Some(self.subscription.deletion().map_or(FollowStep::NoCluster, FollowStep::Event)));
         };
         let current = snapshot.cluster.revision;
@@ -120,5 +127,73 @@ impl Follower {
     async fn read_history(&mut self, registry: &Registry) -> Result<(), Unavailable> {
         self.pending = registry.history(&self.token, self.from).await?.into();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use convene_lifecycle::{Cluster, Settings, UnixMillis};
+    use sqlx::ConnectOptions;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::{
+        registry::watch_hub::DeliveredState,
+        store::{DatabaseLimits, Store},
+    };
+
+    /// A registry, and the first state of its cluster, which another server deletes: the database no longer has the
+    /// cluster, and the watch hub has not delivered the deletion.
+    struct DeletedElsewhere {
+        _dir: TempDir,
+        registry: Registry,
+        cluster: Arc<Cluster>,
+        follower: Follower,
+    }
+
+    impl DeletedElsewhere {
+        async fn new() -> Self {
+            let dir = TempDir::new().unwrap();
+            let file = dir.path().join("c.db");
+            let url = format!("sqlite:{}", file.display());
+            let store = Store::open(&url.parse().unwrap(), DatabaseLimits::default()).await.unwrap();
+            let (registry, _) = Registry::start(Arc::new(store)).await;
+            let token: Token = "one".parse().unwrap();
+            let created = registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
+            let follower = registry.follow(&token, Revision::FIRST.next());
+
+            let mut database = sqlx::sqlite::SqliteConnectOptions::new().filename(file).connect().await.unwrap();
+            sqlx::query("delete from cluster where token = 'one'").execute(&mut database).await.unwrap();
+            registry.cache.remove(&token);
+            Self { _dir: dir, registry, cluster: created.after.unwrap(), follower }
+        }
+
+        /// Publishes the deletion, as replication does when it learns of the deletion.
+        fn replicate_deletion(&self) -> Arc<Event> {
+            let (token, before) = (&self.cluster.token, DeliveredState::Cluster(self.cluster.clone()));
+            let deletion = Arc::new(self.cluster.delete(UnixMillis(9)).events[0].clone());
+            self.registry.watch_hub.publish_replicated(token, &before, std::slice::from_ref(&deletion), None);
+            deletion
+        }
+    }
+
+    #[tokio::test]
+    async fn a_follower_that_lags_before_the_deletion_is_delivered_waits_for_the_deletion() {
+        let mut test = DeletedElsewhere::new().await;
+        let step = test.follower.catch_up(&test.registry).await.unwrap();
+        assert!(step.is_none(), "{step:?}");
+        let deletion = test.replicate_deletion();
+        let step = test.follower.next(&test.registry).await.unwrap();
+        assert!(matches!(&step, FollowStep::Event(event) if *event == deletion), "{step:?}");
+    }
+
+    #[tokio::test]
+    async fn a_follower_that_lags_after_the_deletion_is_delivered_receives_the_deletion() {
+        let mut test = DeletedElsewhere::new().await;
+        let deletion = test.replicate_deletion();
+        let step = test.follower.catch_up(&test.registry).await.unwrap();
+        assert!(matches!(&step, Some(FollowStep::Event(event)) if *event == deletion), "{step:?}");
+        let step = test.follower.catch_up(&test.registry).await.unwrap();
+        assert!(matches!(step, Some(FollowStep::NoCluster)), "the deletion is delivered once: {step:?}");
     }
 }

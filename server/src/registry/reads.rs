@@ -32,8 +32,8 @@ impl Registry {
             }
         };
         // The caller may be about to wait for changes from this state on.
-        self.watch_hub.record_read(token, present.as_ref().map(|snapshot| &snapshot.cluster));
-        Ok(present)
+        let is_outdated = !self.watch_hub.record_read(token, present.as_ref().map(|snapshot| &snapshot.cluster));
+        Ok(present.filter(|_| !is_outdated))
     }
 
     /// The latest state in memory. A watch may have delivered a later one than is cached, and a read must not go back
@@ -107,8 +107,13 @@ impl Registry {
     /// A page of a cluster's events from a revision on, oldest first, without gaps; empty if there are none yet. If the first
     /// event is later than `from`, the history before it has been compacted.
     pub async fn history(&self, token: &Token, from: Revision) -> Result<Vec<Arc<Event>>, Unavailable> {
+        // The cluster is read first, and the page ends with that state: a deletion by another server is made from the latest
+        // state that was read, and must be later than all events that a client has received.
+        let Some(snapshot) = self.cluster(token).await? else { return Ok(Vec::new()) };
         let (store, token) = (self.store.clone(), token.clone());
-        run_to_completion(async move { store.events(&token, from, HISTORY_PAGE).await }).await
+        let mut page = run_to_completion(async move { store.events(&token, from, HISTORY_PAGE).await }).await?;
+        page.retain(|event| event.revision <= snapshot.cluster.revision);
+        Ok(page)
     }
 
     /// A page of clusters, and the start of the next page.

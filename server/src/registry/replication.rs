@@ -183,7 +183,7 @@ impl Replication {
     ) -> Result<(), StoreError> {
         if present.is_none() {
             self.cache.remove(token);
-            self.deliver_deletion(token, delivered);
+            self.watch_hub.publish_replicated_deletion(token, delivered, self.clock.now());
             return Ok(());
         }
         // If the cluster has been deleted since, the next poll finds that.
@@ -221,17 +221,6 @@ impl Replication {
                 return Ok(events);
             }
         }
-    }
-
-    /// Delivers the deletion of a cluster by another server. The history is deleted with the cluster, so the event is made from
-    /// the latest state that this server has delivered or returned to a reader.
-    fn deliver_deletion(&self, token: &Token, delivered: &DeliveredState) {
-        let deletion = match self.watch_hub.latest_state(token) {
-            Some(DeliveredState::Cluster(cluster)) => cluster.delete(self.clock.now()).events,
-            _ => Vec::new(),
-        };
-        let deletion: Vec<Arc<Event>> = deletion.into_iter().map(Arc::new).collect();
-        self.watch_hub.publish_replicated(token, delivered, &deletion, None);
     }
 }
 

@@ -97,6 +97,18 @@ async fn a_change_behind_the_servers_back_is_not_overwritten() {
     assert_eq!((cluster.size.get(), cluster.members().count()), (5, 1));
 }
 
+#[tokio::test]
+async fn the_history_ends_with_the_state_that_was_read() {
+    let (_dir, registry) = registry().await;
+    let token: Token = "one".parse().unwrap();
+    let created = registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
+    let first = registry.cluster(&token).await.unwrap().unwrap();
+    register(&registry, &token, 1).await.unwrap();
+    assert_eq!(registry.history(&token, Revision::FIRST).await.unwrap().len(), 2);
+    registry.cache.insert(token.clone(), first);
+    assert_eq!(registry.history(&token, Revision::FIRST).await.unwrap(), created.events);
+}
+
 async fn delete_and_create(registry: &Registry, token: &Token) -> Result<Result<Committed, ()>, WriteError> {
     let delete = registry.update(token, |cluster, at| cluster.map(|cluster| cluster.delete(at)).ok_or(()));
     let named = NewClusterToken::try_from(token.clone()).unwrap();

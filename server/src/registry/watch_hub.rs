@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use convene_lifecycle::{Cluster, Event, EventKind, Token};
+use convene_lifecycle::{Cluster, Event, EventKind, Token, UnixMillis};
 use tokio::sync::Notify;
 
 pub(super) use recent_events::DeliveredState;
@@ -101,12 +101,28 @@ impl WatchHub {
         self.change(token, |recent| recent.deliver_replicated(before, events, after));
     }
 
-    /// Takes note of a state that somebody has read who may wait for the changes after it.
-    pub(super) fn record_read(&self, token: &Token, read: Option<&Arc<Cluster>>) {
-        let Some(feed) = self.feed(token) else { return };
-        if feed.lock().record_read(read) {
+    /// Delivers the deletion of a cluster by another server. The history is deleted with the cluster, so the event is made from
+    /// the latest state that this server has delivered or returned to a reader. Does nothing if the feed is not in the state
+    /// `before` any more.
+    pub(super) fn publish_replicated_deletion(&self, token: &Token, before: &DeliveredState, at: UnixMillis) {
+        self.change(token, |recent| recent.deliver_replicated_deletion(before, at));
+    }
+
+    /// Takes note of a state that somebody has read who may wait for the changes after it. Returns `false` if the deletion of
+    /// that cluster has been delivered since: the reader would wait for the deletion in vain, so it must not see the state.
+    #[must_use]
+    pub(super) fn record_read(&self, token: &Token, read: Option<&Arc<Cluster>>) -> bool {
+        let Some(feed) = self.feed(token) else { return true };
+        let mut recent = feed.lock();
+        if read.is_some_and(|read| recent.has_delivered_deletion(read)) {
+            return false;
+        }
+        let has_left_gap = recent.record_read(read);
+        drop(recent);
+        if has_left_gap {
             feed.changed.notify_waiters();
         }
+        true
     }
 
     fn change(&self, token: &Token, change: impl FnOnce(&mut RecentEvents)) {
@@ -176,6 +192,12 @@ impl Subscription {
                 Delivery::Event(_) | Delivery::Lagged => {}
             }
         }
+    }
+
+    /// Whether the deletion of the cluster is still to be delivered, if the database no longer has the cluster: the feed ends
+    /// with a state of the cluster.
+    pub fn expects_deletion(&self) -> bool {
+        matches!(self.feed.lock().delivered(), DeliveredState::Cluster(_))
     }
 
     fn try_next(&mut self) -> Option<Delivery> {

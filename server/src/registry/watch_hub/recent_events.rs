@@ -1,6 +1,6 @@
 use std::{collections::VecDeque, mem, sync::Arc};
 
-use convene_lifecycle::{Cluster, Event, Revision};
+use convene_lifecycle::{Cluster, Event, Revision, UnixMillis};
 
 use crate::store::Stamp;
 
@@ -35,6 +35,9 @@ pub(super) struct RecentEvents {
     /// The revision of the last event that was delivered of the present cluster; `None` if none was. It may be behind
     /// `delivered`, whose revision can come from a read.
     last_revision: Option<Revision>,
+    /// When the cluster was created whose deletion was delivered last; `None` if none was, or if another cluster was delivered
+    /// since. [`Stamp`] identifies a token's clusters by that time, too.
+    deleted: Option<UnixMillis>,
 }
 
 /// How far the events of a cluster have been delivered.
@@ -84,7 +87,7 @@ impl RecentEvents {
             (DeliveredState::NoCluster, None) => return,
             (DeliveredState::Cluster(old), Some(new)) if old.created_at != new.created_at => {
                 // Another server has deleted the old cluster and created a new one, and nobody here has seen the deletion.
-                let deletion = old.delete(new.created_at).events;
+                let deletion = self.read_ahead.as_ref().unwrap_or(old).delete(new.created_at).events;
                 deletion.into_iter().for_each(|event| self.push(Arc::new(event)));
                 self.set_delivered(None);
                 self.last_revision = None;
@@ -122,6 +125,21 @@ impl RecentEvents {
         }
     }
 
+    /// See [`WatchHub::publish_replicated_deletion`](super::WatchHub::publish_replicated_deletion).
+    pub fn deliver_replicated_deletion(&mut self, before: &DeliveredState, at: UnixMillis) {
+        let deletion = match self.latest_state() {
+            DeliveredState::Cluster(cluster) => cluster.delete(at).events,
+            DeliveredState::NoCluster | DeliveredState::Unknown => Vec::new(),
+        };
+        let deletion: Vec<Arc<Event>> = deletion.into_iter().map(Arc::new).collect();
+        self.deliver_replicated(before, &deletion, None);
+    }
+
+    /// Whether the deletion of a cluster has been delivered.
+    pub fn has_delivered_deletion(&self, cluster: &Cluster) -> bool {
+        self.deleted == Some(cluster.created_at)
+    }
+
     /// Takes note of a state that somebody has read. Returns whether a gap was left, of which the subscribers must hear.
     pub fn record_read(&mut self, read: Option<&Arc<Cluster>>) -> bool {
         match (&self.delivered, read) {
@@ -146,6 +164,11 @@ impl RecentEvents {
     }
 
     fn set_delivered(&mut self, after: Option<&Arc<Cluster>>) {
+        self.deleted = match (&self.delivered, after) {
+            (DeliveredState::Cluster(old), None) => Some(old.created_at),
+            (_, None) => self.deleted,
+            (_, Some(_)) => None,
+        };
         self.read_ahead = self.read_ahead.take().filter(|read| after.is_some_and(|after| is_later_state(read, after)));
         self.delivered = after.map_or(DeliveredState::NoCluster, |after| DeliveredState::Cluster(after.clone()));
     }

@@ -23,6 +23,10 @@ fn publish(hub: &WatchHub, revision: u64) {
     hub.publish(&event(1).token, &[event(revision)], Some(&cluster(revision)));
 }
 
+fn read(hub: &WatchHub, revision: u64) {
+    assert!(hub.record_read(&event(1).token, Some(&cluster(revision))), "the cluster is not deleted");
+}
+
 fn next(subscription: &mut Subscription) -> Option<Delivery> {
     subscription.next().now_or_never()
 }
@@ -128,12 +132,12 @@ fn the_first_known_state_makes_subscribers_read_the_history() {
 fn a_reader_of_an_older_state_lags_instead_of_waiting_for_events_that_are_never_delivered() {
     let hub = Arc::new(WatchHub::default());
     let mut subscription = hub.subscribe(&event(1).token, DeliveredState::Unknown);
-    hub.record_read(&event(1).token, Some(&cluster(7)));
+    read(&hub, 7);
     assert!(next(&mut subscription).is_none());
-    hub.record_read(&event(1).token, Some(&cluster(6)));
+    read(&hub, 6);
     assert!(matches!(next(&mut subscription), Some(Delivery::Lagged)));
     publish(&hub, 8);
-    hub.record_read(&event(1).token, Some(&cluster(7)));
+    read(&hub, 7);
     assert!(matches!(next(&mut subscription), Some(Delivery::Event(_))));
     assert!(next(&mut subscription).is_none());
 }
@@ -146,14 +150,14 @@ fn a_state_that_was_read_stays_the_latest_until_it_is_delivered() {
         Some(DeliveredState::Cluster(cluster)) => cluster.revision.0,
         other => panic!("{other:?}"),
     };
-    [7, 6].iter().for_each(|revision| hub.record_read(token, Some(&cluster(*revision))));
+    [7, 6].iter().for_each(|revision| read(&hub, *revision));
     assert_eq!(latest(), 7);
     publish(&hub, 6);
     assert_eq!(latest(), 7);
     publish(&hub, 8);
     assert_eq!(latest(), 8);
     let again = Arc::new(Cluster { created_at: UnixMillis(9), ..Cluster::clone(&cluster(9)) });
-    hub.record_read(token, Some(&again));
+    assert!(hub.record_read(token, Some(&again)));
     assert_eq!(latest(), 8, "the deletion of the delivered cluster is still missing");
     hub.publish_replicated(token, &DeliveredState::Cluster(cluster(8)), &[], None);
     assert!(matches!(hub.latest_state(token), Some(DeliveredState::NoCluster)));
@@ -184,4 +188,24 @@ fn a_deletion_is_delivered_once() {
     }
     assert!(matches!(next(&mut subscription), Some(Delivery::Event(_))));
     assert!(next(&mut subscription).is_none());
+}
+
+#[test]
+fn a_deletion_by_another_server_is_made_from_the_latest_state_that_was_read() {
+    let hub = Arc::new(WatchHub::default());
+    let mut subscription = hub.subscribe(&event(1).token, DeliveredState::Cluster(cluster(5)));
+    read(&hub, 7);
+    hub.publish_replicated_deletion(&event(1).token, &DeliveredState::Cluster(cluster(5)), UnixMillis(9));
+    assert!(subscription.deletion().is_some_and(|deletion| deletion.revision == Revision(8)));
+}
+
+#[test]
+fn a_state_that_was_read_before_the_deletion_does_not_count_after_it() {
+    let (hub, token) = (Arc::new(WatchHub::default()), &event(1).token);
+    let _subscription = hub.subscribe(token, DeliveredState::Cluster(cluster(5)));
+    hub.publish_replicated_deletion(token, &DeliveredState::Cluster(cluster(5)), UnixMillis(9));
+    assert!(!hub.record_read(token, Some(&cluster(7))));
+    assert!(hub.record_read(token, None));
+    let again = Arc::new(Cluster { created_at: UnixMillis(9), ..Cluster::clone(&cluster(1)) });
+    assert!(hub.record_read(token, Some(&again)));
 }
