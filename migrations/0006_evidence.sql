@@ -21,3 +21,7 @@ alter table registry add column system text;
 alter table cluster add column ticket_progress_at bigint;
 -- The nodes that lost their last ticket without progress: `name=count@milliseconds`, comma between
 alter table cluster add column setbacks text not null default '';
+
+-- The last refusal of each node that has refused an instruction, as JSON; empty: none
+alter table cluster add column refusals text not null default '';
+alter table cluster add column refusal_count bigint not null default 0;

@@ -2,7 +2,8 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use crate::{
     Action, ClusterId, ClusterName, ClusterSize, Epoch, Event, EventKind, Held, Member, MemberKey, MemberName,
-    NewClusterToken, Policy, Previous, Protocol, Removal, Revision, Setback, Subject, Ticket, Token, UnixMillis,
+    NewClusterToken, Policy, Previous, Protocol, RecordedRefusal, Removal, Revision, Setback, Subject, Ticket, Token,
+    UnixMillis,
 };
 
 /// The most members on the record of one cluster, removed ones included.
@@ -61,6 +62,10 @@ pub struct Cluster {
     pub tickets: u64,
     /// The nodes that lost their last ticket without progress.
     pub setbacks: BTreeMap<MemberName, Setback>,
+    /// The last refusal of each node that has refused an instruction, oldest first. See [`RecordedRefusal::MOST`].
+    pub refusals: Vec<RecordedRefusal>,
+    /// How many refusals were ever recorded.
+    pub refusal_count: u64,
     /// Every member that ever registered, in the order of [`Member::created`]. See [`REMOVED_MEMBER_RETENTION`].
     pub record: Vec<Arc<Member>>,
 }
@@ -99,6 +104,8 @@ impl Cluster {
             ticket: None,
             tickets: 0,
             setbacks: BTreeMap::new(),
+            refusals: Vec::new(),
+            refusal_count: 0,
             record: Vec::new(),
         };
         let event = Event {
@@ -185,6 +192,7 @@ impl Cluster {
             held: self.held.clone(),
             ticket: self.ticket.clone(),
             setbacks: self.setbacks.clone(),
+            refusals: self.refusals.clone(),
             record: Vec::new(),
             ..*self
         }

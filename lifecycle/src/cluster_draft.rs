@@ -2,7 +2,8 @@ use std::{borrow::Cow, fmt::Display, ops::Deref};
 
 use crate::{
     Action, BootstrapIssued, Cluster, ClusterId, ClusterSize, Event, EventKind, Founder, Held, HoldReason, Member,
-    MemberKey, MemberName, Protocol, Purpose, Removal, RunId, Setback, Subject, Ticket, Transition, UnixMillis,
+    MemberKey, MemberName, Protocol, Purpose, RecordedRefusal, Removal, RunId, Setback, Subject, Ticket, Transition,
+    UnixMillis,
     cluster::{KeyChange, KeyState, previous_member},
 };
 
@@ -223,6 +224,19 @@ impl<'a> ClusterDraft<'a> {
         let held = Held { since: self.now, reason, node: node.cloned(), cluster: found };
         let message = format!("founding held: {}", held.what_was_seen());
         self.change(EventKind::FoundingHeld, message, |cluster| cluster.held = Some(held));
+    }
+
+    /// Records that a node has refused an instruction.
+    pub fn record_refusal(&mut self, recorded: RecordedRefusal) {
+        let RecordedRefusal { node, refusal, .. } = &recorded;
+        let message = format!("{node} refused {}: {}", refusal.task, refusal.found);
+        self.change(EventKind::NodeRefused, message, |cluster| {
+            cluster.refusals.retain(|known| known.node != recorded.node);
+            cluster.refusals.push(recorded);
+            let surplus = cluster.refusals.len().saturating_sub(RecordedRefusal::MOST);
+            cluster.refusals.drain(..surplus);
+            cluster.refusal_count += 1;
+        });
     }
 
     /// Ends the hold, if there is one.

@@ -94,6 +94,8 @@ event_kinds! {
         "The ID of the etcd cluster on record was wrong: a quorum of the members has another one.";
     TicketGranted "ticket_granted" "A node got the ticket for a membership change.";
     TicketReleased "ticket_released" "A membership change was done or given up.";
+    NodeRefused "node_refused"
+        "A node refused an instruction, because it saw something else itself.";
     EpochBegun "epoch_begun" "A new attempt to form the cluster began.";
     FoundingHeld "founding_held" "The founding of the cluster was held, because another one may exist.";
     FoundingReleased "founding_released"

@@ -23,6 +23,7 @@ mod plan;
 mod policy;
 mod protocol;
 mod reason;
+mod recorded_refusal;
 #[cfg(test)]
 mod reference;
 mod register_refusal;
@@ -54,6 +55,7 @@ pub use policy::{
 };
 pub use protocol::{Discovery, Protocol};
 pub use reason::Reason;
+pub use recorded_refusal::RecordedRefusal;
 pub use register_refusal::{RegisterRefusal, SizeIsFixed};
 pub use registration::{MAX_PEER_URLS, MAX_REGISTRATION_BYTES, Registration, RegistrationError};
 pub use report::{

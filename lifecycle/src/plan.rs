@@ -28,7 +28,7 @@ use quorum_view::QuorumView;
 use std::sync::Arc;
 
 use crate::{
-    Cluster, Instruction, Liveness, Member, NodeState, Report, Task, Transition, UnixMillis,
+    Cluster, Instruction, Liveness, Member, NodeState, RecordedRefusal, Report, Task, Transition, UnixMillis,
     cluster_draft::ClusterDraft,
 };
 
@@ -67,6 +67,9 @@ impl Planner<'_> {
     fn decide(&mut self) -> Instruction {
         if self.liveness.is_overtaken(self.report) {
             return self.explain(&Blocked::Overtaken);
+        }
+        if let Some(refusal) = RecordedRefusal::of_report(self.report, &self.draft.refusals, self.now) {
+            self.draft.record_refusal(refusal);
         }
         self.reconcile_with_view();
         self.reconcile_with_leftover();

@@ -110,7 +110,7 @@ impl fmt::Display for EtcdVersion {
 as_text!(EtcdVersion, "a version of etcd");
 
 /// An instruction that a node refused, because its own observation contradicts the instruction.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NodeRefusal {
     /// The name of the instruction's task, such as `archive_data`.
     pub task: String,

@@ -12,6 +12,7 @@ mod member;
 mod policy;
 mod problems;
 mod read;
+mod refusal;
 mod rfc3339_millis;
 mod rules;
 mod ticket;

@@ -22,6 +22,7 @@ mod never_led;
 mod partition;
 mod pausing;
 mod promoting;
+mod refusals;
 mod replacing;
 mod requested_removals;
 mod resetting;

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use convene_lifecycle::{
     Action, Cluster, ClusterSize, DataEvidence, Discovery, Epoch, Identity, Instruction, Liveness, MemberKey,
-    NodeState, PeerUrl, Plan, Registration, Report, Revision, RunId, Strategy, Task, Transition, UnixMillis, View,
-    plan,
+    NodeRefusal, NodeState, PeerUrl, Plan, Registration, Report, Revision, RunId, Strategy, Task, Transition,
+    UnixMillis, View, plan,
 };
 
 use crate::{etcd::Etcd, words::Words};
@@ -45,6 +45,8 @@ pub struct Node {
     /// Whether it can't reach others.
     pub blind: bool,
     leaving: bool,
+    /// The instruction that it refused, as `task: what it saw`.
+    refusal: Option<NodeRefusal>,
     accept_reset: Option<Epoch>,
     once: bool,
     own_strategy: Option<Strategy>,
@@ -398,6 +400,12 @@ impl World {
         self.set(name, |node| node.leaving = true)
     }
 
+    /// A node reports that it has refused a task, and what it saw.
+    pub fn refuses(&mut self, name: &str, task: &str, found: &str) -> &mut Self {
+        let refusal = NodeRefusal { task: task.to_owned(), found: found.to_owned() };
+        self.set(name, |node| node.refusal = Some(refusal.clone()))
+    }
+
     /// A node is not leaving any more.
     pub fn stops_leaving(&mut self, name: &str) -> &mut Self {
         self.set(name, |node| node.leaving = false)
@@ -493,6 +501,16 @@ impl World {
         self
     }
 
+    /// The refusals on record, oldest first, and how many there ever were.
+    #[track_caller]
+    pub fn refusals(&mut self, expected: &str, count: u64) -> &mut Self {
+        let recorded = self.cluster.refusals.iter();
+        let recorded: Vec<String> =
+            recorded.map(|recorded| format!("{}: {}", recorded.node, recorded.refusal.found)).collect();
+        assert_eq!((recorded.join(", ").as_str(), self.cluster.refusal_count), (expected, count));
+        self
+    }
+
     /// The cluster has this size.
     #[track_caller]
     pub fn size_is(&mut self, expected: u32) -> &mut Self {
@@ -562,7 +580,7 @@ impl World {
             leftover: node.data == Data::Leftover,
             data: node.evidence,
             etcd_version: None,
-            refusal: None,
+            refusal: node.refusal.clone(),
             view: node.view.clone(),
             leaving: node.leaving,
             accept_reset: node.accept_reset,
@@ -599,6 +617,7 @@ impl World {
             hidden: false,
             blind: false,
             leaving: false,
+            refusal: None,
             accept_reset: None,
             once: false,
             own_strategy: None,

@@ -10,6 +10,7 @@ use super::{
     or_null,
     policy::PolicyDocument,
     problems::Place,
+    refusal::RefusalDocument,
     rfc3339_millis::Rfc3339Millis,
     rules::revision,
     ticket::{SetbackDocument, TicketDocument},
@@ -60,6 +61,12 @@ pub struct ClusterDocument {
     /// The nodes that lost their last ticket without progress. Missing if there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     setbacks: Vec<SetbackDocument>,
+    /// Missing: none.
+    #[serde(default)]
+    refusals: Vec<RefusalDocument>,
+    /// Missing: 0.
+    #[serde(default)]
+    refusal_count: u64,
     members: Vec<MemberDocument>,
     events: Vec<EventDocument>,
 }
@@ -89,6 +96,8 @@ impl From<&ClusterDump> for ClusterDocument {
             tickets: cluster.tickets,
             ticket: cluster.ticket.as_ref().map(Into::into),
             setbacks: cluster.setbacks.iter().map(Into::into).collect(),
+            refusals: cluster.refusals.iter().map(Into::into).collect(),
+            refusal_count: cluster.refusal_count,
             members: cluster
                 .record
                 .iter()
@@ -156,6 +165,13 @@ impl ClusterDocument {
         let setbacks = self.setbacks.iter().enumerate();
         let setbacks: Vec<_> =
             setbacks.map(|(n, setback)| setback.read(place.inside(format_args!("setbacks[{n}]")))).collect();
+        let mut refusals = Some(Vec::with_capacity(self.refusals.len()));
+        for (n, refusal) in self.refusals.iter().enumerate() {
+            match (refusal.read(place.inside(format_args!("refusals[{n}]"))), &mut refusals) {
+                (Some(refusal), Some(refusals)) => refusals.push(refusal),
+                _ => refusals = None,
+            }
+        }
         Some(Cluster {
             token: token?.into(),
             size: size?,
@@ -181,6 +197,8 @@ impl ClusterDocument {
             },
             tickets: self.tickets,
             setbacks: setbacks.into_iter().collect::<Option<_>>()?,
+            refusals: refusals?,
+            refusal_count: self.refusal_count,
             record: Vec::new(),
         })
     }

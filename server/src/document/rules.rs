@@ -48,8 +48,10 @@ fn check_cluster(cluster: &Cluster, place: &mut Place<'_>) {
     if cluster.epoch.0 == 0 {
         place.inside("epoch").wrong("is 0 and must be 1 or more");
     }
-    if cluster.tickets > i64::MAX as u64 {
-        place.inside("tickets").wrong(format_args!("is {} and must be at most {}", cluster.tickets, i64::MAX));
+    for (name, count) in [("tickets", cluster.tickets), ("refusal_count", cluster.refusal_count)] {
+        if count > i64::MAX as u64 {
+            place.inside(name).wrong(format_args!("is {count} and must be at most {}", i64::MAX));
+        }
     }
     if let Some(ticket) = &cluster.ticket
         && (ticket.number != cluster.tickets || ticket.number == 0)

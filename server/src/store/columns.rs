@@ -6,6 +6,7 @@
 mod cluster;
 mod event;
 mod member;
+mod refusals;
 mod stored;
 
 use super::{

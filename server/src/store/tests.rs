@@ -6,8 +6,8 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use convene_lifecycle::{
     Action, BootstrapIssued, Cluster, ClusterId, ClusterSize, Discovery, Epoch, Event, Founder, Held, HoldReason,
-    Member, MemberKey, MemberLiveness, PeerUrl, Policy, Protocol, Purpose, Registration, Removal, Revision, Role,
-    Setback, Strategy, Ticket, Token, Transition, UnixMillis,
+    Member, MemberKey, MemberLiveness, NodeRefusal, PeerUrl, Policy, Protocol, Purpose, RecordedRefusal, Registration,
+    Removal, Revision, Role, Setback, Strategy, Ticket, Token, Transition, UnixMillis,
 };
 use tempfile::TempDir;
 
@@ -175,6 +175,9 @@ fn with_all_fields(token: &str) -> (Cluster, ClusterWrite) {
     cluster.tickets = 7;
     cluster.setbacks.insert("a b".parse().unwrap(), Setback { count: 2, at: NOW });
     cluster.setbacks.insert("c@1".parse().unwrap(), Setback { count: 1, at: UnixMillis(-1) });
+    let refusal = NodeRefusal { task: "archive_data".to_owned(), found: "\"infra1\" answers".to_owned() };
+    cluster.refusals = vec![RecordedRefusal { node: "a b".parse().unwrap(), refusal, at: NOW }];
+    cluster.refusal_count = 8;
     write.after = Some(Arc::new(cluster.clone()));
     (cluster, write)
 }

@@ -2,7 +2,7 @@ use axum::{
     http::{StatusCode, header},
     response::Response,
 };
-use convene_lifecycle::{Cluster, Held, HoldReason, Policy, Purpose, Ticket};
+use convene_lifecycle::{Cluster, Held, HoldReason, NodeRefusal, Policy, Purpose, RecordedRefusal, Ticket};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -53,6 +53,12 @@ pub struct ClusterBody {
     ticket: Option<TicketBody>,
     /// Why nobody may found the cluster now; null if it may be founded, or has been.
     held: Option<HeldBody>,
+    /// The last refusal of each node that has refused an instruction, oldest first.
+    #[schema(max_items = 16)]
+    refusals: Vec<RefusalBody>,
+    /// How many refusals were ever recorded. A refusal that a node repeats within an hour counts once.
+    #[schema(example = 0)]
+    refusal_count: u64,
 }
 
 /// The phase of a cluster.
@@ -124,6 +130,23 @@ pub struct HeldBody {
     cluster_id: Option<String>,
 }
 
+/// An instruction that a node refused, because it saw something else itself.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = NodeRefusal)]
+pub struct RefusalBody {
+    /// The name of the node.
+    #[schema(example = "infra3")]
+    node: String,
+    /// The name of the instruction.
+    #[schema(example = "remove_member")]
+    instruction: String,
+    /// What the node saw, for people.
+    #[schema(example = "infra1 (8e9e05c52164694d) answers")]
+    found: String,
+    /// When the node reported it.
+    at: Timestamp,
+}
+
 /// The kind of a membership change.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Purpose)]
@@ -168,6 +191,8 @@ impl ClusterBody {
             policy: (&cluster.policy).into(),
             ticket: cluster.ticket.as_ref().map(Into::into),
             held: cluster.held.as_ref().map(Into::into),
+            refusals: cluster.refusals.iter().map(Into::into).collect(),
+            refusal_count: cluster.refusal_count,
         }
     }
 }
@@ -231,6 +256,13 @@ impl From<&Held> for HeldBody {
             node: held.node.as_ref().map(ToString::to_string),
             cluster_id: held.cluster.map(|id| id.to_string()),
         }
+    }
+}
+
+impl From<&RecordedRefusal> for RefusalBody {
+    fn from(RecordedRefusal { node, refusal, at }: &RecordedRefusal) -> Self {
+        let NodeRefusal { task, found } = refusal.clone();
+        Self { node: node.to_string(), instruction: task, found, at: Timestamp(*at) }
     }
 }
 

@@ -45,6 +45,9 @@ const COLUMNS: &[Column<Cluster, Parts>] = &[
     column("ticket_member", |c| of_ticket(c, |ticket| member(&ticket.purpose)), |_, parts, cell| cell.read(&mut parts.ticket.member)),
     column("ticket_peer_urls", |c| of_ticket(c, |ticket| peer_urls(&ticket.purpose)), |_, parts, cell| cell.read(&mut parts.ticket.peer_urls)),
 
+    column("refusals", |c| c.refusals.to_value(), |c, _, cell| cell.read(&mut c.refusals)),
+    column("refusal_count", |c| c.refusal_count.to_value(), |c, _, cell| cell.read(&mut c.refusal_count)),
+
     // Null if founding is not held; the last two also if that part is not known.
     column("held_since", |c| of_hold(c, |held| Some(&held.since)), |_, parts, cell| cell.read(&mut parts.held.since)),
     column("held_reason", |c| of_hold(c, |held| Some(&held.reason)), |_, parts, cell| cell.read(&mut parts.held.reason)),
@@ -115,6 +118,8 @@ fn unread(token: Token, created_at: UnixMillis) -> Cluster {
         ticket: None,
         tickets: 0,
         setbacks: BTreeMap::new(),
+        refusals: Vec::new(),
+        refusal_count: 0,
         record: Vec::new(),
     }
 }
