@@ -14,7 +14,7 @@ use std::{ffi::OsString, time::Duration};
 use clap::{
     Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, builder::BoolishValueParser, error::ErrorKind,
 };
-use convene_lifecycle::Strategy;
+use convene_lifecycle::{EtcdVersion, Strategy};
 
 use crate::{cluster::ClusterCommand, member::MemberCommand, output::Format};
 use glog_flags::GlogFlags;
@@ -104,6 +104,10 @@ pub struct JoinArgs {
     /// Exit with code 3 instead of waiting as a spare when the cluster is full
     #[arg(long, value_parser = BoolishValueParser::new(), env = "CONVENE_ONCE")]
     pub once: bool,
+    /// Version of this node's etcd, such as 3.6.5: a node whose version does not fit the cluster's is refused before it
+    /// is added
+    #[arg(long, value_name = "VERSION", env = "CONVENE_ETCD_VERSION")]
+    pub etcd_version: Option<EtcdVersion>,
     /// Consent to archive data of this node from before a reset: the number of the current epoch
     ///
     /// After `convene cluster reset`, a node keeps its data until an administrator consents on the node itself, because

@@ -112,9 +112,9 @@ impl Join<'_> {
     }
 
     fn check_in_options(&self) -> CheckInOptions {
-        let JoinArgs { once, join_strategy, cluster_size, accept_reset, dry_run, .. } = *self.arguments;
+        let JoinArgs { once, join_strategy, cluster_size, accept_reset, etcd_version, dry_run, .. } = *self.arguments;
         let size = cluster_size.0;
-        CheckInOptions { leaving: false, once, strategy: join_strategy, size, accept_reset, dry_run }
+        CheckInOptions { leaving: false, once, strategy: join_strategy, size, accept_reset, etcd_version, dry_run }
     }
 
     async fn execute(&mut self, state: &State, response: CheckInResponse) -> Result<Next, CommandError> {

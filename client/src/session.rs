@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use convene_lifecycle::{ClientUrl, MemberId, MemberKey, PeerUrl, Strategy};
+use convene_lifecycle::{ClientUrl, EtcdVersion, MemberId, MemberKey, PeerUrl, Strategy};
 use uuid::Uuid;
 
 use crate::{
@@ -61,6 +61,8 @@ pub struct CheckInOptions {
     pub size: Option<u32>,
     /// `--accept-reset`.
     pub accept_reset: Option<u32>,
+    /// `--etcd-version`.
+    pub etcd_version: Option<EtcdVersion>,
     /// `--dry-run`: the check-in changes nothing in the registry.
     pub dry_run: bool,
 }
@@ -216,7 +218,7 @@ impl Session {
             state,
             view,
             refusal: refusal.as_ref(),
-            etcd_version: None,
+            etcd_version: options.etcd_version,
             accept_reset: options.accept_reset,
             leaving: options.leaving,
             once: options.once,

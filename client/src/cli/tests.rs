@@ -135,6 +135,17 @@ fn one_dash_means_the_same_as_two() {
 }
 
 #[test]
+fn the_version_of_etcd_is_read_with_and_without_its_patch() {
+    for (text, minor) in [("3.6.5", 6), ("3.7", 7), ("3.5.30-rc.0", 5)] {
+        let read = join(&[DISCOVERY, "-name=infra0", "--etcd-version", text]);
+        assert_eq!(read.etcd_version, Some(EtcdVersion { major: 3, minor }));
+    }
+    for text in ["3", "v3.6", "latest"] {
+        assert!(read(&["join", DISCOVERY, "-name=infra0", "--etcd-version", text]).is_err(), "{text}");
+    }
+}
+
+#[test]
 fn without_a_size_the_cluster_keeps_its_own() {
     for arguments in [&["-cluster-size=-1"][..], &["-cluster-size", "-1"], &["--cluster-size", "-1"], &[]] {
         let read = join(&[&[DISCOVERY, "-name=infra0"], arguments].concat());
