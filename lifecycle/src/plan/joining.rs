@@ -36,7 +36,7 @@ impl Planner<'_> {
         if self.draft.policy.paused {
             return Err(Blocked::Paused);
         }
-        if let Some(removal) = self.carry_out_removal(&view) {
+        if let Some(removal) = self.carry_out_removal(&view)? {
             return Ok(removal);
         }
         if let Some(predecessor) = self.predecessor(&view) {

@@ -3,21 +3,26 @@
 
 use std::sync::Arc;
 
-use super::{Planner, cause::Cause, quorum_view::QuorumView};
+use super::{Planner, blocked::Blocked, cause::Cause, quorum_view::QuorumView};
 use crate::{Instruction, Member, MemberKey};
 
 impl Planner<'_> {
-    /// Removes a member as requested, if this node without data can do that now.
-    pub(super) fn carry_out_removal(&mut self, view: &QuorumView<'_>) -> Option<Instruction> {
+    /// Removes a member as requested, if this node without data can do that now. Fails if the node has begun the removal, and
+    /// has to wait until it has lost its ticket.
+    pub(super) fn carry_out_removal(&mut self, view: &QuorumView<'_>) -> Result<Option<Instruction>, Blocked> {
         if !self.may_change_members() {
-            return None;
+            return Ok(None);
         }
-        let (member, cause) = self.requested_removal(None, view)?;
+        let Some((member, cause)) = self.requested_removal(None, view) else { return Ok(None) };
         // A node that may not remove anybody for its own joining carries out an eviction only.
         if member.eviction.is_none() && !self.joining_strategy().removes_dead() {
-            return None;
+            return Ok(None);
         }
-        self.remove_member(&member, view, cause).ok()
+        match self.remove_member(&member, view, cause) {
+            Ok(instruction) => Ok(Some(instruction)),
+            Err(blocked @ Blocked::StepOverdue { .. }) => Err(blocked),
+            Err(_) => Ok(None),
+        }
     }
 
     /// The next member to remove on request, unless its own node makes it leave. `own`: the member of this node, which removes
