@@ -109,9 +109,7 @@ impl Store {
             }
             Database::Postgres(_) => {
                 let Some(found) = self.system().await? else { return Ok(None) };
-                let text = "select system from registry where id = 1";
-                let row = self.read(async |reader| Ok(reader.fetch_one(Statement::new(text)).await?)).await?;
-                let expected: Option<String> = row.try_get("system")?;
+                let expected = self.remembered_system().await?;
                 Ok(expected.filter(|expected| *expected != found).map(|expected| WentBack::System { found, expected }))
             }
         }
@@ -132,13 +130,21 @@ impl Store {
             }
             Database::Postgres(_) => {
                 let Some(system) = self.system().await? else { return Ok(()) };
-                let text = "update registry set system = $1 where id = 1 and (system is null or system <> $2)";
-                let update = Statement::new(text).bind(system.as_str()).bind(system.as_str());
+                if self.remembered_system().await?.as_ref() == Some(&system) {
+                    return Ok(());
+                }
+                let update = Statement::new("update registry set system = $1 where id = 1").bind(system.as_str());
                 let mut transaction = self.begin().await?;
                 transaction.with_timeout(async |connection| Ok(connection.execute(update).await?)).await?;
                 transaction.commit().await
             }
         }
+    }
+
+    async fn remembered_system(&self) -> Result<Option<String>, StoreError> {
+        let select = Statement::new("select system from registry where id = 1");
+        let row = self.read(async |reader| Ok(reader.fetch_one(select).await?)).await?;
+        Ok(row.try_get("system")?)
     }
 
     async fn set_generation(&self, generation: i64) -> Result<i64, StoreError> {
