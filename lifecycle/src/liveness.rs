@@ -45,6 +45,8 @@ pub struct LastCheckIn {
     pub state: ReportedState,
     /// Whether the node reported data that has never had a leader.
     pub never_led: bool,
+    /// Whether the node reported a database without a WAL.
+    pub leftover: bool,
 }
 
 /// The state that a node reported: a [`NodeState`] without its details.
@@ -103,7 +105,8 @@ impl Liveness {
         let state = ReportedState::of(&report.state);
         let (run, sequence) = (report.run.clone(), report.sequence);
         let never_led = report.has_never_led_data();
-        let check_in = LastCheckIn { at: now, run, sequence, peer_urls: report.peer_urls.clone(), state, never_led };
+        let (peer_urls, leftover) = (report.peer_urls.clone(), report.leftover);
+        let check_in = LastCheckIn { at: now, run, sequence, peer_urls, state, never_led, leftover };
         self.nodes.insert(report.name.clone(), check_in);
         self.forget_nodes(cluster);
         self.members.retain(|key, _| cluster.member(key).is_some());

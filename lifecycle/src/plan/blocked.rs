@@ -40,6 +40,8 @@ pub(super) enum Blocked {
     FoundersMissing,
     /// The data of a founder has never had a leader, and its address has changed.
     FoundersMoved,
+    /// So many founders have no data that the others can't have a quorum.
+    FoundersWithoutQuorum { others: Vec<String> },
     /// The data is older than what its member had applied.
     DataRolledBack { member: String, last: u64, applied: u64, strategy: Strategy, paused: bool },
     /// Another node has the ticket.
@@ -271,6 +273,14 @@ impl Blocked {
                 Reason::FoundersMissing,
                 "etcd has never had a leader on this node's data, and a founder's peer URLs have changed; waiting for the \
                  other founders, to bootstrap again with the new ones",
+            ),
+            Self::FoundersWithoutQuorum { others } => wait(
+                Reason::FoundersMissing,
+                format!(
+                    "more than half of the founders have no data, so {} can't have a quorum; restart etcd there with \
+                     `convene join`: if it has never had a leader, all founders bootstrap again",
+                    others.join(", ")
+                ),
             ),
             Self::DataRolledBack { member, last, applied, strategy, paused } => refuse(
                 Reason::DataRolledBack,

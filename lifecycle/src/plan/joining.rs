@@ -23,7 +23,7 @@ impl Planner<'_> {
         if let Some(decision) = self.resume_moved_founder() {
             return decision;
         }
-        let view = self.quorum_view()?;
+        let view = self.quorum_view().map_err(|blocked| self.founders_without_quorum().unwrap_or(blocked))?;
         if self.joining_strategy() == Strategy::Prepared {
             return self.join_as_prepared();
         }

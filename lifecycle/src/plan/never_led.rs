@@ -74,6 +74,29 @@ impl Planner<'_> {
         are_distinct.then_some(registrations)
     }
 
+    /// What a founder without data waits for, if so many founders have no data that those whose etcds run can't have a quorum.
+    /// The registry can't know whether they have ever had a leader.
+    pub(super) fn founders_without_quorum(&self) -> Option<Blocked> {
+        let view = self.report.view.as_ref().filter(|view| !view.linearizable && view.leader.is_none())?;
+        let is_own = |member: &Member| *member.name() == self.report.name;
+        let is_founder = |member: &Member| member.founder.is_some() && !member.started;
+        if view.cluster != self.draft.cluster_id
+            || !self.roster_is_intact()
+            || self.report.leftover
+            || !self.draft.members().any(|member| is_own(member) && is_founder(member))
+        {
+            return None;
+        }
+        let may_have_data = |member: &&Arc<Member>| !is_own(member) && self.given_up(member) != Some(GivenUp::Empty);
+        let others: Vec<&Arc<Member>> = self.draft.members().filter(may_have_data).collect();
+        let answers = |member: &Member| {
+            view.members.iter().any(|observed| observed.reachable && member.key == MemberKey::from(observed.id))
+        };
+        let are_wedged = others.len() < self.draft.quorum() && others.iter().any(|member| answers(member));
+        let labels = || others.iter().map(|member| member.label()).collect();
+        are_wedged.then(|| Blocked::FoundersWithoutQuorum { others: labels() })
+    }
+
     /// The founder's name with the peer URLs that its node has reported last.
     fn present_registration(&self, founder: &Member) -> Registration {
         let reported = match *founder.name() == self.report.name {
@@ -94,7 +117,10 @@ impl Planner<'_> {
             return None;
         }
         match node.state {
-            ReportedState::Nothing if !founder.started && self.is_later_run(founder, node) => Some(GivenUp::Empty),
+            // A founder whose WAL is gone may have led.
+            ReportedState::Nothing if !founder.started && !node.leftover && self.is_later_run(founder, node) => {
+                Some(GivenUp::Empty)
+            }
             ReportedState::Data(identity)
                 if node.never_led
                     && MemberKey::from(identity.member) == founder.key

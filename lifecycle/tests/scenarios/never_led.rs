@@ -41,13 +41,24 @@ fn founders_that_have_moved_bootstrap_again_at_their_new_addresses() {
 #[test]
 fn founders_whose_etcd_failed_before_it_wrote_data_bootstrap_again() {
     let mut world = World::formed("a b c");
-    world.dies("a b").check_ins("c").dies("c").have_never_led_data("c");
-    world.returns_empty("a").returns_empty("b").returns("c").moves("a", "a2");
+    world.dies("a b").check_ins("c").returns_empty("a").returns_empty("b").moves("a", "a2");
     for _ in 0..2 {
-        world.pass(1).observe("a", "wait: no_quorum").observe("b", "wait: no_quorum");
+        world.pass(1).check_ins("a b");
     }
-    world.step("c", &format!("archive_data: earlier_epoch + {NEXT_EPOCH}"));
+    world.observe("a", "wait: founders_missing").with_message("so c (").with_message("restart etcd there");
+    world.observe("b", "wait: founders_missing");
+    world.returns("c").have_never_led_data("c").step("c", &format!("archive_data: earlier_epoch + {NEXT_EPOCH}"));
     world.ask("a", "bootstrap a@a2 b c in epoch 2: roster_complete + bootstrap_told");
+}
+
+#[test]
+fn no_epoch_begins_over_a_founder_whose_wal_is_gone() {
+    let mut world = World::formed("a b c");
+    world.dies("a b c").have_never_led_data("c").returns_empty("a").returns_with("b", Data::Leftover).returns("c");
+    for _ in 0..2 {
+        world.pass(1).check_ins("a b");
+    }
+    world.observe("c", "start a b c: own_data + member_updated");
 }
 
 #[test]

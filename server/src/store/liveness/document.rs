@@ -36,6 +36,9 @@ struct NodeDocument {
     /// Whether the data has never had a leader.
     #[serde(default, skip_serializing_if = "is_false")]
     never_led: bool,
+    /// Whether there is a database without a WAL.
+    #[serde(default, skip_serializing_if = "is_false")]
+    leftover: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -124,7 +127,7 @@ impl From<&LivenessRecord> for LivenessDocument {
 
 impl From<&LastCheckIn> for NodeDocument {
     fn from(check_in: &LastCheckIn) -> Self {
-        let LastCheckIn { at, run, sequence, peer_urls, state, never_led } = check_in;
+        let LastCheckIn { at, run, sequence, peer_urls, state, never_led, leftover } = check_in;
         let state = match state {
             ReportedState::Nothing => StateDocument::Nothing,
             ReportedState::Unreadable => StateDocument::Unreadable,
@@ -139,13 +142,14 @@ impl From<&LastCheckIn> for NodeDocument {
             peer_urls: peer_urls.clone(),
             state,
             never_led: *never_led,
+            leftover: *leftover,
         }
     }
 }
 
 impl From<NodeDocument> for LastCheckIn {
     fn from(node: NodeDocument) -> Self {
-        let NodeDocument { at, run, sequence, peer_urls, state, never_led } = node;
+        let NodeDocument { at, run, sequence, peer_urls, state, never_led, leftover } = node;
         let state = match state {
             StateDocument::Nothing => ReportedState::Nothing,
             StateDocument::Unreadable => ReportedState::Unreadable,
@@ -153,7 +157,7 @@ impl From<NodeDocument> for LastCheckIn {
             StateDocument::Loading(identity) => ReportedState::Loading(identity.into()),
             StateDocument::Etcd(identity) => ReportedState::Etcd(identity.into()),
         };
-        Self { at, run, sequence, peer_urls, state, never_led }
+        Self { at, run, sequence, peer_urls, state, never_led, leftover }
     }
 }
 
@@ -196,7 +200,7 @@ mod tests {
         r#"{"since":1,"nodes":{"#,
         r#""infra0":{"at":2,"run":"run-1","sequence":3,"peer_urls":["http://10.0.0.1:2380"],"#,
         r#""state":{"etcd":{"cluster":"cdf818194e3a8c32","member":"8e9e05c52164694d"}}},"#,
-        r#""infra1":{"at":4,"run":"run-2","sequence":5,"peer_urls":[],"state":"nothing"},"#,
+        r#""infra1":{"at":4,"run":"run-2","sequence":5,"peer_urls":[],"state":"nothing","leftover":true},"#,
         r#""infra2":{"at":4,"run":"run-3","sequence":5,"peer_urls":[],"#,
         r#""state":{"data":{"cluster":"cdf818194e3a8c32","member":"1f"}},"never_led":true}},"#,
         r#""members":{"8e9e05c52164694d":{"checked_in":6,"answered":null,"failing":[7,8],"applied":10,"failed_starts":3}},"#,
