@@ -3,6 +3,9 @@
 -- How many starts without an answer of etcd make a member count as failing
 alter table cluster add column max_failed_starts bigint not null default 5;
 
+-- How many witnesses a dead voter takes: 2 for probes and the voters' side, 1 for probes alone
+alter table cluster add column witnesses bigint not null default 2;
+
 -- Why nobody may found the cluster; null, all four: it may be founded, or has been
 alter table cluster add column held_since bigint;
 alter table cluster add column held_reason text;

@@ -1,3 +1,5 @@
+mod inside;
+
 use std::{
     collections::{BTreeMap, HashSet},
     sync::Arc,
@@ -8,6 +10,8 @@ use crate::{
     Cluster, Identity, Member, MemberKey, MemberName, NodeState, PeerUrl, Policy, Report, RunId, Strategy, UnixMillis,
     View,
 };
+
+pub use inside::ReceivedBytes;
 
 /// The most spares of one cluster whose check-ins are kept: the latest ones.
 const MAX_SPARES: usize = 200;
@@ -78,6 +82,13 @@ pub struct MemberLiveness {
     pub applied: Option<u64>,
     /// How many runs of its node have reported stopped data since its etcd last answered: how often it was started in vain.
     pub failed_starts: u32,
+    /// When the voters' side last showed that it is alive: the leader had received more from it, or it led itself.
+    pub heard: Option<UnixMillis>,
+    /// What the leader has received from it. `None` if that was never read.
+    pub received: Option<ReceivedBytes>,
+    /// The first and the last probe by a running voter that failed, as in `failing`. Of a learner: the views in which the
+    /// leader has never reached its peer URLs.
+    pub unreached_by_voters: Option<(UnixMillis, UnixMillis)>,
 }
 
 impl Liveness {
@@ -122,14 +133,21 @@ impl Liveness {
                 known.answered = Some(now);
             }
         }
-        if let Some(view) = &report.view {
-            self.record_view(cluster, view, report.identity(), now);
-        }
+        self.record_view(cluster, report, now);
     }
 
-    /// When each member last checked in or answered. Members that never did are missing.
+    /// The failure detector with a report's view, for decisions that rest on that view. `None` if there is no view.
+    pub fn with_view(&self, cluster: &Cluster, report: &Report, now: UnixMillis) -> Option<Self> {
+        report.view.as_ref()?;
+        let mut after = self.clone();
+        after.record_view(cluster, report, now);
+        Some(after)
+    }
+
+    /// When each member last checked in, answered or was heard. Members that never did are missing.
     pub fn last_seen(&self) -> impl Iterator<Item = (&MemberKey, UnixMillis)> {
-        self.members.iter().filter_map(|(member, known)| Some((member, known.checked_in.max(known.answered)?)))
+        let last = |known: &MemberLiveness| known.checked_in.max(known.answered).max(known.heard);
+        self.members.iter().filter_map(move |(member, known)| Some((member, last(known)?)))
     }
 
     /// Whether a later check-in of the same run was received before this one, which is outdated then.
@@ -168,19 +186,24 @@ impl Liveness {
 
     /// A view without a quorum shows which members are alive, but not which are dead: the observing node may be
     /// partitioned itself. A node that reaches itself proves nothing.
-    fn record_view(&mut self, cluster: &Cluster, view: &View, own: Option<Identity>, now: UnixMillis) {
+    fn record_view(&mut self, cluster: &Cluster, report: &Report, now: UnixMillis) {
+        let Some(view) = &report.view else { return };
         self.record_applied(cluster, view);
-        for observed in view.members.iter().filter(|observed| own.is_none_or(|own| own.member != observed.id)) {
+        let own = report.identity();
+        let by_voter = is_by_running_voter(report, view);
+        for observed in &view.members {
             let Some(member) = cluster.member(&observed.id.into()) else { continue };
             let known = self.members.entry(member.key.clone()).or_default();
+            known.record_inside(&cluster.policy, view, observed, by_voter, now);
+            if own.is_some_and(|own| own.member == observed.id) {
+                continue;
+            }
             if observed.reachable {
                 known.answered = Some(now);
                 known.failing = None;
                 known.failed_starts = 0;
             } else if view.linearizable {
-                let gap = cluster.policy.max_probe_gap();
-                let before = known.failing.filter(|(_, last)| last.age(now) <= gap);
-                known.failing = Some((before.map_or(now, |(first, _)| first), now));
+                known.failing = Some(inside::extend(known.failing, cluster.policy.max_probe_gap(), now));
             }
         }
     }
@@ -219,11 +242,15 @@ impl Liveness {
         }
     }
 
-    /// Whether a member that does not answer now counts as dead: for `dead_after` it has been silent, and probes of it
-    /// have failed. One failed probe proves nothing. A member in an announced downtime is not dead.
+    /// Whether a member that does not answer now counts as dead: for `dead_after` it has been silent, probes of it have
+    /// failed, and the voters' side has seen no sign of it. One failed probe proves nothing. A member in an announced
+    /// downtime is not dead.
     pub fn is_dead(&self, policy: &Policy, member: &Member, now: UnixMillis) -> bool {
         let in_downtime = member.downtime_until.is_some_and(|until| now < until);
-        !in_downtime && self.down_since(policy, member, now).age(now) >= policy.dead_after
+        let is_long_ago = |since: UnixMillis| since.age(now) >= policy.dead_after;
+        !in_downtime
+            && is_long_ago(self.down_since(policy, member, now))
+            && self.inside_silent_since(policy, member, now).is_some_and(is_long_ago)
     }
 
     /// The nodes that check in and could carry out a change of a cluster's membership now: spares, and nodes whose etcd runs.
@@ -267,9 +294,11 @@ impl Liveness {
         })
     }
 
-    /// When a member that does not answer now counts as dead, if it stays silent and no downtime is announced.
-    pub fn dead_at(&self, policy: &Policy, member: &Member, now: UnixMillis) -> UnixMillis {
-        self.down_since(policy, member, now).after(policy.dead_after)
+    /// When a member that does not answer now counts as dead, if it stays silent and no downtime is announced. `None` if
+    /// that takes a witness from the voters' side, and there is none.
+    pub fn dead_at(&self, policy: &Policy, member: &Member, now: UnixMillis) -> Option<UnixMillis> {
+        let inside = self.inside_silent_since(policy, member, now)?;
+        Some(self.down_since(policy, member, now).max(inside).after(policy.dead_after))
     }
 
     /// Since when a member that does not answer now has been silent and probes of it have failed.
@@ -283,12 +312,13 @@ impl Liveness {
         self.silent_since(policy, member).age(now)
     }
 
-    /// The last sign of life of a member: its node's check-in or its etcd's answer, whichever was later. If the member is
-    /// [failing](Self::is_failing), its etcd's answer.
+    /// The last sign of life of a member: its node's check-in, its etcd's answer, or what the leader heard, whichever was
+    /// latest. If the member is [failing](Self::is_failing), its etcd's answer: in a second between two failures etcd sends
+    /// messages, too.
     pub fn silent_since(&self, policy: &Policy, member: &Member) -> UnixMillis {
         let known = self.members.get(&member.key).copied().unwrap_or_default();
-        let checked_in = known.checked_in.filter(|_| !self.is_failing(policy, member));
-        checked_in.max(known.answered).map_or(self.since, |last| last.max(self.since))
+        let others = known.checked_in.max(known.heard).filter(|_| !self.is_failing(policy, member));
+        others.max(known.answered).map_or(self.since, |last| last.max(self.since))
     }
 
     /// Whether a member that does not answer is partitioned: its node has checked in within `dead_after`, and after the
@@ -341,6 +371,12 @@ impl MemberLiveness {
             _ => self.failed_starts,
         }
     }
+}
+
+/// Whether a view was taken by a node whose etcd runs as a voter.
+fn is_by_running_voter(report: &Report, view: &View) -> bool {
+    let own = report.identity().filter(|_| report.is_running());
+    own.is_some_and(|own| view.members.iter().any(|observed| observed.id == own.member && !observed.learner))
 }
 
 impl LastCheckIn {
@@ -459,7 +495,10 @@ mod tests {
         let is_dead = |first: i64, last: i64| {
             let failing = Some((UnixMillis(now.0 - first), UnixMillis(now.0 - last)));
             let mut liveness = Liveness::new(UnixMillis(0));
-            liveness.members.insert(key.clone(), MemberLiveness { failing, ..MemberLiveness::default() });
+            liveness.members.insert(
+                key.clone(),
+                MemberLiveness { failing, unreached_by_voters: failing, ..MemberLiveness::default() },
+            );
             liveness.is_dead(&policy, &member, now)
         };
         assert!(is_dead(70_000, 2_000));

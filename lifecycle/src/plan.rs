@@ -22,6 +22,8 @@ mod running;
 mod starting;
 mod tickets;
 
+use std::borrow::Cow;
+
 use blocked::Blocked;
 use cause::Cause;
 use quorum_view::QuorumView;
@@ -46,6 +48,7 @@ pub struct Plan {
 /// The function is pure: the same arguments give the same plan. `liveness` is the state of the failure detector before
 /// this report. After the change is made, the same report gives the same instruction and no change.
 pub fn plan(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMillis) -> Plan {
+    let liveness = Cow::Borrowed(liveness);
     let mut planner = Planner { draft: ClusterDraft::new(cluster, now), liveness, report, now };
     let instruction = planner.decide();
     Plan { instruction, change: planner.draft.finish() }
@@ -55,7 +58,8 @@ pub fn plan(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMi
 struct Planner<'a> {
     /// The cluster, with the changes so far.
     draft: ClusterDraft<'a>,
-    liveness: &'a Liveness,
+    /// The failure detector, with what the report's view shows.
+    liveness: Cow<'a, Liveness>,
     report: &'a Report,
     now: UnixMillis,
 }
@@ -73,6 +77,9 @@ impl Planner<'_> {
         }
         self.reconcile_with_view();
         self.reconcile_with_leftover();
+        if let Some(liveness) = self.liveness.with_view(&self.draft, self.report, self.now) {
+            self.liveness = Cow::Owned(liveness);
+        }
         self.hold_founding_on_evidence();
         self.end_downtimes();
         self.release_done_or_stalled_ticket();

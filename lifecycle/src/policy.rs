@@ -67,6 +67,8 @@ policy_fields! {
     paused: bool = false, PolicyKind::Bool;
     /// How many starts without an answer of etcd make a member count as failing. The check-ins of a failing member are no sign of life.
     max_failed_starts: u32 = 5, PolicyKind::Number { min: 1, max: 1_000 };
+    /// How many witnesses a dead voter takes: 2 for probes and the voters' side, 1 for probes alone.
+    witnesses: u32 = 2, PolicyKind::Number { min: 1, max: 2 };
 }
 
 impl Policy {
@@ -303,6 +305,7 @@ mod tests {
             check_in_every: Duration::from_secs(3),
             paused: true,
             max_failed_starts: 9,
+            witnesses: 1,
         };
         let mut change = PolicyChange::default();
         for field in Policy::FIELDS {

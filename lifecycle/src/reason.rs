@@ -56,7 +56,14 @@ reasons! {
         "This node lost its last ticket because etcd's list showed no progress. Other nodes go first; alone it tries again after 10 seconds, doubled with each setback up to 5 minutes.";
     NotDeadYet "not_dead_yet" ["wait"]
         "A member does not answer, but it has not been silent for `dead_after_seconds`, or its downtime was announced.";
-    Partition "partition" ["wait"] "A member checks in, but its etcd does not answer. It is partitioned, not dead.";
+    Partition "partition" ["wait"]
+        "A member does not answer, but it checks in, it leads the cluster, or the leader hears from it. It is partitioned, not dead.";
+    NoWitness "no_witness" ["wait"]
+        "A voter does not answer, but no voter's side shows whether it is dead. The message names the metrics that can't be read.";
+    PeerUrlUnreachable "peer_url_unreachable" ["wait"]
+        "No voter has reached a learner, this node's or another's, at its peer URLs, so the learner is not promoted.";
+    VersionMismatch "version_mismatch" ["refuse"]
+        "The node's etcd has another minor version than the lowest of the voters or the one after it, so it can't join.";
     QuorumAtRisk "quorum_at_risk" ["wait"] "Too few members answer: the change would put the quorum at risk.";
     Strategy "strategy" ["wait"] "The strategy, the cluster's or the node's, does not allow the change.";
     LearnerPresent "learner_present" ["wait"]
@@ -89,7 +96,7 @@ reasons! {
     Evicted "evicted" ["remove_member", "leave", "stand_by"]
         "An administrator has evicted the member. With `stand_by`: this node's member, until the eviction is withdrawn.";
     Shrink "shrink" ["remove_member", "leave"] "The cluster has more voters than its size.";
-    AbandonedLearner "abandoned_learner" ["remove_member"] "A learner is dead: its node has given up.";
+    AbandonedLearner "abandoned_learner" ["remove_member"] "A learner is dead, its node lost its ticket without progress, or no voter reaches it at its peer URLs.";
     Leaving "leaving" ["remove_member", "leave"] "The node is leaving.";
     BelowSize "below_size" ["add_member"] "The cluster has fewer voters than its size.";
     AddressChanged "address_changed" ["update_member", "remove_member", "leave"]

@@ -86,6 +86,19 @@ pub struct EtcdVersion {
     pub minor: u16,
 }
 
+impl EtcdVersion {
+    /// Whether an etcd of this version can join members of which this is the lowest version: it has the same minor version or the
+    /// next one.
+    pub fn fits(self, lowest: Self) -> bool {
+        self == lowest || self == lowest.next()
+    }
+
+    /// The next minor version.
+    pub fn next(self) -> Self {
+        Self { minor: self.minor.saturating_add(1), ..self }
+    }
+}
+
 /// Why a text is not an [`EtcdVersion`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("must be a version of etcd such as 3.6 or 3.6.5")]

@@ -37,6 +37,9 @@ pub struct CreateArgs {
     /// Whether nodes join as learners, and are promoted once they have caught up [default: true]
     #[arg(long, value_name = "BOOL")]
     learner: Option<bool>,
+    /// How many witnesses a dead voter takes: 2 for failed probes and the voters' side, 1 for failed probes alone [default: 2]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=2))]
+    witnesses: Option<u32>,
     /// Format of the result
     #[arg(short = 'o', long, value_name = "FORMAT", value_enum, default_value = "url")]
     output: CreateFormat,
@@ -56,7 +59,7 @@ enum CreateFormat {
 /// Runs the command.
 pub async fn run(arguments: &CreateArgs) -> Result<(), CommandError> {
     let registry = target::server(&arguments.server)?;
-    let CreateArgs { size, name, token, strategy, dead_after, check_in_every, learner, .. } = arguments;
+    let CreateArgs { size, name, token, strategy, dead_after, check_in_every, learner, witnesses, .. } = arguments;
     let new = NewCluster {
         size: *size,
         name: name.as_ref(),
@@ -66,6 +69,7 @@ pub async fn run(arguments: &CreateArgs) -> Result<(), CommandError> {
             dead_after_seconds: *dead_after,
             learner: *learner,
             check_in_every_seconds: *check_in_every,
+            witnesses: *witnesses,
         },
     };
     let mut created: Value = registry.call(Method::POST, "/v1/clusters", Some(&new)).await?;

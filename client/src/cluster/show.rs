@@ -89,9 +89,10 @@ fn count_members(voters: u64, learners: u64) -> String {
 fn policy(policy: &Policy) -> String {
     let time = |seconds| humantime::format_duration(Duration::from_secs(seconds));
     format!(
-        "{}, dead after {}, check-in every {}, nodes join as {}",
+        "{}, dead after {} to {}, check-in every {}, nodes join as {}",
         policy.strategy,
         time(policy.dead_after_seconds),
+        if policy.witnesses == 1 { "1 witness".to_owned() } else { format!("{} witnesses", policy.witnesses) },
         time(policy.check_in_every_seconds),
         if policy.learner { "learners" } else { "voters" },
     )
@@ -148,7 +149,7 @@ mod tests {
             "token": "6c007a14875d53d9bf0ef5a6fc0257c8", "name": "prod", "size": 3, "revision": 12, "epoch": 1,
             "created_at": "2026-08-01T12:00:00.000Z", "phase": "of a newer server", "cluster_id": "cdf818194e3a8c32",
             "voter_count": 1, "learner_count": 2, "ticket": null, "discovery_url": "http://corp/6c007a14875d53d9bf0ef5a6fc0257c8",
-            "policy": { "strategy": "replace", "dead_after_seconds": 90, "learner": true, "check_in_every_seconds": 10, "paused": false },
+            "policy": { "strategy": "replace", "dead_after_seconds": 90, "learner": true, "check_in_every_seconds": 10, "paused": false, "witnesses": 2 },
         });
         let summary = summary(&serde_json::from_value(cluster).unwrap(), &[]);
         let expected = "\
@@ -159,7 +160,7 @@ Size:         3 (has 1 voter and 2 learners)
 Epoch:        1
 Revision:     12
 Cluster ID:   cdf818194e3a8c32
-Policy:       replace, dead after 1m 30s, check-in every 10s, nodes join as learners
+Policy:       replace, dead after 1m 30s to 2 witnesses, check-in every 10s, nodes join as learners
 Paused:       no
 Ticket:       none
 ";

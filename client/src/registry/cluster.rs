@@ -63,6 +63,13 @@ pub struct Policy {
     pub check_in_every_seconds: u64,
     /// Whether all membership changes are stopped.
     pub paused: bool,
+    /// How many witnesses a dead voter takes. A server of an earlier version asks for probes alone.
+    #[serde(default = "one")]
+    pub witnesses: u64,
+}
+
+fn one() -> u64 {
+    1
 }
 
 /// The lease for the one membership change that may be under way.
@@ -120,6 +127,9 @@ pub struct NewPolicy {
     /// How often a running node checks in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub check_in_every_seconds: Option<u64>,
+    /// How many witnesses a dead voter takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub witnesses: Option<u32>,
 }
 
 /// [`Token`] prints only a part of itself, so it has no JSON form of its own.

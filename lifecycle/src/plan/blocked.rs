@@ -1,9 +1,9 @@
 use std::borrow::Cow;
 
 use crate::{
-    ClusterId, ClusterSize, Discovery, Epoch, Held, LastCheckIn, Liveness, MAX_MEMBERS, MemberId, MemberKey,
-    MemberName, ObservedMember, PeerUrl, Policy, Purpose, Reason, Setback, Strategy, Ticket, UnixMillis,
-    plan::membership::MAX_LAG, ticket::Step,
+    ClientUrl, ClusterId, ClusterSize, Discovery, Epoch, EtcdVersion, Held, LastCheckIn, Liveness, MAX_MEMBERS,
+    MemberId, MemberKey, MemberName, ObservedMember, PeerUrl, Policy, Purpose, Reason, Setback, Strategy, Ticket,
+    UnixMillis, plan::membership::MAX_LAG, ticket::Step,
 };
 
 /// Why a node gets no further now, with the numbers behind it.
@@ -51,9 +51,9 @@ pub(super) enum Blocked {
     /// The node lost its last ticket without progress, and waits before it takes another one.
     LastInLine { setback: Setback, again_at: UnixMillis, goes_last: bool, now: UnixMillis },
     /// Without the member, too few of the remaining voters would answer.
-    RemovalRisksQuorum { member: String, remaining: usize, up: usize, needed: usize },
+    RemovalRisksQuorum { member: String, remaining: usize, up: usize, needed: usize, unheard: Vec<String> },
     /// With the learner as a voter, too few voters would answer.
-    PromotionRisksQuorum { learner: String, voters: usize, up: usize, needed: usize },
+    PromotionRisksQuorum { learner: String, voters: usize, up: usize, needed: usize, unheard: Vec<String> },
     /// Without the member, too few voters would answer to correct a wrong address.
     UpdateRisksQuorum { member: String, voters: usize, up: usize, needed: usize },
     /// The learner does not answer, so it can't vote.
@@ -70,6 +70,12 @@ pub(super) enum Blocked {
     InDowntime { member: String, until: UnixMillis, now: UnixMillis },
     /// The member's node checks in, but its etcd does not answer.
     Partitioned { member: String },
+    /// This node can't reach the leader, but the voters can.
+    LeaderOutOfReach { member: String },
+    /// This node can't reach the member, but the leader hears it.
+    HeardByLeader { member: String },
+    /// The member is down, but no voter's side shows it.
+    NoWitness { member: String, silent_since: UnixMillis, leader: LeaderMetrics, now: UnixMillis },
     /// The member is dead, and no node is here to take its place.
     DeadAwaitsSpare { member: String },
     /// The member is dead, and the strategy keeps it.
@@ -82,6 +88,10 @@ pub(super) enum Blocked {
     AwaitsAdministrator,
     /// Another learner comes first.
     LearnerPresent { learner: String },
+    /// No voter has reached the learner at its peer URLs. `is_known`: the leader's metrics show that it has not.
+    PeerUrlUnreachable { learner: String, peer_urls: String, leader: LeaderMetrics, is_known: bool },
+    /// The node's etcd can't join members of these versions.
+    VersionMismatch { own: EtcdVersion, lowest: EtcdVersion },
     /// The learner has not caught up, or did not report how far it is.
     CatchingUp { learner: String, behind: Option<u64> },
     /// Another node is removing this node's member.
@@ -116,6 +126,13 @@ pub(super) enum Blocked {
     RunsForeignCluster { found: ClusterId, own: Option<ClusterId> },
     /// The cluster's record is full.
     TooManyMembers,
+}
+
+/// The leader, and the client URL where its metrics are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct LeaderMetrics {
+    pub leader: String,
+    pub url: Option<ClientUrl>,
 }
 
 /// What the node's view is needed for.
@@ -318,20 +335,20 @@ impl Blocked {
                     again_at.clock_time(*now)
                 ),
             ),
-            Self::RemovalRisksQuorum { member, remaining, up, needed } => wait(
+            Self::RemovalRisksQuorum { member, remaining, up, needed, unheard } => wait(
                 Reason::QuorumAtRisk,
-                format!("removing {member} would leave {}", voters_that_answer(*remaining, *up, *needed)),
+                format!("removing {member} would leave {}", voters_that_answer(*remaining, *up, *needed, unheard)),
             ),
-            Self::PromotionRisksQuorum { learner, voters, up, needed } => wait(
+            Self::PromotionRisksQuorum { learner, voters, up, needed, unheard } => wait(
                 Reason::QuorumAtRisk,
-                format!("promoting {learner} would result in {}", voters_that_answer(*voters, *up, *needed)),
+                format!("promoting {learner} would result in {}", voters_that_answer(*voters, *up, *needed, unheard)),
             ),
             Self::UpdateRisksQuorum { member, voters, up, needed } => wait(
                 Reason::QuorumAtRisk,
                 format!(
                     "the peer URLs of {member} have changed, but etcd's list is not updated now: without this member the \
                      cluster has {}",
-                    voters_that_answer(*voters, *up, *needed)
+                    voters_that_answer(*voters, *up, *needed, &[])
                 ),
             ),
             Self::LearnerDown { learner } => wait(
@@ -375,6 +392,28 @@ impl Blocked {
                      between the nodes"
                 ),
             ),
+            Self::LeaderOutOfReach { member } => wait(
+                Reason::Partition,
+                format!(
+                    "this node can't reach {member}, but it leads the cluster, so it does not count as dead; check the \
+                     network between this node and {member}"
+                ),
+            ),
+            Self::HeardByLeader { member } => wait(
+                Reason::Partition,
+                format!(
+                    "this node can't reach {member}, but the leader hears from it, so it does not count as dead; check \
+                     the network between this node and {member}"
+                ),
+            ),
+            Self::NoWitness { member, silent_since, leader, now } => wait(
+                Reason::NoWitness,
+                format!(
+                    "{member} has not answered since {}, but no voter confirms that it is dead: {}",
+                    silent_since.clock_time(*now),
+                    leader.remedy()
+                ),
+            ),
             Self::DeadAwaitsSpare { member } => {
                 wait(Reason::Dead, format!("{member} is dead; the next spare that checks in will replace it"))
             }
@@ -396,6 +435,28 @@ impl Blocked {
             Self::LearnerPresent { learner } => wait(
                 Reason::LearnerPresent,
                 format!("learner {learner} must be promoted or removed first; etcd takes one learner at a time"),
+            ),
+            Self::PeerUrlUnreachable { learner, peer_urls, leader, is_known: true } => wait(
+                Reason::PeerUrlUnreachable,
+                format!(
+                    "{} has not reached learner {learner} at {peer_urls} yet, so it can't become a voter; check the learner's \
+                     peer URLs and the firewall in front of them",
+                    leader.leader
+                ),
+            ),
+            Self::PeerUrlUnreachable { learner, peer_urls, leader, is_known: false } => wait(
+                Reason::PeerUrlUnreachable,
+                format!("no voter confirms that it reaches learner {learner} at {peer_urls}: {}", leader.remedy()),
+            ),
+            Self::VersionMismatch { own, lowest } => refuse(
+                Reason::VersionMismatch,
+                format!(
+                    "this node's etcd is {own}, but the lowest version among the voters is {lowest}; a node can join with {lowest} \
+                     or {}",
+                    lowest.next()
+                ),
+                "install an etcd of one of these versions on this node, or upgrade the members first, one minor version at \
+                 a time",
             ),
             Self::CatchingUp { learner, behind: Some(behind) } => wait(
                 Reason::CatchingUp,
@@ -502,6 +563,18 @@ impl Blocked {
 const LEAVE_THERE: &str = "leave from that node with its own name, data directory and peer URLs, or run \
                            `convene member evict NAME`";
 
+impl LeaderMetrics {
+    /// What must be readable for a voter's side, and how to do without.
+    fn remedy(&self) -> String {
+        let at = self.url.as_ref().map(|url| format!(" at {}/metrics", url.as_str())).unwrap_or_default();
+        format!(
+            "the metrics of {}{at} can't be read; make them readable, run the convene client beside a voter, or set the \
+             policy's `witnesses` to 1",
+            self.leader
+        )
+    }
+}
+
 impl ViewNeeded {
     fn message(self) -> &'static str {
         match self {
@@ -554,9 +627,13 @@ fn action(purpose: &Purpose) -> &'static str {
     }
 }
 
-fn voters_that_answer(voters: usize, up: usize, needed: usize) -> String {
+fn voters_that_answer(voters: usize, up: usize, needed: usize, unheard: &[String]) -> String {
     let verb = if up == 1 { "answers" } else { "answer" };
-    format!("{}, of which {up} {verb}; a quorum is {needed}", count_of_voters(voters))
+    let count = format!("{}, of which {up} {verb}; a quorum is {needed}", count_of_voters(voters));
+    match unheard {
+        [] => count,
+        unheard => format!("{count}; the leader does not hear {}", unheard.join(", ")),
+    }
 }
 
 fn count_of_voters(voters: usize) -> String {
@@ -584,12 +661,25 @@ mod tests {
     fn a_risk_for_the_quorum_is_explained_with_its_numbers() {
         let member = || "infra1 (1a)".to_owned();
         assert_eq!(
-            message(Blocked::RemovalRisksQuorum { member: member(), remaining: 2, up: 1, needed: 2 }),
+            message(Blocked::RemovalRisksQuorum {
+                member: member(),
+                remaining: 2,
+                up: 1,
+                needed: 2,
+                unheard: Vec::new()
+            }),
             "removing infra1 (1a) would leave 2 voters, of which 1 answers; a quorum is 2"
         );
         assert_eq!(
-            message(Blocked::PromotionRisksQuorum { learner: member(), voters: 4, up: 2, needed: 3 }),
-            "promoting infra1 (1a) would result in 4 voters, of which 2 answer; a quorum is 3"
+            message(Blocked::PromotionRisksQuorum {
+                learner: member(),
+                voters: 4,
+                up: 2,
+                needed: 3,
+                unheard: vec![member()]
+            }),
+            "promoting infra1 (1a) would result in 4 voters, of which 2 answer; a quorum is 3; the leader does not hear \
+             infra1 (1a)"
         );
     }
 

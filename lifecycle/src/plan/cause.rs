@@ -65,6 +65,8 @@ pub(super) enum Cause {
     Dead { member: String },
     /// A learner is dead.
     AbandonedLearner { learner: String },
+    /// No voter reaches a learner, so it can't become a voter.
+    LearnerOutOfReach { learner: String },
 }
 
 impl Cause {
@@ -92,7 +94,7 @@ impl Cause {
             Self::Leaving | Self::LeavingWithoutData | Self::LeavingContinued => Reason::Leaving,
             Self::Evicted { .. } => Reason::Evicted,
             Self::Shrink { .. } => Reason::Shrink,
-            Self::AbandonedLearner { .. } => Reason::AbandonedLearner,
+            Self::AbandonedLearner { .. } | Self::LearnerOutOfReach { .. } => Reason::AbandonedLearner,
         }
     }
 }
@@ -171,6 +173,9 @@ impl fmt::Display for Cause {
             Self::Evicted { member } => write!(f, "an administrator has evicted {member}"),
             Self::Shrink { member, size } => write!(f, "the size is {size}, so {member} will be removed"),
             Self::Dead { member } => write!(f, "{member} is dead"),
+            Self::LearnerOutOfReach { learner } => {
+                write!(f, "no voter reaches learner {learner} at its peer URLs; it will be removed, and this node will join")
+            }
             Self::AbandonedLearner { learner } => write!(f, "learner {learner} is dead; it will be removed"),
         }
     }

@@ -133,6 +133,7 @@ impl Planner<'_> {
         }
         if has_own_peer_urls && !predecessor.is_voter() && !predecessor.started {
             // A learner that never ran has acknowledged nothing, so any node with its peer URLs can run as it.
+            self.check_etcd_version(view)?;
             self.check_may_take_ticket(true)?;
             let purpose = Purpose::Join { peer_urls: self.report.peer_urls.clone(), replaces: None };
             self.take_ticket(purpose, "it was added before and has not started");
@@ -140,10 +141,10 @@ impl Planner<'_> {
         }
         let reason = if has_own_peer_urls {
             Reason::LostDisk
-        } else if self.liveness.is_dead(&self.draft.policy, predecessor, self.now) {
+        } else if self.is_dead(predecessor, view) {
             Reason::Dead
         } else {
-            return Err(self.not_dead_yet(predecessor));
+            return Err(self.not_dead_yet(predecessor, view));
         };
         self.begin_join(Some(predecessor), view, reason)
     }
@@ -156,20 +157,21 @@ impl Planner<'_> {
 
     fn find_place(&mut self, view: &QuorumView<'_>) -> Decision {
         self.raise_size();
-        let (policy, strategy) = (self.draft.policy, self.joining_strategy());
+        let strategy = self.joining_strategy();
         let (voters, size) = (self.draft.voters().count(), self.joining_size().get() as usize);
         let learner = self.draft.members().find(|member| !member.is_voter()).cloned();
         if let Some(learner) = learner {
             return self.wait_for_learner(&learner, view, voters + 1 >= size);
         }
+        self.check_etcd_version(view)?;
         let down: Vec<Arc<Member>> = self.draft.voters().filter(|voter| !view.is_up(voter)).cloned().collect();
-        let dead = down.iter().find(|voter| self.liveness.is_dead(&policy, voter, self.now)).cloned();
+        let dead = down.iter().find(|voter| self.is_dead(voter, view)).cloned();
         if voters > size {
             return Err(self.full());
         }
         match (dead, down.first()) {
             (Some(dead), _) if strategy.removes_dead() => self.begin_join(Some(&dead), view, Reason::Dead),
-            (_, Some(down)) if strategy.removes_dead() => Err(self.not_dead_yet(down)),
+            (_, Some(down)) if strategy.removes_dead() => Err(self.not_dead_yet(down, view)),
             _ if voters < size => self.begin_join(None, view, Reason::BelowSize),
             (_, Some(down)) => Err(Blocked::StrategyRemovesNobody { member: down.label(), strategy }),
             _ => Err(self.full()),
@@ -180,8 +182,10 @@ impl Planner<'_> {
     /// does, because the learner's own client may have exited after it started etcd.
     fn wait_for_learner(&mut self, learner: &Arc<Member>, view: &QuorumView<'_>, is_enough: bool) -> Decision {
         let (is_up, is_free) = (view.is_up(learner), self.check_may_take_ticket(false).is_ok());
-        let is_gone = !is_up
-            && (self.is_abandoned(learner, view) || self.liveness.is_dead(&self.draft.policy, learner, self.now));
+        let is_gone = self.is_abandoned(learner, view) || self.is_dead(learner, view);
+        if is_free && self.is_out_of_reach(learner, view) && self.joining_strategy().removes_dead() {
+            return self.remove_member(learner, view, Cause::LearnerOutOfReach { learner: learner.label() });
+        }
         if is_free && is_gone && self.joining_strategy().removes_dead() {
             return self.remove_member(learner, view, Cause::AbandonedLearner { learner: learner.label() });
         }
@@ -214,6 +218,7 @@ impl Planner<'_> {
         if self.is_beyond_own_size(replaces.map(|member| &member.key)) {
             return Err(self.full());
         }
+        self.check_etcd_version(view)?;
         self.check_may_take_ticket(reason == Reason::LostDisk)?;
         if let Some(member) = replaces {
             let strategy = self.joining_strategy();
@@ -277,7 +282,7 @@ impl Planner<'_> {
             self.draft.release("the member to replace answers again");
             return Ok(None);
         }
-        if !self.has_own_peer_urls(replaced) && !self.liveness.is_dead(&self.draft.policy, replaced, self.now) {
+        if !self.has_own_peer_urls(replaced) && !self.is_dead(replaced, view) {
             self.draft.release("the member to replace is not dead any more");
             return Ok(None);
         }

@@ -1,6 +1,11 @@
 //! Membership changes. Each needs the ticket, and none may cost the quorum.
 
-use super::{Decision, Planner, blocked::Blocked, cause::Cause, quorum_view::QuorumView};
+use super::{
+    Decision, Planner,
+    blocked::{Blocked, LeaderMetrics, urls_of},
+    cause::Cause,
+    quorum_view::QuorumView,
+};
 use crate::{Member, MemberKey, PeerUrl, Purpose, Strategy, Task, cluster::quorum_of};
 
 /// How many log entries a learner may be behind the leader and still count as caught up.
@@ -29,7 +34,7 @@ impl Planner<'_> {
         Ok(self.instruct(task, cause))
     }
 
-    /// Fails if the member can't be removed now. Of the voters that remain, a quorum must answer.
+    /// Fails if the member can't be removed now. Of the voters that remain, a quorum must be connected to the leader.
     pub(super) fn check_quorum_without(&self, member: &Member, view: &QuorumView<'_>) -> Result<(), Blocked> {
         if !member.is_voter() {
             return Ok(());
@@ -40,7 +45,8 @@ impl Planner<'_> {
         }
         let (up, needed) = (self.other_voters_up(member, view), quorum_of(remaining));
         if up < needed {
-            return Err(Blocked::RemovalRisksQuorum { member: member.label(), remaining, up, needed });
+            let unheard = self.unheard(view);
+            return Err(Blocked::RemovalRisksQuorum { member: member.label(), remaining, up, needed, unheard });
         }
         Ok(())
     }
@@ -53,7 +59,7 @@ impl Planner<'_> {
     }
 
     fn other_voters_up(&self, member: &Member, view: &QuorumView<'_>) -> usize {
-        self.draft.voters().filter(|voter| voter.key != member.key && view.is_up(voter)).count()
+        self.draft.voters().filter(|voter| voter.key != member.key && self.is_connected(voter, view)).count()
     }
 
     /// Fails if a running voter's peer URLs can't be updated now. If the new ones are wrong, the others lose contact with
@@ -94,8 +100,16 @@ impl Planner<'_> {
         }
         let (up, needed) = (self.voters_up(view) + 1, quorum_of(voters + 1));
         if up < needed {
-            return Err(Blocked::PromotionRisksQuorum { learner: learner.label(), voters: voters + 1, up, needed });
+            let unheard = self.unheard(view);
+            return Err(Blocked::PromotionRisksQuorum {
+                learner: learner.label(),
+                voters: voters + 1,
+                up,
+                needed,
+                unheard,
+            });
         }
+        self.check_peer_urls_reached(learner, view)?;
         let behind = self.lag(learner, view);
         if behind.is_none_or(|behind| behind > MAX_LAG) {
             return Err(Blocked::CatchingUp { learner: learner.label(), behind });
@@ -109,8 +123,40 @@ impl Planner<'_> {
         Ok(self.instruct(Task::Promote { member: learner.key.clone(), terms }, cause))
     }
 
+    /// Fails unless a voter has reached the learner at its peer URLs. A learner that nobody reaches catches up all the same,
+    /// over the connections that it makes itself (`server/etcdserver/api/rafthttp`). Two such voters can't reach each other.
+    fn check_peer_urls_reached(&self, learner: &Member, view: &QuorumView<'_>) -> Result<(), Blocked> {
+        let is_reached = match view.round_trips(learner) {
+            Some(round_trips) => round_trips > 0,
+            None => self.draft.policy.witnesses < 2 || view.is_reached_by_voter(learner),
+        };
+        if is_reached {
+            return Ok(());
+        }
+        Err(Blocked::PeerUrlUnreachable {
+            learner: learner.label(),
+            peer_urls: urls_of(&learner.registration.peer_urls),
+            leader: self.leader_of(view),
+            is_known: view.round_trips(learner).is_some(),
+        })
+    }
+
+    /// Fails if this node's etcd can't join, because its version does not fit the voters' versions. Versions that are not known
+    /// fit.
+    ///
+    /// etcd refuses to join if the cluster's version, which is the lowest of its members, is higher than its own
+    /// (`server/etcdserver/cluster_util.go:isCompatibleWithVers`), and supports members that are one minor version apart.
+    pub(super) fn check_etcd_version(&self, view: &QuorumView<'_>) -> Result<(), Blocked> {
+        let lowest = self.draft.voters().filter_map(|voter| view.version(voter)).min();
+        let Some((own, lowest)) = self.report.etcd_version.zip(lowest) else { return Ok(()) };
+        match own.fits(lowest) {
+            true => Ok(()),
+            false => Err(Blocked::VersionMismatch { own, lowest }),
+        }
+    }
+
     fn voters_up(&self, view: &QuorumView<'_>) -> usize {
-        self.draft.voters().filter(|voter| view.is_up(voter)).count()
+        self.draft.voters().filter(|voter| self.is_connected(voter, view)).count()
     }
 
     /// How many log entries a learner is behind the voter that has applied most.
@@ -125,8 +171,13 @@ impl Planner<'_> {
         self.draft.policy.learner || self.voters_up(view) < quorum_of(self.draft.voters().count() + 1)
     }
 
+    /// Whether a member that does not answer this node is dead. The leader is not.
+    pub(super) fn is_dead(&self, member: &Member, view: &QuorumView<'_>) -> bool {
+        !view.is_up(member) && !view.leads(member) && self.liveness.is_dead(&self.draft.policy, member, self.now)
+    }
+
     /// Why a member that is down can't be removed yet.
-    pub(super) fn not_dead_yet(&self, member: &Member) -> Blocked {
+    pub(super) fn not_dead_yet(&self, member: &Member, view: &QuorumView<'_>) -> Blocked {
         let (policy, now) = (&self.draft.policy, self.now);
         let label = member.label();
         if let Some(until) = member.downtime_until.filter(|until| now < *until) {
@@ -138,20 +189,29 @@ impl Planner<'_> {
         if self.liveness.is_partitioned(policy, member, now) {
             return Blocked::Partitioned { member: label };
         }
-        if self.liveness.is_failing(policy, member) {
-            return Blocked::Failing {
-                member: label,
-                starts: self.liveness.failed_starts(&member.key),
-                silent_since: self.liveness.silent_since(policy, member),
-                dead_at: self.liveness.dead_at(policy, member, now),
-                now,
-            };
+        if view.leads(member) {
+            return Blocked::LeaderOutOfReach { member: label };
         }
-        Blocked::NotDeadYet {
-            member: label,
-            silent_since: self.liveness.silent_since(policy, member),
-            dead_at: self.liveness.dead_at(policy, member, now),
-            now,
+        if self.liveness.is_alive_inside(policy, member, now) {
+            return Blocked::HeardByLeader { member: label };
+        }
+        let silent_since = self.liveness.silent_since(policy, member);
+        match self.liveness.dead_at(policy, member, now) {
+            Some(dead_at) if self.liveness.is_failing(policy, member) => {
+                let starts = self.liveness.failed_starts(&member.key);
+                Blocked::Failing { member: label, starts, silent_since, dead_at, now }
+            }
+            Some(dead_at) => Blocked::NotDeadYet { member: label, silent_since, dead_at, now },
+            None => Blocked::NoWitness { member: label, silent_since, leader: self.leader_of(view), now },
+        }
+    }
+
+    /// The leader, and where its metrics are.
+    fn leader_of(&self, view: &QuorumView<'_>) -> LeaderMetrics {
+        let leader = self.draft.members().find(|member| view.leads(member));
+        LeaderMetrics {
+            leader: leader.map_or_else(|| "the leader".to_owned(), |leader| format!("leader {}", leader.label())),
+            url: leader.and_then(|leader| leader.client_urls.first()).cloned(),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::{
     Planner,
     blocked::{Blocked, ViewNeeded, urls_of},
 };
-use crate::{Member, MemberId, ObservedMember, View};
+use crate::{EtcdVersion, Member, MemberId, ObservedMember, View};
 
 /// A view that was read through the quorum and agrees with the registry. Decisions rest on a quorum view only.
 #[derive(Clone, Copy)]
@@ -18,6 +18,27 @@ impl QuorumView<'_> {
     /// Whether a member answered.
     pub fn is_up(&self, member: &Member) -> bool {
         self.observed(member).is_some_and(|observed| observed.reachable || Some(observed.id) == self.own)
+    }
+
+    /// Whether this node is a running voter that a member answered.
+    pub fn is_reached_by_voter(&self, member: &Member) -> bool {
+        let is_voter = |own| self.view.members.iter().any(|observed| observed.id == own && !observed.learner);
+        self.own.is_some_and(is_voter) && self.observed(member).is_some_and(|observed| observed.reachable)
+    }
+
+    /// How often the leader has reached a member's peer URLs.
+    pub fn round_trips(&self, member: &Member) -> Option<u64> {
+        self.observed(member)?.round_trips
+    }
+
+    /// The version of a member's etcd.
+    pub fn version(&self, member: &Member) -> Option<EtcdVersion> {
+        self.observed(member)?.version
+    }
+
+    /// The leader.
+    pub fn leader(&self) -> Option<MemberId> {
+        self.view.leader
     }
 
     /// Whether a member is the leader.
@@ -77,6 +98,19 @@ impl<'a> Planner<'a> {
             },
             None => Blocked::NoQuorum { silent },
         }
+    }
+
+    /// Whether a member is connected to the leader, so that it counts towards the quorum. While it is not known whether the
+    /// leader hears it, it counts if it answered this node.
+    pub(super) fn is_connected(&self, member: &Member, view: &QuorumView<'_>) -> bool {
+        let is_heard = || self.liveness.is_heard(view.leader(), member, self.now);
+        view.leads(member) || is_heard().unwrap_or_else(|| view.is_up(member))
+    }
+
+    /// The voters that answer this node although the leader does not hear them.
+    pub(super) fn unheard(&self, view: &QuorumView<'_>) -> Vec<String> {
+        let is_unheard = |voter: &&Arc<Member>| view.is_up(voter) && !self.is_connected(voter, view);
+        self.draft.voters().filter(is_unheard).map(|voter| voter.label()).collect()
     }
 
     /// Whether the other voters that answer can elect a leader without this member, even if they have none right now.

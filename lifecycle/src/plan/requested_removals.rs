@@ -60,8 +60,7 @@ impl Planner<'_> {
         if voters <= self.draft.size.get() as usize || !self.draft.policy.strategy.removes_dead() {
             return None;
         }
-        let is_dead =
-            |member: &Member| !view.is_up(member) && self.liveness.is_dead(&self.draft.policy, member, self.now);
+        let is_dead = |member: &Member| self.is_dead(member, view);
         let rank = |member: &&Arc<Member>| {
             (member.eviction.is_some(), is_dead(member), !view.is_up(member), !view.leads(member), member.created)
         };

@@ -153,8 +153,8 @@ impl Planner<'_> {
         if view.is_up(learner) {
             return self.promote(learner, view);
         }
-        if !self.liveness.is_dead(&self.draft.policy, learner, self.now) {
-            return Err(self.not_dead_yet(learner));
+        if !self.is_dead(learner, view) {
+            return Err(self.not_dead_yet(learner, view));
         }
         match self.draft.policy.strategy {
             strategy if !strategy.removes_dead() => {
@@ -167,14 +167,14 @@ impl Planner<'_> {
     fn handle_dead(&mut self, others: &[Arc<Member>], view: &QuorumView<'_>) -> Decision {
         let Some(down) = others.iter().find(|member| !view.is_up(member)) else { return Ok(self.healthy()) };
         let policy = self.draft.policy;
-        let is_dead = |member: &Member| self.liveness.is_dead(&policy, member, self.now);
+        let is_dead = |member: &Member| self.is_dead(member, view);
         let prunable = others
             .iter()
-            .find(|member| !view.is_up(member) && is_dead(member) && self.may_prune(member, view))
+            .find(|member| is_dead(member) && self.may_prune(member, view))
             .filter(|_| policy.strategy == Strategy::Prune);
         match prunable {
             Some(dead) => self.remove_member(dead, view, Cause::Dead { member: dead.label() }),
-            None if !is_dead(down) => Err(self.not_dead_yet(down)),
+            None if !is_dead(down) => Err(self.not_dead_yet(down, view)),
             None if policy.strategy.removes_dead() => Err(Blocked::DeadAwaitsSpare { member: down.label() }),
             None => Err(Blocked::DeadStays { member: down.label(), strategy: policy.strategy }),
         }

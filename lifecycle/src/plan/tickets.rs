@@ -40,6 +40,9 @@ impl Planner<'_> {
         match (ticket.purpose.step(&self.draft), joiner) {
             (Step::Start, Some(joiner)) if self.is_starting(ticket, joiner, &view) => {}
             // A learner that answers needs no ticket while it catches up, and any node may promote it then.
+            (Step::Promote, Some(joiner)) if self.is_out_of_reach(joiner, &view) => {
+                self.draft.release_without_progress("no voter reaches its learner at its peer URLs");
+            }
             (Step::Promote, Some(joiner)) if self.is_alive(joiner, &view) => {
                 self.draft.release("its learner runs, and is promoted once it has caught up");
             }
@@ -70,6 +73,12 @@ impl Planner<'_> {
     fn is_alive(&self, learner: &Member, view: &QuorumView<'_>) -> bool {
         let answered = self.liveness.members.get(&learner.key).and_then(|known| known.answered);
         view.is_up(learner) || answered.is_some_and(|at| at.age(self.now) < Ticket::STEP)
+    }
+
+    /// Whether a learner answers, but for [`Ticket::STEP`] no voter has reached it at its peer URLs. It can't become a voter.
+    pub(super) fn is_out_of_reach(&self, learner: &Member, view: &QuorumView<'_>) -> bool {
+        let unreached = self.liveness.unreached_since(&self.draft.policy, learner, self.now);
+        view.is_up(learner) && unreached.is_some_and(|since| since.age(self.now) >= Ticket::STEP)
     }
 
     /// Whether the node of a learner has lost its ticket without progress, and the learner does not answer. A node that wants

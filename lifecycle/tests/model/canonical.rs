@@ -7,8 +7,8 @@ use std::{
 };
 
 use convene_lifecycle::{
-    BootstrapIssued, Founder, Member, MemberId, MemberKey, MemberName, Removal, ReportedState, Revision, Role, RunId,
-    Setback, UnixMillis, View,
+    BootstrapIssued, Founder, Member, MemberId, MemberKey, MemberName, ObservedMember, ReceivedBytes, Removal,
+    ReportedState, Revision, Role, RunId, Setback, UnixMillis, View,
 };
 
 use crate::{
@@ -24,6 +24,7 @@ impl State {
     /// The canonical state: without everything that makes no difference.
     pub fn canonical(mut self) -> Self {
         self.forget_removed();
+        self.reduce_counters();
         self.reduce_times();
         self.reduce_runs();
         self.reduce_revisions();
@@ -97,6 +98,50 @@ impl State {
         self.etcds.sort_by_key(|etcd| etcd.id);
     }
 
+    /// Counts what the leader has received from each member from the recorded reading on. Views that were not recorded yet
+    /// have the present numbers, because these change only while time passes.
+    fn reduce_counters(&mut self) {
+        let Some(cluster) = self.cluster.cluster_id else { return };
+        let Some(etcd) = self.etcds.iter_mut().find(|etcd| etcd.id == cluster) else { return };
+        let mut numbers = BTreeMap::new();
+        for entry in &mut etcd.members {
+            let received =
+                self.liveness.members.get_mut(&entry.id.into()).and_then(|contact| contact.received.as_mut());
+            entry.grown &= received.as_ref().is_some_and(|received| received.bytes < entry.received_bytes());
+            if let Some(received) = received {
+                received.bytes = 1;
+            }
+            numbers.insert(entry.id, entry.received_bytes());
+        }
+        for view in self.views_mut() {
+            let is_outdated = |seen: &ObservedMember| {
+                seen.received_bytes.is_some() && seen.received_bytes != numbers.get(&seen.id).copied()
+            };
+            if view.members.iter().any(is_outdated) {
+                for seen in &mut Arc::make_mut(view).members {
+                    seen.received_bytes = seen.received_bytes.and(numbers.get(&seen.id).copied());
+                }
+            }
+        }
+    }
+
+    /// There is another leader, or another term. Its counters start at zero.
+    pub fn forget_counters(&mut self) {
+        self.liveness.members.values_mut().for_each(|contact| contact.received = None);
+        self.etcds.iter_mut().flat_map(|etcd| &mut etcd.members).for_each(|entry| entry.grown = false);
+        for view in self.views_mut() {
+            Arc::make_mut(view).members.iter_mut().for_each(|seen| seen.received_bytes = None);
+        }
+    }
+
+    fn views_mut(&mut self) -> impl Iterator<Item = &mut Arc<View>> {
+        let of_clients = self.nodes.iter_mut().filter_map(|node| match &mut node.client {
+            ClientState::Observed(view) => Some(view),
+            _ => None,
+        });
+        of_clients.chain(self.delayed_check_in.iter_mut().filter_map(|check_in| check_in.view.as_mut()))
+    }
+
     fn reduce_times(&mut self) {
         let cluster = Arc::make_mut(&mut self.cluster);
         let liveness = &mut self.liveness;
@@ -148,8 +193,8 @@ impl State {
         }
         liveness.members.retain(|key, _| cluster.member(key).is_some());
         for (key, contact) in &mut liveness.members {
-            let contacted = [contact.checked_in, contact.answered].into_iter().flatten().any(is_fresh);
-            contact.checked_in = contacted.then_some(FRESH);
+            let contacted = [contact.checked_in, contact.answered, contact.heard].into_iter().flatten().any(is_fresh);
+            (contact.checked_in, contact.heard) = (contacted.then_some(FRESH), None);
             // Only of learners does it matter whether they answered.
             let is_learner = cluster.member(key).is_some_and(|member| !member.is_voter());
             contact.answered = contact.answered.filter(|at| is_learner && is_fresh(*at)).map(|_| FRESH);
@@ -157,8 +202,16 @@ impl State {
             // Disks of the model never go back to an older copy.
             contact.applied = None;
             contact.failing = contact.failing.map(|(first, last)| (reduced(first), reduced(last)));
+            let unreached = contact.unreached_by_voters.filter(|(_, last)| *last != LONG_AGO);
+            contact.unreached_by_voters = unreached.map(|(first, last)| (reduced(first), reduced(last)));
+            contact.received = contact.received.filter(|received| received.last != LONG_AGO).map(|received| {
+                ReceivedBytes { since: reduced(received.since), last: reduced(received.last), ..received }
+            });
         }
-        liveness.members.retain(|_, contact| contact.checked_in.is_some() || contact.failing.is_some());
+        liveness.members.retain(|_, contact| {
+            let is_probed = contact.failing.is_some() || contact.unreached_by_voters.is_some();
+            is_probed || contact.checked_in.is_some() || contact.received.is_some()
+        });
         debug_assert!(is_fresh(NOW) && is_fresh(FRESH) && !is_fresh(OLD));
     }
 
@@ -260,8 +313,24 @@ impl State {
             if !with_idle_node.contains(key) {
                 (contact.checked_in, contact.answered) = (None, None);
             }
-            contact.failing =
-                contact.failing.map(|(_, last)| if is_fresh(last) { (OLD, OLD) } else { (LONG_AGO, LONG_AGO) });
+            let aged = |last: UnixMillis| if is_fresh(last) { OLD } else { LONG_AGO };
+            contact.failing = contact.failing.map(|(_, last)| (aged(last), aged(last)));
+            contact.unreached_by_voters = contact.unreached_by_voters.map(|(_, last)| (aged(last), aged(last)));
+            let received = contact.received;
+            contact.received = received.map(|of| ReceivedBytes { since: aged(of.last), last: aged(of.last), ..of });
+        }
+        let up: BTreeSet<MemberId> = self
+            .current()
+            .into_iter()
+            .flat_map(|etcd| {
+                etcd.members
+                    .iter()
+                    .filter(|entry| self.has_quorum(etcd) && self.is_up(etcd, entry))
+                    .map(|entry| entry.id)
+            })
+            .collect();
+        for entry in self.etcds.iter_mut().flat_map(|etcd| &mut etcd.members) {
+            entry.grown |= up.contains(&entry.id);
         }
         // The client does not wait that long for an answer, so a check-in with a view expires.
         self.delayed_check_in.take_if(|check_in| check_in.view.is_some());

@@ -22,6 +22,8 @@ pub struct Entry {
     pub learner: bool,
     /// Whether the list shows its name. etcd takes a member with a name for started; founders have one from the beginning.
     pub named: bool,
+    /// Whether the leader has received bytes from it since the reading that the failure detector has recorded.
+    pub grown: bool,
 }
 
 /// Which membership changes etcd itself refuses.
@@ -56,6 +58,13 @@ impl Guard {
         let remaining = etcd.voters().count() - 1;
         let named = etcd.voters().filter(|voter| voter.named && voter.id != leaver.id).count();
         named >= quorum(remaining) && (!leaver_is_up || up > quorum(remaining))
+    }
+}
+
+impl Entry {
+    /// What the leader has received from it, counted from the recorded reading on.
+    pub fn received_bytes(&self) -> u64 {
+        1 + u64::from(self.grown)
     }
 }
 

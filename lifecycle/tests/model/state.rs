@@ -159,6 +159,11 @@ impl State {
         self.voters_up(etcd) >= quorum(etcd.voters().count())
     }
 
+    /// The leader: the first voter that is up. `None` without a quorum.
+    pub fn leader(&self, etcd: &Etcd) -> Option<MemberId> {
+        etcd.voters().find(|voter| self.has_quorum(etcd) && self.is_up(etcd, voter)).map(|voter| voter.id)
+    }
+
     pub fn etcd(&self, id: ClusterId) -> Option<&Etcd> {
         self.etcds.iter().find(|etcd| etcd.id == id)
     }

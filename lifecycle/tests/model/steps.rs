@@ -127,6 +127,10 @@ impl State {
         if !step.is_failure() && self.etcds.iter().any(lost) {
             after.broken = after.broken.or(Some(Broken::QuorumLost));
         }
+        let leader = |state: &Self| state.current().map(|etcd| state.leader(etcd));
+        if leader(self) != leader(&after) {
+            after.forget_counters();
+        }
         let after = after.canonical();
         (after != *self).then_some(after)
     }
@@ -265,7 +269,13 @@ impl State {
             self.broken = Some(Broken::TwoClusters);
         }
         if self.etcd(id).is_none() {
-            let members = roster.iter().map(|(node, id)| Entry { id: *id, node: *node, learner: false, named: true });
+            let members = roster.iter().map(|(node, id)| Entry {
+                id: *id,
+                node: *node,
+                learner: false,
+                named: true,
+                grown: false,
+            });
             self.etcds.push(Etcd { id, token, members: members.collect(), booted: Vec::new(), committed: false });
         }
         let Some(etcd) = self.etcds.iter_mut().find(|etcd| etcd.id == id) else { return };
@@ -310,7 +320,7 @@ impl State {
                 if is_listed || has_learner || !guard.may_add(etcd, learner, up) {
                     return;
                 }
-                let entry = Entry { id: self.fresh_id(n), node: n, learner, named: false };
+                let entry = Entry { id: self.fresh_id(n), node: n, learner, named: false, grown: false };
                 self.edit(id, |members| members.push(entry));
             }
             Change::Remove { id: leaver, requested } => {

@@ -14,7 +14,8 @@ pub fn observe(state: &State, node: usize) -> View {
         return View { cluster: Some(etcd.id), ..nobody };
     }
     let linearizable = state.has_quorum(etcd);
-    let leader = etcd.voters().find(|voter| linearizable && state.is_up(etcd, voter)).map(|voter| voter.id);
+    let leader = state.leader(etcd);
+    let has_counters = state.cluster.cluster_id == Some(etcd.id) && leader.is_some();
     let members = etcd.members.iter().map(|entry| {
         let reachable = state.is_up(etcd, entry);
         ObservedMember {
@@ -25,8 +26,8 @@ pub fn observe(state: &State, node: usize) -> View {
             learner: entry.learner,
             reachable,
             identified: reachable,
-            received_bytes: None,
-            round_trips: None,
+            received_bytes: (has_counters && leader != Some(entry.id)).then(|| entry.received_bytes()),
+            round_trips: (has_counters && leader != Some(entry.id)).then_some(u64::from(reachable)),
             version: None,
             applied_index: reachable.then_some(1),
         }

@@ -1,8 +1,8 @@
 use std::{collections::HashSet, time::Duration};
 
 use convene_lifecycle::{
-    Cluster, ExpectedMember, Instruction, Liveness, Member, MemberKey, NodeState, Reason, Report, Strategy, Task,
-    Terms, UnixMillis,
+    Cluster, ExpectedMember, Instruction, Liveness, Member, MemberKey, NodeState, ObservedMember, Reason, Report,
+    Strategy, Task, Terms, Ticket, UnixMillis,
 };
 use proptest::{prop_assert, prop_assert_eq, test_runner::TestCaseError};
 
@@ -19,6 +19,10 @@ pub fn check(
     after: &Cluster,
 ) -> Checked {
     let Instruction { task, reason, .. } = instruction;
+    let liveness = &liveness.with_view(after, report, now).unwrap_or_else(|| liveness.clone());
+    let up = |but: Option<&MemberKey>| {
+        after.voters().filter(|voter| Some(&voter.key) != but && is_connected(liveness, report, voter, now)).count()
+    };
     prop_assert!(reason.tasks().contains(&task.as_str()), "{reason} comes with {}", task.as_str());
     check_join_overrides(before, report, task, after)?;
     if let Some(terms) = task.terms() {
@@ -28,18 +32,27 @@ pub fn check(
     match task {
         Task::RemoveMember { member, .. } | Task::Leave { member, .. } => {
             let member = after.member(member).expect("only a member is removed");
-            check_quorum_without(member, report, after)?;
+            check_quorum_without(member, up(Some(&member.key)), after)?;
             check_reason_to_remove(member, *reason, liveness, report, now, after)?;
+        }
+        Task::AddMember { .. } if !version_fits(report, after) => {
+            prop_assert!(before.ticket == after.ticket, "a node gets the ticket with an etcd that can't join");
         }
         Task::AddMember { learner: false, .. } => {
             let voters = after.voters().count();
-            prop_assert!(up(report, after, None) >= quorum(voters + 1), "a voter is added that may cost the quorum");
+            prop_assert!(up(None) >= quorum(voters + 1), "a voter is added that may cost the quorum");
         }
         Task::Promote { member, .. } => {
             let learner = after.member(member).expect("only a member is promoted");
             prop_assert!(!learner.is_voter() && is_up(report, learner));
             let voters = after.voters().count();
-            prop_assert!(up(report, after, None) + 1 >= quorum(voters + 1), "a promotion may cost the quorum");
+            prop_assert!(up(None) + 1 >= quorum(voters + 1), "a promotion may cost the quorum");
+            let seen = seen(report, learner).expect("the learner was observed");
+            let is_witness = after.policy.witnesses == 1 || is_by_running_voter(report);
+            prop_assert!(
+                seen.round_trips.map_or(is_witness, |round_trips| round_trips > 0),
+                "nobody reaches the learner"
+            );
         }
         Task::ArchiveData => check_archive(report, *reason, after)?,
         Task::Start(_) => prop_assert!(!answers_elsewhere(report), "two processes run as one member"),
@@ -87,11 +100,11 @@ fn check_terms(terms: &Terms, report: &Report, after: &Cluster) -> Checked {
 }
 
 /// The voters that remain and answer are a quorum of those that remain.
-fn check_quorum_without(member: &Member, report: &Report, after: &Cluster) -> Checked {
+fn check_quorum_without(member: &Member, up: usize, after: &Cluster) -> Checked {
     if member.is_voter() {
         let remaining = after.voters().count() - 1;
         prop_assert!(remaining > 0, "the last voter is removed");
-        prop_assert!(up(report, after, Some(&member.key)) >= quorum(remaining), "a removal may cost the quorum");
+        prop_assert!(up >= quorum(remaining), "a removal may cost the quorum");
     }
     Ok(())
 }
@@ -119,6 +132,13 @@ fn check_reason_to_remove(
             prop_assert!(is_at_its_place(member, report));
             prop_assert!(!is_up(report, member));
         }
+        // It answers, but no voter reaches it.
+        Reason::AbandonedLearner if is_up(report, member) => {
+            let contact = liveness.members.get(&member.key).copied().unwrap_or_default();
+            let unreached = contact.unreached_by_voters.is_some_and(|(first, _)| first.age(now) >= Ticket::STEP);
+            let round_trips = seen(report, member).and_then(|seen| seen.round_trips);
+            prop_assert!(!member.is_voter() && unreached && round_trips == Some(0));
+        }
         // Its node lost the ticket without progress, so it need not be dead.
         Reason::AbandonedLearner if after.setbacks.contains_key(member.name()) => {
             prop_assert!(!is_up(report, member) && !member.is_voter());
@@ -129,9 +149,21 @@ fn check_reason_to_remove(
             let dead_after: Duration = after.policy.dead_after;
             let failing_since = contact.failing.map(|(first, _)| first);
             prop_assert!(failing_since.is_some_and(|first| first.age(now) >= dead_after), "not failing for long");
-            let checked_in = contact.checked_in.filter(|_| contact.failed_starts < after.policy.max_failed_starts);
-            let contacts = [checked_in, contact.answered, Some(liveness.since)];
+            let is_failing = contact.failed_starts >= after.policy.max_failed_starts;
+            let others = contact.checked_in.max(contact.heard).filter(|_| !is_failing);
+            let contacts = [others, contact.answered, Some(liveness.since)];
             prop_assert!(contacts.into_iter().flatten().all(|at| at.age(now) >= dead_after), "not silent for long");
+            if member.is_voter() {
+                let view = report.view.as_ref().expect("a membership change needs a view");
+                prop_assert!(view.leader != member.key.id(), "the leader is removed as dead");
+                let received = contact.received.map(|received| received.since);
+                let unreached = contact.unreached_by_voters.map(|(first, _)| first);
+                let inside = received.into_iter().chain(unreached).any(|since| since.age(now) >= dead_after);
+                prop_assert!(
+                    after.policy.witnesses == 1 || is_failing || inside,
+                    "no voter's side shows that it is dead"
+                );
+            }
         }
         _ => prop_assert!(false, "{reason} is no reason to remove a member"),
     }
@@ -197,9 +229,33 @@ pub fn check_record(before: &Cluster, after: &Cluster) -> Checked {
     Ok(())
 }
 
-/// The number of voters that answer according to the report, one of them left out.
-fn up(report: &Report, cluster: &Cluster, but: Option<&MemberKey>) -> usize {
-    cluster.voters().filter(|voter| Some(&voter.key) != but && is_up(report, voter)).count()
+/// Whether a voter counts towards the quorum: the leader hears it or, if that is not known, it answers.
+fn is_connected(liveness: &Liveness, report: &Report, member: &Member, now: UnixMillis) -> bool {
+    let leader = report.view.as_ref().and_then(|view| view.leader);
+    let is_valid = |at: UnixMillis| at.age(now) <= Duration::from_secs(5);
+    let received = liveness.members.get(&member.key).and_then(|contact| contact.received);
+    match received.filter(|received| Some(received.leader) == leader && is_valid(received.last)) {
+        _ if leader == member.key.id() => true,
+        Some(received) if !is_valid(received.since) => false,
+        Some(received) if received.heard => true,
+        _ => is_up(report, member),
+    }
+}
+
+fn seen<'a>(report: &'a Report, member: &Member) -> Option<&'a ObservedMember> {
+    report.view.iter().flat_map(|view| &view.members).find(|seen| Some(seen.id) == member.key.id())
+}
+
+fn is_by_running_voter(report: &Report) -> bool {
+    let own = report.identity().filter(|_| report.is_running()).map(|own| own.member);
+    report.view.iter().flat_map(|view| &view.members).any(|seen| Some(seen.id) == own && !seen.learner)
+}
+
+/// Whether the node's etcd has the lowest version of the voters or the next one, as far as the versions are known.
+fn version_fits(report: &Report, cluster: &Cluster) -> bool {
+    let lowest = cluster.voters().filter_map(|voter| seen(report, voter)?.version).min();
+    let minor = report.etcd_version.zip(lowest).map(|(own, lowest)| (own.minor, lowest.minor));
+    minor.is_none_or(|(own, lowest)| own == lowest || own == lowest + 1)
 }
 
 fn is_up(report: &Report, member: &Member) -> bool {

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use convene_lifecycle::{
-    Action, ClientUrl, Cluster, ClusterId, ClusterSize, DataEvidence, Discovery, Identity, MemberId, MemberKey,
-    MemberRequest, NodeState, ObservedMember, PeerUrl, PolicyChange, Registration, Report, Revision, Settings,
-    Transition, UnixMillis, View,
+    Action, ClientUrl, Cluster, ClusterId, ClusterSize, DataEvidence, Discovery, EtcdVersion, Identity, MemberId,
+    MemberKey, MemberRequest, NodeState, ObservedMember, PeerUrl, PolicyChange, Registration, Report, Revision,
+    Settings, Transition, UnixMillis, View,
 };
 use proptest::{prelude::*, sample::Index};
 
@@ -50,6 +50,7 @@ pub struct ReportSketch {
     once: bool,
     strategy: Option<convene_lifecycle::Strategy>,
     size: Option<ClusterSize>,
+    etcd_version: Option<EtcdVersion>,
 }
 
 /// The state of a data directory. The index selects a member of the record; the flag tells whether its cluster is this one.
@@ -68,6 +69,7 @@ struct ViewSketch {
     cluster: Option<bool>,
     linearizable: bool,
     leader: Option<Index>,
+    term: Option<u64>,
     seen: Vec<ObservedSketch>,
     /// A member at the node's own address: whether it is a learner, whether it has started, and its ID.
     added: Option<(bool, bool, u8)>,
@@ -80,15 +82,18 @@ struct ObservedSketch {
     flipped: bool,
     reachable: bool,
     applied: Option<u64>,
+    received_bytes: Option<u64>,
+    round_trips: Option<u64>,
+    version: Option<EtcdVersion>,
 }
 
 fn sketch() -> impl Strategy<Value = ReportSketch> {
     let host = prop::option::weighted(0.1, 0_u8..6);
     let view = prop::option::weighted(0.8, view_sketch());
     let manner = (prop::bool::weighted(0.05), prop::bool::weighted(0.1), join_overrides());
-    let state = (state(), prop::bool::weighted(0.1));
+    let state = (state(), prop::bool::weighted(0.1), version());
     (0_u8..6, host, 0_u8..3, state, view, manner).prop_map(
-        |(node, host, run, (state, leftover), view, (leaving, once, (strategy, size)))| ReportSketch {
+        |(node, host, run, (state, leftover, etcd_version), view, (leaving, once, (strategy, size)))| ReportSketch {
             node,
             host,
             run,
@@ -99,6 +104,7 @@ fn sketch() -> impl Strategy<Value = ReportSketch> {
             once,
             strategy,
             size,
+            etcd_version,
         },
     )
 }
@@ -122,15 +128,16 @@ fn state() -> impl Strategy<Value = State> {
 fn view_sketch() -> impl Strategy<Value = ViewSketch> {
     let since = prop_oneof![8 => Just(None), 1 => Just(Some(u64::MAX)), 1 => (0_u64..40).prop_map(Some)];
     let cluster = prop_oneof![12 => Just(Some(true)), 1 => Just(Some(false)), 1 => Just(None)];
-    let leader = prop::option::weighted(0.95, any::<Index>());
+    let leader = (prop::option::weighted(0.95, any::<Index>()), prop_oneof![9 => Just(Some(2)), 1 => Just(None)]);
     let added = prop::option::weighted(0.15, (any::<bool>(), any::<bool>(), any::<u8>()));
     let seen = prop::collection::vec(observed_sketch(), 6);
     (since, cluster, prop::bool::weighted(0.9), leader, seen, added).prop_map(
-        |(since, cluster, linearizable, leader, seen, added)| ViewSketch {
+        |(since, cluster, linearizable, (leader, term), seen, added)| ViewSketch {
             since,
             cluster,
             linearizable,
             leader,
+            term,
             seen,
             added,
         },
@@ -140,9 +147,27 @@ fn view_sketch() -> impl Strategy<Value = ViewSketch> {
 fn observed_sketch() -> impl Strategy<Value = ObservedSketch> {
     let flag = prop::bool::weighted;
     let applied = prop_oneof![1 => Just(None), 4 => Just(Some(5_000)), 1 => any::<u64>().prop_map(Some)];
-    (flag(0.96), flag(0.9), flag(0.04), flag(0.75), applied).prop_map(|(listed, named, flipped, reachable, applied)| {
-        ObservedSketch { listed, named, flipped, reachable, applied }
-    })
+    // Most readings are equal, so that series of them become long.
+    let received = prop_oneof![6 => Just(Some(1)), 2 => (0_u64..3).prop_map(Some), 2 => Just(None)];
+    let round_trips = prop_oneof![5 => Just(Some(1)), 1 => Just(Some(0)), 2 => Just(None)];
+    let evidence = (received, round_trips, version());
+    (flag(0.96), flag(0.9), flag(0.04), flag(0.75), applied, evidence).prop_map(
+        |(listed, named, flipped, reachable, applied, (received_bytes, round_trips, version))| ObservedSketch {
+            listed,
+            named,
+            flipped,
+            reachable,
+            applied,
+            received_bytes,
+            round_trips,
+            version,
+        },
+    )
+}
+
+fn version() -> impl Strategy<Value = Option<EtcdVersion>> {
+    let version = |minor| Just(Some(EtcdVersion { major: 3, minor }));
+    prop_oneof![4 => Just(None), 8 => version(5), 2 => version(6), 1 => version(7)]
 }
 
 impl ReportSketch {
@@ -169,7 +194,7 @@ impl ReportSketch {
             state,
             leftover: self.leftover,
             data: DataEvidence::default(),
-            etcd_version: None,
+            etcd_version: self.etcd_version,
             refusal: None,
             view: None,
             leaving: self.leaving,
@@ -203,9 +228,9 @@ impl ViewSketch {
                     learner: member.is_voter() == seen.flipped,
                     reachable: seen.reachable,
                     identified: seen.reachable,
-                    received_bytes: None,
-                    round_trips: None,
-                    version: None,
+                    received_bytes: seen.received_bytes,
+                    round_trips: seen.round_trips,
+                    version: seen.version,
                     applied_index: seen.applied,
                 })
             })
@@ -241,7 +266,7 @@ impl ViewSketch {
             cluster: self.cluster.map(|ours| if ours { known } else { ClusterId(0xbad) }),
             linearizable: self.linearizable,
             leader: leader.map(|at| members[at.index(members.len())].id),
-            term: None,
+            term: self.term,
             members,
         }
     }
@@ -284,11 +309,14 @@ fn settings() -> impl Strategy<Value = Settings> {
     let dead_after = prop::option::of(prop_oneof![Just(Duration::from_secs(5)), Just(Duration::from_secs(60))]);
     let flag = || prop::option::weighted(0.2, any::<bool>());
     let paused = prop::option::weighted(0.3, prop::bool::weighted(0.2));
-    (size, strategy, dead_after, flag(), paused).prop_map(|(size, strategy, dead_after, learner, paused)| Settings {
-        size,
-        policy: PolicyChange { strategy, dead_after, learner, paused, ..PolicyChange::default() },
-        ..Settings::default()
-    })
+    let witnesses = prop::option::weighted(0.3, 1_u32..=2);
+    (size, strategy, dead_after, flag(), paused, witnesses).prop_map(
+        |(size, strategy, dead_after, learner, paused, witnesses)| Settings {
+            size,
+            policy: PolicyChange { strategy, dead_after, learner, paused, witnesses, ..PolicyChange::default() },
+            ..Settings::default()
+        },
+    )
 }
 
 impl AdminRequest {

@@ -16,6 +16,12 @@ pub struct Etcd {
     pub seats: Vec<Seat>,
     /// The leader, if it is up. If not, the first voter that is up leads.
     pub leader: MemberId,
+    /// The leader's term.
+    term: u64,
+    /// How many bytes the leader has received from each member in this term.
+    received: BTreeMap<MemberId, u64>,
+    /// Whether nobody can read the metrics of any member.
+    pub hides_metrics: bool,
     /// How many members were added since the bootstrap. No ID is used twice.
     added: u64,
 }
@@ -36,7 +42,7 @@ impl Etcd {
     /// A cluster of these nodes with IDs that the registry can't compute.
     pub fn elsewhere<'a>(nodes: impl Iterator<Item = &'a Node>) -> Self {
         let seats = nodes.enumerate().map(|(at, node)| Seat::new(MemberId(0xe0 + at as u64), node, false));
-        Self { id: ClusterId(0xc1), seats: seats.collect(), leader: MemberId(0xe0), added: 0 }
+        Self::with(ClusterId(0xc1), seats.collect(), MemberId(0xe0))
     }
 
     fn bootstrapped(start: &EtcdFlags) -> Self {
@@ -52,22 +58,76 @@ impl Etcd {
         });
         let seats: Vec<Seat> = seats.collect();
         let id = ClusterId::of_founders(seats.iter().map(|seat| seat.id));
-        Self { id, leader: seats[0].id, seats, added: 0 }
+        let leader = seats[0].id;
+        Self::with(id, seats, leader)
+    }
+
+    fn with(id: ClusterId, seats: Vec<Seat>, leader: MemberId) -> Self {
+        Self { id, seats, leader, term: 2, received: BTreeMap::new(), hides_metrics: false, added: 0 }
+    }
+
+    /// A member becomes the leader.
+    pub fn elect(&mut self, leader: MemberId) {
+        (self.leader, self.term) = (leader, self.term + 1);
+        self.received.clear();
+    }
+
+    /// The voters elect a leader, if theirs is down. After a time without a quorum, the next leader has another term.
+    pub fn elect_if_leaderless(&mut self, nodes: &BTreeMap<String, Node>) {
+        let connected = self.connected_voters(nodes);
+        if !connected.contains(&self.leader) {
+            self.elect(connected.first().copied().unwrap_or(self.leader));
+        }
+    }
+
+    /// Time passes: the leader receives bytes from the members that it hears.
+    pub fn pass(&mut self, nodes: &BTreeMap<String, Node>, seconds: u64) {
+        self.elect_if_leaderless(nodes);
+        let hears = |seat: &&Seat| seat.id != self.leader && self.hears(seat, nodes);
+        let heard: Vec<MemberId> = self.seats.iter().filter(hears).map(|seat| seat.id).collect();
+        for id in heard {
+            *self.received.entry(id).or_default() += 450 * seconds;
+        }
+    }
+
+    /// Whether the leader hears a member. The leader hears itself.
+    fn hears(&self, seat: &Seat, nodes: &BTreeMap<String, Node>) -> bool {
+        let Some(leader) = self.seats.iter().find(|seat| seat.id == self.leader) else { return false };
+        let (node, leader) = (&nodes[&seat.node], &nodes[&leader.node]);
+        let is_cut = leader.cut_from.contains(&node.machine) || node.cut_from.contains(&leader.machine);
+        let is_partitioned = |node: &Node| node.hidden && node.blind;
+        self.runs(seat, nodes)
+            && (node.machine == leader.machine || !(is_cut || is_partitioned(node) || is_partitioned(leader)))
+    }
+
+    fn runs(&self, seat: &Seat, nodes: &BTreeMap<String, Node>) -> bool {
+        nodes[&seat.node].running && nodes[&seat.node].data == Data::Of(self.identity(seat.id))
+    }
+
+    /// The voters that can elect a leader. Empty if they are no quorum.
+    fn connected_voters(&self, nodes: &BTreeMap<String, Node>) -> Vec<MemberId> {
+        let voters: Vec<&Seat> = self.seats.iter().filter(|seat| !seat.learner).collect();
+        let is_connected = |seat: &&&Seat| {
+            let node = &nodes[&seat.node];
+            self.runs(seat, nodes) && (voters.len() == 1 || !(node.hidden && node.blind))
+        };
+        let connected: Vec<MemberId> = voters.iter().filter(is_connected).map(|seat| seat.id).collect();
+        if connected.len() > voters.len() / 2 { connected } else { Vec::new() }
     }
 
     /// The view that a node has now.
     pub fn seen_by(&self, observer: &Node, nodes: &BTreeMap<String, Node>, since: Revision) -> View {
         let up = |seat: &Seat| {
             let node = &nodes[&seat.node];
-            let runs = node.running && node.data == Data::Of(self.identity(seat.id));
-            let reaches = node.machine == observer.machine || !(node.hidden || observer.blind);
-            runs && reaches
+            let is_cut = node.hidden || observer.blind || observer.cut_from.contains(&node.machine);
+            self.runs(seat, nodes) && (node.machine == observer.machine || !is_cut)
         };
-        let voters: Vec<&Seat> = self.seats.iter().filter(|seat| !seat.learner).collect();
-        let voters_up: Vec<MemberId> = voters.iter().filter(|seat| up(seat)).map(|seat| seat.id).collect();
-        let has_quorum = voters_up.len() > voters.len() / 2;
-        let leader = voters_up.iter().find(|id| **id == self.leader).or(voters_up.first()).copied();
+        let connected = self.connected_voters(nodes);
+        let has_quorum = self.seats.iter().any(|seat| connected.contains(&seat.id) && up(seat));
         let answered = self.seats.iter().any(up);
+        let reads_metrics =
+            has_quorum && !self.hides_metrics && self.seats.iter().any(|seat| seat.id == self.leader && up(seat));
+        let of_leader = |seat: &Seat, metric: u64| (reads_metrics && seat.id != self.leader).then_some(metric);
         let members = self.seats.iter().map(|seat| ObservedMember {
             id: seat.id,
             name: seat.name.clone(),
@@ -76,17 +136,17 @@ impl Etcd {
             learner: seat.learner,
             reachable: up(seat),
             identified: up(seat),
-            received_bytes: None,
-            round_trips: None,
-            version: None,
+            received_bytes: of_leader(seat, self.received.get(&seat.id).copied().unwrap_or_default()),
+            round_trips: of_leader(seat, if nodes[&seat.node].behind_nat { 0 } else { 7 }),
+            version: nodes[&seat.node].etcd_version.filter(|_| up(seat)),
             applied_index: seat.applied.filter(|_| up(seat)),
         });
         View {
             since,
             cluster: answered.then_some(self.id),
             linearizable: has_quorum,
-            leader: leader.filter(|_| has_quorum),
-            term: None,
+            leader: has_quorum.then_some(self.leader),
+            term: has_quorum.then_some(self.term),
             members: if answered { members.collect() } else { Vec::new() },
         }
     }

@@ -36,6 +36,7 @@ mod strategies;
 mod swapped_addresses;
 mod tickets;
 mod v2;
+mod voters_side;
 
 mod etcd;
 mod words;

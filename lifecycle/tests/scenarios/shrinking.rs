@@ -54,7 +54,7 @@ fn a_dead_member_is_removed_before_one_that_only_does_not_answer() {
 fn a_cluster_does_not_shrink_if_that_would_cost_its_quorum() {
     let mut world = World::running("a b c d");
     world.partition("d").size(3).observe("a", "remove d #1 of a b c d: shrink + ticket_granted");
-    World::running("a b").hide("b").size(1).observe("a", "wait: no_quorum");
+    World::running("a b").partition("b").size(1).observe("a", "wait: no_quorum");
 }
 
 #[test]

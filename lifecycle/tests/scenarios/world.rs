@@ -1,11 +1,14 @@
 mod administrator;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use convene_lifecycle::{
-    Action, Cluster, ClusterSize, DataEvidence, Discovery, Epoch, Identity, Instruction, Liveness, MemberKey,
-    NodeRefusal, NodeState, PeerUrl, Plan, Registration, Report, Revision, RunId, Strategy, Task, Transition,
-    UnixMillis, View, plan,
+    Action, Cluster, ClusterSize, DataEvidence, Discovery, Epoch, EtcdVersion, Identity, Instruction, Liveness,
+    MemberKey, NodeRefusal, NodeState, PeerUrl, Plan, Registration, Report, Revision, RunId, Strategy, Task,
+    Transition, UnixMillis, View, plan,
 };
 
 use crate::{etcd::Etcd, words::Words};
@@ -44,6 +47,11 @@ pub struct Node {
     pub hidden: bool,
     /// Whether it can't reach others.
     pub blind: bool,
+    /// The machines that it can't reach.
+    pub cut_from: BTreeSet<String>,
+    /// Whether nobody reaches its peer URLs. Its client URLs can be reached.
+    pub behind_nat: bool,
+    pub etcd_version: Option<EtcdVersion>,
     leaving: bool,
     /// The instruction that it refused, as `task: what it saw`.
     refusal: Option<NodeRefusal>,
@@ -214,6 +222,9 @@ impl World {
     pub fn take_view(&mut self, name: &str) -> &mut Self {
         self.node(name);
         let (observer, since) = (&self.nodes[name], self.cluster.revision);
+        if let Some(etcd) = &mut self.etcd {
+            etcd.elect_if_leaderless(&self.nodes);
+        }
         let view = match &self.etcd {
             Some(etcd) => etcd.seen_by(observer, &self.nodes, since),
             None => View { since, cluster: None, linearizable: false, leader: None, term: None, members: Vec::new() },
@@ -254,6 +265,9 @@ impl World {
     /// Time passes without any check-in. If it is negative, the clock jumps back.
     pub fn pass(&mut self, seconds: i64) -> &mut Self {
         self.now.0 += seconds * 1_000;
+        if let (Some(etcd), Ok(seconds)) = (&mut self.etcd, u64::try_from(seconds)) {
+            etcd.pass(&self.nodes, seconds);
+        }
         self
     }
 
@@ -390,9 +404,38 @@ impl World {
         self.set(names, |node| (node.hidden, node.blind) = (true, true))
     }
 
+    /// These nodes can't reach another one, which reaches them.
+    pub fn cut(&mut self, names: &str, other: &str) -> &mut Self {
+        self.set(names, |node| node.cut_from.extend([other.to_owned()]))
+    }
+
+    /// Nobody reaches the peer URLs of these nodes.
+    pub fn hide_peer_urls(&mut self, names: &str) -> &mut Self {
+        self.set(names, |node| node.behind_nat = true)
+    }
+
+    /// The peer URLs of these nodes can be reached.
+    pub fn show_peer_urls(&mut self, names: &str) -> &mut Self {
+        self.set(names, |node| node.behind_nat = false)
+    }
+
+    /// Nobody can read the metrics of any etcd.
+    pub fn hide_metrics(&mut self) -> &mut Self {
+        self.etcd.as_mut().unwrap().hides_metrics = true;
+        self
+    }
+
+    /// These nodes have this version of etcd.
+    pub fn have_etcd(&mut self, names: &str, version: &str) -> &mut Self {
+        self.set(names, |node| node.etcd_version = version.parse().ok())
+    }
+
     /// These nodes and the others reach each other again.
     pub fn heal(&mut self, names: &str) -> &mut Self {
-        self.set(names, |node| (node.hidden, node.blind) = (false, false))
+        self.set(names, |node| {
+            (node.hidden, node.blind) = (false, false);
+            node.cut_from.clear();
+        })
     }
 
     /// A node is leaving from now on.
@@ -447,7 +490,8 @@ impl World {
     /// A member becomes the leader.
     pub fn leads(&mut self, name: &str) -> &mut Self {
         let etcd = self.etcd.as_mut().unwrap();
-        etcd.leader = etcd.seat_of(name).id;
+        let leader = etcd.seat_of(name).id;
+        etcd.elect(leader);
         self
     }
 
@@ -579,7 +623,7 @@ impl World {
             state,
             leftover: node.data == Data::Leftover,
             data: node.evidence,
-            etcd_version: None,
+            etcd_version: node.etcd_version,
             refusal: node.refusal.clone(),
             view: node.view.clone(),
             leaving: node.leaving,
@@ -616,6 +660,9 @@ impl World {
             loading: false,
             hidden: false,
             blind: false,
+            cut_from: BTreeSet::new(),
+            behind_nat: false,
+            etcd_version: None,
             leaving: false,
             refusal: None,
             accept_reset: None,

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::problems::Place;
 
 /// Fields that documents of earlier versions don't have. They have their defaults then.
-const ADDED_LATER: &[&str] = &["max_failed_starts"];
+const ADDED_LATER: &[&str] = &["max_failed_starts", "witnesses"];
 
 /// A policy: an object with every one of [`Policy::FIELDS`] and nothing else. Durations are in milliseconds.
 #[derive(Deserialize)]

@@ -32,7 +32,9 @@ impl LivenessRecord {
     pub fn restart(&mut self, now: UnixMillis) {
         self.detector.since = now;
         self.detector.nodes.clear();
-        self.detector.members.values_mut().for_each(|member| member.failing = None);
+        for member in self.detector.members.values_mut() {
+            (member.failing, member.received, member.unreached_by_voters) = (None, None, None);
+        }
     }
 
     /// Continues on one of several servers. See [`Liveness::resume`].

@@ -163,6 +163,7 @@ fn with_all_fields(token: &str) -> (Cluster, ClusterWrite) {
         check_in_every: Duration::from_secs(1),
         paused: true,
         max_failed_starts: 9,
+        witnesses: 1,
     };
     cluster.epoch = Epoch(3);
     cluster.protocol = Some(Protocol::CheckIn);

@@ -26,7 +26,7 @@ fn a_new_cluster_has_the_settings_of_the_flags() {
     assert_eq!(
         created["policy"],
         json!({ "strategy": "add", "dead_after_seconds": 120, "learner": false, "check_in_every_seconds": 5,
-                "paused": false, "max_failed_starts": 5 })
+                "paused": false, "max_failed_starts": 5, "witnesses": 2 })
     );
 }
 
@@ -100,7 +100,10 @@ async fn a_cluster_is_shown_with_its_members() {
     assert_eq!(rows[1], ["Token:", "secret…"]);
     assert_eq!(rows[2], ["Phase:", "formed"]);
     assert_eq!(rows[3], ["Size:", "2 (has 2 voters and 0 learners)"]);
-    assert_eq!(rows[7], ["Policy:", "replace, dead after 1m, check-in every 10s, nodes join as learners"]);
+    assert_eq!(
+        rows[7],
+        ["Policy:", "replace, dead after 1m to 2 witnesses, check-in every 10s, nodes join as learners"]
+    );
     assert_eq!(rows[8..11], [vec!["Paused:", "no"], vec!["Ticket:", "none"], vec![]]);
     assert_eq!(rows[11], ["NAME", "ID", "ROLE", "STARTED", "LAST SEEN", "PEER URLS", "CLIENT URLS", "NOTES"]);
     assert_eq!(rows[12][..4], ["infra0", "8e9e05c52164694d", "voter", "no"]);

@@ -38,6 +38,11 @@ impl World {
         self.policy(PolicyChange { dead_after: Some(Duration::from_secs(seconds)), ..PolicyChange::default() })
     }
 
+    /// So many witnesses suffice for a dead voter.
+    pub fn witnesses(&mut self, witnesses: u32) -> &mut Self {
+        self.policy(PolicyChange { witnesses: Some(witnesses), ..PolicyChange::default() })
+    }
+
     pub fn pause(&mut self) -> &mut Self {
         self.policy(PolicyChange { paused: Some(true), ..PolicyChange::default() })
     }

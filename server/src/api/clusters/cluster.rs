@@ -92,6 +92,9 @@ pub struct PolicyBody {
     /// How many starts without an answer of etcd make a member count as failing. The check-ins of a failing member are no sign of life.
     #[schema(example = 5)]
     max_failed_starts: u32,
+    /// How many witnesses a dead voter takes: 2 for probes and the voters' side, 1 for probes alone.
+    #[schema(example = 2)]
+    witnesses: u32,
 }
 
 /// The lease for the one membership change that a cluster may have under way.
@@ -210,7 +213,7 @@ impl Phase {
 impl From<&Policy> for PolicyBody {
     fn from(policy: &Policy) -> Self {
         // Without `..`, so that a new field does not compile until it is shown.
-        let Policy { strategy, dead_after, learner, check_in_every, paused, max_failed_starts } = *policy;
+        let Policy { strategy, dead_after, learner, check_in_every, paused, max_failed_starts, witnesses } = *policy;
         Self {
             strategy: strategy.into(),
             dead_after_seconds: dead_after.as_secs(),
@@ -218,6 +221,7 @@ impl From<&Policy> for PolicyBody {
             check_in_every_seconds: check_in_every.as_secs(),
             paused,
             max_failed_starts,
+            witnesses,
         }
     }
 }

@@ -32,6 +32,9 @@ body! {
         /// How many starts without an answer of etcd make a member count as failing. The check-ins of a failing member are no sign of life.
         #[example = 5]
         max_failed_starts: Option<Number<1, 1000>>,
+        /// How many witnesses a dead voter takes: 2 for probes and the voters' side, 1 for probes alone.
+        #[example = 2]
+        witnesses: Option<Number<1, 2>>,
     }
 }
 
@@ -45,6 +48,7 @@ impl PolicySettings {
             check_in_every: self.check_in_every_seconds.map(|Seconds(duration)| duration),
             paused: self.paused,
             max_failed_starts: self.max_failed_starts.map(|Number(number)| number),
+            witnesses: self.witnesses.map(|Number(number)| number),
         }
     }
 }

@@ -34,6 +34,7 @@ const COLUMNS: &[Column<Cluster, Parts>] = &[
     column("check_in_every_ms", |c| c.policy.check_in_every.to_value(), |c, _, cell| cell.read(&mut c.policy.check_in_every)),
     column("paused", |c| c.policy.paused.to_value(), |c, _, cell| cell.read(&mut c.policy.paused)),
     column("max_failed_starts", |c| c.policy.max_failed_starts.to_value(), |c, _, cell| cell.read(&mut c.policy.max_failed_starts)),
+    column("witnesses", |c| c.policy.witnesses.to_value(), |c, _, cell| cell.read(&mut c.policy.witnesses)),
 
     column("setbacks", |c| c.setbacks.to_value(), |c, _, cell| cell.read(&mut c.setbacks)),
     column("tickets", |c| c.tickets.to_value(), |c, _, cell| cell.read(&mut c.tickets)),

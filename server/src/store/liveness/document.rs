@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use convene_lifecycle::{
     ClusterId, Identity, LastCheckIn, Liveness, MemberId, MemberKey, MemberLiveness, MemberName, PeerUrl,
-    ReportedState, RunId, UnixMillis,
+    ReceivedBytes, ReportedState, RunId, UnixMillis,
 };
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +76,28 @@ struct MemberDocument {
     /// How often its etcd was started in vain.
     #[serde(default, skip_serializing_if = "is_zero")]
     failed_starts: u32,
+    /// Missing: the voters' side has never shown that the member is alive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    heard: Option<UnixMillis>,
+    /// Missing: the leader's counter was never read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    received: Option<ReceivedBytesDocument>,
+    /// The first and the last of the failed probes by running voters. Missing: there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unreached_by_voters: Option<(UnixMillis, UnixMillis)>,
+}
+
+/// The leader's counter of the bytes that it has received from a member.
+#[derive(Debug, Serialize, Deserialize)]
+struct ReceivedBytesDocument {
+    leader: MemberId,
+    /// Null: the term is not known.
+    term: Option<u64>,
+    bytes: u64,
+    /// The first and the last reading with this number.
+    since: UnixMillis,
+    last: UnixMillis,
+    heard: bool,
 }
 
 fn is_false(flag: &bool) -> bool {
@@ -84,12 +106,8 @@ fn is_false(flag: &bool) -> bool {
 
 impl LivenessDocument {
     pub fn of_last_seen(last_seen: &BTreeMap<MemberKey, UnixMillis>) -> Self {
-        let member = |at: &UnixMillis| MemberDocument {
-            checked_in: Some(*at),
-            answered: None,
-            failing: None,
-            applied: None,
-            failed_starts: 0,
+        let member = |at: &UnixMillis| {
+            MemberDocument::from(&MemberLiveness { checked_in: Some(*at), ..MemberLiveness::default() })
         };
         Self {
             since: None,
@@ -175,15 +193,65 @@ impl From<IdentityDocument> for Identity {
 
 impl From<&MemberLiveness> for MemberDocument {
     fn from(member: &MemberLiveness) -> Self {
-        let MemberLiveness { checked_in, answered, failing, applied, failed_starts } = *member;
-        Self { checked_in, answered, failing, applied, failed_starts }
+        let MemberLiveness {
+            checked_in,
+            answered,
+            failing,
+            applied,
+            failed_starts,
+            heard,
+            received,
+            unreached_by_voters,
+        } = *member;
+        Self {
+            checked_in,
+            answered,
+            failing,
+            applied,
+            failed_starts,
+            heard,
+            received: received.map(Into::into),
+            unreached_by_voters,
+        }
     }
 }
 
 impl From<MemberDocument> for MemberLiveness {
     fn from(member: MemberDocument) -> Self {
-        let MemberDocument { checked_in, answered, failing, applied, failed_starts } = member;
-        Self { checked_in, answered, failing, applied, failed_starts }
+        let MemberDocument {
+            checked_in,
+            answered,
+            failing,
+            applied,
+            failed_starts,
+            heard,
+            received,
+            unreached_by_voters,
+        } = member;
+        Self {
+            checked_in,
+            answered,
+            failing,
+            applied,
+            failed_starts,
+            heard,
+            received: received.map(Into::into),
+            unreached_by_voters,
+        }
+    }
+}
+
+impl From<ReceivedBytes> for ReceivedBytesDocument {
+    fn from(received: ReceivedBytes) -> Self {
+        let ReceivedBytes { leader, term, bytes, since, last, heard } = received;
+        Self { leader, term, bytes, since, last, heard }
+    }
+}
+
+impl From<ReceivedBytesDocument> for ReceivedBytes {
+    fn from(document: ReceivedBytesDocument) -> Self {
+        let ReceivedBytesDocument { leader, term, bytes, since, last, heard } = document;
+        Self { leader, term, bytes, since, last, heard }
     }
 }
 
@@ -203,7 +271,9 @@ mod tests {
         r#""infra1":{"at":4,"run":"run-2","sequence":5,"peer_urls":[],"state":"nothing","leftover":true},"#,
         r#""infra2":{"at":4,"run":"run-3","sequence":5,"peer_urls":[],"#,
         r#""state":{"data":{"cluster":"cdf818194e3a8c32","member":"1f"}},"never_led":true}},"#,
-        r#""members":{"8e9e05c52164694d":{"checked_in":6,"answered":null,"failing":[7,8],"applied":10,"failed_starts":3}},"#,
+        r#""members":{"8e9e05c52164694d":{"checked_in":6,"answered":null,"failing":[7,8],"applied":10,"failed_starts":3,"heard":6,"#,
+        r#""received":{"leader":"b1","term":3,"bytes":4,"since":5,"last":6,"heard":true},"#,
+        r#""unreached_by_voters":[7,8]},"b1":{"checked_in":null,"answered":null,"failing":null}},"#,
         r#""removed":{"b":9}}"#
     );
 
@@ -220,6 +290,12 @@ mod tests {
     fn a_document_of_the_version_before_is_read() {
         let old = DOCUMENT.replace(r#""state":"#, r#""had":"#).replace(r#","removed":{"b":9}"#, "");
         let read = |text: &str| serde_json::from_str::<LivenessDocument>(text).unwrap().into_record(UnixMillis(99));
-        assert_eq!(read(&old).detector, read(DOCUMENT).detector);
+        let (heard, end) = (DOCUMENT.find(r#","heard":6"#).unwrap(), DOCUMENT.find(r#"},"b1""#).unwrap());
+        let old = old.replace(&DOCUMENT[heard..end], "");
+        let mut expected = read(DOCUMENT).detector;
+        for member in expected.members.values_mut() {
+            (member.heard, member.received, member.unreached_by_voters) = (None, None, None);
+        }
+        assert_eq!(read(&old).detector, expected);
     }
 }

@@ -82,7 +82,7 @@ impl Etcds {
         let seen = |(id, entry): (&u64, &Entry)| {
             json!({ "id": format!("{id:x}"), "name": if entry.started { &entry.name } else { "" },
                     "peer_urls": [entry.peer_url], "learner": entry.learner, "reachable": entry.started,
-                    "applied_index": 10 })
+                    "applied_index": 10, "round_trips": 1 })
         };
         let leader = members.iter().find(|(_, entry)| entry.started && !entry.learner).unwrap().0;
         let seen: Vec<Value> = members.iter().map(seen).collect();
