@@ -14,6 +14,8 @@ pub struct Place {
     pub client_url: String,
     /// Where the other members reach it.
     pub peer_url: String,
+    /// Where etcd listens for the other members. `None`: at the peer URL.
+    listen_peer_url: Option<String>,
     disk: Arc<TempDir>,
     has_wal_dir: bool,
     identity: Option<Identity>,
@@ -49,6 +51,11 @@ impl Place {
     /// certificate of the same CA.
     pub fn with_tls(identity: &Identity) -> Self {
         Self { identity: Some(identity.clone()), ..Self::on(Arc::new(kept::folder()), "https") }
+    }
+
+    /// A place without data whose peer URL nobody reaches, as behind NAT: its etcd listens elsewhere.
+    pub fn with_unreachable_peer_url() -> Self {
+        Self { listen_peer_url: Some(format!("http://127.0.0.1:{}", free_port())), ..Self::new() }
     }
 
     /// The same place, with the write-ahead log outside the data.
@@ -102,7 +109,7 @@ impl Place {
             ("data-dir", text(&self.data_dir())),
             ("listen-client-urls", self.client_url.clone()),
             ("advertise-client-urls", self.client_url.clone()),
-            ("listen-peer-urls", self.peer_url.clone()),
+            ("listen-peer-urls", self.listen_peer_url.as_ref().unwrap_or(&self.peer_url).clone()),
             ("logger", "zap".to_owned()),
         ];
         settings.extend(self.wal_dir().map(|wal| ("wal-dir", text(&wal))));
@@ -112,7 +119,15 @@ impl Place {
 
     fn on(disk: Arc<TempDir>, scheme: &str) -> Self {
         let url = || format!("{scheme}://127.0.0.1:{}", free_port());
-        Self { client_url: url(), peer_url: url(), disk, has_wal_dir: false, identity: None, host: None }
+        Self {
+            client_url: url(),
+            peer_url: url(),
+            disk,
+            has_wal_dir: false,
+            identity: None,
+            host: None,
+            listen_peer_url: None,
+        }
     }
 }
 

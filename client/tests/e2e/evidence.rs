@@ -1,4 +1,48 @@
 //! Nothing is believed that nobody has just seen: each story is one way in which memory or hearsay could do harm.
-//! The rules of evidence in docs/architecture.md have the rule behind each.
 
+mod hearsay;
 mod partitions;
+mod registries;
+mod starts;
+mod tickets;
+
+use std::fs;
+
+use convene_harness::etcd::Version;
+
+use crate::{
+    machine::{Machine, wait_until_whole},
+    node::{LIMIT, Registry},
+};
+
+/// Machines `infra0`, `infra1`, … that have formed a cluster.
+fn form(version: &Version, registry: &Registry, size: usize) -> Vec<Machine> {
+    let start = |number| Machine::start(version, registry, &format!("infra{number}"));
+    let machines: Vec<Machine> = (0..size).map(start).collect();
+    wait_until_whole(version, &machines.iter().collect::<Vec<_>>(), LIMIT);
+    machines
+}
+
+/// All machines lose power at the same time, and start again.
+fn cut_power(machines: &[Machine]) {
+    machines.iter().for_each(Machine::stop);
+    machines.iter().for_each(Machine::go_on);
+}
+
+/// No machine has set data aside.
+#[track_caller]
+fn assert_nothing_archived(machines: &[Machine]) {
+    for machine in machines {
+        let parent = machine.place.data_dir().parent().unwrap().to_owned();
+        let entries = fs::read_dir(parent).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let archives: Vec<String> = entries.filter(|name| name.contains("archived")).collect();
+        assert!(archives.is_empty(), "{} has archived {archives:?}:\n{}", machine.name, machine.log());
+    }
+}
+
+/// The ID of the member that runs on a machine.
+fn member_id(version: &Version, machine: &Machine) -> String {
+    let status = version.etcdctl(&machine.place.client_url, &["endpoint", "status", "-w", "json"]).unwrap();
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    format!("{:x}", status[0]["Status"]["header"]["member_id"].as_u64().unwrap())
+}

@@ -61,7 +61,13 @@ impl Machine {
     }
 
     /// A machine at a place, with further flags of `convene join`.
-    pub fn start_at(place: Place, version: &Version, registry: &Registry, name: &str, flags: &[&str]) -> Self {
+    pub fn start_at(
+        place: impl Into<Arc<Place>>,
+        version: &Version,
+        registry: &Registry,
+        name: &str,
+        flags: &[&str],
+    ) -> Self {
         let node = Node::at(place, version, registry, name);
         let place = node.place.clone();
         let state = Arc::new(Mutex::new(State::default()));

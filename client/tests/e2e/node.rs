@@ -10,6 +10,7 @@ use convene_harness::{
     server::Server,
     wait_for,
 };
+use serde_json::{Value, json};
 
 /// How long a test waits for anything that has to happen.
 pub const LIMIT: Duration = Duration::from_secs(90);
@@ -71,12 +72,37 @@ impl Registry {
 
     /// Resets the cluster, which begins a new epoch.
     pub fn reset(&self) {
+        let token = self.url.rsplit_once('/').unwrap().1;
+        self.post("/reset", &json!({ "token": token }));
+    }
+
+    /// The cluster, a list of its members or the like, as the API returns it.
+    pub fn get(&self, path: &str) -> Value {
+        self.request(reqwest::Method::GET, path, None)
+    }
+
+    /// Sends a request to the API, as somebody with curl does who knows the token.
+    pub fn post(&self, path: &str, body: &Value) -> Value {
+        self.request(reqwest::Method::POST, path, Some(body))
+    }
+
+    /// The reason that the last instruction of a report by hand gives.
+    pub fn check_in_by_hand(&self, report: &Value) -> String {
+        self.post("/check-in", report)["reason"].as_str().expect("an instruction has a reason").to_owned()
+    }
+
+    fn request(&self, method: reqwest::Method, path: &str, body: Option<&Value>) -> Value {
         let (server, token) = self.url.rsplit_once('/').unwrap();
-        let reset = reqwest::Client::new()
-            .post(format!("{server}/v1/clusters/{token}/reset"))
-            .json(&serde_json::json!({ "token": token }));
-        let answer = tokio::runtime::Runtime::new().unwrap().block_on(reset.send()).unwrap();
-        assert!(answer.status().is_success(), "{}", answer.status());
+        let mut request = reqwest::Client::new().request(method, format!("{server}/v1/clusters/{token}{path}"));
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let answer = request.send().await.unwrap();
+            let (status, text) = (answer.status(), answer.text().await.unwrap());
+            assert!(status.is_success(), "{path}: {status}: {text}");
+            serde_json::from_str(&text).unwrap()
+        })
     }
 
     /// Kills the server for good.
@@ -124,16 +150,10 @@ impl Node {
     }
 
     /// A machine with these directories and ports.
-    pub fn at(place: Place, version: &Version, registry: &Registry, name: &str) -> Self {
+    pub fn at(place: impl Into<Arc<Place>>, version: &Version, registry: &Registry, name: &str) -> Self {
+        let place = place.into();
         let access = place.access();
-        Self {
-            name: name.to_owned(),
-            place: Arc::new(place),
-            version: version.clone(),
-            etcd: None,
-            url: registry.url.clone(),
-            access,
-        }
+        Self { name: name.to_owned(), place, version: version.clone(), etcd: None, url: registry.url.clone(), access }
     }
 
     /// A command of `convene` with all flags of this node.

@@ -1,0 +1,107 @@
+//! A start is no sign of life, and a slow one is no death.
+
+use std::time::{Duration, Instant};
+
+use convene_harness::{Place, etcd::Version};
+
+use super::{assert_nothing_archived, form, member_id};
+use crate::{
+    machine::{Machine, wait_until_whole},
+    node::{LIMIT, Registry, with_each},
+};
+
+/// Members count as dead after five seconds here; full strength is due 30 seconds later.
+const FULL_STRENGTH: Duration = Duration::from_secs(35);
+
+#[test]
+fn a_spare_replaces_a_member_whose_etcd_ends_after_each_start() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let registry = Registry::new(3);
+        let machines = form(version, &registry, 3);
+        let spare = Machine::start(version, &registry, "infra3");
+        spare.wait_for_log("stand_by (full)", LIMIT);
+
+        machines[1].break_etcd();
+        let broken = Instant::now();
+        wait_until_whole(version, &[&machines[0], &machines[2], &spare], LIMIT);
+        println!("etcd {}: full strength {:?} after the first failed start", version.name, broken.elapsed());
+        assert!(broken.elapsed() < FULL_STRENGTH, "{:?}", broken.elapsed());
+        assert!(machines[1].starts() > 2, "the supervisor started it again and again");
+    });
+}
+
+#[test]
+fn without_a_spare_a_member_whose_etcd_does_not_start_stays_and_is_shown() {
+    let Some(version) = Version::all().pop() else { return };
+    let registry = Registry::new(3);
+    let machines = form(&version, &registry, 3);
+    let broken = member_id(&version, &machines[1]);
+    machines[1].break_etcd();
+    let failed_starts = |at_least: u64| {
+        convene_harness::wait_for(LIMIT, || {
+            let members = registry.get("/members")["members"].as_array().unwrap().clone();
+            let member = members.iter().find(|member| member["id"] == broken.as_str()).unwrap().clone();
+            (member["failed_starts"].as_u64().unwrap() >= at_least).then_some(())
+        })
+    };
+    failed_starts(5).expect("the registry counts failed starts");
+    machines[1].stop();
+    machines[1].go_on();
+    wait_until_whole(&version, &machines.iter().collect::<Vec<_>>(), LIMIT);
+    assert_nothing_archived(&machines);
+}
+
+/// One founder's client stands still before it is instructed to bootstrap. The others have its name in etcd's list by then.
+#[test]
+fn a_slow_founder_is_not_taken_for_one_that_lost_its_disk() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let registry = Registry::new(3);
+        let slow = Machine::start(version, &registry, "infra0");
+        slow.wait_for_log("forming", LIMIT);
+        slow.signal_join("STOP");
+        let others = ["infra1", "infra2"].map(|name| Machine::start(version, &registry, name));
+        let spare = Machine::start(version, &registry, "infra3");
+        spare.wait_for_log("infra3", LIMIT);
+        wait_until_serving(version, &others[0]);
+        slow.signal_join("CONT");
+        wait_until_whole(version, &[&slow, &others[0], &others[1]], LIMIT);
+        assert!(!slow.log().contains("lost_disk") && !slow.log().contains("add_member"), "{}", slow.log());
+    });
+}
+
+/// The first start fails on two nodes. Then their addresses are corrected.
+#[test]
+fn a_cluster_that_never_had_a_leader_forms_again_at_corrected_addresses() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let registry = Registry::new(3);
+        let places: Vec<Place> = (0..3).map(|_| Place::new()).collect();
+        let occupied: Vec<std::net::TcpListener> = places[..2]
+            .iter()
+            .map(|place| std::net::TcpListener::bind(place.peer_url.trim_start_matches("http://")).unwrap())
+            .collect();
+        let mut machines: Vec<Machine> = places
+            .into_iter()
+            .enumerate()
+            .map(|(number, place)| Machine::start_at(place, version, &registry, &format!("infra{number}"), &[]))
+            .collect();
+        for machine in &machines[..2] {
+            machine.wait_for_log("bootstrap", LIMIT);
+        }
+        let started =
+            convene_harness::wait_for(LIMIT, || machines[..2].iter().all(|one| one.starts() >= 2).then_some(()));
+        started.expect("etcd is started again and again");
+        for number in 0..2 {
+            machines[number].stop();
+            let moved = Place::moved(&machines[number].place);
+            machines[number] = Machine::start_at(moved, version, &registry, &format!("infra{number}"), &[]);
+        }
+        wait_until_whole(version, &machines.iter().collect::<Vec<_>>(), LIMIT);
+        drop(occupied);
+    });
+}
+
+/// Waits until an etcd is in a cluster that has a leader.
+fn wait_until_serving(version: &Version, machine: &Machine) {
+    let healthy = || version.etcdctl(&machine.place.client_url, &["endpoint", "health"]).ok();
+    convene_harness::wait_for(LIMIT, healthy).expect("two of three members serve");
+}
