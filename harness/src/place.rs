@@ -70,6 +70,11 @@ impl Place {
         Self { has_wal_dir, identity, host, ..Self::on(self.disk.clone(), scheme) }
     }
 
+    /// The same data at another place's address.
+    pub fn at_address_of(&self, other: &Self) -> Self {
+        Self { client_url: other.client_url.clone(), peer_url: other.peer_url.clone(), ..self.moved() }
+    }
+
     /// Where etcd has its data. Nobody has made it before etcd has.
     pub fn data_dir(&self) -> PathBuf {
         self.disk.path().join("data")

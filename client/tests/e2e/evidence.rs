@@ -1,8 +1,10 @@
 //! Nothing is believed that nobody has just seen: each story is one way in which memory or hearsay could do harm.
 
+mod addresses;
 mod hearsay;
 mod partitions;
 mod registries;
+mod removals;
 mod starts;
 mod tickets;
 
