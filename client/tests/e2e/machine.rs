@@ -142,6 +142,14 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
+        if thread::panicking() {
+            let state = lock(&self.state);
+            let etcd = state.etcd.as_ref().map(|etcd| etcd.output()).unwrap_or_default();
+            let last: Vec<&str> = etcd.lines().rev().take(5).collect();
+            eprintln!("{}, {} starts of etcd:\n{}{}", self.name, state.starts, state.log, last.join("\n"));
+            let joining = state.joining.as_ref().map(Process::stderr);
+            eprintln!("{}", joining.unwrap_or_default());
+        }
         self.set(Wanted::Gone);
         let ended = self.thread.take().expect("a machine is dropped once").join();
         assert!(ended.is_ok() || thread::panicking(), "the supervisor of {} has panicked", self.name);
