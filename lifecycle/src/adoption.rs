@@ -111,6 +111,8 @@ impl ClusterDraft<'_> {
             client_urls: fresh.client_urls,
             role,
             started: present.started || fresh.started,
+            // The cluster exists already, so nobody bootstraps it as one of its founders again.
+            founder: None,
             ..Member::clone(&present)
         };
         if after != *present {

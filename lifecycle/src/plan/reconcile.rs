@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::Planner;
 use crate::{
-    EventKind, Identity, LastCheckIn, Member, MemberKey, MemberList, MemberName, NodeState, ObservedMember, Purpose,
-    Registration, Revision, View, cluster::quorum_of,
+    EventKind, Founder, Identity, LastCheckIn, Member, MemberKey, MemberList, MemberName, NodeState, ObservedMember,
+    Purpose, Registration, Revision, View, cluster::quorum_of,
 };
 
 impl Planner<'_> {
@@ -120,9 +120,13 @@ impl Planner<'_> {
             }
             return;
         }
-        // A member of an earlier epoch is not older than the registry.
-        let was_known =
-            |observed: &ObservedMember| self.draft.record.iter().any(|member| member.key.id() == Some(observed.id));
+        // A member of an earlier epoch is not older than the registry. A node that registers now with the peer URLs of a member
+        // gets the ID that this member has had before.
+        let has_never_run = |member: &Member| !member.started && member.founder == Some(Founder { issued: None });
+        let was_known = |observed: &ObservedMember| {
+            let same_id = |member: &&Arc<Member>| member.key.id() == Some(observed.id);
+            self.draft.record.iter().filter(same_id).any(|member| !has_never_run(member))
+        };
         let is_vacant = self.draft.members().next().is_none();
         if (is_vacant || self.shows_own_member(view)) && !view.members.iter().any(was_known) {
             self.draft.adopt(&list, &format!("from the view of {}", self.report.name));

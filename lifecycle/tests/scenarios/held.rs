@@ -149,3 +149,18 @@ fn a_cluster_that_exists_is_not_held_when_the_registry_goes_back_in_time() {
     let twice = world.reset().holds_after_going_back().cluster.hold_after_going_back(UnixMillis(0));
     assert_eq!(twice, None);
 }
+
+#[test]
+fn a_member_that_lost_its_disk_and_registers_as_a_founder_does_not_block_the_adoption() {
+    let mut world = World::new(3);
+    let copy = world.cluster.clone();
+    world.check_ins("a b c");
+    for name in ["a", "b", "c"] {
+        world.check_in_and_execute(name);
+    }
+    world.registry_goes_back_to(copy).returns_empty("c").ask("c", "wait: forming + member_registered");
+    world.returns("a").ask("a", "observe: look_needed + founding_held").ask("c", "wait: held");
+    let adopted = "formed bootstrapped member_added member_added member_updated founding_released";
+    world.runs("a").observe("a", &format!("wait: not_dead_yet + {adopted}"));
+    world.observe("c", "remove c #1 of a b c: lost_disk + ticket_granted");
+}

@@ -118,7 +118,8 @@ fn members_restored_from_a_snapshot_start_and_keep_their_data() {
         let read = version.etcdctl(&machines[2].place.client_url, &["get", "greeting"]).unwrap();
         assert!(read.contains("hello"), "{read}");
 
-        let adopted = registry.administer(&["cluster", "adopt", "--endpoints", &machines[0].place.client_url]);
+        let adopted =
+            registry.administer(&["cluster", "adopt", &registry.url, "--endpoints", &machines[0].place.client_url]);
         assert!(!adopted.is_empty());
         cut_power(&machines);
         wait_until_whole(version, &machines.iter().collect::<Vec<_>>(), LIMIT);
