@@ -95,16 +95,6 @@ impl Machine {
         lock(&self.state).starts
     }
 
-    /// The output of the present etcd.
-    pub fn etcd_output(&self) -> String {
-        lock(&self.state).etcd.as_ref().map(|etcd| etcd.output()).unwrap_or_default()
-    }
-
-    /// Sends a signal to the etcd, such as "STOP".
-    pub fn signal_etcd(&self, signal: &str) {
-        lock(&self.state).etcd.as_ref().expect("etcd runs").signal(signal);
-    }
-
     /// Sends a signal to the `convene join` that runs now.
     pub fn signal_join(&self, signal: &str) {
         lock(&self.state).joining.as_ref().expect("convene join runs").signal(signal);
@@ -123,13 +113,6 @@ impl Machine {
     /// Kills etcd. From now on, each etcd that the supervisor starts ends at once.
     pub fn break_etcd(&self) {
         self.set(Wanted::Broken);
-    }
-
-    /// Kills etcd and deletes its data. The supervisor starts the node again.
-    pub fn lose_disk(&self) {
-        self.stop();
-        self.place.lose_disk();
-        self.go_on();
     }
 
     fn set(&self, wanted: Wanted) {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use convene_harness::{Place, etcd::Version};
+use convene_harness::etcd::Version;
 
 use super::{assert_nothing_archived, form, member_id};
 use crate::{
@@ -66,37 +66,6 @@ fn a_slow_founder_is_not_taken_for_one_that_lost_its_disk() {
         slow.signal_join("CONT");
         wait_until_whole(version, &[&slow, &others[0], &others[1]], LIMIT);
         assert!(!slow.log().contains("lost_disk") && !slow.log().contains("add_member"), "{}", slow.log());
-    });
-}
-
-/// The first start fails on two nodes. Then their addresses are corrected.
-#[test]
-fn a_cluster_that_never_had_a_leader_forms_again_at_corrected_addresses() {
-    with_each(Version::oldest_and_newest(), |version| {
-        let registry = Registry::new(3);
-        let places: Vec<Place> = (0..3).map(|_| Place::new()).collect();
-        let occupied: Vec<std::net::TcpListener> = places[..2]
-            .iter()
-            .map(|place| std::net::TcpListener::bind(place.peer_url.trim_start_matches("http://")).unwrap())
-            .collect();
-        let mut machines: Vec<Machine> = places
-            .into_iter()
-            .enumerate()
-            .map(|(number, place)| Machine::start_at(place, version, &registry, &format!("infra{number}"), &[]))
-            .collect();
-        for machine in &machines[..2] {
-            machine.wait_for_log("bootstrap", LIMIT);
-        }
-        let started =
-            convene_harness::wait_for(LIMIT, || machines[..2].iter().all(|one| one.starts() >= 2).then_some(()));
-        started.expect("etcd is started again and again");
-        for number in 0..2 {
-            machines[number].stop();
-            let moved = Place::moved(&machines[number].place);
-            machines[number] = Machine::start_at(moved, version, &registry, &format!("infra{number}"), &[]);
-        }
-        wait_until_whole(version, &machines.iter().collect::<Vec<_>>(), LIMIT);
-        drop(occupied);
     });
 }
 
