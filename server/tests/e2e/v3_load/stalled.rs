@@ -174,7 +174,7 @@ async fn connect_with_small_windows(server: &Server) -> Channel {
 async fn change_a_lot(cluster: &Cluster, channel: &Channel, memory: Memory<'_>, unread: &str) -> i64 {
     let filled = change(cluster, channel, cluster.created, FIRST_CHANGES).await;
     memory.has_gained_at_most(UNREAD_KIB * WATCHES as u64, &format!("{unread} during 1,000 changes"));
-    let memory = memory.from_here();
+    let memory = memory.restarted();
     let last = change(cluster, channel, filled, FURTHER_CHANGES).await;
     memory.has_gained_at_most(FURTHER_KIB, &format!("{unread} during 2,000 further changes"));
     last
