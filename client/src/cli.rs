@@ -14,7 +14,7 @@ use std::{ffi::OsString, time::Duration};
 use clap::{
     Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, builder::BoolishValueParser, error::ErrorKind,
 };
-use convene_lifecycle::{EtcdVersion, Strategy};
+use convene_lifecycle::{ClientUrl, EtcdVersion, Strategy};
 
 use crate::{cluster::ClusterCommand, member::MemberCommand, output::Format};
 use glog_flags::GlogFlags;
@@ -156,6 +156,20 @@ pub struct LeaveArgs {
 pub struct StatusArgs {
     #[command(flatten)]
     pub discovery: DiscoveryArgs,
+    /// Client URLs of the etcd on this node, to look at in addition to those of the registry
+    #[arg(
+        long,
+        value_name = "URLS",
+        value_delimiter = ',',
+        value_parser = node_args::trimmed::<ClientUrl>,
+        env = "CONVENE_ADVERTISE_CLIENT_URLS"
+    )]
+    pub advertise_client_urls: Vec<ClientUrl>,
+    /// Client port to assume for members whose client URLs are unknown
+    #[arg(long, value_name = "PORT", default_value = "2379", value_parser = clap::value_parser!(u16).range(1..), env = "CONVENE_CLIENT_PORT")]
+    pub client_port: u16,
+    #[command(flatten)]
+    pub access: AccessArgs,
     /// Format of the result
     #[arg(short = 'o', long, value_name = "FORMAT", value_enum, default_value = "table")]
     pub output: TableFormat,

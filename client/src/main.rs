@@ -22,6 +22,7 @@ mod membership_change;
 mod node;
 mod observe;
 mod output;
+mod overview;
 mod progress;
 mod promote;
 mod registry;

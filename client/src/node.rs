@@ -81,12 +81,17 @@ impl Node {
 
     /// Client URLs guessed from peer URLs: the same hosts with `--client-port`.
     pub fn guessed_client_urls(&self, peer_urls: &[PeerUrl]) -> Vec<ClientUrl> {
-        let guessed = peer_urls.iter().filter_map(|url| {
-            let (before, _port) = url.as_str().rsplit_once(':')?;
-            format!("{before}:{}", self.client_port).parse().ok()
-        });
-        guessed.collect()
+        guess_client_urls(peer_urls, self.client_port)
     }
+}
+
+/// Client URLs guessed from peer URLs: the same hosts with this port.
+pub fn guess_client_urls(peer_urls: &[PeerUrl], port: u16) -> Vec<ClientUrl> {
+    let guessed = peer_urls.iter().filter_map(|url| {
+        let (before, _port) = url.as_str().rsplit_once(':')?;
+        format!("{before}:{port}").parse().ok()
+    });
+    guessed.collect()
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, CommandError> {

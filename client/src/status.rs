@@ -1,9 +1,43 @@
-//! `convene status`: shows the cluster of this node.
+//! `convene status`: looks at the cluster of this node, and shows it.
 
-use crate::{cli::StatusArgs, cluster::show, command_error::CommandError, target::Target};
+use crate::{
+    cli::StatusArgs,
+    cluster::show,
+    command_error::CommandError,
+    connections::Connections,
+    node::{guess_client_urls, read_access},
+    observe::{Addresses, observe},
+    overview::{Look, Overview},
+    target::Target,
+};
 
 /// Runs the command.
 pub async fn run(arguments: &StatusArgs) -> Result<(), CommandError> {
     let target = Target::at(&arguments.discovery.discovery, &arguments.discovery.tls).await?;
-    show::print(&target, arguments.output).await
+    let overview = Overview::read(&target, false).await?;
+    let look = look(arguments, &overview).await?;
+    show::print(&Overview { look: Some(look), ..overview }, arguments.output)
+}
+
+/// Observes the cluster from this machine, because the registry knows only what nodes have reported.
+async fn look(arguments: &StatusArgs, overview: &Overview) -> Result<Look, CommandError> {
+    let (access, peer_tls) = read_access(&arguments.access)?;
+    let connections = Connections::new(access, &peer_tls)?;
+    let (view, failures) =
+        observe(&connections, &addresses(arguments, overview), overview.cluster.value.revision).await;
+    Ok(Look { view, failures })
+}
+
+/// The addresses in the registry, and those of this node.
+fn addresses(arguments: &StatusArgs, overview: &Overview) -> Addresses {
+    let mut addresses = Addresses::default();
+    addresses.client_urls.extend(arguments.advertise_client_urls.iter().cloned());
+    for member in overview.members.iter().map(|member| &member.value) {
+        addresses.client_urls.extend(member.client_urls.iter().cloned());
+        if member.client_urls.is_empty() {
+            addresses.client_urls.extend(guess_client_urls(&member.peer_urls, arguments.client_port));
+        }
+        addresses.peer_urls.extend(member.peer_urls.iter().cloned());
+    }
+    addresses
 }

@@ -83,7 +83,7 @@ pub struct AccessArgs {
 }
 
 /// An item of a list. etcd also allows spaces around it (`pkg/types/urls.go:NewURLs`).
-fn trimmed<T: FromStr>(text: &str) -> Result<T, T::Err> {
+pub fn trimmed<T: FromStr>(text: &str) -> Result<T, T::Err> {
     text.trim().parse()
 }
 

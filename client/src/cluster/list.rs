@@ -58,7 +58,7 @@ fn table(clusters: &[Verbatim<Cluster>]) -> String {
             cluster.size.to_string(),
             cluster.voter_count.to_string(),
             cluster.learner_count.to_string(),
-            super::show::yes_or_no(cluster.policy.paused).to_owned(),
+            crate::overview::yes_or_no(cluster.policy.paused).to_owned(),
             cluster.revision.to_string(),
             cluster.created_at.clone(),
         ]);

@@ -63,6 +63,8 @@ pub struct Policy {
     pub check_in_every_seconds: u64,
     /// Whether all membership changes are stopped.
     pub paused: bool,
+    /// How many starts without an answer make a member failing.
+    pub max_failed_starts: Option<u32>,
     /// How many witnesses a dead voter takes. A server of an earlier version asks for probes alone.
     #[serde(default = "one")]
     pub witnesses: u64,
@@ -85,6 +87,8 @@ pub struct Ticket {
     pub member_id: Option<MemberKey>,
     /// When the ticket was granted (RFC 3339).
     pub granted_at: String,
+    /// When its change last progressed (RFC 3339).
+    pub progress_at: Option<String>,
 }
 
 /// A page of the list of clusters.

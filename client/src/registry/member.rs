@@ -16,13 +16,18 @@ pub struct Member {
     pub client_urls: Vec<ClientUrl>,
     /// `voter` or `learner`.
     pub role: String,
-    /// Whether its etcd is known to have started.
-    pub started: bool,
     /// Whether it was removed.
     pub removed: bool,
     /// When it last checked in or answered (RFC 3339).
     #[serde(rename = "heard_of_at")]
     pub last_seen_at: Option<String>,
+    /// When its etcd last answered (RFC 3339).
+    pub answered_at: Option<String>,
+    /// Since when probes of it have failed (RFC 3339).
+    pub unreachable_since: Option<String>,
+    /// How often its etcd was started without an answer since it last answered.
+    #[serde(default)]
+    pub failed_starts: u32,
     /// When its eviction was requested (RFC 3339).
     pub evicted_at: Option<String>,
     /// The end of its announced downtime (RFC 3339).

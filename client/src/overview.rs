@@ -1,0 +1,84 @@
+//! All that is known of a cluster and its nodes: from the registry, and from observing etcd.
+
+mod clock;
+mod health;
+mod moved;
+mod observers;
+mod text;
+
+use serde::Serialize;
+
+use crate::{
+    command_error::CommandError,
+    connections::Failures,
+    registry::{Cluster, Member, Members, Node, Nodes, ObservedMember, Verbatim, View},
+    target::Target,
+};
+
+pub use clock::{Clock, age_of};
+pub use health::Health;
+pub use observers::observers;
+pub use text::{member_table, to_text, yes_or_no};
+
+/// A cluster with its members and nodes.
+#[derive(Serialize)]
+pub struct Overview {
+    /// The cluster.
+    pub cluster: Verbatim<Cluster>,
+    /// Its members.
+    pub members: Vec<Verbatim<Member>>,
+    /// The nodes that check in.
+    pub nodes: Vec<Verbatim<Node>>,
+    /// What this command has seen of etcd; `None` if it has not looked.
+    #[serde(flatten)]
+    pub look: Option<Look>,
+}
+
+/// What a command has seen of etcd.
+#[derive(Serialize)]
+pub struct Look {
+    /// What it has seen.
+    pub view: View,
+    /// Why etcd's list could not be read through the quorum.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
+    pub failures: Option<Failures>,
+}
+
+impl Overview {
+    /// Reads what the registry knows, with removed members if asked.
+    pub async fn read(target: &Target, removed: bool) -> Result<Self, CommandError> {
+        let Members { members } = target.get(&format!("/members?removed={removed}")).await?;
+        let nodes = match target.registry.get::<Nodes>(&target.path("/nodes")).await {
+            Ok(Nodes { nodes }) => nodes,
+            // A server of an earlier version has no such list.
+            Err(error) if error.is_not_found() => Vec::new(),
+            Err(error) => return Err(target.explain(error)),
+        };
+        Ok(Self { cluster: target.cluster.clone(), members, nodes, look: None })
+    }
+
+    /// The node of a member: the one that has its data, or else the one that has its name.
+    pub fn node_of(&self, member: &Member) -> Option<&Node> {
+        let nodes = || self.nodes.iter().map(|node| &node.value);
+        let has_data = |node: &&Node| node.member_id.as_deref() == Some(member.id.as_str());
+        nodes().find(has_data).or_else(|| nodes().find(|node| node.name == member.name))
+    }
+
+    /// The nodes without data that are no member's.
+    pub fn spares(&self) -> impl Iterator<Item = &Node> {
+        let is_spare = |node: &&Node| {
+            node.member_id.is_none() && self.members.iter().all(|member| member.value.name != node.name)
+        };
+        self.nodes.iter().map(|node| &node.value).filter(is_spare)
+    }
+
+    /// What this command has seen of a member, if it has read a list.
+    pub fn observed(&self, member: &Member) -> Option<&ObservedMember> {
+        let view = &self.look.as_ref()?.view;
+        view.members.iter().find(|observed| observed.id.to_string() == member.id.as_str())
+    }
+}
+
+fn as_text<S: serde::Serializer>(failures: &Option<Failures>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(failures.as_ref().expect("it is skipped if there is none"))
+}

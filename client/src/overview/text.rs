@@ -1,0 +1,193 @@
+use std::{fmt::Display, time::Duration};
+
+use super::{Clock, Health, Overview, age_of, health::age, moved, observers};
+use crate::{
+    registry::{Cluster, Held, Member, Node, Policy, Ticket},
+    table::{Table, lines},
+};
+
+/// The overview for people.
+pub fn to_text(overview: &Overview, clock: Clock) -> String {
+    let warnings: String = moved::warnings(overview).iter().map(|warning| format!("Warning: {warning}\n")).collect();
+    let spares = spare_table(overview, clock).map(|table| format!("\n{table}")).unwrap_or_default();
+    let warnings = if warnings.is_empty() { warnings } else { format!("\n{warnings}") };
+    format!("{}\n{}{spares}{warnings}", summary(overview, clock), member_table(overview, clock))
+}
+
+/// The members as a table.
+pub fn member_table(overview: &Overview, clock: Clock) -> String {
+    let mut table = Table::new(&["NAME", "ID", "ROLE", "HEALTH", "AGE", "PEER URLS", "CLIENT URLS", "NOTES"]);
+    for member in overview.members.iter().map(|member| &member.value) {
+        let health = if member.removed { "" } else { Health::of(overview, member, clock).as_str() };
+        table.row([
+            member.name.to_string(),
+            member.id.to_string(),
+            member.role.clone(),
+            health.to_owned(),
+            age(overview, member, clock).map_or_else(|| "never".to_owned(), age_of),
+            joined(&member.peer_urls),
+            joined(&member.client_urls),
+            notes(overview, member),
+        ]);
+    }
+    table.with_headings()
+}
+
+/// The nodes that wait for a place.
+fn spare_table(overview: &Overview, clock: Clock) -> Option<String> {
+    let mut table = Table::new(&["SPARE", "STATE", "LAST CHECK-IN", "PEER URLS"]);
+    let mut is_empty = true;
+    for spare in overview.spares() {
+        is_empty = false;
+        table.row([
+            spare.name.to_string(),
+            spare.state.clone(),
+            ago(&spare.checked_in_at, clock),
+            joined(&spare.peer_urls),
+        ]);
+    }
+    (!is_empty).then(|| table.with_headings())
+}
+
+fn summary(overview: &Overview, clock: Clock) -> String {
+    let cluster = &overview.cluster.value;
+    let mut values = vec![
+        ("Name", cluster.name.as_ref().map(ToString::to_string).unwrap_or_default()),
+        ("Token", cluster.token.to_string()),
+        ("Phase", phase(overview)),
+        ("Size", format!("{} (has {})", cluster.size, count_members(cluster.voter_count, cluster.learner_count))),
+        ("Epoch", cluster.epoch.to_string()),
+        ("Revision", cluster.revision.to_string()),
+        ("Cluster ID", cluster.cluster_id.map(|id| id.to_string()).unwrap_or_default()),
+        ("Policy", policy(&cluster.policy)),
+        ("Paused", yes_or_no(cluster.policy.paused).to_owned()),
+        ("Ticket", cluster.ticket.as_ref().map_or_else(|| "none".to_owned(), |held| ticket(held, overview, clock))),
+    ];
+    // Only while it is true: hardly any cluster is ever held.
+    values.extend(cluster.held.as_ref().map(|reason| ("Held", held(reason))));
+    values.extend(quorum(overview).map(|quorum| ("Quorum", quorum)));
+    values.extend(watch(overview, clock).map(|watch| ("Watched by", watch)));
+    lines(&values)
+}
+
+/// A boolean in a table.
+pub fn yes_or_no(value: bool) -> &'static str {
+    if value { "yes" } else { "no" }
+}
+
+/// The phase. A cluster that stock etcds have formed stays `formed`, because no node reports that it exists.
+fn phase(overview: &Overview) -> String {
+    let Cluster { phase, .. } = &overview.cluster.value;
+    let is_stock = phase == "formed" && overview.nodes.is_empty();
+    if is_stock { format!("{phase} (no node has checked in, as with stock etcd)") } else { phase.clone() }
+}
+
+fn count_members(voters: u64, learners: u64) -> String {
+    let plural = |count: u64, role: &str| if count == 1 { format!("1 {role}") } else { format!("{count} {role}s") };
+    format!("{} and {}", plural(voters, "voter"), plural(learners, "learner"))
+}
+
+fn policy(policy: &Policy) -> String {
+    let time = |seconds| humantime::format_duration(Duration::from_secs(seconds));
+    format!(
+        "{}, dead after {} to {}, check-in every {}, nodes join as {}",
+        policy.strategy,
+        time(policy.dead_after_seconds),
+        if policy.witnesses == 1 { "1 witness".to_owned() } else { format!("{} witnesses", policy.witnesses) },
+        time(policy.check_in_every_seconds),
+        if policy.learner { "learners" } else { "voters" },
+    )
+}
+
+/// The number and the holder of the ticket, since when, the change, and its last progress.
+fn ticket(ticket: &Ticket, overview: &Overview, clock: Clock) -> String {
+    let member = ticket.member_id.as_ref().map(|id| {
+        let name = overview.members.iter().find(|member| member.value.id == *id).map(|member| &member.value.name);
+        name.map_or_else(|| id.to_string(), |name| format!("{name} ({id})"))
+    });
+    let purpose = match (ticket.purpose.as_str(), member) {
+        ("join", Some(member)) => format!("join in place of {member}"),
+        (purpose, Some(member)) => format!("{purpose} {member}"),
+        (purpose, None) => purpose.to_owned(),
+    };
+    let progress = ticket.progress_at.as_deref().filter(|progress| *progress != ticket.granted_at);
+    let progress = progress.map(|progress| format!("; last progress {}", ago(progress, clock))).unwrap_or_default();
+    format!("{}, held by {} since {} to {purpose}{progress}", ticket.number, ticket.holder, ticket.granted_at)
+}
+
+/// Why nobody may found the cluster, and what an administrator can do.
+fn held(held: &Held) -> String {
+    let cluster = held.cluster_id.map(|id| format!(" of etcd cluster {id}")).unwrap_or_default();
+    let node = held.node.as_ref().map(|node| format!(" by {node}")).unwrap_or_default();
+    format!(
+        "since {}: {}{cluster}{node}; run `convene cluster adopt` to take a running cluster over, or `convene cluster reset` to \
+         form a new one",
+        held.since, held.reason
+    )
+}
+
+/// What this command has seen of the quorum.
+fn quorum(overview: &Overview) -> Option<String> {
+    let look = overview.look.as_ref()?;
+    let voters = || look.view.members.iter().filter(|member| !member.learner);
+    let (up, all) = (voters().filter(|voter| voter.reachable).count(), voters().count());
+    let failures = look.failures.as_ref().map(|failures| format!(": {failures}")).unwrap_or_default();
+    if look.view.linearizable {
+        let leader = look.view.leader.and_then(|leader| voters().find(|voter| voter.id == leader));
+        let leader = leader.map_or_else(|| "unknown".to_owned(), |leader| leader.name.clone());
+        return Some(format!("yes, seen from here: {up} of {all} voters answer, the leader is {leader}"));
+    }
+    if all == 0 {
+        // Before etcd has started, there is nothing to see.
+        return (overview.cluster.value.phase != "forming").then(|| format!("unknown: no member answers from here{failures}"));
+    }
+    Some(format!("no, seen from here: {up} of {all} voters answer{failures}"))
+}
+
+/// Who would notice a failure, and since when.
+fn watch(overview: &Overview, clock: Clock) -> Option<String> {
+    if overview.cluster.value.phase == "forming" {
+        return None;
+    }
+    let watchers: Vec<String> = observers(overview, clock).map(|node| watcher(node, clock)).collect();
+    if watchers.is_empty() {
+        return Some(
+            "nobody, so nothing notices a failure; to change that, run `convene join` on one more node, which waits as a spare"
+                .to_owned(),
+        );
+    }
+    Some(watchers.join(", "))
+}
+
+fn watcher(node: &Node, clock: Clock) -> String {
+    let last = ago(&node.checked_in_at, clock);
+    match &node.run_started_at {
+        Some(since) => format!("{} since {since} (last check-in {last})", node.name),
+        None => format!("{} (last check-in {last})", node.name),
+    }
+}
+
+fn notes(overview: &Overview, member: &Member) -> String {
+    let removed = member.removed.then(|| "removed".to_owned());
+    let evicted = member.evicted_at.as_ref().map(|since| format!("evicted since {since}"));
+    let down = member.downtime_until.as_ref().map(|until| format!("downtime until {until}"));
+    let starts = Some(member.failed_starts).filter(|starts| *starts > 0);
+    let starts = starts.map(|starts| match starts {
+        1 => "1 failed start".to_owned(),
+        starts => format!("{starts} failed starts"),
+    });
+    let leader = overview.look.as_ref().and_then(|look| look.view.leader);
+    let leads = leader.filter(|leader| leader.to_string() == member.id.as_str()).map(|_| "leader".to_owned());
+    [removed, leads, evicted, down, starts].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn ago(time: &str, clock: Clock) -> String {
+    clock.since(time).map_or_else(|| time.to_owned(), |age| format!("{} ago", age_of(age)))
+}
+
+fn joined(urls: &[impl Display]) -> String {
+    urls.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,212 @@
+use humantime::parse_rfc3339;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    overview::Look,
+    registry::{ObservedMember, View},
+};
+
+const HOUR_BEFORE: &str = "2026-08-01T11:00:00.000Z";
+
+fn clock() -> Clock {
+    Clock(parse_rfc3339("2026-08-01T12:00:00Z").unwrap())
+}
+
+fn cluster(phase: &str) -> Value {
+    json!({
+        "token": "6c007a14875d53d9bf0ef5a6fc0257c8", "name": "prod", "size": 3, "revision": 12, "epoch": 1,
+        "created_at": HOUR_BEFORE, "phase": phase, "cluster_id": "cdf818194e3a8c32", "voter_count": 1,
+        "learner_count": 2, "ticket": null, "discovery_url": "http://corp/6c007a14875d53d9bf0ef5a6fc0257c8",
+        "policy": {
+            "strategy": "replace", "dead_after_seconds": 90, "learner": true, "check_in_every_seconds": 10,
+            "paused": false, "max_failed_starts": 5, "witnesses": 2,
+        },
+    })
+}
+
+fn member(id: &str, name: &str) -> Value {
+    json!({
+        "id": id, "name": name, "peer_urls": [format!("http://{name}:2380")],
+        "client_urls": [format!("http://{name}:2379")], "role": "voter", "started": true, "removed": false,
+        "heard_of_at": HOUR_BEFORE, "answered_at": null, "unreachable_since": null, "failed_starts": 0,
+        "evicted_at": null, "downtime_until": null,
+    })
+}
+
+fn node(name: &str, state: &str, member_id: Option<&str>, checked_in_at: &str) -> Value {
+    json!({
+        "name": name, "state": state, "member_id": member_id, "peer_urls": [format!("http://{name}:2380")],
+        "checked_in_at": checked_in_at, "run_started_at": HOUR_BEFORE,
+    })
+}
+
+fn overview(cluster: Value, members: &[Value], nodes: &[Value]) -> Overview {
+    let list = |items: &[Value]| Value::from(items.to_vec()).to_string();
+    Overview {
+        cluster: serde_json::from_str(&cluster.to_string()).unwrap(),
+        members: serde_json::from_str(&list(members)).unwrap(),
+        nodes: serde_json::from_str(&list(nodes)).unwrap(),
+        look: None,
+    }
+}
+
+/// A look that has found these members, and whether each answers.
+fn look(linearizable: bool, members: &[(&str, bool)]) -> Look {
+    let observed = |(id, identified): &(&str, bool)| ObservedMember {
+        id: id.parse().unwrap(),
+        name: "infra0".to_owned(),
+        peer_urls: Vec::new(),
+        client_urls: Vec::new(),
+        learner: false,
+        reachable: *identified,
+        identified: *identified,
+        received_bytes: None,
+        round_trips: None,
+        version: None,
+        applied_index: None,
+    };
+    let view = View {
+        since: 12,
+        cluster_id: None,
+        linearizable,
+        leader: linearizable.then(|| members[0].0.parse().unwrap()),
+        term: None,
+        members: members.iter().map(observed).collect(),
+    };
+    Look { view, failures: None }
+}
+
+/// NAME, HEALTH, AGE and NOTES of each member.
+fn health(overview: &Overview) -> Vec<[String; 4]> {
+    let table = member_table(overview, clock());
+    let cells = |line: &str| -> Vec<String> {
+        line.split("   ").map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect()
+    };
+    table.lines().skip(1).map(cells).map(|row| [0, 3, 4, 7].map(|n| row[n].clone())).collect()
+}
+
+#[test]
+fn a_summary_has_no_secret() {
+    let shown = summary(&overview(cluster("forming"), &[], &[]), clock());
+    let expected = "\
+Name:         prod
+Token:        6c007a…
+Phase:        forming
+Size:         3 (has 1 voter and 2 learners)
+Epoch:        1
+Revision:     12
+Cluster ID:   cdf818194e3a8c32
+Policy:       replace, dead after 1m 30s to 2 witnesses, check-in every 10s, nodes join as learners
+Paused:       no
+Ticket:       none
+";
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn a_ticket_is_shown_with_its_holder_time_purpose_and_progress() {
+    let shown = |purpose: &str, member_id: Option<&str>, progress: &str| {
+        let held = json!({
+            "number": 4, "holder": "infra3", "purpose": purpose, "member_id": member_id, "granted_at": HOUR_BEFORE,
+            "progress_at": progress,
+        });
+        let overview = overview(cluster("bootstrapped"), &[member("1f", "infra0")], &[]);
+        ticket(&serde_json::from_value(held).unwrap(), &overview, clock())
+    };
+    let held = format!("4, held by infra3 since {HOUR_BEFORE}");
+    assert_eq!(shown("join", None, HOUR_BEFORE), format!("{held} to join"));
+    assert_eq!(shown("join", Some("1f"), HOUR_BEFORE), format!("{held} to join in place of infra0 (1f)"));
+    assert_eq!(shown("remove", Some("2f"), HOUR_BEFORE), format!("{held} to remove 2f"));
+    assert_eq!(shown("defragment", Some("1f"), HOUR_BEFORE), format!("{held} to defragment infra0 (1f)"));
+    let progress = shown("join", None, "2026-08-01T11:59:55.000Z");
+    assert_eq!(progress, format!("{held} to join; last progress 5s ago"));
+}
+
+#[test]
+fn a_look_shows_who_is_healthy_and_since_when_the_others_are_silent() {
+    let members = [member("1f", "infra0"), member("2f", "infra1"), member("3f", "infra2")];
+    let mut seen = overview(cluster("bootstrapped"), &members, &[]);
+    seen.look = Some(look(true, &[("1f", true), ("2f", false)]));
+    let row = |name: &str, health: &str, age: &str, notes: &str| [name, health, age, notes].map(str::to_owned);
+    let expected = [
+        row("infra0", "healthy", "0s", "leader"),
+        row("infra1", "silent", "1h", "-"),
+        row("infra2", "unlisted", "1h", "-"),
+    ];
+    assert_eq!(health(&seen), expected);
+    let text = to_text(&seen, clock());
+    assert!(text.contains("Quorum:       yes, seen from here: 1 of 2 voters answer, the leader is infra0\n"), "{text}");
+}
+
+#[test]
+fn without_a_look_health_is_what_nodes_have_reported() {
+    let mut failing = member("2f", "infra1");
+    (failing["failed_starts"], failing["answered_at"]) = (5.into(), "2026-08-01T11:58:00.000Z".into());
+    let mut silent = member("3f", "infra2");
+    silent["unreachable_since"] = HOUR_BEFORE.into();
+    let members = [member("1f", "infra0"), failing, silent, member("4f", "infra3"), member("5f", "infra4")];
+    let nodes = [
+        node("infra3", "running", Some("4f"), "2026-08-01T11:59:55.000Z"),
+        node("infra4", "starting", Some("5f"), "2026-08-01T11:59:55.000Z"),
+    ];
+    let found = health(&overview(cluster("bootstrapped"), &members, &nodes));
+    let words: Vec<&str> = found.iter().map(|row| row[1].as_str()).collect();
+    assert_eq!(words, ["unknown", "failing", "silent", "healthy", "starting"]);
+    assert_eq!((found[1][2].as_str(), found[1][3].as_str()), ("2m", "5 failed starts"));
+}
+
+#[test]
+fn notes_show_removals_evictions_and_downtimes() {
+    let mut member = member("1f", "infra0");
+    (member["removed"], member["evicted_at"], member["downtime_until"]) =
+        (true.into(), HOUR_BEFORE.into(), HOUR_BEFORE.into());
+    let found = health(&overview(cluster("bootstrapped"), &[member], &[]));
+    assert_eq!(found[0][1], "-");
+    assert_eq!(found[0][3], format!("removed, evicted since {HOUR_BEFORE}, downtime until {HOUR_BEFORE}"));
+}
+
+#[test]
+fn a_cluster_that_nobody_watches_shows_what_to_run() {
+    let members = [member("1f", "infra0")];
+    let shown = |phase: &str, nodes: &[Value]| to_text(&overview(cluster(phase), &members, nodes), clock());
+    let spare = node("infra3", "empty", None, "2026-08-01T11:59:58.000Z");
+    let gone = node("infra3", "empty", None, HOUR_BEFORE);
+    assert!(shown("bootstrapped", &[]).contains("Watched by:   nobody"));
+    assert!(shown("bootstrapped", &[gone]).contains("run `convene join` on one more node"));
+    assert!(!shown("forming", &[]).contains("Watched by"));
+    let text = shown("bootstrapped", &[spare]);
+    assert!(text.contains(&format!("Watched by:   infra3 since {HOUR_BEFORE} (last check-in 2s ago)\n")), "{text}");
+    assert!(text.contains("\nSPARE") && text.contains("\ninfra3"), "{text}");
+}
+
+#[test]
+fn a_cluster_of_stock_etcds_does_not_look_broken() {
+    let mut stock = overview(cluster("formed"), &[member("1f", "infra0")], &[]);
+    stock.look = Some(look(true, &[("1f", true)]));
+    let text = to_text(&stock, clock());
+    assert!(text.contains("formed (no node has checked in, as with stock etcd)") && text.contains("healthy"), "{text}");
+}
+
+#[test]
+fn a_node_that_has_moved_is_warned_of() {
+    let mut moved = node("infra0", "running", Some("1f"), HOUR_BEFORE);
+    moved["peer_urls"] = json!(["http://10.1.0.1:2380"]);
+    let text = to_text(&overview(cluster("bootstrapped"), &[member("1f", "infra0")], &[moved]), clock());
+    assert!(text.contains("\nWarning: infra0 now reports the peer URLs http://10.1.0.1:2380"), "{text}");
+
+    let mut member = member("1f", "infra0");
+    member["client_urls"] = json!(["http://10.1.0.1:2379"]);
+    let mut unreachable = overview(cluster("bootstrapped"), &[member], &[]);
+    assert!(!to_text(&unreachable, clock()).contains("Warning"));
+    unreachable.look = Some(look(false, &[("1f", false)]));
+    assert!(to_text(&unreachable, clock()).contains("\nWarning: infra0 does not answer, and its peer URLs"));
+}
+
+#[test]
+fn a_held_cluster_shows_why_and_what_ends_it() {
+    let mut held = cluster("forming");
+    held["held"] = json!({"since": HOUR_BEFORE, "reason": "data_reported", "node": "infra0", "cluster_id": null});
+    let text = to_text(&overview(held, &[], &[]), clock());
+    assert!(text.contains(&format!("Held:         since {HOUR_BEFORE}: data_reported by infra0; run `convene cluster adopt`")), "{text}");
+}
