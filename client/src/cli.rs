@@ -66,7 +66,7 @@ pub enum Command {
     /// Create and manage clusters
     #[command(subcommand)]
     Cluster(ClusterCommand),
-    /// List and evict members of a cluster
+    /// List and evict members of a cluster, and announce downtimes
     #[command(subcommand)]
     Member(MemberCommand),
 }

@@ -66,9 +66,8 @@ impl Overview {
 
     /// The nodes without data that are no member's.
     pub fn spares(&self) -> impl Iterator<Item = &Node> {
-        let is_spare = |node: &&Node| {
-            node.member_id.is_none() && self.members.iter().all(|member| member.value.name != node.name)
-        };
+        let is_spare =
+            |node: &&Node| node.member_id.is_none() && self.members.iter().all(|member| member.value.name != node.name);
         self.nodes.iter().map(|node| &node.value).filter(is_spare)
     }
 

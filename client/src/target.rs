@@ -79,7 +79,12 @@ pub async fn list_clusters(registry: &Registry, filter: &Filter<'_>) -> Result<V
 impl ClusterArgs {
     /// Finds the cluster.
     pub async fn find(&self) -> Result<Target, CommandError> {
-        match (&self.cluster, &self.server.discovery) {
+        self.find_as(self.cluster.as_deref()).await
+    }
+
+    /// Finds another cluster than that of these arguments, or the default one.
+    pub async fn find_as(&self, cluster: Option<&str>) -> Result<Target, CommandError> {
+        match (cluster, &self.server.discovery) {
             (Some(cluster), _) => Target::find(cluster, &self.server).await,
             (None, Some(discovery)) => Target::at(discovery, &self.server.tls).await,
             (None, None) => Err(CommandError::Usage(

@@ -2,7 +2,9 @@ use clap::Args;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::{cli::TableFormat, command_error::CommandError, registry::Cluster, stdout, target::ClusterArgs};
+use crate::{
+    cli::TableFormat, command_error::CommandError, member::one_of, registry::Cluster, stdout, target::ClusterArgs,
+};
 
 /// The flags of `convene cluster resize`.
 #[derive(Debug, Args)]
@@ -38,14 +40,24 @@ pub async fn run(arguments: &ResizeArgs) -> Result<(), CommandError> {
     }
 }
 
-/// What the administrator has to do next: the registry itself changes no membership.
+/// What happens next, and what the administrator has to do for it: the registry itself changes no membership.
 fn next_step(cluster: &Cluster) -> String {
     let (voters, size) = (cluster.voter_count, u64::from(cluster.size));
-    match voters.checked_sub(size) {
-        Some(surplus @ 1..) => {
+    let nodes = cluster.carried_out_by.as_deref();
+    match (voters.checked_sub(size), nodes) {
+        (Some(surplus @ 1..), Some(nodes @ [_, ..])) => {
+            let removed =
+                if surplus == 1 { "one of them".to_owned() } else { format!("{surplus} of them, one by one") };
+            format!("; it still has {voters} voters, and {} will remove {removed}", one_of(nodes))
+        }
+        (Some(surplus @ 1..), Some([])) => format!(
+            "; it still has {voters} voters, and nobody can remove one now, because no node checks in: run `convene leave` on \
+             {surplus} of their nodes"
+        ),
+        (Some(surplus @ 1..), None) => {
             format!("; it still has {voters} voters, so run `convene leave` on {surplus} of their nodes")
         }
-        _ if voters > 0 && voters < size => {
+        (None, _) if voters > 0 => {
             format!("; it has {voters} of {size} voters, and the next nodes that join take the free places")
         }
         _ => String::new(),

@@ -1,8 +1,9 @@
 use clap::Args;
-use convene_lifecycle::{MemberId, MemberKey};
+use convene_lifecycle::MemberName;
 use reqwest::Method;
 use serde_json::Value;
 
+use super::{describe, find, one_of};
 use crate::{
     cli::TableFormat,
     command_error::CommandError,
@@ -37,7 +38,8 @@ pub async fn run(arguments: &EvictArgs) -> Result<(), CommandError> {
     match (arguments.output, arguments.withdraw) {
         (TableFormat::Json, _) => stdout::print_json(&answer),
         (TableFormat::Table, false) => {
-            stdout::print(&format!("{} of {target} {}\n", describe(member), evicted(member)))
+            let done = evicted(member, answer.value.carried_out_by.as_deref());
+            stdout::print(&format!("{} of {target} {done}\n", describe(member)))
         }
         (TableFormat::Table, true) => {
             let cluster: Verbatim<Cluster> = target.get("").await?;
@@ -47,40 +49,22 @@ pub async fn run(arguments: &EvictArgs) -> Result<(), CommandError> {
     }
 }
 
-/// The member with the ID, or else the only present member with the name.
-fn find<'a>(members: &'a [Verbatim<Member>], text: &str) -> Result<&'a Verbatim<Member>, CommandError> {
-    // Leading zeros and upper case do not matter.
-    let id = text.parse::<MemberId>().map(MemberKey::from).ok();
-    let has_id = |key: &MemberKey| key.as_str() == text || Some(key) == id.as_ref();
-    if let Some(member) = members.iter().find(|member| has_id(&member.value.id)) {
-        return Ok(member);
-    }
-    let named = members.iter().filter(|member| !member.value.removed && member.value.name.as_str() == text);
-    match named.collect::<Vec<_>>().as_slice() {
-        [member] => Ok(member),
-        [] => Err(CommandError::Refused(format!(
-            "no member has the ID {text}, and no present member has that name; `convene member list --removed` lists all \
-             members"
-        ))),
-        several => Err(CommandError::Refused(format!(
-            "{} members have the name {text}; give the ID of one of them (`convene member list` lists the IDs)",
-            several.len()
-        ))),
-    }
-}
-
-fn describe(member: &Member) -> String {
-    format!("member {} ({})", member.name, member.id)
-}
-
-fn evicted(before: &Member) -> String {
-    match &before.evicted_at {
+/// The effect of the eviction, and who carries it out. An older server does not tell who.
+fn evicted(before: &Member, carried_out_by: Option<&[MemberName]>) -> String {
+    let evicted = match &before.evicted_at {
         Some(since) => format!("is already evicted, since {since}"),
-        None => {
-            "is evicted: the next node that checks in with a running etcd removes it, once that is safe for the quorum; \
-             to remove it now, run `convene leave` on its node"
-                .to_owned()
-        }
+        None => "is evicted".to_owned(),
+    };
+    match carried_out_by {
+        None => format!(
+            "{evicted}: the next node that checks in with a running etcd removes it, once that is safe for the quorum; to remove \
+             it now, run `convene leave` on its node"
+        ),
+        Some([]) => format!(
+            "{evicted}, but nobody can remove it now, because no node checks in; to remove it now, run `convene leave` on its \
+             node, or run `convene join` on one more node, which waits as a spare and removes it"
+        ),
+        Some(nodes) => format!("{evicted}: {} will remove it, as soon as that is safe for the quorum", one_of(nodes)),
     }
 }
 
@@ -108,41 +92,19 @@ fn withdrawn(before: &Member, cluster: &Cluster) -> String {
 mod tests {
     use super::*;
 
-    fn member(id: &str, name: &str, removed: bool) -> Verbatim<Member> {
+    #[test]
+    fn an_eviction_shows_who_carries_it_out_or_what_to_run() {
         let member = serde_json::json!({
-            "id": id, "name": name, "peer_urls": [], "client_urls": [], "role": "voter", "started": true,
-            "removed": removed, "heard_of_at": null, "evicted_at": null, "downtime_until": null,
+            "id": "1f", "name": "infra0", "peer_urls": [], "client_urls": [], "role": "voter", "removed": false,
+            "heard_of_at": null, "evicted_at": null, "downtime_until": null,
         });
-        serde_json::from_str(&member.to_string()).unwrap()
-    }
-
-    fn found(text: &str) -> Result<String, String> {
-        let members = [
-            member("1f", "infra0", true),
-            member("2f", "infra0", false),
-            member("3f", "twin", false),
-            member("4f", "twin", false),
-            member("any.key", "2f", false),
-        ];
-        find(&members, text).map(|member| member.value.id.to_string()).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn an_id_wins_over_a_name() {
-        assert_eq!(found("2f").unwrap(), "2f");
-        assert_eq!(found("002F").unwrap(), "2f");
-        assert_eq!(found("any.key").unwrap(), "any.key");
-    }
-
-    #[test]
-    fn a_name_finds_the_only_present_member_that_has_it() {
-        assert_eq!(found("infra0").unwrap(), "2f");
-        assert!(found("twin").unwrap_err().starts_with("2 members have the name twin"));
-        assert!(found("infra9").unwrap_err().starts_with("no member has the ID infra9"));
-    }
-
-    #[test]
-    fn a_removed_member_is_found_by_its_id() {
-        assert_eq!(found("1f").unwrap(), "1f");
+        let member: Member = serde_json::from_value(member).unwrap();
+        let shown = |nodes: &[&str]| {
+            let nodes: Vec<MemberName> = nodes.iter().map(|name| name.parse().unwrap()).collect();
+            evicted(&member, Some(&nodes))
+        };
+        assert_eq!(shown(&["infra3"]), "is evicted: infra3 will remove it, as soon as that is safe for the quorum");
+        assert!(shown(&["infra1", "infra3"]).starts_with("is evicted: infra1 or infra3 will remove it"));
+        assert!(shown(&[]).contains("nobody can remove it now") && shown(&[]).contains("`convene leave`"));
     }
 }

@@ -139,7 +139,8 @@ fn quorum(overview: &Overview) -> Option<String> {
     }
     if all == 0 {
         // Before etcd has started, there is nothing to see.
-        return (overview.cluster.value.phase != "forming").then(|| format!("unknown: no member answers from here{failures}"));
+        return (overview.cluster.value.phase != "forming")
+            .then(|| format!("unknown: no member answers from here{failures}"));
     }
     Some(format!("no, seen from here: {up} of {all} voters answer{failures}"))
 }

@@ -30,6 +30,8 @@ pub struct Member {
     pub failed_starts: u32,
     /// When its eviction was requested (RFC 3339).
     pub evicted_at: Option<String>,
+    /// Who can carry its eviction out; only in the answer to an eviction.
+    pub carried_out_by: Option<Vec<MemberName>>,
     /// The end of its announced downtime (RFC 3339).
     pub downtime_until: Option<String>,
 }

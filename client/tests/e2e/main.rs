@@ -14,6 +14,7 @@ mod race;
 mod replacement;
 mod resize;
 mod stale_data;
+mod status;
 mod timeouts;
 mod tls;
 mod users;

@@ -208,5 +208,10 @@ fn a_held_cluster_shows_why_and_what_ends_it() {
     let mut held = cluster("forming");
     held["held"] = json!({"since": HOUR_BEFORE, "reason": "data_reported", "node": "infra0", "cluster_id": null});
     let text = to_text(&overview(held, &[], &[]), clock());
-    assert!(text.contains(&format!("Held:         since {HOUR_BEFORE}: data_reported by infra0; run `convene cluster adopt`")), "{text}");
+    assert!(
+        text.contains(&format!(
+            "Held:         since {HOUR_BEFORE}: data_reported by infra0; run `convene cluster adopt`"
+        )),
+        "{text}"
+    );
 }

@@ -1,0 +1,68 @@
+//! `convene status` on a node looks for itself, and shows who watches.
+
+use std::time::Duration;
+
+use convene_harness::{etcd::Version, wait_for};
+use serde_json::Value;
+
+use crate::node::{LIMIT, Node, Registry, form};
+
+#[test]
+fn a_killed_member_is_shown_as_silent_without_anybody_who_watches() {
+    let Some(version) = Version::all().pop() else { return };
+    let registry = Registry::new(3);
+    let mut nodes = form(&version, &registry, 3);
+    nodes[1].kill();
+    // The check-ins of the start are not forgotten at once.
+    let unwatched = wait_for(Duration::from_secs(40), || {
+        let shown = registry.administer(&["status"]);
+        shown.contains("Watched by:   nobody").then_some(shown)
+    });
+    let shown = unwatched.expect("nobody checks in");
+    let health = |name: &str| {
+        let line = shown.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split("   ").map(str::trim).filter(|cell| !cell.is_empty()).nth(3).unwrap().to_owned()
+    };
+    assert_eq!(
+        (health("infra0"), health("infra1"), health("infra2")),
+        ("healthy".into(), "silent".into(), "healthy".into())
+    );
+    assert!(shown.contains("Quorum:       yes, seen from here: 2 of 3 voters answer"), "{shown}");
+
+    let spare = Node::new(&version, &registry, "infra3");
+    let joining = spare.spawn_join(&["--join-strategy=prepared"]);
+    joining.wait_for_stderr("wait (strategy)", LIMIT);
+    let shown = registry.administer(&["status"]);
+    assert!(shown.contains("Watched by:   infra3 since") && shown.contains("\nSPARE"), "{shown}");
+    let shown: Value = serde_json::from_str(&registry.administer(&["status", "-o", "json"])).unwrap();
+    assert_eq!(shown["view"]["linearizable"], true, "{shown}");
+    let is_spare = |node: &&Value| node["name"] == "infra3" && node["state"] == "empty";
+    assert!(shown["nodes"].as_array().unwrap().iter().any(|node| is_spare(&node)), "{shown}");
+}
+
+#[test]
+fn a_cluster_of_stock_etcds_is_healthy() {
+    let Some(version) = Version::all().into_iter().find(|version| version.name != "3.7") else { return };
+    let registry = Registry::new(1);
+    let etcd = version.discover("infra0", &registry.url);
+    etcd.wait_until_healthy(LIMIT);
+    let shown = registry.administer(&["status"]);
+    assert!(shown.contains("healthy") && shown.contains("the leader is infra0"), "{shown}");
+    assert!(shown.contains("as with stock etcd") && !shown.contains("Warning"), "{shown}");
+}
+
+#[test]
+fn a_downtime_is_announced_and_ended() {
+    let Some(version) = Version::all().pop() else { return };
+    let registry = Registry::new(1);
+    let _nodes = form(&version, &registry, 1);
+    let announced = registry.administer(&["member", "downtime", "infra0", "1h"]);
+    assert!(announced.contains("may be down until 20"), "{announced}");
+    assert!(registry.administer(&["status"]).contains("downtime until"));
+    let ended = registry.administer(&["member", "downtime", "infra0", "--end"]);
+    assert!(ended.contains("is not in a downtime any more"), "{ended}");
+    let again = registry.administer(&["member", "downtime", "infra0", "--end", &registry.url]);
+    assert!(again.contains("has no announced downtime"), "{again}");
+    let events = registry.administer(&["cluster", "events"]);
+    assert!(events.contains("downtime_announced") && events.contains("downtime_ended"), "{events}");
+}
