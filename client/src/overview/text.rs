@@ -8,7 +8,8 @@ use crate::{
 
 /// The overview for people.
 pub fn to_text(overview: &Overview, clock: Clock) -> String {
-    let warnings: String = moved::warnings(overview).iter().map(|warning| format!("Warning: {warning}\n")).collect();
+    let warnings = moved::warnings(overview).into_iter().chain(missing_witness(overview));
+    let warnings: String = warnings.map(|warning| format!("Warning: {warning}\n")).collect();
     let spares = spare_table(overview, clock).map(|table| format!("\n{table}")).unwrap_or_default();
     let warnings = if warnings.is_empty() { warnings } else { format!("\n{warnings}") };
     format!("{}\n{}{spares}{warnings}", summary(overview, clock), member_table(overview, clock))
@@ -143,6 +144,23 @@ fn quorum(overview: &Overview) -> Option<String> {
             .then(|| format!("unknown: no member answers from here{failures}"));
     }
     Some(format!("no, seen from here: {up} of {all} voters answer{failures}"))
+}
+
+/// Warns if the voters' side can't be seen from here, without which no voter counts as dead. Nodes see what this command
+/// sees, unless a firewall treats them differently.
+fn missing_witness(overview: &Overview) -> Option<String> {
+    let view = &overview.look.as_ref()?.view;
+    let leader = view.members.iter().find(|member| Some(member.id) == view.leader)?;
+    let mut peers = view.members.iter().filter(|member| member.id != leader.id && !member.learner).peekable();
+    let is_missing = peers.peek().is_some() && peers.all(|member| member.received_bytes.is_none());
+    (is_missing && overview.cluster.value.policy.witnesses > 1).then(|| {
+        format!(
+            "the metrics of the leader {} can't be read from here ({}/metrics); without them, or a `convene` that checks in \
+             beside a running voter, no voter counts as dead",
+            leader.name,
+            leader.client_urls.first().map(ToString::to_string).unwrap_or_default()
+        )
+    })
 }
 
 /// Who would notice a failure, and since when.

@@ -61,7 +61,7 @@ fn look(linearizable: bool, members: &[(&str, bool)]) -> Look {
         learner: false,
         reachable: *identified,
         identified: *identified,
-        received_bytes: None,
+        received_bytes: Some(7),
         round_trips: None,
         version: None,
         applied_index: None,
@@ -201,6 +201,18 @@ fn a_node_that_has_moved_is_warned_of() {
     assert!(!to_text(&unreachable, clock()).contains("Warning"));
     unreachable.look = Some(look(false, &[("1f", false)]));
     assert!(to_text(&unreachable, clock()).contains("\nWarning: infra0 does not answer, and its peer URLs"));
+}
+
+#[test]
+fn a_leader_whose_metrics_cannot_be_read_is_warned_of() {
+    let members = [member("1f", "infra0"), member("2f", "infra1")];
+    let mut seen = overview(cluster("bootstrapped"), &members, &[]);
+    let mut with_metrics = look(true, &[("1f", true), ("2f", true)]);
+    with_metrics.view.members[0].received_bytes = None;
+    seen.look = Some(with_metrics);
+    assert!(!to_text(&seen, clock()).contains("Warning"));
+    seen.look.as_mut().unwrap().view.members[1].received_bytes = None;
+    assert!(to_text(&seen, clock()).contains("\nWarning: the metrics of the leader infra0 can't be read from here"));
 }
 
 #[test]
