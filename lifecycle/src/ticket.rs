@@ -16,7 +16,7 @@ pub struct Ticket {
     pub purpose: Purpose,
     /// When it was granted.
     pub granted_at: UnixMillis,
-    /// When its change last progressed in etcd's list: when it was granted, or when its last [`Step`] was done.
+    /// When its change last progressed in etcd's list: when it was granted, or when its last step was done.
     pub progress_at: UnixMillis,
 }
 
