@@ -111,8 +111,8 @@ impl ClusterDraft<'_> {
             client_urls: fresh.client_urls,
             role,
             started: present.started || fresh.started,
-            // The cluster exists already, so nobody bootstraps it as one of its founders again.
-            founder: None,
+            // The cluster exists already, so a founder that was never instructed to bootstrap it must not be instructed now.
+            founder: present.founder.clone().filter(|founder| founder.issued.is_some()),
             ..Member::clone(&present)
         };
         if after != *present {
