@@ -106,6 +106,11 @@ impl Connections {
         None
     }
 
+    /// The metrics of the etcd at a client URL.
+    pub async fn metrics(&self, url: &ClientUrl, within: Duration) -> Option<PeerMetrics> {
+        self.metrics.peers(url, within).await.ok()
+    }
+
     /// What the leader has heard from its peers, from the first of its client URLs that returns it.
     pub async fn leader_metrics(&self, leader: &ListedMember, within: Duration) -> Option<PeerMetrics> {
         let urls = leader.client_urls.iter();

@@ -32,6 +32,11 @@ pub async fn role(session: &Session, identity: Identity) -> Option<Role> {
     None
 }
 
+/// The client URLs of the local etcd.
+pub async fn client_urls(session: &Session, identity: Identity) -> Vec<ClientUrl> {
+    addresses(session, identity).await.0
+}
+
 /// The URLs of the local etcd: those of the command line, or else those in the registry.
 async fn addresses(session: &Session, identity: Identity) -> (Vec<ClientUrl>, Vec<PeerUrl>) {
     let node = &session.node;

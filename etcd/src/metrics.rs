@@ -21,6 +21,9 @@ pub struct MetricsClient(HttpClient);
 pub struct PeerMetrics {
     /// Whether the etcd is the leader (`etcd_server_is_leader`).
     pub is_leader: bool,
+    /// When the process started, in milliseconds since 1970 (`process_start_time_seconds`). Two URLs at which this differs lead
+    /// to two processes.
+    pub started_at: Option<u64>,
     received_bytes: BTreeMap<MemberId, u64>,
     round_trips: BTreeMap<MemberId, RoundTrips>,
 }
@@ -80,6 +83,7 @@ impl PeerMetrics {
                     is_etcd = true;
                     metrics.is_leader = sample.value == 1.0;
                 }
+                "process_start_time_seconds" => metrics.started_at = Some((sample.value * 1_000.0) as u64),
                 "etcd_network_peer_received_bytes_total" => {
                     let Some((from, bytes)) = peer("From").zip(sample.count()) else { continue };
                     metrics.received_bytes.insert(from, bytes);
@@ -153,6 +157,7 @@ mod tests {
             "# HELP etcd_server_is_leader Whether or not this member is a leader. 1 if is, 0 otherwise.\n\
              # TYPE etcd_server_is_leader gauge\n\
              etcd_server_is_leader 1\n\
+             process_start_time_seconds 1.79570581528e+09\n\
              etcd_network_peer_received_bytes_total{From=\"0\"} 7\n\
              etcd_network_peer_received_bytes_total{From=\"8e9e05c52164694d\"} 1.234567e+06\n\
              etcd_network_peer_received_bytes_total{From=\"b1\",Cluster=\"x\"} 42 1395066363000\n\
@@ -165,6 +170,7 @@ mod tests {
         );
         let metrics = metrics.unwrap();
         assert!(metrics.is_leader);
+        assert_eq!(metrics.started_at, Some(1_795_705_815_280));
         assert_eq!((metrics.received_bytes(A), metrics.received_bytes(B)), (1_234_567, 42));
         assert_eq!(metrics.received_bytes(MemberId(0xc1)), 0, "it was never heard");
         assert_eq!((metrics.round_trips(A), metrics.round_trips(B)), (3, 0), "only one was ever reached");

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use convene_lifecycle::{ClientUrl, MemberId, PeerUrl};
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use convene_etcd::{PeerMetrics, Status};
+use convene_lifecycle::{ClientUrl, Identity, MemberId, PeerUrl};
+use futures_util::future::join_all;
 
 use super::{PROBE_TIMEOUT, peer_lists};
 use crate::{
@@ -50,8 +51,8 @@ pub async fn verify_bootstrap(session: &Session, start: &Start) -> Result<(), St
     Ok(())
 }
 
-/// Checks that the new peer URLs of this node's member are its own. An etcd that runs must answer there; one that is stopped
-/// must not run elsewhere.
+/// Checks that the new peer URLs of this node's member are its own. An etcd that runs must answer there, and be a part of the
+/// cluster; one that is stopped must not run elsewhere.
 pub async fn verify_update(session: &Session, member: MemberId, peer_urls: &[PeerUrl]) -> Result<(), String> {
     let node = &session.node;
     if !node.data.is_in_use().unwrap_or(false) {
@@ -61,29 +62,60 @@ pub async fn verify_update(session: &Session, member: MemberId, peer_urls: &[Pee
         Ok(Contents::Member(own)) if own.member == member => own,
         _ => return Err(format!("member {member} is not that of this node's data")),
     };
-    if local_etcd::role(session, own).await.is_none() {
-        return Err(format!("this node's etcd does not answer as member {}", own.member));
-    }
     let lists = peer_lists(session, peer_urls.iter().cloned()).await;
     let answers = |url: &&PeerUrl| lists.iter().any(|(at, list)| at == *url && list.cluster == own.cluster);
-    match peer_urls.iter().find(|url| !answers(url)) {
-        Some(url) => {
-            Err(format!("this node's etcd runs, but no member of its cluster answers at the new peer URL {url}"))
+    if let Some(url) = peer_urls.iter().find(|url| !answers(url)) {
+        return Err(format!("this node's etcd runs, but no member of its cluster answers at the new peer URL {url}"));
+    }
+    check_is_part_of_cluster(session, own).await
+}
+
+/// Checks that the etcd which runs on this node's data is the only one with its ID, and follows the leader of the others.
+/// Otherwise it may be a copy, even one that was started with `--force-new-cluster`.
+async fn check_is_part_of_cluster(session: &Session, own: Identity) -> Result<(), String> {
+    let not_answering = || format!("this node's etcd does not answer as member {}", own.member);
+    let statuses = statuses(session, client_urls(session, own.member)).await;
+    let (as_own, others): (Vec<_>, Vec<_>) = statuses.into_iter().partition(|(_, status)| status.member == own.member);
+    let own_urls = local_etcd::client_urls(session, own).await;
+    let (here, elsewhere): (Vec<_>, Vec<_>) = as_own.into_iter().partition(|(url, _)| own_urls.contains(url));
+    let (own_url, own_status) = here.into_iter().next().ok_or_else(not_answering)?;
+    for (url, _) in elsewhere {
+        let (one, other) = tokio::join!(
+            session.connections.metrics(&own_url, PROBE_TIMEOUT),
+            session.connections.metrics(&url, PROBE_TIMEOUT)
+        );
+        let started_at = |metrics: Option<PeerMetrics>| metrics.and_then(|metrics| metrics.started_at);
+        if started_at(one).zip(started_at(other)).is_none_or(|(one, other)| one != other) {
+            return Err(runs_elsewhere(own.member, &url));
         }
+    }
+    let leads = |status: &Status| status.leader.map(|leader| (status.raft_term, leader));
+    let led = others.iter().filter(|(_, status)| status.cluster == own.cluster);
+    match led.filter_map(|(_, status)| leads(status)).max_by_key(|(term, _)| *term) {
+        Some(leader) if leads(&own_status) != Some(leader) => Err(format!(
+            "the etcd on this node does not follow the leader of the other members, {}; it may be a copy of member {}",
+            leader.1, own.member
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The status of each etcd that answers at these URLs.
+async fn statuses(session: &Session, urls: BTreeSet<ClientUrl>) -> Vec<(ClientUrl, Status)> {
+    let clients = urls.into_iter().filter_map(|url| Some((session.connections.client(&url).ok()?, url)));
+    let answers = clients.map(|(client, url)| async move { Some((url, client.status(PROBE_TIMEOUT).await.ok()?)) });
+    join_all(answers).await.into_iter().flatten().collect()
+}
+
+async fn check_runs_nowhere(session: &Session, member: MemberId, urls: BTreeSet<ClientUrl>) -> Result<(), String> {
+    match statuses(session, urls).await.iter().find(|(_, status)| status.member == member) {
+        Some((url, _)) => Err(runs_elsewhere(member, url)),
         None => Ok(()),
     }
 }
 
-async fn check_runs_nowhere(session: &Session, member: MemberId, urls: BTreeSet<ClientUrl>) -> Result<(), String> {
-    let clients = urls.into_iter().filter_map(|url| Some((session.connections.client(&url).ok()?, url)));
-    let mut answers: FuturesUnordered<_> =
-        clients.map(|(client, url)| async move { (client.status(PROBE_TIMEOUT).await, url) }).collect();
-    while let Some((answer, url)) = answers.next().await {
-        if answer.is_ok_and(|status| status.member == member) {
-            return Err(format!("an etcd already runs as member {member} at {url}; two must never run as one member"));
-        }
-    }
-    Ok(())
+fn runs_elsewhere(member: MemberId, url: &ClientUrl) -> String {
+    format!("an etcd already runs as member {member} at {url}; two must never run as one member")
 }
 
 /// Where an etcd of this member might answer: at all URLs of the registry, at this node's own, and at those in its data.

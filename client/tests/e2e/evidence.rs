@@ -1,7 +1,10 @@
 //! Nothing is believed that nobody has just seen: each story is one way in which memory or hearsay could do harm.
 
 mod addresses;
+mod copies;
 mod hearsay;
+mod lying_registry;
+mod own_verification;
 mod partitions;
 mod registries;
 mod removals;

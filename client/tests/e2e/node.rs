@@ -63,6 +63,11 @@ impl Registry {
         Self { url: created.stdout.trim().to_owned(), service: None }
     }
 
+    /// A cluster of a server that the test itself runs, by its discovery URL.
+    pub fn at(url: String) -> Self {
+        Self { url, service: None }
+    }
+
     /// Runs an administrator's command for the cluster.
     pub fn administer(&self, arguments: &[&str]) -> String {
         let ended = Convene::new(arguments).env("CONVENE_DISCOVERY", &self.url).run(LIMIT);

@@ -1,0 +1,113 @@
+//! A node verifies the reason of an instruction itself. These registries are wrong or malicious.
+
+use convene_harness::{etcd::Version, free_port};
+use serde_json::{Value, json};
+
+use super::{copies::copy_of, lying_registry::LyingRegistry};
+use crate::node::{LIMIT, Node, Registry, form, wait_until_healthy, with_each};
+
+fn archive_data() -> Value {
+    json!({ "instruction": "archive_data", "reason": "removed_member" })
+}
+
+#[test]
+fn data_of_a_member_that_is_listed_is_not_archived() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let mut nodes = form(version, &Registry::new(3), 3);
+        let id = nodes[2].member_id();
+        nodes[2].kill();
+        let liar = LyingRegistry::start(&[&nodes[0].place, &nodes[1].place], archive_data());
+        nodes[2].move_to(&liar.registry);
+
+        let ended = nodes[2].join(&[]);
+        assert!(ended.stderr.contains("start (node_refused)"), "{}", ended.stderr);
+        wait_until_healthy(&nodes);
+        assert_eq!(nodes[2].member_id(), id);
+        let found = format!("archive_data: member {id} is in the present member list of its cluster");
+        assert!(liar.refusals()[0].starts_with(&found), "{:?}", liar.refusals());
+    });
+}
+
+#[test]
+fn the_list_of_a_drill_elsewhere_is_no_reason_to_archive() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let registry = Registry::new(3);
+        let mut nodes = form(version, &registry, 3);
+        let copy = copy_of(&mut nodes, 0);
+        // The drill is the only etcd that answers.
+        nodes.iter_mut().for_each(Node::kill);
+        let drill = Node::at(copy, version, &registry, "infra0");
+        let forced = version.start(&drill.place, &["--name", "infra0", "--force-new-cluster"]);
+        forced.wait_until_healthy(LIMIT);
+        let liar = LyingRegistry::start(&[&drill.place], archive_data());
+        nodes[1].move_to(&liar.registry);
+
+        let ended = nodes[1].join(&[]);
+        assert!(ended.stderr.contains("start (node_refused)"), "{}", ended.stderr);
+        assert!(!liar.refusals().is_empty());
+        drop(forced);
+        nodes[1].move_to(&registry);
+        for node in &mut nodes {
+            node.kill();
+        }
+        std::thread::scope(|scope| {
+            for node in &mut nodes {
+                scope.spawn(|| node.join(&[]));
+            }
+        });
+        wait_until_healthy(&nodes);
+    });
+}
+
+#[test]
+fn a_member_that_answers_is_not_removed() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let mut nodes = form(version, &Registry::new(3), 3);
+        let ids: Vec<String> = nodes.iter().map(Node::member_id).collect();
+        let expect: Vec<Value> = ids.iter().map(|id| json!({ "id": id, "learner": false })).collect();
+        let remove = json!({
+            "instruction": "remove_member",
+            "reason": "dead",
+            "member_id": ids[1],
+            "terms": { "ticket": 1, "act_within_seconds": 20, "expect": expect },
+        });
+        let places: Vec<_> = nodes.iter().map(|node| node.place.clone()).collect();
+        let places: Vec<_> = places.iter().map(|place| &**place).collect();
+        let liar = LyingRegistry::start(&places, remove);
+        let spare = Node::new(version, &liar.registry, "spare");
+        let ended = spare.call("join", &["--timeout=8s"]).run(LIMIT);
+        assert_eq!(ended.code, Some(4), "{}", ended.stderr);
+        let found = format!("remove_member: infra1 ({}) answers", ids[1]);
+        assert!(liar.refusals().contains(&found), "{:?}", liar.refusals());
+        wait_until_healthy(&nodes);
+
+        // A dead one is removed.
+        nodes[1].kill();
+        spare.call("join", &["--timeout=8s"]).run(LIMIT);
+        nodes.remove(1);
+        wait_until_healthy(&nodes);
+    });
+}
+
+#[test]
+fn a_copy_does_not_start_while_the_member_runs() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let mut nodes = form(version, &Registry::new(3), 3);
+        let copy = copy_of(&mut nodes, 0);
+        let start = json!({ "instruction": "start", "reason": "own_data" });
+        let liar = LyingRegistry::start(&[&nodes[1].place, &nodes[2].place], start);
+        let copy = Node::at(copy, version, &liar.registry, "infra0");
+        let ended = copy.call("join", &["--timeout=5s"]).run(LIMIT);
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(4), ""), "{}", ended.stderr);
+        assert!(liar.refusals()[0].starts_with("start: an etcd already runs as member"), "{:?}", liar.refusals());
+
+        // Without a registry, too.
+        let gone = Registry::at(format!("http://127.0.0.1:{}/6c007a14875d53d9bf0ef5a6fc0257c8", free_port()));
+        let mut copy = copy;
+        copy.move_to(&gone);
+        let ended = copy.call("join", &["--timeout=5s", "--offline-grace=0s"]).run(LIMIT);
+        assert_eq!(ended.stdout, "", "{}", ended.stderr);
+        assert!(ended.stderr.contains("an etcd already runs as member"), "{}", ended.stderr);
+        wait_until_healthy(&nodes);
+    });
+}
