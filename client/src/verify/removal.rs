@@ -33,7 +33,8 @@ pub fn needs_check(reason: &str) -> bool {
     !REQUESTED.contains(&reason)
 }
 
-/// Checks that a member is dead: it does not answer, and the leader hears nothing from it.
+/// Checks that a member is dead: it does not answer, and the leader hears nothing from it. Or that it is a learner whose peer
+/// URLs the leader has never reached: it can't become a voter, even if it answers.
 pub async fn verify(session: &Session, list: &MemberList, victim: MemberId) -> Result<(), NotRemoved> {
     let began = BootInstant::now();
     let first = probe_all(&session.connections, 0, list, true).await;
@@ -59,9 +60,7 @@ fn check(first: &View, second: &View, victim: MemberId) -> Result<(), NotRemoved
     }
     // Without the leader's metrics, the registry has another witness, or the policy needs none.
     let is_heard = before.received_bytes.zip(now.received_bytes).is_some_and(|(before, now)| before != now);
-    // A learner whose peer URLs nobody reaches can never be a voter, although it hears the leader.
-    let counts = !now.learner || now.round_trips.is_some_and(|round_trips| round_trips > 0);
-    match is_heard && counts {
+    match is_heard && !is_out_of_reach(now) {
         true => Err(NotRemoved::Refused(format!("the leader, {}, hears from {}", label(leader), label(now)))),
         false => Ok(()),
     }
@@ -70,6 +69,9 @@ fn check(first: &View, second: &View, victim: MemberId) -> Result<(), NotRemoved
 /// Checks that a member neither answers nor leads.
 fn check_silent(view: &View, victim: MemberId) -> Result<(), NotRemoved> {
     let Some(victim) = member(view, victim) else { return Ok(()) };
+    if is_out_of_reach(victim) {
+        return Ok(());
+    }
     if victim.reachable || victim.identified {
         return Err(NotRemoved::Refused(format!("{} answers", label(victim))));
     }
@@ -77,6 +79,11 @@ fn check_silent(view: &View, victim: MemberId) -> Result<(), NotRemoved> {
         return Err(NotRemoved::Refused(format!("{} is the leader", label(victim))));
     }
     Ok(())
+}
+
+/// Whether it is a learner whose peer URLs the leader has never reached.
+fn is_out_of_reach(member: &ObservedMember) -> bool {
+    member.learner && member.round_trips == Some(0)
 }
 
 fn member(view: &View, id: MemberId) -> Option<&ObservedMember> {
@@ -141,6 +148,11 @@ mod tests {
         };
         assert!(check(&learner(500, 1), &learner(501, 1), VICTIM).is_err());
         assert_eq!(check(&learner(500, 0), &learner(501, 0), VICTIM), Ok(()));
+        let mut answering = learner(501, 0);
+        answering.members[1].identified = true;
+        assert_eq!(check(&answering, &answering, VICTIM), Ok(()));
+        answering.members[1].round_trips = None;
+        assert!(check(&answering, &answering, VICTIM).is_err(), "without the leader's metrics an answer counts");
     }
 
     #[test]
