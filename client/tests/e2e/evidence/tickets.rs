@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use convene_harness::{Place, etcd::Version, network::Network};
 
-use super::form;
+use super::{assert_nothing_archived, form};
 use crate::{
     machine::{Machine, wait_until_whole},
     node::{LIMIT, Registry, with_each},
@@ -55,6 +55,21 @@ fn a_holder_that_is_cut_off_from_etcd_loses_its_ticket() {
         wait_until_whole(version, &[&machines[0], &machines[2], &able], LIMIT);
         println!("etcd {}: full strength {:?} after the death", version.name, died.elapsed());
         assert!(died.elapsed() < FULL_STRENGTH, "{:?}\n{}\n{}", died.elapsed(), holder.log(), able.log());
+    });
+}
+
+/// Other members can't reach the peer URL that the node advertises.
+#[test]
+fn a_learner_whose_peer_url_nobody_reaches_is_not_promoted() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let registry = Registry::new(2);
+        let machines = form(version, &registry, 2);
+        registry.administer(&["cluster", "resize", "3"]);
+        let hidden = Machine::start_at(Place::with_unreachable_peer_url(), version, &registry, "infra2", &[]);
+        hidden.wait_for_log("add_member", LIMIT);
+        let able = Machine::start(version, &registry, "infra3");
+        wait_until_whole(version, &[&machines[0], &machines[1], &able], LIMIT);
+        assert_nothing_archived(&machines);
     });
 }
 
