@@ -15,7 +15,7 @@ use crate::{
     local_etcd, membership_change,
     node::Node,
     registry::{State, Task},
-    session::{CheckInOptions, RETRY_INTERVAL, Session},
+    session::{CheckInOptions, CheckInResponse, RETRY_INTERVAL, Session},
 };
 use etcd_process::EtcdProcess;
 use turn::Turn;
@@ -61,6 +61,13 @@ async fn promote(session: &Session, arguments: &PromoteArgs) -> Result<(), Comma
                 }
                 check_in_after
             }
+            Stage::Moved { check_in_after } if arguments.as_long_as_etcd_runs => check_in_after,
+            Stage::Moved { .. } => {
+                session
+                    .progress
+                    .step("done", "this node's member is a voter; etcd lists it at other peer URLs than this node's");
+                return Ok(());
+            }
         };
         if deadline.sleep(after).await.is_err() {
             return Err(session.timeout_error());
@@ -76,6 +83,8 @@ enum Stage {
     Loading,
     /// etcd runs as a learner.
     Learner { check_in_after: Duration },
+    /// etcd runs as a voter, but its list has other peer URLs for it than this node's.
+    Moved { check_in_after: Duration },
     /// etcd runs as a voter: nothing is left to do.
     Voter,
 }
@@ -104,7 +113,10 @@ async fn advance(session: &Session, deadline: Deadline) -> Result<Stage, Command
             Ok(Stage::Learner { check_in_after })
         }
         Some(Role::Voter) => {
-            report_voter(session, identity).await;
+            let check_in_after = report_voter(session, identity).await;
+            if has_moved(session, identity) {
+                return Ok(Stage::Moved { check_in_after });
+            }
             progress.step("done", &format!("member {} is a voter", identity.member));
             Ok(Stage::Voter)
         }
@@ -130,15 +142,29 @@ async fn report_loading(session: &Session, identity: Identity, deadline: Deadlin
 
 /// Reports the promotion at once, so that the registry can release the ticket. The command succeeds without it, because
 /// the member is a voter already. If the answer is a membership change, it is applied: the registry has given this node
-/// the ticket for it.
-async fn report_voter(session: &Session, identity: Identity) {
+/// the ticket for it. Returns the time until the next check-in.
+async fn report_voter(session: &Session, identity: Identity) -> Duration {
     match session.check_in(&State::running(identity), CheckInOptions::default()).await {
-        Ok(response) if response.instruction.is_change() => {
-            membership_change::apply(session, &response).await;
+        Ok(response) if response.instruction.is_change() => membership_change::apply(session, &response).await,
+        Ok(CheckInResponse { instruction, .. }) => {
+            if has_moved(session, identity) {
+                session.progress.wait(&instruction.name, &instruction.reason, &instruction.message);
+            }
+            instruction.check_in_after.clamp(RETRY_INTERVAL, 2 * RETRY_INTERVAL)
         }
-        Ok(_) => {}
-        Err(error) => session.progress.step("warning", &error.to_string()),
+        Err(error) => {
+            session.progress.step("warning", &error.to_string());
+            RETRY_INTERVAL
+        }
     }
+}
+
+/// Whether this node has seen other peer URLs for its member in etcd's list than those of its configuration.
+fn has_moved(session: &Session, identity: Identity) -> bool {
+    let configured = &session.node.peer_urls;
+    let Some(view) = session.last_view().filter(|_| !configured.is_empty()) else { return false };
+    let listed = view.members.into_iter().find(|member| member.id == identity.member);
+    listed.is_some_and(|listed| listed.peer_urls.iter().any(|url| !configured.contains(url)))
 }
 
 /// Checks in as a learner, executes the instruction, and returns the time until the next check-in.

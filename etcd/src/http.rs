@@ -23,10 +23,19 @@ pub(crate) struct HttpClient {
     system: Arc<OnceLock<Client>>,
 }
 
-/// The answer to a request, with status 200.
+/// The answer to a request.
 pub(crate) struct Answer {
+    pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The error if no etcd answers this way.
+    pub fn unexpected(&self, endpoint: &str) -> EtcdError {
+        let text: String = String::from_utf8_lossy(&self.body).trim().chars().take(200).collect();
+        EtcdError::BadAnswer { endpoint: endpoint.to_owned(), reason: format!("{} {text:?}", self.status) }
+    }
 }
 
 impl HttpClient {
@@ -43,25 +52,44 @@ impl HttpClient {
         max_bytes: usize,
         within: Duration,
     ) -> Result<Answer, EtcdError> {
-        timeout(within, self.get_without_timeout(endpoint, path, max_bytes)).await.unwrap_or_else(|_| {
+        let answer = self.get_any_status(endpoint, path, HeaderMap::new(), max_bytes, within).await?;
+        if answer.status != StatusCode::OK {
+            return Err(answer.unexpected(endpoint));
+        }
+        Ok(answer)
+    }
+
+    /// The answer to `GET ENDPOINT/PATH` with these headers, whatever its status.
+    pub async fn get_any_status(
+        &self,
+        endpoint: &str,
+        path: &str,
+        headers: HeaderMap,
+        max_bytes: usize,
+        within: Duration,
+    ) -> Result<Answer, EtcdError> {
+        timeout(within, self.get_without_timeout(endpoint, path, headers, max_bytes)).await.unwrap_or_else(|_| {
             let reason = format!("no answer within {within:?}");
             Err(EtcdError::TimedOut { endpoint: endpoint.to_owned(), reason })
         })
     }
 
-    async fn get_without_timeout(&self, endpoint: &str, path: &str, max_bytes: usize) -> Result<Answer, EtcdError> {
+    async fn get_without_timeout(
+        &self,
+        endpoint: &str,
+        path: &str,
+        headers: HeaderMap,
+        max_bytes: usize,
+    ) -> Result<Answer, EtcdError> {
         let failed = |error: reqwest::Error| from_http(endpoint, &error);
         let bad = |reason: String| EtcdError::BadAnswer { endpoint: endpoint.to_owned(), reason };
 
-        let answer = self.client(endpoint)?.get(format!("{endpoint}/{path}")).send().await.map_err(failed)?;
+        let request = self.client(endpoint)?.get(format!("{endpoint}/{path}")).headers(headers);
+        let answer = request.send().await.map_err(failed)?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         let body = read(answer, max_bytes).await.map_err(failed)?;
         let body = body.ok_or_else(|| bad(format!("the response is longer than {max_bytes} bytes")))?;
-        if status != StatusCode::OK {
-            let text: String = String::from_utf8_lossy(&body).trim().chars().take(200).collect();
-            return Err(bad(format!("{status} {text:?}")));
-        }
-        Ok(Answer { headers, body })
+        Ok(Answer { status, headers, body })
     }
 
     /// The client for a URL.

@@ -1,6 +1,10 @@
 use std::time::Duration;
 
-use convene_lifecycle::{ClusterId, PeerUrl};
+use convene_lifecycle::{ClusterId, Identity, PeerUrl};
+use reqwest::{
+    StatusCode,
+    header::{HeaderMap, HeaderValue},
+};
 use serde::Deserialize;
 
 use crate::{
@@ -12,9 +16,16 @@ use crate::{
 /// The largest member list that is read.
 const MAX_LIST_BYTES: usize = 1 << 20;
 
-/// Reads member lists at peer URLs, as etcd nodes do among themselves: `GET PEER_URL/members`.
+/// The largest answer to a request for a stream.
+const MAX_REFUSAL_BYTES: usize = 1 << 12;
+
+/// The version with which this client asks for a stream. Every etcd 3 accepts it
+/// (`server/etcdserver/api/rafthttp/http.go:checkClusterCompatibilityFromHeader`).
+const STREAM_VERSION: &str = "3.4.0";
+
+/// Calls etcds at their peer URLs, as etcds do among themselves.
 ///
-/// This needs neither a quorum nor a user, and learners answer too. The list may be stale.
+/// This needs neither a quorum nor a user, and learners answer too.
 #[derive(Clone, Debug)]
 pub struct PeerClient(HttpClient);
 
@@ -24,16 +35,43 @@ impl PeerClient {
         HttpClient::new(tls).map(Self)
     }
 
-    /// The member list as this member knows it.
+    /// The member list as the etcd at a peer URL knows it, which may be stale: `GET PEER_URL/members`.
     pub async fn members(&self, url: &PeerUrl, within: Duration) -> Result<MemberList, EtcdError> {
         let bad = |reason: String| EtcdError::BadAnswer { endpoint: url.to_string(), reason };
 
-        let Answer { headers, body } = self.0.get(url.as_str(), "members", MAX_LIST_BYTES, within).await?;
+        let Answer { headers, body, .. } = self.0.get(url.as_str(), "members", MAX_LIST_BYTES, within).await?;
         let cluster = headers.get("x-etcd-cluster-id").and_then(|id| id.to_str().ok()?.parse().ok());
         let cluster: ClusterId = cluster.ok_or_else(|| bad("the response has no X-Etcd-Cluster-Id".to_owned()))?;
         let members: Vec<Member> = serde_json::from_slice(&body)
             .map_err(|error| bad(format!("the response is not a member list: {error}")))?;
         MemberList::read(url.as_str(), cluster, members.into_iter().map(wire::Member::from).collect())
+    }
+
+    /// Whether the etcd at a peer URL runs as this member. It answers even without a leader, when its client port does not.
+    ///
+    /// An etcd grants streams to the peers that it knows: to every member in its list except itself. This client asks in the
+    /// name of the member, but for a stream to the member 0, which is never granted
+    /// (`server/etcdserver/api/rafthttp/http.go:streamHandler.ServeHTTP`).
+    pub async fn runs_as(&self, url: &PeerUrl, own: Identity, within: Duration) -> Result<bool, EtcdError> {
+        let list = self.members(url, within).await?;
+        if list.cluster != own.cluster || list.members.iter().all(|member| member.id != own.member) {
+            return Ok(false);
+        }
+        let mut headers = HeaderMap::new();
+        let cluster = HeaderValue::from_str(&own.cluster.to_string()).expect("an ID has hexadecimal digits only");
+        headers.insert("x-etcd-cluster-id", cluster);
+        headers.insert("x-raft-to", HeaderValue::from_static("0"));
+        headers.insert("x-server-version", HeaderValue::from_static(STREAM_VERSION));
+        headers.insert("x-min-cluster-version", HeaderValue::from_static(STREAM_VERSION));
+        let path = format!("raft/stream/message/{}", own.member);
+        let answer = self.0.get_any_status(url.as_str(), &path, headers, MAX_REFUSAL_BYTES, within).await?;
+        let says = |text: &[u8]| answer.body.trim_ascii() == text;
+        match answer.status {
+            StatusCode::NOT_FOUND if says(b"error sender not found") => Ok(true),
+            StatusCode::PRECONDITION_FAILED if says(b"to field mismatch") => Ok(false),
+            StatusCode::GONE => Ok(false),
+            _ => Err(answer.unexpected(url.as_str())),
+        }
     }
 }
 

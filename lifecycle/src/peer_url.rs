@@ -1,6 +1,7 @@
 use std::{
     fmt,
     hash::{Hash, Hasher},
+    net::IpAddr,
     str::FromStr,
     sync::Arc,
 };
@@ -42,7 +43,7 @@ pub enum UrlProblem {
     #[error("must end after the port: no path, query, fragment or user info")]
     NotOnlyHostAndPort,
     /// The host is missing or invalid.
-    #[error("has no valid host; use a DNS name, an IPv4 address or an IPv6 address in brackets")]
+    #[error("has no valid host; right would be a DNS name, an IPv4 address or an IPv6 address in brackets")]
     Host,
     /// It is too long.
     #[error("must have at most {} bytes", ClientUrl::MAX_BYTES)]
@@ -61,6 +62,30 @@ impl PeerUrl {
     /// The URL as it was given.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Another text for the same address: an IPv4 address mapped to IPv6, such as `http://[::ffff:10.0.0.1]:2380`, or an IPv6
+    /// address with all its groups. `None` for a DNS name.
+    ///
+    /// etcd compares peer URLs as texts (`membership/cluster.go:ValidateConfigurationChange`), and Go connects to a mapped
+    /// address by IPv4.
+    pub fn other_spelling(&self) -> Option<Self> {
+        let (before_host, host, after_host) = self.split_host()?;
+        let other = match host.parse().ok()? {
+            IpAddr::V4(address) => format!("::ffff:{address}"),
+            IpAddr::V6(address) => address.segments().map(|group| format!("{group:04x}")).join(":"),
+        };
+        let other = Self(format!("{before_host}[{other}]{after_host}").into());
+        (other != *self).then_some(other)
+    }
+
+    /// The scheme, the host without brackets, and the port.
+    fn split_host(&self) -> Option<(&str, &str, &str)> {
+        let start = self.0.find("://")? + "://".len();
+        let end = self.0.rfind(':')?;
+        let host = &self.0[start..end];
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        Some((&self.0[..start], host, &self.0[end..]))
     }
 }
 
@@ -190,6 +215,19 @@ mod tests {
         ] {
             assert_eq!(PeerUrl::parse(text), Err(PeerUrlError(text.to_owned(), kind)));
         }
+    }
+
+    #[test]
+    fn an_ip_address_has_another_spelling() {
+        let spelling = |text: &str| PeerUrl::parse(text).unwrap().other_spelling().map(|url| url.to_string());
+        assert_eq!(spelling("http://10.0.0.1:2380").unwrap(), "http://[::ffff:10.0.0.1]:2380");
+        assert_eq!(
+            spelling("https://[2001:db8::1]:80").unwrap(),
+            "https://[2001:0db8:0000:0000:0000:0000:0000:0001]:80"
+        );
+        assert_eq!(spelling("https://[2001:0DB8:0000:0000:0000:0000:0000:0001]:80"), None);
+        assert_eq!(spelling("https://infra0.example.com:2380"), None);
+        assert!(PeerUrl::parse(&spelling("http://10.0.0.1:2380").unwrap()).is_ok());
     }
 
     #[test]

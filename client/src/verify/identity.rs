@@ -6,10 +6,12 @@ use convene_etcd::{PeerMetrics, Status};
 use convene_lifecycle::{ClientUrl, Identity, MemberId, PeerUrl};
 use futures_util::future::join_all;
 
-use super::{PROBE_TIMEOUT, peer_lists};
+use super::{PROBE_TIMEOUT, peer_lists, removal};
 use crate::{
     data_dir::Contents,
     local_etcd,
+    node::Node,
+    observe::LIST_TIMEOUT,
     registry::{Start, State},
     session::Session,
 };
@@ -51,8 +53,8 @@ pub async fn verify_bootstrap(session: &Session, start: &Start) -> Result<(), St
     Ok(())
 }
 
-/// Checks that the new peer URLs of this node's member are its own. An etcd that runs must answer there, and be a part of the
-/// cluster; one that is stopped must not run elsewhere.
+/// Checks that the new peer URLs of this node's member are its own. An etcd that runs must answer there as this member, and
+/// be the only one; one that is stopped must not run elsewhere.
 pub async fn verify_update(session: &Session, member: MemberId, peer_urls: &[PeerUrl]) -> Result<(), String> {
     let node = &session.node;
     if !node.data.is_in_use().unwrap_or(false) {
@@ -62,23 +64,41 @@ pub async fn verify_update(session: &Session, member: MemberId, peer_urls: &[Pee
         Ok(Contents::Member(own)) if own.member == member => own,
         _ => return Err(format!("member {member} is not that of this node's data")),
     };
-    let lists = peer_lists(session, peer_urls.iter().cloned()).await;
-    let answers = |url: &&PeerUrl| lists.iter().any(|(at, list)| at == *url && list.cluster == own.cluster);
-    if let Some(url) = peer_urls.iter().find(|url| !answers(url)) {
-        return Err(format!("this node's etcd runs, but no member of its cluster answers at the new peer URL {url}"));
+    for url in peer_urls {
+        match session.connections.peers().runs_as(as_configured(node, url), own, PROBE_TIMEOUT).await {
+            Ok(true) => {}
+            Ok(false) => {
+                return Err(format!(
+                    "this node's etcd runs, but the etcd at the new peer URL {url} is not member {member} of its cluster"
+                ));
+            }
+            Err(error) => {
+                return Err(format!("this node's etcd runs, but does not answer at the new peer URL {url}: {error}"));
+            }
+        }
     }
-    check_is_part_of_cluster(session, own).await
+    check_is_only_one(session, own).await
 }
 
-/// Checks that the etcd which runs on this node's data is the only one with its ID, and follows the leader of the others.
-/// Otherwise it may be a copy, even one that was started with `--force-new-cluster`.
-async fn check_is_part_of_cluster(session: &Session, own: Identity) -> Result<(), String> {
-    let not_answering = || format!("this node's etcd does not answer as member {}", own.member);
+/// This peer URL as the node's configuration spells it. A certificate is for that spelling.
+fn as_configured<'a>(node: &'a Node, url: &'a PeerUrl) -> &'a PeerUrl {
+    node.peer_urls.iter().find(|own| own.other_spelling().as_ref() == Some(url)).unwrap_or(url)
+}
+
+/// Checks that the etcd which runs on this node's data is the only one with its ID. It follows the leader of the others, or
+/// knows no leader while the leader hears nothing from this member. Otherwise it may be a copy, even one that was started
+/// with `--force-new-cluster`.
+async fn check_is_only_one(session: &Session, own: Identity) -> Result<(), String> {
     let statuses = statuses(session, client_urls(session, own.member)).await;
     let (as_own, others): (Vec<_>, Vec<_>) = statuses.into_iter().partition(|(_, status)| status.member == own.member);
     let own_urls = local_etcd::client_urls(session, own).await;
     let (here, elsewhere): (Vec<_>, Vec<_>) = as_own.into_iter().partition(|(url, _)| own_urls.contains(url));
-    let (own_url, own_status) = here.into_iter().next().ok_or_else(not_answering)?;
+    let Some((own_url, own_status)) = here.into_iter().next() else {
+        return match elsewhere.first() {
+            Some((url, _)) => Err(runs_elsewhere(own.member, url)),
+            None => check_is_unheard(session, own).await,
+        };
+    };
     for (url, _) in elsewhere {
         let (one, other) = tokio::join!(
             session.connections.metrics(&own_url, PROBE_TIMEOUT),
@@ -97,6 +117,27 @@ async fn check_is_part_of_cluster(session: &Session, own: Identity) -> Result<()
             leader.1, own.member
         )),
         _ => Ok(()),
+    }
+}
+
+/// Checks that the leader hears nothing from this node's member. etcd does not serve clients before it knows a leader, and a
+/// member whose peer URLs are wrong in etcd's list may never learn of one.
+async fn check_is_unheard(session: &Session, own: Identity) -> Result<(), String> {
+    let known = session.addresses().client_urls;
+    let (_, list) = session.connections.list(&known, LIST_TIMEOUT).await.map_err(|failures| {
+        format!("this node's etcd does not answer as member {}, and no quorum answers: {failures}", own.member)
+    })?;
+    match removal::heard_by_leader(session, &list, own.member).await {
+        Some(false) => Ok(()),
+        Some(true) => Err(format!(
+            "this node's etcd does not answer as member {}, but the leader hears from that member; it may run elsewhere",
+            own.member
+        )),
+        None => Err(format!(
+            "this node's etcd does not answer as member {}, and the leader's metrics do not show whether that member runs \
+             elsewhere",
+            own.member
+        )),
     }
 }
 

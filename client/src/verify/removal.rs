@@ -40,9 +40,25 @@ pub async fn verify(session: &Session, list: &MemberList, victim: MemberId) -> R
     let first = probe_all(&session.connections, 0, list, true).await;
     // An answer needs no second look.
     check_silent(&first, victim)?;
-    tokio::time::sleep(SAMPLE_INTERVAL.saturating_sub(began.elapsed())).await;
-    let second = probe_all(&session.connections, 0, list, true).await;
+    let second = probe_again(session, list, began).await;
     check(&first, &second, victim)
+}
+
+/// Whether the leader hears anything from a member. `None` if it can't be told: its metrics can't be read, or it has changed.
+pub async fn heard_by_leader(session: &Session, list: &MemberList, id: MemberId) -> Option<bool> {
+    let began = BootInstant::now();
+    let first = probe_all(&session.connections, 0, list, true).await;
+    let second = probe_again(session, list, began).await;
+    if (first.leader, first.term) != (second.leader, second.term) {
+        return None;
+    }
+    Some(member(&first, id)?.received_bytes? != member(&second, id)?.received_bytes?)
+}
+
+/// The view a sample's interval after the first one began.
+async fn probe_again(session: &Session, list: &MemberList, began: BootInstant) -> View {
+    tokio::time::sleep(SAMPLE_INTERVAL.saturating_sub(began.elapsed())).await;
+    probe_all(&session.connections, 0, list, true).await
 }
 
 fn check(first: &View, second: &View, victim: MemberId) -> Result<(), NotRemoved> {

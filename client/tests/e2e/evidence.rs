@@ -13,7 +13,7 @@ mod tickets;
 
 use std::fs;
 
-use convene_harness::etcd::Version;
+use convene_harness::{etcd::Version, wait_for};
 
 use crate::{
     machine::{Machine, wait_until_whole},
@@ -50,4 +50,15 @@ fn member_id(version: &Version, machine: &Machine) -> String {
     let status = version.etcdctl(&machine.place.client_url, &["endpoint", "status", "-w", "json"]).unwrap();
     let status: serde_json::Value = serde_json::from_str(&status).unwrap();
     format!("{:x}", status[0]["Status"]["header"]["member_id"].as_u64().unwrap())
+}
+
+/// The machine whose etcd leads.
+fn leader_of(version: &Version, members: &[&Machine]) -> usize {
+    let leads = |machine: &&Machine| {
+        let status = version.etcdctl(&machine.place.client_url, &["endpoint", "status", "-w", "json"]).ok()?;
+        let status: serde_json::Value = serde_json::from_str(&status).ok()?;
+        let status = &status[0]["Status"];
+        (status["leader"] == status["header"]["member_id"]).then_some(())
+    };
+    wait_for(LIMIT, || members.iter().position(|machine| leads(machine).is_some())).expect("the cluster has a leader")
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use convene_etcd::{EtcdError, PeerClient, Tls};
 use convene_harness::etcd::Etcd;
+use convene_lifecycle::{Identity, MemberId};
 
 use crate::{LIMIT, WITHIN, client, dead_url, formed, until, with_every_version};
 
@@ -43,9 +44,17 @@ async fn changes_need_all_voters_and_lists_need_a_quorum() {
         let alone = asked.members(Duration::from_secs(3)).await;
         assert!(matches!(alone, Err(EtcdError::TimedOut { .. } | EtcdError::NoLeader { .. })), "{alone:?}");
         let peers = PeerClient::new(&Tls::default()).unwrap();
-        assert_eq!(peers.members(&etcds[0].place.peer_url.parse().unwrap(), WITHIN).await, Ok(list));
+        assert_eq!(peers.members(&etcds[0].place.peer_url.parse().unwrap(), WITHIN).await.as_ref(), Ok(&list));
         let lost = |status: &Result<convene_etcd::Status, _>| status.as_ref().is_ok_and(|it| it.leader.is_none());
-        until(|| asked.status(WITHIN), lost).await.unwrap();
+        let alone = until(|| asked.status(WITHIN), lost).await.unwrap();
+        let runs_as = async |member| {
+            let url = etcds[0].place.peer_url.parse().unwrap();
+            peers.runs_as(&url, Identity { member, cluster: alone.cluster }, WITHIN).await
+        };
+        for member in list.members.iter().map(|member| member.id) {
+            assert_eq!(runs_as(member).await, Ok(member == alone.member));
+        }
+        assert_eq!(runs_as(MemberId(1)).await, Ok(false), "no member has this ID");
 
         let url = etcds[0].place.client_url.clone();
         etcds[0].kill();

@@ -68,24 +68,53 @@ impl Planner<'_> {
         let (voters, up) = (self.draft.voters().count(), self.other_voters_up(own, view));
         let needed = quorum_of(voters);
         match own.is_voter() && up < needed && up + 1 < voters {
-            true => Err(Blocked::UpdateRisksQuorum { member: own.label(), up, needed }),
+            true => Err(Blocked::UpdateRisksQuorum { member: own.label(), voters, up, needed }),
             false => Ok(()),
         }
     }
 
     /// Gives this node's member the peer URLs that the node has now.
     pub(super) fn update_peer_urls(&mut self, own: &Member, view: &QuorumView<'_>) -> Decision {
+        self.update_peer_urls_to(self.report.peer_urls.clone(), own, view, Cause::AddressChanged)
+    }
+
+    /// Gives this node's member other spellings of those of its peer URLs that etcd still lists for other members. This frees
+    /// its own old ones for members that have them now. `None` if a URL has no other spelling, or the member has these
+    /// already.
+    pub(super) fn respell_peer_urls(&mut self, own: &Member, view: &QuorumView<'_>) -> Option<Decision> {
+        let mut holders = Vec::new();
+        let urls = self.report.peer_urls.iter().map(|url| {
+            let holder =
+                self.draft.members().find(|other| other.key != own.key && other.registration.peer_urls.contains(url));
+            let Some(holder) = holder else { return Some(url.clone()) };
+            holders.push(holder.label());
+            url.other_spelling()
+        });
+        let urls: Vec<PeerUrl> = urls.collect::<Option<_>>()?;
+        if own.has_peer_urls(&urls) || !own.is_voter() {
+            return None;
+        }
+        let cause = Cause::AddressStillListed { holders: holders.join(", ") };
+        Some(self.update_peer_urls_to(urls, own, view, cause))
+    }
+
+    fn update_peer_urls_to(
+        &mut self,
+        peer_urls: Vec<PeerUrl>,
+        own: &Member,
+        view: &QuorumView<'_>,
+        cause: Cause,
+    ) -> Decision {
         if !own.is_voter() {
             // After an update of a learner, some of etcd's lists have it as a voter
             // (`membership/cluster.go:UpdateRaftAttributes`).
             return self.remove_member(own, view, Cause::LearnerAddressChanged);
         }
         self.check_may_take_ticket(true)?;
-        let peer_urls: Vec<PeerUrl> = self.report.peer_urls.clone();
         let purpose = Purpose::Update { member: own.key.clone(), peer_urls: peer_urls.clone() };
         let ticket = self.take_ticket(purpose, "its peer URLs have changed");
         let terms = self.terms(&ticket)?;
-        Ok(self.instruct(Task::UpdateMember { member: own.key.clone(), peer_urls, terms }, Cause::AddressChanged))
+        Ok(self.instruct(Task::UpdateMember { member: own.key.clone(), peer_urls, terms }, cause))
     }
 
     /// Makes a learner a voter after it has caught up, or removes it if the cluster is full without it.

@@ -109,10 +109,15 @@ impl Planner<'_> {
             if own.eviction.is_some() {
                 return self.remove_member(own, view, Cause::Evicted { member: own.label() });
             }
-            if not_updated.is_none() && !own.has_peer_urls(&self.report.peer_urls) {
+            if !own.has_peer_urls(&self.report.peer_urls) {
                 match self.check_update_is_safe(own, view) {
-                    Ok(()) => return self.update_peer_urls(own, view),
-                    Err(blocked) => not_updated = Some(blocked),
+                    Ok(()) if not_updated.is_none() => return self.update_peer_urls(own, view),
+                    Ok(()) => {
+                        if let Some(decision) = self.respell_peer_urls(own, view) {
+                            return decision;
+                        }
+                    }
+                    Err(blocked) => not_updated = Some(not_updated.unwrap_or(blocked)),
                 }
             }
             if !own.is_voter() {

@@ -12,6 +12,25 @@ fn two_members_that_have_exchanged_their_addresses_start_if_the_quorum_needs_the
 }
 
 #[test]
+fn two_members_that_have_exchanged_their_ip_addresses_are_updated_one_after_the_other() {
+    let (a, b, c) = ("10.0.0.1", "10.0.0.2", "10.0.0.3");
+    let mut world = World::running(&format!("{a} {b} {c}"));
+    world.returns(a).returns(b).moves(a, b).moves(b, a).pass(30);
+    world.step(a, "start 10.0.0.1 10.0.0.2 10.0.0.3: own_data").step(b, "start 10.0.0.1 10.0.0.2 10.0.0.3: own_data");
+    world
+        .step(
+            a,
+            "update 10.0.0.1 to [::ffff:10.0.0.2] #1 of 10.0.0.1 10.0.0.2 10.0.0.3: address_changed + ticket_granted",
+        )
+        .with_message("etcd still lists them for 10.0.0.2");
+    let handover = "address_changed + member_updated ticket_released ticket_granted";
+    world.step(b, &format!("update 10.0.0.2 to 10.0.0.1 #2 of 10.0.0.1 10.0.0.2 10.0.0.3: {handover}"));
+    world.step(a, &format!("update 10.0.0.1 to 10.0.0.2 #3 of 10.0.0.1 10.0.0.2 10.0.0.3: {handover}"));
+    world.observe(a, "wait: healthy + member_updated ticket_released");
+    world.observe(b, "wait: healthy").observe(c, "wait: healthy");
+}
+
+#[test]
 fn two_members_that_have_exchanged_their_addresses_start_while_the_others_have_a_quorum() {
     let mut world = World::running("a b c d e");
     world.returns("a").returns("b").moves("a", "b").moves("b", "a").pass(30);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use convene_harness::{Place, etcd::Version, network::Network, wait_for};
 
+use super::leader_of;
 use crate::{
     machine::{Machine, wait_until_whole},
     node::{LIMIT, Registry, with_each},
@@ -31,15 +32,4 @@ fn a_leader_that_only_a_spare_cannot_reach_is_not_removed() {
         assert_eq!(removed, None, "{}", spare.log());
         wait_until_whole(version, &members, LIMIT);
     });
-}
-
-/// The machine whose etcd leads.
-fn leader_of(version: &Version, members: &[&Machine]) -> usize {
-    let leads = |machine: &&Machine| {
-        let status = version.etcdctl(&machine.place.client_url, &["endpoint", "status", "-w", "json"]).ok()?;
-        let status: serde_json::Value = serde_json::from_str(&status).ok()?;
-        let status = &status[0]["Status"];
-        (status["leader"] == status["header"]["member_id"]).then_some(())
-    };
-    wait_for(LIMIT, || members.iter().position(|machine| leads(machine).is_some())).expect("the cluster has a leader")
 }
