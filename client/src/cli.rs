@@ -90,9 +90,10 @@ pub struct JoinArgs {
     pub output: Format,
     /// Membership changes that this node may make to join: prepared, add, replace or prune
     ///
-    /// From the strictest to the loosest: prepared: none, an administrator adds nodes; add: adds members until the size is
-    /// reached; replace: also removes a dead member when this node takes its place; prune: also removes dead members without
-    /// a replacement. The stricter of this and the cluster's strategy applies. [default: the cluster's strategy]
+    /// `prepared`, the strictest, makes no change: an administrator adds nodes. `add` adds members until the size is
+    /// reached. `replace` also removes a dead member when this node takes its place. `prune` also removes dead members
+    /// without a replacement. The stricter of this strategy and the cluster's applies. [default: the cluster's
+    /// strategy]
     #[arg(long, value_name = "STRATEGY", env = "CONVENE_JOIN_STRATEGY")]
     pub join_strategy: Option<Strategy>,
     /// Target number of voters, 1 to 1000; -1 keeps the cluster's size
@@ -104,23 +105,24 @@ pub struct JoinArgs {
     /// Exit with code 3 instead of waiting as a spare when the cluster is full
     #[arg(long, value_parser = BoolishValueParser::new(), env = "CONVENE_ONCE")]
     pub once: bool,
-    /// Version of this node's etcd, such as 3.6.5: a node whose version does not fit the cluster's is refused before it
-    /// is added
+    /// Version of this node's etcd, such as 3.6.5. With it, a node that does not fit the cluster's versions is refused
+    /// before it is added
     #[arg(long, value_name = "VERSION", env = "CONVENE_ETCD_VERSION")]
     pub etcd_version: Option<EtcdVersion>,
-    /// Consent to archive data of this node from before a reset: the number of the current epoch
+    /// Number of the current epoch, as the consent to archive data of this node from before a reset
     ///
     /// After `convene cluster reset`, a node keeps its data until an administrator consents on the node itself, because
     /// that data may be the only copy. The consent is for this epoch only, so the flag is harmless after the next reset.
     #[arg(long, value_name = "EPOCH", value_parser = clap::value_parser!(u32).range(1..), env = "CONVENE_ACCEPT_RESET")]
     pub accept_reset: Option<u32>,
-    /// Give up after this time, such as 90s or 5m: exit code 4, or 5 if the registry is unreachable [default: never]
+    /// Time after which to give up, such as 90s or 5m: exit code 4, or 5 if the registry is unreachable [default:
+    /// never]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, env = "CONVENE_TIMEOUT")]
     pub timeout: Option<Duration>,
     /// Print the next instruction and its reason, and change nothing
     #[arg(long, value_parser = BoolishValueParser::new(), env = "CONVENE_DRY_RUN")]
     pub dry_run: bool,
-    /// How long the registry may be unreachable before a node with data starts without it
+    /// Time for which the registry may be unreachable before a node with data starts without it
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration, env = "CONVENE_OFFLINE_GRACE")]
     pub offline_grace: Duration,
     /// Don't start a background process that promotes the member of this node; run `convene promote` instead
@@ -133,7 +135,7 @@ pub struct JoinArgs {
 pub struct PromoteArgs {
     #[command(flatten)]
     pub node: NodeArgs,
-    /// Give up after this time, such as 90s or 5m: exit code 4, or 5 if the registry is unreachable
+    /// Time after which to give up, such as 90s or 5m: exit code 4, or 5 if the registry is unreachable
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration, env = "CONVENE_TIMEOUT")]
     pub timeout: Duration,
     /// Run as the promoter of `convene join`: one per data directory, for as long as an etcd process uses it
@@ -146,7 +148,7 @@ pub struct PromoteArgs {
 pub struct LeaveArgs {
     #[command(flatten)]
     pub node: NodeArgs,
-    /// Give up after this time, such as 90s or 5m: exit code 4, or 5 if the registry is unreachable
+    /// Time after which to give up, such as 90s or 5m: exit code 4, or 5 if the registry is unreachable
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = humantime::parse_duration, env = "CONVENE_TIMEOUT")]
     pub timeout: Duration,
 }
@@ -156,7 +158,7 @@ pub struct LeaveArgs {
 pub struct StatusArgs {
     #[command(flatten)]
     pub discovery: DiscoveryArgs,
-    /// Client URLs of the etcd on this node, to look at in addition to those of the registry
+    /// Client URLs of the etcd on this node, to query in addition to those in the registry
     #[arg(
         long,
         value_name = "URLS",

@@ -34,13 +34,13 @@ pub enum ClusterCommand {
     Resume(pause::PauseArgs),
     /// Take over a running etcd cluster: its member list replaces what the registry knows
     ///
-    /// Reads the list through the quorum of the running members at --endpoints. Use it for a cluster that the registry does
-    /// not know or has forgotten, to end a hold, and after all members were restored from a snapshot.
+    /// The command reads the list through the quorum of the running members at --endpoints. Use it for a cluster that
+    /// the registry does not know or has forgotten, to end a hold, and after all members were restored from a snapshot.
     Adopt(adopt::AdoptArgs),
     /// Start a new epoch: the nodes form a new etcd cluster
     ///
-    /// Nodes with data of the former cluster keep it and don't start, until each of them agrees to set it aside
-    /// (`convene join --accept-reset EPOCH`). Data without any entry of a leader is set aside at once.
+    /// Nodes with data of the former cluster don't start until an administrator consents to archive the data on each of
+    /// them (`convene join --accept-reset EPOCH`). Data that has never had a leader is archived at once.
     Reset(reset::ResetArgs),
     /// Delete a cluster from the registry; its etcd nodes keep running
     Delete(delete::DeleteArgs),

@@ -218,7 +218,7 @@ async fn move_leadership(session: &Session, list: &MemberList, own: MemberId) ->
     let Some(successor) = statuses.into_iter().flatten().max_by_key(|status| status.applied_index) else {
         return Ok(());
     };
-    session.progress.step("move_leader", &format!("moving the leadership to member {}", successor.member));
+    session.progress.step("move_leader", &format!("moving leadership to member {}", successor.member));
     for url in &own.client_urls {
         if session.connections.client(url)?.move_leader(successor.member, CHANGE_TIMEOUT).await.is_ok() {
             break;

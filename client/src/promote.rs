@@ -99,7 +99,7 @@ async fn advance(session: &Session, deadline: Deadline) -> Result<Stage, Command
         return Ok(Stage::NotStarted);
     }
     let Contents::Member(identity) = data.read()? else {
-        let message = format!("etcd has started, but there is no member's data in {} yet", data_path.display());
+        let message = format!("etcd has started, but {} has no data of a member yet", data_path.display());
         progress.wait("wait", "not_started", &message);
         return Ok(Stage::Loading);
     };

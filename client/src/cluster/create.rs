@@ -28,10 +28,10 @@ pub struct CreateArgs {
     /// Membership changes that are allowed without a request: prepared, add, replace or prune [default: replace]
     #[arg(long)]
     strategy: Option<Strategy>,
-    /// How long a member may be silent before it counts as dead (whole seconds) [default: 60s]
+    /// Time after which a silent member counts as dead, in whole seconds [default: 60s]
     #[arg(long, value_name = "DURATION", value_parser = seconds)]
     dead_after: Option<u64>,
-    /// How often a running node checks in, in whole seconds [default: 10s]
+    /// Interval at which a running node checks in, in whole seconds [default: 10s]
     #[arg(long, value_name = "DURATION", value_parser = seconds)]
     check_in_every: Option<u64>,
     /// Whether nodes join as learners, and are promoted once they have caught up [default: true]
@@ -76,7 +76,7 @@ pub async fn run(arguments: &CreateArgs) -> Result<(), CommandError> {
     let token = created["token"].as_str().and_then(|token| token.parse().ok());
     let token = token.ok_or_else(|| {
         CommandError::Unreachable(format!(
-            "{} is not a Convene server: its response to a new cluster has no token",
+            "{} is not a Convene server: its response has no token of a new cluster",
             registry.server()
         ))
     })?;

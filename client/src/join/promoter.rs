@@ -31,8 +31,8 @@ pub fn spawn(arguments: &NodeArgs, progress: &Progress) {
     let message = match spawned {
         Ok(child) => {
             format!(
-                "started background process {} (`convene promote`); once etcd runs, it will report to the registry and \
-                 promote this node's member if it is a learner",
+                "started background process {} (`convene promote`); once etcd runs, the process reports to the \
+                 registry, and promotes this node's member if that is a learner",
                 child.id()
             )
         }

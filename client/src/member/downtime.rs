@@ -18,12 +18,12 @@ use crate::{
 pub struct DowntimeArgs {
     /// ID of the member as etcd prints it, or its name if only one present member has that name
     member: String,
-    /// How long the member may be down from now on, such as 90s, 1h or 2days: 1 second to 30 days; omit with --end
+    /// Time from now on in which the member may be down, such as 90s, 1h or 2days: 1 second to 30 days; omit with --end
     #[arg(required_unless_present = "end")]
     duration: Option<String>,
     #[command(flatten)]
     cluster: ClusterArgs,
-    /// End the downtime. Without this flag, it ends when the time is over, or when the member is back
+    /// End the downtime now, before its time is over and before the member is back
     #[arg(long)]
     end: bool,
     /// Format of the result
@@ -60,7 +60,10 @@ pub async fn run(arguments: &DowntimeArgs) -> Result<(), CommandError> {
 fn outcome(before: &Member, after: &Member, dead_after: Duration) -> String {
     match (&before.downtime_until, &after.downtime_until) {
         (_, Some(until)) => {
-            format!("may be down until {until}: it does not count as dead before then, or before it has been back")
+            format!(
+                "may be down until {until} and does not count as dead before; the downtime ends early if the \
+                     member is back"
+            )
         }
         (Some(_), None) => {
             let dead_after = humantime::format_duration(dead_after);

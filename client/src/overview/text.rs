@@ -155,8 +155,8 @@ fn missing_witness(overview: &Overview) -> Option<String> {
     let is_missing = peers.peek().is_some() && peers.all(|member| member.received_bytes.is_none());
     (is_missing && overview.cluster.value.policy.witnesses > 1).then(|| {
         format!(
-            "the metrics of the leader {} can't be read from here ({}/metrics); without them, or a `convene` that checks in \
-             beside a running voter, no voter counts as dead",
+            "the metrics of the leader {} can't be read from here ({}/metrics); without them, and without a `convene` \
+             that checks in on a running voter's node, no voter counts as dead",
             leader.name,
             leader.client_urls.first().map(ToString::to_string).unwrap_or_default()
         )

@@ -54,7 +54,7 @@ impl Turn {
             }
             tokio::time::sleep(HANDOVER_INTERVAL).await;
         }
-        Err(cannot_take("the one before does not exit"))
+        Err(cannot_take("that process does not exit"))
     }
 
     /// Waits until a later promoter wants to take over.

@@ -77,7 +77,7 @@ fn check_removed(
 ) -> Result<(), String> {
     let Identity { member, cluster } = own;
     if lists(list, member) {
-        return Err(format!("member {member} is in the present member list of its cluster {cluster}"));
+        return Err(format!("member {member} is in the current member list of its cluster {cluster}"));
     }
     check_unlisted(own, answers)?;
     let answers_at = |url: &PeerUrl| answers.iter().any(|(at, theirs)| at == url && theirs.cluster == cluster);
@@ -95,8 +95,8 @@ fn check_removed(
     };
     if !list.members.iter().any(is_known) {
         return Err(format!(
-            "the list without member {member} is not confirmed by any etcd at a peer URL in this node's data; it may be \
-             that of a copy of another member"
+            "the list without member {member} is not confirmed by any etcd at a peer URL in this node's data; the \
+             list may come from a copy of another member"
         ));
     }
     Ok(())
@@ -172,7 +172,7 @@ mod tests {
         answers.push((url("d"), with.clone()));
         let refused = check_removed(OWN, &without, &known("a b c"), &answers).unwrap_err();
         assert_eq!(refused, "the etcd at http://d:2380 lists member a of cluster 1");
-        assert!(check_removed(OWN, &with, &known("a b c"), &answers).unwrap_err().contains("present member list"));
+        assert!(check_removed(OWN, &with, &known("a b c"), &answers).unwrap_err().contains("current member list"));
         // The list of another cluster does not count.
         answers[2].1.cluster = ClusterId(2);
         assert_eq!(check_removed(OWN, &without, &known("a b c"), &answers), Ok(()));

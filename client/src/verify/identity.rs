@@ -43,7 +43,7 @@ pub async fn verify_bootstrap(session: &Session, start: &Start) -> Result<(), St
     for (url, list) in peer_lists(session, peer_urls).await {
         if let Some(member) = list.members.iter().find(|listed| known.iter().any(|known| known.id == listed.id)) {
             return Err(format!(
-                "the database in {} is of cluster {}, which runs: the etcd at {url} lists its member {}",
+                "the database in {} belongs to cluster {}, which runs: the etcd at {url} lists member {} of it",
                 session.node.data_path.display(),
                 list.cluster,
                 member.id
@@ -156,7 +156,7 @@ async fn check_runs_nowhere(session: &Session, member: MemberId, urls: BTreeSet<
 }
 
 fn runs_elsewhere(member: MemberId, url: &ClientUrl) -> String {
-    format!("an etcd already runs as member {member} at {url}; two must never run as one member")
+    format!("an etcd already runs as member {member} at {url}; two etcd processes must never run as one member")
 }
 
 /// Where an etcd of this member might answer: at all URLs of the registry, at this node's own, and at those in its data.

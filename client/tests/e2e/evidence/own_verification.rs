@@ -23,7 +23,7 @@ fn data_of_a_member_that_is_listed_is_not_archived() {
         assert!(ended.stderr.contains("start (node_refused)"), "{}", ended.stderr);
         wait_until_healthy(&nodes);
         assert_eq!(nodes[2].member_id(), id);
-        let found = format!("archive_data: member {id} is in the present member list of its cluster");
+        let found = format!("archive_data: member {id} is in the current member list of its cluster");
         assert!(liar.refusals()[0].starts_with(&found), "{:?}", liar.refusals());
     });
 }
