@@ -88,8 +88,8 @@ pub struct Config {
     #[arg(long, env = "CONVENE_UNFORMED_TTL", value_name = "DURATION", default_value = "7d", value_parser = parse_duration)]
     pub unformed_ttl: Duration,
 
-    /// Time after which the server ends a long poll, so that the client repeats it: 1s or more. Must be shorter than the
-    /// idle time-out of every proxy in between, which is often 60s
+    /// Time after which the server ends a long poll, so that the client repeats it: 1s or more. Must be shorter than
+    /// the idle timeout of every proxy in between, which is often 60s
     #[arg(long, env = "CONVENE_WAIT_TIMEOUT", value_name = "DURATION", default_value = "50s", value_parser = parse_duration)]
     pub wait_timeout: Duration,
 }

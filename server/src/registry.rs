@@ -80,7 +80,7 @@ pub struct Registry {
 
 /// The registry can't answer now. The cause has been logged; clients get no details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the registry's database is unavailable; try again, and check first whether the change was made")]
+#[error("the registry's database is unavailable; before you try again, check whether the change was made")]
 pub struct Unavailable;
 
 /// Why a write failed, apart from what its own decision refuses.
@@ -90,7 +90,7 @@ pub enum WriteError {
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
     /// A deleted cluster that had members used this token.
-    #[error("a deleted cluster used this token, and a token names one cluster forever; use another token")]
+    #[error("a deleted cluster used this token, and tokens are never reused; choose another token")]
     TokenUsedUp,
 }
 
@@ -176,7 +176,7 @@ impl Registry {
 fn unavailable(error: StoreError) -> Unavailable {
     // The store logs once that the database is down.
     if !matches!(error, StoreError::Down) {
-        tracing::error!(%error, "the database failed; answering \"try again\"");
+        tracing::error!(%error, "the database failed; asking the client to retry");
     }
     Unavailable
 }

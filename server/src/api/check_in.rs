@@ -40,7 +40,7 @@ parameters! {
     }
 }
 
-/// Checks a node in
+/// Checks in a node
 ///
 /// A node sends a report, follows the instruction in the response, and checks in again. Repeated, lost and late check-ins do
 /// no harm. While etcd runs, check-ins are the node's heartbeat.

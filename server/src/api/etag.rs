@@ -111,7 +111,10 @@ impl IntoParams for IfNoneMatch {
 fn described(name: &str, description: &str) -> Parameter {
     // Without a pattern: testing tools know this header and its syntax by its name.
     let tag = ObjectBuilder::new().schema_type(Type::String);
-    let description = format!("{description} An ETag of a response with its quotes, a list of ETags, or `*`.");
+    let description = format!(
+        "{description} An ETag from a response, including the quotes; a comma-separated list of \
+                               ETags; or `*`."
+    );
     ParameterBuilder::new()
         .name(name)
         .parameter_in(ParameterIn::Header)
@@ -130,8 +133,8 @@ fn read(headers: &HeaderMap, name: HeaderName) -> Result<Option<Tags>, Problem> 
     let malformed = || {
         let given = String::from_utf8_lossy(&given);
         let message = format!(
-            "must be the ETag of a response with its quotes, such as \"7\", a comma-separated list of them, or *; \
-             not {}",
+            "must be an ETag from a response, including the quotes, such as \"7\", a comma-separated list of them, or \
+             *; not {}",
             shown(&given)
         );
         let field = match name {

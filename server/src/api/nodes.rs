@@ -28,7 +28,8 @@ pub fn router() -> OpenApiRouter<Arc<App>> {
 /// The nodes of a cluster.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Nodes {
-    /// Since when check-ins are received: before that, silence proves nothing. Null if no node has checked in.
+    /// Since when the registry has received check-ins. Before that, silence proves nothing. Null if no node has checked
+    /// in.
     since: Option<Timestamp>,
     /// The nodes, in the order of their names.
     nodes: Vec<NodeBody>,
@@ -43,10 +44,10 @@ struct NodeBody {
     name: String,
     /// The state that the node reported.
     state: StateWord,
-    /// The member that the node's data is of; null if the node has no data, or data that can't be read.
+    /// The member that the node's data belongs to; null if the node has no data, or data that can't be read.
     #[schema(example = "8e9e05c52164694d")]
     member_id: Option<String>,
-    /// The peer URLs that the node reported. A member whose peer URLs in etcd's list are others has moved.
+    /// The peer URLs that the node reported. If etcd's list has other peer URLs for the member, the node has moved.
     #[schema(example = json!(["http://10.0.0.4:2380"]))]
     peer_urls: Vec<String>,
     /// When the node last checked in.
@@ -57,8 +58,9 @@ struct NodeBody {
 
 /// Lists a cluster's nodes
 ///
-/// These are the nodes that have checked in since the server started or, with several servers, since the node's first
-/// check-in. A node that checks in again and again watches the members. The 200 latest spares are kept.
+/// The list has the nodes that have checked in since the server started or, with several servers, since the node's
+/// first check-in. A node that checks in regularly monitors the members. Of the spares, the list has the 200 that
+/// checked in last.
 #[utoipa::path(
     get,
     path = "/v1/clusters/{token}/nodes",

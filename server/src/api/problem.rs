@@ -48,8 +48,8 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     violations: Vec<Violation>,
-    /// With `precondition-failed`: the present revision, for a retry. With `forgotten`: the oldest available revision, or the
-    /// present revision if it is older than the requested one.
+    /// With `precondition-failed`: the current revision, for a retry. With `forgotten`: the oldest available revision,
+    /// or the current revision if that is older than the requested one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 1)]
     revision: Option<u64>,

@@ -85,7 +85,7 @@ fn check_roster(cluster: &Cluster, place: &mut Place<'_>) {
             place.inside("id").wrong(format_args!("{} is also the id of members[{other}]", member.key));
         }
         if member.created <= last {
-            let (created, what) = (member.created, "must be more than that of the member before, ");
+            let (created, what) = (member.created, "must be greater than that of the previous member, ");
             place.inside("created_revision").wrong(format_args!("is {created} and {what}{last}"));
         }
         last = last.max(member.created);
@@ -94,15 +94,17 @@ fn check_roster(cluster: &Cluster, place: &mut Place<'_>) {
         }
         if let Some(other) = names.insert(member.name(), n) {
             let what = format!(
-                "{} is also the name of members[{other}], which must not be while the cluster forms",
+                "{} is also the name of members[{other}]; while the cluster forms, names must be unique",
                 member.name()
             );
             place.inside("name").wrong(what);
         }
         for url in &member.registration.peer_urls {
             if let Some(other) = urls.insert(url, n).filter(|other| *other != n) {
-                let what =
-                    format!("{url} is also a peer URL of members[{other}], which must not be while the cluster forms");
+                let what = format!(
+                    "{url} is also a peer URL of members[{other}]; while the cluster forms, peer URLs must be \
+                             unique"
+                );
                 place.inside("peer_urls").wrong(what);
             }
         }
@@ -114,7 +116,7 @@ fn check_history(cluster: &Cluster, events: &[Arc<Event>], place: &mut Place<'_>
     for (n, pair) in events.windows(2).enumerate() {
         let (right, found) = (pair[0].revision.next(), pair[1].revision);
         if found != right {
-            let what = format!("is {found} and must be {right}, the one after the event before");
+            let what = format!("is {found} and must be {right}, the one after the previous event");
             place.inside(format_args!("events[{}].revision", n + 1)).wrong(what);
         }
     }

@@ -206,17 +206,17 @@ fn an_error_names_the_cluster_the_field_and_the_expected_value() {
         (
             "/used_tokens/0/token",
             json!("long-gone"),
-            "used_tokens[1] (long-g…): token: is also the token of used_tokens[0] (long-g…); a token names one cluster forever",
+            "used_tokens[1] (long-g…): token: is also the token of used_tokens[0] (long-g…); tokens are never reused",
         ),
         (
             "/clusters/1/token",
             json!("gone"),
-            "clusters[1] (gone): token: is also the token of used_tokens[0] (gone); a token names one cluster forever",
+            "clusters[1] (gone): token: is also the token of used_tokens[0] (gone); tokens are never reused",
         ),
         (
             "/clusters/1/token",
             json!("6c007a14875d53d9bf0ef5a6fc0257c8"),
-            "clusters[1] (6c007a…): token: is also the token of clusters[0] (6c007a…); a token names one cluster forever",
+            "clusters[1] (6c007a…): token: is also the token of clusters[0] (6c007a…); tokens are never reused",
         ),
         (
             "/clusters/1/token",
@@ -302,12 +302,12 @@ fn an_error_names_the_cluster_the_field_and_the_expected_value() {
         (
             "/clusters/0/members/2/name",
             json!("infra2"),
-            "clusters[0] (6c007a…): members[2].name: infra2 is also the name of members[1], which must not be while the cluster forms",
+            "clusters[0] (6c007a…): members[2].name: infra2 is also the name of members[1]; while the cluster forms, names must be unique",
         ),
         (
             "/clusters/0/members/2/peer_urls",
             json!(["http://10.0.0.2:2380"]),
-            "clusters[0] (6c007a…): members[2].peer_urls: http://10.0.0.2:2380 is also a peer URL of members[1], which must not be while the cluster forms",
+            "clusters[0] (6c007a…): members[2].peer_urls: http://10.0.0.2:2380 is also a peer URL of members[1]; while the cluster forms, peer URLs must be unique",
         ),
         (
             "/clusters/0/members/2/peer_urls",
@@ -337,7 +337,8 @@ fn an_error_names_the_cluster_the_field_and_the_expected_value() {
         (
             "/clusters/0/members/2/created_revision",
             json!(4),
-            "clusters[0] (6c007a…): members[2].created_revision: is 4 and must be more than that of the member before, 4",
+            "clusters[0] (6c007a…): members[2].created_revision: is 4 and must be greater than that of the previous \
+             member, 4",
         ),
         (
             "/clusters/0/members/2/version",
@@ -423,7 +424,10 @@ fn a_missing_event_is_detected() {
     let mut dump = eventful();
     dump.events.remove(2);
     let error = read(&written(&dump_of(vec![dump]))).unwrap_err().to_string();
-    assert_eq!(error, "clusters[0] (6c007a…): events[2].revision: is 4 and must be 3, the one after the event before");
+    assert_eq!(
+        error,
+        "clusters[0] (6c007a…): events[2].revision: is 4 and must be 3, the one after the previous event"
+    );
 }
 
 #[test]

@@ -36,7 +36,8 @@ impl Health {
                 tracing::error!(
                     database,
                     %error,
-                    "the database is down; answering reads from memory, and everything else with \"try again\", until it is back"
+                    "the database is down; until it is back, serving reads from memory, and asking clients of all \
+                     other requests to retry"
                 );
             }
             Err(_) => {}

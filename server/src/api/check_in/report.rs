@@ -66,16 +66,16 @@ body! {
         left_overs: Option<bool>,
         /// What the node saw of the cluster, if it has observed it.
         view: Option<ViewBody>,
-        /// Consent, given on the node, to archive data of an earlier epoch: the number of the present epoch. Any other number
-        /// is no consent.
+        /// Consent, given on the node, to archive data of an earlier epoch: the number of the current epoch. Any other
+        /// number is no consent.
         #[example = 2]
         accept_reset: Option<Count>,
         /// Whether the node wants to leave the cluster.
         leaving: Option<bool>,
         /// Whether the node wants to be refused instead of waiting as a spare.
         once: Option<bool>,
-        /// Limits which membership changes may be made for the joining of this node. The stricter of this strategy and
-        /// the policy's applies.
+        /// Limits the membership changes that this node may make to join. The stricter of this strategy and the
+        /// policy's applies.
         strategy: Option<Strategy>,
         /// The number of voters that the node wants the cluster to have, when the node looks for a place. A smaller cluster
         /// grows to this size; in a larger one, the node takes no place beyond it. At most the server's
@@ -141,15 +141,15 @@ body! {
         learner: Option<bool>,
         /// Whether an etcd of this cluster answered at one of the member's URLs just now.
         reachable: bool,
-        /// Whether an etcd answered that gave this member's ID as its own. If absent: as `reachable`.
+        /// Whether the etcd that answered reported this member's ID as its own. If absent: the value of `reachable`.
         identified: Option<bool>,
         /// How many bytes the leader has received from the member: the leader's metric
         /// `etcd_network_peer_received_bytes_total`.
         #[example = 41216]
         received_bytes: Option<Count>,
         /// How many round-trip times to the member's peer URLs the leader has recorded: the leader's metric
-        /// `etcd_network_peer_round_trip_time_seconds_count`, or 0 if `etcd_network_peer_round_trip_time_seconds_sum` is 0:
-        /// then the leader has never reached them. The count also grows while they are not reached.
+        /// `etcd_network_peer_round_trip_time_seconds_count`. 0 if `etcd_network_peer_round_trip_time_seconds_sum` is
+        /// 0, because the leader has then never reached the peer URLs: the count also grows with each failed attempt.
         #[example = 17]
         round_trips: Option<Count>,
         /// The version of the member's etcd.

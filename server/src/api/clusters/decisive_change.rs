@@ -30,7 +30,7 @@ pub struct ChangedClusterBody {
     /// The cluster after the change.
     #[serde(flatten)]
     cluster: ClusterBody,
-    /// What has changed, for people; with `dry_run`, what would change. Empty if nothing does.
+    /// What has changed (with `dry_run`: what would change), for people. Empty if nothing changes.
     #[schema(example = json!(["infra0 removed: it belonged to epoch 1", "epoch 2 started: reset by an administrator"]))]
     changes: Vec<String>,
 }

@@ -49,8 +49,8 @@ impl Scalar for RepeatedToken {
 
 /// Resets a cluster
 ///
-/// Begins a new epoch: nodes form a new etcd cluster without data. This also ends a hold. Use it for a cluster that has lost its
-/// quorum for good, if you restore the data by other means or don't need them.
+/// Begins a new epoch: nodes form a new etcd cluster without data. This also ends a hold. Use it for a cluster that has
+/// lost its quorum for good, if you restore the data by other means or don't need it.
 #[utoipa::path(
     post,
     path = "/v1/clusters/{token}/reset",

@@ -38,12 +38,12 @@ pub struct MemberBody {
     started: bool,
     /// When the node last checked in, or when etcd last answered another node's probe; null if never.
     heard_of_at: Option<Timestamp>,
-    /// When etcd last answered, a probe or its own node; null if never.
+    /// When the member's etcd last answered a probe or its own node; null if never.
     answered_at: Option<Timestamp>,
     /// Since when probes of the member have failed; null if the last one did not fail, or nobody probes it.
     unreachable_since: Option<Timestamp>,
-    /// How many starts of the member's etcd have had no answer, since etcd last answered. From `max_failed_starts` of the
-    /// policy on, the member counts as failing.
+    /// How often the member's etcd was started without an answer since it last answered. At `max_failed_starts` (a
+    /// policy field), the member counts as failing.
     #[schema(example = 0)]
     failed_starts: u32,
     /// When an administrator requested the member's removal; null if not requested.

@@ -50,7 +50,7 @@ impl Kind {
             Self::MethodNotAllowed => "The path does not support this method",
             Self::BodyTooLate => "The body did not arrive in time",
             Self::Conflict => "The request conflicts with the current state",
-            Self::TokenUsedUp => "The token is used up",
+            Self::TokenUsedUp => "The token was already used",
             Self::Forgotten => "The events are not available",
             Self::PreconditionFailed => "The precondition failed",
             Self::BodyTooLarge => "The body is too large",

@@ -54,7 +54,11 @@ pub(in crate::store) fn read_event(token: Token, row: &Row, first: usize) -> Res
         }
         (None, None, None) => None,
         _ => {
-            return Err(StoreError::corrupt("event", "previous_version", "of the previous state only a part is there"));
+            return Err(StoreError::corrupt(
+                "event",
+                "previous_version",
+                "only a part of the previous state is stored",
+            ));
         }
     };
     Ok(event)
