@@ -19,15 +19,18 @@ pub struct Connections {
     clients: Mutex<BTreeMap<ClientUrl, Arc<Client>>>,
     peers: PeerClient,
     metrics: MetricsClient,
+    /// `--listen-metrics-urls`.
+    metrics_urls: Vec<ClientUrl>,
 }
 
 impl Connections {
     /// Creates the clients. They connect when they are first used.
-    pub fn new(access: Access, peer_tls: &Tls) -> Result<Self, CommandError> {
+    pub fn new(access: Access, peer_tls: &Tls, metrics_urls: &[ClientUrl]) -> Result<Self, CommandError> {
         let unusable = |error: EtcdError| CommandError::Usage(error.to_string());
         let peers = PeerClient::new(peer_tls).map_err(unusable)?;
         let metrics = MetricsClient::new(&access.tls).map_err(unusable)?;
-        Ok(Self { connector: Connector::new(access), clients: Mutex::default(), peers, metrics })
+        let connector = Connector::new(access);
+        Ok(Self { connector, clients: Mutex::default(), peers, metrics, metrics_urls: metrics_urls.to_vec() })
     }
 
     /// The client for peer ports.
@@ -111,10 +114,13 @@ impl Connections {
         self.metrics.peers(url, within).await.ok()
     }
 
-    /// What the leader has heard from its peers, from the first of its client URLs that returns it.
+    /// What the leader has heard from its peers, from the first of its client and metrics URLs that returns it.
     pub async fn leader_metrics(&self, leader: &ListedMember, within: Duration) -> Option<PeerMetrics> {
-        let urls = leader.client_urls.iter();
-        let mut answers: FuturesUnordered<_> = urls.map(|url| self.metrics.peers(url, within)).collect();
+        let mut urls: BTreeSet<ClientUrl> = leader.client_urls.iter().cloned().collect();
+        for own in &self.metrics_urls {
+            urls.extend(leader.client_urls.iter().filter_map(|leader| own.on_host_of(leader)));
+        }
+        let mut answers: FuturesUnordered<_> = urls.iter().map(|url| self.metrics.peers(url, within)).collect();
         while let Some(answer) = answers.next().await {
             // Several members may advertise localhost.
             if let Ok(metrics) = answer

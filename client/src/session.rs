@@ -89,7 +89,7 @@ impl Session {
         let node = Node::new(arguments)?;
         Ok(Self {
             registry: Registry::new(node.cluster.server.clone(), &registry_tls(&arguments.discovery.tls)?)?,
-            connections: Connections::new(node.access.clone(), &node.peer_tls)?,
+            connections: Connections::new(node.access.clone(), &node.peer_tls, &arguments.access.listen_metrics_urls)?,
             progress: Progress::new(log_format, arguments.subject()),
             node,
             run_id: Uuid::now_v7().simple().to_string(),

@@ -22,7 +22,7 @@ pub async fn run(arguments: &StatusArgs) -> Result<(), CommandError> {
 /// Observes the cluster from this machine, because the registry knows only what nodes have reported.
 async fn look(arguments: &StatusArgs, overview: &Overview) -> Result<Look, CommandError> {
     let (access, peer_tls) = read_access(&arguments.access)?;
-    let connections = Connections::new(access, &peer_tls)?;
+    let connections = Connections::new(access, &peer_tls, &arguments.access.listen_metrics_urls)?;
     let (view, failures) =
         observe(&connections, &addresses(arguments, overview), overview.cluster.value.revision).await;
     Ok(Look { view, failures })

@@ -70,22 +70,13 @@ impl PeerUrl {
     /// etcd compares peer URLs as texts (`membership/cluster.go:ValidateConfigurationChange`), and Go connects to a mapped
     /// address by IPv4.
     pub fn other_spelling(&self) -> Option<Self> {
-        let (before_host, host, after_host) = self.split_host()?;
-        let other = match host.parse().ok()? {
+        let (before_host, host, after_host) = split_at_host(&self.0)?;
+        let other = match host.trim_matches(['[', ']']).parse().ok()? {
             IpAddr::V4(address) => format!("::ffff:{address}"),
             IpAddr::V6(address) => address.segments().map(|group| format!("{group:04x}")).join(":"),
         };
         let other = Self(format!("{before_host}[{other}]{after_host}").into());
         (other != *self).then_some(other)
-    }
-
-    /// The scheme, the host without brackets, and the port.
-    fn split_host(&self) -> Option<(&str, &str, &str)> {
-        let start = self.0.find("://")? + "://".len();
-        let end = self.0.rfind(':')?;
-        let host = &self.0[start..end];
-        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        Some((&self.0[..start], host, &self.0[end..]))
     }
 }
 
@@ -96,6 +87,12 @@ impl ClientUrl {
     /// The URL as it was given.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// This URL with the host of another one. `None` if it is too long.
+    pub fn on_host_of(&self, other: &Self) -> Option<Self> {
+        let ((scheme, _, port), (_, host, _)) = (split_at_host(&self.0)?, split_at_host(&other.0)?);
+        format!("{scheme}{host}{port}").parse().ok()
     }
 }
 
@@ -119,6 +116,13 @@ fn check(text: &str) -> Result<(), UrlProblem> {
         Ok(1..) if digits => Ok(()),
         _ => Err(UrlProblem::Port),
     }
+}
+
+/// Splits `http://HOST:PORT` into `http://`, `HOST` and `:PORT`.
+fn split_at_host(text: &str) -> Option<(&str, &str, &str)> {
+    let (before, port) = text.split_at(text.rfind(':')?);
+    let (scheme, host) = before.split_at(before.find("://")? + "://".len());
+    Some((scheme, host, port))
 }
 
 fn strip_scheme(text: &str) -> Option<&str> {
@@ -228,6 +232,14 @@ mod tests {
         assert_eq!(spelling("https://[2001:0DB8:0000:0000:0000:0000:0000:0001]:80"), None);
         assert_eq!(spelling("https://infra0.example.com:2380"), None);
         assert!(PeerUrl::parse(&spelling("http://10.0.0.1:2380").unwrap()).is_ok());
+    }
+
+    #[test]
+    fn a_url_gets_the_host_of_another() {
+        let url = |text: &str| text.parse::<ClientUrl>().unwrap();
+        let metrics = url("http://0.0.0.0:2381");
+        assert_eq!(metrics.on_host_of(&url("https://[::1]:2379")), Some(url("http://[::1]:2381")));
+        assert_eq!(metrics.on_host_of(&url("https://infra0:2379")), Some(url("http://infra0:2381")));
     }
 
     #[test]

@@ -14,6 +14,7 @@ const ETCD_VARIABLES: &[(&str, &[&str])] = &[
     ("wal_dir", &["ETCD_WAL_DIR"]),
     ("initial_advertise_peer_urls", &["ETCD_INITIAL_ADVERTISE_PEER_URLS"]),
     ("advertise_client_urls", &["ETCD_ADVERTISE_CLIENT_URLS"]),
+    ("listen_metrics_urls", &["ETCD_LISTEN_METRICS_URLS"]),
     ("cacert", &["ETCDCTL_CACERT", "ETCD_TRUSTED_CA_FILE"]),
     ("cert", &["ETCDCTL_CERT"]),
     ("key", &["ETCDCTL_KEY"]),
@@ -38,7 +39,9 @@ fn is_usable(name: &str, value: &OsStr) -> bool {
         // etcdctl also reads the password from ETCDCTL_PASSWORD, or prompts for it.
         "ETCDCTL_USER" => text.contains(':'),
         // etcd also listens on Unix sockets.
-        "ETCD_ADVERTISE_CLIENT_URLS" => text.split(',').all(|url| url.trim().parse::<ClientUrl>().is_ok()),
+        "ETCD_ADVERTISE_CLIENT_URLS" | "ETCD_LISTEN_METRICS_URLS" => {
+            text.split(',').all(|url| url.trim().parse::<ClientUrl>().is_ok())
+        }
         _ => !text.is_empty(),
     }
 }

@@ -6,7 +6,7 @@ use convene_lifecycle::{ClientUrl, MemberName, PeerUrl};
 
 use super::DiscoveryArgs;
 
-const ETCD_ACCESS: &str = "TLS and user for etcd";
+const ETCD_ACCESS: &str = "TLS, user and metrics of etcd";
 
 /// The settings of a node. Most of them are also etcd's.
 #[derive(Debug, Args)]
@@ -56,7 +56,7 @@ impl NodeArgs {
 }
 
 // A `next_help_heading` would also apply to the flags after this group, so each flag names its heading.
-/// TLS and the user for connections to etcd.
+/// TLS, the user and the metrics ports for connections to etcd.
 #[derive(Debug, Args)]
 pub struct AccessArgs {
     /// CA certificate for the client ports of etcd [default: the CAs of the system]
@@ -80,6 +80,17 @@ pub struct AccessArgs {
     /// Key of --peer-cert-file
     #[arg(long, help_heading = ETCD_ACCESS, value_name = "PATH", alias = "peer-key", requires = "peer_cert_file", env = "CONVENE_PEER_KEY_FILE")]
     pub peer_key_file: Option<PathBuf>,
+    /// Metrics URLs of etcd (--listen-metrics-urls of etcd). Their ports are also tried on the hosts of the other members
+    /// [default: the client ports]
+    #[arg(
+        long,
+        help_heading = ETCD_ACCESS,
+        value_name = "URLS",
+        value_delimiter = ',',
+        value_parser = trimmed::<ClientUrl>,
+        env = "CONVENE_LISTEN_METRICS_URLS"
+    )]
+    pub listen_metrics_urls: Vec<ClientUrl>,
 }
 
 /// An item of a list. etcd also allows spaces around it (`pkg/types/urls.go:NewURLs`).

@@ -55,7 +55,7 @@ pub async fn run(arguments: &AdoptArgs) -> Result<(), CommandError> {
 /// Reads the member list through the quorum.
 async fn read_list(arguments: &AdoptArgs) -> Result<MemberList, CommandError> {
     let (access, peer_tls) = read_access(&arguments.access)?;
-    let connections = Connections::new(access, &peer_tls)?;
+    let connections = Connections::new(access, &peer_tls, &[])?;
     let endpoints: BTreeSet<ClientUrl> = arguments.endpoints.iter().cloned().collect();
     match connections.list(&endpoints, LIST_TIMEOUT).await {
         Ok((_, list)) => Ok(list),

@@ -49,7 +49,16 @@ fn variables(arguments: &NodeArgs) -> Vec<(&'static str, OsString)> {
         arguments;
     let DiscoveryArgs { discovery, tls: RegistryTlsArgs { discovery_cacert, discovery_cert, discovery_key } } =
         discovery;
-    let AccessArgs { cacert, cert, key, user, peer_trusted_ca_file, peer_cert_file, peer_key_file } = &arguments.access;
+    let AccessArgs {
+        cacert,
+        cert,
+        key,
+        user,
+        peer_trusted_ca_file,
+        peer_cert_file,
+        peer_key_file,
+        listen_metrics_urls,
+    } = &arguments.access;
     let user = user.as_ref().map(|user| OsString::from(format!("{}:{}", user.name, user.password)));
     let path = |path: &Option<std::path::PathBuf>| path.clone().map(OsString::from);
     let flags = [
@@ -73,6 +82,7 @@ fn variables(arguments: &NodeArgs) -> Vec<(&'static str, OsString)> {
         ("CONVENE_PEER_TRUSTED_CA_FILE", path(peer_trusted_ca_file)),
         ("CONVENE_PEER_CERT_FILE", path(peer_cert_file)),
         ("CONVENE_PEER_KEY_FILE", path(peer_key_file)),
+        ("CONVENE_LISTEN_METRICS_URLS", Some(joined(listen_metrics_urls)).filter(|urls| !urls.is_empty())),
     ];
     flags.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }

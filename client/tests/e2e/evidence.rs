@@ -4,6 +4,7 @@ mod addresses;
 mod copies;
 mod hearsay;
 mod lying_registry;
+mod metrics_ports;
 mod own_verification;
 mod partitions;
 mod registries;

@@ -568,8 +568,8 @@ impl LeaderMetrics {
     fn remedy(&self) -> String {
         let at = self.url.as_ref().map(|url| format!(" at {}/metrics", url.as_str())).unwrap_or_default();
         format!(
-            "the metrics of {}{at} can't be read; make them readable, run the convene client beside a voter, or set the \
-             policy's `witnesses` to 1",
+            "the metrics of {}{at} can't be read; if they have a port of their own, name it (--listen-metrics-urls of convene). \
+             Otherwise make them readable, run the convene client beside a voter, or set the policy's `witnesses` to 1",
             self.leader
         )
     }
