@@ -19,7 +19,7 @@ const SOME_HEARTBEATS: Duration = Duration::from_secs(1);
 const FIRST_ROUND_TRIP: Duration = Duration::from_secs(6);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_leaders_counters_show_who_is_alive_and_who_was_ever_reached() {
+async fn the_leaders_counters_show_which_peers_are_alive_and_which_were_ever_reached() {
     with_every_version(|version| async move {
         let mut etcds = leader_first(formed(&version, &["a", "b", "c"]).await).await;
         let leader = client(&etcds[0]);

@@ -7,7 +7,7 @@ use convene_harness::{Postgres, wait_for};
 const LIMIT: Duration = Duration::from_secs(20);
 
 #[test]
-fn what_is_committed_survives_a_crash() {
+fn committed_data_survives_a_crash() {
     let Some(postgres) = Postgres::start() else { return };
     let url = postgres.create_database();
     postgres.execute(&url, "create table kept (word text); insert into kept values ('this')");
@@ -20,7 +20,7 @@ fn what_is_committed_survives_a_crash() {
 }
 
 #[test]
-fn nothing_is_left_of_one_that_was_paused() {
+fn a_paused_database_leaves_nothing_behind() {
     let Some(postgres) = Postgres::start() else { return };
     let folder = postgres.execute("postgres", "show data_directory");
     let pid = postgres.execute("postgres", "select pg_backend_pid()");

@@ -7,7 +7,7 @@ use convene_harness::{Process, convene::Convene, server::Server};
 const LIMIT: Duration = Duration::from_secs(20);
 
 #[test]
-fn a_process_is_heard_on_both_streams_and_killed_at_a_line() {
+fn both_output_streams_are_read_and_a_process_is_killed_at_a_line() {
     let script = "echo one; echo two >&2; echo three; echo end >&2; exec sleep 100";
     let mut process = Process::spawn("a script", Command::new("sh").args(["-c", script]));
     assert_eq!(process.wait_for_stderr("tw", LIMIT), "two");
@@ -20,13 +20,13 @@ fn a_process_is_heard_on_both_streams_and_killed_at_a_line() {
 
 #[test]
 #[should_panic(expected = "never printed \"two\":\none")]
-fn nobody_waits_for_what_a_process_can_not_say_any_more() {
+fn a_wait_for_output_fails_at_once_if_the_process_has_ended() {
     let process = Process::spawn("a script", Command::new("echo").arg("one"));
     process.wait_for_output("two", Duration::from_secs(3600));
 }
 
 #[test]
-fn the_client_runs_to_its_end() {
+fn the_client_runs_to_completion() {
     let ended = Convene::new(["--version"]).env("CONVENE_ANYTHING", "1").run(LIMIT);
     assert_eq!(ended.code, Some(0), "{ended:?}");
 }

@@ -92,7 +92,7 @@ fn every_decision_is_complete_and_in_the_index() {
 }
 
 #[test]
-fn every_change_note_says_of_which_kind_it_is() {
+fn every_change_note_has_a_kind() {
     const KINDS: [&str; 6] = ["Added: ", "Changed: ", "Deprecated: ", "Removed: ", "Fixed: ", "Security: "];
     let mut notes = Vec::new();
     list(&root().join("changes/unreleased"), &|file| !file.ends_with("README.md"), &mut notes);

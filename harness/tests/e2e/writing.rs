@@ -7,7 +7,7 @@ use convene_harness::{Access, Place, cluster::wait_until_members, etcd::Version,
 const LIMIT: Duration = Duration::from_secs(60);
 
 #[test]
-fn what_is_acknowledged_is_found_again() {
+fn acknowledged_writes_are_found() {
     for version in Version::all() {
         let place = Arc::new(Place::new());
         let _etcd = version.form(&[("infra0", place.clone())]);
@@ -19,7 +19,7 @@ fn what_is_acknowledged_is_found_again() {
 }
 
 #[test]
-fn what_is_lost_is_told() {
+fn lost_writes_are_reported() {
     let Some(version) = Version::find("3.6") else { return };
     let place = Arc::new(Place::new());
     let etcd = version.form(&[("infra0", place.clone())]).remove(0);

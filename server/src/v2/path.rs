@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_of_a_cluster_is_not_found() {
+    fn a_path_that_is_not_a_key_of_a_cluster_is_not_found() {
         for (path, key) in [
             ("/prod/_config/other", "/_etcd/registry/prod/_config/other"),
             ("/prod/_hidden", "/_etcd/registry/prod/_hidden"),

@@ -7,7 +7,7 @@ use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn settings_change_only_as_they_were_read() {
+async fn settings_change_only_with_the_current_etag() {
     let server = Server::start();
     let cluster = Administered::create(&server, json!({ "name": "prod", "policy": { "strategy": "add" } })).await;
     let changed = cluster.send(Method::PATCH, "", &json!({ "size": 5, "policy": { "dead_after_seconds": 30 } })).await;
@@ -59,7 +59,7 @@ async fn clusters_are_listed_by_page_and_filter() {
 }
 
 #[tokio::test]
-async fn members_that_came_by_v2_are_members_here_and_the_other_way_round() {
+async fn members_registered_by_v2_appear_in_v1_and_vice_versa() {
     let server = Server::start();
     let cluster = Administered::create(&server, json!({ "size": 1 })).await;
     cluster.v2_put("8e9e05c52164694d", "infra0=http://10.0.0.1:2380").await;
@@ -126,7 +126,7 @@ async fn members_are_evicted_and_their_downtime_is_announced() {
 }
 
 #[tokio::test]
-async fn answers_about_members_have_the_etag_that_their_changes_take() {
+async fn responses_about_members_have_the_etag_that_their_changes_accept() {
     let server = Server::start();
     let cluster = Administered::create(&server, json!({ "size": 1 })).await;
     cluster.v2_put("8e9e05c52164694d", "infra0=http://10.0.0.1:2380").await;
@@ -162,7 +162,7 @@ async fn no_cache_keeps_an_answer_with_a_token() {
 }
 
 #[tokio::test]
-async fn a_reset_wants_the_token_once_more_and_begins_a_new_epoch() {
+async fn a_reset_requires_the_token_as_confirmation_and_begins_a_new_epoch() {
     let server = Server::start();
     let cluster = Administered::create(&server, json!({ "token": "prod", "size": 1 })).await;
     cluster.v2_put("8e9e05c52164694d", "infra0=http://10.0.0.1:2380").await;
@@ -188,7 +188,7 @@ async fn a_reset_wants_the_token_once_more_and_begins_a_new_epoch() {
 }
 
 #[tokio::test]
-async fn an_etcd_of_before_a_reset_does_not_bring_its_cluster_back() {
+async fn an_etcd_from_before_a_reset_does_not_restore_its_cluster() {
     let server = Server::start();
     let cluster = Administered::create(&server, json!({ "token": "prod", "size": 1 })).await;
     cluster.v2_put("8e9e05c52164694d", "infra0=http://10.0.0.1:2380").await;
@@ -208,7 +208,7 @@ async fn an_etcd_of_before_a_reset_does_not_bring_its_cluster_back() {
 }
 
 #[tokio::test]
-async fn the_size_that_stock_etcds_have_read_stays_until_their_cluster_is_there() {
+async fn the_size_is_fixed_while_stock_etcds_form_the_cluster() {
     let server = Server::start();
     let cluster = Administered::create(&server, json!({ "size": 1 })).await;
     cluster.v2_put("8e9e05c52164694d", "infra0=http://10.0.0.1:2380").await;
@@ -223,7 +223,7 @@ async fn the_size_that_stock_etcds_have_read_stays_until_their_cluster_is_there(
 }
 
 #[tokio::test]
-async fn v2_clients_leave_a_roster_alone_that_is_being_bootstrapped() {
+async fn v2_clients_cannot_change_a_roster_that_is_being_bootstrapped() {
     let server = Server::start();
     let cluster = Administered::create(&server, json!({ "size": 1 })).await;
     let node = json!({ "name": "infra0", "peer_urls": ["http://10.0.0.1:2380"], "state": "empty" });
@@ -238,7 +238,7 @@ async fn v2_clients_leave_a_roster_alone_that_is_being_bootstrapped() {
 }
 
 #[tokio::test]
-async fn while_nodes_form_a_cluster_by_check_in_stock_etcds_are_refused_and_the_other_way_round() {
+async fn stock_etcds_are_refused_while_nodes_form_a_cluster_by_check_in_and_vice_versa() {
     let server = Server::start();
     let by_check_in = Administered::create(&server, json!({ "size": 3 })).await;
     let node = json!({ "name": "infra0", "peer_urls": ["http://10.0.0.1:2380"], "state": "empty" });
@@ -286,7 +286,7 @@ async fn events_are_listed_waited_for_and_streamed() {
 }
 
 #[tokio::test]
-async fn who_has_seen_a_revision_that_the_registry_does_not_know_is_told_so() {
+async fn a_revision_that_the_registry_does_not_know_is_reported() {
     let server = Server::start();
     let cluster = Administered::create(&server, json!({})).await;
     assert_eq!(cluster.get("/events?after=1").await["last_revision"], 1);
@@ -310,7 +310,7 @@ async fn who_has_seen_a_revision_that_the_registry_does_not_know_is_told_so() {
 }
 
 #[tokio::test]
-async fn who_asks_for_events_of_long_ago_is_told_where_they_begin() {
+async fn a_request_for_compacted_events_gets_the_oldest_available_revision() {
     let server = Server::start();
     let cluster = Administered::create(&server, json!({})).await;
     for n in 0..1_200 {

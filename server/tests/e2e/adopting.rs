@@ -119,7 +119,7 @@ async fn an_adopted_list_replaces_the_record() {
 }
 
 #[tokio::test]
-async fn a_list_that_etcd_can_not_have_is_refused() {
+async fn an_impossible_member_list_is_refused() {
     let server = Server::start();
     let cluster = Cluster::create(&server, 3).await;
     let mut twice = list("c1", &["infra0", "infra1"]);
@@ -182,7 +182,7 @@ async fn data_that_the_registry_does_not_know_holds_the_founding_until_a_reset()
 
 /// The database is replaced by a copy from before a cluster formed. Three nodes without data found no second cluster.
 #[tokio::test]
-async fn a_file_that_is_restored_from_before_a_cluster_formed_founds_no_second_one() {
+async fn a_file_restored_from_before_a_cluster_formed_founds_no_second_one() {
     let mut server = Server::start_on_sqlite();
     let file = server.sqlite_file().unwrap();
     let cluster = Cluster::create(&server, 3).await;

@@ -9,7 +9,7 @@ use tonic::Code;
 use crate::v3_client;
 
 #[tokio::test]
-async fn a_cluster_is_made_shown_and_deleted() {
+async fn a_cluster_is_created_shown_and_deleted() {
     let server = Server::start();
     let made = post(&server, &json!({ "size": 5 })).await;
     assert_eq!((made.status(), header(&made, "etag")), (StatusCode::CREATED, "\"1\"".to_owned()));
@@ -38,7 +38,7 @@ async fn a_cluster_is_made_shown_and_deleted() {
 }
 
 #[tokio::test]
-async fn a_cluster_may_be_made_without_a_body_and_under_a_token_of_ones_own() {
+async fn a_cluster_is_created_without_a_body_or_with_a_chosen_token() {
     let server = Server::start();
     let made = json_line(http::client().post(clusters(&server)).send().await.unwrap()).await;
     assert_eq!((&made["size"], made["token"].as_str().unwrap().len()), (&json!(3), 32));
@@ -52,7 +52,7 @@ async fn a_cluster_may_be_made_without_a_body_and_under_a_token_of_ones_own() {
 }
 
 #[tokio::test]
-async fn only_who_has_seen_the_present_cluster_may_delete_it() {
+async fn a_delete_with_an_old_etag_is_refused() {
     let server = Server::start();
     let url = made(&server).await;
     let delete = |tag: &'static str| http::client().delete(&url).header("if-match", tag).send();
@@ -67,7 +67,7 @@ async fn only_who_has_seen_the_present_cluster_may_delete_it() {
 }
 
 #[tokio::test]
-async fn who_has_the_present_cluster_is_not_sent_it_again() {
+async fn a_request_with_the_current_etag_gets_304() {
     let server = Server::start();
     let url = made(&server).await;
     let get = |tag: &'static str| http::client().get(&url).header("if-none-match", tag).send();
@@ -79,7 +79,7 @@ async fn who_has_the_present_cluster_is_not_sent_it_again() {
 }
 
 #[tokio::test]
-async fn everything_that_is_wrong_with_a_body_is_said_at_once() {
+async fn all_errors_of_a_body_are_reported_at_once() {
     let server = Server::start_with(&["--max-cluster-size", "9"]);
     let body = json!({ "size": 10, "token": "no good", "sise": 3, "colour": "x".repeat(1000) });
     let problem = assert_problem(post(&server, &body).await, 400, "invalid-request").await;
@@ -96,7 +96,7 @@ async fn everything_that_is_wrong_with_a_body_is_said_at_once() {
 }
 
 #[tokio::test]
-async fn what_is_no_json_is_refused_and_makes_no_cluster() {
+async fn a_body_that_is_not_json_is_refused_and_creates_no_cluster() {
     let server = Server::start();
     let post = |body: Vec<u8>, content_type: &'static str| {
         http::client().post(clusters(&server)).header("content-type", content_type).body(body).send()
@@ -116,7 +116,7 @@ async fn what_is_no_json_is_refused_and_makes_no_cluster() {
 }
 
 #[tokio::test]
-async fn paths_methods_and_parameters_that_there_are_not_are_named() {
+async fn unknown_paths_methods_and_parameters_are_named() {
     let server = Server::start();
     let client = http::client();
     let at = |path: &str| format!("{}{path}", server.url);
@@ -141,7 +141,7 @@ async fn paths_methods_and_parameters_that_there_are_not_are_named() {
 }
 
 #[tokio::test]
-async fn no_protocol_creates_a_cluster_under_a_word_of_the_servers_urls() {
+async fn no_protocol_creates_a_cluster_with_a_reserved_token() {
     let server = Server::start();
     let channel = v3_client::connect(&server.url).await;
     for word in ["docs", "openapi.yaml", "v1", "v3", "version"] {
@@ -167,7 +167,7 @@ async fn no_protocol_creates_a_cluster_under_a_word_of_the_servers_urls() {
 }
 
 #[tokio::test]
-async fn the_log_shows_no_token_that_this_api_was_asked_for() {
+async fn no_token_of_an_api_request_is_logged_in_full() {
     let server = Server::start();
     let url = made(&server).await;
     sent(http::client().delete(&url)).await;

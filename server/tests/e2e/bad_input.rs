@@ -11,7 +11,7 @@ use tokio::{
 };
 
 #[tokio::test]
-async fn a_size_that_is_none_is_refused_with_the_range() {
+async fn an_invalid_size_is_refused_with_the_valid_range() {
     let server = Server::start_with(&["--max-cluster-size", "9"]);
     for size in ["abc", "0", "-1", "10", "3.0", "1e1", "99999999999999999999", "%203"] {
         let answer = http::get(format!("{}/new?size={size}", server.url)).await.unwrap();
@@ -48,7 +48,7 @@ async fn magnum_reads_back_the_size_that_it_asked_for() {
 }
 
 #[tokio::test]
-async fn a_token_that_nobody_made_is_not_found_by_any_method() {
+async fn an_unknown_token_is_not_found_by_any_method() {
     let server = Server::start();
     let client = http::client();
     for path in ["/deadbeef", "/v2/keys/_etcd/registry/deadbeef"] {
@@ -73,7 +73,7 @@ async fn a_token_that_nobody_made_is_not_found_by_any_method() {
 }
 
 #[tokio::test]
-async fn a_registration_that_is_none_is_refused_and_changes_nothing() {
+async fn an_invalid_registration_is_refused_and_changes_nothing() {
     let server = Server::start();
     let cluster = server.new_cluster(3).await;
     let long = format!("a=http://{}:1", "x".repeat(4096));
@@ -99,7 +99,7 @@ async fn a_registration_that_is_none_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_second_member_with_the_name_or_url_of_another_learns_whose_it_is() {
+async fn a_duplicate_name_or_url_is_refused_with_its_holder() {
     let server = Server::start();
     let cluster = server.new_cluster(3).await;
     let put = |member: &str, value: &str| {
@@ -141,7 +141,7 @@ async fn a_body_that_is_too_large_is_refused_however_it_is_sent() {
 }
 
 #[tokio::test]
-async fn what_is_damaged_on_the_wire_gets_an_error_or_a_closed_connection() {
+async fn malformed_requests_get_an_error_or_a_closed_connection() {
     let server = Server::start();
     let cluster = server.new_cluster(3).await;
     let path = cluster.strip_prefix(&server.url).unwrap();
@@ -176,7 +176,7 @@ async fn what_is_damaged_on_the_wire_gets_an_error_or_a_closed_connection() {
 }
 
 #[tokio::test]
-async fn a_client_that_sends_slower_than_anybody_would_is_cut_off() {
+async fn a_client_that_sends_too_slowly_is_disconnected() {
     let server = Server::start();
     let cluster = server.new_cluster(3).await;
     let path = cluster.strip_prefix(&server.url).unwrap();

@@ -28,7 +28,7 @@ async fn check_ins_that_change_nothing_write_nothing() {
 }
 
 #[tokio::test]
-async fn when_members_were_heard_of_survives_a_restart() {
+async fn liveness_survives_a_restart() {
     let mut server = Server::start();
     let cluster = running_cluster(&server).await;
     let heard = cluster.get("/members").await["members"][0]["heard_of_at"].clone();
@@ -61,7 +61,7 @@ async fn the_nodes_that_check_in_are_listed_with_spares() {
 }
 
 #[tokio::test]
-async fn what_a_node_was_told_is_told_again_after_a_crash() {
+async fn an_instruction_is_repeated_after_a_crash() {
     let server = Server::start();
     let cluster = Checked::create(&server, 2).await;
     let nodes = [node(0), node(1)];
@@ -76,7 +76,7 @@ async fn what_a_node_was_told_is_told_again_after_a_crash() {
 }
 
 #[tokio::test]
-async fn left_overs_of_a_founder_that_was_told_show_that_the_cluster_exists() {
+async fn a_leftover_of_an_instructed_founder_shows_that_the_cluster_exists() {
     let server = Server::start();
     let cluster = Checked::create(&server, 1).await;
     let mut founder = node(0);
@@ -94,7 +94,7 @@ async fn left_overs_of_a_founder_that_was_told_show_that_the_cluster_exists() {
 }
 
 #[tokio::test]
-async fn a_dry_run_says_what_would_be_and_changes_nothing() {
+async fn a_dry_run_returns_the_instruction_and_changes_nothing() {
     let server = Server::start();
     let cluster = Checked::create(&server, 1).await;
     let before = cluster.revision().await;
@@ -105,7 +105,7 @@ async fn a_dry_run_says_what_would_be_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_report_may_say_more_than_the_server_knows_and_all_that_is_wrong_is_said() {
+async fn unknown_fields_of_a_report_are_ignored_and_all_errors_are_reported() {
     let server = Server::start();
     let cluster = Checked::create(&server, 1).await;
     let mut newer = node(0);
@@ -139,7 +139,7 @@ async fn a_report_may_say_more_than_the_server_knows_and_all_that_is_wrong_is_sa
 }
 
 #[tokio::test]
-async fn a_node_that_starts_on_its_data_hears_of_every_member() {
+async fn a_node_that_starts_on_its_data_receives_every_member() {
     let server = Server::start();
     let cluster = running_cluster(&server).await;
     let mut stopped = cluster.reports[0].clone();
@@ -167,7 +167,7 @@ async fn a_node_that_starts_on_its_data_hears_of_every_member() {
 }
 
 #[tokio::test]
-async fn a_node_that_looks_for_a_place_makes_its_cluster_as_large_as_it_wishes() {
+async fn a_joining_node_raises_the_cluster_to_its_own_size() {
     let server = Server::start();
     let cluster = Checked::create(&server, 1).await;
     let instruction = cluster.check_in(&node(0)).await;
@@ -188,7 +188,7 @@ async fn a_node_that_looks_for_a_place_makes_its_cluster_as_large_as_it_wishes()
 }
 
 #[tokio::test]
-async fn what_a_report_may_say_can_be_stored_and_read_again() {
+async fn every_valid_report_can_be_stored_and_read() {
     let server = Server::start();
     let cluster = Checked::create(&server, 1).await;
     for (name, url) in [
@@ -211,7 +211,7 @@ async fn what_a_report_may_say_can_be_stored_and_read_again() {
 }
 
 #[tokio::test]
-async fn a_crowd_of_large_views_keeps_nobody_else_from_writing() {
+async fn many_large_views_do_not_delay_other_writes() {
     let server = Server::start();
     let mut crowd = Vec::new();
     for n in 0..12 {

@@ -29,7 +29,7 @@ struct Acknowledged {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_acknowledged_survives_ten_crashes_and_waiting_etcds_carry_on() {
+async fn acknowledged_writes_survive_ten_crashes_and_waiting_etcds_continue() {
     let mut server = Server::start();
     let forming = server.new_cluster(3).await;
     let version = Version::find("3.5");

@@ -28,7 +28,7 @@ use scenario::{Form, Kind, Request, Scenario, Step, Target};
 const LIMIT: Duration = Duration::from_secs(20);
 
 #[test]
-fn answers_are_those_of_the_reference() {
+fn v2_responses_match_those_of_etcd() {
     let Some(reference) = Reference::start() else { return };
     let server = Server::start();
     let mut replay = Replay::new(&reference, &server);

@@ -43,7 +43,7 @@ fn etcd_3_7_bootstraps_by_discovery_and_is_repaired_by_check_in() {
 
 /// Its etcd could vote twice in one term.
 #[test]
-fn an_etcd_that_lost_its_data_does_not_get_back_by_v3_discovery() {
+fn an_etcd_that_lost_its_data_does_not_rejoin_by_v3_discovery() {
     let Some(version) = Version::find("3.7") else { return };
     let registry = Registry::start();
     let mut nodes = bootstrapped_by_discovery(&version, &registry, by_v3);

@@ -55,7 +55,7 @@ async fn five_thousand_polls_of_one_cluster_are_answered_by_one_registration() {
 }
 
 #[tokio::test]
-async fn while_a_cluster_forms_a_poll_tells_of_new_members_only() {
+async fn polls_of_a_forming_cluster_return_new_members_only() {
     let server = Server::start();
     let client = http::client();
     let cluster = server.new_cluster(3).await;
@@ -74,7 +74,7 @@ async fn while_a_cluster_forms_a_poll_tells_of_new_members_only() {
 }
 
 #[tokio::test]
-async fn once_a_cluster_has_formed_a_poll_tells_of_every_change() {
+async fn polls_of_a_formed_cluster_return_every_change() {
     let server = Server::start();
     let client = http::client();
     let cluster = server.new_cluster(1).await;
@@ -87,7 +87,7 @@ async fn once_a_cluster_has_formed_a_poll_tells_of_every_change() {
 }
 
 #[tokio::test]
-async fn whoever_waited_before_a_reset_does_not_count_the_founders_of_the_next_epoch() {
+async fn a_poll_from_before_a_reset_does_not_return_founders_of_the_next_epoch() {
     let server = Server::start_with(&["--wait-timeout", "2s"]);
     let client = http::client();
     let cluster = server.new_cluster(3).await;
@@ -106,7 +106,7 @@ async fn whoever_waited_before_a_reset_does_not_count_the_founders_of_the_next_e
 }
 
 #[tokio::test]
-async fn a_poll_that_nothing_happens_to_is_told_to_ask_again() {
+async fn a_poll_without_an_event_ends_with_an_empty_response() {
     let server = Server::start_with(&["--wait-timeout", "1s"]);
     let cluster = server.new_cluster(3).await;
     let poll = Poll::open(cluster, "wait=true").await;

@@ -93,7 +93,7 @@ async fn a_registry_moves_to_postgresql() {
 }
 
 #[tokio::test]
-async fn what_contradicts_itself_is_refused_before_the_database_is_so_much_as_made() {
+async fn an_inconsistent_document_is_refused_before_the_database_is_created() {
     let server = Server::start();
     let cluster = fill(&server).await;
     let dir = TempDir::new().unwrap();
@@ -113,7 +113,7 @@ async fn what_contradicts_itself_is_refused_before_the_database_is_so_much_as_ma
 }
 
 #[tokio::test]
-async fn no_cluster_is_imported_under_a_word_of_the_servers_urls() {
+async fn no_cluster_with_a_reserved_token_is_imported() {
     let server = Server::start();
     let cluster = fill(&server).await;
     let dir = TempDir::new().unwrap();
@@ -126,7 +126,7 @@ async fn no_cluster_is_imported_under_a_word_of_the_servers_urls() {
 }
 
 #[test]
-fn a_copy_that_fails_leaves_the_last_one_as_it_was() {
+fn a_failed_export_keeps_the_previous_file() {
     let dir = TempDir::new().unwrap();
     let at = |name: &str| dir.path().join(name);
     let text = |path: &Path| path.to_str().unwrap().to_owned();
@@ -155,7 +155,7 @@ fn migrate_prints_the_applied_migrations() {
 }
 
 #[test]
-fn a_verb_takes_no_flags_of_the_server() {
+fn a_subcommand_accepts_no_flags_of_the_server() {
     for arguments in [&["--listen", "127.0.0.1:0", "export"][..], &["export", "--listen", "127.0.0.1:0"], &["import"]] {
         let (code, _, output) = run(arguments);
         assert_eq!(code, Some(2), "{output}");

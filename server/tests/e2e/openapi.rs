@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 #[tokio::test]
-async fn the_description_is_served_as_it_lies_in_the_tree() {
+async fn the_served_description_is_the_file_in_the_repository() {
     let server = Server::start();
     let answer = http::get(format!("{}/openapi.yaml", server.url)).await.unwrap();
     assert_eq!(answer.headers()["content-type"], "application/yaml");
@@ -41,7 +41,7 @@ async fn the_page_loads_nothing_from_elsewhere() {
 }
 
 #[tokio::test]
-async fn the_server_does_what_its_description_says() {
+async fn the_server_conforms_to_its_description() {
     let Some(schemathesis) = peers::program("schemathesis/bin", "schemathesis") else { return };
     let server = Server::start_with(&["--max-cluster-size", "1000", "--wait-timeout", "1s"]);
     let dir = TempDir::new().unwrap();

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 const LIMIT: Duration = Duration::from_secs(20);
 
 #[tokio::test]
-async fn a_server_tells_that_it_lives_and_is_ready() {
+async fn health_checks_report_liveness_and_readiness() {
     let server = Server::start();
     for (path, body) in
         [("/health", "OK"), ("/livez", "ok"), ("/readyz", "ok"), ("/robots.txt", "User-agent: *\nDisallow: /")]
@@ -31,7 +31,7 @@ async fn a_server_tells_that_it_lives_and_is_ready() {
 }
 
 #[tokio::test]
-async fn start_up_says_in_one_line_where_it_listens_and_what_it_opened() {
+async fn the_start_is_logged_in_one_line_with_address_and_database() {
     let server = Server::start_on_sqlite();
     let line = server.output();
     assert_eq!(line.lines().count(), 1, "{line}");
@@ -40,7 +40,7 @@ async fn start_up_says_in_one_line_where_it_listens_and_what_it_opened() {
 }
 
 #[tokio::test]
-async fn nobody_else_can_read_the_files_with_tokens_in_them() {
+async fn only_the_owner_can_read_files_with_tokens() {
     use std::os::unix::fs::PermissionsExt;
     let server = Server::start_on_sqlite();
     server.new_cluster(3).await;
@@ -109,7 +109,7 @@ fn a_failed_start_is_explained_in_one_line() {
 }
 
 #[test]
-fn a_flag_that_makes_no_sense_is_explained() {
+fn an_invalid_flag_is_explained() {
     for (flag, value, expected) in [
         ("--listen", "8087", "must be HOST:PORT"),
         ("--listen", ":8087", "must be HOST:PORT"),
@@ -186,7 +186,7 @@ async fn each_request_is_logged_once_and_no_token_in_full() {
 }
 
 #[tokio::test]
-async fn that_all_is_well_is_not_logged_each_time_that_a_load_balancer_asks() {
+async fn successful_health_checks_are_not_logged() {
     let server = Server::start();
     for path in ["/livez", "/readyz", "/health", "/new"] {
         assert_eq!(http::get(format!("{}{path}", server.url)).await.unwrap().status(), 200);
@@ -208,7 +208,7 @@ async fn a_request_keeps_the_id_that_its_client_gave_it() {
 }
 
 #[tokio::test]
-async fn tokens_that_nobody_registered_under_are_collected_and_others_are_not() {
+async fn only_tokens_without_registrations_are_deleted() {
     let server = Server::start_with(&["--unformed-ttl", "1s"]);
     let (idle, used) = (server.new_cluster(3).await, server.new_cluster(3).await);
     let value = [("value", "infra0=http://10.0.0.1:2380")];
@@ -224,7 +224,7 @@ async fn tokens_that_nobody_registered_under_are_collected_and_others_are_not() 
 }
 
 #[tokio::test]
-async fn a_server_goes_on_when_nobody_reads_its_log() {
+async fn a_server_keeps_serving_when_nobody_reads_its_log() {
     let dir = TempDir::new().unwrap();
     let address = format!("127.0.0.1:{}", free_port());
     let mut command = server::command(&address, &sqlite_url(&dir.path().join("c.db")), &[]);

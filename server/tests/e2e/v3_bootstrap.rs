@@ -33,27 +33,27 @@ fn etcd_3_7_bootstraps() {
 }
 
 #[test]
-fn waiting_etcds_3_6_carry_on_after_a_crash() {
-    waiting_etcds_carry_on_after_a_crash("3.6");
+fn waiting_etcds_3_6_continue_after_a_crash() {
+    waiting_etcds_continue_after_a_crash("3.6");
 }
 
 #[test]
-fn waiting_etcds_3_7_carry_on_after_a_crash() {
-    waiting_etcds_carry_on_after_a_crash("3.7");
+fn waiting_etcds_3_7_continue_after_a_crash() {
+    waiting_etcds_continue_after_a_crash("3.7");
 }
 
 #[test]
-fn an_etcd_3_6_that_comes_before_the_server_waits_for_it() {
-    an_etcd_that_comes_before_the_server_waits_for_it("3.6");
+fn an_etcd_3_6_that_starts_before_the_server_waits_for_it() {
+    an_etcd_that_starts_before_the_server_waits_for_it("3.6");
 }
 
 #[test]
-fn an_etcd_3_7_that_comes_before_the_server_waits_for_it() {
-    an_etcd_that_comes_before_the_server_waits_for_it("3.7");
+fn an_etcd_3_7_that_starts_before_the_server_waits_for_it() {
+    an_etcd_that_starts_before_the_server_waits_for_it("3.7");
 }
 
 #[test]
-fn an_etcd_with_a_password_goes_on_without_it() {
+fn an_etcd_with_a_password_continues_without_it() {
     for version in versions() {
         let server = Server::start();
         let cluster = put_with_etcdctl(&server, &version, 1);
@@ -107,7 +107,7 @@ fn bootstrap_every_size(version: &'static str) {
     }
 }
 
-fn waiting_etcds_carry_on_after_a_crash(version: &'static str) {
+fn waiting_etcds_continue_after_a_crash(version: &'static str) {
     let Some(version) = Version::find(version) else { return };
     let server = Server::start();
     let cluster = put_with_etcdctl(&server, &version, 3);
@@ -123,7 +123,7 @@ fn waiting_etcds_carry_on_after_a_crash(version: &'static str) {
     has_formed_with(&cluster, &version, &members);
 }
 
-fn an_etcd_that_comes_before_the_server_waits_for_it(version: &'static str) {
+fn an_etcd_that_starts_before_the_server_waits_for_it(version: &'static str) {
     let Some(version) = Version::find(version) else { return };
     let server = Server::start();
     let cluster = put_with_etcdctl(&server, &version, 1);

@@ -21,7 +21,7 @@ use side::Side;
 const LIMIT: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_to_v3_calls_are_those_of_an_etcd() {
+async fn v3_responses_match_those_of_etcd() {
     let Some(version) = Version::find("3.6") else { return };
     let etcd = version.start(&Arc::new(Place::new()), &[]);
     etcd.wait_until_healthy(Duration::from_secs(30));

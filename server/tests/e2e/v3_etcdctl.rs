@@ -73,7 +73,7 @@ fn no_token_is_logged_in_full() {
 }
 
 #[test]
-fn every_face_shows_what_etcdctl_has_put() {
+fn v1_and_v2_show_keys_put_by_etcdctl() {
     every_operator(|server, operator| {
         let cluster = TestCluster::of(server, "prod");
         operator.put(&size_key("prod"), "3");
@@ -91,7 +91,7 @@ fn every_face_shows_what_etcdctl_has_put() {
 }
 
 #[test]
-fn etcdctl_shows_what_other_faces_have_made() {
+fn etcdctl_shows_clusters_created_by_v1_and_v2() {
     every_operator(|server, operator| {
         let drawn = TestCluster::draw(server, 5);
         assert_eq!(operator.value(&size_key(drawn.token())), "5");

@@ -20,17 +20,17 @@ const LATER: Duration = Duration::from_secs(2);
 const TIMES: usize = 5;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_goes_on_while_its_database_is_stopped() {
+async fn a_server_keeps_serving_while_its_database_is_stopped() {
     goes_on(Postgres::stop, Postgres::start_again).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_goes_on_while_its_database_hangs() {
+async fn a_server_keeps_serving_while_its_database_hangs() {
     goes_on(Postgres::pause, Postgres::resume).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_was_told_that_a_cluster_is_gone_is_told_so_while_the_database_is_away() {
+async fn a_deleted_cluster_does_not_reappear_during_an_outage() {
     let Some(postgres) = Postgres::start() else { return };
     let database = postgres.create_database();
     let servers: [Server; 2] = std::array::from_fn(|_| Server::start_on(&database, &[]));
@@ -47,7 +47,7 @@ async fn who_was_told_that_a_cluster_is_gone_is_told_so_while_the_database_is_aw
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_in_memory_stays_there_when_a_write_is_the_first_to_find_the_database_away() {
+async fn cached_clusters_stay_readable_when_a_write_detects_the_outage() {
     let Some(postgres) = Postgres::start() else { return };
     let story = Story::begin(&postgres).await;
     postgres.stop();

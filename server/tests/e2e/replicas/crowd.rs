@@ -18,7 +18,7 @@ const PLACES: usize = 100;
 const NODES: usize = 500;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_five_hundred_nodes_that_register_at_once_a_hundred_form_the_cluster() {
+async fn a_hundred_of_five_hundred_nodes_that_register_at_once_form_the_cluster() {
     let Some(crowd) = Crowd::start().await else { return };
     let register = Register::default();
     let nodes = (0..NODES).map(|n| {
@@ -41,7 +41,7 @@ async fn of_five_hundred_nodes_that_register_at_once_a_hundred_form_the_cluster(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_five_hundred_nodes_that_check_in_at_once_a_hundred_are_told_to_bootstrap() {
+async fn a_hundred_of_five_hundred_nodes_that_check_in_at_once_bootstrap() {
     let Some(crowd) = Crowd::start().await else { return };
     let url = format!("{}/v1/clusters/{}/check-in", crowd.replicas.url, crowd.token);
     let nodes = (0..NODES).map(|n| {

@@ -14,7 +14,7 @@ use tokio::{
 use super::{LIMIT, servers};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_asks_a_server_that_is_cut_off_hears_no_less_than_those_who_waited_there() {
+async fn a_partitioned_server_returns_no_older_state_than_its_long_polls_did() {
     let Some(postgres) = Postgres::shared() else { return };
     let database = postgres.create_database();
     let line = Line::to(&database).await;
@@ -40,7 +40,7 @@ async fn who_asks_a_server_that_is_cut_off_hears_no_less_than_those_who_waited_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_database_has_lost_is_shown_by_nobody() {
+async fn no_server_returns_data_that_the_database_has_lost() {
     let Some(postgres) = Postgres::shared() else { return };
     let (servers, database) = servers::<2>(postgres);
     let made = servers[0].new_cluster(3).await;

@@ -46,7 +46,7 @@ async fn clusters_form_while_the_database_is_restarted_and_crashes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clusters_form_while_servers_can_not_listen_for_long() {
+async fn clusters_form_while_listen_connections_are_cut() {
     let Some(postgres) = Postgres::start() else { return };
     let Some(replicas) = Replicas::start(3, &postgres) else { return };
     let load = Load::start(&replicas);

@@ -15,7 +15,7 @@ const ROUNDS: usize = 200;
 const PAIRS: [(usize, usize); 6] = [(0, 1), (1, 2), (2, 0), (1, 0), (2, 1), (0, 2)];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn by_v2_what_one_server_has_written_every_other_reads_at_once() {
+async fn a_write_by_v2_is_read_at_once_from_every_other_server() {
     let Some(postgres) = Postgres::shared() else { return };
     let (servers, _) = servers::<3>(postgres);
     let client = http::client();
@@ -39,7 +39,7 @@ async fn by_v2_what_one_server_has_written_every_other_reads_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn by_v3_what_one_server_has_written_every_other_reads_at_once() {
+async fn a_write_by_v3_is_read_at_once_from_every_other_server() {
     let Some(postgres) = Postgres::shared() else { return };
     let (servers, _) = servers::<3>(postgres);
     let channels = [connect(&servers[0].url).await, connect(&servers[1].url).await, connect(&servers[2].url).await];
@@ -60,7 +60,7 @@ async fn by_v3_what_one_server_has_written_every_other_reads_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn by_the_api_what_one_server_has_written_every_other_reads_at_once() {
+async fn a_write_by_the_api_is_read_at_once_from_every_other_server() {
     let Some(postgres) = Postgres::shared() else { return };
     let (servers, _) = servers::<3>(postgres);
     let client = http::client();

@@ -15,7 +15,7 @@ const TIMES: usize = 50;
 const PASSWORD: &str = "what-nobody-is-to-see";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_that_start_at_once_on_an_empty_database_are_one_registry() {
+async fn two_servers_that_start_at_once_on_an_empty_database_share_one_registry() {
     let Some(postgres) = Postgres::shared() else { return };
     for time in 0..TIMES {
         let url = postgres.create_database();
@@ -36,7 +36,7 @@ async fn two_that_start_at_once_on_an_empty_database_are_one_registry() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_knows_by_its_certificate_whom_it_talks_to() {
+async fn a_server_verifies_the_certificate_of_postgresql() {
     let ca = Ca::new();
     let Some(postgres) = Postgres::start_with_tls(&ca.node()) else { return };
     let database = postgres.create_database().replace("postgres@", &format!("postgres:{PASSWORD}@"));
@@ -65,7 +65,7 @@ async fn a_server_that_is_older_than_the_schema_does_not_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_needs_no_right_to_make_tables_once_they_are_there() {
+async fn a_server_needs_no_right_to_create_tables_that_exist() {
     let Some(postgres) = Postgres::shared() else { return };
     let database = postgres.create_database();
     let grants = "create role serving login; grant connect on database convene_x to serving";
@@ -87,7 +87,7 @@ async fn a_server_needs_no_right_to_make_tables_once_they_are_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_of_another_encoding_is_refused_with_the_one_it_is_to_have() {
+async fn a_database_with_another_encoding_is_refused() {
     let Some(postgres) = Postgres::shared() else { return };
     postgres.execute("postgres", "create database latin encoding 'LATIN1' template template0");
     is_refused(&postgres.url("latin"), "create the database with encoding 'UTF8'");

@@ -26,7 +26,7 @@ const SIZE: usize = 4;
 const JOINERS: usize = 6;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_nodes_that_join_at_once_one_at_a_time_has_the_ticket_while_servers_and_the_database_come_and_go() {
+async fn one_node_at_a_time_holds_the_ticket_while_servers_and_the_database_restart() {
     let Some(postgres) = Postgres::start() else { return };
     let Some(mut replicas) = Replicas::start(3, &postgres) else { return };
     let patient = Patient::new();

@@ -36,7 +36,7 @@ async fn a_wait_ends_soon_after_another_server_writes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wait_ends_soon_even_when_nobody_announces_anything_nor_listens_for_long() {
+async fn a_wait_ends_soon_without_notifications_and_with_cut_listen_connections() {
     let Some(postgres) = Postgres::shared() else { return };
     let (database, url) = database_of(postgres, "silent");
     postgres.execute(&database, "revoke execute on function pg_notify(text, text) from public");
@@ -47,7 +47,7 @@ async fn a_wait_ends_soon_even_when_nobody_announces_anything_nor_listens_for_lo
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wait_ends_soon_even_when_nobody_can_listen_any_more() {
+async fn a_wait_ends_soon_without_listen_connections() {
     let Some(postgres) = Postgres::shared() else { return };
     let (database, url) = database_of(postgres, "deaf");
     // One connection writes, one reads, and one listens. The first two are there once all has been done for the first time.
@@ -62,7 +62,7 @@ async fn a_wait_ends_soon_even_when_nobody_can_listen_any_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watch_and_a_stream_of_events_have_all_that_two_others_write_while_nobody_can_listen_for_long() {
+async fn a_watch_and_an_event_stream_receive_all_writes_of_two_servers_while_listen_connections_are_cut() {
     let Some(postgres) = Postgres::shared() else { return };
     let (servers, database) = servers::<3>(postgres);
     let channels = [connect(&servers[0].url).await, connect(&servers[1].url).await, connect(&servers[2].url).await];
@@ -93,7 +93,7 @@ async fn a_watch_and_a_stream_of_events_have_all_that_two_others_write_while_nob
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watch_hears_of_the_deletion_of_every_key_by_another_server() {
+async fn a_watch_receives_the_deletion_of_every_key_by_another_server() {
     let Some(postgres) = Postgres::shared() else { return };
     let (servers, _) = servers::<2>(postgres);
     let channels = [connect(&servers[0].url).await, connect(&servers[1].url).await];
@@ -128,7 +128,7 @@ async fn a_watch_hears_of_the_deletion_of_every_key_by_another_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watch_hears_of_a_deletion_that_comes_right_after_a_change_while_others_read() {
+async fn a_watch_receives_a_deletion_right_after_a_change_while_clients_read() {
     let Some(postgres) = Postgres::shared() else { return };
     let (servers, _) = servers::<2>(postgres);
     let channels = [connect(&servers[0].url).await, connect(&servers[1].url).await];

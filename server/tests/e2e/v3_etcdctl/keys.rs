@@ -4,7 +4,7 @@ use crate::test_cluster::TestCluster;
 const VALUE: &str = "infra0=http://10.0.0.1:2380";
 
 #[test]
-fn what_is_put_is_got() {
+fn a_put_key_can_be_read() {
     every_operator(|_, operator| {
         let (size, member) = (size_key("prod"), member_key("prod", "5e3c"));
         operator.put(&size, "3");
@@ -30,7 +30,7 @@ fn what_is_put_is_got() {
 }
 
 #[test]
-fn what_nobody_has_put_is_not_there() {
+fn a_key_that_was_never_put_is_not_found() {
     every_operator(|_, operator| {
         assert_eq!(operator.run(&["get", &size_key("nobodys")]), "");
         assert_eq!(operator.run(&["get", "--prefix", &keys_of("nobodys")]), "");
@@ -65,7 +65,7 @@ fn each_put_is_counted() {
 }
 
 #[test]
-fn a_member_is_deleted_and_may_come_back() {
+fn a_deleted_member_can_register_again() {
     every_operator(|_, operator| {
         let (size, member) = (size_key("prod"), member_key("prod", "5e3c"));
         operator.put(&size, "3");
@@ -85,7 +85,7 @@ fn a_member_is_deleted_and_may_come_back() {
 }
 
 #[test]
-fn the_past_is_still_there() {
+fn earlier_revisions_are_readable() {
     every_operator(|_, operator| {
         let (size, member) = (size_key("prod"), member_key("prod", "5e3c"));
         operator.put(&size, "3");
@@ -104,7 +104,7 @@ fn the_past_is_still_there() {
 }
 
 #[test]
-fn a_size_is_put_only_where_there_is_none() {
+fn a_size_is_put_only_if_there_is_none() {
     every_operator(|_, operator| {
         let size = size_key("prod");
         let unless_there = |value: &str| format!("create(\"{size}\") = \"0\"\n\nput {size} {value}\n\nget {size}\n\n");

@@ -3,7 +3,7 @@ use tempfile::TempDir;
 use super::operator::{every_operator, keys_of, member_key, size_key};
 
 #[test]
-fn a_size_that_is_none_is_refused_with_the_range() {
+fn an_invalid_size_is_refused_with_the_valid_range() {
     every_operator(|_, operator| {
         for size in ["abc", "0", "32", "1000000", "3.0", ""] {
             operator.is_refused(&["put", &size_key("prod"), size], "size: must be a whole number from 1 to 31");
@@ -13,7 +13,7 @@ fn a_size_that_is_none_is_refused_with_the_range() {
 }
 
 #[test]
-fn a_registration_that_is_none_is_refused() {
+fn an_invalid_registration_is_refused() {
     every_operator(|_, operator| {
         operator.put(&size_key("prod"), "3");
         for value in ["", "hello", "a=", "a=http://10.0.0.1", "a=http://10.0.0.1:2380,b=http://10.0.0.2:2380"] {
@@ -24,7 +24,7 @@ fn a_registration_that_is_none_is_refused() {
 }
 
 #[test]
-fn a_second_member_with_the_name_or_url_of_another_learns_whose_it_is() {
+fn a_duplicate_name_or_url_is_refused_with_its_holder() {
     every_operator(|_, operator| {
         operator.put(&size_key("prod"), "3");
         operator.put(&member_key("prod", "5e3c"), "infra0=http://10.0.0.1:2380");
@@ -38,7 +38,7 @@ fn a_second_member_with_the_name_or_url_of_another_learns_whose_it_is() {
 }
 
 #[test]
-fn nobody_registers_without_a_size() {
+fn a_registration_without_a_size_is_refused() {
     every_operator(|_, operator| {
         let put = ["put", &member_key("prod", "5e3c"), "infra0=http://10.0.0.1:2380"];
         operator.is_refused(&put, "create the cluster on this server first, for example with etcdctl put /_etcd/registry/TOKEN/_config/size 3");
@@ -58,7 +58,7 @@ fn the_size_is_fixed_once_a_member_has_registered() {
 }
 
 #[test]
-fn a_node_that_came_to_a_full_cluster_does_not_get_the_place_of_a_deleted_key() {
+fn a_surplus_node_does_not_get_the_place_of_a_deleted_key() {
     every_operator(|_, operator| {
         operator.put(&size_key("prod"), "1");
         operator.put(&member_key("prod", "5e3c"), "infra0=http://10.0.0.1:2380");
@@ -67,14 +67,14 @@ fn a_node_that_came_to_a_full_cluster_does_not_get_the_place_of_a_deleted_key() 
         for value in ["infra1=http://10.0.0.2:2380", "infra9=http://10.0.0.2:2380"] {
             operator.is_refused(
                 &["put", &member_key("prod", "6a01"), value],
-                "as many members as this cluster has places have registered",
+                "all places of this cluster have been registered",
             );
         }
     });
 }
 
 #[test]
-fn what_others_have_counted_does_not_come_back_under_another_key() {
+fn a_counted_member_cannot_register_under_another_key() {
     every_operator(|_, operator| {
         operator.put(&size_key("prod"), "3");
         operator.put(&member_key("prod", "5e3c"), "infra0=http://10.0.0.1:2380");
@@ -106,7 +106,7 @@ fn keys_outside_the_registry_are_refused() {
 }
 
 #[test]
-fn what_only_an_etcd_can_do_is_refused() {
+fn requests_that_only_an_etcd_can_serve_are_refused() {
     every_operator(|_, operator| {
         let dir = TempDir::new().unwrap();
         let snapshot = dir.path().join("snapshot");

@@ -4,7 +4,7 @@ use super::operator::{LIMIT, every_operator, every_operator_of_an_own_server, ke
 use crate::test_cluster::TestCluster;
 
 #[test]
-fn a_watch_tells_what_was_and_then_what_comes() {
+fn a_watch_receives_the_history_and_then_new_events() {
     every_operator(|_, operator| {
         operator.put(&size_key("prod"), "5");
         operator.put(&size_key("prod"), "3");
@@ -38,7 +38,7 @@ fn a_watch_tells_what_was_and_then_what_comes() {
 }
 
 #[test]
-fn a_watch_tells_what_other_faces_do() {
+fn a_watch_receives_changes_by_v1_and_v2() {
     every_operator(|server, operator| {
         let cluster = TestCluster::create(server, 5);
         let (size, member) = (size_key(cluster.token()), member_key(cluster.token(), "5e3c"));
@@ -57,7 +57,7 @@ fn a_watch_tells_what_other_faces_do() {
 }
 
 #[test]
-fn a_watch_begins_where_it_is_told_to() {
+fn a_watch_starts_at_the_given_revision() {
     every_operator(|_, operator| {
         operator.put(&size_key("prod"), "3");
         operator.put(&member_key("prod", "5e3c"), "infra0=http://10.0.0.1:2380");
@@ -76,7 +76,7 @@ fn a_watch_begins_where_it_is_told_to() {
 }
 
 #[test]
-fn a_watch_tells_the_value_before_to_who_asks() {
+fn a_watch_returns_the_previous_value_on_request() {
     every_operator(|_, operator| {
         let (size, member) = (size_key("prod"), member_key("prod", "5e3c"));
         operator.put(&size, "5");
@@ -102,7 +102,7 @@ fn a_watch_tells_the_value_before_to_who_asks() {
 }
 
 #[test]
-fn a_watch_may_ask_for_progress() {
+fn a_watch_can_request_progress() {
     every_operator(|_, operator| {
         if operator.is_older_than_3_5() {
             return;
@@ -116,7 +116,7 @@ fn a_watch_may_ask_for_progress() {
 }
 
 #[test]
-fn a_watch_goes_on_after_a_crash() {
+fn a_watch_continues_after_a_crash() {
     every_operator_of_an_own_server(|server, operator| {
         operator.put(&size_key("prod"), "3");
         operator.put(&member_key("prod", "5e3c"), "infra0=http://10.0.0.1:2380");
@@ -134,7 +134,7 @@ fn a_watch_goes_on_after_a_crash() {
 }
 
 #[test]
-fn a_watch_tells_that_a_cluster_is_deleted() {
+fn a_watch_receives_the_deletion_of_a_cluster() {
     every_operator(|_, operator| {
         operator.put(&size_key("prod"), "3");
         operator.put(&member_key("prod", "5e3c"), "infra0=http://10.0.0.1:2380");

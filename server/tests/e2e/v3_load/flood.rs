@@ -29,7 +29,7 @@ const LEFT_OF_STREAMS_KIB: u64 = 24 * 1024;
 const UNREAD_KIB: u64 = 32 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn watches_that_are_made_and_canceled_without_end_leave_nothing() {
+async fn created_and_canceled_watches_leak_no_memory() {
     let server = Server::start();
     let channel = connect(&server.url).await;
     let cluster = Cluster::found(&channel, "flooded").await;
@@ -48,7 +48,7 @@ async fn watches_that_are_made_and_canceled_without_end_leave_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn streams_that_are_opened_and_dropped_without_end_leave_nothing() {
+async fn opened_and_dropped_streams_leak_no_memory() {
     let server = Server::start();
     let channel = connect(&server.url).await;
     let cluster = Cluster::found(&channel, "flooded").await;
@@ -65,7 +65,7 @@ async fn streams_that_are_opened_and_dropped_without_end_leave_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn streams_that_are_dropped_before_they_are_answered_disturb_nobody() {
+async fn streams_dropped_before_a_response_do_not_disturb_others() {
     let server = Server::start();
     let channel = connect(&server.url).await;
     let cluster = Cluster::found(&channel, "flooded").await;
@@ -91,7 +91,7 @@ async fn streams_that_are_dropped_before_they_are_answered_disturb_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_makes_watches_and_reads_no_answers_is_stopped_before_it_costs_much() {
+async fn a_client_that_reads_no_responses_is_stopped_before_it_uses_much_memory() {
     let server = Server::start();
     let channel = connect(&server.url).await;
     let cluster = Cluster::found(&channel, "flooded").await;

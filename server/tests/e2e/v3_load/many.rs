@@ -13,7 +13,7 @@ const STREAMS: usize = 1_000;
 const KIB_EACH: u64 = 64;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_streams_over_one_connection_hear_of_one_registration_in_each_of_ten_clusters() {
+async fn a_thousand_streams_over_one_connection_receive_one_registration_in_each_of_ten_clusters() {
     let server = Server::start();
     let channel = connect(&server.url).await;
     let names = (0..10).map(|n| format!("cluster-{n}"));
@@ -33,7 +33,7 @@ async fn a_thousand_streams_over_one_connection_hear_of_one_registration_in_each
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_streams_over_fifty_connections_hear_of_one_registration() {
+async fn a_thousand_streams_over_fifty_connections_receive_one_registration() {
     let server = Server::start();
     let channels: Vec<_> = stream::iter(0..50).then(|_| connect(&server.url)).collect().await;
     let cluster = Cluster::found(&channels[0], "one-for-all").await;

@@ -41,7 +41,7 @@ const LONG_TOKEN: &str =
     "a-cluster-whose-size-is-put-again-and-again-while-somebody-who-watches-it-does-not-read-what-happens";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn watches_on_one_stream_that_nobody_reads_cost_little_and_miss_nothing_unawares() {
+async fn unread_watches_on_one_stream_use_little_memory_and_miss_no_event_silently() {
     let server = Server::start();
     let channel = connect(&server.url).await;
     let cluster = Cluster::found(&channel, LONG_TOKEN).await;
@@ -62,7 +62,7 @@ async fn watches_on_one_stream_that_nobody_reads_cost_little_and_miss_nothing_un
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn streams_on_one_connection_that_nobody_reads_cost_little_and_miss_nothing_unawares() {
+async fn unread_streams_on_one_connection_use_little_memory_and_miss_no_event_silently() {
     let server = Server::start();
     let channel = connect(&server.url).await;
     let cluster = Cluster::found(&channel, LONG_TOKEN).await;
@@ -74,7 +74,7 @@ async fn streams_on_one_connection_that_nobody_reads_cost_little_and_miss_nothin
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_takes_nothing_costs_little_and_misses_nothing_unawares() {
+async fn a_stalled_connection_uses_little_memory_and_misses_no_event_silently() {
     let server = Server::start();
     let channel = connect(&server.url).await;
     let cluster = Cluster::found(&channel, LONG_TOKEN).await;
@@ -93,7 +93,7 @@ async fn a_connection_that_takes_nothing_costs_little_and_misses_nothing_unaware
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn streams_that_nobody_reads_keep_nobody_from_reading() {
+async fn unread_streams_do_not_block_other_clients() {
     let server = Server::start();
     let channel = connect(&server.url).await;
     let cluster = Cluster::found(&channel, LONG_TOKEN).await;
@@ -114,7 +114,7 @@ async fn streams_that_nobody_reads_keep_nobody_from_reading() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn watches_of_unknown_clusters_that_nobody_reads_of_keep_nobody_from_reading() {
+async fn unread_watches_of_unknown_clusters_do_not_block_other_clients() {
     let server = Server::start();
     let channel = connect(&server.url).await;
     let unread = join_all((0..UNKNOWING).map(|n| ask_about_many(&server, n))).await;
