@@ -31,7 +31,7 @@ pub enum AdministrationError {
         fixed: SizeIsFixed,
     },
     /// The cluster has no such member, not even a removed one.
-    #[error("this cluster has never had a member {0}; a member is named by its ID, as the list of members shows it")]
+    #[error("this cluster has never had a member {0}; use the ID that the member list shows")]
     NoSuchMember(MemberKey),
     /// The etcd cluster does not exist yet, so it has no members.
     #[error(

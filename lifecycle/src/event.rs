@@ -89,17 +89,17 @@ event_kinds! {
     DowntimeEnded "downtime_ended" "An announced downtime has ended: an administrator ended it, or the member is back.";
     Formed "formed" "The founders were complete, or a running cluster was adopted.";
     BootstrapTold "bootstrap_told" "A founder was instructed to bootstrap.";
-    Bootstrapped "bootstrapped" "The etcd cluster was known to exist.";
+    Bootstrapped "bootstrapped" "The etcd cluster was seen to exist.";
     ClusterIdCorrected "cluster_id_corrected"
         "The ID of the etcd cluster on record was wrong: a quorum of the members has another one.";
     TicketGranted "ticket_granted" "A node got the ticket for a membership change.";
     TicketReleased "ticket_released" "A membership change was done or given up.";
     NodeRefused "node_refused"
-        "A node refused an instruction, because it saw something else itself.";
+        "A node refused an instruction, because its own check contradicted it.";
     EpochBegun "epoch_begun" "A new attempt to form the cluster began.";
-    FoundingHeld "founding_held" "The founding of the cluster was held, because another one may exist.";
+    FoundingHeld "founding_held" "The founding of the cluster was held, because another etcd cluster may exist.";
     FoundingReleased "founding_released"
-        "The founding of the cluster was no longer held: a cluster was shown to exist, or an administrator decided.";
+        "The hold ended: the etcd cluster was seen to exist, or an administrator decided.";
 }
 
 /// Why a text is not an [`EventKind`].

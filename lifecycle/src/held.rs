@@ -28,7 +28,7 @@ impl Held {
                 format!("{node} has found {cluster}, which this registry does not know, at its own address")
             }
             HoldReason::NewerView => format!("{node} knows a later state of this cluster than this registry"),
-            HoldReason::StoreWentBack => "the registry's database went back in time".to_owned(),
+            HoldReason::StoreWentBack => "the registry's database is an older copy".to_owned(),
         }
     }
 }
@@ -67,7 +67,7 @@ hold_reasons! {
     DataReported "data_reported" "A node has data that is not of this cluster.";
     ClusterAnswers "cluster_answers" "Another etcd cluster answers, and has a node's peer URL in its member list.";
     NewerView "newer_view" "A node knows a later revision of this cluster than the registry.";
-    StoreWentBack "store_went_back" "The registry's database is older than it has been before.";
+    StoreWentBack "store_went_back" "The registry's database is an older copy.";
 }
 
 /// Why a text is not a [`HoldReason`].
@@ -85,8 +85,8 @@ impl std::str::FromStr for HoldReason {
 }
 
 impl Cluster {
-    /// Holds the founding of the cluster because the registry's database went back in time: the cluster may have formed in
-    /// the time that was lost. `None` if nothing changes.
+    /// Holds the founding of the cluster because the registry's database is an older copy: the cluster may have formed
+    /// in the time that was lost. `None` if nothing changes.
     pub fn hold_after_going_back(&self, at: UnixMillis) -> Option<Transition> {
         if self.is_founded() || self.held.is_some() {
             return None;

@@ -43,7 +43,7 @@ pub enum UrlProblem {
     #[error("must end after the port: no path, query, fragment or user info")]
     NotOnlyHostAndPort,
     /// The host is missing or invalid.
-    #[error("has no valid host; right would be a DNS name, an IPv4 address or an IPv6 address in brackets")]
+    #[error("has no valid host; use a DNS name, an IPv4 address or an IPv6 address in brackets")]
     Host,
     /// It is too long.
     #[error("must have at most {} bytes", ClientUrl::MAX_BYTES)]

@@ -65,9 +65,11 @@ policy_fields! {
     };
     /// Whether all membership changes are paused until an administrator resumes them.
     paused: bool = false, PolicyKind::Bool;
-    /// How many starts without an answer of etcd make a member count as failing. The check-ins of a failing member are no sign of life.
+    /// After how many starts without an answer from etcd a member counts as failing. The check-ins of a failing member
+    /// are no sign of life.
     max_failed_starts: u32 = 5, PolicyKind::Number { min: 1, max: 1_000 };
-    /// How many witnesses a dead voter takes: 2 for probes and the voters' side, 1 for probes alone.
+    /// How many witnesses must confirm that a voter is dead: 1 for failed probes alone, 2 for failed probes and the
+    /// voters' side.
     witnesses: u32 = 2, PolicyKind::Number { min: 1, max: 2 };
 }
 

@@ -40,7 +40,7 @@ reasons! {
     Forming "forming" ["wait"] "Founders are missing.";
     RosterComplete "roster_complete" ["bootstrap"] "All founders are known. They bootstrap together.";
     FoundersMissing "founders_missing" ["wait"]
-        "This node was instructed to bootstrap before, and has no data now. The other founders must check in or answer to show whether the cluster exists. The message names founders whose etcds have to be restarted first.";
+        "This node was instructed to bootstrap before, and has no data now. The other founders must check in or answer to show whether the cluster exists. The message names founders whose etcd must be restarted first, if there are any.";
     Held "held" ["wait"]
         "Another etcd cluster may exist under this token, so nobody may found one. The message says what was seen, and by whom. An administrator adopts that cluster, or resets this one.";
     Paused "paused" ["wait"] "An administrator has paused all membership changes.";
@@ -50,20 +50,20 @@ reasons! {
     AllAddressesChanged "all_addresses_changed" ["wait"]
         "No quorum: no other member answers at its address in etcd's list, and this node's own address is not in the list either. etcd updates addresses through the quorum only.";
     MemberMismatch "member_mismatch" ["wait"]
-        "The view lacks members that the registry has, and too few of the voters that it knows answer. It may be of a copy of the cluster, so nothing is decided from it.";
+        "The view lacks members on record, and too few of the voters on record answer to confirm that. The view may come from a copy of the cluster, so no decision is based on it.";
     TicketHeld "ticket_held" ["wait"] "Another node is changing the membership.";
     LastInLine "last_in_line" ["wait"]
-        "This node lost its last ticket because etcd's list showed no progress. Other nodes go first; alone it tries again after 10 seconds, doubled with each setback up to 5 minutes.";
+        "This node lost its last ticket because etcd's list showed no progress. Other nodes go first. If there are none, the node tries again after 10 seconds. The time doubles with each setback, up to 5 minutes.";
     NotDeadYet "not_dead_yet" ["wait"]
         "A member does not answer, but it has not been silent for `dead_after_seconds`, or its downtime was announced.";
     Partition "partition" ["wait"]
         "A member does not answer, but it checks in, it leads the cluster, or the leader hears from it. It is partitioned, not dead.";
     NoWitness "no_witness" ["wait"]
-        "A voter does not answer, but no voter's side shows whether it is dead. The message names the metrics that can't be read.";
+        "A voter does not answer, but no evidence from the voters' side shows whether it is dead. The message names the metrics that can't be read.";
     PeerUrlUnreachable "peer_url_unreachable" ["wait"]
         "No voter has reached a learner, this node's or another's, at its peer URLs, so the learner is not promoted.";
     VersionMismatch "version_mismatch" ["refuse"]
-        "The node's etcd has another minor version than the lowest of the voters or the one after it, so it can't join.";
+        "The node's etcd can't join: it must have the lowest minor version among the voters, or the next one.";
     QuorumAtRisk "quorum_at_risk" ["wait"] "Too few members answer: the change would put the quorum at risk.";
     Strategy "strategy" ["wait"] "The strategy, the cluster's or the node's, does not allow the change.";
     LearnerPresent "learner_present" ["wait"]
@@ -71,22 +71,22 @@ reasons! {
     CatchingUp "catching_up" ["wait"]
         "A learner, this node's or another's, is more than 1000 log entries behind, or nothing shows how far it is.";
     Healthy "healthy" ["wait"] "This member runs, and nothing needs to change.";
-    Loading "loading" ["wait"] "This node's etcd loads its data and does not answer yet. It does not count as silent.";
+    Loading "loading" ["wait"] "This node's etcd is loading its data and does not answer yet. It does not count as silent.";
     BeingRemoved "being_removed" ["wait"]
         "Another node is removing this node's member. This node waits for the outcome.";
-    OwnData "own_data" ["start"] "The data is of a member of this cluster.";
+    OwnData "own_data" ["start"] "The data belongs to a member of this cluster.";
     Uncertain "uncertain" ["start"]
-        "This node sees nothing that shows whether the data is of a present member. etcd checks that itself when it starts.";
+        "No evidence shows whether the data belongs to a present member. etcd checks that itself when it starts.";
     RunsElsewhere "runs_elsewhere" ["refuse", "wait"]
         "This node's data is a copy: its member runs at another address. With `wait`: another node checks in as that member.";
     ForeignData "foreign_data" ["archive_data"]
-        "The data is of another cluster, and this node sees a quorum of the registry's cluster.";
+        "The data belongs to another cluster, and this node sees a quorum of the registry's cluster.";
     EarlierEpoch "earlier_epoch" ["archive_data", "refuse"]
-        "The data is of an earlier epoch, from before a reset. It is archived if it never had a leader, if this node sees a quorum of the present epoch's cluster, or if the node's administrator consents (`accept_reset`).";
+        "The data belongs to an earlier epoch, from before a reset. It is archived if it never had a leader, if this node sees a quorum of the current epoch's cluster, or if the node's administrator consents (`accept_reset`).";
     RemovedMember "removed_member" ["archive_data"]
-        "The data is of a removed member: this node has read a list of its cluster through the quorum, without the member.";
+        "The data belongs to a removed member: this node has read its cluster's member list through the quorum, and the list lacks the member.";
     UnreadableData "unreadable_data" ["archive_data", "refuse"]
-        "The data can't be read. It is set aside only if the cluster has a quorum without it, and the node is not `leaving`.";
+        "The data can't be read. It is archived only if the cluster has a quorum without it, and the node is not `leaving`.";
     DataRolledBack "data_rolled_back" ["remove_member", "refuse"]
         "This node's data is older than what its member had applied before. With `remove_member`: the cluster has a quorum without the member, so the node joins again.";
     LostDisk "lost_disk" ["remove_member"]
@@ -94,26 +94,26 @@ reasons! {
     Dead "dead" ["remove_member", "wait"]
         "A member is dead. With `wait`: a spare replaces it when one checks in, if the strategy allows that.";
     Evicted "evicted" ["remove_member", "leave", "stand_by"]
-        "An administrator has evicted the member. With `stand_by`: this node's member, until the eviction is withdrawn.";
+        "An administrator has evicted the member. With `stand_by`: it was this node's member, and the node waits until the eviction is withdrawn.";
     Shrink "shrink" ["remove_member", "leave"] "The cluster has more voters than its size.";
     AbandonedLearner "abandoned_learner" ["remove_member"] "A learner is dead, its node lost its ticket without progress, or no voter reaches it at its peer URLs.";
     Leaving "leaving" ["remove_member", "leave"] "The node is leaving.";
     BelowSize "below_size" ["add_member"] "The cluster has fewer voters than its size.";
     AddressChanged "address_changed" ["update_member", "remove_member", "leave"]
-        "The node's peer URLs are not those in etcd's list. Those of a learner can't be updated safely, so a learner joins again.";
+        "The node's peer URLs are not those in etcd's list. Those of a learner can't be updated safely, so its node joins again.";
     Added "added" ["join"] "The node is in etcd's list and has to start.";
     CaughtUp "caught_up" ["promote"] "A learner, this node's or another's, has caught up.";
     Full "full" ["stand_by", "refuse", "remove_member", "leave"]
-        "The cluster has all its voters. With `refuse`: the node sent `once`. With `remove_member` or `leave`: the member is a learner too many.";
+        "The cluster has all its voters. With `refuse`: the node sent `once`. With `remove_member` or `leave`: the member is a surplus learner.";
     Left "left" ["stand_by"] "The node was `leaving`, and has no member any more.";
     NameTaken "name_taken" ["refuse"]
         "Another member has the name. If the node is `leaving` and has no data: that member may be the one that should leave, so nothing was removed.";
     PeerUrlTaken "peer_url_taken" ["refuse", "wait"]
-        "Another member has one of the peer URLs. With `wait`: etcd still lists that member there, but it is elsewhere. If the node is `leaving` and has no data: as for `name_taken`.";
+        "Another member has one of the peer URLs. With `wait`: etcd still lists that member there, but the member has moved. If the node is `leaving` and has no data: as for `name_taken`.";
     FormsByDiscovery "forms_by_discovery" ["refuse"]
         "Stock etcds form this cluster by v2 or v3 discovery. Until the cluster runs, nodes that check in can't join.";
     ForeignCluster "foreign_cluster" ["refuse", "wait"]
-        "The node's etcd is of another cluster, or the node is `leaving` and its data is. With `wait`: another cluster answers at the members' addresses.";
+        "The node's etcd belongs to another cluster; or the node is `leaving`, and its data does. With `wait`: another cluster answers at the members' addresses.";
     LastMember "last_member" ["refuse"] "The member is the last voter. Removing it would lose all data.";
     TooManyMembers "too_many_members" ["refuse"] "The record of this cluster is full. Create another cluster.";
     Overtaken "overtaken" ["wait"] "A later check-in of the same run (`sequence`) has been answered already.";

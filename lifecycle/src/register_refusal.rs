@@ -41,20 +41,20 @@ pub enum RegisterRefusal {
     },
     /// A new member would get a place in a cluster whose members may have bootstrapped without it.
     #[error(
-        "as many members as this cluster has places have registered, removed ones included, so the etcds may have \
-         bootstrapped; if they run, add this member with etcdctl member add, else create another token"
+        "all places of this cluster have been registered, counting removed members, so the etcd nodes may have \
+         bootstrapped; if they run, add this member with etcdctl member add, otherwise create another token"
     )]
     Formed,
     /// Nodes that check in form the cluster.
     #[error(
-        "the nodes of this cluster form it by check-in, and discovery can't mix with that; start this node with convene \
-         as the others, or create another token for discovery"
+        "the nodes of this cluster form it by check-in, and discovery can't mix with that; start this node with \
+         convene like the others, or create another token for discovery"
     )]
     FormsByCheckIn,
     /// etcds form the cluster by the other discovery protocol. They would wait for each other forever.
     #[error(
         "the nodes of this cluster form it by {0} ({flags}), and another protocol can't mix with that, because etcd \
-         computes other IDs with each; start this node with {flags} as the others, or create another token for it",
+         computes other IDs with each; start this node with {flags} like the others, or create another token for it",
         flags = flags(*.0)
     )]
     FormsByOther(Discovery),

@@ -31,7 +31,7 @@ pub enum RegistrationError {
     #[error("value: a member may have {MAX_PEER_URLS} peer URLs at most, and this one has {0}")]
     TooManyPeerUrls(usize),
     /// A part has no `=`.
-    #[error("value: {0:?} is not NAME=PEER-URL; right would be infra0=http://10.0.0.1:2380")]
+    #[error("value: {0:?} is not NAME=PEER-URL, such as infra0=http://10.0.0.1:2380")]
     NotAPair(String),
     /// Two names in one registration.
     #[error("value: a member has one name, but this one has {0:?} and {1:?}")]
@@ -106,11 +106,11 @@ mod tests {
     #[test]
     fn other_texts_are_refused_with_the_problem() {
         for (text, message) in [
-            ("", r#"value: "" is not NAME=PEER-URL; right would be infra0=http://10.0.0.1:2380"#),
-            ("hello", r#"value: "hello" is not NAME=PEER-URL; right would be infra0=http://10.0.0.1:2380"#),
+            ("", r#"value: "" is not NAME=PEER-URL, such as infra0=http://10.0.0.1:2380"#),
+            ("hello", r#"value: "hello" is not NAME=PEER-URL, such as infra0=http://10.0.0.1:2380"#),
             ("=http://x:1", r#"value: member name "" must not be empty or contain ',', '=' or control characters"#),
             ("a=http://x:1,b=http://y:1", r#"value: a member has one name, but this one has "a" and "b""#),
-            ("a=http://x:1,", r#"value: "" is not NAME=PEER-URL; right would be infra0=http://10.0.0.1:2380"#),
+            ("a=http://x:1,", r#"value: "" is not NAME=PEER-URL, such as infra0=http://10.0.0.1:2380"#),
             ("a=x:1", r#"value: peer URL "x:1" must begin with http:// or https://"#),
             ("a=http://x", r#"value: peer URL "http://x" needs a port from 1 to 65535, such as :2380"#),
         ] {

@@ -28,7 +28,7 @@ pub struct Report {
     pub data: DataEvidence,
     /// The version of the node's etcd. `None` if the node does not know it.
     pub etcd_version: Option<EtcdVersion>,
-    /// The last instruction that the node refused, because it saw something else itself. `None` if it refused none.
+    /// The last instruction that the node refused, because its own check contradicted it. `None` if it refused none.
     pub refusal: Option<NodeRefusal>,
     /// Whether the data directory has no WAL, but a database that a member has used or that can't be read. It counts with
     /// [`NodeState::Empty`] only.
@@ -222,7 +222,7 @@ pub struct RunId(Arc<str>);
 
 /// Why a text is not a [`RunId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("must be 1 to 128 characters of A-Z, a-z, 0-9, '.', '_' and '-', and another one each time the client starts")]
+#[error("must be 1 to 128 characters of A-Z, a-z, 0-9, '.', '_' and '-', and differ each time the client starts")]
 pub struct RunIdError;
 
 impl RunId {

@@ -37,7 +37,8 @@ pub struct CreateArgs {
     /// Whether nodes join as learners, and are promoted once they have caught up [default: true]
     #[arg(long, value_name = "BOOL")]
     learner: Option<bool>,
-    /// How many witnesses a dead voter takes: 2 for failed probes and the voters' side, 1 for failed probes alone [default: 2]
+    /// Witnesses that must confirm that a voter is dead: 1 for failed probes alone, 2 for failed probes and the voters'
+    /// side [default: 2]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=2))]
     witnesses: Option<u32>,
     /// Format of the result

@@ -55,14 +55,14 @@ pub(super) enum Blocked {
     /// With the learner as a voter, too few voters would answer.
     PromotionRisksQuorum { learner: String, voters: usize, up: usize, needed: usize, unheard: Vec<String> },
     /// Without the member, too few voters would answer to correct a wrong address.
-    UpdateRisksQuorum { member: String, voters: usize, up: usize, needed: usize },
+    UpdateRisksQuorum { member: String, up: usize, needed: usize },
     /// The learner does not answer, so it can't vote.
     LearnerDown { learner: String },
     /// The member is the only voter.
     LastVoter { member: String },
     /// The member is down, but not yet dead.
     NotDeadYet { member: String, silent_since: UnixMillis, dead_at: UnixMillis, now: UnixMillis },
-    /// The member's etcd loads its data and does not answer yet.
+    /// The member's etcd is loading its data and does not answer yet.
     MemberLoading { member: String },
     /// The member was started in vain too often, but is not yet dead.
     Failing { member: String, starts: u32, silent_since: UnixMillis, dead_at: UnixMillis, now: UnixMillis },
@@ -106,7 +106,7 @@ pub(super) enum Blocked {
     NameTaken { name: MemberName, member: MemberKey },
     /// Another member has one of the node's peer URLs.
     PeerUrlTaken { url: PeerUrl, member: String },
-    /// etcd's list has one of the node's peer URLs for another member, which is elsewhere by now.
+    /// etcd's list has one of the node's peer URLs for another member, which has moved.
     PeerUrlStillListed { url: PeerUrl, member: String },
     /// The data can't be read, and a member of the node's name or peer URLs answers.
     UnreadableDataInUse { member: String },
@@ -215,7 +215,10 @@ impl Blocked {
             }
             Self::ForeignClusterAnswers { found, own } => wait(
                 Reason::ForeignCluster,
-                format!("etcd cluster {found} answers at the members' addresses, but this cluster is {}", or_none(own)),
+                format!(
+                    "etcd cluster {found} answers at the members' addresses, but the ID of this cluster is {}",
+                    or_none(own)
+                ),
             ),
             Self::NoQuorum { silent } if silent.is_empty() => {
                 wait(Reason::NoQuorum, "this node sees no quorum: the members answer, but there is no leader")
@@ -231,26 +234,27 @@ impl Blocked {
             Self::AllAddressesChanged { silent, listed, own } => wait(
                 Reason::AllAddressesChanged,
                 format!(
-                    "this node sees no quorum: no answer from {}, and this node's own peer URLs have changed from {listed} to \
-                     {own}, so all addresses may have changed at once. etcd updates addresses through the quorum only: give \
-                     the nodes the addresses in etcd's list, or restore a snapshot (etcdutl snapshot restore), then run \
-                     `convene cluster adopt`",
+                    "this node sees no quorum: no answer from {}, and this node's own peer URLs have changed from \
+                     {listed} to {own}, so all addresses may have changed at once. etcd updates addresses through the \
+                     quorum only: give the nodes their old addresses, or restore a snapshot (etcdutl snapshot \
+                     restore), then run `convene cluster adopt`",
                     silent.join(", ")
                 ),
             ),
             Self::MemberMismatch { missing } => wait(
                 Reason::MemberMismatch,
                 format!(
-                    "the member list that this node sees lacks {}, and too few of the voters on record answer to confirm \
-                     that; it may be of a copy of the cluster (--force-new-cluster), so nothing is decided from it. If these \
-                     members are gone for good, run `convene member evict NAME` for each of them",
+                    "the member list that this node sees lacks {}, and too few of the voters on record answer to \
+                     confirm that; the list may come from a copy of the cluster (--force-new-cluster), so no decision \
+                     is based on it. If these members are gone for good, run `convene member evict NAME` for each of \
+                     them",
                     missing.join(", ")
                 ),
             ),
             Self::AnswersElsewhere { member, urls } => refuse(
                 Reason::RunsElsewhere,
                 format!(
-                    "etcd already runs as member {member} at {urls}, so this node must not start as that member, too"
+                    "etcd already runs as member {member} at {urls}, so this node must not start as the same member"
                 ),
                 "if this node's data is a copy, move its data directory away; then give this node another name and other peer \
                  URLs, and it joins as another member",
@@ -258,16 +262,17 @@ impl Blocked {
             Self::ChecksInElsewhere { member, urls, until, now } => wait(
                 Reason::RunsElsewhere,
                 format!(
-                    "another node checks in as member {member} from {urls}, and its etcd runs. If this node has moved from \
-                     there, it continues at {}; if its data is a copy, give it another name and move its data directory away",
+                    "another node checks in as member {member} from {urls}, and its etcd runs. If this node has moved \
+                     from that address, it will continue at {}; if its data is a copy, move its data directory away \
+                     and give this node another name",
                     until.clock_time(*now)
                 ),
             ),
             Self::EarlierEpoch { current } => refuse(
                 Reason::EarlierEpoch,
                 format!(
-                    "the data is from an earlier epoch of this cluster, which an administrator has reset; the current epoch \
-                     is {current}, and this node sees no quorum of it"
+                    "an administrator has reset this cluster, and the data is from an earlier epoch; the current \
+                     epoch is {current}, and this node sees no quorum in it"
                 ),
                 format!(
                     "if this data is not needed any more, run `convene join --accept-reset {current}` on this node, which \
@@ -288,14 +293,14 @@ impl Blocked {
             ),
             Self::FoundersMoved => wait(
                 Reason::FoundersMissing,
-                "etcd has never had a leader on this node's data, and a founder's peer URLs have changed; waiting for the \
-                 other founders, to bootstrap again with the new ones",
+                "etcd has never had a leader on this node's data, and a founder's peer URLs have changed; waiting for \
+                 the other founders, to bootstrap again with the new URLs",
             ),
             Self::FoundersWithoutQuorum { others } => wait(
                 Reason::FoundersMissing,
                 format!(
                     "more than half of the founders have no data, so {} can't have a quorum; restart etcd there with \
-                     `convene join`: if it has never had a leader, all founders bootstrap again",
+                     `convene join`. If no etcd has ever had a leader, all founders will bootstrap again",
                     others.join(", ")
                 ),
             ),
@@ -303,15 +308,17 @@ impl Blocked {
                 Reason::DataRolledBack,
                 format!(
                     "the data of {member} ends at index {last}, but this member had applied index {applied}: the data \
-                     went back in time, and starting it could lose acknowledged writes; {}",
+                     was rolled back, and starting it could lose acknowledged writes; {}",
                     match (paused, strategy.removes_dead()) {
                         (true, _) => "the cluster is paused, so the member is not replaced".to_owned(),
                         (false, false) => format!("strategy {strategy} removes no members"),
-                        (false, true) => "the cluster has no quorum without it, so it can't be replaced now".to_owned(),
+                        (false, true) => "without this member the cluster has no quorum, so the member can't be \
+                                          replaced now"
+                            .to_owned(),
                     }
                 ),
-                "put back the newest data of this member; or, once the other members have a quorum (and the policy allows \
-                 it), start this node again, and it is replaced",
+                "restore the newest data of this member. Or, if the policy allows it, start this node again once the \
+                 other members have a quorum; the node will replace its member",
             ),
             Self::TicketHeld { holder, number, purpose } => {
                 wait(Reason::TicketHeld, format!("{holder} {purpose} (ticket {number}); one change runs at a time"))
@@ -319,19 +326,23 @@ impl Blocked {
             Self::StepOverdue { number, step } => wait(
                 Reason::LastInLine,
                 format!(
-                    "this node has ticket {number} to {}, and made no progress; the ticket will be taken away",
+                    "this node holds ticket {number} to {}, but made no progress; it will lose the ticket",
                     step.as_str()
                 ),
             ),
             Self::LastInLine { setback, again_at, goes_last, now } => wait(
                 Reason::LastInLine,
                 format!(
-                    "this node made no progress with its ticket, {}; {} at {}",
+                    "this node lost its ticket without progress {}; {} at {}",
                     match setback.count {
                         1 => "once".to_owned(),
                         count => format!("{count} times in a row"),
                     },
-                    if *goes_last { "other nodes go first, and it tries again" } else { "it tries again" },
+                    if *goes_last {
+                        "other nodes go first, and this node tries again"
+                    } else {
+                        "this node tries again"
+                    },
                     again_at.clock_time(*now)
                 ),
             ),
@@ -343,12 +354,11 @@ impl Blocked {
                 Reason::QuorumAtRisk,
                 format!("promoting {learner} would result in {}", voters_that_answer(*voters, *up, *needed, unheard)),
             ),
-            Self::UpdateRisksQuorum { member, voters, up, needed } => wait(
+            Self::UpdateRisksQuorum { member, up, needed } => wait(
                 Reason::QuorumAtRisk,
                 format!(
-                    "the peer URLs of {member} have changed, but etcd's list is not updated now: without this member the \
-                     cluster has {}",
-                    voters_that_answer(*voters, *up, *needed, &[])
+                    "the peer URLs of {member} have changed, but updating etcd's list now would risk the quorum: if the new \
+                     URLs are wrong, {member} is lost, and too few of the other voters answer ({up}; a quorum is {needed})"
                 ),
             ),
             Self::LearnerDown { learner } => wait(
@@ -370,7 +380,7 @@ impl Blocked {
             ),
             Self::MemberLoading { member } => wait(
                 Reason::NotDeadYet,
-                format!("{member} loads its data and does not answer yet; it does not count as silent"),
+                format!("{member} is loading its data and does not answer yet; it does not count as silent"),
             ),
             Self::Failing { member, starts, silent_since, dead_at, now } => wait(
                 Reason::NotDeadYet,
@@ -395,15 +405,15 @@ impl Blocked {
             Self::LeaderOutOfReach { member } => wait(
                 Reason::Partition,
                 format!(
-                    "this node can't reach {member}, but it leads the cluster, so it does not count as dead; check the \
+                    "this node can't reach {member}, which leads the cluster and so does not count as dead; check the \
                      network between this node and {member}"
                 ),
             ),
             Self::HeardByLeader { member } => wait(
                 Reason::Partition,
                 format!(
-                    "this node can't reach {member}, but the leader hears from it, so it does not count as dead; check \
-                     the network between this node and {member}"
+                    "this node can't reach {member}, but the leader hears from that member, so it does not count as \
+                     dead; check the network between this node and {member}"
                 ),
             ),
             Self::NoWitness { member, silent_since, leader, now } => wait(
@@ -439,8 +449,8 @@ impl Blocked {
             Self::PeerUrlUnreachable { learner, peer_urls, leader, is_known: true } => wait(
                 Reason::PeerUrlUnreachable,
                 format!(
-                    "{} has not reached learner {learner} at {peer_urls} yet, so it can't become a voter; check the learner's \
-                     peer URLs and the firewall in front of them",
+                    "{} has not reached learner {learner} at {peer_urls} yet, so the learner can't become a voter; \
+                     check its peer URLs and the firewall in front of them",
                     leader.leader
                 ),
             ),
@@ -470,7 +480,7 @@ impl Blocked {
             }
             Self::BeingRemoved { member } => wait(
                 Reason::BeingRemoved,
-                format!("{member}, this node's member, is being removed; waiting for the outcome before etcd starts"),
+                format!("this node's member {member} is being removed; waiting for the outcome before etcd starts"),
             ),
             Self::Full { size, own_size, voters, once } => full(*size, *own_size, *voters, *once),
             Self::Evicted => Explanation {
@@ -483,7 +493,8 @@ impl Blocked {
             Self::FormsByDiscovery(discovery) => refuse(
                 Reason::FormsByDiscovery,
                 format!(
-                    "this cluster is being bootstrapped with etcd's own {discovery}; nodes that check in can join once it runs"
+                    "this cluster is being bootstrapped with etcd's own {discovery}; nodes that check in can join \
+                     once the cluster runs"
                 ),
                 "start this node's etcd with the discovery flags of the others, or create another cluster for nodes that \
                  check in",
@@ -501,7 +512,7 @@ impl Blocked {
             Self::PeerUrlStillListed { url, member } => wait(
                 Reason::PeerUrlTaken,
                 format!(
-                    "etcd still lists this node's peer URL {url} for {member}, which is elsewhere by now; etcd accepts a peer \
+                    "etcd still lists this node's peer URL {url} for {member}, which has moved; etcd accepts a peer \
                      URL once only, so {member} must be updated first. If its node does not run, start it. If the two have \
                      exchanged DNS names, give one of them a third peer URL"
                 ),
@@ -528,7 +539,7 @@ impl Blocked {
                 format!(
                     "a running member, {member}, has this node's name and peer URLs, so its data is in another directory"
                 ),
-                "leave from the node that has the data",
+                "run `convene leave` on the node that has the data",
             ),
             Self::LeavingNameElsewhere { name, member } => refuse(
                 Reason::NameTaken,
@@ -543,13 +554,16 @@ impl Blocked {
             Self::LeavingForeignCluster { found, own } => refuse(
                 Reason::ForeignCluster,
                 format!("the data belongs to etcd cluster {found}, but this cluster is {own}"),
-                "leave with the token of that cluster",
+                "run `convene leave` with the discovery URL of that cluster",
             ),
             Self::RunsForeignCluster { found, own } => refuse(
                 Reason::ForeignCluster,
-                format!("the etcd on this node is of cluster {found}, but this cluster is {}", or_none(own)),
-                "if that is the right cluster, for example a restored one, run `convene cluster adopt`; otherwise stop that \
-                 etcd, then give this node an empty data directory or the token of its cluster",
+                format!(
+                    "the etcd on this node belongs to cluster {found}, but the ID of this cluster is {}",
+                    or_none(own)
+                ),
+                "if that etcd cluster is the right one, for example a restored one, run `convene cluster adopt`; \
+                 otherwise stop that etcd, then give this node an empty data directory or the token of its cluster",
             ),
             Self::TooManyMembers => refuse(
                 Reason::TooManyMembers,
@@ -560,7 +574,7 @@ impl Blocked {
     }
 }
 
-const LEAVE_THERE: &str = "leave from that node with its own name, data directory and peer URLs, or run \
+const LEAVE_THERE: &str = "run `convene leave` on that node with its own name, data directory and peer URLs, or run \
                            `convene member evict NAME`";
 
 impl LeaderMetrics {
@@ -568,8 +582,8 @@ impl LeaderMetrics {
     fn remedy(&self) -> String {
         let at = self.url.as_ref().map(|url| format!(" at {}/metrics", url.as_str())).unwrap_or_default();
         format!(
-            "the metrics of {}{at} can't be read; if they have a port of their own, name it (--listen-metrics-urls of convene). \
-             Otherwise make them readable, run the convene client beside a voter, or set the policy's `witnesses` to 1",
+            "the metrics of {}{at} can't be read; if they have a port of their own, give it to convene (--listen-metrics-urls). \
+             Otherwise make them readable, run the convene client on a voter's node, or set the policy's `witnesses` to 1",
             self.leader
         )
     }
@@ -597,7 +611,10 @@ fn refuse(reason: Reason, message: String, remedy: impl Into<Cow<'static, str>>)
 
 fn full(size: ClusterSize, own_size: ClusterSize, voters: usize, once: bool) -> Explanation {
     let (places, remedy) = if own_size < size {
-        let places = format!("this node joins a cluster of up to {own_size}, and the cluster's size is {size}");
+        let places = format!(
+            "this node takes no place beyond {own_size} (--cluster-size), and the cluster's size is \
+                              {size}"
+        );
         (places, "start this node with a larger --cluster-size")
     } else if voters < size.get() as usize {
         (
@@ -694,7 +711,7 @@ mod tests {
         assert_eq!(full(3, 3, false), "standing by as a spare: the cluster has all 3 voters");
         assert_eq!(full(3, 2, false), "standing by as a spare: all 3 places of the cluster are taken");
         assert_eq!(full(3, 3, true), "the cluster has all 3 voters");
-        let own_size = "this node joins a cluster of up to 1, and the cluster's size is 3";
+        let own_size = "this node takes no place beyond 1 (--cluster-size), and the cluster's size is 3";
         assert_eq!(full(1, 3, true), own_size);
     }
 }

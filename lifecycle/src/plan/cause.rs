@@ -11,7 +11,7 @@ pub(super) enum Cause {
     Loading,
     /// The roster is complete.
     RosterComplete { founders: usize },
-    /// The data is of a member of this cluster. `obstacle` is why the node sees no quorum.
+    /// The data belongs to a member of this cluster. `obstacle` is why the node sees no quorum.
     OwnData { member: MemberKey, obstacle: Option<String> },
     /// The registry does not know the member of the data, and the cluster has not formed.
     UnknownMember,
@@ -111,7 +111,8 @@ impl fmt::Display for Cause {
                 write!(f, "the cluster has {voters} of {size} voters; nodes that check in can join")
             }
             Self::Healthy { .. } => f.write_str("nothing to do"),
-            Self::Loading => f.write_str("this node's etcd loads its data and does not answer yet; it does not count as silent"),
+            Self::Loading => f.write_str("this node's etcd is loading its data and does not answer yet; it does not \
+                                          count as silent"),
             Self::RosterComplete { founders: 1 } => f.write_str("this node is the only founder; bootstrap alone"),
             Self::RosterComplete { founders } => {
                 write!(f, "all {founders} founders are known; bootstrap together with them")
@@ -128,9 +129,9 @@ impl fmt::Display for Cause {
             ),
             Self::ForeignDataInDoubt { found, own } => write!(
                 f,
-                "the data belongs to etcd cluster {found}, but the registry has cluster {own} on record, and this node sees no \
-                 quorum of cluster {own}; etcd starts on its data. If {found} is the right cluster, for example a restored \
-                 one, run `convene cluster adopt`",
+                "the data belongs to etcd cluster {found}, but the registry has cluster {own} on record, and this \
+                 node sees no quorum of cluster {own}; etcd starts on the existing data. If {found} is the right \
+                 cluster, for example a restored one, run `convene cluster adopt`",
             ),
             Self::EarlierEpoch { current } => {
                 write!(f, "the data is from an earlier epoch; the current epoch is {current}")
@@ -159,8 +160,8 @@ impl fmt::Display for Cause {
             }
             Self::DataRolledBack { member, last, applied } => write!(
                 f,
-                "the data of {member} ends at index {last}, but this member had applied index {applied}: the data went \
-                 back in time; that member will be removed, and this node will join again"
+                "the data of {member} ends at index {last}, but this member had applied index {applied}: the data was \
+                 rolled back; the member will be removed, and this node will join again"
             ),
             Self::ReplacesDead { member } => write!(f, "{member} is dead; it will be removed, and this node will take its place"),
             Self::BelowSize { learner: true } => f.write_str("add this node as a learner"),
@@ -172,7 +173,8 @@ impl fmt::Display for Cause {
                  node uses another spelling of them"
             ),
             Self::LearnerAddressChanged => f.write_str(
-                "this node's peer URLs have changed, and those of a learner can't be updated safely; it joins again",
+                "this node's peer URLs have changed; those of a learner can't be updated safely, so the node joins \
+                 again",
             ),
             Self::CaughtUp { learner } => write!(f, "learner {learner} has caught up"),
             Self::SurplusLearner { learner } => write!(f, "the cluster has all its voters, so learner {learner} is not needed"),

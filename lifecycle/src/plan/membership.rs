@@ -68,7 +68,7 @@ impl Planner<'_> {
         let (voters, up) = (self.draft.voters().count(), self.other_voters_up(own, view));
         let needed = quorum_of(voters);
         match own.is_voter() && up < needed && up + 1 < voters {
-            true => Err(Blocked::UpdateRisksQuorum { member: own.label(), voters, up, needed }),
+            true => Err(Blocked::UpdateRisksQuorum { member: own.label(), up, needed }),
             false => Ok(()),
         }
     }

@@ -54,7 +54,10 @@ impl Planner<'_> {
             }
             (step, _) => {
                 let since = ticket.progress_at.clock_time(self.now);
-                self.draft.release_without_progress(&format!("no progress since {since}: it was to {}", step.as_str()));
+                self.draft.release_without_progress(&format!(
+                    "no progress since {since}; the next step was to {}",
+                    step.as_str()
+                ));
             }
         }
     }

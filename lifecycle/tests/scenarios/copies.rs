@@ -10,7 +10,7 @@ fn a_copy_of_a_running_member_does_not_start_elsewhere() {
         .returns_with("a@x", data)
         .ask("a@x", "observe: look_needed")
         .observe("a@x", "refuse: runs_elsewhere")
-        .with_message("must not start as that member")
+        .with_message("must not start as the same member")
         .with_message("http://a:2380")
         .observe("a", "wait: healthy")
         .members("a b c");
@@ -48,7 +48,7 @@ fn a_copy_that_can_not_reach_the_member_waits_while_the_member_checks_in() {
     for _ in 0..6 {
         world.pass(10).check_ins("a").ask("a@x", "observe: look_needed").observe("a@x", "wait: runs_elsewhere");
     }
-    world.with_message("http://a:2380").with_message("it continues at 08:01:30Z");
+    world.with_message("http://a:2380").with_message("it will continue at 08:01:30Z");
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn a_failing_member_whose_removal_would_cost_the_quorum_stays() {
 fn a_member_that_loads_its_data_is_not_dead() {
     let mut world = World::running("a b c");
     world.dead_after(5).loads("c").watch(600, "a b c d");
-    world.observe("d", "wait: not_dead_yet").with_message("loads its data").members("a b c");
+    world.observe("d", "wait: not_dead_yet").with_message("is loading its data").members("a b c");
 }
 
 #[test]

@@ -74,7 +74,7 @@ fn a_restored_registry_founds_no_second_cluster() {
         world.check_in_and_execute(name);
     }
     world.registry_goes_back_to(copy).holds_after_going_back();
-    world.ask("x", "wait: held").with_message("went back in time").ask("y", "wait: held").ask("z", "wait: held");
+    world.ask("x", "wait: held").with_message("is an older copy").ask("y", "wait: held").ask("z", "wait: held");
     // A node of the real cluster comes back.
     let adopted = "formed bootstrapped member_added member_added member_added founding_released";
     world.observe("a", &format!("wait: healthy + {adopted}")).members("a b c").observe("x", "stand_by: full");

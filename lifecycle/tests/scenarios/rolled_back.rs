@@ -21,7 +21,10 @@ fn a_member_with_older_data_is_replaced_by_its_own_node() {
 fn a_member_with_older_data_does_not_start_without_a_quorum() {
     let mut world = rolled_back();
     world.dies("b").observe("c", "refuse: data_rolled_back");
-    world.with_message("ends at index 40000").with_message("had applied index 50000").with_remedy("put back");
+    world
+        .with_message("ends at index 40000")
+        .with_message("had applied index 50000")
+        .with_remedy("restore the newest data");
 }
 
 #[test]

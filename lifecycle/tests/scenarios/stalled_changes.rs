@@ -59,7 +59,7 @@ fn a_node_does_not_begin_a_change_shortly_before_it_loses_the_ticket() {
         .observe("d", "remove c #1 of a b c: dead")
         .pass(1)
         .observe("d", "wait: last_in_line")
-        .with_message("ticket 1 to remove the member, and made no progress")
+        .with_message("ticket 1 to remove the member, but made no progress")
         .observe("e", "wait: ticket_held");
 }
 
@@ -84,7 +84,7 @@ fn a_node_that_is_alone_tries_again_after_ten_seconds_and_then_twenty() {
         .check_ins("d")
         .pass(7)
         .observe("d", "wait: last_in_line + ticket_released")
-        .with_message("it tries again at");
+        .with_message("this node tries again at");
     world.pass(9).observe("d", "wait: last_in_line");
     world.pass(1).observe("d", "remove c #2 of a b c: dead + ticket_granted");
     world

@@ -8,7 +8,7 @@ fn a_leader_that_one_spare_cannot_reach_stays() {
         .cut("x", "a")
         .watch(600, "x")
         .observe("x", "wait: partition")
-        .with_message("it leads the cluster")
+        .with_message("which leads the cluster")
         .members("a b c");
 }
 
@@ -18,7 +18,7 @@ fn a_follower_that_one_spare_cannot_reach_stays() {
         .cut("x", "b")
         .watch(600, "x")
         .observe("x", "wait: partition")
-        .with_message("the leader hears from it")
+        .with_message("the leader hears from that member")
         .members("a b c");
 }
 

@@ -41,7 +41,7 @@ pub struct Node {
     /// What its data shows beyond its identity.
     evidence: DataEvidence,
     pub running: bool,
-    /// Whether its etcd loads its data and does not answer yet.
+    /// Whether its etcd is loading its data and does not answer yet.
     loading: bool,
     /// Whether others can't reach it.
     pub hidden: bool,
@@ -502,7 +502,7 @@ impl World {
         self
     }
 
-    /// The registry's server notices that its database went back in time.
+    /// The registry's server notices that its database is an older copy.
     pub fn holds_after_going_back(&mut self) -> &mut Self {
         let transition = self.cluster.hold_after_going_back(self.now);
         self.apply(transition)

@@ -383,7 +383,8 @@ fn an_error_names_the_cluster_the_field_and_the_expected_value() {
         (
             "/clusters/0/events/1/value",
             json!("infra1"),
-            "clusters[0] (6c007a…): events[1].value: \"infra1\" is not NAME=PEER-URL; right would be infra0=http://10.0.0.1:2380",
+            "clusters[0] (6c007a…): events[1].value: \"infra1\" is not NAME=PEER-URL, such as \
+             infra0=http://10.0.0.1:2380",
         ),
         (
             "/clusters/0/events/2/previous/modified_revision",

@@ -16,8 +16,8 @@ impl Registry {
             tracing::error!(
                 database = self.store.name(),
                 held,
-                "the database went back in time: {went_back}; clusters that have not formed are held: for each one, run \
-                 `convene cluster adopt` if its etcd cluster exists, or else `convene cluster reset`"
+                "the database is an older copy: {went_back}. Clusters that have not formed are held; for each of \
+                 them, run `convene cluster adopt` if its etcd cluster exists, or else `convene cluster reset`"
             );
         }
         // Only now: a crash before must not forget it.

@@ -2,7 +2,7 @@
 //!
 //! A SQLite database counts its generations: each commit by which a cluster forms, is found to exist or begins an epoch is
 //! one more. A file next to the database has the same number. A database that is restored from a copy has a lower one.
-//! PostgreSQL has a system identifier, and a time line that changes when an older state is restored; the registry remembers
+//! PostgreSQL has a system identifier, and a timeline that changes when an older state is restored; the registry remembers
 //! both.
 
 use std::{
@@ -29,7 +29,7 @@ pub enum WentBack {
         /// The generation in the file.
         expected: i64,
     },
-    /// PostgreSQL has another system identifier or time line than before, each with a slash between.
+    /// PostgreSQL has another system identifier or timeline than before, each with a slash between.
     System {
         /// The present ones.
         found: String,
@@ -42,10 +42,10 @@ impl fmt::Display for WentBack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Generation { found, expected } => {
-                write!(f, "it is at generation {found}, and has been at {expected} before")
+                write!(f, "it is at generation {found}, and was at {expected} before")
             }
             Self::System { found, expected } => {
-                write!(f, "its system identifier and time line are {found}, and have been {expected} before")
+                write!(f, "its system identifier and timeline are {found}, and were {expected} before")
             }
         }
     }
@@ -79,7 +79,11 @@ impl GenerationFile {
             return;
         }
         if let Err(error) = self.replace(&format!("{registry_id} {generation}\n")) {
-            tracing::error!(file = %self.path.display(), %error, "can't write the database's generation; an older copy of the database may not be noticed");
+            tracing::error!(
+                file = %self.path.display(),
+                %error,
+                "can't write the database's generation, so the server may not detect an older copy of the database"
+            );
         }
     }
 
@@ -155,7 +159,7 @@ impl Store {
         Ok(generation)
     }
 
-    /// PostgreSQL's system identifier and its present time line, with a slash between. `None` if this user may not read
+    /// PostgreSQL's system identifier and its present timeline, with a slash between. `None` if this user may not read
     /// them, which has been logged.
     async fn system(&self) -> Result<Option<String>, StoreError> {
         let text = "select system_identifier || '/' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) as system \
@@ -168,8 +172,9 @@ impl Store {
                 WARNING.call_once(|| {
                     tracing::warn!(
                         error = error.message(),
-                        "can't read PostgreSQL's system identifier and time line, so an older copy of the database is not \
-                         noticed; grant execute on function pg_control_system(), pg_current_wal_lsn(), pg_walfile_name(pg_lsn)"
+                        "can't read PostgreSQL's system identifier and timeline, so the server can't detect an older \
+                         copy of the database; grant execute on function pg_control_system(), pg_current_wal_lsn(), \
+                         pg_walfile_name(pg_lsn)"
                     );
                 });
                 Ok(None)

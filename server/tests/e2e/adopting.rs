@@ -194,7 +194,7 @@ async fn a_file_restored_from_before_a_cluster_formed_founds_no_second_one() {
     let crashed = server.crash();
     restore(&file, &copy);
     let server = crashed.restart();
-    let log = server.wait_for_output("the database went back in time", Duration::from_secs(10));
+    let log = server.wait_for_output("the database is an older copy", Duration::from_secs(10));
     assert!(log.contains("convene cluster adopt"), "{log}");
 
     for n in 0..3 {
@@ -213,7 +213,7 @@ async fn a_file_restored_from_before_a_cluster_formed_founds_no_second_one() {
     assert_eq!(other.check_in(&empty(9)).await["instruction"], "bootstrap");
 
     let server = server.crash().restart();
-    assert!(!server.output().contains("went back in time"), "{}", server.output());
+    assert!(!server.output().contains("is an older copy"), "{}", server.output());
 }
 
 /// PostgreSQL is replaced while the server runs: another system identifier answers.
@@ -226,7 +226,7 @@ async fn another_postgresql_holds_the_founding() {
     formed.form().await;
     assert_eq!(forming.check_in(&empty(0)).await["reason"], "forming");
     postgres.execute(&database, "update registry set system = '1/00000001'");
-    server.wait_for_output("the database went back in time", Duration::from_secs(20));
+    server.wait_for_output("the database is an older copy", Duration::from_secs(20));
     let instruction = forming.check_in(&empty(1)).await;
     assert_eq!((text(&instruction["instruction"]), text(&instruction["reason"])), ("wait", "held"));
     assert_eq!(formed.show().await["held"], Value::Null);

@@ -16,7 +16,7 @@ pub struct InstructionBody<'a> {
     /// The reason, for programs. It does not change with the wording of `message`.
     reason: ReasonWord,
     /// The reason, for people.
-    #[schema(example = "all 3 founders are known; bootstrap with them")]
+    #[schema(example = "all 3 founders are known; bootstrap together with them")]
     message: &'a str,
     /// When to check in again, in seconds; 0 means as soon as the instruction is done.
     #[schema(example = 10)]

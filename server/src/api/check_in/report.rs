@@ -55,7 +55,7 @@ body! {
         /// The version of the node's etcd, if the node knows it.
         #[example = "3.6.5"]
         etcd_version: Option<EtcdVersion>,
-        /// The last instruction that the node refused, because it saw something else itself.
+        /// The last instruction that the node refused, because its own check contradicted it.
         refusal: Option<RefusalBody>,
         /// With `unreadable`: what the data directory contains, for people.
         found: Option<String>,

@@ -89,10 +89,12 @@ pub struct PolicyBody {
     check_in_every_seconds: u64,
     /// Whether all membership changes are paused until an administrator resumes them.
     paused: bool,
-    /// How many starts without an answer of etcd make a member count as failing. The check-ins of a failing member are no sign of life.
+    /// After how many starts without an answer from etcd a member counts as failing. The check-ins of a failing member
+    /// are no sign of life.
     #[schema(example = 5)]
     max_failed_starts: u32,
-    /// How many witnesses a dead voter takes: 2 for probes and the voters' side, 1 for probes alone.
+    /// How many witnesses must confirm that a voter is dead: 1 for failed probes alone, 2 for failed probes and the
+    /// voters' side.
     #[schema(example = 2)]
     witnesses: u32,
 }
@@ -133,7 +135,7 @@ pub struct HeldBody {
     cluster_id: Option<String>,
 }
 
-/// An instruction that a node refused, because it saw something else itself.
+/// An instruction that a node refused, because its own check contradicted it.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = NodeRefusal)]
 pub struct RefusalBody {
@@ -237,7 +239,7 @@ enum HoldReasonWord {
     ClusterAnswers,
     /// A node knows a later revision of this cluster than the registry.
     NewerView,
-    /// The registry's database is older than it has been before.
+    /// The registry's database is an older copy.
     StoreWentBack,
 }
 

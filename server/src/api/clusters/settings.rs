@@ -29,10 +29,12 @@ body! {
         check_in_every_seconds: Option<CheckInEvery>,
         /// Whether all membership changes are paused until an administrator resumes them.
         paused: Option<bool>,
-        /// How many starts without an answer of etcd make a member count as failing. The check-ins of a failing member are no sign of life.
+        /// After how many starts without an answer from etcd a member counts as failing. The check-ins of a failing
+        /// member are no sign of life.
         #[example = 5]
         max_failed_starts: Option<Number<1, 1000>>,
-        /// How many witnesses a dead voter takes: 2 for probes and the voters' side, 1 for probes alone.
+        /// How many witnesses must confirm that a voter is dead: 1 for failed probes alone, 2 for failed probes and the
+        /// voters' side.
         #[example = 2]
         witnesses: Option<Number<1, 2>>,
     }

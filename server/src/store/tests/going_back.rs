@@ -46,7 +46,7 @@ async fn a_file_that_is_restored_from_a_copy_is_noticed_until_it_is_remembered()
     assert_eq!(went_back(&database).await, None);
 
     fs::write(path(&database), copy).unwrap();
-    let noticed = Some("it is at generation 0, and has been at 1 before".to_owned());
+    let noticed = Some("it is at generation 0, and was at 1 before".to_owned());
     assert_eq!(went_back(&database).await, noticed);
     assert_eq!(went_back(&database).await, noticed, "a crash right now must not forget it");
     remember(&database).await;
@@ -94,7 +94,7 @@ async fn an_import_is_not_suspected_even_at_the_path_of_its_export() {
 }
 
 #[tokio::test]
-async fn another_postgresql_or_time_line_is_noticed_until_it_is_remembered() {
+async fn another_postgresql_or_timeline_is_noticed_until_it_is_remembered() {
     let Some(database) = empty_postgres() else { return };
     assert_eq!(went_back(&database).await, None, "nothing is remembered yet");
     remember(&database).await;
@@ -106,7 +106,7 @@ async fn another_postgresql_or_time_line_is_noticed_until_it_is_remembered() {
     })
     .await;
     let noticed = went_back(&database).await.unwrap();
-    assert!(noticed.ends_with(", and have been 1/00000001 before"), "{noticed}");
+    assert!(noticed.ends_with(", and were 1/00000001 before"), "{noticed}");
     remember(&database).await;
     assert_eq!(went_back(&database).await, None);
 }
