@@ -3,7 +3,7 @@
 import os
 import subprocess
 
-# No interface has this MAC address. Frames to it reach nobody, and their sender gets no error.
+# No interface has this MAC address. Frames to it are lost, and their sender gets no error.
 NOWHERE = "02:00:00:00:de:ad"
 
 

@@ -25,7 +25,7 @@ pub struct Member {
     pub learner: bool,
 }
 
-/// Waits until every endpoint lists the same members: so many voters and nobody else, all started and healthy.
+/// Waits until every endpoint lists the same members: so many voters and no other members, all started and healthy.
 /// Returns them in the order of their IDs.
 pub fn wait_until_members(
     version: &Version,

@@ -55,7 +55,7 @@ impl Version {
         self.etcd.parent().and_then(Path::to_str).unwrap()
     }
 
-    /// The etcd itself, for those who start it in their own way.
+    /// The etcd binary, for tests that start it themselves.
     pub fn program(&self) -> &Path {
         &self.etcd
     }
@@ -153,12 +153,12 @@ impl Version {
         finished(self.start_etcdctl(&Access::default(), endpoint, arguments, Some(input)))
     }
 
-    /// Starts an etcdctl that goes on until it is dropped, as one does that watches.
+    /// Starts an etcdctl that runs until it is dropped, such as a watch.
     pub fn spawn_etcdctl(&self, endpoint: &str, arguments: &[&str]) -> Process {
         self.start_etcdctl(&Access::default(), endpoint, arguments, None)
     }
 
-    /// Makes a user `root` who may do everything, and lets nobody else do anything from now on.
+    /// Creates a user `root` with all rights, and turns authentication on.
     pub fn turn_auth_on(&self, access: &Access, endpoint: &str, password: &str) {
         let root = format!("root:{password}");
         for arguments in [&["user", "add", &root][..], &["user", "grant-role", "root", "root"], &["auth", "enable"]] {

@@ -11,7 +11,7 @@ use std::{
 
 use crate::{environment, peers};
 
-/// No interface has this MAC address. Frames to it reach nobody, and their sender gets no error.
+/// No interface has this MAC address. Frames to it are lost, and their sender gets no error.
 const NOWHERE: &str = "02:00:00:00:de:ad";
 
 /// A network of machines. The test itself has an address in it, and is never cut off.
@@ -31,8 +31,8 @@ pub struct Host {
 }
 
 impl Network {
-    /// A network of so many machines. `None`, with the reason printed, if namespaces can't be created here: that needs
-    /// root and `ip`.
+    /// A network of `machines` machines. `None`, with the reason printed, if namespaces can't be created here: that
+    /// needs root and `ip`.
     pub fn new(machines: usize) -> Option<Self> {
         static NETWORKS: AtomicU32 = AtomicU32::new(0);
         let number = NETWORKS.fetch_add(1, Ordering::Relaxed);

@@ -11,7 +11,7 @@ use std::{
 const ALL: Range<u16> = 15_000..32_000;
 const BLOCK: u16 = 100;
 
-/// A port that nobody listens on and that no other test gets, of this process or of any other on this machine.
+/// A port without a listener that no other test gets, neither in this process nor in another on this machine.
 pub fn free_port() -> u16 {
     static BLOCKS: Mutex<Vec<Block>> = Mutex::new(Vec::new());
     // A thread that panicked here has left nothing half done.

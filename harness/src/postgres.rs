@@ -65,7 +65,7 @@ impl Postgres {
         Some(postgres)
     }
 
-    /// Starts a server that lets in nobody without TLS.
+    /// Starts a server that accepts TLS connections only.
     pub fn start_with_tls(identity: &Identity) -> Option<Self> {
         let temporary = kept::folder();
         let postgres = Self::make(temporary.path().to_owned(), Some(temporary), Some(identity))?;
@@ -206,7 +206,7 @@ impl Postgres {
         self.end("QUIT");
     }
 
-    /// Stops all of its processes, so that connections stay open and nobody answers.
+    /// Stops all of its processes, so that connections stay open and no response.
     pub fn pause(&self) {
         self.signal_all("STOP");
     }
@@ -293,7 +293,7 @@ fn runner() -> String {
 fn demand_tls(folder: &Path, identity: &Identity) {
     let data = folder.join("data");
     fs::copy(&identity.certificate, data.join("server.crt")).unwrap();
-    // It has to be nobody else's to read.
+    // No other user may be able to read it.
     fs::copy(&identity.key, data.join("server.key")).unwrap();
     fs::set_permissions(data.join("server.key"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     fs::write(data.join("postgresql.auto.conf"), "ssl = on\n").unwrap();

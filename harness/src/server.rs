@@ -31,7 +31,7 @@ struct Settings {
 enum Database {
     /// A file in a folder of its own.
     Sqlite(TempDir),
-    /// A URL of somebody else's.
+    /// A URL of another server.
     Of(String),
 }
 

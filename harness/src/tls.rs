@@ -8,7 +8,7 @@ use rcgen::{
 };
 use tempfile::TempDir;
 
-/// A CA that nobody else trusts. Its files stay for as long as it or one of its identities is there.
+/// A CA that only the tests trust. Its files exist as long as the CA or one of its identities.
 pub struct Ca {
     issuer: Issuer<'static, KeyPair>,
     folder: Arc<TempDir>,
@@ -94,7 +94,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The same, for who checks the other side against any of these CAs, as while one CA takes another's place.
+    /// The same identity, which verifies the other side against any of these CAs, as during the replacement of a CA.
     pub fn trusting(self, cas: &[&Ca]) -> Self {
         let bundle: String = cas.iter().map(|ca| fs::read_to_string(ca.file()).unwrap()).collect();
         let ca = self.certificate.with_file_name("trusted.crt");
@@ -102,7 +102,7 @@ impl Identity {
         Self { ca, ..self }
     }
 
-    /// etcd's flags for serving with it, clients and members alike, and for taking nobody without a certificate.
+    /// etcd's flags for serving clients and members with it, and for requiring a certificate.
     pub fn etcd_flags(&self) -> Vec<String> {
         self.etcd_settings().into_iter().map(|(flag, value)| format!("--{flag}={value}")).collect()
     }

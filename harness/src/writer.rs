@@ -16,7 +16,7 @@ use crate::{Access, gateway::Gateway, wait_for};
 /// How long a write may take. An election takes longer, so that the next write has a chance elsewhere.
 const WRITE_LIMIT: Duration = Duration::from_secs(1);
 
-/// From one write to the next, so that the writer leaves the processor to those who are tested.
+/// From one write to the next, so that the writer leaves the processor to the programs under test.
 const PACE: Duration = Duration::from_millis(5);
 
 /// How long the cluster may take to show what was written.
@@ -58,7 +58,7 @@ impl Writer {
         lock(&self.state).acknowledged.len()
     }
 
-    /// Waits until so many further writes are acknowledged.
+    /// Waits until this number of further writes is acknowledged.
     pub fn wait_for_writes(&self, further: usize, limit: Duration) {
         let enough = self.acknowledged() + further;
         let written = wait_for(limit, || (self.acknowledged() >= enough).then_some(()));

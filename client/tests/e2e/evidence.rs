@@ -1,4 +1,4 @@
-//! Nothing is believed that nobody has just seen: each story is one way in which memory or hearsay could do harm.
+//! Nodes act on fresh evidence only. Each test shows one way in which memory or hearsay could do harm.
 
 mod addresses;
 mod copies;

@@ -1,4 +1,4 @@
-//! What a leader has heard from its peers.
+//! What a leader has received from its peers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,7 +33,7 @@ async fn the_leaders_counters_show_which_peers_are_alive_and_which_were_ever_rea
         assert!(metrics.is_leader);
         let other = of(&etcds[1].place.client_url).await;
         assert!(!other.is_leader);
-        // Both may have started within 10 ms, which is as exactly as the kernel tells.
+        // Both may have started within 10 ms, which is the resolution of the kernel.
         assert!(metrics.started_at.is_some() && other.started_at.is_some());
         assert_eq!(read().await.started_at, metrics.started_at);
         assert_eq!(metrics.received_bytes(MemberId(1)), 0, "nobody has this ID");

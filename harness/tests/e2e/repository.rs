@@ -148,7 +148,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// Every Markdown file that is not somebody else's.
+/// Every Markdown file of this repository.
 fn documents() -> Vec<PathBuf> {
     let mut documents = Vec::new();
     list(&root(), &|file| file.extension().is_some_and(|extension| extension == "md"), &mut documents);

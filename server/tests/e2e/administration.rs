@@ -174,7 +174,7 @@ async fn a_reset_requires_the_token_as_confirmation_and_begins_a_new_epoch() {
     let reset: Value = cluster.send(Method::POST, "/reset", &json!({ "token": "prod" })).await.json().await.unwrap();
     assert_eq!((&reset["epoch"], &reset["phase"]), (&json!(2), &json!("forming")));
     assert_eq!(cluster.get("/members").await["members"], json!([]));
-    // Stock etcds can't tell the epochs apart.
+    // Stock etcds can't distinguish the epochs.
     let value = [("value", "infra0=http://10.0.0.1:2380")];
     let url = format!("{}/8e9e05c52164694d?prevExist=false", cluster.discovery_url);
     let late = http::client().put(url).form(&value).send().await.unwrap();

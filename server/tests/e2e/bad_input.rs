@@ -1,4 +1,4 @@
-//! What nobody should send, and what comes back: a clear error, no change, and a server that goes on.
+//! Invalid requests get a clear error and change nothing, and the server keeps serving.
 
 use std::time::Duration;
 

@@ -53,6 +53,6 @@ fn start(version: &Version, url: &str, size: u32) -> Vec<Etcd> {
 
 fn a_further_node_learns_that_the_cluster_is_full(version: &Version, url: &str, size: u32) {
     let further = version.discover(&format!("infra{size}"), url);
-    // Up to 3.5 etcd falls back to being a proxy and goes on; from 3.6 on it exits. Both log why.
+    // Up to 3.5 etcd falls back to being a proxy and keeps running; from 3.6 on it exits. Both log why.
     further.wait_for_output("cluster is full", LIMIT);
 }

@@ -149,7 +149,7 @@ async fn a_node_that_starts_on_its_data_receives_every_member() {
     let mut observed = stopped.clone();
     observed["view"] = json!({ "since": instruction["revision"], "linearizable": false, "members": [] });
     let instruction = cluster.check_in(&observed).await;
-    assert_eq!(instruction["instruction"], "start", "nobody answers, so that etcd is to decide: {instruction}");
+    assert_eq!(instruction["instruction"], "start", "no response, so that etcd is to decide: {instruction}");
     assert_eq!(instruction["start"]["initial_cluster_state"], "existing");
     let pairs = instruction["start"]["initial_cluster"].as_str().unwrap().split(',').count();
     assert_eq!(pairs, cluster.reports.len());

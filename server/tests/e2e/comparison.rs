@@ -85,7 +85,7 @@ impl Intended {
 }
 
 impl Comparison {
-    /// Each of the intended differences has to be met, so that none stays in the list after it is gone.
+    /// Each intended difference must occur, so that the list has no stale entry.
     pub fn new(intended: &'static [Intended], everywhere: &'static [Intended]) -> Self {
         let (compared, met, failures) = (BTreeSet::new(), BTreeSet::new(), String::new());
         Self { intended, everywhere, compared, met, failures }
@@ -94,7 +94,7 @@ impl Comparison {
     /// Compares two answers to a request.
     pub fn compare(
         &mut self,
-        story: &str,
+        title: &str,
         request: &str,
         differs: Option<&Expected>,
         reference: &Answer,
@@ -128,15 +128,15 @@ impl Comparison {
         }
         if !complaint.is_empty() {
             let (one, other) = (&reference.summary, &ours.summary);
-            writeln!(self.failures, "{story}\n  {request}: reference {one:?}, ours {other:?}\n{complaint}").unwrap();
+            writeln!(self.failures, "{title}\n  {request}: reference {one:?}, ours {other:?}\n{complaint}").unwrap();
         }
     }
 
-    /// Ends the test: nothing differs that nobody intended, everything intended was met, and enough was asked.
+    /// Ends the test: there is no unintended difference, each intended one occurred, and enough requests were compared.
     pub fn conclude(self, at_least: usize) {
         let compared = self.compared.len();
         println!("{compared} different requests were compared, {} intended differences met", self.met.len());
-        assert!(self.failures.is_empty(), "differences that nobody intended:\n\n{}", self.failures);
+        assert!(self.failures.is_empty(), "unintended differences:\n\n{}", self.failures);
         assert!(compared >= at_least, "only {compared} different requests were compared");
         let rotten: Vec<_> = self.intended.iter().filter(|intended| !self.met.contains(intended.name)).collect();
         assert!(rotten.is_empty(), "listed as intended, but never met: {rotten:#?}");

@@ -1,5 +1,5 @@
-//! The server is killed, again and again, and nobody loses anything. What a loss of power would take is up to the
-//! fsync of each commit; that there is one is tested in the store.
+//! The server is killed again and again, and no acknowledged write is lost. What a loss of power would take is up to
+//! the fsync of each commit; that there is one is tested in the store.
 
 use std::{
     sync::{Arc, Mutex},

@@ -56,7 +56,7 @@ struct Peer {
     client: Client,
     discovery_url: String,
     keys_url: String,
-    /// Whether the head of a long poll's answer tells that it is open; the Go server withholds it.
+    /// Whether the server sends the headers of a long poll at once; the Go server withholds them.
     early_head: bool,
 }
 
@@ -85,19 +85,19 @@ impl Replay {
     }
 
     async fn run(&mut self, scenario: &Scenario, form: Form) {
-        let story = format!("{} ({form:?} form)", scenario.story);
-        let (reference, ours) = self.sides(scenario, form, &story).await;
+        let title = format!("{} ({form:?} form)", scenario.title);
+        let (reference, ours) = self.sides(scenario, form, &title).await;
         for step in &scenario.steps {
             match &step.kind {
-                Kind::Wait(meanwhile) => self.wait(&story, step, meanwhile, &reference, &ours).await,
-                Kind::Once => self.send(&story, step, 1, &reference, &ours).await,
-                Kind::Times(times) => self.send(&story, step, *times, &reference, &ours).await,
+                Kind::Wait(meanwhile) => self.wait(&title, step, meanwhile, &reference, &ours).await,
+                Kind::Once => self.send(&title, step, 1, &reference, &ours).await,
+                Kind::Times(times) => self.send(&title, step, *times, &reference, &ours).await,
             }
         }
     }
 
     /// Makes the scenario's cluster on both sides.
-    async fn sides(&mut self, scenario: &Scenario, form: Form, story: &str) -> (Side, Side) {
+    async fn sides(&mut self, scenario: &Scenario, form: Form, title: &str) -> (Side, Side) {
         self.tokens += 1;
         let token = format!("{:032x}", self.tokens);
         let mut reference = self.reference.side(form, &token);
@@ -112,29 +112,29 @@ impl Replay {
                 let step = scenario::put(new.target, new.body);
                 let one = reference.made_by(&step.request).await;
                 let other = ours.made_by(&step.request).await;
-                self.compare(story, &step, form, &one, &other);
+                self.compare(title, &step, form, &one, &other);
             }
         }
         (reference, ours)
     }
 
-    async fn send(&mut self, story: &str, step: &Step, times: u32, reference: &Side, ours: &Side) {
+    async fn send(&mut self, title: &str, step: &Step, times: u32, reference: &Side, ours: &Side) {
         let (one, other) = tokio::join!(reference.repeat(&step.request, times), ours.repeat(&step.request, times));
-        self.compare(story, step, reference.form, &one, &other);
+        self.compare(title, step, reference.form, &one, &other);
     }
 
-    async fn wait(&mut self, story: &str, step: &Step, meanwhile: &[Step], reference: &Side, ours: &Side) {
+    async fn wait(&mut self, title: &str, step: &Step, meanwhile: &[Step], reference: &Side, ours: &Side) {
         let (one, other) = tokio::join!(reference.open(&step.request), ours.open(&step.request));
         for step in meanwhile {
-            self.send(story, step, 1, reference, ours).await;
+            self.send(title, step, 1, reference, ours).await;
         }
         let (one, other) = (one.await.unwrap(), other.await.unwrap());
-        self.compare(story, step, reference.form, &one, &other);
+        self.compare(title, step, reference.form, &one, &other);
     }
 
-    fn compare(&mut self, story: &str, step: &Step, form: Form, reference: &Answer, ours: &Answer) {
+    fn compare(&mut self, title: &str, step: &Step, form: Form, reference: &Answer, ours: &Answer) {
         let request = format!("{form:?} {:?}", step.request);
-        self.comparison.compare(story, &request, step.differs.as_ref(), reference, ours);
+        self.comparison.compare(title, &request, step.differs.as_ref(), reference, ours);
     }
 }
 
@@ -162,7 +162,7 @@ impl Side {
         self.particulars.created = created_index(&size.text().await.unwrap());
     }
 
-    /// Makes a cluster by a request of etcd's API. Its answer tells from where indexes are to be counted.
+    /// Creates a cluster by a request of etcd's API. Its response has the index from which the others are counted.
     async fn made_by(&mut self, request: &Request) -> Answer {
         let answer = self.request(request).send().await.unwrap();
         let (status, headers) = (answer.status(), answer.headers().clone());
@@ -183,7 +183,7 @@ impl Side {
         }
     }
 
-    /// Sends a request so many times, and returns the last answer.
+    /// Sends a request `times` times, and returns the last response.
     async fn repeat(&self, request: &Request, times: u32) -> Answer {
         for _ in 1..times {
             self.request(request).send().await.unwrap().bytes().await.unwrap();

@@ -129,7 +129,7 @@ fn by_v3(version: &Version, name: &str, registry: &Registry) -> Etcd {
     version.discover_v3(name, registry.server_url(), registry.token())
 }
 
-/// Three nodes whose etcds run and who have not checked in yet.
+/// Three nodes whose etcds run and that have not checked in yet.
 fn bootstrapped_by_discovery(version: &Version, registry: &Registry, discover: Discover) -> Vec<Node> {
     let names = ["infra0", "infra1", "infra2"];
     let etcds = names.map(|name| discover(version, name, registry));
@@ -150,8 +150,8 @@ fn check_in_until(registry: &Registry, nodes: &mut [Node], what: &str, is_so: im
         nodes.iter_mut().for_each(|node| node.check_in_if_due(registry));
         is_so(nodes).then_some(())
     });
-    let stories = nodes.iter().map(|node| format!("{}: {:#?}\n", node.name, node.history));
-    found.unwrap_or_else(|| panic!("{what}: never so:\n{}", stories.collect::<String>()));
+    let histories = nodes.iter().map(|node| format!("{}: {:#?}\n", node.name, node.history));
+    found.unwrap_or_else(|| panic!("{what}: never so:\n{}", histories.collect::<String>()));
 }
 
 /// The instructions of a node, without `observe` and `wait` in between.

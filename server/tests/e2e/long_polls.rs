@@ -68,7 +68,7 @@ async fn polls_of_a_forming_cluster_return_new_members_only() {
     register(&client, cluster.clone(), "2").await;
     assert_eq!(node_value(&poll.answer().await), "infra2=http://10.0.0.2:2380");
 
-    // Whoever begins to wait between the removal and the return, at index 4, has not seen the member.
+    // A client that begins to wait at index 4, between removal and return, has not seen the member.
     let poll = Poll::open(cluster.clone(), "wait=true&recursive=true&waitIndex=5").await;
     assert_eq!(node_value(&poll.answer().await), "infra1=http://10.0.0.1:2380");
 }

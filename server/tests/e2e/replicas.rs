@@ -1,17 +1,17 @@
-//! Several servers on one PostgreSQL are one service: whichever of them a request comes to, and whatever becomes of them
-//! and of their database.
+//! Several servers on one PostgreSQL act as one service, whichever of them receives a request, and also during faults
+//! of servers and database.
 
-mod away;
-mod crowd;
-mod cut_off;
+mod database_outage;
+mod discovery_client;
 mod etcds;
 mod faults;
 mod forming;
-mod joiner;
-mod newcomer;
-mod patient;
+mod joining_node;
+mod partition;
 mod reading;
+mod retrying_client;
 mod starting;
+mod surplus_nodes;
 mod tickets;
 mod watching;
 
@@ -19,17 +19,17 @@ use std::time::Duration;
 
 use convene_harness::{Postgres, server::Server};
 
-/// How long anything may take that has to happen.
+/// The time limit of every wait.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
-/// So many servers on a new database, each of which is reached alone, and the database's URL.
+/// `N` servers on a new database, each reached at its own URL, and the database's URL.
 pub fn servers<const N: usize>(postgres: &Postgres) -> ([Server; N], String) {
     let url = postgres.create_database();
     (std::array::from_fn(|_| Server::start_on(&url, &[])), url)
 }
 
-/// The database has logged no deadlock and no serialization failure.
-pub fn nothing_collided(postgres: &Postgres) {
+/// Asserts that the database has logged no deadlock and no serialization failure.
+pub fn assert_no_lock_conflicts(postgres: &Postgres) {
     for complaint in ["deadlock detected", "could not serialize"] {
         assert!(!postgres.log().contains(complaint), "{}", postgres.log());
     }

@@ -13,23 +13,23 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-/// How long anything may take that a test waits for.
+/// The time limit of every wait.
 pub const LIMIT: Duration = Duration::from_secs(20);
 
-/// How many calls are made, or streams opened, at a time.
+/// The number of concurrent calls or streams.
 pub const AT_ONCE: usize = 32;
 
 /// A cluster, for its keys.
 #[derive(Clone)]
 pub struct Cluster {
     pub token: String,
-    /// The revision at which it was made.
+    /// The revision that created it.
     pub created: i64,
 }
 
 impl Cluster {
-    /// Makes a cluster.
-    pub async fn found(channel: &Channel, token: impl Into<String>) -> Self {
+    /// Creates a cluster.
+    pub async fn create(channel: &Channel, token: impl Into<String>) -> Self {
         let mut cluster = Self { token: token.into(), created: 0 };
         cluster.created = cluster.change(channel, 3).await;
         cluster
@@ -44,7 +44,7 @@ impl Cluster {
         put(channel, self.size_key(), format!("{size}")).await
     }
 
-    /// Changes the cluster so many times; the last revision.
+    /// Changes the cluster `times` times, and returns the last revision.
     pub async fn change_times(&self, channel: &Channel, times: u32) -> i64 {
         let sizes = stream::iter((0..times).map(|n| if n % 2 == 0 { 3 } else { 5 }));
         let changes = sizes.map(|size| self.change(channel, size)).buffer_unordered(AT_ONCE);
@@ -79,7 +79,7 @@ pub struct Watches {
 impl Watches {
     /// Opens a stream and asks for a first watch. Nothing is read yet.
     pub async fn open(channel: &Channel, first: WatchCreateRequest) -> Result<Self, Status> {
-        // As few requests as possible wait here, so that it shows when the server takes no more.
+        // The channel is as short as possible, so that the test notices when the server stops reading.
         let (requests, sent) = mpsc::channel(1);
         requests.send(create(first)).await.expect("the stream is about to read");
         let sent = stream::unfold(sent, async |mut sent: mpsc::Receiver<_>| Some((sent.recv().await?, sent)));
@@ -88,7 +88,7 @@ impl Watches {
         Ok(Self { requests, answers: answers.into_inner() })
     }
 
-    /// Opens a stream with a watch that the server has made.
+    /// Opens a stream, and waits until the server has created its first watch.
     pub async fn opened(channel: &Channel, first: WatchCreateRequest) -> Self {
         let mut watches = Self::open(channel, first).await.unwrap();
         let answer = watches.next().await;

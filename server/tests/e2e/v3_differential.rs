@@ -17,7 +17,7 @@ use crate::comparison::Comparison;
 use scenario::{Ask, Scenario};
 use side::Side;
 
-/// How long one call, or one thing that a watch is to say, may take.
+/// The time limit of one call, and of one response of a watch.
 const LIMIT: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -44,7 +44,7 @@ async fn replay(scenario: &Scenario, reference: &mut Side, ours: &mut Side, comp
             Ask::Watch(moves) => tokio::join!(reference.converse(moves), ours.converse(moves)),
         };
         let request = scenario.without_token(&step.ask.to_string());
-        assert!(!one.is_silent(), "{}: an etcd does not say that much to {request}", scenario.story);
-        comparison.compare(scenario.story, &request, step.differs.as_ref(), &one, &other);
+        assert!(!one.is_silent(), "{}: an etcd does not say that much to {request}", scenario.title);
+        comparison.compare(scenario.title, &request, step.differs.as_ref(), &one, &other);
     }
 }

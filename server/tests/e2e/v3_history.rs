@@ -15,7 +15,7 @@ const KEPT: i64 = 1_000;
 async fn a_read_or_watch_of_a_compacted_revision_gets_the_oldest_available_one() {
     let server = Server::start();
     let channel = connect(&server.url).await;
-    let cluster = Cluster::found(&channel, "changed-a-lot").await;
+    let cluster = Cluster::create(&channel, "changed-a-lot").await;
     let last = cluster.change_times(&channel, CHANGES).await;
 
     let mut watches = Watches::opened(&channel, cluster.watch(1)).await;

@@ -1,5 +1,5 @@
-//! Many watches with many events, and clients that are too fast or too slow: the server's memory stays bounded, and it serves
-//! all other clients.
+//! Many watches with many events, and clients that are too fast or too slow. The server's memory stays bounded, and it
+//! serves all other clients.
 
 mod flood;
 mod many;
@@ -21,7 +21,7 @@ struct Bystander {
 impl Bystander {
     async fn start(server: &Server) -> Self {
         let channel = connect(&server.url).await;
-        let cluster = Cluster::found(&channel, "bystander").await;
+        let cluster = Cluster::create(&channel, "bystander").await;
         let mut watches = Watches::opened(&channel, cluster.watch(0)).await;
         let (stop, mut stopped) = oneshot::channel();
         let changes = tokio::spawn(async move {
@@ -37,7 +37,7 @@ impl Bystander {
         Self { stop, changes }
     }
 
-    /// Ends it; it was served all the time.
+    /// Ends the client, and asserts that it was served all the time.
     async fn stop(self) {
         self.stop.send(()).expect("the bystander is served");
         let changes = self.changes.await.unwrap();
@@ -46,7 +46,7 @@ impl Bystander {
     }
 }
 
-/// How much memory a server has gained.
+/// The memory that a server has gained.
 struct Memory<'a> {
     server: &'a Server,
     before: u64,
@@ -62,7 +62,7 @@ impl<'a> Memory<'a> {
         Self::from_now_on(self.server)
     }
 
-    /// Fails if it has gained more than so many KiB.
+    /// Fails if it has gained more than `limit` KiB.
     fn has_gained_at_most(&self, limit: u64, by: &str) {
         let gained = self.server.resident_kib().saturating_sub(self.before);
         log(&format!("{by}: {gained} KiB of memory; {limit} may be"));

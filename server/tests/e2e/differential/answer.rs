@@ -3,7 +3,7 @@ use serde_json::Value;
 
 use crate::comparison::{Answer, Facts};
 
-/// What a message is carried in says nothing of the protocol, and lengths follow from the digits of indexes.
+/// The transfer encoding is not part of the protocol, and lengths follow from the digits of indexes.
 const CARRIAGE: [&str; 4] = ["connection", "content-length", "date", "transfer-encoding"];
 
 /// What stands in answers of one server in one scenario and can't be the same on another.
@@ -17,7 +17,7 @@ pub struct Particulars {
     pub created: i64,
 }
 
-/// What was asked, as far as it says how to compare the answer.
+/// The parts of the request that decide how its response is compared.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked {
     /// Whether the order of a directory's nodes was asked for. If not, the reference draws lots.
@@ -105,7 +105,7 @@ impl Particulars {
         }
     }
 
-    /// Counts the indexes anew that stand in a cause as `[7 != 5]` and `[7/5]`.
+    /// Renumbers the indexes in a cause such as `[7 != 5]` and `[7/5]`.
     fn cause(&self, cause: &str) -> String {
         let cause = self.text(cause);
         let pieces = cause.split_inclusive(['[', ']']).map(|piece| {

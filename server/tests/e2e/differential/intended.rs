@@ -2,7 +2,7 @@
 
 use crate::comparison::Intended;
 
-/// All of them. Each has to be met, so that none stays here after it is gone.
+/// All intended differences. Each must occur, so that the list has no stale entry.
 pub const ALL: [Intended; 19] = [
     REQUEST_ID,
     HOME,
@@ -44,7 +44,7 @@ pub const HEAD: Intended =
     Intended::answer("HEAD works on every read", "HTTP demands it wherever GET works, and health checks send it");
 
 pub const DOUBLED_SLASH: Intended = Intended::answer(
-    "a doubled slash redirects nobody",
+    "a doubled slash is not redirected",
     "the reference redirects to the clean path, where most clients make a GET of a PUT and so lose a registration",
 );
 
@@ -55,21 +55,22 @@ pub const ANY_TOKEN: Intended = Intended::answer(
 
 pub const REGISTRY_ONLY: Intended = Intended::answer(
     "there is nothing but clusters, each with members and a size",
-    "a token is a secret, so nobody may list the registry; and this is neither a general key-value store nor an etcd",
+    "a token is a secret, so no client may list the registry; and this is neither a general key-value store nor an \
+     etcd",
 );
 
 pub const UNKNOWN_TOKEN: Intended = Intended::answer(
-    "a token has to be made first",
-    "a mistyped token would gather members that never find the others; the reference stores and waits for ever",
+    "a token has to be created first",
+    "a mistyped token would gather members that never find the others; the reference stores and waits forever",
 );
 
 pub const USED_TOKEN: Intended = Intended::answer(
-    "a token names one cluster for ever",
+    "a token is never reused",
     "etcds that still wait for the deleted cluster would count members of the new one, and two could form",
 );
 
 pub const NO_INDEX: Intended = Intended::facts(
-    "where there is no cluster there is no index",
+    "without a cluster there is no index",
     "each cluster counts its own changes; the reference counts those of all keys together",
     &["header x-etcd-index", "body /index"],
 );
@@ -89,7 +90,7 @@ pub const CONFIG_STAYS: Intended =
 
 pub const REGISTRATION: Intended = Intended::answer(
     "a registration is NAME=PEER-URL under a plain key",
-    "every etcd of the cluster would fail on the bad value of one, and none would say whose it is",
+    "every etcd of the cluster would fail on the bad value of one, and none would log whose it is",
 );
 
 pub const TAKEN: Intended = Intended::answer(
@@ -98,13 +99,14 @@ pub const TAKEN: Intended = Intended::answer(
 );
 
 pub const FORMED: Intended = Intended::answer(
-    "nobody is created into a formed cluster",
-    "the others have bootstrapped without the newcomer, who would wait for a cluster that never comes",
+    "no member is created in a formed cluster",
+    "the others have bootstrapped without the new node, which would wait for a cluster that never forms",
 );
 
 pub const PLACE: Intended = Intended::facts(
     "a set keeps the place in a formed cluster",
-    "etcds take the first members in the order of creation: a moved place could let a newcomer in behind the others",
+    "etcds take the first members in the order of creation: a moved place could let in a new node that the others \
+     don't know",
     &["body /node/createdIndex"],
 );
 

@@ -60,7 +60,7 @@ fn start_discovery(program: &Path, dir: &Path, etcd_url: &str) -> (Process, Stri
     let mut command = Command::new("unshare");
     command.args(["--map-root-user", "--mount", "sh", "-c", BECOME]).args([&etc, program]);
     let process = Process::spawn("the reference's Go server", &mut command);
-    // It says that it serves a moment before it does.
+    // It logs that it serves a moment before it does.
     process.wait_for_output("discovery serving on", LIMIT);
     wait_for(LIMIT, || TcpStream::connect(&address).ok()).expect("the reference's Go server listens");
     (process, url)

@@ -5,32 +5,32 @@ use crate::comparison::{Expected, Intended};
 
 /// Requests that are sent one after another, to the reference and to ours, about a cluster of the scenario's own.
 pub struct Scenario {
-    pub story: &'static str,
+    pub title: &'static str,
     pub urls: Urls,
-    /// How the cluster is made; `None`: nobody makes it.
-    pub cluster: Option<New>,
+    /// How the cluster is created; `None` if it is not.
+    pub cluster: Option<NewCluster>,
     pub steps: Vec<Step>,
 }
 
-/// How a cluster is made.
+/// How a cluster is created.
 #[derive(Clone, Copy, Debug)]
-pub struct New {
+pub struct NewCluster {
     pub size: u32,
-    /// The request that makes it in the keys form; in the other it is `/new`.
+    /// The request that creates it in the keys form; the discovery form uses `/new`.
     pub target: &'static str,
     pub body: &'static str,
 }
 
 /// A cluster of one.
-pub const ONE: New = New { size: 1, target: "/_config/size", body: "value=1" };
+pub const ONE: NewCluster = NewCluster { size: 1, target: "/_config/size", body: "value=1" };
 
 /// A cluster of three.
-pub const THREE: New = New { size: 3, target: "/_config/size", body: "value=3" };
+pub const THREE: NewCluster = NewCluster { size: 3, target: "/_config/size", body: "value=3" };
 
-/// A cluster of five, made by who wants no other to be there.
-pub const NEW_FIVE: New = New { size: 5, target: "/_config/size?prevExist=false", body: "value=5" };
+/// A cluster of five, created only if there is none.
+pub const NEW_FIVE: NewCluster = NewCluster { size: 5, target: "/_config/size?prevExist=false", body: "value=5" };
 
-/// In which forms of URL a scenario is told.
+/// The forms of URL in which a scenario runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urls {
     Discovery,
@@ -56,7 +56,7 @@ pub struct Step {
 
 pub enum Kind {
     Once,
-    /// Sent so many times; the last answer counts.
+    /// Sent this number of times; the last response counts.
     Times(u32),
     /// A long poll, and what is done while it is open.
     Wait(Vec<Step>),
@@ -114,7 +114,7 @@ impl Step {
         Self { kind: Kind::Times(times), ..self }
     }
 
-    /// Answers with another gist than the reference, on purpose.
+    /// The response differs from the reference's on purpose.
     pub fn differs(self, intended: Intended, reference: &'static str, ours: &'static str) -> Self {
         Self { differs: Some(Expected { intended, reference, ours }), ..self }
     }
@@ -164,18 +164,18 @@ fn fill_indexes(text: &str, created: i64) -> String {
 }
 
 /// A scenario about a cluster of three.
-pub fn scenario(story: &'static str, urls: Urls, steps: Vec<Step>) -> Scenario {
-    scenario_of(THREE, story, urls, steps)
+pub fn scenario(title: &'static str, urls: Urls, steps: Vec<Step>) -> Scenario {
+    scenario_of(THREE, title, urls, steps)
 }
 
 /// A scenario about another cluster.
-pub fn scenario_of(cluster: New, story: &'static str, urls: Urls, steps: Vec<Step>) -> Scenario {
-    Scenario { story, urls, cluster: Some(cluster), steps }
+pub fn scenario_of(cluster: NewCluster, title: &'static str, urls: Urls, steps: Vec<Step>) -> Scenario {
+    Scenario { title, urls, cluster: Some(cluster), steps }
 }
 
-/// A scenario about a token that nobody made.
-pub fn unmade(story: &'static str, urls: Urls, steps: Vec<Step>) -> Scenario {
-    Scenario { story, urls, cluster: None, steps }
+/// A scenario with an unknown token.
+pub fn scenario_without_cluster(title: &'static str, urls: Urls, steps: Vec<Step>) -> Scenario {
+    Scenario { title, urls, cluster: None, steps }
 }
 
 pub fn get(rest: &'static str) -> Step {

@@ -173,7 +173,7 @@ impl Node {
                 let learner = format!("--learner={}", instruction["learner"]);
                 self.change_membership(&instruction["terms"], &["add", &self.name.clone(), &peer_urls, &learner]);
             }
-            _ => panic!("{} gets an instruction that no story here needs: {instruction}", self.name),
+            _ => panic!("{} receives an unexpected instruction: {instruction}", self.name),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Stock etcds find each other although each of their requests may come to another server.
+//! Stock etcds form clusters although each of their requests may reach another server.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Clusters form while servers and their database come and go.
+//! Clusters form while servers and their database restart.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -6,16 +6,15 @@ use convene_harness::{Postgres, replicas::Replicas};
 use tokio::task::JoinHandle;
 
 use super::{
-    LIMIT,
-    forming::{everything_is_there, form},
-    newcomer::Register,
-    nothing_collided,
-    patient::Patient,
+    LIMIT, assert_no_lock_conflicts,
+    discovery_client::Registrations,
+    forming::{assert_every_server_has, form},
+    retrying_client::RetryingClient,
 };
 
 const CLUSTERS: usize = 100;
 
-/// So many form at a time, so that some always do while something happens.
+/// The number of clusters that form at a time, so that some are always forming when a fault occurs.
 const AT_ONCE: usize = 10;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -29,7 +28,7 @@ async fn clusters_form_while_a_server_is_killed_and_comes_back() {
         load.wait_for(registered + 40).await;
         replicas.restart(index);
     }
-    load.ends_well(&replicas, &postgres).await;
+    load.finish(&replicas, &postgres).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,7 +41,7 @@ async fn clusters_form_while_the_database_is_restarted_and_crashes() {
         end(&postgres);
         postgres.start_again();
     }
-    load.ends_well(&replicas, &postgres).await;
+    load.finish(&replicas, &postgres).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,52 +50,52 @@ async fn clusters_form_while_listen_connections_are_cut() {
     let Some(replicas) = Replicas::start(3, &postgres) else { return };
     let load = Load::start(&replicas);
     let mut cut = 0;
-    while !load.is_over() {
+    while !load.is_complete() {
         cut += postgres.cut_connections(&replicas.database_url, "LISTEN%");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(cut > 0, "nothing was cut");
-    let refused = load.ends_well(&replicas, &postgres).await;
-    assert!(refused.is_empty(), "who can't listen can answer all the same: {refused:#?}");
+    let refused = load.finish(&replicas, &postgres).await;
+    assert!(refused.is_empty(), "a server without LISTEN connections can still answer: {refused:#?}");
 }
 
-/// Clusters that form, and who forms them.
+/// Clusters that are forming, with the clients that form them.
 struct Load {
-    patient: Patient,
-    register: Register,
+    client: RetryingClient,
+    register: Registrations,
     forming: JoinHandle<()>,
 }
 
 impl Load {
     fn start(replicas: &Replicas) -> Self {
-        let (patient, register) = (Patient::new(), Register::default());
-        let (url, asks, notes) = (replicas.url.clone(), patient.clone(), register.clone());
+        let (client, register) = (RetryingClient::new(), Registrations::default());
+        let (url, asks, notes) = (replicas.url.clone(), client.clone(), register.clone());
         let forming = tokio::spawn(async move { form(&url, CLUSTERS, AT_ONCE, &asks, &notes).await });
-        Self { patient, register, forming }
+        Self { client, register, forming }
     }
 
-    /// Waits until so many have registered, or all have.
+    /// Waits until this number of nodes has registered.
     async fn wait_for(&self, registered: usize) {
         let count = async {
-            while self.register.count() < registered && !self.is_over() {
+            while self.register.count() < registered && !self.is_complete() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
         tokio::time::timeout(LIMIT, count).await.expect("clusters form");
-        assert!(!self.is_over(), "all clusters had formed before anything happened");
+        assert!(!self.is_complete(), "all clusters had formed before the fault");
     }
 
-    fn is_over(&self) -> bool {
+    fn is_complete(&self) -> bool {
         self.forming.is_finished()
     }
 
-    async fn ends_well(self, replicas: &Replicas, postgres: &Postgres) -> BTreeMap<String, usize> {
+    async fn finish(self, replicas: &Replicas, postgres: &Postgres) -> BTreeMap<String, usize> {
         tokio::time::timeout(LIMIT * 3, self.forming).await.expect("all clusters form").unwrap();
-        let refused = self.patient.was_answered_well();
+        let refused = self.client.assert_no_unexpected_errors();
         assert_eq!(self.register.count(), CLUSTERS * super::forming::SIZE);
-        everything_is_there(replicas, &self.register.all()).await;
-        nothing_collided(postgres);
-        eprintln!("had to try again: {refused:#?}");
+        assert_every_server_has(replicas, &self.register.all()).await;
+        assert_no_lock_conflicts(postgres);
+        eprintln!("retried: {refused:#?}");
         refused
     }
 }

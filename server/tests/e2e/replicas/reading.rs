@@ -11,7 +11,7 @@ use crate::v3_client::{Cluster, connect};
 
 const ROUNDS: usize = 200;
 
-/// Pairs of a server to write by and another to read by, all of them in turn.
+/// The server to write to and the server to read from, in each round.
 const PAIRS: [(usize, usize); 6] = [(0, 1), (1, 2), (2, 0), (1, 0), (2, 1), (0, 2)];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,7 +45,7 @@ async fn a_write_by_v3_is_read_at_once_from_every_other_server() {
     let channels = [connect(&servers[0].url).await, connect(&servers[1].url).await, connect(&servers[2].url).await];
     for round in 0..ROUNDS {
         let (writes, reads) = PAIRS[round % PAIRS.len()];
-        let cluster = Cluster::found(&channels[writes], format!("written-and-read-{round}")).await;
+        let cluster = Cluster::create(&channels[writes], format!("written-and-read-{round}")).await;
         assert_eq!(range(&channels[reads], cluster.size_key().as_bytes()).await.1, 1, "round {round}");
         let revision = cluster.register(&channels[writes], "a").await;
         let key = format!("/_etcd/registry/{}/members/a", cluster.token).into_bytes();

@@ -19,20 +19,20 @@ use crate::v3_client::{Cluster, Watches, connect, revision};
 
 const ROUNDS: u32 = 20;
 
-/// How often each of two servers writes while the connections that listen are cut.
+/// How often each of two servers writes while LISTEN connections are cut.
 const WRITES: u32 = 150;
 
-/// How soon a wait ends of whose end its server is told, and of whose end it is not: both are less than the pause between two
-/// looks of a server that can listen.
-const TOLD: Duration = Duration::from_secs(3);
-const DEAF: Duration = Duration::from_secs(4);
+/// How soon a wait must end if its server gets a notification, and if it does not. Both are less than the poll interval
+/// of a server that can listen.
+const NOTIFIED_LIMIT: Duration = Duration::from_secs(3);
+const POLLING_LIMIT: Duration = Duration::from_secs(4);
 const CUT_EVERY: Duration = Duration::from_millis(50);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wait_ends_soon_after_another_server_writes() {
     let Some(postgres) = Postgres::shared() else { return };
     let (servers, _) = servers::<2>(postgres);
-    waits_end_within(TOLD, &servers).await;
+    waits_end_within(NOTIFIED_LIMIT, &servers).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -41,8 +41,8 @@ async fn a_wait_ends_soon_without_notifications_and_with_cut_listen_connections(
     let (database, url) = database_of(postgres, "silent");
     postgres.execute(&database, "revoke execute on function pg_notify(text, text) from public");
     let servers: [Server; 2] = std::array::from_fn(|_| Server::start_on(&url, &[]));
-    let cutting = cut_again_and_again(postgres, &database);
-    waits_end_within(DEAF, &servers).await;
+    let cutting = cut_listen_connections(postgres, &database);
+    waits_end_within(POLLING_LIMIT, &servers).await;
     assert!(cutting.stop().await > 0, "nothing was cut");
 }
 
@@ -50,13 +50,13 @@ async fn a_wait_ends_soon_without_notifications_and_with_cut_listen_connections(
 async fn a_wait_ends_soon_without_listen_connections() {
     let Some(postgres) = Postgres::shared() else { return };
     let (database, url) = database_of(postgres, "deaf");
-    // One connection writes, one reads, and one listens. The first two are there once all has been done for the first time.
+    // One connection writes, one reads, and one listens. The first two are open once both have been used.
     let servers: [Server; 2] = std::array::from_fn(|_| Server::start_on(&url, &["--database-pool-size", "3"]));
-    waits_end_within(TOLD, &servers).await;
+    waits_end_within(NOTIFIED_LIMIT, &servers).await;
 
     postgres.execute("postgres", "alter role deaf connection limit 0");
     assert_eq!(postgres.cut_connections(&database, "LISTEN%"), 2);
-    waits_end_within(DEAF, &servers).await;
+    waits_end_within(POLLING_LIMIT, &servers).await;
     let listen = "select count(*) from pg_stat_activity where datname = current_database() and query like 'LISTEN%'";
     assert_eq!(postgres.execute(&database, listen), "0");
 }
@@ -66,11 +66,11 @@ async fn a_watch_and_an_event_stream_receive_all_writes_of_two_servers_while_lis
     let Some(postgres) = Postgres::shared() else { return };
     let (servers, database) = servers::<3>(postgres);
     let channels = [connect(&servers[0].url).await, connect(&servers[1].url).await, connect(&servers[2].url).await];
-    let cluster = Cluster::found(&channels[0], "written-by-two").await;
+    let cluster = Cluster::create(&channels[0], "written-by-two").await;
     let mut watches = Watches::opened(&channels[1], cluster.watch(cluster.created)).await;
     let mut stream = Stream::open(&servers[1], &cluster.token).await;
 
-    let cutting = cut_again_and_again(postgres, &database);
+    let cutting = cut_listen_connections(postgres, &database);
     let write = async |channel| {
         for n in 0..WRITES {
             cluster.change(channel, 1 + n % 5).await;
@@ -97,7 +97,7 @@ async fn a_watch_receives_the_deletion_of_every_key_by_another_server() {
     let Some(postgres) = Postgres::shared() else { return };
     let (servers, _) = servers::<2>(postgres);
     let channels = [connect(&servers[0].url).await, connect(&servers[1].url).await];
-    let cluster = Cluster::found(&channels[0], "deleted-by-another").await;
+    let cluster = Cluster::create(&channels[0], "deleted-by-another").await;
     let mut request = cluster.watch(cluster.created);
     request.prev_kv = true;
     let mut watches =
@@ -134,7 +134,7 @@ async fn a_watch_receives_a_deletion_right_after_a_change_while_clients_read() {
     let channels = [connect(&servers[0].url).await, connect(&servers[1].url).await];
     let client = http::client();
     for round in 0..ROUNDS {
-        let cluster = Cluster::found(&channels[0], format!("read-while-deleted-{round}")).await;
+        let cluster = Cluster::create(&channels[0], format!("read-while-deleted-{round}")).await;
         let mut watches = Watches::opened(&channels[1], cluster.watch(0)).await;
         let is_over = Arc::new(AtomicBool::new(false));
         let readers = (0..4).map(|_| {
@@ -160,8 +160,8 @@ async fn a_watch_receives_a_deletion_right_after_a_change_while_clients_read() {
     }
 }
 
-/// A new database that belongs to a new user, who unlike a superuser can be kept from things: its URL for the superuser,
-/// and that for its owner.
+/// A new database that belongs to a new user, whose rights can be restricted, unlike a superuser's: its URL for the
+/// superuser, and that for its owner.
 fn database_of(postgres: &Postgres, user: &str) -> (String, String) {
     let url = postgres.create_database();
     let name = url.rsplit_once('/').unwrap().1;
@@ -171,7 +171,7 @@ fn database_of(postgres: &Postgres, user: &str) -> (String, String) {
     (url, of_owner)
 }
 
-/// The keys, with the values that they had, that the next answers say are gone; the end of a cluster is one answer.
+/// The deleted keys in the next responses, with their previous values. The deletion of a cluster is one response.
 async fn deletions(watches: &mut Watches) -> Vec<(String, Option<String>)> {
     let is_deletion = |event: &Event| event.r#type() == EventType::Delete;
     loop {
@@ -226,8 +226,8 @@ async fn waits_end_within(limit: Duration, servers: &[Server; 2]) {
     }
 }
 
-/// Ends the connections that listen, all the time.
-fn cut_again_and_again(postgres: &'static Postgres, database: &str) -> Cutting {
+/// Cuts the LISTEN connections again and again.
+fn cut_listen_connections(postgres: &'static Postgres, database: &str) -> ConnectionCutter {
     let is_over = Arc::new(AtomicBool::new(false));
     let (over, database) = (is_over.clone(), database.to_owned());
     let task = tokio::task::spawn_blocking(move || {
@@ -238,15 +238,15 @@ fn cut_again_and_again(postgres: &'static Postgres, database: &str) -> Cutting {
         }
         cut
     });
-    Cutting { is_over, task }
+    ConnectionCutter { is_over, task }
 }
 
-struct Cutting {
+struct ConnectionCutter {
     is_over: Arc<AtomicBool>,
     task: JoinHandle<usize>,
 }
 
-impl Cutting {
+impl ConnectionCutter {
     async fn stop(self) -> usize {
         self.is_over.store(true, Ordering::Relaxed);
         self.task.await.unwrap()
@@ -296,7 +296,7 @@ impl Stream {
                     None => continue,
                 }
             }
-            let chunk = tokio::time::timeout(LIMIT, self.answer.chunk()).await.expect("the stream tells something");
+            let chunk = tokio::time::timeout(LIMIT, self.answer.chunk()).await.expect("the stream has an event");
             self.unread.push_str(std::str::from_utf8(&chunk.unwrap()?).unwrap());
         }
     }

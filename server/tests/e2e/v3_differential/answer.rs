@@ -16,7 +16,7 @@ pub struct Origin {
     pub server: Server,
 }
 
-/// Who a server says that it is, in the head of every answer.
+/// The identity of a server, in the header of every response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
     pub cluster_id: u64,
@@ -164,7 +164,7 @@ impl Origin {
 
     /// An answer on a stream of watches, but for its events.
     pub fn watch_answer(&self, answer: &WatchResponse) -> Facts {
-        // Answers are told apart by their watches already.
+        // The watch ID already distinguishes the responses.
         let WatchResponse {
             header,
             watch_id: _,
@@ -206,7 +206,7 @@ impl Origin {
         ])
     }
 
-    /// A header names the server, or, within a transaction, nobody.
+    /// A header names the server, except within a transaction.
     pub fn header(&self, name: &str, header: Option<&ResponseHeader>) -> Facts {
         let Some(ResponseHeader { cluster_id, member_id, revision, raft_term }) = header else {
             return fact(name, "none");

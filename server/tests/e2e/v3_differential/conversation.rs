@@ -35,7 +35,7 @@ pub enum Move {
     AskForProgress,
     /// A request without a body.
     SayNothing,
-    /// Waits for so many further events and answers without events.
+    /// Waits for this number of further events and responses without events.
     Receive(usize),
     /// Makes a call.
     Do(Call),
@@ -102,7 +102,7 @@ impl Conversation {
         let _ = self.requests.send(WatchRequest { request_union });
     }
 
-    /// Waits for so many further answers.
+    /// Waits for this number of further responses.
     pub async fn receive(&mut self, further: usize) {
         let enough = self.received.count() + further;
         let received = tokio::time::timeout(LIMIT, async {

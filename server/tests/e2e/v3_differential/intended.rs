@@ -2,7 +2,7 @@
 
 use crate::comparison::Intended;
 
-/// All of them. Each has to be met, so that none stays here after it is gone.
+/// All intended differences. Each must occur, so that the list has no stale entry.
 pub const ALL: [Intended; 14] = [
     REGISTRY_ONLY,
     UNKNOWN_TOKEN,
@@ -22,17 +22,18 @@ pub const ALL: [Intended; 14] = [
 
 pub const REGISTRY_ONLY: Intended = Intended::answer(
     "there is nothing but clusters, each with members and a size",
-    "a token is a secret, so nobody may list the registry; and this is neither a general key-value store nor an etcd",
+    "a token is a secret, so no client may list the registry; and this is neither a general key-value store nor an \
+     etcd",
 );
 
 pub const UNKNOWN_TOKEN: Intended = Intended::answer(
-    "a cluster is made by its size",
+    "a cluster is created by its size",
     "a mistyped token would gather members that never find the others",
 );
 
 pub const OWN_REVISIONS: Intended = Intended::facts(
     "a cluster's revisions end with it",
-    "each cluster counts its own changes, and one that is gone has none",
+    "each cluster counts its own changes, and a deleted cluster has none",
     &["header.revision"],
 );
 
@@ -47,13 +48,13 @@ pub const FIXED_SIZE: Intended = Intended::answer(
 );
 
 pub const SIZE_STAYS: Intended = Intended::answer(
-    "the size stays as long as a member is there",
+    "the size stays as long as there is a member",
     "a cluster without size is of no use; the cluster as a whole can be deleted",
 );
 
 pub const REGISTRATION: Intended = Intended::answer(
     "a registration is NAME=PEER-URL under a plain key",
-    "every etcd of the cluster would fail on the bad value of one, and none would say whose it is",
+    "every etcd of the cluster would fail on the bad value of one, and none would log whose it is",
 );
 
 pub const TAKEN: Intended = Intended::answer(
@@ -62,12 +63,12 @@ pub const TAKEN: Intended = Intended::answer(
 );
 
 pub const FORMED: Intended = Intended::answer(
-    "nobody is created into a free place of a formed cluster",
-    "the others have bootstrapped without the newcomer, who would wait for a cluster that never comes",
+    "no member is created in a free place of a formed cluster",
+    "the others have bootstrapped without the new node, which would wait for a cluster that never forms",
 );
 
 pub const USED_TOKEN: Intended = Intended::answer(
-    "a token names one cluster for ever",
+    "a token is never reused",
     "etcds that still wait for the deleted cluster would count members of the new one, and two could form",
 );
 
@@ -83,7 +84,7 @@ pub const ONE_WRITE: Intended = Intended::answer(
 );
 
 pub const PRESENT_ONLY: Intended = Intended::answer(
-    "a transaction reads the present only",
+    "a transaction reads the current state only",
     "it is decided on the present cluster, without its history",
 );
 

@@ -10,7 +10,7 @@ use crate::comparison::{Expected, Intended};
 
 /// Calls that are made one after another, of the reference and of ours, about a token of the scenario's own.
 pub struct Scenario {
-    pub story: &'static str,
+    pub title: &'static str,
     token: String,
     pub steps: Vec<Step>,
 }
@@ -23,7 +23,7 @@ pub struct Step {
 
 pub enum Ask {
     Call(Call),
-    /// All that is said on one stream of watches, and done meanwhile.
+    /// The requests and responses on one watch stream, and what happens meanwhile.
     Watch(Vec<Move>),
 }
 
@@ -52,7 +52,7 @@ impl Scenario {
 }
 
 impl Step {
-    /// Answers with another gist than the reference, on purpose.
+    /// The response differs from the reference's on purpose.
     pub fn differs(self, intended: Intended, reference: &'static str, ours: &'static str) -> Self {
         Self { differs: Some(Expected { intended, reference, ours }), ..self }
     }
@@ -114,8 +114,8 @@ impl Keys {
         self.prefix("/")
     }
 
-    /// Makes a cluster.
-    pub fn found(&self, size: u32) -> Step {
+    /// Creates a cluster.
+    pub fn create(&self, size: u32) -> Step {
         once(self.size().put(&size.to_string()))
     }
 
@@ -173,12 +173,12 @@ impl Span {
     }
 }
 
-/// A scenario about a token that nobody has made a cluster of yet. The token is made of the story.
-pub fn scenario(story: &'static str, steps: impl FnOnce(&Keys) -> Vec<Step>) -> Scenario {
+/// A scenario with a token that has no cluster yet. The token is derived from the title.
+pub fn scenario(title: &'static str, steps: impl FnOnce(&Keys) -> Vec<Step>) -> Scenario {
     let letters = |word: &str| word.chars().filter(char::is_ascii_alphanumeric).collect::<String>();
-    let token = story.split(' ').map(letters).collect::<Vec<_>>().join("-");
+    let token = title.split(' ').map(letters).collect::<Vec<_>>().join("-");
     let keys = Keys { token };
-    Scenario { story, steps: steps(&keys), token: keys.token }
+    Scenario { title, steps: steps(&keys), token: keys.token }
 }
 
 /// One call.

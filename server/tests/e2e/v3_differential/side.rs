@@ -25,7 +25,7 @@ pub struct Side {
 impl Side {
     pub async fn connect(url: &str) -> Self {
         let channel = Channel::from_shared(url.to_owned()).unwrap().connect().await.unwrap();
-        // A key that nobody has is enough to learn who answers.
+        // A read of an absent key is enough: the header identifies the server.
         let nobody = RangeRequest { key: "/_etcd/registry/nobody/_config/size".into(), ..RangeRequest::default() };
         let answer = KvClient::new(channel.clone()).range(nobody).await.unwrap().into_inner();
         let server = Server::of(&answer.header.expect("an answer has a header"));
@@ -37,7 +37,7 @@ impl Side {
         self.size_key = scenario.size_key();
         let size = RangeRequest { key: self.size_key.clone(), ..RangeRequest::default() };
         let answer = KvClient::new(self.channel.clone()).range(size).await.unwrap().into_inner();
-        assert_eq!(answer.count, 0, "{} runs under a token of its own", scenario.story);
+        assert_eq!(answer.count, 0, "{} runs under a token of its own", scenario.title);
         self.origin.base = answer.header.expect("an answer has a header").revision;
     }
 

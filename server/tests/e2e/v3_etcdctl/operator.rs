@@ -13,17 +13,17 @@ pub struct Operator {
     pub endpoint: String,
 }
 
-/// Runs a story with each version of etcdctl, each time on a new server.
-pub fn every_operator(story: impl Fn(&Server, &Operator)) {
-    every_operator_of_an_own_server(|server, operator| story(&server, operator));
+/// Runs a test with each version of etcdctl, each time on a new server.
+pub fn every_operator(test: impl Fn(&Server, &Operator)) {
+    every_operator_of_an_own_server(|server, operator| test(&server, operator));
 }
 
-/// As [`every_operator`], with a server that the story may stop.
-pub fn every_operator_of_an_own_server(story: impl Fn(Server, &Operator)) {
+/// As [`every_operator`], with a server that the test may stop.
+pub fn every_operator_of_an_own_server(test: impl Fn(Server, &Operator)) {
     for version in Version::all() {
         let server = Server::start();
         let operator = Operator::at(version, &server);
-        story(server, &operator);
+        test(server, &operator);
     }
 }
 
@@ -117,7 +117,7 @@ impl Operator {
     }
 }
 
-/// When a key was put, and the revision of the answer that says so.
+/// When a key was put, and the revision in the response.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Entry {
     pub created: u64,

@@ -1,4 +1,4 @@
-//! More than anybody asks for who means well.
+//! Far more requests than a well-behaved client sends.
 
 use std::time::Duration;
 
@@ -13,34 +13,34 @@ const PAIRS: i64 = 20_000;
 
 const STREAMS: usize = 5_000;
 
-/// Streams that nobody waits for any more once they are asked for.
+/// Streams that the client drops before it gets a response.
 const UNHEARD: u64 = 8_000;
 
 const CREATES: i64 = 200_000;
 
-/// What may be left of so many watches, in KiB: something that the allocator keeps.
+/// Memory that may remain after so many watches, in KiB: the allocator keeps some.
 const LEFT_OF_WATCHES_KIB: u64 = 12 * 1024;
 
-/// What may be left of so many streams, in KiB. An open one costs more than 20, so that a thousand of them would
-/// show.
+/// Memory that may remain after so many streams, in KiB. An open stream costs more than 20, so a leak of a thousand
+/// would show.
 const LEFT_OF_STREAMS_KIB: u64 = 24 * 1024;
 
-/// What somebody may cost who does not read the answers, in KiB.
+/// Memory that a client without reads may cost, in KiB.
 const UNREAD_KIB: u64 = 32 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn created_and_canceled_watches_leak_no_memory() {
     let server = Server::start();
     let channel = connect(&server.url).await;
-    let cluster = Cluster::found(&channel, "flooded").await;
+    let cluster = Cluster::create(&channel, "flooded").await;
     let bystander = Bystander::start(&server).await;
     let mut watches = Watches::opened(&channel, cluster.watch(0)).await;
     make_and_cancel(&mut watches, &cluster, 1..PAIRS / 4).await;
     let memory = Memory::from_now_on(&server);
     make_and_cancel(&mut watches, &cluster, PAIRS / 4..PAIRS).await;
-    memory.has_gained_at_most(LEFT_OF_WATCHES_KIB, "15,000 watches that were made and canceled after 5,000 others");
+    memory.has_gained_at_most(LEFT_OF_WATCHES_KIB, "15,000 watches that were created and canceled after 5,000 others");
 
-    // The first watch, which has the ID 0, is still there, and nobody else.
+    // Only the first watch, which has the ID 0, still exists.
     let changed = cluster.change(&channel, 5).await;
     let answer = watches.next().await;
     assert_eq!((answer.watch_id, answer.events.len(), answer.header.unwrap().revision), (0, 1, changed));
@@ -51,7 +51,7 @@ async fn created_and_canceled_watches_leak_no_memory() {
 async fn opened_and_dropped_streams_leak_no_memory() {
     let server = Server::start();
     let channel = connect(&server.url).await;
-    let cluster = Cluster::found(&channel, "flooded").await;
+    let cluster = Cluster::create(&channel, "flooded").await;
     let bystander = Bystander::start(&server).await;
     let open_and_drop = async |times| {
         let streams = stream::iter(0..times).map(|_| Watches::opened(&channel, cluster.watch(0)));
@@ -68,12 +68,12 @@ async fn opened_and_dropped_streams_leak_no_memory() {
 async fn streams_dropped_before_a_response_do_not_disturb_others() {
     let server = Server::start();
     let channel = connect(&server.url).await;
-    let cluster = Cluster::found(&channel, "flooded").await;
+    let cluster = Cluster::create(&channel, "flooded").await;
     let bystander = Bystander::start(&server).await;
     let hasty = connect(&server.url).await;
     let open_and_drop = async |times| {
         let streams = stream::iter(0..times).map(async |n| {
-            // The server may hang up on who does that; the channel connects again.
+            // The server may close the connection of such a client; the channel reconnects.
             let opened = Watches::open(&hasty, cluster.watch(cluster.created));
             let _ = tokio::time::timeout(Duration::from_micros(100 * (n % 16)), opened).await;
         });
@@ -84,7 +84,7 @@ async fn streams_dropped_before_a_response_do_not_disturb_others() {
     open_and_drop(UNHEARD / 2).await;
     memory.has_gained_at_most(
         LEFT_OF_STREAMS_KIB,
-        "4,000 streams that were dropped before they were answered after as many others",
+        "4,000 streams that were dropped before a response after as many others",
     );
     bystander.stop().await;
     Watches::opened(&channel, cluster.watch(0)).await;
@@ -94,24 +94,24 @@ async fn streams_dropped_before_a_response_do_not_disturb_others() {
 async fn a_client_that_reads_no_responses_is_stopped_before_it_uses_much_memory() {
     let server = Server::start();
     let channel = connect(&server.url).await;
-    let cluster = Cluster::found(&channel, "flooded").await;
+    let cluster = Cluster::create(&channel, "flooded").await;
     let bystander = Bystander::start(&server).await;
     let memory = Memory::from_now_on(&server);
     let watches = Watches::open(&connect(&server.url).await, cluster.watch(0)).await.unwrap();
     let mut taken = 0;
     for watch_id in 1..CREATES {
         let request = create(WatchCreateRequest { watch_id, ..cluster.watch(0) });
-        // The server takes no more once it can't get rid of its answers, or ends the stream.
+        // The server stops reading, or ends the stream, once it can't send its responses.
         match tokio::time::timeout(Duration::from_secs(2), watches.requests.send(request)).await {
             Ok(Ok(())) => taken = watch_id,
             Ok(Err(_)) | Err(_) => break,
         }
     }
-    memory.has_gained_at_most(UNREAD_KIB, &format!("{taken} watches whose answers nobody read"));
+    memory.has_gained_at_most(UNREAD_KIB, &format!("{taken} watches whose responses were not read"));
     bystander.stop().await;
 }
 
-/// Makes watches with these IDs and cancels each at once, as fast as the server takes it.
+/// Creates watches with these IDs and cancels each at once, as fast as the server accepts it.
 async fn make_and_cancel(watches: &mut Watches, cluster: &Cluster, ids: std::ops::Range<i64>) {
     let requests = watches.requests.clone();
     let (cluster, of) = (cluster.clone(), ids.clone());

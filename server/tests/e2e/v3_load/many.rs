@@ -9,7 +9,7 @@ use crate::v3_client::{AT_ONCE, Cluster, Watches, connect, value};
 
 const STREAMS: usize = 1_000;
 
-/// What a stream may cost the server, in KiB.
+/// Memory that a stream may cost the server, in KiB.
 const KIB_EACH: u64 = 64;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -17,7 +17,7 @@ async fn a_thousand_streams_over_one_connection_receive_one_registration_in_each
     let server = Server::start();
     let channel = connect(&server.url).await;
     let names = (0..10).map(|n| format!("cluster-{n}"));
-    let clusters: Vec<_> = stream::iter(names).then(|name| Cluster::found(&channel, name)).collect().await;
+    let clusters: Vec<_> = stream::iter(names).then(|name| Cluster::create(&channel, name)).collect().await;
     let memory = Memory::from_now_on(&server);
     let pairs = (0..STREAMS).map(|n| (channel.clone(), clusters[n % clusters.len()].clone()));
     let streams = open(pairs.collect()).await;
@@ -36,7 +36,7 @@ async fn a_thousand_streams_over_one_connection_receive_one_registration_in_each
 async fn a_thousand_streams_over_fifty_connections_receive_one_registration() {
     let server = Server::start();
     let channels: Vec<_> = stream::iter(0..50).then(|_| connect(&server.url)).collect().await;
-    let cluster = Cluster::found(&channels[0], "one-for-all").await;
+    let cluster = Cluster::create(&channels[0], "one-for-all").await;
     let memory = Memory::from_now_on(&server);
     let pairs = (0..STREAMS).map(|n| (channels[n % channels.len()].clone(), cluster.clone()));
     let streams = open(pairs.collect()).await;

@@ -1,4 +1,4 @@
-//! Clients that stop reading while much happens.
+//! Clients that stop reading during many changes.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,25 +15,25 @@ use tonic::transport::Channel;
 use super::{Memory, log};
 use crate::v3_client::{Cluster, Watches, connect, create, endpoint, revision};
 
-/// How many watches are not read.
+/// The number of unread watches.
 const WATCHES: usize = 100;
 
-/// How many clients ask about clusters that nobody knows.
+/// The number of clients that watch unknown clusters.
 const UNKNOWING: usize = 8;
 
-/// So many fill all that may be filled.
+/// Enough changes to fill all buffers.
 const FIRST_CHANGES: u32 = 1_000;
 
 const FURTHER_CHANGES: u32 = 2_000;
 
-/// How many changes are made before those who read have to have heard of them. The server forgets what is a thousand
-/// changes back, which is another story.
+/// The number of changes after which reading clients must have caught up. The server compacts events that are a
+/// thousand changes old; another test covers that.
 const AT_A_TIME: u32 = 250;
 
-/// What each may cost, in KiB, however much there is to tell: more than this once the first changes are made.
+/// Memory that each unread watch may cost, in KiB, however many events it has.
 const UNREAD_KIB: u64 = 300;
 
-/// What all of them may cost beyond that, in KiB, if much more happens: what would have to be told is some 70,000.
+/// Memory that all of them may cost beyond that during further changes, in KiB. The events would take some 70,000.
 const FURTHER_KIB: u64 = 8 * 1024;
 
 /// Long keys make long events. The client's HTTP/2 ends a connection on which many short pieces wait to be read.
@@ -44,14 +44,14 @@ const LONG_TOKEN: &str =
 async fn unread_watches_on_one_stream_use_little_memory_and_miss_no_event_silently() {
     let server = Server::start();
     let channel = connect(&server.url).await;
-    let cluster = Cluster::found(&channel, LONG_TOKEN).await;
+    let cluster = Cluster::create(&channel, LONG_TOKEN).await;
     let slow = connect_with_small_windows(&server).await;
     let memory = Memory::from_now_on(&server);
     let mut unread = Watches::open(&slow, everything_in(&cluster)).await.unwrap();
     for _ in 1..WATCHES {
         unread.requests.send(create(everything_in(&cluster))).await.unwrap();
     }
-    let last = change_a_lot(&cluster, &channel, memory, "100 watches on a stream that nobody read").await;
+    let last = change_a_lot(&cluster, &channel, memory, "100 watches on an unread stream").await;
 
     let mut received: BTreeMap<i64, ReceivedEvents> = BTreeMap::new();
     while received.len() < WATCHES || received.values().any(|received| !received.is_done(last)) {
@@ -65,11 +65,11 @@ async fn unread_watches_on_one_stream_use_little_memory_and_miss_no_event_silent
 async fn unread_streams_on_one_connection_use_little_memory_and_miss_no_event_silently() {
     let server = Server::start();
     let channel = connect(&server.url).await;
-    let cluster = Cluster::found(&channel, LONG_TOKEN).await;
+    let cluster = Cluster::create(&channel, LONG_TOKEN).await;
     let slow = connect_with_small_windows(&server).await;
     let memory = Memory::from_now_on(&server);
     let unread = open(&slow, &cluster).await;
-    let last = change_a_lot(&cluster, &channel, memory, "100 streams that nobody read").await;
+    let last = change_a_lot(&cluster, &channel, memory, "100 unread streams").await;
     read_all(unread, &cluster, last).await;
 }
 
@@ -77,9 +77,9 @@ async fn unread_streams_on_one_connection_use_little_memory_and_miss_no_event_si
 async fn a_stalled_connection_uses_little_memory_and_misses_no_event_silently() {
     let server = Server::start();
     let channel = connect(&server.url).await;
-    let cluster = Cluster::found(&channel, LONG_TOKEN).await;
+    let cluster = Cluster::create(&channel, LONG_TOKEN).await;
     let line = Line::to(&server).await;
-    // It is not for want of windows that nothing gets through.
+    // Large windows, so that flow control is not what stops the events.
     let endpoint = endpoint(&line.url);
     let endpoint =
         endpoint.initial_stream_window_size(4 * 1024 * 1024).initial_connection_window_size(1024 * 1024 * 1024);
@@ -87,7 +87,7 @@ async fn a_stalled_connection_uses_little_memory_and_misses_no_event_silently() 
     let memory = Memory::from_now_on(&server);
     let unread = open(&slow, &cluster).await;
     line.open.send_replace(false);
-    let last = change_a_lot(&cluster, &channel, memory, "100 streams on a connection that took nothing").await;
+    let last = change_a_lot(&cluster, &channel, memory, "100 streams on a stalled connection").await;
     line.open.send_replace(true);
     read_all(unread, &cluster, last).await;
 }
@@ -96,11 +96,11 @@ async fn a_stalled_connection_uses_little_memory_and_misses_no_event_silently() 
 async fn unread_streams_do_not_block_other_clients() {
     let server = Server::start();
     let channel = connect(&server.url).await;
-    let cluster = Cluster::found(&channel, LONG_TOKEN).await;
+    let cluster = Cluster::create(&channel, LONG_TOKEN).await;
     let last = cluster.change_times(&channel, 500).await;
     let slow = connect_with_small_windows(&server).await;
     let unread = open(&slow, &cluster).await;
-    // Each has more of the past to tell than its window takes. So has everybody who comes after them, and reads it.
+    // Each has more past events than its window holds. So has each later client, which reads them.
     for _ in 0..20 {
         let mut received = ReceivedEvents::of(&cluster);
         received.read_up_to(last, &mut Watches::opened(&channel, everything_in(&cluster)).await).await;
@@ -125,8 +125,8 @@ async fn unread_watches_of_unknown_clusters_do_not_block_other_clients() {
     drop(unread);
 }
 
-/// Asks on a connection of its own for watches, each of another cluster that nobody has made, until the server takes no more because
-/// nobody takes its answers.
+/// Creates watches of unknown clusters on a connection of its own, until the server stops reading because its responses
+/// are not read.
 async fn ask_about_many(server: &Server, stream: usize) -> Watches {
     // The client's HTTP/2 allows for the more short answers the larger the window of the connection is.
     let endpoint = endpoint(&server.url).initial_stream_window_size(16 * 1024);
@@ -149,8 +149,8 @@ async fn open(channel: &Channel, cluster: &Cluster) -> Vec<Watches> {
     streams.map(Result::unwrap).collect().await
 }
 
-/// Reads each stream until it has caught up. All of them share the connection's window, which is full: who read one
-/// alone would wait for the others.
+/// Reads all streams at once until they have caught up. They share the connection's window, which is full, so reading
+/// one alone would block on the others.
 async fn read_all(streams: Vec<Watches>, cluster: &Cluster, last: i64) -> Vec<ReceivedEvents> {
     let caught_up = stream::iter(streams).map(async |mut watches| {
         let mut received = ReceivedEvents::of(cluster);
@@ -162,15 +162,15 @@ async fn read_all(streams: Vec<Watches>, cluster: &Cluster, last: i64) -> Vec<Re
     received
 }
 
-/// So that little is enough to fill them.
+/// Small windows fill up after few events.
 async fn connect_with_small_windows(server: &Server) -> Channel {
     let endpoint =
         endpoint(&server.url).initial_stream_window_size(16 * 1024).initial_connection_window_size(256 * 1024);
     endpoint.connect().await.unwrap()
 }
 
-/// Changes a cluster a lot while somebody else does not read; the last revision. What that costs may come to something
-/// at first, but does not grow with what happens.
+/// Changes a cluster many times while another client does not read, and returns the last revision. The memory may grow
+/// at first, but not with the number of changes.
 async fn change_a_lot(cluster: &Cluster, channel: &Channel, memory: Memory<'_>, unread: &str) -> i64 {
     let filled = change(cluster, channel, cluster.created, FIRST_CHANGES).await;
     memory.has_gained_at_most(UNREAD_KIB * WATCHES as u64, &format!("{unread} during 1,000 changes"));
@@ -180,8 +180,7 @@ async fn change_a_lot(cluster: &Cluster, channel: &Channel, memory: Memory<'_>, 
     last
 }
 
-/// Changes a cluster so many times while somebody watches who does read, and so hears of each change; the last
-/// revision.
+/// Changes a cluster `times` times while another client watches and reads every change. Returns the last revision.
 async fn change(cluster: &Cluster, channel: &Channel, present: i64, times: u32) -> i64 {
     let mut watches = Watches::opened(channel, cluster.watch(present + 1)).await;
     let mut received = ReceivedEvents { next: present + 1, compacted: false };
@@ -195,7 +194,7 @@ async fn change(cluster: &Cluster, channel: &Channel, present: i64, times: u32) 
     last
 }
 
-/// A watch of everything since the cluster was made.
+/// A watch of everything since the cluster was created.
 fn everything_in(cluster: &Cluster) -> WatchCreateRequest {
     WatchCreateRequest { prev_kv: true, ..cluster.watch(cluster.created) }
 }
@@ -204,7 +203,7 @@ fn everything_in(cluster: &Cluster) -> WatchCreateRequest {
 struct ReceivedEvents {
     /// The revision that it must receive next.
     next: i64,
-    /// Whether it ended because that is gone.
+    /// Whether the watch ended because that revision is compacted.
     compacted: bool,
 }
 
@@ -243,7 +242,7 @@ fn report<'a>(received: impl Iterator<Item = &'a ReceivedEvents>) {
     log(&format!("{} watches caught up, {} were compacted", caught_up.len(), compacted.len()));
 }
 
-/// A line to the server on which the server's words can be held up.
+/// A proxy in front of the server that can hold up its responses.
 struct Line {
     url: String,
     open: watch::Sender<bool>,

@@ -6,7 +6,10 @@ use crate::differential::{
         ANY_TOKEN, DOUBLED_SLASH, FORMED, HEAD, HOME, METHODS, NO_INDEX, PLAIN_KEYS, REGISTRATION, REGISTRY_ONLY, SIZE,
         TAKEN, UNKNOWN_TOKEN,
     },
-    scenario::{ONE, Scenario, Urls::*, Verb::*, delete, get, put, scenario, scenario_of, send, server, unmade},
+    scenario::{
+        ONE, Scenario, Urls::*, Verb::*, delete, get, put, scenario, scenario_of, scenario_without_cluster, send,
+        server,
+    },
 };
 
 pub fn fields() -> Vec<Scenario> {
@@ -86,7 +89,7 @@ pub fn routes() -> Vec<Scenario> {
             ],
         ),
         scenario(
-            "etcd looks over a slash at the end",
+            "etcd ignores a slash at the end",
             Keys,
             vec![
                 put("/a/", A),
@@ -127,8 +130,8 @@ pub fn routes() -> Vec<Scenario> {
 
 pub fn pages() -> Vec<Scenario> {
     vec![
-        unmade(
-            "a cluster is made by any method, with its size in the query or in a form",
+        scenario_without_cluster(
+            "a cluster is created by any method, with its size in the query or in a form",
             Discovery,
             vec![
                 server(Get, "/new"),
@@ -145,8 +148,8 @@ pub fn pages() -> Vec<Scenario> {
                 server(Head, "/new"),
             ],
         ),
-        unmade(
-            "a cluster that no etcd can form is not made",
+        scenario_without_cluster(
+            "a cluster that no etcd can form is not created",
             Discovery,
             vec![
                 server(Get, "/new?size=three").differs(SIZE, "400", "400"),
@@ -159,7 +162,7 @@ pub fn pages() -> Vec<Scenario> {
                 server(Get, "/new?size=3;size=5").differs(SIZE, "200", "400"),
             ],
         ),
-        unmade(
+        scenario_without_cluster(
             "pages for people and machines",
             Discovery,
             vec![
@@ -184,7 +187,7 @@ pub fn pages() -> Vec<Scenario> {
 pub fn refusals() -> Vec<Scenario> {
     vec![
         scenario(
-            "what is no registration is refused",
+            "an invalid registration is refused",
             Both,
             vec![
                 put("/a", "value=nonsense").differs(REGISTRATION, "201 set", "400 209"),
@@ -198,7 +201,7 @@ pub fn refusals() -> Vec<Scenario> {
             ],
         ),
         scenario(
-            "what another member has is refused",
+            "a name or peer URL of another member is refused",
             Both,
             vec![
                 put("/a", A),
@@ -206,8 +209,8 @@ pub fn refusals() -> Vec<Scenario> {
                 put("/c?prevExist=false", "value=infra2=http://10.0.0.1:2380").differs(TAKEN, "201 create", "412 101"),
             ],
         ),
-        unmade(
-            "nobody registers under a token that nobody made",
+        scenario_without_cluster(
+            "a registration with an unknown token",
             Both,
             vec![
                 put("/a", A).differs(UNKNOWN_TOKEN, "201 set", "404 100"),
@@ -216,7 +219,7 @@ pub fn refusals() -> Vec<Scenario> {
         ),
         scenario_of(
             ONE,
-            "nobody is created into a free place of a formed cluster",
+            "no member is created in a free place of a formed cluster",
             Both,
             vec![
                 put("/a?prevExist=false", A),
@@ -227,7 +230,7 @@ pub fn refusals() -> Vec<Scenario> {
             ],
         ),
         scenario(
-            "nothing expires, and there are no directories to make",
+            "nothing expires, and directories are not created",
             Both,
             vec![
                 put("/a?ttl=1000000", A).differs(PLAIN_KEYS, "201 set", "400 209"),

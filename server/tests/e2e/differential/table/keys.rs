@@ -4,7 +4,8 @@ use super::{A, A_MOVED, B, C, D};
 use crate::differential::{
     intended::{CONFIG_STAYS, FIXED_SIZE, NO_INDEX, PLACE, SIZE, USED_TOKEN},
     scenario::{
-        NEW_FIVE, ONE, Scenario, Urls::*, Verb::*, delete, get, put, scenario, scenario_of, send, unmade, wait,
+        NEW_FIVE, ONE, Scenario, Urls::*, Verb::*, delete, get, put, scenario, scenario_of, scenario_without_cluster,
+        send, wait,
     },
 };
 
@@ -102,8 +103,8 @@ pub fn reads() -> Vec<Scenario> {
             Keys,
             vec![send(Head, ""), send(Head, "/_config/size"), send(Head, "/missing"), send(Head, "?wait=true")],
         ),
-        unmade(
-            "nobody made the token",
+        scenario_without_cluster(
+            "the token is unknown",
             Both,
             vec![
                 get("").differs(NO_INDEX, "404 100", "404 100"),
@@ -204,7 +205,7 @@ pub fn writes() -> Vec<Scenario> {
             ],
         ),
         scenario(
-            "who asks for no value gets none",
+            "a write with noValueOnSuccess returns no value",
             Both,
             vec![
                 put("/a?noValueOnSuccess=true&prevExist=false", A),
@@ -252,7 +253,7 @@ pub fn writes() -> Vec<Scenario> {
 pub fn removals() -> Vec<Scenario> {
     vec![
         scenario(
-            "a member is removed, and comes again",
+            "a member is removed and registers again",
             Both,
             vec![
                 put("/a", A),
@@ -289,7 +290,7 @@ pub fn removals() -> Vec<Scenario> {
             ],
         ),
         scenario(
-            "what holds the size is not removed by accident, and here not at all",
+            "the directory of the size is not removed",
             Both,
             vec![
                 delete("/_config"),

@@ -3,7 +3,7 @@
 use super::{A, A_MOVED, B, C};
 use crate::differential::{
     intended::{UNKNOWN_TOKEN, WAITS},
-    scenario::{ONE, Scenario, Urls::*, delete, get, put, scenario, scenario_of, unmade, wait},
+    scenario::{ONE, Scenario, Urls::*, delete, get, put, scenario, scenario_of, scenario_without_cluster, wait},
 };
 
 pub fn waits() -> Vec<Scenario> {
@@ -31,7 +31,7 @@ pub fn waits() -> Vec<Scenario> {
             ],
         ),
         scenario(
-            "a size is no member, whoever waits from the beginning",
+            "a wait from the beginning does not return the size",
             Keys,
             vec![
                 put("/a?prevExist=false", A),
@@ -39,7 +39,7 @@ pub fn waits() -> Vec<Scenario> {
             ],
         ),
         scenario(
-            "a wait for one member is answered by what happens to it next, and by nothing else",
+            "a wait for one member is answered by its next change only",
             Both,
             vec![
                 wait("/a?wait=true", vec![put("/b", B), put("/a", A)]),
@@ -82,7 +82,7 @@ pub fn waits() -> Vec<Scenario> {
         ),
         scenario_of(
             ONE,
-            "whoever waits for a formed cluster hears of every change",
+            "a wait for a formed cluster is answered by every change",
             Both,
             vec![
                 put("/a?prevExist=false", A),
@@ -129,8 +129,8 @@ pub fn waits() -> Vec<Scenario> {
                 wait("/_config?wait=true", vec![put("/_config/size", "value=3"), delete("?recursive=true")]),
             ],
         ),
-        unmade(
-            "nobody waits for a token that nobody made",
+        scenario_without_cluster(
+            "a wait for an unknown token",
             Both,
             vec![
                 wait("?wait=true&recursive=true", vec![put("/a", A).differs(UNKNOWN_TOKEN, "201 set", "404 100")])
@@ -139,7 +139,7 @@ pub fn waits() -> Vec<Scenario> {
         ),
         scenario_of(
             ONE,
-            "what happened more than a thousand changes ago is forgotten",
+            "events more than a thousand changes old are compacted",
             Both,
             vec![
                 put("/a", A),

@@ -9,47 +9,47 @@ use crate::v3_differential::{
 
 pub fn bootstrap() -> Vec<Scenario> {
     vec![
-        scenario("nobody has made the cluster", |keys| vec![once(keys.size().get()), once(keys.members().get())]),
+        scenario("an unknown cluster", |keys| vec![once(keys.size().get()), once(keys.members().get())]),
         scenario("the first of three", |keys| {
-            let mut steps = vec![keys.found(3)];
+            let mut steps = vec![keys.create(3)];
             steps.extend(joins(keys, "a"));
-            // Who has seen revision 2 waits from 3 on.
+            // A client that has seen revision 2 watches from 3 on.
             let meanwhile =
                 vec![Do(keys.registration("b").into()), Receive(1), Do(keys.registration("c").into()), Receive(1)];
             steps.push(waits(keys, 3, meanwhile));
             steps
         }),
-        scenario("the second has asked before the third came and waits afterwards", |keys| {
-            let mut steps = vec![keys.found(3), keys.register("a")];
+        scenario("the second reads before the third registers, and waits afterwards", |keys| {
+            let mut steps = vec![keys.create(3), keys.register("a")];
             steps.extend(joins(keys, "b"));
             steps.push(keys.register("c"));
             steps.push(waits(keys, 4, vec![Receive(1)]));
             steps
         }),
-        scenario("the last of three has nobody to wait for", |keys| {
-            let mut steps = vec![keys.found(3), keys.register("a"), keys.register("b")];
+        scenario("the last of three does not wait", |keys| {
+            let mut steps = vec![keys.create(3), keys.register("a"), keys.register("b")];
             steps.extend(joins(keys, "c"));
             steps
         }),
         scenario("a member that is started again finds itself", |keys| {
-            let mut steps = vec![keys.found(1), keys.register("a")];
+            let mut steps = vec![keys.create(1), keys.register("a")];
             steps.extend(joins(keys, "a"));
             steps
         }),
         scenario("a fourth of three sees that the cluster is full", |keys| {
-            let mut steps = vec![keys.found(3), keys.register("a"), keys.register("b"), keys.register("c")];
+            let mut steps = vec![keys.create(3), keys.register("a"), keys.register("b"), keys.register("c")];
             steps.extend(looks(keys));
             steps
         }),
     ]
 }
 
-/// The size and who is there.
+/// The size and the members.
 fn looks(keys: &Keys) -> Vec<Step> {
     vec![once(keys.size().get()), once(keys.members().get())]
 }
 
-/// Looks, registers and looks again.
+/// Reads, registers and reads again.
 fn joins(keys: &Keys, id: &str) -> Vec<Step> {
     let before = looks(keys);
     before.into_iter().chain([keys.register(id)]).chain(looks(keys)).collect()

@@ -1,4 +1,4 @@
-//! The calls that only say who a server is and how it is.
+//! The calls about the identity and the health of a server.
 
 use crate::v3_differential::{
     call::Call::{Alarms, Authenticate, MemberList, Status},
@@ -7,7 +7,7 @@ use crate::v3_differential::{
 };
 
 pub fn edges() -> Vec<Scenario> {
-    vec![scenario("a server says who it is", |_| {
+    vec![scenario("the identity of a server", |_| {
         vec![
             once(Status).differs(NO_ETCD, "Ok", "Ok"),
             once(MemberList).differs(NO_ETCD, "Ok", "Ok"),

@@ -42,7 +42,7 @@ pub fn ranges() -> Vec<Scenario> {
             }
             steps
         }),
-        scenario("reads of a part", |keys| {
+        scenario("reads with limits and filters", |keys| {
             let mut steps = changed_a_few_times(keys);
             steps.extend([1, 3, 4, 5, -1].map(|limit| once(RangeRequest { limit, ..keys.all().get() })));
             let part = |part: fn(&mut RangeRequest)| {
@@ -67,7 +67,7 @@ pub fn ranges() -> Vec<Scenario> {
             ]);
             steps
         }),
-        scenario("reads of the past", |keys| {
+        scenario("reads of earlier revisions", |keys| {
             let mut steps = changed_a_few_times(keys);
             steps.push(once(keys.member("b").delete()));
             steps.extend((1..=8).map(|revision| once(RangeRequest { revision, ..keys.all().get() })));
@@ -82,7 +82,7 @@ pub fn ranges() -> Vec<Scenario> {
             ]);
             steps
         }),
-        scenario("reads that make no sense", |keys| {
+        scenario("invalid reads", |keys| {
             let ascending = SortOrder::Ascend.into();
             vec![
                 once(Span::of("").get()),
@@ -93,9 +93,7 @@ pub fn ranges() -> Vec<Scenario> {
                 once(sorted(Span::of(""), 99, 99, 0)),
             ]
         }),
-        scenario("the key that etcdctl asks for to see whether a server is well", |_| {
-            vec![once(Span::of("health").get())]
-        }),
+        scenario("the key of etcdctl's health check", |_| vec![once(Span::of("health").get())]),
     ]
 }
 
@@ -104,7 +102,7 @@ pub fn ranges() -> Vec<Scenario> {
 fn changed_a_few_times(keys: &Keys) -> Vec<Step> {
     let moved = |id: &str, to: &str| once(keys.member(id).put(&format!("{id}=http://{to}.example.com:2380")));
     vec![
-        keys.found(3),
+        keys.create(3),
         keys.register("c"),
         keys.register("a"),
         keys.register("b"),

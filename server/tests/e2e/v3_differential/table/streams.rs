@@ -1,4 +1,4 @@
-//! What is said on a stream beside events: of several watches, their IDs and ends, and of progress.
+//! Responses of a stream besides events: several watches, watch IDs, cancellation and progress.
 
 use convene_etcd::wire::WatchCreateRequest;
 
@@ -19,13 +19,13 @@ pub fn streams() -> Vec<Scenario> {
                 Do(keys.registration("a").into()),
                 Receive(1),
             ];
-            vec![keys.found(3), watch(moves)]
+            vec![keys.create(3), watch(moves)]
         }),
         scenario("watches with the same key on one stream", |keys| {
             let members = || Create(keys.members().watch());
             let moves =
                 vec![members(), members(), members(), Receive(3), Do(keys.registration("a").into()), Receive(3)];
-            vec![keys.found(3), watch(moves)]
+            vec![keys.create(3), watch(moves)]
         }),
         scenario("watches with chosen IDs", |keys| {
             let moves = vec![
@@ -38,7 +38,7 @@ pub fn streams() -> Vec<Scenario> {
                 Do(keys.registration("a").into()),
                 Receive(5),
             ];
-            vec![keys.found(3), watch(moves)]
+            vec![keys.create(3), watch(moves)]
         }),
         scenario("watches with an ID that is taken", |keys| {
             let moves = vec![
@@ -53,7 +53,7 @@ pub fn streams() -> Vec<Scenario> {
                 Do(keys.registration("a").into()),
                 Receive(2),
             ];
-            vec![keys.found(3), watch(moves)]
+            vec![keys.create(3), watch(moves)]
         }),
         scenario("watches that are canceled", |keys| {
             let moves = vec![
@@ -72,14 +72,14 @@ pub fn streams() -> Vec<Scenario> {
                 Do(keys.registration("b").into()),
                 Receive(2),
             ];
-            vec![keys.found(3), watch(moves)]
+            vec![keys.create(3), watch(moves)]
         }),
         scenario("a watch from before the beginning", |keys| {
             let before = |start_revision, watch_id| {
                 Create(WatchCreateRequest { start_revision, watch_id, ..keys.members().watch() })
             };
             let moves = vec![before(-1, 0), before(-100, 7), Receive(2), with_id(keys, 0), Receive(1)];
-            vec![keys.found(3), watch(moves.clone()), keys.register("a"), watch(moves)]
+            vec![keys.create(3), watch(moves.clone()), keys.register("a"), watch(moves)]
         }),
         scenario("progress of one watch", |keys| {
             let moves = vec![
@@ -95,7 +95,7 @@ pub fn streams() -> Vec<Scenario> {
                 AskForProgress,
                 Receive(1),
             ];
-            vec![keys.found(3), watch(moves)]
+            vec![keys.create(3), watch(moves)]
         }),
         scenario("progress of several watches", |keys| {
             let size = keys.size().watch();
@@ -112,11 +112,11 @@ pub fn streams() -> Vec<Scenario> {
                 AskForProgress,
                 Receive(1),
             ];
-            vec![keys.found(3), watch(moves)]
+            vec![keys.create(3), watch(moves)]
         }),
         scenario("progress without any watch", |keys| {
             let refused = Create(WatchCreateRequest { start_revision: -1, ..keys.members().watch() });
-            vec![keys.found(3), watch(vec![AskForProgress]), watch(vec![refused, Receive(1), AskForProgress])]
+            vec![keys.create(3), watch(vec![AskForProgress]), watch(vec![refused, Receive(1), AskForProgress])]
         }),
         scenario("progress of a watch that waits for a later revision", |keys| {
             let later = WatchCreateRequest { start_revision: 3, ..keys.members().watch() };
@@ -130,14 +130,14 @@ pub fn streams() -> Vec<Scenario> {
                 AskForProgress,
                 Receive(1),
             ];
-            vec![keys.found(3), watch(moves)]
+            vec![keys.create(3), watch(moves)]
         }),
-        scenario("watches that want to hear of progress and of parts", |keys| {
+        scenario("watches with progress notifications and fragments", |keys| {
             let wants = WatchCreateRequest { progress_notify: true, fragment: true, ..keys.members().watch() };
             let moves = vec![Create(wants), Receive(1), Do(keys.registration("a").into()), Receive(1)];
-            vec![keys.found(3), watch(moves)]
+            vec![keys.create(3), watch(moves)]
         }),
-        scenario("requests that say nothing", |keys| {
+        scenario("empty requests", |keys| {
             let moves = vec![
                 SayNothing,
                 with_id(keys, 0),
@@ -146,7 +146,7 @@ pub fn streams() -> Vec<Scenario> {
                 Do(keys.registration("a").into()),
                 Receive(1),
             ];
-            vec![keys.found(3), watch(moves)]
+            vec![keys.create(3), watch(moves)]
         }),
     ]
 }

@@ -17,7 +17,7 @@ use crate::v3_differential::{
 
 pub fn txns() -> Vec<Scenario> {
     vec![
-        scenario("a transaction that puts what is not there yet", |keys| {
+        scenario("a transaction that puts an absent key", |keys| {
             let create = || {
                 let absent = compare(keys.member("a"), Equal, CreateRevision(0));
                 once(txn(vec![absent], vec![keys.registration("a").into()], vec![keys.member("a").get().into()]))
@@ -28,13 +28,13 @@ pub fn txns() -> Vec<Scenario> {
             };
             vec![make(), make(), create(), create(), once(keys.all().get())]
         }),
-        scenario("a transaction that takes away what has not changed", |keys| {
+        scenario("a transaction that deletes an unchanged key", |keys| {
             let delete = |revision| {
                 let unchanged = compare(keys.member("a"), Equal, ModRevision(revision));
                 let success = DeleteRangeRequest { prev_kv: true, ..keys.member("a").delete() };
                 once(txn(vec![unchanged], vec![success.into()], vec![keys.member("a").get().into()]))
             };
-            vec![keys.found(3), keys.register("a"), keys.register("a"), delete(2), delete(3), delete(3)]
+            vec![keys.create(3), keys.register("a"), keys.register("a"), delete(2), delete(3), delete(3)]
         }),
         scenario("a transaction that reads before and after its write", |keys| {
             let put = PutRequest { prev_kv: true, ..keys.registration("a") };
@@ -42,7 +42,7 @@ pub fn txns() -> Vec<Scenario> {
             let delete =
                 vec![keys.members().get().into(), keys.member("a").delete().into(), keys.members().get().into()];
             vec![
-                keys.found(3),
+                keys.create(3),
                 once(txn(vec![], around.clone(), vec![])),
                 once(txn(vec![], around, vec![])),
                 once(txn(vec![], delete, vec![])),
@@ -58,7 +58,7 @@ pub fn txns() -> Vec<Scenario> {
             let future = RangeRequest { revision: 100, ..keys.all().get() };
             vec![
                 once(txn(vec![], vec![keys.size().get().into()], vec![])),
-                keys.found(3),
+                keys.create(3),
                 keys.register("a"),
                 keys.register("b"),
                 once(txn(vec![], reads.clone(), vec![])),
@@ -67,22 +67,22 @@ pub fn txns() -> Vec<Scenario> {
                 once(txn(vec![], vec![keys.size().get().into(), future.into()], vec![])),
             ]
         }),
-        scenario("transactions that read the past", |keys| {
+        scenario("transactions that read earlier revisions", |keys| {
             let past = |revision| Call::from(RangeRequest { revision, ..keys.all().get() });
             let refused = |txn| once(txn).differs(PRESENT_ONLY, "Ok", "Unimplemented");
             vec![
-                keys.found(3),
+                keys.create(3),
                 keys.register("a"),
                 refused(txn(vec![], vec![past(1)], vec![])),
                 refused(txn(vec![], vec![keys.member("a").delete().into(), past(2)], vec![])),
             ]
         }),
         scenario("comparisons of every kind", compares),
-        scenario("transactions that make no sense", |keys| {
+        scenario("invalid transactions", |keys| {
             let many = |n: usize| vec![Call::from(keys.size().get()); n];
             let empty = RequestOp { request: None };
             vec![
-                keys.found(3),
+                keys.create(3),
                 once(txn(vec![], many(128), vec![])),
                 once(txn(vec![], many(129), vec![])),
                 once(txn(vec![], vec![], many(129))),
@@ -103,18 +103,21 @@ pub fn txns() -> Vec<Scenario> {
         }),
         scenario("a transaction that writes twice", |keys| {
             let twice = vec![keys.registration("a").into(), keys.registration("b").into()];
-            vec![keys.found(3), once(txn(vec![], twice, vec![])).differs(ONE_WRITE, "Ok", "Unimplemented")]
+            vec![keys.create(3), once(txn(vec![], twice, vec![])).differs(ONE_WRITE, "Ok", "Unimplemented")]
         }),
         scenario("a transaction within another", |keys| {
             let inner = txn(vec![], vec![keys.size().get().into()], vec![]);
-            vec![keys.found(3), once(txn(vec![], vec![inner.into()], vec![])).differs(ONE_WRITE, "Ok", "Unimplemented")]
+            vec![
+                keys.create(3),
+                once(txn(vec![], vec![inner.into()], vec![])).differs(ONE_WRITE, "Ok", "Unimplemented"),
+            ]
         }),
     ]
 }
 
 /// Whether each comparison holds shows in the answer, with nothing to do either way.
 fn compares(keys: &Keys) -> Vec<Step> {
-    let mut steps = vec![keys.found(3), keys.register("a"), keys.register("b"), keys.register("a")];
+    let mut steps = vec![keys.create(3), keys.register("a"), keys.register("b"), keys.register("a")];
     let test = |compare| once(txn(vec![compare], vec![], vec![]));
     // The member `a` came with revision 2 and has changed with 4, so that it has version 2.
     let values = [b"a=http://a".to_vec(), b"a=http://a.example.com:2380".to_vec(), b"b".to_vec()];

@@ -1,4 +1,4 @@
-//! What single watches tell.
+//! Events of single watches.
 
 use convene_etcd::wire::{
     DeleteRangeRequest, PutRequest, WatchCreateRequest,
@@ -12,7 +12,7 @@ use crate::v3_differential::{
 
 pub fn watches() -> Vec<Scenario> {
     vec![
-        scenario("a watch of what comes next", |keys| {
+        scenario("a watch of new events", |keys| {
             let next = vec![
                 Create(keys.members().watch()),
                 Receive(1),
@@ -27,7 +27,7 @@ pub fn watches() -> Vec<Scenario> {
                 Do(keys.registration("a").into()),
                 Receive(1),
             ];
-            vec![keys.found(3), watch(next)]
+            vec![keys.create(3), watch(next)]
         }),
         scenario("watches of one key and of ranges", |keys| {
             let spans = [
@@ -41,14 +41,14 @@ pub fn watches() -> Vec<Scenario> {
                 (keys.member("b").to(keys.member("zzz")), 2),
                 (keys.key("/members"), 0),
             ];
-            let mut steps = vec![keys.found(3)];
+            let mut steps = vec![keys.create(3)];
             steps.extend(["c", "a", "b"].map(|id| keys.register(id)));
             steps.extend(spans.map(|(span, events)| past(span, 1, events)));
             steps
         }),
-        scenario("watches of the past", |keys| {
+        scenario("watches of past events", |keys| {
             let mut steps = changed_a_few_times(keys);
-            // Nothing is left to hear of from revision 8 on, and before the first there is nothing.
+            // There are no events from revision 8 on, and none before the first.
             steps.extend((1..=8).map(|revision| past(keys.all(), revision, usize::try_from(8 - revision).unwrap())));
             let goes_on = vec![
                 Create(WatchCreateRequest { start_revision: 6, ..keys.all().watch() }),
@@ -59,7 +59,7 @@ pub fn watches() -> Vec<Scenario> {
             steps.push(watch(goes_on));
             steps
         }),
-        scenario("a watch from a revision that is still to come", |keys| {
+        scenario("a watch from a future revision", |keys| {
             let later = vec![
                 Create(WatchCreateRequest { start_revision: 4, ..keys.members().watch() }),
                 Receive(1),
@@ -68,9 +68,9 @@ pub fn watches() -> Vec<Scenario> {
                 Do(keys.registration("c").into()),
                 Receive(1),
             ];
-            vec![keys.found(3), watch(later)]
+            vec![keys.create(3), watch(later)]
         }),
-        scenario("a watch of a cluster that nobody has made yet", |keys| {
+        scenario("a watch of an unknown cluster", |keys| {
             let early = vec![
                 Create(keys.all().watch()),
                 Receive(1),
@@ -81,12 +81,12 @@ pub fn watches() -> Vec<Scenario> {
             ];
             vec![watch(early)]
         }),
-        scenario("a watch of a cluster that nobody has made yet from its beginning", |keys| {
+        scenario("a watch of an unknown cluster from its beginning", |keys| {
             let from = |start_revision| Create(WatchCreateRequest { start_revision, ..keys.all().watch() });
             let made = vec![Do(keys.size().put("3").into()), Receive(2), Do(keys.registration("a").into()), Receive(3)];
             vec![watch([from(1), from(1), from(2), Receive(3)].into_iter().chain(made).collect())]
         }),
-        scenario("watches that leave something out", |keys| {
+        scenario("watches with filters", |keys| {
             let filtered = |filters: &[i32]| WatchCreateRequest { filters: filters.to_vec(), ..keys.all().watch() };
             let (noput, nodelete) = (Noput.into(), Nodelete.into());
             let all = [filtered(&[noput]), filtered(&[nodelete]), filtered(&[noput, nodelete]), filtered(&[99])];
@@ -102,9 +102,9 @@ pub fn watches() -> Vec<Scenario> {
                 let from = WatchCreateRequest { start_revision: 1, ..filtered(&[filter]) };
                 watch(vec![Create(from), Receive(1 + events)])
             };
-            vec![keys.found(3), watch(moves), past(noput, 1), past(nodelete, 2)]
+            vec![keys.create(3), watch(moves), past(noput, 1), past(nodelete, 2)]
         }),
-        scenario("watches that tell what was there before", |keys| {
+        scenario("watches with previous values", |keys| {
             let before = WatchCreateRequest { prev_kv: true, ..keys.all().watch() };
             let moves = vec![
                 Create(before.clone()),
@@ -119,7 +119,7 @@ pub fn watches() -> Vec<Scenario> {
                 Receive(1),
             ];
             let past = watch(vec![Create(WatchCreateRequest { start_revision: 1, ..before }), Receive(6)]);
-            vec![keys.found(3), watch(moves), past]
+            vec![keys.create(3), watch(moves), past]
         }),
         scenario("a watch of a put that changes nothing", |keys| {
             let moves = vec![
@@ -128,7 +128,7 @@ pub fn watches() -> Vec<Scenario> {
                 Do(PutRequest { ignore_value: true, ..keys.size().put("") }.into()),
                 Receive(1),
             ];
-            vec![keys.found(3), watch(moves)]
+            vec![keys.create(3), watch(moves)]
         }),
         scenario("a watch of the deletion of a cluster", |keys| {
             let moves = vec![
@@ -138,12 +138,12 @@ pub fn watches() -> Vec<Scenario> {
                 Do(DeleteRangeRequest { prev_kv: true, ..keys.all().delete() }.into()),
                 Receive(5),
             ];
-            vec![keys.found(3), keys.register("b"), keys.register("a"), watch(moves)]
+            vec![keys.create(3), keys.register("b"), keys.register("a"), watch(moves)]
         }),
         scenario("a watch of a range without keys", |keys| {
             let [one, other] = [keys.member("b"), keys.member("a")];
             let refused = |span: Span| watch(vec![Create(span.watch()), Receive(1)]);
-            vec![keys.found(3), refused(one.clone().to(other)), refused(one.clone().to(one))]
+            vec![keys.create(3), refused(one.clone().to(other)), refused(one.clone().to(one))]
         }),
     ]
 }
@@ -151,7 +151,7 @@ pub fn watches() -> Vec<Scenario> {
 /// Seven changes of all kinds.
 fn changed_a_few_times(keys: &Keys) -> Vec<Step> {
     vec![
-        keys.found(3),
+        keys.create(3),
         keys.register("a"),
         keys.register("b"),
         once(keys.member("a").delete()),
@@ -161,7 +161,7 @@ fn changed_a_few_times(keys: &Keys) -> Vec<Step> {
     ]
 }
 
-/// A watch that has so many events of the past to tell.
+/// A watch with this number of past events.
 fn past(span: Span, start_revision: i64, events: usize) -> Step {
     watch(vec![Create(WatchCreateRequest { start_revision, ..span.watch() }), Receive(1 + events)])
 }

@@ -9,7 +9,7 @@ use crate::v3_differential::{
 
 pub fn writes() -> Vec<Scenario> {
     vec![
-        scenario("a size that is put again before anybody registers", |keys| {
+        scenario("a size that is put again before the first registration", |keys| {
             vec![
                 once(PutRequest { prev_kv: true, ..keys.size().put("3") }),
                 once(PutRequest { prev_kv: true, ..keys.size().put("5") }),
@@ -22,18 +22,18 @@ pub fn writes() -> Vec<Scenario> {
         }),
         scenario("a size that is put again as it is", |keys| {
             vec![
-                keys.found(3),
+                keys.create(3),
                 keys.register("a"),
                 once(PutRequest { prev_kv: true, ..keys.size().put("3") }),
                 once(PutRequest { ignore_value: true, ..keys.size().put("") }),
                 once(keys.all().get()),
-                keys.found(5).differs(FIXED_SIZE, "Ok", "FailedPrecondition"),
+                keys.create(5).differs(FIXED_SIZE, "Ok", "FailedPrecondition"),
             ]
         }),
         scenario("a member that registers again and moves", |keys| {
             let moved = keys.member("a").put("a=http://moved.example.com:2380,a=http://10.0.0.1:2380");
             vec![
-                keys.found(3),
+                keys.create(3),
                 once(PutRequest { prev_kv: true, ..keys.registration("a") }),
                 once(PutRequest { prev_kv: true, ..keys.registration("a") }),
                 once(PutRequest { prev_kv: true, ..moved }),
@@ -42,11 +42,11 @@ pub fn writes() -> Vec<Scenario> {
                 once(keys.members().get()),
             ]
         }),
-        scenario("puts that make no sense", |keys| {
+        scenario("invalid puts", |keys| {
             vec![
                 once(Span::of("").put("3")),
                 once(PutRequest { ignore_value: true, ..keys.size().put("") }),
-                keys.found(3),
+                keys.create(3),
                 once(PutRequest { ignore_value: true, ..keys.size().put("3") }),
                 once(PutRequest { ignore_value: true, ..keys.member("a").put("") }),
                 once(PutRequest { ignore_lease: true, ..keys.registration("a") }),
@@ -56,9 +56,9 @@ pub fn writes() -> Vec<Scenario> {
                 once(keys.all().get()),
             ]
         }),
-        scenario("a member that is removed and comes back", |keys| {
+        scenario("a member that is removed and registers again", |keys| {
             vec![
-                keys.found(3),
+                keys.create(3),
                 keys.register("a"),
                 keys.register("b"),
                 once(keys.member("a").delete()),
@@ -77,7 +77,7 @@ pub fn writes() -> Vec<Scenario> {
                 once(keys.size().delete()),
                 once(keys.all().delete()),
                 once(Span::of("").delete()),
-                keys.found(3),
+                keys.create(3),
                 once(keys.members().delete()),
                 once(keys.member("a").to(keys.member("a")).delete()),
                 once(DeleteRangeRequest { prev_kv: true, ..keys.member("nobody").delete() }),
@@ -87,7 +87,7 @@ pub fn writes() -> Vec<Scenario> {
         scenario("the deletion of several members", |keys| {
             let members = DeleteRangeRequest { prev_kv: true, ..keys.members().delete() };
             vec![
-                keys.found(3),
+                keys.create(3),
                 keys.register("a"),
                 keys.register("b"),
                 once(members).differs(ONE_BY_ONE, "Ok", "Ok"),
@@ -96,7 +96,7 @@ pub fn writes() -> Vec<Scenario> {
         }),
         scenario("the deletion of a cluster", |keys| {
             vec![
-                keys.found(3),
+                keys.create(3),
                 keys.register("a"),
                 keys.register("b"),
                 once(DeleteRangeRequest { prev_kv: true, ..keys.all().delete() }),
@@ -105,14 +105,14 @@ pub fn writes() -> Vec<Scenario> {
             ]
         }),
         scenario("the deletion of a cluster as prefix of its token", |keys| {
-            vec![keys.found(3), keys.register("a"), once(keys.prefix("").delete())]
+            vec![keys.create(3), keys.register("a"), once(keys.prefix("").delete())]
         }),
-        scenario("the deletion of a cluster that nobody has registered in", |keys| {
-            vec![keys.found(3), once(DeleteRangeRequest { prev_kv: true, ..keys.size().delete() })]
+        scenario("the deletion of a cluster without registrations", |keys| {
+            vec![keys.create(3), once(DeleteRangeRequest { prev_kv: true, ..keys.size().delete() })]
         }),
         scenario("the deletion of the size alone", |keys| {
             vec![
-                keys.found(3),
+                keys.create(3),
                 keys.register("a"),
                 once(keys.size().delete()).differs(SIZE_STAYS, "Ok", "FailedPrecondition"),
             ]

@@ -8,14 +8,14 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{LIMIT, patient::Patient};
+use super::{LIMIT, retrying_client::RetryingClient};
 
 /// How long a change takes after the view that allows it, as with a slow etcd. Another node could make a change meanwhile.
 const SLOW: Duration = Duration::from_millis(30);
 
 /// The member list of a cluster's etcds, and the changes to it.
 #[derive(Default)]
-pub struct Etcds {
+pub struct MemberList {
     members: Mutex<BTreeMap<u64, Entry>>,
     changes: Mutex<Vec<Change>>,
 }
@@ -34,15 +34,15 @@ pub struct Change {
     pub what: String,
 }
 
-impl Etcds {
+impl MemberList {
     /// The first member, which runs.
-    pub fn found(&self, id: &str, name: &str, peer_url: &str) {
+    pub fn add_founder(&self, id: &str, name: &str, peer_url: &str) {
         let id = u64::from_str_radix(id, 16).unwrap();
         let entry = Entry { name: name.to_owned(), peer_url: peer_url.to_owned(), learner: false, started: true };
         self.members.lock().unwrap().insert(id, entry);
     }
 
-    /// How many voters run, if nobody is about to become one.
+    /// The number of running voters, if no member is about to become one.
     pub fn settled_voters(&self) -> Option<usize> {
         let members = self.members.lock().unwrap();
         members.values().all(|member| member.started && !member.learner).then_some(members.len())
@@ -93,27 +93,27 @@ impl Etcds {
 
 /// A node that joins a formed cluster.
 #[derive(Clone)]
-pub struct Joiner {
+pub struct JoiningNode {
     pub name: String,
     pub peer_url: String,
     /// Where it checks in.
     pub url: String,
     pub cluster_id: String,
-    pub etcds: Arc<Etcds>,
-    pub patient: Patient,
+    pub etcds: Arc<MemberList>,
+    pub client: RetryingClient,
     /// Its member, once its etcd runs.
     pub member: Option<u64>,
 }
 
-impl Joiner {
-    /// Checks in and executes its instructions until so many voters run.
-    pub async fn live(mut self, voters: usize) {
+impl JoiningNode {
+    /// Checks in and executes its instructions until this number of voters runs.
+    pub async fn run(mut self, voters: usize) {
         let deadline = Instant::now() + LIMIT * 3;
         let mut instruction = Value::Null;
         while self.etcds.settled_voters() != Some(voters) {
             assert!(Instant::now() < deadline, "{} received last: {instruction}", self.name);
             let report = self.report(&instruction);
-            let answer = self.patient.ask(|http| http.post(&self.url).json(&report)).await;
+            let answer = self.client.ask(|http| http.post(&self.url).json(&report)).await;
             assert_eq!(answer.status, 200, "{}", answer.text);
             instruction = answer.json();
             self.execute(&instruction).await;
@@ -154,12 +154,12 @@ impl Joiner {
             "promote" => {
                 let learner = id(&instruction["member_id"]);
                 let promote = |members: &mut BTreeMap<u64, Entry>| {
-                    members.get_mut(&learner).expect("etcd knows whom it promotes").learner = false;
+                    members.get_mut(&learner).expect("the promoted member is in the list").learner = false;
                 };
                 self.etcds.change(&self.name, instruction, promote).await;
             }
             "join" => self.member = Some(self.etcds.start(&self.peer_url)),
-            _ => panic!("{} gets an instruction that no story here needs: {instruction}", self.name),
+            _ => panic!("{} receives an unexpected instruction: {instruction}", self.name),
         }
     }
 }

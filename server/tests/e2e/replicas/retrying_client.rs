@@ -1,4 +1,4 @@
-//! A client that tries again, as etcd does, and takes note of answers that nobody should get.
+//! A client that retries, as etcd does, and records responses that no client should get.
 
 use std::{
     collections::BTreeMap,
@@ -13,37 +13,37 @@ use tonic::{Code, Status};
 
 use super::LIMIT;
 
-/// How long one waits before one tries again.
+/// The time between two attempts.
 pub const PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Clone)]
-pub struct Patient {
+pub struct RetryingClient {
     pub http: Client,
-    strange: Arc<Mutex<Vec<String>>>,
+    unexpected: Arc<Mutex<Vec<String>>>,
     refused: Arc<Mutex<BTreeMap<String, usize>>>,
 }
 
-/// An answer that is not "try again".
+/// A response that does not ask the client to retry.
 pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub text: String,
-    /// Whether an answer before this one got lost, so that what was asked for may have been done already.
+    /// Whether an earlier attempt failed, so that the server may have executed the request already.
     pub again: bool,
 }
 
-impl Patient {
+impl RetryingClient {
     pub fn new() -> Self {
-        Self { http: http::client(), strange: Arc::default(), refused: Arc::default() }
+        Self { http: http::client(), unexpected: Arc::default(), refused: Arc::default() }
     }
 
-    /// Asks until there is an answer.
+    /// Repeats the request until there is a response.
     pub async fn ask(&self, request: impl Fn(&Client) -> RequestBuilder) -> Answer {
         let deadline = Instant::now() + LIMIT;
         let mut again = false;
         let mut last = String::new();
         loop {
-            assert!(Instant::now() < deadline, "nobody answers, at last: {last}");
+            assert!(Instant::now() < deadline, "no response; last failure: {last}");
             match self.try_once(&request).await {
                 Ok(mut answer) => {
                     answer.again = again;
@@ -52,7 +52,7 @@ impl Patient {
                 Err(failure) => last = failure,
             }
             again = true;
-            self.take_note(&last);
+            self.count_failure(&last);
             tokio::time::sleep(PAUSE).await;
         }
     }
@@ -61,18 +61,18 @@ impl Patient {
         let answer = request(&self.http).send().await.map_err(|error| error.to_string())?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         let text = answer.text().await.map_err(|error| error.to_string())?;
-        // What has no such header is the proxy's own.
+        // A response without this header comes from the proxy.
         let is_ours = headers.contains_key("x-request-id");
         if status.is_server_error() {
             if is_ours && (status != StatusCode::SERVICE_UNAVAILABLE || !headers.contains_key("retry-after")) {
-                self.strange.lock().unwrap().push(format!("{status} {headers:?}: {text}"));
+                self.unexpected.lock().unwrap().push(format!("{status} {headers:?}: {text}"));
             }
             return Err(format!("{status}: {text}"));
         }
         Ok(Answer { status, headers, text, again: false })
     }
 
-    /// Calls by gRPC until there is an answer.
+    /// Repeats the gRPC call until there is a response.
     pub async fn call<T, F: Future<Output = Result<T, Status>>>(&self, call: impl Fn() -> F) -> T {
         let deadline = Instant::now() + LIMIT;
         loop {
@@ -80,30 +80,30 @@ impl Patient {
                 Ok(answer) => return answer,
                 Err(status) => self.note(&status),
             }
-            assert!(Instant::now() < deadline, "nobody answers");
+            assert!(Instant::now() < deadline, "no response");
             tokio::time::sleep(PAUSE).await;
         }
     }
 
-    /// Takes note of a failure that is not one of a connection.
+    /// Records a failure that is not one of a connection.
     pub fn note(&self, status: &Status) {
-        self.take_note(&format!("{:?}: {}", status.code(), status.message()));
+        self.count_failure(&format!("{:?}: {}", status.code(), status.message()));
         // A stream that the proxy resets is `Internal` or `Cancelled`, one that breaks off is `Unknown`.
         let passes = matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal);
         if !passes {
-            self.strange.lock().unwrap().push(format!("{status:?}"));
+            self.unexpected.lock().unwrap().push(format!("{status:?}"));
         }
     }
 
-    fn take_note(&self, failure: &str) {
+    fn count_failure(&self, failure: &str) {
         *self.refused.lock().unwrap().entry(failure.to_owned()).or_default() += 1;
     }
 
-    /// Sees to it that nobody got an answer that tells of a fault. Returns what else kept somebody from an answer at
-    /// once, and how often.
-    pub fn was_answered_well(&self) -> BTreeMap<String, usize> {
-        let strange = self.strange.lock().unwrap();
-        assert!(strange.is_empty(), "{} answers, such as {}", strange.len(), strange[0]);
+    /// Asserts that no response shows a fault. Returns the failures that made clients retry, and how often each
+    /// occurred.
+    pub fn assert_no_unexpected_errors(&self) -> BTreeMap<String, usize> {
+        let unexpected = self.unexpected.lock().unwrap();
+        assert!(unexpected.is_empty(), "{} answers, such as {}", unexpected.len(), unexpected[0]);
         self.refused.lock().unwrap().clone()
     }
 }

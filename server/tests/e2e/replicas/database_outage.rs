@@ -1,4 +1,4 @@
-//! The database goes away and comes back, and servers go on.
+//! The database is down for a while, and the servers keep serving.
 
 use std::time::{Duration, Instant};
 
@@ -12,21 +12,21 @@ use tonic::{Code, transport::Channel};
 use super::LIMIT;
 use crate::v3_client::{Cluster, Watches, connect, value};
 
-/// How long the first ones may wait who meet a database that is away, and all who come after them.
+/// The time limit of the first requests in an outage, and of all later ones.
 const FIRST: Duration = Duration::from_secs(10);
 const LATER: Duration = Duration::from_secs(2);
 
-/// How often everything is asked for that is asked for later.
+/// How often the later requests are repeated.
 const TIMES: usize = 5;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_keeps_serving_while_its_database_is_stopped() {
-    goes_on(Postgres::stop, Postgres::start_again).await;
+    keeps_serving(Postgres::stop, Postgres::start_again).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_keeps_serving_while_its_database_hangs() {
-    goes_on(Postgres::pause, Postgres::resume).await;
+    keeps_serving(Postgres::pause, Postgres::resume).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,41 +43,41 @@ async fn a_deleted_cluster_does_not_reappear_during_an_outage() {
     assert_eq!(http::get(&at_other).await.unwrap().status(), 404);
     postgres.stop();
     let status = http::get(&at_other).await.unwrap().status();
-    assert!(status == 404 || status == 503, "{status}: the cluster is gone, and there again");
+    assert!(status == 404 || status == 503, "{status}: a deleted cluster is back");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cached_clusters_stay_readable_when_a_write_detects_the_outage() {
     let Some(postgres) = Postgres::start() else { return };
-    let story = Story::begin(&postgres).await;
+    let outage = Outage::begin(&postgres).await;
     postgres.stop();
-    for (what, request, _) in story.writes() {
+    for (what, request, _) in outage.writes() {
         assert_eq!(request.send().await.unwrap().status(), 503, "{what}");
     }
-    for (what, request, _) in story.reads(&story.known) {
+    for (what, request, _) in outage.reads(&outage.known) {
         assert_eq!(request.send().await.unwrap().status(), 200, "{what}");
     }
 }
 
-async fn goes_on(away: fn(&Postgres), back: fn(&Postgres)) {
+async fn keeps_serving(away: fn(&Postgres), back: fn(&Postgres)) {
     let Some(postgres) = Postgres::start() else { return };
-    let story = Story::begin(&postgres).await;
-    let poll = story.http.get(format!("{}/{}?wait=true&recursive=true", story.server.url, story.known));
+    let outage = Outage::begin(&postgres).await;
+    let poll = outage.http.get(format!("{}/{}?wait=true&recursive=true", outage.server.url, outage.known));
     let poll = poll.send().await.unwrap();
-    let cluster = Cluster { token: story.known.clone(), created: 1 };
-    let mut watches = Watches::opened(&story.channel, cluster.watch(0)).await;
+    let cluster = Cluster { token: outage.known.clone(), created: 1 };
+    let mut watches = Watches::opened(&outage.channel, cluster.watch(0)).await;
 
     away(&postgres);
-    story.is_answered_without_database(FIRST).await;
+    outage.responds_without_database(FIRST).await;
     for _ in 0..TIMES {
-        story.is_answered_without_database(LATER).await;
+        outage.responds_without_database(LATER).await;
     }
 
     back(&postgres);
     let returned = Instant::now();
-    let put = || story.http.put(format!("{}/{}/1?prevExist=false", story.other.url, story.known));
+    let put = || outage.http.put(format!("{}/{}/1?prevExist=false", outage.other.url, outage.known));
     while put().form(&[("value", "infra1=http://10.0.0.1:2380")]).send().await.unwrap().status() != 201 {
-        assert!(returned.elapsed() < LIMIT, "nothing can be written again: {}", story.other.output());
+        assert!(returned.elapsed() < LIMIT, "writes still fail: {}", outage.other.output());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     eprintln!("written again after {:?}", returned.elapsed());
@@ -86,35 +86,35 @@ async fn goes_on(away: fn(&Postgres), back: fn(&Postgres)) {
     let events = watches.next_events().await;
     assert_eq!(events.iter().map(value).collect::<Vec<_>>(), ["infra1=http://10.0.0.1:2380"]);
     eprintln!("delivered after {:?}", returned.elapsed());
-    story.everything_works().await;
+    outage.recovers().await;
 }
 
-/// Two servers, and clusters that one of them has read or not.
-struct Story {
+/// Two servers, one cluster that the first server has read, and one that it has not.
+struct Outage {
     server: Server,
     other: Server,
     http: Client,
     channel: Channel,
-    /// Is in the memory of the first server.
+    /// In the memory of the first server.
     known: String,
     unknown: String,
 }
 
-impl Story {
+impl Outage {
     async fn begin(postgres: &Postgres) -> Self {
         let database = postgres.create_database();
         let (server, other) = (Server::start_on(&database, &[]), Server::start_on(&database, &[]));
         let token = |url: String| url.rsplit_once('/').unwrap().1.to_owned();
         let (known, unknown) = (token(other.new_cluster(3).await), token(other.new_cluster(3).await));
         let channel = connect(&server.url).await;
-        let story = Self { server, other, http: http::client(), channel, known, unknown };
-        for (what, request, _) in story.reads(&story.known) {
+        let outage = Self { server, other, http: http::client(), channel, known, unknown };
+        for (what, request, _) in outage.reads(&outage.known) {
             assert_eq!(request.send().await.unwrap().status(), 200, "{what}");
         }
-        story
+        outage
     }
 
-    /// What only reads, and the type of the answer if it can't be had.
+    /// Read requests, each with a description and the content type of an error.
     fn reads(&self, token: &str) -> Vec<(&'static str, RequestBuilder, &'static str)> {
         let get = |path: String| self.http.get(format!("{}{path}", self.server.url));
         vec![
@@ -141,7 +141,7 @@ impl Story {
         ]
     }
 
-    async fn is_answered_without_database(&self, limit: Duration) {
+    async fn responds_without_database(&self, limit: Duration) {
         let known = self.reads(&self.known).into_iter().map(|(what, request, _)| async move {
             let (status, _, _, took) = ask(request).await;
             assert_eq!(status, 200, "{what} of what is in memory");
@@ -167,14 +167,14 @@ impl Story {
             (path, took)
         });
         let (mut all, others, health, v3) =
-            tokio::join!(join_all(known), join_all(others), join_all(health), self.is_answered_by_v3());
+            tokio::join!(join_all(known), join_all(others), join_all(health), self.responds_by_v3());
         all.extend(others.into_iter().chain(health).chain(v3));
         let late: Vec<_> = all.iter().filter(|(_, took)| *took > limit).collect();
         assert!(late.is_empty(), "not within {limit:?}: {late:?}\n{}", self.server.output());
         eprintln!("without database: {:?}", all.iter().map(|(_, took)| took).max().unwrap());
     }
 
-    async fn is_answered_by_v3(&self) -> Vec<(&'static str, Duration)> {
+    async fn responds_by_v3(&self) -> Vec<(&'static str, Duration)> {
         let mut took = Vec::new();
         for (what, token, expected) in [
             ("a range of what is in memory", &self.known, Code::Ok),
@@ -194,7 +194,7 @@ impl Story {
         took
     }
 
-    async fn everything_works(&self) {
+    async fn recovers(&self) {
         let ready = async {
             while self.http.get(format!("{}/readyz", self.server.url)).send().await.unwrap().status() != 200 {
                 tokio::time::sleep(Duration::from_millis(20)).await;

@@ -1,4 +1,4 @@
-//! A node that finds the others of its cluster as an etcd does, by v2 and by v3 discovery, without an etcd.
+//! A client of v2 and v3 discovery that registers and waits as an etcd does, without an etcd.
 
 use std::{
     collections::BTreeMap,
@@ -17,10 +17,10 @@ use reqwest::StatusCode;
 use serde_json::Value;
 use tonic::transport::Channel;
 
-use super::patient::{PAUSE, Patient};
+use super::retrying_client::{PAUSE, RetryingClient};
 use crate::v3_client::{Watches, endpoint};
 
-/// The members of a cluster as one of them has learnt them: their keys with their values.
+/// The members of a cluster as one node knows them: their keys with their values.
 pub type Members = BTreeMap<String, String>;
 
 /// A registration that was acknowledged.
@@ -32,14 +32,14 @@ pub struct Acknowledged {
     pub index: u64,
 }
 
-/// All that was acknowledged to anybody.
+/// All acknowledged registrations.
 #[derive(Clone, Default)]
-pub struct Register {
+pub struct Registrations {
     all: Arc<Mutex<Vec<Acknowledged>>>,
     count: Arc<AtomicUsize>,
 }
 
-impl Register {
+impl Registrations {
     fn add(&self, acknowledged: Acknowledged) {
         self.all.lock().unwrap().push(acknowledged);
         self.count.fetch_add(1, Ordering::Relaxed);
@@ -55,20 +55,20 @@ impl Register {
 }
 
 /// A node of a cluster.
-pub struct Newcomer {
+pub struct DiscoveryClient {
     pub service: String,
     pub token: String,
     pub key: String,
     pub value: String,
-    pub patient: Patient,
-    pub register: Register,
+    pub client: RetryingClient,
+    pub register: Registrations,
 }
 
-impl Newcomer {
-    pub fn new(service: &str, token: &str, n: usize, patient: &Patient, register: &Register) -> Self {
+impl DiscoveryClient {
+    pub fn new(service: &str, token: &str, n: usize, client: &RetryingClient, register: &Registrations) -> Self {
         let (service, token) = (service.to_owned(), token.to_owned());
         let (key, value) = (format!("{:x}", n + 1), format!("infra{n}=http://infra{n}.example.com:2380"));
-        Self { service, token, key, value, patient: patient.clone(), register: register.clone() }
+        Self { service, token, key, value, client: client.clone(), register: register.clone() }
     }
 
     fn url(&self, below: &str) -> String {
@@ -83,21 +83,21 @@ impl Newcomer {
 
     /// Does what etcd's `v2discovery` does; `None` if the cluster is full without this node.
     pub async fn discover_by_v2(&self) -> Option<Members> {
-        let size = self.patient.ask(|http| http.get(self.url("/_config/size"))).await.json();
+        let size = self.client.ask(|http| http.get(self.url("/_config/size"))).await.json();
         let size: usize = size["node"]["value"].as_str().unwrap().parse().unwrap();
         let (members, _) = self.v2_members(size).await;
-        if self.is_one_too_many(&members, size) {
+        if self.is_surplus(&members, size) {
             return None;
         }
         let own = self.register_by_v2().await;
-        self.wait_for_oneself(own).await;
+        self.wait_for_own_registration(own).await;
         let (mut members, mut index) = self.v2_members(size).await;
-        if self.is_one_too_many(&members, size) {
+        if self.is_surplus(&members, size) {
             return None;
         }
         while members.len() < size {
             let wait = format!("?wait=true&recursive=true&waitIndex={}", index + 1);
-            let answer = self.patient.ask(|http| http.get(self.url(&wait))).await;
+            let answer = self.client.ask(|http| http.get(self.url(&wait))).await;
             assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
             if answer.text.is_empty() {
                 continue;
@@ -111,28 +111,28 @@ impl Newcomer {
         Some(members)
     }
 
-    /// Where a server answers from memory because the database is away, it may not know this node yet. Neither etcd nor
-    /// this minds: what comes after that state is waited for.
-    fn is_one_too_many(&self, members: &Members, size: usize) -> bool {
+    /// A server that answers from memory during a database outage may not know this node yet. As in etcd, that does no
+    /// harm: the node waits for the events after that state.
+    fn is_surplus(&self, members: &Members, size: usize) -> bool {
         members.len() == size && !members.contains_key(&self.key)
     }
 
-    /// As etcd does before it goes on.
-    async fn wait_for_oneself(&self, index: u64) {
+    /// As etcd does after its registration.
+    async fn wait_for_own_registration(&self, index: u64) {
         let wait = self.url(&format!("/{}?wait=true&waitIndex={index}", self.key));
-        while self.patient.ask(|http| http.get(&wait)).await.text.is_empty() {}
+        while self.client.ask(|http| http.get(&wait)).await.text.is_empty() {}
     }
 
     async fn register_by_v2(&self) -> u64 {
         let url = self.url(&format!("/{}?prevExist=false", self.key));
-        let answer = self.patient.ask(|http| http.put(&url).form(&[("value", &self.value)])).await;
+        let answer = self.client.ask(|http| http.put(&url).form(&[("value", &self.value)])).await;
         if answer.status == StatusCode::CREATED {
             return self.acknowledged(answer.json()["node"]["createdIndex"].as_u64().unwrap());
         }
         // The answer to an earlier try was lost.
         assert!(answer.again && answer.json()["errorCode"] == 105, "{}: {}", answer.status, answer.text);
         let own = loop {
-            let own = self.patient.ask(|http| http.get(self.url(&format!("/{}", self.key)))).await;
+            let own = self.client.ask(|http| http.get(self.url(&format!("/{}", self.key)))).await;
             if own.status == StatusCode::OK {
                 break own.json();
             }
@@ -141,9 +141,9 @@ impl Newcomer {
         self.acknowledged(own["node"]["createdIndex"].as_u64().unwrap())
     }
 
-    /// Those who came first, and the cluster's index.
+    /// The first members, and the cluster's index.
     async fn v2_members(&self, size: usize) -> (Members, u64) {
-        let answer = self.patient.ask(|http| http.get(self.url(""))).await;
+        let answer = self.client.ask(|http| http.get(self.url(""))).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
         let shown = answer.json();
         let mut nodes: Vec<&Value> = shown["node"]["nodes"].as_array().into_iter().flatten().collect();
@@ -158,7 +158,7 @@ impl Newcomer {
         let size: usize = String::from_utf8(found[0].value.clone()).unwrap().parse().unwrap();
         self.register_by_v3(channel).await;
         let (mut members, mut revision) = self.v3_members(channel, size).await;
-        if self.is_one_too_many(&members, size) {
+        if self.is_surplus(&members, size) {
             return None;
         }
         while members.len() < size {
@@ -180,7 +180,7 @@ impl Newcomer {
                         }
                     }
                     Err(status) => {
-                        self.patient.note(&status);
+                        self.client.note(&status);
                         break;
                     }
                 }
@@ -193,7 +193,7 @@ impl Newcomer {
         match Watches::open(channel, watch).await {
             Ok(watches) => Some(watches),
             Err(status) => {
-                self.patient.note(&status);
+                self.client.note(&status);
                 tokio::time::sleep(PAUSE).await;
                 None
             }
@@ -210,7 +210,7 @@ impl Newcomer {
             let (mut client, put) = (KvClient::new(channel.clone()), put.clone());
             async move { client.put(put).await }
         };
-        self.patient.call(call).await;
+        self.client.call(call).await;
         let range = RangeRequest { key: put.key.clone(), ..RangeRequest::default() };
         loop {
             if let [own] = &self.range(channel, range.clone()).await.0[..] {
@@ -237,7 +237,7 @@ impl Newcomer {
             let (mut client, range) = (KvClient::new(channel.clone()), range.clone());
             async move { client.range(range).await }
         };
-        let answer = self.patient.call(call).await.into_inner();
+        let answer = self.client.call(call).await.into_inner();
         (answer.kvs, answer.header.unwrap().revision)
     }
 

@@ -1,4 +1,4 @@
-//! A server loses its database while another goes on with it, or the database loses what it had acknowledged.
+//! A server loses its connection to the database while another keeps it, or the database loses acknowledged writes.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ async fn a_partitioned_server_returns_no_older_state_than_its_long_polls_did() {
 
     line.cut();
     until(&format!("{}/readyz", cut_off.url), 503).await;
-    assert_eq!(members(&here).await, 2, "the waiting clients know two members");
+    assert_eq!(members(&here).await, 2, "the clients of the long polls know two members");
     let late = tokio::spawn(wait(here.clone(), 4));
     register(&made, 3).await;
     line.mend();
@@ -68,7 +68,7 @@ async fn members(cluster: &str) -> usize {
     shown["node"]["nodes"].as_array().map_or(0, Vec::len)
 }
 
-/// Waits for what happens at an index or later, and says at which it did.
+/// Waits for an event at an index or later, and returns the index of the event.
 async fn wait(cluster: String, index: u64) -> u64 {
     let url = format!("{cluster}?wait=true&recursive=true&waitIndex={index}");
     let answered = async { http::get(&url).await.unwrap().json::<Value>().await.unwrap() };
@@ -85,7 +85,7 @@ async fn until(url: &str, status: u16) {
     tokio::time::timeout(LIMIT, reached).await.unwrap_or_else(|_| panic!("{url} does not answer {status}"));
 }
 
-/// A way to a database that can be cut.
+/// A connection to a database that can be cut.
 struct Line {
     url: String,
     is_open: watch::Sender<bool>,
