@@ -68,7 +68,7 @@ pub(crate) enum Step {
 }
 
 impl Ticket {
-    /// How long a step may take, counted from the last progress, before the ticket is taken away.
+    /// The lease: how long a step may take, counted from the last progress, before the ticket is taken away.
     pub const STEP: Duration = Duration::from_secs(15);
 
     /// How long after the last progress the holder may begin a change. The rest of [`Ticket::STEP`] is for etcd to apply or

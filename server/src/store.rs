@@ -6,6 +6,7 @@
 
 mod columns;
 mod commit;
+mod compact;
 mod connection;
 mod dump;
 mod export;

@@ -6,7 +6,8 @@ use crate::registry::Node;
 /// How long after its last check-in a node counts as present, at least. A waiting node checks in every few seconds.
 const PRESENT: Duration = Duration::from_secs(15);
 
-/// The nodes that check in again and again, and so watch the members: spares that wait, and agents beside a running etcd.
+/// The nodes that check in again and again, and so watch the members: spares that wait, and agents on the node of a
+/// running etcd.
 pub fn observers(overview: &Overview, clock: Clock) -> impl Iterator<Item = &Node> {
     overview.nodes.iter().map(|node| &node.value).filter(move |node| is_observing(overview, node, clock))
 }

@@ -169,8 +169,8 @@ impl fmt::Display for Cause {
             Self::AddressChanged => f.write_str("this node's peer URLs have changed"),
             Self::AddressStillListed { holders } => write!(
                 f,
-                "this node's peer URLs have changed, and etcd still lists them for {holders}; until that member is updated, this \
-                 node uses another spelling of them"
+                "this node's peer URLs have changed, and etcd still lists them for {holders}; until that member is \
+                 updated, this node advertises another spelling of the same URLs"
             ),
             Self::LearnerAddressChanged => f.write_str(
                 "this node's peer URLs have changed; those of a learner can't be updated safely, so the node joins \
