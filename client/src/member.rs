@@ -34,13 +34,32 @@ pub async fn run(command: &MemberCommand) -> Result<(), CommandError> {
 
 /// The member with the ID, or else the only present member with the name.
 fn find<'a>(members: &'a [Verbatim<Member>], text: &str) -> Result<&'a Verbatim<Member>, CommandError> {
+    find_among(members, text, |member| !member.removed)
+}
+
+/// The member with the ID, or else the only one with the name among those that are evicted. An eviction outlasts the removal.
+/// Without an eviction, the only present member with the name.
+fn find_evicted<'a>(members: &'a [Verbatim<Member>], text: &str) -> Result<&'a Verbatim<Member>, CommandError> {
+    let is_evicted = |member: &Member| member.evicted_at.is_some();
+    let is_named = |member: &Verbatim<Member>| member.value.name.as_str() == text && is_evicted(&member.value);
+    match members.iter().any(is_named) {
+        true => find_among(members, text, is_evicted),
+        false => find(members, text),
+    }
+}
+
+fn find_among<'a>(
+    members: &'a [Verbatim<Member>],
+    text: &str,
+    may_be_named: impl Fn(&Member) -> bool,
+) -> Result<&'a Verbatim<Member>, CommandError> {
     // Leading zeros and upper case do not matter.
     let id = text.parse::<MemberId>().map(MemberKey::from).ok();
     let has_id = |key: &MemberKey| key.as_str() == text || Some(key) == id.as_ref();
     if let Some(member) = members.iter().find(|member| has_id(&member.value.id)) {
         return Ok(member);
     }
-    let named = members.iter().filter(|member| !member.value.removed && member.value.name.as_str() == text);
+    let named = members.iter().filter(|member| member.value.name.as_str() == text && may_be_named(&member.value));
     match named.collect::<Vec<_>>().as_slice() {
         [member] => Ok(member),
         [] => Err(CommandError::Refused(format!(
@@ -102,6 +121,17 @@ mod tests {
         assert_eq!(found("infra0").unwrap(), "2f");
         assert!(found("twin").unwrap_err().starts_with("2 members have the name twin"));
         assert!(found("infra9").unwrap_err().starts_with("no member has the ID infra9"));
+    }
+
+    #[test]
+    fn an_evicted_member_is_found_by_its_name_after_its_removal() {
+        let mut evicted = member("1f", "infra0", true);
+        evicted.value.evicted_at = Some("2026-11-27T07:45:06Z".to_owned());
+        let members = [evicted, member("2f", "infra0", false), member("3f", "infra1", false)];
+        let found = |name: &str| find_evicted(&members, name).map(|member| member.value.id.to_string());
+        assert_eq!(found("infra0").unwrap(), "1f");
+        assert_eq!(found("infra1").unwrap(), "3f", "it is not evicted");
+        assert!(found("infra9").is_err());
     }
 
     #[test]

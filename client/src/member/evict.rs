@@ -3,7 +3,7 @@ use convene_lifecycle::MemberName;
 use reqwest::Method;
 use serde_json::Value;
 
-use super::{describe, find, one_of};
+use super::{describe, find, find_evicted, one_of};
 use crate::{
     cli::TableFormat,
     command_error::CommandError,
@@ -15,7 +15,8 @@ use crate::{
 /// The flags of `convene member evict`.
 #[derive(Debug, Args)]
 pub struct EvictArgs {
-    /// ID of the member as etcd prints it, or its name if only one present member has that name
+    /// ID of the member as etcd prints it, or its name if only one present member has that name. With --withdraw, an evicted
+    /// member has precedence, even a removed one
     member: String,
     #[command(flatten)]
     cluster: ClusterArgs,
@@ -31,7 +32,8 @@ pub struct EvictArgs {
 pub async fn run(arguments: &EvictArgs) -> Result<(), CommandError> {
     let target = arguments.cluster.find().await?;
     let Members { members } = target.get("/members?removed=true").await?;
-    let member = &find(&members, &arguments.member)?.value;
+    let found = if arguments.withdraw { find_evicted } else { find }(&members, &arguments.member);
+    let member = &found?.value;
     let method = if arguments.withdraw { Method::DELETE } else { Method::PUT };
     let path = target.path(&format!("/members/{}/eviction", member.id));
     let answer: Verbatim<Member> = target.registry.call(method, &path, None::<&Value>).await?;
