@@ -114,6 +114,8 @@ pub(super) enum Blocked {
     UnreadableWhileForming { found: String },
     /// The data can't be read, so the member that should leave is not known.
     UnreadableWhileLeaving { found: String },
+    /// The node leaves with a stopped etcd, without which there is no quorum.
+    LeavingNeedsOwnEtcd { voters: usize, up: usize, needed: usize },
     /// The node leaves without data, but its member answers.
     LeavingMemberAnswers { member: MemberKey },
     /// The node leaves, and a member of its name has other peer URLs.
@@ -533,6 +535,14 @@ impl Blocked {
                 Reason::UnreadableData,
                 format!("the data can't be read ({found}), so the member that should leave is unknown"),
                 "run `convene member evict NAME`, or repair the data and run `convene leave` again",
+            ),
+            Self::LeavingNeedsOwnEtcd { voters, up, needed } => refuse(
+                Reason::NoQuorum,
+                format!(
+                    "this node's etcd is stopped, and without it no member can be removed: the cluster has {}",
+                    voters_that_answer(*voters, *up, *needed, &[])
+                ),
+                "start etcd on this node, then run `convene leave` while it runs",
             ),
             Self::LeavingMemberAnswers { member } => refuse(
                 Reason::NameTaken,

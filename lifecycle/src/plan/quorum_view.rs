@@ -115,12 +115,14 @@ impl<'a> Planner<'a> {
 
     /// Whether the other voters that answer can elect a leader without this member, even if they have none right now.
     pub(super) fn others_can_elect(&self, own: &Member) -> bool {
-        let Some(view) = self.report.view.as_ref().filter(|view| view.cluster == self.draft.cluster_id) else {
-            return false;
-        };
+        self.other_voters_that_answer(own).is_some_and(|up| up >= self.draft.quorum())
+    }
+
+    /// How many other voters answer this node. `None` if it has no view of the cluster.
+    pub(super) fn other_voters_that_answer(&self, own: &Member) -> Option<usize> {
+        let view = self.report.view.as_ref().filter(|view| view.cluster == self.draft.cluster_id)?;
         let view = QuorumView { view, own: None };
-        let up = self.draft.voters().filter(|voter| voter.key != own.key && view.is_up(voter)).count();
-        up >= self.draft.quorum()
+        Some(self.draft.voters().filter(|voter| voter.key != own.key && view.is_up(voter)).count())
     }
 
     /// Whether the record has the members that the view shows, in the same roles and with the same peer URLs.

@@ -131,7 +131,7 @@ impl Planner<'_> {
             if self.draft.policy.paused {
                 return Err(Blocked::Paused);
             }
-            let view = self.quorum_view()?;
+            let view = self.quorum_view().map_err(|blocked| self.own_etcd_to_leave(own).unwrap_or(blocked))?;
             return self.remove_member(own, &view, Cause::Leaving);
         }
         if let Some(decision) = self.replace_rolled_back(own) {
@@ -174,6 +174,14 @@ impl Planner<'_> {
             Err(blocked) if blocked.needs_view() => Err(blocked),
             Err(_) => Ok(false),
         }
+    }
+
+    /// Why a voter that was stopped can't leave, if its start would bring the quorum back.
+    fn own_etcd_to_leave(&self, own: &Member) -> Option<Blocked> {
+        let up = self.other_voters_that_answer(own)?;
+        let (voters, needed) = (self.draft.voters().count(), self.draft.quorum());
+        let is_needed = own.is_voter() && up + 1 == needed;
+        is_needed.then_some(Blocked::LeavingNeedsOwnEtcd { voters, up, needed })
     }
 
     /// Leaves an event when the node has started its etcd in vain too often.

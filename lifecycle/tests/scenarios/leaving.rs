@@ -121,6 +121,31 @@ fn a_member_that_the_quorum_needs_can_not_leave() {
     World::running("a b c").dies("b").starts_to_leave("c").observe("c", "wait: quorum_at_risk");
 }
 
+/// etcd removes members through the quorum, to which a stopped member counts.
+#[test]
+fn a_stopped_member_that_the_quorum_needs_has_to_run_to_leave() {
+    World::running("a b")
+        .returns("b")
+        .starts_to_leave("b")
+        .ask("b", "observe: look_needed")
+        .observe("b", "refuse: no_quorum")
+        .with_message("2 voters, of which 1 answers; a quorum is 2")
+        .with_remedy("start etcd on this node");
+    World::running("a b c").dies("b").returns("c").starts_to_leave("c").observe("c", "refuse: no_quorum");
+}
+
+#[test]
+fn a_stopped_member_waits_to_leave_while_the_others_elect_a_leader() {
+    let election = |view: &mut View| (view.leader, view.linearizable) = (None, false);
+    World::running("a b c").returns("c").starts_to_leave("c").observe_wrongly("c", election, "wait: no_quorum");
+}
+
+/// Its start would not bring the quorum back.
+#[test]
+fn a_stopped_member_waits_to_leave_while_others_have_to_start_first() {
+    World::running("a b c d e").dies("a b c").returns("e").starts_to_leave("e").observe("e", "wait: no_quorum");
+}
+
 #[test]
 fn one_of_two_can_leave_while_the_other_answers() {
     World::running("a b").starts_to_leave("b").observe("b", "leave b #1 of a b: leaving + ticket_granted");
