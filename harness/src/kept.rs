@@ -19,6 +19,8 @@ pub(crate) fn folder() -> TempDir {
 /// The file for a process' output in the folder that CONVENE_TEST_KEEP names.
 pub(crate) fn log(process: &str, id: u32) -> Option<File> {
     let plain = process.replace(|letter: char| !letter.is_ascii_alphanumeric() && !"-._".contains(letter), "-");
+    // A command line may be longer than a file's name.
+    let plain: String = plain.chars().take(150).collect();
     kept().map(|kept| File::create(kept.join(format!("{plain}.{id}.log"))).unwrap())
 }
 
