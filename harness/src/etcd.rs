@@ -71,11 +71,25 @@ impl Version {
     /// last word on where it has its data and is reached; etcd takes no flag that a variable contradicts, so that
     /// the place's own settings become variables too.
     pub fn start_with_environment(&self, place: &Arc<Place>, variables: &str) -> Etcd {
+        self.start_in_shell(place, variables, "")
+    }
+
+    /// Starts an etcd as [`Version::start_with_environment`] does, which takes this long to load its data. Meanwhile it locks
+    /// its database, as etcd does, and answers nothing.
+    pub fn start_slowly_with_environment(&self, place: &Arc<Place>, variables: &str, loading: Duration) -> Etcd {
+        let db = place.data_dir().join("member/snap/db");
+        let seconds = loading.as_secs();
+        // Only the shell has the lock, so that it ends with the shell.
+        let load = format!("exec 9<'{}'; flock 9; sleep {seconds} 9<&-; exec 9<&-; ", db.display());
+        self.start_in_shell(place, variables, &load)
+    }
+
+    fn start_in_shell(&self, place: &Arc<Place>, variables: &str, first: &str) -> Etcd {
         let mut command = environment::command(Path::new("/bin/sh"));
         let own = place.settings().into_iter();
         command
             .envs(own.map(|(flag, value)| (format!("ETCD_{}", flag.replace('-', "_").to_uppercase()), value)))
-            .args(["-c", r#"set -a; eval "$1"; exec "$0""#])
+            .args(["-c", &format!(r#"set -a; {first}eval "$1"; exec "$0""#)])
             .arg(&self.etcd)
             .arg(variables);
         self.spawn(place, &mut command, variables)

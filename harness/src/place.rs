@@ -16,6 +16,8 @@ pub struct Place {
     pub peer_url: String,
     /// Where etcd listens for the other members. `None`: at the peer URL.
     listen_peer_url: Option<String>,
+    /// Where etcd serves metrics besides at the client URL.
+    metrics_url: Option<String>,
     disk: Arc<TempDir>,
     has_wal_dir: bool,
     identity: Option<Identity>,
@@ -56,6 +58,11 @@ impl Place {
     /// A place without data whose peer URL nobody reaches, as behind NAT: its etcd listens elsewhere.
     pub fn with_unreachable_peer_url() -> Self {
         Self { listen_peer_url: Some(format!("http://127.0.0.1:{}", free_port())), ..Self::new() }
+    }
+
+    /// A place without data whose etcd also serves metrics at a port of its own.
+    pub fn with_metrics_port(port: u16) -> Self {
+        Self { metrics_url: Some(format!("http://127.0.0.1:{port}")), ..Self::new() }
     }
 
     /// The same place, with the write-ahead log outside the data.
@@ -117,6 +124,7 @@ impl Place {
             ("listen-peer-urls", self.listen_peer_url.as_ref().unwrap_or(&self.peer_url).clone()),
             ("logger", "zap".to_owned()),
         ];
+        settings.extend(self.metrics_url.iter().map(|url| ("listen-metrics-urls", url.clone())));
         settings.extend(self.wal_dir().map(|wal| ("wal-dir", text(&wal))));
         settings.extend(self.identity.iter().flat_map(Identity::etcd_settings));
         settings
@@ -132,6 +140,7 @@ impl Place {
             identity: None,
             host: None,
             listen_peer_url: None,
+            metrics_url: None,
         }
     }
 }

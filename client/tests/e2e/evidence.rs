@@ -2,7 +2,10 @@
 
 mod addresses;
 mod copies;
+mod first_starts;
 mod hearsay;
+mod leaving;
+mod lost_quorum;
 mod lying_registry;
 mod metrics_ports;
 mod own_verification;

@@ -37,6 +37,8 @@ struct State {
     log: String,
     /// How often etcd was started.
     starts: usize,
+    /// How long the next etcd takes to load its data.
+    loading: Option<Duration>,
     wanted: Wanted,
 }
 
@@ -115,6 +117,12 @@ impl Machine {
         self.set(Wanted::Broken);
     }
 
+    /// Kills etcd. The one that the supervisor starts next takes this long to load its data.
+    pub fn restart_slowly(&self, loading: Duration) {
+        lock(&self.state).loading = Some(loading);
+        self.set(Wanted::Running);
+    }
+
     fn set(&self, wanted: Wanted) {
         let mut state = lock(&self.state);
         state.wanted = wanted;
@@ -191,11 +199,14 @@ fn run_etcd(node: &Node, result: &str, state: &Mutex<State>) {
     {
         let mut state = lock(state);
         state.starts += 1;
-        match state.wanted {
-            Wanted::Running => state.etcd = Some(node.version.start_with_environment(&node.place, result)),
-            // It ends at once.
-            _ => return,
+        // It ends at once.
+        if state.wanted != Wanted::Running {
+            return;
         }
+        state.etcd = Some(match state.loading.take() {
+            Some(loading) => node.version.start_slowly_with_environment(&node.place, result, loading),
+            None => node.version.start_with_environment(&node.place, result),
+        });
     }
     while lock(state).etcd.as_mut().is_some_and(|etcd| etcd.is_running()) {
         thread::sleep(Duration::from_millis(20));

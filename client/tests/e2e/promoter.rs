@@ -1,14 +1,10 @@
 //! The promoter that `convene join` leaves behind: one per data directory, for as long as etcd loads and no longer.
 
-use std::{
-    fs::{self, File},
-    path::Path,
-    time::Duration,
-};
+use std::{fs, path::Path, time::Duration};
 
-use convene_harness::{cluster::member_list, etcd::Version, wait_for};
+use convene_harness::{etcd::Version, wait_for};
 
-use crate::node::{LIMIT, Node, Registry, form, wait_until_healthy};
+use crate::node::{LIMIT, Registry, form};
 
 /// The promoters of a data directory.
 fn promoters(data_dir: &Path) -> Vec<u32> {
@@ -47,31 +43,4 @@ fn restarts_leave_one_promoter_behind_which_exits_soon_after_etcd() {
     }
     let gone = wait_for(Duration::from_secs(40), || promoters(&data_dir).is_empty().then_some(()));
     gone.expect("a promoter exits if no etcd starts");
-}
-
-#[test]
-fn an_etcd_that_loads_for_longer_than_dead_after_is_not_replaced() {
-    let Some(version) = Version::all().pop() else { return };
-    let registry = Registry::new(3);
-    let mut nodes = form(&version, &registry, 3);
-    let before = wait_until_healthy(&nodes);
-    let spare = Node::new(&version, &registry, "infra3");
-    let joining = spare.spawn_join(&[]);
-    joining.wait_for_stderr("stand_by (full)", LIMIT);
-
-    nodes[0].kill();
-    // An etcd that loads holds this lock, and does not answer.
-    let db = File::open(nodes[0].place.data_dir().join("member/snap/db")).unwrap();
-    db.lock().unwrap();
-    let promoter = nodes[0].call("promote", &["--as-long-as-etcd-runs"]).spawn();
-    promoter.wait_for_stderr("does not answer yet", LIMIT);
-    // More than twice dead_after.
-    let list = || member_list(&version, &nodes[1].access, nodes[1].client_url()).unwrap();
-    let changed = wait_for(Duration::from_secs(12), || Some(list()).filter(|members| *members != before));
-    assert_eq!(changed, None, "{}", joining.stderr());
-
-    drop(promoter);
-    drop(db);
-    nodes[0].join(&[]);
-    assert_eq!(wait_until_healthy(&nodes), before);
 }

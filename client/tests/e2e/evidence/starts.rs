@@ -31,6 +31,30 @@ fn a_spare_replaces_a_member_whose_etcd_ends_after_each_start() {
 }
 
 #[test]
+fn a_member_that_loads_for_longer_than_dead_after_keeps_its_place() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let registry = Registry::new(3);
+        let machines = form(version, &registry, 3);
+        let id = member_id(version, &machines[1]);
+        let spare = Machine::start(version, &registry, "infra3");
+        spare.wait_for_log("stand_by (full)", LIMIT);
+
+        // Three times dead_after.
+        machines[1].restart_slowly(Duration::from_secs(15));
+        let reason = spare.wait_for_log("loads its data and does not answer yet", LIMIT);
+        assert!(reason.contains(&format!("wait (not_dead_yet): infra1 ({id}) loads")), "{reason}");
+        let shown = registry.administer(&["status"]);
+        let loading = shown.lines().find(|line| line.starts_with("infra1")).unwrap();
+        assert!(loading.contains("starting"), "{shown}");
+
+        wait_until_whole(version, &machines.iter().collect::<Vec<_>>(), LIMIT);
+        assert_eq!(member_id(version, &machines[1]), id);
+        assert!(spare.starts() == 0 && !spare.log().contains("remove_member"), "{}", spare.log());
+        assert_nothing_archived(&machines);
+    });
+}
+
+#[test]
 fn without_a_spare_a_member_whose_etcd_does_not_start_stays_and_is_shown() {
     let Some(version) = Version::all().pop() else { return };
     let registry = Registry::new(3);

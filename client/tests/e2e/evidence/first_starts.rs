@@ -1,0 +1,121 @@
+//! The first etcd of a new cluster fails on some nodes.
+
+use std::{net::TcpListener, sync::Arc};
+
+use convene_harness::{Place, etcd::Version, free_port, wait_for};
+
+use super::assert_nothing_archived;
+use crate::{
+    machine::{Machine, wait_until_whole},
+    node::{LIMIT, Node, Registry, join_together, wait_until_healthy, with_each},
+};
+
+/// The peer ports of two founders are in use: their etcds exit before they have written anything. The third runs.
+#[test]
+fn founders_without_data_name_the_founder_to_restart() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let registry = Registry::new(3);
+        let places: Vec<Place> = (0..3).map(|_| Place::new()).collect();
+        let in_use: Vec<TcpListener> = places[..2].iter().map(|place| listen(&place.peer_url)).collect();
+        let start = |(number, place)| Machine::start_at(place, version, &registry, &format!("infra{number}"), &[]);
+        let machines: Vec<Machine> = places.into_iter().enumerate().map(start).collect();
+        for waiting in &machines[..2] {
+            let line = waiting.wait_for_log("more than half of the founders have no data", LIMIT);
+            assert!(line.contains("wait (founders_missing)") && line.contains("so infra2 ("), "{line}");
+            assert!(line.contains("restart etcd there with `convene join`"), "{line}");
+        }
+        drop(in_use);
+
+        // As the message advises.
+        machines[2].stop();
+        machines[2].go_on();
+        wait_until_whole(version, &machines.iter().collect::<Vec<_>>(), LIMIT);
+        assert_eq!(registry.get("")["epoch"], 2);
+    });
+}
+
+/// The metrics ports of two founders are in use: their etcds exit after they have written a WAL. Then both nodes get other
+/// addresses. The third runs all the time.
+#[test]
+fn founders_that_have_moved_find_the_founder_that_runs() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let registry = Registry::new(3);
+        let [first, second, third] = fail_two_first_starts(version, &registry);
+        let exists = || (registry.get("")["phase"] == "bootstrapped").then_some(());
+        wait_for(LIMIT, exists).expect("the third founder reports that its etcd runs");
+        let mut moved = [first, second].map(|node| moved(&node, &registry));
+        join_together(&mut moved);
+        let [first, second] = moved;
+        wait_until_healthy(&[first, second, third]);
+        assert_eq!(registry.get("")["epoch"], 1);
+    });
+}
+
+/// As above, but the third founder is restarted, too, and none finds another one.
+#[test]
+fn founders_that_have_moved_and_never_had_a_leader_bootstrap_again() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let registry = Registry::new(3);
+        let [first, second, mut third] = fail_two_first_starts(version, &registry);
+        third.kill();
+        let places = [&first, &second].map(|node| Arc::new(node.place.moved()));
+        let start = |(number, place): (usize, Arc<Place>)| {
+            Machine::start_at(place, version, &registry, &format!("infra{number}"), &[])
+        };
+        let mut machines: Vec<Machine> = places.into_iter().enumerate().map(start).collect();
+        for waiting in &machines {
+            let line = waiting.wait_for_log("etcd has never had a leader on this node's data", LIMIT);
+            assert!(line.contains("wait (founders_missing)"), "{line}");
+        }
+        machines.push(start((2, third.place.clone())));
+        wait_until_whole(version, &machines.iter().collect::<Vec<_>>(), LIMIT);
+        assert_eq!(registry.get("")["epoch"], 2);
+    });
+}
+
+/// The metrics ports of two founders are in use, and are free later. The supervisors start both again and again.
+#[test]
+fn founders_at_their_addresses_start_again() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let registry = Registry::new(3);
+        let ports = [free_port(), free_port()];
+        let in_use = ports.map(|port| TcpListener::bind(("127.0.0.1", port)).unwrap());
+        let places = [Place::with_metrics_port(ports[0]), Place::with_metrics_port(ports[1]), Place::new()];
+        let start = |(number, place)| Machine::start_at(place, version, &registry, &format!("infra{number}"), &[]);
+        let machines: Vec<Machine> = places.into_iter().enumerate().map(start).collect();
+        let failed = || machines[..2].iter().all(|machine| machine.starts() >= 2).then_some(());
+        wait_for(LIMIT, failed).expect("the supervisor starts etcd again and again");
+        drop(in_use);
+        wait_until_whole(version, &machines.iter().collect::<Vec<_>>(), LIMIT);
+        assert_nothing_archived(&machines);
+    });
+}
+
+/// Three founders are instructed to bootstrap. The etcds of the first two exit after they have written a WAL; after that, the
+/// third one's starts.
+fn fail_two_first_starts(version: &Version, registry: &Registry) -> [Node; 3] {
+    let port = free_port();
+    let _in_use = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let places = [Place::with_metrics_port(port), Place::with_metrics_port(port), Place::new()];
+    let names = ["infra0", "infra1", "infra2"];
+    let mut nodes = places.into_iter().zip(names).map(|(place, name)| Node::at(place, version, registry, name));
+    let mut nodes: [Node; 3] = std::array::from_fn(|_| nodes.next().unwrap());
+    let mut joining = nodes.each_ref().map(|node| node.call("join", &[]).spawn());
+    for (node, joining) in nodes.iter_mut().zip(&mut joining) {
+        node.start_with_result(joining);
+        if node.name != "infra2" {
+            node.etcd().wait_for_exit(LIMIT);
+            assert!(node.place.data_dir().join("member/wal").exists(), "{}", node.etcd().output());
+        }
+    }
+    nodes
+}
+
+/// The node at another address, with a free metrics port.
+fn moved(node: &Node, registry: &Registry) -> Node {
+    Node::at(node.place.moved(), &node.version, registry, &node.name)
+}
+
+fn listen(url: &str) -> TcpListener {
+    TcpListener::bind(url.trim_start_matches("http://")).unwrap()
+}
