@@ -49,6 +49,8 @@ pub struct LastCheckIn {
     pub state: ReportedState,
     /// Whether the node reported data that has never had a leader.
     pub never_led: bool,
+    /// Whether the node reported data without entries.
+    pub without_entries: bool,
     /// Whether the node reported a database without a WAL.
     pub leftover: bool,
 }
@@ -115,9 +117,9 @@ impl Liveness {
         let is_new_start = self.is_new_start(report);
         let state = ReportedState::of(&report.state);
         let (run, sequence) = (report.run.clone(), report.sequence);
-        let never_led = report.has_never_led_data();
+        let (never_led, without_entries) = (report.has_never_led_data(), report.has_data_without_entries());
         let (peer_urls, leftover) = (report.peer_urls.clone(), report.leftover);
-        let check_in = LastCheckIn { at: now, run, sequence, peer_urls, state, never_led, leftover };
+        let check_in = LastCheckIn { at: now, run, sequence, peer_urls, state, never_led, without_entries, leftover };
         self.nodes.insert(report.name.clone(), check_in);
         self.forget_nodes(cluster);
         self.members.retain(|key, _| cluster.member(key).is_some());

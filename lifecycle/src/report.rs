@@ -70,7 +70,7 @@ pub enum NodeState {
 /// What a data directory shows beyond its identity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DataEvidence {
-    /// The index of the last entry in the WAL. `None` if it is not known.
+    /// The index of the last entry in the WAL: 0 if it has none. `None` if it is not known.
     pub last_index: Option<u64>,
     /// Whether the WAL has no entry of a leader. etcd has acknowledged nothing on such data. A node that did not look
     /// reports `false`.
@@ -208,6 +208,13 @@ impl Report {
     /// Whether the node has data that has never had a leader.
     pub fn has_never_led_data(&self) -> bool {
         self.data.never_led && matches!(self.state, NodeState::Stopped(_))
+    }
+
+    /// Whether the node has data without entries. etcd first writes the WAL, and then the list of members as its first entries
+    /// (`server/etcdserver/raft.go:start`). If it exits between the two, it does not know the members when it starts again:
+    /// it elects no leader, and answers only members that reach it.
+    pub fn has_data_without_entries(&self) -> bool {
+        self.has_never_led_data() && self.data.last_index == Some(0)
     }
 
     /// Whether the node's etcd runs and answers.

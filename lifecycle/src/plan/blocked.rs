@@ -40,7 +40,11 @@ pub(super) enum Blocked {
     FoundersMissing,
     /// The data of a founder has never had a leader, and its address has changed.
     FoundersMoved,
-    /// So many founders have no data that the others can't have a quorum.
+    /// The data of a founder has no entries, so etcd elects no leader on it.
+    FoundersWithoutEntries,
+    /// No founder has data that has had a leader, but the last attempt to bootstrap was not long ago.
+    NextEpochLater { again_at: UnixMillis, now: UnixMillis },
+    /// So many founders have no usable data that the others can't have a quorum.
     FoundersWithoutQuorum { others: Vec<String> },
     /// The data is older than what its member had applied.
     DataRolledBack { member: String, last: u64, applied: u64, strategy: Strategy, paused: bool },
@@ -298,10 +302,23 @@ impl Blocked {
                 "etcd has never had a leader on this node's data, and a founder's peer URLs have changed; waiting for \
                  the other founders, to bootstrap again with the new URLs",
             ),
+            Self::FoundersWithoutEntries => wait(
+                Reason::FoundersMissing,
+                "etcd exited on this node before it wrote the list of members, so it can't start on this data alone; waiting for \
+                 the other founders, to start with one that runs, or to bootstrap again",
+            ),
+            Self::NextEpochLater { again_at, now } => wait(
+                Reason::FoundersMissing,
+                format!(
+                    "etcd has never had a leader on the founders' data; they bootstrap again at {}. If etcd exits after each \
+                     start, see its log",
+                    again_at.clock_time(*now)
+                ),
+            ),
             Self::FoundersWithoutQuorum { others } => wait(
                 Reason::FoundersMissing,
                 format!(
-                    "more than half of the founders have no data, so {} can't have a quorum; restart etcd there with \
+                    "more than half of the founders have no usable data, so {} can't have a quorum; restart etcd there with \
                      `convene join`. If no etcd has ever had a leader, all founders will bootstrap again",
                     others.join(", ")
                 ),

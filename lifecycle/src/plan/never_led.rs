@@ -6,7 +6,7 @@ use super::{
     Decision, Planner,
     blocked::{Blocked, ViewNeeded},
 };
-use crate::{Identity, LastCheckIn, Member, MemberKey, Registration, ReportedState};
+use crate::{Epoch, Identity, LastCheckIn, Member, MemberKey, ObservedMember, Registration, ReportedState, Setback};
 
 /// What a founder's node reported last, if the attempt to form the cluster may be given up as far as it is concerned.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -15,19 +15,23 @@ enum GivenUp {
     Empty,
     /// Its data has never had a leader.
     NeverLed,
+    /// Its data has no entries, and it has moved: neither does it find the others, nor do they find it.
+    Isolated,
 }
 
 impl Planner<'_> {
     /// The decision for a founder whose data has never had a leader, if the founders can't find each other with it: some
-    /// have other peer URLs now, or no data. Once none of them runs, all bootstrap again in the next epoch.
+    /// have other peer URLs now, or no data, or data without entries. Once none of them runs, all bootstrap again in the next
+    /// epoch.
     pub(super) fn restart_never_led(&mut self, own: &Arc<Member>, identity: Identity) -> Option<Decision> {
         if !self.report.has_never_led_data() || own.founder.is_none() || self.report.leaving || self.draft.policy.paused
         {
             return None;
         }
         let has_moved = !own.has_peer_urls(&self.report.peer_urls);
+        let is_without_entries = self.report.has_data_without_entries();
         let is_other_given_up = |member: &Arc<Member>| member.key != own.key && self.given_up(member).is_some();
-        if !has_moved && !self.draft.members().any(is_other_given_up) {
+        if !has_moved && !is_without_entries && !self.draft.members().any(is_other_given_up) {
             return None;
         }
         if self.report.view.is_none() {
@@ -36,27 +40,59 @@ impl Planner<'_> {
         if let Some(registrations) = self.founders_that_never_led() {
             return Some(self.give_up_epoch(registrations, identity));
         }
-        (has_moved && self.nobody_answers()).then_some(Err(Blocked::FoundersMoved))
+        if has_moved && self.nobody_answers() {
+            return Some(Err(Blocked::FoundersMoved));
+        }
+        is_without_entries.then(|| self.wait_without_entries(own, has_moved)).flatten().map(Err)
+    }
+
+    /// What a founder whose data has no entries waits for. `None` if another member reaches it, or a quorum can update its
+    /// peer URLs.
+    fn wait_without_entries(&self, own: &Member, has_moved: bool) -> Option<Blocked> {
+        let blocked = self.quorum_view().err()?;
+        let is_own = |observed: &&ObservedMember| MemberKey::from(observed.id) == own.key;
+        let is_listed = || self.report.view.iter().flat_map(|view| &view.members).any(|seen| is_own(&seen));
+        if blocked.needs_view() {
+            return Some(blocked);
+        }
+        if !has_moved && is_listed() {
+            return None;
+        }
+        Some(self.founders_without_quorum().unwrap_or(Blocked::FoundersWithoutEntries))
     }
 
     fn give_up_epoch(&mut self, registrations: Vec<Registration>, identity: Identity) -> Decision {
         self.check_founding()?;
+        self.check_next_epoch_is_due()?;
         self.begin_next_epoch(registrations);
         self.start_stopped(identity)
+    }
+
+    /// Fails if it is too early to give up one more epoch. Each node archives the data of an epoch, so etcds that exit after
+    /// each start must not fill the disks.
+    fn check_next_epoch_is_due(&self) -> Result<(), Blocked> {
+        let issued = self.draft.members().filter_map(|member| member.founder.as_ref()?.issued.as_ref());
+        let (now, given_up) = (self.now, self.draft.epoch.0 - Epoch::FIRST.0);
+        match issued.map(|issued| Setback { count: given_up, at: issued.at }).max_by_key(|setback| setback.at) {
+            Some(last) if given_up > 0 && !last.is_over(now) && last.at.age(now) < last.wait() => {
+                Err(Blocked::NextEpochLater { again_at: last.at.after(last.wait()), now })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The founders with the peer URLs that they have now, if the present attempt to form the cluster may be given up:
     /// none of them runs, and none has data that has had a leader.
     ///
-    /// Reports of nodes that were instructed to start since don't count: a member with data is told to start unless its
-    /// peer URLs have changed.
+    /// Reports of nodes that were instructed to start since don't count: a member with data is told to start unless its peer
+    /// URLs have changed, or its data has no entries. Without entries it can't lead.
     pub(super) fn founders_that_never_led(&self) -> Option<Vec<Registration>> {
         if !self.roster_is_intact() {
             return None;
         }
         let founders: Vec<&Arc<Member>> = self.draft.members().collect();
         let given_up: Vec<GivenUp> = founders.iter().map(|founder| self.given_up(founder)).collect::<Option<_>>()?;
-        let has_never_led_data = given_up.contains(&GivenUp::NeverLed);
+        let has_never_led_data = given_up.iter().any(|founder| *founder != GivenUp::Empty);
         // Without such data, an empty founder may be one that has lost its disk, or its mount.
         let may_exist = self.draft.bootstrapped.is_some() && !has_never_led_data;
         if may_exist || (has_never_led_data && !self.nobody_answers()) {
@@ -74,7 +110,7 @@ impl Planner<'_> {
         are_distinct.then_some(registrations)
     }
 
-    /// What a founder without data waits for, if so many founders have no data that those whose etcds run can't have a quorum.
+    /// What a founder without usable data waits for, if there are so many of them that those whose etcds run can't have a quorum.
     /// The registry can't know whether they have ever had a leader.
     pub(super) fn founders_without_quorum(&self) -> Option<Blocked> {
         let view = self.report.view.as_ref().filter(|view| !view.linearizable && view.leader.is_none())?;
@@ -87,8 +123,10 @@ impl Planner<'_> {
         {
             return None;
         }
-        let may_have_data = |member: &&Arc<Member>| !is_own(member) && self.given_up(member) != Some(GivenUp::Empty);
-        let others: Vec<&Arc<Member>> = self.draft.members().filter(may_have_data).collect();
+        let may_vote = |member: &&Arc<Member>| {
+            !is_own(member) && !matches!(self.given_up(member), Some(GivenUp::Empty | GivenUp::Isolated))
+        };
+        let others: Vec<&Arc<Member>> = self.draft.members().filter(may_vote).collect();
         let answers = |member: &Member| {
             view.members.iter().any(|observed| observed.reachable && member.key == MemberKey::from(observed.id))
         };
@@ -121,12 +159,12 @@ impl Planner<'_> {
             ReportedState::Nothing if !founder.started && !node.leftover && self.is_later_run(founder, node) => {
                 Some(GivenUp::Empty)
             }
-            ReportedState::Data(identity)
-                if node.never_led
-                    && MemberKey::from(identity.member) == founder.key
-                    && !founder.has_peer_urls(&node.peer_urls) =>
-            {
-                Some(GivenUp::NeverLed)
+            ReportedState::Data(identity) if node.never_led && MemberKey::from(identity.member) == founder.key => {
+                match (founder.has_peer_urls(&node.peer_urls), node.without_entries) {
+                    (true, false) => None,
+                    (false, true) => Some(GivenUp::Isolated),
+                    _ => Some(GivenUp::NeverLed),
+                }
             }
             _ => None,
         }

@@ -51,6 +51,70 @@ fn founders_whose_etcd_failed_before_it_wrote_data_bootstrap_again() {
     world.ask("a", "bootstrap a@a2 b c in epoch 2: roster_complete + bootstrap_told");
 }
 
+/// Without entries, etcd does not know the members, so it elects no leader.
+#[test]
+fn founders_whose_etcd_failed_before_it_wrote_entries_bootstrap_again() {
+    let mut world = failed();
+    world.wal_ends_at("a", 0).wal_ends_at("b", 0).wal_ends_at("c", 0);
+    world.ask("a", "observe: look_needed");
+    world.observe("a", "wait: founders_missing").with_message("before it wrote the list of members");
+    world.observe("b", "wait: founders_missing");
+    world.step("c", &format!("archive_data: earlier_epoch + {NEXT_EPOCH}"));
+    world.step("a", "archive_data: earlier_epoch").step("b", "archive_data: earlier_epoch");
+    world.ask("a", "bootstrap a b c in epoch 2: roster_complete + bootstrap_told");
+}
+
+/// Each epoch leaves an archive on each node.
+#[test]
+fn founders_whose_etcds_fail_again_and_again_bootstrap_less_and_less_often() {
+    let mut world = failed();
+    for (epoch, pause) in [(1, 0), (2, 10), (3, 20), (4, 40)] {
+        world.wal_ends_at("a", 0).wal_ends_at("b", 0).wal_ends_at("c", 0).have_never_led_data("a b c");
+        for name in ["a", "b"] {
+            world.observe(name, "wait: founders_missing");
+        }
+        if pause > 0 {
+            world.watch(pause - 5, "a b c");
+            world.observe("c", "wait: founders_missing").with_message("bootstrap again at").pass(5);
+        }
+        world.step("c", &format!("archive_data: earlier_epoch + {NEXT_EPOCH}"));
+        world.step("a", "archive_data: earlier_epoch").step("b", "archive_data: earlier_epoch");
+        for name in ["a", "b", "c"] {
+            world.ask(name, &format!("bootstrap a b c in epoch {}: roster_complete + bootstrap_told", epoch + 1));
+            world.execute(name).dies(name).returns(name);
+        }
+    }
+}
+
+#[test]
+fn founders_without_entries_start_if_a_founder_that_runs_lists_them() {
+    let mut world = failed();
+    world.wal_ends_at("a", 0).wal_ends_at("b", 0).runs("c").check_ins("c");
+    world.step("a", "start a b c: own_data + member_updated").observe("b", "start a b c: own_data + member_updated");
+}
+
+#[test]
+fn founders_without_entries_that_have_moved_name_the_founder_to_restart() {
+    let mut world = failed();
+    world.wal_ends_at("a", 0).wal_ends_at("b", 0).moves("a", "a2").moves("b", "b2").runs("c").check_ins("c");
+    world.observe("a", "wait: founders_missing").observe("b", "wait: founders_missing");
+    world.observe("a", "wait: founders_missing").with_message("so c (").with_message("restart etcd there");
+    world.returns("c").step("c", &format!("archive_data: earlier_epoch + {NEXT_EPOCH}"));
+    world
+        .step("a", "archive_data: earlier_epoch")
+        .ask("a", "bootstrap a@a2 b@b2 c in epoch 2: roster_complete + bootstrap_told");
+}
+
+/// It takes part once another member has started that lists it.
+#[test]
+fn a_member_without_entries_waits_for_members_that_may_have_had_a_leader() {
+    let mut world = World::formed("a b c");
+    world.dies("a b c").have_never_led_data("c").wal_ends_at("c", 0).returns("a").returns("b").returns("c");
+    world.observe("c", "wait: founders_missing");
+    world.step("a", "start a b c: own_data + bootstrapped member_updated");
+    world.observe("c", "start a b c: own_data + member_updated");
+}
+
 #[test]
 fn no_epoch_begins_over_a_founder_whose_wal_is_gone() {
     let mut world = World::formed("a b c");

@@ -36,6 +36,9 @@ struct NodeDocument {
     /// Whether the data has never had a leader.
     #[serde(default, skip_serializing_if = "is_false")]
     never_led: bool,
+    /// Whether the data has no entries.
+    #[serde(default, skip_serializing_if = "is_false")]
+    without_entries: bool,
     /// Whether there is a database without a WAL.
     #[serde(default, skip_serializing_if = "is_false")]
     leftover: bool,
@@ -145,7 +148,7 @@ impl From<&LivenessRecord> for LivenessDocument {
 
 impl From<&LastCheckIn> for NodeDocument {
     fn from(check_in: &LastCheckIn) -> Self {
-        let LastCheckIn { at, run, sequence, peer_urls, state, never_led, leftover } = check_in;
+        let LastCheckIn { at, run, sequence, peer_urls, state, never_led, without_entries, leftover } = check_in;
         let state = match state {
             ReportedState::Nothing => StateDocument::Nothing,
             ReportedState::Unreadable => StateDocument::Unreadable,
@@ -160,6 +163,7 @@ impl From<&LastCheckIn> for NodeDocument {
             peer_urls: peer_urls.clone(),
             state,
             never_led: *never_led,
+            without_entries: *without_entries,
             leftover: *leftover,
         }
     }
@@ -167,7 +171,7 @@ impl From<&LastCheckIn> for NodeDocument {
 
 impl From<NodeDocument> for LastCheckIn {
     fn from(node: NodeDocument) -> Self {
-        let NodeDocument { at, run, sequence, peer_urls, state, never_led, leftover } = node;
+        let NodeDocument { at, run, sequence, peer_urls, state, never_led, without_entries, leftover } = node;
         let state = match state {
             StateDocument::Nothing => ReportedState::Nothing,
             StateDocument::Unreadable => ReportedState::Unreadable,
@@ -175,7 +179,7 @@ impl From<NodeDocument> for LastCheckIn {
             StateDocument::Loading(identity) => ReportedState::Loading(identity.into()),
             StateDocument::Etcd(identity) => ReportedState::Etcd(identity.into()),
         };
-        Self { at, run, sequence, peer_urls, state, never_led, leftover }
+        Self { at, run, sequence, peer_urls, state, never_led, without_entries, leftover }
     }
 }
 
@@ -270,7 +274,7 @@ mod tests {
         r#""state":{"etcd":{"cluster":"cdf818194e3a8c32","member":"8e9e05c52164694d"}}},"#,
         r#""infra1":{"at":4,"run":"run-2","sequence":5,"peer_urls":[],"state":"nothing","leftover":true},"#,
         r#""infra2":{"at":4,"run":"run-3","sequence":5,"peer_urls":[],"#,
-        r#""state":{"data":{"cluster":"cdf818194e3a8c32","member":"1f"}},"never_led":true}},"#,
+        r#""state":{"data":{"cluster":"cdf818194e3a8c32","member":"1f"}},"never_led":true,"without_entries":true}},"#,
         r#""members":{"8e9e05c52164694d":{"checked_in":6,"answered":null,"failing":[7,8],"applied":10,"failed_starts":3,"heard":6,"#,
         r#""received":{"leader":"b1","term":3,"bytes":4,"since":5,"last":6,"heard":true},"#,
         r#""unreached_by_voters":[7,8]},"b1":{"checked_in":null,"answered":null,"failing":null}},"#,
