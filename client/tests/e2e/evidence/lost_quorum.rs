@@ -81,7 +81,7 @@ fn addresses_that_have_all_changed_are_reported_and_help_once_they_are_back() {
             let line = moved.wait_for_log("so all addresses may have changed at once", LIMIT);
             assert!(line.contains("start (own_data)"), "{line}");
             let change = format!("have changed from {} to {}", former.place.peer_url, moved.place.peer_url);
-            let remedy = "give the nodes the addresses in etcd's list, or restore a snapshot (etcdutl snapshot restore), then \
+            let remedy = "give the nodes their old addresses, or restore a snapshot (etcdutl snapshot restore), then \
                           run `convene cluster adopt`";
             assert!(line.contains(&change) && line.contains(remedy), "{line}");
         }

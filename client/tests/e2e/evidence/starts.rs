@@ -41,8 +41,8 @@ fn a_member_that_loads_for_longer_than_dead_after_keeps_its_place() {
 
         // Three times dead_after.
         machines[1].restart_slowly(Duration::from_secs(15));
-        let reason = spare.wait_for_log("loads its data and does not answer yet", LIMIT);
-        assert!(reason.contains(&format!("wait (not_dead_yet): infra1 ({id}) loads")), "{reason}");
+        let reason = spare.wait_for_log("is loading its data and does not answer yet", LIMIT);
+        assert!(reason.contains(&format!("wait (not_dead_yet): infra1 ({id}) is loading")), "{reason}");
         let shown = registry.administer(&["status"]);
         let loading = shown.lines().find(|line| line.starts_with("infra1")).unwrap();
         assert!(loading.contains("starting"), "{shown}");
