@@ -65,11 +65,6 @@ impl Place {
         Self { metrics_url: Some(format!("http://127.0.0.1:{port}")), ..Self::new() }
     }
 
-    /// Where etcd serves metrics besides at the client URL.
-    pub fn metrics_url(&self) -> Option<&str> {
-        self.metrics_url.as_deref()
-    }
-
     /// The same place, with the write-ahead log outside the data.
     pub fn with_wal_dir(self) -> Self {
         Self { has_wal_dir: true, ..self }
