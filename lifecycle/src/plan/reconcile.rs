@@ -104,7 +104,8 @@ impl Planner<'_> {
     }
 
     /// Takes over the ID of a running cluster that the registry did not know. It formed by v2 discovery, or it is older
-    /// than the registry. If nodes have registered to found another one, only a node with data of a member can show that.
+    /// than the registry. If nodes have registered to found another one, or if founding is held, only a node with data of a member
+    /// can show that.
     fn adopt_cluster(&mut self, view: &View) {
         let Some(list) = MemberList::of_view(view) else { return };
         let cluster_id = list.cluster;
@@ -127,10 +128,17 @@ impl Planner<'_> {
             let same_id = |member: &&Arc<Member>| member.key.id() == Some(observed.id);
             self.draft.record.iter().filter(same_id).any(|member| !has_never_run(member))
         };
-        let is_vacant = self.draft.members().next().is_none();
-        if (is_vacant || self.shows_own_member(view)) && !view.members.iter().any(was_known) {
+        let may_adopt = self.shows_own_member(view) || self.is_vacant_without_evidence();
+        if may_adopt && !view.members.iter().any(was_known) {
             self.draft.adopt(&list, &format!("from the view of {}", self.report.name));
         }
+    }
+
+    /// Whether nobody has registered, and nothing shows that the cluster is another one than a node's view shows. The addresses of
+    /// a cluster may be those of another one by now, so this node's own data, or a hold, counts for more.
+    fn is_vacant_without_evidence(&self) -> bool {
+        let has_no_data = matches!(self.report.state, NodeState::Empty);
+        has_no_data && self.draft.held.is_none() && self.draft.members().next().is_none()
     }
 
     /// Whether the node has data of a member that is in the view's list.

@@ -16,6 +16,25 @@ fn data_of_an_unknown_cluster_holds_the_founding() {
 }
 
 #[test]
+fn another_cluster_that_answers_does_not_release_the_hold() {
+    let mut world = World::found_running("a b c");
+    world.returns_with("x", FOREIGN).ask("x", "observe: look_needed + founding_held").observe("x", "start: uncertain");
+    world.observe("d", "wait: held").members("");
+}
+
+#[test]
+fn a_node_with_other_data_does_not_adopt_the_cluster_that_answers() {
+    let mut world = World::found_running("a b c");
+    world.returns_with("x", FOREIGN).observe("x", "start: uncertain + founding_held").members("");
+}
+
+#[test]
+fn a_node_with_unreadable_data_does_not_adopt_the_cluster_that_answers() {
+    let mut world = World::found_running("a b c");
+    world.returns_with("x", Data::Unreadable).observe("x", "refuse: unreadable_data + founding_held").members("");
+}
+
+#[test]
 fn the_hold_stays_when_the_data_is_gone() {
     let mut world = World::new(3);
     world.returns_with("x", FOREIGN).check_ins("x").returns_empty("x").pass(3_600).ask("x", "wait: held");
