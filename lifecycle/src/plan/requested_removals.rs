@@ -39,6 +39,9 @@ impl Planner<'_> {
             return Some((evicted.clone(), Cause::Evicted { member: evicted.label() }));
         }
         let surplus = self.surplus_voter(view)?;
+        if !self.is_surplus_by_request(&surplus) {
+            return Some((surplus.clone(), Cause::Dead { member: surplus.label() }));
+        }
         if own != Some(&surplus.key) && self.leaves_by_itself(&surplus, view) {
             return None;
         }
@@ -54,7 +57,8 @@ impl Planner<'_> {
     }
 
     /// The voter that goes first if there are more voters than the size: an evicted one before a dead one, a dead one
-    /// before one that does not answer, that one before one that does not lead, and of these the newest.
+    /// before one that does not answer, that one before one that does not lead, and of these the newest. One that is alive goes
+    /// only if an administrator has requested that by the size.
     fn surplus_voter(&self, view: &QuorumView<'_>) -> Option<Arc<Member>> {
         let voters = self.draft.voters().count();
         if voters <= self.draft.size.get() as usize || !self.draft.policy.strategy.removes_dead() {
@@ -64,6 +68,20 @@ impl Planner<'_> {
         let rank = |member: &&Arc<Member>| {
             (member.eviction.is_some(), is_dead(member), !view.is_up(member), !view.leads(member), member.created)
         };
-        self.draft.voters().max_by_key(rank).cloned()
+        let may_go = |member: &&Arc<Member>| is_dead(member) || self.is_surplus_by_request(member);
+        self.draft.voters().filter(may_go).max_by_key(rank).cloned()
+    }
+
+    /// Whether there were more voters than the size when an administrator set it, and a voter is one of them. The size requests
+    /// no removal of voters that came later: an administrator has added those with other tools, or the registry's database has
+    /// been restored from a copy with an older size.
+    fn is_surplus_by_request(&self, voter: &Member) -> bool {
+        voter.created <= self.draft.size_modified && self.has_surplus_by_request()
+    }
+
+    /// Whether an administrator has requested the removal of voters by the size.
+    pub(super) fn has_surplus_by_request(&self) -> bool {
+        let then = self.draft.voters().filter(|voter| voter.created <= self.draft.size_modified).count();
+        then > self.draft.size.get() as usize
     }
 }

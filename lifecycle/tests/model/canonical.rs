@@ -255,14 +255,14 @@ impl State {
             cluster.record.iter().filter_map(|member| member.removed).map(|gone| gone.at).collect();
         removals.sort_unstable();
         cluster.revision = of_view(cluster.revision);
-        (cluster.size_created, cluster.size_modified) = (Revision::FIRST, Revision::FIRST);
-        cluster.size_version = 1;
+        let older_than_size = cluster.record.partition_point(|member| member.created <= cluster.size_modified);
+        (cluster.size_created, cluster.size_version) = (Revision::FIRST, 1);
         cluster.formed = cluster.formed.map(|_| Revision::FIRST);
         cluster.formed_at = None;
         cluster.bootstrapped = cluster.bootstrapped.map(|_| Revision::FIRST);
         for (place, member) in cluster.record.iter_mut().enumerate() {
             let mut reduced = Reduced {
-                created: Revision(class(member.created) + place as u64),
+                created: Revision(class(member.created) + 1 + place as u64),
                 modified: Revision(class(member.modified)),
                 removed: member.removed,
                 role: member.role,
@@ -280,6 +280,8 @@ impl State {
             }
             reduced.put_into(member);
         }
+        let last_older = older_than_size.checked_sub(1).map(|place| cluster.record[place].created);
+        cluster.size_modified = last_older.unwrap_or(Revision(0));
         for node in &mut self.nodes {
             if let ClientState::Observed(view) = &mut node.client {
                 let since = of_view(view.since);

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use convene_lifecycle::{
-    Cluster, ClusterId, DataEvidence, EtcdFlags, Instruction, Liveness, MemberId, MemberKey, NodeState, Plan, Report,
-    Task, Terms, UnixMillis,
+    Cluster, ClusterId, DataEvidence, EtcdFlags, Instruction, Liveness, Member, MemberId, MemberKey, NodeState, Plan,
+    Report, Task, Terms, UnixMillis,
 };
 
 use crate::{
@@ -66,8 +66,12 @@ impl State {
     /// node, which has lost its disk or leaves.
     fn was_requested(&self, requester: usize, member: &MemberKey) -> bool {
         let Some(member) = self.cluster.member(member) else { return false };
-        let (voters, size) = (self.cluster.voters().count(), self.cluster.size.get() as usize);
-        let is_surplus = if member.is_voter() { voters > size } else { voters >= size };
+        let size = self.cluster.size.get() as usize;
+        let is_older = |voter: &Member| voter.created <= self.cluster.size_modified;
+        let is_surplus = match member.is_voter() {
+            true => is_older(member) && self.cluster.voters().filter(|voter| is_older(voter)).count() > size,
+            false => self.cluster.voters().count() >= size,
+        };
         member.eviction.is_some() || is_surplus || *member.name() == name(requester)
     }
 }

@@ -125,7 +125,11 @@ fn check_reason_to_remove(
     match reason {
         Reason::Evicted => prop_assert!(member.eviction.is_some()),
         Reason::Leaving => prop_assert!(own || (is_at_its_place(member, report) && !is_up(report, member))),
-        Reason::Shrink => prop_assert!(voters > size && member.is_voter()),
+        Reason::Shrink => {
+            let is_older = |voter: &Member| voter.created <= after.size_modified;
+            let older = after.voters().filter(|voter| is_older(voter)).count();
+            prop_assert!(older > size && is_older(member) && member.is_voter(), "the size requests no removal of it");
+        }
         Reason::Full => prop_assert!(voters >= size && !member.is_voter() && report.identity().is_some()),
         Reason::AddressChanged => prop_assert!(own && !member.is_voter()),
         Reason::LostDisk => {

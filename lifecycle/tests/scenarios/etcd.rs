@@ -196,7 +196,8 @@ impl Etcd {
         MemberList { cluster: self.id, members: members.collect() }
     }
 
-    fn start(&mut self, node: &mut Node) {
+    /// A node's etcd starts as the member that was added for the node.
+    pub fn start(&mut self, node: &mut Node) {
         let id = self.id;
         let seat = self.seats.iter_mut().find(|seat| seat.peer_urls == node.peer_urls).expect("the node is a member");
         seat.name = Some(node.name.parse().unwrap());

@@ -84,3 +84,34 @@ fn a_size_that_is_raised_again_keeps_the_member() {
         .size(3)
         .observe("c", "wait: healthy + ticket_released");
 }
+
+#[test]
+fn voters_that_an_administrator_adds_beyond_the_size_stay() {
+    let mut world = World::running("a b c");
+    world.etcdctl_adds_voter("d").observe("a", "wait: healthy + member_added").watch(300, "a b c d e");
+    world.ask("a", "wait: healthy").observe("d", "wait: healthy").observe("e", "stand_by: full").members("a b c d");
+}
+
+#[test]
+fn a_size_that_is_set_after_a_voter_was_added_removes_it() {
+    let mut world = World::running("a b c");
+    world.etcdctl_adds_voter("d").check_ins("a d").size(4).size(3);
+    world.observe("d", "leave d #1 of a b c d: shrink + ticket_granted");
+}
+
+#[test]
+fn voters_stay_if_the_registry_has_lost_the_size() {
+    let mut world = World::running("a b c");
+    let copy = world.cluster.clone();
+    world.size(5).heals(60, "a b c d e", |_| {}, "a b c d e");
+    world.registry_goes_back_to(copy).check_ins("a b c d e").observe("a", "wait: healthy");
+    world.observe("d", "wait: healthy").observe("e", "wait: healthy").members("a b c d e");
+}
+
+#[test]
+fn a_dead_voter_beyond_the_size_is_removed_as_dead() {
+    let mut world = World::running("a b c");
+    world.etcdctl_adds_voter("d").check_ins("a b c d").are_dead_to("d", "a b c");
+    world.observe("a", "remove d #1 of a b c d: dead + ticket_granted");
+    world.execute("a").observe("a", "wait: healthy + member_removed ticket_released").members("a b c");
+}

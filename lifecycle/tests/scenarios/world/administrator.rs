@@ -89,6 +89,15 @@ impl World {
         self
     }
 
+    /// An administrator adds a node as voter with etcdctl, and starts its etcd.
+    pub fn etcdctl_adds_voter(&mut self, name: &str) -> &mut Self {
+        self.node(name);
+        let etcd = self.etcd.as_mut().unwrap();
+        etcd.add(&self.nodes[name], false);
+        etcd.start(self.nodes.get_mut(name).unwrap());
+        self
+    }
+
     /// An administrator promotes a node's member with etcdctl.
     pub fn etcdctl_promotes(&mut self, name: &str) -> &mut Self {
         self.etcd.as_mut().unwrap().seat_of(name).learner = false;
