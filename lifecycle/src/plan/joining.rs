@@ -171,11 +171,19 @@ impl Planner<'_> {
         }
         match (dead, down.first()) {
             (Some(dead), _) if strategy.removes_dead() => self.begin_join(Some(&dead), view, Reason::Dead),
-            (_, Some(down)) if strategy.removes_dead() => Err(self.not_dead_yet(down, view)),
+            (_, Some(down)) if strategy.removes_dead() && (voters >= size || self.may_die_soon(down, view)) => {
+                Err(self.not_dead_yet(down, view))
+            }
             _ if voters < size => self.begin_join(None, view, Reason::BelowSize),
             (_, Some(down)) => Err(Blocked::StrategyRemovesNobody { member: down.label(), strategy }),
             _ => Err(self.full()),
         }
+    }
+
+    /// Whether a member that is down will count as dead at a known time if it stays silent. A node that waits for that can take its
+    /// place. Nothing else is worth waiting for while there is a free place: a learner does not change the quorum.
+    fn may_die_soon(&self, down: &Member, view: &QuorumView<'_>) -> bool {
+        matches!(self.not_dead_yet(down, view), Blocked::NotDeadYet { .. } | Blocked::Failing { .. })
     }
 
     /// etcd takes one learner at a time, so another node's learner comes first. This node promotes it if no other node

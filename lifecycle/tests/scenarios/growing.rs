@@ -61,6 +61,33 @@ fn a_cluster_does_not_grow_while_a_member_may_be_dying() {
 }
 
 #[test]
+fn a_cluster_grows_during_an_announced_downtime() {
+    let mut world = World::running("a b c");
+    world.size(5).dies("c").downtime("c", 8 * 3_600);
+    world.observe("d", "add learner d #1 of a b c: below_size + ticket_granted");
+}
+
+#[test]
+fn a_cluster_grows_while_only_the_joining_node_does_not_reach_a_voter() {
+    let mut world = World::running("a b c");
+    world.size(4).cut("d", "c").observe("d", "wait: not_dead_yet").pass(5).ask("c", "wait: healthy");
+    world.observe("d", "add learner d #1 of a b c: below_size + ticket_granted");
+}
+
+#[test]
+fn a_cluster_grows_while_no_voters_side_shows_that_a_voter_is_dead() {
+    let mut world = World::running("a b c");
+    world.hide_metrics().pass(100).dies("c").watch(120, "d").observe("d", "wait: no_witness").size(4);
+    world.observe("d", "add learner d #1 of a b c: below_size + ticket_granted");
+}
+
+#[test]
+fn a_cluster_grows_while_a_voter_loads_its_data() {
+    let mut world = World::running("a b c");
+    world.size(4).loads("c").check_ins("c").observe("d", "add learner d #1 of a b c: below_size + ticket_granted");
+}
+
+#[test]
 fn a_cluster_does_not_grow_without_a_quorum() {
     World::running("a b c").size(5).dies("b c").observe("d", "wait: no_quorum");
 }
