@@ -160,7 +160,7 @@ impl<'a> ClusterDraft<'a> {
         let now = self.now;
         self.release_and(why, |cluster, ticket| {
             cluster.setbacks.retain(|_, setback| !setback.is_over(now));
-            if cluster.setbacks.len() < MAX_SETBACKS {
+            if cluster.setbacks.contains_key(&ticket.holder) || cluster.setbacks.len() < MAX_SETBACKS {
                 let setback = cluster.setbacks.entry(ticket.holder.clone()).or_insert(Setback { count: 0, at: now });
                 *setback = Setback { count: setback.count.saturating_add(1), at: now };
             }
@@ -265,5 +265,27 @@ impl<'a> ClusterDraft<'a> {
         cluster.revision = event.revision;
         edit(cluster);
         self.events.push(event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ClusterSize;
+
+    #[test]
+    fn the_count_of_a_known_node_grows_although_no_further_node_is_kept() {
+        let token = "6c007a14875d53d9bf0ef5a6fc0257c8".parse().unwrap();
+        let created = Cluster::create(token, ClusterSize::DEFAULT, Action::Create, UnixMillis(0));
+        let mut cluster = created.after.unwrap();
+        let setback = Setback { count: 1, at: UnixMillis(0) };
+        cluster.setbacks = (0..MAX_SETBACKS).map(|n| (format!("node{n}").parse().unwrap(), setback)).collect();
+        let mut draft = ClusterDraft::new(&cluster, UnixMillis(1));
+        for name in ["node0", "another"] {
+            draft.grant(&name.parse().unwrap(), Purpose::Promote { member: "1".parse().unwrap() }, "it has caught up");
+            draft.release_without_progress("no progress");
+        }
+        let count = |name: &str| draft.setbacks.get(&name.parse::<MemberName>().unwrap()).map(|setback| setback.count);
+        assert_eq!((count("node0"), count("another"), draft.setbacks.len()), (Some(2), None, MAX_SETBACKS));
     }
 }
