@@ -17,7 +17,8 @@ pub struct Member {
     pub client_urls: Vec<ClientUrl>,
     /// Whether it votes.
     pub role: Role,
-    /// Whether its etcd has run: its node has reported data, or etcd's list has its name.
+    /// Whether its etcd has run: its node has reported data, an etcd with its ID has answered or, if it is no founder, etcd's list
+    /// has its name.
     pub started: bool,
     /// Its part in bootstrapping this epoch's cluster by check-in. `None` if it is no founder.
     pub founder: Option<Founder>,
