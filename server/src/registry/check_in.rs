@@ -45,7 +45,8 @@ impl Registry {
         let (reported, read) = (report.clone(), liveness.clone());
         let decide = move |inputs: Inputs<'_>| {
             let Some(cluster) = inputs.cluster else { return (None, None) };
-            let Plan { instruction, change } = read.read(|liveness| plan(cluster, liveness, &reported, inputs.now));
+            let liveness = read.resumed(&cluster.policy, inputs.now);
+            let Plan { instruction, change } = plan(cluster, &liveness, &reported, inputs.now);
             let unchanged = change.is_none().then(|| Arc::new(cluster.clone()));
             (change, Some((instruction, unchanged)))
         };
@@ -77,7 +78,7 @@ impl Registry {
         let Some(snapshot) = self.cluster(token).await? else { return Ok(None) };
         let (cluster, at) = (snapshot.cluster.clone(), self.clock.now());
         let Plan { instruction, .. } = match self.liveness.get(token) {
-            Some(liveness) => liveness.read(|liveness| plan(&cluster, liveness, report, at)),
+            Some(liveness) => plan(&cluster, &liveness.resumed(&cluster.policy, at), report, at),
             None => plan(&cluster, &self.stored_liveness(token, &cluster.policy, at).await?, report, at),
         };
         Ok(Some(CheckInOutcome { instruction, cluster }))

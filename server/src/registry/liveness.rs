@@ -82,6 +82,13 @@ impl ClusterLiveness {
         read(&self.lock().record.detector)
     }
 
+    /// The state of the failure detector as a check-in now finds it. The server may have been interrupted since the last one.
+    pub fn resumed(&self, policy: &Policy, now: UnixMillis) -> Liveness {
+        let mut record = self.record();
+        record.resume(policy, now);
+        record.detector
+    }
+
     /// Reads the state of the failure detector and, if `read` returns something, records a check-in in the same step.
     pub fn read_and_record<T>(
         &self,
@@ -91,6 +98,7 @@ impl ClusterLiveness {
         read: impl FnOnce(&Liveness) -> Option<T>,
     ) -> Option<T> {
         let mut state = self.lock();
+        state.record.resume(&cluster.policy, now);
         let found = read(&state.record.detector)?;
         state.record_check_in(cluster, report, now);
         Some(found)
@@ -128,6 +136,7 @@ impl LivenessState {
     }
 
     fn record_check_in(&mut self, cluster: &Cluster, report: &Report, now: UnixMillis) {
+        self.record.resume(&cluster.policy, now);
         self.record.record_check_in(cluster, report, now);
         self.version += 1;
         self.keep_until = now.after(KEEP.max(cluster.policy.dead_after));
@@ -293,6 +302,21 @@ mod tests {
         persist(&cache);
         cache.evict_idle(later(6 * 24 * 60));
         assert!(cache.get(&cluster.token).is_some());
+    }
+
+    #[test]
+    fn silence_counts_from_the_first_check_in_after_the_server_was_interrupted() {
+        let (cache, (cluster, report)) = (LivenessCache::default(), cluster());
+        let liveness = cache.start(&cluster.token, None, START);
+        liveness.record_check_in(&cluster, &report, later(1));
+        let member = cluster.member(&"1".parse().unwrap()).unwrap();
+        let spare = Report { name: "spare".parse().unwrap(), ..report };
+        let silence = |at| {
+            let silence = |detector: &Liveness| Some(detector.silence(&cluster.policy, member, at));
+            liveness.read_and_record(&cluster, &spare, at, silence).unwrap()
+        };
+        assert_eq!(silence(later(3)), Duration::ZERO);
+        assert_eq!(silence(later(3).after(Duration::from_secs(20))), Duration::from_secs(20));
     }
 
     #[test]

@@ -37,7 +37,8 @@ impl LivenessRecord {
         }
     }
 
-    /// Continues on one of several servers. See [`Liveness::resume`].
+    /// Continues after a time in which the server, or all servers of a database, may have been interrupted. See
+    /// [`Liveness::resume`].
     pub fn resume(&mut self, policy: &Policy, now: UnixMillis) {
         self.detector.resume(policy, now);
     }
