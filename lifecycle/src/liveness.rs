@@ -1,4 +1,6 @@
 mod inside;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -408,103 +410,5 @@ impl ReportedState {
             NodeState::Starting(identity) => Self::Loading(*identity),
             NodeState::Running(identity) => Self::Etcd(*identity),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Action, ClusterSize, DataEvidence, Discovery, Registration, Revision};
-
-    /// A cluster with one member, `a`.
-    fn cluster() -> Cluster {
-        let token = "one".parse().unwrap();
-        let created = Cluster::create(token, ClusterSize::DEFAULT, Action::Create, UnixMillis(0)).after.unwrap();
-        let registration = Registration::parse("a=http://10.0.0.1:2380").unwrap();
-        created
-            .register("1".parse().unwrap(), registration, Discovery::V2, Action::Create, UnixMillis(0))
-            .unwrap()
-            .after
-            .unwrap()
-    }
-
-    fn report(name: &str, peer_urls: usize) -> Report {
-        let url = |n: usize| PeerUrl::parse(&format!("http://{}{n}:2380", "x".repeat(50))).unwrap();
-        Report {
-            name: name.parse().unwrap(),
-            run: RunId::unnamed(),
-            sequence: 0,
-            peer_urls: (0..peer_urls).map(url).collect(),
-            client_urls: Vec::new(),
-            state: NodeState::Empty,
-            data: DataEvidence::default(),
-            etcd_version: None,
-            refusal: None,
-            leftover: false,
-            view: None,
-            accept_reset: None,
-            leaving: false,
-            once: false,
-            strategy: None,
-            size: None,
-        }
-    }
-
-    #[test]
-    fn members_and_the_latest_spares_are_kept() {
-        let (cluster, mut liveness) = (cluster(), Liveness::new(UnixMillis(0)));
-        liveness.record_check_in(&cluster, &report("a", 1), UnixMillis(1));
-        for n in 0..300 {
-            liveness.record_check_in(&cluster, &report(&format!("spare{n}"), 1), UnixMillis(2 + n));
-        }
-        assert_eq!(liveness.nodes.len(), 1 + MAX_SPARES);
-        for (name, is_there) in [("a", true), ("spare99", false), ("spare100", true), ("spare299", true)] {
-            assert_eq!(liveness.nodes.contains_key(&name.parse().unwrap()), is_there, "{name}");
-        }
-    }
-
-    #[test]
-    fn check_ins_with_many_urls_do_not_fill_the_memory() {
-        let (cluster, mut liveness) = (cluster(), Liveness::new(UnixMillis(0)));
-        liveness.record_check_in(&cluster, &report("a", 1_000), UnixMillis(1));
-        for n in 0..100 {
-            liveness.record_check_in(&cluster, &report(&format!("spare{n}"), 1_000), UnixMillis(2 + n));
-        }
-        let bytes: usize = liveness.nodes.iter().map(|(name, check_in)| check_in.bytes(name)).sum();
-        assert!(bytes <= MAX_BYTES && liveness.nodes.len() > 5, "{bytes}");
-        assert!(liveness.nodes.contains_key(&"a".parse().unwrap()));
-    }
-
-    #[test]
-    fn after_a_gap_without_any_check_in_silence_counts_from_zero() {
-        let (cluster, mut liveness) = (cluster(), Liveness::new(UnixMillis(0)));
-        let member = cluster.members().next().unwrap();
-        let silence_after = |liveness: &mut Liveness, quiet: i64| {
-            liveness.resume(&cluster.policy, UnixMillis(1_000 + quiet));
-            liveness.silence(&cluster.policy, member, UnixMillis(1_000 + quiet)).as_millis()
-        };
-        liveness.record_check_in(&cluster, &report("spare", 1), UnixMillis(1_000));
-        assert_eq!(silence_after(&mut liveness, 30_000), 31_000);
-        assert_eq!(silence_after(&mut liveness, 30_001), 0);
-    }
-
-    #[test]
-    fn failed_probes_of_yesterday_prove_nothing_today() {
-        let key: MemberKey = "1".parse().unwrap();
-        let registration = Registration::parse("a=http://10.0.0.1:2380").unwrap();
-        let member = Member::registered(key.clone(), registration, Revision::FIRST);
-        let (now, policy) = (UnixMillis(1_000_000_000), Policy::default());
-        let is_dead = |first: i64, last: i64| {
-            let failing = Some((UnixMillis(now.0 - first), UnixMillis(now.0 - last)));
-            let mut liveness = Liveness::new(UnixMillis(0));
-            liveness.members.insert(
-                key.clone(),
-                MemberLiveness { failing, unreached_by_voters: failing, ..MemberLiveness::default() },
-            );
-            liveness.is_dead(&policy, &member, now)
-        };
-        assert!(is_dead(70_000, 2_000));
-        assert!(!is_dead(30_000, 2_000));
-        assert!(!is_dead(86_400_000, 86_340_000));
     }
 }

@@ -1,0 +1,485 @@
+//! What a blocked node and its administrator read.
+
+use std::borrow::Cow;
+
+use super::{Blocked, Explanation, LeaderMetrics, Outcome, ViewNeeded};
+use crate::{ClusterId, ClusterSize, MAX_MEMBERS, Reason, plan::membership::MAX_LAG};
+
+const LEAVE_THERE: &str = "run `convene leave` on that node with its own name, data directory and peer URLs, or run \
+                           `convene member evict NAME`";
+
+impl Blocked {
+    /// The reason, the message and the remedy.
+    pub fn explain(&self) -> Explanation {
+        match self {
+            Self::Overtaken => wait(Reason::Overtaken, "a later check-in of this node has been answered already"),
+            Self::Paused => wait(
+                Reason::Paused,
+                "membership changes are paused until an administrator resumes them (convene cluster resume)",
+            ),
+            Self::Held(held) => wait(
+                Reason::Held,
+                format!(
+                    "another etcd cluster may exist, so no cluster is founded: {}; take that cluster over with `convene \
+                     cluster adopt`, or start a new one with `convene cluster reset`",
+                    held.what_was_seen()
+                ),
+            ),
+            Self::ViewNeeded(purpose) => {
+                Explanation { outcome: Outcome::Observe, reason: Reason::LookNeeded, message: purpose.message().into() }
+            }
+            Self::ForeignClusterAnswers { found, own } => wait(
+                Reason::ForeignCluster,
+                format!(
+                    "etcd cluster {found} answers at the members' addresses, but the ID of this cluster is {}",
+                    or_none(own)
+                ),
+            ),
+            Self::NoQuorum { silent } if silent.is_empty() => {
+                wait(Reason::NoQuorum, "this node sees no quorum: the members answer, but there is no leader")
+            }
+            Self::NoQuorum { silent } => wait(
+                Reason::NoQuorum,
+                format!(
+                    "this node sees no quorum: no answer from {}; start their etcds. If more than half of the voters are lost \
+                     for good, restore a snapshot (etcdutl snapshot restore), then run `convene cluster adopt`",
+                    silent.join(", ")
+                ),
+            ),
+            Self::AllAddressesChanged { silent, listed, own } => wait(
+                Reason::AllAddressesChanged,
+                format!(
+                    "this node sees no quorum: no answer from {}, and this node's own peer URLs have changed from \
+                     {listed} to {own}, so all addresses may have changed at once. etcd updates addresses through the \
+                     quorum only: give the nodes their old addresses, or restore a snapshot (etcdutl snapshot \
+                     restore), then run `convene cluster adopt`",
+                    silent.join(", ")
+                ),
+            ),
+            Self::MemberMismatch { missing } => wait(
+                Reason::MemberMismatch,
+                format!(
+                    "the member list that this node sees lacks {}, and too few of the voters on record answer to \
+                     confirm that; the list may come from a copy of the cluster (--force-new-cluster), so no decision \
+                     is based on it. If these members are gone for good, run `convene member evict NAME` for each of \
+                     them",
+                    missing.join(", ")
+                ),
+            ),
+            Self::AnswersElsewhere { member, urls } => refuse(
+                Reason::RunsElsewhere,
+                format!(
+                    "etcd already runs as member {member} at {urls}, so this node must not start as the same member"
+                ),
+                "if this node's data is a copy, move its data directory away; then give this node another name and other peer \
+                 URLs, and it joins as another member",
+            ),
+            Self::ChecksInElsewhere { member, urls, until, now } => wait(
+                Reason::RunsElsewhere,
+                format!(
+                    "another node checks in as member {member} from {urls}, and its etcd runs. If this node has moved \
+                     from that address, it will continue at {}; if its data is a copy, move its data directory away \
+                     and give this node another name",
+                    until.clock_time(*now)
+                ),
+            ),
+            Self::EarlierEpoch { current } => refuse(
+                Reason::EarlierEpoch,
+                format!(
+                    "an administrator has reset this cluster, and the data is from an earlier epoch; the current \
+                     epoch is {current}, and this node sees no quorum in it"
+                ),
+                format!(
+                    "if this data is not needed any more, run `convene join --accept-reset {current}` on this node, which \
+                     archives it, or move the data directory away"
+                ),
+            ),
+            Self::Forming { registered, size } => wait(
+                Reason::Forming,
+                format!(
+                    "{registered} of {size} nodes have registered; waiting for {} more to bootstrap the cluster",
+                    size - registered
+                ),
+            ),
+            Self::FoundersMissing => wait(
+                Reason::FoundersMissing,
+                "this node was instructed to bootstrap, but has no data; waiting for the other founders, to find out \
+                 whether the cluster exists",
+            ),
+            Self::FoundersMoved => wait(
+                Reason::FoundersMissing,
+                "etcd has never had a leader on this node's data, and a founder's peer URLs have changed; waiting for \
+                 the other founders, to bootstrap again with the new URLs",
+            ),
+            Self::FoundersWithoutEntries => wait(
+                Reason::FoundersMissing,
+                "etcd exited on this node before it wrote the list of members, so it can't start on this data alone; waiting for \
+                 the other founders, to start with one that runs, or to bootstrap again",
+            ),
+            Self::NextEpochLater { again_at, now } => wait(
+                Reason::FoundersMissing,
+                format!(
+                    "etcd has never had a leader on the founders' data; they bootstrap again at {}. If etcd exits after each \
+                     start, see its log",
+                    again_at.clock_time(*now)
+                ),
+            ),
+            Self::FoundersWithoutQuorum { others } => wait(
+                Reason::FoundersMissing,
+                format!(
+                    "more than half of the founders have no usable data, so {} can't have a quorum; restart etcd there with \
+                     `convene join`. If no etcd has ever had a leader, all founders will bootstrap again",
+                    others.join(", ")
+                ),
+            ),
+            Self::DataRolledBack { member, last, applied, strategy, paused } => refuse(
+                Reason::DataRolledBack,
+                format!(
+                    "the data of {member} ends at index {last}, but this member had applied index {applied}: the data \
+                     was rolled back, and starting it could lose acknowledged writes; {}",
+                    match (paused, strategy.removes_dead()) {
+                        (true, _) => "the cluster is paused, so the member is not replaced".to_owned(),
+                        (false, false) => format!("strategy {strategy} removes no members"),
+                        (false, true) => "without this member the cluster has no quorum, so the member can't be \
+                                          replaced now"
+                            .to_owned(),
+                    }
+                ),
+                "restore the newest data of this member. Or, if the policy allows it, start this node again once the \
+                 other members have a quorum; the node will replace its member",
+            ),
+            Self::TicketHeld { holder, number, purpose } => {
+                wait(Reason::TicketHeld, format!("{holder} {purpose} (ticket {number}); one change runs at a time"))
+            }
+            Self::StepOverdue { number, step } => wait(
+                Reason::LastInLine,
+                format!(
+                    "this node holds ticket {number} to {}, but made no progress; it will lose the ticket",
+                    step.as_str()
+                ),
+            ),
+            Self::LastInLine { setback, again_at, goes_last, now } => wait(
+                Reason::LastInLine,
+                format!(
+                    "this node lost its ticket without progress {}; {} at {}",
+                    match setback.count {
+                        1 => "once".to_owned(),
+                        count => format!("{count} times in a row"),
+                    },
+                    if *goes_last {
+                        "other nodes go first, and this node tries again"
+                    } else {
+                        "this node tries again"
+                    },
+                    again_at.clock_time(*now)
+                ),
+            ),
+            Self::RemovalRisksQuorum { member, remaining, up, needed, unheard } => wait(
+                Reason::QuorumAtRisk,
+                format!("removing {member} would leave {}", voters_that_answer(*remaining, *up, *needed, unheard)),
+            ),
+            Self::PromotionRisksQuorum { learner, voters, up, needed, unheard } => wait(
+                Reason::QuorumAtRisk,
+                format!("promoting {learner} would result in {}", voters_that_answer(*voters, *up, *needed, unheard)),
+            ),
+            Self::UpdateRisksQuorum { member, up, needed } => wait(
+                Reason::QuorumAtRisk,
+                format!(
+                    "the peer URLs of {member} have changed, but updating etcd's list now would risk the quorum: if the new \
+                     URLs are wrong, {member} is lost, and too few of the other voters answer ({up}; a quorum is {needed})"
+                ),
+            ),
+            Self::LearnerDown { learner } => wait(
+                Reason::QuorumAtRisk,
+                format!("learner {learner} does not answer; promoting it now would put the quorum at risk"),
+            ),
+            Self::LastVoter { member } => refuse(
+                Reason::LastMember,
+                format!("{member} is the last voter; removing it would lose all data"),
+                "stop its etcd instead, and delete the cluster from the registry if it is not needed any more",
+            ),
+            Self::NotDeadYet { member, silent_since, dead_at, now } => wait(
+                Reason::NotDeadYet,
+                format!(
+                    "{member} has not answered since {}; it will count as dead at {} if it stays silent",
+                    silent_since.clock_time(*now),
+                    dead_at.clock_time(*now)
+                ),
+            ),
+            Self::MemberLoading { member } => wait(
+                Reason::NotDeadYet,
+                format!("{member} is loading its data and does not answer yet; it does not count as silent"),
+            ),
+            Self::Failing { member, starts, silent_since, dead_at, now } => wait(
+                Reason::NotDeadYet,
+                format!(
+                    "{member} is failing: its etcd was started {starts} times and has not answered since {}; it will count as \
+                     dead at {} if it does not answer",
+                    silent_since.clock_time(*now),
+                    dead_at.clock_time(*now)
+                ),
+            ),
+            Self::InDowntime { member, until, now } => wait(
+                Reason::NotDeadYet,
+                format!("{member} does not answer; its announced downtime lasts until {}", until.clock_time(*now)),
+            ),
+            Self::Partitioned { member } => wait(
+                Reason::Partition,
+                format!(
+                    "{member} checks in, but its etcd does not answer, so it does not count as dead; check its etcd and the network \
+                     between the nodes"
+                ),
+            ),
+            Self::LeaderOutOfReach { member } => wait(
+                Reason::Partition,
+                format!(
+                    "this node can't reach {member}, which leads the cluster and so does not count as dead; check the \
+                     network between this node and {member}"
+                ),
+            ),
+            Self::HeardByLeader { member } => wait(
+                Reason::Partition,
+                format!(
+                    "this node can't reach {member}, but the leader hears from that member, so it does not count as \
+                     dead; check the network between this node and {member}"
+                ),
+            ),
+            Self::NoWitness { member, silent_since, leader, now } => wait(
+                Reason::NoWitness,
+                format!(
+                    "{member} has not answered since {}, but no voter confirms that it is dead: {}",
+                    silent_since.clock_time(*now),
+                    leader.remedy()
+                ),
+            ),
+            Self::DeadAwaitsSpare { member } => {
+                wait(Reason::Dead, format!("{member} is dead; the next spare that checks in will replace it"))
+            }
+            Self::DeadStays { member, strategy } => {
+                wait(Reason::Dead, format!("{member} is dead, but strategy {strategy} removes no members"))
+            }
+            // Not `dead`: programs know this reason here.
+            Self::DeadLearnerStays { learner, strategy } => wait(
+                Reason::NotDeadYet,
+                format!("learner {learner} is dead, but strategy {strategy} removes no members"),
+            ),
+            Self::StrategyRemovesNobody { member, strategy } => {
+                wait(Reason::Strategy, format!("{member} does not answer, but strategy {strategy} removes no members"))
+            }
+            Self::AwaitsAdministrator => wait(
+                Reason::Strategy,
+                "strategy prepared: an administrator must add this node's peer URLs to etcd (etcdctl member add)",
+            ),
+            Self::LearnerPresent { learner } => wait(
+                Reason::LearnerPresent,
+                format!("learner {learner} must be promoted or removed first; etcd takes one learner at a time"),
+            ),
+            Self::PeerUrlUnreachable { learner, peer_urls, leader, is_known: true } => wait(
+                Reason::PeerUrlUnreachable,
+                format!(
+                    "{} has not reached learner {learner} at {peer_urls} yet, so the learner can't become a voter; \
+                     check its peer URLs and the firewall in front of them",
+                    leader.leader
+                ),
+            ),
+            Self::PeerUrlUnreachable { learner, peer_urls, leader, is_known: false } => wait(
+                Reason::PeerUrlUnreachable,
+                format!("no voter confirms that it reaches learner {learner} at {peer_urls}: {}", leader.remedy()),
+            ),
+            Self::VersionMismatch { own, lowest } => refuse(
+                Reason::VersionMismatch,
+                format!(
+                    "this node's etcd is {own}, but the lowest version among the voters is {lowest}; a node can join with {lowest} \
+                     or {}",
+                    lowest.next()
+                ),
+                "install an etcd of one of these versions on this node, or upgrade the members first, one minor version at \
+                 a time",
+            ),
+            Self::CatchingUp { learner, behind: Some(behind) } => wait(
+                Reason::CatchingUp,
+                format!(
+                    "learner {learner} is {behind} log entries behind; it will be promoted when it is at most {MAX_LAG} \
+                     behind"
+                ),
+            ),
+            Self::CatchingUp { learner, behind: None } => {
+                wait(Reason::CatchingUp, format!("it is not known yet how far learner {learner} is behind"))
+            }
+            Self::BeingRemoved { member } => wait(
+                Reason::BeingRemoved,
+                format!("this node's member {member} is being removed; waiting for the outcome before etcd starts"),
+            ),
+            Self::Full { size, own_size, voters, once } => full(*size, *own_size, *voters, *once),
+            Self::Evicted => Explanation {
+                outcome: Outcome::StandBy,
+                reason: Reason::Evicted,
+                message: "standing by: this node's member was evicted; an administrator can withdraw the eviction \
+                          (convene member evict --withdraw)"
+                    .into(),
+            },
+            Self::FormsByDiscovery(discovery) => refuse(
+                Reason::FormsByDiscovery,
+                format!(
+                    "this cluster is being bootstrapped with etcd's own {discovery}; nodes that check in can join \
+                     once the cluster runs"
+                ),
+                "start this node's etcd with the discovery flags of the others, or create another cluster for nodes that \
+                 check in",
+            ),
+            Self::NameTaken { name, member } => refuse(
+                Reason::NameTaken,
+                format!("the name {name} is already taken by member {member}"),
+                "give one of the two nodes another name",
+            ),
+            Self::PeerUrlTaken { url, member } => refuse(
+                Reason::PeerUrlTaken,
+                format!("the peer URL {url} is already taken by {member}"),
+                "give one of the two nodes another peer URL",
+            ),
+            Self::PeerUrlStillListed { url, member } => wait(
+                Reason::PeerUrlTaken,
+                format!(
+                    "etcd still lists this node's peer URL {url} for {member}, which has moved; etcd accepts a peer \
+                     URL once only, so {member} must be updated first. If its node does not run, start it. If the two have \
+                     exchanged DNS names, give one of them a third peer URL"
+                ),
+            ),
+            Self::UnreadableDataInUse { member } => refuse(
+                Reason::NameTaken,
+                format!(
+                    "a running member, {member}, has this node's name or peer URL, so its etcd may be using this data"
+                ),
+                "stop that etcd, or give this node another name and other peer URLs",
+            ),
+            Self::UnreadableWhileForming { found } => refuse(
+                Reason::UnreadableData,
+                format!("the data directory holds data that can't be read ({found})"),
+                "find out whose data it is; move it away if it is not needed",
+            ),
+            Self::UnreadableWhileLeaving { found } => refuse(
+                Reason::UnreadableData,
+                format!("the data can't be read ({found}), so the member that should leave is unknown"),
+                "run `convene member evict NAME`, or repair the data and run `convene leave` again",
+            ),
+            Self::LeavingNeedsOwnEtcd { voters, up, needed } => refuse(
+                Reason::NoQuorum,
+                format!(
+                    "this node's etcd is stopped, and without it no member can be removed: the cluster has {}",
+                    voters_that_answer(*voters, *up, *needed, &[])
+                ),
+                "start etcd on this node, then run `convene leave` while it runs",
+            ),
+            Self::LeavingMemberAnswers { member } => refuse(
+                Reason::NameTaken,
+                format!(
+                    "a running member, {member}, has this node's name and peer URLs, so its data is in another directory"
+                ),
+                "run `convene leave` on the node that has the data",
+            ),
+            Self::LeavingNameElsewhere { name, member } => refuse(
+                Reason::NameTaken,
+                format!("member {member} has the name {name} but other peer URLs, and this node has no data"),
+                LEAVE_THERE,
+            ),
+            Self::LeavingPeerUrlElsewhere { url, member } => refuse(
+                Reason::PeerUrlTaken,
+                format!("{member} has the peer URL {url} but another name, and this node has no data"),
+                LEAVE_THERE,
+            ),
+            Self::LeavingForeignCluster { found, own } => refuse(
+                Reason::ForeignCluster,
+                format!("the data belongs to etcd cluster {found}, but this cluster is {own}"),
+                "run `convene leave` with the discovery URL of that cluster",
+            ),
+            Self::RunsForeignCluster { found, own } => refuse(
+                Reason::ForeignCluster,
+                format!(
+                    "the etcd on this node belongs to cluster {found}, but the ID of this cluster is {}",
+                    or_none(own)
+                ),
+                "if that etcd cluster is the right one, for example a restored one, run `convene cluster adopt`; \
+                 otherwise stop that etcd, then give this node an empty data directory or the token of its cluster",
+            ),
+            Self::TooManyMembers => refuse(
+                Reason::TooManyMembers,
+                format!("{MAX_MEMBERS} members have registered with this token, the most that a cluster may have"),
+                "create another cluster",
+            ),
+        }
+    }
+}
+
+impl LeaderMetrics {
+    /// What must be readable for a voter's side, and how to do without.
+    fn remedy(&self) -> String {
+        let at = self.url.as_ref().map(|url| format!(" at {}/metrics", url.as_str())).unwrap_or_default();
+        format!(
+            "the metrics of {}{at} can't be read; if they have a port of their own, give it to convene (--listen-metrics-urls). \
+             Otherwise make them readable, run the convene client on a voter's node, or set the policy's `witnesses` to 1",
+            self.leader
+        )
+    }
+}
+
+impl ViewNeeded {
+    fn message(self) -> &'static str {
+        match self {
+            Self::Decision => "the decision needs this node's view of the cluster",
+            Self::Newer => "the cluster has changed since this node observed it; a newer view is needed",
+            Self::BeforeStart => "checking that this node's member is still in etcd's list before etcd starts",
+            Self::BeforeBootstrap => "this node may have bootstrapped before; checking the other founders first",
+            Self::BeforeLeaving => "checking whether the member that should leave is still in etcd's list",
+        }
+    }
+}
+
+fn wait(reason: Reason, message: impl Into<String>) -> Explanation {
+    Explanation { outcome: Outcome::Wait, reason, message: message.into() }
+}
+
+fn refuse(reason: Reason, message: String, remedy: impl Into<Cow<'static, str>>) -> Explanation {
+    Explanation { outcome: Outcome::Refuse { remedy: remedy.into() }, reason, message }
+}
+
+fn full(size: ClusterSize, own_size: ClusterSize, voters: usize, once: bool) -> Explanation {
+    let (places, remedy) = if own_size < size {
+        let places = format!(
+            "this node takes no place beyond {own_size} (--cluster-size), and the cluster's size is \
+                              {size}"
+        );
+        (places, "start this node with a larger --cluster-size")
+    } else if voters < size.get() as usize {
+        (
+            format!("all {size} places of the cluster are taken"),
+            "raise the size (convene cluster resize), or evict a member (convene member evict)",
+        )
+    } else {
+        (
+            format!("the cluster has all {}", count_of_voters(size.get() as usize)),
+            "raise the size (convene cluster resize), or evict a member (convene member evict)",
+        )
+    };
+    let (outcome, message) = match once {
+        true => (Outcome::Refuse { remedy: remedy.into() }, places),
+        false => (Outcome::StandBy, format!("standing by as a spare: {places}")),
+    };
+    Explanation { outcome, reason: Reason::Full, message }
+}
+
+fn voters_that_answer(voters: usize, up: usize, needed: usize, unheard: &[String]) -> String {
+    let verb = if up == 1 { "answers" } else { "answer" };
+    let count = format!("{}, of which {up} {verb}; a quorum is {needed}", count_of_voters(voters));
+    match unheard {
+        [] => count,
+        unheard => format!("{count}; the leader does not hear {}", unheard.join(", ")),
+    }
+}
+
+fn count_of_voters(voters: usize) -> String {
+    format!("{voters} voter{}", if voters == 1 { "" } else { "s" })
+}
+
+fn or_none(id: &Option<ClusterId>) -> String {
+    id.map_or_else(|| "not known yet".to_owned(), |id| id.to_string())
+}
