@@ -9,8 +9,8 @@ use std::{
 };
 
 use crate::{
-    Cluster, Identity, Member, MemberKey, MemberName, NodeState, PeerUrl, Policy, Report, RunId, Strategy, UnixMillis,
-    View,
+    Cluster, Identity, Instruction, Member, MemberKey, MemberName, NodeState, PeerUrl, Policy, Report, RunId, Strategy,
+    Task, UnixMillis, View,
 };
 
 pub use inside::ReceivedBytes;
@@ -55,6 +55,8 @@ pub struct LastCheckIn {
     pub without_entries: bool,
     /// Whether the node reported a database without a WAL.
     pub leftover: bool,
+    /// Whether the node was instructed to start its etcd since it last reported that etcd ran, in this run of its client.
+    pub starts: bool,
 }
 
 /// The state that a node reported: a [`NodeState`] without its details.
@@ -84,7 +86,7 @@ pub struct MemberLiveness {
     pub failing: Option<(UnixMillis, UnixMillis)>,
     /// The highest index up to which its etcd has applied the Raft log, as it reported itself. `None` if it has not.
     pub applied: Option<u64>,
-    /// How many runs of its node have reported stopped data since its etcd last answered: how often it was started in vain.
+    /// How often its node was instructed to start its etcd since the etcd last answered: how often it was started in vain.
     pub failed_starts: u32,
     /// When the voters' side last showed that it is alive: the leader had received more from it, or it led itself.
     pub heard: Option<UnixMillis>,
@@ -116,12 +118,13 @@ impl Liveness {
         if self.is_overtaken(report) || self.running_elsewhere(&cluster.policy, report, now).is_some() {
             return;
         }
-        let is_new_start = self.is_new_start(report);
+        let starts = !self.is_new_start(report);
         let state = ReportedState::of(&report.state);
         let (run, sequence) = (report.run.clone(), report.sequence);
         let (never_led, without_entries) = (report.has_never_led_data(), report.has_data_without_entries());
         let (peer_urls, leftover) = (report.peer_urls.clone(), report.leftover);
-        let check_in = LastCheckIn { at: now, run, sequence, peer_urls, state, never_led, without_entries, leftover };
+        let check_in =
+            LastCheckIn { at: now, run, sequence, peer_urls, state, never_led, without_entries, leftover, starts };
         self.nodes.insert(report.name.clone(), check_in);
         self.forget_nodes(cluster);
         self.members.retain(|key, _| cluster.member(key).is_some());
@@ -132,12 +135,26 @@ impl Liveness {
         for member in cluster.members().filter(is_reporter) {
             let known = self.members.entry(member.key.clone()).or_default();
             known.checked_in = Some(now);
-            known.failed_starts = known.failed_starts_after(report, is_new_start);
             if report.is_running() {
-                known.answered = Some(now);
+                (known.answered, known.failed_starts) = (Some(now), 0);
             }
         }
         self.record_view(cluster, report, now);
+    }
+
+    /// Records the instruction for a check-in that was recorded. Only a start counts as one: a run that waited, was refused or
+    /// timed out has started nothing.
+    pub fn record_instruction(&mut self, cluster: &Cluster, report: &Report, instruction: &Instruction) {
+        let NodeState::Stopped(identity) = report.state else { return };
+        if !matches!(instruction.task, Task::Start(_)) || !self.is_new_start(report) {
+            return;
+        }
+        let Some(node) = self.nodes.get_mut(&report.name).filter(|node| node.run == report.run) else { return };
+        node.starts = true;
+        if let Some(member) = cluster.member(&identity.member.into()) {
+            let known = self.members.entry(member.key.clone()).or_default();
+            known.failed_starts = known.failed_starts.saturating_add(1);
+        }
     }
 
     /// The failure detector with a report's view, for decisions that rest on that view. `None` if there is no view.
@@ -283,18 +300,17 @@ impl Liveness {
         self.failed_starts(&member.key) >= policy.max_failed_starts
     }
 
-    /// Whether a report makes a member failing that was not failing before.
+    /// Whether one more start makes a member failing that is not failing yet.
     pub fn begins_to_fail(&self, policy: &Policy, member: &Member, report: &Report) -> bool {
-        let known = self.members.get(&member.key).copied().unwrap_or_default();
-        let after = known.failed_starts_after(report, self.is_new_start(report));
-        known.failed_starts < policy.max_failed_starts && policy.max_failed_starts <= after
+        self.is_new_start(report) && self.failed_starts(&member.key).saturating_add(1) == policy.max_failed_starts
     }
 
-    /// Whether a report is of another start of etcd than the node's report before: of another run, or from after etcd ran.
+    /// Whether a start of etcd now is another one than the start that the node was last instructed to make: of another run, or
+    /// from after etcd ran.
     fn is_new_start(&self, report: &Report) -> bool {
         self.nodes.get(&report.name).is_none_or(|node| {
             let has_run = matches!(node.state, ReportedState::Loading(_) | ReportedState::Etcd(_));
-            node.run != report.run || has_run
+            node.run != report.run || has_run || !node.starts
         })
     }
 
@@ -363,17 +379,6 @@ impl Liveness {
                 matches!(node.state, ReportedState::Etcd(identity) if MemberKey::from(identity.member) == member.key);
             has_its_data && node.at.age(now) < policy.dead_after
         })
-    }
-}
-
-impl MemberLiveness {
-    /// The number of failed starts after a report of the member's node.
-    fn failed_starts_after(&self, report: &Report, is_new_start: bool) -> u32 {
-        match report.state {
-            NodeState::Running(_) => 0,
-            NodeState::Stopped(_) if is_new_start => self.failed_starts.saturating_add(1),
-            _ => self.failed_starts,
-        }
     }
 }
 

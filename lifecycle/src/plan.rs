@@ -88,6 +88,7 @@ impl Planner<'_> {
             self.draft.release("not needed now");
             instruction = self.decide_by_state();
         }
+        self.note_failing_member(&instruction);
         self.release_hold_if_founded();
         instruction
     }

@@ -125,7 +125,6 @@ impl Planner<'_> {
             }
         };
         let own = &reconciled;
-        self.note_failing_member(own);
         self.release_done_or_stalled_ticket();
         if self.report.leaving {
             if self.draft.policy.paused {
@@ -184,16 +183,18 @@ impl Planner<'_> {
         is_needed.then_some(Blocked::LeavingNeedsOwnEtcd { voters, up, needed })
     }
 
-    /// Leaves an event when the node has started its etcd in vain too often.
-    fn note_failing_member(&mut self, own: &Arc<Member>) {
+    /// Leaves an event when the node starts its etcd although the start was in vain too often.
+    pub(super) fn note_failing_member(&mut self, instruction: &Instruction) {
+        let (Task::Start(_), Some(identity)) = (&instruction.task, self.report.identity()) else { return };
+        let Some(own) = self.draft.member(&identity.member.into()).cloned() else { return };
         let policy = self.draft.policy;
-        if self.liveness.begins_to_fail(&policy, own, self.report) {
+        if self.liveness.begins_to_fail(&policy, &own, self.report) {
             let message = format!(
                 "{} is failing: its etcd was started {} times without an answer; a spare may replace it",
                 own.name(),
                 policy.max_failed_starts
             );
-            self.draft.note(own, EventKind::MemberFailing, message);
+            self.draft.note(&own, EventKind::MemberFailing, message);
         }
     }
 

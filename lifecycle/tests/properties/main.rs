@@ -79,6 +79,7 @@ impl History {
         self.apply(planned.change.clone())?;
         rules::check(&before.0, &before.1, report, self.now, &planned.instruction, &self.cluster)?;
         self.liveness.record_check_in(&self.cluster, report, self.now);
+        self.liveness.record_instruction(&self.cluster, report, &planned.instruction);
 
         let again = plan(&self.cluster, &self.liveness, report, self.now);
         prop_assert_eq!(&again.instruction, &planned.instruction, "a repeated check-in gets another answer");

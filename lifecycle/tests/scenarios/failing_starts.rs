@@ -29,6 +29,28 @@ fn the_fifth_start_in_vain_makes_a_member_failing_and_leaves_one_event() {
     world.observe("d", "wait: not_dead_yet").with_message("is failing: its etcd was started 6 times");
 }
 
+/// `d` has the ticket to remove `c`, which is down, so `c` must not start now.
+fn with_ticket_to_remove_c() -> World {
+    let mut world = World::running("a b c");
+    world.dies("c").evict("c").observe("d", "remove c #1 of a b c: evicted + ticket_granted");
+    world
+}
+
+#[test]
+fn runs_that_wait_are_no_failed_starts() {
+    let mut world = with_ticket_to_remove_c();
+    for _ in 0..6 {
+        world.returns("c").observe("c", "wait: being_removed");
+    }
+}
+
+#[test]
+fn a_server_restart_counts_no_start_of_a_run_that_waits() {
+    let mut world = with_ticket_to_remove_c();
+    world.max_failed_starts(1).returns("c").observe("c", "wait: being_removed");
+    world.server_restarts().observe("c", "wait: being_removed");
+}
+
 #[test]
 fn restarts_below_the_bound_hold_off_death() {
     let mut world = World::running("a b c");

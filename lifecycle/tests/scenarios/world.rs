@@ -593,6 +593,7 @@ impl World {
         let planned = plan(&self.cluster, &self.liveness, &report, self.now);
         self.apply(planned.change.clone());
         self.liveness.record_check_in(&self.cluster, &report, self.now);
+        self.liveness.record_instruction(&self.cluster, &report, &planned.instruction);
 
         let Instruction { task, reason, .. } = &planned.instruction;
         assert!(reason.tasks().contains(&task.as_str()), "{reason} does not list {}", task.as_str());

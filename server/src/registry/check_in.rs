@@ -31,7 +31,10 @@ impl Registry {
             change.is_none().then_some(instruction)
         });
         match unchanged {
-            Some(instruction) => Ok(Some(CheckInOutcome { instruction, cluster })),
+            Some(instruction) => {
+                liveness.record_instruction(&cluster, &report, &instruction);
+                Ok(Some(CheckInOutcome { instruction, cluster }))
+            }
             None => self.check_in_with_change(token, report, liveness).await,
         }
     }
@@ -52,8 +55,9 @@ impl Registry {
         };
         let (committed, decided) = self.transact(token, Needs::Cluster, decide).await?;
         let outcome = outcome(token, &report, committed, decided);
-        if let Some(CheckInOutcome { cluster, .. }) = &outcome {
+        if let Some(CheckInOutcome { instruction, cluster }) = &outcome {
             liveness.record_check_in(cluster, &report, self.clock.now());
+            liveness.record_instruction(cluster, &report, instruction);
         }
         Ok(outcome)
     }
@@ -65,6 +69,7 @@ impl Registry {
             let Plan { instruction, change } = plan(cluster, &record.detector, &reported, inputs.now);
             if let Some(after) = change.as_ref().map_or(Some(cluster), |change| change.after.as_ref()) {
                 record.record_check_in(after, &reported, inputs.now);
+                record.record_instruction(after, &reported, &instruction);
             }
             let unchanged = change.is_none().then(|| Arc::new(cluster.clone()));
             (change, Some((instruction, unchanged)))

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use convene_lifecycle::{Cluster, Liveness, Policy, Report, Token, UnixMillis};
+use convene_lifecycle::{Cluster, Instruction, Liveness, Policy, Report, Token, UnixMillis};
 
 use super::{Registry, Unavailable, unavailable};
 use crate::store::{LIVENESS_CHUNK, LivenessRecord, StoreError};
@@ -107,6 +107,13 @@ impl ClusterLiveness {
     /// Records a check-in.
     pub fn record_check_in(&self, cluster: &Cluster, report: &Report, now: UnixMillis) {
         self.lock().record_check_in(cluster, report, now);
+    }
+
+    /// Records the instruction for a check-in that was recorded.
+    pub fn record_instruction(&self, cluster: &Cluster, report: &Report, instruction: &Instruction) {
+        let mut state = self.lock();
+        state.record.record_instruction(cluster, report, instruction);
+        state.version += 1;
     }
 
     fn record(&self) -> LivenessRecord {

@@ -4,7 +4,7 @@ mod document;
 
 use std::collections::{BTreeMap, HashMap};
 
-use convene_lifecycle::{Cluster, Liveness, MemberKey, Policy, Report, Token, UnixMillis};
+use convene_lifecycle::{Cluster, Instruction, Liveness, MemberKey, Policy, Report, Token, UnixMillis};
 
 use super::{Store, StoreError, Transaction, connection::Connection, read::token, statement::Statement};
 use document::LivenessDocument;
@@ -50,6 +50,11 @@ impl LivenessRecord {
         self.detector.record_check_in(cluster, report, now);
         self.removed
             .retain(|key, _| cluster.record.iter().any(|member| member.key == *key && member.removed.is_some()));
+    }
+
+    /// Records the instruction for a check-in. See [`Liveness::record_instruction`].
+    pub fn record_instruction(&mut self, cluster: &Cluster, report: &Report, instruction: &Instruction) {
+        self.detector.record_instruction(cluster, report, instruction);
     }
 
     /// When members were last seen, removed ones included. Those that are missing never were.

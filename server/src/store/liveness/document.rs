@@ -42,6 +42,9 @@ struct NodeDocument {
     /// Whether there is a database without a WAL.
     #[serde(default, skip_serializing_if = "is_false")]
     leftover: bool,
+    /// Whether the run was instructed to start etcd.
+    #[serde(default, skip_serializing_if = "is_false")]
+    starts: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -148,7 +151,8 @@ impl From<&LivenessRecord> for LivenessDocument {
 
 impl From<&LastCheckIn> for NodeDocument {
     fn from(check_in: &LastCheckIn) -> Self {
-        let LastCheckIn { at, run, sequence, peer_urls, state, never_led, without_entries, leftover } = check_in;
+        let LastCheckIn { at, run, sequence, peer_urls, state, never_led, without_entries, leftover, starts } =
+            check_in;
         let state = match state {
             ReportedState::Nothing => StateDocument::Nothing,
             ReportedState::Unreadable => StateDocument::Unreadable,
@@ -165,13 +169,14 @@ impl From<&LastCheckIn> for NodeDocument {
             never_led: *never_led,
             without_entries: *without_entries,
             leftover: *leftover,
+            starts: *starts,
         }
     }
 }
 
 impl From<NodeDocument> for LastCheckIn {
     fn from(node: NodeDocument) -> Self {
-        let NodeDocument { at, run, sequence, peer_urls, state, never_led, without_entries, leftover } = node;
+        let NodeDocument { at, run, sequence, peer_urls, state, never_led, without_entries, leftover, starts } = node;
         let state = match state {
             StateDocument::Nothing => ReportedState::Nothing,
             StateDocument::Unreadable => ReportedState::Unreadable,
@@ -179,7 +184,7 @@ impl From<NodeDocument> for LastCheckIn {
             StateDocument::Loading(identity) => ReportedState::Loading(identity.into()),
             StateDocument::Etcd(identity) => ReportedState::Etcd(identity.into()),
         };
-        Self { at, run, sequence, peer_urls, state, never_led, without_entries, leftover }
+        Self { at, run, sequence, peer_urls, state, never_led, without_entries, leftover, starts }
     }
 }
 
