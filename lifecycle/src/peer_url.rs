@@ -1,7 +1,7 @@
 use std::{
     fmt,
     hash::{Hash, Hasher},
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     str::FromStr,
     sync::Arc,
 };
@@ -10,8 +10,8 @@ use thiserror::Error;
 
 use crate::text::as_text;
 
-/// Where other members reach a member: `http://HOST:PORT` or `https://HOST:PORT`, as etcd's
-/// `--initial-advertise-peer-urls` takes them (`client/pkg/types/urls.go:NewURLs`).
+/// Where other members reach a member: `http://HOST:PORT`, `https://HOST:PORT`, or a socket of the same machine with `unix://`
+/// or `unixs://`, as etcd's `--initial-advertise-peer-urls` takes them (`client/pkg/types/urls.go:NewURLs`).
 ///
 /// The text stays as it was given, because etcd computes member IDs from it. Two URLs that differ only in the case of
 /// letters are equal.
@@ -56,12 +56,19 @@ pub enum UrlProblem {
 impl PeerUrl {
     /// Parses a peer URL.
     pub fn parse(text: &str) -> Result<Self, PeerUrlError> {
-        check(text).map(|()| Self(text.into())).map_err(|problem| PeerUrlError(text.to_owned(), problem))
+        let checked = strip_scheme(text, ["unix", "unixs"]).map_or_else(|| check(text), check_socket);
+        checked.map(|()| Self(text.into())).map_err(|problem| PeerUrlError(text.to_owned(), problem))
     }
 
     /// The URL as it was given.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether the host is `0.0.0.0` or `[::]`: an etcd listens there, but no other member reaches it there.
+    pub fn is_unspecified(&self) -> bool {
+        let host = split_at_host(&self.0).map(|(_, host, _)| host.trim_matches(['[', ']']));
+        host.and_then(|host| host.parse().ok()).is_some_and(|address: IpAddr| address.to_canonical().is_unspecified())
     }
 
     /// Another text for the same address: an IPv4 address mapped to IPv6, such as `http://[::ffff:10.0.0.1]:2380`, or an IPv6
@@ -70,6 +77,7 @@ impl PeerUrl {
     /// etcd compares peer URLs as texts (`membership/cluster.go:ValidateConfigurationChange`), and Go connects to a mapped
     /// address by IPv4.
     pub fn other_spelling(&self) -> Option<Self> {
+        strip_scheme(&self.0, ["http", "https"])?;
         let (before_host, host, after_host) = split_at_host(&self.0)?;
         let other = match host.trim_matches(['[', ']']).parse().ok()? {
             IpAddr::V4(address) => format!("::ffff:{address}"),
@@ -98,7 +106,7 @@ impl ClientUrl {
 
 /// The checks of etcd, for `http` and `https` only (`client/pkg/types/urls.go:NewURLs`).
 fn check(text: &str) -> Result<(), UrlProblem> {
-    let authority = strip_scheme(text).ok_or(UrlProblem::Scheme)?;
+    let authority = strip_scheme(text, ["http", "https"]).ok_or(UrlProblem::Scheme)?;
     if authority.contains(['/', '?', '#', '@', '\\']) {
         return Err(UrlProblem::NotOnlyHostAndPort);
     }
@@ -107,8 +115,7 @@ fn check(text: &str) -> Result<(), UrlProblem> {
     if host.contains(':') && !host.ends_with(']') {
         return Err(UrlProblem::Host);
     }
-    // `--initial-cluster` separates members by commas, and names from URLs by equals signs.
-    if url::Host::parse(host).is_err() || host.contains(['%', ',', '=']) {
+    if !is_host(host) {
         return Err(UrlProblem::Host);
     }
     let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
@@ -118,6 +125,25 @@ fn check(text: &str) -> Result<(), UrlProblem> {
     }
 }
 
+/// A name, an IPv4 address, or an IPv6 address in brackets, possibly with a zone (`[fe80::1%25eth0]`). etcd's checks know only
+/// Go's rules, so a name may end in a number (`etcd.1`), which browsers take for an IPv4 address.
+fn is_host(host: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    if let Some((address, zone)) = host.strip_suffix(']').and_then(|host| host.split_once("%25")) {
+        let address = address.strip_prefix('[').and_then(|address| address.parse::<Ipv6Addr>().ok());
+        return address.is_some() && !zone.is_empty() && zone.bytes().all(plain);
+    }
+    // `--initial-cluster` separates members by commas, and names from URLs by equals signs.
+    let is_name = host.bytes().all(plain) && host.bytes().any(|byte| byte.is_ascii_alphabetic());
+    is_name || (url::Host::parse(host).is_ok() && !host.contains(['%', ',', '=']))
+}
+
+/// A socket's address: etcd 3.4 takes the form `HOST:PORT` only, later ones any path.
+fn check_socket(address: &str) -> Result<(), UrlProblem> {
+    let is_part = |c: char| !c.is_whitespace() && !c.is_control() && !['?', '#', '@', '\\', '%', ',', '='].contains(&c);
+    if address.is_empty() || !address.chars().all(is_part) { Err(UrlProblem::Host) } else { Ok(()) }
+}
+
 /// Splits `http://HOST:PORT` into `http://`, `HOST` and `:PORT`.
 fn split_at_host(text: &str) -> Option<(&str, &str, &str)> {
     let (before, port) = text.split_at(text.rfind(':')?);
@@ -125,9 +151,9 @@ fn split_at_host(text: &str) -> Option<(&str, &str, &str)> {
     Some((scheme, host, port))
 }
 
-fn strip_scheme(text: &str) -> Option<&str> {
+fn strip_scheme<'a>(text: &'a str, schemes: [&str; 2]) -> Option<&'a str> {
     let (scheme, rest) = text.split_once("://")?;
-    ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)).then_some(rest)
+    schemes.iter().any(|known| scheme.eq_ignore_ascii_case(known)).then_some(rest)
 }
 
 impl PartialEq for PeerUrl {
@@ -186,6 +212,12 @@ mod tests {
             "http://localhost:80",
             "https://[2001:db8::1]:2380",
             "HTTP://Infra0:2380",
+            "http://etcd.1:2380",
+            "http://etcd_0.etcd:2380",
+            "http://[fe80::1%25eth0]:2380",
+            "http://0.0.0.0:2380",
+            "unix://etcd:2380",
+            "unixs:///run/etcd/peer.sock",
         ] {
             assert_eq!(PeerUrl::parse(text).map(|url| url.to_string()), Ok(text.to_owned()));
         }
@@ -198,7 +230,13 @@ mod tests {
             ("", Scheme),
             ("10.0.0.1:2380", Scheme),
             ("ftp://10.0.0.1:2380", Scheme),
-            ("unix://sock:1", Scheme),
+            ("unix://", Host),
+            ("unix:///run/a,b", Host),
+            ("http://[fe80::1%25]:2380", Host),
+            ("http://[fe80::1%eth0]:2380", Host),
+            ("http://[infra0%25eth0]:2380", Host),
+            ("http://1.2.3:2380:2380", Host),
+            ("http://1.2.3.4.5:2380", Host),
             ("http://10.0.0.1:2380/", NotOnlyHostAndPort),
             ("http://10.0.0.1:2380/path", NotOnlyHostAndPort),
             ("http://10.0.0.1:2380?q", NotOnlyHostAndPort),
@@ -230,8 +268,28 @@ mod tests {
             "https://[2001:0db8:0000:0000:0000:0000:0000:0001]:80"
         );
         assert_eq!(spelling("https://[2001:0DB8:0000:0000:0000:0000:0000:0001]:80"), None);
-        assert_eq!(spelling("https://infra0.example.com:2380"), None);
+        for text in [
+            "https://infra0.example.com:2380",
+            "http://etcd.1:2380",
+            "http://[fe80::1%25eth0]:2380",
+            "unix://10.0.0.1:1",
+        ] {
+            assert_eq!(spelling(text), None);
+        }
         assert!(PeerUrl::parse(&spelling("http://10.0.0.1:2380").unwrap()).is_ok());
+    }
+
+    #[test]
+    fn the_addresses_that_mean_every_address_are_known() {
+        let is_unspecified = |text: &str| PeerUrl::parse(text).unwrap().is_unspecified();
+        for text in
+            ["http://0.0.0.0:2380", "https://[::]:2380", "http://[0:0:0:0:0:0:0:0]:1", "http://[::ffff:0.0.0.0]:1"]
+        {
+            assert!(is_unspecified(text), "{text}");
+        }
+        for text in ["http://10.0.0.0:2380", "http://[::1]:2380", "http://etcd.0:2380", "unix:///0.0.0.0"] {
+            assert!(!is_unspecified(text), "{text}");
+        }
     }
 
     #[test]

@@ -39,6 +39,12 @@ pub enum RegistrationError {
     /// The name is invalid.
     #[error("value: {0}")]
     Name(#[from] MemberNameError),
+    /// A URL that no other member reaches.
+    #[error(
+        "value: peer URL {0} is where an etcd listens, and the others can't reach it there; give etcd an address of this node \
+         with --initial-advertise-peer-urls"
+    )]
+    Unspecified(PeerUrl),
     /// A URL is invalid.
     #[error("value: {0}")]
     PeerUrl(#[from] PeerUrlError),
@@ -49,15 +55,20 @@ impl Registration {
     ///
     /// # Errors
     ///
-    /// If the text is no registration, or is longer than [`MAX_REGISTRATION_BYTES`].
+    /// If the text is no registration, is longer than [`MAX_REGISTRATION_BYTES`], or has a peer URL at `0.0.0.0` or `[::]`.
     pub fn parse(text: &str) -> Result<Self, RegistrationError> {
         if text.len() > MAX_REGISTRATION_BYTES {
             return Err(RegistrationError::TooLong(text.len()));
         }
-        Self::parse_of_any_length(text)
+        let registration = Self::parse_of_any_length(text)?;
+        match registration.peer_urls.iter().find(|url| url.is_unspecified()) {
+            Some(url) => Err(RegistrationError::Unspecified(url.clone())),
+            None => Ok(registration),
+        }
     }
 
-    /// Parses a registration that was accepted before. It may be longer than [`MAX_REGISTRATION_BYTES`].
+    /// Parses a registration that was accepted before. It may be longer than [`MAX_REGISTRATION_BYTES`], and have a URL that no
+    /// other member reaches.
     ///
     /// # Errors
     ///
@@ -112,6 +123,11 @@ mod tests {
             ("a=http://x:1,b=http://y:1", r#"value: a member has one name, but this one has "a" and "b""#),
             ("a=http://x:1,", r#"value: "" is not NAME=PEER-URL, such as infra0=http://10.0.0.1:2380"#),
             ("a=x:1", r#"value: peer URL "x:1" must begin with http:// or https://"#),
+            (
+                "a=http://0.0.0.0:2380",
+                "value: peer URL http://0.0.0.0:2380 is where an etcd listens, and the others can't reach it there; give etcd an \
+                 address of this node with --initial-advertise-peer-urls",
+            ),
             ("a=http://x", r#"value: peer URL "http://x" needs a port from 1 to 65535, such as :2380"#),
         ] {
             assert_eq!(Registration::parse(text).unwrap_err().to_string(), message);
