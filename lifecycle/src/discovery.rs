@@ -1,5 +1,5 @@
 use crate::{
-    Action, Cluster, ClusterSize, Discovery, Epoch, EventKind, MAX_MEMBERS, Member, MemberKey, PeerUrl, Protocol,
+    Action, Cluster, ClusterSize, Discovery, Epoch, EventKind, MAX_MEMBERS, Member, MemberKey, Protocol,
     RegisterRefusal, Registration, Removal, SizeIsFixed, Subject, Transition, UnixMillis,
     cluster::{KeyChange, KeyState, previous_member},
 };
@@ -134,10 +134,7 @@ impl Cluster {
             if member.registration.name == registration.name {
                 return Err(RegisterRefusal::NameTaken { name: registration.name.clone(), holder: holder() });
             }
-            let taken = |url: &&PeerUrl| member.registration.peer_urls.contains(url);
-            if let Some(url) = registration.peer_urls.iter().find(taken) {
-                return Err(RegisterRefusal::PeerUrlTaken { url: url.clone(), holder: holder() });
-            }
+            member.check_peer_urls(registration)?;
         }
         if self.epoch != Epoch::FIRST && (action == Action::Create || self.formed.is_none()) {
             return Err(RegisterRefusal::WasReset);

@@ -14,12 +14,14 @@ pub enum RegisterRefusal {
         holder: MemberKey,
     },
     /// Another member has the peer URL.
-    #[error("peer URL {url} is already taken by member {holder}")]
+    #[error("peer URL {url} is already taken by member {holder} ({name})")]
     PeerUrlTaken {
         /// The URL.
         url: PeerUrl,
         /// The member that has it.
         holder: MemberKey,
+        /// The name of its node.
+        name: MemberName,
     },
     /// A member that was removed while the cluster is forming had the name or a peer URL.
     #[error(

@@ -1,10 +1,47 @@
 use std::{sync::Arc, time::Duration};
 
-use crate::{Cluster, Member, MemberKey, MemberName, PeerUrl, RegisterRefusal, Registration, UnixMillis};
+use crate::{
+    Cluster, Discovery, Epoch, Member, MemberKey, MemberName, PeerUrl, Protocol, RegisterRefusal, Registration,
+    UnixMillis,
+};
 
 /// How long after its cluster has formed a v3 client may write its key again. It is several times etcd's longest pause
 /// between two attempts (256 s).
 const REREGISTRATION_WINDOW: Duration = Duration::from_secs(15 * 60);
+
+impl Member {
+    /// Fails if this member has one of the peer URLs.
+    pub(crate) fn check_peer_urls(&self, registration: &Registration) -> Result<(), RegisterRefusal> {
+        let taken = |url: &&PeerUrl| self.registration.peer_urls.contains(url);
+        let Some(url) = registration.peer_urls.iter().find(taken) else { return Ok(()) };
+        let (holder, name) = (self.key.clone(), self.registration.name.clone());
+        Err(RegisterRefusal::PeerUrlTaken { url: url.clone(), holder, name })
+    }
+}
+
+/// Checks of v2 clients that register again. An etcd computes its key from its peer URLs, so the key of another node with
+/// the same peer URLs is the same, and a node that comes back without data has its former key.
+impl Cluster {
+    /// The member, if a v2 client creates it a second time with the same registration while its cluster forms. The others
+    /// have counted it once and may go on to wait for the rest. `None` if it is not there, or no longer the same.
+    ///
+    /// # Errors
+    ///
+    /// If another node has the member's peer URLs. Its etcd would log "duplicate id" for the key that exists.
+    pub fn registers_again(
+        &self,
+        key: &MemberKey,
+        registration: &Registration,
+    ) -> Result<Option<&Arc<Member>>, RegisterRefusal> {
+        let Some(member) = self.members().find(|member| member.key == *key) else { return Ok(None) };
+        if member.registration.name != registration.name {
+            member.check_peer_urls(registration)?;
+        }
+        let forms =
+            self.formed.is_none() && self.held.is_none() && self.protocol == Some(Protocol::Discovery(Discovery::V2));
+        Ok(Some(member).filter(|member| forms && member.registration == *registration && self.epoch == Epoch::FIRST))
+    }
+}
 
 /// Checks of v3 clients that register again. A v3 client writes its key whenever it is in doubt, so the write does not
 /// show whether it registered before (`server/etcdserver/api/v3discovery/discovery.go:registerSelf`).
@@ -96,6 +133,29 @@ mod tests {
 
     fn order(cluster: &Cluster) -> Vec<&str> {
         cluster.members().map(|member| member.key.as_str()).collect()
+    }
+
+    fn create_v2(cluster: &Cluster, n: u32) -> Cluster {
+        let registration = Registration::parse(&format!("infra{n}=http://10.0.0.{n}:2380")).unwrap();
+        let registered = cluster.register(key(n), registration, Discovery::V2, Action::Create, NOW);
+        registered.unwrap().after.unwrap()
+    }
+
+    #[test]
+    fn a_v2_node_may_register_again_with_the_same_value_until_its_cluster_has_formed() {
+        let again = |cluster: &Cluster, text: &str| {
+            let registration = Registration::parse(text).unwrap();
+            cluster.registers_again(&key(1), &registration).map(|member| member.is_some())
+        };
+        let same = "infra1=http://10.0.0.1:2380";
+        let forming = create_v2(&cluster(2), 1);
+        assert_eq!(again(&forming, same), Ok(true));
+        assert_eq!(again(&forming, "infra1=http://10.0.0.1:7001"), Ok(false));
+        assert_eq!(again(&cluster(2), same), Ok(false));
+        assert_eq!(again(&create_v2(&forming, 2), same), Ok(false), "the others may have bootstrapped");
+        assert_eq!(again(&put(&cluster(2), 1).unwrap(), same), Ok(false), "the cluster forms by v3");
+        let refused = again(&forming, "infra7=http://10.0.0.1:2380").unwrap_err().to_string();
+        assert_eq!(refused, "peer URL http://10.0.0.1:2380 is already taken by member 1 (infra1)");
     }
 
     #[test]

@@ -1,10 +1,13 @@
 use std::time::Duration;
 
-use axum::http::HeaderValue;
+use axum::http::{HeaderMap, HeaderValue, Uri, header, uri::Authority};
 use convene_lifecycle::ClusterSize;
 use tokio_util::sync::CancellationToken;
 
-use crate::registry::Registry;
+use crate::{
+    registry::Registry,
+    v2::{Folders, Waiting},
+};
 
 /// The state that all request handlers share.
 pub struct App {
@@ -14,14 +17,35 @@ pub struct App {
     pub registry_id: HeaderValue,
     /// The base of discovery URLs; no slash at the end.
     pub public_url: String,
+    /// Whether `--public-url` is set. If not, `public_url` is the listening address.
+    pub has_public_url: bool,
     /// The endpoint for v3 discovery: `public_url` without its path, because a gRPC target has none.
     pub endpoint: String,
+    /// The folders of v2 discovery.
+    pub v2_folders: Folders,
+    /// Which nodes wait for the others of their cluster by v2 discovery.
+    pub v2_waiting: Waiting,
     /// The largest size that a cluster may have.
     pub max_cluster_size: ClusterSize,
     /// How long a long poll may last before the server ends it and the client asks again.
     pub wait_timeout: Duration,
     /// Cancelled when the server begins to stop, so that long polls end.
     pub stopping: CancellationToken,
+}
+
+impl App {
+    /// The base of discovery URLs, as the client of a request reaches the server: by `--public-url`, and without it by the
+    /// host that the request names. For answers that nobody keeps and only that client reads.
+    pub fn url_as_asked(&self, uri: &Uri, headers: &HeaderMap) -> String {
+        let named = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        // HTTP/2 has the host in the URI.
+        let named = uri.authority().map(Authority::as_str).or(named);
+        let host = named.and_then(|host| host.parse::<Authority>().ok()).filter(|host| !host.as_str().contains('@'));
+        match host {
+            Some(host) if !self.has_public_url => format!("http://{host}"),
+            _ => self.public_url.clone(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -46,7 +70,10 @@ pub mod testing {
             registry: Registry::start(Arc::new(store)).await.0,
             registry_id: HeaderValue::from_static("0"),
             public_url: String::new(),
+            has_public_url: false,
             endpoint: String::new(),
+            v2_folders: Folders::default(),
+            v2_waiting: Waiting::default(),
             max_cluster_size: ClusterSize::DEFAULT,
             wait_timeout: Duration::from_secs(1),
             stopping: Default::default(),

@@ -10,6 +10,7 @@ use url::Url;
 use crate::{
     logging::LogFormat,
     store::{DatabaseLimits, DatabaseUrl},
+    v2::Folder,
 };
 
 pub use secrets::hidden;
@@ -72,6 +73,11 @@ pub struct Config {
     /// URL at which etcd nodes reach this server; discovery URLs begin with it [default: http:// and --listen]
     #[arg(long, env = "CONVENE_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<PublicUrl>,
+
+    /// Further folders of v2 discovery URLs, http://HOST:PORT/v2/keys/FOLDER/TOKEN, besides _etcd/registry, discovery and the
+    /// root; the flag may be repeated
+    #[arg(long = "v2-folder", env = "CONVENE_V2_FOLDER", value_name = "FOLDER", value_delimiter = ',')]
+    pub v2_folders: Vec<Folder>,
 
     #[command(flatten)]
     pub database: DatabaseArgs,

@@ -1,12 +1,16 @@
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::{
+    extract::State,
+    http::{HeaderMap, Uri},
+};
 
 use crate::app::App;
 
 /// Introduces Convene and shows the first steps.
-pub async fn home(State(app): State<Arc<App>>) -> String {
-    let (url, endpoint) = (&app.public_url, &app.endpoint);
+pub async fn home(State(app): State<Arc<App>>, uri: Uri, headers: HeaderMap) -> String {
+    let url = app.url_as_asked(&uri, &headers);
+    let endpoint = if app.has_public_url { &app.endpoint } else { &url };
     format!(
         "This is Convene, a discovery service for etcd. etcd nodes that share a discovery URL find each other\n\
          here and form a cluster.\n\

@@ -17,6 +17,7 @@ mod import;
 mod logging;
 mod migrate;
 mod operation;
+mod refusal;
 mod registry;
 mod request_body;
 mod router;

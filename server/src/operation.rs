@@ -2,11 +2,11 @@ use std::sync::Arc;
 
 use axum::{
     extract::State,
-    http::{StatusCode, header},
+    http::{StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 
-use crate::app::App;
+use crate::{app::App, v2};
 
 /// Reports whether the server is ready, in the format of discovery.etcd.io.
 pub async fn health(state: State<Arc<App>>) -> Response {
@@ -47,9 +47,25 @@ pub async fn robots() -> &'static str {
     "User-agent: *\nDisallow: /"
 }
 
-/// Responds to an unknown path.
-pub async fn not_found() -> impl IntoResponse {
-    plain_error(StatusCode::NOT_FOUND, "404 page not found\n")
+/// Reports a version as etcd does (`etcdserver/api/etcdhttp/base.go:serveVersion`): some client libraries read it before
+/// anything else. The version is that of the last etcd with both discovery protocols.
+pub async fn version() -> Response {
+    const VERSION: &str = "3.6.0";
+    let versions = serde_json::json!({
+        "etcdserver": VERSION,
+        "etcdcluster": VERSION,
+        "convene": env!("CARGO_PKG_VERSION"),
+    });
+    let versions = versions.to_string();
+    ([(header::CONTENT_TYPE, "application/json")], versions).into_response()
+}
+
+/// Responds to an unknown path. A path that looks like a discovery URL is refused with what is wrong with it.
+pub async fn not_found(uri: Uri) -> Response {
+    match v2::misplaced(uri.path()) {
+        Some(refusal) => refusal.into_response(),
+        None => plain_error(StatusCode::NOT_FOUND, "404 page not found\n").into_response(),
+    }
 }
 
 /// An error as plain text. The text may quote the request, so `nosniff` stops browsers from rendering it as HTML, as

@@ -5,7 +5,7 @@ use axum::{
     routing::{any, get},
 };
 
-use crate::{access_log::log_access, api, app::App, home, operation, v2, v3};
+use crate::{access_log::log_access, api, app::App, home, operation, refusal::log_refusals, v2, v3};
 
 /// Every URL and every gRPC method of the server. A path whose first segment is not
 /// [reserved](convene_lifecycle::NewClusterToken::RESERVED) begins with a token.
@@ -21,6 +21,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(api::router())
         .merge(v2::router(&app))
         .fallback(operation::not_found)
+        .layer(middleware::from_fn_with_state(app.clone(), log_refusals))
         .layer(middleware::from_fn(log_access))
         .with_state(app);
     // gRPC requests are split off before routing: a route would add its `Allow` header to the response.

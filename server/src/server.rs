@@ -25,6 +25,7 @@ use crate::{
     router::router,
     store::{OpenError, Store},
     sweep::{flush, sweep, watch_database},
+    v2::{Folders, Waiting},
 };
 
 /// How long a client may take to send a request's head, the wait for the next request included.
@@ -150,8 +151,8 @@ async fn serve(config: Config) -> Result<(), ServerError> {
 fn app(config: &Config, address: SocketAddr, registry: Registry) -> App {
     if config.public_url.is_none() && address.ip().is_unspecified() {
         tracing::warn!(
-            "--public-url is not set, so discovery URLs from /new work on this machine only; \
-             set it to the URL at which etcd nodes reach this server"
+            "--public-url is not set, so discovery URLs from /new begin with the host that the request names, and those from /v1 \
+             work on this machine only; set it to the URL at which etcd nodes reach this server"
         );
     }
     let public_url = config.public_url.clone().unwrap_or_else(|| PublicUrl::of(address));
@@ -159,7 +160,10 @@ fn app(config: &Config, address: SocketAddr, registry: Registry) -> App {
         registry_id: HeaderValue::from_str(registry.id()).unwrap_or(HeaderValue::from_static("0")),
         registry,
         public_url: public_url.as_str().to_owned(),
+        has_public_url: config.public_url.is_some(),
         endpoint: public_url.origin(),
+        v2_folders: Folders::with(&config.v2_folders),
+        v2_waiting: Waiting::default(),
         max_cluster_size: config.max_cluster_size,
         wait_timeout: config.wait_timeout,
         stopping: CancellationToken::new(),

@@ -1,18 +1,20 @@
 //! The v2 discovery protocol, as discovery.etcd.io and etcd's v2 keys API speak it to etcd 2.x to 3.6.
 //!
 //! A cluster looks like a directory `/_etcd/registry/TOKEN` of etcd's v2 store, with one key for each
-//! member and the hidden `_config/size`. The answers follow etcd's `etcdserver/api/v2http/client.go` and
+//! member and the hidden `_config/size`. The same directory is in every other [`Folder`]. The answers follow etcd's `etcdserver/api/v2http/client.go` and
 //! `v2store/store.go`; docs/v2-discovery.md lists where they differ on purpose.
 
 mod answer;
 mod condition;
 mod error;
+mod folder;
 mod form;
 mod new;
 mod path;
 mod read;
 mod request;
 mod wait;
+mod waiting;
 mod write;
 
 use std::sync::Arc;
@@ -20,19 +22,21 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::State,
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::map_response_with_state,
     response::{IntoResponse, Response},
     routing::{any, get},
 };
 
-use crate::{app::App, operation::plain_error};
+use crate::{
+    app::App,
+    operation::{plain_error, version},
+    refusal::Refusal,
+};
 
-/// Where etcd's v2 store keeps the registry, and the prefix of the keys in answers.
-const REGISTRY: &str = "/_etcd/registry";
-
-/// Where etcd's v2 keys API serves the registry.
-const KEYS_REGISTRY: &str = "/v2/keys/_etcd/registry";
+pub use folder::{Folder, Folders};
+pub use path::{misplaced, target};
+pub use waiting::Waiting;
 
 /// The URLs of v2 discovery.
 pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
@@ -41,20 +45,26 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/{token}", get(read::read).put(write::put))
         .route("/{token}/", get(read::read).put(write::put))
         .route("/{token}/{member}", get(read::read).put(write::put).delete(write::delete))
-        .route("/{token}/_config/size", get(read::read));
+        .route("/{token}/_config/size", get(read::read))
+        .method_not_allowed_fallback(discovery_method_not_allowed);
     // The keys API of a private etcd that serves as a registry. The access log shows the words of these routes whole.
-    let not_a_key = any(path::not_a_registry_key).options(preflight);
+    let not_a_cluster = any(path::not_a_cluster).options(preflight);
     let key = get(read::read).put(write::put).delete(write::delete).options(preflight);
-    let keys = Router::new()
-        .route("/v2/keys", not_a_key.clone())
-        .route("/v2/keys/", not_a_key)
-        .route("/v2/keys/_etcd/registry/{token}", key.clone())
-        .route("/v2/keys/_etcd/registry/{token}/{member}", key.clone())
-        .route("/v2/keys/_etcd/registry/{token}/_config/size", key.clone())
-        .route("/v2/keys/{*key}", key)
-        .method_not_allowed_fallback(method_not_allowed);
-    let v2 = discovery.merge(keys).layer(map_response_with_state(app.clone(), add_headers));
-    v2.route("/new", any(new::create))
+    let mut keys = Router::new().route("/v2/keys", not_a_cluster.clone()).route("/v2/keys/", not_a_cluster);
+    // The route of the root would be in conflict with the one for all other keys, which serves it.
+    for folder in app.v2_folders.iter().map(Folder::key).filter(|folder| !folder.is_empty()) {
+        keys = keys
+            .route(&format!("/v2/keys{folder}/{{token}}"), key.clone())
+            .route(&format!("/v2/keys{folder}/{{token}}/{{member}}"), key.clone())
+            .route(&format!("/v2/keys{folder}/{{token}}/_config/size"), key.clone());
+    }
+    let keys = keys.route("/v2/keys/{*key}", key).method_not_allowed_fallback(method_not_allowed);
+    let rest = Router::new()
+        .route("/version", get(version))
+        .route("/v2", any(path::not_keys))
+        .route("/v2/{*rest}", any(path::not_keys));
+    let v2 = discovery.merge(keys).merge(rest).layer(map_response_with_state(app.clone(), add_headers));
+    v2.route("/new", any(new::create).head(new::show).options(new::preflight))
 }
 
 /// Answers a browser that asks whether a page may use the keys API (`embed/serve.go:corsHandler`).
@@ -63,8 +73,28 @@ async fn preflight() -> StatusCode {
 }
 
 /// Answers for the methods that the keys API lacks (`v2http/http.go:allowMethod`).
-async fn method_not_allowed() -> impl IntoResponse {
-    plain_error(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n")
+async fn method_not_allowed(method: Method) -> Response {
+    match method {
+        Method::POST => post_not_allowed(),
+        _ => plain_error(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n").into_response(),
+    }
+}
+
+/// Answers for the methods that discovery.etcd.io lacked.
+async fn discovery_method_not_allowed(method: Method) -> Response {
+    match method {
+        Method::POST => post_not_allowed(),
+        _ => StatusCode::METHOD_NOT_ALLOWED.into_response(),
+    }
+}
+
+/// Answers `POST`, which curl sends with a form unless it is given another method.
+fn post_not_allowed() -> Response {
+    const SENTENCE: &str = "POST is not supported: send PUT, for example curl -X PUT -d value=3 \
+                            http://HOST:PORT/v2/keys/_etcd/registry/TOKEN/_config/size to create a cluster";
+    let mut response = plain_error(StatusCode::METHOD_NOT_ALLOWED, format!("{SENTENCE}\n")).into_response();
+    Refusal::new(SENTENCE).attach(&mut response);
+    response
 }
 
 /// Adds what etcd and discovery.etcd.io send with every answer, and to what the registry answered its name.

@@ -86,7 +86,7 @@ fn a_taken_name_or_peer_url_is_refused_with_its_holder() {
     assert_eq!(register("infra1=http://10.0.0.2:2380"), "name infra1 is already taken by member 1");
     assert_eq!(
         register("infra2=http://10.0.0.2:2380,infra2=http://10.0.0.1:2380"),
-        "peer URL http://10.0.0.1:2380 is already taken by member 1"
+        "peer URL http://10.0.0.1:2380 is already taken by member 1 (infra1)"
     );
 }
 

@@ -9,6 +9,7 @@ pub use report::StateWord;
 use std::sync::Arc;
 
 use axum::{extract::State, http::StatusCode, response::Response};
+use convene_lifecycle::{Instruction, Task};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -64,10 +65,16 @@ pub async fn check_in(
     JsonBody(report): JsonBody<ReportBody>,
 ) -> Result<Response, Problem> {
     let report = report.into_report();
+    let node = report.name.clone();
     let checked_in = match parameters.dry_run {
         true => app.registry.check_in_dry(&token, &report).await?,
         false => app.registry.check_in(&token, report).await?,
     };
     let checked_in = checked_in.ok_or_else(Problem::no_such_cluster)?;
+    if let Instruction { task: Task::Refuse { .. }, reason, message, .. } = &checked_in.instruction
+        && !parameters.dry_run
+    {
+        tracing::warn!(cluster = %token, %node, code = reason.as_str(), reason = message.as_str(), "refused");
+    }
     Ok(json_response(StatusCode::OK, &InstructionBody::new(&checked_in)))
 }

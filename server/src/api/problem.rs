@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 
 use super::answer::json_response;
 use crate::{
+    refusal::Refusal,
     registry::{Unavailable, WriteError},
     request_body::BodyError,
 };
@@ -74,6 +75,14 @@ impl Problem {
         };
         violations.truncate(MAX_VIOLATIONS);
         Self { violations, ..Self::new(Kind::InvalidRequest, detail) }
+    }
+
+    /// For the log. The messages of violations quote what was sent, which may be a token, so only the fields are named.
+    fn refusal(&self) -> Refusal {
+        let fields: Vec<&str> = self.violations.iter().map(Violation::field).take(10).collect();
+        let separator = if fields.is_empty() { "" } else { ": " };
+        let reason = format!("{}{separator}{}", self.detail, fields.join(", "));
+        Refusal::new(reason).of_writes_only(self.kind == Kind::NotFound)
     }
 
     /// No cluster has the token.
@@ -154,6 +163,7 @@ impl From<BodyError> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = json_response(self.kind.status(), &self);
+        self.refusal().attach(&mut response);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(documented::PROBLEM_JSON));
         if self.kind == Kind::Unavailable {

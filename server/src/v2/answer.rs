@@ -9,7 +9,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use convene_lifecycle::{Action, Cluster, Event, Member, Revision, Subject, Token};
 use serde::Serialize;
 
-use super::path::Node;
+use super::{folder::Folder, path::Node};
 
 pub const ETCD_INDEX: HeaderName = HeaderName::from_static("x-etcd-index");
 const RAFT_INDEX: HeaderName = HeaderName::from_static("x-raft-index");
@@ -49,9 +49,14 @@ impl Answer {
         Self { action: "get", node: Some(node), prev_node: None, status: StatusCode::OK }
     }
 
-    /// The answer to a write, and to a wait that this event ends.
-    pub fn event(event: &Event) -> Self {
-        let key = subject_key(&event.token, &event.subject);
+    /// The answer to the creation of a node that exists already as it should be.
+    pub fn created(node: AnswerNode) -> Self {
+        Self { action: Action::Create.as_str(), node: Some(node), prev_node: None, status: StatusCode::CREATED }
+    }
+
+    /// The answer to a write, and to a wait that this event ends, in the folder that the request has named.
+    pub fn event(event: &Event, folder: &Folder) -> Self {
+        let key = subject_key(folder, &event.token, &event.subject);
         let dir = event.subject == Subject::Cluster;
         let created = event.action == Action::Create || (event.action == Action::Set && event.previous.is_none());
         let node = AnswerNode {
@@ -94,20 +99,20 @@ impl Answer {
 
 impl AnswerNode {
     /// A cluster: a directory of its members.
-    pub fn cluster<'a>(cluster: &Cluster, members: impl Iterator<Item = &'a Arc<Member>>) -> Self {
-        let nodes = members.map(|member| Self::member(&cluster.token, member)).collect();
-        Self::directory(Node::Cluster.key(&cluster.token), nodes)
+    pub fn cluster<'a>(folder: &Folder, cluster: &Cluster, members: impl Iterator<Item = &'a Arc<Member>>) -> Self {
+        let nodes = members.map(|member| Self::member(folder, &cluster.token, member)).collect();
+        Self::directory(Node::Cluster.key(folder, &cluster.token), nodes)
     }
 
     /// A cluster's hidden directory, which holds its size.
-    pub fn config(cluster: &Cluster) -> Self {
-        Self::directory(Node::Config.key(&cluster.token), vec![Self::size(cluster)])
+    pub fn config(folder: &Folder, cluster: &Cluster) -> Self {
+        Self::directory(Node::Config.key(folder, &cluster.token), vec![Self::size(folder, cluster)])
     }
 
     /// A cluster's size.
-    pub fn size(cluster: &Cluster) -> Self {
+    pub fn size(folder: &Folder, cluster: &Cluster) -> Self {
         Self {
-            key: Node::Size.key(&cluster.token),
+            key: Node::Size.key(folder, &cluster.token),
             value: Some(cluster.size.to_string()),
             dir: false,
             nodes: Vec::new(),
@@ -117,9 +122,9 @@ impl AnswerNode {
     }
 
     /// A member.
-    pub fn member(token: &Token, member: &Member) -> Self {
+    pub fn member(folder: &Folder, token: &Token, member: &Member) -> Self {
         Self {
-            key: Node::Member(member.key.clone()).key(token),
+            key: Node::Member(member.key.clone()).key(folder, token),
             value: Some(member.registration.to_string()),
             dir: false,
             nodes: Vec::new(),
@@ -166,11 +171,11 @@ fn to_json_line(body: &impl Serialize) -> Bytes {
     line.freeze()
 }
 
-fn subject_key(token: &Token, subject: &Subject) -> String {
+fn subject_key(folder: &Folder, token: &Token, subject: &Subject) -> String {
     match subject {
         // Waits pass over what has no key here, so the cluster's is never shown for it.
-        Subject::Cluster | Subject::Lifecycle(_) => Node::Cluster.key(token),
-        Subject::Size => Node::Size.key(token),
-        Subject::Member(key) => Node::Member(key.clone()).key(token),
+        Subject::Cluster | Subject::Lifecycle(_) => Node::Cluster.key(folder, token),
+        Subject::Size => Node::Size.key(folder, token),
+        Subject::Member(key) => Node::Member(key.clone()).key(folder, token),
     }
 }

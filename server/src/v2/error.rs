@@ -2,12 +2,13 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use convene_lifecycle::Revision;
+use convene_lifecycle::{MemberName, Revision};
 use serde::Serialize;
 
 use super::answer::{ETCD_INDEX, json_response};
 use crate::{
     operation::plain_error,
+    refusal::Refusal,
     registry::{Unavailable, WriteError},
 };
 
@@ -18,6 +19,7 @@ pub struct V2Error {
     status: StatusCode,
     cause: String,
     index: Option<Revision>,
+    node: Option<MemberName>,
 }
 
 /// The errors of etcd's v2 API that v2 discovery returns.
@@ -81,7 +83,7 @@ impl Code {
 impl V2Error {
     /// An error with what caused it: the key, or a sentence.
     pub fn new(code: Code, cause: impl Into<String>) -> Self {
-        Self { code, status: code.status(), cause: cause.into(), index: None }
+        Self { code, status: code.status(), cause: cause.into(), index: None, node: None }
     }
 
     /// An invalid field.
@@ -94,9 +96,22 @@ impl V2Error {
         Self { index: Some(index), ..self }
     }
 
+    /// With the node that wants to register, for the log.
+    pub fn of_node(self, node: MemberName) -> Self {
+        Self { node: Some(node), ..self }
+    }
+
+    /// For the log. That an existing cluster lacks a key is the answer to a read, and no refusal.
+    fn refusal(&self) -> Refusal {
+        let is_answer = self.code == Code::KeyNotFound && self.index.is_some();
+        let reason = format!("{} ({})", self.code.message(), self.cause);
+        Refusal::new(reason).of_node(self.node.clone()).of_writes_only(is_answer)
+    }
+
     /// The cause alone, as text: `/new` is no key, and curl users read its answer as it is.
     pub fn into_text_response(self) -> Response {
-        let response = plain_error(self.status, format!("{}\n", self.cause)).into_response();
+        let mut response = plain_error(self.status, format!("{}\n", self.cause)).into_response();
+        Refusal::new(&self.cause).attach(&mut response);
         with_retry_after(response)
     }
 
@@ -136,6 +151,7 @@ impl IntoResponse for V2Error {
         let body = ErrorBody { error_code: self.code as u16, message: self.code.message(), cause: &self.cause, index };
         let mut response = json_response(self.status, &body);
         response.headers_mut().insert(ETCD_INDEX, HeaderValue::from(index));
+        self.refusal().attach(&mut response);
         with_retry_after(response)
     }
 }

@@ -20,6 +20,11 @@ impl Form {
         self.0.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
     }
 
+    /// Every field with its value.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// A yes or no; without the field it is no.
     pub fn flag(&self, name: &str) -> Result<bool, V2Error> {
         let invalid = || V2Error::invalid_field(format!("invalid value for \"{name}\""));

@@ -1,6 +1,9 @@
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
-use axum::{extract::State, response::Response};
+use axum::{
+    extract::{ConnectInfo, State},
+    response::Response,
+};
 
 use super::{
     answer::{Answer, AnswerNode, body_response},
@@ -12,39 +15,55 @@ use super::{
 use crate::{app::App, registry::Snapshot};
 
 /// Answers `GET`: what a node holds, or what happens to it next.
-pub async fn read(State(app): State<Arc<App>>, path: KeyPath, request: KeyRequest) -> Result<Response, V2Error> {
+pub async fn read(
+    State(app): State<Arc<App>>,
+    ConnectInfo(connection): ConnectInfo<SocketAddr>,
+    path: KeyPath,
+    request: KeyRequest,
+) -> Result<Response, V2Error> {
     // etcd sends a quorum read through its log, which knows no waits (`etcdserver/v2_server.go:Handle`).
     if !request.wait || request.quorum {
         let snapshot = app.registry.cluster(&path.token).await?.ok_or_else(|| path.no_such_cluster())?;
-        return get(&path, &snapshot, request.sorted);
+        return get(&app, &path, &snapshot, request.sorted);
     }
     if request.stream {
         return Err(V2Error::invalid_field(
             "\"stream\" is not supported; repeat the wait with waitIndex, the last modifiedIndex plus 1",
         ));
     }
-    wait::long_poll(app, Wait::new(path, request.recursive), request.wait_index).await
+    let open = match &path.node {
+        Node::Cluster => Some(app.v2_waiting.poll(&path.token, connection)),
+        // An etcd that has registered looks for its own registration before it waits for others.
+        Node::Member(member) => {
+            app.v2_waiting.registered(&path.token, member, connection);
+            None
+        }
+        Node::Config | Node::Size => None,
+    };
+    wait::long_poll(app, Wait::new(path, request.recursive), request.wait_index, open).await
 }
 
-fn get(path: &KeyPath, snapshot: &Snapshot, sorted: bool) -> Result<Response, V2Error> {
-    let cluster = &snapshot.cluster;
+fn get(app: &App, path: &KeyPath, snapshot: &Snapshot, sorted: bool) -> Result<Response, V2Error> {
+    let (cluster, folder) = (&snapshot.cluster, &path.folder);
     let index = cluster.revision;
     let node = match &path.node {
-        Node::Cluster if !sorted => {
-            let render = || Answer::get(AnswerNode::cluster(cluster, cluster.members())).to_body();
+        Node::Cluster if !sorted && *folder == app.v2_folders.registry => {
+            let render = || Answer::get(AnswerNode::cluster(folder, cluster, cluster.members())).to_body();
             return Ok(body_response(snapshot.v2_directory.get_or_init(render).clone(), index));
         }
         Node::Cluster => {
             let mut members: Vec<_> = cluster.members().collect();
-            members.sort_by(|one, other| one.key.cmp(&other.key));
-            AnswerNode::cluster(cluster, members.into_iter())
+            if sorted {
+                members.sort_by(|one, other| one.key.cmp(&other.key));
+            }
+            AnswerNode::cluster(folder, cluster, members.into_iter())
         }
-        Node::Config => AnswerNode::config(cluster),
-        Node::Size => AnswerNode::size(cluster),
+        Node::Config => AnswerNode::config(folder, cluster),
+        Node::Size => AnswerNode::size(folder, cluster),
         Node::Member(key) => {
             let member = cluster.member(key);
             let member = member.ok_or_else(|| V2Error::new(Code::KeyNotFound, path.key()).at(index))?;
-            AnswerNode::member(&cluster.token, member)
+            AnswerNode::member(folder, &cluster.token, member)
         }
     };
     Ok(Answer::get(node).into_response(index))

@@ -40,6 +40,9 @@ impl KeyRequest {
     /// Checks every field whatever the method, and in the order of `v2http/client.go:parseKeyRequest`, so that
     /// of several mistakes the one is named that etcd names.
     fn parse(method: &Method, form: &Form) -> Result<Self, V2Error> {
+        if let Some(field) = form.fields().find(|(name, value)| !FIELDS.contains(name) && value.contains("://")) {
+            return Err(stray_url(field));
+        }
         let prev_index = form.index("prevIndex")?;
         let wait_index = form.index("waitIndex")?;
         let recursive = form.flag("recursive")?;
@@ -76,6 +79,33 @@ impl KeyRequest {
             value: form.get("value").map(str::to_owned),
         })
     }
+}
+
+/// The fields of etcd's v2 keys API.
+const FIELDS: [&str; 14] = [
+    "dir",
+    "noValueOnSuccess",
+    "prevExist",
+    "prevIndex",
+    "prevValue",
+    "quorum",
+    "recursive",
+    "refresh",
+    "sorted",
+    "stream",
+    "ttl",
+    "value",
+    "wait",
+    "waitIndex",
+];
+
+/// The error for `value=NAME=URL&NAME=URL`, whose second URL would be lost: etcd's documentation of the discovery protocol
+/// writes a member with two URLs so.
+fn stray_url((name, url): (&str, &str)) -> V2Error {
+    V2Error::invalid_field(format!(
+        "{name:?}: no such field, and its value {url:?} looks like a URL; several peer URLs of a member have commas between them, \
+         as in value=infra0=http://10.0.0.1:2380,infra0=http://10.0.0.1:7001"
+    ))
 }
 
 impl<S: Sync> FromRequest<S> for KeyRequest {

@@ -9,6 +9,7 @@ use super::{
     answer::{Answer, body_response},
     error::{Code, V2Error},
     path::{KeyPath, Node},
+    waiting::OpenPoll,
 };
 use crate::{
     app::App,
@@ -71,7 +72,14 @@ impl Wait {
 
 /// Answers a long poll: at once from the history, or when something happens. An empty answer means
 /// "ask again": after `--wait-timeout`, when the server stops and when the cluster is gone.
-pub async fn long_poll(app: Arc<App>, wait: Wait, wait_index: Option<u64>) -> Result<Response, V2Error> {
+///
+/// `open` counts as open until the body of the answer ends.
+pub async fn long_poll(
+    app: Arc<App>,
+    wait: Wait,
+    wait_index: Option<u64>,
+    open: Option<OpenPoll>,
+) -> Result<Response, V2Error> {
     // Subscribe before reading: an event in between is delivered twice rather than lost.
     let subscription = app.registry.subscribe(&wait.path.token);
     let snapshot = app.registry.cluster(&wait.path.token).await?.ok_or_else(|| wait.path.no_such_cluster())?;
@@ -80,14 +88,21 @@ pub async fn long_poll(app: Arc<App>, wait: Wait, wait_index: Option<u64>) -> Re
     let mut pending = Pending { wait, from, subscription };
     if from <= index {
         match pending.replay_history(&app.registry).await? {
-            Some(Outcome::Event(event)) => return Ok(body_response(Answer::event(&event).to_body(), index)),
+            Some(Outcome::Event(event)) => {
+                let answer = Answer::event(&event, &pending.wait.path.folder);
+                return Ok(body_response(answer.to_body(), index));
+            }
             Some(Outcome::AskAgain) => return Ok(body_response(Body::empty(), index)),
             Some(Outcome::Compacted { oldest }) => return Err(history_compacted(oldest, from).at(index)),
             None => {}
         }
     }
     // Send the headers now, as etcd does, and the body when the wait ends.
-    let body = stream::once(async move { Ok::<_, std::convert::Infallible>(pending.wait_until_timeout(&app).await) });
+    let body = stream::once(async move {
+        let answer = pending.wait_until_timeout(&app).await;
+        drop(open);
+        Ok::<_, std::convert::Infallible>(answer)
+    });
     Ok(body_response(Body::from_stream(body), index))
 }
 
@@ -120,7 +135,7 @@ impl Pending {
             () = app.stopping.cancelled() => Ok(Outcome::AskAgain),
         };
         match outcome {
-            Ok(Outcome::Event(event)) => Answer::event(&event).to_body(),
+            Ok(Outcome::Event(event)) => Answer::event(&event, &self.wait.path.folder).to_body(),
             Ok(Outcome::AskAgain | Outcome::Compacted { .. }) | Err(Unavailable) => Bytes::new(),
         }
     }

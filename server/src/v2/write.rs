@@ -1,12 +1,16 @@
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
-use axum::{extract::State, response::Response};
+use axum::{
+    extract::{ConnectInfo, State},
+    response::Response,
+};
 use convene_lifecycle::{
     Cluster, ClusterSize, Discovery, Event, MemberKey, RegisterRefusal, Registration, ReservedToken, Revision,
 };
+use thiserror::Error;
 
 use super::{
-    answer::Answer,
+    answer::{Answer, AnswerNode},
     condition::{Conditions, CurrentValue},
     error::{Code, V2Error},
     path::{KeyPath, Node},
@@ -18,16 +22,28 @@ use crate::{
 };
 
 /// Answers `PUT`: registers a member, or sets a cluster's size, which creates the cluster if it is missing.
-pub async fn put(State(app): State<Arc<App>>, path: KeyPath, request: KeyRequest) -> Result<Response, V2Error> {
+pub async fn put(
+    State(app): State<Arc<App>>,
+    ConnectInfo(connection): ConnectInfo<SocketAddr>,
+    path: KeyPath,
+    request: KeyRequest,
+) -> Result<Response, V2Error> {
     refuse_unsupported(&request)?;
-    let event = match path.node.clone() {
+    let folder = path.folder.clone();
+    let no_value = request.no_value_on_success;
+    let (answer, revision) = match path.node.clone() {
         Node::Member(key) => {
             let registration = Registration::parse(value(&request)?).map_err(V2Error::invalid_field)?;
-            register(&app.registry, path, key, registration, request.conditions).await?
+            let (token, member, name) = (path.token.clone(), key.clone(), registration.name.clone());
+            let answer = create_or_change(&app, path, key, registration, request.conditions).await;
+            let answer = answer.map_err(|error| error.of_node(name))?;
+            app.v2_waiting.registered(&token, &member, connection);
+            answer
         }
         Node::Size => {
             let size = ClusterSize::parse(value(&request)?, app.max_cluster_size).map_err(V2Error::invalid_field)?;
-            set_size(&app.registry, path, size, request.conditions).await?
+            let event = set_size(&app.registry, path, size, request.conditions).await?;
+            (Answer::event(&event, &folder), event.revision)
         }
         // `v2store/store.go:internalCreate` first checks whether it may replace an existing key.
         Node::Cluster | Node::Config => {
@@ -35,12 +51,29 @@ pub async fn put(State(app): State<Arc<App>>, path: KeyPath, request: KeyRequest
             return Err(directory_error(&app.registry, &path, code).await?);
         }
     };
-    let answer = Answer::event(&event);
-    Ok(if request.no_value_on_success { answer.without_nodes() } else { answer }.into_response(event.revision))
+    Ok(if no_value { answer.without_nodes() } else { answer }.into_response(revision))
+}
+
+async fn create_or_change(
+    app: &App,
+    path: KeyPath,
+    key: MemberKey,
+    registration: Registration,
+    conditions: Conditions,
+) -> Result<(Answer, Revision), V2Error> {
+    if conditions.creates()
+        && let Some(answer) = register_again(app, &path, &key, &registration).await?
+    {
+        return Ok(answer);
+    }
+    let folder = path.folder.clone();
+    let event = register(&app.registry, path, key, registration, conditions).await?;
+    Ok((Answer::event(&event, &folder), event.revision))
 }
 
 /// Answers `DELETE`: removes a member, or deletes a cluster with all that is in it.
 pub async fn delete(State(app): State<Arc<App>>, path: KeyPath, request: KeyRequest) -> Result<Response, V2Error> {
+    let folder = path.folder.clone();
     if matches!(path.node, Node::Cluster | Node::Config)
         && let Some(code) = refused_for_directory(&request)
     {
@@ -56,8 +89,35 @@ pub async fn delete(State(app): State<Arc<App>>, path: KeyPath, request: KeyRequ
             ));
         }
     };
-    Ok(Answer::event(&event).into_response(event.revision))
+    Ok(Answer::event(&event, &folder).into_response(event.revision))
 }
+
+/// Answers a node that registers again as it has registered before, while its cluster forms: it has lost its data or the
+/// answer. Nothing changes. `None` if this is not so.
+async fn register_again(
+    app: &App,
+    path: &KeyPath,
+    key: &MemberKey,
+    registration: &Registration,
+) -> Result<Option<(Answer, Revision)>, V2Error> {
+    let Some(snapshot) = app.registry.cluster(&path.token).await? else { return Ok(None) };
+    let cluster = &snapshot.cluster;
+    let member = cluster.registers_again(key, registration).map_err(|refusal| refused(refusal, cluster.revision))?;
+    let Some(member) = member else { return Ok(None) };
+    if app.v2_waiting.is_open(&path.token, key) {
+        return Err(refused(StillWaits, cluster.revision));
+    }
+    tracing::info!(cluster = %path.token, member = %member.name(), revision = %member.created, "registered again");
+    Ok(Some((Answer::created(AnswerNode::member(&path.folder, &path.token, member)), cluster.revision)))
+}
+
+/// Why a node may not register again.
+#[derive(Debug, Error)]
+#[error(
+    "a node with this name and these peer URLs has registered and waits for the others at this moment; give each node a \
+     --name and peer URLs of its own, or, if this node is the same, end its other etcd first"
+)]
+struct StillWaits;
 
 async fn register(
     registry: &Registry,

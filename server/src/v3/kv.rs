@@ -4,14 +4,17 @@ use convene_etcd::wire::{
     DeleteRangeRequest, DeleteRangeResponse, KeyValue, PutRequest, PutResponse, RangeRequest, RangeResponse,
     TxnRequest, TxnResponse, kv_server,
 };
-use convene_lifecycle::{Cluster, Event, EventKind, Revision, Subject, Token, Transition, UnixMillis};
+use convene_lifecycle::{
+    Cluster, Event, EventKind, MemberKey, MemberName, Revision, Subject, Token, Transition, UnixMillis,
+};
 use tonic::{Request, Response, Status};
-use tracing::Span;
+use tracing::{Span, field::display};
 
 use super::{
     change::{Delete, Put},
     error::V3Error,
     headers::Headers,
+    key::{Key, KeyRange, Node},
     range::Query,
     txn::Txn,
     view,
@@ -19,7 +22,7 @@ use super::{
 use crate::{
     access_log::show_cluster,
     app::App,
-    registry::{Inputs, Needs},
+    registry::{Inputs, Needs, WriteError},
 };
 
 /// The key that `etcdctl endpoint health` reads, to see whether anything can be read.
@@ -34,22 +37,28 @@ pub struct Kv {
 #[tonic::async_trait]
 impl kv_server::Kv for Kv {
     async fn range(&self, request: Request<RangeRequest>) -> Result<Response<RangeResponse>, Status> {
-        Ok(Response::new(self.read(request.into_inner()).await?))
+        let request = request.into_inner();
+        let written = Written::of(&request.key, &[]);
+        self.read(request).await.map(Response::new).map_err(|error| written.refused(error))
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
-        Ok(Response::new(self.write(request.into_inner()).await?))
+        let request = request.into_inner();
+        let written = Written::of(&request.key, &request.value);
+        self.write(request).await.map(Response::new).map_err(|error| written.refused(error))
     }
 
     async fn delete_range(
         &self,
         request: Request<DeleteRangeRequest>,
     ) -> Result<Response<DeleteRangeResponse>, Status> {
-        Ok(Response::new(self.delete(request.into_inner()).await?))
+        let request = request.into_inner();
+        let written = Written::of(&request.key, &[]);
+        self.delete(request).await.map(Response::new).map_err(|error| written.refused(error))
     }
 
     async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
-        Ok(Response::new(self.transact(request.into_inner()).await?))
+        self.transact(request.into_inner()).await.map(Response::new).map_err(|error| Written::default().refused(error))
     }
 }
 
@@ -149,11 +158,37 @@ impl Kv {
         show_cluster(&Span::current(), token);
         let (committed, answer) = self.app.registry.transact(token, Needs::Cluster, decide).await?;
         committed.iter().flat_map(|committed| &committed.events).for_each(|event| log(event));
-        // The node logs the refusal; this shows it to the server's operator, too.
-        if let Err(refused @ (V3Error::Refused(_) | V3Error::SizeIsFixed(_) | V3Error::SizeInUse)) = &answer {
-            tracing::warn!(cluster = %token, "refused: {refused}");
-        }
         answer
+    }
+}
+
+/// What a request is about, as far as it can be read, for the log line of its refusal.
+#[derive(Default)]
+struct Written {
+    cluster: Option<Token>,
+    member: Option<MemberKey>,
+    node: Option<MemberName>,
+}
+
+impl Written {
+    fn of(key: &[u8], value: &[u8]) -> Self {
+        let cluster = KeyRange::parse(key.to_vec(), Vec::new()).ok().map(|range| range.token);
+        let member = Key::parse(key).ok().and_then(|key| match key.node {
+            Node::Member(member) => Some(member),
+            Node::Size => None,
+        });
+        let name = std::str::from_utf8(value).ok().and_then(|value| value.split_once('=')?.0.parse().ok());
+        Self { cluster, node: name.filter(|_| member.is_some()), member }
+    }
+
+    /// The node logs the refusal; this shows it to the server's operator, too.
+    fn refused(&self, error: V3Error) -> Status {
+        if !matches!(error, V3Error::Stopped | V3Error::WriteError(WriteError::Unavailable(_))) {
+            let cluster = self.cluster.as_ref().map(display);
+            let (member, node) = (self.member.as_ref().map(display), self.node.as_ref().map(display));
+            tracing::warn!(cluster, member, node, reason = error.to_string(), "refused");
+        }
+        error.into()
     }
 }
 

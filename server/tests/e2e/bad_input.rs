@@ -108,7 +108,7 @@ async fn a_duplicate_name_or_url_is_refused_with_its_holder() {
     assert_eq!(put("5e3c", "infra0=http://10.0.0.1:2380").await.unwrap().status(), 201);
     for (value, cause) in [
         ("infra0=http://10.0.0.2:2380", "name infra0 is already taken by member 5e3c"),
-        ("infra1=http://10.0.0.1:2380", "peer URL http://10.0.0.1:2380 is already taken by member 5e3c"),
+        ("infra1=http://10.0.0.1:2380", "peer URL http://10.0.0.1:2380 is already taken by member 5e3c (infra0)"),
     ] {
         let (status, error) = v2_error(put("6a01", value).await.unwrap()).await;
         assert_eq!((status, error["errorCode"].as_u64()), (StatusCode::PRECONDITION_FAILED, Some(101)));

@@ -28,6 +28,36 @@ fn etcd_3_6_bootstraps() {
     bootstrap_every_size("3.6");
 }
 
+#[test]
+fn etcd_3_4_bootstraps_in_every_folder() {
+    bootstrap_in_every_folder("3.4");
+}
+
+#[test]
+fn etcd_3_5_bootstraps_in_every_folder() {
+    bootstrap_in_every_folder("3.5");
+}
+
+#[test]
+fn etcd_3_6_bootstraps_in_every_folder() {
+    bootstrap_in_every_folder("3.6");
+}
+
+/// Folders that guides and other registries use, and a folder below another one.
+fn bootstrap_in_every_folder(version: &'static str) {
+    let Some(version) = Version::find(version) else { return };
+    let server = Server::start_with(&["--v2-folder", "_etcd/registry/mine"]);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    for folder in ["/discovery", "", "/_etcd/registry/mine"] {
+        let url = runtime.block_on(server.new_cluster(2));
+        let url = format!("{}/v2/keys{folder}/{}", server.url, url.rsplit_once('/').unwrap().1);
+        every_member_serves_what_another_wrote(&start(&version, &url, 2));
+    }
+    let unknown = format!("{}/v2/keys/other/folder/prod", server.url);
+    let lost = version.discover("infra0", &unknown);
+    lost.wait_for_output("start convene-server with --v2-folder other/folder", LIMIT);
+}
+
 fn bootstrap_every_size(version: &'static str) {
     let Some(version) = Version::find(version) else { return };
     let server = Server::start();

@@ -22,7 +22,7 @@ use serde_json::Value;
 use crate::comparison::{Answer, Comparison};
 use answer::Particulars;
 use reference::Reference;
-use scenario::{Form, Kind, Request, Scenario, Step, Target};
+use scenario::{FURTHER_FOLDER, Form, Kind, Request, Scenario, Step, Target};
 
 /// How long one request may take, waits included.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -30,7 +30,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 #[test]
 fn v2_responses_match_those_of_etcd() {
     let Some(reference) = Reference::start() else { return };
-    let server = Server::start();
+    let server = Server::start_with(&["--v2-folder", FURTHER_FOLDER]);
     let mut replay = Replay::new(&reference, &server);
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         for scenario in table::scenarios() {
@@ -108,7 +108,7 @@ impl Replay {
                 reference.make(new.size).await;
                 ours.make(new.size).await;
             }
-            Form::Keys => {
+            Form::Keys | Form::Folder(_) => {
                 let step = scenario::put(new.target, new.body);
                 let one = reference.made_by(&step.request).await;
                 let other = ours.made_by(&step.request).await;
@@ -173,8 +173,8 @@ impl Side {
 
     fn request(&self, request: &Request) -> reqwest::RequestBuilder {
         let (target, body) = request.fill(self.form, &self.particulars.token, self.particulars.created);
-        let in_keys =
-            self.form == Form::Keys || matches!(request.target, Target::Server(path) if path.starts_with("/v2"));
+        let in_keys = self.form != Form::Discovery
+            || matches!(request.target, Target::Server(path) if path.starts_with("/v2") || path == "/version");
         let base = if in_keys { &self.peer.keys_url } else { &self.peer.discovery_url };
         let builder = self.peer.client.request(request.method.method(), format!("{base}{target}"));
         match body {

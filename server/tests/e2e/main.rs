@@ -16,6 +16,7 @@ mod moving;
 mod openapi;
 mod operation;
 mod readme;
+mod refusals;
 mod replicas;
 mod test_cluster;
 mod v3_bootstrap;

@@ -118,6 +118,7 @@ fn an_invalid_flag_is_explained() {
         ("--public-url", "discovery.corp", "must be http:// or https://"),
         ("--max-cluster-size", "0", "from 1 to 1000"),
         ("--unformed-ttl", "soon", "must be a duration"),
+        ("--v2-folder", "/v2/keys/deis", "must be the path between /v2/keys/ and the token"),
         ("--log-format", "xml", "possible values: text, json"),
     ] {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_convene-server"));
@@ -140,9 +141,14 @@ async fn every_flag_has_a_variable() {
         .env("CONVENE_LOG_FORMAT", "json")
         .env("CONVENE_MAX_CLUSTER_SIZE", "5")
         .env("CONVENE_UNFORMED_TTL", "1d")
+        .env("CONVENE_V2_FOLDER", "deis/discovery,a")
         .env("CONVENE_WAIT_TIMEOUT", "1s");
     let process = Process::spawn("convene-server", &mut command);
     process.wait_for_output("listens on", LIMIT);
+    for folder in ["deis/discovery", "a"] {
+        let url = format!("http://{address}/v2/keys/{folder}/prod");
+        assert_eq!(http::get(url).await.unwrap().status(), 404);
+    }
     let made = http::get(format!("http://{address}/new?size=5")).await.unwrap().text().await.unwrap();
     assert!(made.starts_with("https://discovery.example.com/etcd/"), "{made}");
     assert_eq!(http::get(format!("http://{address}/new?size=6")).await.unwrap().status(), 400);

@@ -20,6 +20,11 @@ impl Violation {
     pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self { field: field.into(), message: message.into() }
     }
+
+    /// The field.
+    pub fn field(&self) -> &str {
+        &self.field
+    }
 }
 
 /// The part of an invalid value that is quoted.

@@ -3,13 +3,18 @@
 use crate::comparison::Intended;
 
 /// All intended differences. Each must occur, so that the list has no stale entry.
-pub const ALL: [Intended; 19] = [
+pub const ALL: [Intended; 25] = [
     REQUEST_ID,
     HOME,
     METHODS,
+    POST,
     HEAD,
+    NO_STORE,
+    NEW_READ,
+    VERSION,
     DOUBLED_SLASH,
     ANY_TOKEN,
+    OTHER_FOLDER,
     REGISTRY_ONLY,
     UNKNOWN_TOKEN,
     USED_TOKEN,
@@ -21,6 +26,7 @@ pub const ALL: [Intended; 19] = [
     TAKEN,
     FORMED,
     PLACE,
+    AGAIN,
     WAITS,
     PLAIN_KEYS,
 ];
@@ -40,6 +46,28 @@ pub const METHODS: Intended = Intended::facts(
     &["header allow", "header access-control-"],
 );
 
+pub const POST: Intended = Intended::answer(
+    "POST is refused with what to send instead",
+    "curl sends POST unless it is given another method, and the reference answers that with nothing or an in-order key",
+);
+
+pub const NO_STORE: Intended = Intended::facts(
+    "no cache keeps what /new answers",
+    "who got a kept answer would join the cluster of somebody else",
+    &["header cache-control"],
+);
+
+pub const NEW_READ: Intended = Intended::answer(
+    "HEAD and OPTIONS of /new make no cluster",
+    "nobody would learn its URL; health checks and browsers send them",
+);
+
+pub const VERSION: Intended = Intended::facts(
+    "/version is that of the last etcd with both protocols",
+    "clients want to know what they may send; the server's own version stands beside it",
+    &["body /etcd", "body /convene"],
+);
+
 pub const HEAD: Intended =
     Intended::answer("HEAD works on every read", "HTTP demands it wherever GET works, and health checks send it");
 
@@ -51,6 +79,11 @@ pub const DOUBLED_SLASH: Intended = Intended::answer(
 pub const ANY_TOKEN: Intended = Intended::answer(
     "/TOKEN takes tokens of any shape",
     "tokens that were made in the keys form, such as `prod`, work in the short form, too",
+);
+
+pub const OTHER_FOLDER: Intended = Intended::answer(
+    "an unknown folder is refused with its name",
+    "etcd logs the cause of a bad field, but of a missing key only `size key not found`",
 );
 
 pub const REGISTRY_ONLY: Intended = Intended::answer(
@@ -108,6 +141,11 @@ pub const PLACE: Intended = Intended::facts(
     "etcds take the first members in the order of creation: a moved place could let in a new node that the others \
      don't know",
     &["body /node/createdIndex"],
+);
+
+pub const AGAIN: Intended = Intended::answer(
+    "a node may register again as it is while its cluster forms",
+    "a node that lost its data before the others came would be locked out with `duplicate id`",
 );
 
 pub const WAITS: Intended = Intended::answer(

@@ -36,6 +36,8 @@ pub enum Urls {
     Discovery,
     Keys,
     Both,
+    /// Both, and every folder that a server has been given.
+    Everywhere,
 }
 
 /// One form of URL.
@@ -45,7 +47,12 @@ pub enum Form {
     Discovery,
     /// `/v2/keys/_etcd/registry/TOKEN…`, as etcd itself takes it.
     Keys,
+    /// `/v2/keys/TOKEN…` in a folder, such as `/discovery`, as etcd itself takes it as well.
+    Folder(&'static str),
 }
+
+/// A folder that a server has only if a flag names it.
+pub const FURTHER_FOLDER: &str = "/deis/discovery";
 
 /// One thing to do, and what to expect of it.
 pub struct Step {
@@ -95,6 +102,13 @@ impl Scenario {
             Urls::Discovery => &[Form::Discovery],
             Urls::Keys => &[Form::Keys],
             Urls::Both => &[Form::Discovery, Form::Keys],
+            Urls::Everywhere => &[
+                Form::Discovery,
+                Form::Keys,
+                Form::Folder("/discovery"),
+                Form::Folder(""),
+                Form::Folder(FURTHER_FOLDER),
+            ],
         }
     }
 }
@@ -127,6 +141,7 @@ impl Request {
             (Target::Server(path), _) => path.replace("TOKEN", token),
             (Target::Below(rest), Form::Discovery) => format!("/{token}{rest}"),
             (Target::Below(rest), Form::Keys) => format!("/v2/keys/_etcd/registry/{token}{rest}"),
+            (Target::Below(rest), Form::Folder(folder)) => format!("/v2/keys{folder}/{token}{rest}"),
         };
         (fill_indexes(&target, created), self.body.map(|body| fill_indexes(body, created)))
     }

@@ -30,7 +30,7 @@ fn a_duplicate_name_or_url_is_refused_with_its_holder() {
         operator.put(&member_key("prod", "5e3c"), "infra0=http://10.0.0.1:2380");
         for (value, cause) in [
             ("infra0=http://10.0.0.2:2380", "name infra0 is already taken by member 5e3c"),
-            ("infra1=http://10.0.0.1:2380", "peer URL http://10.0.0.1:2380 is already taken by member 5e3c"),
+            ("infra1=http://10.0.0.1:2380", "peer URL http://10.0.0.1:2380 is already taken by member 5e3c (infra0)"),
         ] {
             operator.is_refused(&["put", &member_key("prod", "6a01"), value], cause);
         }

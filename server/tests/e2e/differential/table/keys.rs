@@ -2,7 +2,7 @@
 
 use super::{A, A_MOVED, B, C, D};
 use crate::differential::{
-    intended::{CONFIG_STAYS, FIXED_SIZE, NO_INDEX, PLACE, SIZE, USED_TOKEN},
+    intended::{AGAIN, CONFIG_STAYS, FIXED_SIZE, NO_INDEX, PLACE, SIZE, TAKEN, USED_TOKEN},
     scenario::{
         NEW_FIVE, ONE, Scenario, Urls::*, Verb::*, delete, get, put, scenario, scenario_of, scenario_without_cluster,
         send, wait,
@@ -13,12 +13,12 @@ pub fn bootstrap() -> Vec<Scenario> {
     vec![
         scenario(
             "three etcds find each other, and a fourth comes too late",
-            Both,
+            Everywhere,
             vec![
                 get("/_config/size"),
                 get(""),
                 put("/5e3c1f09?prevExist=false", A),
-                put("/5e3c1f09?prevExist=false", A),
+                put("/5e3c1f09?prevExist=false", A).differs(AGAIN, "412 105", "201 create"),
                 get("/5e3c1f09?wait=true&waitIndex=@2"),
                 get("/_config/size?quorum=true"),
                 get("?quorum=true"),
@@ -45,7 +45,7 @@ pub fn reads() -> Vec<Scenario> {
     vec![
         scenario(
             "every node can be read",
-            Both,
+            Everywhere,
             vec![
                 get(""),
                 get("/"),
@@ -132,9 +132,10 @@ pub fn writes() -> Vec<Scenario> {
             Both,
             vec![
                 put("/a?prevExist=false", A),
-                put("/a?prevExist=false", A),
+                put("/a?prevExist=false", A).differs(AGAIN, "412 105", "201 create"),
                 put("/a?prevExist=false", A_MOVED),
-                put("/a?prevExist=false&prevIndex=@2", A),
+                put("/a?prevExist=false&prevIndex=@2", A).differs(AGAIN, "412 105", "201 create"),
+                put("/a?prevExist=false", "value=infra7=http://10.0.0.1:2380").differs(TAKEN, "412 105", "412 101"),
                 put("/b?prevExist=false&prevIndex=@9&prevValue=x", B),
                 get("?sorted=true"),
             ],

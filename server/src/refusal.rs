@@ -1,0 +1,118 @@
+//! One log line for each request that the server refuses, so that its operator reads the reason, too.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    http::{Method, Uri},
+    middleware::Next,
+    response::Response,
+};
+use convene_lifecycle::{MemberKey, MemberName, Token};
+use percent_encoding::percent_decode_str;
+use tracing::field::display;
+
+use crate::{
+    app::App,
+    v2::{self, Folder, Folders},
+};
+
+/// Why a request was refused. It travels to [`log_refusals`] in the extensions of the response.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    reason: String,
+    node: Option<MemberName>,
+    /// Whether the response refuses writes only: a read that finds nothing is no refusal.
+    writes_only: bool,
+}
+
+impl Refusal {
+    /// A refusal for this reason.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), node: None, writes_only: false }
+    }
+
+    /// With the node that wants to register.
+    pub fn of_node(self, node: Option<MemberName>) -> Self {
+        Self { node, ..self }
+    }
+
+    /// Only if the request is a write.
+    pub fn of_writes_only(self, writes_only: bool) -> Self {
+        Self { writes_only, ..self }
+    }
+
+    /// Hands the refusal to [`log_refusals`].
+    pub fn attach(self, response: &mut Response) {
+        response.extensions_mut().insert(self);
+    }
+}
+
+/// Logs why a request was refused, with the cluster, the member and the node as far as they are known.
+pub async fn log_refusals(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let response = next.run(request).await;
+    let Some(refusal) = response.extensions().get::<Refusal>() else { return response };
+    let is_read = matches!(method, Method::GET | Method::HEAD);
+    if response.status().is_client_error() && !(is_read && refusal.writes_only) {
+        let (cluster, member) = target(&uri, &app.v2_folders);
+        let (cluster, member, node) = (cluster.map(display), member.map(display), refusal.node.as_ref().map(display));
+        let reason = hide_tokens(&refusal.reason, uri.path(), &app.v2_folders);
+        tracing::warn!(cluster, member, node, reason, "refused");
+    }
+    response
+}
+
+/// The cluster and the member that a URL names.
+fn target(uri: &Uri, folders: &Folders) -> (Option<Token>, Option<MemberKey>) {
+    let Some(below) = uri.path().strip_prefix("/v1/clusters/") else { return v2::target(uri, folders) };
+    let mut segments = below.split('/');
+    let token = segments.next().and_then(|token| token.parse().ok());
+    let member = segments.next().filter(|segment| *segment == "members").and_then(|_| segments.next()?.parse().ok());
+    (token, member)
+}
+
+/// A reason without whole tokens: each segment of the path that is no fixed word may be one.
+fn hide_tokens(reason: &str, path: &str, folders: &Folders) -> String {
+    let mut shown: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut hide = |segment: &str| {
+        let is_word = ["_config", "clusters", "members"].contains(&segment)
+            || folders.iter().any(|folder: &Folder| folder.key().split('/').any(|word| word == segment));
+        if let Some((end, _)) = segment.char_indices().nth(Token::SHOWN).filter(|_| !is_word) {
+            shown = shown.replace(segment, &format!("{}…", &segment[..end]));
+        }
+    };
+    for segment in path.split('/') {
+        hide(segment);
+        hide(&percent_decode_str(segment).decode_utf8_lossy());
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_shows_no_whole_token() {
+        let hidden = |reason, path| hide_tokens(reason, path, &Folders::default());
+        for (reason, path, expected) in [
+            ("no /discovery/6c007a14875d53d9", "/v2/keys/discovery/6c007a14875d53d9", "no /discovery/6c007a…"),
+            ("no a b-secret", "/v2/keys/a%20b-secret/x", "no a b-se…"),
+            ("two\nlines of short", "/short", "two lines of short"),
+        ] {
+            assert_eq!(hidden(reason, path), expected);
+        }
+    }
+
+    #[test]
+    fn urls_of_every_kind_name_their_cluster_and_member() {
+        for path in ["/prod/5e3c", "/v2/keys/discovery/prod/5e3c", "/v1/clusters/prod/members/5e3c"] {
+            let target = target(&path.parse().unwrap(), &Folders::default());
+            assert_eq!(target, (Some("prod".parse().unwrap()), Some("5e3c".parse().unwrap())), "{path}");
+        }
+        let (none, some) = (target(&"/new".parse().unwrap(), &Folders::default()), "/v1/clusters/prod/check-in");
+        assert_eq!(none, (None, None));
+        assert_eq!(target(&some.parse().unwrap(), &Folders::default()), (Some("prod".parse().unwrap()), None));
+    }
+}
