@@ -57,6 +57,8 @@ pub struct LastCheckIn {
     pub leftover: bool,
     /// Whether the node was instructed to start its etcd since it last reported that etcd ran, in this run of its client.
     pub starts: bool,
+    /// Whether its last instruction was to start etcd on the data that it has, or to take that member's address over first.
+    pub may_start: bool,
 }
 
 /// The state that a node reported: a [`NodeState`] without its details.
@@ -123,14 +125,28 @@ impl Liveness {
         let (run, sequence) = (report.run.clone(), report.sequence);
         let (never_led, without_entries) = (report.has_never_led_data(), report.has_data_without_entries());
         let (peer_urls, leftover) = (report.peer_urls.clone(), report.leftover);
-        let check_in =
-            LastCheckIn { at: now, run, sequence, peer_urls, state, never_led, without_entries, leftover, starts };
+        let check_in = LastCheckIn {
+            at: now,
+            run,
+            sequence,
+            peer_urls,
+            state,
+            never_led,
+            without_entries,
+            leftover,
+            starts,
+            may_start: false,
+        };
         self.nodes.insert(report.name.clone(), check_in);
         self.forget_nodes(cluster);
         self.members.retain(|key, _| cluster.member(key).is_some());
+        // A joiner that has lost its ticket got nowhere, so its check-ins are no sign of life of the member that was added for it.
+        let gets_nowhere = cluster.setbacks.get(&report.name).is_some_and(|setback| !setback.is_over(now));
+        let joins_as =
+            |member: &Member| !gets_nowhere && *member.name() == report.name && member.has_peer_urls(&report.peer_urls);
         let is_reporter = |member: &&Arc<Member>| match report.identity() {
             Some(identity) => member.key == identity.member.into(),
-            None => !member.started && *member.name() == report.name && member.has_peer_urls(&report.peer_urls),
+            None => !member.started && joins_as(member),
         };
         for member in cluster.members().filter(is_reporter) {
             let known = self.members.entry(member.key.clone()).or_default();
@@ -146,6 +162,9 @@ impl Liveness {
     /// timed out has started nothing.
     pub fn record_instruction(&mut self, cluster: &Cluster, report: &Report, instruction: &Instruction) {
         let NodeState::Stopped(identity) = report.state else { return };
+        if let Some(node) = self.nodes.get_mut(&report.name).filter(|node| node.run == report.run) {
+            node.may_start = matches!(instruction.task, Task::Start(_) | Task::UpdateMember { .. });
+        }
         if !matches!(instruction.task, Task::Start(_)) || !self.is_new_start(report) {
             return;
         }
@@ -177,13 +196,17 @@ impl Liveness {
         node.is_some_and(|node| node.run == report.run && node.sequence > report.sequence)
     }
 
-    /// The check-in of another node whose etcd runs as the member that this node has the data of.
+    /// The check-in of another node whose etcd runs, or may be starting, as the member that this node has the data of.
     ///
     /// A node that has moved looks the same until its former check-in is older than [`Policy::max_check_in_gap`]. By then,
     /// a member that still runs at the former address has checked in again.
     pub fn running_elsewhere(&self, policy: &Policy, report: &Report, now: UnixMillis) -> Option<&LastCheckIn> {
         let own = report.identity()?;
-        let runs_as_own = |node: &&LastCheckIn| matches!(node.state, ReportedState::Etcd(identity) | ReportedState::Loading(identity) if identity == own);
+        let is_stopped = matches!(report.state, NodeState::Stopped(_));
+        let runs_as_own = |node: &&LastCheckIn| match node.state {
+            ReportedState::Data(identity) => identity == own && node.may_start && is_stopped,
+            state => state.identity() == Some(own),
+        };
         let is_elsewhere = |node: &&LastCheckIn| {
             node.run != report.run && !node.peer_urls.iter().any(|url| report.peer_urls.contains(url))
         };

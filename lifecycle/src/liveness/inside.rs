@@ -125,6 +125,12 @@ impl Liveness {
         if is_recent { received.heard.then_some(true) } else { Some(false) }
     }
 
+    /// When a member's etcd last showed that it runs, whatever its node has reported since: it answered, or the leader heard it.
+    pub(crate) fn last_answer(&self, member: &Member) -> UnixMillis {
+        let known = self.members.get(&member.key).copied().unwrap_or_default();
+        known.answered.max(known.heard).map_or(self.since, |last| last.max(self.since))
+    }
+
     /// Since when no running voter has reached a member.
     pub(crate) fn unreached_since(&self, policy: &Policy, member: &Member, now: UnixMillis) -> Option<UnixMillis> {
         self.members.get(&member.key)?.unreached_since(policy, now)

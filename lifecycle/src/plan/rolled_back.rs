@@ -36,10 +36,23 @@ impl Planner<'_> {
             return Some(Err(refused(member)));
         }
         Some(match self.quorum_view() {
-            Ok(view) => self.remove_member(own, &view, Cause::DataRolledBack { member, last, applied }),
+            Ok(view) => self
+                .check_silent_elsewhere(own)
+                .and_then(|()| self.remove_member(own, &view, Cause::DataRolledBack { member, last, applied })),
             Err(blocked) if blocked.needs_view() => Err(blocked),
             Err(_) => Err(refused(member)),
         })
+    }
+
+    /// Fails while the member may be alive at its listed peer URLs, if these are not this node's. Its data may have moved
+    /// there, and this node may have the disk that it has left behind.
+    fn check_silent_elsewhere(&self, own: &Member) -> Result<(), Blocked> {
+        let silent_since = self.liveness.last_answer(own);
+        let dead_at = silent_since.after(self.draft.policy.dead_after);
+        if own.has_peer_urls(&self.report.peer_urls) || dead_at <= self.now {
+            return Ok(());
+        }
+        Err(Blocked::NotDeadYet { member: own.label(), silent_since, dead_at, now: self.now })
     }
 
     fn shows_index(&self, view: &View, own: &Member, index: u64) -> bool {

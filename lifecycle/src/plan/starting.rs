@@ -6,7 +6,7 @@ use super::{
     cause::Cause,
     quorum_view::QuorumView,
 };
-use crate::{EventKind, Identity, Instruction, Member, MemberKey, Task};
+use crate::{EventKind, Identity, Instruction, Member, MemberKey, ObservedMember, Task, View, cluster::quorum_of};
 
 impl Planner<'_> {
     /// A node with data whose etcd does not run.
@@ -90,7 +90,9 @@ impl Planner<'_> {
     pub(super) fn check_runs_here_only(&self, identity: Identity) -> Result<(), Blocked> {
         let view = self.report.view.as_ref().filter(|view| view.cluster == Some(identity.cluster));
         let observed = view.and_then(|view| view.members.iter().find(|observed| observed.id == identity.member));
-        if let Some(observed) = observed.filter(|observed| observed.identified && !self.report.is_running()) {
+        let runs =
+            |observed: &&ObservedMember| observed.identified || view.is_some_and(|view| is_needed(view, observed));
+        if let Some(observed) = observed.filter(|observed| !self.report.is_running() && runs(observed)) {
             return Err(Blocked::answers_elsewhere(observed));
         }
         let Some(other) = self.liveness.running_elsewhere(&self.draft.policy, self.report, self.now) else {
@@ -219,4 +221,12 @@ impl Planner<'_> {
         self.check_ticket_is_free()?;
         self.update_peer_urls(own, view)
     }
+}
+
+/// Whether a member must run for the quorum that a view shows, even if the observing node does not reach it: it leads, or the
+/// other voters are too few.
+fn is_needed(view: &View, observed: &ObservedMember) -> bool {
+    let voters = view.members.iter().filter(|member| !member.learner).count();
+    let is_too_few_without = !observed.learner && voters <= quorum_of(voters);
+    view.linearizable && (view.leader == Some(observed.id) || is_too_few_without)
 }

@@ -177,7 +177,10 @@ impl Etcd {
                 words.name(id.into(), &node.name);
             }
             Task::UpdateMember { member, peer_urls, .. } => {
-                etcd.seat(member.id()).peer_urls.clone_from(peer_urls);
+                let seat = etcd.seat(member.id());
+                seat.peer_urls.clone_from(peer_urls);
+                // A copy that gets the member's place runs on another machine.
+                seat.node.clone_from(&node.machine);
             }
             Task::Promote { member, .. } => etcd.seat(member.id()).learner = false,
             _ => {}

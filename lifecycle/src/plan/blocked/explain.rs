@@ -77,7 +77,7 @@ impl Blocked {
             Self::ChecksInElsewhere { member, urls, until, now } => wait(
                 Reason::RunsElsewhere,
                 format!(
-                    "another node checks in as member {member} from {urls}, and its etcd runs. If this node has moved \
+                    "another node checks in as member {member} from {urls}, and its etcd runs or may be starting. If this node has moved \
                      from that address, it will continue at {}; if its data is a copy, move its data directory away \
                      and give this node another name",
                     until.clock_time(*now)

@@ -45,6 +45,9 @@ struct NodeDocument {
     /// Whether the run was instructed to start etcd.
     #[serde(default, skip_serializing_if = "is_false")]
     starts: bool,
+    /// Whether its last instruction was to start etcd, or to take over the address first.
+    #[serde(default, skip_serializing_if = "is_false")]
+    may_start: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -151,8 +154,18 @@ impl From<&LivenessRecord> for LivenessDocument {
 
 impl From<&LastCheckIn> for NodeDocument {
     fn from(check_in: &LastCheckIn) -> Self {
-        let LastCheckIn { at, run, sequence, peer_urls, state, never_led, without_entries, leftover, starts } =
-            check_in;
+        let LastCheckIn {
+            at,
+            run,
+            sequence,
+            peer_urls,
+            state,
+            never_led,
+            without_entries,
+            leftover,
+            starts,
+            may_start,
+        } = check_in;
         let state = match state {
             ReportedState::Nothing => StateDocument::Nothing,
             ReportedState::Unreadable => StateDocument::Unreadable,
@@ -170,13 +183,25 @@ impl From<&LastCheckIn> for NodeDocument {
             without_entries: *without_entries,
             leftover: *leftover,
             starts: *starts,
+            may_start: *may_start,
         }
     }
 }
 
 impl From<NodeDocument> for LastCheckIn {
     fn from(node: NodeDocument) -> Self {
-        let NodeDocument { at, run, sequence, peer_urls, state, never_led, without_entries, leftover, starts } = node;
+        let NodeDocument {
+            at,
+            run,
+            sequence,
+            peer_urls,
+            state,
+            never_led,
+            without_entries,
+            leftover,
+            starts,
+            may_start,
+        } = node;
         let state = match state {
             StateDocument::Nothing => ReportedState::Nothing,
             StateDocument::Unreadable => ReportedState::Unreadable,
@@ -184,7 +209,7 @@ impl From<NodeDocument> for LastCheckIn {
             StateDocument::Loading(identity) => ReportedState::Loading(identity.into()),
             StateDocument::Etcd(identity) => ReportedState::Etcd(identity.into()),
         };
-        Self { at, run, sequence, peer_urls, state, never_led, without_entries, leftover, starts }
+        Self { at, run, sequence, peer_urls, state, never_led, without_entries, leftover, starts, may_start }
     }
 }
 
@@ -279,7 +304,7 @@ mod tests {
         r#""state":{"etcd":{"cluster":"cdf818194e3a8c32","member":"8e9e05c52164694d"}}},"#,
         r#""infra1":{"at":4,"run":"run-2","sequence":5,"peer_urls":[],"state":"nothing","leftover":true},"#,
         r#""infra2":{"at":4,"run":"run-3","sequence":5,"peer_urls":[],"#,
-        r#""state":{"data":{"cluster":"cdf818194e3a8c32","member":"1f"}},"never_led":true,"without_entries":true}},"#,
+        r#""state":{"data":{"cluster":"cdf818194e3a8c32","member":"1f"}},"never_led":true,"without_entries":true,"may_start":true}},"#,
         r#""members":{"8e9e05c52164694d":{"checked_in":6,"answered":null,"failing":[7,8],"applied":10,"failed_starts":3,"heard":6,"#,
         r#""received":{"leader":"b1","term":3,"bytes":4,"since":5,"last":6,"heard":true},"#,
         r#""unreached_by_voters":[7,8]},"b1":{"checked_in":null,"answered":null,"failing":null}},"#,
