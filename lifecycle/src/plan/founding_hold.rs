@@ -1,7 +1,9 @@
 //! Nobody founds a cluster next to one that may exist.
 
+use std::sync::Arc;
+
 use super::{Planner, blocked::Blocked};
-use crate::{ClusterId, Epoch, HoldReason, NodeState};
+use crate::{ClusterId, Epoch, EventKind, HoldReason, Member, NodeState};
 
 impl Planner<'_> {
     /// Fails while the founding of the cluster is held.
@@ -25,8 +27,22 @@ impl Planner<'_> {
 
     /// Ends the hold once the cluster is known to exist. Nobody founds it any more then.
     pub(super) fn release_hold_if_founded(&mut self) {
-        if self.draft.is_founded() {
-            self.draft.release_hold("the etcd cluster exists");
+        let Some(held) = self.draft.held.as_ref().filter(|_| self.draft.is_founded()) else { return };
+        if held.reason == HoldReason::StoreWentBack {
+            self.forget_instructions();
+        }
+        self.draft.release_hold("the etcd cluster exists");
+    }
+
+    /// A database that went back in time does not know which founders have bootstrapped since. They may have had data, and
+    /// lost it, so none is instructed to bootstrap again.
+    fn forget_instructions(&mut self) {
+        let is_open = |member: &&Arc<Member>| member.founder.is_some() && !member.started;
+        for member in self.draft.members().filter(is_open).cloned().collect::<Vec<_>>() {
+            let message = format!("{} may have bootstrapped the cluster already", member.name());
+            self.draft.update(&member.key, EventKind::MemberUpdated, message, |member| {
+                (member.founder, member.started) = (None, true);
+            });
         }
     }
 

@@ -74,7 +74,7 @@ fn founders_that_have_not_bootstrapped_are_held() {
 fn own_data_of_a_founder_ends_the_hold() {
     let mut world = World::formed("a b");
     world.holds_after_going_back().returns_empty("b").ask("b", "wait: held");
-    world.ask("a", "wait: healthy + bootstrapped member_updated founding_released");
+    world.ask("a", "wait: healthy + bootstrapped member_updated member_updated founding_released");
 }
 
 #[test]
@@ -97,6 +97,22 @@ fn a_restored_registry_founds_no_second_cluster() {
     // A node of the real cluster comes back.
     let adopted = "formed bootstrapped member_added member_added member_added founding_released";
     world.observe("a", &format!("wait: healthy + {adopted}")).members("a b c").observe("x", "stand_by: full");
+}
+
+#[test]
+fn a_restored_registry_lets_no_founder_bootstrap_twice() {
+    let mut world = World::new(3);
+    world.check_ins("a b c");
+    let copy = world.cluster.clone();
+    for name in ["a", "b", "c"] {
+        world.check_in_and_execute(name);
+    }
+    world.check_ins("a b c").returns_with("a", Data::Nothing).registry_goes_back_to(copy).holds_after_going_back();
+    world.observe(
+        "b",
+        "wait: not_dead_yet + bootstrapped member_updated member_updated member_updated founding_released",
+    );
+    world.observe("a", "remove a #1 of a b c: lost_disk + ticket_granted");
 }
 
 #[test]
