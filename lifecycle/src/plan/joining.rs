@@ -128,6 +128,7 @@ impl Planner<'_> {
             let conflict = self.name_conflict(predecessor).or_else(|| self.peer_url_conflict(predecessor));
             return Err(conflict.unwrap_or_else(|| Blocked::Partitioned { member: predecessor.label() }));
         }
+        self.check_still_lives_here(predecessor)?;
         if predecessor.eviction.is_some() {
             return self.remove_member(predecessor, view, Cause::Evicted { member: predecessor.label() });
         }
@@ -149,6 +150,18 @@ impl Planner<'_> {
         self.begin_join(Some(predecessor), view, reason)
     }
 
+    /// Fails if another node's member that etcd lists at this node's peer URL has moved: that node checks in with its data
+    /// from elsewhere, so the disk is not lost.
+    fn check_still_lives_here(&self, member: &Member) -> Result<(), Blocked> {
+        let urls = &self.report.peer_urls;
+        match member.shared_peer_url(urls).filter(|_| *member.name() != self.report.name) {
+            Some(url) if self.liveness.has_moved_from(&self.draft.policy, member, urls, self.now) => {
+                Err(Blocked::PeerUrlStillListed { url: url.clone(), member: member.label() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn own_member_was_evicted(&self) -> bool {
         let former = self.draft.record.iter().filter(|member| *member.name() == self.report.name);
         let last = former.max_by_key(|member| member.removed.map(|removal| removal.at));
@@ -164,7 +177,10 @@ impl Planner<'_> {
             return self.wait_for_learner(&learner, view, voters + 1 >= size);
         }
         self.check_etcd_version(view)?;
-        let down: Vec<Arc<Member>> = self.draft.voters().filter(|voter| !view.is_up(voter)).cloned().collect();
+        // While there is a free place, a voter that the leader hears counts as up, although this node does not reach it.
+        let is_heard = |voter: &Arc<Member>| voters < size && self.is_connected(voter, view);
+        let is_down = |voter: &&Arc<Member>| !view.is_up(voter) && !is_heard(voter);
+        let down: Vec<Arc<Member>> = self.draft.voters().filter(is_down).cloned().collect();
         let dead = down.iter().find(|voter| self.is_dead(voter, view)).cloned();
         if voters > size {
             return Err(self.full());
@@ -197,12 +213,15 @@ impl Planner<'_> {
         if is_free && is_gone && self.joining_strategy().removes_dead() {
             return self.remove_member(learner, view, Cause::AbandonedLearner { learner: learner.label() });
         }
-        // Members decide whether a learner that answers is one too many. This node wants a place itself.
-        let is_wanted = learner.eviction.is_none() && self.draft.voters().count() < self.draft.size.get() as usize;
-        if is_free && is_up && is_wanted {
-            let promotion = self.promote(learner, view);
-            if promotion.is_ok() || !is_enough {
-                return promotion;
+        // Members decide whether a learner that answers is one too many, unless its own node has tried to remove it in vain. This
+        // node wants a place itself.
+        let is_wanted = self.draft.voters().count() < self.draft.size.get() as usize;
+        let is_left_over = || self.setback(learner.name()).is_some() && self.joining_strategy().removes_dead();
+        if is_free && is_up && learner.eviction.is_none() && (is_wanted || is_left_over()) {
+            match self.promote(learner, view) {
+                // It must not give the ticket back before the ticket is taken away, or it would get the next one, too.
+                Err(blocked) if is_enough && !matches!(blocked, Blocked::StepOverdue { .. }) => {}
+                decision => return decision,
             }
         }
         if is_enough && is_up {
@@ -294,6 +313,7 @@ impl Planner<'_> {
             self.draft.release("the member to replace is not dead any more");
             return Ok(None);
         }
+        self.check_still_lives_here(replaced)?;
         self.check_quorum_without(replaced, view)?;
         let cause = match self.has_own_peer_urls(replaced) {
             true => Cause::LostDisk { member: replaced.label() },

@@ -49,11 +49,13 @@ impl Planner<'_> {
         Some((surplus, cause))
     }
 
-    /// Whether a member's own node is alive, and so makes the member leave in order.
+    /// Whether a member's own node is alive, and so makes the member leave in order. A node that had the ticket and got nowhere
+    /// does not.
     pub(super) fn leaves_by_itself(&self, member: &Member, view: &QuorumView<'_>) -> bool {
         // This report is the latest of the node that has the member's name, and it shows no running etcd of this member.
         let is_namesake = *member.name() == self.report.name;
-        view.is_up(member) && !is_namesake && self.liveness.reports_running(&self.draft.policy, member, self.now)
+        let reports = self.liveness.reports_running(&self.draft.policy, member, self.now);
+        view.is_up(member) && reports && !is_namesake && self.setback(member.name()).is_none()
     }
 
     /// The voter that goes first if there are more voters than the size: an evicted one before a dead one, a dead one

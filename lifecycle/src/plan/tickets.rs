@@ -72,10 +72,14 @@ impl Planner<'_> {
         self.step_age(ticket) < Ticket::LONGEST_START && (is_loading || view.is_up(joiner))
     }
 
-    /// Whether a learner answers this node, or has answered another one within [`Ticket::STEP`].
+    /// Whether a learner answers this node, or within [`Ticket::STEP`] has answered another one or was heard by the leader. The
+    /// leader hears a learner that it can't reach, too, but that learner can't become a voter.
     fn is_alive(&self, learner: &Member, view: &QuorumView<'_>) -> bool {
-        let answered = self.liveness.members.get(&learner.key).and_then(|known| known.answered);
-        view.is_up(learner) || answered.is_some_and(|at| at.age(self.now) < Ticket::STEP)
+        let known = self.liveness.members.get(&learner.key).copied().unwrap_or_default();
+        let is_reached = view.round_trips(learner).is_some_and(|round_trips| round_trips > 0);
+        let is_failing = self.liveness.is_failing(&self.draft.policy, learner);
+        let last = known.answered.max(known.heard.filter(|_| is_reached && !is_failing));
+        view.is_up(learner) || last.is_some_and(|at| at.age(self.now) < Ticket::STEP)
     }
 
     /// Whether a learner answers, but for [`Ticket::STEP`] no voter has reached it at its peer URLs. It can't become a voter.
@@ -161,7 +165,7 @@ impl Planner<'_> {
         Err(Blocked::LastInLine { setback, again_at: setback.at.after(wait), goes_last, now: self.now })
     }
 
-    fn setback(&self, node: &MemberName) -> Option<Setback> {
+    pub(super) fn setback(&self, node: &MemberName) -> Option<Setback> {
         self.draft.setbacks.get(node).copied().filter(|setback| !setback.is_over(self.now))
     }
 

@@ -130,7 +130,10 @@ fn check_reason_to_remove(
             let older = after.voters().filter(|voter| is_older(voter)).count();
             prop_assert!(older > size && is_older(member) && member.is_voter(), "the size requests no removal of it");
         }
-        Reason::Full => prop_assert!(voters >= size && !member.is_voter() && report.identity().is_some()),
+        Reason::Full => {
+            let is_in_vain = after.setbacks.contains_key(member.name());
+            prop_assert!(voters >= size && !member.is_voter() && (report.identity().is_some() || is_in_vain));
+        }
         Reason::AddressChanged => prop_assert!(own && !member.is_voter()),
         Reason::LostDisk => {
             prop_assert!(is_at_its_place(member, report));

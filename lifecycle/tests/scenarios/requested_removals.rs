@@ -24,6 +24,25 @@ fn a_spare_shrinks_a_cluster_whose_clients_have_ended() {
 }
 
 #[test]
+fn a_member_that_may_not_remove_itself_is_removed_by_another() {
+    let mut world = World::running("a b c");
+    world.evict("c").observe("a", "wait: healthy").observe("c", "leave c #1 of a b c: evicted + ticket_granted");
+    world.pass(10).observe("c", "wait: last_in_line").pass(5).observe("c", "wait: last_in_line + ticket_released");
+    world.observe("a", "remove c #2 of a b c: evicted + ticket_granted");
+}
+
+#[test]
+fn a_spare_removes_a_surplus_learner_whose_own_node_can_not() {
+    let mut world = World::running("a");
+    world.size(2).step("b", "add learner b #1 of a: below_size + ticket_granted");
+    world.step("b", "join a b: added + member_added").size(1);
+    world
+        .observe("b", "leave b #2 of a ~b: full + member_updated ticket_released ticket_granted")
+        .observe("x", "stand_by: full");
+    world.pass(10).check_ins("b x").pass(5).observe("x", "remove b #3 of a ~b: full + ticket_released ticket_granted");
+}
+
+#[test]
 fn a_spare_leaves_a_removal_that_would_cost_the_quorum() {
     World::running("a b c").dies("c").evict("b").pass(60).observe("d", "wait: not_dead_yet").members("a b c");
 }

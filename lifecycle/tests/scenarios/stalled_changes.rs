@@ -21,12 +21,35 @@ fn a_node_whose_etcd_can_not_join_gives_way_to_another() {
 }
 
 #[test]
+fn a_node_that_was_added_as_a_voter_and_can_not_join_gives_way_to_another() {
+    let mut world = World::running("a b");
+    world.size(3).join_as_voters();
+    let fails_to_start = |world: &mut World| {
+        world.returns("d").check_ins("d").execute_unless_it_starts("d");
+    };
+    world.check_ins("d").execute_unless_it_starts("d").check_ins("e").heals(300, "a b e", fails_to_start, "a b e");
+}
+
+#[test]
 fn a_node_that_may_not_change_the_membership_gives_way_to_another() {
     let mut world = World::running("a b c");
     let may_not = |world: &mut World| {
         world.check_ins("d");
     };
     world.check_ins("d e").dies("c").heals(60 + 30, "a b e", may_not, "a b e");
+}
+
+#[test]
+fn a_node_that_may_not_promote_another_nodes_learner_gives_way_to_that_node() {
+    let mut world = World::running("a b");
+    world.size(3).step("e", "add learner e #1 of a b: below_size + ticket_granted");
+    world
+        .step("e", "join a b e: added + member_added")
+        .check_ins("d")
+        .pass(20)
+        .observe("d", "promote e #2 of a b ~e: caught_up + ticket_released ticket_granted");
+    world.pass(9).observe("d", "wait: last_in_line").pass(6).observe("d", "stand_by: full + ticket_released");
+    world.observe("e", "promote e #3 of a b ~e: caught_up + ticket_granted");
 }
 
 #[test]
@@ -202,4 +225,13 @@ fn a_learner_in_a_restart_loop_makes_room() {
         world.pass(3).returns("c").check_ins("c");
     }
     world.observe("d", "remove c #2 of a b ~c: abandoned_learner + ticket_granted");
+}
+
+#[test]
+fn a_learner_that_the_leader_hears_stays_although_a_spare_cannot_reach_it() {
+    let mut world = World::running("a b");
+    world.size(3).check_ins("c").execute("c").check_ins("c").execute("c").check_ins("c");
+    // Its client is suspended, and nobody promotes it.
+    world.cut("d", "c").watch(15, "d").observe("d", "wait: learner_present").members("a b ~c");
+    world.observe("a", "promote c #2 of a b ~c: caught_up + ticket_granted");
 }

@@ -48,6 +48,15 @@ fn a_member_takes_the_address_of_another_after_that_one_was_updated() {
 }
 
 #[test]
+fn a_new_node_at_the_address_of_a_member_that_has_moved_does_not_replace_it() {
+    let mut world = World::running("a b c");
+    let data = world.data("c");
+    world.dies("c").check_ins("a b").pass(40).returns_with("c@x", data);
+    world.ask("c@x", "observe: look_needed").loads("c@x").ask("c@x", "wait: loading");
+    world.observe("d@c", "wait: peer_url_taken").with_message("which has moved").members("a b c");
+}
+
+#[test]
 fn the_peer_urls_of_a_running_member_stay_while_the_quorum_needs_it() {
     World::running("a b c")
         .dies("b")

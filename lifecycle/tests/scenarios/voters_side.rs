@@ -121,6 +121,13 @@ fn a_voter_that_the_leader_hears_is_part_of_the_quorum_although_a_spare_cannot_r
 }
 
 #[test]
+fn a_node_takes_a_free_place_although_it_cannot_reach_a_voter_that_the_leader_hears() {
+    let mut world = World::running("a b c");
+    world.cut("x", "b").watch(20, "x").observe("x", "wait: partition");
+    world.size(4).observe("x", "add learner x #1 of a b c: below_size + ticket_granted");
+}
+
+#[test]
 fn learners_at_unreachable_peer_urls_are_not_promoted() {
     let mut world = World::running("a b");
     world.size(4).hide_peer_urls("c d").check_ins("c").execute("c").check_ins("c").execute("c");
