@@ -134,8 +134,8 @@ impl<'a> MembershipChange<'a> {
         self.verify(session).await?;
         let (client, list) = self.read_list(session).await?;
         self.check_list(&list)?;
-        if let Operation::Leave(own) = self.operation {
-            move_leadership(session, &list, own).await?;
+        if let Operation::Remove(leaver) | Operation::Leave(leaver) = self.operation {
+            move_leadership(session, &list, leaver).await?;
         }
         // A follower forwards a promotion by HTTP and without the user, which etcd before 3.5.28 and 3.6.6 refuses if
         // auth is on (`server/etcdserver/cluster_util.go:promoteMemberHTTP`).
@@ -171,7 +171,18 @@ impl<'a> MembershipChange<'a> {
                 })
             }
             Operation::Update(member, peer_urls) => {
-                identity::verify_update(session, member, peer_urls).await.map_err(ChangeError::Refused)
+                identity::verify_update(session, member, peer_urls).await.map_err(ChangeError::Refused)?;
+                if session.node.data.is_in_use().unwrap_or(false) {
+                    return Ok(());
+                }
+                let (_, list) = self.read_list(session).await?;
+                match removal::heard_by_leader(session, &list, member).await {
+                    Some(true) => Err(ChangeError::Refused(format!(
+                        "the leader hears from member {member} although etcd is stopped on this node, so the member runs \
+                         elsewhere, and this node's data is a copy"
+                    ))),
+                    _ => Ok(()),
+                }
             }
             _ => Ok(()),
         }
@@ -204,27 +215,31 @@ fn client_urls_where(list: &MemberList, wanted: impl Fn(MemberId) -> bool) -> BT
     list.members.iter().filter(|member| wanted(member.id)).flat_map(|member| member.client_urls.clone()).collect()
 }
 
-/// If this node's member leads, moves the leadership to the reachable voter that has applied most of the log. This
-/// spares the cluster an election. If no voter takes the leadership, the election follows the removal.
-async fn move_leadership(session: &Session, list: &MemberList, own: MemberId) -> Result<(), ChangeError> {
-    let Some(own) = list.members.iter().find(|member| member.id == own) else { return Ok(()) };
-    let Some(status) = session.connections.member_status(own, LIST_TIMEOUT).await else { return Ok(()) };
-    if status.leader != Some(own.id) {
+/// If the member that leaves leads, moves the leadership to the reachable voter that has applied most of the log. This
+/// spares the cluster an election. If no other voter can lead, the member stays: the others may not reach each other, and
+/// would have no quorum without it.
+async fn move_leadership(session: &Session, list: &MemberList, leaver: MemberId) -> Result<(), ChangeError> {
+    let Some(leaver) = list.members.iter().find(|member| member.id == leaver) else { return Ok(()) };
+    let Some(status) = session.connections.member_status(leaver, LIST_TIMEOUT).await else { return Ok(()) };
+    if status.leader != Some(leaver.id) {
         return Ok(());
     }
-    let others = list.members.iter().filter(|member| member.id != own.id && !member.learner);
+    let others = list.members.iter().filter(|member| member.id != leaver.id && !member.learner);
     let statuses = others.map(|member| session.connections.member_status(member, LIST_TIMEOUT));
     let statuses = futures_util::future::join_all(statuses).await;
     let Some(successor) = statuses.into_iter().flatten().max_by_key(|status| status.applied_index) else {
-        return Ok(());
+        return Err(ChangeError::Refused(format!(
+            "member {} leads, and no other voter answers to take over",
+            leaver.id
+        )));
     };
     session.progress.step("move_leader", &format!("moving leadership to member {}", successor.member));
-    for url in &own.client_urls {
+    for url in &leaver.client_urls {
         if session.connections.client(url)?.move_leader(successor.member, CHANGE_TIMEOUT).await.is_ok() {
-            break;
+            return Ok(());
         }
     }
-    Ok(())
+    Err(ChangeError::Refused(format!("member {} leads, and member {} did not take over", leaver.id, successor.member)))
 }
 
 fn joined(urls: &[PeerUrl]) -> String {

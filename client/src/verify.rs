@@ -6,7 +6,7 @@
 //!
 //! - [`archive`]: the data is not that of a member which a cluster still lists.
 //! - [`identity`]: no other process runs as this node's member.
-//! - [`removal`]: a member that nobody asked to remove is dead.
+//! - [`removal`]: a member that nobody asked to remove is dead, and one that gets other peer URLs does not run elsewhere.
 
 pub mod archive;
 pub mod identity;
