@@ -24,15 +24,18 @@
 //! - Without etcd's own check (`--strict-reconfig-check=false`), no machine fails between a view and the membership change:
 //!   only that check could detect the failure.
 //!
-//! Not modelled: address changes, announced downtime, pausing, join overrides, leaving nodes, strategies other than `replace`,
-//! unreadable data, v2 discovery, restarts of the registry, clocks that disagree, learners that lag, damaged data, and more
-//! nodes or faults than in the configurations below.
+//! Not modelled here: address changes, announced downtime, pausing, join overrides, leaving nodes, strategies other than
+//! `replace`, unreadable data, v2 discovery, restarts of the registry, clocks that disagree, learners that lag, damaged data, and
+//! more nodes or faults than in the configurations below. [`hostile`] has a larger world with forged reports, copied disks, one-way
+//! cuts, suspended clients, late requests, restart loops and a registry that goes back in time, which histories of a few steps
+//! cover completely and random walks in part.
 
 mod canonical;
 mod check;
 mod clock;
 mod etcd;
 mod explore;
+mod hostile;
 mod large;
 mod mutants;
 mod registry;
