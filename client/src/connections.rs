@@ -8,7 +8,7 @@ use std::{
 use convene_etcd::{
     Access, Client, Connector, EtcdError, ListedMember, MemberList, MetricsClient, PeerClient, PeerMetrics, Status, Tls,
 };
-use convene_lifecycle::ClientUrl;
+use convene_lifecycle::{ClientUrl, ClusterId};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use crate::command_error::CommandError;
@@ -50,12 +50,15 @@ impl Connections {
     }
 
     /// The member list, read through the quorum, from the first of these URLs that returns it, with the client that
-    /// returned it. Or else the errors of all URLs.
+    /// returned it. Or else the errors of all URLs. The list of the expected cluster has precedence over that of another
+    /// one, which may answer at the former address of a member.
     pub async fn list(
         &self,
         urls: &BTreeSet<ClientUrl>,
+        expected: Option<ClusterId>,
         within: Duration,
     ) -> Result<(Arc<Client>, MemberList), Failures> {
+        let mut of_another_cluster = None;
         let mut failures = Failures::default();
         let clients: Vec<_> = urls.iter().filter_map(|url| failures.record(self.client(url))).collect();
         let mut answers: FuturesUnordered<_> = clients
@@ -67,10 +70,13 @@ impl Connections {
             .collect();
         while let Some((client, answer)) = answers.next().await {
             if let Some(list) = failures.record(answer) {
-                return Ok((client, list));
+                if expected.is_none_or(|expected| expected == list.cluster) {
+                    return Ok((client, list));
+                }
+                of_another_cluster.get_or_insert((client, list));
             }
         }
-        Err(failures)
+        of_another_cluster.ok_or(failures)
     }
 
     /// Probes a member: requests its status at all its client URLs.
@@ -122,9 +128,10 @@ impl Connections {
         }
         let mut answers: FuturesUnordered<_> = urls.iter().map(|url| self.metrics.peers(url, within)).collect();
         while let Some(answer) = answers.next().await {
-            // Several members may advertise localhost.
+            // Several members may advertise localhost, and a host may run etcds of several clusters.
             if let Ok(metrics) = answer
                 && metrics.is_leader
+                && metrics.member == Some(leader.id)
             {
                 return Some(metrics);
             }

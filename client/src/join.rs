@@ -130,15 +130,15 @@ impl Join<'_> {
                 Ok(Next::CheckIn(RETRY_INTERVAL))
             }
             Task::Bootstrap(start) => match identity::verify_bootstrap(&self.session, start).await {
-                Ok(()) => self.finish(&response, Action::Bootstrap, Some(start)),
+                Ok(()) => self.finish(state, &response, Action::Bootstrap, Some(start)),
                 Err(found) => Ok(self.refuse(name, found)),
             },
             Task::Join(start) => match identity::verify_join(&self.session, start).await {
-                Ok(()) => self.finish(&response, Action::Join, Some(start)),
+                Ok(()) => self.finish(state, &response, Action::Join, Some(start)),
                 Err(found) => Ok(self.refuse(name, found)),
             },
             Task::Start(start) => match identity::verify_start(&self.session, state).await {
-                Ok(()) => self.finish(&response, Action::Start, start.as_ref()),
+                Ok(()) => self.finish(state, &response, Action::Start, start.as_ref()),
                 Err(found) => Ok(self.refuse(name, found)),
             },
             Task::ArchiveData => self.execute_archive(state, &response.instruction).await,
@@ -167,6 +167,10 @@ impl Join<'_> {
         let Instruction { name, reason, message, .. } = instruction;
         match verify::archive::verify(&self.session, state, instruction, self.accepts_reset(instruction)).await {
             Ok(()) => {
+                if self.session.node.state()? != *state {
+                    let found = "the data directory has changed since this node's check-in".to_owned();
+                    return Ok(self.refuse(name, found));
+                }
                 // If nothing was archived, the registry would repeat the instruction: don't do so in a busy loop.
                 let is_archived = self.archive(reason, message)?;
                 Ok(Next::CheckIn(if is_archived { Duration::ZERO } else { RETRY_INTERVAL }))
@@ -197,9 +201,18 @@ impl Join<'_> {
         Ok(!archived.is_empty())
     }
 
-    /// Prints how to start etcd.
-    fn finish(&self, response: &CheckInResponse, action: Action, start: Option<&Start>) -> Result<Next, CommandError> {
+    /// Prints how to start etcd, if the data directory still holds what this node has reported.
+    fn finish(
+        &self,
+        state: &State,
+        response: &CheckInResponse,
+        action: Action,
+        start: Option<&Start>,
+    ) -> Result<Next, CommandError> {
         self.ensure_etcd_is_stopped()?;
+        if let Err(found) = identity::verify_data(&self.session, state, action == Action::Start) {
+            return Ok(self.refuse(&response.instruction.name, found));
+        }
         if action != Action::Start {
             // Verifying has taken time.
             if !response.is_fresh() {

@@ -22,10 +22,12 @@ pub async fn role(session: &Session, identity: Identity) -> Option<Role> {
         }
     }
     // etcd may serve clients at a URL that is not configured here, or reject this client. The peer port needs no user.
+    let peers = session.connections.peers();
     for url in peer_urls {
-        let Ok(list) = session.connections.peers().members(&url, PROBE_TIMEOUT).await else { continue };
-        let own = list.members.iter().find(|member| member.id == identity.member);
-        if let Some(own) = own.filter(|_| list.cluster == identity.cluster) {
+        let Ok(list) = peers.members(&url, PROBE_TIMEOUT).await else { continue };
+        // Each member lists all others.
+        let Some(own) = list.members.iter().find(|member| member.id == identity.member) else { continue };
+        if peers.runs_as(&url, identity, PROBE_TIMEOUT).await == Ok(true) {
             return Some(role_of(own.learner));
         }
     }

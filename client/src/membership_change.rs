@@ -5,13 +5,16 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use convene_etcd::{Client, EtcdError, MemberList};
-use convene_lifecycle::{ClientUrl, MemberId, PeerUrl};
+use convene_etcd::{Client, EtcdError, ListedMember, MemberList};
+use convene_lifecycle::{ClientUrl, MemberId, PeerUrl, Role, Ticket};
 
 use crate::{
     boot_clock::BootInstant,
     connections::Failures,
-    observe::LIST_TIMEOUT,
+    data_dir::Contents,
+    local_etcd,
+    node::Node,
+    observe::{Addresses, LIST_TIMEOUT},
     registry::{ExpectedMember, Instruction, Task, Terms},
     session::{CheckInResponse, RETRY_INTERVAL, Session},
     verify::{
@@ -20,9 +23,18 @@ use crate::{
     },
 };
 
-/// How long etcd may take for one change. etcd's own limit is 5 s and two elections
-/// (`server/config/config.go:ReqTimeout`).
-const CHANGE_TIMEOUT: Duration = Duration::from_secs(8);
+/// How long etcd may take for one change.
+///
+/// etcd waits for a membership change as long as the caller (`server/etcdserver/server.go:configure`). With this limit and the
+/// time in which a change may begin, the call ends before another node can have the ticket. An entry that was proposed may
+/// still be committed later. Then etcd itself protects: it accepts one change at a time, and the next holder finds another
+/// member list than it expects.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(6);
+
+const _: () = {
+    let longest = Ticket::ACT_WITHIN.as_millis() + CHANGE_TIMEOUT.as_millis() + 500;
+    assert!(longest < Ticket::STEP.as_millis(), "a call must end before another node may have the ticket");
+};
 
 /// Applies the change that an instruction asks for, if any, and returns the time until the next check-in.
 ///
@@ -162,13 +174,10 @@ impl<'a> MembershipChange<'a> {
     /// Verifies the reason of the change.
     async fn verify(&self, session: &Session) -> Result<(), ChangeError> {
         match self.operation {
-            Operation::Remove(member) if removal::needs_check(self.reason) => {
+            Operation::Remove(member) => {
                 let (_, list) = self.read_list(session).await?;
                 self.check_list(&list)?;
-                removal::verify(session, &list, member).await.map_err(|error| match error {
-                    NotRemoved::Refused(found) => ChangeError::Refused(found),
-                    NotRemoved::Unclear(why) => ChangeError::Unclear(why),
-                })
+                self.verify_removal(session, &list, member).await
             }
             Operation::Update(member, peer_urls) => {
                 identity::verify_update(session, member, peer_urls).await.map_err(ChangeError::Refused)?;
@@ -188,16 +197,29 @@ impl<'a> MembershipChange<'a> {
         }
     }
 
+    /// Verifies that a member which nobody asked to remove is dead.
+    async fn verify_removal(&self, session: &Session, list: &MemberList, member: MemberId) -> Result<(), ChangeError> {
+        let victim = list.members.iter().find(|listed| listed.id == member);
+        if !removal::needs_check(self.reason, victim, victim.is_some_and(|victim| is_own(session, victim))) {
+            return Ok(());
+        }
+        let is_probe_enough = self.terms.witnesses < 2 || runs_voter(session, list).await;
+        removal::verify(session, list, member, is_probe_enough).await.map_err(|error| match error {
+            NotRemoved::Refused(found) => ChangeError::Refused(found),
+            NotRemoved::Unclear(why) => ChangeError::Unclear(why),
+        })
+    }
+
     /// The member list, from a member that stays: a member may not live to answer its own removal.
     async fn read_list(&self, session: &Session) -> Result<(Arc<Client>, MemberList), ChangeError> {
-        let known = session.addresses().client_urls;
-        let (client, list) =
-            session.connections.list(&known, LIST_TIMEOUT).await.map_err(ChangeError::ListUnavailable)?;
+        let Addresses { cluster_id, client_urls: known, .. } = session.addresses();
+        let list = session.connections.list(&known, cluster_id, LIST_TIMEOUT).await;
+        let (client, list) = list.map_err(ChangeError::ListUnavailable)?;
         let (Operation::Remove(leaver) | Operation::Leave(leaver)) = self.operation else { return Ok((client, list)) };
         let leavers: BTreeSet<ClientUrl> = client_urls_where(&list, |id| id == leaver);
         let others: BTreeSet<ClientUrl> = client_urls_where(&list, |id| id != leaver);
         let others = others.union(&known).filter(|url| !leavers.contains(*url)).cloned().collect();
-        Ok(session.connections.list(&others, LIST_TIMEOUT).await.unwrap_or((client, list)))
+        Ok(session.connections.list(&others, Some(list.cluster), LIST_TIMEOUT).await.unwrap_or((client, list)))
     }
 
     fn check_list(&self, list: &MemberList) -> Result<(), ChangeError> {
@@ -209,6 +231,20 @@ impl<'a> MembershipChange<'a> {
         }
         Err(ChangeError::ListChanged { found: member_names(&found), expected: member_names(&expected) })
     }
+}
+
+/// Whether a listed member is this node's own: by its data, its name or its peer URLs.
+fn is_own(session: &Session, listed: &ListedMember) -> bool {
+    let Node { data, name, peer_urls, .. } = &session.node;
+    let has_its_data = matches!(data.read(), Ok(Contents::Member(own)) if own.member == listed.id);
+    has_its_data || listed.name == name.as_str() || listed.peer_urls.iter().any(|url| peer_urls.contains(url))
+}
+
+/// Whether this node's etcd runs as a voter. Then its own probe is a witness from inside the cluster.
+async fn runs_voter(session: &Session, list: &MemberList) -> bool {
+    let Ok(Contents::Member(own)) = session.node.data.read() else { return false };
+    let is_listed = list.members.iter().any(|member| member.id == own.member && !member.learner);
+    is_listed && local_etcd::role(session, own).await == Some(Role::Voter)
 }
 
 fn client_urls_where(list: &MemberList, wanted: impl Fn(MemberId) -> bool) -> BTreeSet<ClientUrl> {

@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use convene_etcd::{ListedMember, MemberList, PeerClient, PeerMetrics, Status};
-use convene_lifecycle::{ClientUrl, MemberId, PeerUrl};
+use convene_lifecycle::{ClientUrl, ClusterId, MemberId, PeerUrl};
 use futures_util::{
     future::join_all,
     stream::{FuturesUnordered, StreamExt},
@@ -27,6 +27,8 @@ const PROBE_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// The URLs under which a cluster may be reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Addresses {
+    /// etcd's cluster ID, if it is known.
+    pub cluster_id: Option<ClusterId>,
     /// The client URLs of its members.
     pub client_urls: BTreeSet<ClientUrl>,
     /// The peer URLs of its members.
@@ -53,8 +55,8 @@ impl Addresses {
 /// Without a quorum, the list comes from a peer port. The failures then tell why the quorum could not be read.
 pub async fn observe(connections: &Connections, addresses: &Addresses, since: u64) -> (View, Option<Failures>) {
     let (quorum_list, peer_list) = tokio::join!(
-        connections.list(&addresses.client_urls, LIST_TIMEOUT),
-        list_from_peers(connections.peers(), &addresses.peer_urls)
+        connections.list(&addresses.client_urls, addresses.cluster_id, LIST_TIMEOUT),
+        list_from_peers(connections.peers(), addresses)
     );
     let failures = match quorum_list {
         Ok((_, list)) => return (probe_all(connections, since, &list, true).await, None),
@@ -70,7 +72,7 @@ pub async fn observe(connections: &Connections, addresses: &Addresses, since: u6
     if listed_urls.is_subset(&addresses.client_urls) {
         return (probe_all(connections, since, &list, false).await, Some(failures));
     }
-    match connections.list(&listed_urls, LIST_TIMEOUT).await {
+    match connections.list(&listed_urls, Some(list.cluster), LIST_TIMEOUT).await {
         Ok((_, list)) => (probe_all(connections, since, &list, true).await, None),
         Err(failures) => (probe_all(connections, since, &list, false).await, Some(failures)),
     }
@@ -164,15 +166,19 @@ async fn probe_peer_port(connections: &Connections, list: &MemberList, member: &
     false
 }
 
-/// The member list of the first peer that answers.
-async fn list_from_peers(peers: &PeerClient, peer_urls: &[PeerUrl]) -> Option<MemberList> {
-    let mut answers: FuturesUnordered<_> = peer_urls.iter().map(|url| peers.members(url, PROBE_TIMEOUT)).collect();
+/// The member list of the first peer that answers. The expected cluster has precedence.
+async fn list_from_peers(peers: &PeerClient, addresses: &Addresses) -> Option<MemberList> {
+    let urls = addresses.peer_urls.iter();
+    let mut answers: FuturesUnordered<_> = urls.map(|url| peers.members(url, PROBE_TIMEOUT)).collect();
+    let mut of_another_cluster = None;
     while let Some(answer) = answers.next().await {
-        if let Ok(list) = answer {
+        let Ok(list) = answer else { continue };
+        if addresses.cluster_id.is_none_or(|expected| expected == list.cluster) {
             return Some(list);
         }
+        of_another_cluster.get_or_insert(list);
     }
-    None
+    of_another_cluster
 }
 
 fn client_urls(list: &MemberList) -> BTreeSet<ClientUrl> {

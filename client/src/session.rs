@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use convene_lifecycle::{ClientUrl, EtcdVersion, MemberId, MemberKey, PeerUrl, Strategy};
+use convene_lifecycle::{ClientUrl, ClusterId, EtcdVersion, MemberId, MemberKey, PeerUrl, Strategy};
 use uuid::Uuid;
 
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
     cli::{LogFormat, NodeArgs},
     command_error::CommandError,
     connections::{Connections, Failures},
+    data_dir::Contents,
     node::{Node, registry_tls},
     observe::{Addresses, observe},
     progress::Progress,
@@ -181,8 +182,12 @@ impl Session {
     /// The addresses that this node knows without the registry: its own, and those of the members in its database.
     pub fn own_addresses(&self) -> Addresses {
         let node = &self.node;
-        let mut addresses =
-            Addresses { client_urls: node.client_urls.iter().cloned().collect(), peer_urls: node.peer_urls.clone() };
+        let cluster_id = match node.data.read() {
+            Ok(Contents::Member(own)) => Some(own.cluster),
+            _ => None,
+        };
+        let client_urls = node.client_urls.iter().cloned().collect();
+        let mut addresses = Addresses { cluster_id, client_urls, peer_urls: node.peer_urls.clone() };
         if node.client_urls.is_empty() {
             addresses.client_urls.extend(node.guessed_client_urls(&node.peer_urls));
         }
@@ -231,8 +236,8 @@ impl Session {
         if !options.dry_run {
             self.refusal.take();
         }
-        if let Task::Observe { client_urls, peer_urls } = &instruction.task {
-            self.remember_addresses(client_urls, peer_urls);
+        if let Task::Observe { cluster_id, client_urls, peer_urls } = &instruction.task {
+            self.remember_addresses(*cluster_id, client_urls, peer_urls);
         }
         Ok(CheckInResponse { instruction, sent_at })
     }
@@ -252,11 +257,11 @@ impl Session {
         Ok(registered.map_or_else(|| self.node.peer_urls_or_default(), |member| member.peer_urls))
     }
 
-    fn remember_addresses(&self, client_urls: &[ClientUrl], peer_urls: &[PeerUrl]) {
+    fn remember_addresses(&self, cluster_id: Option<ClusterId>, client_urls: &[ClientUrl], peer_urls: &[PeerUrl]) {
         let mut client_urls: BTreeSet<ClientUrl> = client_urls.iter().cloned().collect();
         if client_urls.is_empty() {
             client_urls.extend(self.node.guessed_client_urls(peer_urls));
         }
-        *self.addresses.borrow_mut() = Addresses { client_urls, peer_urls: peer_urls.to_vec() };
+        *self.addresses.borrow_mut() = Addresses { cluster_id, client_urls, peer_urls: peer_urls.to_vec() };
     }
 }

@@ -30,7 +30,7 @@ async fn look(arguments: &StatusArgs, overview: &Overview) -> Result<Look, Comma
 
 /// The addresses in the registry, and those of this node.
 fn addresses(arguments: &StatusArgs, overview: &Overview) -> Addresses {
-    let mut addresses = Addresses::default();
+    let mut addresses = Addresses { cluster_id: overview.cluster.value.cluster_id, ..Addresses::default() };
     addresses.client_urls.extend(arguments.advertise_client_urls.iter().cloned());
     for member in overview.members.iter().map(|member| &member.value) {
         addresses.client_urls.extend(member.client_urls.iter().cloned());

@@ -19,6 +19,8 @@ pub struct MetricsClient(HttpClient);
 /// Only the leader's counters mean something: followers don't hear from each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PeerMetrics {
+    /// The member that the etcd runs as (`etcd_server_id`).
+    pub member: Option<MemberId>,
     /// Whether the etcd is the leader (`etcd_server_is_leader`).
     pub is_leader: bool,
     /// When the process started, in milliseconds since 1970 (`process_start_time_seconds`). Two URLs at which this differs lead
@@ -82,6 +84,9 @@ impl PeerMetrics {
                 "etcd_server_is_leader" => {
                     is_etcd = true;
                     metrics.is_leader = sample.value == 1.0;
+                }
+                "etcd_server_id" => {
+                    metrics.member = sample.label("server_id").and_then(|id| id.parse().ok());
                 }
                 "process_start_time_seconds" => metrics.started_at = Some((sample.value * 1_000.0) as u64),
                 "etcd_network_peer_received_bytes_total" => {

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::{ClientUrl, MemberId, MemberKey, MemberName, PeerUrl, Reason};
+use crate::{ClientUrl, ClusterId, MemberId, MemberKey, MemberName, PeerUrl, Reason};
 
 /// The answer to a check-in: what the node should do next, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +89,8 @@ pub struct Terms {
     /// The exact member list that etcd must show when the node reads it through the quorum right before the change. If
     /// etcd shows another list, the node reports that instead.
     pub expect: Vec<ExpectedMember>,
+    /// The policy's number of witnesses ([`Policy::witnesses`](crate::Policy::witnesses)).
+    pub witnesses: u32,
 }
 
 /// A member that etcd's list must have.
@@ -103,6 +105,8 @@ pub struct ExpectedMember {
 /// Where a cluster can be reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Endpoints {
+    /// etcd's cluster ID, if the registry knows it. Another cluster may answer at the former address of a member.
+    pub cluster: Option<ClusterId>,
     /// Known client URLs.
     pub client_urls: Vec<ClientUrl>,
     /// Peer URLs.

@@ -57,7 +57,7 @@ async fn read_list(arguments: &AdoptArgs) -> Result<MemberList, CommandError> {
     let (access, peer_tls) = read_access(&arguments.access)?;
     let connections = Connections::new(access, &peer_tls, &[])?;
     let endpoints: BTreeSet<ClientUrl> = arguments.endpoints.iter().cloned().collect();
-    match connections.list(&endpoints, LIST_TIMEOUT).await {
+    match connections.list(&endpoints, None, LIST_TIMEOUT).await {
         Ok((_, list)) => Ok(list),
         Err(failures) => Err(CommandError::Refused(format!(
             "can't read the member list through the quorum of the etcd cluster: {failures}; give client URLs of running \

@@ -2,13 +2,13 @@ use std::{
     io::{self, ErrorKind},
     os::unix::net::{self, SocketAddr},
     path::Path,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tokio::net::{UnixListener, UnixStream};
 use uuid::Uuid;
 
-use crate::{command_error::CommandError, data_dir_lock::abstract_name};
+use crate::{boot_clock::BootInstant, command_error::CommandError, data_dir_lock::abstract_name};
 
 /// How long taking over may take. It takes milliseconds, unless the promoter before is suspended.
 const HANDOVER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,7 +41,7 @@ impl Turn {
 
     async fn take_as(id: Uuid, data_dir: &Path) -> Result<Option<Self>, CommandError> {
         let name = abstract_name("promote", data_dir).map_err(|error| cannot_take(&error.to_string()))?;
-        let since = Instant::now();
+        let since = BootInstant::now();
         while since.elapsed() < HANDOVER_TIMEOUT {
             match bind(&name) {
                 Ok(socket) => return Ok(Some(Self { id, socket })),

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use convene_lifecycle::{ClientUrl, MemberId, MemberName, PeerUrl};
+use convene_lifecycle::{ClientUrl, ClusterId, MemberId, MemberName, PeerUrl};
 use serde::Deserialize;
 
 /// What the registry instructs a node to do next, and why.
@@ -32,6 +32,8 @@ pub enum Task {
     StandBy,
     /// Observe the cluster at these addresses, and check in again with the view.
     Observe {
+        /// etcd's cluster ID, if the registry knows it.
+        cluster_id: Option<ClusterId>,
         /// The members' client URLs.
         client_urls: Vec<ClientUrl>,
         /// The members' peer URLs.
@@ -78,6 +80,13 @@ pub struct Terms {
     pub act_within_seconds: u64,
     /// The member list that etcd must have.
     pub expect: Vec<ExpectedMember>,
+    /// How many witnesses must confirm that a voter is dead. An earlier server does not send it.
+    #[serde(default = "both_witnesses")]
+    pub witnesses: u32,
+}
+
+fn both_witnesses() -> u32 {
+    2
 }
 
 /// A member that etcd's list must have.
@@ -123,6 +132,7 @@ struct InstructionBody {
 
 #[derive(Deserialize)]
 struct Endpoints {
+    cluster_id: Option<ClusterId>,
     client_urls: Vec<ClientUrl>,
     peer_urls: Vec<PeerUrl>,
 }
@@ -179,8 +189,8 @@ impl InstructionBody {
             "wait" => Task::Wait,
             "stand_by" => Task::StandBy,
             "observe" => {
-                let Endpoints { client_urls, peer_urls } = required(self.endpoints.take(), "endpoints")?;
-                Task::Observe { client_urls, peer_urls }
+                let Endpoints { cluster_id, client_urls, peer_urls } = required(self.endpoints.take(), "endpoints")?;
+                Task::Observe { cluster_id, client_urls, peer_urls }
             }
             "bootstrap" => Task::Bootstrap(required(self.start.take(), "start")?),
             "start" => Task::Start(self.start.take()),

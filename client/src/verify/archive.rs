@@ -6,7 +6,8 @@ use convene_lifecycle::{Identity, MemberId, PeerUrl};
 use super::peer_lists;
 use crate::{
     data_dir::KnownMember,
-    observe::LIST_TIMEOUT,
+    node::Node,
+    observe::{Addresses, LIST_TIMEOUT},
     registry::{Instruction, State},
     session::Session,
 };
@@ -34,8 +35,8 @@ pub async fn verify(
     if let State::Empty { .. } = state {
         return Ok(());
     }
-    let client_urls = session.addresses().client_urls;
-    let list = match (state, session.connections.list(&client_urls, LIST_TIMEOUT).await) {
+    let Addresses { cluster_id, client_urls, .. } = session.addresses();
+    let list = match (state, session.connections.list(&client_urls, cluster_id, LIST_TIMEOUT).await) {
         (_, Ok((_, list))) => list,
         (State::Stopped { never_led, .. }, Err(_))
             if instruction.reason == EARLIER_EPOCH && (accepts_reset || *never_led) =>
@@ -48,7 +49,9 @@ pub async fn verify(
             return Err(Refused { found, may_start });
         }
     };
-    let State::Stopped { member_id, cluster_id, .. } = state else { return Ok(()) };
+    let State::Stopped { member_id, cluster_id, .. } = state else {
+        return check_unused(session, &list).await.map_err(|found| Refused { found, may_start: false });
+    };
     let own = Identity { member: *member_id, cluster: *cluster_id };
     let known = session.node.data.members();
     let peer_urls = known.iter().filter(|member| member.id != own.member).flat_map(|member| member.peer_urls.clone());
@@ -62,6 +65,22 @@ pub async fn verify(
         check_unlisted(own, &peer_lists(session, peer_urls).await)
     };
     found.map_err(|found| Refused { found, may_start: instruction.reason != EARLIER_EPOCH })
+}
+
+/// Checks, for data whose member is not known, that no member answers which may be using it: one with this node's name or peer
+/// URLs.
+async fn check_unused(session: &Session, list: &MemberList) -> Result<(), String> {
+    let Node { name, peer_urls, .. } = &session.node;
+    let may_use_it = |listed: &&ListedMember| {
+        listed.name == name.as_str() || listed.peer_urls.iter().any(|url| peer_urls.contains(url))
+    };
+    let users = list.members.iter().filter(may_use_it).flat_map(|listed| listed.peer_urls.clone());
+    match peer_lists(session, users).await.first() {
+        Some((url, _)) => {
+            Err(format!("an etcd answers at {url}, with this node's name or peer URL in the member list"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Checks that the member was removed from the cluster of its data, and that the list which shows it is of that cluster and

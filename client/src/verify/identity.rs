@@ -1,10 +1,11 @@
 //! Before etcd starts as a member, and before a member gets other peer URLs.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt::Display};
 
 use convene_etcd::{PeerMetrics, Status};
 use convene_lifecycle::{ClientUrl, Identity, MemberId, PeerUrl};
 use futures_util::future::join_all;
+use tokio::time::timeout;
 
 use super::{PROBE_TIMEOUT, peer_lists, removal};
 use crate::{
@@ -12,25 +13,64 @@ use crate::{
     local_etcd,
     node::Node,
     observe::LIST_TIMEOUT,
-    registry::{Start, State},
+    registry::{ObservedMember, Start, State},
     session::Session,
 };
 
-/// Checks that no etcd runs as the member of this node's data. This node's own etcd is stopped.
-pub async fn verify_start(session: &Session, state: &State) -> Result<(), String> {
-    let State::Stopped { member_id, .. } = state else { return Ok(()) };
-    check_runs_nowhere(session, *member_id, client_urls(session, *member_id)).await
+/// Checks that the data directory holds what this node has reported: the same member's data for a start, or no data. A file
+/// system may have been mounted meanwhile, and etcd must not start without its log.
+pub fn verify_data(session: &Session, reported: &State, starts_on_data: bool) -> Result<(), String> {
+    let found = session.node.data.read().map_err(|error| error.to_string())?;
+    let data_path = session.node.data_path.display();
+    match (reported, found) {
+        (State::Empty { .. }, Contents::Fresh) if !starts_on_data => Ok(()),
+        (State::Stopped { member_id, cluster_id, .. }, Contents::Member(found)) if starts_on_data => {
+            match (found.member, found.cluster) == (*member_id, *cluster_id) {
+                true => Ok(()),
+                false => Err(format!("{data_path} holds the data of member {} now", found.member)),
+            }
+        }
+        (State::Stopped { .. }, Contents::Fresh) => Err(format!("{data_path} is empty now")),
+        (State::Empty { .. }, Contents::Member(found)) => {
+            Err(format!("{data_path} holds the data of member {} now", found.member))
+        }
+        _ => Err(format!("the instruction does not fit the contents of {data_path}")),
+    }
 }
 
-/// Checks that no etcd runs as the member that was added for this node.
+/// Checks that no etcd runs as the member of this node's data. This node's own etcd is stopped.
+pub async fn verify_start(session: &Session, state: &State) -> Result<(), String> {
+    let State::Stopped { member_id, cluster_id, .. } = state else { return Ok(()) };
+    check_does_not_run(session, Identity { member: *member_id, cluster: *cluster_id }).await
+}
+
+/// Checks that no etcd runs as this node's member, whose own etcd is stopped.
+async fn check_does_not_run(session: &Session, own: Identity) -> Result<(), String> {
+    tokio::try_join!(
+        check_runs_nowhere(session, own.member, client_urls(session, own.member)),
+        check_answers_nowhere(session, own, peer_urls(session, own.member)),
+    )?;
+    Ok(())
+}
+
+/// Checks that a member was added for this node, that it has never run, and that no etcd runs as it.
 pub async fn verify_join(session: &Session, start: &Start) -> Result<(), String> {
     let own = &start.initial_advertise_peer_urls;
-    let added = session
-        .last_view()
-        .and_then(|view| view.members.into_iter().find(|member| member.peer_urls.iter().any(|url| own.contains(url))));
-    // A member that has never run has no client URLs.
-    let Some(added) = added else { return Ok(()) };
-    check_runs_nowhere(session, added.id, added.client_urls.into_iter().collect()).await
+    let not_added =
+        || "etcd's member list, as this node has seen it, has no member at this node's peer URLs".to_owned();
+    let view = session.last_view().ok_or_else(not_added)?;
+    let is_at_own = |member: &ObservedMember| member.peer_urls.iter().any(|url| own.contains(url));
+    let added = view.members.into_iter().find(is_at_own).ok_or_else(not_added)?;
+    // etcd publishes its name when it has started.
+    if !added.name.is_empty() {
+        return Err(format!(
+            "member {} at this node's peer URLs has run before, and this node has no data of it",
+            added.id
+        ));
+    }
+    let Some(cluster) = view.cluster_id else { return Err(not_added()) };
+    let added_as = Identity { member: added.id, cluster };
+    check_answers_nowhere(session, added_as, added.peer_urls).await
 }
 
 /// Checks that no etcd runs as the founder that this node will be, and that no member of a cluster whose database is left
@@ -57,13 +97,13 @@ pub async fn verify_bootstrap(session: &Session, start: &Start) -> Result<(), St
 /// be the only one; one that is stopped must not run elsewhere.
 pub async fn verify_update(session: &Session, member: MemberId, peer_urls: &[PeerUrl]) -> Result<(), String> {
     let node = &session.node;
-    if !node.data.is_in_use().unwrap_or(false) {
-        return check_runs_nowhere(session, member, client_urls(session, member)).await;
-    }
     let own = match node.data.read() {
         Ok(Contents::Member(own)) if own.member == member => own,
         _ => return Err(format!("member {member} is not that of this node's data")),
     };
+    if !node.data.is_in_use().unwrap_or(false) {
+        return check_does_not_run(session, own).await;
+    }
     for url in peer_urls {
         match session.connections.peers().runs_as(as_configured(node, url), own, PROBE_TIMEOUT).await {
             Ok(true) => {}
@@ -124,7 +164,7 @@ async fn check_is_only_one(session: &Session, own: Identity) -> Result<(), Strin
 /// member whose peer URLs are wrong in etcd's list may never learn of one.
 async fn check_is_unheard(session: &Session, own: Identity) -> Result<(), String> {
     let known = session.addresses().client_urls;
-    let (_, list) = session.connections.list(&known, LIST_TIMEOUT).await.map_err(|failures| {
+    let (_, list) = session.connections.list(&known, Some(own.cluster), LIST_TIMEOUT).await.map_err(|failures| {
         format!("this node's etcd does not answer as member {}, and no quorum answers: {failures}", own.member)
     })?;
     match removal::heard_by_leader(session, &list, own.member).await {
@@ -155,7 +195,36 @@ async fn check_runs_nowhere(session: &Session, member: MemberId, urls: BTreeSet<
     }
 }
 
-fn runs_elsewhere(member: MemberId, url: &ClientUrl) -> String {
+/// Checks that no etcd answers as this member at these peer URLs. Its client port is closed until it knows a leader
+/// (`server/embed/serve.go:serve`), and may reject this node.
+async fn check_answers_nowhere(session: &Session, own: Identity, urls: Vec<PeerUrl>) -> Result<(), String> {
+    let peers = session.connections.peers();
+    let answers = urls.iter().map(|url| async move {
+        let is_own = timeout(PROBE_TIMEOUT, peers.runs_as(url, own, PROBE_TIMEOUT)).await;
+        matches!(is_own, Ok(Ok(true))).then_some(url)
+    });
+    match join_all(answers).await.into_iter().flatten().next() {
+        Some(url) => Err(runs_elsewhere(own.member, url)),
+        None => Ok(()),
+    }
+}
+
+/// Where another etcd of this member might answer its peers: at the peer URLs that this node has seen for it, that its data
+/// has, and that are configured.
+fn peer_urls(session: &Session, member: MemberId) -> Vec<PeerUrl> {
+    let seen = session.last_view().into_iter().flat_map(|view| view.members);
+    let seen = seen.filter(|seen| seen.id == member).flat_map(|seen| seen.peer_urls);
+    let known = session.node.data.members().into_iter().filter(|known| known.id == member);
+    let mut urls: Vec<PeerUrl> = session.node.peer_urls.clone();
+    for url in seen.chain(known.flat_map(|known| known.peer_urls)) {
+        if !urls.contains(&url) {
+            urls.push(url);
+        }
+    }
+    urls
+}
+
+fn runs_elsewhere(member: MemberId, url: impl Display) -> String {
     format!("an etcd already runs as member {member} at {url}; two etcd processes must never run as one member")
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use convene_etcd::MemberList;
+use convene_etcd::{ListedMember, MemberList};
 use convene_lifecycle::MemberId;
 
 use crate::{
@@ -12,8 +12,14 @@ use crate::{
     session::Session,
 };
 
-/// The reasons of removals that an administrator or the node itself asked for, and of learners that are one too many.
-const REQUESTED: [&str; 5] = ["evicted", "shrink", "leaving", "address_changed", "full"];
+/// The reasons of removals that an administrator asked for.
+const REQUESTED: [&str; 2] = ["evicted", "shrink"];
+
+/// The reasons of removals with which a node removes its own member.
+const OF_OWN: [&str; 2] = ["leaving", "address_changed"];
+
+/// The reason to remove a learner that is one too many.
+const FULL: &str = "full";
 
 /// The time between two samples of the leader's counters. A member that lives answers some heartbeats meanwhile: etcd sends
 /// ten in a second, unless `--heartbeat-interval` says otherwise.
@@ -28,20 +34,30 @@ pub enum NotRemoved {
     Unclear(String),
 }
 
-/// Whether a removal for this reason needs a check.
-pub fn needs_check(reason: &str) -> bool {
-    !REQUESTED.contains(&reason)
+/// Whether the removal of a listed member for this reason needs a check. `is_own`: it is this node's own member.
+pub fn needs_check(reason: &str, victim: Option<&ListedMember>, is_own: bool) -> bool {
+    let is_requested = REQUESTED.contains(&reason)
+        || (OF_OWN.contains(&reason) && is_own)
+        || (reason == FULL && victim.is_some_and(|victim| victim.learner));
+    !is_requested
 }
 
 /// Checks that a member is dead: it does not answer, and the leader hears nothing from it. Or that it is a learner whose peer
 /// URLs the leader has never reached: it can't become a voter, even if it answers.
-pub async fn verify(session: &Session, list: &MemberList, victim: MemberId) -> Result<(), NotRemoved> {
+///
+/// `is_probe_enough`: the leader's counters are not needed.
+pub async fn verify(
+    session: &Session,
+    list: &MemberList,
+    victim: MemberId,
+    is_probe_enough: bool,
+) -> Result<(), NotRemoved> {
     let began = BootInstant::now();
     let first = probe_all(&session.connections, 0, list, true).await;
     // An answer needs no second look.
     check_silent(&first, victim)?;
     let second = probe_again(session, list, began).await;
-    check(&first, &second, victim)
+    check(&first, &second, victim, is_probe_enough)
 }
 
 /// Whether the leader hears anything from a member. `None` if it can't be told: its metrics can't be read, or it has changed.
@@ -61,7 +77,7 @@ async fn probe_again(session: &Session, list: &MemberList, began: BootInstant) -
     probe_all(&session.connections, 0, list, true).await
 }
 
-fn check(first: &View, second: &View, victim: MemberId) -> Result<(), NotRemoved> {
+fn check(first: &View, second: &View, victim: MemberId, is_probe_enough: bool) -> Result<(), NotRemoved> {
     check_silent(first, victim)?;
     check_silent(second, victim)?;
     let (Some(before), Some(now)) = (member(first, victim), member(second, victim)) else { return Ok(()) };
@@ -74,11 +90,16 @@ fn check(first: &View, second: &View, victim: MemberId) -> Result<(), NotRemoved
     if (first.leader, first.term) != (second.leader, second.term) {
         return Err(NotRemoved::Unclear("the cluster has just elected a leader".to_owned()));
     }
-    // Without the leader's metrics, the registry has another witness, or the policy needs none.
-    let is_heard = before.received_bytes.zip(now.received_bytes).is_some_and(|(before, now)| before != now);
-    match is_heard && !is_out_of_reach(now) {
-        true => Err(NotRemoved::Refused(format!("the leader, {}, hears from {}", label(leader), label(now)))),
-        false => Ok(()),
+    match before.received_bytes.zip(now.received_bytes) {
+        Some((before, after)) if before != after && !is_out_of_reach(now) => {
+            Err(NotRemoved::Refused(format!("the leader, {}, hears from {}", label(leader), label(now))))
+        }
+        None if !is_probe_enough && !now.learner => Err(NotRemoved::Refused(format!(
+            "the metrics of the leader, {}, can't be read, so no voter confirms that {} is dead",
+            label(leader),
+            label(now)
+        ))),
+        _ => Ok(()),
     }
 }
 
@@ -147,13 +168,15 @@ mod tests {
 
     #[test]
     fn a_member_that_nobody_hears_is_removed() {
-        assert_eq!(check(&view(Some(500)), &view(Some(500)), VICTIM), Ok(()));
-        assert_eq!(check(&view(None), &view(None), VICTIM), Ok(()), "without metrics");
+        assert_eq!(check(&view(Some(500)), &view(Some(500)), VICTIM, false), Ok(()));
+        assert_eq!(check(&view(None), &view(None), VICTIM, true), Ok(()), "without metrics");
+        let refused = check(&view(None), &view(None), VICTIM, false);
+        assert!(matches!(refused, Err(NotRemoved::Refused(found)) if found.contains("can't be read")));
     }
 
     #[test]
     fn a_member_that_the_leader_hears_stays() {
-        let found = check(&view(Some(500)), &view(Some(501)), VICTIM);
+        let found = check(&view(Some(500)), &view(Some(501)), VICTIM, false);
         assert_eq!(found, refused("the leader, a (1), hears from b (2)"));
         // A learner, too, unless nobody has ever reached it.
         let learner = |bytes: u64, round_trips: u64| {
@@ -162,13 +185,13 @@ mod tests {
             view.members[1].round_trips = Some(round_trips);
             view
         };
-        assert!(check(&learner(500, 1), &learner(501, 1), VICTIM).is_err());
-        assert_eq!(check(&learner(500, 0), &learner(501, 0), VICTIM), Ok(()));
+        assert!(check(&learner(500, 1), &learner(501, 1), VICTIM, false).is_err());
+        assert_eq!(check(&learner(500, 0), &learner(501, 0), VICTIM, false), Ok(()));
         let mut answering = learner(501, 0);
         answering.members[1].identified = true;
-        assert_eq!(check(&answering, &answering, VICTIM), Ok(()));
+        assert_eq!(check(&answering, &answering, VICTIM, false), Ok(()));
         answering.members[1].round_trips = None;
-        assert!(check(&answering, &answering, VICTIM).is_err(), "without the leader's metrics an answer counts");
+        assert!(check(&answering, &answering, VICTIM, false).is_err(), "without the leader's metrics an answer counts");
     }
 
     #[test]
@@ -179,29 +202,38 @@ mod tests {
             view
         };
         for answering in [answering(true, false), answering(false, true)] {
-            assert_eq!(check(&view(Some(500)), &answering, VICTIM), refused("b (2) answers"));
-            assert_eq!(check(&answering, &view(Some(500)), VICTIM), refused("b (2) answers"));
+            assert_eq!(check(&view(Some(500)), &answering, VICTIM, false), refused("b (2) answers"));
+            assert_eq!(check(&answering, &view(Some(500)), VICTIM, false), refused("b (2) answers"));
         }
         let leading = View { leader: Some(VICTIM), ..view(Some(500)) };
-        assert_eq!(check(&view(Some(500)), &leading, VICTIM), refused("b (2) is the leader"));
+        assert_eq!(check(&view(Some(500)), &leading, VICTIM, false), refused("b (2) is the leader"));
     }
 
     #[test]
     fn a_leader_out_of_reach_or_a_new_one_settles_nothing() {
         let mut unreached = view(None);
         (unreached.members[0].reachable, unreached.members[0].identified) = (false, false);
-        assert_eq!(check(&unreached, &unreached, VICTIM), refused("this node cannot reach the leader, a (1)"));
+        assert_eq!(check(&unreached, &unreached, VICTIM, false), refused("this node cannot reach the leader, a (1)"));
         let elected = View { term: Some(4), ..view(Some(0)) };
-        assert!(matches!(check(&view(Some(500)), &elected, VICTIM), Err(NotRemoved::Unclear(_))));
+        assert!(matches!(check(&view(Some(500)), &elected, VICTIM, false), Err(NotRemoved::Unclear(_))));
         let without = View { leader: None, ..view(None) };
-        assert!(matches!(check(&without, &without, VICTIM), Err(NotRemoved::Unclear(_))));
+        assert!(matches!(check(&without, &without, VICTIM, false), Err(NotRemoved::Unclear(_))));
     }
 
     #[test]
     fn removals_on_request_need_no_check() {
-        assert!(["evicted", "shrink", "leaving", "full"].iter().all(|reason| !needs_check(reason)));
-        for reason in ["dead", "lost_disk", "abandoned_learner", "data_rolled_back", "of a later server"] {
-            assert!(needs_check(reason), "{reason}");
+        let listed = |learner: bool| {
+            let (id, name) = (VICTIM, "b".to_owned());
+            ListedMember { id, name, peer_urls: Vec::new(), client_urls: Vec::new(), learner }
+        };
+        let (voter, learner) = (listed(false), listed(true));
+        assert!(["evicted", "shrink"].iter().all(|reason| !needs_check(reason, Some(&voter), false)));
+        assert!(["leaving", "address_changed"].iter().all(|reason| !needs_check(reason, Some(&voter), true)));
+        assert!(!needs_check("full", Some(&learner), false));
+        for reason in
+            ["leaving", "address_changed", "full", "dead", "lost_disk", "abandoned_learner", "of a later server"]
+        {
+            assert!(needs_check(reason, Some(&voter), false), "{reason}");
         }
     }
 }

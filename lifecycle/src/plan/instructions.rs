@@ -40,7 +40,7 @@ impl Planner<'_> {
     }
 
     fn endpoints(&self) -> Endpoints {
-        let mut endpoints = Endpoints::default();
+        let mut endpoints = Endpoints { cluster: self.draft.cluster_id, ..Endpoints::default() };
         for member in self.draft.members() {
             endpoints.client_urls.extend(member.client_urls.iter().cloned());
             endpoints.peer_urls.extend(member.registration.peer_urls.iter().cloned());
@@ -57,7 +57,7 @@ impl Planner<'_> {
             .filter_map(|member| Some(ExpectedMember { id: member.key.id()?, learner: !member.is_voter() }));
         let mut expect: Vec<ExpectedMember> = expected.collect();
         expect.sort_unstable();
-        Ok(Terms { ticket: ticket.number, act_within, expect })
+        Ok(Terms { ticket: ticket.number, act_within, expect, witnesses: self.draft.policy.witnesses })
     }
 
     /// The flags of an etcd that starts as this member. `--initial-cluster` has all members, also those that have not

@@ -111,6 +111,6 @@ fn remove(cluster: &Cluster, member: &Member, instruction: Instruction) -> Instr
         .filter_map(|member| Some(ExpectedMember { id: member.key.id()?, learner: !member.is_voter() }));
     let mut expect: Vec<ExpectedMember> = expected.collect();
     expect.sort_unstable();
-    let terms = Terms { ticket: cluster.tickets, act_within: Ticket::ACT_WITHIN, expect };
+    let terms = Terms { ticket: cluster.tickets, act_within: Ticket::ACT_WITHIN, expect, witnesses: 2 };
     Instruction { task: Task::RemoveMember { member: member.key.clone(), terms }, ..instruction }
 }

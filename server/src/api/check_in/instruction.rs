@@ -71,6 +71,10 @@ struct TermsBody {
     /// The expected member list. The node reads etcd's member list through the quorum right before the change; if the lists
     /// differ, the node checks in again with its new view.
     expect: Vec<ExpectedBody>,
+    /// The policy's `witnesses`. With 2, a node that can't read the leader's metrics removes no dead voter, unless the node runs
+    /// one itself.
+    #[schema(example = 2)]
+    witnesses: u32,
 }
 
 /// A member that must be in etcd's member list.
@@ -109,6 +113,11 @@ struct StartBody<'a> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Endpoints)]
 struct EndpointsBody<'a> {
+    /// etcd's cluster ID, if it is known. Prefer the answers of this cluster: another one may have the address of a former
+    /// member.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "cdf818194e3a8c32")]
+    cluster_id: Option<String>,
     /// The known client URLs.
     #[schema(value_type = Vec<String>)]
     client_urls: &'a [ClientUrl],
@@ -140,7 +149,8 @@ impl<'a> InstructionBody<'a> {
         match task {
             Task::Observe(endpoints) => {
                 let (client_urls, peer_urls) = (&endpoints.client_urls[..], &endpoints.peer_urls[..]);
-                body.endpoints = Some(EndpointsBody { client_urls, peer_urls });
+                let cluster_id = endpoints.cluster.as_ref().map(ToString::to_string);
+                body.endpoints = Some(EndpointsBody { cluster_id, client_urls, peer_urls });
             }
             Task::Bootstrap(start) => body.start = Some(StartBody::new(start, "new")),
             Task::Join(start) => body.start = Some(StartBody::new(start, "existing")),
@@ -167,7 +177,12 @@ impl TermsBody {
     fn new(terms: &Terms) -> Self {
         let expected =
             terms.expect.iter().map(|member| ExpectedBody { id: member.id.to_string(), learner: member.learner });
-        Self { ticket: terms.ticket, act_within_seconds: terms.act_within.as_secs(), expect: expected.collect() }
+        Self {
+            ticket: terms.ticket,
+            act_within_seconds: terms.act_within.as_secs(),
+            expect: expected.collect(),
+            witnesses: terms.witnesses,
+        }
     }
 }
 
