@@ -1,6 +1,6 @@
 //! Before etcd starts as a member, and before a member gets other peer URLs.
 
-use std::{collections::BTreeSet, fmt::Display};
+use std::{collections::BTreeSet, fmt::Display, time::Duration};
 
 use convene_etcd::{PeerMetrics, Status};
 use convene_lifecycle::{ClientUrl, Identity, MemberId, PeerUrl};
@@ -16,6 +16,10 @@ use crate::{
     registry::{ObservedMember, Start, State},
     session::Session,
 };
+
+/// How long an etcd that may be another process of this node's member may take at its peer port. Nobody else sees such a process
+/// while it knows no leader, so a slow one gets more time.
+const PEER_PORT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Checks that the data directory holds what this node has reported: the same member's data for a start, or no data. A file
 /// system may have been mounted meanwhile, and etcd must not start without its log.
@@ -200,7 +204,7 @@ async fn check_runs_nowhere(session: &Session, member: MemberId, urls: BTreeSet<
 async fn check_answers_nowhere(session: &Session, own: Identity, urls: Vec<PeerUrl>) -> Result<(), String> {
     let peers = session.connections.peers();
     let answers = urls.iter().map(|url| async move {
-        let is_own = timeout(PROBE_TIMEOUT, peers.runs_as(url, own, PROBE_TIMEOUT)).await;
+        let is_own = timeout(PEER_PORT_TIMEOUT, peers.runs_as(url, own, PEER_PORT_TIMEOUT)).await;
         matches!(is_own, Ok(Ok(true))).then_some(url)
     });
     match join_all(answers).await.into_iter().flatten().next() {

@@ -1,6 +1,6 @@
 //! A node verifies the reason of an instruction itself. These registries are wrong or malicious.
 
-use convene_harness::{etcd::Version, free_port};
+use convene_harness::{etcd::Version, free_port, wait_for};
 use serde_json::{Value, json};
 
 use super::{copies::copy_of, lying_registry::LyingRegistry};
@@ -92,7 +92,8 @@ fn a_member_that_answers_is_not_removed() {
 #[test]
 fn a_copy_does_not_start_while_the_member_runs() {
     with_each(Version::oldest_and_newest(), |version| {
-        let mut nodes = form(version, &Registry::new(3), 3);
+        let registry = Registry::new(3);
+        let mut nodes = form(version, &registry, 3);
         let copy = copy_of(&mut nodes, 0);
         let start = json!({ "instruction": "start", "reason": "own_data" });
         let liar = LyingRegistry::start(&[&nodes[1].place, &nodes[2].place], start);
@@ -108,6 +109,57 @@ fn a_copy_does_not_start_while_the_member_runs() {
         let ended = copy.call("join", &["--timeout=5s", "--offline-grace=0s"]).run(LIMIT);
         assert_eq!(ended.stdout, "", "{}", ended.stderr);
         assert!(ended.stderr.contains("an etcd already runs as member"), "{}", ended.stderr);
+
+        // Nor while the member knows no leader: its client port is closed then.
+        nodes.iter_mut().for_each(Node::kill);
+        nodes[0].join(&[]);
+        let members = format!("{}/members", nodes[0].place.peer_url);
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let serves = || runtime.block_on(reqwest::get(&members)).ok().filter(|answer| answer.status().is_success());
+        wait_for(LIMIT, serves).expect("the member serves its peers");
+        let ended = copy.call("join", &["--timeout=5s", "--offline-grace=0s"]).run(LIMIT);
+        assert_eq!(ended.stdout, "", "{}", ended.stderr);
+        let at_peer_port = format!("at {}; two", nodes[0].place.peer_url);
+        assert!(ended.stderr.contains(&at_peer_port), "{}", ended.stderr);
+        nodes[1].join(&[]);
+        nodes[2].join(&[]);
         wait_until_healthy(&nodes);
     });
+}
+
+#[test]
+fn an_instruction_that_does_not_fit_the_data_directory_is_refused() {
+    let Some(version) = Version::all().pop() else { return };
+    let registry = Registry::new(1);
+    let mut nodes = form(&version, &registry, 1);
+    nodes[0].kill();
+    let place = nodes[0].place.clone();
+    let bootstrap = json!({
+        "instruction": "bootstrap",
+        "reason": "roster_complete",
+        "start": {
+            "name": "infra0",
+            "initial_advertise_peer_urls": [&place.peer_url],
+            "initial_cluster": format!("infra0={}", place.peer_url),
+            "initial_cluster_state": "new",
+            "initial_cluster_token": "another",
+        },
+    });
+    let liar = LyingRegistry::start(&[&place], bootstrap);
+    nodes[0].move_to(&liar.registry);
+    let ended = nodes[0].call("join", &["--timeout=4s"]).run(LIMIT);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(4), ""), "{}", ended.stderr);
+    let does_not_fit = "the instruction does not fit the contents of";
+    assert!(liar.refusals()[0].starts_with(&format!("bootstrap: {does_not_fit}")), "{:?}", liar.refusals());
+
+    // Without data, etcd would start as a member that has lost its log.
+    let liar = LyingRegistry::start(&[&place], json!({ "instruction": "start", "reason": "own_data" }));
+    let empty = Node::new(&version, &liar.registry, "infra0");
+    let ended = empty.call("join", &["--timeout=4s"]).run(LIMIT);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(4), ""), "{}", ended.stderr);
+    assert!(liar.refusals()[0].starts_with(&format!("start: {does_not_fit}")), "{:?}", liar.refusals());
+
+    nodes[0].move_to(&registry);
+    nodes[0].join(&[]);
+    wait_until_healthy(&nodes);
 }
