@@ -112,5 +112,5 @@ fn terms(cluster: &Cluster, view: &View) -> Terms {
     let expected = view.members.iter().map(|seen| ExpectedMember { id: seen.id, learner: seen.learner });
     let mut expect: Vec<ExpectedMember> = expected.collect();
     expect.sort_unstable();
-    Terms { ticket: cluster.tickets, act_within: Ticket::ACT_WITHIN, expect }
+    Terms { ticket: cluster.tickets, act_within: Ticket::ACT_WITHIN, expect, witnesses: 2 }
 }
