@@ -1,6 +1,16 @@
-//! Configurations of more than half a million states, which `scripts/test --all` explores.
+//! Configurations of several hundred thousand states and more, which `scripts/test --all` explores.
 
 use crate::{check, etcd::Guard, setting::Setting};
+
+#[test]
+fn a_lost_node_is_replaced() {
+    check::holds(Setting::running("3 and 1 spare, 1 crash, old etcd", 3, 4).with(1, 0).guard(Guard::Strict));
+}
+
+#[test]
+fn an_evicted_member_is_replaced() {
+    check::holds(Setting::running("3 and 1 spare, 1 eviction", 3, 4).evictions(1));
+}
 
 #[test]
 fn a_lost_node_is_replaced_whose_disk_may_be_lost() {

@@ -85,11 +85,6 @@ fn three_nodes_form_a_cluster() {
 }
 
 #[test]
-fn a_lost_node_is_replaced() {
-    check::holds(Setting::running("3 and 1 spare, 1 crash, old etcd", 3, 4).with(1, 0).guard(Guard::Strict));
-}
-
-#[test]
 fn a_lost_node_is_replaced_by_a_voter() {
     check::holds(Setting::running("3 and 1 spare, 1 crash, voters only", 3, 4).with(1, 0).as_voters());
 }
@@ -142,11 +137,6 @@ fn a_cluster_shrinks_and_grows_again() {
 #[test]
 fn an_evicted_member_goes_if_that_is_safe() {
     check::holds(Setting::running("3, 1 eviction, 1 crash", 3, 3).evictions(1).with(1, 0));
-}
-
-#[test]
-fn an_evicted_member_is_replaced() {
-    check::holds(Setting::running("3 and 1 spare, 1 eviction", 3, 4).evictions(1));
 }
 
 #[test]
