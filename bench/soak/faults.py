@@ -157,5 +157,8 @@ ALL = [
     crash_loop, kill_server, freeze_server, set_registry_back, resize, evict,
 ]
 
+# A spare has to take the member's place.
+WITH_SPARE = [crash_loop, evict]
+
 # These may happen together with any other.
 OF_REGISTRY = [kill_server, freeze_server]
