@@ -90,17 +90,18 @@ impl MemberLiveness {
     }
 
     /// Since when the voters' side has seen no sign of the member. `None` if no voter's side is known.
+    ///
+    /// The time after the last reading or probe does not count, because nobody has looked since then.
     fn inside_silent_since(&self, policy: &Policy, now: UnixMillis) -> Option<UnixMillis> {
-        let gap = policy.max_probe_gap();
-        let is_fresh = |last: UnixMillis| last.age(now) <= gap;
-        let received = self.received.filter(|received| is_fresh(received.last)).map(|received| received.since);
-        received.into_iter().chain(self.unreached_since(policy, now)).min()
+        let received = self.received.map(|received| (received.since, received.last));
+        let received = received.filter(|(_, last)| last.age(now) <= policy.max_probe_gap());
+        let series = received.into_iter().chain(self.unreached(policy, now));
+        series.map(|(first, last)| first.after(last.age(now))).min()
     }
 
-    /// Since when the probes of running voters have failed.
-    fn unreached_since(&self, policy: &Policy, now: UnixMillis) -> Option<UnixMillis> {
-        let series = self.unreached_by_voters.filter(|(_, last)| last.age(now) <= policy.max_probe_gap());
-        series.map(|(first, _)| first)
+    /// The first and the last of the probes of running voters, which have failed.
+    fn unreached(&self, policy: &Policy, now: UnixMillis) -> Option<(UnixMillis, UnixMillis)> {
+        self.unreached_by_voters.filter(|(_, last)| last.age(now) <= policy.max_probe_gap())
     }
 }
 
@@ -133,7 +134,7 @@ impl Liveness {
 
     /// Since when no running voter has reached a member.
     pub(crate) fn unreached_since(&self, policy: &Policy, member: &Member, now: UnixMillis) -> Option<UnixMillis> {
-        self.members.get(&member.key)?.unreached_since(policy, now)
+        self.members.get(&member.key)?.unreached(policy, now).map(|(first, _)| first)
     }
 
     /// Whether the voters' side shows that a member is alive that probes don't reach: it has shown a sign of life within
@@ -207,6 +208,18 @@ mod tests {
     fn a_counter_that_stands_still_shows_silence_and_one_that_grows_a_sign_of_life() {
         assert_eq!(after(&[(1, view(A, 2, 7)), (9, view(A, 2, 7))]), (Some(1), None));
         assert_eq!(after(&[(1, view(A, 2, 7)), (9, view(A, 2, 8))]), (Some(9), Some(9)));
+    }
+
+    #[test]
+    fn silence_ends_with_the_last_look() {
+        let (mut known, policy) = (MemberLiveness::default(), Policy::default());
+        let at = |seconds: i64| UnixMillis(seconds * 1_000);
+        for seconds in [1, 9] {
+            let view = view(A, 2, 7);
+            known.record_inside(&policy, &view, &view.members[0], true, at(seconds));
+        }
+        assert_eq!(known.inside_silent_since(&policy, at(9)), Some(at(1)));
+        assert_eq!(known.inside_silent_since(&policy, at(20)), Some(at(12)));
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub fn adds_before_it_removes(cluster: &Cluster, liveness: &Liveness, report: &R
 pub fn trusts_one_probe(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMillis) -> Plan {
     let mut doctored = liveness.clone();
     for seen in report.view.iter().flat_map(|view| &view.members).filter(|seen| !seen.reachable) {
-        let series = Some((OLD, OLD));
+        let series = Some((OLD, now));
         let dead = MemberLiveness { failing: series, unreached_by_voters: series, ..MemberLiveness::default() };
         doctored.members.insert(seen.id.into(), dead);
         doctored.nodes.retain(|name, _| Some(name) != seen.name.as_ref());

@@ -68,13 +68,24 @@ fn without_the_leaders_metrics_no_voter_is_dead_to_a_spare() {
 fn a_spare_that_cannot_reach_the_leader_is_no_witness() {
     let mut world = World::running("a b c");
     world.leads("c").cut("x", "c").dies("b").watch(600, "x").observe("x", "wait: no_witness");
-    world.watch(60, "y").pass(5).observe("x", "remove b #2 of a b c: dead + ticket_granted");
+    world.watch(60, "y").pass(5).observe("y", "remove b #1 of a b c: dead + ticket_granted");
 }
 
 #[test]
 fn a_running_voter_is_a_witness() {
     let mut world = World::running("a b c");
-    world.hide_metrics().dies("c").watch(60, "x b").pass(5).observe("x", "remove c #1 of a b c: dead + ticket_granted");
+    world
+        .hide_metrics()
+        .dies("c")
+        .watch(60, "x b")
+        .watch(5, "b")
+        .observe("x", "remove c #1 of a b c: dead + ticket_granted");
+}
+
+#[test]
+fn a_voters_side_that_has_not_looked_lately_is_no_witness_for_that_time() {
+    let mut world = World::running("a b c");
+    world.hide_metrics().dies("c").watch(50, "x b").watch(12, "x").observe("x", "wait: not_dead_yet");
 }
 
 #[test]
