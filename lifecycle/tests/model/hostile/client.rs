@@ -281,9 +281,7 @@ impl World {
         match &order.task {
             Task::AddMember { learner, .. } => self.add(n, sent.etcd, *learner, rules),
             Task::RemoveMember { member, .. } | Task::Leave { member, .. } => {
-                if self.moves_leadership(sent.etcd, id(member)) {
-                    self.remove(sent, id(member), order, rules);
-                }
+                self.remove(sent, id(member), order, rules);
             }
             Task::Promote { member, .. } => self.promote(sent.etcd, id(member), rules),
             Task::UpdateMember { member, peer_urls, .. } => {
@@ -306,6 +304,9 @@ impl World {
     }
 
     fn remove(&mut self, sent: Sent, victim: MemberId, order: &Order, rules: &Rules) {
+        if !self.moves_leadership(sent.etcd, victim) {
+            return;
+        }
         let guarded = self.etcds[sent.etcd].for_guard();
         let Some(leaver) = guarded.member(victim) else { return };
         let (is_heard, heard) = (self.is_heard(sent.etcd, victim), self.voters_heard(sent.etcd));
