@@ -6,7 +6,7 @@ use convene_lifecycle::{Member, MemberId, Reason};
 
 use super::{
     raft::{Entry, Etcd},
-    world::{Disk, Machine, Process, World, name},
+    world::{Disk, Machine, Process, World, name, peer_url},
 };
 use crate::{etcd::Guard, registry::Planner};
 
@@ -192,7 +192,10 @@ impl World {
             let has_moved = of_member.is_some_and(|n| n != entry.at);
             let is_taken = self.machines.get(entry.at).is_some_and(|machine| machine.on);
             let takes_another = self.etcds[real].members.iter().any(|other| Some(other.at) == of_member);
-            has_moved && (is_taken || takes_another || of_member.is_some_and(|n| self.machines[n].joins_only))
+            let is_listed_twice =
+                self.etcds[real].members.iter().any(|other| other.at == entry.at && other.id != entry.id);
+            is_listed_twice
+                || has_moved && (is_taken || takes_another || of_member.is_some_and(|n| self.machines[n].joins_only))
         })
     }
 
@@ -209,11 +212,16 @@ impl World {
             member.started
                 && !self.machines.iter().any(|machine| machine.identity().map(|own| own.member) == member.key.id())
         };
+        // A node that moves before the last one registers is a founder at its former address.
+        let has_moved = |(member, n): &(&Member, usize)| !member.has_peer_urls(&[peer_url(*n)]);
         let is_unused = self.machines.iter().all(|machine| machine.disk.is_none());
         !self.machines.iter().any(has_led)
             && (self.cluster.held.is_none() || is_unused)
             && !founders.iter().any(|(member, _)| is_made_up(member))
-            && (self.cluster.formed.is_none() || self.can_bootstrap(&founders) && self.has_founders_on_record())
+            && match self.cluster.formed {
+                None => !founders.iter().any(has_moved),
+                Some(_) => self.can_bootstrap(&founders) && self.has_founders_on_record(),
+            }
     }
 
     /// Whether each founder has its data, or can bootstrap. One that has been instructed to bootstrap and has no data may have lost
@@ -225,8 +233,16 @@ impl World {
             let issued = member.founder.as_ref().and_then(|founder| founder.issued.as_ref());
             !has_data(*n) && issued.is_some_and(|issued| issued.run != self.machines[*n].run_id(*n))
         };
+        // One that starts while another has moved runs without it, until a person restarts it.
+        let has_moved = |(member, n): &(&Member, usize)| !member.has_peer_urls(&[peer_url(*n)]);
+        let starts = |founder: &(&Member, usize)| !has_moved(founder) && !is_lost(founder);
+        let misses = founders.iter().any(has_moved) && (runs || founders.iter().any(starts));
+        // Nor does the registry know of one that has started without it: the next epoch may begin meanwhile.
+        let is_unseen = |machine: &Machine| machine.process != Process::Off && machine.reported_etcd.is_none();
         // A person resets a cluster that has formed only in a made-up report.
         !founders.is_empty()
+            && !misses
+            && !self.machines.iter().any(is_unseen)
             && (founders.iter().all(|(_, n)| has_data(*n))
                 || !runs && (founders.iter().all(is_lost) || !founders.iter().any(is_lost)))
     }
