@@ -23,9 +23,8 @@
 //! - A copy is of data that has had a leader, and it is not at the address of a member. The cluster need not become whole after
 //!   two members exchanged their addresses, or after a member moved whose client has ended.
 //! - A person helps a founder that has moved, has lost its data or has started without the registry before the cluster had a
-//!   leader, and a member that seems to have lost
-//!   entries because somebody made up how far it was. The lying server may cost the quorum, promote a learner that nobody
-//!   reaches, and keep the cluster from becoming whole: clients do not verify these.
+//!   leader, and a member that seems to have lost entries because somebody made up how far it was. The lying server may cost
+//!   the quorum, promote a learner that nobody reaches, and keep the cluster from becoming whole: clients do not verify these.
 //! - The registry notices that its database went back, and does not go back to a copy in which the cluster exists but a founder has
 //!   not started. An administrator answers a hold, and a record that contradicts etcd's list, after five minutes.
 //! - Nobody lowers the size while v2 discovery has deleted a key, because nobody looks then.

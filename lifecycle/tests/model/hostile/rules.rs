@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use convene_lifecycle::{Member, MemberId, Reason};
+use convene_lifecycle::{Member, MemberId, Reason, ReportedState};
 
 use super::{
     raft::{Entry, Etcd},
@@ -238,7 +238,11 @@ impl World {
         let starts = |founder: &(&Member, usize)| !has_moved(founder) && !is_lost(founder);
         let misses = founders.iter().any(has_moved) && (runs || founders.iter().any(starts));
         // Nor does the registry know of one that has started without it: the next epoch may begin meanwhile.
-        let is_unseen = |machine: &Machine| machine.process != Process::Off && machine.reported_etcd.is_none();
+        let reports_etcd = |state| matches!(state, ReportedState::Loading(_) | ReportedState::Etcd(_));
+        let is_unseen = |machine: &Machine| {
+            let node = self.liveness.nodes.get(&name(machine.name));
+            machine.process != Process::Off && !node.is_some_and(|node| reports_etcd(node.state))
+        };
         // A person resets a cluster that has formed only in a made-up report.
         !founders.is_empty()
             && !misses
