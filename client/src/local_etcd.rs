@@ -24,10 +24,7 @@ pub async fn role(session: &Session, identity: Identity) -> Option<Role> {
     // etcd may serve clients at a URL that is not configured here, or reject this client. The peer port needs no user.
     let peers = session.connections.peers();
     for url in peer_urls {
-        let Ok(list) = peers.members(&url, PROBE_TIMEOUT).await else { continue };
-        // Each member lists all others.
-        let Some(own) = list.members.iter().find(|member| member.id == identity.member) else { continue };
-        if peers.runs_as(&url, identity, PROBE_TIMEOUT).await == Ok(true) {
+        if let Ok(Some(own)) = peers.member_running_as(&url, identity, PROBE_TIMEOUT).await {
             return Some(role_of(own.learner));
         }
     }

@@ -13,7 +13,6 @@ use crate::{
     connections::Failures,
     data_dir::Contents,
     local_etcd,
-    node::Node,
     observe::{Addresses, LIST_TIMEOUT},
     registry::{ExpectedMember, Instruction, Task, Terms},
     session::{CheckInResponse, RETRY_INTERVAL, Session},
@@ -235,9 +234,9 @@ impl<'a> MembershipChange<'a> {
 
 /// Whether a listed member is this node's own: by its data, its name or its peer URLs.
 fn is_own(session: &Session, listed: &ListedMember) -> bool {
-    let Node { data, name, peer_urls, .. } = &session.node;
-    let has_its_data = matches!(data.read(), Ok(Contents::Member(own)) if own.member == listed.id);
-    has_its_data || listed.name == name.as_str() || listed.peer_urls.iter().any(|url| peer_urls.contains(url))
+    let node = &session.node;
+    let has_its_data = matches!(node.data.read(), Ok(Contents::Member(own)) if own.member == listed.id);
+    has_its_data || node.shares_name_or_peer_url(listed)
 }
 
 /// Whether this node's etcd runs as a voter. Then its own probe is a witness from inside the cluster.

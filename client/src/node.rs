@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use convene_etcd::{Access, Tls};
+use convene_etcd::{Access, ListedMember, Tls};
 use convene_lifecycle::{ClientUrl, MemberName, PeerUrl};
 
 use crate::{
@@ -69,6 +69,11 @@ impl Node {
             Contents::Member(identity) => State::stopped(identity, self.data.evidence()),
             Contents::Unreadable { found } => State::Unreadable { found },
         })
+    }
+
+    /// Whether a listed member has this node's name or one of its peer URLs.
+    pub fn shares_name_or_peer_url(&self, listed: &ListedMember) -> bool {
+        listed.name == self.name.as_str() || listed.peer_urls.iter().any(|url| self.peer_urls.contains(url))
     }
 
     /// `--initial-advertise-peer-urls`, or etcd's default.

@@ -161,7 +161,7 @@ impl Session {
         Ok(response)
     }
 
-    /// Observes the cluster at the registry's addresses. If no response there, the view is that at the addresses which
+    /// Observes the cluster at the registry's addresses. If no member answers there, the view is that at the addresses which
     /// this node knows itself: a registry that was lost or restored may not know a running cluster.
     async fn observe(&self) -> (View, Option<Failures>) {
         let since = self.revision.get();

@@ -25,16 +25,21 @@ const PROBE_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// The member lists of the etcds that answer at these peer URLs, with the URL of each.
 async fn peer_lists(session: &Session, urls: impl IntoIterator<Item = PeerUrl>) -> Vec<(PeerUrl, MemberList)> {
-    let mut distinct: Vec<PeerUrl> = Vec::new();
+    let peers = session.connections.peers();
+    let answers = distinct(urls).into_iter().map(|url| async move {
+        let list = peers.members(&url, PROBE_TIMEOUT).await.ok()?;
+        Some((url, list))
+    });
+    join_all(answers).await.into_iter().flatten().collect()
+}
+
+/// These URLs, each once. They have no order, because their text counts and its case does not.
+fn distinct(urls: impl IntoIterator<Item = PeerUrl>) -> Vec<PeerUrl> {
+    let mut distinct = Vec::new();
     for url in urls {
         if !distinct.contains(&url) {
             distinct.push(url);
         }
     }
-    let peers = session.connections.peers();
-    let answers = distinct.into_iter().map(|url| async move {
-        let list = peers.members(&url, PROBE_TIMEOUT).await.ok()?;
-        Some((url, list))
-    });
-    join_all(answers).await.into_iter().flatten().collect()
+    distinct
 }

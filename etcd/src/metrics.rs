@@ -163,6 +163,7 @@ mod tests {
              # TYPE etcd_server_is_leader gauge\n\
              etcd_server_is_leader 1\n\
              process_start_time_seconds 1.79570581528e+09\n\
+             etcd_server_id{server_id=\"b1\"} 1\n\
              etcd_network_peer_received_bytes_total{From=\"0\"} 7\n\
              etcd_network_peer_received_bytes_total{From=\"8e9e05c52164694d\"} 1.234567e+06\n\
              etcd_network_peer_received_bytes_total{From=\"b1\",Cluster=\"x\"} 42 1395066363000\n\
@@ -175,7 +176,7 @@ mod tests {
         );
         let metrics = metrics.unwrap();
         assert!(metrics.is_leader);
-        assert_eq!(metrics.started_at, Some(1_795_705_815_280));
+        assert_eq!((metrics.member, metrics.started_at), (Some(B), Some(1_795_705_815_280)));
         assert_eq!((metrics.received_bytes(A), metrics.received_bytes(B)), (1_234_567, 42));
         assert_eq!(metrics.received_bytes(MemberId(0xc1)), 0, "it was never heard");
         assert_eq!((metrics.round_trips(A), metrics.round_trips(B)), (3, 0), "only one was ever reached");

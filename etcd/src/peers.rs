@@ -8,7 +8,7 @@ use reqwest::{
 use serde::Deserialize;
 
 use crate::{
-    EtcdError, MemberList, Tls,
+    EtcdError, ListedMember, MemberList, Tls,
     http::{Answer, HttpClient},
     wire,
 };
@@ -47,16 +47,26 @@ impl PeerClient {
         MemberList::read(url.as_str(), cluster, members.into_iter().map(wire::Member::from).collect())
     }
 
-    /// Whether the etcd at a peer URL runs as this member. It answers even without a leader, when its client port does not.
+    /// Whether the etcd at a peer URL runs as this member. See [`Self::member_running_as`].
+    pub async fn runs_as(&self, url: &PeerUrl, own: Identity, within: Duration) -> Result<bool, EtcdError> {
+        self.member_running_as(url, own, within).await.map(|member| member.is_some())
+    }
+
+    /// This member as the etcd at a peer URL lists it, if that etcd runs as the member. It answers even without a leader, when
+    /// its client port does not. `within` is for each of two requests.
     ///
     /// An etcd grants streams to the peers that it knows: to every member in its list except itself. This client asks in the
     /// name of the member, but for a stream to the member 0, which is never granted
     /// (`server/etcdserver/api/rafthttp/http.go:streamHandler.ServeHTTP`).
-    pub async fn runs_as(&self, url: &PeerUrl, own: Identity, within: Duration) -> Result<bool, EtcdError> {
+    pub async fn member_running_as(
+        &self,
+        url: &PeerUrl,
+        own: Identity,
+        within: Duration,
+    ) -> Result<Option<ListedMember>, EtcdError> {
         let list = self.members(url, within).await?;
-        if list.cluster != own.cluster || list.members.iter().all(|member| member.id != own.member) {
-            return Ok(false);
-        }
+        let listed = list.members.into_iter().find(|member| member.id == own.member);
+        let Some(listed) = listed.filter(|_| list.cluster == own.cluster) else { return Ok(None) };
         let mut headers = HeaderMap::new();
         let cluster = HeaderValue::from_str(&own.cluster.to_string()).expect("an ID has hexadecimal digits only");
         headers.insert("x-etcd-cluster-id", cluster);
@@ -67,9 +77,9 @@ impl PeerClient {
         let answer = self.0.get_any_status(url.as_str(), &path, headers, MAX_REFUSAL_BYTES, within).await?;
         let says = |text: &[u8]| answer.body.trim_ascii() == text;
         match answer.status {
-            StatusCode::NOT_FOUND if says(b"error sender not found") => Ok(true),
-            StatusCode::PRECONDITION_FAILED if says(b"to field mismatch") => Ok(false),
-            StatusCode::GONE => Ok(false),
+            StatusCode::NOT_FOUND if says(b"error sender not found") => Ok(Some(listed)),
+            StatusCode::PRECONDITION_FAILED if says(b"to field mismatch") => Ok(None),
+            StatusCode::GONE => Ok(None),
             _ => Err(answer.unexpected(url.as_str())),
         }
     }

@@ -6,7 +6,6 @@ use convene_lifecycle::{Identity, MemberId, PeerUrl};
 use super::peer_lists;
 use crate::{
     data_dir::KnownMember,
-    node::Node,
     observe::{Addresses, LIST_TIMEOUT},
     registry::{Instruction, State},
     session::Session,
@@ -70,10 +69,7 @@ pub async fn verify(
 /// Checks, for data whose member is not known, that no member answers which may be using it: one with this node's name or peer
 /// URLs.
 async fn check_unused(session: &Session, list: &MemberList) -> Result<(), String> {
-    let Node { name, peer_urls, .. } = &session.node;
-    let may_use_it = |listed: &&ListedMember| {
-        listed.name == name.as_str() || listed.peer_urls.iter().any(|url| peer_urls.contains(url))
-    };
+    let may_use_it = |listed: &&ListedMember| session.node.shares_name_or_peer_url(listed);
     let users = list.members.iter().filter(may_use_it).flat_map(|listed| listed.peer_urls.clone());
     match peer_lists(session, users).await.first() {
         Some((url, _)) => {

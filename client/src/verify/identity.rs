@@ -7,7 +7,7 @@ use convene_lifecycle::{ClientUrl, Identity, MemberId, PeerUrl};
 use futures_util::future::join_all;
 use tokio::time::timeout;
 
-use super::{PROBE_TIMEOUT, peer_lists, removal};
+use super::{PROBE_TIMEOUT, distinct, peer_lists, removal};
 use crate::{
     data_dir::Contents,
     local_etcd,
@@ -51,7 +51,7 @@ pub async fn verify_start(session: &Session, state: &State) -> Result<(), String
 /// Checks that no etcd runs as this node's member, whose own etcd is stopped.
 async fn check_does_not_run(session: &Session, own: Identity) -> Result<(), String> {
     tokio::try_join!(
-        check_runs_nowhere(session, own.member, client_urls(session, own.member)),
+        check_runs_nowhere(session, own.member, client_urls(session)),
         check_answers_nowhere(session, own, peer_urls(session, own.member)),
     )?;
     Ok(())
@@ -81,7 +81,7 @@ pub async fn verify_join(session: &Session, start: &Start) -> Result<(), String>
 /// over in the data directory answers.
 pub async fn verify_bootstrap(session: &Session, start: &Start) -> Result<(), String> {
     let founder = MemberId::of_founder(&start.initial_advertise_peer_urls, &start.initial_cluster_token);
-    check_runs_nowhere(session, founder, client_urls(session, founder)).await?;
+    check_runs_nowhere(session, founder, client_urls(session)).await?;
     let known = session.node.data.members();
     let peer_urls = known.iter().flat_map(|member| member.peer_urls.clone());
     for (url, list) in peer_lists(session, peer_urls).await {
@@ -133,7 +133,7 @@ fn as_configured<'a>(node: &'a Node, url: &'a PeerUrl) -> &'a PeerUrl {
 /// knows no leader while the leader hears nothing from this member. Otherwise it may be a copy, even one that was started
 /// with `--force-new-cluster`.
 async fn check_is_only_one(session: &Session, own: Identity) -> Result<(), String> {
-    let statuses = statuses(session, client_urls(session, own.member)).await;
+    let statuses = statuses(session, client_urls(session)).await;
     let (as_own, others): (Vec<_>, Vec<_>) = statuses.into_iter().partition(|(_, status)| status.member == own.member);
     let own_urls = local_etcd::client_urls(session, own).await;
     let (here, elsewhere): (Vec<_>, Vec<_>) = as_own.into_iter().partition(|(url, _)| own_urls.contains(url));
@@ -219,22 +219,14 @@ fn peer_urls(session: &Session, member: MemberId) -> Vec<PeerUrl> {
     let seen = session.last_view().into_iter().flat_map(|view| view.members);
     let seen = seen.filter(|seen| seen.id == member).flat_map(|seen| seen.peer_urls);
     let known = session.node.data.members().into_iter().filter(|known| known.id == member);
-    let mut urls: Vec<PeerUrl> = session.node.peer_urls.clone();
-    for url in seen.chain(known.flat_map(|known| known.peer_urls)) {
-        if !urls.contains(&url) {
-            urls.push(url);
-        }
-    }
-    urls
+    distinct(session.node.peer_urls.iter().cloned().chain(seen).chain(known.flat_map(|known| known.peer_urls)))
 }
 
 fn runs_elsewhere(member: MemberId, url: impl Display) -> String {
     format!("an etcd already runs as member {member} at {url}; two etcd processes must never run as one member")
 }
 
-/// Where an etcd of this member might answer: at all URLs of the registry, at this node's own, and at those in its data.
-fn client_urls(session: &Session, member: MemberId) -> BTreeSet<ClientUrl> {
-    let known = session.node.data.members().into_iter().filter(|known| known.id == member);
-    let own = session.own_addresses().client_urls;
-    session.addresses().client_urls.into_iter().chain(own).chain(known.flat_map(|known| known.client_urls)).collect()
+/// Where an etcd of this node's member might answer: at all URLs of the registry, at this node's own, and at those in its data.
+fn client_urls(session: &Session) -> BTreeSet<ClientUrl> {
+    session.addresses().client_urls.into_iter().chain(session.own_addresses().client_urls).collect()
 }

@@ -38,14 +38,14 @@ pub struct Kv {
 impl kv_server::Kv for Kv {
     async fn range(&self, request: Request<RangeRequest>) -> Result<Response<RangeResponse>, Status> {
         let request = request.into_inner();
-        let written = Written::of(&request.key, &[]);
-        self.read(request).await.map(Response::new).map_err(|error| written.refused(error))
+        let target = Target { key: request.key.clone(), value: Vec::new() };
+        self.read(request).await.map(Response::new).map_err(|error| target.refuse(error))
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
         let request = request.into_inner();
-        let written = Written::of(&request.key, &request.value);
-        self.write(request).await.map(Response::new).map_err(|error| written.refused(error))
+        let target = Target { key: request.key.clone(), value: request.value.clone() };
+        self.write(request).await.map(Response::new).map_err(|error| target.refuse(error))
     }
 
     async fn delete_range(
@@ -53,12 +53,12 @@ impl kv_server::Kv for Kv {
         request: Request<DeleteRangeRequest>,
     ) -> Result<Response<DeleteRangeResponse>, Status> {
         let request = request.into_inner();
-        let written = Written::of(&request.key, &[]);
-        self.delete(request).await.map(Response::new).map_err(|error| written.refused(error))
+        let target = Target { key: request.key.clone(), value: Vec::new() };
+        self.delete(request).await.map(Response::new).map_err(|error| target.refuse(error))
     }
 
     async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
-        self.transact(request.into_inner()).await.map(Response::new).map_err(|error| Written::default().refused(error))
+        self.transact(request.into_inner()).await.map(Response::new).map_err(|error| Target::default().refuse(error))
     }
 }
 
@@ -162,33 +162,35 @@ impl Kv {
     }
 }
 
-/// What a request is about, as far as it can be read, for the log line of its refusal.
+/// What a request is about, for the log line of its refusal. It is read only then.
 #[derive(Default)]
-struct Written {
-    cluster: Option<Token>,
-    member: Option<MemberKey>,
-    node: Option<MemberName>,
+struct Target {
+    key: Vec<u8>,
+    value: Vec<u8>,
 }
 
-impl Written {
-    fn of(key: &[u8], value: &[u8]) -> Self {
-        let cluster = KeyRange::parse(key.to_vec(), Vec::new()).ok().map(|range| range.token);
-        let member = Key::parse(key).ok().and_then(|key| match key.node {
-            Node::Member(member) => Some(member),
-            Node::Size => None,
-        });
-        let name = std::str::from_utf8(value).ok().and_then(|value| value.split_once('=')?.0.parse().ok());
-        Self { cluster, node: name.filter(|_| member.is_some()), member }
-    }
-
+impl Target {
     /// The node logs the refusal; this shows it to the server's operator, too.
-    fn refused(&self, error: V3Error) -> Status {
+    fn refuse(self, error: V3Error) -> Status {
         if !matches!(error, V3Error::Stopped | V3Error::WriteError(WriteError::Unavailable(_))) {
-            let cluster = self.cluster.as_ref().map(display);
-            let (member, node) = (self.member.as_ref().map(display), self.node.as_ref().map(display));
-            tracing::warn!(cluster, member, node, reason = error.to_string(), "refused");
+            let (member, node) = self.member_and_node();
+            let cluster = KeyRange::parse(self.key, Vec::new()).ok().map(|range| display(range.token));
+            tracing::warn!(
+                cluster,
+                member = member.map(display),
+                node = node.map(display),
+                reason = error.to_string(),
+                "refused"
+            );
         }
         error.into()
+    }
+
+    /// The member that the key names, and the node that the value of a registration names.
+    fn member_and_node(&self) -> (Option<MemberKey>, Option<MemberName>) {
+        let Ok(Key { node: Node::Member(member), .. }) = Key::parse(&self.key) else { return (None, None) };
+        let value = std::str::from_utf8(&self.value).ok();
+        (Some(member), value.and_then(|value| value.split_once('=')?.0.parse().ok()))
     }
 }
 
