@@ -1,6 +1,12 @@
 //! Copies of a member's disk that run next to the original.
 
-use convene_harness::{Place, etcd::Version};
+use std::sync::Arc;
+
+use convene_harness::{
+    Place,
+    etcd::{Etcd, Version},
+    wait_for,
+};
 
 use crate::node::{LIMIT, Node, Registry, form, wait_until_healthy, with_each};
 
@@ -11,8 +17,7 @@ fn the_cluster_does_not_point_at_a_drill_next_to_the_original() {
         let mut nodes = form(version, &registry, 3);
         let ids: Vec<String> = nodes.iter().map(Node::member_id).collect();
         let drill = Node::at(copy_of(&mut nodes, 0), version, &registry, "infra0");
-        let forced = version.start(&drill.place, &["--name", "infra0", "--force-new-cluster"]);
-        forced.wait_until_healthy(LIMIT);
+        let _forced = start_drill(version, &drill.place, &[]);
         let ended = drill.call("promote", &["--timeout=10s"]).run(LIMIT);
         assert!(
             ended.stderr.contains("wait (node_refused): this node does not execute update_member"),
@@ -28,6 +33,23 @@ fn the_cluster_does_not_point_at_a_drill_next_to_the_original() {
         wait_until_healthy(&nodes);
         assert_eq!(nodes.iter().map(Node::member_id).collect::<Vec<_>>(), ids);
     });
+}
+
+/// Starts a cluster of one member from a copy of `infra0`'s disk, and returns its etcd once that is healthy.
+///
+/// If the original's peers run, they may send a heartbeat before the copy has applied that it is alone, and then its etcd
+/// panics (`tocommit is out of range`). Then it starts again, as with an operator.
+pub fn start_drill(version: &Version, place: &Arc<Place>, flags: &[&str]) -> Etcd {
+    let start = || version.start(place, &[&["--name", "infra0", "--force-new-cluster"], flags].concat());
+    let mut forced = start();
+    let healthy = wait_for(LIMIT, || {
+        if !forced.is_running() {
+            forced = start();
+        }
+        forced.etcdctl(&["endpoint", "health"]).ok()
+    });
+    assert!(healthy.is_some(), "the drill does not get healthy:\n{}", forced.output());
+    forced
 }
 
 /// A copy of a member's disk at another address. The member runs again.

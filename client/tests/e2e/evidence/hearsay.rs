@@ -4,7 +4,7 @@ use convene_harness::etcd::Version;
 use reqwest::Method;
 use serde_json::json;
 
-use super::{assert_nothing_archived, cut_power, form};
+use super::{assert_nothing_archived, copies::start_drill, cut_power, form};
 use crate::{
     machine::{Machine, wait_until_whole},
     node::{LIMIT, Registry, with_each},
@@ -76,8 +76,7 @@ fn a_drill_with_a_forced_new_cluster_costs_no_member_its_data() {
         let machines = form(version, &registry, 3);
         let drill = crate::node::Node::at(machines[0].place.copied(), version, &registry, "infra0");
         let urls = ["--initial-advertise-peer-urls", &drill.place.peer_url];
-        let forced = version.start(&drill.place, &[&["--name", "infra0", "--force-new-cluster"][..], &urls].concat());
-        forced.wait_until_healthy(LIMIT);
+        let _forced = start_drill(version, &drill.place, &urls);
         let promoted = drill.call("promote", &["--timeout=5s"]).run(LIMIT);
         assert!(promoted.code.is_some(), "{}", promoted.stderr);
 

@@ -3,7 +3,10 @@
 use convene_harness::{etcd::Version, free_port, wait_for};
 use serde_json::{Value, json};
 
-use super::{copies::copy_of, lying_registry::LyingRegistry};
+use super::{
+    copies::{copy_of, start_drill},
+    lying_registry::LyingRegistry,
+};
 use crate::node::{LIMIT, Node, Registry, form, wait_until_healthy, with_each};
 
 fn archive_data() -> Value {
@@ -37,8 +40,7 @@ fn the_list_of_a_drill_elsewhere_is_no_reason_to_archive() {
         // The drill is the only etcd that answers.
         nodes.iter_mut().for_each(Node::kill);
         let drill = Node::at(copy, version, &registry, "infra0");
-        let forced = version.start(&drill.place, &["--name", "infra0", "--force-new-cluster"]);
-        forced.wait_until_healthy(LIMIT);
+        let forced = start_drill(version, &drill.place, &[]);
         let liar = LyingRegistry::start(&[&drill.place], archive_data());
         nodes[1].move_to(&liar.registry);
 
