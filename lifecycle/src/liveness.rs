@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     Cluster, Identity, Instruction, Member, MemberKey, MemberName, NodeState, PeerUrl, Policy, Report, RunId, Strategy,
-    Task, UnixMillis, View,
+    Task, UnixMillis, View, cluster::quorum_of,
 };
 
 pub use inside::ReceivedBytes;
@@ -252,9 +252,17 @@ impl Liveness {
         }
     }
 
-    /// Records how far members have applied the log. Only an etcd that gave the member's ID counts.
+    /// Records how far members have applied the log. Only an etcd that gave the member's ID counts, and only if a quorum of the
+    /// voters on record gave theirs: a copy with `--force-new-cluster` has the IDs of the original, and goes on without it.
     fn record_applied(&mut self, cluster: &Cluster, view: &View) {
         if view.cluster.is_none() || view.cluster != cluster.cluster_id {
+            return;
+        }
+        let answers = |voter: &&Arc<Member>| {
+            view.members.iter().any(|observed| observed.identified && voter.key == observed.id.into())
+        };
+        let voters = || cluster.members().filter(|member| member.is_voter());
+        if voters().filter(answers).count() < quorum_of(voters().count()) {
             return;
         }
         for observed in view.members.iter().filter(|observed| observed.identified) {

@@ -44,6 +44,21 @@ fn a_forced_copy_of_one_member_removes_nobody() {
 }
 
 #[test]
+fn a_forced_copy_that_has_applied_more_does_not_make_the_original_look_rolled_back() {
+    let mut world = World::running("a b c");
+    let data = world.data("a");
+    world.returns_with("a@x", data).runs("a@x").pass(30);
+    let ahead = |view: &mut View| {
+        only_a(view);
+        view.members[0].applied_index = Some(60_000);
+        view.members[0].identified = true;
+    };
+    world.observe_wrongly("a@x", ahead, "wait: member_mismatch").pass(90);
+    world.returns("a").wal_ends_at("a", 55_000).applied("b", Some(70_000)).applied("c", Some(70_000));
+    world.observe("a", "start a b c: own_data").members("a b c");
+}
+
+#[test]
 fn a_member_starts_although_it_sees_a_forced_copy_of_another() {
     let mut world = World::running("a b c");
     world.returns("b").observe_wrongly("b", only_a, "start a b c: own_data").members("a b c");
