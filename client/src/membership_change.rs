@@ -35,6 +35,9 @@ const _: () = {
     assert!(longest < Ticket::STEP.as_millis(), "a call must end before another node may have the ticket");
 };
 
+/// The reason of a removal that this node itself has asked for.
+const LEAVING: &str = "leaving";
+
 /// Applies the change that an instruction asks for, if any, and returns the time until the next check-in.
 ///
 /// The outcome is logged and not returned: the next observation shows it, also if etcd's answer is lost.
@@ -68,6 +71,8 @@ struct MembershipChange<'a> {
     terms: &'a Terms,
     /// When the check-in was sent whose answer was this change.
     sent_at: BootInstant,
+    /// Whether this is `convene leave`.
+    leaving: bool,
 }
 
 #[derive(Debug)]
@@ -118,7 +123,8 @@ impl<'a> MembershipChange<'a> {
             Task::Promote(member, terms) => (Operation::Promote(*member), terms),
             _ => return None,
         };
-        Some(Self { operation, reason: &response.instruction.reason, terms, sent_at: response.sent_at })
+        let CheckInResponse { sent_at, leaving, .. } = *response;
+        Some(Self { operation, reason: &response.instruction.reason, terms, sent_at, leaving })
     }
 
     /// The change for the progress log.
@@ -173,6 +179,9 @@ impl<'a> MembershipChange<'a> {
     /// Verifies the reason of the change.
     async fn verify(&self, session: &Session) -> Result<(), ChangeError> {
         match self.operation {
+            Operation::Remove(_) | Operation::Leave(_) if self.reason == LEAVING && !self.leaving => {
+                Err(ChangeError::Refused("this node is not leaving: only `convene leave` lets it leave".to_owned()))
+            }
             Operation::Remove(member) => {
                 let (_, list) = self.read_list(session).await?;
                 self.check_list(&list)?;

@@ -75,6 +75,8 @@ pub struct CheckInResponse {
     pub instruction: Instruction,
     /// When the check-in was sent. Deadlines run from here, because the time of the answer is not known.
     pub sent_at: BootInstant,
+    /// Whether the check-in was of `convene leave`.
+    pub leaving: bool,
 }
 
 impl CheckInResponse {
@@ -239,7 +241,7 @@ impl Session {
         if let Task::Observe { cluster_id, client_urls, peer_urls } = &instruction.task {
             self.remember_addresses(*cluster_id, client_urls, peer_urls);
         }
-        Ok(CheckInResponse { instruction, sent_at })
+        Ok(CheckInResponse { instruction, sent_at, leaving: options.leaving })
     }
 
     /// The peer URLs to report. Without `--initial-advertise-peer-urls` a member keeps those that are registered: with

@@ -44,7 +44,7 @@ pub use event::{Action, Event, EventKind, Previous, Subject};
 pub use held::{Held, HoldReason, UnknownHoldReason};
 pub use identity::{ClusterId, Epoch, IdError, MemberId};
 pub use instruction::{Endpoints, EtcdFlags, ExpectedMember, Instruction, Task, Terms};
-pub use liveness::{LastCheckIn, Liveness, MemberLiveness, ReceivedBytes, ReportedState};
+pub use liveness::{LastCheckIn, Liveness, MemberLiveness, ReceivedBytes, ReportedState, Starts};
 pub use member::{
     BootstrapIssued, Founder, Member, MemberKey, MemberKeyError, MemberName, MemberNameError, Removal, Role,
 };

@@ -1,4 +1,5 @@
 mod inside;
+mod starts;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,7 @@ use crate::{
 };
 
 pub use inside::ReceivedBytes;
+pub use starts::Starts;
 
 /// The most spares of one cluster whose check-ins are kept: the latest ones.
 const MAX_SPARES: usize = 200;
@@ -59,6 +61,8 @@ pub struct LastCheckIn {
     pub starts: bool,
     /// Whether its last instruction was to start etcd on the data that it has, or to take that member's address over first.
     pub may_start: bool,
+    /// Since when each check-in with the node's name was without data. `None` if the last one was with data.
+    pub empty_since: Option<UnixMillis>,
 }
 
 /// The state that a node reported: a [`NodeState`] without its details.
@@ -90,6 +94,8 @@ pub struct MemberLiveness {
     pub applied: Option<u64>,
     /// How often its node was instructed to start its etcd since the etcd last answered: how often it was started in vain.
     pub failed_starts: u32,
+    /// The starts of its etcd since it last stayed up. `None` if it has stayed up.
+    pub starts: Option<Starts>,
     /// When the voters' side last showed that it is alive: the leader had received more from it, or it led itself.
     pub heard: Option<UnixMillis>,
     /// What the leader has received from it. `None` if that was never read.
@@ -125,6 +131,8 @@ impl Liveness {
         let (run, sequence) = (report.run.clone(), report.sequence);
         let (never_led, without_entries) = (report.has_never_led_data(), report.has_data_without_entries());
         let (peer_urls, leftover) = (report.peer_urls.clone(), report.leftover);
+        let empty_since = (state == ReportedState::Nothing)
+            .then(|| self.nodes.get(&report.name).and_then(|node| node.empty_since).unwrap_or(now));
         let check_in = LastCheckIn {
             at: now,
             run,
@@ -136,6 +144,7 @@ impl Liveness {
             leftover,
             starts,
             may_start: false,
+            empty_since,
         };
         self.nodes.insert(report.name.clone(), check_in);
         self.forget_nodes(cluster);
@@ -152,7 +161,7 @@ impl Liveness {
             let known = self.members.entry(member.key.clone()).or_default();
             known.checked_in = Some(now);
             if report.is_running() {
-                (known.answered, known.failed_starts) = (Some(now), 0);
+                known.record_answer(now);
             }
         }
         self.record_view(cluster, report, now);
@@ -170,9 +179,10 @@ impl Liveness {
         }
         let Some(node) = self.nodes.get_mut(&report.name).filter(|node| node.run == report.run) else { return };
         node.starts = true;
+        let now = node.at;
         if let Some(member) = cluster.member(&identity.member.into()) {
             let known = self.members.entry(member.key.clone()).or_default();
-            known.failed_starts = known.failed_starts.saturating_add(1);
+            known.record_start(&cluster.policy, now);
         }
     }
 
@@ -219,6 +229,17 @@ impl Liveness {
         check_in.at.after(policy.max_check_in_gap().min(policy.dead_after))
     }
 
+    /// Whether a node without data can't be a member that has lost its disk, although it has that member's peer URLs: the
+    /// member has answered since the node first checked in without data, or another run has just started etcd on the data. The
+    /// node may have a copy of the other one's configuration.
+    pub fn has_data_elsewhere(&self, policy: &Policy, member: &Member, report: &Report, now: UnixMillis) -> bool {
+        let Some(known) = self.members.get(&member.key).filter(|_| member.started) else { return false };
+        let empty_since = self.nodes.get(&report.name).and_then(|node| node.empty_since);
+        let answered = known.answered.filter(|answered| *answered <= now);
+        let has_answered_since = empty_since.zip(answered).is_some_and(|(since, answered)| since < answered);
+        has_answered_since || known.is_about_to_start(policy, now)
+    }
+
     /// Whether a member's own node has checked in within `dead_after` with other peer URLs, none of them among these.
     pub fn has_moved_from(&self, policy: &Policy, member: &Member, urls: &[PeerUrl], now: UnixMillis) -> bool {
         let node = self.nodes.get(member.name());
@@ -243,9 +264,8 @@ impl Liveness {
                 continue;
             }
             if observed.reachable {
-                known.answered = Some(now);
+                known.record_answer(now);
                 known.failing = None;
-                known.failed_starts = 0;
             } else if view.linearizable {
                 known.failing = Some(inside::extend(known.failing, cluster.policy.max_probe_gap(), now));
             }
@@ -320,9 +340,9 @@ impl Liveness {
         nodes.map(|(name, _)| name)
     }
 
-    /// How often a member was started in vain since its etcd last answered.
+    /// How often a member was started in vain since its etcd last answered, or since it last stayed up.
     pub fn failed_starts(&self, member: &MemberKey) -> u32 {
-        self.members.get(member).map_or(0, |known| known.failed_starts)
+        self.members.get(member).map_or(0, MemberLiveness::failed_starts)
     }
 
     /// Whether a member is failing: it was started in vain [`Policy::max_failed_starts`] times. Its check-ins are no sign of
@@ -332,8 +352,12 @@ impl Liveness {
     }
 
     /// Whether one more start makes a member failing that is not failing yet.
-    pub fn begins_to_fail(&self, policy: &Policy, member: &Member, report: &Report) -> bool {
-        self.is_new_start(report) && self.failed_starts(&member.key).saturating_add(1) == policy.max_failed_starts
+    pub fn begins_to_fail(&self, policy: &Policy, member: &Member, report: &Report, now: UnixMillis) -> bool {
+        let known = self.members.get(&member.key).copied().unwrap_or_default();
+        let mut after = known;
+        after.record_start(policy, now);
+        let (before, after) = (known.failed_starts(), after.failed_starts());
+        self.is_new_start(report) && before < policy.max_failed_starts && policy.max_failed_starts <= after
     }
 
     /// Whether a start of etcd now is another one than the start that the node was last instructed to make: of another run, or
@@ -354,6 +378,11 @@ impl Liveness {
 
     /// Since when a member that does not answer now has been silent and probes of it have failed.
     fn down_since(&self, policy: &Policy, member: &Member, now: UnixMillis) -> UnixMillis {
+        let known = self.members.get(&member.key);
+        if known.is_some_and(|known| known.unstable_since(policy).is_some()) {
+            // Between its failures it answers some probes.
+            return self.silent_since(policy, member);
+        }
         let failing_since = self.failing(policy, member, now).map_or(now, |(first, _)| first);
         self.silent_since(policy, member).max(failing_since)
     }
@@ -365,11 +394,12 @@ impl Liveness {
 
     /// The last sign of life of a member: its node's check-in, its etcd's answer, or what the leader heard, whichever was
     /// latest. If the member is [failing](Self::is_failing), its etcd's answer: in a second between two failures etcd sends
-    /// messages, too.
+    /// messages, too. If it answers between failures, the first of its starts that did not last.
     pub fn silent_since(&self, policy: &Policy, member: &Member) -> UnixMillis {
         let known = self.members.get(&member.key).copied().unwrap_or_default();
         let others = known.checked_in.max(known.heard).filter(|_| !self.is_failing(policy, member));
-        others.max(known.answered).map_or(self.since, |last| last.max(self.since))
+        let answered = known.unstable_since(policy).or(known.answered);
+        others.max(answered).map_or(self.since, |last| last.max(self.since))
     }
 
     /// Whether a member that does not answer is partitioned: its node has checked in within `dead_after`, and after the

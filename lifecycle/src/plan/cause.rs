@@ -57,8 +57,6 @@ pub(super) enum Cause {
     Leaving,
     /// The node leaves, and has no data.
     LeavingWithoutData,
-    /// The node was leaving when it stopped.
-    LeavingContinued,
     /// An administrator has evicted the member.
     Evicted { member: String },
     /// The cluster has more voters than its size.
@@ -95,7 +93,7 @@ impl Cause {
             }
             Self::CaughtUp { .. } => Reason::CaughtUp,
             Self::SurplusLearner { .. } => Reason::Full,
-            Self::Leaving | Self::LeavingWithoutData | Self::LeavingContinued => Reason::Leaving,
+            Self::Leaving | Self::LeavingWithoutData => Reason::Leaving,
             Self::Evicted { .. } => Reason::Evicted,
             Self::Shrink { .. } => Reason::Shrink,
             Self::AbandonedLearner { .. } | Self::LearnerOutOfReach { .. } => Reason::AbandonedLearner,
@@ -180,7 +178,6 @@ impl fmt::Display for Cause {
             Self::SurplusLearner { learner } => write!(f, "the cluster has all its voters, so learner {learner} is not needed"),
             Self::Leaving => f.write_str("this node is leaving"),
             Self::LeavingWithoutData => f.write_str("this node is leaving, and has no data"),
-            Self::LeavingContinued => f.write_str("this node was leaving when it stopped"),
             Self::Evicted { member } => write!(f, "an administrator has evicted {member}"),
             Self::Shrink { member, size } => write!(f, "the size is {size}, so {member} will be removed"),
             Self::Dead { member } => write!(f, "{member} is dead"),

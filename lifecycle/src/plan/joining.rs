@@ -120,6 +120,12 @@ impl Planner<'_> {
         member.has_peer_urls(&self.report.peer_urls)
     }
 
+    /// Whether a member was this node's before it lost its disk. Nothing else has the data then, so it need not be dead first.
+    fn is_lost_with_own_disk(&self, member: &Member) -> bool {
+        let policy = &self.draft.policy;
+        self.has_own_peer_urls(member) && !self.liveness.has_data_elsewhere(policy, member, self.report, self.now)
+    }
+
     fn replace_predecessor(&mut self, predecessor: &Arc<Member>, view: &QuorumView<'_>) -> Decision {
         let has_own_peer_urls = self.has_own_peer_urls(predecessor);
         let is_elsewhere =
@@ -140,7 +146,7 @@ impl Planner<'_> {
             self.take_ticket(purpose, "it was added before and has not started");
             return self.start_as_added(&predecessor.key);
         }
-        let reason = if has_own_peer_urls {
+        let reason = if self.is_lost_with_own_disk(predecessor) {
             Reason::LostDisk
         } else if self.is_dead(predecessor, view) {
             Reason::Dead
@@ -309,13 +315,14 @@ impl Planner<'_> {
             self.draft.release("the member to replace answers again");
             return Ok(None);
         }
-        if !self.has_own_peer_urls(replaced) && !self.is_dead(replaced, view) {
+        let is_lost_with_own_disk = self.is_lost_with_own_disk(replaced);
+        if !is_lost_with_own_disk && !self.is_dead(replaced, view) {
             self.draft.release("the member to replace is not dead any more");
             return Ok(None);
         }
         self.check_still_lives_here(replaced)?;
         self.check_quorum_without(replaced, view)?;
-        let cause = match self.has_own_peer_urls(replaced) {
+        let cause = match is_lost_with_own_disk {
             true => Cause::LostDisk { member: replaced.label() },
             false => Cause::ReplacesDead { member: replaced.label() },
         };

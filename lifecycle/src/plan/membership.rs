@@ -212,7 +212,9 @@ impl Planner<'_> {
         if let Some(until) = member.downtime_until.filter(|until| now < *until) {
             return Blocked::InDowntime { member: label, until, now };
         }
-        if self.liveness.is_loading(policy, member, now) && !self.liveness.is_failing(policy, member) {
+        // This report replaces that of its namesake.
+        let is_loading = *member.name() != self.report.name && self.liveness.is_loading(policy, member, now);
+        if is_loading && !self.liveness.is_failing(policy, member) {
             return Blocked::MemberLoading { member: label };
         }
         if self.liveness.is_partitioned(policy, member, now) {

@@ -190,9 +190,9 @@ impl Planner<'_> {
         let (Task::Start(_), Some(identity)) = (&instruction.task, self.report.identity()) else { return };
         let Some(own) = self.draft.member(&identity.member.into()).cloned() else { return };
         let policy = self.draft.policy;
-        if self.liveness.begins_to_fail(&policy, &own, self.report) {
+        if self.liveness.begins_to_fail(&policy, &own, self.report, self.now) {
             let message = format!(
-                "{} is failing: its etcd was started {} times without an answer; a spare may replace it",
+                "{} is failing: its etcd was started {} times without an answer, or without staying up; a spare may replace it",
                 own.name(),
                 policy.max_failed_starts
             );
@@ -200,17 +200,20 @@ impl Planner<'_> {
         }
     }
 
-    /// The decision, if a ticket is about to remove the member. If the node's own leave asked for it, the leave goes on.
-    /// If another node did, this node waits, so that its member is not removed while it runs. `None` if the member
-    /// starts: nothing is removed while there is no quorum, which may need this member, or while the cluster is paused.
+    /// The decision, if a ticket is about to remove the member. If an administrator has evicted it, the removal goes on.
+    /// Otherwise this node waits, so that its member is not removed while it runs: until etcd's list shows the removal, or the
+    /// ticket is taken away. The ticket of its own leave is released as idle. An earlier report with this node's name, that it
+    /// leaves or has no data, is no reason to remove a member with data. `None` if the member starts: nothing is removed
+    /// while there is no quorum, which may need this member, or while the cluster is paused.
     fn finish_own_removal(&mut self, own: &Arc<Member>) -> Option<Decision> {
         let ticket = self.draft.ticket.as_ref().filter(|ticket| ticket.purpose.removes() == Some(&own.key))?;
         let is_own = ticket.holder == self.report.name;
         if is_own && self.draft.policy.paused {
             return None;
         }
+        let may_continue = is_own && own.eviction.is_some();
         match self.quorum_view() {
-            Ok(view) if is_own => Some(self.remove_member(own, &view, Cause::LeavingContinued)),
+            Ok(view) if may_continue => Some(self.remove_member(own, &view, Cause::Evicted { member: own.label() })),
             Ok(_) => Some(Err(Blocked::BeingRemoved { member: own.label() })),
             Err(blocked) if blocked.needs_view() => Some(Err(blocked)),
             Err(_) => None,

@@ -177,7 +177,7 @@ impl State {
         liveness.since = LONG_AGO;
         liveness.nodes.retain(|_, node| is_fresh(node.at));
         for node in liveness.nodes.values_mut() {
-            node.at = FRESH;
+            (node.at, node.empty_since) = (FRESH, None);
             // Decisions depend only on whether it had no data before the cluster existed or while a node is last in line, and on
             // whether it runs etcd afterwards.
             node.state = match node.state {
@@ -198,7 +198,7 @@ impl State {
             // Only of learners does it matter whether they answered.
             let is_learner = cluster.member(key).is_some_and(|member| !member.is_voter());
             contact.answered = contact.answered.filter(|at| is_learner && is_fresh(*at)).map(|_| FRESH);
-            contact.failed_starts = 0;
+            (contact.failed_starts, contact.starts) = (0, None);
             // Disks of the model never go back to an older copy.
             contact.applied = None;
             contact.failing = contact.failing.map(|(first, last)| (reduced(first), reduced(last)));

@@ -72,6 +72,27 @@ fn an_answer_resets_the_failed_starts() {
     world.returns("c").observe("c", "start a b c: own_data");
 }
 
+/// `c` is started again every four seconds, and answers the other nodes for two of them.
+#[test]
+fn a_member_that_answers_between_its_failures_is_replaced_by_a_spare() {
+    let mut world = World::running("a b c");
+    world.check_ins("d");
+    for _ in 0..14 {
+        world.returns("c").check_ins("c").runs("c").check_ins("c").pass(2).check_ins("d").dies("c").pass(2);
+    }
+    world.observe("d", "wait: not_dead_yet").with_message("is failing: its etcd was started 13 times");
+    world.returns("c").check_ins("c").pass(4).observe("d", "remove c #1 of a b c: dead + ticket_granted");
+}
+
+#[test]
+fn a_member_that_stays_up_after_a_few_restarts_is_not_failing() {
+    let mut world = World::running("a b c");
+    for _ in 0..8 {
+        world.returns("c").check_ins("c").runs("c").pass(10).check_ins("d");
+    }
+    world.dies("c").pass(2).observe("d", "wait: not_dead_yet").with_message("has not answered since");
+}
+
 #[test]
 fn an_administrator_sets_how_often_a_member_may_start_in_vain() {
     let mut world = World::running("a b c");

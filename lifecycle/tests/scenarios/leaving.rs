@@ -101,6 +101,20 @@ fn a_member_that_crashed_while_it_left_continues() {
         .observe("c", "remove c #1 of a b c: leaving");
 }
 
+/// Anybody could have reported that it leaves, or that it has lost its disk.
+#[test]
+fn a_member_with_data_is_not_removed_because_of_an_earlier_report_with_its_name() {
+    let mut world = World::running("a b c");
+    world.starts_to_leave("c").observe("c", "leave c #1 of a b c: leaving + ticket_granted");
+    world.stops_leaving("c").returns("c").observe("c", "start a b c: own_data + ticket_released");
+
+    let mut world = World::running("a b c");
+    let data = world.data("c");
+    world.returns_empty("c").observe("c", "remove c #1 of a b c: lost_disk + ticket_granted");
+    world.returns_with("c", data).observe("c", "wait: being_removed");
+    world.pass(15).observe("c", "start a b c: own_data + ticket_released");
+}
+
 #[test]
 fn a_member_that_was_leaving_starts_if_the_quorum_needs_it() {
     World::running("a b c")

@@ -1,5 +1,15 @@
 use crate::*;
 
+/// A second machine has the configuration of `c`, and no data. `c` restarts.
+#[test]
+fn a_copy_of_a_members_configuration_does_not_take_its_place_while_the_member_restarts() {
+    let mut world = World::running("a b c");
+    world.observe("c@c", "refuse: name_taken").pass(5).observe("c@c", "refuse: name_taken");
+    world.dies("c").pass(2).observe("c@c", "wait: not_dead_yet");
+    world.returns("c").observe("c", "start a b c: own_data").pass(2).observe("c@c", "wait: not_dead_yet");
+    world.execute("c").observe("c@c", "refuse: name_taken").members("a b c");
+}
+
 #[test]
 fn a_member_that_lost_its_disk_replaces_itself_at_once() {
     World::running("a b c")

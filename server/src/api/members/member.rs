@@ -88,7 +88,7 @@ impl MemberBody {
             heard_of_at: liveness.last_seen_of(&member.key).map(Timestamp),
             answered_at: known.answered.map(Timestamp),
             unreachable_since: known.failing.map(|(first, _)| Timestamp(first)),
-            failed_starts: known.failed_starts,
+            failed_starts: known.failed_starts(),
             evicted_at: member.eviction.map(Timestamp),
             downtime_until: member.downtime_until.map(Timestamp),
             removed: member.removed.is_some(),

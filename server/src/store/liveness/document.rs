@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use convene_lifecycle::{
     ClusterId, Identity, LastCheckIn, Liveness, MemberId, MemberKey, MemberLiveness, MemberName, PeerUrl,
-    ReceivedBytes, ReportedState, RunId, UnixMillis,
+    ReceivedBytes, ReportedState, RunId, Starts, UnixMillis,
 };
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +48,9 @@ struct NodeDocument {
     /// Whether its last instruction was to start etcd, or to take over the address first.
     #[serde(default, skip_serializing_if = "is_false")]
     may_start: bool,
+    /// Since when each check-in was without data. Missing: the last one was with data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    empty_since: Option<UnixMillis>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -85,6 +88,9 @@ struct MemberDocument {
     /// How often its etcd was started in vain.
     #[serde(default, skip_serializing_if = "is_zero")]
     failed_starts: u32,
+    /// Missing: its etcd has stayed up since its last start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    starts: Option<StartsDocument>,
     /// Missing: the voters' side has never shown that the member is alive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     heard: Option<UnixMillis>,
@@ -94,6 +100,15 @@ struct MemberDocument {
     /// The first and the last of the failed probes by running voters. Missing: there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unreached_by_voters: Option<(UnixMillis, UnixMillis)>,
+}
+
+/// The starts of a member's etcd since it last stayed up.
+#[derive(Debug, Serialize, Deserialize)]
+struct StartsDocument {
+    first: UnixMillis,
+    last: UnixMillis,
+    /// How many did not last.
+    short: u32,
 }
 
 /// The leader's counter of the bytes that it has received from a member.
@@ -165,6 +180,7 @@ impl From<&LastCheckIn> for NodeDocument {
             leftover,
             starts,
             may_start,
+            empty_since,
         } = check_in;
         let state = match state {
             ReportedState::Nothing => StateDocument::Nothing,
@@ -184,6 +200,7 @@ impl From<&LastCheckIn> for NodeDocument {
             leftover: *leftover,
             starts: *starts,
             may_start: *may_start,
+            empty_since: *empty_since,
         }
     }
 }
@@ -201,6 +218,7 @@ impl From<NodeDocument> for LastCheckIn {
             leftover,
             starts,
             may_start,
+            empty_since,
         } = node;
         let state = match state {
             StateDocument::Nothing => ReportedState::Nothing,
@@ -209,7 +227,19 @@ impl From<NodeDocument> for LastCheckIn {
             StateDocument::Loading(identity) => ReportedState::Loading(identity.into()),
             StateDocument::Etcd(identity) => ReportedState::Etcd(identity.into()),
         };
-        Self { at, run, sequence, peer_urls, state, never_led, without_entries, leftover, starts, may_start }
+        Self {
+            at,
+            run,
+            sequence,
+            peer_urls,
+            state,
+            never_led,
+            without_entries,
+            leftover,
+            starts,
+            may_start,
+            empty_since,
+        }
     }
 }
 
@@ -233,6 +263,7 @@ impl From<&MemberLiveness> for MemberDocument {
             failing,
             applied,
             failed_starts,
+            starts,
             heard,
             received,
             unreached_by_voters,
@@ -243,6 +274,7 @@ impl From<&MemberLiveness> for MemberDocument {
             failing,
             applied,
             failed_starts,
+            starts: starts.map(Into::into),
             heard,
             received: received.map(Into::into),
             unreached_by_voters,
@@ -258,6 +290,7 @@ impl From<MemberDocument> for MemberLiveness {
             failing,
             applied,
             failed_starts,
+            starts,
             heard,
             received,
             unreached_by_voters,
@@ -268,10 +301,23 @@ impl From<MemberDocument> for MemberLiveness {
             failing,
             applied,
             failed_starts,
+            starts: starts.map(Into::into),
             heard,
             received: received.map(Into::into),
             unreached_by_voters,
         }
+    }
+}
+
+impl From<Starts> for StartsDocument {
+    fn from(Starts { first, last, short }: Starts) -> Self {
+        Self { first, last, short }
+    }
+}
+
+impl From<StartsDocument> for Starts {
+    fn from(StartsDocument { first, last, short }: StartsDocument) -> Self {
+        Self { first, last, short }
     }
 }
 
@@ -302,10 +348,11 @@ mod tests {
         r#"{"since":1,"nodes":{"#,
         r#""infra0":{"at":2,"run":"run-1","sequence":3,"peer_urls":["http://10.0.0.1:2380"],"#,
         r#""state":{"etcd":{"cluster":"cdf818194e3a8c32","member":"8e9e05c52164694d"}}},"#,
-        r#""infra1":{"at":4,"run":"run-2","sequence":5,"peer_urls":[],"state":"nothing","leftover":true},"#,
+        r#""infra1":{"at":4,"run":"run-2","sequence":5,"peer_urls":[],"state":"nothing","leftover":true,"empty_since":3},"#,
         r#""infra2":{"at":4,"run":"run-3","sequence":5,"peer_urls":[],"#,
         r#""state":{"data":{"cluster":"cdf818194e3a8c32","member":"1f"}},"never_led":true,"without_entries":true,"may_start":true}},"#,
-        r#""members":{"8e9e05c52164694d":{"checked_in":6,"answered":null,"failing":[7,8],"applied":10,"failed_starts":3,"heard":6,"#,
+        r#""members":{"8e9e05c52164694d":{"checked_in":6,"answered":null,"failing":[7,8],"applied":10,"failed_starts":3,"#,
+        r#""starts":{"first":1,"last":2,"short":3},"heard":6,"#,
         r#""received":{"leader":"b1","term":3,"bytes":4,"since":5,"last":6,"heard":true},"#,
         r#""unreached_by_voters":[7,8]},"b1":{"checked_in":null,"answered":null,"failing":null}},"#,
         r#""removed":{"b":9}}"#
@@ -324,11 +371,11 @@ mod tests {
     fn a_document_of_the_version_before_is_read() {
         let old = DOCUMENT.replace(r#""state":"#, r#""had":"#).replace(r#","removed":{"b":9}"#, "");
         let read = |text: &str| serde_json::from_str::<LivenessDocument>(text).unwrap().into_record(UnixMillis(99));
-        let (heard, end) = (DOCUMENT.find(r#","heard":6"#).unwrap(), DOCUMENT.find(r#"},"b1""#).unwrap());
+        let (heard, end) = (DOCUMENT.find(r#","starts":"#).unwrap(), DOCUMENT.find(r#"},"b1""#).unwrap());
         let old = old.replace(&DOCUMENT[heard..end], "");
         let mut expected = read(DOCUMENT).detector;
         for member in expected.members.values_mut() {
-            (member.heard, member.received, member.unreached_by_voters) = (None, None, None);
+            (member.starts, member.heard, member.received, member.unreached_by_voters) = (None, None, None, None);
         }
         assert_eq!(read(&old).detector, expected);
     }
