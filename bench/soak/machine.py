@@ -21,15 +21,19 @@ class Machine:
         self.peer_url = f"http://{host.address}:2380"
         self.disk = folder / name
         self.data = self.disk / "data"
-        self.removed = set()
         # What takes the place of etcd, as a broken program does.
         self.broken = False
         self._programs = programs
+        self._node_flags = [
+            "--name", name, "--data-dir", str(self.data),
+            "--initial-advertise-peer-urls", self.peer_url, "--advertise-client-urls", self.client_url,
+        ]
         self._discovery_url = discovery_url
         self._on_archive = on_archive
         self._log = folder / f"{name}.log"
-        self._present = threading.Event()
-        self._present.set()
+        # Whether the supervisor starts anything.
+        self._enabled = threading.Event()
+        self._enabled.set()
         self._over = threading.Event()
         self._process = None
         self._lock = threading.Lock()
@@ -43,10 +47,11 @@ class Machine:
     def close(self):
         """Ends everything on the machine, and its disk."""
         self._over.set()
-        self._present.set()
-        self.signal_all(signal.SIGCONT)
-        self.signal_all(signal.SIGKILL)
-        self._thread.join()
+        self._enabled.set()
+        # The supervisor may be about to start something.
+        while self._thread.is_alive():
+            self.signal_all(signal.SIGKILL)
+            self._thread.join(0.1)
         self.signal_all(signal.SIGKILL)
         subprocess.run(["umount", "-l", self.disk], check=False)
 
@@ -54,19 +59,40 @@ class Machine:
         """Signals all processes of the machine, or those of one program."""
         for process in self.host.processes():
             try:
-                program = pathlib.Path(f"/proc/{process}/comm").read_text().strip()
-                if program.startswith(name):
+                if program_of(process).startswith(name):
                     os.kill(process, what)
-            except (FileNotFoundError, ProcessLookupError):
+            except ProcessLookupError:
                 pass
 
     def lose_disk(self):
         """The machine stops, and comes back with an empty disk."""
-        self._present.clear()
+        self._enabled.clear()
         self.signal_all(signal.SIGKILL)
-        with self._lock:
-            shutil.rmtree(self.data, ignore_errors=True)
-        self._present.set()
+        # The supervisor may have been about to start something.
+        while not self._lock.acquire(timeout=0.1):
+            self.signal_all(signal.SIGKILL)
+        shutil.rmtree(self.data, ignore_errors=True)
+        self._lock.release()
+        self._enabled.set()
+
+    def leave(self):
+        """Removes the machine's member as an administrator does, and returns whether that succeeded.
+
+        The supervisor starts nothing until `enable` is called.
+        """
+        self._enabled.clear()
+        command, variables = self._convene("leave")
+        with open(self._log, "a") as log:
+            return subprocess.run(command, stdout=log, stderr=log, env=variables, check=False).returncode == 0
+
+    def enable(self):
+        """Lets the supervisor start the machine's programs again."""
+        self._enabled.set()
+
+    def is_waiting(self):
+        """Whether `convene join` runs and no etcd: the machine is a spare, or is about to start etcd."""
+        programs = self._programs_running()
+        return "convene" in programs and "etcd" not in programs
 
     def fill_disk(self):
         """Leaves no room on the disk."""
@@ -82,7 +108,7 @@ class Machine:
 
     def _supervise(self):
         while not self._over.is_set():
-            self._present.wait()
+            self._enabled.wait()
             with self._lock:
                 configuration = self._join()
                 if configuration is not None and not self._over.is_set():
@@ -90,11 +116,7 @@ class Machine:
             self._over.wait(RESTART_AFTER)
 
     def _join(self):
-        command = self.host.command(
-            self._programs["convene"], "join", "--name", self.name, "--data-dir", str(self.data),
-            "--initial-advertise-peer-urls", self.peer_url, "--advertise-client-urls", self.client_url,
-        )
-        variables = {"PATH": os.environ["PATH"], "CONVENE_DISCOVERY": self._discovery_url}
+        command, variables = self._convene("join")
         with open(self._log, "a") as log:
             joining = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables)
             # Line by line: an archive is judged by the cluster's state at that moment.
@@ -113,6 +135,14 @@ class Machine:
             shutil.rmtree(archived, ignore_errors=True)
         return joining.said if joining.returncode == 0 else None
 
+    def _convene(self, verb):
+        """A command of Convene's on this machine, and its environment."""
+        variables = {"PATH": os.environ["PATH"], "CONVENE_DISCOVERY": self._discovery_url}
+        return self.host.command(self._programs["convene"], verb, *self._node_flags), variables
+
+    def _programs_running(self):
+        return {program_of(process) for process in self.host.processes()}
+
     def _run_etcd(self, configuration):
         etcd = "/bin/false" if self.broken else self._programs["etcd"]
         own = {
@@ -124,3 +154,11 @@ class Machine:
         command = self.host.command("sh", "-c", 'set -a; eval "$1"; exec "$0"', etcd, configuration)
         with open(self._log, "a") as log:
             subprocess.run(command, stdout=log, stderr=log, env=own, check=False)
+
+
+def program_of(process):
+    """The name of a process's program; empty if the process has ended."""
+    try:
+        return pathlib.Path(f"/proc/{process}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""

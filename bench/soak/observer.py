@@ -1,9 +1,13 @@
 """Watches the cluster from where nothing is cut off, and notes what must never happen."""
 
+import math
 import threading
 import time
 
 import etcd
+
+# From a node's last look at a member until its removal is in etcd's list.
+REMOVAL_TAKES_AT_MOST = 30
 
 
 class Observer:
@@ -17,20 +21,25 @@ class Observer:
         self._dead_after = dead_after
         # When each member last answered, and at which machine.
         self._answers = {}
-        # Until when removals of a machine's member are asked for or deserved, by machine name; "*" is any.
+        # Until when the removal of a machine's member is requested or justified, by machine name; "*" is any.
         self._excused = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
-    def excuse(self, machine, seconds):
-        """The member of this machine (or of any, "*") may be removed within this time."""
-        self._excused[machine] = max(self._excused.get(machine, 0), time.monotonic() + seconds)
+    def excuse(self, machine):
+        """The member of this machine (or of any, "*") may be removed until `end_excuses`, and shortly afterwards."""
+        self._excused[machine] = math.inf
+
+    def end_excuses(self):
+        """The cluster is whole. A removal that has already begun is still excused."""
+        until = time.monotonic() + REMOVAL_TAKES_AT_MOST
+        self._excused = {machine: min(end, until) for machine, end in self._excused.items()}
 
     def archived(self, machine, reason, member, line):
         """A machine has archived data. If the cluster lists the data's member, that is a violation."""
         if reason in ("removed_member", "foreign_data") and member in (self.list_now() or {}):
-            self.violations.append(f"{machine.name} archived data of a listed member: {line}")
+            self._note(f"{machine.name} archived data of a listed member: {line}")
 
     def list_now(self):
         """The member list of the first etcd that reads it through its quorum."""
@@ -62,11 +71,11 @@ class Observer:
                 member, cluster = answer
                 self.cluster_ids.add(cluster)
                 if member in running:
-                    self.violations.append(f"{machine.name} and {running[member]} both run member {member}")
+                    self._note(f"{machine.name} and {running[member]} both run member {member}")
                 running[member] = machine.name
                 self._answers[member] = (time.monotonic(), machine.name)
             if len(self.cluster_ids) > 1:
-                self.violations.append(f"there are two etcd clusters: {sorted(self.cluster_ids)}")
+                self._note(f"there are two etcd clusters: {sorted(self.cluster_ids)}")
                 self.cluster_ids = set(sorted(self.cluster_ids)[:1])
             found = self.list_now()
             if found:
@@ -79,6 +88,9 @@ class Observer:
         answered, machine = self._answers.get(member, (0.0, None))
         excused = max(self._excused.get(machine, 0), self._excused.get("*", 0)) > now
         if machine and not excused and now - answered < self._dead_after / 2:
-            self.violations.append(
-                f"member {member} of {machine} was removed although it answered {now - answered:.1f} s before"
-            )
+            self._note(f"member {member} of {machine} was removed although it answered {now - answered:.1f} s before")
+
+    def _note(self, violation):
+        violation = f"{time.strftime('%H:%M:%S')} {violation}"
+        print(f"\nVIOLATION: {violation}", flush=True)
+        self.violations.append(violation)

@@ -6,6 +6,8 @@ import subprocess
 import time
 import urllib.request
 
+START_LIMIT = 60
+
 
 class Registry:
     """The server and its file."""
@@ -25,7 +27,8 @@ class Registry:
     def start(self):
         """Starts the server, and waits until it answers."""
         self._process = subprocess.Popen(self._command, stdout=self._log, stderr=self._log)
-        for _ in range(200):
+        deadline = time.monotonic() + START_LIMIT
+        while time.monotonic() < deadline:
             try:
                 urllib.request.urlopen(f"{self.url}/health", timeout=2).close()
                 return
