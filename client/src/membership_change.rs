@@ -32,7 +32,7 @@ const CHANGE_TIMEOUT: Duration = Duration::from_secs(6);
 
 const _: () = {
     let longest = Ticket::ACT_WITHIN.as_millis() + CHANGE_TIMEOUT.as_millis() + 500;
-    assert!(longest < Ticket::STEP.as_millis(), "a call must end before another node may have the ticket");
+    assert!(longest < Ticket::LEASE.as_millis(), "a call must end before another node may have the ticket");
 };
 
 /// The reason of a removal that this node itself has asked for.

@@ -29,17 +29,10 @@ pub struct Overview {
     pub members: Vec<Verbatim<Member>>,
     /// The nodes that check in.
     pub nodes: Vec<Verbatim<Node>>,
-    /// What this command has seen of etcd; `None` if it has not looked.
-    #[serde(flatten)]
-    pub look: Option<Look>,
-}
-
-/// What a command has seen of etcd.
-#[derive(Serialize)]
-pub struct Look {
-    /// What it has seen.
-    pub view: View,
-    /// Why etcd's list could not be read through the quorum.
+    /// What this command has seen of etcd; `None` if it has not observed etcd.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub view: Option<View>,
+    /// Why this command could not read etcd's list through the quorum.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
     pub failures: Option<Failures>,
 }
@@ -54,7 +47,7 @@ impl Overview {
             Err(error) if error.is_not_found() => Vec::new(),
             Err(error) => return Err(target.explain(error)),
         };
-        Ok(Self { cluster: target.cluster.clone(), members, nodes, look: None })
+        Ok(Self { cluster: target.cluster.clone(), members, nodes, view: None, failures: None })
     }
 
     /// The node of a member: the one that has its data, or else the one that has its name.
@@ -73,7 +66,7 @@ impl Overview {
 
     /// What this command has seen of a member, if it has read a list.
     pub fn observed(&self, member: &Member) -> Option<&ObservedMember> {
-        let view = &self.look.as_ref()?.view;
+        let view = self.view.as_ref()?;
         view.members.iter().find(|observed| observed.id.to_string() == member.id.as_str())
     }
 }

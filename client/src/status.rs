@@ -1,13 +1,14 @@
-//! `convene status`: looks at the cluster of this node, and shows it.
+//! `convene status`: observes the cluster of this node, and shows it.
 
 use crate::{
     cli::StatusArgs,
     cluster::show,
     command_error::CommandError,
-    connections::Connections,
+    connections::{Connections, Failures},
     node::{guess_client_urls, read_access},
     observe::{Addresses, observe},
-    overview::{Look, Overview},
+    overview::Overview,
+    registry::View,
     target::Target,
 };
 
@@ -15,17 +16,15 @@ use crate::{
 pub async fn run(arguments: &StatusArgs) -> Result<(), CommandError> {
     let target = Target::at(&arguments.discovery.discovery, &arguments.discovery.tls).await?;
     let overview = Overview::read(&target, false).await?;
-    let look = look(arguments, &overview).await?;
-    show::print(&Overview { look: Some(look), ..overview }, arguments.output)
+    let (view, failures) = view(arguments, &overview).await?;
+    show::print(&Overview { view: Some(view), failures, ..overview }, arguments.output)
 }
 
 /// Observes the cluster from this machine, because the registry knows only what nodes have reported.
-async fn look(arguments: &StatusArgs, overview: &Overview) -> Result<Look, CommandError> {
+async fn view(arguments: &StatusArgs, overview: &Overview) -> Result<(View, Option<Failures>), CommandError> {
     let (access, peer_tls) = read_access(&arguments.access)?;
     let connections = Connections::new(access, &peer_tls, &arguments.access.listen_metrics_urls)?;
-    let (view, failures) =
-        observe(&connections, &addresses(arguments, overview), overview.cluster.value.revision).await;
-    Ok(Look { view, failures })
+    Ok(observe(&connections, &addresses(arguments, overview), overview.cluster.value.revision).await)
 }
 
 /// The addresses in the registry, and those of this node.

@@ -4,7 +4,7 @@ use crate::{Cluster, Member, MemberKey, MemberName, PeerUrl, UnixMillis};
 
 /// The lease for the one membership change that a cluster may have under way.
 ///
-/// Its holder keeps it while the change progresses in etcd's list. [`Ticket::STEP`] after the last progress, any node with a
+/// Its holder keeps it while the change progresses in etcd's list. [`Ticket::LEASE`] after the last progress, any node with a
 /// quorum view takes it away.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ticket {
@@ -69,9 +69,9 @@ pub(crate) enum Step {
 
 impl Ticket {
     /// The lease: how long a step may take, counted from the last progress, before the ticket is taken away.
-    pub const STEP: Duration = Duration::from_secs(15);
+    pub const LEASE: Duration = Duration::from_secs(15);
 
-    /// How long after the last progress the holder may begin a change. The rest of [`Ticket::STEP`] is for etcd to apply or
+    /// How long after the last progress the holder may begin a change. The rest of [`Ticket::LEASE`] is for etcd to apply or
     /// drop the request (`server/config/config.go:ReqTimeout` is 7 s with the default election timeout). So no change of this
     /// ticket happens after another one may have been granted.
     pub const ACT_WITHIN: Duration = Duration::from_secs(8);

@@ -17,13 +17,13 @@ mod import;
 mod logging;
 mod migrate;
 mod operation;
+mod periodic_tasks;
 mod refusal;
 mod registry;
 mod request_body;
 mod router;
 mod server;
 mod store;
-mod sweep;
 mod v2;
 mod v3;
 

@@ -21,10 +21,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::App,
     config::{Config, PublicUrl},
+    periodic_tasks::{flush, sweep, watch_database},
     registry::{Registry, WriteError},
     router::router,
     store::{OpenError, Store},
-    sweep::{flush, sweep, watch_database},
     v2::{Folders, Waiting},
 };
 

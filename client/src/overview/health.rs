@@ -48,7 +48,7 @@ impl Health {
         if let Some(observed) = observed {
             return if observed.reachable { Self::Answers } else { Self::Silent };
         }
-        if overview.look.as_ref().is_some_and(|look| look.view.linearizable) {
+        if overview.view.as_ref().is_some_and(|view| view.linearizable) {
             return Self::Unlisted;
         }
         if member.unreachable_since.is_some() {

@@ -21,7 +21,7 @@ fn warning(overview: &Overview, member: &Member) -> Option<String> {
         ));
     }
     // Peers and clients may use different networks, so this says something only about a member that does not answer.
-    if overview.look.is_none() || overview.observed(member).is_some_and(|observed| observed.reachable) {
+    if overview.view.is_none() || overview.observed(member).is_some_and(|observed| observed.reachable) {
         return None;
     }
     let (peers, clients) = (hosts(&member.peer_urls), hosts(&member.client_urls));

@@ -129,12 +129,12 @@ fn held(held: &Held) -> String {
 
 /// What this command has seen of the quorum.
 fn quorum(overview: &Overview) -> Option<String> {
-    let look = overview.look.as_ref()?;
-    let voters = || look.view.members.iter().filter(|member| !member.learner);
+    let view = overview.view.as_ref()?;
+    let voters = || view.members.iter().filter(|member| !member.learner);
     let (up, all) = (voters().filter(|voter| voter.reachable).count(), voters().count());
-    let failures = look.failures.as_ref().map(|failures| format!(": {failures}")).unwrap_or_default();
-    if look.view.linearizable {
-        let leader = look.view.leader.and_then(|leader| voters().find(|voter| voter.id == leader));
+    let failures = overview.failures.as_ref().map(|failures| format!(": {failures}")).unwrap_or_default();
+    if view.linearizable {
+        let leader = view.leader.and_then(|leader| voters().find(|voter| voter.id == leader));
         let leader = leader.map_or_else(|| "unknown".to_owned(), |leader| leader.name.clone());
         return Some(format!("yes, seen from here: {up} of {all} voters answer, the leader is {leader}"));
     }
@@ -149,7 +149,7 @@ fn quorum(overview: &Overview) -> Option<String> {
 /// Warns if the voters' side can't be seen from here, without which no voter counts as dead. Nodes see what this command
 /// sees, unless a firewall treats them differently.
 fn missing_witness(overview: &Overview) -> Option<String> {
-    let view = &overview.look.as_ref()?.view;
+    let view = overview.view.as_ref()?;
     let leader = view.members.iter().find(|member| Some(member.id) == view.leader)?;
     let mut peers = view.members.iter().filter(|member| member.id != leader.id && !member.learner).peekable();
     let is_missing = peers.peek().is_some() && peers.all(|member| member.received_bytes.is_none());
@@ -195,7 +195,7 @@ fn notes(overview: &Overview, member: &Member) -> String {
         1 => "1 failed start".to_owned(),
         starts => format!("{starts} failed starts"),
     });
-    let leader = overview.look.as_ref().and_then(|look| look.view.leader);
+    let leader = overview.view.as_ref().and_then(|view| view.leader);
     let leads = leader.filter(|leader| leader.to_string() == member.id.as_str()).map(|_| "leader".to_owned());
     [removed, leads, evicted, down, starts].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

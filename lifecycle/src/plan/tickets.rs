@@ -21,7 +21,7 @@ impl Planner<'_> {
     /// Whether the step of a ticket has had its time, or the holder has been silent for as long. Then no change of it is under
     /// way any more.
     fn is_stalled(&self, ticket: &Ticket) -> bool {
-        self.silence_of_holder(ticket).max(self.step_age(ticket)) >= Ticket::STEP
+        self.silence_of_holder(ticket).max(self.step_age(ticket)) >= Ticket::LEASE
     }
 
     /// How long the holder of a ticket has not checked in.
@@ -49,7 +49,7 @@ impl Planner<'_> {
             (Step::Promote, Some(joiner)) if self.is_starting(ticket, joiner, &view) => {}
             _ if self.draft.policy.paused => self.draft.release("membership changes are paused"),
             // It comes back from a long silence, and no other node wanted the ticket.
-            _ if ticket.holder == self.report.name && self.silence_of_holder(ticket) >= Ticket::STEP => {
+            _ if ticket.holder == self.report.name && self.silence_of_holder(ticket) >= Ticket::LEASE => {
                 self.draft.release("its lease has expired");
             }
             (step, _) => {
@@ -66,26 +66,26 @@ impl Planner<'_> {
     /// answers at its peer URLs.
     fn is_starting(&self, ticket: &Ticket, joiner: &Member, view: &QuorumView<'_>) -> bool {
         let is_loading = |node: &LastCheckIn| {
-            matches!(node.state, ReportedState::Loading(_)) && node.at.age(self.now) < Ticket::STEP
+            matches!(node.state, ReportedState::Loading(_)) && node.at.age(self.now) < Ticket::LEASE
         };
         let is_loading = self.liveness.nodes.get(&ticket.holder).is_some_and(is_loading);
         self.step_age(ticket) < Ticket::LONGEST_START && (is_loading || view.is_up(joiner))
     }
 
-    /// Whether a learner answers this node, or within [`Ticket::STEP`] has answered another one or was heard by the leader. The
+    /// Whether a learner answers this node, or within [`Ticket::LEASE`] has answered another one or was heard by the leader. The
     /// leader hears a learner that it can't reach, too, but that learner can't become a voter.
     fn is_alive(&self, learner: &Member, view: &QuorumView<'_>) -> bool {
         let known = self.liveness.members.get(&learner.key).copied().unwrap_or_default();
         let is_reached = view.round_trips(learner).is_some_and(|round_trips| round_trips > 0);
         let is_failing = self.liveness.is_failing(&self.draft.policy, learner);
         let last = known.answered.max(known.heard.filter(|_| is_reached && !is_failing));
-        view.is_up(learner) || last.is_some_and(|at| at.age(self.now) < Ticket::STEP)
+        view.is_up(learner) || last.is_some_and(|at| at.age(self.now) < Ticket::LEASE)
     }
 
-    /// Whether a learner answers, but for [`Ticket::STEP`] no voter has reached it at its peer URLs. It can't become a voter.
+    /// Whether a learner answers, but for [`Ticket::LEASE`] no voter has reached it at its peer URLs. It can't become a voter.
     pub(super) fn is_out_of_reach(&self, learner: &Member, view: &QuorumView<'_>) -> bool {
         let unreached = self.liveness.unreached_since(&self.draft.policy, learner, self.now);
-        view.is_up(learner) && unreached.is_some_and(|since| since.age(self.now) >= Ticket::STEP)
+        view.is_up(learner) && unreached.is_some_and(|since| since.age(self.now) >= Ticket::LEASE)
     }
 
     /// Whether the node of a learner has lost its ticket without progress, and the learner does not answer. A node that wants
@@ -98,7 +98,7 @@ impl Planner<'_> {
     fn may_be_starting(&self, learner: &Member) -> bool {
         let policy = &self.draft.policy;
         let checked_in = self.liveness.members.get(&learner.key).and_then(|known| known.checked_in);
-        let is_new = checked_in.is_some_and(|at| at.age(self.now) < Ticket::STEP);
+        let is_new = checked_in.is_some_and(|at| at.age(self.now) < Ticket::LEASE);
         learner.started && is_new && !self.liveness.is_failing(policy, learner)
     }
 
@@ -172,7 +172,7 @@ impl Planner<'_> {
     /// Whether another node that could make this node's change checks in, and has had fewer or earlier setbacks.
     fn others_wait(&self, own: Setback) -> bool {
         let is_empty = matches!(self.report.state, NodeState::Empty);
-        let fresh = Ticket::STEP + 2 * self.draft.policy.check_in_every;
+        let fresh = Ticket::LEASE + 2 * self.draft.policy.check_in_every;
         self.liveness.nodes.iter().filter(|(name, _)| **name != self.report.name).any(|(name, node)| {
             let can_act = match node.state {
                 ReportedState::Nothing => is_empty,

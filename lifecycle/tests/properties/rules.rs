@@ -142,7 +142,7 @@ fn check_reason_to_remove(
         // It answers, but no voter reaches it.
         Reason::AbandonedLearner if is_up(report, member) => {
             let contact = liveness.members.get(&member.key).copied().unwrap_or_default();
-            let unreached = contact.unreached_by_voters.is_some_and(|(first, _)| first.age(now) >= Ticket::STEP);
+            let unreached = contact.unreached_by_voters.is_some_and(|(first, _)| first.age(now) >= Ticket::LEASE);
             let round_trips = seen(report, member).and_then(|seen| seen.round_trips);
             prop_assert!(!member.is_voter() && unreached && round_trips == Some(0));
         }

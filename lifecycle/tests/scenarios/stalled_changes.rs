@@ -228,7 +228,7 @@ fn a_learner_in_a_restart_loop_makes_room() {
 }
 
 #[test]
-fn a_learner_that_the_leader_hears_stays_although_a_spare_cannot_reach_it() {
+fn a_learner_in_contact_with_the_leader_stays_although_a_spare_cannot_reach_it() {
     let mut world = World::running("a b");
     world.size(3).check_ins("c").execute("c").check_ins("c").execute("c").check_ins("c");
     // Its client is suspended, and nobody promotes it.

@@ -74,7 +74,7 @@ fn both_of_two_members_update_their_peer_urls_while_both_answer() {
 }
 
 #[test]
-fn addresses_that_have_all_changed_are_told_from_members_that_are_silent() {
+fn changed_addresses_of_all_members_are_distinguished_from_silent_members() {
     let mut world = World::running("a b c");
     world.returns("a").dies("b c").moves("a", "a2").pass(30);
     world.step("a", "start a b c: own_data").with_message("all addresses may have changed at once");

@@ -23,7 +23,7 @@ fn a_follower_that_one_spare_cannot_reach_stays() {
 }
 
 #[test]
-fn a_dead_leader_is_replaced_once_the_next_one_has_not_heard_it_for_long() {
+fn a_dead_leader_is_replaced_once_it_has_been_silent_to_its_successor_for_long() {
     let mut world = World::running("a b c");
     world.dies("a").watch(60, "x").observe("x", "wait: not_dead_yet").with_message("08:01:05Z");
     world.pass(5).observe("x", "remove a #1 of a b c: dead + ticket_granted");
@@ -41,13 +41,13 @@ fn each_new_leader_must_not_hear_a_member_for_long() {
 }
 
 #[test]
-fn a_member_that_was_heard_just_before_its_first_failed_probe_may_be_dead() {
+fn a_member_in_contact_just_before_its_first_failed_probe_may_be_dead() {
     let mut world = World::running("a b c");
     world.watch(5, "x").pass(2).dies("c").observe("x", "wait: not_dead_yet");
 }
 
 #[test]
-fn a_member_that_the_leader_hears_again_is_not_dead() {
+fn a_member_in_contact_with_the_leader_again_is_not_dead() {
     let mut world = World::running("a b c");
     world.dies("c").watch(60, "x").hide("c").runs("c").pass(5).observe("x", "wait: partition").members("a b c");
 }
@@ -122,7 +122,7 @@ fn a_voter_that_the_leader_does_not_hear_is_not_part_of_the_quorum() {
 }
 
 #[test]
-fn a_voter_that_the_leader_hears_is_part_of_the_quorum_although_a_spare_cannot_reach_it() {
+fn a_voter_in_contact_with_the_leader_is_part_of_the_quorum_although_a_spare_cannot_reach_it() {
     let mut world = World::running("a b c");
     world.cut("x", "b").dies("c").watch(64, "x");
     for _ in 0..2 {
@@ -132,7 +132,7 @@ fn a_voter_that_the_leader_hears_is_part_of_the_quorum_although_a_spare_cannot_r
 }
 
 #[test]
-fn a_node_takes_a_free_place_although_it_cannot_reach_a_voter_that_the_leader_hears() {
+fn a_node_takes_a_free_place_although_it_cannot_reach_a_voter_in_contact_with_the_leader() {
     let mut world = World::running("a b c");
     world.cut("x", "b").watch(20, "x").observe("x", "wait: partition");
     world.size(4).observe("x", "add learner x #1 of a b c: below_size + ticket_granted");

@@ -2,10 +2,7 @@ use humantime::parse_rfc3339;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{
-    overview::Look,
-    registry::{ObservedMember, View},
-};
+use crate::registry::{ObservedMember, View};
 
 const HOUR_BEFORE: &str = "2026-08-01T11:00:00.000Z";
 
@@ -47,12 +44,13 @@ fn overview(cluster: Value, members: &[Value], nodes: &[Value]) -> Overview {
         cluster: serde_json::from_str(&cluster.to_string()).unwrap(),
         members: serde_json::from_str(&list(members)).unwrap(),
         nodes: serde_json::from_str(&list(nodes)).unwrap(),
-        look: None,
+        view: None,
+        failures: None,
     }
 }
 
-/// A look that has found these members, and whether each answers.
-fn look(linearizable: bool, members: &[(&str, bool)]) -> Look {
+/// A view with these members, and whether each answers.
+fn view(linearizable: bool, members: &[(&str, bool)]) -> View {
     let observed = |(id, identified): &(&str, bool)| ObservedMember {
         id: id.parse().unwrap(),
         name: "infra0".to_owned(),
@@ -66,15 +64,14 @@ fn look(linearizable: bool, members: &[(&str, bool)]) -> Look {
         version: None,
         applied_index: None,
     };
-    let view = View {
+    View {
         since: 12,
         cluster_id: None,
         linearizable,
         leader: linearizable.then(|| members[0].0.parse().unwrap()),
         term: None,
         members: members.iter().map(observed).collect(),
-    };
-    Look { view, failures: None }
+    }
 }
 
 /// NAME, HEALTH, AGE and NOTES of each member.
@@ -124,10 +121,10 @@ fn a_ticket_is_shown_with_its_holder_time_purpose_and_progress() {
 }
 
 #[test]
-fn a_look_shows_who_is_healthy_and_since_when_the_others_are_silent() {
+fn a_view_shows_who_is_healthy_and_since_when_the_others_are_silent() {
     let members = [member("1f", "infra0"), member("2f", "infra1"), member("3f", "infra2")];
     let mut seen = overview(cluster("bootstrapped"), &members, &[]);
-    seen.look = Some(look(true, &[("1f", true), ("2f", false)]));
+    seen.view = Some(view(true, &[("1f", true), ("2f", false)]));
     let row = |name: &str, health: &str, age: &str, notes: &str| [name, health, age, notes].map(str::to_owned);
     let expected = [
         row("infra0", "healthy", "0s", "leader"),
@@ -140,7 +137,7 @@ fn a_look_shows_who_is_healthy_and_since_when_the_others_are_silent() {
 }
 
 #[test]
-fn without_a_look_health_is_what_nodes_have_reported() {
+fn without_a_view_health_is_what_nodes_have_reported() {
     let mut failing = member("2f", "infra1");
     (failing["failed_starts"], failing["answered_at"]) = (5.into(), "2026-08-01T11:58:00.000Z".into());
     let mut silent = member("3f", "infra2");
@@ -183,7 +180,7 @@ fn a_cluster_that_nobody_watches_shows_what_to_run() {
 #[test]
 fn a_cluster_of_stock_etcds_does_not_look_broken() {
     let mut stock = overview(cluster("formed"), &[member("1f", "infra0")], &[]);
-    stock.look = Some(look(true, &[("1f", true)]));
+    stock.view = Some(view(true, &[("1f", true)]));
     let text = to_text(&stock, clock());
     assert!(text.contains("formed (no node has checked in, as with stock etcd)") && text.contains("healthy"), "{text}");
 }
@@ -199,7 +196,7 @@ fn a_node_that_has_moved_is_warned_of() {
     member["client_urls"] = json!(["http://10.1.0.1:2379"]);
     let mut unreachable = overview(cluster("bootstrapped"), &[member], &[]);
     assert!(!to_text(&unreachable, clock()).contains("Warning"));
-    unreachable.look = Some(look(false, &[("1f", false)]));
+    unreachable.view = Some(view(false, &[("1f", false)]));
     assert!(to_text(&unreachable, clock()).contains("\nWarning: infra0 does not answer, and its peer URLs"));
 }
 
@@ -207,11 +204,11 @@ fn a_node_that_has_moved_is_warned_of() {
 fn a_leader_whose_metrics_cannot_be_read_is_warned_of() {
     let members = [member("1f", "infra0"), member("2f", "infra1")];
     let mut seen = overview(cluster("bootstrapped"), &members, &[]);
-    let mut with_metrics = look(true, &[("1f", true), ("2f", true)]);
-    with_metrics.view.members[0].received_bytes = None;
-    seen.look = Some(with_metrics);
+    let mut with_metrics = view(true, &[("1f", true), ("2f", true)]);
+    with_metrics.members[0].received_bytes = None;
+    seen.view = Some(with_metrics);
     assert!(!to_text(&seen, clock()).contains("Warning"));
-    seen.look.as_mut().unwrap().view.members[1].received_bytes = None;
+    seen.view.as_mut().unwrap().members[1].received_bytes = None;
     assert!(to_text(&seen, clock()).contains("\nWarning: the metrics of the leader infra0 can't be read from here"));
 }
 
