@@ -1,9 +1,9 @@
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use crate::{
-    Action, ClusterId, ClusterName, ClusterSize, Epoch, Event, EventKind, Held, Member, MemberKey, MemberName,
-    NewClusterToken, Policy, Previous, Protocol, RecordedRefusal, Removal, Revision, Setback, Subject, Ticket, Token,
-    UnixMillis,
+    Action, ClusterId, ClusterName, ClusterSize, DiscoveryUrl, Epoch, Event, EventKind, Held, Member, MemberKey,
+    MemberName, NewClusterToken, Policy, Previous, Protocol, RecordedRefusal, Removal, Revision, Setback, Subject,
+    Ticket, Token, UnixMillis,
 };
 
 /// The most members on the record of one cluster, removed ones included.
@@ -47,6 +47,9 @@ pub struct Cluster {
     pub epoch: Epoch,
     /// How the members of this epoch find each other. `None` if none has registered in it.
     pub protocol: Option<Protocol>,
+    /// The discovery URL as the first node spelled it, from which etcd computes IDs. `None` if no node came by v2 discovery, or
+    /// its spelling is unknown.
+    pub discovery_url: Option<DiscoveryUrl>,
     /// The ID of this epoch's etcd cluster, if it is known.
     pub cluster_id: Option<ClusterId>,
     /// The revision at which the etcd cluster was known to exist. `None` if no node has shown it yet. Only a new epoch
@@ -97,6 +100,7 @@ impl Cluster {
             policy: Policy::default(),
             epoch: Epoch::FIRST,
             protocol: None,
+            discovery_url: None,
             cluster_id: None,
             bootstrapped: None,
             earlier_cluster_ids: Vec::new(),
@@ -188,6 +192,7 @@ impl Cluster {
         Self {
             token: self.token.clone(),
             name: self.name.clone(),
+            discovery_url: self.discovery_url.clone(),
             earlier_cluster_ids: self.earlier_cluster_ids.clone(),
             held: self.held.clone(),
             ticket: self.ticket.clone(),

@@ -1,6 +1,6 @@
 use thiserror::Error;
 
-use crate::{ClusterSize, Discovery, MAX_MEMBERS, MemberKey, MemberName, PeerUrl};
+use crate::{ClusterSize, Discovery, DiscoveryUrl, MAX_MEMBERS, MemberKey, MemberName, PeerUrl};
 
 /// Why a discovery client can't register a member.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -22,6 +22,17 @@ pub enum RegisterRefusal {
         holder: MemberKey,
         /// The name of its node.
         name: MemberName,
+    },
+    /// A member has another spelling of the discovery URL. The etcds would log `cluster ID mismatch` for ever.
+    #[error(
+        "this node was given --discovery {own}, and the first node of this cluster {first}; etcd computes the ID of the cluster \
+         from these letters, so give all nodes the same URL"
+    )]
+    OtherUrl {
+        /// The spelling that came first.
+        first: DiscoveryUrl,
+        /// This node's spelling.
+        own: DiscoveryUrl,
     },
     /// A member that was removed while the cluster is forming had the name or a peer URL.
     #[error(

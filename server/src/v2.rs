@@ -13,6 +13,7 @@ mod new;
 mod path;
 mod read;
 mod request;
+mod spelling;
 mod wait;
 mod waiting;
 mod write;

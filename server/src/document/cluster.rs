@@ -1,6 +1,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
-use convene_lifecycle::{Cluster, ClusterId, ClusterName, ClusterSize, Discovery, Epoch, NewClusterToken, Protocol};
+use convene_lifecycle::{
+    Cluster, ClusterId, ClusterName, ClusterSize, Discovery, DiscoveryUrl, Epoch, NewClusterToken, Protocol,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -45,6 +47,8 @@ pub struct ClusterDocument {
     /// Null: no member has registered in this epoch.
     #[serde(deserialize_with = "or_null")]
     face: Option<String>,
+    /// Null or missing: no node has come by v2 discovery, or its spelling of the URL is unknown.
+    discovery_url: Option<String>,
     /// Null: unknown.
     #[serde(deserialize_with = "or_null")]
     cluster_id: Option<String>,
@@ -89,6 +93,7 @@ impl From<&ClusterDump> for ClusterDocument {
             bootstrapped_revision: cluster.bootstrapped.map(|at| at.0),
             epoch: cluster.epoch.0,
             face: cluster.protocol.map(|face| face.as_str().to_owned()),
+            discovery_url: cluster.discovery_url.as_ref().map(ToString::to_string),
             cluster_id: cluster.cluster_id.map(|id| id.to_string()),
             earlier: cluster.earlier_cluster_ids.iter().map(ToString::to_string).collect(),
             held: cluster.held.as_ref().map(Into::into),
@@ -154,6 +159,8 @@ impl ClusterDocument {
         let formed_at = place.optional("formed_at", self.formed_at.as_ref().map(Rfc3339Millis::read));
         let bootstrapped = place.optional("bootstrapped_revision", self.bootstrapped_revision.map(revision));
         let face = place.optional("face", self.face.as_deref().map(face));
+        let discovery_url = self.discovery_url.as_ref().map(|url| url.parse::<DiscoveryUrl>());
+        let discovery_url = place.optional("discovery_url", discovery_url);
         let cluster_id = place.optional("cluster_id", self.cluster_id.as_ref().map(|id| id.parse::<ClusterId>()));
         let earlier = place.list("earlier", &self.earlier, |id| id.parse::<ClusterId>());
         let held = match &self.held {
@@ -187,6 +194,7 @@ impl ClusterDocument {
             policy: policy?,
             epoch: Epoch(self.epoch),
             protocol: face?,
+            discovery_url: discovery_url?,
             cluster_id: cluster_id?,
             bootstrapped: bootstrapped?,
             earlier_cluster_ids: earlier?,

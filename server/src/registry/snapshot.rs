@@ -38,7 +38,8 @@ impl Weighter<Token, Arc<Snapshot>> for SnapshotWeight {
         let cluster = &snapshot.cluster;
         let members: usize = cluster.record.iter().map(|member| member_weight(member)).sum();
         let ticket = cluster.ticket.as_ref().map_or(0, ticket_weight);
-        let own = 2 * token.as_str().len() + 8 * cluster.earlier_cluster_ids.len() + ticket + 256;
+        let url = cluster.discovery_url.as_ref().map_or(0, |url| url.as_str().len() + TEXT);
+        let own = 2 * token.as_str().len() + 8 * cluster.earlier_cluster_ids.len() + ticket + url + 256;
         (mem::size_of::<Snapshot>() + mem::size_of::<Cluster>() + own + members) as u64
     }
 }

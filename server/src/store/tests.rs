@@ -167,6 +167,7 @@ fn with_all_fields(token: &str) -> (Cluster, ClusterWrite) {
     };
     cluster.epoch = Epoch(3);
     cluster.protocol = Some(Protocol::CheckIn);
+    cluster.discovery_url = Some("https://discovery.example.com/one/".parse().unwrap());
     cluster.cluster_id = Some(ClusterId(u64::MAX));
     cluster.bootstrapped = Some(Revision(5));
     (cluster.formed, cluster.formed_at) = (Some(Revision(4)), Some(NOW));

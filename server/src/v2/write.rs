@@ -2,10 +2,12 @@ use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     extract::{ConnectInfo, State},
+    http::{HeaderMap, Uri},
     response::Response,
 };
 use convene_lifecycle::{
-    Cluster, ClusterSize, Discovery, Event, MemberKey, RegisterRefusal, Registration, ReservedToken, Revision,
+    Cluster, ClusterSize, Discovery, DiscoveryUrl, Event, MemberKey, RegisterRefusal, Registration, ReservedToken,
+    Revision, Transition,
 };
 use thiserror::Error;
 
@@ -15,6 +17,7 @@ use super::{
     error::{Code, V2Error},
     path::{KeyPath, Node},
     request::KeyRequest,
+    spelling::likely_urls,
 };
 use crate::{
     app::App,
@@ -25,6 +28,8 @@ use crate::{
 pub async fn put(
     State(app): State<Arc<App>>,
     ConnectInfo(connection): ConnectInfo<SocketAddr>,
+    uri: Uri,
+    headers: HeaderMap,
     path: KeyPath,
     request: KeyRequest,
 ) -> Result<Response, V2Error> {
@@ -35,7 +40,8 @@ pub async fn put(
         Node::Member(key) => {
             let registration = Registration::parse(value(&request)?).map_err(V2Error::invalid_field)?;
             let (token, member, name) = (path.token.clone(), key.clone(), registration.name.clone());
-            let answer = create_or_change(&app, path, key, registration, request.conditions).await;
+            let likely = likely_urls(&app, &uri, &headers, &key, &registration);
+            let answer = create_or_change(&app, path, key, registration, request.conditions, likely).await;
             let answer = answer.map_err(|error| error.of_node(name))?;
             app.v2_waiting.registered(&token, &member, connection);
             answer
@@ -60,6 +66,7 @@ async fn create_or_change(
     key: MemberKey,
     registration: Registration,
     conditions: Conditions,
+    likely: Vec<DiscoveryUrl>,
 ) -> Result<(Answer, Revision), V2Error> {
     if conditions.creates()
         && let Some(answer) = register_again(app, &path, &key, &registration).await?
@@ -67,7 +74,7 @@ async fn create_or_change(
         return Ok(answer);
     }
     let folder = path.folder.clone();
-    let event = register(&app.registry, path, key, registration, conditions).await?;
+    let event = register(&app.registry, path, key, registration, conditions, likely).await?;
     Ok((Answer::event(&event, &folder), event.revision))
 }
 
@@ -125,6 +132,7 @@ async fn register(
     key: MemberKey,
     registration: Registration,
     conditions: Conditions,
+    likely: Vec<DiscoveryUrl>,
 ) -> Result<Arc<Event>, V2Error> {
     let token = path.token.clone();
     let name = registration.name.clone();
@@ -132,8 +140,12 @@ async fn register(
         let cluster = cluster.ok_or_else(|| path.no_such_cluster())?;
         let present = cluster.member(&key).map(|member| CurrentValue::from(&**member));
         let action = conditions.put(&path.key(), present.as_ref()).map_err(|error| error.at(cluster.revision))?;
-        let registered = cluster.register(key.clone(), registration.clone(), Discovery::V2, action, at);
-        registered.map_err(|refusal| refused(refusal, cluster.revision))
+        let refused = |refusal: RegisterRefusal| refused(refusal, cluster.revision);
+        let discovery_url = cluster.discovery_url_with(&key, &registration, &likely).map_err(refused)?;
+        let registered =
+            cluster.register(key.clone(), registration.clone(), Discovery::V2, action, at).map_err(refused)?;
+        let after = registered.after.map(|after| Cluster { discovery_url, ..after });
+        Ok::<_, V2Error>(Transition { after, ..registered })
     };
     let event = single(registry.update(&token, decide).await??);
     let (revision, action) = (event.revision, event.action.as_str());

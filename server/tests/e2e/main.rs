@@ -18,6 +18,7 @@ mod operation;
 mod readme;
 mod refusals;
 mod replicas;
+mod spellings;
 mod test_cluster;
 mod v3_bootstrap;
 mod v3_client;

@@ -24,6 +24,8 @@ const COLUMNS: &[Column<Cluster, Parts>] = &[
     column("name", |c| c.name.to_value(), |c, _, cell| cell.read(&mut c.name)),
     column("epoch", |c| c.epoch.to_value(), |c, _, cell| cell.read(&mut c.epoch)),
     column("face", |c| c.protocol.to_value(), |c, _, cell| cell.read(&mut c.protocol)),
+    // Null: no node has come by v2 discovery, or its spelling of the URL is unknown.
+    column("discovery_url", |c| c.discovery_url.to_value(), |c, _, cell| cell.read(&mut c.discovery_url)),
     column("cluster_id", |c| c.cluster_id.to_value(), |c, _, cell| cell.read(&mut c.cluster_id)),
     column("bootstrapped_revision", |c| c.bootstrapped.to_value(), |c, _, cell| cell.read(&mut c.bootstrapped)),
     column("earlier", |c| c.earlier_cluster_ids.to_value(), |c, _, cell| cell.read(&mut c.earlier_cluster_ids)),
@@ -112,6 +114,7 @@ fn unread(token: Token, created_at: UnixMillis) -> Cluster {
         policy: Policy::default(),
         epoch: Epoch::FIRST,
         protocol: None,
+        discovery_url: None,
         cluster_id: None,
         bootstrapped: None,
         earlier_cluster_ids: Vec::new(),

@@ -1,8 +1,8 @@
 use std::{collections::BTreeMap, fmt::Display, time::Duration};
 
 use convene_lifecycle::{
-    Action, ClientUrl, ClusterId, ClusterName, ClusterSize, Discovery, Epoch, EventKind, HoldReason, MemberKey,
-    MemberName, PeerUrl, Protocol, Registration, Revision, RunId, Setback, Strategy, Token, UnixMillis,
+    Action, ClientUrl, ClusterId, ClusterName, ClusterSize, Discovery, DiscoveryUrl, Epoch, EventKind, HoldReason,
+    MemberKey, MemberName, PeerUrl, Protocol, Registration, Revision, RunId, Setback, Strategy, Token, UnixMillis,
 };
 
 use super::Cell;
@@ -225,6 +225,7 @@ stored_as_text! {
     Action => as_str,
     EventKind => as_str,
     HoldReason => as_str,
+    DiscoveryUrl => as_str,
 }
 
 /// Types of which a list is stored in one column, with commas in between: no text of theirs has a comma in it.
