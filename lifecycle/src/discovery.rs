@@ -57,7 +57,7 @@ impl Cluster {
         let present = self.member(&key);
         self.check_registration(&key, &registration, by, action)?;
         if let Some(member) = present.filter(|_| by == Discovery::V3) {
-            self.check_reregistration(member, &registration.name, at)?;
+            self.check_reregistration(member, &registration, at)?;
         }
 
         let revision = self.revision.next();

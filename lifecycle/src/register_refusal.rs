@@ -23,6 +23,20 @@ pub enum RegisterRefusal {
         /// The name of its node.
         name: MemberName,
     },
+    /// Another v3 client has written this key before, with another name. An etcd computes its key from its peer URLs and the
+    /// token, so both advertise the same peer URLs, or it is one node with two names.
+    #[error(
+        "peer URL {url} is already taken by member {holder} ({name}); give each node its own \
+         --initial-advertise-peer-urls, or, if this node has registered as {name} before, start it with --name {name}"
+    )]
+    SharesPeerUrl {
+        /// The URL.
+        url: PeerUrl,
+        /// The key, which both have.
+        holder: MemberKey,
+        /// The name that came first.
+        name: MemberName,
+    },
     /// A member has another spelling of the discovery URL. The etcds would log `cluster ID mismatch` for ever.
     #[error(
         "this node was given --discovery {own}, and the first node of this cluster {first}; etcd computes the ID of the cluster \

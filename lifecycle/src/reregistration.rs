@@ -1,8 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    Cluster, Discovery, Epoch, Member, MemberKey, MemberName, PeerUrl, Protocol, RegisterRefusal, Registration,
-    UnixMillis,
+    Cluster, Discovery, Epoch, Member, MemberKey, PeerUrl, Protocol, RegisterRefusal, Registration, UnixMillis,
 };
 
 /// How long after its cluster has formed a v3 client may write its key again. It is several times etcd's longest pause
@@ -16,6 +15,17 @@ impl Member {
         let Some(url) = registration.peer_urls.iter().find(taken) else { return Ok(()) };
         let (holder, name) = (self.key.clone(), self.registration.name.clone());
         Err(RegisterRefusal::PeerUrlTaken { url: url.clone(), holder, name })
+    }
+
+    /// Fails if a v3 client has this member's key and one of its peer URLs, but another name: it is another node.
+    fn check_not_shared(&self, registration: &Registration) -> Result<(), RegisterRefusal> {
+        if self.registration.name == registration.name {
+            return Ok(());
+        }
+        self.check_peer_urls(registration).map_err(|refusal| match refusal {
+            RegisterRefusal::PeerUrlTaken { url, holder, name } => RegisterRefusal::SharesPeerUrl { url, holder, name },
+            other => other,
+        })
     }
 }
 
@@ -54,17 +64,18 @@ impl Cluster {
     pub(crate) fn check_reregistration(
         &self,
         member: &Member,
-        name: &MemberName,
+        registration: &Registration,
         at: UnixMillis,
     ) -> Result<(), RegisterRefusal> {
         if self.bootstrapped.is_some() {
             return Err(RegisterRefusal::HasLostItsData);
         }
         if self.formed.is_none() {
+            member.check_not_shared(registration)?;
             // A client that has read a key ignores later writes to it, and treats its first name as taken.
             let is_alone = self.record.len() == 1;
             let former = &member.registration.name;
-            return if is_alone || former == name {
+            return if is_alone || *former == registration.name {
                 Ok(())
             } else {
                 Err(RegisterRefusal::CountedAs { name: former.clone() })
@@ -74,6 +85,7 @@ impl Cluster {
         if place.is_none_or(|place| place >= self.size.get() as usize) {
             return Err(RegisterRefusal::Formed);
         }
+        member.check_not_shared(registration)?;
         match self.formed_at.is_some_and(|formed| formed.age(at) <= REREGISTRATION_WINDOW) {
             true => Ok(()),
             false => Err(RegisterRefusal::HasLostItsData),
@@ -160,14 +172,35 @@ mod tests {
 
     #[test]
     fn a_v3_node_keeps_its_name_once_others_may_have_read_it() {
+        // Other clients than etcd choose their keys, so the same key may come with other peer URLs.
         let renamed = |cluster: &Cluster| {
-            let registration = Registration::parse("other=http://10.0.0.1:2380").unwrap();
+            let registration = Registration::parse("other=http://10.0.0.9:2380").unwrap();
             cluster.register(key(1), registration, Discovery::V3, Action::Update, NOW).map(|_| ())
         };
         let alone = put(&cluster(3), 1).unwrap();
         assert_eq!(renamed(&alone), Ok(()));
         let name = "infra1".parse().unwrap();
         assert_eq!(renamed(&put(&alone, 2).unwrap()), Err(RegisterRefusal::CountedAs { name }));
+    }
+
+    #[test]
+    fn v3_nodes_that_share_a_peer_url_are_refused_with_the_name_of_the_first() {
+        let other = |cluster: &Cluster| {
+            let registration = Registration::parse("other=http://10.0.0.1:2380").unwrap();
+            cluster.register(key(1), registration, Discovery::V3, Action::Update, NOW).map(|_| ())
+        };
+        let (alone, formed) = (put(&cluster(3), 1).unwrap(), put(&cluster(1), 1).unwrap());
+        for cluster in [&alone, &put(&alone, 2).unwrap(), &formed] {
+            let refused = other(cluster).unwrap_err().to_string();
+            assert!(
+                refused.starts_with("peer URL http://10.0.0.1:2380 is already taken by member 1 (infra1)"),
+                "{refused}"
+            );
+            assert!(refused.ends_with("start it with --name infra1"), "{refused}");
+            assert!(put(cluster, 1).is_ok(), "a node that comes back writes the same");
+        }
+        // With the key gone, it is free for another name.
+        assert_eq!(other(&delete(&alone, 1)), Ok(()));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Stock etcds from 3.6 on find each other by v3 discovery, which is etcd's own API, and form a cluster.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use convene_harness::{
-    Access,
+    Access, Place,
     cluster::{every_member_serves_what_another_wrote, member_list},
     etcd::{Etcd, Version},
     server::Server,
@@ -88,6 +88,59 @@ fn an_etcd_with_v2_learns_that_the_others_use_v3() {
     let second = old.discover("infra1", &cluster.discovery_url());
     second.wait_for_output("form it by v3 discovery", LIMIT);
     only_the_first_has_registered(&cluster);
+}
+
+#[test]
+fn etcds_that_share_a_peer_url_are_refused_with_the_name_of_the_first() {
+    for version in versions() {
+        let server = Server::start();
+        let cluster = put_with_etcdctl(&server, &version, 3);
+        let mut members = start(&version, &server, &cluster, 0..1);
+        let first = members[0].place.clone();
+        members[0].wait_for_output(WAITS, LIMIT);
+        let shared: Vec<Etcd> = (1..3)
+            .map(|n| {
+                let (name, discovery) =
+                    (format!("infra{n}"), ["--discovery-endpoints", &server.url, "--discovery-token"]);
+                let own = [cluster.token(), "--name", &name, "--initial-advertise-peer-urls", &first.peer_url];
+                version.start(&Arc::new(Place::new()), &[&discovery[..], &own].concat())
+            })
+            .collect();
+        for (etcd, name) in shared.iter().zip(["infra1", "infra2"]) {
+            let problem = format!("peer URL {} is already taken by member", first.peer_url);
+            let output = etcd.wait_for_output(&problem, LIMIT);
+            assert!(output.contains("(infra0); give each node its own --initial-advertise-peer-urls"), "{output}");
+            server.wait_for_output(&format!("node={name}"), LIMIT);
+        }
+        only_the_first_has_registered(&cluster);
+        drop(shared);
+
+        // The first one comes back without its data, and the others with peer URLs of their own.
+        members[0].kill();
+        members.clear();
+        std::fs::remove_dir_all(first.data_dir()).unwrap();
+        members.push(version.discover_v3_at(&first, "infra0", &server.url, cluster.token()));
+        members.extend(start(&version, &server, &cluster, 1..3));
+        members.iter().for_each(|member| member.wait_until_healthy(LIMIT));
+        every_member_serves_what_another_wrote(&members);
+        has_formed_with(&cluster, &version, &members);
+    }
+}
+
+#[test]
+fn an_etcd_with_another_name_than_before_learns_its_former_name() {
+    for version in versions() {
+        let server = Server::start();
+        let cluster = put_with_etcdctl(&server, &version, 2);
+        let mut first = start(&version, &server, &cluster, 0..1).remove(0);
+        first.wait_for_output(WAITS, LIMIT);
+        first.kill();
+        let place = first.place.clone();
+        drop(first);
+        std::fs::remove_dir_all(place.data_dir()).unwrap();
+        let renamed = version.discover_v3_at(&place, "renamed", &server.url, cluster.token());
+        renamed.wait_for_output("if this node has registered as infra0 before, start it with --name infra0", LIMIT);
+    }
 }
 
 fn bootstrap_every_size(version: &'static str) {

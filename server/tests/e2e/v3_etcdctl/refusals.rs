@@ -34,6 +34,11 @@ fn a_duplicate_name_or_url_is_refused_with_its_holder() {
         ] {
             operator.is_refused(&["put", &member_key("prod", "6a01"), value], cause);
         }
+        // An etcd with the same peer URL has the same key.
+        let shared = ["put", &member_key("prod", "5e3c"), "infra1=http://10.0.0.1:2380"];
+        operator
+            .is_refused(&shared, "peer URL http://10.0.0.1:2380 is already taken by member 5e3c (infra0); give each");
+        operator.put(&member_key("prod", "5e3c"), "infra0=http://10.0.0.1:2380");
     });
 }
 

@@ -57,6 +57,10 @@ pub fn refusals() -> Vec<Scenario> {
             let same = once(keys.member("b").put("a=http://b.example.com:2380"));
             vec![keys.create(3), keys.register("a"), same.differs(TAKEN, "Ok", "FailedPrecondition")]
         }),
+        scenario("another name for the peer URL of a member", |keys| {
+            let same = once(keys.member("a").put("b=http://a.example.com:2380"));
+            vec![keys.create(3), keys.register("a"), same.differs(TAKEN, "Ok", "FailedPrecondition")]
+        }),
         scenario("a peer URL that another member has", |keys| {
             let same = once(keys.member("b").put("b=http://a.example.com:2380"));
             vec![keys.create(3), keys.register("a"), same.differs(TAKEN, "Ok", "FailedPrecondition")]
