@@ -20,6 +20,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/readyz", get(operation::readyz))
         .merge(api::router())
         .merge(v2::router(&app))
+        .merge(v3::gateway())
         .fallback(operation::not_found)
         .layer(middleware::from_fn_with_state(app.clone(), log_refusals))
         .layer(middleware::from_fn(log_access))

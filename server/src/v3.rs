@@ -12,6 +12,7 @@ mod auth;
 mod change;
 mod cluster;
 mod error;
+mod gateway;
 mod headers;
 mod key;
 mod kv;
@@ -39,6 +40,8 @@ use tower::ServiceExt;
 
 use crate::{app::App, operation::plain_error};
 use headers::Headers;
+
+pub use gateway::router as gateway;
 
 /// The largest message that is read: a transaction of a few keys. etcd takes twelve times as much.
 const MAX_MESSAGE: usize = 128 << 10;

@@ -24,6 +24,7 @@ mod v3_bootstrap;
 mod v3_client;
 mod v3_differential;
 mod v3_etcdctl;
+mod v3_gateway;
 mod v3_history;
 mod v3_load;
 mod v3_node_client;
