@@ -8,7 +8,7 @@ use std::{
 use convene_etcd::{
     Access, Client, Connector, EtcdError, ListedMember, MemberList, MetricsClient, PeerClient, PeerMetrics, Status, Tls,
 };
-use convene_lifecycle::{ClientUrl, ClusterId};
+use convene_lifecycle::{ClientUrl, ClusterId, Identity};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use crate::command_error::CommandError;
@@ -91,6 +91,9 @@ impl Connections {
             match answer {
                 Ok(status) if status.member == member.id => return Probe::Up(status),
                 Err(error) if proves_alive(&error) => probe = Probe::Answers,
+                Ok(Status { member, cluster, .. }) if probe == Probe::Silent => {
+                    probe = Probe::Other(Identity { member, cluster });
+                }
                 _ => {}
             }
         }
@@ -143,7 +146,7 @@ impl Connections {
     pub async fn member_status(&self, member: &ListedMember, within: Duration) -> Option<Status> {
         match self.probe(member, within).await {
             Probe::Up(status) => Some(status),
-            Probe::Answers | Probe::Silent => None,
+            Probe::Answers | Probe::Other(_) | Probe::Silent => None,
         }
     }
 }
@@ -155,7 +158,9 @@ pub enum Probe {
     Up(Status),
     /// An etcd answers at the member's URL, but does not return its status.
     Answers,
-    /// Nothing answers, or another member does: several members may advertise localhost.
+    /// Another member answers there: it has the address now, or several members advertise localhost.
+    Other(Identity),
+    /// Nothing answers.
     Silent,
 }
 

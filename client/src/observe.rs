@@ -116,8 +116,12 @@ fn is_listed(list: &MemberList, id: MemberId) -> bool {
 async fn probe(connections: &Connections, list: &MemberList, member: &ListedMember) -> Probed {
     let ((probe, metrics), peer_answers) =
         tokio::join!(probe_client_port(connections, member), probe_peer_port(connections, list, member));
-    let reachable = peer_answers || probe != Probe::Silent;
-    let status = if let Probe::Up(status) = probe { Some(status) } else { None };
+    let reachable = peer_answers || matches!(probe, Probe::Up(_) | Probe::Answers);
+    let (status, instead) = match probe {
+        Probe::Up(status) => (Some(status), None),
+        Probe::Other(other) => (None, Some(other)),
+        Probe::Answers | Probe::Silent => (None, None),
+    };
     let observed = ObservedMember {
         id: member.id,
         name: member.name.clone(),
@@ -130,6 +134,7 @@ async fn probe(connections: &Connections, list: &MemberList, member: &ListedMemb
         round_trips: None,
         version: status.as_ref().and_then(|status| status.version.parse().ok()),
         applied_index: status.as_ref().map(|status| status.applied_index),
+        instead,
     };
     Probed { member: observed, status, metrics }
 }

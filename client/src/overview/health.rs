@@ -13,7 +13,7 @@ pub enum Health {
     Healthy,
     /// It is alive, and has no vote yet.
     Learner,
-    /// Something answers at its URLs, but did not show that it is this member.
+    /// Something answers at its URLs, but did not show that it is this member. It may be another one: see the notes.
     Answers,
     /// Its etcd's process runs, but does not answer yet.
     Starting,
@@ -75,7 +75,7 @@ impl Health {
 
 /// How long ago the member's last sign of life was. `None` if there never was any.
 pub fn age(overview: &Overview, member: &Member, clock: Clock) -> Option<Duration> {
-    if overview.observed(member).is_some_and(|observed| observed.reachable) {
+    if overview.observed(member).is_some_and(|observed| observed.reachable && observed.instead.is_none()) {
         return Some(Duration::ZERO);
     }
     // A failing member's check-ins are no sign of life.

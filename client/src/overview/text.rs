@@ -197,7 +197,22 @@ fn notes(overview: &Overview, member: &Member) -> String {
     });
     let leader = overview.view.as_ref().and_then(|view| view.leader);
     let leads = leader.filter(|leader| leader.to_string() == member.id.as_str()).map(|_| "leader".to_owned());
-    [removed, leads, evicted, down, starts].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    [removed, leads, evicted, down, starts, instead(overview, member)]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// Which other member answers at the member's client URLs.
+fn instead(overview: &Overview, member: &Member) -> Option<String> {
+    let view = overview.view.as_ref()?;
+    let other = overview.observed(member)?.instead?;
+    let known = view.members.iter().find(|known| known.id == other.member && view.cluster_id == Some(other.cluster));
+    Some(match known {
+        Some(known) => format!("{} ({}) answers there", known.name, known.id),
+        None => format!("member {} of cluster {} answers there", other.member, other.cluster),
+    })
 }
 
 fn ago(time: &str, clock: Clock) -> String {

@@ -137,6 +137,9 @@ pub struct ObservedMember {
     pub version: Option<EtcdVersion>,
     /// The index of the last Raft entry that it has applied.
     pub applied_index: Option<u64>,
+    /// The other member that answered at its client URLs, if this one did not. It is for people.
+    #[serde(skip)]
+    pub instead: Option<Identity>,
 }
 
 impl State {

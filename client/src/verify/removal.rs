@@ -155,6 +155,7 @@ mod tests {
             round_trips: None,
             version: None,
             applied_index: None,
+            instead: None,
         };
         let victim =
             ObservedMember { received_bytes, round_trips: received_bytes.map(|_| 7), ..member(VICTIM, "b", false) };

@@ -1,8 +1,8 @@
 //! `convene status` on a node looks for itself, and shows who watches.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use convene_harness::{etcd::Version, wait_for};
+use convene_harness::{Place, etcd::Version, wait_for};
 use serde_json::Value;
 
 use crate::node::{LIMIT, Node, Registry, form, with_each};
@@ -39,6 +39,23 @@ fn a_killed_member_is_shown_as_silent_without_anybody_who_watches() {
         assert_eq!(shown["view"]["linearizable"], true, "{shown}");
         let is_spare = |node: &&Value| node["name"] == "infra3" && node["state"] == "empty";
         assert!(shown["nodes"].as_array().unwrap().iter().any(|node| is_spare(&node)), "{shown}");
+    });
+}
+
+/// Another cluster's member has got the address of a member that is down.
+#[test]
+fn a_member_whose_address_another_one_has_is_shown_with_that_one() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let registry = Registry::new(3);
+        let mut nodes = form(version, &registry, 3);
+        nodes[1].kill();
+        let place = Arc::new(Place::new().at_address_of(&nodes[1].place));
+        let etcd = &version.form(&[("stranger", place)])[0];
+        etcd.wait_until_healthy(LIMIT);
+        let shown = registry.administer(&["status"]);
+        assert_eq!(health_and_age(&shown, "infra1").0, "silent", "{shown}");
+        let line = shown.lines().find(|line| line.starts_with("infra1")).unwrap();
+        assert!(line.contains("   member ") && line.ends_with(" answers there"), "{shown}");
     });
 }
 

@@ -1,3 +1,4 @@
+use convene_lifecycle::{ClusterId, Identity};
 use humantime::parse_rfc3339;
 use serde_json::{Value, json};
 
@@ -63,6 +64,7 @@ fn view(linearizable: bool, members: &[(&str, bool)]) -> View {
         round_trips: None,
         version: None,
         applied_index: None,
+        instead: None,
     };
     View {
         since: 12,
@@ -134,6 +136,22 @@ fn a_view_shows_who_is_healthy_and_since_when_the_others_are_silent() {
     assert_eq!(health(&seen), expected);
     let text = to_text(&seen, clock());
     assert!(text.contains("Quorum:       yes, seen from here: 1 of 2 voters answer, the leader is infra0\n"), "{text}");
+}
+
+#[test]
+fn notes_name_the_other_member_that_answers_at_a_members_address() {
+    let members = [member("1f", "infra0"), member("2f", "infra1"), member("3f", "infra2")];
+    let mut found = view(true, &[("1f", true), ("2f", false), ("3f", false)]);
+    let other =
+        |member: &str, cluster: u64| Some(Identity { member: member.parse().unwrap(), cluster: ClusterId(cluster) });
+    found.cluster_id = Some(ClusterId(7));
+    (found.members[1].instead, found.members[1].reachable) = (other("1f", 7), true);
+    found.members[2].instead = other("1f", 8);
+    let mut seen = overview(cluster("bootstrapped"), &members, &[]);
+    seen.view = Some(found);
+    let rows = health(&seen);
+    assert_eq!(rows[1], ["infra1", "answers", "1h", "infra0 (1f) answers there"]);
+    assert_eq!(rows[2], ["infra2", "silent", "1h", "member 1f of cluster 8 answers there"]);
 }
 
 #[test]
