@@ -262,7 +262,8 @@ impl Join<'_> {
     async fn proceed_offline(&self, state: &State, error: RegistryError) -> Result<Next, CommandError> {
         let progress = &self.session.progress;
         let has_data = matches!(state, State::Stopped { .. });
-        if self.arguments.dry_run || (!has_data && error.is_permanent()) {
+        let is_forgotten = self.session.is_forgotten(state, &error);
+        if self.arguments.dry_run || (!has_data && error.is_permanent() && !is_forgotten) {
             return Err(error.into());
         }
         if !has_data {
@@ -270,7 +271,8 @@ impl Join<'_> {
                 State::Unreadable { found } => format!("with unreadable data ({found})"),
                 _ => "without data".to_owned(),
             };
-            let message = format!("{error}. A node {state} cannot start on its own; trying again");
+            let seen = if is_forgotten { "; this node has seen it running" } else { "" };
+            let message = format!("{error}{seen}. A node {state} cannot start on its own; trying again");
             progress.wait("wait", error.reason(), &message);
             return Ok(Next::CheckIn(RETRY_INTERVAL));
         }

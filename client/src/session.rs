@@ -45,6 +45,8 @@ pub struct Session {
     revision: Cell<u64>,
     addresses: RefCell<Addresses>,
     view: RefCell<Option<View>>,
+    /// Whether this node looks at the cluster before it checks in: it stands by, or its last check-in has failed.
+    looks_first: Cell<bool>,
     /// The refusal to report in the next check-in.
     refusal: RefCell<Option<Refusal>>,
 }
@@ -100,6 +102,7 @@ impl Session {
             revision: Cell::new(0),
             addresses: RefCell::default(),
             view: RefCell::default(),
+            looks_first: Cell::new(false),
             refusal: RefCell::default(),
         })
     }
@@ -129,6 +132,13 @@ impl Session {
         *self.refusal.borrow_mut() = Some(Refusal { instruction: instruction.to_owned(), found });
     }
 
+    /// Whether the registry has forgotten a cluster that this node has seen in this run: it may have been lost. This node
+    /// keeps checking in, because a registry that is created again has to learn of the cluster.
+    pub fn is_forgotten(&self, state: &State, error: &RegistryError) -> bool {
+        let has_evidence = has_data(state) || self.seen_cluster().is_some();
+        matches!(error, RegistryError::UnknownCluster { .. }) && self.revision.get() > 0 && has_evidence
+    }
+
     /// Checks in. If the registry is unreachable, logs that and returns `None`.
     pub async fn check_in_or_wait(
         &self,
@@ -137,7 +147,9 @@ impl Session {
     ) -> Result<Option<CheckInResponse>, CommandError> {
         match self.check_in(state, options).await {
             Ok(response) => Ok(Some(response)),
-            Err(error) if error.is_permanent() => Err(error.into()),
+            Err(error) if error.is_permanent() && (options.leaving || !self.is_forgotten(state, &error)) => {
+                Err(error.into())
+            }
             Err(error) => {
                 self.progress.wait("wait", error.reason(), &error.to_string());
                 Ok(None)
@@ -147,11 +159,24 @@ impl Session {
 
     /// Checks in. If the instruction is to observe the cluster, observes it and checks in again with the view.
     pub async fn check_in(&self, state: &State, options: CheckInOptions) -> Result<CheckInResponse, RegistryError> {
+        if let Some((view, failures)) = self.look_first(state).await {
+            return self.report_view(state, options, view, failures).await;
+        }
         let response = self.send_report(state, options, None).await?;
         if !matches!(response.instruction.task, Task::Observe { .. }) {
             return Ok(response);
         }
         let (view, failures) = self.observe().await;
+        self.report_view(state, options, view, failures).await
+    }
+
+    async fn report_view(
+        &self,
+        state: &State,
+        options: CheckInOptions,
+        view: View,
+        failures: Option<Failures>,
+    ) -> Result<CheckInResponse, RegistryError> {
         // etcd's own list of client URLs is at least as good as the registry's.
         let listed = view.members.iter().flat_map(|member| member.client_urls.iter().cloned());
         self.addresses.borrow_mut().client_urls.extend(listed);
@@ -161,6 +186,28 @@ impl Session {
             response.instruction.message += &format!("; errors seen from this node: {failures}");
         }
         Ok(response)
+    }
+
+    /// What this node sees of the cluster, to be reported before the registry asks for it.
+    ///
+    /// A registry that was lost and created again under its token does not know the cluster, and would found another one. So a
+    /// node that has seen the cluster in this run shows it with its first check-in there. A node with data needs no view for
+    /// that: its data is evidence.
+    async fn look_first(&self, state: &State) -> Option<(View, Option<Failures>)> {
+        let addresses = self.seen_cluster().filter(|_| self.looks_first.get() && !has_data(state))?;
+        let (view, failures) = observe(&self.connections, &addresses, self.revision.get()).await;
+        view.cluster_id?;
+        *self.addresses.borrow_mut() = addresses;
+        Some((view, failures))
+    }
+
+    /// The addresses of the etcd cluster that this node saw when it last observed it. `None` if no member answered then.
+    fn seen_cluster(&self) -> Option<Addresses> {
+        let view = self.view.borrow();
+        let view = view.as_ref().filter(|view| view.cluster_id.is_some())?;
+        let client_urls = view.members.iter().flat_map(|member| member.client_urls.iter().cloned()).collect();
+        let peer_urls = view.members.iter().flat_map(|member| member.peer_urls.iter().cloned()).collect();
+        Some(Addresses { cluster_id: view.cluster_id, client_urls, peer_urls })
     }
 
     /// Observes the cluster at the registry's addresses. If no member answers there, the view is that at the addresses which
@@ -233,7 +280,9 @@ impl Session {
             size: options.size,
         };
         let sent_at = BootInstant::now();
-        let instruction = self.registry.check_in(&self.node.cluster, &report, options.dry_run).await?;
+        let answer = self.registry.check_in(&self.node.cluster, &report, options.dry_run).await;
+        self.looks_first.set(answer.as_ref().map_or(true, |answer| matches!(answer.task, Task::StandBy)));
+        let instruction = answer?;
         self.revision.set(instruction.revision);
         if !options.dry_run {
             self.refusal.take();
@@ -266,4 +315,8 @@ impl Session {
         }
         *self.addresses.borrow_mut() = Addresses { cluster_id, client_urls, peer_urls: peer_urls.to_vec() };
     }
+}
+
+fn has_data(state: &State) -> bool {
+    matches!(state, State::Stopped { .. } | State::Starting { .. } | State::Running { .. })
 }

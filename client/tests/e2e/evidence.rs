@@ -17,7 +17,7 @@ mod tickets;
 
 use std::fs;
 
-use convene_harness::{etcd::Version, wait_for};
+use convene_harness::{Place, etcd::Version, wait_for};
 
 use crate::{
     machine::{Machine, wait_until_whole},
@@ -42,11 +42,16 @@ fn cut_power(machines: &[Machine]) {
 #[track_caller]
 fn assert_nothing_archived(machines: &[Machine]) {
     for machine in machines {
-        let parent = machine.place.data_dir().parent().unwrap().to_owned();
-        let entries = fs::read_dir(parent).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let archives: Vec<String> = entries.filter(|name| name.contains("archived")).collect();
+        let archives = archives(&machine.place);
         assert!(archives.is_empty(), "{} has archived {archives:?}:\n{}", machine.name, machine.log());
     }
+}
+
+/// What has been set aside at a place.
+fn archives(place: &Place) -> Vec<String> {
+    let parent = place.data_dir().parent().unwrap().to_owned();
+    let entries = fs::read_dir(parent).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    entries.filter(|name| name.contains("archived")).collect()
 }
 
 /// The ID of the member that runs on a machine.

@@ -60,9 +60,11 @@ impl Planner<'_> {
         if let Some(found) = view.cluster.filter(|found| view.linearizable && self.is_unknown(*found)) {
             let has_own_url = |url| report.peer_urls.contains(url);
             let is_own = view.members.iter().any(|observed| observed.peer_urls.iter().any(has_own_url));
-            return is_own.then_some((HoldReason::ClusterAnswers, Some(found)));
+            if is_own {
+                return Some((HoldReason::ClusterAnswers, Some(found)));
+            }
         }
-        (is_first && view.since > self.draft.revision).then_some((HoldReason::NewerView, None))
+        (is_first && view.since > self.draft.revision).then_some((HoldReason::NewerView, view.cluster))
     }
 
     /// Whether the registry does not know this etcd cluster.

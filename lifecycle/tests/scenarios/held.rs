@@ -134,6 +134,26 @@ fn a_node_that_knows_a_later_revision_holds_the_founding() {
 }
 
 #[test]
+fn a_spare_that_has_seen_the_cluster_holds_the_founding_after_a_lost_registry() {
+    let mut world = World::running("a b c");
+    world.observe("s", "stand_by: full").take_view("s").registry_goes_back_to(World::new(3).cluster);
+    world.ask("x", "wait: forming + member_registered").ask("y", "wait: forming + member_registered");
+    world.report("s", "wait: held + founding_held").with_message("s knows a later state");
+    world.ask("x", "wait: held").ask("y", "wait: held").ask("z", "wait: held").members("x y");
+    // A member's own view shows which cluster exists.
+    let adopted = "member_removed member_removed formed bootstrapped member_added member_added member_added";
+    world.observe("a", &format!("wait: healthy + {adopted} founding_released")).observe("x", "stand_by: full");
+}
+
+#[test]
+fn a_spare_that_has_seen_the_cluster_teaches_the_registry_after_its_loss() {
+    let mut world = World::running("a b c");
+    world.observe("s", "stand_by: full").take_view("s").registry_goes_back_to(World::new(3).cluster);
+    world.report("s", "stand_by: full + formed bootstrapped member_added member_added member_added");
+    world.members("a b c").observe("x", "stand_by: full");
+}
+
+#[test]
 fn a_cluster_at_the_nodes_own_address_holds_the_founding() {
     let mut world = World::found_running("a b c");
     world.ask("x", "wait: forming + member_registered").returns_empty("a");

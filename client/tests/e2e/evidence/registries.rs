@@ -1,14 +1,19 @@
 //! A registry that knows less than the nodes.
 
-use std::fs;
+use std::{fs, time::Duration};
 
-use convene_harness::{etcd::Version, server::Server};
+use convene_harness::{
+    Process,
+    etcd::Version,
+    server::{Crashed, Server},
+    wait_for,
+};
 use serde_json::json;
 
-use super::{assert_nothing_archived, cut_power, form};
+use super::{archives, assert_nothing_archived, cut_power, form};
 use crate::{
     machine::{Machine, wait_until_whole},
-    node::{LIMIT, Node, Registry, with_each},
+    node::{self, LIMIT, Node, Registry, join_together, wait_until_healthy, with_each},
 };
 
 /// The database is restored from a copy of before the cluster formed. The cluster still exists, and empty nodes come.
@@ -50,16 +55,11 @@ fn after_a_lost_registry_the_members_teach_the_new_one() {
         let server = Server::start_on_sqlite();
         let registry = Registry::on(&server.url, 3);
         let machines = form(version, &registry, 3);
-        let file = server.sqlite_file().unwrap();
-        let crashed = server.crash();
-        for entry in fs::read_dir(file.parent().unwrap()).unwrap() {
-            fs::remove_file(entry.unwrap().path()).unwrap();
-        }
+        let crashed = lose_database(server);
         machines[2].stop();
         machines[2].place.lose_disk();
         let server = crashed.restart();
-        let token = registry.url.rsplit_once('/').unwrap().1.to_owned();
-        create_with_token(&server.url, &token, 3);
+        create_again(&server, &registry, 3);
         machines[2].go_on();
         machines[2].wait_for_log("infra2", LIMIT);
         machines[0].stop();
@@ -68,6 +68,93 @@ fn after_a_lost_registry_the_members_teach_the_new_one() {
         assert_nothing_archived(&machines);
         cut_power(&machines);
         wait_until_whole(version, &machines.iter().collect::<Vec<_>>(), LIMIT);
+    });
+}
+
+/// As above. The etcds of the members run, no node of them asks, and a spare waits.
+#[test]
+fn after_a_lost_registry_a_spare_teaches_the_new_one() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let server = Server::start_on_sqlite();
+        let registry = Registry::on(&server.url, 3);
+        let mut nodes = node::form(version, &registry, 3);
+        let (_spare, waiting) = stand_by(version, &registry, "infra3");
+        let server = lose_database(server).restart();
+        waiting.wait_for_stderr("wait (unknown_cluster)", LIMIT);
+        create_again(&server, &registry, 3);
+        let is_known = || (registry.get("")["phase"] == "bootstrapped").then_some(());
+        wait_for(LIMIT, is_known).expect("the spare shows that the cluster exists");
+
+        let strangers = ["infra4", "infra5", "infra6"].map(|name| stand_by(version, &registry, name));
+        nodes.iter_mut().for_each(Node::kill);
+        join_together(&mut nodes);
+        wait_until_healthy(&nodes);
+        assert!(nodes.iter().all(|node| archives(&node.place).is_empty()));
+        drop(strangers);
+    });
+}
+
+/// As above, but two of three empty nodes have asked the new registry before the spare does.
+#[test]
+fn after_a_lost_registry_a_spare_holds_the_founding_that_has_begun() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let server = Server::start_on_sqlite();
+        let registry = Registry::on(&server.url, 3);
+        let mut nodes = node::form(version, &registry, 3);
+        let (_spare, waiting) = stand_by(version, &registry, "infra3");
+        waiting.signal("STOP");
+        let server = lose_database(server).restart();
+        create_again(&server, &registry, 3);
+        let strangers = ["infra4", "infra5", "infra6"].map(|name| Node::new(version, &registry, name));
+        let mut joining: Vec<Process> = strangers[..2].iter().map(|node| node.spawn_join(&[])).collect();
+        for joining in &joining {
+            joining.wait_for_stderr("wait (forming)", LIMIT);
+        }
+        waiting.signal("CONT");
+        waiting.wait_for_stderr("wait (held)", LIMIT);
+        joining.push(strangers[2].spawn_join(&[]));
+        for joining in &joining {
+            joining.wait_for_stderr("infra3 knows a later state of this cluster", LIMIT);
+        }
+
+        nodes[0].kill();
+        nodes[0].join(&[]);
+        nodes[0].promote();
+        wait_until_healthy(&nodes);
+        for joining in &joining {
+            joining.wait_for_stderr("stand_by (full)", LIMIT);
+        }
+        assert!(nodes.iter().all(|node| archives(&node.place).is_empty()));
+    });
+}
+
+/// As above, but no spare waits. One member's etcd is loading its data.
+#[test]
+fn after_a_lost_registry_a_promoter_holds_the_founding() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let server = Server::start_on_sqlite();
+        let registry = Registry::on(&server.url, 3);
+        let mut nodes = node::form(version, &registry, 3);
+        nodes[2].kill();
+        let joined = nodes[2].call("join", &["--no-promote"]).run(LIMIT);
+        let loading = Duration::from_secs(15);
+        let _etcd = version.start_slowly_with_environment(&nodes[2].place, &joined.stdout, loading);
+        let mut promoting = nodes[2].call("promote", &[]).spawn();
+        promoting.wait_for_stderr("does not answer yet", LIMIT);
+        let server = lose_database(server).restart();
+        promoting.wait_for_stderr("wait (unknown_cluster)", LIMIT);
+        create_again(&server, &registry, 3);
+        wait_for(LIMIT, || registry.get("")["held"].is_object().then_some(())).expect("the promoter reports the data");
+
+        let strangers = ["infra4", "infra5", "infra6"].map(|name| Node::new(version, &registry, name));
+        let joining = strangers.each_ref().map(|node| node.spawn_join(&[]));
+        for joining in &joining {
+            joining.wait_for_stderr("wait (held)", LIMIT);
+        }
+        assert_eq!(promoting.wait_for_exit(LIMIT), Some(0), "{}", promoting.stderr());
+        for joining in &joining {
+            joining.wait_for_stderr("stand_by (full)", LIMIT);
+        }
     });
 }
 
@@ -102,8 +189,28 @@ fn copy_database(from: &std::path::Path, to: &std::path::Path) {
     }
 }
 
-fn create_with_token(server: &str, token: &str, size: u32) {
-    let created = reqwest::Client::new().post(format!("{server}/v1/clusters")).json(&json!({
+/// A node that waits as a spare.
+fn stand_by(version: &Version, registry: &Registry, name: &str) -> (Node, Process) {
+    let node = Node::new(version, registry, name);
+    let waiting = node.spawn_join(&[]);
+    waiting.wait_for_stderr("stand_by (full)", LIMIT);
+    (node, waiting)
+}
+
+/// The server crashes, and its disk is lost.
+fn lose_database(server: Server) -> Crashed {
+    let file = server.sqlite_file().unwrap();
+    let crashed = server.crash();
+    for entry in fs::read_dir(file.parent().unwrap()).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    crashed
+}
+
+/// Creates the cluster again under its token.
+fn create_again(server: &Server, registry: &Registry, size: u32) {
+    let token = registry.url.rsplit_once('/').unwrap().1;
+    let created = reqwest::Client::new().post(format!("{}/v1/clusters", server.url)).json(&json!({
         "token": token, "size": size, "policy": { "dead_after_seconds": 5, "check_in_every_seconds": 1 },
     }));
     let answer = tokio::runtime::Runtime::new().unwrap().block_on(created.send()).unwrap();
