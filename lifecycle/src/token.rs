@@ -57,7 +57,8 @@ impl Token {
 impl NewClusterToken {
     /// The first path segments of the server's own URLs, present and likely ones. The discovery URL of such a token
     /// would lead elsewhere.
-    pub const RESERVED: [&str; 12] = [
+    pub const RESERVED: [&str; 15] = [
+        "debug",
         "docs",
         "health",
         "livez",
@@ -66,6 +67,8 @@ impl NewClusterToken {
         "openapi.yaml",
         "readyz",
         "robots.txt",
+        "static",
+        "ui",
         "v1",
         "v2",
         "v3",

@@ -1,14 +1,15 @@
 use std::{
     net::SocketAddr,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Instant,
 };
 
 use axum::{
     body::{Body, Bytes},
-    extract::{ConnectInfo, MatchedPath, Request},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode},
+    extract::{ConnectInfo, MatchedPath, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::Response,
 };
@@ -17,24 +18,35 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use tracing::{Instrument, Span, field::Empty};
 use uuid::Uuid;
 
+use crate::app::App;
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-/// Gives each request an ID for its response and its log lines, and logs one line when the response is complete. Must
-/// wrap the routes, because the matched route shows which part of a path may be a token.
-pub async fn log_access(ConnectInfo(remote): ConnectInfo<SocketAddr>, request: Request, next: Next) -> Response {
+/// Gives each request an ID for its response and its log lines, counts it, and logs one line when the response is complete.
+/// Must wrap the routes, because the matched route shows which part of a path may be a token.
+pub async fn log_access(
+    State(app): State<Arc<App>>,
+    ConnectInfo(remote): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
     let started = Instant::now();
     let id = given_id(request.headers()).unwrap_or_else(draw_id);
     let span = tracing::info_span!("request", request_id = id.to_str().unwrap_or_default(), cluster = Empty);
     let method = request.method().clone();
-    let path = shown_path(request.uri().path(), request.extensions().get());
+    let route: Option<MatchedPath> = request.extensions().get().cloned();
+    let path = shown_path(request.uri().path(), route.as_ref());
 
     let mut response = next.run(request).instrument(span.clone()).await;
     response.headers_mut().insert(REQUEST_ID, id);
     // A gRPC call without a message has its status in the headers, any other in the trailers.
     let grpc_status = grpc_status(response.headers());
-    let line = AccessLine { span, remote, method, path, status: response.status(), grpc_status, bytes: 0, started };
+    app.metrics.requests.record(&method, route.as_ref(), response.status(), started.elapsed());
+    let grpc_call = is_grpc(response.headers()).then(|| GrpcCall { app, route });
+    let status = response.status();
+    let line = AccessLine { span, remote, method, path, status, grpc_status, grpc_call, bytes: 0, started };
     response.map(|body| Body::new(LoggedBody { body, line }))
 }
 
@@ -51,17 +63,27 @@ struct AccessLine {
     path: String,
     status: StatusCode,
     grpc_status: Option<u8>,
+    grpc_call: Option<GrpcCall>,
     bytes: usize,
     started: Instant,
+}
+
+/// A gRPC call, which is counted when it ends: most calls have their status in the trailers.
+struct GrpcCall {
+    app: Arc<App>,
+    route: Option<MatchedPath>,
 }
 
 impl Drop for AccessLine {
     fn drop(&mut self) {
         let Self { span, remote, method, path, grpc_status, bytes, .. } = &*self;
+        if let Some(GrpcCall { app, route }) = &self.grpc_call {
+            app.metrics.requests.record_grpc(route.as_ref(), *grpc_status);
+        }
         let status = self.status.as_u16();
         let milliseconds = self.started.elapsed().as_micros() as f64 / 1000.0;
-        // Load balancers probe each second, and only a failed probe is worth a line.
-        if self.status.is_success() && matches!(path.as_str(), "/livez" | "/readyz" | "/health") {
+        // Load balancers and Prometheus ask all the time, and only a failure is worth a line.
+        if self.status.is_success() && matches!(path.as_str(), "/livez" | "/readyz" | "/health" | "/metrics") {
             tracing::debug!(parent: span, %remote, %method, %path, status, grpc_status, bytes, milliseconds, "answered");
         } else {
             tracing::info!(parent: span, %remote, %method, %path, status, grpc_status, bytes, milliseconds, "answered");
@@ -98,6 +120,12 @@ impl HttpBody for LoggedBody {
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
+}
+
+fn is_grpc(response: &HeaderMap) -> bool {
+    response
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|content_type| content_type.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// The status code of a gRPC call; 0 is success.

@@ -5,6 +5,7 @@ use convene_lifecycle::ClusterSize;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    metrics::Metrics,
     registry::Registry,
     v2::{Folders, Waiting},
 };
@@ -13,6 +14,8 @@ use crate::{
 pub struct App {
     /// The clusters.
     pub registry: Registry,
+    /// What `/metrics` shows.
+    pub metrics: Metrics,
     /// The registry's ID, for v2 responses (`X-Etcd-Cluster-Id`).
     pub registry_id: HeaderValue,
     /// The base of discovery URLs; no slash at the end.
@@ -66,8 +69,10 @@ pub mod testing {
         let dir = TempDir::new().unwrap();
         let url = format!("sqlite:{}", dir.path().join("c.db").display());
         let store = Store::open(&url.parse().unwrap(), DatabaseLimits::default()).await.unwrap();
+        let registry = Registry::start(Arc::new(store)).await.0;
         let app = App {
-            registry: Registry::start(Arc::new(store)).await.0,
+            metrics: Metrics::new(registry.metrics(), registry.database_metrics()),
+            registry,
             registry_id: HeaderValue::from_static("0"),
             public_url: String::new(),
             has_public_url: false,

@@ -15,6 +15,7 @@ mod export;
 mod home;
 mod import;
 mod logging;
+mod metrics;
 mod migrate;
 mod operation;
 mod periodic_tasks;

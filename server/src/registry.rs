@@ -7,6 +7,7 @@
 mod check_in;
 mod clock;
 mod committer;
+mod counts;
 mod follow;
 mod freshness;
 mod liveness;
@@ -31,9 +32,13 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use crate::store::{DatabaseSize, Store, StoreError};
+use crate::{
+    metrics::{DatabaseMetrics, RegistryMetrics},
+    store::{DatabaseSize, Store, StoreError},
+};
 use clock::Clock;
 use committer::Committer;
+use counts::LastCount;
 use freshness::Freshness;
 use liveness::{ClusterLiveness, LivenessCache};
 use replication::Replication;
@@ -73,6 +78,8 @@ pub struct Registry {
     /// Tells whether a cached cluster is the present one; `None` if no other server writes to the database.
     freshness: Option<Freshness>,
     lists: Semaphore,
+    metrics: Arc<RegistryMetrics>,
+    last_count: tokio::sync::Mutex<Option<LastCount>>,
     last_probe: tokio::sync::Mutex<Option<(Instant, Result<(), Unavailable>)>>,
     /// The tasks of [`Replication`], which end with the registry.
     _replication: JoinSet<()>,
@@ -108,7 +115,9 @@ impl Registry {
             let _ = replication.sync_clock().await || replication.sync_clock().await;
             notifier = Some(replication.start(&mut tasks));
         }
+        let metrics = Arc::new(RegistryMetrics::default());
         let committer = Committer {
+            metrics: Arc::clone(&metrics),
             store: store.clone(),
             clock: Arc::clone(&clock),
             cache: Arc::clone(&cache),
@@ -132,6 +141,8 @@ impl Registry {
             jobs,
             freshness,
             lists,
+            metrics,
+            last_count: Default::default(),
             last_probe: Default::default(),
             _replication: tasks,
         };
@@ -146,6 +157,16 @@ impl Registry {
     /// The present time. All servers of a database agree on it.
     pub fn now(&self) -> UnixMillis {
         self.clock.now()
+    }
+
+    /// What is counted of registrations, clusters and waits.
+    pub fn metrics(&self) -> &RegistryMetrics {
+        &self.metrics
+    }
+
+    /// What is counted of transactions and reads.
+    pub fn database_metrics(&self) -> &DatabaseMetrics {
+        self.store.metrics()
     }
 
     /// The size of the database.

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::App,
     config::{Config, PublicUrl},
+    metrics::Metrics,
     periodic_tasks::{flush, sweep, watch_database},
     registry::{Registry, WriteError},
     router::router,
@@ -157,6 +158,7 @@ fn app(config: &Config, address: SocketAddr, registry: Registry) -> App {
     }
     let public_url = config.public_url.clone().unwrap_or_else(|| PublicUrl::of(address));
     App {
+        metrics: Metrics::new(registry.metrics(), registry.database_metrics()),
         registry_id: HeaderValue::from_str(registry.id()).unwrap_or(HeaderValue::from_static("0")),
         registry,
         public_url: public_url.as_str().to_owned(),

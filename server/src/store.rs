@@ -8,6 +8,7 @@ mod columns;
 mod commit;
 mod compact;
 mod connection;
+mod count;
 mod dump;
 mod export;
 mod generation;
@@ -38,6 +39,7 @@ use tokio::{
 
 pub use columns::{subject_from_words, subject_words};
 pub use commit::ClusterWrite;
+pub use count::ClusterCounts;
 pub use dump::{ClusterDump, RegistryDump, UsedToken};
 pub use export::{Export, ExportError};
 pub use import::ImportError;
@@ -51,6 +53,7 @@ pub use size::DatabaseSize;
 pub use transaction::Transaction;
 pub use url::DatabaseUrl;
 
+use crate::metrics::DatabaseMetrics;
 use connection::Connection;
 use health::Health;
 use postgres::PostgresDatabase;
@@ -65,6 +68,7 @@ pub struct Store {
     readers: Readers,
     writer: Mutex<Writer>,
     health: Health,
+    metrics: DatabaseMetrics,
     registry_id: String,
     name: String,
 }
@@ -128,6 +132,11 @@ impl Store {
         &self.name
     }
 
+    /// What is counted of transactions and reads.
+    pub fn metrics(&self) -> &DatabaseMetrics {
+        &self.metrics
+    }
+
     /// Whether other servers may write to the database as well.
     pub fn is_shared(&self) -> bool {
         matches!(self.database, Database::Postgres(_))
@@ -170,6 +179,17 @@ impl Store {
 
     /// [`Store::read`] with a time limit of its own.
     async fn read_within<T>(
+        &self,
+        limit: Duration,
+        read: impl AsyncFnOnce(&mut Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let begun = std::time::Instant::now();
+        let result = self.read_unmeasured(limit, read).await;
+        self.metrics.record_read(begun, &result);
+        result
+    }
+
+    async fn read_unmeasured<T>(
         &self,
         limit: Duration,
         read: impl AsyncFnOnce(&mut Connection) -> Result<T, StoreError>,

@@ -4,9 +4,9 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{check_in, clusters, events, members, nodes, problem::Problem};
-use crate::{app::App, operation};
+use crate::{app::App, metrics, operation};
 
-/// The endpoints with their description. The health endpoints are described here, but routed by `router`.
+/// The endpoints with their description. The health endpoints and `/metrics` are described here, but routed by `router`.
 pub fn endpoints() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(Description::openapi())
         .merge(clusters::router())
@@ -36,9 +36,9 @@ pub fn to_yaml(description: &utoipa::openapi::OpenApi) -> String {
         (name = "members", description = "Read a cluster's members, evict them, and announce downtimes."),
         (name = "events", description = "Read or follow the history of a cluster."),
         (name = "nodes", description = "Check in before etcd starts, and while it runs. List the nodes that do."),
-        (name = "operation", description = "Health checks.")
+        (name = "operation", description = "Health checks and metrics.")
     ),
-    paths(operation::livez, operation::readyz),
+    paths(operation::livez, operation::readyz, metrics::metrics),
     components(schemas(Problem))
 )]
 struct Description;

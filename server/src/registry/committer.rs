@@ -17,7 +17,10 @@ use super::{
     Committed, Inputs, Needs, Snapshot, SnapshotCache, Unavailable, WriteError, clock::Clock, liveness::LivenessCache,
     replication::Notifier, transact::Job, unavailable, watch_hub::WatchHub,
 };
-use crate::store::{ClusterWrite, LivenessRecord, Stamp, Store, StoreError, Transaction};
+use crate::{
+    metrics::RegistryMetrics,
+    store::{ClusterWrite, LivenessRecord, Stamp, Store, StoreError, Transaction},
+};
 
 /// The most writes that share one commit.
 const BATCH: usize = 128;
@@ -34,6 +37,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// wait for others.
 pub(super) struct Committer {
     pub(super) store: Arc<Store>,
+    pub(super) metrics: Arc<RegistryMetrics>,
     pub(super) clock: Arc<Clock>,
     pub(super) cache: Arc<SnapshotCache>,
     pub(super) watch_hub: Arc<WatchHub>,
@@ -260,6 +264,8 @@ impl Committer {
             notifier.notify(writes.iter().map(|write| write.token.clone()));
         }
         for ClusterWrite { token, after, events, .. } in writes {
+            let protocol = after.as_ref().and_then(|cluster| cluster.protocol);
+            self.metrics.record_events(protocol, events.iter().map(Arc::as_ref));
             match &after {
                 Some(cluster) => self.cache.insert(token.clone(), Arc::new(Snapshot::new(cluster.clone()))),
                 None => {

@@ -138,6 +138,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        metrics::WaitKind,
         registry::watch_hub::DeliveredState,
         store::{DatabaseLimits, Store},
     };
@@ -160,7 +161,7 @@ mod tests {
             let (registry, _) = Registry::start(Arc::new(store)).await;
             let token: Token = "one".parse().unwrap();
             let created = registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
-            let follower = registry.follow(&token, Revision::FIRST.next());
+            let follower = registry.follow(&token, Revision::FIRST.next(), WaitKind::Events);
 
             let mut database = sqlx::sqlite::SqliteConnectOptions::new().filename(file).connect().await.unwrap();
             sqlx::query("delete from cluster where token = 'one'").execute(&mut database).await.unwrap();

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use convene_lifecycle::{Event, Revision, Token, UnixMillis};
 
 use super::{Follower, Registry, Snapshot, Subscription, Unavailable, unavailable, watch_hub::DeliveredState};
-use crate::store::{ClusterFilter, ClusterSummary, Cursor, Stamp, StoreError};
+use crate::{
+    metrics::WaitKind,
+    store::{ClusterFilter, ClusterSummary, Cursor, Stamp, StoreError},
+};
 
 /// The most events in a page of history. Each follower may hold as many in memory.
 const HISTORY_PAGE: u32 = 64;
@@ -91,17 +94,17 @@ impl Registry {
     }
 
     /// Subscribes to the events of a cluster from now on. The cluster need not exist yet.
-    pub fn subscribe(&self, token: &Token) -> Subscription {
+    pub fn subscribe(&self, token: &Token, kind: WaitKind) -> Subscription {
         let delivered = match self.cache.peek(token) {
             Some(snapshot) if self.freshness.is_none() => DeliveredState::Cluster(snapshot.cluster.clone()),
             _ => DeliveredState::Unknown,
         };
-        self.watch_hub.subscribe(token, delivered)
+        self.watch_hub.subscribe(token, delivered).counted(self.metrics.wait(kind))
     }
 
     /// Follows the events of a cluster from a revision on. The cluster need not exist yet.
-    pub fn follow(&self, token: &Token, from: Revision) -> Follower {
-        Follower::new(token.clone(), self.subscribe(token), from)
+    pub fn follow(&self, token: &Token, from: Revision, kind: WaitKind) -> Follower {
+        Follower::new(token.clone(), self.subscribe(token, kind), from)
     }
 
     /// A page of a cluster's events from a revision on, oldest first, without gaps; empty if there are none yet. If the first

@@ -8,7 +8,10 @@ use sqlx::ConnectOptions;
 use tempfile::TempDir;
 
 use super::*;
-use crate::store::{ClusterFilter, DatabaseLimits};
+use crate::{
+    metrics::WaitKind,
+    store::{ClusterFilter, DatabaseLimits},
+};
 
 async fn registry() -> (TempDir, Arc<Registry>) {
     let dir = TempDir::new().unwrap();
@@ -169,7 +172,7 @@ async fn lists_wait_for_each_other_and_other_reads_do_not() {
 async fn a_subscriber_gets_committed_events() {
     let (_dir, registry) = registry().await;
     let token: Token = "one".parse().unwrap();
-    let mut subscription = registry.subscribe(&token);
+    let mut subscription = registry.subscribe(&token, WaitKind::V2);
     let created = registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
     let Delivery::Event(delivered) = subscription.next().await else { panic!("no event is missing") };
     assert_eq!(created.events, [delivered]);

@@ -15,6 +15,8 @@ use std::{
 use convene_lifecycle::{Cluster, Event, EventKind, Token, UnixMillis};
 use tokio::sync::Notify;
 
+use crate::metrics::OpenWait;
+
 pub(super) use recent_events::DeliveredState;
 use recent_events::RecentEvents;
 
@@ -55,6 +57,8 @@ pub struct Subscription {
     next_index: u64,
     /// To remove the feed with its last subscription.
     hub: Arc<WatchHub>,
+    /// Counts the waiter as long as the subscription lasts.
+    open: Option<OpenWait>,
 }
 
 /// What a subscription delivers.
@@ -80,7 +84,7 @@ impl WatchHub {
             entry.feed.clone()
         };
         let next_index = feed.lock().end_index();
-        Subscription { token: token.clone(), feed, next_index, hub: self.clone() }
+        Subscription { token: token.clone(), feed, next_index, hub: self.clone(), open: None }
     }
 
     /// Delivers the events of a change that this server has committed. `after` is the cluster after it; `None` if it was
@@ -163,6 +167,12 @@ impl Feed {
 }
 
 impl Subscription {
+    /// The same, counted as an open wait.
+    pub(super) fn counted(mut self, open: OpenWait) -> Self {
+        self.open = Some(open);
+        self
+    }
+
     /// Waits for the next delivery.
     pub async fn next(&mut self) -> Delivery {
         let feed = self.feed.clone();

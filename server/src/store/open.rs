@@ -7,6 +7,7 @@ use super::{
     Database, DatabaseLimits, DatabaseUrl, Health, Readers, Store, connection::Connection, migrations::migrate,
     postgres::PostgresDatabase, sqlite::SqliteFile, statement::Statement, transaction::Writer,
 };
+use crate::metrics::DatabaseMetrics;
 
 /// Why the database can't be used, in one line for the person who starts the server.
 #[derive(Debug, Error)]
@@ -104,7 +105,16 @@ impl Store {
             Database::Postgres(database) => Readers::Postgres(database.readers()),
         };
         let writer = Mutex::new(Writer::Open(writer));
-        Ok(Self { database, limits, readers, writer, health: Health::default(), registry_id, name: url.to_string() })
+        Ok(Self {
+            database,
+            limits,
+            readers,
+            writer,
+            health: Health::default(),
+            metrics: DatabaseMetrics::default(),
+            registry_id,
+            name: url.to_string(),
+        })
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
     read::{events, load_all, stamp},
     statement::Statement,
 };
+use crate::metrics::TransactionMeasurement;
 
 /// A transaction on the one connection that writes.
 ///
@@ -22,6 +23,7 @@ pub struct Transaction<'s> {
     connection: Connection,
     /// The generation of a SQLite database that this transaction begins, if it begins one.
     generation: Option<i64>,
+    measurement: TransactionMeasurement,
 }
 
 /// The one connection that writes.
@@ -38,6 +40,7 @@ impl Store {
     /// locks.
     pub async fn begin(&self) -> Result<Transaction<'_>, StoreError> {
         let mut writer = self.writer.lock().await;
+        let measurement = self.metrics.begin();
         let connection = match mem::replace(&mut *writer, Writer::Lost) {
             Writer::Open(connection) => connection,
             Writer::Lost => self.connect().await?,
@@ -47,7 +50,7 @@ impl Store {
             }
         };
         let begin = if connection.is_shared() { "begin isolation level read committed" } else { "begin immediate" };
-        let mut transaction = Transaction { store: self, writer, connection, generation: None };
+        let mut transaction = Transaction { store: self, writer, connection, generation: None, measurement };
         let connection = &mut transaction.connection;
         // This statement does no work, so a database that does not answer is down.
         let begun = self.with_timeout(self.limits.acquire_timeout, async { Ok(connection.run(begin).await?) }).await;
@@ -115,6 +118,7 @@ impl Transaction<'_> {
             self.store.keep_generation(&self.store.registry_id, generation);
         }
         *self.writer = Writer::Open(self.connection);
+        self.measurement.committed();
         Ok(())
     }
 
@@ -131,6 +135,7 @@ impl Transaction<'_> {
     pub async fn rollback(mut self) -> Result<(), StoreError> {
         self.run("rollback").await?;
         *self.writer = Writer::Open(self.connection);
+        self.measurement.rolled_back();
         Ok(())
     }
 

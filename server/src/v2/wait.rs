@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     app::App,
+    metrics::WaitKind,
     registry::{Delivery, Registry, Subscription, Unavailable},
 };
 
@@ -81,7 +82,7 @@ pub async fn long_poll(
     open: Option<OpenPoll>,
 ) -> Result<Response, V2Error> {
     // Subscribe before reading: an event in between is delivered twice rather than lost.
-    let subscription = app.registry.subscribe(&wait.path.token);
+    let subscription = app.registry.subscribe(&wait.path.token, WaitKind::V2);
     let snapshot = app.registry.cluster(&wait.path.token).await?.ok_or_else(|| wait.path.no_such_cluster())?;
     let index = snapshot.cluster.revision;
     let from = wait_index.map_or(index.next(), Revision);

@@ -144,7 +144,7 @@ async fn unknown_paths_methods_and_parameters_are_named() {
 async fn no_protocol_creates_a_cluster_with_a_reserved_token() {
     let server = Server::start();
     let channel = v3_client::connect(&server.url).await;
-    for word in ["docs", "openapi.yaml", "v1", "v3", "version"] {
+    for word in ["debug", "docs", "metrics", "openapi.yaml", "static", "ui", "v1", "v3", "version"] {
         let refusal = format!("token: \"{word}\" is reserved for the server's own URLs; choose another token");
         let problem = assert_problem(post(&server, &json!({ "token": word })).await, 400, "invalid-request").await;
         assert!(problem["violations"][0]["message"].as_str().unwrap().contains(word), "{problem}");

@@ -12,6 +12,7 @@ mod crash;
 mod differential;
 mod lifecycle;
 mod long_polls;
+mod metrics;
 mod moving;
 mod openapi;
 mod operation;

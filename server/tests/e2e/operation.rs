@@ -194,12 +194,12 @@ async fn each_request_is_logged_once_and_no_token_in_full() {
 #[tokio::test]
 async fn successful_health_checks_are_not_logged() {
     let server = Server::start();
-    for path in ["/livez", "/readyz", "/health", "/new"] {
+    for path in ["/livez", "/readyz", "/health", "/metrics", "/new"] {
         assert_eq!(http::get(format!("{}{path}", server.url)).await.unwrap().status(), 200);
     }
     let asked = || server.output().contains("path=/new").then_some(());
     wait_for(LIMIT, asked).unwrap_or_else(|| panic!("{}", server.output()));
-    for path in ["/livez", "/readyz", "/health"] {
+    for path in ["/livez", "/readyz", "/health", "/metrics"] {
         assert!(!server.output().contains(path), "{path}: {}", server.output());
     }
 }

@@ -5,6 +5,7 @@ use convene_lifecycle::{Event, Revision, Token};
 use crate::{
     api::problem::Problem,
     app::App,
+    metrics::WaitKind,
     registry::{self, FollowStep},
 };
 
@@ -20,7 +21,7 @@ impl Follower {
     pub async fn new(app: Arc<App>, token: Token, after: Option<Revision>) -> Result<Self, Problem> {
         let seen = after.unwrap_or(Revision(0));
         // Subscribe first, then read: an event in between is then seen twice instead of being lost.
-        let mut follower = app.registry.follow(&token, seen.next());
+        let mut follower = app.registry.follow(&token, seen.next(), WaitKind::Events);
         let snapshot = app.registry.cluster(&token).await?.ok_or_else(Problem::no_such_cluster)?;
         let present = snapshot.cluster.revision;
         // The snapshot in memory may be older than the history that a client has read, so the history decides.

@@ -21,6 +21,7 @@ use super::watcher::{EventFilter, Progress, WatchStep, Watcher};
 use crate::{
     access_log::show_cluster,
     app::App,
+    metrics::WaitKind,
     registry::Unavailable,
     v3::{
         error::V3Error,
@@ -202,7 +203,7 @@ impl Conversation {
             Err(error) => return Ok(Err(NotCreated::new(Revision(0), error))),
         };
         // Follow before reading: an event in between is delivered twice rather than lost.
-        let follower = self.app.registry.follow(&range.token, Revision::FIRST);
+        let follower = self.app.registry.follow(&range.token, Revision::FIRST, WaitKind::V3);
         let present = present(&self.app, &range.token).await?;
         let Ok(start) = u64::try_from(request.start_revision) else {
             return Ok(Err(NotCreated::new(present, V3Error::Compacted)));

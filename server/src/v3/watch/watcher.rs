@@ -190,14 +190,17 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::app::testing::{app, delete, set_size};
+    use crate::{
+        app::testing::{app, delete, set_size},
+        metrics::WaitKind,
+    };
 
     /// A watch of all keys of a cluster.
     fn watch(app: &Arc<App>, token: &Token, from: u64, present: u64) -> Watcher {
         let key = format!("/_etcd/registry/{}/", token.as_str()).into_bytes();
         let range = KeyRange::parse(key, format!("/_etcd/registry/{}0", token.as_str()).into_bytes()).unwrap();
         let filter = EventFilter::new(range, &WatchCreateRequest::default());
-        let follower = app.registry.follow(token, Revision::FIRST);
+        let follower = app.registry.follow(token, Revision::FIRST, WaitKind::V3);
         Watcher::new(app.clone(), follower, filter, Revision(from), Revision(present))
     }
 

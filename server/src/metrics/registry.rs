@@ -1,0 +1,143 @@
+use convene_lifecycle::{Discovery, Event, EventKind, Protocol};
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+/// What the registry counts.
+#[derive(Debug)]
+pub struct RegistryMetrics {
+    registrations: Family<RegistrationLabels, Counter>,
+    clusters: Family<PhaseLabels, Gauge>,
+    paused: Gauge,
+    waits: Family<WaitLabels, Gauge>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RegistrationLabels {
+    protocol: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PhaseLabels {
+    phase: &'static str,
+}
+
+/// How far a cluster is. Each cluster is in one phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// Nodes are missing.
+    Forming,
+    /// It may not be founded, because another etcd cluster may exist.
+    Held,
+    /// All founders are known.
+    Formed,
+    /// The etcd cluster has been seen to exist.
+    Bootstrapped,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WaitLabels {
+    kind: &'static str,
+}
+
+/// Who waits for events of a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WaitKind {
+    /// A long poll of the v2 protocol.
+    V2,
+    /// A watch of the v3 protocol.
+    V3,
+    /// A client of `/v1/clusters/TOKEN/events`.
+    Events,
+}
+
+/// A wait that counts as open until it is dropped.
+#[derive(Debug)]
+pub struct OpenWait(Gauge);
+
+impl Default for RegistryMetrics {
+    fn default() -> Self {
+        let metrics = Self {
+            registrations: Family::default(),
+            clusters: Family::default(),
+            paused: Gauge::default(),
+            waits: Family::default(),
+        };
+        // A counter that begins at 0 shows its first increase as one.
+        for protocol in [Protocol::Discovery(Discovery::V2), Protocol::Discovery(Discovery::V3), Protocol::CheckIn] {
+            metrics.registrations.get_or_create_owned(&RegistrationLabels { protocol: protocol.as_str() });
+        }
+        for kind in [WaitKind::V2, WaitKind::V3, WaitKind::Events] {
+            metrics.waits.get_or_create_owned(&kind.label());
+        }
+        metrics
+    }
+}
+
+impl RegistryMetrics {
+    pub(super) fn register(&self, convene: &mut Registry) {
+        let help = "Nodes that registered through this server to form a cluster, by protocol";
+        convene.register("registrations", help, self.registrations.clone());
+        let help = "Clusters in the database, by phase; each cluster is in one phase";
+        convene.register("clusters", help, self.clusters.clone());
+        convene.register("clusters_paused", "Clusters whose membership changes are paused", self.paused.clone());
+        let help = "Open long polls, watches and event streams, by kind";
+        convene.register("waits", help, self.waits.clone());
+    }
+
+    /// Counts the registrations among the events of a change.
+    pub fn record_events<'a>(&self, protocol: Option<Protocol>, events: impl Iterator<Item = &'a Event>) {
+        let Some(protocol) = protocol else { return };
+        let registers = |event: &&Event| event.kind == EventKind::MemberRegistered && event.previous.is_none();
+        let labels = RegistrationLabels { protocol: protocol.as_str() };
+        self.registrations.get_or_create(&labels).inc_by(events.filter(registers).count() as u64);
+    }
+
+    /// Counts a wait from now on, until the result is dropped.
+    pub fn wait(&self, kind: WaitKind) -> OpenWait {
+        let gauge = self.waits.get_or_create_owned(&kind.label());
+        gauge.inc();
+        OpenWait(gauge)
+    }
+
+    /// Shows how many clusters are in a phase.
+    pub fn set_clusters(&self, phase: Phase, count: i64) {
+        self.clusters.get_or_create(&phase.label()).set(count);
+    }
+
+    /// Shows how many clusters are paused.
+    pub fn set_paused(&self, count: i64) {
+        self.paused.set(count);
+    }
+}
+
+impl Phase {
+    fn label(self) -> PhaseLabels {
+        let phase = match self {
+            Self::Forming => "forming",
+            Self::Held => "held",
+            Self::Formed => "formed",
+            Self::Bootstrapped => "bootstrapped",
+        };
+        PhaseLabels { phase }
+    }
+}
+
+impl WaitKind {
+    fn label(self) -> WaitLabels {
+        let kind = match self {
+            Self::V2 => "v2",
+            Self::V3 => "v3",
+            Self::Events => "events",
+        };
+        WaitLabels { kind }
+    }
+}
+
+impl Drop for OpenWait {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

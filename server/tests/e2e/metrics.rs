@@ -1,0 +1,218 @@
+//! `/metrics` as Prometheus reads it.
+
+use std::{
+    io::Write,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use convene_etcd::wire::{RangeRequest, kv_client::KvClient};
+use convene_harness::{http, peers, server::Server};
+use serde_json::json;
+
+use crate::v3_client::{self, Cluster, Watches};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// What `/metrics` shows at one moment.
+struct Scrape(String);
+
+impl Scrape {
+    async fn of(server: &Server) -> Self {
+        let answer = http::get(format!("{}/metrics", server.url)).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+        Self(answer.text().await.unwrap())
+    }
+
+    /// Scrapes until a series has a value.
+    async fn until(server: &Server, series: &str, value: f64) -> Self {
+        let deadline = tokio::time::Instant::now() + LIMIT;
+        loop {
+            let scrape = Self::of(server).await;
+            if scrape.get(series) == Some(value) {
+                return scrape;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{series} is not {value}:\n{}", scrape.0);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The value of a series, which is written like in a query.
+    fn get(&self, series: &str) -> Option<f64> {
+        let line = self.0.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
+        Some(line.parse().unwrap())
+    }
+
+    #[track_caller]
+    fn value(&self, series: &str) -> f64 {
+        self.get(series).unwrap_or_else(|| panic!("{series} is missing:\n{}", self.0))
+    }
+
+    /// The names of all metrics.
+    fn names(&self) -> Vec<&str> {
+        self.0.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect()
+    }
+}
+
+#[tokio::test]
+async fn prometheus_own_tool_accepts_the_metrics() {
+    let Some(promtool) = peers::program("prometheus", "promtool") else { return };
+    let server = Server::start();
+    some_of_each(&server).await;
+    let scrape = Scrape::of(&server).await;
+    for name in scrape.names() {
+        assert!(scrape.0.contains(&format!("# HELP {name} ")), "{name} has no help");
+    }
+    let mut check = Command::new(promtool)
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    check.stdin.take().unwrap().write_all(scrape.0.as_bytes()).unwrap();
+    let output = check.wait_with_output().unwrap();
+    let report = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    // The tool prints what is against the conventions.
+    assert!(output.status.success() && report.is_empty(), "{report}\n{}", scrape.0);
+}
+
+#[tokio::test]
+async fn counters_move_with_what_happens() {
+    let server = Server::start();
+    let before = Scrape::of(&server).await;
+    some_of_each(&server).await;
+    let after = Scrape::of(&server).await;
+
+    for (series, by) in [
+        (r#"convene_http_requests_total{method="GET",route="/new",status="200"}"#, 1.0),
+        (r#"convene_http_request_duration_seconds_count{method="GET",route="/new"}"#, 1.0),
+        (r#"convene_http_requests_total{method="PUT",route="/{token}/{member}",status="201"}"#, 2.0),
+        (r#"convene_http_requests_total{method="PUT",route="/{token}/{member}",status="412"}"#, 1.0),
+        (r#"convene_http_requests_total{method="GET",route="other",status="404"}"#, 1.0),
+        (r#"convene_registrations_total{protocol="v2"}"#, 1.0),
+        (r#"convene_registrations_total{protocol="v3"}"#, 1.0),
+        (r#"convene_registrations_total{protocol="check_in"}"#, 1.0),
+        (r#"convene_database_transactions_total{outcome="failed"}"#, 0.0),
+    ] {
+        let moved = after.get(series).unwrap_or(0.0) - before.get(series).unwrap_or(0.0);
+        assert_eq!(moved, by, "{series}:\n{}", after.0);
+    }
+    for series in [
+        r#"convene_database_transactions_total{outcome="committed"}"#,
+        "convene_database_transaction_duration_seconds_count",
+        r#"convene_database_reads_total{outcome="done"}"#,
+        "convene_database_read_duration_seconds_count",
+    ] {
+        assert!(after.value(series) > before.value(series), "{series}:\n{}", after.0);
+    }
+    assert_eq!(after.value("convene_database_up"), 1.0);
+    assert_eq!(after.value(&format!(r#"convene_build_info{{version="{}"}}"#, env!("CARGO_PKG_VERSION"))), 1.0);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+    assert!((0.0..600.0).contains(&(now - after.value("process_start_time_seconds"))), "{}", after.0);
+    // A gRPC call is counted when its client has the answer.
+    let range = r#"convene_grpc_requests_total{method="etcdserverpb.KV/Range",code="OK"}"#;
+    Scrape::until(&server, range, 1.0).await;
+    Scrape::until(&server, r#"convene_grpc_requests_total{method="etcdserverpb.KV/Put",code="PermissionDenied"}"#, 1.0)
+        .await;
+}
+
+#[tokio::test]
+async fn clusters_are_counted_by_phase() {
+    let server = Server::start();
+    let (forming, formed) = (server.new_cluster(3).await, server.new_cluster(1).await);
+    register(&forming, "a").await;
+    register(&formed, "b").await;
+    let scrape = Scrape::of(&server).await;
+    for (phase, count) in [("forming", 1.0), ("held", 0.0), ("formed", 1.0), ("bootstrapped", 0.0)] {
+        assert_eq!(scrape.value(&format!(r#"convene_clusters{{phase="{phase}"}}"#)), count, "{}", scrape.0);
+    }
+    assert_eq!(scrape.value("convene_clusters_paused"), 0.0);
+    // The next scrapes ask the database for nothing.
+    let reads = r#"convene_database_reads_total{outcome="done"}"#;
+    let counted = Scrape::of(&server).await.value(reads);
+    assert_eq!(Scrape::of(&server).await.value(reads), counted);
+}
+
+#[tokio::test]
+async fn open_waits_are_counted_until_they_end() {
+    let server = Server::start();
+    let cluster = server.new_cluster(3).await;
+    let token = cluster.rsplit_once('/').unwrap().1;
+    let poll = http::get(format!("{cluster}?wait=true&recursive=true")).await.unwrap();
+    let events = http::client()
+        .get(format!("{}/v1/clusters/{token}/events", server.url))
+        .header("accept", "text/event-stream")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(events.status(), 200);
+    let channel = v3_client::connect(&server.url).await;
+    let watched = Cluster { token: token.to_owned(), created: 1 };
+    let watches = Watches::opened(&channel, watched.watch(0)).await;
+    for kind in ["v2", "v3", "events"] {
+        Scrape::until(&server, &format!(r#"convene_waits{{kind="{kind}"}}"#), 1.0).await;
+    }
+    drop((poll, events, watches, channel));
+    for kind in ["v2", "v3", "events"] {
+        Scrape::until(&server, &format!(r#"convene_waits{{kind="{kind}"}}"#), 0.0).await;
+    }
+}
+
+#[tokio::test]
+async fn no_request_makes_a_label_of_its_own() {
+    let server = Server::start();
+    some_of_each(&server).await;
+    let cluster = server.new_cluster(3).await;
+    let client = http::client();
+    for at in 0..20 {
+        let url = format!("{}/secret{at}", server.url);
+        client.get(&url).send().await.unwrap();
+        client.get(format!("{url}/x/y/z")).send().await.unwrap();
+        client.request(format!("METHOD{at}").parse().unwrap(), &cluster).send().await.unwrap();
+        client.get(format!("{}/v1/clusters/secret{at}", server.url)).send().await.unwrap();
+        client.get(format!("{}/v2/keys/a/b/secret{at}", server.url)).send().await.unwrap();
+        let grpc = client.post(format!("{}/etcdserverpb.Secret/Secret{at}", server.url));
+        grpc.header("content-type", "application/grpc").send().await.unwrap();
+    }
+    let scrape = Scrape::of(&server).await;
+    let token = cluster.rsplit_once('/').unwrap().1;
+    for hidden in ["secret", "Secret", "METHOD", &token[..6], "infra", "127.0.0.1"] {
+        assert!(!scrape.0.contains(hidden), "{hidden}:\n{}", scrape.0);
+    }
+}
+
+/// A request of each kind: to each face, with success and without.
+async fn some_of_each(server: &Server) {
+    let client = http::client();
+    let cluster = server.new_cluster(3).await;
+    register(&cluster, "1").await;
+    let value = [("value", "infra1=http://infra1:2380")];
+    let again = client.put(format!("{cluster}/1?prevExist=false")).form(&value).send().await.unwrap();
+    assert_eq!(again.status(), 201, "a node that comes back while nothing is formed");
+    let other = client.put(format!("{cluster}/2?prevExist=false")).form(&value).send().await.unwrap();
+    assert_eq!(other.status(), 412);
+    assert_eq!(http::get(format!("{}/a/b/c", server.url)).await.unwrap().status(), 404);
+
+    let channel = v3_client::connect(&server.url).await;
+    let by_v3 = Cluster::create(&channel, "by-v3").await;
+    by_v3.register(&channel, "3").await;
+    let key = by_v3.size_key().into_bytes();
+    KvClient::new(channel.clone()).range(RangeRequest { key, ..RangeRequest::default() }).await.unwrap();
+    let put = convene_etcd::wire::PutRequest { key: "elsewhere".into(), ..Default::default() };
+    KvClient::new(channel).put(put).await.unwrap_err();
+
+    let created = client.post(format!("{}/v1/clusters", server.url)).json(&json!({ "size": 3 })).send().await.unwrap();
+    let location = created.headers()["location"].to_str().unwrap().to_owned();
+    let check_in = json!({ "name": "infra4", "run_id": "a", "peer_urls": ["http://infra4:2380"], "state": "empty" });
+    let answer = client.post(format!("{}{location}/check-in", server.url)).json(&check_in).send().await.unwrap();
+    let status = answer.status();
+    assert_eq!(status, 200, "{}", answer.text().await.unwrap());
+}
+
+async fn register(cluster: &str, member: &str) {
+    let value = format!("infra{member}=http://infra{member}:2380");
+    let put = http::client().put(format!("{cluster}/{member}?prevExist=false")).form(&[("value", value)]);
+    assert_eq!(put.send().await.unwrap().status(), 201);
+}
