@@ -48,10 +48,14 @@ fn next_step(cluster: &Cluster) -> String {
         (Some(surplus @ 1..), Some(nodes @ [_, ..])) => {
             let removed =
                 if surplus == 1 { "one of them".to_owned() } else { format!("{surplus} of them, one by one") };
-            format!("; it still has {voters} voters, and {} will remove {removed}", one_of(nodes))
+            format!(
+                "; it still has {voters} voters: {} removes {removed} at a later check-in; if no such check-in follows, run \
+                 `convene leave` on their nodes",
+                one_of(nodes)
+            )
         }
         (Some(surplus @ 1..), Some([])) => format!(
-            "; it still has {voters} voters, and nobody can remove one now, because no node checks in: run `convene leave` on \
+            "; it still has {voters} voters, and nobody can remove one now, because no node that could has just checked in: run `convene leave` on \
              {surplus} of their nodes"
         ),
         (Some(surplus @ 1..), None) => {

@@ -63,10 +63,14 @@ fn evicted(before: &Member, carried_out_by: Option<&[MemberName]>) -> String {
              it now, run `convene leave` on its node"
         ),
         Some([]) => format!(
-            "{evicted}, but nobody can remove it now, because no node checks in; to remove it now, run `convene leave` on its \
+            "{evicted}, but nobody can remove it now, because no node that could has just checked in; to remove it now, run `convene leave` on its \
              node, or run `convene join` on one more node, which waits as a spare and removes it"
         ),
-        Some(nodes) => format!("{evicted}: {} will remove it, as soon as that is safe for the quorum", one_of(nodes)),
+        Some(nodes) => format!(
+            "{evicted}: {} removes it at a later check-in, as soon as that is safe for the quorum; if no such check-in \
+             follows, run `convene leave` on its node",
+            one_of(nodes)
+        ),
     }
 }
 
@@ -105,8 +109,12 @@ mod tests {
             let nodes: Vec<MemberName> = nodes.iter().map(|name| name.parse().unwrap()).collect();
             evicted(&member, Some(&nodes))
         };
-        assert_eq!(shown(&["infra3"]), "is evicted: infra3 will remove it, as soon as that is safe for the quorum");
-        assert!(shown(&["infra1", "infra3"]).starts_with("is evicted: infra1 or infra3 will remove it"));
+        assert_eq!(
+            shown(&["infra3"]),
+            "is evicted: infra3 removes it at a later check-in, as soon as that is safe for the quorum; if no such check-in \
+             follows, run `convene leave` on its node"
+        );
+        assert!(shown(&["infra1", "infra3"]).starts_with("is evicted: infra1 or infra3 removes it"));
         assert!(shown(&[]).contains("nobody can remove it now") && shown(&[]).contains("`convene leave`"));
     }
 }

@@ -91,3 +91,16 @@ fn failed_probes_of_yesterday_prove_nothing_today() {
     assert!(!is_dead(30_000, 2_000));
     assert!(!is_dead(86_400_000, 86_340_000));
 }
+
+#[test]
+fn a_member_that_has_answered_since_the_last_failed_probe_is_not_unreachable() {
+    let probed = |answered: Option<i64>| MemberLiveness {
+        failing: Some((UnixMillis(10), UnixMillis(20))),
+        answered: answered.map(UnixMillis),
+        ..MemberLiveness::default()
+    };
+    assert_eq!(probed(None).unreachable_since(), Some(UnixMillis(10)));
+    assert_eq!(probed(Some(15)).unreachable_since(), Some(UnixMillis(10)));
+    assert_eq!(probed(Some(21)).unreachable_since(), None);
+    assert_eq!(MemberLiveness::default().unreachable_since(), None);
+}

@@ -27,6 +27,8 @@ pub(super) enum Blocked {
     ForeignClusterAnswers { found: ClusterId, own: Option<ClusterId> },
     /// The node's view was not read through a quorum, or shows no leader.
     NoQuorum { silent: Vec<String> },
+    /// A quorum of voters answers the node, but there is no leader.
+    NoLeader { silent: Vec<String> },
     /// No quorum: no other member answers at its listed address, and this node is not at its own any more.
     AllAddressesChanged { silent: Vec<String>, listed: String, own: String },
     /// The node's view lacks members on record, without evidence that they were removed.

@@ -96,6 +96,9 @@ impl<'a> Planner<'a> {
                 listed: urls_of(&own.registration.peer_urls),
                 own: urls_of(&self.report.peer_urls),
             },
+            None if self.draft.voters().filter(|voter| view.is_up(voter)).count() >= self.draft.quorum() => {
+                Blocked::NoLeader { silent }
+            }
             None => Blocked::NoQuorum { silent },
         }
     }

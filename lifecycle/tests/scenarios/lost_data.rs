@@ -49,6 +49,14 @@ fn a_lost_disk_without_a_quorum_waits_and_names_the_silent_members() {
 }
 
 #[test]
+fn a_node_that_observes_an_election_is_not_sent_to_restore_a_snapshot() {
+    let mut world = World::running("a b c");
+    world.dies("c");
+    world.observe_wrongly("d", |view| (view.linearizable, view.leader) = (false, None), "wait: no_quorum");
+    world.with_message("They elect a leader within seconds");
+}
+
+#[test]
 fn the_only_member_that_lost_its_disk_sees_no_quorum() {
     World::running("a").returns_empty("a").observe("a", "wait: no_quorum").with_message("no answer from a");
 }

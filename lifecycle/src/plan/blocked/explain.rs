@@ -35,9 +35,17 @@ impl Blocked {
                     or_none(own)
                 ),
             ),
-            Self::NoQuorum { silent } if silent.is_empty() => {
+            Self::NoQuorum { silent } | Self::NoLeader { silent } if silent.is_empty() => {
                 wait(Reason::NoQuorum, "this node sees no quorum: the members answer, but there is no leader")
             }
+            Self::NoLeader { silent } => wait(
+                Reason::NoQuorum,
+                format!(
+                    "this node sees no quorum: enough voters answer, but there is no leader; no answer from {}. They elect a \
+                     leader within seconds, unless they can't reach each other at their peer URLs",
+                    silent.join(", ")
+                ),
+            ),
             Self::NoQuorum { silent } => wait(
                 Reason::NoQuorum,
                 format!(

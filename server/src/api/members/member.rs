@@ -40,7 +40,8 @@ pub struct MemberBody {
     heard_of_at: Option<Timestamp>,
     /// When the member's etcd last answered a probe or its own node; null if never.
     answered_at: Option<Timestamp>,
-    /// Since when probes of the member have failed; null if the last one did not fail, or nobody probes it.
+    /// Since when probes of the member have failed; null if its etcd has answered since the last failed probe, or nobody
+    /// probes it.
     unreachable_since: Option<Timestamp>,
     /// How often the member's etcd was started without an answer since it last answered. At `max_failed_starts` (a
     /// policy field), the member counts as failing.
@@ -87,7 +88,7 @@ impl MemberBody {
             started: member.started,
             heard_of_at: liveness.last_seen_of(&member.key).map(Timestamp),
             answered_at: known.answered.map(Timestamp),
-            unreachable_since: known.failing.map(|(first, _)| Timestamp(first)),
+            unreachable_since: known.unreachable_since().map(Timestamp),
             failed_starts: known.failed_starts(),
             evicted_at: member.eviction.map(Timestamp),
             downtime_until: member.downtime_until.map(Timestamp),
