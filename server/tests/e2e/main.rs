@@ -10,6 +10,7 @@ mod check_in;
 mod comparison;
 mod crash;
 mod differential;
+mod gone_page;
 mod lifecycle;
 mod long_polls;
 mod metrics;
