@@ -1,5 +1,7 @@
 //! `convene status`: observes the cluster of this node, and shows it.
 
+use convene_lifecycle::ClusterId;
+
 use crate::{
     cli::StatusArgs,
     cluster::show,
@@ -17,6 +19,7 @@ pub async fn run(arguments: &StatusArgs) -> Result<(), CommandError> {
     let target = Target::at(&arguments.discovery.discovery, &arguments.discovery.tls).await?;
     let overview = Overview::read(&target, false).await?;
     let (view, failures) = view(arguments, &overview).await?;
+    let view = of_this_cluster(view, overview.cluster.value.cluster_id);
     show::print(&Overview { view: Some(view), failures, ..overview }, arguments.output)
 }
 
@@ -25,6 +28,17 @@ async fn view(arguments: &StatusArgs, overview: &Overview) -> Result<(View, Opti
     let (access, peer_tls) = read_access(&arguments.access)?;
     let connections = Connections::new(access, &peer_tls, &arguments.access.listen_metrics_urls)?;
     Ok(observe(&connections, &addresses(arguments, overview), overview.cluster.value.revision).await)
+}
+
+/// The view, without the members of another cluster: that one may answer at the addresses of members that are down, while
+/// this cluster elects a leader.
+fn of_this_cluster(view: View, own: Option<ClusterId>) -> View {
+    match (view.cluster_id, own) {
+        (Some(seen), Some(own)) if seen != own => {
+            View { linearizable: false, leader: None, term: None, members: Vec::new(), ..view }
+        }
+        _ => view,
+    }
 }
 
 /// The addresses in the registry, and those of this node.

@@ -138,6 +138,12 @@ fn quorum(overview: &Overview) -> Option<String> {
         let leader = leader.map_or_else(|| "unknown".to_owned(), |leader| leader.name.clone());
         return Some(format!("yes, seen from here: {up} of {all} voters answer, the leader is {leader}"));
     }
+    let own = overview.cluster.value.cluster_id;
+    if let Some(other) = view.cluster_id.filter(|seen| own.is_some_and(|own| own != *seen)) {
+        return Some(format!(
+            "unknown: of the addresses on record, only those of etcd cluster {other} answer{failures}"
+        ));
+    }
     if all == 0 {
         // Before etcd has started, there is nothing to see.
         return (overview.cluster.value.phase != "forming")

@@ -52,7 +52,9 @@ fn a_member_whose_address_another_one_has_is_shown_with_that_one() {
         let place = Arc::new(Place::new().at_address_of(&nodes[1].place));
         let etcd = &version.form(&[("stranger", place)])[0];
         etcd.wait_until_healthy(LIMIT);
-        let shown = registry.administer(&["status"]);
+        // The member that was killed may have led.
+        let seen = || Some(registry.administer(&["status"])).filter(|shown| shown.contains("Quorum:       yes"));
+        let shown = wait_for(LIMIT, seen).expect("the cluster has a quorum");
         assert_eq!(health_and_age(&shown, "infra1").0, "silent", "{shown}");
         let line = shown.lines().find(|line| line.starts_with("infra1")).unwrap();
         assert!(line.contains("   member ") && line.ends_with(" answers there"), "{shown}");

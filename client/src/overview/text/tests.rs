@@ -139,6 +139,18 @@ fn a_view_shows_who_is_healthy_and_since_when_the_others_are_silent() {
 }
 
 #[test]
+fn another_clusters_quorum_is_not_shown_as_the_clusters_own() {
+    let mut seen = overview(cluster("bootstrapped"), &[member("1f", "infra0")], &[]);
+    seen.view = Some(View { cluster_id: Some(ClusterId(7)), ..view(false, &[]) });
+    let text = to_text(&seen, clock());
+    assert!(
+        text.contains("Quorum:       unknown: of the addresses on record, only those of etcd cluster 7 answer"),
+        "{text}"
+    );
+    assert_eq!(health(&seen)[0][1], "unknown");
+}
+
+#[test]
 fn notes_name_the_other_member_that_answers_at_a_members_address() {
     let members = [member("1f", "infra0"), member("2f", "infra1"), member("3f", "infra2")];
     let mut found = view(true, &[("1f", true), ("2f", false), ("3f", false)]);
