@@ -6,6 +6,7 @@ mod moved;
 mod observers;
 mod text;
 
+use convene_lifecycle::ClusterId;
 use serde::Serialize;
 
 use crate::{
@@ -62,6 +63,13 @@ impl Overview {
         let is_spare =
             |node: &&Node| node.member_id.is_none() && self.members.iter().all(|member| member.value.name != node.name);
         self.nodes.iter().map(|node| &node.value).filter(is_spare)
+    }
+
+    /// The other etcd cluster that has answered although none of this one has: it may have got the addresses of members that are
+    /// down, while this cluster elects a leader.
+    pub fn other_cluster(&self) -> Option<ClusterId> {
+        let (own, seen) = (self.cluster.value.cluster_id?, self.view.as_ref()?.cluster_id?);
+        (seen != own).then_some(seen)
     }
 
     /// What this command has seen of a member, if it has read a list.

@@ -1,7 +1,5 @@
 //! `convene status`: observes the cluster of this node, and shows it.
 
-use convene_lifecycle::ClusterId;
-
 use crate::{
     cli::StatusArgs,
     cluster::show,
@@ -19,8 +17,11 @@ pub async fn run(arguments: &StatusArgs) -> Result<(), CommandError> {
     let target = Target::at(&arguments.discovery.discovery, &arguments.discovery.tls).await?;
     let overview = Overview::read(&target, false).await?;
     let (view, failures) = view(arguments, &overview).await?;
-    let view = of_this_cluster(view, overview.cluster.value.cluster_id);
-    show::print(&Overview { view: Some(view), failures, ..overview }, arguments.output)
+    let mut overview = Overview { view: Some(view), failures, ..overview };
+    if overview.other_cluster().is_some() {
+        overview.view = overview.view.map(without_members);
+    }
+    show::print(&overview, arguments.output)
 }
 
 /// Observes the cluster from this machine, because the registry knows only what nodes have reported.
@@ -30,15 +31,9 @@ async fn view(arguments: &StatusArgs, overview: &Overview) -> Result<(View, Opti
     Ok(observe(&connections, &addresses(arguments, overview), overview.cluster.value.revision).await)
 }
 
-/// The view, without the members of another cluster: that one may answer at the addresses of members that are down, while
-/// this cluster elects a leader.
-fn of_this_cluster(view: View, own: Option<ClusterId>) -> View {
-    match (view.cluster_id, own) {
-        (Some(seen), Some(own)) if seen != own => {
-            View { linearizable: false, leader: None, term: None, members: Vec::new(), ..view }
-        }
-        _ => view,
-    }
+/// The view of another cluster: its members and its leader say nothing about this one.
+fn without_members(view: View) -> View {
+    View { linearizable: false, leader: None, term: None, members: Vec::new(), ..view }
 }
 
 /// The addresses in the registry, and those of this node.

@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     Cluster, Identity, Instruction, Member, MemberKey, MemberName, NodeState, PeerUrl, Policy, Report, RunId, Strategy,
-    Task, UnixMillis, View, cluster::quorum_of,
+    Task, UnixMillis, View,
 };
 
 pub use inside::ReceivedBytes;
@@ -281,8 +281,7 @@ impl Liveness {
         let answers = |voter: &&Arc<Member>| {
             view.members.iter().any(|observed| observed.identified && voter.key == observed.id.into())
         };
-        let voters = || cluster.members().filter(|member| member.is_voter());
-        if voters().filter(answers).count() < quorum_of(voters().count()) {
+        if cluster.voters().filter(answers).count() < cluster.quorum() {
             return;
         }
         for observed in view.members.iter().filter(|observed| observed.identified) {
@@ -440,6 +439,14 @@ impl Liveness {
                 matches!(node.state, ReportedState::Etcd(identity) if MemberKey::from(identity.member) == member.key);
             has_its_data && node.at.age(now) < policy.dead_after
         })
+    }
+}
+
+impl MemberLiveness {
+    /// Since when probes of the member have failed. `None` if its etcd has answered since the last one.
+    pub fn unreachable_since(&self) -> Option<UnixMillis> {
+        let (first, last) = self.failing?;
+        self.answered.is_none_or(|answered| answered <= last).then_some(first)
     }
 }
 

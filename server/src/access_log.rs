@@ -9,7 +9,7 @@ use std::{
 use axum::{
     body::{Body, Bytes},
     extract::{ConnectInfo, MatchedPath, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode},
     middleware::Next,
     response::Response,
 };
@@ -18,7 +18,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use tracing::{Instrument, Span, field::Empty};
 use uuid::Uuid;
 
-use crate::app::App;
+use crate::{app::App, v3::is_grpc};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -120,12 +120,6 @@ impl HttpBody for LoggedBody {
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
-}
-
-fn is_grpc(response: &HeaderMap) -> bool {
-    response
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|content_type| content_type.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// The status code of a gRPC call; 0 is success.

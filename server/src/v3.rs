@@ -27,7 +27,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{Request, State},
-    http::{HeaderValue, StatusCode, Version, header},
+    http::{HeaderMap, HeaderValue, StatusCode, Version, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
@@ -81,14 +81,15 @@ pub fn router(app: &Arc<App>) -> Router {
 /// Passes gRPC requests to the gRPC router and all others on. Looks at the content type, as etcd does
 /// (`server/embed/serve.go:grpcHandlerFunc`), so that a method is never taken for a token.
 pub async fn answer_grpc(State(grpc): State<Router>, request: Request, next: Next) -> Response {
-    if is_grpc(&request) {
+    if is_grpc(request.headers()) {
         return grpc.oneshot(request).await.unwrap_or_else(|never: Infallible| match never {});
     }
     next.run(request).await
 }
 
-fn is_grpc(request: &Request) -> bool {
-    let content_type = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+/// Whether the headers are those of a gRPC request or response.
+pub fn is_grpc(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     let rest = content_type.and_then(|content_type| content_type.strip_prefix(b"application/grpc"));
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }

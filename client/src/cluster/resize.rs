@@ -55,8 +55,8 @@ fn next_step(cluster: &Cluster) -> String {
             )
         }
         (Some(surplus @ 1..), Some([])) => format!(
-            "; it still has {voters} voters, and nobody can remove one now, because no node that could has just checked in: run `convene leave` on \
-             {surplus} of their nodes"
+            "; it still has {voters} voters, and nobody can remove one now, because no node that could remove it is checking in: run \
+             `convene leave` on {surplus} of their nodes"
         ),
         (Some(surplus @ 1..), None) => {
             format!("; it still has {voters} voters, so run `convene leave` on {surplus} of their nodes")

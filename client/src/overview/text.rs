@@ -138,8 +138,7 @@ fn quorum(overview: &Overview) -> Option<String> {
         let leader = leader.map_or_else(|| "unknown".to_owned(), |leader| leader.name.clone());
         return Some(format!("yes, seen from here: {up} of {all} voters answer, the leader is {leader}"));
     }
-    let own = overview.cluster.value.cluster_id;
-    if let Some(other) = view.cluster_id.filter(|seen| own.is_some_and(|own| own != *seen)) {
+    if let Some(other) = overview.other_cluster() {
         return Some(format!(
             "unknown: of the addresses on record, only those of etcd cluster {other} answer{failures}"
         ));

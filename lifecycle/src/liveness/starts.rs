@@ -33,12 +33,6 @@ impl MemberLiveness {
         });
     }
 
-    /// Since when probes of the member have failed. `None` if its etcd has answered since the last one.
-    pub fn unreachable_since(&self) -> Option<UnixMillis> {
-        let (first, last) = self.failing?;
-        self.answered.is_none_or(|answered| answered <= last).then_some(first)
-    }
-
     /// Records an answer of the member's etcd.
     pub(super) fn record_answer(&mut self, now: UnixMillis) {
         self.answered = Some(now);

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use axum::http::{HeaderMap, Uri, header, uri::Authority};
 use convene_lifecycle::{DiscoveryUrl, MemberKey, Registration};
 
@@ -35,16 +37,16 @@ fn all_likely_urls(app: &App, uri: &Uri, headers: &HeaderMap) -> Vec<DiscoveryUr
     let asked = uri.authority().map(Authority::as_str).or_else(|| header(header::HOST.as_str()));
     let hosts = [asked, forwarded("x-forwarded-host"), public.as_ref().and_then(Uri::authority).map(Authority::as_str)];
     let ports = [forwarded("x-forwarded-port"), Some("80"), Some("443")];
-    let hosts = distinct(hosts.into_iter().flatten().flat_map(|host| with_ports(host, ports)));
+    let hosts: BTreeSet<String> = hosts.into_iter().flatten().flat_map(|host| with_ports(host, ports)).collect();
 
     let own = uri.path().trim_end_matches('/').rsplit_once('/').map_or("", |(cluster, _)| cluster);
     let prefixes = [Some(""), forwarded("x-forwarded-prefix"), public.as_ref().map(Uri::path)];
     let prefixes = prefixes.into_iter().flatten().map(|prefix| prefix.trim_end_matches('/'));
-    let paths = distinct(prefixes.flat_map(|prefix| {
+    let of_prefix = |prefix: &str| {
         [format!("{prefix}{own}"), format!("{prefix}{own}/"), format!("{prefix}/{own}"), format!("{prefix}/{own}/")]
-    }));
+    };
+    let paths: &BTreeSet<String> = &prefixes.flat_map(of_prefix).collect();
 
-    let paths = &paths;
     let of_host = |host: &String| {
         let host = host.clone();
         let of_path = move |path: &String| ["http", "https"].map(|scheme| format!("{scheme}://{host}{path}"));
@@ -60,16 +62,6 @@ fn with_ports<'a>(host: &'a str, ports: [Option<&'a str>; 3]) -> impl Iterator<I
     let ported =
         ports.into_iter().flatten().filter(move |port| is_port(port)).map(move |port| format!("{bare}:{port}"));
     [host.to_owned(), bare.to_owned()].into_iter().chain(ported)
-}
-
-fn distinct(texts: impl Iterator<Item = String>) -> Vec<String> {
-    let mut all = Vec::new();
-    for text in texts {
-        if !all.contains(&text) {
-            all.push(text);
-        }
-    }
-    all
 }
 
 #[cfg(test)]
