@@ -20,7 +20,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::discovery_url::{DiscoveryUrl, ServerUrl};
 use contact::Contact;
 
-pub use cluster::{Cluster, ClusterPage, Held, NewCluster, NewPolicy, Policy, Ticket};
+pub use cluster::{Cluster, ClusterPage, FreedToken, Held, NewCluster, NewPolicy, Policy, Ticket};
 pub use error::{RegistryError, TlsSetupError};
 pub use event::{Event, Events};
 pub use instruction::{ExpectedMember, Instruction, Start, Task, Terms};

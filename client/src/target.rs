@@ -76,6 +76,20 @@ pub async fn list_clusters(registry: &Registry, filter: &Filter<'_>) -> Result<V
     }
 }
 
+/// The token of a discovery URL, of a cluster with this token or name, or else the text itself, if it can be the token of a cluster
+/// that was deleted.
+pub async fn find_token(cluster: &str, server: &ServerArgs) -> Result<(Registry, Token), CommandError> {
+    if let Some(url) = discovery_url(cluster)? {
+        return Ok((connect(url.server, &server.tls)?, url.token));
+    }
+    let registry = self::server(server)?;
+    let found = match Target::find_on(registry.clone(), cluster).await? {
+        Some(target) => Some(target.token().clone()),
+        None => cluster.parse().ok(),
+    };
+    found.map(|token| (registry.clone(), token)).ok_or_else(|| no_such_cluster(&registry, cluster))
+}
+
 impl ClusterArgs {
     /// Finds the cluster.
     pub async fn find(&self) -> Result<Target, CommandError> {
@@ -105,18 +119,19 @@ impl Target {
 
     /// Finds a cluster by its discovery URL, or by its token on a server, or else by its name.
     pub async fn find(cluster: &str, server: &ServerArgs) -> Result<Self, CommandError> {
-        // A script's variable that is empty by mistake must not select the default cluster.
-        if cluster.is_empty() {
-            return Err(CommandError::Usage("CLUSTER is empty".to_owned()));
-        }
-        if cluster.contains("://") {
-            let url: DiscoveryUrl = cluster.parse().map_err(|error| CommandError::Usage(format!("CLUSTER {error}")))?;
+        if let Some(url) = discovery_url(cluster)? {
             return Self::at(&url, &server.tls).await;
         }
         let registry = self::server(server)?;
+        let found = Self::find_on(registry.clone(), cluster).await?;
+        found.ok_or_else(|| no_such_cluster(&registry, cluster))
+    }
+
+    /// Finds a cluster on a server by its token, or else by its name; `None` if there is none.
+    async fn find_on(registry: Registry, cluster: &str) -> Result<Option<Self>, CommandError> {
         if let Ok(token) = cluster.parse::<Token>() {
             match read(&registry, &token).await {
-                Ok(cluster) => return Ok(Self { registry, cluster }),
+                Ok(cluster) => return Ok(Some(Self { registry, cluster })),
                 Err(error) if error.is_not_found() => {}
                 Err(error) => return Err(error.into()),
             }
@@ -124,16 +139,12 @@ impl Target {
         Self::named(registry, cluster).await
     }
 
-    async fn named(registry: Registry, text: &str) -> Result<Self, CommandError> {
+    async fn named(registry: Registry, text: &str) -> Result<Option<Self>, CommandError> {
         let name: ClusterName = text.parse().map_err(|error| CommandError::Usage(format!("CLUSTER {error}")))?;
         let mut named = list_clusters(&registry, &Filter { name: Some(&name), ..Filter::default() }).await?;
         match (named.pop(), named.len()) {
-            (Some(cluster), 0) => Ok(Self { registry, cluster }),
-            (None, _) => Err(CommandError::Refused(format!(
-                "the registry at {} has no cluster with the token or name {}; `convene cluster list` lists its clusters",
-                registry.server(),
-                redacted(text)
-            ))),
+            (Some(cluster), 0) => Ok(Some(Self { registry, cluster })),
+            (None, _) => Ok(None),
             (Some(_), others) => Err(CommandError::Refused(format!(
                 "{} clusters have the name {name}; give the token of one of them (`convene cluster list --name NAME -o json` \
                  lists the tokens)",
@@ -202,8 +213,20 @@ async fn read(registry: &Registry, token: &Token) -> Result<Verbatim<Cluster>, R
     registry.get(&path(token, "")).await
 }
 
-/// A token needs no escaping: all its characters are allowed in a path.
-fn path(token: &Token, rest: &str) -> String {
+/// The discovery URL, if the text is one and not a token or a name.
+fn discovery_url(cluster: &str) -> Result<Option<DiscoveryUrl>, CommandError> {
+    // A script's variable that is empty by mistake must not select the default cluster.
+    if cluster.is_empty() {
+        return Err(CommandError::Usage("CLUSTER is empty".to_owned()));
+    }
+    if !cluster.contains("://") {
+        return Ok(None);
+    }
+    cluster.parse().map(Some).map_err(|error| CommandError::Usage(format!("CLUSTER {error}")))
+}
+
+/// A path of the API about a cluster. A token needs no escaping: all its characters are allowed in a path.
+pub fn path(token: &Token, rest: &str) -> String {
     format!("/v1/clusters/{}{rest}", token.as_str())
 }
 
@@ -215,6 +238,14 @@ fn explain(registry: &Registry, token: &Token, error: RegistryError) -> CommandE
         "the registry at {} has no cluster with the token {token} (deleted, or never created); `convene cluster list` lists its \
          clusters",
         registry.server()
+    ))
+}
+
+fn no_such_cluster(registry: &Registry, text: &str) -> CommandError {
+    CommandError::Refused(format!(
+        "the registry at {} has no cluster with the token or name {}; `convene cluster list` lists its clusters",
+        registry.server(),
+        redacted(text)
     ))
 }
 

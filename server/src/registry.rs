@@ -15,6 +15,7 @@ mod reads;
 mod replication;
 mod snapshot;
 mod transact;
+mod used_tokens;
 mod watch_hub;
 mod went_back;
 
@@ -97,7 +98,10 @@ pub enum WriteError {
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
     /// A deleted cluster that had members used this token.
-    #[error("a deleted cluster used this token, and tokens are never reused; choose another token")]
+    #[error(
+        "a deleted cluster used this token; choose another token, or have an administrator free this one (`convene cluster \
+         delete --forget-used`)"
+    )]
     TokenUsedUp,
 }
 

@@ -27,6 +27,7 @@ mod sqlite;
 mod statement;
 mod transaction;
 mod url;
+mod used_tokens;
 
 use std::{fmt::Display, mem, time::Duration};
 

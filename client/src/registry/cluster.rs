@@ -93,6 +93,17 @@ pub struct Ticket {
     pub progress_at: Option<String>,
 }
 
+/// What the deletion of a cluster with its used token has changed.
+#[derive(Debug, Deserialize)]
+pub struct FreedToken {
+    /// Whether there was a cluster.
+    pub deleted: bool,
+    /// Whether the token was used up.
+    pub forgotten: bool,
+    /// What to do before the token is used again; `None` if nothing has changed.
+    pub warning: Option<String>,
+}
+
 /// A page of the list of clusters.
 #[derive(Debug, Deserialize)]
 pub struct ClusterPage {

@@ -74,6 +74,7 @@ on_every_database! {
     a_write_with_an_outdated_base_is_a_conflict_and_changes_nothing,
     a_deleted_cluster_leaves_nothing_behind,
     a_token_is_used_up_once_a_member_has_registered,
+    a_used_token_is_forgotten_once,
     a_long_history_is_compacted_to_the_last_thousand_events,
     a_token_is_unregistered_until_the_first_registration,
 }
@@ -381,6 +382,21 @@ async fn a_token_is_used_up_once_a_member_has_registered(store: Store) {
     let deletions = [&idle_cluster, &used].map(|cluster| write(Some(Stamp::of(cluster)), vec![cluster.delete(NOW)]));
     commit(&store, &deletions).await.unwrap();
     assert_eq!(load_all(&store, &tokens).await.used_up, [used.token]);
+}
+
+async fn a_used_token_is_forgotten_once(store: Store) {
+    let [(used, first), (other, of_other)] = [eventful("used"), eventful("other")];
+    commit(&store, &[first, of_other]).await.unwrap();
+    assert!(!store.forget_used(&used.token).await.unwrap(), "the cluster exists");
+    let deletions = [&used, &other].map(|cluster| write(Some(Stamp::of(cluster)), vec![cluster.delete(NOW)]));
+    commit(&store, &deletions).await.unwrap();
+    let again = || write(None, vec![create("used")]);
+    assert!(matches!(commit(&store, &[again()]).await, Err(StoreError::Conflict)));
+    assert!(store.forget_used(&used.token).await.unwrap());
+    assert!(!store.forget_used(&used.token).await.unwrap());
+    assert_eq!(load_all(&store, &[used.token.clone(), other.token.clone()]).await.used_up, [other.token]);
+    commit(&store, &[again()]).await.unwrap();
+    assert_eq!(store.load(&used.token).await.unwrap().unwrap().revision, Revision::FIRST);
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ mod openapi;
 mod operation;
 mod readme;
 mod refusals;
+mod reinstalling;
 mod replicas;
 mod spellings;
 mod test_cluster;

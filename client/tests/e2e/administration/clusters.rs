@@ -3,7 +3,7 @@ use futures_util::future::join_all;
 use reqwest::Client;
 use serde_json::json;
 
-use super::{LIMIT, cells, create, json, output, register, stdout};
+use super::{LIMIT, cells, convene, create, failure, json, output, register, stdout};
 
 #[test]
 fn create_prints_only_the_discovery_url() {
@@ -172,4 +172,33 @@ fn a_deleted_cluster_is_no_longer_listed() {
     let gone = json(&output(&server, &["cluster", "delete", "7c007a14", "-o", "json"]));
     assert_eq!(gone["token"], "7c007a14");
     assert_eq!(output(&server, &["cluster", "list", "-o", "json"]), "{\"clusters\":[]}\n");
+}
+
+#[tokio::test]
+async fn a_deleted_cluster_with_members_gives_its_token_free_on_request() {
+    let server = Server::start();
+    let url = format!("{}/fixed-token", server.url);
+    for cluster in ["prod", "fixed-token", &url] {
+        create(&server, "fixed-token", &["--name=prod"]);
+        register(&server, "fixed-token", "8e9e05c52164694d", "infra0=http://10.0.0.1:2380").await;
+        let freed = output(&server, &["cluster", "delete", "--forget-used", cluster]);
+        let (first, rest) = freed.split_once('\n').unwrap();
+        assert_eq!(first, "cluster fixed-… is deleted, and its token is free; its etcd nodes keep running");
+        assert!(rest.starts_with("Warning: etcd computes the IDs of a cluster") && rest.ends_with('\n'), "{rest}");
+    }
+
+    create(&server, "fixed-token", &[]);
+    register(&server, "fixed-token", "8e9e05c52164694d", "infra0=http://10.0.0.1:2380").await;
+    output(&server, &["cluster", "delete", "fixed-token"]);
+    let refused = failure(convene(&server, &["cluster", "create", "--token", "fixed-token"]), 3);
+    assert!(refused.contains("`convene cluster delete --forget-used`"), "{refused}");
+    let freed = json(&output(&server, &["cluster", "delete", "--forget-used", "fixed-token", "-o", "json"]));
+    assert_eq!((&freed["deleted"], &freed["forgotten"]), (&json!(false), &json!(true)));
+    assert!(freed["warning"].as_str().unwrap().contains("delete their data"), "{freed}");
+    for free in ["fixed-token", &url, "never-used"] {
+        let shown = &free.rsplit('/').next().unwrap()[..6];
+        let freed = output(&server, &["cluster", "delete", "--forget-used", free]);
+        assert_eq!(freed, format!("the token {shown}… was free already\n"));
+    }
+    create(&server, "fixed-token", &[]);
 }
