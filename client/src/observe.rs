@@ -177,7 +177,8 @@ async fn list_from_peers(peers: &PeerClient, addresses: &Addresses) -> Option<Me
     let mut answers: FuturesUnordered<_> = urls.map(|url| peers.members(url, PROBE_TIMEOUT)).collect();
     let mut of_another_cluster = None;
     while let Some(answer) = answers.next().await {
-        let Ok(list) = answer else { continue };
+        // An etcd that is loading its log lists nobody.
+        let Some(list) = answer.ok().filter(|list| !list.members.is_empty()) else { continue };
         if addresses.cluster_id.is_none_or(|expected| expected == list.cluster) {
             return Some(list);
         }

@@ -86,6 +86,15 @@ pub enum EtcdError {
         /// The URL that was called.
         endpoint: String,
     },
+    /// The etcd belongs to the cluster and does not list this member. A process that loads its log lists only the members that it
+    /// has read so far, at first none, even if it is this member itself.
+    #[error("{endpoint} does not list member {member} of its cluster; it may still be loading its log")]
+    MemberNotListed {
+        /// The URL that was called.
+        endpoint: String,
+        /// The member that is missing in the list.
+        member: MemberId,
+    },
     /// Another member has one of the peer URLs, or the ID that etcd computed from them.
     #[error("{endpoint} refuses the peer URLs: {reason}")]
     AlreadyMember {

@@ -117,13 +117,19 @@ fn check_removed(
     Ok(())
 }
 
-/// Checks that none of these etcds lists the member.
+/// Checks that none of these etcds lists the member. One of its cluster that lists nobody is loading its log, and may list the
+/// member once it has.
 fn check_unlisted(own: Identity, answers: &[(PeerUrl, MemberList)]) -> Result<(), String> {
     let Identity { member, cluster } = own;
-    match answers.iter().find(|(_, list)| list.cluster == cluster && lists(list, member)) {
-        Some((url, _)) => Err(format!("the etcd at {url} lists member {member} of cluster {cluster}")),
-        None => Ok(()),
+    for (url, list) in answers.iter().filter(|(_, list)| list.cluster == cluster) {
+        if lists(list, member) {
+            return Err(format!("the etcd at {url} lists member {member} of cluster {cluster}"));
+        }
+        if list.members.is_empty() {
+            return Err(format!("the etcd at {url} of cluster {cluster} lists no members yet; it is loading its log"));
+        }
     }
+    Ok(())
 }
 
 fn lists(list: &MemberList, member: MemberId) -> bool {
@@ -191,6 +197,15 @@ mod tests {
         // The list of another cluster does not count.
         answers[2].1.cluster = ClusterId(2);
         assert_eq!(check_removed(OWN, &without, &known("a b c"), &answers), Ok(()));
+    }
+
+    #[test]
+    fn an_etcd_that_loads_its_log_may_list_the_member() {
+        let list = list("b c d");
+        let mut answers = answers("b c", &list);
+        answers.push((url("d"), MemberList { cluster: OWN.cluster, members: Vec::new() }));
+        let refused = check_removed(OWN, &list, &known("a b c"), &answers).unwrap_err();
+        assert_eq!(refused, "the etcd at http://d:2380 of cluster 1 lists no members yet; it is loading its log");
     }
 
     #[test]

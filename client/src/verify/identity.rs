@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeSet, fmt::Display, time::Duration};
 
-use convene_etcd::{PeerMetrics, Status};
+use convene_etcd::{EtcdError, PeerClient, PeerMetrics, Status};
 use convene_lifecycle::{ClientUrl, Identity, MemberId, PeerUrl};
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join_all};
 use tokio::time::timeout;
 
 use super::{PROBE_TIMEOUT, distinct, peer_lists, removal};
@@ -203,13 +203,25 @@ async fn check_runs_nowhere(session: &Session, member: MemberId, urls: BTreeSet<
 /// (`server/embed/serve.go:serve`), and may reject this node.
 async fn check_answers_nowhere(session: &Session, own: Identity, urls: Vec<PeerUrl>) -> Result<(), String> {
     let peers = session.connections.peers();
-    let answers = urls.iter().map(|url| async move {
-        let is_own = timeout(PEER_PORT_TIMEOUT, peers.runs_as(url, own, PEER_PORT_TIMEOUT)).await;
-        matches!(is_own, Ok(Ok(true))).then_some(url)
-    });
-    match join_all(answers).await.into_iter().flatten().next() {
-        Some(url) => Err(runs_elsewhere(own.member, url)),
-        None => Ok(()),
+    try_join_all(urls.iter().map(|url| check_does_not_run_at(peers, own, url))).await.map(|_| ())
+}
+
+/// Checks that no etcd runs as this member at this peer URL. A process there that may be this member's etcd counts as one: it may
+/// be suspended, overloaded, or loading its log.
+async fn check_does_not_run_at(peers: &PeerClient, own: Identity, url: &PeerUrl) -> Result<(), String> {
+    let member = own.member;
+    match timeout(PEER_PORT_TIMEOUT, peers.runs_as(url, own, PEER_PORT_TIMEOUT)).await {
+        Ok(Ok(true)) => Err(runs_elsewhere(member, url)),
+        Ok(Err(error @ EtcdError::MemberNotListed { .. })) => {
+            Err(format!("an etcd runs at a peer URL of member {member}, and may be that member: {error}"))
+        }
+        Err(_) | Ok(Err(EtcdError::TimedOut { .. })) if peers.accepts_connections(url, PROBE_TIMEOUT).await => {
+            Err(format!(
+                "a process accepts connections at {url}, a peer URL of member {member}, and has not answered within \
+                 {PEER_PORT_TIMEOUT:?}; it may be that member's etcd, suspended or overloaded; end it, or let it answer"
+            ))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -54,7 +54,8 @@ async fn changes_need_all_voters_and_lists_need_a_quorum() {
         for member in list.members.iter().map(|member| member.id) {
             assert_eq!(runs_as(member).await, Ok(member == alone.member));
         }
-        assert_eq!(runs_as(MemberId(1)).await, Ok(false), "no member has this ID");
+        let unlisted = runs_as(MemberId(1)).await;
+        assert!(matches!(unlisted, Err(EtcdError::MemberNotListed { .. })), "no member has this ID: {unlisted:?}");
 
         let url = etcds[0].place.client_url.clone();
         etcds[0].kill();

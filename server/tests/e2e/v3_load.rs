@@ -58,7 +58,7 @@ impl<'a> Memory<'a> {
     }
 
     /// Measures from here on.
-    fn restarted(self) -> Self {
+    fn restarted(&self) -> Self {
         Self::from_now_on(self.server)
     }
 
