@@ -61,9 +61,9 @@ pub fn every_member_serves_what_another_wrote(members: &[Etcd]) {
     assert_eq!(listed.lines().count(), members.len(), "{listed}");
     for (n, writer) in members.iter().enumerate() {
         let (key, value) = (format!("key{n}"), format!("value{n}"));
-        writer.etcdctl(&["put", &key, &value]).unwrap_or_else(|error| panic!("{error}\n{}", writer.output()));
+        writer.put(&key, &value).unwrap_or_else(|error| panic!("{error}\n{}", writer.output()));
         for reader in members {
-            let read = reader.etcdctl(&["get", &key, "--print-value-only"]);
+            let read = reader.get(&key);
             assert_eq!(read.as_deref().map(str::trim), Ok(value.as_str()));
         }
     }

@@ -11,6 +11,9 @@ use std::{
 
 use crate::{Access, Process, environment, peers, place::Place, wait_for};
 
+/// A version of the former API, which speaks v2 discovery. Convene's own client does not support it.
+const FORMER_API: &str = "2.3";
+
 /// The supported versions, oldest first.
 const SUPPORTED: [&str; 4] = ["3.4", "3.5", "3.6", "3.7"];
 
@@ -63,8 +66,23 @@ impl Version {
     /// Starts an etcd at its place, with flags in addition to those for its data directory and URLs.
     pub fn start(&self, place: &Arc<Place>, flags: &[&str]) -> Etcd {
         let mut command = environment::command(&self.etcd);
-        command.args(place.etcd_flags()).args(flags);
+        let of_place =
+            place.etcd_flags().into_iter().filter(|flag| !(self.is_of_former_api() && flag.starts_with("--logger=")));
+        command.args(of_place).args(flags);
         self.spawn(place, &mut command, &format!("{flags:?}"))
+    }
+
+    /// What the first etcd of a cluster of two logs that has registered by v2 discovery, and waits for the other.
+    pub fn waits_by_v2(&self) -> &'static str {
+        if self.is_of_former_api() {
+            "waiting for 1 more"
+        } else {
+            "found peers from discovery server; waiting for more"
+        }
+    }
+
+    fn is_of_former_api(&self) -> bool {
+        self.name == FORMER_API
     }
 
     /// Starts an etcd with variables as `convene join -o env` prints them, and as a shell reads them. They have the
@@ -187,9 +205,12 @@ impl Version {
 
     fn start_etcdctl(&self, access: &Access, endpoint: &str, arguments: &[&str], input: Option<&str>) -> Process {
         let mut command = environment::command(&self.etcdctl);
+        let limits =
+            if self.is_of_former_api() { ["--no-sync", "--total-timeout=5s"] } else { ["--command-timeout", "5s"] };
         command
             .env("ETCDCTL_API", "3")
-            .args(["--endpoints", endpoint, "--command-timeout", "5s"])
+            .args(["--endpoints", endpoint])
+            .args(limits)
             .args(access.etcdctl_flags())
             .args(arguments);
         let name = format!("etcdctl {} {arguments:?}", self.name);
@@ -238,9 +259,23 @@ impl Etcd {
         self.version.etcdctl_as(&self.place.access(), &self.place.client_url, arguments)
     }
 
+    /// Writes a key through this member.
+    pub fn put(&self, key: &str, value: &str) -> Result<String, String> {
+        self.etcdctl(&[if self.version.is_of_former_api() { "set" } else { "put" }, key, value])
+    }
+
+    /// Reads a key through this member and the quorum.
+    pub fn get(&self, key: &str) -> Result<String, String> {
+        match self.version.is_of_former_api() {
+            true => self.etcdctl(&["get", "--quorum", key]),
+            false => self.etcdctl(&["get", key, "--print-value-only"]),
+        }
+    }
+
     /// Waits until the member takes part in a cluster that has a leader.
     pub fn wait_until_healthy(&self, limit: Duration) {
-        let healthy = wait_for(limit, || self.etcdctl(&["endpoint", "health"]).ok());
+        let health = if self.version.is_of_former_api() { &["cluster-health"][..] } else { &["endpoint", "health"] };
+        let healthy = wait_for(limit, || self.etcdctl(health).ok());
         healthy.unwrap_or_else(|| panic!("etcd {} does not get healthy:\n{}", self.version.name, self.output()));
     }
 }

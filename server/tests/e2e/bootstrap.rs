@@ -14,6 +14,11 @@ const LIMIT: Duration = Duration::from_secs(60);
 const URL_FORMS: [&str; 2] = ["", "/v2/keys/_etcd/registry"];
 
 #[test]
+fn etcd_2_3_bootstraps() {
+    bootstrap("2.3", &[3]);
+}
+
+#[test]
 fn etcd_3_4_bootstraps() {
     bootstrap_every_size("3.4");
 }
@@ -26,6 +31,11 @@ fn etcd_3_5_bootstraps() {
 #[test]
 fn etcd_3_6_bootstraps() {
     bootstrap_every_size("3.6");
+}
+
+#[test]
+fn etcd_2_3_bootstraps_in_every_folder() {
+    bootstrap_in_every_folder("2.3");
 }
 
 #[test]
@@ -59,10 +69,14 @@ fn bootstrap_in_every_folder(version: &'static str) {
 }
 
 fn bootstrap_every_size(version: &'static str) {
+    bootstrap(version, &[1, 3, 5]);
+}
+
+fn bootstrap(version: &'static str, sizes: &[u32]) {
     let Some(version) = Version::find(version) else { return };
     let server = Server::start();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    for size in [1, 3, 5] {
+    for &size in sizes {
         for form in URL_FORMS {
             let url = runtime.block_on(server.new_cluster(size));
             let token = url.rsplit_once('/').unwrap().1;
@@ -83,6 +97,6 @@ fn start(version: &Version, url: &str, size: u32) -> Vec<Etcd> {
 
 fn a_further_node_learns_that_the_cluster_is_full(version: &Version, url: &str, size: u32) {
     let further = version.discover(&format!("infra{size}"), url);
-    // Up to 3.5 etcd falls back to being a proxy and keeps running; from 3.6 on it exits. Both log why.
-    further.wait_for_output("cluster is full", LIMIT);
+    // Up to 3.5 etcd falls back to being a proxy and keeps running; from 3.6 on it exits. All log why.
+    further.wait_for_output(if version.name == "2.3" { "cluster full" } else { "cluster is full" }, LIMIT);
 }

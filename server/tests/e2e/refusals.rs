@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// Versions that speak v2 discovery.
 fn versions() -> impl Iterator<Item = Version> {
-    ["3.4", "3.5", "3.6"].into_iter().filter_map(Version::find)
+    ["2.3", "3.4", "3.5", "3.6"].into_iter().filter_map(Version::find)
 }
 
 #[tokio::test]
@@ -164,7 +164,7 @@ fn an_etcd_with_the_name_and_peer_url_of_one_that_waits_is_refused() {
         let url = runtime().block_on(server.new_cluster(2));
         let first = version.discover("infra0", &url);
         registered(&server);
-        first.wait_for_output("found peers from discovery server; waiting for more", LIMIT);
+        first.wait_for_output(version.waits_by_v2(), LIMIT);
         let twin = at(&version, &Place::new().into(), "infra0", &url, &first.place.peer_url);
         twin.wait_for_output("has registered and waits for the others", LIMIT);
     }

@@ -23,6 +23,11 @@ const SPELLINGS: [fn(&str, &str) -> String; 4] = [
 ];
 
 #[test]
+fn an_etcd_2_3_with_another_spelling_is_refused() {
+    an_etcd_with_another_spelling_logs_both_and_forms_the_cluster_with_the_first("2.3");
+}
+
+#[test]
 fn an_etcd_3_4_with_another_spelling_is_refused() {
     an_etcd_with_another_spelling_logs_both_and_forms_the_cluster_with_the_first("3.4");
 }
@@ -46,7 +51,7 @@ fn an_etcd_with_another_spelling_logs_both_and_forms_the_cluster_with_the_first(
         let url = spell(server.address(), &token);
         let other = SPELLINGS[(n + 1) % SPELLINGS.len()](server.address(), &token);
         let first = version.discover("infra0", &url);
-        first.wait_for_output("found peers from discovery server; waiting for more", LIMIT);
+        first.wait_for_output(version.waits_by_v2(), LIMIT);
 
         let place = Arc::new(Place::new());
         let refused = discover_at(&version, &place, &other);
