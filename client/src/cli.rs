@@ -216,7 +216,10 @@ impl Cli {
         let matches = match environment::with_etcd_variables(command.clone(), variable).try_get_matches_from(&arguments)
         {
             // Help shows our own variables, even if etcd's are set.
-            Err(error) if error.kind() == ErrorKind::DisplayHelp => command.try_get_matches_from(arguments),
+            Err(error) if error.kind() == ErrorKind::DisplayHelp => command.clone().try_get_matches_from(arguments),
+            Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => {
+                Err(environment::with_variables_of_missing_flags(error, &command))
+            }
             matches => matches,
         };
         matches.and_then(|matches| Self::from_arg_matches(&matches)).map_err(redaction::redact)

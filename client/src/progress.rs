@@ -83,9 +83,9 @@ impl Progress {
         let state = self.state.lock().expect("no thread panics while it logs");
         match (&state.last, &state.waiting) {
             (Some((_, message)), Some((_, _, since))) => {
-                format!("timed out (--timeout) after waiting for {} s: {message}", since.elapsed().as_secs())
+                format!("--timeout has passed after {} s of waiting: {message}", since.elapsed().as_secs())
             }
-            _ => "timed out (--timeout)".to_owned(),
+            _ => "--timeout has passed".to_owned(),
         }
     }
 

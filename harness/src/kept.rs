@@ -25,7 +25,7 @@ pub(crate) fn log(process: &str, id: u32) -> Option<File> {
 }
 
 fn kept() -> Option<PathBuf> {
-    let kept = PathBuf::from(env::var_os("CONVENE_TEST_KEEP")?);
+    let kept = PathBuf::from(env::var_os("CONVENE_TEST_KEEP").filter(|folder| !folder.is_empty())?);
     fs::create_dir_all(&kept).unwrap();
     Some(kept)
 }

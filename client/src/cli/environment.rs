@@ -1,6 +1,10 @@
 use std::ffi::{OsStr, OsString};
 
-use clap::{Arg, Command};
+use clap::{
+    Arg, Command, Error,
+    builder::StyledStr,
+    error::{ContextKind, ContextValue},
+};
 use convene_lifecycle::ClientUrl;
 
 /// The variables of etcd and etcdctl with the meaning of a flag, in the order of their precedence.
@@ -60,4 +64,23 @@ fn with_one(argument: Arg, variable: &dyn Fn(&str) -> Option<OsString>) -> Arg {
         None if variable(&own).is_some() => argument.env(None::<&'static str>),
         None => argument,
     }
+}
+
+/// Adds to an error about missing flags the variables that can be set instead: units and containers set variables.
+pub fn with_variables_of_missing_flags(mut error: Error, command: &Command) -> Error {
+    let Some(ContextValue::Strings(missing)) = error.get(ContextKind::InvalidArg) else { return error };
+    let names: Vec<String> = missing.iter().filter_map(|flag| variable_of(command, flag)).collect();
+    if !names.is_empty() {
+        let tip = StyledStr::from(format!("set {}, or pass the flags", names.join(" and ")));
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
+    }
+    error
+}
+
+/// The variable of a flag as an error prints it, `--name <NAME>`, in this command or one of its subcommands.
+fn variable_of(command: &Command, flag: &str) -> Option<String> {
+    let long = flag.strip_prefix("--")?.split(' ').next()?;
+    let own = command.get_arguments().find(|argument| argument.get_long() == Some(long));
+    let own = own.and_then(|argument| argument.get_env()?.to_str().map(str::to_owned));
+    own.or_else(|| command.get_subcommands().find_map(|subcommand| variable_of(subcommand, flag)))
 }

@@ -212,6 +212,13 @@ fn an_empty_variable_counts_as_not_set() {
 }
 
 #[test]
+fn a_missing_flag_is_reported_with_its_variable() {
+    let two = "set CONVENE_DISCOVERY and CONVENE_NAME, or pass the flags";
+    assert_has(&read(&["join"]).unwrap_err(), &["--discovery <URL>", two]);
+    assert_has(&read(&["join", DISCOVERY]).unwrap_err(), &["--name <NAME>", "set CONVENE_NAME, or pass the flags"]);
+}
+
+#[test]
 fn boolean_variables_accept_the_usual_words() {
     for (word, expected) in [("1", true), ("true", true), ("yes", true), ("0", false), ("false", false), ("no", false)]
     {

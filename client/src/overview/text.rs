@@ -91,7 +91,7 @@ fn count_members(voters: u64, learners: u64) -> String {
 fn policy(policy: &Policy) -> String {
     let time = |seconds| humantime::format_duration(Duration::from_secs(seconds));
     format!(
-        "{}, dead after {} to {}, check-in every {}, nodes join as {}",
+        "{}, dead after {} of silence for {}, check-in every {}, nodes join as {}",
         policy.strategy,
         time(policy.dead_after_seconds),
         if policy.witnesses == 1 { "1 witness".to_owned() } else { format!("{} witnesses", policy.witnesses) },

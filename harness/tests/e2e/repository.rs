@@ -70,6 +70,23 @@ fn every_link_leads_to_a_file_and_a_heading() {
     }
 }
 
+/// A filter of nextest that matches no test runs nothing, without a word.
+#[test]
+fn every_test_that_a_profile_selects_by_name_exists() {
+    let root = root();
+    let mut sources = Vec::new();
+    list(&root, &|file| file.extension().is_some_and(|ending| ending == "rs"), &mut sources);
+    let sources: Vec<String> = sources.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let profiles = fs::read_to_string(root.join(".config/nextest.toml")).unwrap();
+    let names: Vec<_> = profiles.split("test(=").skip(1).filter_map(|rest| rest.split(')').next()).collect();
+    assert!(!names.is_empty());
+    for name in names {
+        let declaration = format!("fn {}(", name.rsplit("::").next().unwrap());
+        let exists = sources.iter().any(|source| source.contains(&declaration));
+        assert!(exists, ".config/nextest.toml selects {name}, which does not exist");
+    }
+}
+
 #[test]
 fn every_decision_is_complete_and_in_the_index() {
     let folder = root().join("docs/decisions");

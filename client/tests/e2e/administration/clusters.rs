@@ -103,7 +103,7 @@ async fn a_cluster_is_shown_with_its_members() {
     assert_eq!(rows[3], ["Size:", "2 (has 2 voters and 0 learners)"]);
     assert_eq!(
         rows[7],
-        ["Policy:", "replace, dead after 1m to 2 witnesses, check-in every 10s, nodes join as learners"]
+        ["Policy:", "replace, dead after 1m of silence for 2 witnesses, check-in every 10s, nodes join as learners"]
     );
     assert_eq!(rows[8..10], [["Paused:", "no"], ["Ticket:", "none"]]);
     assert!(rows[10][0] == "Watched by:" && rows[10][1].starts_with("nobody"), "{shown}");

@@ -5,6 +5,9 @@ use std::borrow::Cow;
 use super::{Blocked, Explanation, LeaderMetrics, Outcome, ViewNeeded};
 use crate::{ClusterId, ClusterSize, MAX_MEMBERS, Reason, plan::membership::MAX_LAG};
 
+/// etcd's default for `--initial-advertise-peer-urls`, and the client's.
+const DEFAULT_PEER_URL: &str = "http://localhost:2380";
+
 const LEAVE_THERE: &str = "run `convene leave` on that node with its own name, data directory and peer URLs, or run \
                            `convene member evict NAME`";
 
@@ -343,7 +346,11 @@ impl Blocked {
             Self::PeerUrlTaken { url, member } => refuse(
                 Reason::PeerUrlTaken,
                 format!("the peer URL {url} is already taken by {member}"),
-                "give one of the two nodes another peer URL",
+                if url.as_str() == DEFAULT_PEER_URL {
+                    "give each node its own --initial-advertise-peer-urls; this URL is the default"
+                } else {
+                    "give one of the two nodes another peer URL"
+                },
             ),
             Self::PeerUrlStillListed { url, member } => wait(
                 Reason::PeerUrlTaken,
