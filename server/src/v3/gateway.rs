@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{Request, State},
+    extract::{Path, Request, State},
     http::{Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
     routing::{any, post},
@@ -36,6 +36,8 @@ pub fn router() -> Router<Arc<App>> {
         .route("/v3/auth/authenticate", post(authenticate).fallback(not_post))
         .route("/v3", any(not_there))
         .route("/v3/{*rest}", any(not_there))
+        .route("/v3alpha/kv/{method}", any(older_path))
+        .route("/v3beta/kv/{method}", any(older_path))
 }
 
 async fn put(State(app): State<Arc<App>>, request: Request) -> Result<Response, GatewayError> {
@@ -75,6 +77,12 @@ async fn not_post(method: Method, uri: Uri) -> GatewayError {
 
 async fn not_there(uri: Uri) -> GatewayError {
     let sentence = format!("Convene does not support {}; {PATHS}; {SUPPORTED_KEYS}", uri.path());
+    GatewayError::refused(Code::NotFound, StatusCode::NOT_FOUND, sentence)
+}
+
+/// The paths of etcd up to 3.3 and 3.4.
+async fn older_path(Path(method): Path<String>) -> GatewayError {
+    let sentence = format!("this server has etcd's JSON API under /v3 only; send the request to /v3/kv/{method}");
     GatewayError::refused(Code::NotFound, StatusCode::NOT_FOUND, sentence)
 }
 

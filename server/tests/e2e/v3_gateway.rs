@@ -238,6 +238,8 @@ async fn a_refusal_says_what_to_do_and_leaves_a_line_in_the_log() {
         ),
         ("lease/grant", "{}".to_owned(), 404, 5, "does not support /v3/lease/grant"),
         ("watch", "{}".to_owned(), 404, 5, "does not support /v3/watch"),
+        ("../v3alpha/kv/put", "{}".to_owned(), 404, 5, "under /v3 only; send the request to /v3/kv/put"),
+        ("../v3beta/kv/range", "{}".to_owned(), 404, 5, "under /v3 only; send the request to /v3/kv/range"),
     ] {
         let (given, content_type, text) = ask(&server.url, path, &body).await;
         let answer: Value = serde_json::from_str(&text).unwrap();
