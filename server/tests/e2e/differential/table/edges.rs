@@ -70,6 +70,7 @@ pub fn routes() -> Vec<Scenario> {
                 send(Patch, "").differs(METHODS, "405", "405"),
                 send(Patch, "/a").form(A).differs(METHODS, "405", "405"),
                 send(Post, "").form(A).differs(POST, "201 create", "405"),
+                send(Post, "/_config/size").form("value=5").differs(POST, "400 104", "405"),
             ],
         ),
         scenario(
