@@ -5,6 +5,7 @@
 //! `#[utoipa::path]` is what [`openapi`] describes and where it is routed.
 
 mod answer;
+mod asked_url;
 mod body;
 mod check_in;
 mod clusters;

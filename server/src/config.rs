@@ -70,7 +70,7 @@ pub struct Config {
     #[arg(long, env = "CONVENE_LISTEN", value_name = "HOST:PORT", default_value = "127.0.0.1:8087", value_parser = parse_listen)]
     pub listen: String,
 
-    /// URL at which etcd nodes reach this server; discovery URLs begin with it [default: http:// and --listen]
+    /// URL at which etcd nodes reach this server; discovery URLs begin with it [default: http:// and the host of the request]
     #[arg(long, env = "CONVENE_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<PublicUrl>,
 

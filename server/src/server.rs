@@ -152,8 +152,8 @@ async fn serve(config: Config) -> Result<(), ServerError> {
 fn app(config: &Config, address: SocketAddr, registry: Registry) -> App {
     if config.public_url.is_none() && address.ip().is_unspecified() {
         tracing::warn!(
-            "--public-url is not set, so discovery URLs from /new begin with the host that the request names, and those from /v1 \
-             work on this machine only; set it to the URL at which etcd nodes reach this server"
+            "--public-url is not set, so discovery URLs begin with the host that the request names; set it to the URL at which \
+             etcd nodes reach this server"
         );
     }
     let public_url = config.public_url.clone().unwrap_or_else(|| PublicUrl::of(address));

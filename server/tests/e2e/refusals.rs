@@ -252,6 +252,15 @@ async fn a_new_discovery_url_begins_with_the_host_that_was_asked() {
         let url = new(&server, &host).await;
         assert!(url.starts_with(&format!("http://{host}/")), "{url}");
     }
+    let get = async |path: &str| {
+        let request = http::client().get(format!("{}/v1/clusters{path}", server.url));
+        request.header(header::HOST, "discovery.corp").send().await.unwrap().json::<Value>().await.unwrap()
+    };
+    let listed = get("").await["clusters"][0].clone();
+    let shown = get(&format!("/{}", listed["token"].as_str().unwrap())).await;
+    for cluster in [&listed, &shown] {
+        assert_eq!(cluster["discovery_url"], format!("http://discovery.corp/{}", cluster["token"].as_str().unwrap()));
+    }
     let home = http::client().get(&server.url).header(header::HOST, "discovery.corp").send().await.unwrap();
     assert!(home.text().await.unwrap().contains("curl 'http://discovery.corp/new?size=3'"));
 

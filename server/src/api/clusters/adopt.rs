@@ -8,6 +8,7 @@ use convene_lifecycle::{
 use super::decisive_change::{ChangedClusterBody, DryRun, change_or_preview};
 use crate::{
     api::{
+        asked_url::AskedUrl,
         body::{JsonBody, List, body},
         check_in::ObservedName,
         etag::IfMatch,
@@ -91,6 +92,7 @@ impl Adoption {
 )]
 pub async fn adopt_cluster(
     State(app): State<Arc<App>>,
+    asked: AskedUrl,
     TokenPath(token): TokenPath,
     Query(dry_run): Query<DryRun>,
     if_match: IfMatch,
@@ -102,7 +104,7 @@ pub async fn adopt_cluster(
         if_match.check(cluster.revision)?;
         Ok(cluster.adopt(&list, at))
     };
-    change_or_preview(&app, &token, dry_run, decide).await
+    change_or_preview(&app, &asked, &token, dry_run, decide).await
 }
 
 /// etcd's own list has at least one voter, and no member twice.

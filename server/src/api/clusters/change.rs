@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     api::{
+        asked_url::AskedUrl,
         body::{Clearable, JsonBody, body},
         etag::{IfMatch, with_etag},
         path::TokenPath,
@@ -64,6 +65,7 @@ body! {
 )]
 pub async fn change_cluster(
     State(app): State<Arc<App>>,
+    asked: AskedUrl,
     TokenPath(token): TokenPath,
     _: Query<()>,
     if_match: IfMatch,
@@ -73,7 +75,7 @@ pub async fn change_cluster(
     let settings = Settings { size: change.size.map(|Size(size)| size), name: change.name.0, policy };
     let cluster = apply_settings(&app, &token, if_match, settings).await?;
     let carried_out_by = app.registry.who_can_change(&cluster).await?;
-    Ok(with_etag(&cluster, &UpdatedCluster { cluster: ClusterBody::new(&app, &cluster), carried_out_by }))
+    Ok(with_etag(&cluster, &UpdatedCluster { cluster: ClusterBody::new(&asked, &cluster), carried_out_by }))
 }
 
 /// A cluster after a change, and who can carry the change out.
@@ -90,12 +92,13 @@ pub struct UpdatedCluster {
 /// Changes a cluster's settings and responds with the cluster.
 pub async fn change_settings(
     app: Arc<App>,
+    asked: AskedUrl,
     token: Token,
     if_match: IfMatch,
     settings: Settings,
 ) -> Result<Response, Problem> {
     let cluster = apply_settings(&app, &token, if_match, settings).await?;
-    Ok(cluster_response(&app, StatusCode::OK, &cluster))
+    Ok(cluster_response(&asked, StatusCode::OK, &cluster))
 }
 
 async fn apply_settings(

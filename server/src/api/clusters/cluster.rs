@@ -8,8 +8,7 @@ use utoipa::ToSchema;
 
 use super::settings::StrategyWord;
 use crate::{
-    api::{answer::json_response, etag::etag, time::Timestamp},
-    app::App,
+    api::{answer::json_response, asked_url::AskedUrl, etag::etag, time::Timestamp},
     store::ClusterSummary,
 };
 
@@ -22,7 +21,7 @@ pub struct ClusterBody {
     token: String,
     /// The cluster's name, for administrators; null if it has none.
     name: Option<String>,
-    /// The discovery URL, for etcd's `--discovery`.
+    /// The discovery URL, for etcd's `--discovery`. Without `--public-url` it has the host of the request.
     #[schema(example = "http://discovery.corp:8087/6c007a14875d53d9bf0ef5a6fc0257c8")]
     discovery_url: String,
     /// The number of voters that the cluster should have.
@@ -169,22 +168,22 @@ enum PurposeWord {
 
 impl ClusterBody {
     /// The body for a cluster.
-    pub fn new(app: &App, cluster: &Cluster) -> Self {
+    pub fn new(asked: &AskedUrl, cluster: &Cluster) -> Self {
         let voter_count = cluster.voters().count();
-        Self::with_counts(app, cluster, voter_count, cluster.members().count() - voter_count)
+        Self::with_counts(asked, cluster, voter_count, cluster.members().count() - voter_count)
     }
 
     /// The body for a cluster in a list.
-    pub fn of_summary(app: &App, summary: &ClusterSummary) -> Self {
-        Self::with_counts(app, &summary.without_members, summary.voter_count, summary.learner_count)
+    pub fn of_summary(asked: &AskedUrl, summary: &ClusterSummary) -> Self {
+        Self::with_counts(asked, &summary.without_members, summary.voter_count, summary.learner_count)
     }
 
-    fn with_counts(app: &App, cluster: &Cluster, voter_count: usize, learner_count: usize) -> Self {
+    fn with_counts(AskedUrl(url): &AskedUrl, cluster: &Cluster, voter_count: usize, learner_count: usize) -> Self {
         let token = cluster.token.as_str();
         Self {
             token: token.to_owned(),
             name: cluster.name.as_ref().map(ToString::to_string),
-            discovery_url: format!("{}/{token}", app.public_url),
+            discovery_url: format!("{url}/{token}"),
             size: cluster.size.get(),
             revision: cluster.revision.0,
             created_at: Timestamp(cluster.created_at),
@@ -292,8 +291,8 @@ impl From<&Ticket> for TicketBody {
 }
 
 /// A response with a cluster and its ETag.
-pub fn cluster_response(app: &App, status: StatusCode, cluster: &Cluster) -> Response {
-    let mut response = json_response(status, &ClusterBody::new(app, cluster));
+pub fn cluster_response(asked: &AskedUrl, status: StatusCode, cluster: &Cluster) -> Response {
+    let mut response = json_response(status, &ClusterBody::new(asked, cluster));
     response.headers_mut().insert(header::ETAG, etag(cluster.revision));
     response
 }

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     api::{
+        asked_url::AskedUrl,
         body::{JsonBody, Limits, Scalar, body, text},
         problem::{
             Kind, Problem,
@@ -71,6 +72,7 @@ body! {
 )]
 pub async fn create_cluster(
     State(app): State<Arc<App>>,
+    asked: AskedUrl,
     _: Query<()>,
     JsonBody(new): JsonBody<Option<NewCluster>>,
 ) -> Result<Response, Problem> {
@@ -85,7 +87,7 @@ pub async fn create_cluster(
     // The cluster at its creation; another request may have changed it since.
     let created = created.after.expect("a cluster exists after its creation");
     tracing::info!(cluster = %created.token, %size, "cluster created");
-    let mut response = cluster_response(&app, StatusCode::CREATED, &created);
+    let mut response = cluster_response(&asked, StatusCode::CREATED, &created);
     let location = HeaderValue::from_str(&format!("/v1/clusters/{}", created.token.as_str()));
     response.headers_mut().insert(header::LOCATION, location.expect("a token's characters can stand in a header"));
     Ok(response)

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::cluster::ClusterBody;
 use crate::{
-    api::{answer::json_response, etag::etag, problem::Problem, query::parameters},
+    api::{answer::json_response, asked_url::AskedUrl, etag::etag, problem::Problem, query::parameters},
     app::App,
     registry::{Inputs, Needs},
 };
@@ -38,6 +38,7 @@ pub struct ChangedClusterBody {
 /// Makes an administrator's change, or only decides it, and responds with the cluster afterwards.
 pub async fn change_or_preview(
     app: &App,
+    asked: &AskedUrl,
     token: &Token,
     DryRun { dry_run }: DryRun,
     decide: impl Fn(&Cluster, UnixMillis) -> Result<Option<Transition>, Problem> + Send + 'static,
@@ -58,7 +59,7 @@ pub async fn change_or_preview(
     for event in committed.iter().flat_map(|committed| &committed.events) {
         tracing::info!(cluster = %token, revision = %event.revision, "{}", event.message);
     }
-    let body = ChangedClusterBody { cluster: ClusterBody::new(app, &cluster), changes };
+    let body = ChangedClusterBody { cluster: ClusterBody::new(asked, &cluster), changes };
     let mut response = json_response(StatusCode::OK, &body);
     if !dry_run {
         response.headers_mut().insert(header::ETAG, etag(cluster.revision));

@@ -12,6 +12,7 @@ use super::cluster::ClusterBody;
 use crate::{
     api::{
         answer::json_response,
+        asked_url::AskedUrl,
         body::{Limits, Scalar, integer, text},
         problem::{Problem, documented::CommonProblems},
         query::{Query, parameters},
@@ -94,12 +95,13 @@ pub struct ClusterPage {
 )]
 pub async fn list_clusters(
     State(app): State<Arc<App>>,
+    asked: AskedUrl,
     Query(parameters): Query<ListParameters>,
 ) -> Result<Response, Problem> {
     let ListParameters { limit: PageSize(limit), after, name, formed, paused } = parameters;
     let filter = ClusterFilter { after, name, formed, paused };
     let (found, next) = app.registry.list(filter, limit).await?;
-    let clusters = found.iter().map(|cluster| ClusterBody::of_summary(&app, cluster)).collect();
+    let clusters = found.iter().map(|cluster| ClusterBody::of_summary(&asked, cluster)).collect();
     let page = ClusterPage { clusters, next: next.map(|next| next.to_string()) };
     Ok(json_response(StatusCode::OK, &page))
 }

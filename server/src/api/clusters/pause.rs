@@ -6,6 +6,7 @@ use convene_lifecycle::{PolicyChange, Settings};
 use super::{change::change_settings, cluster::ClusterBody};
 use crate::{
     api::{
+        asked_url::AskedUrl,
         etag::IfMatch,
         path::TokenPath,
         problem::{
@@ -35,12 +36,14 @@ use crate::{
 )]
 pub async fn pause_cluster(
     State(app): State<Arc<App>>,
+    asked: AskedUrl,
     TokenPath(token): TokenPath,
     _: Query<()>,
     if_match: IfMatch,
 ) -> Result<Response, Problem> {
     change_settings(
         app,
+        asked,
         token,
         if_match,
         Settings { policy: PolicyChange { paused: Some(true), ..PolicyChange::default() }, ..Settings::default() },
@@ -65,12 +68,14 @@ pub async fn pause_cluster(
 )]
 pub async fn resume_cluster(
     State(app): State<Arc<App>>,
+    asked: AskedUrl,
     TokenPath(token): TokenPath,
     _: Query<()>,
     if_match: IfMatch,
 ) -> Result<Response, Problem> {
     change_settings(
         app,
+        asked,
         token,
         if_match,
         Settings { policy: PolicyChange { paused: Some(false), ..PolicyChange::default() }, ..Settings::default() },

@@ -8,6 +8,7 @@ use utoipa::openapi::{RefOr, Schema};
 use super::decisive_change::{ChangedClusterBody, DryRun, change_or_preview};
 use crate::{
     api::{
+        asked_url::AskedUrl,
         body::{JsonBody, Limits, Scalar, body, text},
         etag::IfMatch,
         path::TokenPath,
@@ -67,6 +68,7 @@ impl Scalar for RepeatedToken {
 )]
 pub async fn reset_cluster(
     State(app): State<Arc<App>>,
+    asked: AskedUrl,
     TokenPath(token): TokenPath,
     Query(dry_run): Query<DryRun>,
     if_match: IfMatch,
@@ -79,5 +81,5 @@ pub async fn reset_cluster(
         if_match.check(cluster.revision)?;
         Ok(cluster.reset(at))
     };
-    change_or_preview(&app, &token, dry_run, decide).await
+    change_or_preview(&app, &asked, &token, dry_run, decide).await
 }

@@ -9,6 +9,7 @@ use axum::{
 use super::cluster::{ClusterBody, cluster_response};
 use crate::{
     api::{
+        asked_url::AskedUrl,
         etag::{IfNoneMatch, etag},
         path::TokenPath,
         problem::{
@@ -46,6 +47,7 @@ use crate::{
 )]
 pub async fn show_cluster(
     State(app): State<Arc<App>>,
+    asked: AskedUrl,
     TokenPath(token): TokenPath,
     _: Query<()>,
     if_none_match: IfNoneMatch,
@@ -55,5 +57,5 @@ pub async fn show_cluster(
     if if_none_match.has(cluster.revision) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag(cluster.revision))]).into_response());
     }
-    Ok(cluster_response(&app, StatusCode::OK, cluster))
+    Ok(cluster_response(&asked, StatusCode::OK, cluster))
 }
