@@ -4,11 +4,7 @@ use axum::http::{HeaderMap, HeaderValue, Uri, header, uri::Authority};
 use convene_lifecycle::ClusterSize;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    metrics::Metrics,
-    registry::Registry,
-    v2::{Folders, Waiting},
-};
+use crate::{metrics::Metrics, registry::Registry, v2::Folders, waiting::Waiting};
 
 /// The state that all request handlers share.
 pub struct App {
@@ -26,8 +22,8 @@ pub struct App {
     pub endpoint: String,
     /// The folders of v2 discovery.
     pub v2_folders: Folders,
-    /// Which nodes wait for the others of their cluster by v2 discovery.
-    pub v2_waiting: Waiting,
+    /// Which nodes wait for the others of their cluster by discovery.
+    pub waiting: Waiting,
     /// The largest size that a cluster may have.
     pub max_cluster_size: ClusterSize,
     /// How long a long poll may last before the server ends it and the client asks again.
@@ -78,7 +74,7 @@ pub mod testing {
             has_public_url: false,
             endpoint: String::new(),
             v2_folders: Folders::default(),
-            v2_waiting: Waiting::default(),
+            waiting: Waiting::default(),
             max_cluster_size: ClusterSize::DEFAULT,
             wait_timeout: Duration::from_secs(1),
             stopping: Default::default(),

@@ -27,6 +27,7 @@ mod server;
 mod store;
 mod v2;
 mod v3;
+mod waiting;
 
 use std::{error::Error, process::ExitCode};
 

@@ -26,7 +26,8 @@ use crate::{
     registry::{Registry, WriteError},
     router::router,
     store::{OpenError, Store},
-    v2::{Folders, Waiting},
+    v2::Folders,
+    waiting::Waiting,
 };
 
 /// How long a client may take to send a request's head, the wait for the next request included.
@@ -165,7 +166,7 @@ fn app(config: &Config, address: SocketAddr, registry: Registry) -> App {
         has_public_url: config.public_url.is_some(),
         endpoint: public_url.origin(),
         v2_folders: Folders::with(&config.v2_folders),
-        v2_waiting: Waiting::default(),
+        waiting: Waiting::default(),
         max_cluster_size: config.max_cluster_size,
         wait_timeout: config.wait_timeout,
         stopping: CancellationToken::new(),

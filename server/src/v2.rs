@@ -15,7 +15,6 @@ mod read;
 mod request;
 mod spelling;
 mod wait;
-mod waiting;
 mod write;
 
 use std::sync::Arc;
@@ -37,7 +36,6 @@ use crate::{
 
 pub use folder::{Folder, Folders};
 pub use path::{misplaced, target};
-pub use waiting::Waiting;
 
 /// The URLs of v2 discovery.
 pub fn router(app: &Arc<App>) -> Router<Arc<App>> {

@@ -32,10 +32,10 @@ pub async fn read(
         ));
     }
     let open = match &path.node {
-        Node::Cluster => Some(app.v2_waiting.poll(&path.token, connection)),
+        Node::Cluster => Some(app.waiting.wait(&path.token, connection)),
         // An etcd that has registered looks for its own registration before it waits for others.
         Node::Member(member) => {
-            app.v2_waiting.registered(&path.token, member, connection);
+            app.waiting.registered(&path.token, member, connection);
             None
         }
         Node::Config | Node::Size => None,

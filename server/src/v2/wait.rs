@@ -9,12 +9,12 @@ use super::{
     answer::{Answer, body_response},
     error::{Code, V2Error},
     path::{KeyPath, Node},
-    waiting::OpenPoll,
 };
 use crate::{
     app::App,
     metrics::WaitKind,
     registry::{Delivery, Registry, Subscription, Unavailable},
+    waiting::OpenWait,
 };
 
 /// What a long poll waits for.
@@ -79,7 +79,7 @@ pub async fn long_poll(
     app: Arc<App>,
     wait: Wait,
     wait_index: Option<u64>,
-    open: Option<OpenPoll>,
+    open: Option<OpenWait>,
 ) -> Result<Response, V2Error> {
     // Subscribe before reading: an event in between is delivered twice rather than lost.
     let subscription = app.registry.subscribe(&wait.path.token, WaitKind::V2);

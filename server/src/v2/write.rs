@@ -9,7 +9,6 @@ use convene_lifecycle::{
     Cluster, ClusterSize, Discovery, DiscoveryUrl, Event, MemberKey, RegisterRefusal, Registration, ReservedToken,
     Revision, Transition,
 };
-use thiserror::Error;
 
 use super::{
     answer::{Answer, AnswerNode},
@@ -22,6 +21,7 @@ use super::{
 use crate::{
     app::App,
     registry::{Committed, Registry},
+    waiting::StillWaits,
 };
 
 /// Answers `PUT`: registers a member, or sets a cluster's size, which creates the cluster if it is missing.
@@ -43,7 +43,7 @@ pub async fn put(
             let likely = likely_urls(&app, &uri, &headers, &key, &registration);
             let answer = create_or_change(&app, path, key, registration, request.conditions, likely).await;
             let answer = answer.map_err(|error| error.of_node(name))?;
-            app.v2_waiting.registered(&token, &member, connection);
+            app.waiting.registered(&token, &member, connection);
             answer
         }
         Node::Size => {
@@ -111,20 +111,12 @@ async fn register_again(
     let cluster = &snapshot.cluster;
     let member = cluster.registers_again(key, registration).map_err(|refusal| refused(refusal, cluster.revision))?;
     let Some(member) = member else { return Ok(None) };
-    if app.v2_waiting.is_open(&path.token, key) {
+    if app.waiting.is_open(&path.token, key) {
         return Err(refused(StillWaits, cluster.revision));
     }
     tracing::info!(cluster = %path.token, member = %member.name(), revision = %member.created, "registered again");
     Ok(Some((Answer::created(AnswerNode::member(&path.folder, &path.token, member)), cluster.revision)))
 }
-
-/// Why a node may not register again.
-#[derive(Debug, Error)]
-#[error(
-    "a node with this name and these peer URLs has registered and waits for the others at this moment; give each node a \
-     --name and peer URLs of its own, or, if this node is the same, end its other etcd first"
-)]
-struct StillWaits;
 
 async fn register(
     registry: &Registry,

@@ -96,7 +96,8 @@ impl Put {
         }
     }
 
-    fn registration(&self) -> Option<&Registration> {
+    /// The registration that is put, if the key is a member's.
+    pub fn registration(&self) -> Option<&Registration> {
         match &self.value {
             Some(Value::Registration(registration)) => Some(registration),
             _ => None,

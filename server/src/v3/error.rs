@@ -2,7 +2,10 @@ use convene_lifecycle::{RegisterRefusal, RegistrationError, SizeIsFixed};
 use thiserror::Error;
 use tonic::{Code, Status};
 
-use crate::registry::{Unavailable, WriteError};
+use crate::{
+    registry::{Unavailable, WriteError},
+    waiting::StillWaits,
+};
 
 /// The end of messages for clients that expect an etcd.
 pub const SUPPORTED_KEYS: &str = "Convene is a discovery service and not an etcd: its only keys are \
@@ -72,6 +75,9 @@ pub enum V3Error {
     /// The member can't be registered.
     #[error(transparent)]
     Refused(#[from] RegisterRefusal),
+    /// The node that has registered so waits at another address.
+    #[error(transparent)]
+    StillWaits(#[from] StillWaits),
     /// The size can't change any more.
     #[error(transparent)]
     SizeIsFixed(#[from] SizeIsFixed),
@@ -104,6 +110,7 @@ impl V3Error {
             Self::Unsupported(_) => Code::Unimplemented,
             Self::AuthenticationNotEnabled
             | Self::Refused(_)
+            | Self::StillWaits(_)
             | Self::SizeIsFixed(_)
             | Self::SizeInUse
             | Self::WriteError(WriteError::TokenUsedUp) => Code::FailedPrecondition,

@@ -1,5 +1,6 @@
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
+use axum::extract::ConnectInfo;
 use convene_etcd::wire::{
     DeleteRangeRequest, DeleteRangeResponse, KeyValue, PutRequest, PutResponse, RangeRequest, RangeResponse,
     TxnRequest, TxnResponse, kv_server,
@@ -43,9 +44,10 @@ impl kv_server::Kv for Kv {
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
+        let connection = connection(&request);
         let request = request.into_inner();
         let target = Target { key: request.key.clone(), value: request.value.clone() };
-        self.write(request).await.map(Response::new).map_err(|error| target.refuse(error))
+        self.write(request, connection).await.map(Response::new).map_err(|error| target.refuse(error))
     }
 
     async fn delete_range(
@@ -104,9 +106,36 @@ impl Kv {
         Ok(view::key_values_before(cluster, &later))
     }
 
-    async fn write(&self, request: PutRequest) -> Result<PutResponse, V3Error> {
+    async fn write(&self, request: PutRequest, connection: Option<SocketAddr>) -> Result<PutResponse, V3Error> {
         let put = Put::parse(request, self.app.max_cluster_size)?;
-        let token = put.key.token.clone();
+        let (token, node) = (put.key.token.clone(), put.key.node.clone());
+        let member = connection.zip(if let Node::Member(member) = &node { Some(member) } else { None });
+        if let Some((connection, member)) = member {
+            self.refuse_twin(&put, member, connection).await?;
+        }
+        let answer = self.commit(&token, put).await?;
+        if let Some((connection, member)) = member {
+            self.app.waiting.registered(&token, member, connection);
+        }
+        Ok(answer)
+    }
+
+    /// Refuses a registration that another node has made, which waits for the rest of its forming cluster. The write would
+    /// change nothing, and both would wait for ever.
+    async fn refuse_twin(&self, put: &Put, member: &MemberKey, connection: SocketAddr) -> Result<(), V3Error> {
+        let (waiting, token) = (&self.app.waiting, &put.key.token);
+        if !waiting.is_open(token, member) {
+            return Ok(());
+        }
+        let Some(snapshot) = self.app.registry.cluster(token).await? else { return Ok(()) };
+        let registered = snapshot.cluster.member(member).map(|member| &member.registration);
+        if snapshot.cluster.formed.is_none() && registered.is_some() && registered == put.registration() {
+            waiting.refuse_other(token, member, connection, Instant::now())?;
+        }
+        Ok(())
+    }
+
+    async fn commit(&self, token: &Token, put: Put) -> Result<PutResponse, V3Error> {
         let headers = self.headers;
         let decide = move |cluster: Option<&Cluster>, at| {
             let transition = put.apply(cluster, at)?;
@@ -114,7 +143,7 @@ impl Kv {
             let answer = put.answer(&before, headers.at(last_revision(&transition)));
             Ok((Some(transition), answer))
         };
-        self.change(&token, decide).await
+        self.change(token, decide).await
     }
 
     async fn delete(&self, request: DeleteRangeRequest) -> Result<DeleteRangeResponse, V3Error> {
@@ -160,6 +189,11 @@ impl Kv {
         committed.iter().flat_map(|committed| &committed.events).for_each(|event| log(event));
         answer
     }
+}
+
+/// The connection of a request; `None` for those that came as JSON.
+pub fn connection<T>(request: &Request<T>) -> Option<SocketAddr> {
+    request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(connection)| *connection)
 }
 
 /// What a request is about, for the log line of its refusal. It is read only then.

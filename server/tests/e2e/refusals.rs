@@ -13,6 +13,7 @@ use convene_harness::{
 };
 use reqwest::{Method, RequestBuilder, Response, header};
 use serde_json::{Value, json};
+use tonic::transport::Channel;
 
 use crate::v3_client;
 
@@ -167,6 +168,41 @@ fn an_etcd_with_the_name_and_peer_url_of_one_that_waits_is_refused() {
         first.wait_for_output(version.waits_by_v2(), LIMIT);
         let twin = at(&version, &Place::new().into(), "infra0", &url, &first.place.peer_url);
         twin.wait_for_output("has registered and waits for the others", LIMIT);
+    }
+}
+
+#[tokio::test]
+async fn a_v3_node_is_refused_while_another_with_its_name_and_peer_urls_waits_elsewhere() {
+    let server = Server::start();
+    let from = async |ip: &str| {
+        let endpoint = v3_client::endpoint(&server.url).local_address(Some(ip.parse().unwrap()));
+        endpoint.connect().await.unwrap()
+    };
+    let (first, other) = (from("127.0.0.1").await, from("127.0.0.2").await);
+    let cluster = v3_client::Cluster::create(&first, "prod").await;
+    let put = async |channel: &Channel, id: &str| {
+        let key = format!("/_etcd/registry/prod/members/{id}").into_bytes();
+        let value = format!("{id}=http://{id}.example.com:2380").into_bytes();
+        let put = PutRequest { key, value, ..PutRequest::default() };
+        KvClient::new(channel.clone()).put(put).await.map_err(|status| status.message().to_owned())
+    };
+    put(&first, "a").await.unwrap();
+    let watches = v3_client::Watches::opened(&first, cluster.watch(0)).await;
+    let refused = put(&other, "a").await.unwrap_err();
+    assert!(refused.contains("waits for the others at this moment"), "{refused}");
+    refusal(&server, "waits for the others at this moment");
+    put(&other, "b").await.unwrap();
+    // The same machine: the node may have come back.
+    put(&from("127.0.0.1").await, "a").await.unwrap();
+
+    let third = from("127.0.0.3").await;
+    put(&first, "a").await.unwrap();
+    put(&third, "a").await.unwrap_err();
+    drop((watches, first));
+    let deadline = tokio::time::Instant::now() + LIMIT;
+    while let Err(refused) = put(&third, "a").await {
+        assert!(tokio::time::Instant::now() < deadline, "{refused}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

@@ -6,6 +6,7 @@ use convene_harness::{
     Access, Place,
     cluster::{every_member_serves_what_another_wrote, member_list},
     etcd::{Etcd, Version},
+    network::Network,
     server::Server,
 };
 
@@ -124,6 +125,34 @@ fn etcds_that_share_a_peer_url_are_refused_with_the_name_of_the_first() {
         members.iter().for_each(|member| member.wait_until_healthy(LIMIT));
         every_member_serves_what_another_wrote(&members);
         has_formed_with(&cluster, &version, &members);
+    }
+}
+
+/// A README that many have copied starts every node without a name, with a peer URL of its own machine.
+#[test]
+fn etcds_that_share_name_and_peer_url_are_refused_while_the_first_waits() {
+    for version in versions() {
+        let Some(network) = Network::new(3) else { return };
+        let server = Server::start_at(&network.address);
+        let cluster = put_with_etcdctl(&server, &version, 3);
+        let start = |place: &Arc<Place>| {
+            let discovery = ["--discovery-endpoints", &server.url, "--discovery-token", cluster.token()];
+            version
+                .start(place, &[&discovery[..], &["--initial-advertise-peer-urls", "http://localhost:2380"]].concat())
+        };
+        let places = [0, 1, 2].map(|n| Arc::new(Place::on_host(&network.hosts[n])));
+        let mut first = start(&places[0]);
+        first.wait_for_output(WAITS, LIMIT);
+        for place in &places[1..] {
+            start(place).wait_for_output("a node with this name and these peer URLs has registered and waits", LIMIT);
+        }
+        server.wait_for_output("node=default", LIMIT);
+
+        // The first one comes back without its data.
+        first.kill();
+        std::fs::remove_dir_all(places[0].data_dir()).unwrap();
+        start(&places[0]).wait_for_output(WAITS, LIMIT);
+        assert_eq!(cluster.members().len(), 1);
     }
 }
 

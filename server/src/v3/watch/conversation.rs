@@ -1,5 +1,6 @@
 use std::{
     collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     time::Duration,
@@ -28,6 +29,7 @@ use crate::{
         headers::{Headers, signed},
         key::KeyRange,
     },
+    waiting::OpenWait,
 };
 
 /// How often an idle watch gets a progress notification if it asked for them: etcd's default
@@ -44,6 +46,7 @@ const NO_WATCH: i64 = -1;
 pub struct Conversation {
     app: Arc<App>,
     headers: Headers,
+    connection: Option<SocketAddr>,
     requests: Streaming<WatchRequest>,
     /// The request in the log, until it shows the cluster of its first watch.
     request: Option<Span>,
@@ -73,6 +76,8 @@ struct OpenWatch {
     notify: bool,
     /// Whether it received nothing since the last notification.
     is_idle: bool,
+    /// Counts as open until this is dropped.
+    _open: Option<OpenWait>,
 }
 
 /// Why a watch was not created, and the cluster's revision.
@@ -89,10 +94,16 @@ enum Input {
 
 impl Conversation {
     /// A conversation that begins.
-    pub fn new(app: Arc<App>, headers: Headers, requests: Streaming<WatchRequest>) -> Self {
+    pub fn new(
+        app: Arc<App>,
+        headers: Headers,
+        connection: Option<SocketAddr>,
+        requests: Streaming<WatchRequest>,
+    ) -> Self {
         Self {
             app,
             headers,
+            connection,
             requests,
             request: Some(Span::current()),
             is_half_closed: false,
@@ -250,7 +261,8 @@ impl Conversation {
         });
         let (steps, watcher) = abortable(steps);
         self.steps.push(Box::pin(steps));
-        self.watches.insert(id, OpenWatch { token, start, progress, watcher, notify, is_idle: true });
+        let _open = self.connection.map(|connection| self.app.waiting.wait(&token, connection));
+        self.watches.insert(id, OpenWatch { token, start, progress, watcher, notify, is_idle: true, _open });
         if notify && self.ticks.is_none() {
             self.ticks = Some(interval_at(Instant::now() + PROGRESS_EVERY, PROGRESS_EVERY));
         }
