@@ -35,9 +35,11 @@ pub(crate) fn connection_failed(endpoint: &str, error: &(dyn Error + 'static)) -
         use io::ErrorKind::{BrokenPipe, ConnectionReset, InvalidData, UnexpectedEof};
         matches!(kind, InvalidData | UnexpectedEof | ConnectionReset | BrokenPipe)
     };
-    let mut kinds = chain(error).filter_map(|error| error.downcast_ref::<io::Error>()).map(io::Error::kind);
-    if is_https(&endpoint) && (kinds.any(is_tls_error) || reason.contains(NO_HTTP_2)) {
-        return EtcdError::TlsFailed { endpoint, reason: explain(&reason) };
+    let kinds: Vec<_> =
+        chain(error).filter_map(|error| error.downcast_ref::<io::Error>()).map(io::Error::kind).collect();
+    if is_https(&endpoint) && (kinds.iter().copied().any(is_tls_error) || reason.contains(NO_HTTP_2)) {
+        let closed = !reason.contains(NO_HTTP_2) && !kinds.contains(&io::ErrorKind::InvalidData);
+        return EtcdError::TlsFailed { endpoint, reason: explain(&reason), closed };
     }
     EtcdError::Unreachable { endpoint, reason }
 }
@@ -48,13 +50,15 @@ pub(crate) fn connection_lost(endpoint: &str, error: &(dyn Error + 'static)) -> 
     // With TLS 1.3, the alert that rejects our certificate arrives after the handshake has completed on our side. A server
     // sends no such alert once it has accepted a request.
     if reason.contains("received fatal alert") {
-        return EtcdError::TlsFailed { endpoint, reason: explain(&reason) };
+        return EtcdError::TlsFailed { endpoint, reason: explain(&reason), closed: false };
     }
     // Or the connection is only closed. This is hyper's error for a request that it has not sent yet.
     if reason.contains("operation was canceled") && reason.contains("connection closed") {
         let certificate_missing = "it closed the connection; it may require another client certificate";
-        let reason = if is_https(&endpoint) { certificate_missing } else { CLOSED_ON_HTTP };
-        return EtcdError::TlsFailed { endpoint, reason: reason.to_owned() };
+        // The handshake has completed, unless there was none.
+        let closed = !is_https(&endpoint);
+        let reason = if closed { CLOSED_ON_HTTP } else { certificate_missing };
+        return EtcdError::TlsFailed { endpoint, reason: reason.to_owned(), closed };
     }
     EtcdError::ConnectionLost { endpoint, reason }
 }
@@ -247,7 +251,9 @@ mod tests {
             (alert(), "requires a client certificate"),
         ] {
             let failed = EtcdError::from_status(url, &status);
-            assert!(matches!(&failed, EtcdError::TlsFailed { reason, .. } if reason.contains(meaning)), "{failed:?}");
+            let EtcdError::TlsFailed { reason, closed, .. } = &failed else { panic!("{failed:?}") };
+            assert!(reason.contains(meaning), "{failed:?}");
+            assert_eq!(*closed, reason.contains("eof") || reason.contains("reset"), "{failed:?}");
             assert!(!failed.may_have_happened());
         }
         for kind in [io::ErrorKind::ConnectionRefused, io::ErrorKind::TimedOut, io::ErrorKind::HostUnreachable] {

@@ -22,6 +22,8 @@ pub enum EtcdError {
         endpoint: String,
         /// Why the handshake failed.
         reason: String,
+        /// Whether the peer closed the connection without a word of TLS. A proxy does that, too, if nothing runs behind it.
+        closed: bool,
     },
     /// The connection broke, or the member stopped, during the call. The request may have been executed.
     #[error("lost the connection to {endpoint} while waiting for an answer: {reason}")]
@@ -86,14 +88,15 @@ pub enum EtcdError {
         /// The URL that was called.
         endpoint: String,
     },
-    /// The etcd belongs to the cluster and does not list this member. A process that loads its log lists only the members that it
-    /// has read so far, at first none, even if it is this member itself.
-    #[error("{endpoint} does not list member {member} of its cluster; it may still be loading its log")]
-    MemberNotListed {
+    /// The etcd belongs to the member's cluster, but does not show whether it runs as that member.
+    #[error("{endpoint} does not show whether it runs as member {member}: {reason}")]
+    Unidentified {
         /// The URL that was called.
         endpoint: String,
-        /// The member that is missing in the list.
+        /// The member that the etcd may run as.
         member: MemberId,
+        /// What the etcd answered.
+        reason: String,
     },
     /// Another member has one of the peer URLs, or the ID that etcd computed from them.
     #[error("{endpoint} refuses the peer URLs: {reason}")]

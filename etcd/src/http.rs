@@ -137,7 +137,7 @@ fn from_http(endpoint: &str, error: &reqwest::Error) -> EtcdError {
         EtcdError::ConnectionLost { endpoint, reason }
             if !is_https(&endpoint) && reason.contains("connection closed before message completed") =>
         {
-            EtcdError::TlsFailed { endpoint, reason: CLOSED_ON_HTTP.to_owned() }
+            EtcdError::TlsFailed { endpoint, reason: CLOSED_ON_HTTP.to_owned(), closed: true }
         }
         failed => failed,
     }

@@ -31,6 +31,8 @@ mod members;
 #[cfg(feature = "client")]
 mod metrics;
 #[cfg(feature = "client")]
+mod peer_port;
+#[cfg(feature = "client")]
 mod peers;
 #[cfg(feature = "client")]
 mod tls;
@@ -43,6 +45,7 @@ pub use self::{
     error::EtcdError,
     members::{ListedMember, MemberList, Status},
     metrics::{MetricsClient, PeerMetrics},
+    peer_port::PeerPort,
     peers::PeerClient,
     tls::{Tls, TlsFileError, TlsFileProblem, TlsIdentity},
 };

@@ -2,11 +2,10 @@ use std::time::Duration;
 
 use convene_lifecycle::{ClusterId, Identity, PeerUrl};
 use reqwest::{
-    StatusCode, Url,
+    StatusCode,
     header::{HeaderMap, HeaderValue},
 };
 use serde::Deserialize;
-use tokio::{net::TcpStream, time::timeout};
 
 use crate::{
     EtcdError, ListedMember, MemberList, Tls,
@@ -48,22 +47,14 @@ impl PeerClient {
         MemberList::read(url.as_str(), cluster, members.into_iter().map(wire::Member::from).collect())
     }
 
-    /// Whether a process accepts connections at a peer URL, whatever it answers. A suspended process does.
-    pub async fn accepts_connections(&self, url: &PeerUrl, within: Duration) -> bool {
-        let Ok(url) = Url::parse(url.as_str()) else { return false };
-        let Some((host, port)) = url.host_str().zip(url.port_or_known_default()) else { return false };
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        matches!(timeout(within, TcpStream::connect((host, port))).await, Ok(Ok(_)))
-    }
-
     /// Whether the etcd at a peer URL runs as this member. See [`Self::member_running_as`].
     pub async fn runs_as(&self, url: &PeerUrl, own: Identity, within: Duration) -> Result<bool, EtcdError> {
         self.member_running_as(url, own, within).await.map(|member| member.is_some())
     }
 
     /// This member as the etcd at a peer URL lists it, if that etcd runs as the member. It answers even without a leader, when
-    /// its client port does not. `within` is for each of two requests. [`EtcdError::MemberNotListed`] if the answer does not show
-    /// as which member that etcd runs.
+    /// its client port does not. `within` is for each of two requests. [`EtcdError::Unidentified`] if that is not clear. An etcd
+    /// that loads its log lists only the members that it has read so far, at first none (etcd 3.4).
     ///
     /// An etcd grants streams to the peers that it knows: to every member in its list except itself. This client asks in the
     /// name of the member, but for a stream to the member 0, which is never granted
@@ -79,7 +70,9 @@ impl PeerClient {
             return Ok(None);
         }
         let listed = list.members.into_iter().find(|member| member.id == own.member);
-        let not_listed = || EtcdError::MemberNotListed { endpoint: url.to_string(), member: own.member };
+        let unidentified =
+            |reason: String| EtcdError::Unidentified { endpoint: url.to_string(), member: own.member, reason };
+        let not_listed = || unidentified("it does not list that member; it may still be loading its log".to_owned());
         let listed = listed.ok_or_else(not_listed)?;
         let mut headers = HeaderMap::new();
         let cluster = HeaderValue::from_str(&own.cluster.to_string()).expect("an ID has hexadecimal digits only");
@@ -94,7 +87,7 @@ impl PeerClient {
             StatusCode::NOT_FOUND if says(b"error sender not found") => Ok(Some(listed)),
             StatusCode::PRECONDITION_FAILED if says(b"to field mismatch") => Ok(None),
             StatusCode::GONE => Ok(None),
-            _ => Err(answer.unexpected(url.as_str())),
+            _ => Err(unidentified(answer.unexpected(url.as_str()).to_string())),
         }
     }
 }

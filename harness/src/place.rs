@@ -43,7 +43,11 @@ impl Place {
 
     /// A copy of the data at another address, as of a machine that was copied.
     pub fn copied(&self) -> Self {
-        let copy = Self::new();
+        self.copied_to(Self::new())
+    }
+
+    /// The other place with a copy of the data.
+    pub fn copied_to(&self, copy: Self) -> Self {
         let copied = std::process::Command::new("cp").arg("-a").arg(self.data_dir()).arg(copy.data_dir()).status();
         assert!(copied.unwrap().success(), "the data can be copied");
         copy
@@ -75,6 +79,11 @@ impl Place {
         let scheme = if self.identity.is_some() { "https" } else { "http" };
         let (has_wal_dir, identity, host) = (self.has_wal_dir, self.identity.clone(), self.host.clone());
         Self { has_wal_dir, identity, host, ..Self::on(self.disk.clone(), scheme) }
+    }
+
+    /// The same data on another machine of a network, as of a disk that was moved.
+    pub fn moved_to(&self, host: &Arc<Host>) -> Self {
+        Self { disk: self.disk.clone(), ..Self::on_host(host) }
     }
 
     /// The same data at another place's address.

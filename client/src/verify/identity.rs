@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt::Display, time::Duration};
 
-use convene_etcd::{EtcdError, PeerClient, PeerMetrics, Status};
+use convene_etcd::{EtcdError, MemberList, PeerClient, PeerMetrics, PeerPort, Status};
 use convene_lifecycle::{ClientUrl, Identity, MemberId, PeerUrl};
 use futures_util::future::{join_all, try_join_all};
 use tokio::time::timeout;
@@ -45,7 +45,37 @@ pub fn verify_data(session: &Session, reported: &State, starts_on_data: bool) ->
 /// Checks that no etcd runs as the member of this node's data. This node's own etcd is stopped.
 pub async fn verify_start(session: &Session, state: &State) -> Result<(), String> {
     let State::Stopped { member_id, cluster_id, .. } = state else { return Ok(()) };
-    check_does_not_run(session, Identity { member: *member_id, cluster: *cluster_id }).await
+    let own = Identity { member: *member_id, cluster: *cluster_id };
+    tokio::try_join!(check_does_not_run(session, own), check_is_not_heard(session, own))?;
+    Ok(())
+}
+
+/// Checks that the leader hears nothing from this node's member, if a quorum answers. The member may run at an address that this
+/// node can't reach.
+///
+/// The leader is not asked if this machine itself has the member's addresses in etcd's list and nothing listens there: the check
+/// takes two seconds, and most restarts are on the same machine. If the leader's metrics can't be read, etcd starts all the same,
+/// or no restart would be possible where nobody may read metrics.
+async fn check_is_not_heard(session: &Session, own: Identity) -> Result<(), String> {
+    let listed = session.connections.list(&client_urls(session), Some(own.cluster), LIST_TIMEOUT).await;
+    let Some(list) = listed.ok().map(|(_, list)| list).filter(|list| list.cluster == own.cluster) else {
+        return Ok(());
+    };
+    let Some(member) = list.members.iter().find(|member| member.id == own.member) else { return Ok(()) };
+    if are_free_here(&member.peer_urls).await {
+        return Ok(());
+    }
+    match removal::heard_by_leader(session, &list, own.member).await {
+        Some(true) => Err(heard_elsewhere(own.member)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether this machine has all addresses of these peer URLs, and no process listens there.
+async fn are_free_here(urls: &[PeerUrl]) -> bool {
+    let ports: Option<Vec<PeerPort>> = urls.iter().map(PeerPort::of).collect();
+    let Some(ports) = ports else { return false };
+    join_all(ports.iter().map(|port| port.is_free_here(PROBE_TIMEOUT))).await.into_iter().all(|is_free| is_free)
 }
 
 /// Checks that no etcd runs as this node's member, whose own etcd is stopped.
@@ -99,14 +129,24 @@ pub async fn verify_bootstrap(session: &Session, start: &Start) -> Result<(), St
 
 /// Checks that the new peer URLs of this node's member are its own. An etcd that runs must answer there as this member, and
 /// be the only one; one that is stopped must not run elsewhere.
-pub async fn verify_update(session: &Session, member: MemberId, peer_urls: &[PeerUrl]) -> Result<(), String> {
+///
+/// `is_silence_enough`: nobody but this node needs to confirm that a stopped member does not run elsewhere.
+pub async fn verify_update(
+    session: &Session,
+    list: &MemberList,
+    member: MemberId,
+    peer_urls: &[PeerUrl],
+    is_silence_enough: bool,
+) -> Result<(), String> {
     let node = &session.node;
     let own = match node.data.read() {
         Ok(Contents::Member(own)) if own.member == member => own,
         _ => return Err(format!("member {member} is not that of this node's data")),
     };
     if !node.data.is_in_use().unwrap_or(false) {
-        return check_does_not_run(session, own).await;
+        // Both at once, because the change must begin within seconds.
+        let silence = check_silence_at_leader(session, list, member, is_silence_enough);
+        return tokio::try_join!(check_does_not_run(session, own), silence).map(|_| ());
     }
     for url in peer_urls {
         match session.connections.peers().runs_as(as_configured(node, url), own, PROBE_TIMEOUT).await {
@@ -122,6 +162,23 @@ pub async fn verify_update(session: &Session, member: MemberId, peer_urls: &[Pee
         }
     }
     check_is_only_one(session, own).await
+}
+
+/// Checks that the leader hears nothing from a member whose etcd is stopped on this node.
+async fn check_silence_at_leader(
+    session: &Session,
+    list: &MemberList,
+    member: MemberId,
+    is_silence_enough: bool,
+) -> Result<(), String> {
+    match removal::heard_by_leader(session, list, member).await {
+        Some(true) => Err(heard_elsewhere(member)),
+        None if !is_silence_enough => Err(format!(
+            "the leader's metrics can't be read, so no voter confirms that member {member} does not run elsewhere. Make them \
+             readable (`--listen-metrics-urls`), or set the policy's `witnesses` to 1"
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// This peer URL as the node's configuration spells it. A certificate is for that spelling.
@@ -207,22 +264,47 @@ async fn check_answers_nowhere(session: &Session, own: Identity, urls: Vec<PeerU
 }
 
 /// Checks that no etcd runs as this member at this peer URL. A process there that may be this member's etcd counts as one: it may
-/// be suspended, overloaded, or loading its log.
+/// be suspended, loading its log, or reject this node. A connection that is only closed proves nothing: proxies do that if nothing
+/// runs behind them.
 async fn check_does_not_run_at(peers: &PeerClient, own: Identity, url: &PeerUrl) -> Result<(), String> {
     let member = own.member;
-    match timeout(PEER_PORT_TIMEOUT, peers.runs_as(url, own, PEER_PORT_TIMEOUT)).await {
+    let (answer, accepts) =
+        tokio::join!(timeout(PEER_PORT_TIMEOUT, peers.runs_as(url, own, PEER_PORT_TIMEOUT)), accepts_connections(url),);
+    let is_https = url.as_str().starts_with("https:");
+    match answer {
         Ok(Ok(true)) => Err(runs_elsewhere(member, url)),
-        Ok(Err(error @ EtcdError::MemberNotListed { .. })) => {
-            Err(format!("an etcd runs at a peer URL of member {member}, and may be that member: {error}"))
+        Ok(Err(error @ (EtcdError::Unidentified { .. } | EtcdError::TlsFailed { closed: false, .. }))) => {
+            Err(may_run(member, url, &error.to_string()))
         }
-        Err(_) | Ok(Err(EtcdError::TimedOut { .. })) if peers.accepts_connections(url, PROBE_TIMEOUT).await => {
-            Err(format!(
-                "a process accepts connections at {url}, a peer URL of member {member}, and has not answered within \
-                 {PEER_PORT_TIMEOUT:?}; it may be that member's etcd, suspended or overloaded; end it, or let it answer"
-            ))
+        // The handshake had completed.
+        Ok(Err(error @ EtcdError::ConnectionLost { .. })) if is_https => Err(may_run(member, url, &error.to_string())),
+        Err(_) | Ok(Err(EtcdError::TimedOut { .. })) if accepts => {
+            let found = format!("a process accepts connections and has not answered within {PEER_PORT_TIMEOUT:?}");
+            Err(may_run(member, url, &found))
         }
         _ => Ok(()),
     }
+}
+
+async fn accepts_connections(url: &PeerUrl) -> bool {
+    match PeerPort::of(url) {
+        Some(port) => port.accepts_connections(PROBE_TIMEOUT).await,
+        None => false,
+    }
+}
+
+fn may_run(member: MemberId, url: &PeerUrl, found: &str) -> String {
+    format!(
+        "an etcd may run as member {member} at its peer URL {url}: {found}. If that is not the member, free the address; if it is, \
+         this node's data is a copy"
+    )
+}
+
+fn heard_elsewhere(member: MemberId) -> String {
+    format!(
+        "the leader hears from member {member} although etcd is stopped on this node, so the member runs elsewhere, and this \
+         node's data is a copy"
+    )
 }
 
 /// Where another etcd of this member might answer its peers: at the peer URLs that this node has seen for it, that its data

@@ -60,15 +60,23 @@ pub async fn verify(
     check(&first, &second, victim, is_probe_enough)
 }
 
-/// Whether the leader hears anything from a member. `None` if it can't be told: its metrics can't be read, or it has changed.
+/// Whether the leader hears anything from a member, or is that member. `None` if it can't be told: its metrics can't be read, or
+/// it has changed.
 pub async fn heard_by_leader(session: &Session, list: &MemberList, id: MemberId) -> Option<bool> {
     let began = BootInstant::now();
     let first = probe_all(&session.connections, 0, list, true).await;
     let second = probe_again(session, list, began).await;
+    is_heard(&first, &second, id)
+}
+
+fn is_heard(first: &View, second: &View, id: MemberId) -> Option<bool> {
     if (first.leader, first.term) != (second.leader, second.term) {
         return None;
     }
-    Some(member(&first, id)?.received_bytes? != member(&second, id)?.received_bytes?)
+    if second.leader == Some(id) {
+        return Some(true);
+    }
+    Some(member(first, id)?.received_bytes? != member(second, id)?.received_bytes?)
 }
 
 /// The view a sample's interval after the first one began.
@@ -173,6 +181,16 @@ mod tests {
         assert_eq!(check(&view(None), &view(None), VICTIM, true), Ok(()), "without metrics");
         let refused = check(&view(None), &view(None), VICTIM, false);
         assert!(matches!(refused, Err(NotRemoved::Refused(found)) if found.contains("can't be read")));
+    }
+
+    #[test]
+    fn a_member_is_heard_if_it_leads_or_the_leader_receives_from_it() {
+        assert_eq!(is_heard(&view(Some(500)), &view(Some(501)), VICTIM), Some(true));
+        assert_eq!(is_heard(&view(Some(500)), &view(Some(500)), VICTIM), Some(false));
+        assert_eq!(is_heard(&view(None), &view(None), VICTIM), None);
+        let led_by_it = View { leader: Some(VICTIM), ..view(None) };
+        assert_eq!(is_heard(&led_by_it, &led_by_it, VICTIM), Some(true));
+        assert_eq!(is_heard(&view(Some(500)), &led_by_it, VICTIM), None, "the leader has changed");
     }
 
     #[test]

@@ -55,7 +55,7 @@ async fn changes_need_all_voters_and_lists_need_a_quorum() {
             assert_eq!(runs_as(member).await, Ok(member == alone.member));
         }
         let unlisted = runs_as(MemberId(1)).await;
-        assert!(matches!(unlisted, Err(EtcdError::MemberNotListed { .. })), "no member has this ID: {unlisted:?}");
+        assert!(matches!(unlisted, Err(EtcdError::Unidentified { .. })), "no member has this ID: {unlisted:?}");
 
         let url = etcds[0].place.client_url.clone();
         etcds[0].kill();

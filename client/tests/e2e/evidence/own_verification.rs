@@ -1,6 +1,6 @@
 //! A node verifies the reason of an instruction itself. These registries are wrong or malicious.
 
-use convene_harness::{etcd::Version, free_port, wait_for};
+use convene_harness::{Place, etcd::Version, free_port, tls::Ca, wait_for};
 use serde_json::{Value, json};
 
 use super::{
@@ -144,10 +144,33 @@ fn a_copy_does_not_start_while_the_member_is_suspended() {
             copy.move_to(registry);
             let ended = copy.call("join", &["--timeout=8s", "--offline-grace=0s"]).run(LIMIT);
             assert_eq!(ended.stdout, "", "{}", ended.stderr);
-            let suspended = format!("a process accepts connections at {}", nodes[0].place.peer_url);
+            let suspended = format!("at its peer URL {}: a process accepts connections", nodes[0].place.peer_url);
             assert!(ended.stderr.contains(&suspended), "{}", ended.stderr);
         }
         nodes[0].etcd().signal("CONT");
+        wait_until_healthy(&nodes);
+    });
+}
+
+#[test]
+fn a_copy_does_not_start_if_the_member_rejects_its_certificate() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let (ca, other) = (Ca::new(), Ca::new());
+        let registry = Registry::new(1);
+        let mut nodes = [Node::at(Place::with_tls(&ca.node()), version, &registry, "infra0")];
+        nodes[0].join(&[]);
+        wait_until_healthy(&nodes);
+        nodes[0].kill();
+        let foreign = other.node().trusting(&[&ca, &other]);
+        let copy = nodes[0].place.copied_to(Place::with_tls(&foreign)).at_address_of(&nodes[0].place);
+        nodes[0].join(&[]);
+        wait_until_healthy(&nodes);
+
+        let copy = Node::at(copy, version, &registry, "infra0");
+        let ended = copy.call("join", &["--timeout=8s"]).run(LIMIT);
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(4), ""), "{}", ended.stderr);
+        let found = format!("at its peer URL {}: ", nodes[0].place.peer_url);
+        assert!(ended.stderr.contains(&found), "{}", ended.stderr);
         wait_until_healthy(&nodes);
     });
 }
