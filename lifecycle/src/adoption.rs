@@ -112,7 +112,7 @@ impl ClusterDraft<'_> {
             role,
             started: present.started || fresh.started,
             // The cluster exists already, so a founder that was never instructed to bootstrap it must not be instructed now.
-            founder: present.founder.clone().filter(|founder| founder.issued.is_some()),
+            founder: present.founder.clone().filter(|founder| present.started || founder.issued.is_some()),
             ..Member::clone(&present)
         };
         if after != *present {

@@ -60,7 +60,8 @@ impl fmt::Display for Role {
 /// A node that bootstraps a cluster together with others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Founder {
-    /// The latest instruction to bootstrap. `None` if there was none, so that the node can't have written data.
+    /// The latest instruction to bootstrap. `None` if there was none, so that the node can't have written data. `None` for a
+    /// member that has started means that the cluster has had a leader since. One such member suffices.
     pub issued: Option<BootstrapIssued>,
 }
 
@@ -111,6 +112,11 @@ impl Member {
     /// Its name.
     pub fn name(&self) -> &MemberName {
         &self.registration.name
+    }
+
+    /// Whether it is a founder of a cluster that may never have had a leader, as far as the registry knows.
+    pub(crate) fn may_never_have_led(&self) -> bool {
+        self.founder.as_ref().is_some_and(|founder| !self.started || founder.issued.is_some())
     }
 
     /// Whether it votes.

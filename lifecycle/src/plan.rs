@@ -90,6 +90,7 @@ impl Planner<'_> {
             instruction = self.decide_by_state();
         }
         self.note_failing_member(&instruction);
+        self.end_founding();
         self.release_hold_if_founded();
         instruction
     }

@@ -82,7 +82,8 @@ impl Planner<'_> {
     }
 
     /// The founders with the peer URLs that they have now, if the present attempt to form the cluster may be given up:
-    /// none of them runs, and none has data that has had a leader.
+    /// none of them runs, and none has data that has had a leader. That rests on reports, so it does not count once a node has
+    /// seen a quorum with a leader.
     ///
     /// Reports of nodes that were instructed to start since don't count: a member with data is told to start unless its peer
     /// URLs have changed, or its data has no entries. Without entries it can't lead.
@@ -146,7 +147,9 @@ impl Planner<'_> {
     }
 
     fn given_up(&self, founder: &Member) -> Option<GivenUp> {
-        founder.founder.as_ref()?;
+        if !founder.may_never_have_led() {
+            return None;
+        }
         if self.report.has_never_led_data() && self.is_own_data(founder) {
             return Some(GivenUp::NeverLed);
         }

@@ -236,15 +236,41 @@ impl Planner<'_> {
         self.draft.update(&member.key, kind, differences(member, &after), |member| *member = after);
     }
 
+    /// Records that the cluster has had a leader, if the view shows one: a list that was read through the quorum, and a quorum
+    /// of the voters on record that answers. No later report makes it a cluster that never had one.
+    pub(super) fn end_founding(&mut self) {
+        let Some(view) = self.report.view.as_ref().filter(|view| view.linearizable && view.leader.is_some()) else {
+            return;
+        };
+        let is_own = view.cluster.is_some() && view.cluster == self.draft.cluster_id;
+        if !is_own || self.has_had_leader() || self.voters_that_answer(view) < self.draft.quorum() {
+            return;
+        }
+        let Some(founder) = self.draft.members().find(|member| member.started && member.founder.is_some()).cloned()
+        else {
+            return;
+        };
+        let message = format!("{} has bootstrapped the cluster, which has a leader", founder.name());
+        self.draft.update(&founder.key, EventKind::MemberUpdated, message, |founder| {
+            founder.founder = Some(Founder { issued: None });
+        });
+    }
+
+    /// Whether a member is a founder of a cluster that has had a leader.
+    pub(super) fn has_had_leader(&self) -> bool {
+        self.draft.members().any(|member| member.founder.is_some() && !member.may_never_have_led())
+    }
+
     fn add_listed_member(&mut self, observed: &ObservedMember, on_record: Option<Arc<Member>>) {
         let key = MemberKey::from(observed.id);
         let registration = Registration { name: self.name_of(observed), peer_urls: observed.peer_urls.clone() };
         let fresh = Member::registered(key, registration, Revision::FIRST);
+        let was_started = on_record.as_ref().is_some_and(|member| member.started);
         let founder = on_record.and_then(|member| member.founder.clone());
         let member = Member {
             client_urls: observed.client_urls.clone(),
             role: observed.role(),
-            started: observed.identified || (observed.name.is_some() && founder.is_none()),
+            started: was_started || observed.identified || (observed.name.is_some() && founder.is_none()),
             founder,
             ..fresh
         };

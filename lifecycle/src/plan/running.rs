@@ -82,6 +82,7 @@ impl Planner<'_> {
         let own_needs = own.eviction.is_some()
             || self.report.leaving
             || !own.is_voter()
+            || (own.founder.is_some() && !self.has_had_leader())
             || self.own_ticket().is_some()
             || (!own.has_peer_urls(&self.report.peer_urls) && self.may_change_members());
         let others = || self.draft.members().filter(|member| member.key != own.key);

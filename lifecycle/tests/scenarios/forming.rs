@@ -162,7 +162,10 @@ fn a_founder_without_data_never_bootstraps_once_the_cluster_runs() {
 fn a_founders_view_of_the_running_cluster_prevents_another_bootstrap() {
     let mut world = World::new(3);
     world.check_ins("a b c a b").execute("a").execute("b").returns("c");
-    world.observe("c", "remove c #1 of a b c: lost_disk + bootstrapped member_updated member_updated ticket_granted");
+    world.observe(
+        "c",
+        "remove c #1 of a b c: lost_disk + bootstrapped member_updated member_updated ticket_granted member_updated",
+    );
 }
 
 #[test]

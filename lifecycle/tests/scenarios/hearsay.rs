@@ -132,3 +132,20 @@ fn names_that_v2_clients_have_rotated_do_not_keep_members_from_starting() {
     }
     world.observe("c", "start a b c: own_data + member_updated member_updated member_updated");
 }
+
+/// Somebody who knows the token reports all members as data without an entry, at addresses that include the members' own.
+#[test]
+fn no_epoch_begins_over_a_cluster_that_has_had_a_leader() {
+    let mut world = World::running("a b c");
+    for name in ["a", "b", "c"] {
+        let data = world.data(name);
+        let forged = &format!("{name}@{name}");
+        world.returns_with(forged, data).have_never_led_data(forged).wal_ends_at(forged, 0).partition(forged);
+    }
+    for _ in 0..2 {
+        for forged in ["a@a", "b@b", "c@c"] {
+            world.pass(1).observe(forged, "wait: founders_missing");
+        }
+    }
+    world.returns("a").observe("a", "start a b c: own_data").members("a b c");
+}

@@ -74,7 +74,8 @@ fn founders_that_have_not_bootstrapped_are_held() {
 fn own_data_of_a_founder_ends_the_hold() {
     let mut world = World::formed("a b");
     world.holds_after_going_back().returns_empty("b").ask("b", "wait: held");
-    world.ask("a", "wait: healthy + bootstrapped member_updated member_updated founding_released");
+    world.ask("a", "observe: look_needed + bootstrapped member_updated member_updated founding_released");
+    world.observe("a", "wait: no_quorum");
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn the_only_founder_with_a_leftover_waits_and_an_event_explains_it() {
 fn a_founder_with_a_leftover_replaces_itself_if_the_others_run() {
     let mut world = World::formed("a b c");
     world.returns_with("c", Data::Leftover).ask("c", "observe: look_needed + bootstrapped");
-    world.observe("c", "remove c #1 of a b c: lost_disk + member_updated member_updated ticket_granted");
+    world.observe("c", "remove c #1 of a b c: lost_disk + member_updated member_updated ticket_granted member_updated");
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn founders_at_their_addresses_start_again() {
     let mut world = failed();
     world.ask("a", "observe: look_needed").step("a", "start a b c: own_data");
     world.step("b", "start a b c: own_data + bootstrapped member_updated");
-    world.step("c", "start a b c: own_data + member_updated member_updated");
+    world.step("c", "start a b c: own_data + member_updated member_updated member_updated");
     world.observe("a", "wait: healthy");
 }
 
@@ -90,7 +90,9 @@ fn founders_whose_etcds_fail_again_and_again_bootstrap_less_and_less_often() {
 fn founders_without_entries_start_if_a_founder_that_runs_lists_them() {
     let mut world = failed();
     world.wal_ends_at("a", 0).wal_ends_at("b", 0).runs("c").check_ins("c");
-    world.step("a", "start a b c: own_data + member_updated").observe("b", "start a b c: own_data + member_updated");
+    world
+        .step("a", "start a b c: own_data + member_updated")
+        .observe("b", "start a b c: own_data + member_updated member_updated");
 }
 
 #[test]

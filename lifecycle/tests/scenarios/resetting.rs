@@ -54,7 +54,10 @@ fn data_of_an_earlier_epoch_is_archived_after_the_cluster_has_formed_again() {
         world.execute(name);
     }
     world.ask("c", "observe: look_needed");
-    world.observe("c", "archive_data: earlier_epoch + bootstrapped member_updated member_updated member_updated");
+    world.observe(
+        "c",
+        "archive_data: earlier_epoch + bootstrapped member_updated member_updated member_updated member_updated",
+    );
 }
 
 #[test]

@@ -38,7 +38,10 @@ fn the_next_node_promotes_a_learner_and_joins_then() {
 fn a_cluster_reaches_its_size_with_nodes_that_only_join() {
     World::formed("a")
         .joins_for("b c d", 3)
-        .step("b", "add learner b #1 of a: below_size + bootstrapped member_updated size_set ticket_granted")
+        .step(
+            "b",
+            "add learner b #1 of a: below_size + bootstrapped member_updated size_set ticket_granted member_updated",
+        )
         .step("b", "join a b: added + member_added")
         .observe("c", "wait: ticket_held + member_updated")
         .pass(60)

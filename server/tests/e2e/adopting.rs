@@ -6,6 +6,8 @@ use convene_harness::{Postgres, http, server::Server};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::check_in::view_of_quorum;
+
 /// A cluster of the API.
 struct Cluster {
     url: String,
@@ -45,14 +47,19 @@ impl Cluster {
             self.check_in(&empty(n)).await;
         }
         let members: Value = http::get(format!("{}/members", self.url)).await.unwrap().json().await.unwrap();
-        let cluster_id = self.show().await["cluster_id"].clone();
+        let cluster = self.show().await;
         let mut reports = Vec::new();
         for (n, member) in members["members"].as_array().unwrap().iter().enumerate() {
             let mut report = empty(n);
             report["state"] = json!("running");
-            (report["member_id"], report["cluster_id"]) = (member["id"].clone(), cluster_id.clone());
-            assert_eq!(self.check_in(&report).await["reason"], "healthy");
+            (report["member_id"], report["cluster_id"]) = (member["id"].clone(), cluster["cluster_id"].clone());
             reports.push(report);
+        }
+        let mut observed = reports[0].clone();
+        observed["view"] = view_of_quorum(&cluster, &members);
+        self.check_in(&observed).await;
+        for report in &reports {
+            assert_eq!(self.check_in(report).await["reason"], "healthy");
         }
         reports
     }

@@ -286,16 +286,30 @@ async fn running_cluster(server: &Server) -> Checked {
     for n in [0, 1, 2, 0, 1] {
         cluster.check_in(&node(n)).await;
     }
-    let cluster_id = cluster.get("").await["cluster_id"].clone();
-    for member in cluster.get("/members").await["members"].as_array().unwrap() {
+    let (shown, members) = (cluster.get("").await, cluster.get("/members").await);
+    for member in members["members"].as_array().unwrap() {
         let mut report = node(cluster.reports.len());
         report["state"] = json!("running");
         report["member_id"] = member["id"].clone();
-        report["cluster_id"] = cluster_id.clone();
-        assert_eq!(cluster.check_in(&report).await["reason"], "healthy");
+        report["cluster_id"] = shown["cluster_id"].clone();
         cluster.reports.push(report);
     }
+    let mut observed = cluster.reports[0].clone();
+    assert_eq!(cluster.check_in(&observed).await["reason"], "look_needed", "has the cluster ever had a leader?");
+    observed["view"] = view_of_quorum(&shown, &members);
+    assert_eq!(cluster.check_in(&observed).await["reason"], "healthy");
+    for report in &cluster.reports {
+        assert_eq!(cluster.check_in(report).await["reason"], "healthy");
+    }
     cluster
+}
+
+/// What a node sees that reads the member list through the quorum: every member on record answers, and the first one leads.
+pub fn view_of_quorum(cluster: &Value, members: &Value) -> Value {
+    let members = members["members"].as_array().unwrap();
+    let seen = |member: &Value| json!({ "id": member["id"], "name": member["name"], "peer_urls": member["peer_urls"], "reachable": true });
+    json!({ "since": cluster["revision"], "cluster_id": cluster["cluster_id"], "linearizable": true,
+            "leader": members[0]["id"], "members": members.iter().map(seen).collect::<Vec<_>>() })
 }
 
 /// The report of a node without data.

@@ -1,8 +1,8 @@
 //! Reports about others, forged or honest, and records that nobody can vouch for.
 
-use convene_harness::etcd::Version;
+use convene_harness::{etcd::Version, wait_for};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{assert_nothing_archived, copies::start_drill, cut_power, form};
 use crate::{
@@ -45,6 +45,36 @@ fn after_a_forged_cluster_id_nobody_archives_its_data() {
         cut_power(&machines);
         wait_until_whole(version, &machines.iter().collect::<Vec<_>>(), LIMIT);
         assert_nothing_archived(&machines);
+    });
+}
+
+/// Each member is reported as stopped, with data in which etcd has never had a leader, by a node that no member answers.
+#[test]
+fn forged_reports_of_data_without_a_leader_begin_no_epoch_over_a_running_cluster() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let registry = Registry::new(3);
+        let machines = form(version, &registry, 3);
+        let has_leader = || registry.administer(&["cluster", "events"]).contains("which has a leader").then_some(());
+        wait_for(LIMIT, has_leader).expect("a node has seen the leader");
+        let (cluster, members) = (registry.get(""), registry.get("/members"));
+        let forged = |(at, member): (usize, &Value)| {
+            let peer_urls = json!([member["peer_urls"][0], format!("http://127.0.0.1:{}", at + 1)]);
+            json!({
+                "name": member["name"], "state": "stopped", "member_id": member["id"], "cluster_id": cluster["cluster_id"],
+                "peer_urls": peer_urls, "last_index": 0, "never_led": true,
+                "view": { "since": cluster["revision"], "linearizable": false, "members": [] },
+            })
+        };
+        let reports: Vec<Value> = members["members"].as_array().unwrap().iter().enumerate().map(forged).collect();
+        // The clients of the members check in, too, so the forged reports have to come in one go.
+        for report in [&reports[..], &reports[..]].concat() {
+            registry.check_in_by_hand(&report);
+        }
+        assert_eq!(registry.get("")["epoch"], 1);
+        cut_power(&machines);
+        wait_until_whole(version, &machines.iter().collect::<Vec<_>>(), LIMIT);
+        assert_nothing_archived(&machines);
+        assert_eq!(registry.get("")["cluster_id"], cluster["cluster_id"]);
     });
 }
 

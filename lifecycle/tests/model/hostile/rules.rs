@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use convene_lifecycle::{Member, MemberId, Reason, ReportedState};
+use convene_lifecycle::{Founder, Member, MemberId, Reason, ReportedState};
 
 use super::{
     raft::{Entry, Etcd},
@@ -214,10 +214,12 @@ impl World {
         };
         // A node that moves before the last one registers is a founder at its former address.
         let has_moved = |(member, n): &(&Member, usize)| !member.has_peer_urls(&[peer_url(*n)]);
+        // A person resets a cluster of which somebody made up that it has had a leader.
+        let seems_led = |member: &Member| member.started && member.founder == Some(Founder { issued: None });
         let is_unused = self.machines.iter().all(|machine| machine.disk.is_none());
         !self.machines.iter().any(has_led)
             && (self.cluster.held.is_none() || is_unused)
-            && !founders.iter().any(|(member, _)| is_made_up(member))
+            && !founders.iter().any(|(member, _)| is_made_up(member) || seems_led(member))
             && match self.cluster.formed {
                 None => !founders.iter().any(has_moved),
                 Some(_) => self.can_bootstrap(&founders) && self.has_founders_on_record(),
