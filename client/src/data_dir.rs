@@ -113,6 +113,12 @@ impl DataDir {
         archive::archive(&self.data_dir, &self.wal_dir, at)
     }
 
+    /// The archives that [`archive`](Self::archive) has left here, each with the member whose data it is. An archive that can't
+    /// be read is left out.
+    pub fn archived(&self) -> Vec<(PathBuf, Identity)> {
+        archive::archived(&self.data_dir, &self.wal_dir)
+    }
+
     /// Whether an etcd runs on the data.
     ///
     /// etcd holds an exclusive flock on its database as long as it runs (`bolt_unix.go:flock` in bbolt), so a shared lock

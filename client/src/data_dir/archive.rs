@@ -13,12 +13,17 @@ use std::{
     ffi::OsString,
     fs::{self, File},
     io::{self, ErrorKind},
-    os::unix::fs::MetadataExt,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
-use super::{DataDirError, files, wal};
+use convene_lifecycle::Identity;
+
+use super::{Contents, DataDirError, files, wal};
+
+/// Stands between the name of what was archived and the time.
+const ARCHIVED: &str = ".archived-";
 
 /// Archives the contents of the directories, and returns the new paths.
 pub fn archive(data_dir: &Path, wal_dir: &Path, at: SystemTime) -> Result<Vec<PathBuf>, DataDirError> {
@@ -27,6 +32,29 @@ pub fn archive(data_dir: &Path, wal_dir: &Path, at: SystemTime) -> Result<Vec<Pa
     // A WAL directory inside the data directory may have been renamed with it.
     let wal = archive_wal(wal_dir, &stamp)?;
     Ok(data.into_iter().chain(wal).collect())
+}
+
+/// The WALs that were archived here, and whose data each is. What can't be read does not count.
+pub fn archived(data_dir: &Path, wal_dir: &Path) -> Vec<(PathBuf, Identity)> {
+    let renamed = [data_dir.to_owned(), data_dir.join("member"), wal_dir.to_owned()];
+    let mut found = Vec::new();
+    for directory in renamed {
+        let Ok(wal) = wal_dir.strip_prefix(&directory) else { continue };
+        for archive in archives_of(&directory) {
+            if let Ok(Contents::Member(identity)) = wal::read(&archive.join(wal)) {
+                found.push((archive, identity));
+            }
+        }
+    }
+    found
+}
+
+/// What this directory was renamed to.
+fn archives_of(directory: &Path) -> Vec<PathBuf> {
+    let (Some(parent), Some(name)) = (parent(directory), directory.file_name()) else { return Vec::new() };
+    let prefix = [name.as_bytes(), ARCHIVED.as_bytes()].concat();
+    let names = files::names(parent).unwrap_or_default();
+    names.iter().filter(|name| name.as_bytes().starts_with(&prefix)).map(|name| parent.join(name)).collect()
 }
 
 /// Renames the data directory, or only the directory `member` in it if the data directory itself must stay. etcd logs
@@ -110,7 +138,7 @@ fn rename_to_archive(path: &Path, stamp: &str) -> Result<PathBuf, RenameError> {
         return Err(RenameError { has_to_stay: true, source: ErrorKind::InvalidFilename.into() });
     };
     let mut archived = name.to_owned();
-    archived.push(".archived-");
+    archived.push(ARCHIVED);
     archived.push(stamp);
     let archived = parent.join(free_name(parent, archived)?);
     fs::rename(path, &archived)?;

@@ -107,10 +107,11 @@ pub async fn verify_join(session: &Session, start: &Start) -> Result<(), String>
     check_answers_nowhere(session, added_as, added.peer_urls).await
 }
 
-/// Checks that no etcd runs as the founder that this node will be, and that no member of a cluster whose database is left
-/// over in the data directory answers.
+/// Checks that no etcd runs as the founder that this node will be, that this node has not archived data of it, and that no
+/// member of a cluster whose database is left over in the data directory answers.
 pub async fn verify_bootstrap(session: &Session, start: &Start) -> Result<(), String> {
     let founder = MemberId::of_founder(&start.initial_advertise_peer_urls, &start.initial_cluster_token);
+    check_is_not_archived(session, founder)?;
     check_runs_nowhere(session, founder, client_urls(session)).await?;
     let known = session.node.data.members();
     let peer_urls = known.iter().flat_map(|member| member.peer_urls.clone());
@@ -125,6 +126,20 @@ pub async fn verify_bootstrap(session: &Session, start: &Start) -> Result<(), St
         }
     }
     Ok(())
+}
+
+/// Checks that this node has not archived data of the founder. The member may have voted or acknowledged entries, and it would
+/// start without them. Each epoch gives a founder another ID, so a new attempt to form the cluster is not concerned.
+fn check_is_not_archived(session: &Session, founder: MemberId) -> Result<(), String> {
+    match session.node.data.archived().into_iter().find(|(_, archived)| archived.member == founder) {
+        Some((path, archived)) => Err(format!(
+            "member {founder} would start without its data, which this node has archived in {}; if nobody needs etcd cluster {} \
+             any more, move that archive to another directory",
+            path.display(),
+            archived.cluster
+        )),
+        None => Ok(()),
+    }
 }
 
 /// Checks that the new peer URLs of this node's member are its own. An etcd that runs must answer there as this member, and

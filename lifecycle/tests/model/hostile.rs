@@ -293,6 +293,13 @@ fn clients_that_archive_as_instructed_are_caught() {
 }
 
 #[test]
+fn clients_that_bootstrap_as_instructed_are_caught() {
+    let client = ClientRules { looks_for_archives: false, ..ClientRules::CAREFUL };
+    let rules = Rules { client, ..AGAINST_LIES };
+    catches("bootstrap as instructed", &[Kind::Power, Kind::Suspension], &rules, Broken::StartedWithoutData);
+}
+
+#[test]
 fn clients_that_start_as_instructed_are_caught() {
     let client = ClientRules { looks_for_twin: false, ..ClientRules::CAREFUL };
     catches("start as instructed", &[Kind::Copies], &Rules { client, ..AGAINST_LIES }, Broken::TwoProcesses);

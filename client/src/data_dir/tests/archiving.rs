@@ -77,6 +77,33 @@ fn a_wal_directory_inside_the_data_directory_moves_with_it() {
 }
 
 #[test]
+fn archives_show_whose_data_they_are() {
+    let temporary = tempfile::tempdir().unwrap();
+    let (data, wal) = (temporary.path().join("data"), temporary.path().join("disk/wal"));
+    let inside = data.join("elsewhere");
+    for wal_dir in [None, Some(inside.as_path()), Some(&wal)] {
+        let data_dir = member_at(&data, wal_dir);
+        assert!(data_dir.archived().is_empty(), "its own data is no archive");
+        let archived = data_dir.archive(archive_time()).unwrap();
+        assert_eq!(data_dir.archived(), [(archived.last().unwrap().clone(), IDENTITY)]);
+        for path in archived {
+            fs::remove_dir_all(path).unwrap();
+        }
+    }
+    // A link stays, and what it leads to is renamed.
+    let target = temporary.path().join("target");
+    fs::create_dir(&target).unwrap();
+    symlink(&target, &data).unwrap();
+    let data_dir = member_at(&data, None);
+    let archived = data_dir.archive(archive_time()).unwrap();
+    assert!(archived[0].starts_with(&data), "{archived:?}");
+    assert_eq!(data_dir.archived(), [(archived[0].clone(), IDENTITY)]);
+    // Damage implies nothing.
+    fs::write(archived[0].join("wal/0000000000000000-0000000000000000.wal"), "").unwrap();
+    assert!(data_dir.archived().is_empty());
+}
+
+#[test]
 fn an_interrupted_archiving_is_completed_by_the_next_one() {
     let temporary = tempfile::tempdir().unwrap();
     let (data, wal) = (temporary.path().join("data"), temporary.path().join("wal"));

@@ -13,6 +13,16 @@ fn archive_data() -> Value {
     json!({ "instruction": "archive_data", "reason": "removed_member" })
 }
 
+/// Waits until the etcd of a node lists these nodes to its peers, which takes no leader. While etcd 3.4 loads its log, it lists
+/// nobody.
+fn wait_until_it_lists(node: &Node, listed: &[&Node]) {
+    let members = format!("{}/members", node.place.peer_url);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let list = || runtime.block_on(async { reqwest::get(&members).await.ok()?.text().await.ok() });
+    let all_listed = || list().filter(|list| listed.iter().all(|node| list.contains(&node.place.peer_url)));
+    wait_for(LIMIT, all_listed).expect("the member serves its peers");
+}
+
 #[test]
 fn data_of_a_member_that_is_listed_is_not_archived() {
     with_each(Version::oldest_and_newest(), |version| {
@@ -115,12 +125,7 @@ fn a_copy_does_not_start_while_the_member_runs() {
         // Nor while the member knows no leader: its client port is closed then.
         nodes.iter_mut().for_each(Node::kill);
         nodes[0].join(&[]);
-        let members = format!("{}/members", nodes[0].place.peer_url);
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let list = || runtime.block_on(async { reqwest::get(&members).await.ok()?.text().await.ok() });
-        // While etcd 3.4 loads its log, it lists nobody.
-        let all_listed = || list().filter(|list| nodes.iter().all(|node| list.contains(&node.place.peer_url)));
-        wait_for(LIMIT, all_listed).expect("the member serves its peers");
+        wait_until_it_lists(&nodes[0], &nodes.iter().collect::<Vec<_>>());
         let ended = copy.call("join", &["--timeout=5s", "--offline-grace=0s"]).run(LIMIT);
         assert_eq!(ended.stdout, "", "{}", ended.stderr);
         let at_peer_port = format!("at {}; two", nodes[0].place.peer_url);
@@ -210,4 +215,48 @@ fn an_instruction_that_does_not_fit_the_data_directory_is_refused() {
     nodes[0].move_to(&registry);
     nodes[0].join(&[]);
     wait_until_healthy(&nodes);
+}
+
+/// The registry instructs a founder to bootstrap, to archive its data as that of an earlier attempt, and to bootstrap again in the
+/// same attempt: the member would forget how it has voted.
+#[test]
+fn a_founder_does_not_bootstrap_again_without_the_data_that_it_has_archived() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let mut node = Node::new(version, &Registry::at(String::new()), "infra0");
+        let place = node.place.clone();
+        let (peer_url, other) = (&place.peer_url, free_port());
+        let bootstrap = |token: &str| {
+            json!({
+                "instruction": "bootstrap",
+                "reason": "roster_complete",
+                "start": {
+                    "name": "infra0",
+                    "initial_advertise_peer_urls": [peer_url],
+                    "initial_cluster": format!("infra0={peer_url},infra1=http://127.0.0.1:{other}"),
+                    "initial_cluster_state": "new",
+                    "initial_cluster_token": token,
+                },
+            })
+        };
+        node.move_to(&LyingRegistry::start(&[&place], bootstrap("first")).registry);
+        node.join(&[]);
+        wait_until_it_lists(&node, &[&node]);
+        node.kill();
+
+        let archive = json!({ "instruction": "archive_data", "reason": "earlier_epoch" });
+        node.move_to(&LyingRegistry::start(&[&place], archive).registry);
+        node.call("join", &["--timeout=8s"]).run(LIMIT);
+        assert!(!place.data_dir().join("member/wal").exists(), "data without an entry of a leader is archived");
+
+        let liar = LyingRegistry::start(&[&place], bootstrap("first"));
+        node.move_to(&liar.registry);
+        let ended = node.call("join", &["--timeout=8s"]).run(LIMIT);
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(4), ""), "{}", ended.stderr);
+        let found = &liar.refusals()[0];
+        assert!(found.contains("would start without its data, which this node has archived in"), "{found}");
+
+        // The next attempt has another token.
+        node.move_to(&LyingRegistry::start(&[&place], bootstrap("second")).registry);
+        node.join(&[]);
+    });
 }

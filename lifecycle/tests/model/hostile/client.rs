@@ -29,7 +29,7 @@ impl World {
         match &order.task {
             Task::Start(_) if is_current => self.start(n, order.twin_reports, &rules.client),
             Task::ArchiveData => self.archive(n, order, &rules.client),
-            Task::Bootstrap(flags) => self.bootstrap(n, flags),
+            Task::Bootstrap(flags) => self.bootstrap(n, flags, &rules.client),
             Task::Join(flags) if is_current => self.join(n, flags),
             task => {
                 if let Some(terms) = task.terms().filter(|terms| age <= terms.act_within) {
@@ -102,6 +102,7 @@ impl World {
         }
         let machine = &mut self.machines[n];
         (machine.disk, machine.process) = (None, Process::Off);
+        machine.archived.push(disk.identity.member);
     }
 
     /// Whether a machine sees a quorum of the registry's cluster now, and its data is of another one.
@@ -154,7 +155,7 @@ impl World {
     }
 
     /// etcd starts without data, as a founder of a new cluster.
-    fn bootstrap(&mut self, n: usize, flags: &EtcdFlags) {
+    fn bootstrap(&mut self, n: usize, flags: &EtcdFlags, rules: &ClientRules) {
         let machine = &self.machines[n];
         if machine.disk.is_some() || machine.process != Process::Off {
             return;
@@ -164,6 +165,9 @@ impl World {
             roster(flags).into_iter().map(|at| (at, MemberId::of_founder(&[peer_url(at)], &token))).collect();
         let id = ClusterId::of_founders(roster.iter().map(|(_, id)| *id));
         let Some(own) = roster.iter().find(|(at, _)| *at == n).map(|(_, id)| *id) else { return };
+        if rules.looks_for_archives && self.machines[n].archived.contains(&own) {
+            return;
+        }
         let has_data =
             |at: usize| self.machines.iter().any(|machine| machine.disk.as_ref().is_some_and(|disk| disk.etcd == at));
         let another = (0..self.etcds.len()).any(|at| {

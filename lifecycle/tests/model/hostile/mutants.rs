@@ -3,8 +3,8 @@
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use convene_lifecycle::{
-    Cluster, ExpectedMember, Liveness, MemberId, MemberKey, NodeState, Plan, Reason, Report, Task, Terms, Ticket,
-    UnixMillis, View, plan,
+    Cluster, ExpectedMember, Liveness, MemberId, NodeState, Plan, Reason, Report, Task, Terms, Ticket, UnixMillis,
+    View, plan,
 };
 
 /// Rule 1: archives the data of a member that the registry's record does not have any more.
@@ -87,8 +87,8 @@ pub fn lies(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMi
 }
 
 fn lie(cluster: &Cluster, report: &Report, choice: u64) -> Option<(Task, Reason)> {
-    let view = report.view.as_ref()?;
     let own = report.identity();
+    let terms = || Some(terms(cluster, report.view.as_ref()?));
     match choice % 12 {
         0 if own.is_some() => Some((Task::ArchiveData, Reason::RemovedMember)),
         1 if own.is_some() => Some((Task::ArchiveData, Reason::ForeignData)),
@@ -96,13 +96,12 @@ fn lie(cluster: &Cluster, report: &Report, choice: u64) -> Option<(Task, Reason)
         3 if own.is_some() && !report.is_running() => Some((Task::Start(None), Reason::OwnData)),
         4 => {
             let (member, peer_urls) = (own?.member.into(), report.peer_urls.clone());
-            Some((Task::UpdateMember { member, peer_urls, terms: terms(cluster, view) }, Reason::AddressChanged))
+            Some((Task::UpdateMember { member, peer_urls, terms: terms()? }, Reason::AddressChanged))
         }
         5 | 6 => {
-            let ids: Vec<MemberId> = view.members.iter().map(|seen| seen.id).collect();
+            let ids: Vec<MemberId> = report.view.as_ref()?.members.iter().map(|seen| seen.id).collect();
             let victim = *ids.get((choice / 12) as usize % ids.len().max(1))?;
-            let member = MemberKey::from(victim);
-            Some((Task::RemoveMember { member, terms: terms(cluster, view) }, Reason::Dead))
+            Some((Task::RemoveMember { member: victim.into(), terms: terms()? }, Reason::Dead))
         }
         _ => None,
     }

@@ -73,6 +73,8 @@ pub struct ClientRules {
     pub verifies_archive: bool,
     /// And that members at addresses which its own data knows are among those that show it.
     pub asks_known_members: bool,
+    /// Before it bootstraps: that it has not archived data of the founder that it would be.
+    pub looks_for_archives: bool,
     /// Before it starts etcd or changes its address: that nobody answers as its member elsewhere.
     pub looks_for_twin: bool,
     /// Before it removes a member that nobody asked to remove: that the leader does not hear it and that it does not answer.
@@ -88,6 +90,7 @@ impl ClientRules {
     pub const CAREFUL: Self = Self {
         verifies_archive: true,
         asks_known_members: true,
+        looks_for_archives: true,
         looks_for_twin: true,
         looks_again: true,
         counts_suspension: true,
@@ -98,6 +101,7 @@ impl ClientRules {
     pub const OBEDIENT: Self = Self {
         verifies_archive: false,
         asks_known_members: false,
+        looks_for_archives: false,
         looks_for_twin: false,
         looks_again: false,
         counts_suspension: true,

@@ -131,7 +131,10 @@ impl World {
                     machine.start_client();
                 }
             }
-            Step::LoseDisk(n) if !self.machines[n].on => self.machines[n].disk = None,
+            Step::LoseDisk(n) if !self.machines[n].on => {
+                self.machines[n].disk = None;
+                self.machines[n].archived.clear();
+            }
             Step::StopEtcd(n) if self.machines[n].on => {
                 self.machines[n].stop();
                 self.machines[n].start_client();

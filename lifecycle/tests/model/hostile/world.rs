@@ -54,6 +54,8 @@ pub struct Machine {
     pub run: u32,
     pub sequence: u64,
     pub disk: Option<Disk>,
+    /// The members whose data its client has archived.
+    pub archived: Vec<MemberId>,
     pub process: Process,
     pub client: Client,
     /// The last answer of the registry.
@@ -172,6 +174,7 @@ impl Machine {
             run: 1,
             sequence: 0,
             disk: None,
+            archived: Vec::new(),
             process: Process::Off,
             client: Client::Idle,
             answer: Answer::default(),
