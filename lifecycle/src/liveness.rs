@@ -61,7 +61,8 @@ pub struct LastCheckIn {
     pub starts: bool,
     /// Whether its last instruction was to start etcd on the data that it has, or to take that member's address over first.
     pub may_start: bool,
-    /// Since when each check-in with the node's name was without data. `None` if the last one was with data.
+    /// Since when each check-in with the node's name was without data. `None` if the last one was with data, or was answered with
+    /// an instruction to start etcd without any.
     pub empty_since: Option<UnixMillis>,
 }
 
@@ -170,6 +171,12 @@ impl Liveness {
     /// Records the instruction for a check-in that was recorded. Only a start counts as one: a run that waited, was refused or
     /// timed out has started nothing.
     pub fn record_instruction(&mut self, cluster: &Cluster, report: &Report, instruction: &Instruction) {
+        if matches!(instruction.task, Task::Bootstrap(_) | Task::Join(_))
+            && let Some(node) = self.nodes.get_mut(&report.name).filter(|node| node.run == report.run)
+        {
+            // Its etcd has data from now on. An answer of that etcd does not show that the data is elsewhere.
+            node.empty_since = None;
+        }
         let NodeState::Stopped(identity) = report.state else { return };
         if let Some(node) = self.nodes.get_mut(&report.name).filter(|node| node.run == report.run) {
             node.may_start = matches!(instruction.task, Task::Start(_) | Task::UpdateMember { .. });
