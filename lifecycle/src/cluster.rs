@@ -26,6 +26,8 @@ pub struct Cluster {
     pub size_created: Revision,
     /// The revision that last set the size.
     pub size_modified: Revision,
+    /// The revision that last set a smaller size than the one before. `None` if none did.
+    pub size_lowered: Option<Revision>,
     /// How often the size was set since it was created; 1 after its creation.
     pub size_version: u64,
     /// The number of the latest change.
@@ -90,6 +92,7 @@ impl Cluster {
             size,
             size_created: Revision::FIRST,
             size_modified: Revision::FIRST,
+            size_lowered: None,
             size_version: 1,
             revision: Revision::FIRST,
             created_at: at,
@@ -138,6 +141,22 @@ impl Cluster {
     /// The present members that vote.
     pub fn voters(&self) -> impl Iterator<Item = &Arc<Member>> {
         self.members().filter(|member| member.is_voter())
+    }
+
+    /// How many voters an administrator has requested to remove by a smaller size.
+    pub fn surplus_voters(&self) -> usize {
+        let older = self.voters().filter(|voter| self.is_older_than_lowered_size(voter)).count();
+        older.saturating_sub(self.size.get() as usize)
+    }
+
+    /// Whether a member was on record when the size was last lowered.
+    pub(crate) fn is_older_than_lowered_size(&self, member: &Member) -> bool {
+        self.size_lowered.is_some_and(|lowered| member.created <= lowered)
+    }
+
+    /// [`Self::size_lowered`] after a revision that sets this size.
+    pub(crate) fn lowered_by(&self, size: ClusterSize, at: Revision) -> Option<Revision> {
+        if size < self.size { Some(at) } else { self.size_lowered }
     }
 
     /// The present member with this key.

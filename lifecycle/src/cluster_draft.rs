@@ -59,6 +59,7 @@ impl<'a> ClusterDraft<'a> {
             previous: Some(self.previous_size()),
         };
         self.commit(EventKind::SizeSet, message, change, |cluster| {
+            cluster.size_lowered = cluster.lowered_by(size, cluster.revision);
             cluster.size = size;
             cluster.size_modified = cluster.revision;
             cluster.size_version = version;

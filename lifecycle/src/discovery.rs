@@ -31,6 +31,7 @@ impl Cluster {
             size,
             size_created: created,
             size_modified: revision,
+            size_lowered: self.lowered_by(size, revision),
             size_version: version,
             revision,
             ..self.clone()

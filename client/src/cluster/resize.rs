@@ -44,8 +44,9 @@ pub async fn run(arguments: &ResizeArgs) -> Result<(), CommandError> {
 fn next_step(cluster: &Cluster) -> String {
     let (voters, size) = (cluster.voter_count, u64::from(cluster.size));
     let nodes = cluster.carried_out_by.as_deref();
-    match (voters.checked_sub(size), nodes) {
-        (Some(surplus @ 1..), Some(nodes @ [_, ..])) => {
+    // With an older server, every size requests removals.
+    match (cluster.surplus_voters.unwrap_or_else(|| voters.saturating_sub(size)), nodes) {
+        (surplus @ 1.., Some(nodes @ [_, ..])) => {
             let removed =
                 if surplus == 1 { "one of them".to_owned() } else { format!("{surplus} of them, one by one") };
             format!(
@@ -54,16 +55,58 @@ fn next_step(cluster: &Cluster) -> String {
                 one_of(nodes)
             )
         }
-        (Some(surplus @ 1..), Some([])) => format!(
+        (surplus @ 1.., Some([])) => format!(
             "; it still has {voters} voters, and nobody can remove one now, because no node that could remove it is checking in: run \
              `convene leave` on {surplus} of their nodes"
         ),
-        (Some(surplus @ 1..), None) => {
+        (surplus @ 1.., None) => {
             format!("; it still has {voters} voters, so run `convene leave` on {surplus} of their nodes")
         }
-        (None, _) if voters > 0 => {
+        (0, _) if voters > size => format!(
+            "; it has {voters} voters, and none is removed for the size, because only a smaller size than the one before requests \
+             that. To remove one, run `convene member evict NAME`"
+        ),
+        (0, _) if voters > 0 && voters < size => {
             format!("; it has {voters} of {size} voters, and the next nodes that join take the free places")
         }
         _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_size_prints_which_removals_it_requests() {
+        let none = "; it has 5 voters, and none is removed for the size, because only a smaller size than the one before requests \
+                    that. To remove one, run `convene member evict NAME`";
+        let leave = "; it still has 5 voters, and nobody can remove one now, because no node that could remove it is checking in: \
+                     run `convene leave` on 1 of their nodes";
+        let rows = [
+            (4, Some(0), none),
+            (4, Some(1), leave),
+            // An older server.
+            (4, None, leave),
+            (5, Some(0), ""),
+            (6, Some(0), "; it has 5 of 6 voters, and the next nodes that join take the free places"),
+        ];
+        for (size, surplus_voters, expected) in rows {
+            let cluster = json!({
+                "token": "6c007a14875d53d9bf0ef5a6fc0257c8", "name": null, "size": size, "revision": 7,
+                "created_at": "2026-08-01T12:00:00.000Z", "phase": "bootstrapped", "epoch": 1, "cluster_id": null,
+                "voter_count": 5, "learner_count": 0, "ticket": null, "carried_out_by": [],
+                "surplus_voters": surplus_voters,
+                "policy": {
+                    "strategy": "replace", "dead_after_seconds": 60, "learner": true, "check_in_every_seconds": 10,
+                    "paused": false, "max_failed_starts": 5, "witnesses": 2,
+                },
+            });
+            assert_eq!(
+                next_step(&serde_json::from_value(cluster).unwrap()),
+                expected,
+                "size {size}, {surplus_voters:?}"
+            );
+        }
     }
 }

@@ -32,6 +32,8 @@ pub struct Cluster {
     pub policy: Policy,
     /// The membership change under way.
     pub ticket: Option<Ticket>,
+    /// How many voters the size requests to remove; only in the answer to a change, and not by an older server.
+    pub surplus_voters: Option<u64>,
     /// Who can carry a change of the size out; only in the answer to a change.
     pub carried_out_by: Option<Vec<MemberName>>,
     /// Why nobody may found the cluster now. An older server has no such field.

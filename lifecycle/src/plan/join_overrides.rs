@@ -16,7 +16,7 @@ impl Planner<'_> {
         self.report.size.map_or(size, |own| own.min(size))
     }
 
-    /// Raises the cluster's size to the node's. It is never lowered.
+    /// Raises the cluster's size to the node's. It is never lowered, so this requests no removal, even if there are more voters.
     ///
     /// Only nodes that look for a place raise it: no other node could take the new places, and members that run must not
     /// undo an administrator's resize.

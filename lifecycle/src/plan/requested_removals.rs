@@ -60,7 +60,7 @@ impl Planner<'_> {
 
     /// The voter that goes first if there are more voters than the size: an evicted one before a dead one, a dead one
     /// before one that does not answer, that one before one that does not lead, and of these the newest. One that is alive goes
-    /// only if an administrator has requested that by the size.
+    /// only if an administrator has requested that by a smaller size.
     fn surplus_voter(&self, view: &QuorumView<'_>) -> Option<Arc<Member>> {
         let voters = self.draft.voters().count();
         if voters <= self.draft.size.get() as usize || !self.draft.policy.strategy.removes_dead() {
@@ -74,16 +74,10 @@ impl Planner<'_> {
         self.draft.voters().filter(may_go).max_by_key(rank).cloned()
     }
 
-    /// Whether there were more voters than the size when an administrator set it, and a voter is one of them. The size requests
-    /// no removal of voters that came later: an administrator has added those with other tools, or the registry's database has
-    /// been restored from a copy with an older size.
+    /// Whether there were more voters than the size when it was last lowered, and a voter is one of them. The size requests no
+    /// removal of voters that came later: an administrator has added those with other tools, or the registry's database has
+    /// been restored from a copy with an older size. Nor does a size that was raised, even if the voters are more.
     fn is_surplus_by_request(&self, voter: &Member) -> bool {
-        voter.created <= self.draft.size_modified && self.has_surplus_by_request()
-    }
-
-    /// Whether an administrator has requested the removal of voters by the size.
-    pub(super) fn has_surplus_by_request(&self) -> bool {
-        let then = self.draft.voters().filter(|voter| voter.created <= self.draft.size_modified).count();
-        then > self.draft.size.get() as usize
+        self.draft.is_older_than_lowered_size(voter) && self.draft.surplus_voters() > 0
     }
 }

@@ -91,7 +91,7 @@ impl Planner<'_> {
                 member.eviction.is_some()
                     || !member.is_voter()
                     || self.liveness.silence(policy, member, self.now) >= policy.dead_after
-            }) || self.has_surplus_by_request()
+            }) || self.draft.surplus_voters() > 0
         };
         own_needs || self.has_stalled_ticket() || (self.check_ticket_is_free().is_ok() && others_need())
     }

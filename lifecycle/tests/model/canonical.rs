@@ -255,8 +255,9 @@ impl State {
             cluster.record.iter().filter_map(|member| member.removed).map(|gone| gone.at).collect();
         removals.sort_unstable();
         cluster.revision = of_view(cluster.revision);
-        let older_than_size = cluster.record.partition_point(|member| member.created <= cluster.size_modified);
-        (cluster.size_created, cluster.size_version) = (Revision::FIRST, 1);
+        let is_older = |member: &Arc<Member>| cluster.size_lowered.is_some_and(|lowered| member.created <= lowered);
+        let older_than_size = cluster.record.partition_point(is_older);
+        (cluster.size_created, cluster.size_modified, cluster.size_version) = (Revision::FIRST, Revision::FIRST, 1);
         cluster.formed = cluster.formed.map(|_| Revision::FIRST);
         cluster.formed_at = None;
         cluster.bootstrapped = cluster.bootstrapped.map(|_| Revision::FIRST);
@@ -281,7 +282,7 @@ impl State {
             reduced.put_into(member);
         }
         let last_older = older_than_size.checked_sub(1).map(|place| cluster.record[place].created);
-        cluster.size_modified = last_older.unwrap_or(Revision(0));
+        cluster.size_lowered = last_older;
         for node in &mut self.nodes {
             if let ClientState::Observed(view) = &mut node.client {
                 let since = of_view(view.since);

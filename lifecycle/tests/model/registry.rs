@@ -67,7 +67,7 @@ impl State {
     fn was_requested(&self, requester: usize, member: &MemberKey) -> bool {
         let Some(member) = self.cluster.member(member) else { return false };
         let size = self.cluster.size.get() as usize;
-        let is_older = |voter: &Member| voter.created <= self.cluster.size_modified;
+        let is_older = |voter: &Member| self.cluster.size_lowered.is_some_and(|lowered| voter.created <= lowered);
         let is_surplus = match member.is_voter() {
             true => is_older(member) && self.cluster.voters().filter(|voter| is_older(voter)).count() > size,
             false => self.cluster.voters().count() >= size,

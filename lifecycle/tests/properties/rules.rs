@@ -126,7 +126,7 @@ fn check_reason_to_remove(
         Reason::Evicted => prop_assert!(member.eviction.is_some()),
         Reason::Leaving => prop_assert!(own || (is_at_its_place(member, report) && !is_up(report, member))),
         Reason::Shrink => {
-            let is_older = |voter: &Member| voter.created <= after.size_modified;
+            let is_older = |voter: &Member| after.size_lowered.is_some_and(|lowered| voter.created <= lowered);
             let older = after.voters().filter(|voter| is_older(voter)).count();
             prop_assert!(older > size && is_older(member) && member.is_voter(), "the size requests no removal of it");
         }

@@ -27,6 +27,20 @@ fn the_largest_own_size_counts() {
         .size_is(7);
 }
 
+/// Five voters run at size 3, because an administrator has added d and e with etcdctl.
+#[test]
+fn a_join_override_requests_no_removal() {
+    for size in [4, 5] {
+        let mut world = World::running("a b c");
+        world.etcdctl_adds_voter("d").etcdctl_adds_voter("e").check_ins("a b c d e");
+        world.joins_for("f", size).observe("f", "stand_by: full + size_set").size_is(size);
+        for node in ["a", "b", "c", "d", "e"] {
+            world.observe(node, "wait: healthy");
+        }
+        world.observe("spare", "stand_by: full").members("a b c d e");
+    }
+}
+
 #[test]
 fn the_size_is_raised_also_while_another_node_joins_or_a_member_is_down() {
     let mut world = World::running("a b c");

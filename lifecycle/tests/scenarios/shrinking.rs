@@ -100,6 +100,35 @@ fn a_size_that_is_set_after_a_voter_was_added_removes_it() {
 }
 
 #[test]
+fn only_a_smaller_size_than_the_one_before_requests_removals() {
+    // Five voters run at size 3, because an administrator has added d and e with etcdctl. The sizes are set one after another.
+    let rows: [(&[u32], &str); 9] = [
+        (&[4], "a b c d e"),
+        (&[5], "a b c d e"),
+        (&[4, 5], "a b c d e"),
+        (&[6, 5], "a b c d e"),
+        (&[5, 4], "a b c d"),
+        (&[6, 4], "a b c d"),
+        (&[4, 3], "a b c"),
+        // The first one requests three removals, the second one withdraws one or two of them.
+        (&[2, 3], "a b c"),
+        (&[2, 4], "a b c d"),
+    ];
+    for (sizes, members) in rows {
+        let mut world = World::running("a b c");
+        world.etcdctl_adds_voter("d").etcdctl_adds_voter("e").check_ins("a b c d e");
+        for size in sizes {
+            world.size(*size);
+        }
+        world.heals(120, "a b c d e", |_| {}, members);
+        for node in members.split(' ') {
+            world.observe(node, "wait: healthy");
+        }
+        world.observe("spare", "stand_by: full").members(members);
+    }
+}
+
+#[test]
 fn voters_stay_if_the_registry_has_lost_the_size() {
     let mut world = World::running("a b c");
     let copy = world.cluster.clone();

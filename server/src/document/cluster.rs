@@ -28,6 +28,8 @@ pub struct ClusterDocument {
     size: u32,
     size_created_revision: u64,
     size_modified_revision: u64,
+    /// Null or missing: no size was smaller than the one before.
+    size_lowered_revision: Option<u64>,
     size_version: u64,
     revision: u64,
     created_at: Rfc3339Millis,
@@ -84,6 +86,7 @@ impl From<&ClusterDump> for ClusterDocument {
             size: cluster.size.get(),
             size_created_revision: cluster.size_created.0,
             size_modified_revision: cluster.size_modified.0,
+            size_lowered_revision: cluster.size_lowered.map(|at| at.0),
             size_version: cluster.size_version,
             revision: cluster.revision.0,
             created_at: cluster.created_at.into(),
@@ -151,6 +154,7 @@ impl ClusterDocument {
         let size = place.field("size", ClusterSize::new(self.size).ok_or("must be 1 or more"));
         let size_created = place.field("size_created_revision", revision(self.size_created_revision));
         let size_modified = place.field("size_modified_revision", revision(self.size_modified_revision));
+        let size_lowered = place.optional("size_lowered_revision", self.size_lowered_revision.map(revision));
         let at = place.field("revision", revision(self.revision));
         let created_at = place.field("created_at", self.created_at.read());
         let first_registered = self.first_registered_at.as_ref().map(Rfc3339Millis::read);
@@ -184,6 +188,7 @@ impl ClusterDocument {
             size: size?,
             size_created: size_created?,
             size_modified: size_modified?,
+            size_lowered: size_lowered?,
             size_version: self.size_version,
             revision: at?,
             created_at: created_at?,

@@ -26,6 +26,9 @@ fn check_cluster(cluster: &Cluster, place: &mut Place<'_>) {
     let at = ("revision", cluster.revision);
     let size_modified = ("size_modified_revision", cluster.size_modified);
     in_order(place, &[("size_created_revision", cluster.size_created), size_modified, at]);
+    if let Some(lowered) = cluster.size_lowered {
+        in_order(place, &[("size_lowered_revision", lowered), size_modified]);
+    }
     let formed = cluster.formed.map(|formed| ("formed_revision", formed));
     let bootstrapped = cluster.bootstrapped.map(|bootstrapped| ("bootstrapped_revision", bootstrapped));
     in_order(place, &[formed, bootstrapped, Some(at)].into_iter().flatten().collect::<Vec<_>>());

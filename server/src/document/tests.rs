@@ -295,6 +295,11 @@ fn an_error_names_the_cluster_the_field_and_the_expected_value() {
             "clusters[0] (6c007a…): size_modified_revision: is 9 and must be at most revision, 5",
         ),
         (
+            "/clusters/0/size_lowered_revision",
+            json!(5),
+            "clusters[0] (6c007a…): size_lowered_revision: is 5 and must be at most size_modified_revision, 1",
+        ),
+        (
             "/clusters/0/members/1/id",
             json!("1"),
             "clusters[0] (6c007a…): members[1].id: 1 is also the id of members[0]",

@@ -166,6 +166,7 @@ fn with_all_fields(token: &str) -> (Cluster, ClusterWrite) {
         max_failed_starts: 9,
         witnesses: 1,
     };
+    cluster.size_lowered = Some(Revision(2));
     cluster.epoch = Epoch(3);
     cluster.protocol = Some(Protocol::CheckIn);
     cluster.discovery_url = Some("https://discovery.example.com/one/".parse().unwrap());

@@ -133,12 +133,12 @@ impl World {
         }
     }
 
-    /// Whether the cluster has its size, and the leader hears every member, all of which vote. A size asks for the removal only of
-    /// voters that are older than it.
+    /// Whether the cluster has its size, and the leader hears every member, all of which vote. Only a smaller size
+    /// asks for removals, and only of voters that are older than it.
     pub fn is_whole(&self) -> bool {
         let size = self.cluster.size.get() as usize;
-        let older = self.cluster.voters().filter(|voter| voter.created <= self.cluster.size_modified).count();
-        let sizes = size..=if older <= size { self.cluster.voters().count().max(size) } else { size };
+        let asks = self.cluster.surplus_voters() > 0;
+        let sizes = size..=if asks { size } else { self.cluster.voters().count().max(size) };
         self.real().is_some_and(|real| {
             let etcd = &self.etcds[real];
             sizes.contains(&etcd.members.len())

@@ -75,7 +75,9 @@ pub async fn change_cluster(
     let settings = Settings { size: change.size.map(|Size(size)| size), name: change.name.0, policy };
     let cluster = apply_settings(&app, &token, if_match, settings).await?;
     let carried_out_by = app.registry.who_can_change(&cluster).await?;
-    Ok(with_etag(&cluster, &UpdatedCluster { cluster: ClusterBody::new(&asked, &cluster), carried_out_by }))
+    let surplus_voters = cluster.surplus_voters();
+    let cluster_body = ClusterBody::new(&asked, &cluster);
+    Ok(with_etag(&cluster, &UpdatedCluster { cluster: cluster_body, surplus_voters, carried_out_by }))
 }
 
 /// A cluster after a change, and who can carry the change out.
@@ -83,6 +85,10 @@ pub async fn change_cluster(
 pub struct UpdatedCluster {
     #[serde(flatten)]
     cluster: ClusterBody,
+    /// How many voters the size requests to remove. Only a size that is smaller than the one before requests removals, and only of
+    /// voters that were on record then.
+    #[schema(example = 0)]
+    surplus_voters: usize,
     /// The names of the nodes that check in and could change the membership now. If there are none, the members stay as they
     /// are until a node checks in.
     #[schema(example = json!(["infra3"]))]

@@ -16,6 +16,8 @@ const COLUMNS: &[Column<Cluster, Parts>] = &[
     column("size", |c| c.size.to_value(), |c, _, cell| cell.read(&mut c.size)),
     column("size_created_revision", |c| c.size_created.to_value(), |c, _, cell| cell.read(&mut c.size_created)),
     column("size_modified_revision", |c| c.size_modified.to_value(), |c, _, cell| cell.read(&mut c.size_modified)),
+    // Null: no size was smaller than the one before.
+    column("size_lowered_revision", |c| c.size_lowered.to_value(), |c, _, cell| cell.read(&mut c.size_lowered)),
     column("size_version", |c| c.size_version.to_value(), |c, _, cell| cell.read(&mut c.size_version)),
     column("revision", |c| c.revision.to_value(), |c, _, cell| cell.read(&mut c.revision)),
     column("first_registered_at", |c| c.first_registered_at.to_value(), |c, _, cell| cell.read(&mut c.first_registered_at)),
@@ -104,6 +106,7 @@ fn unread(token: Token, created_at: UnixMillis) -> Cluster {
         size: ClusterSize::DEFAULT,
         size_created: Revision::FIRST,
         size_modified: Revision::FIRST,
+        size_lowered: None,
         size_version: 0,
         revision: Revision::FIRST,
         created_at,

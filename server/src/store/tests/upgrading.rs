@@ -82,6 +82,20 @@ async fn the_liveness_of_the_version_before_is_migrated() {
 }
 
 #[tokio::test]
+async fn a_size_that_the_version_before_has_set_still_requests_removals() {
+    let rows =
+        "insert into cluster (id, token, size, size_created_revision, size_modified_revision, revision, created_at)
+        values (1, 'as-created', 3, 1, 1, 1, 1000), (2, 'resized', 3, 1, 7, 9, 1000)";
+    for database in databases_with(7, rows).await {
+        let store = database.open().await;
+        for (token, lowered) in [("as-created", None), ("resized", Some(Revision(7)))] {
+            let cluster = store.load(&token.parse().unwrap()).await.unwrap().unwrap();
+            assert_eq!(cluster.size_lowered, lowered, "{token}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_server_of_the_version_before_runs_on_after_the_migration() {
     let Some(database) = databases_with(4, LIVENESS_BEFORE).await.into_iter().nth(1) else { return };
     let store = database.open().await;
