@@ -9,6 +9,7 @@ use crate::{
     command_error::CommandError,
     deadline::{Deadline, DeadlineExceeded},
     local_etcd, membership_change,
+    node::Node,
     registry::{State, Task},
     session::{CheckInOptions, RETRY_INTERVAL, Session},
 };
@@ -57,11 +58,14 @@ async fn check_in_and_execute(session: &Session, deadline: Deadline) -> Result<O
     }
 }
 
-/// The state of the data directory, and whether the local etcd runs on it.
+/// The state of the data directory, and whether etcd runs on it.
+///
+/// An etcd that answers at this node's address does not show that: it may be that of a machine from which this one was copied.
 async fn state(session: &Session) -> Result<State, CommandError> {
+    let Node { data, .. } = &session.node;
     let state = session.node.state()?;
     let State::Stopped { member_id, cluster_id, .. } = state else { return Ok(state) };
     let identity = Identity { member: member_id, cluster: cluster_id };
-    let is_running = local_etcd::role(session, identity).await.is_some();
+    let is_running = data.is_in_use()? && local_etcd::role(session, identity).await.is_some();
     Ok(if is_running { State::running(identity) } else { state })
 }

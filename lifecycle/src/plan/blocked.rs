@@ -125,6 +125,8 @@ pub(super) enum Blocked {
     UnreadableWhileLeaving { found: String },
     /// The node leaves with a stopped etcd, without which there is no quorum.
     LeavingNeedsOwnEtcd { voters: usize, up: usize, needed: usize },
+    /// The node leaves, but its member runs, and not on this node's data.
+    LeavingMemberRunsElsewhere { member: String, urls: String },
     /// The node leaves without data, but its member answers.
     LeavingMemberAnswers { member: MemberKey },
     /// The node leaves, and a member of its name has other peer URLs.
@@ -185,13 +187,14 @@ impl Blocked {
 
     /// An etcd that answered this node's probe as the member of its data.
     pub fn answers_elsewhere(observed: &ObservedMember) -> Self {
-        let urls = match observed.client_urls.is_empty() {
-            true => urls_of(&observed.peer_urls),
-            false => urls_of(&observed.client_urls),
-        };
-        let id = observed.id;
-        let member = observed.name.as_ref().map_or_else(|| id.to_string(), |name| format!("{name} ({id})"));
+        let (member, urls) = describe(observed);
         Self::AnswersElsewhere { member, urls }
+    }
+
+    /// The same, for a node that leaves.
+    pub fn leaving_member_runs_elsewhere(observed: &ObservedMember) -> Self {
+        let (member, urls) = describe(observed);
+        Self::LeavingMemberRunsElsewhere { member, urls }
     }
 
     /// Another node's check-in as the member of this node's data.
@@ -204,6 +207,16 @@ impl Blocked {
     pub fn needs_view(&self) -> bool {
         matches!(self, Self::ViewNeeded(_))
     }
+}
+
+/// A member, and the URLs at which it may have answered.
+fn describe(observed: &ObservedMember) -> (String, String) {
+    let urls = match observed.client_urls.is_empty() {
+        true => urls_of(&observed.peer_urls),
+        false => urls_of(&observed.client_urls),
+    };
+    let id = observed.id;
+    (observed.name.as_ref().map_or_else(|| id.to_string(), |name| format!("{name} ({id})")), urls)
 }
 
 /// What the holder of a ticket does.

@@ -93,7 +93,10 @@ impl Planner<'_> {
         let runs =
             |observed: &&ObservedMember| observed.identified || view.is_some_and(|view| is_needed(view, observed));
         if let Some(observed) = observed.filter(|observed| !self.report.is_running() && runs(observed)) {
-            return Err(Blocked::answers_elsewhere(observed));
+            return Err(match self.report.leaving {
+                true => Blocked::leaving_member_runs_elsewhere(observed),
+                false => Blocked::answers_elsewhere(observed),
+            });
         }
         let Some(other) = self.liveness.running_elsewhere(&self.draft.policy, self.report, self.now) else {
             return Ok(());

@@ -82,6 +82,22 @@ fn a_node_without_data_does_not_leave_if_a_member_of_its_name_answers() {
 }
 
 #[test]
+fn a_copy_does_not_leave_while_the_member_runs_elsewhere() {
+    let mut world = World::running("a b c");
+    let data = world.data("a");
+    world
+        .returns_with("a@x", data)
+        .starts_to_leave("a@x")
+        .ask("a@x", "observe: look_needed")
+        .observe("a@x", "refuse: runs_elsewhere")
+        .with_message("etcd runs as member a (")
+        .with_message("http://a:2380")
+        .with_remedy("convene member evict NAME")
+        .observe("a", "wait: healthy")
+        .members("a b c");
+}
+
+#[test]
 fn a_node_with_data_of_an_earlier_epoch_has_left() {
     World::running("a b c").reset().returns("c").starts_to_leave("c").ask("c", "stand_by: left");
 }

@@ -35,6 +35,35 @@ fn the_cluster_does_not_point_at_a_drill_next_to_the_original() {
     });
 }
 
+#[test]
+fn leaving_on_a_copy_does_not_remove_the_member_that_runs() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let registry = Registry::new(3);
+        let mut nodes = form(version, &registry, 3);
+        let ids: Vec<String> = nodes.iter().map(Node::member_id).collect();
+        let copy = Node::at(copy_of(&mut nodes, 0), version, &registry, "infra0");
+        let original = nodes[0].place.clone();
+        // The copy finds the original's URLs in its own configuration, which was copied as well, or in the registry.
+        let configured = copy
+            .call_with_name_only("leave")
+            .env("ETCD_INITIAL_ADVERTISE_PEER_URLS", &original.peer_url)
+            .env("ETCD_ADVERTISE_CLIENT_URLS", &original.client_url);
+        for leaving in [configured, copy.call_with_name_only("leave")] {
+            let refused = leaving.run(LIMIT);
+            assert_eq!(refused.code, Some(3), "{}", refused.stderr);
+            let runs = format!("etcd runs as member infra0 ({}) at {}", ids[0], original.client_url);
+            for words in [&*runs, "not on this node's data", "`convene member evict NAME`", "(runs_elsewhere)"] {
+                assert!(refused.stderr.contains(words), "{words}: {}", refused.stderr);
+            }
+        }
+        wait_until_healthy(&nodes);
+        assert_eq!(nodes.iter().map(Node::member_id).collect::<Vec<_>>(), ids);
+
+        let left = nodes[0].call("leave", &[]).run(LIMIT);
+        assert_eq!(left.code, Some(0), "{}", left.stderr);
+    });
+}
+
 /// Starts a cluster of one member from a copy of `infra0`'s disk, and returns its etcd once that is healthy.
 ///
 /// If the original's peers run, they may send a heartbeat before the copy has applied that it is alone, and then its etcd

@@ -385,6 +385,15 @@ impl Blocked {
                 ),
                 "start etcd on this node, then run `convene leave` while it runs",
             ),
+            Self::LeavingMemberRunsElsewhere { member, urls } => refuse(
+                Reason::RunsElsewhere,
+                format!(
+                    "etcd runs as member {member} at {urls}, but not on this node's data, which may be a copy; `convene leave` \
+                     removes no member that runs elsewhere"
+                ),
+                "to remove that member, run `convene leave` on the node where it runs, or `convene member evict NAME`; if this node's data \
+                 is a copy, move its data directory away",
+            ),
             Self::LeavingMemberAnswers { member } => refuse(
                 Reason::NameTaken,
                 format!(
