@@ -254,7 +254,12 @@ mod tests {
             let EtcdError::TlsFailed { reason, closed, .. } = &failed else { panic!("{failed:?}") };
             assert!(reason.contains(meaning), "{failed:?}");
             assert_eq!(*closed, reason.contains("eof") || reason.contains("reset"), "{failed:?}");
+            assert_eq!(failed.shows_tls_peer(), !closed);
             assert!(!failed.may_have_happened());
+        }
+        let lost = || Status::from_error(Box::new(io::Error::from(io::ErrorKind::ConnectionReset)));
+        for (url, shows) in [(url, true), ("HTTPS://a:2379", true), (URL, false)] {
+            assert_eq!(EtcdError::from_status(url, &lost()).shows_tls_peer(), shows, "{url}");
         }
         for kind in [io::ErrorKind::ConnectionRefused, io::ErrorKind::TimedOut, io::ErrorKind::HostUnreachable] {
             let failed = EtcdError::from_status(url, &connecting(kind.into()));

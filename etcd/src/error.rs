@@ -1,7 +1,7 @@
 use convene_lifecycle::MemberId;
 use thiserror::Error;
 
-use crate::classify::PREFIX;
+use crate::classify::{PREFIX, is_https};
 
 /// Why a call to etcd failed. `endpoint` is the URL that was called.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -163,6 +163,15 @@ pub enum EtcdError {
 }
 
 impl EtcdError {
+    /// Whether a TLS peer has answered, even if only to reject this client. A connection that broke had completed its handshake.
+    pub fn shows_tls_peer(&self) -> bool {
+        match self {
+            Self::TlsFailed { closed, .. } => !closed,
+            Self::ConnectionLost { endpoint, .. } => is_https(endpoint),
+            _ => false,
+        }
+    }
+
     /// Whether a change may have been made, or may still be made, although the call failed.
     pub fn may_have_happened(&self) -> bool {
         match self {

@@ -65,10 +65,7 @@ async fn check_is_not_heard(session: &Session, own: Identity) -> Result<(), Stri
     if are_free_here(&member.peer_urls).await {
         return Ok(());
     }
-    match removal::heard_by_leader(session, &list, own.member).await {
-        Some(true) => Err(heard_elsewhere(own.member)),
-        _ => Ok(()),
-    }
+    check_silence_at_leader(session, &list, own.member, true).await
 }
 
 /// Whether this machine has all addresses of these peer URLs, and no process listens there.
@@ -187,7 +184,10 @@ async fn check_silence_at_leader(
     is_silence_enough: bool,
 ) -> Result<(), String> {
     match removal::heard_by_leader(session, list, member).await {
-        Some(true) => Err(heard_elsewhere(member)),
+        Some(true) => Err(format!(
+            "the leader hears from member {member} although etcd is stopped on this node, so the member runs elsewhere, and this \
+             node's data is a copy"
+        )),
         None if !is_silence_enough => Err(format!(
             "the leader's metrics can't be read, so no voter confirms that member {member} does not run elsewhere. Make them \
              readable (`--listen-metrics-urls`), or set the policy's `witnesses` to 1"
@@ -283,17 +283,13 @@ async fn check_answers_nowhere(session: &Session, own: Identity, urls: Vec<PeerU
 /// runs behind them.
 async fn check_does_not_run_at(peers: &PeerClient, own: Identity, url: &PeerUrl) -> Result<(), String> {
     let member = own.member;
-    let (answer, accepts) =
-        tokio::join!(timeout(PEER_PORT_TIMEOUT, peers.runs_as(url, own, PEER_PORT_TIMEOUT)), accepts_connections(url),);
-    let is_https = url.as_str().starts_with("https:");
-    match answer {
-        Ok(Ok(true)) => Err(runs_elsewhere(member, url)),
-        Ok(Err(error @ (EtcdError::Unidentified { .. } | EtcdError::TlsFailed { closed: false, .. }))) => {
+    let runs_as = timeout(PEER_PORT_TIMEOUT, peers.runs_as(url, own, PEER_PORT_TIMEOUT));
+    match tokio::join!(runs_as, accepts_connections(url)) {
+        (Ok(Ok(true)), _) => Err(runs_elsewhere(member, url)),
+        (Ok(Err(error)), _) if matches!(error, EtcdError::Unidentified { .. }) || error.shows_tls_peer() => {
             Err(may_run(member, url, &error.to_string()))
         }
-        // The handshake had completed.
-        Ok(Err(error @ EtcdError::ConnectionLost { .. })) if is_https => Err(may_run(member, url, &error.to_string())),
-        Err(_) | Ok(Err(EtcdError::TimedOut { .. })) if accepts => {
+        (Err(_) | Ok(Err(EtcdError::TimedOut { .. })), true) => {
             let found = format!("a process accepts connections and has not answered within {PEER_PORT_TIMEOUT:?}");
             Err(may_run(member, url, &found))
         }
@@ -312,13 +308,6 @@ fn may_run(member: MemberId, url: &PeerUrl, found: &str) -> String {
     format!(
         "an etcd may run as member {member} at its peer URL {url}: {found}. If that is not the member, free the address; if it is, \
          this node's data is a copy"
-    )
-}
-
-fn heard_elsewhere(member: MemberId) -> String {
-    format!(
-        "the leader hears from member {member} although etcd is stopped on this node, so the member runs elsewhere, and this \
-         node's data is a copy"
     )
 }
 
