@@ -68,6 +68,23 @@ where
     }
 }
 
+/// Requests a membership change, and again while etcd does not answer.
+///
+/// Raft ignores a change until it has applied the previous one (`raft.go:stepLeader`). On a busy disk, etcd answers the previous
+/// request earlier than that (`server/etcdserver/raft.go:start`). Nobody answers the request for the ignored change.
+async fn changed<T, F>(mut request: impl FnMut() -> F) -> Result<T, EtcdError>
+where
+    F: Future<Output = Result<T, EtcdError>>,
+{
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        match request().await {
+            Err(EtcdError::TimedOut { .. }) if Instant::now() < deadline => (),
+            answer => return answer,
+        }
+    }
+}
+
 /// A client without TLS and without a user.
 fn client(etcd: &Etcd) -> Client {
     Client::new(&etcd.place.client_url.parse().unwrap(), &Access::default()).unwrap()

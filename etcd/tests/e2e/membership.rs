@@ -9,7 +9,7 @@ use convene_harness::{
 };
 use convene_lifecycle::{MemberId, PeerUrl};
 
-use crate::{WITHIN, client, dead_url, formed, until, until_done, with_every_version};
+use crate::{WITHIN, changed, client, dead_url, formed, until, until_done, with_every_version};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_single_voter_returns_its_status_and_member_list() {
@@ -51,11 +51,12 @@ async fn a_learner_is_added_promoted_and_removed() {
             learner: true,
         };
         assert_eq!(member(&list, id), &not_started);
-        let second = a.add_member(&[dead_url()], true, WITHIN).await;
+        let another = [dead_url()];
+        let second = changed(|| a.add_member(&another, true, WITHIN)).await;
         assert!(matches!(second, Err(EtcdError::TooManyLearners { .. })), "{second:?}");
         // 3.4.23 would promote it and lose its quorum.
         if version.name != "3.4" {
-            let early = a.promote_member(id, WITHIN).await;
+            let early = changed(|| a.promote_member(id, WITHIN)).await;
             assert!(matches!(early, Err(EtcdError::LearnerNotReady { .. })), "{early:?}");
         }
 
@@ -71,22 +72,23 @@ async fn a_learner_is_added_promoted_and_removed() {
 
         until_done(
             |error| matches!(error, EtcdError::LearnerNotReady { .. } | EtcdError::Unhealthy { .. }),
-            || a.promote_member(id, WITHIN),
+            || changed(|| a.promote_member(id, WITHIN)),
         )
         .await;
         // The member is behind until it has applied the entry of its promotion.
         let again = until(
-            || a.promote_member(id, WITHIN),
+            || changed(|| a.promote_member(id, WITHIN)),
             |again| !matches!(again, Err(EtcdError::LearnerNotReady { .. } | EtcdError::Unhealthy { .. })),
         );
         let again = again.await;
         assert!(matches!(again, Err(EtcdError::NotLearner { .. })), "{again:?}");
-        let unknown = a.promote_member(MemberId(1), WITHIN).await;
+        let unknown = changed(|| a.promote_member(MemberId(1), WITHIN)).await;
         assert!(matches!(unknown, Err(EtcdError::MemberNotFound { .. })), "{unknown:?}");
         assert!(!member(&a.members(WITHIN).await.unwrap(), id).learner);
 
-        until_done(|error| matches!(error, EtcdError::Unhealthy { .. }), || a.remove_member(id, WITHIN)).await;
-        let again = a.remove_member(id, WITHIN).await;
+        until_done(|error| matches!(error, EtcdError::Unhealthy { .. }), || changed(|| a.remove_member(id, WITHIN)))
+            .await;
+        let again = changed(|| a.remove_member(id, WITHIN)).await;
         assert!(matches!(again, Err(EtcdError::MemberNotFound { .. })), "{again:?}");
         assert_eq!(a.members(WITHIN).await.unwrap().members.len(), 1);
     })
@@ -101,28 +103,30 @@ async fn two_members_cannot_share_a_peer_url() {
 
         // etcd computes the ID from the URLs and the second. In the same second the ID is taken, later the URL.
         let twice = async || {
-            let id = a.add_member(&taken, true, WITHIN).await.unwrap();
-            let at_once = a.add_member(&taken, true, WITHIN).await.unwrap_err();
+            let id = changed(|| a.add_member(&taken, true, WITHIN)).await.unwrap();
+            let at_once = changed(|| a.add_member(&taken, true, WITHIN)).await.unwrap_err();
             (id, at_once)
         };
         let (mut id, mut error) = twice().await;
         while !has_reason(&error, "member ID already exist") {
             assert!(has_reason(&error, "Peer URLs already exists"), "{error:?}");
-            a.remove_member(id, WITHIN).await.unwrap();
+            changed(|| a.remove_member(id, WITHIN)).await.unwrap();
             (id, error) = twice().await;
         }
-        let again = || async { a.add_member(&taken, true, WITHIN).await.unwrap_err() };
+        let again = || async { changed(|| a.add_member(&taken, true, WITHIN)).await.unwrap_err() };
         until(again, |error| has_reason(error, "Peer URLs already exists")).await;
 
         let own = a.status(WITHIN).await.unwrap().member;
-        let taken = a.update_member(own, &taken, WITHIN).await;
+        let taken = changed(|| a.update_member(own, &taken, WITHIN)).await;
         assert!(matches!(taken, Err(EtcdError::AlreadyMember { .. })), "{taken:?}");
         let moved: PeerUrl = etcds[0].place.peer_url.replace("127.0.0.1", "localhost").parse().unwrap();
-        a.update_member(own, &[moved.clone(), etcd_url(&etcds[0])], WITHIN).await.unwrap();
+        let both = [moved.clone(), etcd_url(&etcds[0])];
+        changed(|| a.update_member(own, &both, WITHIN)).await.unwrap();
         let mut listed = member(&a.members(WITHIN).await.unwrap(), own).peer_urls.clone();
         listed.sort_by_key(PeerUrl::to_string);
         assert_eq!(listed, [etcd_url(&etcds[0]), moved]);
-        let unknown = a.update_member(MemberId(1), &[dead_url()], WITHIN).await;
+        let nowhere = [dead_url()];
+        let unknown = changed(|| a.update_member(MemberId(1), &nowhere, WITHIN)).await;
         assert!(matches!(unknown, Err(EtcdError::MemberNotFound { .. })), "{unknown:?}");
     })
     .await;
@@ -135,7 +139,8 @@ async fn a_voter_that_has_not_started_costs_the_quorum() {
         let (a, soon) = (client(&etcds[0]), Duration::from_secs(2));
         let id = a.add_member(&[dead_url()], false, WITHIN).await.unwrap();
 
-        let third = a.add_member(&[dead_url()], false, WITHIN).await.unwrap_err();
+        let nowhere = [dead_url()];
+        let third = changed(|| a.add_member(&nowhere, false, WITHIN)).await.unwrap_err();
         assert!(matches!(third, EtcdError::NotEnoughStarted { .. }), "{third:?}");
         assert!(!third.may_have_happened());
 
