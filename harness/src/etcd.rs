@@ -44,6 +44,12 @@ impl Version {
         Self::installed(&[SUPPORTED[0], SUPPORTED[SUPPORTED.len() - 1]])
     }
 
+    /// Every installed version in `scripts/test --all`, otherwise the oldest and the newest one: for a story that takes four clusters
+    /// long, and of which no step depends on the version.
+    pub fn sample() -> Vec<Self> {
+        if env::var_os("CONVENE_TEST_EVERY_VERSION").is_some() { Self::all() } else { Self::oldest_and_newest() }
+    }
+
     fn installed(names: &[&'static str]) -> Vec<Self> {
         let Ok(only) = env::var("CONVENE_TEST_ETCD") else {
             return names.iter().filter_map(|name| Self::find(name)).collect();

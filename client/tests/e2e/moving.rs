@@ -13,7 +13,7 @@ use crate::{
 #[test]
 fn after_a_move_to_postgresql_nodes_join_leave_and_are_replaced() {
     let Some(postgres) = Postgres::shared() else { return };
-    with_each(Version::all(), |version| {
+    with_each(Version::sample(), |version| {
         let server = Server::start_on_sqlite();
         let registry = Registry::on(&server.url, 3);
         let mut nodes = form(version, &registry, 3);

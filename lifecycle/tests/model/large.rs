@@ -8,6 +8,11 @@ fn a_lost_node_is_replaced() {
 }
 
 #[test]
+fn a_lost_node_is_replaced_by_a_voter() {
+    check::holds(Setting::running("3 and 1 spare, 1 crash, voters only", 3, 4).with(1, 0).as_voters());
+}
+
+#[test]
 fn an_evicted_member_is_replaced() {
     check::holds(Setting::running("3 and 1 spare, 1 eviction", 3, 4).evictions(1));
 }

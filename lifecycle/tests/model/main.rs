@@ -85,11 +85,6 @@ fn three_nodes_form_a_cluster() {
 }
 
 #[test]
-fn a_lost_node_is_replaced_by_a_voter() {
-    check::holds(Setting::running("3 and 1 spare, 1 crash, voters only", 3, 4).with(1, 0).as_voters());
-}
-
-#[test]
 fn a_node_that_is_cut_off_is_not_replaced() {
     check::holds(Setting::running("3 and 1 spare, 2 cuts", 3, 4).cuts(2));
 }
