@@ -176,7 +176,8 @@ impl Postgres {
         self.try_execute(database, sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
-    fn try_execute(&self, database: &str, sql: &str) -> Result<String, String> {
+    /// Runs SQL like [`Postgres::execute`], and returns what psql prints about a failure.
+    pub fn try_execute(&self, database: &str, sql: &str) -> Result<String, String> {
         let url = if database.contains("://") { database.to_owned() } else { self.url(database) };
         let mut psql = environment::command(&program("psql").expect("it was there before"));
         let run =

@@ -1,8 +1,9 @@
 //! The task that makes all writes.
 
+mod blocked;
+
 use std::{
     collections::{HashMap, HashSet},
-    mem,
     sync::Arc,
     time::Duration,
 };
@@ -12,6 +13,8 @@ use tokio::{
     sync::mpsc,
     time::{Instant, sleep},
 };
+
+use blocked::BlockedJobs;
 
 use super::{
     Committed, Inputs, Needs, Snapshot, SnapshotCache, Unavailable, WriteError, clock::Clock, liveness::LivenessCache,
@@ -78,19 +81,23 @@ type Decided = Result<Option<Committed>, WriteError>;
 impl Committer {
     /// Commits batches until all senders of jobs are gone.
     pub(super) async fn run(self, mut queue: mpsc::Receiver<Job>) {
+        let mut blocked = BlockedJobs::new(self.store.limits().acquire_timeout);
         let mut waiting = Vec::with_capacity(BATCH);
-        while !waiting.is_empty() || queue.recv_many(&mut waiting, BATCH).await > 0 {
-            let batch = mem::take(&mut waiting);
-            waiting = self.commit_batch(batch).await;
+        while !waiting.is_empty() || blocked.receive(&mut queue, &mut waiting, BATCH).await {
+            let mut batch = blocked.take();
+            batch.append(&mut waiting);
+            waiting = self.commit_batch(batch, &mut blocked).await;
+            blocked.give_up_late();
         }
     }
 
-    /// Commits a batch and replies to its callers. Returns the jobs that have to wait for the next batch.
-    async fn commit_batch(&self, mut jobs: Vec<Job>) -> Vec<Job> {
+    /// Commits a batch and replies to its callers, except those of clusters that another session has locked. Returns the
+    /// jobs that have to wait for the next batch.
+    async fn commit_batch(&self, mut jobs: Vec<Job>, blocked: &mut BlockedJobs) -> Vec<Job> {
         let mut tries = 1;
         let deadline = Instant::now() + self.store.limits().acquire_timeout;
         let (results, left) = loop {
-            let failure = match self.try_commit(&mut jobs).await {
+            let failure = match self.try_commit(&mut jobs, blocked).await {
                 Ok(committed) => break committed,
                 Err(StoreError::Conflict) if tries < MAX_TRIES => {
                     tries += 1;
@@ -118,13 +125,20 @@ impl Committer {
 
     /// Reads the clusters of a batch, decides its jobs, commits, and publishes the changes. Returns a result for each job.
     ///
-    /// Stops before the first job whose cluster an earlier job has deleted, because the deletion must be committed first;
-    /// cuts off that job and those after it, and returns them.
-    async fn try_commit(&self, jobs: &mut Vec<Job>) -> Result<(Vec<Decided>, Vec<Job>), StoreError> {
+    /// Moves the jobs of clusters that another session has locked to `blocked`. Stops before the first job whose cluster an
+    /// earlier job has deleted, because the deletion must be committed first, and after the size of a batch; cuts off the jobs
+    /// from there on, and returns them.
+    async fn try_commit(
+        &self,
+        jobs: &mut Vec<Job>,
+        blocked: &mut BlockedJobs,
+    ) -> Result<(Vec<Decided>, Vec<Job>), StoreError> {
         let mut transaction = self.store.begin().await?;
-        let mut pending = self.read(&mut transaction, jobs).await?;
+        let locks = transaction.try_lock(&tokens_to_read(jobs)).await?;
+        blocked.set_aside(jobs, &locks.busy);
+        let mut pending = self.read(&mut transaction, &jobs[..jobs.len().min(BATCH)], &locks.stamps).await?;
         let mut results = Vec::with_capacity(jobs.len());
-        for job in jobs.iter_mut() {
+        for job in jobs.iter_mut().take(BATCH) {
             let cluster = pending.entry(job.token.clone()).or_default();
             if cluster.is_deleted() {
                 break;
@@ -202,10 +216,15 @@ impl Committer {
         error.is_transient() && !self.store.is_down() && Instant::now() + RETRY_PAUSE < deadline
     }
 
-    /// Reads the clusters of a batch, and locks them on a shared database.
-    async fn read(&self, transaction: &mut Transaction<'_>, jobs: &[Job]) -> Result<PendingClusters, StoreError> {
-        let tokens = distinct_tokens(jobs.iter().filter(|job| job.needs != Needs::NewToken));
-        let mut pending = self.read_from_memory(transaction, &tokens).await?;
+    /// Reads the clusters of a batch. On a shared database they are locked and have these stamps.
+    async fn read(
+        &self,
+        transaction: &mut Transaction<'_>,
+        jobs: &[Job],
+        stamps: &HashMap<Token, Stamp>,
+    ) -> Result<PendingClusters, StoreError> {
+        let tokens = tokens_to_read(jobs);
+        let mut pending = self.read_from_memory(&tokens, stamps);
         let missing: Vec<Token> = tokens.into_iter().filter(|token| !pending.contains_key(token)).collect();
         let loaded = transaction.load_all(&missing).await?;
         for cluster in loaded.clusters {
@@ -223,19 +242,14 @@ impl Committer {
     }
 
     /// The clusters whose present state is cached.
-    async fn read_from_memory(
-        &self,
-        transaction: &mut Transaction<'_>,
-        tokens: &[Token],
-    ) -> Result<PendingClusters, StoreError> {
-        let stamps = if self.store.is_shared() { Some(transaction.lock(tokens).await?) } else { None };
-        let is_present = |snapshot: &Snapshot| {
-            stamps.as_ref().is_none_or(|stamps| stamps.get(&snapshot.cluster.token) == Some(&snapshot.stamp()))
-        };
+    fn read_from_memory(&self, tokens: &[Token], stamps: &HashMap<Token, Stamp>) -> PendingClusters {
+        let is_shared = self.store.is_shared();
+        let is_present =
+            |snapshot: &Snapshot| !is_shared || stamps.get(&snapshot.cluster.token) == Some(&snapshot.stamp());
         let present = tokens.iter().filter_map(|token| self.cache.get(token)).filter(|snapshot| is_present(snapshot));
         let pending =
             |snapshot: Arc<Snapshot>| (snapshot.cluster.token.clone(), PendingCluster::on(snapshot.cluster.clone()));
-        Ok(present.map(pending).collect())
+        present.map(pending).collect()
     }
 
     async fn read_liveness(
@@ -294,6 +308,11 @@ impl Committer {
             self.cache.remove(&job.token);
         }
     }
+}
+
+/// The clusters that a batch needs.
+fn tokens_to_read(jobs: &[Job]) -> Vec<Token> {
+    distinct_tokens(jobs.iter().filter(|job| job.needs != Needs::NewToken))
 }
 
 fn distinct_tokens<'a>(jobs: impl Iterator<Item = &'a Job>) -> Vec<Token> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use convene_lifecycle::{Cluster, Event, NewClusterToken, Settings, Token, Transition, UnixMillis};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{Registry, Unavailable, WriteError};
 use crate::store::LivenessRecord;
@@ -46,6 +46,8 @@ pub(super) struct Job {
     pub token: Token,
     pub needs: Needs,
     pub write: Box<dyn QueuedWrite>,
+    /// Since when another session has locked the cluster's row; `None` if it has not, as far as is known.
+    pub blocked_since: Option<Instant>,
 }
 
 /// A decision, and the caller who waits for its result. Hides the type that the decision returns to its caller.
@@ -96,7 +98,8 @@ impl Registry {
     ) -> Result<(Option<Committed>, T), WriteError> {
         let (caller, result) = oneshot::channel();
         let write = Box::new(Decision { decide, returned: None, caller });
-        self.jobs.send(Job { token: token.clone(), needs, write }).await.map_err(|_| Unavailable)?;
+        let job = Job { token: token.clone(), needs, write, blocked_since: None };
+        self.jobs.send(job).await.map_err(|_| Unavailable)?;
         result.await.map_err(|_| Unavailable)?
     }
 

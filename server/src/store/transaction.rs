@@ -1,4 +1,8 @@
-use std::{collections::HashMap, mem, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    mem,
+    sync::Arc,
+};
 
 use convene_lifecycle::{Event, Revision, Token};
 use tokio::sync::MutexGuard;
@@ -8,7 +12,7 @@ use super::{
     commit::write_all,
     connection::Connection,
     generation::{begin_generation, is_new_generation},
-    read::{events, load_all, stamp},
+    read::{events, load_all, stamp, token},
     statement::Statement,
 };
 use crate::metrics::TransactionMeasurement;
@@ -24,6 +28,15 @@ pub struct Transaction<'s> {
     /// The generation of a SQLite database that this transaction begins, if it begins one.
     generation: Option<i64>,
     measurement: TransactionMeasurement,
+}
+
+/// The result of [`Transaction::try_lock`].
+#[derive(Debug, Default)]
+pub struct Locks {
+    /// The stamps of the clusters that are locked now. Those that do not exist are missing.
+    pub stamps: HashMap<Token, Stamp>,
+    /// The clusters that another session has locked.
+    pub busy: HashSet<Token>,
 }
 
 /// The one connection that writes.
@@ -72,8 +85,31 @@ impl Store {
 }
 
 impl Transaction<'_> {
+    /// Locks clusters against changes by other servers until the transaction ends, except those that another session has
+    /// locked. Does not wait: whoever holds one row must not hold up the writes to all other clusters. A SQLite database has
+    /// no other sessions, so there nothing is locked.
+    pub async fn try_lock(&mut self, tokens: &[Token]) -> Result<Locks, StoreError> {
+        if tokens.is_empty() || !self.connection.is_shared() {
+            return Ok(Locks::default());
+        }
+        let mut lock = Statement::new("select token, revision, created_at from cluster where token in ");
+        lock.push_list(tokens.iter().map(Token::as_str)).push(" order by token for update skip locked");
+        let rows = self.with_timeout(async |connection| Ok(connection.fetch_all(lock).await?)).await?;
+        let stamps: HashMap<Token, Stamp> = rows.iter().map(stamp).collect::<Result<_, _>>()?;
+        let missing: Vec<&str> = tokens.iter().filter(|token| !stamps.contains_key(token)).map(Token::as_str).collect();
+        if missing.is_empty() {
+            return Ok(Locks { stamps, busy: HashSet::new() });
+        }
+        let mut exists = Statement::new("select token from cluster where token in ");
+        exists.push_list(missing);
+        let rows = self.with_timeout(async |connection| Ok(connection.fetch_all(exists).await?)).await?;
+        let busy = rows.iter().map(token).collect::<Result<_, _>>()?;
+        Ok(Locks { stamps, busy })
+    }
+
     /// Locks clusters against changes by other servers until the transaction ends, and returns their stamps; those that do not
-    /// exist are missing. A SQLite database has no other servers, so there nothing is locked.
+    /// exist are missing. Waits for other sessions that have locked them. A SQLite database has no other servers, so there
+    /// nothing is locked.
     ///
     /// All servers lock in the same order, so that they can't deadlock.
     pub async fn lock(&mut self, tokens: &[Token]) -> Result<HashMap<Token, Stamp>, StoreError> {

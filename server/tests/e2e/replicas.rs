@@ -7,6 +7,7 @@ mod etcds;
 mod faults;
 mod forming;
 mod joining_node;
+mod locked_row;
 mod partition;
 mod reading;
 mod retrying_client;
