@@ -106,6 +106,31 @@ impl Postgres {
         Some(postgres)
     }
 
+    /// Starts a streaming replica of this server, which stops for a moment.
+    pub fn start_standby(&self) -> Self {
+        self.stop();
+        let temporary = kept::folder();
+        let standby = Self::at(temporary.path().to_owned(), Some(temporary), free_port());
+        let data = standby.folder.join("data");
+        let copied = Command::new("cp").arg("-a").arg(self.folder.join("data")).arg(&data).status().unwrap();
+        assert!(copied.success(), "the data can't be copied");
+        self.start_again();
+        fs::write(data.join("standby.signal"), "").unwrap();
+        let primary = format!("primary_conninfo = 'host=127.0.0.1 port={} user=postgres'\n", self.port);
+        fs::write(data.join("postgresql.auto.conf"), primary).unwrap();
+        standby.start_again();
+        standby
+    }
+
+    /// Makes every COMMIT wait for a standby.
+    pub fn require_standby(&self) {
+        self.execute("postgres", "alter system set synchronous_standby_names = '*'");
+        self.execute("postgres", "select pg_reload_conf()");
+        let synchronous = "select count(*) from pg_stat_replication where sync_state = 'sync'";
+        let is_synchronous = wait_for(LIMIT, || (self.execute("postgres", synchronous) == "1").then_some(()));
+        assert!(is_synchronous.is_some(), "no standby is synchronous:\n{}", self.log());
+    }
+
     fn make(folder: PathBuf, temporary: Option<TempDir>, identity: Option<&Identity>) -> Option<Self> {
         let initdb = program("initdb")?;
         let mut command = not_root(&initdb);

@@ -10,6 +10,7 @@ mod compact;
 mod connection;
 mod count;
 mod dump;
+mod durability;
 mod export;
 mod generation;
 mod health;
@@ -56,6 +57,7 @@ pub use url::DatabaseUrl;
 
 use crate::metrics::DatabaseMetrics;
 use connection::Connection;
+use durability::Durability;
 use health::Health;
 use postgres::PostgresDatabase;
 use sqlite::SqliteFile;
@@ -69,6 +71,7 @@ pub struct Store {
     readers: Readers,
     writer: Mutex<Writer>,
     health: Health,
+    durability: Durability,
     metrics: DatabaseMetrics,
     registry_id: String,
     name: String,
@@ -108,6 +111,12 @@ pub enum StoreError {
     /// The connection was lost during a commit, and the database could not be asked whether the commit succeeded.
     #[error("lost the database during a commit, so the last changes may or may not be stored: {0}")]
     UnknownOutcome(String),
+    /// The database has not confirmed that earlier commits are as durable as it is configured to make them.
+    #[error(
+        "the database has not confirmed its last commits within {0:?}: is a standby of synchronous_standby_names away? They \
+         are stored, and a failover may lose them"
+    )]
+    Unconfirmed(Duration),
     /// The last attempt to reach the database failed, so this one was not made.
     #[error("the database is down")]
     Down,
@@ -323,7 +332,12 @@ impl StoreError {
             Self::Database(error) => {
                 matches!(error, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed)
             }
-            Self::Conflict | Self::Closed | Self::UnknownOutcome(_) | Self::Busy(_) | Self::Corrupt { .. } => false,
+            Self::Conflict
+            | Self::Closed
+            | Self::UnknownOutcome(_)
+            | Self::Unconfirmed(_)
+            | Self::Busy(_)
+            | Self::Corrupt { .. } => false,
         }
     }
 }

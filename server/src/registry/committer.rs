@@ -31,6 +31,10 @@ const BATCH: usize = 128;
 /// How often a batch is tried if its commit conflicts with other servers' commits.
 const MAX_TRIES: usize = 10;
 
+/// A commit that takes longer is confirmed by another one. An administrator who cancels the wait for a standby makes the database
+/// report a success, with a warning that the driver does not pass on.
+const SLOW_COMMIT: Duration = Duration::from_secs(1);
+
 /// The pause before the committer connects to the database again.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
@@ -133,6 +137,7 @@ impl Committer {
         jobs: &mut Vec<Job>,
         blocked: &mut BlockedJobs,
     ) -> Result<(Vec<Decided>, Vec<Job>), StoreError> {
+        self.store.confirm_commits().await?;
         let mut transaction = self.store.begin().await?;
         let locks = transaction.try_lock(&tokens_to_read(jobs)).await?;
         blocked.set_aside(jobs, &locks.busy);
@@ -175,26 +180,40 @@ impl Committer {
             // A check-in that is lost in a crash does no harm: the node checks in again.
             return transaction.commit_without_sync().await;
         }
-        match transaction.commit().await {
-            Err(error) if error.is_transient() => match self.wait_for_commit_outcome(writes).await? {
-                true => Ok(()),
-                false => Err(error),
-            },
-            result => result,
+        let begun = Instant::now();
+        let lost = match transaction.commit().await {
+            Err(error) if error.is_transient() => error,
+            Ok(()) if begun.elapsed() >= SLOW_COMMIT => return self.wait_for_confirmation(writes).await.map(drop),
+            result => return result,
+        };
+        match self.wait_for_confirmation(writes).await? {
+            true => Ok(()),
+            false => Err(lost),
         }
     }
 
-    /// Finds out whether a commit reached the database although the connection broke. A retry without that knowledge would
-    /// decide on the result of its own write.
-    async fn wait_for_commit_outcome(&self, writes: &[ClusterWrite]) -> Result<bool, StoreError> {
+    /// Finds out whether a commit reached the database although the connection broke, and waits until the database has
+    /// confirmed it. A retry without that knowledge would decide on the result of its own write.
+    async fn wait_for_confirmation(&self, writes: &[ClusterWrite]) -> Result<bool, StoreError> {
         let deadline = Instant::now() + self.store.limits().acquire_timeout;
         loop {
-            match self.is_committed(writes).await {
+            match self.is_confirmed(writes).await {
                 Err(error) if self.may_retry(&error, deadline) => sleep(RETRY_PAUSE).await,
-                Err(error) => return Err(StoreError::UnknownOutcome(error.to_string())),
+                Err(error) => {
+                    self.store.mark_unconfirmed();
+                    return Err(StoreError::UnknownOutcome(error.to_string()));
+                }
                 found => return found,
             }
         }
+    }
+
+    async fn is_confirmed(&self, writes: &[ClusterWrite]) -> Result<bool, StoreError> {
+        let is_committed = self.is_committed(writes).await?;
+        if is_committed {
+            self.store.confirm().await?;
+        }
+        Ok(is_committed)
     }
 
     /// Whether writes are in the database. One transaction has made all of them, so it is enough to look for one.

@@ -4,8 +4,8 @@ use thiserror::Error;
 use tokio::sync::Mutex;
 
 use super::{
-    Database, DatabaseLimits, DatabaseUrl, Health, Readers, Store, connection::Connection, migrations::migrate,
-    postgres::PostgresDatabase, sqlite::SqliteFile, statement::Statement, transaction::Writer,
+    Database, DatabaseLimits, DatabaseUrl, Durability, Health, Readers, Store, connection::Connection,
+    migrations::migrate, postgres::PostgresDatabase, sqlite::SqliteFile, statement::Statement, transaction::Writer,
 };
 use crate::metrics::DatabaseMetrics;
 
@@ -111,6 +111,7 @@ impl Store {
             readers,
             writer,
             health: Health::default(),
+            durability: Durability::default(),
             metrics: DatabaseMetrics::default(),
             registry_id,
             name: url.to_string(),

@@ -2,6 +2,7 @@ use std::{
     collections::{HashMap, HashSet},
     mem,
     sync::Arc,
+    time::Duration,
 };
 
 use convene_lifecycle::{Event, Revision, Token};
@@ -74,6 +75,7 @@ impl Store {
 
     /// Checks that the database accepts commits, with one that changes nothing.
     pub async fn probe(&self) -> Result<(), StoreError> {
+        self.confirm_commits().await?;
         let mut transaction = self.begin().await?;
         // A transaction ID makes the transaction a writing one without a row that others may have locked.
         let shared = "select pg_current_xact_id()::text as number";
@@ -150,12 +152,24 @@ impl Transaction<'_> {
     /// Commits, and returns once everything is on the disk.
     pub async fn commit(mut self) -> Result<(), StoreError> {
         self.run("commit").await?;
+        self.committed();
+        Ok(())
+    }
+
+    /// Commits within a time limit. A database that does not meet it does not count as down, because it may wait for a standby.
+    pub(super) async fn commit_within(mut self, limit: Duration) -> Result<(), StoreError> {
+        let connection = &mut self.connection;
+        self.store.with_timeout(limit, async { Ok(connection.run("commit").await?) }).await?;
+        self.committed();
+        Ok(())
+    }
+
+    fn committed(mut self) {
         if let Some(generation) = self.generation {
             self.store.keep_generation(&self.store.registry_id, generation);
         }
         *self.writer = Writer::Open(self.connection);
         self.measurement.committed();
-        Ok(())
     }
 
     /// Commits, and does not wait for the disk on PostgreSQL: a crash of the database can lose what was committed in the last

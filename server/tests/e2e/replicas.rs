@@ -13,6 +13,7 @@ mod reading;
 mod retrying_client;
 mod starting;
 mod surplus_nodes;
+mod synchronous_standby;
 mod tickets;
 mod watching;
 
