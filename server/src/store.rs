@@ -120,6 +120,9 @@ pub enum StoreError {
     /// The last attempt to reach the database failed, so this one was not made.
     #[error("the database is down")]
     Down,
+    /// The database accepted no further connection at the last attempt, and this server has no free one.
+    #[error("the database accepts no further connections")]
+    Crowded,
     /// The database is up, but all connections of the pool are in use.
     #[error("all connections to the database were in use for {0:?}; see --database-pool-size")]
     Busy(Duration),
@@ -182,6 +185,11 @@ impl Store {
         self.health.is_down()
     }
 
+    /// Whether reads can't ask the database: it is down, or it accepts no further connections.
+    pub fn is_away(&self) -> bool {
+        self.health.is_down() || self.health.is_crowded()
+    }
+
     /// Reads with a connection from the pool.
     async fn read<T>(&self, read: impl AsyncFnOnce(&mut Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         self.read_within(self.limits.statement_timeout, read).await
@@ -234,31 +242,40 @@ impl Store {
     /// Takes a connection from the pool. The pool itself waits without a limit for a database that hangs, and its time-out
     /// does not tell whether the database is down or all connections are in use.
     async fn acquire(&self, readers: &PgPool) -> Result<PoolConnection<Postgres>, StoreError> {
+        if self.health.is_crowded() {
+            return readers.try_acquire().ok_or(StoreError::Crowded);
+        }
         match timeout(self.limits.acquire_timeout, readers.acquire()).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) if !matches!(error, sqlx::Error::PoolTimedOut) => Err(error.into()),
             _ => {
                 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
                 let connected = timeout(CONNECT_TIMEOUT, self.database.connect(Duration::ZERO, self.limits)).await;
-                connected.unwrap_or(Err(StoreError::TimedOut(self.limits.acquire_timeout)))?.discard();
+                let connected = connected.unwrap_or(Err(StoreError::TimedOut(self.limits.acquire_timeout)));
+                self.health.record_connect(&connected, &self.name);
+                connected?.discard();
                 Err(StoreError::Busy(self.limits.acquire_timeout))
             }
         }
     }
 
-    /// Tries to reach a database that is down. Until that succeeds, all other calls fail at once.
+    /// Tries to connect to a database that is down or accepts no further connections. Until that succeeds, reads that need a
+    /// new connection fail at once, and while it is down, all other calls do.
     pub async fn reconnect(&self) {
-        if self.is_down() {
+        if self.is_away() {
             let result = self.database.connect(Duration::ZERO, self.limits).await;
             self.health.record(&result, &self.name);
+            self.health.record_connect(&result, &self.name);
         }
     }
 
-    /// Opens the connection that writes. Retries until the acquire time-out.
+    /// Opens the connection that writes. Retries until the acquire time-out, unless the database accepted no connection before.
     async fn connect(&self) -> Result<Connection, StoreError> {
         self.health.check()?;
-        let result = self.database.connect(self.limits.acquire_timeout, self.limits).await;
+        let patience = if self.health.is_crowded() { Duration::ZERO } else { self.limits.acquire_timeout };
+        let result = self.database.connect(patience, self.limits).await;
         self.health.record(&result, &self.name);
+        self.health.record_connect(&result, &self.name);
         result
     }
 
@@ -325,7 +342,7 @@ impl StoreError {
         // intervention, and a transaction on a standby that is about to become the primary.
         const CODES: &[&str] = &["08", "53300", "57P", "25006", "25P03"];
         match self {
-            Self::Down | Self::TimedOut(_) => true,
+            Self::Down | Self::Crowded | Self::TimedOut(_) => true,
             Self::Database(sqlx::Error::Database(error)) => {
                 error.code().is_some_and(|code| CODES.iter().any(|transient| code.starts_with(transient)))
             }

@@ -232,7 +232,7 @@ impl Committer {
     }
 
     fn may_retry(&self, error: &StoreError, deadline: Instant) -> bool {
-        error.is_transient() && !self.store.is_down() && Instant::now() + RETRY_PAUSE < deadline
+        error.is_transient() && !self.store.is_away() && Instant::now() + RETRY_PAUSE < deadline
     }
 
     /// Reads the clusters of a batch. On a shared database they are locked and have these stamps.

@@ -19,8 +19,8 @@ const UNREGISTERED_PAGE: u32 = 64;
 impl Registry {
     /// A cluster in its present state; `None` if there is no such cluster.
     ///
-    /// On a shared database the database says whether the cached state is the present one. If the database is down, the
-    /// cached state is the answer.
+    /// On a shared database the database says whether the cached state is the present one. If the database is down, or accepts
+    /// no further connections, the cached state is the answer.
     pub async fn cluster(&self, token: &Token) -> Result<Option<Arc<Snapshot>>, Unavailable> {
         let Some(freshness) = &self.freshness else { return self.cluster_from_cache(token).await };
         let present = match freshness.stamp(token).await {
@@ -30,7 +30,7 @@ impl Registry {
                 None
             }
             Err(unavailable) => {
-                let cached = self.latest_in_memory(token).filter(|_| self.store.is_down());
+                let cached = self.latest_in_memory(token).filter(|_| self.store.is_away());
                 Some(cached.ok_or(unavailable)?)
             }
         };

@@ -1,4 +1,10 @@
-use std::{sync::Mutex, time::Instant};
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 
 use super::StoreError;
 
@@ -7,12 +13,33 @@ use super::StoreError;
 pub(super) struct Health {
     /// When the database was found to be down; `None` if the last attempt succeeded.
     down_since: Mutex<Option<Instant>>,
+    /// Whether the database accepts no further connections.
+    is_crowded: AtomicBool,
 }
 
 impl Health {
     /// Whether the last attempt to reach the database failed.
     pub fn is_down(&self) -> bool {
         self.lock().is_some()
+    }
+
+    /// Whether the database accepts no further connections. Those that exist still work.
+    pub fn is_crowded(&self) -> bool {
+        self.is_crowded.load(Ordering::Relaxed)
+    }
+
+    /// Records the result of an attempt to open a connection, and logs when the database stops or begins to accept them.
+    pub fn record_connect<T>(&self, result: &Result<T, StoreError>, database: &str) {
+        let is_crowded = matches!(result, Err(error) if error.is_out_of_connections());
+        match (self.is_crowded.swap(is_crowded, Ordering::Relaxed), is_crowded, result) {
+            (false, true, Err(error)) => tracing::error!(
+                database,
+                %error,
+                "the database accepts no further connections; until it does, serving reads from memory if no connection is free"
+            ),
+            (true, false, Ok(_)) => tracing::info!(database, "the database accepts connections again"),
+            _ => {}
+        }
     }
 
     /// Fails while the database is down.
@@ -30,7 +57,7 @@ impl Health {
                     tracing::info!(database, seconds, "the database is back");
                 }
             }
-            Err(StoreError::Down) => {}
+            Err(StoreError::Down | StoreError::Crowded) => {}
             Err(error) if error.is_transient() && !error.is_out_of_connections() && down_since.is_none() => {
                 *down_since = Some(Instant::now());
                 tracing::error!(
@@ -61,6 +88,16 @@ mod tests {
         assert!(health.is_down() && health.check().is_err());
         health.record(&Ok(()), "test");
         assert!(!health.is_down() && health.check().is_ok());
+    }
+
+    #[test]
+    fn a_database_that_accepts_connections_again_is_not_crowded() {
+        let health = Health::default();
+        health.record_connect::<()>(&Err(StoreError::TimedOut(std::time::Duration::ZERO)), "test");
+        assert!(!health.is_crowded());
+        health.is_crowded.store(true, Ordering::Relaxed);
+        health.record_connect(&Ok(()), "test");
+        assert!(!health.is_crowded());
     }
 
     #[test]

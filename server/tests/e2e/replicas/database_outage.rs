@@ -59,6 +59,24 @@ async fn cached_clusters_stay_readable_when_a_write_detects_the_outage() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn cached_clusters_stay_readable_while_the_database_accepts_no_connections() {
+    let Some(postgres) = Postgres::start() else { return };
+    let database = postgres.create_database();
+    let name = database.rsplit_once('/').unwrap().1;
+    postgres.execute("postgres", &format!("create role crowded login; alter database {name} owner to crowded"));
+    let outage = Outage::begin_on(&database.replace("postgres@", "crowded@")).await;
+
+    postgres.execute("postgres", "alter role crowded connection limit 0");
+    assert!(postgres.cut_connections(&database, "%") > 0, "nothing was cut");
+    outage.responds_without_database(FIRST).await;
+    for _ in 0..TIMES {
+        outage.responds_without_database(LATER).await;
+    }
+    postgres.execute("postgres", "alter role crowded connection limit -1");
+    outage.recovers().await;
+}
+
 async fn keeps_serving(away: fn(&Postgres), back: fn(&Postgres)) {
     let Some(postgres) = Postgres::start() else { return };
     let outage = Outage::begin(&postgres).await;
@@ -102,8 +120,11 @@ struct Outage {
 
 impl Outage {
     async fn begin(postgres: &Postgres) -> Self {
-        let database = postgres.create_database();
-        let (server, other) = (Server::start_on(&database, &[]), Server::start_on(&database, &[]));
+        Self::begin_on(&postgres.create_database()).await
+    }
+
+    async fn begin_on(database: &str) -> Self {
+        let (server, other) = (Server::start_on(database, &[]), Server::start_on(database, &[]));
         let token = |url: String| url.rsplit_once('/').unwrap().1.to_owned();
         let (known, unknown) = (token(other.new_cluster(3).await), token(other.new_cluster(3).await));
         let channel = connect(&server.url).await;
