@@ -111,15 +111,17 @@ impl Registry {
     pub async fn start(store: Arc<Store>) -> (Self, JoinHandle<()>) {
         let cache = Arc::new(Cache::with_weighter(CACHE_CLUSTERS, CACHE_BYTES, SnapshotWeight));
         let (clock, watch_hub, liveness) = (Arc::new(Clock::new()), Arc::default(), Arc::default());
+        let metrics = Arc::new(RegistryMetrics::default());
+        metrics.set_notified(!store.is_shared());
         let (mut notifier, mut tasks) = (None, JoinSet::new());
         if store.is_shared() {
             let (cache, watch_hub) = (Arc::clone(&cache), Arc::clone(&watch_hub));
-            let replication = Replication { store: store.clone(), clock: Arc::clone(&clock), cache, watch_hub };
+            let (store, clock, metrics) = (store.clone(), Arc::clone(&clock), Arc::clone(&metrics));
+            let replication = Replication { store, clock, cache, watch_hub, metrics };
             // The first attempt has to connect, and may take too long to be a usable measurement.
             let _ = replication.sync_clock().await || replication.sync_clock().await;
             notifier = Some(replication.start(&mut tasks));
         }
-        let metrics = Arc::new(RegistryMetrics::default());
         let committer = Committer {
             metrics: Arc::clone(&metrics),
             store: store.clone(),

@@ -1,9 +1,13 @@
-use convene_lifecycle::{Discovery, Event, EventKind, Protocol};
+use std::{sync::Arc, time::Duration};
+
+use convene_lifecycle::{Discovery, Event, EventKind, Protocol, UnixMillis};
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, gauge::Gauge},
-    registry::Registry,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
 };
+
+use super::seconds;
 
 /// What the registry counts.
 #[derive(Debug)]
@@ -12,6 +16,9 @@ pub struct RegistryMetrics {
     clusters: Family<PhaseLabels, Gauge>,
     paused: Gauge,
     waits: Family<WaitLabels, Gauge>,
+    notifications_up: Gauge,
+    notification_duration: Histogram,
+    event_delay: Histogram,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -64,6 +71,9 @@ impl Default for RegistryMetrics {
             clusters: Family::default(),
             paused: Gauge::default(),
             waits: Family::default(),
+            notifications_up: Gauge::default(),
+            notification_duration: seconds(),
+            event_delay: seconds(),
         };
         // A counter that begins at 0 shows its first increase as one.
         for protocol in [Protocol::Discovery(Discovery::V2), Protocol::Discovery(Discovery::V3), Protocol::CheckIn] {
@@ -85,6 +95,30 @@ impl RegistryMetrics {
         convene.register("clusters_paused", "Clusters whose membership changes are paused", self.paused.clone());
         let help = "Open long polls, watches and event streams, by kind";
         convene.register("waits", help, self.waits.clone());
+        let help = "Whether notifications of other servers arrive; without them this server polls";
+        convene.register("notifications_up", help, self.notifications_up.clone());
+        let help = "How long this server's notifications of itself take";
+        let duration = self.notification_duration.clone();
+        convene.register_with_unit("notification_duration", help, Unit::Seconds, duration);
+        let help = "How long after a change through another server its event was delivered to the waits here";
+        convene.register_with_unit("event_delay", help, Unit::Seconds, self.event_delay.clone());
+    }
+
+    /// Shows whether notifications of other servers arrive.
+    pub fn set_notified(&self, is_notified: bool) {
+        self.notifications_up.set(is_notified.into());
+    }
+
+    /// Records how long a notification of this server itself has taken.
+    pub fn record_notification(&self, took: Duration) {
+        self.notification_duration.observe(took.as_secs_f64());
+    }
+
+    /// Records events of another server that are delivered now.
+    pub fn record_delivered(&self, events: &[Arc<Event>], now: UnixMillis) {
+        for event in events {
+            self.event_delay.observe(event.at.age(now).as_secs_f64());
+        }
     }
 
     /// Counts the registrations among the events of a change.

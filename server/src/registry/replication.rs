@@ -12,6 +12,7 @@ use std::{
 
 use convene_lifecycle::{Cluster, Event, Revision, Token};
 use tokio::{
+    select,
     sync::{mpsc, watch},
     task::JoinSet,
     time::{sleep, timeout},
@@ -22,13 +23,23 @@ use super::{
     clock::{Clock, TOLERANCE},
     watch_hub::{DeliveredState, WatchHub},
 };
-use crate::store::{Notification, NotificationListener, Stamp, Store, StoreError};
+use crate::{
+    metrics::RegistryMetrics,
+    store::{Notification, NotificationListener, Stamp, Store, StoreError},
+};
 
 /// How often the revisions are polled, in case a notification got lost.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How often the revisions are polled while no notifications arrive.
 const POLL_INTERVAL_DISCONNECTED: Duration = Duration::from_millis(500);
+
+/// How often a server notifies itself, to find out whether notifications arrive.
+const BEAT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long such a notification may take. A connection on which it takes longer is replaced: a firewall may have forgotten it, and
+/// nobody reports that to a connection that only receives.
+const BEAT_LIMIT: Duration = Duration::from_secs(3);
 
 /// How often a server tries to reach a database that is down.
 const RECONNECT_INTERVAL: Duration = Duration::from_millis(250);
@@ -55,6 +66,7 @@ pub(super) struct Replication {
     pub(super) clock: Arc<Clock>,
     pub(super) cache: Arc<SnapshotCache>,
     pub(super) watch_hub: Arc<WatchHub>,
+    pub(super) metrics: Arc<RegistryMetrics>,
 }
 
 impl Notifier {
@@ -84,8 +96,8 @@ impl Replication {
         loop {
             match self.store.listen(&own).await {
                 Ok(Some(listener)) => {
-                    disconnected.send_replace(false);
-                    let error = self.receive_until_error(listener).await;
+                    let error = self.receive_until_error(listener, &own, &disconnected).await;
+                    self.metrics.set_notified(false);
                     disconnected.send_replace(true);
                     tracing::warn!(%error, "lost the notifications of other servers; polling the database until they are back");
                 }
@@ -98,16 +110,68 @@ impl Replication {
     }
 
     /// Catches up with each change of which a notification arrives. Returns the error that ends this.
-    async fn receive_until_error(&self, mut listener: NotificationListener) -> String {
+    async fn receive_until_error(
+        &self,
+        mut listener: NotificationListener,
+        own: &str,
+        disconnected: &watch::Sender<bool>,
+    ) -> String {
         // Earlier notifications did not arrive.
         self.catch_up_all().await;
-        loop {
-            match listener.next().await {
-                Ok(Notification::Changed(tokens)) => self.catch_up_or_log(&tokens).await,
-                Ok(Notification::ConnectionLost) => return "the connection was lost".to_owned(),
-                Err(error) => return error.to_string(),
+        let (changed, mut queue) = mpsc::channel(QUEUE);
+        let (heard, beats) = watch::channel(0);
+        let receiving = async {
+            loop {
+                match listener.next().await {
+                    // If the queue is full, polling finds the change.
+                    Ok(Notification::Changed(tokens)) => drop(changed.try_send(tokens)),
+                    Ok(Notification::Beat(number)) => drop(heard.send_replace(number)),
+                    Ok(Notification::ConnectionLost) => return "the connection was lost".to_owned(),
+                    Err(error) => return error.to_string(),
+                }
             }
+        };
+        // Apart from the receiving, which a slow database must not delay.
+        let catching_up = async {
+            let mut waiting = Vec::new();
+            while queue.recv_many(&mut waiting, QUEUE).await > 0 {
+                let tokens: HashSet<Token> = waiting.drain(..).flatten().collect();
+                self.catch_up_or_log(&Vec::from_iter(tokens)).await;
+            }
+        };
+        select! {
+            error = receiving => error,
+            error = self.beat_until_unheard(own, beats, disconnected) => error,
+            () = catching_up => unreachable!("`changed` is not dropped before"),
         }
+    }
+
+    /// Notifies this server itself again and again. Returns an error when such a notification does not arrive.
+    async fn beat_until_unheard(
+        &self,
+        own: &str,
+        mut beats: watch::Receiver<u64>,
+        disconnected: &watch::Sender<bool>,
+    ) -> String {
+        for number in 1.. {
+            let sent = Instant::now();
+            if let Err(error) = self.store.beat(own, number).await {
+                // Nobody knows whether notifications arrive.
+                if !disconnected.send_replace(true) {
+                    tracing::debug!(%error, "can't notify other servers; polling the database");
+                }
+                self.metrics.set_notified(false);
+            } else {
+                if timeout(BEAT_LIMIT, beats.wait_for(|heard| *heard >= number)).await.is_err() {
+                    return format!("a notification of this server itself has not arrived within {BEAT_LIMIT:?}");
+                }
+                self.metrics.record_notification(sent.elapsed());
+                self.metrics.set_notified(true);
+                disconnected.send_if_modified(mem::take);
+            }
+            sleep(BEAT_INTERVAL).await;
+        }
+        unreachable!("there are enough numbers")
     }
 
     /// Polls the revisions and the database's clock.
@@ -133,7 +197,7 @@ impl Replication {
         }
     }
 
-    /// Tries to reach a database that is down. Meanwhile nobody else does.
+    /// Tries to reach a database that is down or accepts no further connections. Meanwhile nobody else does.
     async fn reconnect(self) {
         loop {
             sleep(RECONNECT_INTERVAL).await;
@@ -198,6 +262,7 @@ impl Replication {
         };
         let cluster = Arc::new(cluster);
         self.cache_snapshot(&cluster);
+        self.metrics.record_delivered(&events, self.clock.now());
         self.watch_hub.publish_replicated(token, delivered, &events, Some(&cluster));
         Ok(())
     }

@@ -2,11 +2,15 @@ use std::str::FromStr;
 
 use convene_lifecycle::{Token, UnixMillis};
 use sqlx::postgres::PgListener;
+use tokio::time::timeout;
 
-use super::{Database, Store, StoreError, statement::Statement};
+use super::{Database, DatabaseLimits, Store, StoreError, statement::Statement};
 
 /// The channel on which servers notify each other of changed clusters.
 const CHANNEL: &str = "convene";
+
+/// What precedes the number of a beat. No token has this character, so servers that know no beats ignore it.
+const BEAT: char = '@';
 
 /// The longest payload, in bytes. PostgreSQL takes less than 8000.
 const MAX_PAYLOAD: usize = 7_900;
@@ -22,6 +26,8 @@ pub struct NotificationListener {
 pub enum Notification {
     /// Another server has changed these clusters.
     Changed(Vec<Token>),
+    /// This server's own [`Store::beat`] with this number has come back.
+    Beat(u64),
     /// The connection is lost. Later notifications do not arrive.
     ConnectionLost,
 }
@@ -40,14 +46,25 @@ impl Store {
         Ok(())
     }
 
+    /// Notifies this server itself, to find out whether notifications arrive.
+    pub async fn beat(&self, own: &str, number: u64) -> Result<(), StoreError> {
+        let statement = Statement::new("select pg_notify($1, $2)").bind(CHANNEL).bind(format!("{own} {BEAT}{number}"));
+        self.read(async |reader| Ok(reader.fetch_all(statement).await.map(drop)?)).await
+    }
+
     /// Listens for notifications of the other servers. `None` if the database is not shared.
     pub async fn listen(&self, own: &str) -> Result<Option<NotificationListener>, StoreError> {
         let Database::Postgres(database) = &self.database else { return Ok(None) };
-        let mut listener = PgListener::connect_with(&database.listener()).await?;
-        // A listener that reconnects by itself does not report the gap.
-        listener.eager_reconnect(false);
-        listener.listen(CHANNEL).await?;
-        Ok(Some(NotificationListener { listener, own: own.to_owned() }))
+        let pool = database.listener();
+        let listening = async {
+            let mut listener = PgListener::connect_with(&pool).await?;
+            // A listener that reconnects by itself does not report the gap.
+            listener.eager_reconnect(false);
+            listener.listen(CHANNEL).await?;
+            Ok(Some(NotificationListener { listener, own: own.to_owned() }))
+        };
+        let limit = self.limits.acquire_timeout + DatabaseLimits::ANSWER;
+        timeout(limit, listening).await.unwrap_or(Err(StoreError::TimedOut(limit)))
     }
 
     /// The time of the database's clock; `None` if the database is not shared.
@@ -66,8 +83,12 @@ impl NotificationListener {
     pub async fn next(&mut self) -> Result<Notification, StoreError> {
         loop {
             let Some(notification) = self.listener.try_recv().await? else { return Ok(Notification::ConnectionLost) };
-            if let Some(tokens) = tokens_from_other_server(&self.own, notification.payload()) {
-                return Ok(Notification::Changed(tokens));
+            if let Some(number) = own_beat(&self.own, notification.payload()) {
+                return Ok(Notification::Beat(number));
+            }
+            match tokens_from_other_server(&self.own, notification.payload()) {
+                Some(tokens) if !tokens.is_empty() => return Ok(Notification::Changed(tokens)),
+                _ => {}
             }
         }
     }
@@ -86,6 +107,11 @@ fn payloads(own: &str, tokens: &[Token]) -> Vec<String> {
     }
     payloads.push(payload);
     payloads
+}
+
+/// The number of this server's own beat; `None` if the payload is something else.
+fn own_beat(own: &str, payload: &str) -> Option<u64> {
+    payload.strip_prefix(own)?.trim_start().strip_prefix(BEAT)?.parse().ok()
 }
 
 /// The tokens in another server's payload; `None` if it is this server's own.
@@ -107,5 +133,13 @@ mod tests {
             payloads.iter().flat_map(|payload| tokens_from_other_server("you", payload).unwrap()).collect();
         assert_eq!(received, tokens);
         assert!(payloads.iter().all(|payload| tokens_from_other_server("me", payload).is_none()));
+        assert!(payloads.iter().all(|payload| own_beat("me", payload).is_none()));
+    }
+
+    #[test]
+    fn a_beat_is_for_its_sender_and_nothing_to_other_servers() {
+        assert_eq!(own_beat("me", "me @7"), Some(7));
+        assert_eq!(own_beat("you", "me @7"), None);
+        assert_eq!(tokens_from_other_server("you", "me @7"), Some(Vec::new()));
     }
 }

@@ -13,6 +13,7 @@ use super::{
     commit::write_all,
     connection::Connection,
     generation::{begin_generation, is_new_generation},
+    postgres::PING_TIMEOUT,
     read::{events, load_all, stamp, token},
     statement::Statement,
 };
@@ -56,21 +57,32 @@ impl Store {
         let mut writer = self.writer.lock().await;
         let measurement = self.metrics.begin();
         let connection = match mem::replace(&mut *writer, Writer::Lost) {
-            Writer::Open(connection) => connection,
-            Writer::Lost => self.connect().await?,
+            // A firewall may have forgotten a connection. Only a new one shows that the database is down.
+            Writer::Open(connection) => match self.begin_on(connection, PING_TIMEOUT).await {
+                Err(StoreError::TimedOut(_)) => self.begin_on_new().await?,
+                begun => begun?,
+            },
+            Writer::Lost => self.begin_on_new().await?,
             Writer::Closed => {
                 *writer = Writer::Closed;
                 return Err(StoreError::Closed);
             }
         };
-        let begin = if connection.is_shared() { "begin isolation level read committed" } else { "begin immediate" };
-        let mut transaction = Transaction { store: self, writer, connection, generation: None, measurement };
-        let connection = &mut transaction.connection;
-        // This statement does no work, so a database that does not answer is down.
-        let begun = self.with_timeout(self.limits.acquire_timeout, async { Ok(connection.run(begin).await?) }).await;
+        Ok(Transaction { store: self, writer, connection, generation: None, measurement })
+    }
+
+    async fn begin_on_new(&self) -> Result<Connection, StoreError> {
+        let connection = self.connect().await?;
+        let begun = self.begin_on(connection, self.limits.acquire_timeout).await;
+        // The statement does no work, so a database that does not answer is down.
         self.record_timeout(&begun);
-        begun?;
-        Ok(transaction)
+        begun
+    }
+
+    async fn begin_on(&self, mut connection: Connection, limit: Duration) -> Result<Connection, StoreError> {
+        let begin = if connection.is_shared() { "begin isolation level read committed" } else { "begin immediate" };
+        self.with_timeout(limit, async { Ok(connection.run(begin).await?) }).await?;
+        Ok(connection)
     }
 
     /// Checks that the database accepts commits, with one that changes nothing.

@@ -4,14 +4,8 @@ use std::time::Duration;
 
 use convene_harness::{Postgres, http, server::Server};
 use serde_json::Value;
-use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
-    sync::watch,
-    task::JoinHandle,
-};
 
-use super::{LIMIT, servers};
+use super::{LIMIT, line::Line, servers};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partitioned_server_returns_no_older_state_than_its_long_polls_did() {
@@ -83,54 +77,4 @@ async fn until(url: &str, status: u16) {
         }
     };
     tokio::time::timeout(LIMIT, reached).await.unwrap_or_else(|_| panic!("{url} does not answer {status}"));
-}
-
-/// A connection to a database that can be cut.
-struct Line {
-    url: String,
-    is_open: watch::Sender<bool>,
-    carrying: JoinHandle<()>,
-}
-
-impl Line {
-    async fn to(database: &str) -> Self {
-        let (before, behind) = database.split_once('@').unwrap();
-        let (address, name) = behind.split_once('/').unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("{before}@{}/{name}", listener.local_addr().unwrap());
-        let (is_open, opened) = watch::channel(true);
-        let carrying = tokio::spawn(carry_all(listener, address.to_owned(), opened));
-        Self { url, is_open, carrying }
-    }
-
-    fn cut(&self) {
-        self.is_open.send_replace(false);
-    }
-
-    fn mend(&self) {
-        self.is_open.send_replace(true);
-    }
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        self.carrying.abort();
-    }
-}
-
-async fn carry_all(listener: TcpListener, address: String, is_open: watch::Receiver<bool>) {
-    loop {
-        let (mut near, _) = listener.accept().await.unwrap();
-        if !*is_open.borrow() {
-            continue;
-        }
-        let mut far = TcpStream::connect(&address).await.unwrap();
-        let mut is_open = is_open.clone();
-        tokio::spawn(async move {
-            tokio::select! {
-                _ = copy_bidirectional(&mut near, &mut far) => {}
-                _ = is_open.wait_for(|is_open| !is_open) => {}
-            }
-        });
-    }
 }

@@ -1,0 +1,79 @@
+use std::future::pending;
+
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinHandle,
+};
+
+/// A line to a database, which can be cut, and on which connections can be forgotten.
+pub struct Line {
+    /// The database's URL over this line.
+    pub url: String,
+    state: watch::Sender<State>,
+    carrying: JoinHandle<()>,
+}
+
+#[derive(Clone, Copy)]
+struct State {
+    is_open: bool,
+    /// Connections that were opened before are forgotten.
+    forgotten: u64,
+}
+
+impl Line {
+    pub async fn to(database: &str) -> Self {
+        let (before, behind) = database.split_once('@').unwrap();
+        let (address, name) = behind.split_once('/').unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("{before}@{}/{name}", listener.local_addr().unwrap());
+        let (state, of_connections) = watch::channel(State { is_open: true, forgotten: 0 });
+        let carrying = tokio::spawn(carry_all(listener, address.to_owned(), of_connections));
+        Self { url, state, carrying }
+    }
+
+    /// Closes all connections, and accepts no further ones.
+    pub fn cut(&self) {
+        self.state.send_modify(|state| state.is_open = false);
+    }
+
+    /// Accepts connections again.
+    pub fn mend(&self) {
+        self.state.send_modify(|state| state.is_open = true);
+    }
+
+    /// Stops carrying what is sent on the present connections, in silence, as a firewall does that has forgotten them. Further
+    /// connections work.
+    pub fn forget_connections(&self) {
+        self.state.send_modify(|state| state.forgotten += 1);
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.carrying.abort();
+    }
+}
+
+async fn carry_all(listener: TcpListener, address: String, state: watch::Receiver<State>) {
+    loop {
+        let (mut near, _) = listener.accept().await.unwrap();
+        let State { is_open, forgotten } = *state.borrow();
+        if !is_open {
+            continue;
+        }
+        let mut far = TcpStream::connect(&address).await.unwrap();
+        let mut state = state.clone();
+        tokio::spawn(async move {
+            let changed = tokio::select! {
+                _ = copy_bidirectional(&mut near, &mut far) => return,
+                changed = state.wait_for(|state| !state.is_open || state.forgotten > forgotten) => changed.map(|state| *state),
+            };
+            if changed.is_ok_and(|state| state.is_open) {
+                // Neither end is told.
+                pending::<()>().await;
+            }
+        });
+    }
+}
