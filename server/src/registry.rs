@@ -118,8 +118,9 @@ impl Registry {
             let (cache, watch_hub) = (Arc::clone(&cache), Arc::clone(&watch_hub));
             let (store, clock, metrics) = (store.clone(), Arc::clone(&clock), Arc::clone(&metrics));
             let replication = Replication { store, clock, cache, watch_hub, metrics };
-            // The first attempt has to connect, and may take too long to be a usable measurement.
-            let _ = replication.sync_clock().await || replication.sync_clock().await;
+            // The first measurement includes the time to connect.
+            replication.sync_clock().await;
+            replication.sync_clock().await;
             notifier = Some(replication.start(&mut tasks));
         }
         let committer = Committer {

@@ -1,4 +1,7 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use convene_lifecycle::{Discovery, Event, EventKind, Protocol, UnixMillis};
 use prometheus_client::{
@@ -19,6 +22,7 @@ pub struct RegistryMetrics {
     notifications_up: Gauge,
     notification_duration: Histogram,
     event_delay: Histogram,
+    clock_uncertainty: Gauge<f64, AtomicU64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -74,6 +78,7 @@ impl Default for RegistryMetrics {
             notifications_up: Gauge::default(),
             notification_duration: seconds(),
             event_delay: seconds(),
+            clock_uncertainty: Gauge::default(),
         };
         // A counter that begins at 0 shows its first increase as one.
         for protocol in [Protocol::Discovery(Discovery::V2), Protocol::Discovery(Discovery::V3), Protocol::CheckIn] {
@@ -102,6 +107,13 @@ impl RegistryMetrics {
         convene.register_with_unit("notification_duration", help, Unit::Seconds, duration);
         let help = "How long after a change through another server its event was delivered to the waits here";
         convene.register_with_unit("event_delay", help, Unit::Seconds, self.event_delay.clone());
+        let help = "How far this server's clock may be behind the database's";
+        convene.register_with_unit("clock_uncertainty", help, Unit::Seconds, self.clock_uncertainty.clone());
+    }
+
+    /// Shows how far this server's clock may be behind the database's.
+    pub fn set_clock_uncertainty(&self, uncertainty: Duration) {
+        self.clock_uncertainty.set(uncertainty.as_secs_f64());
     }
 
     /// Shows whether notifications of other servers arrive.

@@ -17,8 +17,13 @@ use tokio::{
 use blocked::BlockedJobs;
 
 use super::{
-    Committed, Inputs, Needs, Snapshot, SnapshotCache, Unavailable, WriteError, clock::Clock, liveness::LivenessCache,
-    replication::Notifier, transact::Job, unavailable, watch_hub::WatchHub,
+    Committed, Inputs, Needs, Snapshot, SnapshotCache, Unavailable, WriteError,
+    clock::Clock,
+    liveness::LivenessCache,
+    replication::{Notifier, sync_clock},
+    transact::Job,
+    unavailable,
+    watch_hub::WatchHub,
 };
 use crate::{
     metrics::RegistryMetrics,
@@ -138,6 +143,10 @@ impl Committer {
         blocked: &mut BlockedJobs,
     ) -> Result<(Vec<Decided>, Vec<Job>), StoreError> {
         self.store.confirm_commits().await?;
+        if self.store.is_shared() && !self.clock.is_set() {
+            // Other servers must not read times of this machine's clock.
+            sync_clock(&self.store, &self.clock, &self.metrics).await?;
+        }
         let mut transaction = self.store.begin().await?;
         let locks = transaction.try_lock(&tokens_to_read(jobs)).await?;
         blocked.set_aside(jobs, &locks.busy);

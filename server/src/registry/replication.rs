@@ -20,7 +20,7 @@ use tokio::{
 
 use super::{
     Snapshot, SnapshotCache,
-    clock::{Clock, TOLERANCE},
+    clock::Clock,
     watch_hub::{DeliveredState, WatchHub},
 };
 use crate::{
@@ -185,16 +185,10 @@ impl Replication {
         }
     }
 
-    /// Sets this server's clock to the database's. Returns whether the database answered fast enough for that.
-    pub async fn sync_clock(&self) -> bool {
-        let asked = Instant::now();
-        match self.store.clock().await {
-            Ok(Some(now)) if asked.elapsed() < TOLERANCE => {
-                self.clock.set(now);
-                true
-            }
-            _ => false,
-        }
+    /// Sets this server's clock to the database's, however long the answer takes.
+    pub async fn sync_clock(&self) {
+        // If the database is down, that has been logged.
+        let _ = sync_clock(&self.store, &self.clock, &self.metrics).await;
     }
 
     /// Tries to reach a database that is down or accepts no further connections. Meanwhile nobody else does.
@@ -287,6 +281,26 @@ impl Replication {
             }
         }
     }
+}
+
+/// Sets a clock to the database's.
+pub(super) async fn sync_clock(store: &Store, clock: &Clock, metrics: &RegistryMetrics) -> Result<(), StoreError> {
+    /// The smallest difference that is logged.
+    const NOTABLE: Duration = Duration::from_secs(1);
+
+    let asked = Instant::now();
+    let Some(now) = store.clock().await? else { return Ok(()) };
+    let set_by = clock.measure(asked, Instant::now(), now);
+    let uncertainty = clock.uncertainty().unwrap_or_default();
+    metrics.set_clock_uncertainty(uncertainty);
+    if Duration::from_millis(set_by.unsigned_abs()) > NOTABLE {
+        tracing::warn!(
+            milliseconds = set_by,
+            ?uncertainty,
+            "set this server's clock to the database's, which has another time than this machine or was set"
+        );
+    }
+    Ok(())
 }
 
 /// Sends the queued notifications, all that are waiting at once.

@@ -1,6 +1,7 @@
 //! Several servers on one PostgreSQL act as one service, whichever of them receives a request, and also during faults
 //! of servers and database.
 
+mod database_clock;
 mod database_outage;
 mod discovery_client;
 mod etcds;

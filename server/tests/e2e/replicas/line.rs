@@ -1,10 +1,14 @@
-use std::future::pending;
+use std::{future::pending, time::Duration};
 
 use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
-    sync::watch,
+    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::{mpsc, watch},
     task::JoinHandle,
+    time::{Instant, sleep_until},
 };
 
 /// A line to a database, which can be cut, and on which connections can be forgotten.
@@ -48,6 +52,43 @@ impl Line {
     pub fn forget_connections(&self) {
         self.state.send_modify(|state| state.forgotten += 1);
     }
+}
+
+/// Carries connections to a database, and takes a time for each direction. Returns the database's URL over this line.
+pub async fn slow_line(database: &str, delay: Duration) -> String {
+    let (before, behind) = database.split_once('@').unwrap();
+    let (address, name) = behind.split_once('/').unwrap();
+    let (listener, address) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), address.to_owned());
+    let url = format!("{before}@{}/{name}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            let (near, _) = listener.accept().await.unwrap();
+            let far = TcpStream::connect(&address).await.unwrap();
+            let ((from_near, to_near), (from_far, to_far)) = (near.into_split(), far.into_split());
+            tokio::spawn(carry_slowly(from_near, to_far, delay));
+            tokio::spawn(carry_slowly(from_far, to_near, delay));
+        }
+    });
+    url
+}
+
+async fn carry_slowly(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, delay: Duration) {
+    let (sent, mut under_way) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
+    let sending = async move {
+        let mut buffer = vec![0; 16 << 10];
+        while let Ok(count @ 1..) = from.read(&mut buffer).await {
+            let _ = sent.send((Instant::now() + delay, buffer[..count].to_vec()));
+        }
+    };
+    let receiving = async move {
+        while let Some((arrives, bytes)) = under_way.recv().await {
+            sleep_until(arrives).await;
+            if to.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::join!(sending, receiving);
 }
 
 impl Drop for Line {
