@@ -1,8 +1,8 @@
 use std::{borrow::Cow, fmt::Display, ops::Deref};
 
 use crate::{
-    Action, BootstrapIssued, Cluster, ClusterId, ClusterSize, Event, EventKind, Founder, Held, HoldReason, Member,
-    MemberKey, MemberName, Protocol, Purpose, RecordedRefusal, Removal, RunId, Setback, Subject, Ticket, Transition,
+    Action, Cluster, ClusterId, ClusterSize, Event, EventKind, Founder, Held, HoldReason, Member, MemberKey,
+    MemberName, Protocol, Purpose, RecordedRefusal, Removal, RunId, Setback, StartIssued, Subject, Ticket, Transition,
     UnixMillis,
     cluster::{KeyChange, KeyState, previous_member},
 };
@@ -190,10 +190,19 @@ impl<'a> ClusterDraft<'a> {
 
     /// Records that a founder is instructed to bootstrap, before it gets the instruction.
     pub fn record_bootstrap_issued(&mut self, key: &MemberKey, run: &RunId) {
-        let issued = BootstrapIssued { run: run.clone(), at: self.now };
+        let issued = StartIssued { run: run.clone(), at: self.now };
         let name = self.member(key).map_or_else(String::new, |member| member.name().to_string());
         self.update(key, EventKind::BootstrapTold, format!("{name} instructed to bootstrap"), |member| {
             member.founder = Some(Founder { issued: Some(issued) })
+        });
+    }
+
+    /// Records that a run is instructed to join as a member without data, before it gets the instruction.
+    pub fn record_join_issued(&mut self, key: &MemberKey, run: &RunId) {
+        let issued = StartIssued { run: run.clone(), at: self.now };
+        let label = self.member(key).map_or_else(String::new, |member| member.label());
+        self.update(key, EventKind::MemberUpdated, format!("{label} instructed to join"), |member| {
+            member.join_issued = Some(issued);
         });
     }
 

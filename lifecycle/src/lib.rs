@@ -47,9 +47,7 @@ pub use held::{Held, HoldReason, UnknownHoldReason};
 pub use identity::{ClusterId, Epoch, IdError, MemberId};
 pub use instruction::{Endpoints, EtcdFlags, ExpectedMember, Instruction, Task, Terms};
 pub use liveness::{LastCheckIn, Liveness, MemberLiveness, ReceivedBytes, ReportedState, Starts};
-pub use member::{
-    BootstrapIssued, Founder, Member, MemberKey, MemberKeyError, MemberName, MemberNameError, Removal, Role,
-};
+pub use member::{Founder, Member, MemberKey, MemberKeyError, MemberName, MemberNameError, Removal, Role, StartIssued};
 pub use peer_url::{ClientUrl, ClientUrlError, PeerUrl, PeerUrlError, UrlProblem};
 pub use plan::{Plan, plan};
 pub use policy::{

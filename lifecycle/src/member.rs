@@ -1,4 +1,4 @@
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use thiserror::Error;
 
@@ -22,6 +22,8 @@ pub struct Member {
     pub started: bool,
     /// Its part in bootstrapping this epoch's cluster by check-in. `None` if it is no founder.
     pub founder: Option<Founder>,
+    /// The latest instruction to join as this member, which has no data. `None` if there was none, or if it is a founder.
+    pub join_issued: Option<StartIssued>,
     /// When an administrator or its own node requested its removal, if one did.
     pub eviction: Option<UnixMillis>,
     /// The end of the announced downtime, if there is one. Until then, the member does not count as dead.
@@ -62,16 +64,23 @@ impl fmt::Display for Role {
 pub struct Founder {
     /// The latest instruction to bootstrap. `None` if there was none, so that the node can't have written data. `None` for a
     /// member that has started means that the cluster has had a leader since. One such member suffices.
-    pub issued: Option<BootstrapIssued>,
+    pub issued: Option<StartIssued>,
 }
 
-/// An instruction to bootstrap that a founder got.
+/// An instruction to start etcd without data: to bootstrap, or to join as a member that was added.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct BootstrapIssued {
+pub struct StartIssued {
     /// The run of the node's client that got it. Only this run knows whether it has acted on the instruction.
     pub run: RunId,
     /// When the run got it.
     pub at: UnixMillis,
+}
+
+impl StartIssued {
+    /// For how long the run that got an instruction to join may still start etcd. Until then, no other run gets one for the same
+    /// peer URLs: etcd finds out by its peer URLs as which member it starts
+    /// (`server/etcdserver/api/membership/cluster.go:ValidateClusterAndAssignIDs`).
+    pub const START_WITHIN: Duration = Duration::from_secs(30);
 }
 
 /// The removal of a member.
@@ -93,6 +102,7 @@ impl Member {
             role: Role::Voter,
             started: false,
             founder: None,
+            join_issued: None,
             eviction: None,
             downtime_until: None,
             created: at,

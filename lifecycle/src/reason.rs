@@ -78,7 +78,7 @@ reasons! {
     Uncertain "uncertain" ["start"]
         "No evidence shows whether the data belongs to a present member. etcd checks that itself when it starts.";
     RunsElsewhere "runs_elsewhere" ["refuse", "wait"]
-        "This node's data is a copy: its member runs at another address. With `wait`: another node checks in as that member.";
+        "This node's data is a copy: its member runs at another address. With `wait`: another node checks in as that member, or another run was instructed to join with this node's peer URLs less than 30 s ago.";
     ForeignData "foreign_data" ["archive_data"]
         "The data belongs to another cluster, and this node sees a quorum of the registry's cluster.";
     EarlierEpoch "earlier_epoch" ["archive_data", "refuse"]

@@ -89,6 +89,11 @@ impl MemberLiveness {
         }
     }
 
+    /// Whether the leader has certainly heard the member after a time: its counter grew between two later readings.
+    pub(super) fn is_heard_since(&self, since: UnixMillis) -> bool {
+        self.received.is_some_and(|received| received.heard && since.after(READING_VALID) <= received.since)
+    }
+
     /// Since when the voters' side has seen no sign of the member. `None` if no voter's side is known.
     ///
     /// The time after the last reading or probe does not count, because nobody has looked since then.

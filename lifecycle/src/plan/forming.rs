@@ -6,8 +6,8 @@ use super::{
     cause::Cause,
 };
 use crate::{
-    BootstrapIssued, ClientUrl, ClusterId, EventKind, Founder, Instruction, MAX_MEMBERS, Member, MemberId, MemberKey,
-    MemberName, Protocol, Registration, Revision, RunId, Task,
+    ClientUrl, ClusterId, EventKind, Founder, Instruction, MAX_MEMBERS, Member, MemberId, MemberKey, MemberName,
+    Protocol, Registration, Revision, RunId, StartIssued, Task,
 };
 
 impl Planner<'_> {
@@ -203,7 +203,7 @@ impl Planner<'_> {
 
     /// Whether the run that was instructed to bootstrap is the one that asks. A client that does not name its runs is
     /// believed only until the cluster is known to exist.
-    fn is_same_run(&self, issued: &BootstrapIssued) -> bool {
+    fn is_same_run(&self, issued: &StartIssued) -> bool {
         issued.run == self.report.run && (issued.run != RunId::unnamed() || self.draft.bootstrapped.is_none())
     }
 

@@ -1,12 +1,16 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Decision, Planner,
-    blocked::{Blocked, ViewNeeded},
+    blocked::{Blocked, ViewNeeded, urls_of},
     cause::Cause,
     quorum_view::QuorumView,
 };
-use crate::{Instruction, Member, MemberKey, Purpose, Reason, Strategy, Task, Ticket};
+use crate::{Instruction, Member, MemberKey, Purpose, Reason, StartIssued, Strategy, Task, Ticket};
+
+/// How old the record of an instruction to join is when a repetition of it is recorded. Within [`StartIssued::START_WITHIN`] of
+/// the last repetition no other run gets one, but for this time.
+const ISSUED_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 impl Planner<'_> {
     /// A node without data, after the cluster has formed: it takes a free place or that of a dead member, or it waits as
@@ -24,6 +28,7 @@ impl Planner<'_> {
             return decision;
         }
         let view = self.quorum_view().map_err(|blocked| self.founders_without_quorum().unwrap_or(blocked))?;
+        self.check_no_other_run_starts()?;
         if self.joining_strategy() == Strategy::Prepared {
             return self.join_as_prepared();
         }
@@ -90,19 +95,54 @@ impl Planner<'_> {
         if self.own_ticket().is_some() {
             self.draft.release("the strategy allows its holder no changes");
         }
-        let prepared = self.draft.members().find(|member| self.has_own_peer_urls(member) && !member.started);
+        let prepared = self.draft.members().find(|member| self.has_own_peer_urls(member) && !member.started).cloned();
         match prepared {
             Some(member) => self.start_as_added(&member.key),
             None => Err(Blocked::AwaitsAdministrator),
         }
     }
 
+    /// Fails while another run may start etcd with this node's peer URLs, because it was instructed to join. It may be of another
+    /// machine with a copy of this node's configuration. Nothing shows of it before its etcd runs.
+    ///
+    /// A removal of the member does not help: etcd takes the ID that its peer URLs have in the list when it starts, so it would
+    /// start as the member that is added next. So the record of a removed member counts, too.
+    fn check_no_other_run_starts(&self) -> Result<(), Blocked> {
+        let issued = self.draft.record.iter().filter(|member| self.is_issued_to_another_run(member));
+        let issued = issued.filter(|member| self.has_own_peer_urls(member));
+        let issued = issued.filter_map(|member| Some((member, member.join_issued.as_ref()?.at)));
+        match issued.max_by_key(|(_, at)| *at) {
+            Some((member, at)) if self.age_of(at) < StartIssued::START_WITHIN => {
+                let (member, urls) = (member.label(), urls_of(&self.report.peer_urls));
+                Err(Blocked::JoinsElsewhere { member, urls, since: at, now: self.now })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn is_issued_to_another_run(&self, member: &Member) -> bool {
+        member.join_issued.as_ref().is_some_and(|issued| issued.run != self.report.run)
+    }
+
+    /// Records the instruction to join for this run, unless it was just recorded. Founders have a record of their own.
+    fn record_join_issued(&mut self, own: &MemberKey) {
+        let Some(member) = self.draft.member(own).filter(|member| member.founder.is_none()) else { return };
+        let is_recorded = member
+            .join_issued
+            .as_ref()
+            .is_some_and(|issued| issued.run == self.report.run && self.age_of(issued.at) < ISSUED_AGAIN_AFTER);
+        if !is_recorded {
+            self.draft.record_join_issued(own, &self.report.run);
+        }
+    }
+
     /// Starts etcd as a member that was added for this node, unless another etcd runs as that member.
-    fn start_as_added(&self, own: &MemberKey) -> Decision {
+    fn start_as_added(&mut self, own: &MemberKey) -> Decision {
         let observed = self.report.view.iter().flat_map(|view| &view.members);
         if let Some(other) = observed.filter(|seen| seen.identified).find(|seen| MemberKey::from(seen.id) == *own) {
             return Err(Blocked::answers_elsewhere(other));
         }
+        self.record_join_issued(own);
         Ok(self.instruct(Task::Join(self.etcd_flags(own)), Cause::Added { member: own.clone() }))
     }
 
@@ -138,8 +178,9 @@ impl Planner<'_> {
         if predecessor.eviction.is_some() {
             return self.remove_member(predecessor, view, Cause::Evicted { member: predecessor.label() });
         }
-        if has_own_peer_urls && !predecessor.is_voter() && !predecessor.started {
-            // A learner that never ran has acknowledged nothing, so any node with its peer URLs can run as it.
+        let is_issued_to_another_run = self.is_issued_to_another_run(predecessor);
+        if has_own_peer_urls && !predecessor.is_voter() && !predecessor.started && !is_issued_to_another_run {
+            // No run was instructed to start as this learner, or only this one, so this node can run as it.
             self.check_etcd_version(view)?;
             self.check_may_take_ticket(true)?;
             let purpose = Purpose::Join { peer_urls: self.report.peer_urls.clone(), replaces: None };
@@ -283,6 +324,11 @@ impl Planner<'_> {
         if let Some(added) = added {
             if added.started {
                 self.draft.release("its holder has lost its data again");
+                return Ok(None);
+            }
+            if self.is_issued_to_another_run(&added) {
+                // That run may have started etcd where nobody sees it. So this one joins as another member.
+                self.draft.release("another run was instructed to join as its member");
                 return Ok(None);
             }
             return Ok(Some(self.start_as_added(&added.key)?));

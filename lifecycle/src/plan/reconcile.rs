@@ -266,12 +266,14 @@ impl Planner<'_> {
         let registration = Registration { name: self.name_of(observed), peer_urls: observed.peer_urls.clone() };
         let fresh = Member::registered(key, registration, Revision::FIRST);
         let was_started = on_record.as_ref().is_some_and(|member| member.started);
-        let founder = on_record.and_then(|member| member.founder.clone());
+        let (founder, join_issued) =
+            on_record.map_or((None, None), |member| (member.founder.clone(), member.join_issued.clone()));
         let member = Member {
             client_urls: observed.client_urls.clone(),
             role: observed.role(),
             started: was_started || observed.identified || (observed.name.is_some() && founder.is_none()),
             founder,
+            join_issued,
             ..fresh
         };
         let message = format!("{} added as {}", member.name(), member.role);

@@ -108,7 +108,7 @@ impl Planner<'_> {
     }
 
     /// How long ago something was. The time that the registry was interrupted does not count.
-    fn age_of(&self, at: UnixMillis) -> Duration {
+    pub(super) fn age_of(&self, at: UnixMillis) -> Duration {
         // A time in the future is of a clock that was set back since. It must not count as now until then.
         let at = if at <= self.now { at } else { self.liveness.since };
         at.max(self.liveness.since).age(self.now)

@@ -7,8 +7,8 @@ use std::{
 };
 
 use convene_lifecycle::{
-    BootstrapIssued, Founder, Member, MemberId, MemberKey, MemberName, ObservedMember, ReceivedBytes, Removal,
-    ReportedState, Revision, Role, RunId, Setback, UnixMillis, View,
+    Founder, Member, MemberId, MemberKey, MemberName, ObservedMember, ReceivedBytes, Removal, ReportedState, Revision,
+    Role, RunId, Setback, StartIssued, UnixMillis, View,
 };
 
 use crate::{
@@ -162,7 +162,7 @@ impl State {
             let checked_in_since = |at: UnixMillis| liveness.nodes.get(member.name()).is_some_and(|node| node.at > at);
             let founder = member.founder.clone().filter(|_| member.removed.is_none() && !member.started);
             let founder = founder.map(|founder| Founder {
-                issued: founder.issued.map(|issued| BootstrapIssued {
+                issued: founder.issued.map(|issued| StartIssued {
                     at: if checked_in_since(issued.at) { LONG_AGO } else { FRESH },
                     ..issued
                 }),

@@ -1,5 +1,5 @@
 use convene_lifecycle::{
-    BootstrapIssued, ClientUrl, Founder, Member, MemberKey, Registration, Removal, Role, RunId, UnixMillis,
+    ClientUrl, Founder, Member, MemberKey, Registration, Removal, Role, RunId, StartIssued, UnixMillis,
 };
 use serde::{Deserialize, Serialize};
 
@@ -64,7 +64,7 @@ struct RemovalDocument {
 
 impl MemberDocument {
     pub fn new(member: &Member, last_seen_at: Option<UnixMillis>) -> Self {
-        let told = |told: &BootstrapIssued| ToldDocument { run: told.run.to_string(), at: told.at.into() };
+        let told = |told: &StartIssued| ToldDocument { run: told.run.to_string(), at: told.at.into() };
         Self {
             id: member.key.to_string(),
             name: member.name().to_string(),
@@ -110,6 +110,8 @@ impl MemberDocument {
                 RoleWord::Learner => Role::Learner,
             },
             started: self.started,
+            // It counts for seconds only.
+            join_issued: None,
             founder: match founder {
                 Some(founder) => Some(founder?),
                 None => None,
@@ -143,7 +145,7 @@ impl FounderDocument {
             Some(told) => {
                 let run = place.field("told.run", told.run.parse::<RunId>());
                 let at = place.field("told.at", told.at.read());
-                Some(BootstrapIssued { run: run?, at: at? })
+                Some(StartIssued { run: run?, at: at? })
             }
             None => None,
         };

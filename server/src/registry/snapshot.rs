@@ -50,11 +50,11 @@ const TEXT: usize = 64;
 /// What the v2 answer contains of a member counts twice, because the answer is kept as well. What nodes report in check-ins
 /// counts once.
 fn member_weight(member: &Member) -> usize {
-    let Member { key, registration, client_urls, founder, .. } = member;
+    let Member { key, registration, client_urls, founder, join_issued, .. } = member;
     let name = registration.name.as_str().len();
     let shown: usize = registration.peer_urls.iter().map(|url| url.as_str().len() + TEXT + name).sum();
     let client_urls: usize = client_urls.iter().map(|url| url.as_str().len() + TEXT).sum();
-    let issued = founder.as_ref().and_then(|founder| founder.issued.as_ref());
+    let issued = founder.as_ref().and_then(|founder| founder.issued.as_ref()).or(join_issued.as_ref());
     let run = issued.map_or(0, |issued| issued.run.as_str().len() + TEXT);
     mem::size_of::<Member>() + 2 * (key.as_str().len() + shown) + name + client_urls + run + 256
 }
@@ -70,9 +70,7 @@ fn ticket_weight(ticket: &Ticket) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use convene_lifecycle::{
-        Action, BootstrapIssued, ClusterSize, Founder, PeerUrl, Registration, Revision, UnixMillis,
-    };
+    use convene_lifecycle::{Action, ClusterSize, Founder, PeerUrl, Registration, Revision, StartIssued, UnixMillis};
 
     use super::*;
 
@@ -92,8 +90,10 @@ mod tests {
 
         let client_urls = vec![url.parse().unwrap(); 500];
         assert!(weight(&with(Member { client_urls, ..member.clone() })) > light + 50_000);
-        let issued = BootstrapIssued { run: "r".repeat(128).parse().unwrap(), at: UnixMillis(0) };
-        assert!(weight(&with(Member { founder: Some(Founder { issued: Some(issued) }), ..member })) > light + 128);
+        let issued = StartIssued { run: "r".repeat(128).parse().unwrap(), at: UnixMillis(0) };
+        let founder = Some(Founder { issued: Some(issued.clone()) });
+        assert!(weight(&with(Member { founder, ..member.clone() })) > light + 128);
+        assert!(weight(&with(Member { join_issued: Some(issued), ..member })) > light + 128);
         let purpose = Purpose::Join { peer_urls: vec![PeerUrl::parse(&url).unwrap(); 500], replaces: None };
         let ticket = Ticket {
             number: 1,

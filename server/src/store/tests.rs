@@ -5,9 +5,9 @@ mod upgrading;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use convene_lifecycle::{
-    Action, BootstrapIssued, Cluster, ClusterId, ClusterSize, Discovery, Epoch, Event, Founder, Held, HoldReason,
-    Member, MemberKey, MemberLiveness, NodeRefusal, PeerUrl, Policy, Protocol, Purpose, RecordedRefusal, Registration,
-    Removal, Revision, Role, Setback, Strategy, Ticket, Token, Transition, UnixMillis,
+    Action, Cluster, ClusterId, ClusterSize, Discovery, Epoch, Event, Founder, Held, HoldReason, Member, MemberKey,
+    MemberLiveness, NodeRefusal, PeerUrl, Policy, Protocol, Purpose, RecordedRefusal, Registration, Removal, Revision,
+    Role, Setback, StartIssued, Strategy, Ticket, Token, Transition, UnixMillis,
 };
 use tempfile::TempDir;
 
@@ -145,17 +145,18 @@ async fn clusters_of_one_commit_are_read_as_they_were_written(store: Store) {
 fn with_all_fields(token: &str) -> (Cluster, ClusterWrite) {
     let (before, mut write) = eventful(token);
     let mut cluster = before;
-    let issued = BootstrapIssued { run: "run-1".parse().unwrap(), at: NOW };
+    let issued = StartIssued { run: "run-1".parse().unwrap(), at: NOW };
     let mut member = Member::clone(&cluster.record[0]);
     member.client_urls = vec!["http://10.0.0.1:2379".parse().unwrap(), "https://[::1]:2379".parse().unwrap()];
     member.role = Role::Learner;
     member.started = true;
-    member.founder = Some(Founder { issued: Some(issued) });
+    member.founder = Some(Founder { issued: Some(issued.clone()) });
     member.eviction = Some(NOW);
     member.downtime_until = Some(UnixMillis(NOW.0 + 1));
     let gone = Member { founder: Some(Founder { issued: None }), ..Member::clone(&cluster.record[1]) };
     let gone = Member { removed: gone.removed.map(|removal| Removal { confirmed: true, ..removal }), ..gone };
-    cluster.record = vec![Arc::new(member), Arc::new(gone)];
+    let joins = Member { key: "7".parse().unwrap(), founder: None, join_issued: Some(issued), ..gone.clone() };
+    cluster.record = vec![Arc::new(member), Arc::new(gone), Arc::new(joins)];
     cluster.name = Some("prod, the second".parse().unwrap());
     cluster.policy = Policy {
         strategy: Strategy::Prune,

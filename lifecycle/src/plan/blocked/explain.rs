@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Blocked, Explanation, LeaderMetrics, Outcome, ViewNeeded};
-use crate::{ClusterId, ClusterSize, MAX_MEMBERS, Reason, plan::membership::MAX_LAG};
+use crate::{ClusterId, ClusterSize, MAX_MEMBERS, Reason, StartIssued, plan::membership::MAX_LAG};
 
 /// etcd's default for `--initial-advertise-peer-urls`, and the client's.
 const DEFAULT_PEER_URL: &str = "http://localhost:2380";
@@ -92,6 +92,16 @@ impl Blocked {
                      from that address, it will continue at {}; if its data is a copy, move its data directory away \
                      and give this node another name",
                     until.clock_time(*now)
+                ),
+            ),
+            Self::JoinsElsewhere { member, urls, since, now } => wait(
+                Reason::RunsElsewhere,
+                format!(
+                    "another run with this node's peer URLs {urls} was instructed to join as member {member} {}, and may still \
+                     start etcd. If that run was on this node, this node continues at {}; if it was on another machine, give \
+                     each machine its own name and peer URLs",
+                    since.clock_time(*now),
+                    since.after(StartIssued::START_WITHIN).clock_time(*now)
                 ),
             ),
             Self::EarlierEpoch { current } => refuse(

@@ -1,5 +1,5 @@
 use convene_lifecycle::{
-    BootstrapIssued, Founder, Member, MemberKey, Registration, Removal, Revision, Role, RunId, UnixMillis,
+    Founder, Member, MemberKey, Registration, Removal, Revision, Role, RunId, StartIssued, UnixMillis,
 };
 
 use super::{Column, Columns, Stored, column};
@@ -22,7 +22,7 @@ const COLUMNS: &[Column<Member, MemberParts>] = &[
     column("downtime_until", |m| m.downtime_until.to_value(), |m, _, cell| cell.read(&mut m.downtime_until)),
 
     column("founder", |m| m.founder.is_some().into(), |_, parts, cell| cell.read(&mut parts.founder)),
-    // Null, both: the server has not told the founder to bootstrap.
+    // Null, both: the server has not told the founder to bootstrap, or another member's node to join.
     column("told_run", |m| of_issued(m, |issued| &issued.run), |_, parts, cell| cell.read(&mut parts.issued_to)),
     column("told_at", |m| of_issued(m, |issued| &issued.at), |_, parts, cell| cell.read(&mut parts.issued_at)),
 
@@ -47,8 +47,11 @@ pub(in crate::store) fn read_member(key: MemberKey, row: &Row, first: usize) -> 
     let mut member = unread(key);
     let parts = MEMBER.read(row, first, &mut member)?;
     member.role = if parts.learner { Role::Learner } else { Role::Voter };
-    let issued = parts.issued_to.zip(parts.issued_at).map(|(run, at)| BootstrapIssued { run, at });
-    member.founder = parts.founder.then_some(Founder { issued });
+    let issued = parts.issued_to.zip(parts.issued_at).map(|(run, at)| StartIssued { run, at });
+    match parts.founder {
+        true => member.founder = Some(Founder { issued }),
+        false => member.join_issued = issued,
+    }
     member.removed = parts.removed_at.map(|at| Removal { at, confirmed: parts.is_removal_confirmed });
     Ok(member)
 }
@@ -63,6 +66,7 @@ fn unread(key: MemberKey) -> Member {
         role: Role::Voter,
         started: false,
         founder: None,
+        join_issued: None,
         eviction: None,
         downtime_until: None,
         created: Revision::FIRST,
@@ -73,8 +77,11 @@ fn unread(key: MemberKey) -> Member {
     }
 }
 
-fn of_issued<'a, T: Stored>(member: &'a Member, part: impl FnOnce(&'a BootstrapIssued) -> &'a T) -> Value<'a> {
-    let issued = member.founder.as_ref().and_then(|founder| founder.issued.as_ref());
+fn of_issued<'a, T: Stored>(member: &'a Member, part: impl FnOnce(&'a StartIssued) -> &'a T) -> Value<'a> {
+    let issued = match &member.founder {
+        Some(founder) => founder.issued.as_ref(),
+        None => member.join_issued.as_ref(),
+    };
     issued.map(part).map_or(T::NULL, T::to_value)
 }
 
