@@ -14,6 +14,7 @@ mod registries;
 mod removals;
 mod starts;
 mod tickets;
+mod twins;
 
 use std::fs;
 

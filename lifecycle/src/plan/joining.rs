@@ -28,7 +28,7 @@ impl Planner<'_> {
             return decision;
         }
         let view = self.quorum_view().map_err(|blocked| self.founders_without_quorum().unwrap_or(blocked))?;
-        self.check_no_other_run_starts()?;
+        self.check_no_other_run_starts(&view)?;
         if self.joining_strategy() == Strategy::Prepared {
             return self.join_as_prepared();
         }
@@ -106,8 +106,12 @@ impl Planner<'_> {
     /// machine with a copy of this node's configuration. Nothing shows of it before its etcd runs.
     ///
     /// A removal of the member does not help: etcd takes the ID that its peer URLs have in the list when it starts, so it would
-    /// start as the member that is added next. So the record of a removed member counts, too.
-    fn check_no_other_run_starts(&self) -> Result<(), Blocked> {
+    /// start as the member that is added next. So the record of a removed member counts, too. A member that answers has
+    /// started, and keeps this node out by itself.
+    fn check_no_other_run_starts(&self, view: &QuorumView<'_>) -> Result<(), Blocked> {
+        if self.draft.members().any(|member| self.has_own_peer_urls(member) && view.is_up(member)) {
+            return Ok(());
+        }
         let issued = self.draft.record.iter().filter(|member| self.is_issued_to_another_run(member));
         let issued = issued.filter(|member| self.has_own_peer_urls(member));
         let issued = issued.filter_map(|member| Some((member, member.join_issued.as_ref()?.at)));

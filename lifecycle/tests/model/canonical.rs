@@ -80,7 +80,8 @@ impl State {
         let is_needed = |member: &Member| {
             let Some(removal) = member.removed else { return true };
             let is_referred_to = member.key.id().is_some_and(|id| ids.contains(&id));
-            is_referred_to || (member.eviction.is_some() && last.get(member.name()) == Some(&removal.at))
+            let is_issued = member.join_issued.as_ref().is_some_and(|issued| !member.started && is_fresh(issued.at));
+            is_referred_to || is_issued || (member.eviction.is_some() && last.get(member.name()) == Some(&removal.at))
         };
         let cluster = Arc::make_mut(&mut self.cluster);
         cluster.record.retain(|member| is_needed(member));
@@ -167,11 +168,17 @@ impl State {
                     ..issued
                 }),
             });
+            // The record of an instruction to join counts by its age, whether its member is present or not.
+            let join_issued = member
+                .join_issued
+                .clone()
+                .filter(|issued| !member.started && (member.removed.is_none() || is_fresh(issued.at)));
+            let join_issued = join_issued.map(|issued| StartIssued { at: reduced_to_fresh(issued.at), ..issued });
             let eviction = member.eviction.map(|_| LONG_AGO);
             // Members are shared by many states, and most stay as they are.
-            if (&member.founder, member.eviction) != (&founder, eviction) {
+            if (&member.founder, &member.join_issued, member.eviction) != (&founder, &join_issued, eviction) {
                 let member = Arc::make_mut(member);
-                (member.founder, member.eviction) = (founder, eviction);
+                (member.founder, member.join_issued, member.eviction) = (founder, join_issued, eviction);
             }
         }
         liveness.since = LONG_AGO;
@@ -238,7 +245,10 @@ impl State {
             }
             for member in cluster.record.iter_mut().filter(|member| *member.name() == own_name) {
                 let Some(run) = run_issued(member) else { continue };
-                if let Some(Founder { issued: Some(issued) }) = &mut Arc::make_mut(member).founder {
+                let member = Arc::make_mut(member);
+                let issued =
+                    member.founder.as_mut().map_or(member.join_issued.as_mut(), |founder| founder.issued.as_mut());
+                if let Some(issued) = issued {
                     issued.run = format!("r{}", rank(run)).parse().expect("a run");
                 }
             }
@@ -311,6 +321,10 @@ impl State {
         cluster.setbacks.clear();
         if let Some(ticket) = &mut cluster.ticket {
             ticket.progress_at = LONG_AGO;
+        }
+        for member in cluster.record.iter_mut().filter(|member| member.join_issued.is_some()) {
+            let issued = Arc::make_mut(member).join_issued.as_mut();
+            issued.into_iter().for_each(|issued| issued.at = LONG_AGO);
         }
         for (key, contact) in &mut self.liveness.members {
             if !with_idle_node.contains(key) {
@@ -385,7 +399,7 @@ fn reduced(at: UnixMillis) -> UnixMillis {
 }
 
 fn run_issued(member: &Member) -> Option<u8> {
-    let issued = member.founder.as_ref()?.issued.as_ref()?;
+    let issued = member.founder.as_ref().map_or(member.join_issued.as_ref(), |founder| founder.issued.as_ref())?;
     run_number(&issued.run)
 }
 

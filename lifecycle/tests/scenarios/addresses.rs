@@ -49,7 +49,7 @@ fn a_learner_that_moved_is_removed_and_joins_again() {
         .step("c", "leave c #2 of a b ~c: address_changed + ticket_released ticket_granted")
         .step("c", "archive_data: removed_member + member_removed ticket_released")
         .step("c", "add learner c2 #3 of a b: below_size + ticket_granted")
-        .step("c", "join a b c@c2: added + member_added");
+        .step("c", "join a b c@c2: added + member_added member_updated");
 }
 
 #[test]

@@ -6,10 +6,10 @@ fn a_cluster_grows_by_two_one_node_at_a_time() {
         .size(5)
         .step("d", "add learner d #1 of a b c: below_size + ticket_granted")
         .observe("e", "wait: ticket_held + member_added")
-        .step("d", "join a b c d: added")
+        .step("d", "join a b c d: added + member_updated")
         .step("d", "promote d #1 of a b c ~d: caught_up + member_updated")
         .step("e", "add learner e #2 of a b c d: below_size + member_promoted ticket_released ticket_granted")
-        .step("e", "join a b c d e: added + member_added")
+        .step("e", "join a b c d e: added + member_added member_updated")
         .step("e", "promote e #2 of a b c d ~e: caught_up + member_updated")
         .observe("e", "wait: healthy + member_promoted ticket_released")
         .observe("f", "stand_by: full")
@@ -21,10 +21,10 @@ fn a_cluster_of_one_grows_to_two_and_to_three() {
     World::running("a")
         .size(3)
         .step("b", "add learner b #1 of a: below_size + ticket_granted")
-        .step("b", "join a b: added + member_added")
+        .step("b", "join a b: added + member_added member_updated")
         .step("b", "promote b #1 of a ~b: caught_up + member_updated")
         .step("c", "add learner c #2 of a b: below_size + member_promoted ticket_released ticket_granted")
-        .step("c", "join a b c: added + member_added")
+        .step("c", "join a b c: added + member_added member_updated")
         .step("c", "promote c #2 of a b ~c: caught_up + member_updated")
         .observe("c", "wait: healthy + member_promoted ticket_released")
         .members("a b c");
@@ -36,7 +36,7 @@ fn a_node_joins_as_voter_if_the_others_are_a_quorum_without_it() {
         .size(5)
         .join_as_voters()
         .step("d", "add voter d #1 of a b c: below_size + ticket_granted")
-        .step("d", "join a b c d: added + member_added")
+        .step("d", "join a b c d: added + member_added member_updated")
         .observe("d", "wait: healthy + member_updated ticket_released");
 }
 
@@ -106,7 +106,7 @@ fn a_learner_leaves_when_the_size_is_lowered() {
     World::running("a b c")
         .size(4)
         .step("d", "add learner d #1 of a b c: below_size + ticket_granted")
-        .step("d", "join a b c d: added + member_added")
+        .step("d", "join a b c d: added + member_added member_updated")
         .size(3)
         .step("d", "leave d #2 of a b c ~d: full + member_updated ticket_released ticket_granted")
         .step("d", "archive_data: removed_member + member_removed ticket_released")

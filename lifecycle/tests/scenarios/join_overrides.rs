@@ -145,7 +145,7 @@ fn a_node_that_lowers_its_own_size_releases_its_ticket() {
 fn a_node_that_was_added_joins_at_any_size_of_its_own() {
     let mut world = World::running("a b c");
     world.size(5).step("d", "add learner d #1 of a b c: below_size + ticket_granted");
-    world.joins_for("d", 3).observe("d", "join a b c d: added + member_added");
+    world.joins_for("d", 3).observe("d", "join a b c d: added + member_added member_updated");
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn the_stricter_of_two_strategies_counts() {
 fn a_node_that_joins_as_prepared_is_added_by_an_administrator() {
     let mut world = World::running("a b c");
     world.size(4).joins_by("d", Strategy::Prepared).observe("d", "wait: strategy");
-    world.etcdctl_adds("d").step("d", "join a b c d: added + member_added");
+    world.etcdctl_adds("d").step("d", "join a b c d: added + member_added member_updated");
     world
         .check_ins("d")
         .execute("d")

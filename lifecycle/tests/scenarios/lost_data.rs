@@ -17,7 +17,7 @@ fn a_member_that_lost_its_disk_replaces_itself_at_once() {
         .ask("c", "observe: look_needed")
         .step("c", "remove c #1 of a b c: lost_disk + ticket_granted")
         .step("c", "add learner c #1 of a b: below_size + member_removed")
-        .step("c", "join a b c: added + member_added")
+        .step("c", "join a b c: added + member_added member_updated")
         .step("c", "promote c' #1 of a b ~c': caught_up + member_updated")
         .observe("c", "wait: healthy + member_promoted ticket_released")
         .members("a b c'");
@@ -37,6 +37,7 @@ fn a_member_that_was_replaced_before_can_lose_its_disk_again() {
         let gone = if ticket == "#1" { "c" } else { "c'" };
         world
             .returns_empty("c")
+            .pass(30)
             .step("c", &format!("remove {gone} {ticket} of a b {gone}: lost_disk + ticket_granted"));
         for _ in 0..4 {
             world.check_ins("c").execute("c");

@@ -35,6 +35,7 @@ mod stalled_changes;
 mod strategies;
 mod swapped_addresses;
 mod tickets;
+mod twins;
 mod v2;
 mod voters_side;
 

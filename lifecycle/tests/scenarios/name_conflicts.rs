@@ -21,7 +21,7 @@ fn a_node_with_the_name_of_a_dead_member_replaces_it() {
         .are_dead_to("c", "a b d")
         .step("c@x", "remove c #1 of a b c: dead + ticket_granted")
         .step("c@x", "add learner x #1 of a b: below_size + member_removed")
-        .step("c@x", "join a b c@x: added + member_added");
+        .step("c@x", "join a b c@x: added + member_added member_updated");
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn two_nodes_with_one_name_join_one_by_one_at_most() {
     World::running("a b c")
         .size(4)
         .step("d", "add learner d #1 of a b c: below_size + ticket_granted")
-        .step("d", "join a b c d: added + member_added")
+        .step("d", "join a b c d: added + member_added member_updated")
         .observe("d@x", "refuse: name_taken + member_updated ticket_released")
         .members("a b c ~d");
 }

@@ -52,7 +52,7 @@ fn a_view_from_before_a_change_is_too_old() {
         .take_view("d")
         .size(4)
         .step("e", "add learner e #1 of a b c: below_size + ticket_granted")
-        .observe("e", "join a b c e: added + member_added")
+        .observe("e", "join a b c e: added + member_added member_updated")
         .report("d", "observe: look_needed");
 }
 

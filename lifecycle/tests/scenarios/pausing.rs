@@ -56,7 +56,7 @@ fn a_learner_that_was_added_before_the_pause_still_joins() {
         .size(4)
         .step("d", "add learner d #1 of a b c: below_size + ticket_granted")
         .pause()
-        .step("d", "join a b c d: added + member_added")
+        .step("d", "join a b c d: added + member_added member_updated")
         .observe("d", "wait: paused + member_updated")
         .resume()
         .observe("d", "promote d #1 of a b c ~d: caught_up");

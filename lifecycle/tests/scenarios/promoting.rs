@@ -66,6 +66,8 @@ fn a_learner_that_restarts_starts_with_its_data() {
 fn a_learner_that_lost_its_disk_replaces_itself() {
     with_learner_c()
         .returns_empty("c")
+        .observe("c", "wait: runs_elsewhere")
+        .pass(30)
         .step("c", "remove c #2 of a b ~c: lost_disk + ticket_released ticket_granted")
         .step("c", "add learner c #2 of a b: below_size + member_removed");
 }

@@ -12,7 +12,7 @@ fn a_spare_takes_a_dead_members_place() {
     with_dead_c()
         .step("d", "remove c #1 of a b c: dead + ticket_granted")
         .step("d", "add learner d #1 of a b: below_size + member_removed")
-        .step("d", "join a b d: added + member_added")
+        .step("d", "join a b d: added + member_added member_updated")
         .step("d", "promote d #1 of a b ~d: caught_up + member_updated")
         .observe("d", "wait: healthy + member_promoted ticket_released")
         .members("a b d");
@@ -151,7 +151,7 @@ fn two_spares_do_not_replace_one_member_both() {
         .observe("e", "wait: ticket_held + member_removed")
         .step("d", "add learner d #1 of a b: below_size")
         .observe("e", "wait: ticket_held + member_added")
-        .step("d", "join a b d: added")
+        .step("d", "join a b d: added + member_updated")
         .observe("e", "stand_by: full + member_updated");
 }
 

@@ -35,7 +35,7 @@ fn a_member_that_may_not_remove_itself_is_removed_by_another() {
 fn a_spare_removes_a_surplus_learner_whose_own_node_can_not() {
     let mut world = World::running("a");
     world.size(2).step("b", "add learner b #1 of a: below_size + ticket_granted");
-    world.step("b", "join a b: added + member_added").size(1);
+    world.step("b", "join a b: added + member_added member_updated").size(1);
     world
         .observe("b", "leave b #2 of a ~b: full + member_updated ticket_released ticket_granted")
         .observe("x", "stand_by: full");

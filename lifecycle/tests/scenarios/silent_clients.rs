@@ -8,7 +8,7 @@ fn with_learner_c(size: u32) -> World {
     world
         .size(size)
         .step("c", "add learner c #1 of a b: below_size + ticket_granted")
-        .step("c", "join a b c: added + member_added");
+        .step("c", "join a b c: added + member_added member_updated");
     world
 }
 
@@ -31,7 +31,7 @@ fn the_next_node_promotes_a_learner_and_joins_then() {
         .pass(60)
         .step("d", "promote c #2 of a b ~c: caught_up + ticket_released ticket_granted")
         .step("d", "add learner d #3 of a b c: below_size + member_promoted ticket_released ticket_granted")
-        .step("d", "join a b c d: added + member_added");
+        .step("d", "join a b c d: added + member_added member_updated");
 }
 
 #[test]
@@ -42,12 +42,12 @@ fn a_cluster_reaches_its_size_with_nodes_that_only_join() {
             "b",
             "add learner b #1 of a: below_size + bootstrapped member_updated size_set ticket_granted member_updated",
         )
-        .step("b", "join a b: added + member_added")
+        .step("b", "join a b: added + member_added member_updated")
         .observe("c", "wait: ticket_held + member_updated")
         .pass(60)
         .step("c", "promote b #2 of a ~b: caught_up + ticket_released ticket_granted")
         .step("c", "add learner c #3 of a b: below_size + member_promoted ticket_released ticket_granted")
-        .step("c", "join a b c: added + member_added")
+        .step("c", "join a b c: added + member_added member_updated")
         .pass(60)
         .step("d", "promote c #4 of a b ~c: caught_up + member_updated ticket_released ticket_granted")
         .observe("d", "stand_by: full + member_promoted ticket_released")
@@ -60,7 +60,7 @@ fn a_dead_member_is_replaced_by_nodes_that_only_join() {
         .are_dead_to("c", "d")
         .step("d", "remove c #1 of a b c: dead + ticket_granted")
         .step("d", "add learner d #1 of a b: below_size + member_removed")
-        .step("d", "join a b d: added + member_added")
+        .step("d", "join a b d: added + member_added member_updated")
         .pass(60)
         .step("e", "promote d #2 of a b ~d: caught_up + member_updated ticket_released ticket_granted")
         .observe("e", "stand_by: full + member_promoted ticket_released")
@@ -112,7 +112,7 @@ fn the_ticket_of_a_voter_that_joined_and_fell_silent_is_done() {
         .size(5)
         .join_as_voters()
         .step("d", "add voter d #1 of a b c: below_size + ticket_granted")
-        .step("d", "join a b c d: added + member_added")
+        .step("d", "join a b c d: added + member_added member_updated")
         .observe("e", "add voter e #2 of a b c d: below_size + member_updated ticket_released ticket_granted");
 }
 

@@ -44,7 +44,7 @@ fn a_node_that_may_not_promote_another_nodes_learner_gives_way_to_that_node() {
     let mut world = World::running("a b");
     world.size(3).step("e", "add learner e #1 of a b: below_size + ticket_granted");
     world
-        .step("e", "join a b e: added + member_added")
+        .step("e", "join a b e: added + member_added member_updated")
         .check_ins("d")
         .pass(20)
         .observe("d", "promote e #2 of a b ~e: caught_up + ticket_released ticket_granted");
@@ -124,7 +124,7 @@ fn a_node_that_is_alone_tries_again_after_ten_seconds_and_then_twenty() {
 fn each_step_gets_its_own_time() {
     let mut world = with_ticket_of_d();
     world.execute("d").pass(14).observe("d", "add learner d #1 of a b: below_size + member_removed");
-    world.execute("d").pass(14).observe("d", "join a b d: added + member_added");
+    world.execute("d").pass(14).observe("d", "join a b d: added + member_added member_updated");
     world.pass(14).observe("e", "wait: ticket_held");
     world.execute("d").observe("e", "stand_by: full + member_updated");
 }
@@ -179,7 +179,7 @@ fn a_learner_that_does_not_answer_after_its_node_lost_the_ticket_makes_room_at_o
     let mut world = World::running("a b");
     world.size(3).step("c", "add learner c #1 of a b: below_size + ticket_granted");
     world
-        .observe("c", "join a b c: added + member_added")
+        .observe("c", "join a b c: added + member_added member_updated")
         .observe("d", "wait: ticket_held")
         .pass(15)
         .step("d", "remove c #2 of a b ~c: abandoned_learner + ticket_released ticket_granted")
@@ -191,7 +191,7 @@ fn a_learner_that_catches_up_needs_no_ticket() {
     let mut world = World::running("a b");
     world.size(3).step("c", "add learner c #1 of a b: below_size + ticket_granted");
     world
-        .step("c", "join a b c: added + member_added")
+        .step("c", "join a b c: added + member_added member_updated")
         .applied("c", Some(1))
         .observe("c", "wait: catching_up + member_updated");
     world.pass(15).observe("c", "wait: catching_up + ticket_released").applied("c", Some(50_000));
@@ -202,7 +202,7 @@ fn a_learner_that_catches_up_needs_no_ticket() {
 fn with_dead_learner_c() -> World {
     let mut world = World::running("a b");
     world.size(3).step("c", "add learner c #1 of a b: below_size + ticket_granted");
-    world.step("c", "join a b c: added + member_added").check_ins("c").dies("c");
+    world.step("c", "join a b c: added + member_added member_updated").check_ins("c").dies("c");
     world
 }
 

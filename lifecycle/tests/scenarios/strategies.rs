@@ -4,7 +4,7 @@ use crate::*;
 fn prepared_waits_for_an_administrator_to_add_the_node() {
     let mut world = World::running("a b c");
     world.size(4).strategy(Strategy::Prepared).observe("d", "wait: strategy");
-    world.etcdctl_adds("d").observe("d", "join a b c d: added + member_added");
+    world.etcdctl_adds("d").observe("d", "join a b c d: added + member_added member_updated");
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn a_dead_learner_is_removed_by_a_member_if_there_is_no_spare() {
 
 #[test]
 fn a_holder_that_returns_after_it_was_added_joins() {
-    with_ticket().execute("c").check_ins("a").returns("c").observe("c", "join a b c: added");
+    with_ticket().execute("c").check_ins("a").returns("c").observe("c", "join a b c: added + member_updated");
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn a_holder_that_returns_after_its_lease_joins_with_another_ticket() {
         .execute("c")
         .check_ins("a")
         .pass(600)
-        .observe("c", "join a b c: added + ticket_released ticket_granted");
+        .observe("c", "join a b c: added + ticket_released ticket_granted member_updated");
 }
 
 #[test]

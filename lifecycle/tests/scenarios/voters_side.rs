@@ -153,7 +153,7 @@ fn a_learner_at_an_unreachable_peer_url_makes_room_for_the_next_node() {
     world.watch(5, "c d").observe("d", "remove c #2 of a b ~c: abandoned_learner").with_message("no voter reaches");
     world.execute("d").step("d", "add learner d #3 of a b: below_size + member_removed ticket_released ticket_granted");
     world
-        .step("d", "join a b d: added + member_added")
+        .step("d", "join a b d: added + member_added member_updated")
         .observe("d", "promote d #3 of a b ~d: caught_up + member_updated");
 }
 
