@@ -237,15 +237,14 @@ impl Liveness {
     }
 
     /// Whether a node without data can't be a member that has lost its disk, although it has that member's peer URLs: the
-    /// member has answered since the node first checked in without data, or the leader has heard it, or another run has just started etcd on the data. The
+    /// member has answered since the node first checked in without data, the leader has just heard it, or another run has just started etcd on the data. The
     /// node may have a copy of the other one's configuration.
     pub fn has_data_elsewhere(&self, policy: &Policy, member: &Member, report: &Report, now: UnixMillis) -> bool {
         let Some(known) = self.members.get(&member.key).filter(|_| member.started) else { return false };
         let empty_since = self.nodes.get(&report.name).and_then(|node| node.empty_since);
         let answered = known.answered.filter(|answered| *answered <= now);
         let has_answered_since = empty_since.zip(answered).is_some_and(|(since, answered)| since < answered);
-        let is_heard_since = empty_since.is_some_and(|since| known.is_heard_since(since));
-        has_answered_since || is_heard_since || known.is_about_to_start(policy, now)
+        has_answered_since || known.is_just_heard(now) || known.is_about_to_start(policy, now)
     }
 
     /// Whether a member's own node has checked in within `dead_after` with other peer URLs, none of them among these.

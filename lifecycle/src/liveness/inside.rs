@@ -89,9 +89,10 @@ impl MemberLiveness {
         }
     }
 
-    /// Whether the leader has certainly heard the member after a time: its counter grew between two later readings.
-    pub(super) fn is_heard_since(&self, since: UnixMillis) -> bool {
-        self.received.is_some_and(|received| received.heard && since.after(READING_VALID) <= received.since)
+    /// Whether the last look showed that the leader had heard the member since the look before. If the member has died in
+    /// between, the next look does not show it any more.
+    pub(super) fn is_just_heard(&self, now: UnixMillis) -> bool {
+        self.heard.is_some_and(|at| at <= now && at.age(now) < READING_VALID)
     }
 
     /// Since when the voters' side has seen no sign of the member. `None` if no voter's side is known.

@@ -50,3 +50,9 @@ fn a_started_learner_is_not_removed_for_its_twin_while_its_node_may_be_starting(
     let mut world = d_may_be_starting();
     world.execute("d").cut("d@d", "d").observe("d@d", "wait: runs_elsewhere + member_updated").members("a b c ~d");
 }
+
+#[test]
+fn a_started_learner_that_the_leader_hears_is_not_removed_for_its_twin() {
+    let mut world = d_may_be_starting();
+    world.execute("d").cut("d@d", "d").watch(40, "d@d").observe("d@d", "wait: partition").members("a b c ~d");
+}
