@@ -237,8 +237,8 @@ impl Liveness {
     }
 
     /// Whether a node without data can't be a member that has lost its disk, although it has that member's peer URLs: the
-    /// member has answered since the node first checked in without data, the leader has just heard it, or another run has just started etcd on the data. The
-    /// node may have a copy of the other one's configuration.
+    /// member has answered since the node first checked in without data, the leader has just heard it, or another run has just
+    /// started etcd on the data. The node may have a copy of the other one's configuration.
     pub fn has_data_elsewhere(&self, policy: &Policy, member: &Member, report: &Report, now: UnixMillis) -> bool {
         let Some(known) = self.members.get(&member.key).filter(|_| member.started) else { return false };
         let empty_since = self.nodes.get(&report.name).and_then(|node| node.empty_since);

@@ -89,10 +89,10 @@ impl MemberLiveness {
         }
     }
 
-    /// Whether the last look showed that the leader had heard the member since the look before. If the member has died in
+    /// Whether the look now shows that the leader has heard the member since the look before. If the member has died in
     /// between, the next look does not show it any more.
     pub(super) fn is_just_heard(&self, now: UnixMillis) -> bool {
-        self.heard.is_some_and(|at| at <= now && at.age(now) < READING_VALID)
+        self.heard == Some(now)
     }
 
     /// Since when the voters' side has seen no sign of the member. `None` if no voter's side is known.

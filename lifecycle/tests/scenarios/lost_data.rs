@@ -27,7 +27,9 @@ fn a_member_that_lost_its_disk_replaces_itself_at_once() {
 fn a_founder_that_loses_its_disk_before_its_own_client_reports_its_etcd_replaces_itself_at_once() {
     let mut world = World::new(3);
     world.check_ins("a b c a b").execute("a").execute("b").execute("c").pass(1).check_ins("a").pass(1);
-    world.returns_empty("c").observe("c", "remove c #1 of a b c: lost_disk + ticket_granted");
+    // The leader has heard it since the look of `a`.
+    world.returns_empty("c").observe("c", "wait: not_dead_yet").pass(1);
+    world.observe("c", "remove c #1 of a b c: lost_disk + ticket_granted");
 }
 
 #[test]
