@@ -64,6 +64,9 @@ pub struct LastCheckIn {
     /// Since when each check-in with the node's name was without data. `None` if the last one was with data, or was answered with
     /// an instruction to start etcd without any.
     pub empty_since: Option<UnixMillis>,
+    /// The time of the check-in before it. The node took the view that it sent with this one after that. `None` if that check-in
+    /// is not known.
+    pub before: Option<UnixMillis>,
 }
 
 /// The state that a node reported: a [`NodeState`] without its details.
@@ -146,6 +149,7 @@ impl Liveness {
             starts,
             may_start: false,
             empty_since,
+            before: self.view_taken_after(report, now),
         };
         self.nodes.insert(report.name.clone(), check_in);
         self.forget_nodes(cluster);
@@ -211,6 +215,23 @@ impl Liveness {
     pub fn is_overtaken(&self, report: &Report) -> bool {
         let node = self.nodes.get(&report.name);
         node.is_some_and(|node| node.run == report.run && node.sequence > report.sequence)
+    }
+
+    /// Whether a report's view was taken within [`View::RECENT`]. A node that waits for the network, or is suspended, sends one
+    /// that was taken long ago. A node that does not number its check-ins is not checked.
+    pub fn is_recent_view(&self, report: &Report, now: UnixMillis) -> bool {
+        report.sequence == 0 || self.view_taken_after(report, now).is_some_and(|at| at.age(now) <= View::RECENT)
+    }
+
+    /// A time after which a report's view was taken: the time of the check-in before it. A repeated report has the same one.
+    /// `None` if that check-in is not known, because the registry was interrupted.
+    fn view_taken_after(&self, report: &Report, now: UnixMillis) -> Option<UnixMillis> {
+        match self.nodes.get(&report.name)? {
+            // A namesake has checked in since, so it is not known either. Two namesakes must not keep each other from acting.
+            node if node.run != report.run => Some(now),
+            node if node.sequence == report.sequence => node.before,
+            node => Some(node.at),
+        }
     }
 
     /// The check-in of another node whose etcd runs, or may be starting, as the member that this node has the data of.

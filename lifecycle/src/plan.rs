@@ -30,7 +30,7 @@ use quorum_view::QuorumView;
 use std::sync::Arc;
 
 use crate::{
-    Cluster, Instruction, Liveness, Member, NodeState, RecordedRefusal, Report, Task, Transition, UnixMillis,
+    Cluster, Instruction, Liveness, Member, NodeState, Reason, RecordedRefusal, Report, Task, Transition, UnixMillis,
     cluster_draft::ClusterDraft,
 };
 
@@ -47,7 +47,19 @@ pub struct Plan {
 ///
 /// The function is pure: the same arguments give the same plan. `liveness` is the state of the failure detector before
 /// this report. After the change is made, the same report gives the same instruction and no change.
+///
+/// A member that seems to be dead or gone is removed on a recent view only. With an older one, the node looks again.
 pub fn plan(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMillis) -> Plan {
+    let plan = plan_on_view(cluster, liveness, report, now);
+    let is_because_silent = matches!(plan.instruction.task, Task::RemoveMember { .. })
+        && matches!(plan.instruction.reason, Reason::Dead | Reason::LostDisk | Reason::AbandonedLearner);
+    if !is_because_silent || liveness.is_recent_view(report, now) {
+        return plan;
+    }
+    plan_on_view(cluster, liveness, &Report { view: None, ..report.clone() }, now)
+}
+
+fn plan_on_view(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMillis) -> Plan {
     let liveness = Cow::Borrowed(liveness);
     let mut planner = Planner { draft: ClusterDraft::new(cluster, now), liveness, report, now };
     let instruction = planner.decide();

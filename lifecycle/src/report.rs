@@ -1,4 +1,4 @@
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -185,6 +185,11 @@ pub struct ObservedMember {
     pub version: Option<EtcdVersion>,
     /// The index up to which it has applied the Raft log. `None` if it is not known.
     pub applied_index: Option<u64>,
+}
+
+impl View {
+    /// How old a view may be for the removal of a member that seems to be dead or gone. Observing a cluster takes a few seconds.
+    pub const RECENT: Duration = Duration::from_secs(10);
 }
 
 impl ObservedMember {

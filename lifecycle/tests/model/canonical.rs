@@ -184,7 +184,7 @@ impl State {
         liveness.since = LONG_AGO;
         liveness.nodes.retain(|_, node| is_fresh(node.at));
         for node in liveness.nodes.values_mut() {
-            (node.at, node.empty_since) = (FRESH, None);
+            (node.at, node.empty_since, node.before) = (FRESH, None, None);
             // Decisions depend only on whether it had no data before the cluster existed or while a node is last in line, and on
             // whether it runs etcd afterwards.
             node.state = match node.state {

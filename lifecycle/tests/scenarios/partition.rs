@@ -57,6 +57,32 @@ fn a_view_from_before_a_change_is_too_old() {
 }
 
 #[test]
+fn a_dead_member_is_removed_on_a_recent_view_only() {
+    let mut world = World::running("a b c");
+    world.are_dead_to("c", "a b d").numbered("d", 1).ask("d", "observe: look_needed").take_view("d");
+    world.pass(11).numbered("d", 2).report("d", "observe: look_needed").take_view("d");
+    world.pass(10).numbered("d", 3).report("d", "remove c #1 of a b c: dead + ticket_granted");
+}
+
+#[test]
+fn a_view_from_before_an_interruption_of_the_registry_removes_nobody() {
+    let mut world = World::running("a b c");
+    world.are_dead_to("c", "a b").server_restarts().watch(60, "a b").pass(5).take_view("d");
+    world.numbered("d", 7).report("d", "observe: look_needed").take_view("d");
+    world.numbered("d", 8).report("d", "remove c #1 of a b c: dead + ticket_granted");
+}
+
+#[test]
+fn a_learner_that_was_reached_since_a_view_was_taken_stays() {
+    let mut world = World::running("a b");
+    world.size(3).step("c", "add learner c #1 of a b: below_size + ticket_granted");
+    world.hide_peer_urls("c").step("c", "join a b c: added + member_added member_updated").check_ins("c");
+    world.numbered("d", 1).observe("d", "stand_by: full").take_view("d");
+    world.show_peer_urls("c").pass(20).numbered("d", 2).report("d", "observe: look_needed");
+    world.numbered("d", 3).observe("d", "promote c #2 of a b ~c: caught_up + ticket_released ticket_granted");
+}
+
+#[test]
 fn a_view_with_a_later_revision_is_accepted() {
     World::running("a b c").observe_wrongly("d", |view| view.since = Revision(u64::MAX), "stand_by: full");
 }

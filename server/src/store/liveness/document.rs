@@ -51,6 +51,9 @@ struct NodeDocument {
     /// Since when each check-in was without data. Missing: the last one was with data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     empty_since: Option<UnixMillis>,
+    /// When the check-in before it was. Missing: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    before: Option<UnixMillis>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -181,6 +184,7 @@ impl From<&LastCheckIn> for NodeDocument {
             starts,
             may_start,
             empty_since,
+            before,
         } = check_in;
         let state = match state {
             ReportedState::Nothing => StateDocument::Nothing,
@@ -201,6 +205,7 @@ impl From<&LastCheckIn> for NodeDocument {
             starts: *starts,
             may_start: *may_start,
             empty_since: *empty_since,
+            before: *before,
         }
     }
 }
@@ -219,6 +224,7 @@ impl From<NodeDocument> for LastCheckIn {
             starts,
             may_start,
             empty_since,
+            before,
         } = node;
         let state = match state {
             StateDocument::Nothing => ReportedState::Nothing,
@@ -239,6 +245,7 @@ impl From<NodeDocument> for LastCheckIn {
             starts,
             may_start,
             empty_since,
+            before,
         }
     }
 }
@@ -348,7 +355,7 @@ mod tests {
         r#"{"since":1,"nodes":{"#,
         r#""infra0":{"at":2,"run":"run-1","sequence":3,"peer_urls":["http://10.0.0.1:2380"],"#,
         r#""state":{"etcd":{"cluster":"cdf818194e3a8c32","member":"8e9e05c52164694d"}}},"#,
-        r#""infra1":{"at":4,"run":"run-2","sequence":5,"peer_urls":[],"state":"nothing","leftover":true,"empty_since":3},"#,
+        r#""infra1":{"at":4,"run":"run-2","sequence":5,"peer_urls":[],"state":"nothing","leftover":true,"empty_since":3,"before":2},"#,
         r#""infra2":{"at":4,"run":"run-3","sequence":5,"peer_urls":[],"#,
         r#""state":{"data":{"cluster":"cdf818194e3a8c32","member":"1f"}},"never_led":true,"without_entries":true,"may_start":true}},"#,
         r#""members":{"8e9e05c52164694d":{"checked_in":6,"answered":null,"failing":[7,8],"applied":10,"failed_starts":3,"#,
