@@ -82,10 +82,13 @@ impl Registry {
     pub async fn check_in_dry(&self, token: &Token, report: &Report) -> Result<Option<CheckInOutcome>, Unavailable> {
         let Some(snapshot) = self.cluster(token).await? else { return Ok(None) };
         let (cluster, at) = (snapshot.cluster.clone(), self.clock.now());
-        let Plan { instruction, .. } = match self.liveness.get(token) {
-            Some(liveness) => plan(&cluster, &liveness.resumed(&cluster.policy, at), report, at),
-            None => plan(&cluster, &self.stored_liveness(token, &cluster.policy, at).await?, report, at),
+        let liveness = match self.liveness.get(token) {
+            Some(liveness) => liveness.resumed(&cluster.policy, at),
+            None => self.stored_liveness(token, &cluster.policy, at).await?,
         };
+        // Dry check-ins are not recorded, so those of a new node have none before them that shows how old the view is.
+        let sequence = if liveness.nodes.contains_key(&report.name) { report.sequence } else { 0 };
+        let Plan { instruction, .. } = plan(&cluster, &liveness, &Report { sequence, ..report.clone() }, at);
         Ok(Some(CheckInOutcome { instruction, cluster }))
     }
 }
