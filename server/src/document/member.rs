@@ -17,6 +17,8 @@ pub struct MemberDocument {
     /// Null: not a founder of a cluster that forms by check-ins.
     #[serde(deserialize_with = "or_null")]
     founder: Option<FounderDocument>,
+    /// Null or missing: no run was instructed to join as the member.
+    join_told: Option<ToldDocument>,
     #[serde(deserialize_with = "or_null")]
     evicted_at: Option<Rfc3339Millis>,
     #[serde(deserialize_with = "or_null")]
@@ -76,6 +78,7 @@ impl MemberDocument {
             },
             started: member.started,
             founder: member.founder.as_ref().map(|founder| FounderDocument { told: founder.issued.as_ref().map(told) }),
+            join_told: member.join_issued.as_ref().map(told),
             evicted_at: member.eviction.map(Into::into),
             downtime_until: member.downtime_until.map(Into::into),
             last_seen_at: last_seen_at.map(Into::into),
@@ -93,6 +96,7 @@ impl MemberDocument {
         let registration = place.field("name and peer_urls", self.registration());
         let client_urls = place.list("client_urls", &self.client_urls, |url| url.parse::<ClientUrl>());
         let founder = self.founder.as_ref().map(|founder| founder.read(place.inside("founder")));
+        let join_issued = self.join_told.as_ref().map(|told| told.read(place.inside("join_told")));
         let eviction = place.optional("evicted_at", self.evicted_at.as_ref().map(Rfc3339Millis::read));
         let downtime_until = place.optional("downtime_until", self.downtime_until.as_ref().map(Rfc3339Millis::read));
         let last_seen_at = place.optional("heard_of_at", self.last_seen_at.as_ref().map(Rfc3339Millis::read));
@@ -110,8 +114,10 @@ impl MemberDocument {
                 RoleWord::Learner => Role::Learner,
             },
             started: self.started,
-            // It counts for seconds only.
-            join_issued: None,
+            join_issued: match join_issued {
+                Some(issued) => Some(issued?),
+                None => None,
+            },
             founder: match founder {
                 Some(founder) => Some(founder?),
                 None => None,
@@ -142,13 +148,17 @@ impl MemberDocument {
 impl FounderDocument {
     fn read(&self, mut place: Place<'_>) -> Option<Founder> {
         let issued = match &self.told {
-            Some(told) => {
-                let run = place.field("told.run", told.run.parse::<RunId>());
-                let at = place.field("told.at", told.at.read());
-                Some(StartIssued { run: run?, at: at? })
-            }
+            Some(told) => Some(told.read(place.inside("told"))?),
             None => None,
         };
         Some(Founder { issued })
+    }
+}
+
+impl ToldDocument {
+    fn read(&self, mut place: Place<'_>) -> Option<StartIssued> {
+        let run = place.field("run", self.run.parse::<RunId>());
+        let at = place.field("at", self.at.read());
+        Some(StartIssued { run: run?, at: at? })
     }
 }
