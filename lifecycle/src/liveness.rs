@@ -1,4 +1,5 @@
 mod inside;
+mod set_back;
 mod starts;
 #[cfg(test)]
 mod tests;
@@ -116,8 +117,10 @@ impl Liveness {
     }
 
     /// Continues after an interruption. If no node at all has checked in for [`Policy::max_check_in_gap`], the registry
-    /// was unreachable. That proves nothing about any member, so silence counts from now on.
+    /// was unreachable. That proves nothing about any member, so silence counts from now on. So it does if the clock was set
+    /// back; see [`Self::replace_future_times`].
     pub fn resume(&mut self, policy: &Policy, now: UnixMillis) {
+        self.replace_future_times(now);
         let last = self.nodes.values().map(|node| node.at).max().unwrap_or(now);
         if last.age(now) > policy.max_check_in_gap() {
             self.since = now;

@@ -30,7 +30,7 @@ impl RecordedRefusal {
         let refusal = NodeRefusal { task: shortened(task), found: shortened(found) };
         let is_recorded = |known: &&Self| known.node == report.name && known.refusal == refusal;
         let known = recorded.iter().find(is_recorded);
-        let is_recent = known.is_some_and(|known| known.at.age(now) < Self::REPEATED_AFTER);
+        let is_recent = known.is_some_and(|known| known.at <= now && known.at.age(now) < Self::REPEATED_AFTER);
         (!is_recent).then(|| Self { node: report.name.clone(), refusal, at: now })
     }
 }

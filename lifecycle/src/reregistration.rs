@@ -86,7 +86,8 @@ impl Cluster {
             return Err(RegisterRefusal::Formed);
         }
         member.check_not_shared(registration)?;
-        match self.formed_at.is_some_and(|formed| formed.age(at) <= REREGISTRATION_WINDOW) {
+        // A time in the future is of a clock that was set back since.
+        match self.formed_at.is_some_and(|formed| formed <= at && formed.age(at) <= REREGISTRATION_WINDOW) {
             true => Ok(()),
             false => Err(RegisterRefusal::HasLostItsData),
         }
@@ -168,6 +169,13 @@ mod tests {
         assert_eq!(again(&put(&cluster(2), 1).unwrap(), same), Ok(false), "the cluster forms by v3");
         let refused = again(&forming, "infra7=http://10.0.0.1:2380").unwrap_err().to_string();
         assert_eq!(refused, "peer URL http://10.0.0.1:2380 is already taken by member 1 (infra1)");
+    }
+
+    #[test]
+    fn a_cluster_that_formed_while_the_clock_was_ahead_takes_no_second_registration() {
+        let formed = put_at(&cluster(1), 1, UnixMillis(NOW.0 + 3_600_000)).unwrap();
+        assert!(formed.formed_at.is_some());
+        assert_eq!(put(&formed, 1), Err(RegisterRefusal::HasLostItsData));
     }
 
     #[test]

@@ -104,3 +104,41 @@ fn a_member_that_has_answered_since_the_last_failed_probe_is_not_unreachable() {
     assert_eq!(probed(Some(21)).unreachable_since(), None);
     assert_eq!(MemberLiveness::default().unreachable_since(), None);
 }
+
+/// The clock was an hour ahead when the registry last saw the member.
+#[test]
+fn after_the_clock_was_set_back_silence_counts_from_then_on() {
+    const HOUR: i64 = 3_600_000;
+    let (cluster, now) = (cluster(), UnixMillis(1_000_000));
+    let member = cluster.members().next().unwrap();
+    let ahead = Some(UnixMillis(now.0 + HOUR));
+    let starts = ahead.map(|at| Starts { first: at, last: at, short: 1 });
+    let known =
+        MemberLiveness { checked_in: ahead, answered: ahead, heard: ahead, starts, ..MemberLiveness::default() };
+    let mut liveness = Liveness::new(UnixMillis(0));
+    liveness.record_check_in(&cluster, &report("spare", 1), UnixMillis(now.0 + HOUR));
+    liveness.members.insert(member.key.clone(), known);
+
+    liveness.resume(&cluster.policy, now);
+    let later = UnixMillis(now.0 + 20_000);
+    assert_eq!(liveness.silence(&cluster.policy, member, later).as_millis(), 20_000);
+    let spare = &liveness.nodes[&"spare".parse().unwrap()];
+    assert_eq!((spare.at, spare.empty_since), (now, Some(now)));
+    assert_eq!(liveness.members[&member.key].starts.unwrap().last, now);
+
+    // The gap without any check-in after that is noticed, too.
+    liveness.resume(&cluster.policy, UnixMillis(now.0 + 60_000));
+    assert_eq!(liveness.since, UnixMillis(now.0 + 60_000));
+}
+
+#[test]
+fn probes_from_before_the_clock_was_set_back_do_not_make_a_member_dead() {
+    let (cluster, now) = (cluster(), UnixMillis(1_000_000_000));
+    let member = cluster.members().next().unwrap();
+    let series = Some((UnixMillis(now.0 + 1_000_000), UnixMillis(now.0 + 2_000_000)));
+    let known = MemberLiveness { failing: series, unreached_by_voters: series, ..MemberLiveness::default() };
+    let mut liveness = Liveness::new(UnixMillis(0));
+    liveness.members.insert(member.key.clone(), known);
+    liveness.resume(&cluster.policy, now);
+    assert_eq!(liveness.dead_at(&cluster.policy, member, now), Some(now.after(cluster.policy.dead_after)));
+}

@@ -44,3 +44,10 @@ fn a_clock_that_jumps_back_ends_no_lease() {
         .observe("e", "wait: ticket_held")
         .observe("d", "add learner d #1 of a b c: below_size");
 }
+
+#[test]
+fn a_refusal_is_recorded_again_after_a_clock_jumped_back() {
+    let mut world = World::running("a");
+    world.refuses("a", "start", "it runs elsewhere").observe("a", "wait: healthy + node_refused");
+    world.pass(-YEAR).observe("a", "wait: healthy + node_refused").observe("a", "wait: healthy");
+}

@@ -301,6 +301,20 @@ mod tests {
         assert_eq!(again.record().last_seen().into_values().collect::<Vec<_>>(), [later(30)]);
     }
 
+    /// The machine's time may be wrong until it has asked a time server.
+    #[test]
+    fn after_a_restart_with_a_clock_that_was_ahead_silence_counts_from_the_restart() {
+        let (cache, (cluster, report)) = (LivenessCache::default(), cluster());
+        cache.start(&cluster.token, None, later(60)).record_check_in(&cluster, &report, later(60));
+        let stored = persist(&cache).pop();
+
+        let restarted = LivenessCache::default().start(&cluster.token, stored, START);
+        let member = cluster.member(&"1".parse().unwrap()).unwrap();
+        let silence = restarted.read(|liveness| liveness.silence(&cluster.policy, member, later(2)));
+        assert_eq!(silence, Duration::from_secs(120));
+        assert_eq!(restarted.record().last_seen().into_values().collect::<Vec<_>>(), [START]);
+    }
+
     #[test]
     fn a_cluster_is_kept_for_as_long_as_its_members_may_be_silent() {
         let (cache, (mut cluster, report)) = (LivenessCache::default(), cluster());

@@ -28,8 +28,12 @@ impl LivenessRecord {
     }
 
     /// Continues on a server that may have missed check-ins while it was down: keeps when members were last seen, and counts
-    /// silence from now on.
+    /// silence from now on. The clock may have been ahead before.
     pub fn restart(&mut self, now: UnixMillis) {
+        self.detector.replace_future_times(now);
+        for seen in self.removed.values_mut() {
+            *seen = now.min(*seen);
+        }
         self.detector.since = now;
         self.detector.nodes.clear();
         for member in self.detector.members.values_mut() {
