@@ -139,7 +139,10 @@ pub struct PromoteArgs {
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration, env = "CONVENE_TIMEOUT")]
     pub timeout: Duration,
     /// Run as the promoter of `convene join`: one per data directory, for as long as an etcd process uses it
-    #[arg(long, hide = true)]
+    ///
+    /// Exits when the registry knows that the member is a voter, when no etcd process has used the data directory in the first 30 s, or
+    /// 10 s after etcd's process has exited.
+    #[arg(long, value_parser = BoolishValueParser::new(), env = "CONVENE_AS_LONG_AS_ETCD_RUNS")]
     pub as_long_as_etcd_runs: bool,
 }
 

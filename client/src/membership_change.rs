@@ -203,6 +203,9 @@ impl<'a> MembershipChange<'a> {
         if !removal::needs_check(self.reason, victim, victim.is_some_and(|victim| is_own(session, victim))) {
             return Ok(());
         }
+        if let Some(victim) = victim {
+            identity::verify_is_gone_here(session, list, victim).await.map_err(ChangeError::Refused)?;
+        }
         let is_probe_enough = self.terms.witnesses < 2 || runs_voter(session, list).await;
         removal::verify(session, list, member, is_probe_enough).await.map_err(|error| match error {
             NotRemoved::Refused(found) => ChangeError::Refused(found),

@@ -24,6 +24,10 @@ use turn::Turn;
 /// dead.
 const LOADING_INTERVAL: Duration = Duration::from_secs(2);
 
+/// How often the promoter reports its voter while the registry does not answer. The report matters most while the registry does not
+/// know yet that the cluster exists.
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
+
 /// Runs the command.
 pub async fn run(arguments: &PromoteArgs, log_format: LogFormat) -> Result<(), CommandError> {
     let session = Session::new(&arguments.node, log_format)?;
@@ -62,6 +66,12 @@ async fn promote(session: &Session, arguments: &PromoteArgs) -> Result<(), Comma
                 check_in_after
             }
             Stage::Moved { check_in_after } if arguments.as_long_as_etcd_runs => check_in_after,
+            Stage::Unreported if arguments.as_long_as_etcd_runs => {
+                deadline = new_deadline();
+                REPORT_INTERVAL
+            }
+            // The member is a voter, which the command has waited for.
+            Stage::Unreported => return Ok(()),
             Stage::Moved { .. } => {
                 session
                     .progress
@@ -85,6 +95,8 @@ enum Stage {
     Learner { check_in_after: Duration },
     /// etcd runs as a voter, but its list has other peer URLs for it than this node's.
     Moved { check_in_after: Duration },
+    /// etcd runs as a voter, and the registry did not take the report.
+    Unreported,
     /// etcd runs as a voter: nothing is left to do.
     Voter,
 }
@@ -113,12 +125,12 @@ async fn advance(session: &Session, deadline: Deadline) -> Result<Stage, Command
             Ok(Stage::Learner { check_in_after })
         }
         Some(Role::Voter) => {
-            let check_in_after = report_voter(session, identity).await;
-            if has_moved(session, identity) {
+            let reported = report_voter(session, identity).await;
+            if let Some(check_in_after) = reported.filter(|_| has_moved(session, identity)) {
                 return Ok(Stage::Moved { check_in_after });
             }
             progress.step("done", &format!("member {} is a voter", identity.member));
-            Ok(Stage::Voter)
+            Ok(if reported.is_some() { Stage::Voter } else { Stage::Unreported })
         }
     }
 }
@@ -140,21 +152,20 @@ async fn report_loading(session: &Session, identity: Identity, deadline: Deadlin
     }
 }
 
-/// Reports the promotion at once, so that the registry can release the ticket. The command succeeds without it, because
-/// the member is a voter already. If the answer is a membership change, it is applied: the registry has given this node
-/// the ticket for it. Returns the time until the next check-in.
-async fn report_voter(session: &Session, identity: Identity) -> Duration {
+/// Reports the promotion at once, so that the registry can release the ticket. If the answer is a membership change, it is applied:
+/// the registry has given this node the ticket for it. Returns the time until the next check-in; `None` if the registry does not answer now.
+async fn report_voter(session: &Session, identity: Identity) -> Option<Duration> {
     match session.check_in(&State::running(identity), CheckInOptions::default()).await {
-        Ok(response) if response.instruction.is_change() => membership_change::apply(session, &response).await,
+        Ok(response) if response.instruction.is_change() => Some(membership_change::apply(session, &response).await),
         Ok(CheckInResponse { instruction, .. }) => {
             if has_moved(session, identity) {
                 session.progress.wait(&instruction.name, &instruction.reason, &instruction.message);
             }
-            instruction.check_in_after.clamp(RETRY_INTERVAL, 2 * RETRY_INTERVAL)
+            Some(instruction.check_in_after.clamp(RETRY_INTERVAL, 2 * RETRY_INTERVAL))
         }
         Err(error) => {
-            session.progress.step("warning", &error.to_string());
-            RETRY_INTERVAL
+            session.progress.wait("warning", error.reason(), &error.to_string());
+            error.is_permanent().then_some(RETRY_INTERVAL)
         }
     }
 }

@@ -168,8 +168,10 @@ impl Liveness {
         for member in cluster.members().filter(is_reporter) {
             let known = self.members.entry(member.key.clone()).or_default();
             known.checked_in = Some(now);
-            if report.is_running() {
-                known.record_answer(now);
+            match ReportedState::of(&report.state) {
+                ReportedState::Etcd(_) => known.record_answer(now),
+                ReportedState::Loading(_) => known.record_loading(now),
+                _ => {}
             }
         }
         self.record_view(cluster, report, now);

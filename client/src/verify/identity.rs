@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt::Display, time::Duration};
 
-use convene_etcd::{EtcdError, MemberList, PeerClient, PeerMetrics, PeerPort, Status};
+use convene_etcd::{EtcdError, ListedMember, MemberList, PeerClient, PeerMetrics, PeerPort, Status};
 use convene_lifecycle::{ClientUrl, Identity, MemberId, PeerUrl};
 use futures_util::future::{join_all, try_join_all};
 use tokio::time::timeout;
@@ -82,6 +82,13 @@ async fn check_does_not_run(session: &Session, own: Identity) -> Result<(), Stri
         check_answers_nowhere(session, own, peer_urls(session, own.member)),
     )?;
     Ok(())
+}
+
+/// Checks that no etcd runs as a member at this node's own peer URLs. It may be suspended, or still be loading its log: then nobody
+/// hears it, and its data is on this machine.
+pub async fn verify_is_gone_here(session: &Session, list: &MemberList, member: &ListedMember) -> Result<(), String> {
+    let here = member.peer_urls.iter().filter(|url| session.node.peer_urls.contains(url)).cloned().collect();
+    check_answers_nowhere(session, Identity { member: member.id, cluster: list.cluster }, here).await
 }
 
 /// Checks that a member was added for this node, that it has never run, and that no etcd runs as it.

@@ -16,7 +16,7 @@ const LASTS: Duration = Duration::from_secs(10);
 pub struct Starts {
     /// When its node was instructed to make the first of them.
     pub first: UnixMillis,
-    /// When its node was instructed to make the last of them.
+    /// When its node was instructed to make the last of them, or last reported that etcd loads its data.
     pub last: UnixMillis,
     /// How many starts did not last. The last one still may.
     pub short: u32,
@@ -50,7 +50,14 @@ impl MemberLiveness {
         self.starts.filter(|starts| starts.short >= policy.max_failed_starts).map(|starts| starts.first)
     }
 
-    /// Whether its node was just instructed to start etcd on the data that it has, and the etcd has not answered since.
+    /// Records that the member's etcd loads its data: its last start goes on.
+    pub(super) fn record_loading(&mut self, now: UnixMillis) {
+        let before = self.starts.unwrap_or(Starts { first: now, last: now, short: 0 });
+        self.starts = Some(Starts { last: now, ..before });
+    }
+
+    /// Whether its node was just instructed to start etcd on the data that it has, or has just reported that etcd loads the data, and the
+    /// etcd has not answered since.
     pub(super) fn is_about_to_start(&self, policy: &Policy, now: UnixMillis) -> bool {
         self.starts.is_some_and(|starts| {
             starts.last.age(now) < policy.dead_after && self.answered.is_none_or(|answered| answered < starts.last)

@@ -10,6 +10,17 @@ fn a_copy_of_a_members_configuration_does_not_take_its_place_while_the_member_re
     world.execute("c").observe("c@c", "refuse: name_taken").members("a b c");
 }
 
+/// Somebody runs `convene join` for an empty directory on the machine of `c`, whose etcd has been loading for longer than `dead_after`.
+#[test]
+fn a_run_without_data_does_not_take_the_place_of_a_member_that_loads() {
+    let mut world = World::running("a b c");
+    world.dies("c").returns("c").observe("c", "start a b c: own_data").loads("c");
+    for _ in 0..9 {
+        world.pass(10).check_ins("c a b");
+    }
+    world.observe("c@c", "wait: partition").members("a b c");
+}
+
 #[test]
 fn a_member_that_lost_its_disk_replaces_itself_at_once() {
     World::running("a b c")

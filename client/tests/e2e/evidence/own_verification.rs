@@ -1,6 +1,6 @@
 //! A node verifies the reason of an instruction itself. These registries are wrong or malicious.
 
-use convene_harness::{Place, etcd::Version, free_port, tls::Ca, wait_for};
+use convene_harness::{Place, convene::Convene, etcd::Version, free_port, tls::Ca, wait_for};
 use serde_json::{Value, json};
 
 use super::{
@@ -154,6 +154,33 @@ fn a_copy_does_not_start_while_the_member_is_suspended() {
         }
         nodes[0].etcd().signal("CONT");
         wait_until_healthy(&nodes);
+    });
+}
+
+/// Somebody runs `convene join` for another data directory on the machine of a member whose etcd is suspended.
+#[test]
+fn a_suspended_member_is_not_removed_for_a_run_without_data_on_its_machine() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let registry = Registry::new(3);
+        let mut nodes = form(version, &registry, 3);
+        let members = wait_until_healthy(&nodes);
+        let empty = tempfile::tempdir().unwrap();
+        nodes[2].etcd().signal("STOP");
+        let place = &nodes[2].place;
+        let joining = Convene::new([
+            "join".to_owned(),
+            "--name=infra2".to_owned(),
+            format!("--data-dir={}", empty.path().join("data").display()),
+            format!("--initial-advertise-peer-urls={}", place.peer_url),
+            format!("--advertise-client-urls={}", place.client_url),
+            "--no-promote".to_owned(),
+            "--timeout=60s".to_owned(),
+        ]);
+        let joining = joining.env("CONVENE_DISCOVERY", &registry.url).spawn();
+        joining.wait_for_stderr("a process accepts connections", LIMIT);
+        drop(joining);
+        nodes[2].etcd().signal("CONT");
+        assert_eq!(wait_until_healthy(&nodes), members);
     });
 }
 
