@@ -116,14 +116,16 @@ fn after_the_clock_was_set_back_silence_counts_from_then_on() {
     let known =
         MemberLiveness { checked_in: ahead, answered: ahead, heard: ahead, starts, ..MemberLiveness::default() };
     let mut liveness = Liveness::new(UnixMillis(0));
-    liveness.record_check_in(&cluster, &report("spare", 1), UnixMillis(now.0 + HOUR));
+    for sequence in [1, 2] {
+        liveness.record_check_in(&cluster, &Report { sequence, ..report("spare", 1) }, UnixMillis(now.0 + HOUR));
+    }
     liveness.members.insert(member.key.clone(), known);
 
     liveness.resume(&cluster.policy, now);
     let later = UnixMillis(now.0 + 20_000);
     assert_eq!(liveness.silence(&cluster.policy, member, later).as_millis(), 20_000);
     let spare = &liveness.nodes[&"spare".parse().unwrap()];
-    assert_eq!((spare.at, spare.empty_since), (now, Some(now)));
+    assert_eq!((spare.at, spare.empty_since, spare.before), (now, Some(now), None));
     assert_eq!(liveness.members[&member.key].starts.unwrap().last, now);
 
     // The gap without any check-in after that is noticed, too.
