@@ -17,6 +17,7 @@ pub mod convene;
 pub mod etcd;
 pub mod http;
 pub mod network;
+pub mod peer_proxy;
 pub mod peers;
 pub mod programs;
 pub mod replicas;

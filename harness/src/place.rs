@@ -64,6 +64,11 @@ impl Place {
         Self { listen_peer_url: Some(format!("http://127.0.0.1:{}", free_port())), ..Self::new() }
     }
 
+    /// Where its etcd listens for the other members.
+    pub(crate) fn listen_peer_url(&self) -> &str {
+        self.listen_peer_url.as_ref().unwrap_or(&self.peer_url)
+    }
+
     /// A place without data whose etcd also serves metrics at a port of its own.
     pub fn with_metrics_port(port: u16) -> Self {
         Self { metrics_url: Some(format!("http://127.0.0.1:{port}")), ..Self::new() }
@@ -130,7 +135,7 @@ impl Place {
             ("data-dir", text(&self.data_dir())),
             ("listen-client-urls", self.client_url.clone()),
             ("advertise-client-urls", self.client_url.clone()),
-            ("listen-peer-urls", self.listen_peer_url.as_ref().unwrap_or(&self.peer_url).clone()),
+            ("listen-peer-urls", self.listen_peer_url().to_owned()),
             ("logger", "zap".to_owned()),
         ];
         settings.extend(self.metrics_url.iter().map(|url| ("listen-metrics-urls", url.clone())));

@@ -19,7 +19,14 @@ use crate::{
 
 /// How long an etcd that may be another process of this node's member may take at its peer port. Nobody else sees such a process
 /// while it knows no leader, so a slow one gets more time.
-const PEER_PORT_TIMEOUT: Duration = Duration::from_secs(3);
+///
+/// A TCP proxy accepts connections while no etcd runs behind it, and closes them in the end: HAProxy with its default of three
+/// retries after 3.05 s. A ticket or an instruction to join leaves no time for slower ones.
+const PEER_PORT_TIMEOUT: Duration = Duration::from_millis(3_500);
+
+/// [`PEER_PORT_TIMEOUT`] before a start on existing data, which has no deadline. So a slower proxy is told from a suspended etcd,
+/// which never closes a connection.
+const PEER_PORT_TIMEOUT_OF_START: Duration = Duration::from_secs(10);
 
 /// Checks that the data directory holds what this node has reported: the same member's data for a start, or no data. A file
 /// system may have been mounted meanwhile, and etcd must not start without its log.
@@ -46,7 +53,8 @@ pub fn verify_data(session: &Session, reported: &State, starts_on_data: bool) ->
 pub async fn verify_start(session: &Session, state: &State) -> Result<(), String> {
     let State::Stopped { member_id, cluster_id, .. } = state else { return Ok(()) };
     let own = Identity { member: *member_id, cluster: *cluster_id };
-    tokio::try_join!(check_does_not_run(session, own), check_is_not_heard(session, own))?;
+    let does_not_run = check_does_not_run(session, own, PEER_PORT_TIMEOUT_OF_START);
+    tokio::try_join!(does_not_run, check_is_not_heard(session, own))?;
     Ok(())
 }
 
@@ -75,11 +83,11 @@ async fn are_free_here(urls: &[PeerUrl]) -> bool {
     join_all(ports.iter().map(|port| port.is_free_here(PROBE_TIMEOUT))).await.into_iter().all(|is_free| is_free)
 }
 
-/// Checks that no etcd runs as this node's member, whose own etcd is stopped.
-async fn check_does_not_run(session: &Session, own: Identity) -> Result<(), String> {
+/// Checks that no etcd runs as this node's member, whose own etcd is stopped. `within` is for the peer ports.
+async fn check_does_not_run(session: &Session, own: Identity, within: Duration) -> Result<(), String> {
     tokio::try_join!(
         check_runs_nowhere(session, own.member, client_urls(session)),
-        check_answers_nowhere(session, own, peer_urls(session, own.member)),
+        check_answers_nowhere(session, own, peer_urls(session, own.member), within),
     )?;
     Ok(())
 }
@@ -88,7 +96,8 @@ async fn check_does_not_run(session: &Session, own: Identity) -> Result<(), Stri
 /// hears it, and its data is on this machine.
 pub async fn verify_is_gone_here(session: &Session, list: &MemberList, member: &ListedMember) -> Result<(), String> {
     let here = member.peer_urls.iter().filter(|url| session.node.peer_urls.contains(url)).cloned().collect();
-    check_answers_nowhere(session, Identity { member: member.id, cluster: list.cluster }, here).await
+    let own = Identity { member: member.id, cluster: list.cluster };
+    check_answers_nowhere(session, own, here, PEER_PORT_TIMEOUT).await
 }
 
 /// Checks that a member was added for this node, that it has never run, and that no etcd runs as it.
@@ -108,7 +117,7 @@ pub async fn verify_join(session: &Session, start: &Start) -> Result<(), String>
     }
     let Some(cluster) = view.cluster_id else { return Err(not_added()) };
     let added_as = Identity { member: added.id, cluster };
-    check_answers_nowhere(session, added_as, added.peer_urls).await
+    check_answers_nowhere(session, added_as, added.peer_urls, PEER_PORT_TIMEOUT).await
 }
 
 /// Checks that no etcd runs as the founder that this node will be, that this node has not archived data of it, and that no
@@ -165,7 +174,7 @@ pub async fn verify_update(
     if !node.data.is_in_use().unwrap_or(false) {
         // Both at once, because the change must begin within seconds.
         let silence = check_silence_at_leader(session, list, member, is_silence_enough);
-        return tokio::try_join!(check_does_not_run(session, own), silence).map(|_| ());
+        return tokio::try_join!(check_does_not_run(session, own, PEER_PORT_TIMEOUT), silence).map(|_| ());
     }
     for url in peer_urls {
         match session.connections.peers().runs_as(as_configured(node, url), own, PROBE_TIMEOUT).await {
@@ -280,26 +289,40 @@ async fn check_runs_nowhere(session: &Session, member: MemberId, urls: BTreeSet<
 
 /// Checks that no etcd answers as this member at these peer URLs. Its client port is closed until it knows a leader
 /// (`server/embed/serve.go:serve`), and may reject this node.
-async fn check_answers_nowhere(session: &Session, own: Identity, urls: Vec<PeerUrl>) -> Result<(), String> {
+async fn check_answers_nowhere(
+    session: &Session,
+    own: Identity,
+    urls: Vec<PeerUrl>,
+    within: Duration,
+) -> Result<(), String> {
     let peers = session.connections.peers();
-    try_join_all(urls.iter().map(|url| check_does_not_run_at(peers, own, url))).await.map(|_| ())
+    try_join_all(urls.iter().map(|url| check_does_not_run_at(peers, own, url, within))).await.map(|_| ())
 }
 
 /// Checks that no etcd runs as this member at this peer URL. A process there that may be this member's etcd counts as one: it may
 /// be suspended, loading its log, or reject this node. A connection that is only closed proves nothing: proxies do that if nothing
 /// runs behind them.
-async fn check_does_not_run_at(peers: &PeerClient, own: Identity, url: &PeerUrl) -> Result<(), String> {
+async fn check_does_not_run_at(
+    peers: &PeerClient,
+    own: Identity,
+    url: &PeerUrl,
+    within: Duration,
+) -> Result<(), String> {
     let member = own.member;
-    let runs_as = timeout(PEER_PORT_TIMEOUT, peers.runs_as(url, own, PEER_PORT_TIMEOUT));
+    let runs_as = timeout(within, peers.runs_as(url, own, within));
     match tokio::join!(runs_as, accepts_connections(url)) {
         (Ok(Ok(true)), _) => Err(runs_elsewhere(member, url)),
         (Ok(Err(error)), _) if matches!(error, EtcdError::Unidentified { .. }) || error.shows_tls_peer() => {
             Err(may_run(member, url, &error.to_string()))
         }
-        (Err(_) | Ok(Err(EtcdError::TimedOut { .. })), true) => {
-            let found = format!("a process accepts connections and has not answered within {PEER_PORT_TIMEOUT:?}");
-            Err(may_run(member, url, &found))
-        }
+        (Err(_) | Ok(Err(EtcdError::TimedOut { .. })), true) => Err(may_run(
+            member,
+            url,
+            &format!(
+                "a process accepts connections, and has neither answered nor closed them within {within:?}. If that is a \
+                     proxy, lower its connect timeout and its retries"
+            ),
+        )),
         _ => Ok(()),
     }
 }

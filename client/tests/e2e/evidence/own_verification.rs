@@ -147,10 +147,10 @@ fn a_copy_does_not_start_while_the_member_is_suspended() {
         let mut copy = Node::at(copy, version, &registry, "infra0");
         for registry in [&registry, &gone] {
             copy.move_to(registry);
-            let ended = copy.call("join", &["--timeout=8s", "--offline-grace=0s"]).run(LIMIT);
-            assert_eq!(ended.stdout, "", "{}", ended.stderr);
+            let joining = copy.spawn_join(&["--offline-grace=0s"]);
             let suspended = format!("at its peer URL {}: a process accepts connections", nodes[0].place.peer_url);
-            assert!(ended.stderr.contains(&suspended), "{}", ended.stderr);
+            joining.wait_for_stderr(&suspended, LIMIT);
+            assert_eq!(joining.stdout(), "", "{}", joining.stderr());
         }
         nodes[0].etcd().signal("CONT");
         wait_until_healthy(&nodes);

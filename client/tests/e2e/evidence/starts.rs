@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use convene_harness::etcd::Version;
+use convene_harness::{etcd::Version, peer_proxy::PeerProxy};
 
-use super::{assert_nothing_archived, form, member_id};
+use super::{assert_nothing_archived, cut_power, form, member_id};
 use crate::{
     machine::{Machine, wait_until_whole},
     node::{LIMIT, Registry, with_each},
@@ -69,6 +69,29 @@ fn without_a_spare_a_member_whose_etcd_does_not_start_stays_and_is_shown() {
     machines[1].go_on();
     wait_until_whole(&version, &machines.iter().collect::<Vec<_>>(), LIMIT);
     assert_nothing_archived(&machines);
+}
+
+/// A proxy accepts connections while no etcd runs behind it, and closes them after a few seconds.
+#[test]
+fn members_behind_proxies_start_again_after_a_power_cut() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let placed: Option<Vec<_>> = (0..3).map(|_| PeerProxy::with_place()).collect();
+        let Some(placed) = placed else { return };
+        let (places, _proxies): (Vec<_>, Vec<_>) = placed.into_iter().unzip();
+        let registry = Registry::new(3);
+        let start = |(number, place)| Machine::start_at(place, version, &registry, &format!("infra{number}"), &[]);
+        let machines: Vec<Machine> = places.into_iter().enumerate().map(start).collect();
+        wait_until_whole(version, &machines.iter().collect::<Vec<_>>(), LIMIT);
+        cut_power(&machines);
+        wait_until_whole(version, &machines.iter().collect::<Vec<_>>(), LIMIT);
+        assert_nothing_archived(&machines);
+
+        machines[2].stop();
+        machines[2].place.lose_disk();
+        machines[2].go_on();
+        wait_until_whole(version, &machines.iter().collect::<Vec<_>>(), LIMIT);
+        machines[2].wait_for_log("join (", LIMIT);
+    });
 }
 
 /// One founder's client stands still before it is instructed to bootstrap. The others have its name in etcd's list by then.
