@@ -29,6 +29,9 @@ pub const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// The reason with which a node logs that it has refused an instruction.
 pub const NODE_REFUSED: &str = "node_refused";
 
+/// The reason with which a node logs that another etcd cluster answers where it has seen its own one.
+const FOREIGN_CLUSTER: &str = "foreign_cluster";
+
 /// One run of this client for one node. It numbers the check-ins and remembers the last instruction's revision and
 /// addresses.
 pub struct Session {
@@ -45,6 +48,8 @@ pub struct Session {
     revision: Cell<u64>,
     addresses: RefCell<Addresses>,
     view: RefCell<Option<View>>,
+    /// The etcd cluster that this node saw when it last observed it. `None` if no member answered then.
+    seen: RefCell<Option<Addresses>>,
     /// Whether this node looks at the cluster before it checks in: it stands by, or its last check-in has failed.
     looks_first: Cell<bool>,
     /// The refusal to report in the next check-in.
@@ -102,6 +107,7 @@ impl Session {
             revision: Cell::new(0),
             addresses: RefCell::default(),
             view: RefCell::default(),
+            seen: RefCell::default(),
             looks_first: Cell::new(false),
             refusal: RefCell::default(),
         })
@@ -135,7 +141,7 @@ impl Session {
     /// Whether the registry has forgotten a cluster that this node has seen in this run: it may have been lost. This node
     /// keeps checking in, because a registry that is created again has to learn of the cluster.
     pub fn is_forgotten(&self, state: &State, error: &RegistryError) -> bool {
-        let has_evidence = has_data(state) || self.seen_cluster().is_some();
+        let has_evidence = has_data(state) || self.seen.borrow().is_some();
         matches!(error, RegistryError::UnknownCluster { .. }) && self.revision.get() > 0 && has_evidence
     }
 
@@ -180,6 +186,7 @@ impl Session {
         // etcd's own list of client URLs is at least as good as the registry's.
         let listed = view.members.iter().flat_map(|member| member.client_urls.iter().cloned());
         self.addresses.borrow_mut().client_urls.extend(listed);
+        self.remember_cluster(&view);
         *self.view.borrow_mut() = Some(view.clone());
         let mut response = self.send_report(state, options, Some(&view)).await?;
         if let (Some(failures), Task::Wait) = (failures, &response.instruction.task) {
@@ -192,22 +199,39 @@ impl Session {
     ///
     /// A registry that was lost and created again under its token does not know the cluster, and would found another one. So a
     /// node that has seen the cluster in this run shows it with its first check-in there. A node with data needs no view for
-    /// that: its data is evidence.
+    /// that: its data is evidence. Another cluster that answers at the addresses now is none.
     async fn look_first(&self, state: &State) -> Option<(View, Option<Failures>)> {
-        let addresses = self.seen_cluster().filter(|_| self.looks_first.get() && !has_data(state))?;
+        let seen = self.seen.borrow().clone();
+        let addresses = seen.filter(|_| self.looks_first.get() && !has_data(state))?;
         let (view, failures) = observe(&self.connections, &addresses, self.revision.get()).await;
-        view.cluster_id?;
+        let (found, expected) = (view.cluster_id?, addresses.cluster_id?);
+        if found != expected {
+            let at = view.members.iter().flat_map(|member| &member.peer_urls);
+            let at: Vec<String> = at.map(ToString::to_string).collect();
+            let message = format!(
+                "this node has seen etcd cluster {expected}, but at its addresses another one answers now: {found} at {}; its \
+                 members are not reported",
+                at.join(" ")
+            );
+            self.progress.wait("wait", FOREIGN_CLUSTER, &message);
+            return None;
+        }
         *self.addresses.borrow_mut() = addresses;
         Some((view, failures))
     }
 
-    /// The addresses of the etcd cluster that this node saw when it last observed it. `None` if no member answered then.
-    fn seen_cluster(&self) -> Option<Addresses> {
-        let view = self.view.borrow();
-        let view = view.as_ref().filter(|view| view.cluster_id.is_some())?;
-        let client_urls = view.members.iter().flat_map(|member| member.client_urls.iter().cloned()).collect();
-        let peer_urls = view.members.iter().flat_map(|member| member.peer_urls.iter().cloned()).collect();
-        Some(Addresses { cluster_id: view.cluster_id, client_urls, peer_urls })
+    /// Remembers where this node has seen the etcd cluster. Another cluster may answer at the addresses of its members.
+    fn remember_cluster(&self, view: &View) {
+        let mut seen = self.seen.borrow_mut();
+        let known = self.addresses.borrow().cluster_id.or(seen.as_ref().and_then(|seen| seen.cluster_id));
+        if view.cluster_id.is_some() && known.is_some() && view.cluster_id != known {
+            return;
+        }
+        *seen = view.cluster_id.map(|_| Addresses {
+            cluster_id: view.cluster_id,
+            client_urls: view.members.iter().flat_map(|member| member.client_urls.iter().cloned()).collect(),
+            peer_urls: view.members.iter().flat_map(|member| member.peer_urls.iter().cloned()).collect(),
+        });
     }
 
     /// Observes the cluster at the registry's addresses. If no member answers there, the view is that at the addresses which

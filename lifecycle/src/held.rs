@@ -25,7 +25,7 @@ impl Held {
                 format!("{node} has reported data of {cluster}, which this registry does not know")
             }
             HoldReason::ClusterAnswers => {
-                format!("{node} has found {cluster}, which this registry does not know, at its own address")
+                format!("{node} has found {cluster}, which this registry does not know")
             }
             HoldReason::NewerView => format!("{node} knows a later state of this cluster than this registry"),
             HoldReason::StoreWentBack => "the registry's database is an older copy".to_owned(),
@@ -65,7 +65,7 @@ macro_rules! hold_reasons {
 
 hold_reasons! {
     DataReported "data_reported" "A node has data that is not of this cluster.";
-    ClusterAnswers "cluster_answers" "Another etcd cluster answers, and has a node's peer URL in its member list.";
+    ClusterAnswers "cluster_answers" "Another etcd cluster answers a node, at the node's own address or before any node has registered.";
     NewerView "newer_view" "A node knows a later revision of this cluster than the registry.";
     StoreWentBack "store_went_back" "The registry's database is an older copy.";
 }

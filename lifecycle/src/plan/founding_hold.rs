@@ -60,7 +60,8 @@ impl Planner<'_> {
         if let Some(found) = view.cluster.filter(|found| view.linearizable && self.is_unknown(*found)) {
             let has_own_url = |url| report.peer_urls.contains(url);
             let is_own = view.members.iter().any(|observed| observed.peer_urls.iter().any(has_own_url));
-            if is_own {
+            let is_vacant = self.draft.formed.is_none() && self.draft.members().next().is_none();
+            if is_own || is_vacant {
                 return Some((HoldReason::ClusterAnswers, Some(found)));
             }
         }

@@ -104,8 +104,8 @@ impl Planner<'_> {
     }
 
     /// Takes over the ID of a running cluster that the registry did not know. It formed by v2 discovery, or it is older
-    /// than the registry. If nodes have registered to found another one, or if founding is held, only a node with data of a member
-    /// can show that.
+    /// than the registry. Only a node with data of a member can show that or, if nobody has registered and founding is not held, a
+    /// node that has seen the cluster before.
     fn adopt_cluster(&mut self, view: &View) {
         let Some(list) = MemberList::of_view(view) else { return };
         let cluster_id = list.cluster;
@@ -128,17 +128,19 @@ impl Planner<'_> {
             let same_id = |member: &&Arc<Member>| member.key.id() == Some(observed.id);
             self.draft.record.iter().filter(same_id).any(|member| !has_never_run(member))
         };
-        let may_adopt = self.shows_own_member(view) || self.is_vacant_without_evidence();
+        let may_adopt = self.shows_own_member(view) || self.has_seen_vacant_cluster(view);
         if may_adopt && !view.members.iter().any(was_known) {
             self.draft.adopt(&list, &format!("from the view of {}", self.report.name));
         }
     }
 
-    /// Whether nobody has registered, and nothing shows that the cluster is another one than a node's view shows. The addresses of
-    /// a cluster may be those of another one by now, so this node's own data, or a hold, counts for more.
-    fn is_vacant_without_evidence(&self) -> bool {
+    /// Whether nobody has registered, and the node has seen this cluster before the registry was lost: it knows a later revision. The
+    /// addresses of a cluster may be those of another one by now, so the view of a new node, this node's own data, or a hold show
+    /// nothing of that kind.
+    fn has_seen_vacant_cluster(&self, view: &View) -> bool {
         let has_no_data = matches!(self.report.state, NodeState::Empty);
-        has_no_data && self.draft.held.is_none() && self.draft.members().next().is_none()
+        let is_vacant = self.draft.held.is_none() && self.draft.members().next().is_none();
+        has_no_data && is_vacant && view.since > self.draft.revision
     }
 
     /// Whether the node has data of a member that is in the view's list.

@@ -9,10 +9,12 @@ fn a_running_cluster_is_adopted_from_the_view_of_a_member() {
 }
 
 #[test]
-fn a_running_cluster_is_adopted_from_the_view_of_a_spare() {
-    World::found_running("a b c")
-        .observe("d", "stand_by: full + formed bootstrapped member_added member_added member_added")
-        .members("a b c");
+fn the_view_of_a_new_node_without_data_holds_the_founding() {
+    let mut world = World::found_running("a b c");
+    world.observe("d", "wait: held + founding_held").with_message("d has found etcd cluster").members("");
+    world.ask("x", "wait: held").ask("d", "wait: held");
+    let adopted = "formed bootstrapped member_added member_added member_added founding_released";
+    world.observe("a", &format!("wait: healthy + {adopted}")).observe("d", "stand_by: full");
 }
 
 #[test]

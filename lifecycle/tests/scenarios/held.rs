@@ -158,7 +158,7 @@ fn a_spare_that_has_seen_the_cluster_teaches_the_registry_after_its_loss() {
 fn a_cluster_at_the_nodes_own_address_holds_the_founding() {
     let mut world = World::found_running("a b c");
     world.ask("x", "wait: forming + member_registered").returns_empty("a");
-    world.observe("a", "wait: held + founding_held").with_message("at its own address").members("x");
+    world.observe("a", "wait: held + founding_held").with_message("a has found etcd cluster").members("x");
 }
 
 #[test]

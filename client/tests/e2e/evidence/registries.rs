@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use convene_harness::{
-    Process,
+    Place, Process,
     etcd::Version,
     server::{Crashed, Server},
     wait_for,
@@ -91,6 +91,31 @@ fn after_a_lost_registry_a_spare_teaches_the_new_one() {
         wait_until_healthy(&nodes);
         assert!(nodes.iter().all(|node| archives(&node.place).is_empty()));
         drop(strangers);
+    });
+}
+
+/// The cluster is deleted and its token freed. At the address of its member runs another cluster when the token is used again.
+#[test]
+fn a_forgotten_spare_does_not_show_the_registry_another_cluster() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let server = Server::start_on_sqlite();
+        let registry = Registry::on(&server.url, 1);
+        let mut former = node::form(version, &registry, 1).remove(0);
+        let (_spare, mut waiting) = stand_by(version, &registry, "infra1");
+        registry.administer(&["cluster", "delete", "--forget-used", &registry.url]);
+        waiting.wait_for_stderr("wait (unknown_cluster)", LIMIT);
+        former.kill();
+        let place = Place::new().at_address_of(&former.place);
+        let mut others = [Node::at(place, version, &Registry::on(&server.url, 1), "other")];
+        others[0].join(&[]);
+        wait_until_healthy(&others);
+
+        create_again(&server, &registry, 1);
+        waiting.wait_for_stderr("wait (foreign_cluster)", LIMIT);
+        assert_eq!(waiting.wait_for_exit(LIMIT), Some(0), "{}", waiting.stderr());
+        assert!(waiting.stderr().contains(": bootstrap ("), "{}", waiting.stderr());
+        let members = registry.get("/members")["members"].clone();
+        assert_eq!((members.as_array().unwrap().len(), &members[0]["name"]), (1, &json!("infra1")), "{members}");
     });
 }
 

@@ -234,7 +234,7 @@ impl From<&Policy> for PolicyBody {
 enum HoldReasonWord {
     /// A node has data that is not of this cluster.
     DataReported,
-    /// Another etcd cluster answers, and has a node's peer URL in its member list.
+    /// Another etcd cluster answers a node, at the node's own address or before any node has registered.
     ClusterAnswers,
     /// A node knows a later revision of this cluster than the registry.
     NewerView,
