@@ -206,18 +206,32 @@ impl<'a> ClusterDraft<'a> {
         });
     }
 
-    /// Starts a new attempt to form the cluster. All present members are removed.
+    /// Starts a new attempt to form the cluster, as an administrator has requested. Data of the etcd cluster on record counts as
+    /// earlier from now on.
     pub fn begin_epoch(&mut self, why: &str) {
+        let held = self.held.as_ref().and_then(|held| held.cluster);
+        self.begin_epoch_after(self.cluster_id.into_iter().chain(held).collect(), why);
+    }
+
+    /// Starts a new attempt to form the cluster, because the present one seems to have failed. That rests on reports. So the registry
+    /// forgets the etcd cluster's ID: data of it that has had a leader is evidence of another cluster.
+    pub fn give_up_attempt(&mut self, why: &str) {
+        self.begin_epoch_after(Vec::new(), why);
+    }
+
+    /// All present members are removed. Data of the `given_up` etcd clusters counts as earlier.
+    fn begin_epoch_after(&mut self, given_up: Vec<ClusterId>, why: &str) {
         for member in self.members().cloned().collect::<Vec<_>>() {
             let message = format!("{} removed: it belonged to epoch {}", member.name(), self.epoch);
             self.remove(&member.key, true, message);
         }
         let epoch = self.epoch.next();
         self.change(EventKind::EpochBegun, format!("epoch {epoch} started: {why}"), |cluster| {
-            let held = cluster.held.as_ref().and_then(|held| held.cluster);
-            let earlier = cluster.cluster_id.into_iter().chain(held);
-            let earlier: Vec<ClusterId> = earlier.filter(|id| !cluster.earlier_cluster_ids.contains(id)).collect();
-            cluster.earlier_cluster_ids.extend(earlier);
+            for id in given_up {
+                if !cluster.earlier_cluster_ids.contains(&id) {
+                    cluster.earlier_cluster_ids.push(id);
+                }
+            }
             cluster.epoch = epoch;
             cluster.formed = None;
             cluster.formed_at = None;

@@ -1,9 +1,13 @@
 //! Before etcd starts as a member, and before a member gets other peer URLs.
 
-use std::{collections::BTreeSet, fmt::Display, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+    time::Duration,
+};
 
 use convene_etcd::{EtcdError, ListedMember, MemberList, PeerClient, PeerMetrics, PeerPort, Status};
-use convene_lifecycle::{ClientUrl, Identity, MemberId, PeerUrl};
+use convene_lifecycle::{ClientUrl, ClusterId, Identity, MemberId, PeerUrl};
 use futures_util::future::{join_all, try_join_all};
 use tokio::time::timeout;
 
@@ -120,12 +124,54 @@ pub async fn verify_join(session: &Session, start: &Start) -> Result<(), String>
     check_answers_nowhere(session, added_as, added.peer_urls, PEER_PORT_TIMEOUT).await
 }
 
-/// Checks that no etcd runs as the founder that this node will be, that this node has not archived data of it, and that no
-/// member of a cluster whose database is left over in the data directory answers.
+/// Checks that no etcd runs as the founder that this node will be, that this node has not archived data of it, that the founders
+/// do not run another cluster, and that no member of a cluster whose database is left over in the data directory answers.
 pub async fn verify_bootstrap(session: &Session, start: &Start) -> Result<(), String> {
     let founder = MemberId::of_founder(&start.initial_advertise_peer_urls, &start.initial_cluster_token);
     check_is_not_archived(session, founder)?;
-    check_runs_nowhere(session, founder, client_urls(session)).await?;
+    // All at once, because the answer of the registry must not become too old.
+    tokio::try_join!(
+        check_runs_nowhere(session, founder, client_urls(session)),
+        check_founders_run_no_other_cluster(session, start),
+        check_left_over_cluster_is_gone(session),
+    )?;
+    Ok(())
+}
+
+/// Checks that no etcd of another cluster answers at the founders' peer URLs. Reports can make the registry give up a cluster that
+/// runs.
+async fn check_founders_run_no_other_cluster(session: &Session, start: &Start) -> Result<(), String> {
+    let own = founded_cluster(start)?;
+    let founders = founders(start)?;
+    let lists = peer_lists(session, founders.into_values().flatten()).await;
+    match lists.iter().find(|(_, list)| list.cluster != own) {
+        Some((url, list)) => Err(format!(
+            "the etcd at the founder's peer URL {url} belongs to cluster {}, and this node was instructed to found another one, {own}. If \
+             cluster {} is the right one, run `convene cluster adopt`; otherwise stop that etcd",
+            list.cluster, list.cluster
+        )),
+        None => Ok(()),
+    }
+}
+
+/// The ID that etcd computes for the cluster that these founders bootstrap.
+fn founded_cluster(start: &Start) -> Result<ClusterId, String> {
+    let ids = founders(start)?.into_values().map(|urls| MemberId::of_founder(&urls, &start.initial_cluster_token));
+    Ok(ClusterId::of_founders(ids))
+}
+
+/// The peer URLs of each founder, from `--initial-cluster`.
+fn founders(start: &Start) -> Result<BTreeMap<&str, Vec<PeerUrl>>, String> {
+    let mut founders: BTreeMap<&str, Vec<PeerUrl>> = BTreeMap::new();
+    for pair in start.initial_cluster.split(',') {
+        let (name, url) = pair.split_once('=').ok_or_else(|| format!("{pair:?} in --initial-cluster is no founder"))?;
+        founders.entry(name).or_default().push(PeerUrl::parse(url).map_err(|error| error.to_string())?);
+    }
+    Ok(founders)
+}
+
+/// Checks that no member answers of the cluster whose database is left over in the data directory.
+async fn check_left_over_cluster_is_gone(session: &Session) -> Result<(), String> {
     let known = session.node.data.members();
     let peer_urls = known.iter().flat_map(|member| member.peer_urls.clone());
     for (url, list) in peer_lists(session, peer_urls).await {

@@ -178,7 +178,7 @@ impl Planner<'_> {
         let client_urls: BTreeMap<MemberName, Vec<ClientUrl>> =
             self.draft.members().map(|member| (member.name().clone(), member.client_urls.clone())).collect();
         let size = founders.len();
-        self.draft.begin_epoch("no founder has data that has had a leader");
+        self.draft.give_up_attempt("no founder has data that has had a leader");
         for registration in founders {
             let client_urls = client_urls.get(&registration.name).cloned().unwrap_or_default();
             self.add_founder(registration, client_urls);

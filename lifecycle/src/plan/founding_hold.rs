@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Planner, blocked::Blocked};
-use crate::{ClusterId, Epoch, EventKind, HoldReason, Member, NodeState};
+use crate::{ClusterId, Epoch, EventKind, HoldReason, Identity, Member, MemberKey, NodeState};
 
 impl Planner<'_> {
     /// Fails while the founding of the cluster is held.
@@ -48,7 +48,9 @@ impl Planner<'_> {
 
     fn evidence_of_another_cluster(&self) -> Option<(HoldReason, Option<ClusterId>)> {
         let report = self.report;
-        if let Some(identity) = report.identity().filter(|identity| self.is_unknown(identity.cluster)) {
+        let shows_cluster = |own: &Identity| !self.is_of_given_up_attempt(*own) || self.shows_leader(*own);
+        let unknown = report.identity().filter(|own| self.is_unknown(own.cluster));
+        if let Some(identity) = unknown.filter(shows_cluster) {
             return Some((HoldReason::DataReported, Some(identity.cluster)));
         }
         // An administrator who has reset the cluster knows of what is older.
@@ -66,6 +68,23 @@ impl Planner<'_> {
             }
         }
         (is_first && view.since > self.draft.revision).then_some((HoldReason::NewerView, view.cluster))
+    }
+
+    /// Whether data is of a founder of an earlier attempt to form the cluster, which was given up because the founders' reports showed
+    /// no leader.
+    pub(super) fn is_of_given_up_attempt(&self, data: Identity) -> bool {
+        let is_founder = |member: &Arc<Member>| member.founder.is_some() && member.key == MemberKey::from(data.member);
+        self.is_unknown(data.cluster) && self.draft.record.iter().any(is_founder)
+    }
+
+    /// Whether the report shows that the cluster of the node's data has had a leader. An etcd may run without one.
+    fn shows_leader(&self, data: Identity) -> bool {
+        let view = self.report.view.as_ref();
+        match self.report.state {
+            NodeState::Stopped(_) => !self.report.data.never_led,
+            _ => view
+                .is_some_and(|view| view.linearizable && view.leader.is_some() && view.cluster == Some(data.cluster)),
+        }
     }
 
     /// Whether the registry does not know this etcd cluster.

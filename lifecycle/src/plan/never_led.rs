@@ -95,7 +95,9 @@ impl Planner<'_> {
         let given_up: Vec<GivenUp> = founders.iter().map(|founder| self.given_up(founder)).collect::<Option<_>>()?;
         let has_never_led_data = given_up.iter().any(|founder| *founder != GivenUp::Empty);
         // Without such data, an empty founder may be one that has lost its disk, or its mount.
-        let may_exist = self.draft.bootstrapped.is_some() && !has_never_led_data;
+        let may_exist =
+            self.draft.bootstrapped.is_some() || founders.iter().any(|founder| self.may_report_etcd(founder));
+        let may_exist = may_exist && !has_never_led_data;
         if may_exist || (has_never_led_data && !self.nobody_answers()) {
             return None;
         }
@@ -182,6 +184,12 @@ impl Planner<'_> {
     fn is_later_run(&self, founder: &Member, node: &LastCheckIn) -> bool {
         let issued = founder.founder.as_ref().and_then(|founder| founder.issued.as_ref());
         issued.is_none_or(|issued| node.run != issued.run && node.at > issued.at)
+    }
+
+    /// Whether a founder was instructed to bootstrap so recently that its node may report its etcd yet.
+    fn may_report_etcd(&self, founder: &Member) -> bool {
+        let issued = founder.founder.as_ref().and_then(|founder| founder.issued.as_ref());
+        issued.is_some_and(|issued| issued.at.age(self.now) < self.draft.policy.max_check_in_gap())
     }
 
     /// Whether the node's own view shows no member that answers.

@@ -15,7 +15,7 @@ impl Planner<'_> {
     /// membership itself. It does not start on a copy of a member that runs elsewhere.
     pub(super) fn start_stopped(&mut self, identity: Identity) -> Decision {
         self.check_runs_here_only(identity)?;
-        if self.draft.earlier_cluster_ids.contains(&identity.cluster) {
+        if self.draft.earlier_cluster_ids.contains(&identity.cluster) || self.has_data_of_failed_attempt(identity) {
             return self.handle_earlier_epoch();
         }
         if self.draft.cluster_id.is_some_and(|own| own != identity.cluster) {
@@ -46,6 +46,11 @@ impl Planner<'_> {
             self.confirm_cluster(identity);
         }
         Ok(self.instruct(Task::Wait, Cause::Loading))
+    }
+
+    /// Whether the node has data of an earlier attempt to form the cluster that never had a leader.
+    fn has_data_of_failed_attempt(&self, identity: Identity) -> bool {
+        self.report.has_never_led_data() && self.is_of_given_up_attempt(identity)
     }
 
     /// Data from before a reset. An administrator has given up the cluster, but this data may be the only good copy. So it

@@ -25,6 +25,9 @@
 //! - A person helps a founder that has moved, has lost its data or has started without the registry before the cluster had a
 //!   leader, and a member that seems to have lost entries because somebody made up how far it was. The lying server may cost
 //!   the quorum, promote a learner that nobody reaches, and keep the cluster from becoming whole: clients do not verify these.
+//! - After made-up reports about the founders, a node may be instructed to bootstrap next to data of a cluster that it can't see. That
+//!   counts as a second cluster once it has a leader, and only if a quorum of the first one has its data. A person restarts an etcd
+//!   without a leader whose attempt was given up in these reports.
 //! - The registry notices that its database went back, and does not go back to a copy in which the cluster exists but a founder has
 //!   not started. An administrator answers a hold, and a record that contradicts etcd's list, after five minutes.
 //! - Nobody lowers the size while v2 discovery has deleted a key, because nobody looks then.
@@ -102,6 +105,28 @@ fn made_up_reports_set_no_data_aside() {
         ],
         most_faults: 2,
         depth: 4,
+    };
+    holds(&scope, &Rules::REAL);
+}
+
+/// Rules 1 and 8: whatever is made up about founders before the registry has seen a leader, they come back from a power cut.
+#[test]
+fn made_up_reports_give_up_no_cluster() {
+    let scope = Scope {
+        name: "2 founders whose clients have ended, and forged reports about both",
+        setting: Setting { joins_only: 0b11, ..Setting::forming(2, 3) },
+        first: &[],
+        steps: &[Step::Visit(0), Step::Visit(1), Step::Visit(2), Step::Pass(31)],
+        faults: &[
+            Step::Forge(Forgery::FoundersEmpty),
+            Step::Forge(Forgery::FoundersNeverLed),
+            Step::PowerCut,
+            Step::PowerOff(0),
+            Step::LoseDisk(0),
+            Step::PowerOn(0),
+        ],
+        most_faults: 3,
+        depth: 7,
     };
     holds(&scope, &Rules::REAL);
 }
@@ -284,6 +309,12 @@ fn a_planner_that_promotes_out_of_reach_is_caught() {
 fn a_planner_that_keeps_never_led_data_is_caught() {
     let rules = Rules { planner: mutants::keeps_never_led_data, settles: false, ..Rules::REAL };
     catches("keeps never-led data", &[Kind::Flaws, Kind::Addresses], &rules, Broken::NeverWhole);
+}
+
+#[test]
+fn a_planner_that_trusts_what_it_gave_up_is_caught() {
+    let rules = Rules { planner: mutants::trusts_what_it_gave_up, settles: false, ..Rules::REAL };
+    catches("trusts what it gave up", &[Kind::Forgeries, Kind::Power], &rules, Broken::NeverWhole);
 }
 
 #[test]

@@ -130,7 +130,9 @@ fn an_epoch_starts_once_all_founders_check_in_without_data() {
         .observe("a", "wait: founders_missing")
         .observe("b", "wait: founders_missing")
         .observe("c", "wait: founders_missing")
-        .pass(2)
+        .pass(28)
+        .observe("c", "wait: founders_missing")
+        .pass(1)
         .observe(
             "c",
             "bootstrap a b c in epoch 2: roster_complete + member_removed member_removed member_removed epoch_begun \

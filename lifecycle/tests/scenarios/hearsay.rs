@@ -149,3 +149,79 @@ fn no_epoch_begins_over_a_cluster_that_has_had_a_leader() {
     }
     world.returns("a").observe("a", "start a b c: own_data").members("a b c");
 }
+
+/// Somebody who knows the token reports the members, from their own addresses and in runs of his own.
+const FORGED: [&str; 3] = ["a@a", "b@b", "c@c"];
+
+/// The founders are reported without data, some time after they were instructed to bootstrap.
+fn forge_founders_without_data(world: &mut World) {
+    for forged in FORGED {
+        world.returns_empty(forged).partition(forged);
+    }
+}
+
+/// The founders are reported with data without an entry.
+fn forge_founders_without_entries(world: &mut World) {
+    for (name, forged) in ["a", "b", "c"].into_iter().zip(FORGED) {
+        let data = world.data(name);
+        world.returns_with(forged, data).have_never_led_data(forged).wal_ends_at(forged, 0).partition(forged);
+    }
+}
+
+/// The forged reports that make the registry give up the attempt to form the cluster, although its etcds run. Their nodes have
+/// sent no view that shows a leader.
+fn give_up_a_running_cluster(forge: impl Fn(&mut World)) -> World {
+    let mut world = World::formed("a b c");
+    world.pass(30);
+    forge(&mut world);
+    for forged in [FORGED, FORGED].concat() {
+        world.pass(1).take_view(forged).check_ins(forged);
+    }
+    assert_eq!(world.cluster.epoch.0, 2);
+    world
+}
+
+#[test]
+fn founders_can_report_their_etcds_before_others_report_them_without_data() {
+    let mut world = World::formed("a b c");
+    forge_founders_without_data(&mut world);
+    for forged in [FORGED, FORGED].concat() {
+        world.pass(1).observe(forged, "wait: founders_missing");
+    }
+    world.loads("a").ask("a", "wait: loading + bootstrapped").pass(60);
+    for forged in [FORGED, FORGED].concat() {
+        world.pass(1).observe(forged, "wait: no_quorum");
+    }
+}
+
+#[test]
+fn members_start_and_found_nothing_after_forged_reports_have_begun_an_epoch() {
+    for forge in [forge_founders_without_data, forge_founders_without_entries] {
+        let mut world = give_up_a_running_cluster(forge);
+        world
+            .dies("a b c")
+            .returns("a")
+            .ask("a", "observe: look_needed + founding_held")
+            .observe("a", "start: uncertain");
+        world.with_message("convene cluster adopt").execute("a");
+        for name in ["b", "c"] {
+            world.returns(name).step(name, "start: uncertain");
+        }
+        for name in ["a", "b", "c"] {
+            world.observe(name, "refuse: foreign_cluster").with_remedy("convene cluster adopt");
+        }
+        world.returns_empty("c@c").ask("c@c", "wait: held").adopt().members("a b c");
+        for name in ["a", "b", "c"] {
+            world.observe(name, "wait: healthy");
+        }
+    }
+}
+
+#[test]
+fn founding_is_held_once_a_quorum_answers_after_forged_reports_have_begun_an_epoch() {
+    for forge in [forge_founders_without_data, forge_founders_without_entries] {
+        let mut world = give_up_a_running_cluster(forge);
+        world.ask("b", "observe: look_needed").observe("b", "refuse: foreign_cluster + founding_held");
+        world.returns_empty("c@c").ask("c@c", "wait: held").with_message("b has reported data");
+    }
+}

@@ -1,13 +1,13 @@
 //! Reports about others, forged or honest, and records that nobody can vouch for.
 
-use convene_harness::{etcd::Version, wait_for};
+use convene_harness::{convene::Ended, etcd::Version, wait_for};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{assert_nothing_archived, copies::start_drill, cut_power, form};
+use super::{archives, assert_nothing_archived, copies::start_drill, cut_power, form};
 use crate::{
     machine::{Machine, wait_until_whole},
-    node::{LIMIT, Registry, with_each},
+    node::{LIMIT, Node, Registry, wait_until_healthy, with_each},
 };
 
 #[test]
@@ -76,6 +76,69 @@ fn forged_reports_of_data_without_a_leader_begin_no_epoch_over_a_running_cluster
         assert_nothing_archived(&machines);
         assert_eq!(registry.get("")["cluster_id"], cluster["cluster_id"]);
     });
+}
+
+#[test]
+fn nodes_start_on_their_data_after_forged_reports_without_data_have_begun_an_epoch() {
+    start_after_forged_reports(|_, _| json!({ "state": "empty" }));
+}
+
+#[test]
+fn nodes_start_on_their_data_after_forged_reports_without_a_leader_have_begun_an_epoch() {
+    start_after_forged_reports(
+        |member, cluster_id| json!({ "state": "stopped", "member_id": member["id"], "cluster_id": cluster_id, "last_index": 0, "never_led": true }),
+    );
+}
+
+/// Without a promoter, nodes report nothing once their etcds run, so the registry has seen no leader. `forged` is what somebody who
+/// knows the token reports about a member.
+fn start_after_forged_reports(forged: impl Fn(&Value, &Value) -> Value + Sync) {
+    with_each(Version::oldest_and_newest(), |version| {
+        let registry = Registry::new(3);
+        let mut nodes: Vec<Node> = (0..3).map(|at| Node::new(version, &registry, &format!("infra{at}"))).collect();
+        join_all(&mut nodes);
+        wait_until_healthy(&nodes);
+        nodes[0].etcdctl(&["put", "greeting", "hello"]).unwrap();
+        let (before, members) = (registry.get(""), registry.get("/members"));
+        let report = |member: &Value| {
+            let mut report = forged(member, &before["cluster_id"]);
+            report["name"] = member["name"].clone();
+            report["peer_urls"] = member["peer_urls"].clone();
+            report["run_id"] = "mallory".into();
+            report["view"] = json!({ "since": before["revision"], "linearizable": false, "members": [] });
+            report
+        };
+        let reports: Vec<Value> = members["members"].as_array().unwrap().iter().map(report).collect();
+        let begins_epoch = || {
+            reports.iter().for_each(|report| drop(registry.check_in_by_hand(report)));
+            (registry.get("")["epoch"] == 2).then_some(())
+        };
+        wait_for(LIMIT, begins_epoch).expect("the registry gives up the attempt");
+
+        nodes.iter_mut().for_each(Node::kill);
+        for started in join_all(&mut nodes) {
+            assert!(started.stderr.contains("start (uncertain)"), "{}", started.stderr);
+            assert!(started.stderr.contains("convene cluster adopt"), "{}", started.stderr);
+        }
+        wait_until_healthy(&nodes);
+        assert_eq!(registry.get("")["held"]["reason"], "data_reported");
+
+        registry.administer(&["cluster", "adopt", &registry.url, "--endpoints", nodes[0].client_url()]);
+        assert_eq!(registry.get("")["cluster_id"], before["cluster_id"]);
+        nodes[2].lose_disk();
+        nodes[2].join_and_promote();
+        wait_until_healthy(&nodes);
+        assert!(nodes[2].etcdctl(&["get", "greeting"]).unwrap().contains("hello"));
+        assert!(nodes.iter().all(|node| archives(&node.place).is_empty()));
+    });
+}
+
+/// Runs `convene join` on all these nodes at the same time, and starts their etcds.
+fn join_all(nodes: &mut [Node]) -> Vec<Ended> {
+    std::thread::scope(|scope| {
+        let joining: Vec<_> = nodes.iter_mut().map(|node| scope.spawn(|| node.join(&[]))).collect();
+        joining.into_iter().map(|joining| joining.join().unwrap()).collect()
+    })
 }
 
 #[test]

@@ -101,6 +101,43 @@ fn a_member_that_answers_is_not_removed() {
     });
 }
 
+/// The registry was made to believe that the founders have never had a leader.
+#[test]
+fn a_node_without_data_founds_no_cluster_next_to_one_that_runs() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let registry = Registry::new(3);
+        let mut nodes = form(version, &registry, 3);
+        let places: Vec<_> = nodes.iter().map(|node| node.place.clone()).collect();
+        let founders: Vec<String> =
+            places.iter().enumerate().map(|(at, place)| format!("infra{at}={}", place.peer_url)).collect();
+        let bootstrap = json!({
+            "instruction": "bootstrap",
+            "reason": "roster_complete",
+            "start": {
+                "name": "infra0",
+                "initial_advertise_peer_urls": [&places[0].peer_url],
+                "initial_cluster": founders.join(","),
+                "initial_cluster_state": "new",
+                "initial_cluster_token": "another",
+            },
+        });
+        nodes[0].kill();
+        places[0].lose_disk();
+        let liar = LyingRegistry::start(&[&places[0]], bootstrap);
+        nodes[0].move_to(&liar.registry);
+        let ended = nodes[0].call("join", &["--timeout=6s"]).run(LIMIT);
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(4), ""), "{}", ended.stderr);
+        let found = &liar.refusals()[0];
+        assert!(
+            found.contains("was instructed to found another one") && found.contains("convene cluster adopt"),
+            "{found}"
+        );
+        nodes[0].move_to(&registry);
+        nodes[0].join_and_promote();
+        wait_until_healthy(&nodes);
+    });
+}
+
 #[test]
 fn a_copy_does_not_start_while_the_member_runs() {
     with_each(Version::oldest_and_newest(), |version| {

@@ -168,13 +168,20 @@ impl World {
         if rules.looks_for_archives && self.machines[n].archived.contains(&own) {
             return;
         }
+        let runs_another = |at: &usize| {
+            let disk = self.machines.get(*at).and_then(|machine| machine.disk.as_ref());
+            self.gets_answer(n, *at) && disk.is_some_and(|disk| self.etcds[disk.etcd].id != id)
+        };
+        if rules.looks_at_founders && roster.iter().any(|(at, _)| runs_another(at)) {
+            return;
+        }
         let has_data =
             |at: usize| self.machines.iter().any(|machine| machine.disk.as_ref().is_some_and(|disk| disk.etcd == at));
         let another = (0..self.etcds.len()).any(|at| {
             let etcd = &self.etcds[at];
             etcd.is_real && etcd.led && !etcd.given_up && etcd.id != id && has_data(at)
         });
-        if another {
+        if another && !self.has_forged_founders {
             self.breaks(Broken::TwoClusters);
         }
         let at =

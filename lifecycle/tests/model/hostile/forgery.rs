@@ -1,10 +1,10 @@
 //! What somebody does who knows the token, and nothing else: reports that are made up, and writes by v2 discovery.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use convene_lifecycle::{
-    Action, ClusterId, Discovery, Identity, Member, MemberId, NodeState, ObservedMember, Registration, Report,
-    Revision, RunId, View,
+    Action, ClusterId, DataEvidence, Discovery, Identity, Member, MemberId, NodeState, ObservedMember, Registration,
+    Report, Revision, RunId, View,
 };
 
 use super::{
@@ -32,6 +32,10 @@ pub enum Forgery {
     Starts(usize),
     /// The node has no data, and sees its own member down.
     Empty(usize),
+    /// All nodes have no data, in runs that were not instructed.
+    FoundersEmpty,
+    /// All nodes have data without an entry of a leader.
+    FoundersNeverLed,
     /// A view of a later state than the registry's.
     LaterView,
     /// The node's key is deleted by v2 discovery.
@@ -47,12 +51,41 @@ impl World {
         match forgery {
             Forgery::DeleteKey(node) => self.delete_key(node),
             Forgery::RotateNames => self.rotate_names(),
+            Forgery::FoundersEmpty | Forgery::FoundersNeverLed => self.forge_founders(forgery, rules),
             _ => {
-                let Some(report) = self.forged_report(forgery) else { return };
-                self.handle(&report, rules);
-                // The registry keeps one check-in a node, so a forged one hides the real one.
-                let is_hidden = |machine: &&mut Machine| name(machine.name) == report.name;
-                self.machines.iter_mut().filter(is_hidden).for_each(|machine| machine.hidden_at = Some(self.now));
+                if let Some(report) = self.forged_report(forgery) {
+                    self.handle_forged(&report, rules);
+                }
+            }
+        }
+    }
+
+    fn handle_forged(&mut self, report: &Report, rules: &Rules) {
+        self.handle(report, rules);
+        // The registry keeps one check-in a node, so a forged one hides the real one.
+        let is_hidden = |machine: &&mut Machine| name(machine.name) == report.name;
+        self.machines.iter_mut().filter(is_hidden).for_each(|machine| machine.hidden_at = Some(self.now));
+    }
+
+    /// Two reports about each node, by which the attempt to form the cluster may be given up. No member answers the forger.
+    fn forge_founders(&mut self, forgery: Forgery, rules: &Rules) {
+        self.has_forged_founders = true;
+        for _ in 0..2 {
+            self.now = self.now.after(Duration::from_secs(1));
+            for node in 0..self.machines.len() {
+                let Some(identity) = self.member_of(node).and_then(|id| self.identity_of(id)) else { continue };
+                let (since, cluster) = (self.cluster.revision, None);
+                let view = View { since, cluster, linearizable: false, leader: None, term: None, members: Vec::new() };
+                let blank = blank_report(node, node, "forged".parse().expect("a run"));
+                let blank = Report { view: Some(view), ..blank };
+                let report = match forgery {
+                    Forgery::FoundersEmpty => blank,
+                    _ => {
+                        let data = DataEvidence { last_index: Some(0), never_led: true };
+                        Report { state: NodeState::Stopped(identity), data, ..blank }
+                    }
+                };
+                self.handle_forged(&report, rules);
             }
         }
     }
@@ -104,7 +137,9 @@ impl World {
                 let since = Revision(self.cluster.revision.0 + 1_000);
                 Report { view: Some(View { since, ..self.listed_view(true) }), ..of_spare }
             }
-            Forgery::DeleteKey(_) | Forgery::RotateNames => return None,
+            Forgery::DeleteKey(_) | Forgery::RotateNames | Forgery::FoundersEmpty | Forgery::FoundersNeverLed => {
+                return None;
+            }
         })
     }
 

@@ -76,6 +76,16 @@ pub fn keeps_never_led_data(cluster: &Cluster, liveness: &Liveness, report: &Rep
     plan(cluster, liveness, &report, now)
 }
 
+/// Rules 1 and 8: takes data of an attempt that was given up because of reports for data that an administrator has given up.
+pub fn trusts_what_it_gave_up(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMillis) -> Plan {
+    let mut plan = plan(cluster, liveness, report, now);
+    let after = plan.change.as_mut().and_then(|change| change.after.as_mut());
+    if let Some(after) = after.filter(|after| after.epoch > cluster.epoch) {
+        after.earlier_cluster_ids.extend(cluster.cluster_id);
+    }
+    plan
+}
+
 /// A server that lies every other time. Its terms are right, so that only the client's own verification is in the way.
 pub fn lies(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMillis) -> Plan {
     let mut plan = plan(cluster, liveness, report, now);

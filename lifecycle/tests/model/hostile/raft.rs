@@ -1,6 +1,9 @@
 use convene_lifecycle::{ClusterId, Identity, ListedMember, MemberId, MemberList, PeerUrl};
 
-use super::world::{Disk, World, name, peer_url, respelled};
+use super::{
+    rules::Broken,
+    world::{Disk, World, name, peer_url, respelled},
+};
 use crate::etcd::quorum;
 
 /// One etcd cluster: what its quorum has committed, and its leader.
@@ -167,11 +170,28 @@ impl World {
                 state.members.iter_mut().for_each(|entry| (entry.received, entry.round_trips) = (0, 0));
             }
             if leader.is_some() {
+                let is_founded_now = !state.led;
                 state.led = true;
                 state.index = state.index.max(1);
                 self.replicate(etcd);
+                if is_founded_now && self.has_forged_founders && self.has_quorum_of_another(etcd) {
+                    self.breaks(Broken::TwoClusters);
+                }
             }
         }
+    }
+
+    /// Whether a quorum of another cluster, which has had a leader, has its data.
+    fn has_quorum_of_another(&self, etcd: usize) -> bool {
+        let has_data = |at: usize, voter: &Entry| {
+            let is_its = |disk: &Disk| disk.etcd == at && disk.identity.member == voter.id;
+            self.machines.iter().any(|machine| machine.disk.as_ref().is_some_and(is_its))
+        };
+        self.etcds.iter().enumerate().any(|(at, other)| {
+            let is_another =
+                at != etcd && other.is_real && other.led && !other.given_up && other.id != self.etcds[etcd].id;
+            is_another && other.voters().filter(|voter| has_data(at, voter)).count() >= quorum(other.voters().count())
+        })
     }
 
     fn replicate(&mut self, etcd: usize) {

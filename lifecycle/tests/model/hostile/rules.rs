@@ -75,6 +75,8 @@ pub struct ClientRules {
     pub asks_known_members: bool,
     /// Before it bootstraps: that it has not archived data of the founder that it would be.
     pub looks_for_archives: bool,
+    /// And that no founder runs another cluster.
+    pub looks_at_founders: bool,
     /// Before it starts etcd or changes its address: that nobody answers as its member elsewhere.
     pub looks_for_twin: bool,
     /// Before it removes a member that nobody asked to remove: that the leader does not hear it and that it does not answer.
@@ -91,6 +93,7 @@ impl ClientRules {
         verifies_archive: true,
         asks_known_members: true,
         looks_for_archives: true,
+        looks_at_founders: true,
         looks_for_twin: true,
         looks_again: true,
         counts_suspension: true,
@@ -102,6 +105,7 @@ impl ClientRules {
         verifies_archive: false,
         asks_known_members: false,
         looks_for_archives: false,
+        looks_at_founders: false,
         looks_for_twin: false,
         looks_again: false,
         counts_suspension: true,
@@ -221,7 +225,13 @@ impl World {
         // A person resets a cluster of which somebody made up that it has had a leader.
         let seems_led = |member: &Member| member.started && member.founder == Some(Founder { issued: None });
         let is_unused = self.machines.iter().all(|machine| machine.disk.is_none());
-        !self.machines.iter().any(has_led)
+        // A person also restarts an etcd without a leader whose attempt was given up in made-up reports.
+        let is_given_up = |machine: &Machine| {
+            machine.process != Process::Off && machine.identity().map(|own| own.cluster) != self.cluster.cluster_id
+        };
+        let awaits_restart = self.has_forged_founders && self.machines.iter().any(is_given_up);
+        !awaits_restart
+            && !self.machines.iter().any(has_led)
             && (self.cluster.held.is_none() || is_unused)
             && !founders.iter().any(|(member, _)| is_made_up(member) || seems_led(member))
             && match self.cluster.formed {

@@ -47,6 +47,7 @@ impl Setting {
             machines: (0..self.machines).map(Machine::new).collect(),
             etcds: Vec::new(),
             cuts: [[false; MOST_MACHINES]; MOST_MACHINES],
+            has_forged_founders: false,
             broken: None,
             off: &[],
             over: false,

@@ -311,7 +311,7 @@ fn any_fault(world: &World, kind: Kind, random: &mut Random) -> Step {
 }
 
 fn any_forgery(n: usize, random: &mut Random) -> Forgery {
-    match random.below(11) {
+    match random.below(13) {
         0 => Forgery::ListOfAStranger,
         1 => Forgery::ListWithout(n),
         2 => Forgery::SeesOthersDown(n),
@@ -322,6 +322,8 @@ fn any_forgery(n: usize, random: &mut Random) -> Forgery {
         7 => Forgery::Empty(n),
         8 => Forgery::LaterView,
         9 => Forgery::DeleteKey(n),
+        10 => Forgery::FoundersEmpty,
+        11 => Forgery::FoundersNeverLed,
         _ => Forgery::RotateNames,
     }
 }

@@ -25,6 +25,8 @@ pub struct World {
     pub etcds: Vec<Etcd>,
     /// Whether the first machine can't open connections to the second one.
     pub cuts: [[bool; MOST_MACHINES]; MOST_MACHINES],
+    /// Whether somebody has made up reports about the founders, so that the registry may have given up an attempt to form the cluster.
+    pub has_forged_founders: bool,
     /// The first property that is violated. Such a world takes no further steps.
     pub broken: Option<Broken>,
     /// The properties that are not checked.
