@@ -182,9 +182,12 @@ impl<'a> MembershipChange<'a> {
             Operation::Remove(_) | Operation::Leave(_) if self.reason == LEAVING && !self.leaving => {
                 Err(ChangeError::Refused("this node is not leaving: only `convene leave` lets it leave".to_owned()))
             }
-            Operation::Remove(member) => {
+            Operation::Remove(member) | Operation::Leave(member) => {
                 let (_, list) = self.read_list(session).await?;
                 self.check_list(&list)?;
+                if self.reason == LEAVING {
+                    identity::verify_leave(session, &list, member).await.map_err(ChangeError::Refused)?;
+                }
                 self.verify_removal(session, &list, member).await
             }
             Operation::Update(member, peer_urls) => {

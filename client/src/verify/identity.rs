@@ -87,6 +87,17 @@ async fn are_free_here(urls: &[PeerUrl]) -> bool {
     join_all(ports.iter().map(|port| port.is_free_here(PROBE_TIMEOUT))).await.into_iter().all(|is_free| is_free)
 }
 
+/// Checks, before this node's member leaves, that it does not run unless on this node's data. The data may be a copy, and the member
+/// that runs elsewhere has not asked to leave.
+pub async fn verify_leave(session: &Session, list: &MemberList, member: MemberId) -> Result<(), String> {
+    let data = &session.node.data;
+    let is_own = matches!(data.read(), Ok(Contents::Member(own)) if own.member == member);
+    if is_own && data.is_in_use().map_err(|error| error.to_string())? {
+        return Ok(());
+    }
+    check_does_not_run(session, Identity { member, cluster: list.cluster }, PEER_PORT_TIMEOUT).await
+}
+
 /// Checks that no etcd runs as this node's member, whose own etcd is stopped. `within` is for the peer ports.
 async fn check_does_not_run(session: &Session, own: Identity, within: Duration) -> Result<(), String> {
     tokio::try_join!(

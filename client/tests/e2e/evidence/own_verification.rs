@@ -101,6 +101,42 @@ fn a_member_that_answers_is_not_removed() {
     });
 }
 
+#[test]
+fn leaving_on_a_copy_removes_no_member_that_runs() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let mut nodes = form(version, &Registry::new(3), 3);
+        let copy = copy_of(&mut nodes, 0);
+        let ids: Vec<String> = nodes.iter().map(Node::member_id).collect();
+        let expect: Vec<Value> = ids.iter().map(|id| json!({ "id": id, "learner": false })).collect();
+        for instruction in ["remove_member", "leave"] {
+            let remove = json!({
+                "instruction": instruction,
+                "reason": "leaving",
+                "member_id": ids[0],
+                "terms": { "ticket": 1, "act_within_seconds": 20, "expect": expect },
+            });
+            let liar = LyingRegistry::start(&[&nodes[1].place, &nodes[2].place], remove);
+            let mut copy = Node::at(copy.copied(), version, &liar.registry, "infra0");
+            let ended = copy.call("leave", &["--timeout=6s"]).run(LIMIT);
+            assert_eq!(ended.code, Some(4), "{}", ended.stderr);
+            let found = format!("{instruction}: an etcd already runs as member {}", ids[0]);
+            assert!(liar.refusals()[0].starts_with(&found), "{:?}", liar.refusals());
+
+            let refusals = liar.refusals().len();
+            copy.lose_disk();
+            let ended = copy.call("leave", &["--timeout=6s"]).run(LIMIT);
+            assert_eq!(ended.code, Some(4), "{}", ended.stderr);
+            assert!(
+                liar.refusals()[refusals..].iter().any(|refusal| refusal.starts_with(&found)),
+                "{:?}",
+                liar.refusals()
+            );
+        }
+        wait_until_healthy(&nodes);
+        assert_eq!(nodes.iter().map(Node::member_id).collect::<Vec<_>>(), ids);
+    });
+}
+
 /// The registry was made to believe that the founders have never had a leader.
 #[test]
 fn a_node_without_data_founds_no_cluster_next_to_one_that_runs() {
