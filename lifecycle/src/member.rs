@@ -119,6 +119,11 @@ impl Member {
         if name == key { key.to_owned() } else { format!("{name} ({key})") }
     }
 
+    /// Whether its name is not known: its ID stands in for it.
+    pub(crate) fn is_unnamed(&self) -> bool {
+        self.name().as_str() == self.key.as_str()
+    }
+
     /// Its name.
     pub fn name(&self) -> &MemberName {
         &self.registration.name

@@ -211,21 +211,14 @@ impl Planner<'_> {
 
     fn reconcile_member(&mut self, member: &Arc<Member>, observed: &ObservedMember, since: Revision) {
         let mut after = Member::clone(member);
-        // A running node's report about itself wins over etcd's list. Otherwise the two would overwrite each other.
-        let own = Some(self.report).filter(|report| {
-            let is_own = |own: Identity| own.member == observed.id && Some(own.cluster) == self.draft.cluster_id;
-            report.is_running() && report.identity().is_some_and(is_own)
-        });
-        if let Some(name) = own.map(|own| &own.name).or(observed.name.as_ref()) {
+        if let Some(name) = &observed.name {
             after.registration.name = name.clone();
         }
         if !member.has_peer_urls(&observed.peer_urls) {
             after.registration.peer_urls = observed.peer_urls.clone();
         }
-        let own_client_urls = own.map(|own| &own.client_urls).filter(|urls| !urls.is_empty());
-        let client_urls = own_client_urls.unwrap_or(&observed.client_urls);
-        if !client_urls.is_empty() {
-            after.client_urls = client_urls.clone();
+        if !observed.client_urls.is_empty() {
+            after.client_urls = observed.client_urls.clone();
         }
         after.role = observed.role();
         // etcd's list has the names of founders from `--initial-cluster`, before they have run.
@@ -294,15 +287,18 @@ impl Planner<'_> {
         observed.name.clone().or(joiner).unwrap_or_else(unnamed)
     }
 
-    /// Records that a member has run, and what its node reports about it. Returns the member afterwards.
+    /// Records that a member has run, and what its node reports about it that the registry does not know yet. What it knows, only
+    /// etcd's list changes: a report may be forged. Returns the member afterwards.
     pub(super) fn reconcile_own_member(&mut self, own: &Arc<Member>) -> Arc<Member> {
         let Planner { report, .. } = *self;
         let mut after = Member::clone(own);
         after.started = true;
         if report.is_running() {
-            after.registration.name = report.name.clone();
+            if own.is_unnamed() {
+                after.registration.name = report.name.clone();
+            }
             // A node that has moved, or a copy, must not lead others astray before etcd's list has it there.
-            if !report.client_urls.is_empty() && own.has_peer_urls(&report.peer_urls) {
+            if own.client_urls.is_empty() && own.has_peer_urls(&report.peer_urls) {
                 after.client_urls = report.client_urls.clone();
             }
         }

@@ -79,7 +79,8 @@ impl Planner<'_> {
     /// Whether the node has anything to do, or to watch, that needs a view of the cluster.
     fn needs_view(&self, own: &Member) -> bool {
         let policy = &self.draft.policy;
-        let own_needs = own.eviction.is_some()
+        let own_needs = self.may_be_renamed(own)
+            || own.eviction.is_some()
             || self.report.leaving
             || !own.is_voter()
             || (own.founder.is_some() && !self.has_had_leader())
@@ -94,6 +95,13 @@ impl Planner<'_> {
             }) || self.draft.surplus_voters() > 0
         };
         own_needs || self.has_stalled_ticket() || (self.check_ticket_is_free().is_ok() && others_need())
+    }
+
+    /// Whether the node reports another name or other client URLs of its member than the registry knows. etcd's list decides.
+    fn may_be_renamed(&self, own: &Member) -> bool {
+        let (name, client_urls) = (&self.report.name, &self.report.client_urls);
+        let is_known = |url| own.client_urls.contains(url);
+        own.name() != name || (own.has_peer_urls(&self.report.peer_urls) && !client_urls.iter().all(is_known))
     }
 
     /// `not_updated` is why the node's own peer URLs can't be updated now.

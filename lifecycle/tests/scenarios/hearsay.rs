@@ -133,6 +133,20 @@ fn names_that_v2_clients_have_rotated_do_not_keep_members_from_starting() {
     world.observe("c", "start a b c: own_data + member_updated member_updated member_updated");
 }
 
+#[test]
+fn a_forged_report_of_a_running_member_changes_neither_its_name_nor_its_client_urls() {
+    let mut world = World::formed("a b c");
+    for name in ["a", "b", "c"] {
+        world.serves_clients_at(name, name).check_ins(name);
+    }
+    let before = world.cluster.clone();
+    let data = world.data("b");
+    world.returns_with("z@b", data).serves_clients_at("z@b", "evil").runs("z@b").partition("z@b");
+    world.ask("z@b", "observe: look_needed").observe("z@b", "wait: no_quorum");
+    assert_eq!(world.cluster, before);
+    world.observe("b", "wait: healthy");
+}
+
 /// Somebody who knows the token reports all members as data without an entry, at addresses that include the members' own.
 #[test]
 fn no_epoch_begins_over_a_cluster_that_has_had_a_leader() {

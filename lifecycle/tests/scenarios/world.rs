@@ -6,8 +6,8 @@ use std::{
 };
 
 use convene_lifecycle::{
-    Action, Cluster, ClusterSize, DataEvidence, Discovery, Epoch, EtcdVersion, Identity, Instruction, Liveness,
-    MemberKey, NodeRefusal, NodeState, PeerUrl, Plan, Registration, Report, Revision, RunId, Strategy, Task,
+    Action, ClientUrl, Cluster, ClusterSize, DataEvidence, Discovery, Epoch, EtcdVersion, Identity, Instruction,
+    Liveness, MemberKey, NodeRefusal, NodeState, PeerUrl, Plan, Registration, Report, Revision, RunId, Strategy, Task,
     Transition, UnixMillis, View, plan,
 };
 
@@ -34,6 +34,8 @@ pub struct Node {
     /// Its own name, etcd's `--name`.
     pub name: String,
     pub peer_urls: Vec<PeerUrl>,
+    /// The client URLs that it reports.
+    client_urls: Vec<ClientUrl>,
     run: u32,
     /// The number of its check-in.
     sequence: u64,
@@ -386,6 +388,12 @@ impl World {
         self
     }
 
+    /// A node reports that its etcd serves clients at this host.
+    pub fn serves_clients_at(&mut self, name: &str, host: &str) -> &mut Self {
+        self.node(name).client_urls = vec![format!("http://{host}:2379").parse().unwrap()];
+        self
+    }
+
     /// The etcds of these nodes run now.
     pub fn runs(&mut self, names: &str) -> &mut Self {
         for name in names.split(' ') {
@@ -620,7 +628,7 @@ impl World {
             run: format!("{}-{}", name.replace('@', "-"), node.run).parse::<RunId>().unwrap(),
             sequence: node.sequence,
             peer_urls: node.peer_urls.clone(),
-            client_urls: Vec::new(),
+            client_urls: node.client_urls.clone(),
             state,
             leftover: node.data == Data::Leftover,
             data: node.evidence,
@@ -653,6 +661,7 @@ impl World {
             // `c@x` is a second machine that calls itself `c`, at `http://x:2380`.
             name: name.split('@').next().unwrap().to_owned(),
             peer_urls: peer_urls(name.split('@').next_back().unwrap()),
+            client_urls: Vec::new(),
             run: 1,
             sequence: 0,
             data: Data::Nothing,
