@@ -307,6 +307,9 @@ impl Liveness {
 
     /// Records how far members have applied the log. Only an etcd that gave the member's ID counts, and only if a quorum of the
     /// voters on record gave theirs: a copy with `--force-new-cluster` has the IDs of the original, and goes on without it.
+    ///
+    /// A forged view meets this. What it can do is small: a member that comes back replaces itself although its data was good, if another
+    /// voter has applied as much as the forged index, and a quorum goes on without the member.
     fn record_applied(&mut self, cluster: &Cluster, view: &View) {
         if view.cluster.is_none() || view.cluster != cluster.cluster_id {
             return;

@@ -35,7 +35,8 @@ pub async fn run(arguments: &ResizeArgs) -> Result<(), CommandError> {
             stdout::print(&format!("{target} now has size {size}, was {was}; revision {revision}{next}\n"))
         }
         (TableFormat::Table, None) => {
-            stdout::print(&format!("{target} already has size {size}; revision {revision}\n"))
+            let next = next_step(&now.value);
+            stdout::print(&format!("{target} already has size {size}; revision {revision}{next}\n"))
         }
     }
 }
@@ -44,7 +45,7 @@ pub async fn run(arguments: &ResizeArgs) -> Result<(), CommandError> {
 fn next_step(cluster: &Cluster) -> String {
     let (voters, size) = (cluster.voter_count, u64::from(cluster.size));
     let nodes = cluster.carried_out_by.as_deref();
-    // With an older server, every size requests removals.
+    // A cluster that was not changed does not show them, nor does an older server.
     match (cluster.surplus_voters.unwrap_or_else(|| voters.saturating_sub(size)), nodes) {
         (surplus @ 1.., Some(nodes @ [_, ..])) => {
             let removed =

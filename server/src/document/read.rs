@@ -150,7 +150,7 @@ fn check_tokens(used: &[Option<UsedToken>], clusters: &[Option<ClusterDump>], pr
         let subject = if is_used { format!("used_tokens[{n}] ({token})") } else { cluster_place(n, token.as_str()) };
         match places.get(token) {
             Some(other) => {
-                let what = format!("is also the token of {other}; tokens are never reused");
+                let what = format!("is also the token of {other}; a token names one cluster");
                 problems.at(subject).inside("token").wrong(what);
             }
             None => drop(places.insert(token, subject)),

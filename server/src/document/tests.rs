@@ -206,17 +206,17 @@ fn an_error_names_the_cluster_the_field_and_the_expected_value() {
         (
             "/used_tokens/0/token",
             json!("long-gone"),
-            "used_tokens[1] (long-g…): token: is also the token of used_tokens[0] (long-g…); tokens are never reused",
+            "used_tokens[1] (long-g…): token: is also the token of used_tokens[0] (long-g…); a token names one cluster",
         ),
         (
             "/clusters/1/token",
             json!("gone"),
-            "clusters[1] (gone): token: is also the token of used_tokens[0] (gone); tokens are never reused",
+            "clusters[1] (gone): token: is also the token of used_tokens[0] (gone); a token names one cluster",
         ),
         (
             "/clusters/1/token",
             json!("6c007a14875d53d9bf0ef5a6fc0257c8"),
-            "clusters[1] (6c007a…): token: is also the token of clusters[0] (6c007a…); tokens are never reused",
+            "clusters[1] (6c007a…): token: is also the token of clusters[0] (6c007a…); a token names one cluster",
         ),
         (
             "/clusters/1/token",

@@ -90,7 +90,7 @@ impl Blocked {
                 format!(
                     "another node checks in as member {member} from {urls}, and its etcd runs or may be starting. If this node has moved \
                      from that address, it will continue at {}; if its data is a copy, move its data directory away \
-                     and give this node another name",
+                     and give this node another name. The server's log has the address of each node that checks in",
                     until.clock_time(*now)
                 ),
             ),

@@ -89,7 +89,7 @@ pub struct FreedTokenBody {
 /// the members' IDs (`server/etcdserver/api/membership/member.go:computeMemberID`, `cluster.go:genID`).
 const WARNING: &str = "etcd computes the IDs of a cluster and of its members from the token and the peer URLs, so it can't tell members of \
     the former cluster from new ones; before you use the token again, stop every etcd and every convene of the former cluster, also \
-    nodes that still wait for it, and delete their data: otherwise two clusters can form, and writes can be lost; convene may set \
+    nodes that still wait for it, and delete their data and archives: otherwise two clusters can form, and writes can be lost; convene may set \
     the former cluster's data aside as foreign";
 
 /// Deletes a cluster
