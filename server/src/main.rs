@@ -24,6 +24,7 @@ mod registry;
 mod request_body;
 mod router;
 mod server;
+mod stale;
 mod store;
 mod v2;
 mod v3;

@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::{app::App, v2};
+use crate::{app::App, stale, v2};
 
 /// Reports whether the server is ready, in the format of discovery.etcd.io.
 pub async fn health(state: State<Arc<App>>) -> Response {
@@ -20,13 +20,30 @@ pub async fn health(state: State<Arc<App>>) -> Response {
     get,
     path = "/readyz",
     tag = "operation",
+    params(("verbose" = Option<String>, Query, description = "List the checks, and for how long one has failed.")),
     responses(
         (status = 200, description = "The server is ready.", body = String, content_type = "text/plain"),
         (status = 503, description = "The server is not ready; the body gives the reason.", body = String, content_type = "text/plain")
     )
 )]
-pub async fn readyz(state: State<Arc<App>>) -> Response {
-    ready(state, "ok").await
+pub async fn readyz(State(app): State<Arc<App>>, uri: Uri) -> Response {
+    let is_verbose =
+        uri.query().is_some_and(|query| query.split('&').any(|field| field.split('=').next() == Some("verbose")));
+    if is_verbose { list_checks(&app).await } else { ready(State(app), "ok").await }
+}
+
+/// Lists the checks as etcd does (`server/etcdserver/api/etcdhttp/health.go:newReadyzHandler`).
+async fn list_checks(app: &App) -> Response {
+    match app.registry.probe().await {
+        Ok(()) => "[+]database ok\nok\n".into_response(),
+        Err(unavailable) => {
+            let down = app.registry.database_down_for().map_or_else(String::new, |down| {
+                let seconds = stale::seconds(down);
+                format!(" It has been down for {seconds} s; plain reads are answered from memory and may be older than that.")
+            });
+            (StatusCode::SERVICE_UNAVAILABLE, format!("[-]database failed: {unavailable}.{down}\n")).into_response()
+        }
+    }
 }
 
 /// Reports that the process is alive

@@ -49,6 +49,7 @@ use watch_hub::WatchHub;
 
 pub use check_in::CheckInOutcome;
 pub use follow::{FollowStep, Follower};
+pub use reads::KnownCluster;
 pub use snapshot::Snapshot;
 pub use transact::{Committed, Inputs, Needs};
 pub use watch_hub::{Delivery, Subscription};

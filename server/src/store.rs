@@ -190,6 +190,11 @@ impl Store {
         self.health.is_down() || self.health.is_crowded()
     }
 
+    /// For how long the database has been down; `None` if the last attempt to reach it succeeded.
+    pub fn down_for(&self) -> Option<Duration> {
+        self.health.down_for()
+    }
+
     /// Reads with a connection from the pool.
     async fn read<T>(&self, read: impl AsyncFnOnce(&mut Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         self.read_within(self.limits.statement_timeout, read).await

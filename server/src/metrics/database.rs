@@ -1,4 +1,7 @@
-use std::time::Instant;
+use std::{
+    sync::atomic::AtomicU64,
+    time::{Duration, Instant},
+};
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -16,6 +19,7 @@ pub struct DatabaseMetrics {
     reads: Family<OutcomeLabel, Counter>,
     read_duration: Histogram,
     up: Gauge,
+    down: Gauge<f64, AtomicU64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -45,6 +49,7 @@ impl Default for DatabaseMetrics {
             reads: Family::default(),
             read_duration: seconds(),
             up: Gauge::default(),
+            down: Gauge::default(),
         };
         // A counter that begins at 0 shows its first failure as an increase.
         for outcome in [COMMITTED, ROLLED_BACK, FAILED] {
@@ -68,6 +73,9 @@ impl DatabaseMetrics {
         let help = "How long reads outside transactions take, the wait for a connection included";
         database.register_with_unit("read_duration", help, Unit::Seconds, self.read_duration.clone());
         database.register("up", "Whether the last attempt to reach the database succeeded", self.up.clone());
+        let help =
+            "For how long the database has been down; 0 if it can be reached. Reads from memory may be as old as that";
+        database.register_with_unit("down", help, Unit::Seconds, self.down.clone());
     }
 
     /// Measures a transaction from now on.
@@ -87,9 +95,10 @@ impl DatabaseMetrics {
         self.read_duration.observe(begun.elapsed().as_secs_f64());
     }
 
-    /// Shows whether the database can be reached.
-    pub fn set_up(&self, is_up: bool) {
-        self.up.set(is_up.into());
+    /// Shows for how long the database has been down; `None` if it can be reached.
+    pub fn set_down_for(&self, down: Option<Duration>) {
+        self.up.set(down.is_none().into());
+        self.down.set(down.map_or(0.0, |down| down.as_secs_f64()));
     }
 }
 

@@ -22,9 +22,14 @@ pub(super) struct LastCount {
 }
 
 impl Registry {
+    /// For how long the database has been down; `None` if the last attempt to reach it succeeded.
+    pub fn database_down_for(&self) -> Option<Duration> {
+        self.store.down_for()
+    }
+
     /// Updates the gauges of clusters and of the database. If the clusters can't be counted, the last count stays.
     pub async fn update_gauges(&self) {
-        self.store.metrics().set_up(!self.store.is_down());
+        self.store.metrics().set_down_for(self.store.down_for());
         let mut last = self.last_count.lock().await;
         if last.as_ref().is_some_and(|last| last.at.elapsed() < MIN_AGE.max(last.took * REST)) {
             return;

@@ -1,6 +1,6 @@
 //! Reads of clusters and their events.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use convene_lifecycle::{Event, Revision, Token, UnixMillis};
 
@@ -16,27 +16,56 @@ const HISTORY_PAGE: u32 = 64;
 /// The most tokens in a page of [`Registry::unregistered`].
 const UNREGISTERED_PAGE: u32 = 64;
 
+/// A cluster in the latest state that a server knows.
+#[derive(Clone, Debug)]
+pub struct KnownCluster {
+    /// The state.
+    pub snapshot: Arc<Snapshot>,
+    /// How long ago the database last confirmed the state, if the database is down. Other servers may have changed the cluster since.
+    pub stale: Option<Duration>,
+}
+
+impl KnownCluster {
+    /// A state that the database has confirmed.
+    pub fn confirmed(snapshot: Arc<Snapshot>) -> Self {
+        Self { snapshot, stale: None }
+    }
+}
+
 impl Registry {
+    /// A cluster in its present state; `None` if there is no such cluster. Fails if the database is down, except on a database of
+    /// this server alone.
+    pub async fn cluster(&self, token: &Token) -> Result<Option<Arc<Snapshot>>, Unavailable> {
+        match self.latest_known(token).await? {
+            Some(KnownCluster { stale: Some(_), .. }) => Err(Unavailable),
+            known => Ok(known.map(|known| known.snapshot)),
+        }
+    }
+
     /// A cluster in its present state; `None` if there is no such cluster.
     ///
-    /// On a shared database the database says whether the cached state is the present one. If the database is down, or accepts
-    /// no further connections, the cached state is the answer.
-    pub async fn cluster(&self, token: &Token) -> Result<Option<Arc<Snapshot>>, Unavailable> {
-        let Some(freshness) = &self.freshness else { return self.cluster_from_cache(token).await };
-        let present = match freshness.stamp(token).await {
-            Ok(Some(stamp)) => self.cluster_at_least(token, stamp).await?,
+    /// On a shared database the database says whether the cached state is the present one. If the database is down, or accepts no
+    /// further connections, the cached state is the answer. Discovery goes on with that: members that have registered stay the members.
+    pub async fn latest_known(&self, token: &Token) -> Result<Option<KnownCluster>, Unavailable> {
+        let Some(freshness) = &self.freshness else {
+            let present = self.cluster_from_cache(token).await?;
+            return Ok(present.map(KnownCluster::confirmed));
+        };
+        let (present, stale) = match freshness.stamp(token).await {
+            Ok(Some(stamp)) => (self.cluster_at_least(token, stamp).await?, None),
             Ok(None) => {
                 self.cache.remove(token);
-                None
+                (None, None)
             }
             Err(unavailable) => {
-                let cached = self.latest_in_memory(token).filter(|_| self.store.is_away());
-                Some(cached.ok_or(unavailable)?)
+                let known = self.latest_in_memory(token).filter(|_| self.store.is_away()).ok_or(unavailable)?;
+                let stale = known.age().max(self.store.down_for().unwrap_or_default());
+                (Some(known), Some(stale))
             }
         };
         // The caller may be about to wait for changes from this state on.
         let is_outdated = !self.watch_hub.record_read(token, present.as_ref().map(|snapshot| &snapshot.cluster));
-        Ok(present.filter(|_| !is_outdated))
+        Ok(present.filter(|_| !is_outdated).map(|snapshot| KnownCluster { snapshot, stale }))
     }
 
     /// The latest state in memory. A watch may have delivered a later one than is cached, and a read must not go back
@@ -61,7 +90,10 @@ impl Registry {
         self.cache.remove_if(token, |snapshot| snapshot.stamp() != stamp);
         match self.cluster_from_cache(token).await? {
             Some(snapshot) if !is_current(&snapshot) => self.cluster_from_database(token).await,
-            current => Ok(current),
+            current => {
+                current.iter().for_each(|snapshot| snapshot.record_confirmed());
+                Ok(current)
+            }
         }
     }
 

@@ -1,6 +1,10 @@
 use std::{
     mem,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, LazyLock, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -16,16 +20,47 @@ pub struct Snapshot {
     pub cluster: Arc<Cluster>,
     /// The v2 answer to a plain read of the cluster, rendered by the first such request: nearly all requests are one.
     pub v2_directory: OnceLock<Bytes>,
+    confirmed: LastConfirmed,
 }
 
+/// When the database last confirmed that a state was the present one.
+#[derive(Debug)]
+struct LastConfirmed {
+    /// In milliseconds since `START`.
+    at: AtomicU64,
+}
+
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
 impl Snapshot {
+    /// A state that the database has just confirmed.
     pub(super) fn new(cluster: Arc<Cluster>) -> Self {
-        Self { cluster, v2_directory: OnceLock::new() }
+        Self { cluster, v2_directory: OnceLock::new(), confirmed: LastConfirmed::now() }
+    }
+
+    /// Records that the database has just confirmed the state.
+    pub(super) fn record_confirmed(&self) {
+        self.confirmed.at.store(LastConfirmed::millis(), Ordering::Relaxed);
+    }
+
+    /// How long ago the database confirmed the state.
+    pub(super) fn age(&self) -> Duration {
+        Duration::from_millis(LastConfirmed::millis().saturating_sub(self.confirmed.at.load(Ordering::Relaxed)))
     }
 
     /// Identifies the state.
     pub(super) fn stamp(&self) -> Stamp {
         Stamp::of(&self.cluster)
+    }
+}
+
+impl LastConfirmed {
+    fn now() -> Self {
+        Self { at: AtomicU64::new(Self::millis()) }
+    }
+
+    fn millis() -> u64 {
+        START.elapsed().as_millis() as u64
     }
 }
 

@@ -3,7 +3,7 @@ use std::{
         Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::StoreError;
@@ -40,6 +40,11 @@ impl Health {
             (true, false, Ok(_)) => tracing::info!(database, "the database accepts connections again"),
             _ => {}
         }
+    }
+
+    /// For how long the database has been down; `None` if the last attempt to reach it succeeded.
+    pub fn down_for(&self) -> Option<Duration> {
+        self.lock().map(|since| since.elapsed())
     }
 
     /// Fails while the database is down.

@@ -14,6 +14,7 @@ use crate::{
     app::App,
     metrics::WaitKind,
     registry::{Delivery, Registry, Subscription, Unavailable},
+    stale::mark_stale,
     waiting::OpenWait,
 };
 
@@ -83,8 +84,8 @@ pub async fn long_poll(
 ) -> Result<Response, V2Error> {
     // Subscribe before reading: an event in between is delivered twice rather than lost.
     let subscription = app.registry.subscribe(&wait.path.token, WaitKind::V2);
-    let snapshot = app.registry.cluster(&wait.path.token).await?.ok_or_else(|| wait.path.no_such_cluster())?;
-    let index = snapshot.cluster.revision;
+    let known = app.registry.latest_known(&wait.path.token).await?.ok_or_else(|| wait.path.no_such_cluster())?;
+    let index = known.snapshot.cluster.revision;
     let from = wait_index.map_or(index.next(), Revision);
     let mut pending = Pending { wait, from, subscription };
     if from <= index {
@@ -104,7 +105,7 @@ pub async fn long_poll(
         drop(open);
         Ok::<_, std::convert::Infallible>(answer)
     });
-    Ok(body_response(Body::from_stream(body), index))
+    Ok(mark_stale(body_response(Body::from_stream(body), index), &known))
 }
 
 fn history_compacted(oldest: Revision, from: Revision) -> V2Error {
@@ -163,7 +164,7 @@ impl Pending {
             return Ok(Some(outcome));
         }
         // The subscription may have missed the deletion.
-        let is_gone = registry.cluster(&self.wait.path.token).await?.is_none();
+        let is_gone = registry.latest_known(&self.wait.path.token).await?.is_none();
         Ok(is_gone.then_some(Outcome::AskAgain))
     }
 

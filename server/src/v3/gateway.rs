@@ -21,7 +21,7 @@ use super::{
     headers::Headers,
     kv::Kv,
 };
-use crate::{app::App, refusal::Refusal, request_body::read_body};
+use crate::{app::App, refusal::Refusal, request_body::read_body, stale::STALE};
 
 /// The end of messages about other paths.
 const PATHS: &str = "of etcd's JSON API this server has POST /v3/kv/put, /v3/kv/range and /v3/kv/deleterange; etcdctl and other \
@@ -49,7 +49,12 @@ async fn put(State(app): State<Arc<App>>, request: Request) -> Result<Response, 
 async fn range(State(app): State<Arc<App>>, request: Request) -> Result<Response, GatewayError> {
     let request = json::range(&body(request).await?)?;
     let answer = kv(&app).range(tonic::Request::new(request)).await?;
-    Ok(answered(&json::RangeAnswer::from(answer.into_inner())))
+    let stale = answer.metadata().get(STALE).cloned();
+    let mut response = answered(&json::RangeAnswer::from(answer.into_inner()));
+    if let Some(stale) = stale.and_then(|seconds| seconds.to_str().ok()?.parse().ok()) {
+        response.headers_mut().insert(STALE, stale);
+    }
+    Ok(response)
 }
 
 async fn delete_range(State(app): State<Arc<App>>, request: Request) -> Result<Response, GatewayError> {

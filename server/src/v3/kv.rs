@@ -1,4 +1,8 @@
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::extract::ConnectInfo;
 use convene_etcd::wire::{
@@ -23,7 +27,8 @@ use super::{
 use crate::{
     access_log::show_cluster,
     app::App,
-    registry::{Inputs, Needs, WriteError},
+    registry::{Inputs, KnownCluster, Needs, WriteError},
+    stale::{STALE, seconds},
 };
 
 /// The key that `etcdctl endpoint health` reads, to see whether anything can be read.
@@ -40,7 +45,12 @@ impl kv_server::Kv for Kv {
     async fn range(&self, request: Request<RangeRequest>) -> Result<Response<RangeResponse>, Status> {
         let request = request.into_inner();
         let target = Target { key: request.key.clone(), value: Vec::new() };
-        self.read(request).await.map(Response::new).map_err(|error| target.refuse(error))
+        let (answer, stale) = self.read(request).await.map_err(|error| target.refuse(error))?;
+        let mut response = Response::new(answer);
+        if let Some(stale) = stale {
+            response.metadata_mut().insert(STALE, seconds(stale).into());
+        }
+        Ok(response)
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
@@ -70,17 +80,23 @@ impl Kv {
         Self { app, headers }
     }
 
-    async fn read(&self, request: RangeRequest) -> Result<RangeResponse, V3Error> {
+    /// Answers a range, and reports how old the answer is if the database is down.
+    async fn read(&self, request: RangeRequest) -> Result<(RangeResponse, Option<Duration>), V3Error> {
         if request.key == HEALTH && request.range_end.is_empty() {
             self.app.registry.probe().await?;
-            return Ok(RangeResponse { header: self.headers.of_none(), ..RangeResponse::default() });
+            return Ok((RangeResponse { header: self.headers.of_none(), ..RangeResponse::default() }, None));
         }
         let query = Query::parse(request)?;
         show_cluster(&Span::current(), &query.range.token);
-        let Some(snapshot) = self.app.registry.cluster(&query.range.token).await? else {
+        let (registry, token) = (&self.app.registry, &query.range.token);
+        let known = match query.serializable {
+            true => registry.latest_known(token).await?,
+            false => registry.cluster(token).await?.map(KnownCluster::confirmed),
+        };
+        let Some(KnownCluster { snapshot, stale }) = known else {
             return match query.revision {
                 Some(_) => Err(V3Error::FutureRevision),
-                None => query.answer(&[], self.headers.of_none()),
+                None => Ok((query.answer(&[], self.headers.of_none())?, None)),
             };
         };
         let cluster = &snapshot.cluster;
@@ -89,7 +105,7 @@ impl Kv {
             Some(asked) => self.key_values_as_of(asked, cluster).await?,
             None => view::key_values(cluster),
         };
-        query.answer(&all, self.headers.at(cluster.revision))
+        Ok((query.answer(&all, self.headers.at(cluster.revision))?, stale))
     }
 
     /// What a cluster's keys held at an earlier revision, as long as its history goes back to there.

@@ -18,6 +18,8 @@ pub struct Query {
     pub range: KeyRange,
     /// As of when; `None` is now.
     pub revision: Option<Revision>,
+    /// Whether a state that the database does not confirm will do. If not, the read is linearizable.
+    pub serializable: bool,
     order: SortOrder,
     target: SortTarget,
     limit: Option<usize>,
@@ -35,7 +37,7 @@ struct Bounds {
 }
 
 impl Query {
-    /// Reads a request. It makes no difference whether it goes through a quorum: there is one registry.
+    /// Reads a request.
     pub fn parse(request: RangeRequest) -> Result<Self, V3Error> {
         if request.key.is_empty() {
             return Err(V3Error::EmptyKey);
@@ -45,6 +47,7 @@ impl Query {
         let revision = u64::try_from(request.revision).ok().filter(|revision| *revision > 0);
         Ok(Self {
             range: KeyRange::parse(request.key, request.range_end)?,
+            serializable: request.serializable,
             revision: revision.map(Revision),
             order,
             target,

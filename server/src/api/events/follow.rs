@@ -22,8 +22,8 @@ impl Follower {
         let seen = after.unwrap_or(Revision(0));
         // Subscribe first, then read: an event in between is then seen twice instead of being lost.
         let mut follower = app.registry.follow(&token, seen.next(), WaitKind::Events);
-        let snapshot = app.registry.cluster(&token).await?.ok_or_else(Problem::no_such_cluster)?;
-        let present = snapshot.cluster.revision;
+        let known = app.registry.latest_known(&token).await?.ok_or_else(Problem::no_such_cluster)?;
+        let present = known.snapshot.cluster.revision;
         // The snapshot in memory may be older than the history that a client has read, so the history decides.
         if seen > present && app.registry.history(&token, seen).await?.is_empty() {
             return Err(Problem::unknown_revision(seen, present));

@@ -326,8 +326,8 @@ impl NotCreated {
 }
 
 async fn present(app: &App, token: &Token) -> Result<Revision, V3Error> {
-    let snapshot = app.registry.cluster(token).await?;
-    Ok(snapshot.map_or(Revision(0), |snapshot| snapshot.cluster.revision))
+    let known = app.registry.latest_known(token).await?;
+    Ok(known.map_or(Revision(0), |known| known.snapshot.cluster.revision))
 }
 
 async fn tick(ticks: &mut Option<Interval>) {

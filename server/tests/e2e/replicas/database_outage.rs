@@ -141,6 +141,14 @@ impl Outage {
         vec![
             ("a read by v2", get(format!("/{token}")), "application/json"),
             ("a read of the size by v2", get(format!("/{token}/_config/size")), "application/json"),
+        ]
+    }
+
+    /// Reads of what the database has confirmed.
+    fn confirmed_reads(&self, token: &str) -> Vec<(&'static str, RequestBuilder, &'static str)> {
+        let get = |path: String| self.http.get(format!("{}{path}", self.server.url));
+        vec![
+            ("a quorum read by v2", get(format!("/{token}?quorum=true")), "application/json"),
             ("a read by the API", get(format!("/v1/clusters/{token}")), "application/problem+json"),
         ]
     }
@@ -168,7 +176,8 @@ impl Outage {
             assert_eq!(status, 200, "{what} of what is in memory");
             (what, took)
         });
-        let unavailable = self.reads(&self.unknown).into_iter().chain(self.writes());
+        let confirmed = self.confirmed_reads(&self.known).into_iter();
+        let unavailable = self.reads(&self.unknown).into_iter().chain(confirmed).chain(self.writes());
         let others = unavailable.map(|(what, request, kind)| async move {
             let (status, headers, text, took) = ask(request).await;
             assert_eq!(status, 503, "{what}: {text}");
@@ -197,13 +206,15 @@ impl Outage {
 
     async fn responds_by_v3(&self) -> Vec<(&'static str, Duration)> {
         let mut took = Vec::new();
-        for (what, token, expected) in [
-            ("a range of what is in memory", &self.known, Code::Ok),
-            ("a range of what is not", &self.unknown, Code::Unavailable),
+        for (what, token, serializable, expected) in [
+            ("a serializable range of what is in memory", &self.known, true, Code::Ok),
+            ("a linearizable range of what is in memory", &self.known, false, Code::Unavailable),
+            ("a serializable range of what is not", &self.unknown, true, Code::Unavailable),
         ] {
             let began = Instant::now();
             let key = format!("/_etcd/registry/{token}/_config/size").into_bytes();
-            let answer = KvClient::new(self.channel.clone()).range(RangeRequest { key, ..Default::default() }).await;
+            let request = RangeRequest { key, serializable, ..Default::default() };
+            let answer = KvClient::new(self.channel.clone()).range(request).await;
             assert_eq!(answer.as_ref().map_or_else(|status| status.code(), |_| Code::Ok), expected, "{what}");
             took.push((what, began.elapsed()));
         }
@@ -222,7 +233,8 @@ impl Outage {
             }
         };
         tokio::time::timeout(Duration::from_secs(20), ready).await.expect("the server is ready again");
-        for (what, request, _) in self.reads(&self.known).into_iter().chain(self.reads(&self.unknown)) {
+        let reads = [&self.known, &self.unknown].map(|token| [self.reads(token), self.confirmed_reads(token)]);
+        for (what, request, _) in reads.into_iter().flatten().flatten() {
             assert_eq!(request.send().await.unwrap().status(), 200, "{what}");
         }
         let (status, _, text, _) = ask(self.http.get(format!("{}/new", self.server.url))).await;

@@ -1,11 +1,18 @@
 //! A server loses its connection to the database while another keeps it, or the database loses acknowledged writes.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use convene_etcd::wire::{RangeRequest, kv_client::KvClient};
 use convene_harness::{Postgres, http, server::Server};
 use serde_json::Value;
 
+use tonic::Code;
+
 use super::{LIMIT, line::Line, servers};
+use crate::v3_client::connect;
+
+/// The header of an answer that the database has not confirmed: its age in seconds.
+const STALE: &str = "x-convene-stale";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partitioned_server_returns_no_older_state_than_its_long_polls_did() {
@@ -33,6 +40,58 @@ async fn a_partitioned_server_returns_no_older_state_than_its_long_polls_did() {
     assert_eq!(members(&here).await, 3);
 }
 
+/// `quorum`, a linearizable range and the administration's API ask for what all servers have acknowledged.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partitioned_server_marks_old_answers_and_refuses_where_they_would_not_do() {
+    let Some(postgres) = Postgres::shared() else { return };
+    let database = postgres.create_database();
+    let line = Line::to(&database).await;
+    let (other, cut_off) = (Server::start_on(&database, &[]), Server::start_on(&line.url, &[]));
+    let made = other.new_cluster(3).await;
+    let here = made.replace(&other.url, &cut_off.url);
+    let token = made.rsplit_once('/').unwrap().1;
+    assert_eq!(members(&here).await, 0);
+    assert_eq!(stale(&here).await, None);
+    let ready = format!("{}/readyz?verbose", cut_off.url);
+    assert_eq!(http::get(&ready).await.unwrap().text().await.unwrap(), "[+]database ok\nok\n");
+
+    line.cut();
+    until(&format!("{}/readyz", cut_off.url), 503).await;
+    register(&made, 1).await;
+    let written = Instant::now();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    let age = stale(&here).await.expect("the answer is marked");
+    assert!(age >= written.elapsed().as_secs(), "{age}");
+    assert_eq!(members(&here).await, 0);
+    let wait = http::get(&format!("{here}?wait=true&recursive=true")).await.unwrap();
+    assert!(wait.headers().contains_key(STALE), "{:?}", wait.headers());
+    let key = |serializable| RangeRequest {
+        key: format!("/_etcd/registry/{token}/_config/size").into_bytes(),
+        serializable,
+        ..RangeRequest::default()
+    };
+    let mut kv = KvClient::new(connect(&cut_off.url).await);
+    let range = kv.range(key(true)).await.unwrap();
+    assert!(range.metadata().get(STALE).is_some(), "{:?}", range.metadata());
+    assert_eq!(kv.range(key(false)).await.unwrap_err().code(), Code::Unavailable);
+    for path in
+        [format!("/{token}?quorum=true"), format!("/v1/clusters/{token}"), format!("/v1/clusters/{token}/members")]
+    {
+        let refused = http::get(&format!("{}{path}", cut_off.url)).await.unwrap();
+        assert_eq!(refused.status(), 503, "{path}");
+    }
+    let listed = http::get(&ready).await.unwrap().text().await.unwrap();
+    assert!(listed.starts_with("[-]database failed") && listed.contains("has been down for"), "{listed}");
+    let metrics = http::get(&format!("{}/metrics", cut_off.url)).await.unwrap().text().await.unwrap();
+    let down = metrics.lines().find_map(|line| line.strip_prefix("convene_database_down_seconds ")).unwrap();
+    assert!(down.parse::<f64>().unwrap() >= 1.0, "{down}");
+
+    line.mend();
+    until(&format!("{here}?quorum=true"), 200).await;
+    assert_eq!((members(&here).await, stale(&here).await), (1, None));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_server_returns_data_that_the_database_has_lost() {
     let Some(postgres) = Postgres::shared() else { return };
@@ -54,6 +113,13 @@ async fn register(cluster: &str, n: u64) {
     let value = [("value", format!("infra{n}=http://infra{n}.example.com:2380"))];
     let put = http::client().put(format!("{cluster}/{n}?prevExist=false")).form(&value);
     assert_eq!(put.send().await.unwrap().status(), 201);
+}
+
+/// The age that an answer is marked with.
+async fn stale(cluster: &str) -> Option<u64> {
+    let answer = http::get(cluster).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    answer.headers().get(STALE).map(|seconds| seconds.to_str().unwrap().parse().unwrap())
 }
 
 async fn members(cluster: &str) -> usize {
