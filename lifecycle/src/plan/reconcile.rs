@@ -67,13 +67,12 @@ impl Planner<'_> {
     ///
     /// The view may be of a copy of the cluster: `--force-new-cluster` keeps the cluster's ID and drops all members but one.
     /// So the record follows the list only if the missing members were to go anyway, or if a quorum of the voters on record
-    /// answers and is in the list. A report about the node's own member counts.
+    /// answers and is in the list. If only the node's own member is missing, a quorum of the other voters suffices: the node sees
+    /// that itself, but it may look at such a copy.
     pub(super) fn missing_without_evidence(&self, view: &View) -> Vec<String> {
         let ticket = self.draft.ticket.as_ref().and_then(|ticket| ticket.purpose.removes());
         let own = self.report.identity().map(|own| MemberKey::from(own.member));
-        let is_expected = |member: &Member| {
-            member.eviction.is_some() || Some(&member.key) == ticket || Some(&member.key) == own.as_ref()
-        };
+        let is_expected = |member: &Member| member.eviction.is_some() || Some(&member.key) == ticket;
         let is_missing = |member: &&Arc<Member>| is_gone(view, member) && !is_expected(member);
         let missing: Vec<&Arc<Member>> = self.draft.members().filter(is_missing).collect();
         let answering = self.voters_that_answer(view);
@@ -82,8 +81,9 @@ impl Planner<'_> {
         let is_one_removal = || match missing[..] {
             [one] => {
                 let remaining = self.draft.voters().filter(|voter| voter.key != one.key).count();
-                answering >= quorum_of(remaining)
-                    && self.liveness.silence(&self.draft.policy, one, self.now) >= self.draft.policy.dead_after
+                let is_dead =
+                    || self.liveness.silence(&self.draft.policy, one, self.now) >= self.draft.policy.dead_after;
+                answering >= quorum_of(remaining) && (Some(&one.key) == own.as_ref() || is_dead())
             }
             _ => false,
         };

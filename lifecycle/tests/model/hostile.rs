@@ -56,7 +56,7 @@ use rules::{Broken, ClientRules, Rules};
 use search::{Scope, holds};
 use setting::Setting;
 use steps::Step;
-use walk::{Kind, catches, walk};
+use walk::{History, Kind, catches, describe, replay, walk};
 use world::Flaw;
 
 /// The faults against which the planner protects a cluster without the help of its clients.
@@ -74,6 +74,30 @@ const AGAINST_LIES: Rules = Rules {
 
 /// The planner alone: clients do as they are instructed.
 const OBEDIENT: Rules = Rules { client: ClientRules::OBEDIENT, settles: false, ..Rules::REAL };
+
+/// A restore drill runs with the data of a member, and the member's node looks at it. One of the other two members is evicted, and off.
+/// The node of the third one sees only the drill, whose list has neither of them.
+#[test]
+fn an_eviction_does_not_let_a_drill_remove_the_other_members() {
+    let steps = vec![
+        Step::Round,
+        Step::PowerOff(2),
+        Step::Copy(2, 3),
+        Step::Drill(3),
+        Step::Pass(10),
+        Step::Round,
+        Step::StopEtcd(3),
+        Step::Round,
+        Step::Round,
+        Step::PowerOff(0),
+        Step::Round,
+        Step::Evict(0),
+        Step::Round,
+    ];
+    let setting = Setting { joins_only: 1 << 2, ..Setting::running(3, 5) };
+    let history = History { setting, steps, all_return: false };
+    assert_eq!(replay(&history, &Rules::REAL), None, "{}", describe(&history, &Rules::REAL));
+}
 
 /// Rule 1: whatever is made up about three members, they come back from a power cut with their data.
 #[test]

@@ -271,7 +271,15 @@ impl World {
     fn has_founders_on_record(&self) -> bool {
         let is_on_record = |entry: &Entry| self.cluster.member(&entry.id.into()).is_some();
         let of_epoch = |etcd: &&Etcd| self.cluster.cluster_id == Some(etcd.id);
+        // No etcd may have started in this epoch.
+        let was_removed_since = |formed| {
+            self.cluster
+                .record
+                .iter()
+                .any(|member| member.founder.is_some() && member.removed.is_some_and(|removal| removal.at > formed))
+        };
         self.etcds.iter().filter(of_epoch).flat_map(|etcd| &etcd.members).all(is_on_record)
+            && !self.cluster.formed.is_some_and(was_removed_since)
     }
 
     /// Whether a machine can be a member without a person. A copy can't.
