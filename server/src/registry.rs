@@ -49,7 +49,7 @@ use watch_hub::WatchHub;
 
 pub use check_in::CheckInOutcome;
 pub use follow::{FollowStep, Follower};
-pub use reads::KnownCluster;
+pub use reads::{Consistency, KnownCluster};
 pub use snapshot::Snapshot;
 pub use transact::{Committed, Inputs, Needs};
 pub use watch_hub::{Delivery, Subscription};
@@ -198,6 +198,11 @@ impl Registry {
         };
         *last = Some((Instant::now(), result));
         result
+    }
+
+    /// For how long the database has been down; `None` if the last attempt to reach it succeeded.
+    pub fn database_down_for(&self) -> Option<Duration> {
+        self.store.down_for()
     }
 }
 

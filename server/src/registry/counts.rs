@@ -22,11 +22,6 @@ pub(super) struct LastCount {
 }
 
 impl Registry {
-    /// For how long the database has been down; `None` if the last attempt to reach it succeeded.
-    pub fn database_down_for(&self) -> Option<Duration> {
-        self.store.down_for()
-    }
-
     /// Updates the gauges of clusters and of the database. If the clusters can't be counted, the last count stays.
     pub async fn update_gauges(&self) {
         self.store.metrics().set_down_for(self.store.down_for());

@@ -16,6 +16,15 @@ const HISTORY_PAGE: u32 = 64;
 /// The most tokens in a page of [`Registry::unregistered`].
 const UNREGISTERED_PAGE: u32 = 64;
 
+/// What a reader demands of a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consistency {
+    /// The database confirms it: it has all that any server has acknowledged.
+    Confirmed,
+    /// The latest one that this server knows will do.
+    LatestKnown,
+}
+
 /// A cluster in the latest state that a server knows.
 #[derive(Clone, Debug)]
 pub struct KnownCluster {
@@ -25,20 +34,18 @@ pub struct KnownCluster {
     pub stale: Option<Duration>,
 }
 
-impl KnownCluster {
-    /// A state that the database has confirmed.
-    pub fn confirmed(snapshot: Arc<Snapshot>) -> Self {
-        Self { snapshot, stale: None }
-    }
-}
-
 impl Registry {
     /// A cluster in its present state; `None` if there is no such cluster. Fails if the database is down, except on a database of
     /// this server alone.
     pub async fn cluster(&self, token: &Token) -> Result<Option<Arc<Snapshot>>, Unavailable> {
-        match self.latest_known(token).await? {
-            Some(KnownCluster { stale: Some(_), .. }) => Err(Unavailable),
-            known => Ok(known.map(|known| known.snapshot)),
+        Ok(self.read(token, Consistency::Confirmed).await?.map(|known| known.snapshot))
+    }
+
+    /// A cluster as [`Registry::cluster`] or as [`Registry::latest_known`] returns it.
+    pub async fn read(&self, token: &Token, consistency: Consistency) -> Result<Option<KnownCluster>, Unavailable> {
+        match (self.latest_known(token).await?, consistency) {
+            (Some(KnownCluster { stale: Some(_), .. }), Consistency::Confirmed) => Err(Unavailable),
+            (known, _) => Ok(known),
         }
     }
 
@@ -49,7 +56,7 @@ impl Registry {
     pub async fn latest_known(&self, token: &Token) -> Result<Option<KnownCluster>, Unavailable> {
         let Some(freshness) = &self.freshness else {
             let present = self.cluster_from_cache(token).await?;
-            return Ok(present.map(KnownCluster::confirmed));
+            return Ok(present.map(|snapshot| KnownCluster { snapshot, stale: None }));
         };
         let (present, stale) = match freshness.stamp(token).await {
             Ok(Some(stamp)) => (self.cluster_at_least(token, stamp).await?, None),

@@ -20,14 +20,8 @@ pub struct Snapshot {
     pub cluster: Arc<Cluster>,
     /// The v2 answer to a plain read of the cluster, rendered by the first such request: nearly all requests are one.
     pub v2_directory: OnceLock<Bytes>,
-    confirmed: LastConfirmed,
-}
-
-/// When the database last confirmed that a state was the present one.
-#[derive(Debug)]
-struct LastConfirmed {
-    /// In milliseconds since `START`.
-    at: AtomicU64,
+    /// When the database last confirmed that this was the present state, in milliseconds since [`START`].
+    confirmed_at: AtomicU64,
 }
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -35,17 +29,17 @@ static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 impl Snapshot {
     /// A state that the database has just confirmed.
     pub(super) fn new(cluster: Arc<Cluster>) -> Self {
-        Self { cluster, v2_directory: OnceLock::new(), confirmed: LastConfirmed::now() }
+        Self { cluster, v2_directory: OnceLock::new(), confirmed_at: AtomicU64::new(millis_since_start()) }
     }
 
     /// Records that the database has just confirmed the state.
     pub(super) fn record_confirmed(&self) {
-        self.confirmed.at.store(LastConfirmed::millis(), Ordering::Relaxed);
+        self.confirmed_at.store(millis_since_start(), Ordering::Relaxed);
     }
 
     /// How long ago the database confirmed the state.
     pub(super) fn age(&self) -> Duration {
-        Duration::from_millis(LastConfirmed::millis().saturating_sub(self.confirmed.at.load(Ordering::Relaxed)))
+        Duration::from_millis(millis_since_start().saturating_sub(self.confirmed_at.load(Ordering::Relaxed)))
     }
 
     /// Identifies the state.
@@ -54,14 +48,8 @@ impl Snapshot {
     }
 }
 
-impl LastConfirmed {
-    fn now() -> Self {
-        Self { at: AtomicU64::new(Self::millis()) }
-    }
-
-    fn millis() -> u64 {
-        START.elapsed().as_millis() as u64
-    }
+fn millis_since_start() -> u64 {
+    START.elapsed().as_millis() as u64
 }
 
 /// Weighs a snapshot by the memory that it and its rendered answer take, approximately.

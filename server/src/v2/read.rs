@@ -12,7 +12,11 @@ use super::{
     request::KeyRequest,
     wait::{self, Wait},
 };
-use crate::{app::App, registry::Snapshot, stale::mark_stale};
+use crate::{
+    app::App,
+    registry::{Consistency, Snapshot},
+    stale::mark_stale,
+};
 
 /// Answers `GET`: what a node holds, or what happens to it next.
 pub async fn read(
@@ -22,12 +26,9 @@ pub async fn read(
     request: KeyRequest,
 ) -> Result<Response, V2Error> {
     // etcd sends a quorum read through its log, which knows no waits (`etcdserver/v2_server.go:Handle`).
-    if request.quorum {
-        let snapshot = app.registry.cluster(&path.token).await?.ok_or_else(|| path.no_such_cluster())?;
-        return get(&app, &path, &snapshot, request.sorted);
-    }
-    if !request.wait {
-        let known = app.registry.latest_known(&path.token).await?.ok_or_else(|| path.no_such_cluster())?;
+    if !request.wait || request.quorum {
+        let consistency = if request.quorum { Consistency::Confirmed } else { Consistency::LatestKnown };
+        let known = app.registry.read(&path.token, consistency).await?.ok_or_else(|| path.no_such_cluster())?;
         return Ok(mark_stale(get(&app, &path, &known.snapshot, request.sorted)?, &known));
     }
     if request.stream {

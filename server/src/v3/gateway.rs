@@ -49,9 +49,9 @@ async fn put(State(app): State<Arc<App>>, request: Request) -> Result<Response, 
 async fn range(State(app): State<Arc<App>>, request: Request) -> Result<Response, GatewayError> {
     let request = json::range(&body(request).await?)?;
     let answer = kv(&app).range(tonic::Request::new(request)).await?;
-    let stale = answer.metadata().get(STALE).cloned();
+    let stale = answer.metadata().clone().into_headers().remove(STALE);
     let mut response = answered(&json::RangeAnswer::from(answer.into_inner()));
-    if let Some(stale) = stale.and_then(|seconds| seconds.to_str().ok()?.parse().ok()) {
+    if let Some(stale) = stale {
         response.headers_mut().insert(STALE, stale);
     }
     Ok(response)

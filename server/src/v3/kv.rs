@@ -88,11 +88,7 @@ impl Kv {
         }
         let query = Query::parse(request)?;
         show_cluster(&Span::current(), &query.range.token);
-        let (registry, token) = (&self.app.registry, &query.range.token);
-        let known = match query.serializable {
-            true => registry.latest_known(token).await?,
-            false => registry.cluster(token).await?.map(KnownCluster::confirmed),
-        };
+        let known = self.app.registry.read(&query.range.token, query.consistency).await?;
         let Some(KnownCluster { snapshot, stale }) = known else {
             return match query.revision {
                 Some(_) => Err(V3Error::FutureRevision),

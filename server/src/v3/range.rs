@@ -7,6 +7,7 @@ use convene_etcd::wire::{
 use convene_lifecycle::Revision;
 
 use super::{error::V3Error, key::KeyRange};
+use crate::registry::Consistency;
 
 /// How large an answer can be: as large as most gRPC clients take. What they don't read lies here.
 pub const MAX_ANSWER: usize = 4 << 20;
@@ -18,8 +19,8 @@ pub struct Query {
     pub range: KeyRange,
     /// As of when; `None` is now.
     pub revision: Option<Revision>,
-    /// Whether a state that the database does not confirm will do. If not, the read is linearizable.
-    pub serializable: bool,
+    /// Whether the read is linearizable or serializable.
+    pub consistency: Consistency,
     order: SortOrder,
     target: SortTarget,
     limit: Option<usize>,
@@ -47,7 +48,7 @@ impl Query {
         let revision = u64::try_from(request.revision).ok().filter(|revision| *revision > 0);
         Ok(Self {
             range: KeyRange::parse(request.key, request.range_end)?,
-            serializable: request.serializable,
+            consistency: if request.serializable { Consistency::LatestKnown } else { Consistency::Confirmed },
             revision: revision.map(Revision),
             order,
             target,
