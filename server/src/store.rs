@@ -52,7 +52,7 @@ pub use notify::{Notification, NotificationListener};
 pub use open::OpenError;
 pub use read::{LoadedClusters, Stamp};
 pub use size::DatabaseSize;
-pub use transaction::Transaction;
+pub use transaction::{Locks, Transaction};
 pub use url::DatabaseUrl;
 
 use crate::metrics::DatabaseMetrics;
@@ -193,6 +193,11 @@ impl Store {
     /// For how long the database has been down; `None` if the last attempt to reach it succeeded.
     pub fn down_for(&self) -> Option<Duration> {
         self.health.down_for()
+    }
+
+    /// Whether an attempt that failed may succeed on another connection at once.
+    pub fn may_retry(&self, error: &StoreError) -> bool {
+        error.is_transient() && !self.is_away()
     }
 
     /// Reads with a connection from the pool.

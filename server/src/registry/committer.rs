@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     metrics::RegistryMetrics,
-    store::{ClusterWrite, LivenessRecord, Stamp, Store, StoreError, Transaction},
+    store::{ClusterWrite, LivenessRecord, Locks, Stamp, Store, StoreError, Transaction},
 };
 
 /// The most writes that share one commit.
@@ -148,7 +148,7 @@ impl Committer {
             sync_clock(&self.store, &self.clock, &self.metrics).await?;
         }
         let mut transaction = self.store.begin().await?;
-        let locks = transaction.try_lock(&tokens_to_read(jobs)).await?;
+        let locks = self.lock(&mut transaction, jobs).await?;
         blocked.set_aside(jobs, &locks.busy);
         let mut pending = self.read(&mut transaction, &jobs[..jobs.len().min(BATCH)], &locks.stamps).await?;
         let mut results = Vec::with_capacity(jobs.len());
@@ -241,7 +241,15 @@ impl Committer {
     }
 
     fn may_retry(&self, error: &StoreError, deadline: Instant) -> bool {
-        error.is_transient() && !self.store.is_away() && Instant::now() + RETRY_PAUSE < deadline
+        self.store.may_retry(error) && Instant::now() + RETRY_PAUSE < deadline
+    }
+
+    /// Locks the clusters of a batch. A SQLite database has no other sessions, so there nothing is locked.
+    async fn lock(&self, transaction: &mut Transaction<'_>, jobs: &[Job]) -> Result<Locks, StoreError> {
+        match self.store.is_shared() {
+            true => transaction.try_lock(&tokens_to_read(jobs)).await,
+            false => Ok(Locks::default()),
+        }
     }
 
     /// Reads the clusters of a batch. On a shared database they are locked and have these stamps.

@@ -44,7 +44,7 @@ impl Store {
     /// connects again if the connection is lost.
     pub async fn stamps(&self, tokens: &[Token]) -> Result<HashMap<Token, Stamp>, StoreError> {
         match self.stamps_once(tokens).await {
-            Err(error) if error.is_transient() && !self.is_away() => self.stamps_once(tokens).await,
+            Err(error) if self.may_retry(&error) => self.stamps_once(tokens).await,
             stamps => stamps,
         }
     }

@@ -100,10 +100,9 @@ impl Store {
 
 impl Transaction<'_> {
     /// Locks clusters against changes by other servers until the transaction ends, except those that another session has
-    /// locked. Does not wait: whoever holds one row must not hold up the writes to all other clusters. A SQLite database has
-    /// no other sessions, so there nothing is locked.
+    /// locked. Does not wait: whoever holds one row must not hold up the writes to all other clusters. For shared databases only.
     pub async fn try_lock(&mut self, tokens: &[Token]) -> Result<Locks, StoreError> {
-        if tokens.is_empty() || !self.connection.is_shared() {
+        if tokens.is_empty() {
             return Ok(Locks::default());
         }
         let mut lock = Statement::new("select token, revision, created_at from cluster where token in ");

@@ -11,7 +11,7 @@ impl Store {
     /// If the database does not answer, also when it is asked again.
     pub async fn forget_used(&self, token: &Token) -> Result<bool, StoreError> {
         match self.forget_used_once(token).await {
-            Err(error) if error.is_transient() && !self.is_away() => self.forget_used_once(token).await,
+            Err(error) if self.may_retry(&error) => self.forget_used_once(token).await,
             result => result,
         }
     }
