@@ -70,8 +70,10 @@ async fn promote(session: &Session, arguments: &PromoteArgs) -> Result<(), Comma
                 deadline = new_deadline();
                 REPORT_INTERVAL
             }
-            // The member is a voter, which the command has waited for.
-            Stage::Unreported => return Ok(()),
+            Stage::Unreported => {
+                session.progress.step("done", "this node's member is a voter; the registry does not know that yet");
+                return Ok(());
+            }
             Stage::Moved { .. } => {
                 session
                     .progress
@@ -125,12 +127,12 @@ async fn advance(session: &Session, deadline: Deadline) -> Result<Stage, Command
             Ok(Stage::Learner { check_in_after })
         }
         Some(Role::Voter) => {
-            let reported = report_voter(session, identity).await;
-            if let Some(check_in_after) = reported.filter(|_| has_moved(session, identity)) {
+            let Some(check_in_after) = report_voter(session, identity).await else { return Ok(Stage::Unreported) };
+            if has_moved(session, identity) {
                 return Ok(Stage::Moved { check_in_after });
             }
             progress.step("done", &format!("member {} is a voter", identity.member));
-            Ok(if reported.is_some() { Stage::Voter } else { Stage::Unreported })
+            Ok(Stage::Voter)
         }
     }
 }
@@ -153,7 +155,8 @@ async fn report_loading(session: &Session, identity: Identity, deadline: Deadlin
 }
 
 /// Reports the promotion at once, so that the registry can release the ticket. If the answer is a membership change, it is applied:
-/// the registry has given this node the ticket for it. Returns the time until the next check-in; `None` if the registry does not answer now.
+/// the registry has given this node the ticket for it. Returns the time until the next check-in; `None` if the registry does not
+/// answer now.
 async fn report_voter(session: &Session, identity: Identity) -> Option<Duration> {
     match session.check_in(&State::running(identity), CheckInOptions::default()).await {
         Ok(response) if response.instruction.is_change() => Some(membership_change::apply(session, &response).await),

@@ -18,8 +18,9 @@ pub struct DeleteArgs {
     /// Also free the token of a cluster that had members, so that a new cluster can have it
     ///
     /// Use it for a fixed token in a configuration, before you install all nodes of the cluster again. First stop every etcd
-    /// and every convene of the former cluster, and delete their data and what convene has archived next to it: etcd computes IDs from
-    /// the token, and can't tell former members from new ones. The command also succeeds for the token of a cluster that was deleted before, or never existed.
+    /// and every convene of the former cluster, and delete their data and what convene has archived next to it: etcd computes
+    /// IDs from the token, and can't tell former members from new ones. The command also succeeds for the token of a cluster
+    /// that was deleted before, or never existed.
     #[arg(long)]
     forget_used: bool,
     /// Format of the result; json prints the deleted cluster, or with --forget-used the response of the API

@@ -152,8 +152,9 @@ pub async fn verify_bootstrap(session: &Session, start: &Start) -> Result<(), St
 /// Checks that no etcd of another cluster answers at the founders' peer URLs. Reports can make the registry give up a cluster that
 /// runs.
 async fn check_founders_run_no_other_cluster(session: &Session, start: &Start) -> Result<(), String> {
-    let own = founded_cluster(start)?;
     let founders = founders(start)?;
+    let ids = founders.values().map(|urls| MemberId::of_founder(urls, &start.initial_cluster_token));
+    let own = ClusterId::of_founders(ids);
     let lists = peer_lists(session, founders.into_values().flatten()).await;
     match lists.iter().find(|(_, list)| list.cluster != own) {
         Some((url, list)) => Err(format!(
@@ -163,12 +164,6 @@ async fn check_founders_run_no_other_cluster(session: &Session, start: &Start) -
         )),
         None => Ok(()),
     }
-}
-
-/// The ID that etcd computes for the cluster that these founders bootstrap.
-fn founded_cluster(start: &Start) -> Result<ClusterId, String> {
-    let ids = founders(start)?.into_values().map(|urls| MemberId::of_founder(&urls, &start.initial_cluster_token));
-    Ok(ClusterId::of_founders(ids))
 }
 
 /// The peer URLs of each founder, from `--initial-cluster`.
@@ -372,14 +367,13 @@ async fn check_does_not_run_at(
         (Ok(Err(error)), _) if matches!(error, EtcdError::Unidentified { .. }) || error.shows_tls_peer() => {
             Err(may_run(member, url, &error.to_string()))
         }
-        (Err(_) | Ok(Err(EtcdError::TimedOut { .. })), true) => Err(may_run(
-            member,
-            url,
-            &format!(
+        (Err(_) | Ok(Err(EtcdError::TimedOut { .. })), true) => {
+            let found = format!(
                 "a process accepts connections, and has neither answered nor closed them within {within:?}. If that is a \
-                     proxy, lower its connect timeout and its retries"
-            ),
-        )),
+                 proxy, lower its connect timeout and its retries"
+            );
+            Err(may_run(member, url, &found))
+        }
         _ => Ok(()),
     }
 }
