@@ -72,17 +72,11 @@ where
 ///
 /// Raft ignores a change until it has applied the previous one (`raft.go:stepLeader`). On a busy disk, etcd answers the previous
 /// request earlier than that (`server/etcdserver/raft.go:start`). Nobody answers the request for the ignored change.
-async fn changed<T, F>(mut request: impl FnMut() -> F) -> Result<T, EtcdError>
+async fn changed<T: std::fmt::Debug, F>(request: impl FnMut() -> F) -> Result<T, EtcdError>
 where
     F: Future<Output = Result<T, EtcdError>>,
 {
-    let deadline = Instant::now() + LIMIT;
-    loop {
-        match request().await {
-            Err(EtcdError::TimedOut { .. }) if Instant::now() < deadline => (),
-            answer => return answer,
-        }
-    }
+    until(request, |answer| !matches!(answer, Err(EtcdError::TimedOut { .. }))).await
 }
 
 /// A client without TLS and without a user.

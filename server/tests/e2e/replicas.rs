@@ -20,9 +20,11 @@ mod synchronous_standby;
 mod tickets;
 mod watching;
 
-use std::time::Duration;
+use std::{fmt::Display, time::Duration};
 
-use convene_harness::{Postgres, server::Server};
+use convene_harness::{Postgres, http, server::Server};
+use reqwest::RequestBuilder;
+use serde_json::Value;
 
 /// The time limit of every wait.
 pub const LIMIT: Duration = Duration::from_secs(60);
@@ -31,6 +33,19 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 pub fn servers<const N: usize>(postgres: &Postgres) -> ([Server; N], String) {
     let url = postgres.create_database();
     (std::array::from_fn(|_| Server::start_on(&url, &[])), url)
+}
+
+/// The registration of a member with this number by v2, in a cluster at a discovery URL.
+pub fn register(cluster: &str, n: impl Display) -> RequestBuilder {
+    let value = [("value", format!("infra{n}=http://infra{n}.example.com:2380"))];
+    http::client().put(format!("{cluster}/{n}?prevExist=false")).form(&value)
+}
+
+/// How many members a cluster at a discovery URL has.
+pub async fn members(cluster: &str) -> usize {
+    let shown: Value = http::get(cluster).await.unwrap().json().await.unwrap();
+    assert_eq!(shown["action"], "get", "{shown}");
+    shown["node"]["nodes"].as_array().map_or(0, Vec::len)
 }
 
 /// Asserts that the database has logged no deadlock and no serialization failure.

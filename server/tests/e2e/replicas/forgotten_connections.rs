@@ -2,12 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use convene_harness::{Postgres, http, server::Server, wait_for};
+use convene_harness::{http, server::Server, wait_for};
 use futures_util::future::join_all;
 use reqwest::RequestBuilder;
 use serde_json::Value;
 
-use super::{LIMIT, line::Line};
+use super::{
+    LIMIT,
+    line::{Line, servers_on_a_line},
+    register,
+};
 
 /// How soon a wait ends if notifications arrive. A server that only believes that they do polls every five seconds.
 const NOTIFIED: Duration = Duration::from_secs(2);
@@ -66,9 +70,7 @@ struct Forgotten {
 
 impl Forgotten {
     async fn start() -> Option<Self> {
-        let database = Postgres::shared()?.create_database();
-        let line = Line::to(&database).await;
-        let (server, other) = (Server::start_on(&line.url, &[]), Server::start_on(&database, &[]));
+        let (line, server, other) = servers_on_a_line().await?;
         let cluster = server.new_cluster(9).await;
         Some(Self { line, server, other, cluster })
     }
@@ -103,11 +105,6 @@ impl Forgotten {
         assert_eq!(event["action"], "create", "{event}");
         at.saturating_duration_since(written)
     }
-}
-
-fn register(cluster: &str, n: usize) -> RequestBuilder {
-    let value = [("value", format!("infra{n}=http://infra{n}.example.com:2380"))];
-    http::client().put(format!("{cluster}/{n}?prevExist=false")).form(&value)
 }
 
 /// The status of an answer, and how long it took.

@@ -1,5 +1,6 @@
 use std::{future::pending, time::Duration};
 
+use convene_harness::{Postgres, server::Server};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
     net::{
@@ -28,12 +29,9 @@ struct State {
 
 impl Line {
     pub async fn to(database: &str) -> Self {
-        let (before, behind) = database.split_once('@').unwrap();
-        let (address, name) = behind.split_once('/').unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("{before}@{}/{name}", listener.local_addr().unwrap());
+        let (listener, address, url) = listen_for(database).await;
         let (state, of_connections) = watch::channel(State { is_open: true, forgotten: 0 });
-        let carrying = tokio::spawn(carry_all(listener, address.to_owned(), of_connections));
+        let carrying = tokio::spawn(carry_all(listener, address, of_connections));
         Self { url, state, carrying }
     }
 
@@ -54,12 +52,17 @@ impl Line {
     }
 }
 
+/// A line to a new database, a server over it, and another server; `None` if PostgreSQL is missing.
+pub async fn servers_on_a_line() -> Option<(Line, Server, Server)> {
+    let database = Postgres::shared()?.create_database();
+    let line = Line::to(&database).await;
+    let (server, other) = (Server::start_on(&line.url, &[]), Server::start_on(&database, &[]));
+    Some((line, server, other))
+}
+
 /// Carries connections to a database, and takes a time for each direction. Returns the database's URL over this line.
 pub async fn slow_line(database: &str, delay: Duration) -> String {
-    let (before, behind) = database.split_once('@').unwrap();
-    let (address, name) = behind.split_once('/').unwrap();
-    let (listener, address) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), address.to_owned());
-    let url = format!("{before}@{}/{name}", listener.local_addr().unwrap());
+    let (listener, address, url) = listen_for(database).await;
     tokio::spawn(async move {
         loop {
             let (near, _) = listener.accept().await.unwrap();
@@ -70,6 +73,15 @@ pub async fn slow_line(database: &str, delay: Duration) -> String {
         }
     });
     url
+}
+
+/// A listener, the address of the database that it is for, and the database's URL at the listener.
+async fn listen_for(database: &str) -> (TcpListener, String, String) {
+    let (before, behind) = database.split_once('@').unwrap();
+    let (address, name) = behind.split_once('/').unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("{before}@{}/{name}", listener.local_addr().unwrap());
+    (listener, address.to_owned(), url)
 }
 
 async fn carry_slowly(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, delay: Duration) {

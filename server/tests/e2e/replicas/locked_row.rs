@@ -8,7 +8,7 @@ use std::{
 use convene_harness::{Postgres, http, server::Server, wait_for};
 use serde_json::json;
 
-use super::{LIMIT, servers};
+use super::{LIMIT, register, servers};
 
 /// How long a write to a locked cluster waits at least, and a server that writes to others at most.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -21,13 +21,13 @@ async fn a_locked_row_delays_and_fails_the_writes_to_its_cluster_alone() {
     let lock = RowLock::take(postgres, &database, token(&locked));
 
     let begun = Instant::now();
-    let refused = tokio::spawn(register(locked.clone(), 1));
+    let refused = tokio::spawn(add(locked.clone(), 1));
     let mut slowest = Duration::ZERO;
     let mut n = 0;
     while !refused.is_finished() {
         n += 1;
         let write = Instant::now();
-        assert_eq!(register(free.clone(), 1 + n % 9).await, if n <= 9 { 201 } else { 412 }, "{}", servers[0].output());
+        assert_eq!(add(free.clone(), 1 + n % 9).await, if n <= 9 { 201 } else { 412 }, "{}", servers[0].output());
         assert_eq!(check_in(&servers[0]).await, 200);
         slowest = slowest.max(write.elapsed());
         assert!(begun.elapsed() < LIMIT, "the write to the locked cluster is not answered");
@@ -41,11 +41,11 @@ async fn a_locked_row_delays_and_fails_the_writes_to_its_cluster_alone() {
     assert!(slowest < PATIENCE, "a write to another cluster has waited for {slowest:?}");
 
     // This one waits, and gets the lock.
-    let waiting = tokio::spawn(register(locked.clone(), 2));
+    let waiting = tokio::spawn(add(locked.clone(), 2));
     tokio::time::sleep(Duration::from_millis(200)).await;
     lock.release();
     assert_eq!(waiting.await.unwrap(), 201);
-    assert_eq!(register(locked.replace(&servers[0].url, &servers[1].url), 3).await, 201);
+    assert_eq!(add(locked.replace(&servers[0].url, &servers[1].url), 3).await, 201);
 }
 
 /// A session that has locked the row of a cluster.
@@ -78,10 +78,13 @@ fn token(cluster: &str) -> &str {
 }
 
 /// The status with which a registration by v2 is answered.
-async fn register(cluster: String, n: u32) -> u16 {
-    let value = [("value", format!("infra{n}=http://infra{n}.example.com:2380"))];
-    let put = http::client().put(format!("{cluster}/{n}?prevExist=false")).form(&value);
-    tokio::time::timeout(LIMIT, put.send()).await.expect("the write is answered").unwrap().status().as_u16()
+async fn add(cluster: String, n: u32) -> u16 {
+    tokio::time::timeout(LIMIT, register(&cluster, n).send())
+        .await
+        .expect("the write is answered")
+        .unwrap()
+        .status()
+        .as_u16()
 }
 
 /// The status with which the first check-in of a new cluster is answered.

@@ -3,12 +3,11 @@
 use std::time::{Duration, Instant};
 
 use convene_etcd::wire::{RangeRequest, kv_client::KvClient};
-use convene_harness::{Postgres, http, server::Server};
+use convene_harness::{Postgres, http};
 use serde_json::Value;
-
 use tonic::Code;
 
-use super::{LIMIT, line::Line, servers};
+use super::{LIMIT, line::servers_on_a_line, members, register, servers};
 use crate::v3_client::connect;
 
 /// The header of an answer that the database has not confirmed: its age in seconds.
@@ -16,16 +15,13 @@ const STALE: &str = "x-convene-stale";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partitioned_server_returns_no_older_state_than_its_long_polls_did() {
-    let Some(postgres) = Postgres::shared() else { return };
-    let database = postgres.create_database();
-    let line = Line::to(&database).await;
-    let (other, cut_off) = (Server::start_on(&database, &[]), Server::start_on(&line.url, &[]));
+    let Some((line, cut_off, other)) = servers_on_a_line().await else { return };
     let made = other.new_cluster(3).await;
     let here = made.replace(&other.url, &cut_off.url);
     assert_eq!(members(&here).await, 0);
     for n in [1, 2] {
         let answer = tokio::spawn(wait(here.clone(), n + 1));
-        register(&made, n).await;
+        add(&made, n).await;
         assert_eq!(answer.await.unwrap(), n + 1);
     }
     let answer = tokio::spawn(wait(here.clone(), 4));
@@ -34,7 +30,7 @@ async fn a_partitioned_server_returns_no_older_state_than_its_long_polls_did() {
     until(&format!("{}/readyz", cut_off.url), 503).await;
     assert_eq!(members(&here).await, 2, "the clients of the long polls know two members");
     let late = tokio::spawn(wait(here.clone(), 4));
-    register(&made, 3).await;
+    add(&made, 3).await;
     line.mend();
     assert_eq!((answer.await.unwrap(), late.await.unwrap()), (4, 4));
     assert_eq!(members(&here).await, 3);
@@ -43,10 +39,7 @@ async fn a_partitioned_server_returns_no_older_state_than_its_long_polls_did() {
 /// `quorum`, a linearizable range and the administration's API ask for what all servers have acknowledged.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partitioned_server_marks_old_answers_and_refuses_where_they_would_not_do() {
-    let Some(postgres) = Postgres::shared() else { return };
-    let database = postgres.create_database();
-    let line = Line::to(&database).await;
-    let (other, cut_off) = (Server::start_on(&database, &[]), Server::start_on(&line.url, &[]));
+    let Some((line, cut_off, other)) = servers_on_a_line().await else { return };
     let made = other.new_cluster(3).await;
     let here = made.replace(&other.url, &cut_off.url);
     let token = made.rsplit_once('/').unwrap().1;
@@ -57,7 +50,7 @@ async fn a_partitioned_server_marks_old_answers_and_refuses_where_they_would_not
 
     line.cut();
     until(&format!("{}/readyz", cut_off.url), 503).await;
-    register(&made, 1).await;
+    add(&made, 1).await;
     let written = Instant::now();
     tokio::time::sleep(Duration::from_secs(1)).await;
 
@@ -98,7 +91,7 @@ async fn no_server_returns_data_that_the_database_has_lost() {
     let (servers, database) = servers::<2>(postgres);
     let made = servers[0].new_cluster(3).await;
     for n in [1, 2] {
-        register(&made, n).await;
+        add(&made, n).await;
     }
     assert_eq!(members(&made).await, 2);
     let lost = "delete from event where revision = 3; delete from member where created_revision = 3; \
@@ -109,10 +102,8 @@ async fn no_server_returns_data_that_the_database_has_lost() {
     }
 }
 
-async fn register(cluster: &str, n: u64) {
-    let value = [("value", format!("infra{n}=http://infra{n}.example.com:2380"))];
-    let put = http::client().put(format!("{cluster}/{n}?prevExist=false")).form(&value);
-    assert_eq!(put.send().await.unwrap().status(), 201);
+async fn add(cluster: &str, n: u64) {
+    assert_eq!(register(cluster, n).send().await.unwrap().status(), 201);
 }
 
 /// The age that an answer is marked with.
@@ -120,12 +111,6 @@ async fn stale(cluster: &str) -> Option<u64> {
     let answer = http::get(cluster).await.unwrap();
     assert_eq!(answer.status(), 200);
     answer.headers().get(STALE).map(|seconds| seconds.to_str().unwrap().parse().unwrap())
-}
-
-async fn members(cluster: &str) -> usize {
-    let shown: Value = http::get(cluster).await.unwrap().json().await.unwrap();
-    assert_eq!(shown["action"], "get", "{shown}");
-    shown["node"]["nodes"].as_array().map_or(0, Vec::len)
 }
 
 /// Waits for an event at an index or later, and returns the index of the event.

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use convene_harness::{Postgres, http, server::Server, wait_for};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::task::JoinHandle;
 
-use super::LIMIT;
+use super::{LIMIT, members, register};
 
 /// How a COMMIT that waits for the standby is ended: PostgreSQL ends the session, or reports a success with a warning.
 const TERMINATE: &str = "pg_terminate_backend";
@@ -55,7 +55,7 @@ async fn is_not_acknowledged(end: &str) {
     eprintln!("{end}: 503 after {:?}", begun.elapsed());
 
     // The write is in the database and visible. What rests on it is not acknowledged either.
-    assert_eq!(pair.members().await, 2);
+    assert_eq!(members(&pair.cluster).await, 2);
     let begun = Instant::now();
     let (status, body) = pair.set_same_size().await;
     assert_eq!(status, 503, "{body}");
@@ -70,7 +70,7 @@ async fn is_not_acknowledged(end: &str) {
     }
     eprintln!("written again {:?} after the standby was back", resumed.elapsed());
     assert_eq!(pair.write(3).await.unwrap().0, 201);
-    assert_eq!(pair.members().await, 3);
+    assert_eq!(members(&pair.cluster).await, 3);
 }
 
 /// A server on a database with a synchronous standby, and a cluster with one member.
@@ -95,8 +95,7 @@ impl Pair {
 
     /// Registers a member by v2, and returns the status and the body of the answer.
     fn write(&self, n: u32) -> JoinHandle<(u16, String)> {
-        let value = [("value", format!("infra{n}=http://infra{n}.example.com:2380"))];
-        let put = http::client().put(format!("{}/{n}?prevExist=false", self.cluster)).form(&value);
+        let put = register(&self.cluster, n);
         tokio::spawn(async move {
             let answer = tokio::time::timeout(LIMIT, put.send()).await.expect("the write is answered").unwrap();
             (answer.status().as_u16(), answer.text().await.unwrap())
@@ -109,11 +108,6 @@ impl Pair {
         let patch = http::client().patch(url).json(&json!({ "size": 3 })).send();
         let answer = tokio::time::timeout(LIMIT, patch).await.expect("the request is answered").unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
-    }
-
-    async fn members(&self) -> usize {
-        let shown: Value = http::get(&self.cluster).await.unwrap().json().await.unwrap();
-        shown["node"]["nodes"].as_array().map_or(0, Vec::len)
     }
 
     fn wait_until_commit_waits(&self) {
