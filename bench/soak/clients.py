@@ -42,13 +42,13 @@ class Clients:
             self._spawn(self._read)
 
     def finish(self):
-        """Ends all clients. Streams end once they have had the time to deliver what was written."""
+        """Ends all clients, and waits for their last requests."""
         self._stopped.set()
         for thread in self._threads:
             thread.join(4 * TIMEOUT)
 
     def events(self, server, token):
-        """All events of a cluster, as one server shows them. None if no server could make it."""
+        """All events of a cluster, as one server shows them; an empty list if no server could make it."""
         events, after = [], 0
         while True:
             status, _, body = ask(server, "GET", f"/v1/clusters/{token}/events?after={after}")

@@ -1,15 +1,15 @@
 """convene-server on a SQLite file, which can be killed, frozen and set back to an earlier copy."""
 
 import shutil
-import signal
-import subprocess
 import time
 import urllib.request
+
+from service import Service
 
 START_LIMIT = 60
 
 
-class Registry:
+class Registry(Service):
     """The server and its file."""
 
     def __init__(self, folder, program, address):
@@ -17,16 +17,15 @@ class Registry:
         self._folder = folder / "registry"
         self._folder.mkdir()
         self._copy = folder / "registry-copy"
-        self._log = open(folder / "server.log", "a")
-        self._command = [
+        command = [
             program, "--listen", f"{address}:7379", "--public-url", self.url,
             "--database-url", f"sqlite:{self._folder / 'convene.db'}",
         ]
-        self._process = None
+        super().__init__(command, folder / "server.log")
 
     def start(self):
         """Starts the server, and waits until it answers."""
-        self._process = subprocess.Popen(self._command, stdout=self._log, stderr=self._log)
+        self.spawn()
         deadline = time.monotonic() + START_LIMIT
         while time.monotonic() < deadline:
             try:
@@ -35,16 +34,6 @@ class Registry:
             except OSError:
                 time.sleep(0.05)
         raise RuntimeError("convene-server does not answer; see server.log")
-
-    def kill(self):
-        self._process.kill()
-        self._process.wait()
-
-    def freeze(self):
-        self._process.send_signal(signal.SIGSTOP)
-
-    def thaw(self):
-        self._process.send_signal(signal.SIGCONT)
 
     def keep_copy(self):
         """Keeps the file as it is now. The server does not run meanwhile."""
@@ -63,9 +52,3 @@ class Registry:
             if file.name in ("convene.db", "convene.db-wal", "convene.db-shm"):
                 shutil.copy(file, self._folder / file.name)
         self.start()
-
-    def close(self):
-        if self._process is not None:
-            self.thaw()
-            self.kill()
-        self._log.close()
