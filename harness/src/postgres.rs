@@ -131,6 +131,20 @@ impl Postgres {
         assert!(is_synchronous.is_some(), "no standby is synchronous:\n{}", self.log());
     }
 
+    /// Stops receiving from the primary, for a standby. What the primary writes from then on is lost if it fails.
+    pub fn stop_receiving(&self) {
+        self.execute("postgres", "alter system reset primary_conninfo");
+        self.execute("postgres", "select pg_reload_conf()");
+        let receivers = "select count(*) from pg_stat_wal_receiver";
+        let stopped = wait_for(LIMIT, || (self.execute("postgres", receivers) == "0").then_some(()));
+        assert!(stopped.is_some(), "the standby still receives:\n{}", self.log());
+    }
+
+    /// Makes a primary of a standby.
+    pub fn promote(&self) {
+        assert_eq!(self.execute("postgres", "select pg_promote()"), "t", "{}", self.log());
+    }
+
     fn make(folder: PathBuf, temporary: Option<TempDir>, identity: Option<&Identity>) -> Option<Self> {
         let initdb = program("initdb")?;
         let mut command = not_root(&initdb);

@@ -1,4 +1,8 @@
-use std::{future::pending, time::Duration};
+use std::{
+    future::pending,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use convene_harness::{Postgres, server::Server};
 use tokio::{
@@ -16,6 +20,7 @@ use tokio::{
 pub struct Line {
     /// The database's URL over this line.
     pub url: String,
+    address: Arc<Mutex<String>>,
     state: watch::Sender<State>,
     carrying: JoinHandle<()>,
 }
@@ -30,9 +35,10 @@ struct State {
 impl Line {
     pub async fn to(database: &str) -> Self {
         let (listener, address, url) = listen_for(database).await;
+        let address = Arc::new(Mutex::new(address));
         let (state, of_connections) = watch::channel(State { is_open: true, forgotten: 0 });
-        let carrying = tokio::spawn(carry_all(listener, address, of_connections));
-        Self { url, state, carrying }
+        let carrying = tokio::spawn(carry_all(listener, address.clone(), of_connections));
+        Self { url, address, state, carrying }
     }
 
     /// Closes all connections, and accepts no further ones.
@@ -43,6 +49,11 @@ impl Line {
     /// Accepts connections again.
     pub fn mend(&self) {
         self.state.send_modify(|state| state.is_open = true);
+    }
+
+    /// Carries further connections to another database server, at the address of this URL.
+    pub fn lead_to(&self, database: &str) {
+        *self.address.lock().unwrap() = split(database).1.to_owned();
     }
 
     /// Stops carrying what is sent on the present connections, in silence, as a firewall does that has forgotten them. Further
@@ -77,11 +88,17 @@ pub async fn slow_line(database: &str, delay: Duration) -> String {
 
 /// A listener, the address of the database that it is for, and the database's URL at the listener.
 async fn listen_for(database: &str) -> (TcpListener, String, String) {
-    let (before, behind) = database.split_once('@').unwrap();
-    let (address, name) = behind.split_once('/').unwrap();
+    let (before, address, name) = split(database);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("{before}@{}/{name}", listener.local_addr().unwrap());
     (listener, address.to_owned(), url)
+}
+
+/// What precedes the `@` of a database's URL, the address, and the database's name.
+fn split(url: &str) -> (&str, &str, &str) {
+    let (before, behind) = url.split_once('@').unwrap();
+    let (address, name) = behind.split_once('/').unwrap();
+    (before, address, name)
 }
 
 async fn carry_slowly(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, delay: Duration) {
@@ -109,14 +126,16 @@ impl Drop for Line {
     }
 }
 
-async fn carry_all(listener: TcpListener, address: String, state: watch::Receiver<State>) {
+async fn carry_all(listener: TcpListener, address: Arc<Mutex<String>>, state: watch::Receiver<State>) {
     loop {
         let (mut near, _) = listener.accept().await.unwrap();
         let State { is_open, forgotten } = *state.borrow();
         if !is_open {
             continue;
         }
-        let mut far = TcpStream::connect(&address).await.unwrap();
+        let address = address.lock().unwrap().clone();
+        // Nobody listens there while a database server is down.
+        let Ok(mut far) = TcpStream::connect(address).await else { continue };
         let mut state = state.clone();
         tokio::spawn(async move {
             let changed = tokio::select! {
