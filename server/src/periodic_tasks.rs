@@ -31,13 +31,13 @@ pub async fn flush(app: Arc<App>) {
     }
 }
 
-/// How often a shared database is checked: another one may answer after a failover.
+/// How often a shared database is checked, if nothing speaks for a loss before.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
 
 /// Notices that an older copy of a shared database answers. Runs until dropped.
 pub async fn watch_database(app: Arc<App>) {
     loop {
-        tokio::time::sleep(CHECK_EVERY).await;
+        let _ = tokio::time::timeout(CHECK_EVERY, app.registry.until_loss_is_suspected()).await;
         // The registry has logged the error. The next round tries again.
         let _ = app.registry.hold_if_database_went_back().await;
     }

@@ -12,6 +12,7 @@ mod follow;
 mod freshness;
 mod liveness;
 mod reads;
+mod recent_writes;
 mod replication;
 mod snapshot;
 mod transact;
@@ -42,6 +43,7 @@ use committer::Committer;
 use counts::LastCount;
 use freshness::Freshness;
 use liveness::{ClusterLiveness, LivenessCache};
+use recent_writes::RecentWrites;
 use replication::Replication;
 use snapshot::SnapshotWeight;
 use transact::Job;
@@ -76,6 +78,7 @@ pub struct Registry {
     watch_hub: Arc<WatchHub>,
     liveness: Arc<LivenessCache>,
     clock: Arc<Clock>,
+    recent_writes: Arc<RecentWrites>,
     jobs: mpsc::Sender<Job>,
     /// Tells whether a cached cluster is the present one; `None` if no other server writes to the database.
     freshness: Option<Freshness>,
@@ -112,6 +115,7 @@ impl Registry {
     pub async fn start(store: Arc<Store>) -> (Self, JoinHandle<()>) {
         let cache = Arc::new(Cache::with_weighter(CACHE_CLUSTERS, CACHE_BYTES, SnapshotWeight));
         let (clock, watch_hub, liveness) = (Arc::new(Clock::new()), Arc::default(), Arc::default());
+        let recent_writes = Arc::<RecentWrites>::default();
         let metrics = Arc::new(RegistryMetrics::default());
         metrics.set_notified(!store.is_shared());
         let (mut notifier, mut tasks) = (None, JoinSet::new());
@@ -131,6 +135,7 @@ impl Registry {
             cache: Arc::clone(&cache),
             watch_hub: Arc::clone(&watch_hub),
             liveness: Arc::clone(&liveness),
+            recent_writes: Arc::clone(&recent_writes),
             notifier,
         };
         let (jobs, queue) = mpsc::channel(QUEUE);
@@ -146,6 +151,7 @@ impl Registry {
             watch_hub,
             liveness,
             clock,
+            recent_writes,
             jobs,
             freshness,
             lists,

@@ -18,6 +18,7 @@ mod import;
 mod limits;
 mod list;
 mod liveness;
+mod loss;
 mod migrations;
 mod notify;
 mod open;
@@ -25,6 +26,7 @@ mod postgres;
 mod read;
 mod size;
 mod sqlite;
+mod stamp;
 mod statement;
 mod transaction;
 mod url;
@@ -44,14 +46,17 @@ pub use commit::ClusterWrite;
 pub use count::ClusterCounts;
 pub use dump::{ClusterDump, RegistryDump, UsedToken};
 pub use export::{Export, ExportError};
+pub use generation::WentBack;
 pub use import::ImportError;
 pub use limits::DatabaseLimits;
 pub use list::{ClusterFilter, ClusterSummary, Cursor};
 pub use liveness::{LIVENESS_CHUNK, LivenessRecord};
+pub use loss::Suspicion;
 pub use notify::{Notification, NotificationListener};
 pub use open::OpenError;
-pub use read::{LoadedClusters, Stamp};
+pub use read::{LoadedClusters, StoredCluster};
 pub use size::DatabaseSize;
+pub use stamp::{Stamp, WriteId};
 pub use transaction::{Locks, Transaction};
 pub use url::DatabaseUrl;
 
@@ -59,6 +64,7 @@ use crate::metrics::DatabaseMetrics;
 use connection::Connection;
 use durability::Durability;
 use health::Health;
+use loss::Loss;
 use postgres::PostgresDatabase;
 use sqlite::SqliteFile;
 use transaction::Writer;
@@ -72,6 +78,7 @@ pub struct Store {
     writer: Mutex<Writer>,
     health: Health,
     durability: Durability,
+    loss: Loss,
     metrics: DatabaseMetrics,
     registry_id: String,
     name: String,
@@ -180,11 +187,6 @@ impl Store {
         }
     }
 
-    /// Whether the last attempt to reach the database failed.
-    pub fn is_down(&self) -> bool {
-        self.health.is_down()
-    }
-
     /// Whether reads can't ask the database: it is down, or it accepts no further connections.
     pub fn is_away(&self) -> bool {
         self.health.is_down() || self.health.is_crowded()
@@ -286,7 +288,11 @@ impl Store {
         let result = self.database.connect(patience, self.limits).await;
         self.health.record(&result, &self.name);
         self.health.record_connect(&result, &self.name);
-        result
+        let mut connection = result?;
+        let noted = self.note_system(&mut connection).await;
+        self.record_timeout(&noted);
+        noted?;
+        Ok(connection)
     }
 
     /// Limits the time of a statement. The database has the same limit and reports it; this is for a database that does not
@@ -349,8 +355,8 @@ impl StoreError {
     /// Whether a retry may help: the database could not be reached, or was stopping or starting.
     pub fn is_transient(&self) -> bool {
         // https://www.postgresql.org/docs/current/errcodes-appendix.html: connection exceptions, too many connections, operator
-        // intervention, and a transaction on a standby that is about to become the primary.
-        const CODES: &[&str] = &["08", "53300", "57P", "25006", "25P03"];
+        // intervention, and statements on a standby that is about to become the primary.
+        const CODES: &[&str] = &["08", "53300", "57P", "25006", "25P03", "55000"];
         match self {
             Self::Down | Self::Crowded | Self::TimedOut(_) => true,
             Self::Database(sqlx::Error::Database(error)) => {

@@ -115,6 +115,18 @@ impl Problem {
         Self { revision: Some(present.0), ..Self::new(Kind::Forgotten, detail) }
     }
 
+    /// The database has lost events that a client has received.
+    pub fn history_lost() -> Self {
+        let detail = "the database has lost events that were returned before, for example in a failover, and other events have \
+                      their revisions; read the events again from the first";
+        Self { revision: Some(Revision::FIRST.0), ..Self::new(Kind::Forgotten, detail) }
+    }
+
+    /// Whether the events that come next for a client are not available.
+    pub fn is_forgotten(&self) -> bool {
+        self.kind == Kind::Forgotten
+    }
+
     /// The cluster is not, or no longer, at the revision that the client expects.
     pub fn stale(present: Revision) -> Self {
         let detail = format!("the cluster is at revision {present}; read it again, then retry");

@@ -20,6 +20,7 @@ use super::{
     Committed, Inputs, Needs, Snapshot, SnapshotCache, Unavailable, WriteError,
     clock::Clock,
     liveness::LivenessCache,
+    recent_writes::RecentWrites,
     replication::{Notifier, sync_clock},
     transact::Job,
     unavailable,
@@ -27,7 +28,7 @@ use super::{
 };
 use crate::{
     metrics::RegistryMetrics,
-    store::{ClusterWrite, LivenessRecord, Locks, Stamp, Store, StoreError, Transaction},
+    store::{ClusterWrite, LivenessRecord, Locks, Stamp, Store, StoreError, Suspicion, Transaction, WriteId},
 };
 
 /// The most writes that share one commit.
@@ -54,6 +55,7 @@ pub(super) struct Committer {
     pub(super) cache: Arc<SnapshotCache>,
     pub(super) watch_hub: Arc<WatchHub>,
     pub(super) liveness: Arc<LivenessCache>,
+    pub(super) recent_writes: Arc<RecentWrites>,
     /// Notifies the other servers of a shared database of each change; `None` if the database is not shared.
     pub(super) notifier: Option<Notifier>,
 }
@@ -151,11 +153,16 @@ impl Committer {
         let locks = self.lock(&mut transaction, jobs).await?;
         blocked.set_aside(jobs, &locks.busy);
         let mut pending = self.read(&mut transaction, &jobs[..jobs.len().min(BATCH)], &locks.stamps).await?;
+        // Until everything is held, each cluster is before it changes.
+        let must_hold = self.store.suspicion() != Suspicion::None;
         let mut results = Vec::with_capacity(jobs.len());
         for job in jobs.iter_mut().take(BATCH) {
             let cluster = pending.entry(job.token.clone()).or_default();
             if cluster.is_deleted() {
                 break;
+            }
+            if must_hold {
+                cluster.hold_founding(self.clock.now());
             }
             results.push(cluster.decide(job, self.clock.now()));
         }
@@ -229,11 +236,11 @@ impl Committer {
     async fn is_committed(&self, writes: &[ClusterWrite]) -> Result<bool, StoreError> {
         // A transaction that changes a cluster locks its row, so `lock` waits for a transaction that is still running.
         let write = writes.iter().find(|write| write.base.is_some()).or(writes.first());
-        let Some(ClusterWrite { token, base, after, events }) = write else { return Ok(true) };
+        let Some(ClusterWrite { token, base, after, events, write_id }) = write else { return Ok(true) };
         let mut transaction = self.store.begin().await?;
         let stamps = transaction.lock(std::slice::from_ref(token)).await?;
         let is_committed = match (after, events.last()) {
-            (Some(_), Some(last)) => transaction.events(token, last.revision, 1).await?.first() == Some(last),
+            (Some(_), Some(last)) => transaction.write_of(token, last.revision).await? == Some(Some(*write_id)),
             _ => stamps.get(token).map(|stamp| stamp.created_at) != base.map(|base| base.created_at),
         };
         transaction.rollback().await?;
@@ -263,8 +270,8 @@ impl Committer {
         let mut pending = self.read_from_memory(&tokens, stamps);
         let missing: Vec<Token> = tokens.into_iter().filter(|token| !pending.contains_key(token)).collect();
         let loaded = transaction.load_all(&missing).await?;
-        for cluster in loaded.clusters {
-            pending.insert(cluster.token.clone(), PendingCluster::on(Arc::new(cluster)));
+        for stored in loaded.clusters {
+            pending.insert(stored.cluster.token.clone(), PendingCluster::on(&Snapshot::from(stored)));
         }
         for (token, error) in loaded.corrupt {
             unavailable(error);
@@ -281,11 +288,19 @@ impl Committer {
     fn read_from_memory(&self, tokens: &[Token], stamps: &HashMap<Token, Stamp>) -> PendingClusters {
         let is_shared = self.store.is_shared();
         let is_present =
-            |snapshot: &Snapshot| !is_shared || stamps.get(&snapshot.cluster.token) == Some(&snapshot.stamp());
+            |snapshot: &Snapshot| !is_shared || self.is_present(snapshot, stamps.get(&snapshot.cluster.token));
         let present = tokens.iter().filter_map(|token| self.cache.get(token)).filter(|snapshot| is_present(snapshot));
-        let pending =
-            |snapshot: Arc<Snapshot>| (snapshot.cluster.token.clone(), PendingCluster::on(snapshot.cluster.clone()));
+        let pending = |snapshot: Arc<Snapshot>| (snapshot.cluster.token.clone(), PendingCluster::on(&snapshot));
         present.map(pending).collect()
+    }
+
+    /// Whether a cached state is the present one of a cluster that is locked.
+    fn is_present(&self, snapshot: &Snapshot, present: Option<&Stamp>) -> bool {
+        // What is cached was committed before the lock.
+        if present.is_some_and(|present| present.lacks(snapshot.stamp())) {
+            self.store.suspect_missing(snapshot.age());
+        }
+        present == Some(&snapshot.stamp())
     }
 
     async fn read_liveness(
@@ -313,17 +328,28 @@ impl Committer {
         if let Some(notifier) = &self.notifier {
             notifier.notify(writes.iter().map(|write| write.token.clone()));
         }
-        for ClusterWrite { token, after, events, .. } in writes {
+        for ClusterWrite { token, base, after, events, write_id } in writes {
             let protocol = after.as_ref().and_then(|cluster| cluster.protocol);
             self.metrics.record_events(protocol, events.iter().map(Arc::as_ref));
+            let after = after.map(|after| Arc::new(Snapshot::new(after, Some(write_id))));
             match &after {
-                Some(cluster) => self.cache.insert(token.clone(), Arc::new(Snapshot::new(cluster.clone()))),
+                Some(snapshot) => self.cache.insert(token.clone(), snapshot.clone()),
                 None => {
                     self.cache.remove(&token);
                     self.liveness.evict(&token);
                 }
             }
-            self.watch_hub.publish(&token, &events, after.as_ref());
+            match &self.notifier {
+                None => self.watch_hub.publish(&token, &events, after.as_ref()),
+                Some(notifier) => {
+                    if let Some(snapshot) = &after {
+                        self.recent_writes.record(token.clone(), snapshot.stamp());
+                    }
+                    if !self.watch_hub.publish_on(&token, base, &events, after.as_ref()) {
+                        notifier.catch_up(token);
+                    }
+                }
+            }
         }
     }
 
@@ -372,17 +398,25 @@ fn into_writes(pending: PendingClusters) -> Vec<ClusterWrite> {
         base: pending.base,
         after: pending.cluster,
         events: pending.events,
+        write_id: WriteId::draw(),
     };
     changed.map(write).collect()
 }
 
 impl PendingCluster {
-    fn on(cluster: Arc<Cluster>) -> Self {
-        Self { base: Some(Stamp::of(&cluster)), cluster: Some(cluster), ..Self::default() }
+    fn on(snapshot: &Snapshot) -> Self {
+        Self { base: Some(snapshot.stamp()), cluster: Some(snapshot.cluster.clone()), ..Self::default() }
     }
 
     fn is_deleted(&self) -> bool {
         self.cluster.is_none() && !self.events.is_empty()
+    }
+
+    /// Holds the founding of the cluster, because the database may have lost writes.
+    fn hold_founding(&mut self, now: UnixMillis) {
+        let Some(held) = self.cluster.as_ref().and_then(|cluster| cluster.hold_after_going_back(now)) else { return };
+        self.cluster = held.after.map(Arc::new);
+        self.events.extend(held.events.into_iter().map(Arc::new));
     }
 
     fn decide(&mut self, job: &mut Job, now: UnixMillis) -> Decided {

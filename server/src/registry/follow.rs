@@ -31,6 +31,9 @@ pub enum FollowStep {
         /// The cluster's revision.
         current: Revision,
     },
+    /// The database has lost events that were returned, or that came before the first one to return. Revisions from before
+    /// mean nothing any more, so who follows has to begin again.
+    HistoryLost,
     /// There is no such cluster, and no deletion will be delivered.
     NoCluster,
 }
@@ -59,6 +62,7 @@ impl Follower {
                 Delivery::Event(event) if event.kind == EventKind::ClusterDeleted => self.pending.push_back(event),
                 Delivery::Event(event) if event.revision == self.from => self.pending.push_back(event),
                 Delivery::Event(event) if event.revision < self.from => {}
+                Delivery::HistoryLost => return Ok(FollowStep::HistoryLost),
                 _ => {
                     if let Some(step) = self.catch_up(registry).await? {
                         return Ok(step);
@@ -132,14 +136,14 @@ impl Follower {
 
 #[cfg(test)]
 mod tests {
-    use convene_lifecycle::{Cluster, Settings, UnixMillis};
+    use convene_lifecycle::{Settings, UnixMillis};
     use sqlx::ConnectOptions;
     use tempfile::TempDir;
 
     use super::*;
     use crate::{
         metrics::WaitKind,
-        registry::watch_hub::DeliveredState,
+        registry::{Snapshot, watch_hub::DeliveredState},
         store::{DatabaseLimits, Store},
     };
 
@@ -148,7 +152,7 @@ mod tests {
     struct DeletedElsewhere {
         _dir: TempDir,
         registry: Registry,
-        cluster: Arc<Cluster>,
+        cluster: Arc<Snapshot>,
         follower: Follower,
     }
 
@@ -160,20 +164,22 @@ mod tests {
             let store = Store::open(&url.parse().unwrap(), DatabaseLimits::default()).await.unwrap();
             let (registry, _) = Registry::start(Arc::new(store)).await;
             let token: Token = "one".parse().unwrap();
-            let created = registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
+            registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
             let follower = registry.follow(&token, Revision::FIRST.next(), WaitKind::Events);
 
             let mut database = sqlx::sqlite::SqliteConnectOptions::new().filename(file).connect().await.unwrap();
             sqlx::query("delete from cluster where token = 'one'").execute(&mut database).await.unwrap();
-            registry.cache.remove(&token);
-            Self { _dir: dir, registry, cluster: created.after.unwrap(), follower }
+            let (_, cluster) = registry.cache.remove(&token).unwrap();
+            Self { _dir: dir, registry, cluster, follower }
         }
 
         /// Publishes the deletion, as replication does when it learns of the deletion.
         fn replicate_deletion(&self) -> Arc<Event> {
-            let (token, before) = (&self.cluster.token, DeliveredState::Cluster(self.cluster.clone()));
-            let deletion = Arc::new(self.cluster.delete(UnixMillis(9)).events[0].clone());
-            self.registry.watch_hub.publish_replicated(token, &before, std::slice::from_ref(&deletion), None);
+            let Snapshot { cluster, .. } = &*self.cluster;
+            let before = DeliveredState::Cluster(self.cluster.clone());
+            let deletion = Arc::new(cluster.delete(UnixMillis(9)).events[0].clone());
+            let events = std::slice::from_ref(&deletion);
+            assert!(self.registry.watch_hub.publish_replicated(&cluster.token, &before, events, None));
             deletion
         }
     }

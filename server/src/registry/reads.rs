@@ -71,7 +71,7 @@ impl Registry {
             }
         };
         // The caller may be about to wait for changes from this state on.
-        let is_outdated = !self.watch_hub.record_read(token, present.as_ref().map(|snapshot| &snapshot.cluster));
+        let is_outdated = !self.watch_hub.record_read(token, present.as_ref());
         Ok(present.filter(|_| !is_outdated).map(|snapshot| KnownCluster { snapshot, stale }))
     }
 
@@ -81,9 +81,9 @@ impl Registry {
         let cached = self.cache.get(token);
         match self.watch_hub.latest_state(token) {
             Some(DeliveredState::Cluster(latest))
-                if cached.as_ref().is_none_or(|cached| cached.stamp().is_before(Stamp::of(&latest))) =>
+                if cached.as_ref().is_none_or(|cached| cached.stamp().is_before(latest.stamp())) =>
             {
-                Some(Arc::new(Snapshot::new(latest)))
+                Some(latest)
             }
             _ => cached,
         }
@@ -115,8 +115,8 @@ impl Registry {
                 Ok(snapshot) => return Ok(Some(snapshot)),
                 Err(guard) => guard,
             };
-            let Some(cluster) = store.load(&token).await? else { return Ok(None) };
-            let snapshot = Arc::new(Snapshot::new(Arc::new(cluster)));
+            let Some(stored) = store.load(&token).await? else { return Ok(None) };
+            let snapshot = Arc::new(Snapshot::from(stored));
             // This fails if a commit has cached a later state in the meantime, and that one stays.
             let _ = guard.insert(snapshot.clone());
             Ok(Some(snapshot))
@@ -126,8 +126,8 @@ impl Registry {
 
     /// Reads the state from the database even if somebody else is just reading it into the cache: theirs may be older.
     async fn cluster_from_database(&self, token: &Token) -> Result<Option<Arc<Snapshot>>, Unavailable> {
-        let Some(cluster) = self.store.load(token).await.map_err(unavailable)? else { return Ok(None) };
-        let snapshot = Arc::new(Snapshot::new(Arc::new(cluster)));
+        let Some(stored) = self.store.load(token).await.map_err(unavailable)? else { return Ok(None) };
+        let snapshot = Arc::new(Snapshot::from(stored));
         self.cache.insert(token.clone(), snapshot.clone());
         Ok(Some(snapshot))
     }
@@ -135,7 +135,7 @@ impl Registry {
     /// Subscribes to the events of a cluster from now on. The cluster need not exist yet.
     pub fn subscribe(&self, token: &Token, kind: WaitKind) -> Subscription {
         let delivered = match self.cache.peek(token) {
-            Some(snapshot) if self.freshness.is_none() => DeliveredState::Cluster(snapshot.cluster.clone()),
+            Some(snapshot) if self.freshness.is_none() => DeliveredState::Cluster(snapshot),
             _ => DeliveredState::Unknown,
         };
         self.watch_hub.subscribe(token, delivered).counted(self.metrics.wait(kind))

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use convene_lifecycle::{Cluster, Event, Revision, Token};
+use convene_lifecycle::{Event, Revision, Token};
 use tokio::{
     select,
     sync::{mpsc, watch},
@@ -21,7 +21,7 @@ use tokio::{
 use super::{
     Snapshot, SnapshotCache,
     clock::Clock,
-    watch_hub::{DeliveredState, WatchHub},
+    watch_hub::{DeliveredState, KnownStates, WatchHub},
 };
 use crate::{
     metrics::RegistryMetrics,
@@ -57,6 +57,7 @@ const PAGE: u32 = 64;
 #[derive(Clone)]
 pub(super) struct Notifier {
     changed: mpsc::Sender<Token>,
+    behind: mpsc::Sender<Token>,
 }
 
 /// Delivers the events of other servers to the clients of this one.
@@ -77,6 +78,12 @@ impl Notifier {
             let _ = self.changed.try_send(token);
         }
     }
+
+    /// Has this server's own clients catch up with a cluster. Does not wait.
+    pub fn catch_up(&self, behind: Token) {
+        // If the queue is full, polling finds the change.
+        let _ = self.behind.try_send(behind);
+    }
 }
 
 impl Replication {
@@ -84,12 +91,14 @@ impl Replication {
     pub fn start(self, tasks: &mut JoinSet<()>) -> Notifier {
         let own = uuid::Uuid::now_v7().simple().to_string();
         let (changed, queue) = mpsc::channel(QUEUE);
+        let (behind, of_behind) = mpsc::channel(QUEUE);
         let (disconnected, is_disconnected) = watch::channel(true);
         tasks.spawn(send_notifications(self.store.clone(), own.clone(), queue));
         tasks.spawn(self.clone().listen_for_notifications(own, disconnected));
         tasks.spawn(self.clone().reconnect());
+        tasks.spawn(self.clone().catch_up_after_own_writes(of_behind));
         tasks.spawn(self.poll_revisions(is_disconnected));
-        Notifier { changed }
+        Notifier { changed, behind }
     }
 
     async fn listen_for_notifications(self, own: String, disconnected: watch::Sender<bool>) {
@@ -199,6 +208,14 @@ impl Replication {
         }
     }
 
+    async fn catch_up_after_own_writes(self, mut behind: mpsc::Receiver<Token>) {
+        let mut waiting = Vec::new();
+        while behind.recv_many(&mut waiting, QUEUE).await > 0 {
+            let tokens: HashSet<Token> = waiting.drain(..).collect();
+            self.catch_up_or_log(&Vec::from_iter(tokens)).await;
+        }
+    }
+
     async fn catch_up_all(&self) {
         for tokens in self.watch_hub.watched_tokens().chunks(POLL_BATCH) {
             self.catch_up_or_log(tokens).await;
@@ -213,59 +230,104 @@ impl Replication {
 
     /// Delivers what the database has of some clusters and their subscribers don't.
     async fn catch_up(&self, tokens: &[Token]) -> Result<(), StoreError> {
-        // Reads the delivered state before the database: everything delivered by now is committed.
-        let delivered: HashMap<&Token, DeliveredState> =
-            tokens.iter().filter_map(|token| Some((token, self.watch_hub.delivered(token)?))).collect();
-        let watched: Vec<Token> = delivered.keys().map(|token| (*token).clone()).collect();
-        let stamps = self.store.stamps(&watched).await?;
-        for (token, delivered) in delivered {
-            let present = stamps.get(token).copied();
-            if delivered.stamp() == Some(present) {
-                continue;
-            }
-            match self.catch_up_one(token, &delivered, present).await {
-                Err(error) if error.is_transient() => return Err(error),
-                // A cluster that can't be read must not hold up the others.
-                Err(error) => tracing::debug!(cluster = %token, %error, "can't read what another server has written"),
-                Ok(()) => {}
-            }
+        let mut behind = tokens.to_vec();
+        while !behind.is_empty() {
+            behind = self.catch_up_once(&behind).await?;
         }
         Ok(())
     }
 
+    /// Returns the clusters of which somebody else has delivered something meanwhile, so that it has to look again.
+    async fn catch_up_once(&self, tokens: &[Token]) -> Result<Vec<Token>, StoreError> {
+        // Reads the states in memory before the database: everything delivered or read by now is committed.
+        let known: HashMap<&Token, KnownStates> =
+            tokens.iter().filter_map(|token| Some((token, self.watch_hub.known(token)?))).collect();
+        let watched: Vec<Token> = known.keys().map(|token| (*token).clone()).collect();
+        let stamps = self.store.stamps(&watched).await?;
+        let mut overtaken = Vec::new();
+        for (token, known) in known {
+            let present = stamps.get(token).copied();
+            if known.delivered.stamp() == Some(present) && known.latest.stamp() == Some(present) {
+                continue;
+            }
+            match self.catch_up_one(token, &known, present).await {
+                Err(error) if error.is_transient() => return Err(error),
+                // A cluster that can't be read must not hold up the others.
+                Err(error) => tracing::debug!(cluster = %token, %error, "can't read what another server has written"),
+                Ok(true) => {}
+                Ok(false) => overtaken.push(token.clone()),
+            }
+        }
+        Ok(overtaken)
+    }
+
+    /// Returns `false` if something else has been delivered meanwhile.
     async fn catch_up_one(
         &self,
         token: &Token,
-        delivered: &DeliveredState,
+        KnownStates { delivered, latest }: &KnownStates,
         present: Option<Stamp>,
-    ) -> Result<(), StoreError> {
-        if present.is_none() {
+    ) -> Result<bool, StoreError> {
+        let Some(present) = present else {
             self.cache.remove(token);
-            self.watch_hub.publish_replicated_deletion(token, delivered, self.clock.now());
-            return Ok(());
-        }
+            return Ok(self.watch_hub.publish_replicated_deletion(token, delivered, self.clock.now()));
+        };
         // If the cluster has been deleted since, the next poll finds that.
-        let Some(cluster) = self.store.load(token).await? else { return Ok(()) };
+        let Some(stored) = self.store.load(token).await? else { return Ok(true) };
+        let snapshot = Arc::new(Snapshot::from(stored));
+        let is_read_ahead = latest.stamp() != delivered.stamp();
+        if self.is_lost(token, delivered, present).await?
+            || (is_read_ahead && self.is_lost(token, latest, present).await?)
+        {
+            tracing::error!(
+                cluster = %token,
+                "the database has lost changes of a cluster that were acknowledged; its waits and watches begin again"
+            );
+            let age = if let DeliveredState::Cluster(known) = latest { known.age() } else { Duration::ZERO };
+            self.store.suspect_missing(age);
+            self.cache.insert(token.clone(), snapshot.clone());
+            return Ok(self.watch_hub.forget(token, delivered, &snapshot));
+        }
         let from = match delivered {
-            DeliveredState::Cluster(old) if old.created_at == cluster.created_at => old.revision.next(),
+            DeliveredState::Cluster(old) if old.cluster.created_at == snapshot.cluster.created_at => {
+                old.cluster.revision.next()
+            }
             DeliveredState::Cluster(_) | DeliveredState::NoCluster | DeliveredState::Unknown => Revision::FIRST,
         };
         let events = match delivered {
             DeliveredState::Unknown => Vec::new(),
-            _ => self.events(token, from, cluster.revision).await?,
+            _ => self.events(token, from, snapshot.cluster.revision).await?,
         };
-        let cluster = Arc::new(cluster);
-        self.cache_snapshot(&cluster);
+        self.cache_snapshot(&snapshot);
         self.metrics.record_delivered(&events, self.clock.now());
-        self.watch_hub.publish_replicated(token, delivered, &events, Some(&cluster));
-        Ok(())
+        Ok(self.watch_hub.publish_replicated(token, delivered, &events, Some(&snapshot)))
+    }
+
+    /// Whether the database, whose state is `present` by now, has lost a state that was delivered or read.
+    async fn is_lost(&self, token: &Token, known: &DeliveredState, present: Stamp) -> Result<bool, StoreError> {
+        let old = match known {
+            DeliveredState::Cluster(old) => old.stamp(),
+            // A deletion that was delivered is lost if the cluster exists.
+            DeliveredState::NoCluster => return Ok(self.watch_hub.has_delivered_deletion_of(token, present)),
+            DeliveredState::Unknown => return Ok(false),
+        };
+        if old.created_at != present.created_at || old == present {
+            return Ok(false);
+        }
+        if old.revision >= present.revision {
+            return Ok(true);
+        }
+        let write = self.store.write_of(token, old.revision).await?;
+        // A revision that has been compacted was not lost: many have followed it.
+        Ok(write.is_some_and(|write| write != old.write_id))
     }
 
     /// Caches what is about to be delivered, so that no read goes back behind it while the database is down.
-    fn cache_snapshot(&self, cluster: &Arc<Cluster>) {
-        let is_later = |cached: Arc<Snapshot>| cached.stamp().is_before(Stamp::of(cluster));
-        if self.cache.peek(&cluster.token).is_none_or(is_later) {
-            self.cache.insert(cluster.token.clone(), Arc::new(Snapshot::new(cluster.clone())));
+    fn cache_snapshot(&self, snapshot: &Arc<Snapshot>) {
+        let token = &snapshot.cluster.token;
+        let is_later = |cached: Arc<Snapshot>| cached.stamp().is_before(snapshot.stamp());
+        if self.cache.peek(token).is_none_or(is_later) {
+            self.cache.insert(token.clone(), snapshot.clone());
         }
     }
 

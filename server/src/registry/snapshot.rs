@@ -11,13 +11,15 @@ use bytes::Bytes;
 use convene_lifecycle::{Cluster, Member, Purpose, Ticket, Token};
 use quick_cache::Weighter;
 
-use crate::store::Stamp;
+use crate::store::{Stamp, StoredCluster, WriteId};
 
 /// A cluster at one revision, in memory, with its rendered answer.
 #[derive(Debug)]
 pub struct Snapshot {
     /// The cluster.
     pub cluster: Arc<Cluster>,
+    /// The write that made the state; `None` if a server of the version before made it.
+    write_id: Option<WriteId>,
     /// The v2 answer to a plain read of the cluster, rendered by the first such request: nearly all requests are one.
     pub v2_directory: OnceLock<Bytes>,
     /// When the database last confirmed that this was the present state, in milliseconds since [`START`].
@@ -28,8 +30,8 @@ static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 impl Snapshot {
     /// A state that the database has just confirmed.
-    pub(super) fn new(cluster: Arc<Cluster>) -> Self {
-        Self { cluster, v2_directory: OnceLock::new(), confirmed_at: AtomicU64::new(millis_since_start()) }
+    pub(super) fn new(cluster: Arc<Cluster>, write_id: Option<WriteId>) -> Self {
+        Self { cluster, write_id, v2_directory: OnceLock::new(), confirmed_at: AtomicU64::new(millis_since_start()) }
     }
 
     /// Records that the database has just confirmed the state.
@@ -44,12 +46,18 @@ impl Snapshot {
 
     /// Identifies the state.
     pub(super) fn stamp(&self) -> Stamp {
-        Stamp::of(&self.cluster)
+        Stamp::of(&self.cluster, self.write_id)
     }
 }
 
 fn millis_since_start() -> u64 {
     START.elapsed().as_millis() as u64
+}
+
+impl From<StoredCluster> for Snapshot {
+    fn from(StoredCluster { cluster, write_id }: StoredCluster) -> Self {
+        Self::new(Arc::new(cluster), write_id)
+    }
 }
 
 /// Weighs a snapshot by the memory that it and its rendered answer take, approximately.
@@ -98,7 +106,7 @@ mod tests {
     use super::*;
 
     fn weight(cluster: &Cluster) -> u64 {
-        SnapshotWeight.weight(&cluster.token, &Arc::new(Snapshot::new(Arc::new(cluster.clone()))))
+        SnapshotWeight.weight(&cluster.token, &Arc::new(Snapshot::new(Arc::new(cluster.clone()), None)))
     }
 
     #[test]

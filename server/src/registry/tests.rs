@@ -67,7 +67,7 @@ async fn concurrent_writes_of_a_cluster_are_serialized() {
     revisions.sort_unstable();
     assert_eq!(revisions, (2..=301).collect::<Vec<_>>());
     let from_memory = registry.cluster(&token).await.unwrap().unwrap().cluster.clone();
-    assert_eq!(registry.store.load(&token).await.unwrap().as_ref(), Some(&*from_memory));
+    assert_eq!(registry.store.load(&token).await.unwrap().unwrap().cluster, *from_memory);
 }
 
 #[tokio::test]
@@ -131,7 +131,7 @@ async fn a_token_without_registrations_can_be_used_again_right_after_its_deletio
     registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
     assert_eq!(delete_and_create(&registry, &token).await.unwrap().unwrap().events[0].revision, Revision::FIRST);
     let cluster = registry.cluster(&token).await.unwrap().unwrap().cluster.clone();
-    assert_eq!(registry.store.load(&token).await.unwrap().as_ref(), Some(&*cluster));
+    assert_eq!(registry.store.load(&token).await.unwrap().unwrap().cluster, *cluster);
 }
 
 #[tokio::test]

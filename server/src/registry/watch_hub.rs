@@ -12,10 +12,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use convene_lifecycle::{Cluster, Event, EventKind, Token, UnixMillis};
+use convene_lifecycle::{Event, EventKind, Token, UnixMillis};
 use tokio::sync::Notify;
 
-use crate::metrics::OpenWait;
+use super::Snapshot;
+use crate::{metrics::OpenWait, store::Stamp};
 
 pub(super) use recent_events::DeliveredState;
 use recent_events::RecentEvents;
@@ -55,10 +56,21 @@ pub struct Subscription {
     /// The index of the next event to deliver, as [`RecentEvents`] counts them. It only grows. If it is below the feed's first
     /// index, the subscriber has lagged.
     next_index: u64,
+    /// How many losses the subscriber knows of, as [`RecentEvents`] counts them.
+    losses: u64,
     /// To remove the feed with its last subscription.
     hub: Arc<WatchHub>,
     /// Counts the waiter as long as the subscription lasts.
     open: Option<OpenWait>,
+}
+
+/// What the waiting clients of a cluster know of it.
+#[derive(Debug)]
+pub(super) struct KnownStates {
+    /// The state up to which all events have been delivered.
+    pub(super) delivered: DeliveredState,
+    /// The latest state that was delivered or read.
+    pub(super) latest: DeliveredState,
 }
 
 /// What a subscription delivers.
@@ -68,6 +80,9 @@ pub enum Delivery {
     Event(Arc<Event>),
     /// The feed no longer has the next event, or never had it. The history in the database may have it.
     Lagged,
+    /// The database has lost events that were delivered, or that the subscriber has read. Those of other writes have their
+    /// revisions. Events of the new history follow, from the present state on.
+    HistoryLost,
 }
 
 impl WatchHub {
@@ -83,42 +98,68 @@ impl WatchHub {
             entry.subscribers += 1;
             entry.feed.clone()
         };
-        let next_index = feed.lock().end_index();
-        Subscription { token: token.clone(), feed, next_index, hub: self.clone(), open: None }
+        let (next_index, losses) = {
+            let recent = feed.lock();
+            (recent.end_index(), recent.losses())
+        };
+        Subscription { token: token.clone(), feed, next_index, losses, hub: self.clone(), open: None }
     }
 
     /// Delivers the events of a change that this server has committed. `after` is the cluster after it; `None` if it was
     /// deleted.
-    pub(super) fn publish(&self, token: &Token, events: &[Arc<Event>], after: Option<&Arc<Cluster>>) {
-        self.change(token, |recent| recent.deliver(events, after));
+    pub(super) fn publish(&self, token: &Token, events: &[Arc<Event>], after: Option<&Arc<Snapshot>>) {
+        self.change_if(token, |_| true, |recent| recent.deliver(events, after));
+    }
+
+    /// [`WatchHub::publish`] on a database that other servers write to as well, for a change of the state `base`. Returns `false`
+    /// and does nothing if another state has been delivered: changes by other servers are missing in between, or the database
+    /// has lost what was delivered. The caller has to look.
+    #[must_use]
+    pub(super) fn publish_on(
+        &self,
+        token: &Token,
+        base: Option<Stamp>,
+        events: &[Arc<Event>],
+        after: Option<&Arc<Snapshot>>,
+    ) -> bool {
+        self.change_if(token, |recent| recent.is_at(base), |recent| recent.deliver(events, after))
     }
 
     /// Delivers the events of a change that another server has committed, and that lead from the state `before` to `after`.
-    /// Does nothing if the feed is not in the state `before` any more; then the caller has to look again.
+    /// Returns `false` and does nothing if the feed is not in the state `before` any more; then the caller has to look again.
+    #[must_use]
     pub(super) fn publish_replicated(
         &self,
         token: &Token,
         before: &DeliveredState,
         events: &[Arc<Event>],
-        after: Option<&Arc<Cluster>>,
-    ) {
-        self.change(token, |recent| recent.deliver_replicated(before, events, after));
+        after: Option<&Arc<Snapshot>>,
+    ) -> bool {
+        self.change_if_in(before, token, |recent| recent.deliver_replicated(before, events, after))
     }
 
     /// Delivers the deletion of a cluster by another server. The history is deleted with the cluster, so the event is made from
-    /// the latest state that this server has delivered or returned to a reader. Does nothing if the feed is not in the state
-    /// `before` any more.
-    pub(super) fn publish_replicated_deletion(&self, token: &Token, before: &DeliveredState, at: UnixMillis) {
-        self.change(token, |recent| recent.deliver_replicated_deletion(before, at));
+    /// the latest state that this server has delivered or returned to a reader. Returns `false` and does nothing if the feed is
+    /// not in the state `before` any more.
+    #[must_use]
+    pub(super) fn publish_replicated_deletion(&self, token: &Token, before: &DeliveredState, at: UnixMillis) -> bool {
+        self.change_if_in(before, token, |recent| recent.deliver_replicated_deletion(before, at))
+    }
+
+    /// Makes all subscribers begin again with the present state, because the database has lost the state `before`. Returns `false`
+    /// and does nothing if the feed is not in that state any more.
+    #[must_use]
+    pub(super) fn forget(&self, token: &Token, before: &DeliveredState, present: &Arc<Snapshot>) -> bool {
+        self.change_if_in(before, token, |recent| recent.forget(present))
     }
 
     /// Takes note of a state that somebody has read who may wait for the changes after it. Returns `false` if the deletion of
     /// that cluster has been delivered since: the reader would wait for the deletion in vain, so it must not see the state.
     #[must_use]
-    pub(super) fn record_read(&self, token: &Token, read: Option<&Arc<Cluster>>) -> bool {
+    pub(super) fn record_read(&self, token: &Token, read: Option<&Arc<Snapshot>>) -> bool {
         let Some(feed) = self.feed(token) else { return true };
         let mut recent = feed.lock();
-        if read.is_some_and(|read| recent.has_delivered_deletion(read)) {
+        if read.is_some_and(|read| recent.has_delivered_deletion_of(read.stamp())) {
             return false;
         }
         let has_left_gap = recent.record_read(read);
@@ -129,11 +170,31 @@ impl WatchHub {
         true
     }
 
-    fn change(&self, token: &Token, change: impl FnOnce(&mut RecentEvents)) {
-        if let Some(feed) = self.feed(token) {
-            change(&mut feed.lock());
-            feed.changed.notify_waiters();
+    /// Changes a feed that somebody waits for, unless its state forbids it. Returns `false` if that is so.
+    fn change_if(
+        &self,
+        token: &Token,
+        is_allowed: impl FnOnce(&RecentEvents) -> bool,
+        change: impl FnOnce(&mut RecentEvents),
+    ) -> bool {
+        let Some(feed) = self.feed(token) else { return true };
+        let mut recent = feed.lock();
+        if !is_allowed(&recent) {
+            return false;
         }
+        change(&mut recent);
+        drop(recent);
+        feed.changed.notify_waiters();
+        true
+    }
+
+    fn change_if_in(&self, state: &DeliveredState, token: &Token, change: impl FnOnce(&mut RecentEvents)) -> bool {
+        self.change_if(token, |recent| recent.delivered().stamp() == state.stamp(), change)
+    }
+
+    /// Whether the deletion of the cluster with a stamp has been delivered.
+    pub(super) fn has_delivered_deletion_of(&self, token: &Token, stamp: Stamp) -> bool {
+        self.feed(token).is_some_and(|feed| feed.lock().has_delivered_deletion_of(stamp))
     }
 
     /// The clusters that somebody waits for.
@@ -141,9 +202,11 @@ impl WatchHub {
         self.lock().keys().cloned().collect()
     }
 
-    /// The state of a cluster up to which all its events have been delivered; `None` if nobody waits for it.
-    pub(super) fn delivered(&self, token: &Token) -> Option<DeliveredState> {
-        self.feed(token).map(|feed| feed.lock().delivered().clone())
+    /// What its waiting clients know of a cluster; `None` if nobody waits for it.
+    pub(super) fn known(&self, token: &Token) -> Option<KnownStates> {
+        let feed = self.feed(token)?;
+        let recent = feed.lock();
+        Some(KnownStates { delivered: recent.delivered().clone(), latest: recent.latest_state() })
     }
 
     /// The latest state of a cluster that has been delivered or read; `None` if nobody waits for it.
@@ -199,7 +262,7 @@ impl Subscription {
         loop {
             match self.try_next()? {
                 Delivery::Event(event) if event.kind == EventKind::ClusterDeleted => return Some(event),
-                Delivery::Event(_) | Delivery::Lagged => {}
+                Delivery::Event(_) | Delivery::Lagged | Delivery::HistoryLost => {}
             }
         }
     }
@@ -212,6 +275,10 @@ impl Subscription {
 
     fn try_next(&mut self) -> Option<Delivery> {
         let recent = self.feed.lock();
+        if self.losses != recent.losses() {
+            (self.losses, self.next_index) = (recent.losses(), recent.first_index());
+            return Some(Delivery::HistoryLost);
+        }
         if self.next_index < recent.first_index() {
             self.next_index = recent.first_index();
             return Some(Delivery::Lagged);

@@ -3,7 +3,7 @@ use std::sync::{Arc, LazyLock};
 use convene_lifecycle::{Cluster, Event, Member, Revision, Token};
 
 use super::{
-    Stamp, StoreError,
+    Stamp, StoreError, WriteId,
     columns::{CLUSTER, EVENT, MEMBER, Stored},
     compact::compact_history,
     connection::Connection,
@@ -24,6 +24,8 @@ pub struct ClusterWrite {
     pub after: Option<Arc<Cluster>>,
     /// The events of the change, oldest first, at least one.
     pub events: Vec<Arc<Event>>,
+    /// The ID of this write.
+    pub write_id: WriteId,
 }
 
 /// See [`super::Transaction::write`].
@@ -176,8 +178,9 @@ fn changed_members<'a>(write: &'a ClusterWrite, after: &'a Cluster) -> impl Iter
 
 /// Inserts the events of clusters that are not deleted.
 pub(super) async fn insert_events(connection: &mut Connection, writes: &[ClusterWrite]) -> Result<(), StoreError> {
-    let rows: Vec<&Arc<Event>> =
-        writes.iter().filter(|write| write.after.is_some()).flat_map(|write| &write.events).collect();
+    let written = writes.iter().filter(|write| write.after.is_some());
+    let rows: Vec<(&Arc<Event>, WriteId)> =
+        written.flat_map(|write| write.events.iter().map(|event| (event, write.write_id))).collect();
     for rows in rows.chunks(CHUNK) {
         insert_chunk_of_events(connection, rows).await?;
     }
@@ -187,19 +190,22 @@ pub(super) async fn insert_events(connection: &mut Connection, writes: &[Cluster
 static INSERT_EVENTS: LazyLock<[String; 2]> = LazyLock::new(|| {
     let columns = EVENT.names();
     [
-        format!("insert into event (cluster, {columns}) with happened (token, {columns}) as ("),
+        format!("insert into event (cluster, write_id, {columns}) with happened (token, write_id, {columns}) as ("),
         format!(
-            ") select cluster.id, {} from happened join cluster on cluster.token = happened.token",
+            ") select cluster.id, happened.write_id, {} from happened join cluster on cluster.token = happened.token",
             EVENT.names_of("happened")
         ),
     ]
 });
 
-async fn insert_chunk_of_events(connection: &mut Connection, rows: &[&Arc<Event>]) -> Result<(), StoreError> {
+async fn insert_chunk_of_events(
+    connection: &mut Connection,
+    rows: &[(&Arc<Event>, WriteId)],
+) -> Result<(), StoreError> {
     let [before_rows, after_rows] = &*INSERT_EVENTS;
     let mut insert = Statement::new(before_rows);
-    insert.push_rows(rows, |row, event| {
-        row.value(event.token.to_value());
+    insert.push_rows(rows, |row, (event, write_id)| {
+        row.value(event.token.to_value()).value(write_id.0);
         EVENT.write(event, row);
     });
     insert.push(after_rows);

@@ -36,6 +36,8 @@ pub enum WentBack {
         /// The ones from before.
         expected: String,
     },
+    /// A write of this server is missing.
+    WriteMissing,
 }
 
 impl fmt::Display for WentBack {
@@ -44,6 +46,7 @@ impl fmt::Display for WentBack {
             Self::Generation { found, expected } => {
                 write!(f, "it is at generation {found}, and was at {expected} before")
             }
+            Self::WriteMissing => write!(f, "it lacks a change that it has had"),
             Self::System { found, expected } => {
                 write!(f, "its system identifier and timeline are {found}, and were {expected} before")
             }
@@ -159,28 +162,8 @@ impl Store {
         Ok(generation)
     }
 
-    /// PostgreSQL's system identifier and its present timeline, with a slash between. `None` if this user may not read
-    /// them, which has been logged.
     async fn system(&self) -> Result<Option<String>, StoreError> {
-        let text = "select system_identifier || '/' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) as system \
-                    from pg_control_system()";
-        let row = self.read(async |reader| Ok(reader.fetch_one(Statement::new(text)).await?)).await;
-        match row {
-            Ok(row) => Ok(Some(row.try_get("system")?)),
-            Err(StoreError::Database(sqlx::Error::Database(error))) if !self.is_down() => {
-                static WARNING: Once = Once::new();
-                WARNING.call_once(|| {
-                    tracing::warn!(
-                        error = error.message(),
-                        "can't read PostgreSQL's system identifier and timeline, so the server can't detect an older \
-                         copy of the database; grant execute on function pg_control_system(), pg_current_wal_lsn(), \
-                         pg_walfile_name(pg_lsn)"
-                    );
-                });
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
+        self.read(async |reader| system(reader).await).await
     }
 
     /// Writes the file of a SQLite database after a commit.
@@ -218,4 +201,30 @@ pub(super) async fn begin_generation(connection: &mut Connection) -> Result<i64,
 async fn generation(connection: &mut Connection) -> Result<i64, StoreError> {
     let select = Statement::new("select generation from registry where id = 1");
     Ok(connection.fetch_one(select).await?.try_get("generation")?)
+}
+
+/// PostgreSQL's system identifier and its present timeline, with a slash between. `None` for SQLite, and if they can't be read, which
+/// has been logged. Fails on a standby, which has no timeline of its own.
+pub(super) async fn system(connection: &mut Connection) -> Result<Option<String>, StoreError> {
+    if !connection.is_shared() {
+        return Ok(None);
+    }
+    let text = "select system_identifier || '/' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) as system \
+                from pg_control_system()";
+    let error = match connection.fetch_one(Statement::new(text)).await {
+        Ok(row) => return Ok(Some(row.try_get("system")?)),
+        Err(error) => StoreError::from(error),
+    };
+    if error.is_transient() {
+        return Err(error);
+    }
+    static WARNING: Once = Once::new();
+    WARNING.call_once(|| {
+        tracing::warn!(
+            %error,
+            "can't read PostgreSQL's system identifier and timeline, so the server can't detect an older copy of the database; \
+             grant execute on function pg_control_system(), pg_current_wal_lsn(), pg_walfile_name(pg_lsn)"
+        );
+    });
+    Ok(None)
 }

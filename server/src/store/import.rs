@@ -4,7 +4,7 @@ use convene_lifecycle::Cluster;
 use thiserror::Error;
 
 use super::{
-    ClusterDump, ClusterWrite, RegistryDump, Store, StoreError, UsedToken,
+    ClusterDump, ClusterWrite, RegistryDump, Store, StoreError, UsedToken, WriteId,
     commit::{RANDOM_BITS, insert_clusters_with_ids, insert_events, upsert_members},
     connection::Connection,
     liveness::write_last_seen,
@@ -152,5 +152,11 @@ fn id_after(last: i64, cluster: &Cluster) -> i64 {
 
 fn creation(dump: &ClusterDump) -> ClusterWrite {
     let after = Some(Arc::new(dump.cluster.clone()));
-    ClusterWrite { token: dump.cluster.token.clone(), base: None, after, events: dump.events.clone() }
+    ClusterWrite {
+        token: dump.cluster.token.clone(),
+        base: None,
+        after,
+        events: dump.events.clone(),
+        write_id: WriteId::draw(),
+    }
 }

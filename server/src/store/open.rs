@@ -4,7 +4,7 @@ use thiserror::Error;
 use tokio::sync::Mutex;
 
 use super::{
-    Database, DatabaseLimits, DatabaseUrl, Durability, Health, Readers, Store, connection::Connection,
+    Database, DatabaseLimits, DatabaseUrl, Durability, Health, Loss, Readers, Store, connection::Connection,
     migrations::migrate, postgres::PostgresDatabase, sqlite::SqliteFile, statement::Statement, transaction::Writer,
 };
 use crate::metrics::DatabaseMetrics;
@@ -104,18 +104,21 @@ impl Store {
             Database::Sqlite(file) => Readers::Sqlite(file.readers().await.map_err(cannot_open)?),
             Database::Postgres(database) => Readers::Postgres(database.readers()),
         };
-        let writer = Mutex::new(Writer::Open(writer));
-        Ok(Self {
+        let store = Self {
             database,
             limits,
             readers,
-            writer,
+            writer: Mutex::new(Writer::Lost),
             health: Health::default(),
             durability: Durability::default(),
+            loss: Loss::default(),
             metrics: DatabaseMetrics::default(),
             registry_id,
             name: url.to_string(),
-        })
+        };
+        store.note_system(&mut writer).await.map_err(|error| OpenError::cannot_open(url, &error))?;
+        *store.writer.lock().await = Writer::Open(writer);
+        Ok(store)
     }
 }
 

@@ -6,18 +6,28 @@ use std::{
 };
 
 use super::{
-    Store, StoreError,
+    Stamp, Store, StoreError, WriteId,
     columns::{CLUSTER, EVENT, MEMBER, read_cluster, read_event, read_member},
     connection::{Connection, Row},
+    stamp::{WRITE_ID, select_stamps, stamp, write_id, write_of},
     statement::Statement,
 };
 use convene_lifecycle::{Cluster, Event, Revision, Token, UnixMillis};
+
+/// A cluster in the state that the database has.
+#[derive(Debug)]
+pub struct StoredCluster {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// The write that made the state; `None` if a server of the version before made it.
+    pub write_id: Option<WriteId>,
+}
 
 /// What the database has for some tokens. A token that is missing in all three lists has never been used.
 #[derive(Debug, Default)]
 pub struct LoadedClusters {
     /// The clusters in their present state.
-    pub clusters: Vec<Cluster>,
+    pub clusters: Vec<StoredCluster>,
     /// The tokens of deleted clusters that had members.
     pub used_up: Vec<Token>,
     /// The tokens of clusters that can't be read, and why. They are listed apart so that the others can be used.
@@ -26,7 +36,7 @@ pub struct LoadedClusters {
 
 impl Store {
     /// A cluster in its present state; `None` if there is no such cluster.
-    pub async fn load(&self, token: &Token) -> Result<Option<Cluster>, StoreError> {
+    pub async fn load(&self, token: &Token) -> Result<Option<StoredCluster>, StoreError> {
         let mut loaded = self.read(async |reader| clusters(reader, std::slice::from_ref(token)).await).await?;
         match loaded.corrupt.pop() {
             Some((_, error)) => Err(error),
@@ -53,11 +63,16 @@ impl Store {
         if tokens.is_empty() {
             return Ok(HashMap::new());
         }
-        let mut statement = Statement::new("select token, revision, created_at from cluster where token in ");
-        statement.push_list(tokens.iter().map(Token::as_str));
+        let statement = select_stamps(tokens);
         let limit = self.limits.acquire_timeout;
         let rows = self.read_within(limit, async |reader| Ok(reader.fetch_all(statement).await?)).await?;
         rows.iter().map(stamp).collect()
+    }
+
+    /// The write that made a revision of a cluster, if the history still has the revision; `Some(None)` if a server of the version
+    /// before made it.
+    pub async fn write_of(&self, token: &Token, revision: Revision) -> Result<Option<Option<WriteId>>, StoreError> {
+        self.read(async |reader| write_of(reader, token, revision).await).await
     }
 
     /// At most `limit` tokens that were created before a time and that no member has ever registered under.
@@ -73,7 +88,7 @@ impl Store {
 pub(super) async fn load_all(connection: &mut Connection, tokens: &[Token]) -> Result<LoadedClusters, StoreError> {
     let loaded = clusters(connection, tokens).await?;
     let is_found = |token: &Token| {
-        loaded.clusters.iter().any(|cluster| cluster.token == *token)
+        loaded.clusters.iter().any(|stored| stored.cluster.token == *token)
             || loaded.corrupt.iter().any(|(corrupt, _)| corrupt == token)
     };
     let others: Vec<&str> = tokens.iter().filter(|token| !is_found(token)).map(Token::as_str).collect();
@@ -93,7 +108,9 @@ async fn used_up(connection: &mut Connection, tokens: &[&str]) -> Result<Vec<Tok
 /// Clusters with their members, in one statement, so that both are of the same moment.
 static SELECT_CLUSTERS: LazyLock<String> = LazyLock::new(|| {
     let columns = &*CLUSTER_WITH_MEMBER;
-    format!("select {columns} from cluster left join member on member.cluster = cluster.id where cluster.token in ")
+    format!(
+        "select {columns}, {WRITE_ID} from cluster left join member on member.cluster = cluster.id where cluster.token in "
+    )
 });
 
 async fn clusters(connection: &mut Connection, tokens: &[Token]) -> Result<LoadedClusters, StoreError> {
@@ -107,7 +124,7 @@ async fn clusters(connection: &mut Connection, tokens: &[Token]) -> Result<Loade
     for of_one in rows.chunk_by(|row, next| token_text(row).ok() == token_text(next).ok()) {
         let token = token(&of_one[0])?;
         match cluster_with_members(&token, of_one) {
-            Ok(cluster) => loaded.clusters.push(cluster),
+            Ok(cluster) => loaded.clusters.push(StoredCluster { cluster, write_id: write_id(&of_one[0])? }),
             Err(error) => loaded.corrupt.push((token, error)),
         }
     }
@@ -153,41 +170,6 @@ pub(super) async fn events(
     let statement = Statement::new(&*SELECT_EVENTS).bind(token.as_str()).bind(from).bind(i64::from(limit));
     let rows = connection.fetch_all(statement).await?;
     rows.iter().map(|row| read_event(token.clone(), row, 0).map(Arc::new)).collect()
-}
-
-/// Identifies one state of one cluster. The revision alone does not: a token without registrations can name another cluster
-/// later, whose revisions start from 1 again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
-    /// The cluster's revision.
-    pub revision: Revision,
-    /// When the cluster was created.
-    pub created_at: UnixMillis,
-}
-
-impl Stamp {
-    /// The stamp of a cluster.
-    pub fn of(cluster: &Cluster) -> Self {
-        Self { revision: cluster.revision, created_at: cluster.created_at }
-    }
-
-    /// Whether this is an earlier state of the same cluster, or of an earlier cluster under its token.
-    pub fn is_before(self, other: Self) -> bool {
-        (self.created_at, self.revision) < (other.created_at, other.revision)
-    }
-
-    /// Whether this is the same or a later state of the same cluster.
-    pub fn is_no_older_than(self, other: Self) -> bool {
-        self.created_at == other.created_at && self.revision >= other.revision
-    }
-}
-
-/// Reads the columns `token`, `revision` and `created_at`.
-pub(super) fn stamp(row: &Row) -> Result<(Token, Stamp), StoreError> {
-    let revision: i64 = row.try_get("revision")?;
-    let revision =
-        u64::try_from(revision).map_err(|error| StoreError::corrupt("cluster", "revision", error)).map(Revision)?;
-    Ok((token(row)?, Stamp { revision, created_at: UnixMillis(row.try_get("created_at")?) }))
 }
 
 /// Reads the column `token`.

@@ -75,6 +75,7 @@ on_every_database! {
     a_deleted_cluster_leaves_nothing_behind,
     a_token_is_used_up_once_a_member_has_registered,
     a_used_token_is_forgotten_once,
+    a_write_that_takes_the_place_of_a_lost_one_has_another_stamp,
     a_long_history_is_compacted_to_the_last_thousand_events,
     a_token_is_unregistered_until_the_first_registration,
 }
@@ -95,6 +96,10 @@ async fn load_all(store: &Store, tokens: &[Token]) -> LoadedClusters {
     store.begin().await.unwrap().load_all(tokens).await.unwrap()
 }
 
+async fn load(store: &Store, token: &Token) -> Option<Cluster> {
+    store.load(token).await.unwrap().map(|stored| stored.cluster)
+}
+
 fn create(token: &str) -> Transition {
     Cluster::create(token.parse().unwrap(), ClusterSize::DEFAULT, Action::Create, NOW)
 }
@@ -105,7 +110,7 @@ fn register(cluster: &Cluster, n: u64, action: Action) -> Transition {
 }
 
 fn at(revision: u64) -> Stamp {
-    Stamp { revision: Revision(revision), created_at: NOW }
+    Stamp { revision: Revision(revision), created_at: NOW, write_id: None }
 }
 
 /// One write of successive changes.
@@ -113,7 +118,7 @@ fn write(base: Option<Stamp>, transitions: Vec<Transition>) -> ClusterWrite {
     let token = transitions[0].events[0].token.clone();
     let after = transitions.last().unwrap().after.clone().map(Arc::new);
     let events = transitions.into_iter().flat_map(|transition| transition.events).map(Arc::new).collect();
-    ClusterWrite { token, base, after, events }
+    ClusterWrite { token, base, after, events, write_id: WriteId::draw() }
 }
 
 /// A cluster with every kind of event of discovery, and its write.
@@ -136,7 +141,8 @@ async fn clusters_of_one_commit_are_read_as_they_were_written(store: Store) {
     let (two, write_two) = eventful("two");
     commit(&store, &[write_one, write_two]).await.unwrap();
     let tokens = [one.token.clone(), two.token.clone(), "none".parse().unwrap()];
-    let mut read = load_all(&store, &tokens).await.clusters;
+    let read = load_all(&store, &tokens).await.clusters.into_iter();
+    let mut read: Vec<Cluster> = read.map(|stored| stored.cluster).collect();
     read.sort_by(|a, b| a.token.cmp(&b.token));
     assert_eq!(read, [one, two]);
 }
@@ -209,7 +215,7 @@ async fn every_field_of_a_cluster_is_read_as_it_was_written(store: Store) {
         });
         write.after = Some(Arc::new(cluster.clone()));
         commit(&store, &[write]).await.unwrap();
-        assert_eq!(store.load(&cluster.token).await.unwrap(), Some(cluster));
+        assert_eq!(load(&store, &cluster.token).await, Some(cluster));
     }
 }
 
@@ -296,7 +302,7 @@ async fn liveness_is_read_as_it_was_written_and_deleted_with_its_cluster(store: 
         write_liveness(&store, &[("one", record([("1", at)])), ("none", record([("1", at)]))]).await;
         assert_eq!(stored().await, Some(record([("1", at)])));
     }
-    commit(&store, &[write(Some(Stamp::of(&cluster)), vec![cluster.delete(NOW)])]).await.unwrap();
+    commit(&store, &[write(Some(Stamp::of(&cluster, None)), vec![cluster.delete(NOW)])]).await.unwrap();
     assert_eq!(stored().await, None);
 }
 
@@ -345,8 +351,8 @@ async fn a_write_with_an_outdated_base_is_a_conflict_and_changes_nothing(store: 
         let (_, other) = eventful("other");
         assert!(matches!(commit(&store, &[other, late]).await, Err(StoreError::Conflict)));
     }
-    assert_eq!(store.load(&cluster.token).await.unwrap(), Some(cluster));
-    assert_eq!(store.load(&"other".parse().unwrap()).await.unwrap(), None);
+    assert_eq!(load(&store, &cluster.token).await, Some(cluster));
+    assert_eq!(load(&store, &"other".parse().unwrap()).await, None);
 }
 
 #[tokio::test]
@@ -370,8 +376,8 @@ async fn the_space_of_a_deleted_cluster_does_not_count_as_in_use() {
 async fn a_deleted_cluster_leaves_nothing_behind(store: Store) {
     let (cluster, first) = eventful("one");
     commit(&store, &[first]).await.unwrap();
-    commit(&store, &[write(Some(Stamp::of(&cluster)), vec![cluster.delete(NOW)])]).await.unwrap();
-    assert_eq!(store.load(&cluster.token).await.unwrap(), None);
+    commit(&store, &[write(Some(Stamp::of(&cluster, None)), vec![cluster.delete(NOW)])]).await.unwrap();
+    assert_eq!(load(&store, &cluster.token).await, None);
     assert_eq!(store.events(&cluster.token, Revision(1), 100).await.unwrap(), []);
 }
 
@@ -382,7 +388,8 @@ async fn a_token_is_used_up_once_a_member_has_registered(store: Store) {
     commit(&store, &[write(None, vec![idle]), first]).await.unwrap();
     let tokens = [idle_cluster.token.clone(), used.token.clone()];
     assert_eq!(load_all(&store, &tokens).await.used_up, []);
-    let deletions = [&idle_cluster, &used].map(|cluster| write(Some(Stamp::of(cluster)), vec![cluster.delete(NOW)]));
+    let deletions =
+        [&idle_cluster, &used].map(|cluster| write(Some(Stamp::of(cluster, None)), vec![cluster.delete(NOW)]));
     commit(&store, &deletions).await.unwrap();
     assert_eq!(load_all(&store, &tokens).await.used_up, [used.token]);
 }
@@ -391,7 +398,7 @@ async fn a_used_token_is_forgotten_once(store: Store) {
     let [(used, first), (other, of_other)] = [eventful("used"), eventful("other")];
     commit(&store, &[first, of_other]).await.unwrap();
     assert!(!store.forget_used(&used.token).await.unwrap(), "the cluster exists");
-    let deletions = [&used, &other].map(|cluster| write(Some(Stamp::of(cluster)), vec![cluster.delete(NOW)]));
+    let deletions = [&used, &other].map(|cluster| write(Some(Stamp::of(cluster, None)), vec![cluster.delete(NOW)]));
     commit(&store, &deletions).await.unwrap();
     let again = || write(None, vec![create("used")]);
     assert!(matches!(commit(&store, &[again()]).await, Err(StoreError::Conflict)));
@@ -399,7 +406,37 @@ async fn a_used_token_is_forgotten_once(store: Store) {
     assert!(!store.forget_used(&used.token).await.unwrap());
     assert_eq!(load_all(&store, &[used.token.clone(), other.token.clone()]).await.used_up, [other.token]);
     commit(&store, &[again()]).await.unwrap();
-    assert_eq!(store.load(&used.token).await.unwrap().unwrap().revision, Revision::FIRST);
+    assert_eq!(load(&store, &used.token).await.unwrap().revision, Revision::FIRST);
+}
+
+async fn a_write_that_takes_the_place_of_a_lost_one_has_another_stamp(store: Store) {
+    let created = create("one");
+    let (token, cluster) = ("one".parse::<Token>().unwrap(), created.after.clone().unwrap());
+    let stamp = async || store.stamps(std::slice::from_ref(&token)).await.unwrap()[&token];
+    let lacks = async |known: Stamp| store.lacks_any(&[(token.clone(), known)]).await.unwrap();
+    commit(&store, &[write(None, vec![created])]).await.unwrap();
+    let first = stamp().await;
+    let change = || vec![register(&cluster, 1, Action::Create)];
+    commit(&store, &[write(Some(first), change())]).await.unwrap();
+    let lost = stamp().await;
+    assert!(!lacks(first).await && !lacks(lost).await);
+
+    let mut transaction = store.begin().await.unwrap();
+    for loss in ["delete from event where revision = 2", "delete from member", "update cluster set revision = 1"] {
+        transaction.connection().run(loss).await.unwrap();
+    }
+    transaction.commit().await.unwrap();
+    assert_eq!(stamp().await, first);
+    assert!(!lacks(first).await && lacks(lost).await && first.lacks(lost));
+    commit(&store, &[write(Some(first), change())]).await.unwrap();
+    let present = stamp().await;
+    assert_eq!((present.revision, present.created_at), (lost.revision, lost.created_at));
+    assert!(present != lost && !present.is_no_older_than(lost) && present.lacks(lost));
+    assert!(!lacks(first).await && lacks(lost).await && !lacks(present).await);
+    let loaded = store.load(&token).await.unwrap().unwrap();
+    assert_eq!(Stamp::of(&loaded.cluster, loaded.write_id), present);
+    assert_eq!(store.write_of(&token, lost.revision).await.unwrap(), Some(present.write_id));
+    assert_eq!(store.write_of(&token, Revision(3)).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -408,7 +445,7 @@ async fn every_column_of_the_database_is_written_and_read() {
     let in_code = [
         ("cluster", CLUSTER.names() + ", id, token, created_at"),
         ("member", MEMBER.names() + ", cluster, key"),
-        ("event", EVENT.names() + ", cluster"),
+        ("event", EVENT.names() + ", cluster, write_id"),
     ];
     for (table, in_code) in in_code {
         let query = Statement::new("select name from pragma_table_info($1)").bind(table);
@@ -467,7 +504,7 @@ async fn a_long_history_is_compacted_to_the_last_thousand_events(store: Store) {
     let mut cluster = created.after.clone().unwrap();
     commit(&store, &[write(None, vec![created])]).await.unwrap();
     for _ in 0..12 {
-        let base = Stamp::of(&cluster);
+        let base = Stamp::of(&cluster, None);
         let mut changes = Vec::new();
         for _ in 0..100 {
             changes.push(register(&cluster, 1, Action::Set));
@@ -514,7 +551,7 @@ async fn existing_connections_work_while_the_database_refuses_further_ones() {
     assert_eq!(postgres.cut_connections(&database, "commit"), 1);
     commit(&store, &[write(None, vec![create("two")])]).await.unwrap_err();
     let refused = commit(&store, &[write(None, vec![create("two")])]).await.unwrap_err();
-    assert!(refused.is_transient() && !store.is_down(), "{refused}");
+    assert!(refused.is_transient() && store.down_for().is_none(), "{refused}");
     assert!(read().await.unwrap().is_some());
     postgres.execute("postgres", "alter role crowded connection limit -1");
     commit(&store, &[write(None, vec![create("two")])]).await.unwrap();

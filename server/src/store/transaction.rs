@@ -1,20 +1,20 @@
 use std::{
     collections::{HashMap, HashSet},
     mem,
-    sync::Arc,
     time::Duration,
 };
 
-use convene_lifecycle::{Event, Revision, Token};
+use convene_lifecycle::{Revision, Token};
 use tokio::sync::MutexGuard;
 
 use super::{
-    ClusterWrite, LoadedClusters, Stamp, Store, StoreError,
+    ClusterWrite, LoadedClusters, Stamp, Store, StoreError, WriteId,
     commit::write_all,
     connection::Connection,
     generation::{begin_generation, is_new_generation},
     postgres::PING_TIMEOUT,
-    read::{events, load_all, stamp, token},
+    read::{load_all, token},
+    stamp::{select_stamps, stamp, write_of},
     statement::Statement,
 };
 use crate::metrics::TransactionMeasurement;
@@ -105,8 +105,8 @@ impl Transaction<'_> {
         if tokens.is_empty() {
             return Ok(Locks::default());
         }
-        let mut lock = Statement::new("select token, revision, created_at from cluster where token in ");
-        lock.push_list(tokens.iter().map(Token::as_str)).push(" order by token for update skip locked");
+        let mut lock = select_stamps(tokens);
+        lock.push(" order by token for update skip locked");
         let rows = self.with_timeout(async |connection| Ok(connection.fetch_all(lock).await?)).await?;
         let stamps: HashMap<Token, Stamp> = rows.iter().map(stamp).collect::<Result<_, _>>()?;
         let missing: Vec<&str> = tokens.iter().filter(|token| !stamps.contains_key(token)).map(Token::as_str).collect();
@@ -129,8 +129,8 @@ impl Transaction<'_> {
         if tokens.is_empty() {
             return Ok(HashMap::new());
         }
-        let mut statement = Statement::new("select token, revision, created_at from cluster where token in ");
-        statement.push_list(tokens.iter().map(Token::as_str)).push(" order by token");
+        let mut statement = select_stamps(tokens);
+        statement.push(" order by token");
         if self.connection.is_shared() {
             statement.push(" for update");
         }
@@ -143,9 +143,9 @@ impl Transaction<'_> {
         self.with_timeout(async |connection| load_all(connection, tokens).await).await
     }
 
-    /// A cluster's events; see [`Store::events`].
-    pub async fn events(&mut self, token: &Token, from: Revision, limit: u32) -> Result<Vec<Arc<Event>>, StoreError> {
-        self.with_timeout(async |connection| events(connection, token, from, limit).await).await
+    /// See [`Store::write_of`].
+    pub async fn write_of(&mut self, token: &Token, revision: Revision) -> Result<Option<Option<WriteId>>, StoreError> {
+        self.with_timeout(async |connection| write_of(connection, token, revision).await).await
     }
 
     /// Writes changes of clusters. Fails with [`StoreError::Conflict`] if a cluster is not in its base state any more.

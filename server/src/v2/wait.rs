@@ -4,6 +4,7 @@ use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use convene_lifecycle::{Event, EventKind, MemberKey, Revision, Subject};
 use futures_util::stream;
+use thiserror::Error;
 
 use super::{
     answer::{Answer, body_response},
@@ -96,14 +97,14 @@ pub async fn long_poll(
             }
             Some(Outcome::AskAgain) => return Ok(body_response(Body::empty(), index)),
             Some(Outcome::Compacted { oldest }) => return Err(history_compacted(oldest, from).at(index)),
-            None => {}
+            Some(Outcome::HistoryLost) | None => {}
         }
     }
     // Send the headers now, as etcd does, and the body when the wait ends.
     let body = stream::once(async move {
         let answer = pending.wait_until_timeout(&app).await;
         drop(open);
-        Ok::<_, std::convert::Infallible>(answer)
+        answer
     });
     Ok(mark_stale(body_response(Body::from_stream(body), index), &known))
 }
@@ -127,18 +128,28 @@ enum Outcome {
     Compacted {
         oldest: Revision,
     },
+    /// The database has lost events before the next one.
+    HistoryLost,
 }
 
+/// Breaks off an answer.
+#[derive(Debug, Error)]
+#[error("the database has lost events")]
+struct HistoryLost;
+
 impl Pending {
-    async fn wait_until_timeout(mut self, app: &App) -> Bytes {
+    /// If the database has lost events, the answer is broken off: etcd's client then reads the directory again
+    /// (`v2discovery/discovery.go:waitNodesRetry`), and after an empty answer it would not.
+    async fn wait_until_timeout(mut self, app: &App) -> Result<Bytes, HistoryLost> {
         let outcome = tokio::select! {
             outcome = self.wait_for_event(&app.registry) => outcome,
             () = tokio::time::sleep(app.wait_timeout) => Ok(Outcome::AskAgain),
             () = app.stopping.cancelled() => Ok(Outcome::AskAgain),
         };
         match outcome {
-            Ok(Outcome::Event(event)) => Answer::event(&event, &self.wait.path.folder).to_body(),
-            Ok(Outcome::AskAgain | Outcome::Compacted { .. }) | Err(Unavailable) => Bytes::new(),
+            Ok(Outcome::Event(event)) => Ok(Answer::event(&event, &self.wait.path.folder).to_body()),
+            Ok(Outcome::AskAgain | Outcome::Compacted { .. }) | Err(Unavailable) => Ok(Bytes::new()),
+            Ok(Outcome::HistoryLost) => Err(HistoryLost),
         }
     }
 
@@ -146,6 +157,7 @@ impl Pending {
         loop {
             let outcome = match self.subscription.next().await {
                 Delivery::Event(event) if self.comes_next(&event) => self.judge(event),
+                Delivery::HistoryLost => Some(Outcome::HistoryLost),
                 Delivery::Event(_) | Delivery::Lagged => self.catch_up(registry).await?,
             };
             if let Some(outcome) = outcome {

@@ -11,6 +11,7 @@ mod forming;
 mod joining_node;
 mod line;
 mod locked_row;
+mod lost_history;
 mod partition;
 mod reading;
 mod retrying_client;

@@ -56,6 +56,7 @@ impl Follower {
             }
             FollowStep::Compacted { oldest } => Err(Problem::forgotten(oldest)),
             FollowStep::FutureRevision { current } => Err(Problem::unknown_revision(self.seen, current)),
+            FollowStep::HistoryLost => Err(Problem::history_lost()),
             FollowStep::NoCluster => Err(Problem::no_such_cluster()),
         }
     }

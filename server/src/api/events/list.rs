@@ -55,7 +55,8 @@ pub struct Events {
 /// Lists a cluster's events
 ///
 /// With `Accept: text/event-stream`, the response is a stream of server-sent events. The `id` of each is its revision, so a
-/// browser that reconnects continues after the last event that it received (`Last-Event-ID`).
+/// browser that reconnects continues after the last event that it received (`Last-Event-ID`). If the next events are not available any
+/// more, the stream ends with the event `reset`, whose data is a problem and whose `id` is empty.
 #[utoipa::path(
     get,
     path = "/v1/clusters/{token}/events",

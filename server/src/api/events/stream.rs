@@ -22,9 +22,14 @@ pub async fn answer(app: Arc<App>, token: Token, after: Option<Revision>) -> Res
         async move {
             let mut follower = follower?;
             let event = tokio::select! {
-                // A client that reconnects gets the problem as its response.
-                event = follower.next() => event.ok()?,
+                event = follower.next() => event,
                 () = stopping.cancelled() => return None,
+            };
+            let event = match event {
+                Ok(event) => event,
+                Err(problem) if problem.is_forgotten() => return Some((Ok(reset(&problem)?), None)),
+                // A client that reconnects gets the problem as its response.
+                Err(_) => return None,
             };
             let sent = Sent::default().id(event.revision.to_string()).event(event.kind.as_str());
             let sent = sent.json_data(EventBody::from(&*event)).ok()?;
@@ -33,4 +38,9 @@ pub async fn answer(app: Arc<App>, token: Token, after: Option<Revision>) -> Res
         }
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
+}
+
+/// Makes a client forget which event it has received last: a browser that reconnects begins with the oldest one.
+fn reset(problem: &Problem) -> Option<Sent> {
+    Sent::default().id("").event("reset").json_data(problem).ok()
 }

@@ -1,8 +1,8 @@
 use std::{collections::VecDeque, mem, sync::Arc};
 
-use convene_lifecycle::{Cluster, Event, Revision, UnixMillis};
+use convene_lifecycle::{Event, Revision, UnixMillis};
 
-use crate::store::Stamp;
+use crate::{registry::Snapshot, store::Stamp};
 
 /// The memory for one cluster's latest events, in bytes, approximately. A subscriber that is further behind reads the history
 /// in the database.
@@ -31,13 +31,15 @@ pub(super) struct RecentEvents {
     /// A state of the delivered cluster that somebody has read, and whose events have not been delivered yet. Set by
     /// [`RecentEvents::record_read`] only, and cleared when `delivered` reaches it. No subscriber may be left to believe that
     /// the cluster is older than this, for example when its deletion is delivered.
-    read_ahead: Option<Arc<Cluster>>,
+    read_ahead: Option<Arc<Snapshot>>,
     /// The revision of the last event that was delivered of the present cluster; `None` if none was. It may be behind
     /// `delivered`, whose revision can come from a read.
     last_revision: Option<Revision>,
     /// When the cluster was created whose deletion was delivered last; `None` if none was, or if another cluster was delivered
     /// since. [`Stamp`] identifies a token's clusters by that time, too.
     deleted: Option<UnixMillis>,
+    /// How often the database has lost what had been delivered.
+    losses: u64,
 }
 
 /// How far the events of a cluster have been delivered.
@@ -49,7 +51,7 @@ pub(in crate::registry) enum DeliveredState {
     /// There is no such cluster.
     NoCluster,
     /// Up to this state of the cluster.
-    Cluster(Arc<Cluster>),
+    Cluster(Arc<Snapshot>),
 }
 
 impl RecentEvents {
@@ -60,6 +62,10 @@ impl RecentEvents {
     /// The index of the next event.
     pub fn end_index(&self) -> u64 {
         self.first_index + self.events.len() as u64
+    }
+
+    pub fn losses(&self) -> u64 {
+        self.losses
     }
 
     pub fn get(&self, index: u64) -> Option<&Arc<Event>> {
@@ -80,14 +86,29 @@ impl RecentEvents {
         self.delivered = delivered;
     }
 
+    /// Whether the events after a state can be delivered without looking at the database: the state has been delivered, or none
+    /// is known.
+    pub fn is_at(&self, base: Option<Stamp>) -> bool {
+        self.delivered.stamp().is_none_or(|delivered| delivered == base)
+    }
+
+    /// Begins again with the present state, because the database has lost what was delivered.
+    pub fn forget(&mut self, present: &Arc<Snapshot>) {
+        self.leave_gap();
+        (self.read_ahead, self.deleted) = (None, None);
+        self.set_delivered(Some(present));
+        self.last_revision = Some(present.cluster.revision);
+        self.losses += 1;
+    }
+
     /// Adds the events that have not been delivered yet. If events are missing before them, all subscribers lag.
-    pub fn deliver(&mut self, events: &[Arc<Event>], after: Option<&Arc<Cluster>>) {
+    pub fn deliver(&mut self, events: &[Arc<Event>], after: Option<&Arc<Snapshot>>) {
         match (&self.delivered, after) {
             // The deletion has been delivered already.
             (DeliveredState::NoCluster, None) => return,
-            (DeliveredState::Cluster(old), Some(new)) if old.created_at != new.created_at => {
+            (DeliveredState::Cluster(old), Some(new)) if !is_of_one_cluster(old, new) => {
                 // Another server has deleted the old cluster and created a new one, and nobody here has seen the deletion.
-                let deletion = self.read_ahead.as_ref().unwrap_or(old).delete(new.created_at).events;
+                let deletion = self.read_ahead.as_ref().unwrap_or(old).cluster.delete(new.cluster.created_at).events;
                 deletion.into_iter().for_each(|event| self.push(Arc::new(event)));
                 self.set_delivered(None);
                 self.last_revision = None;
@@ -111,15 +132,17 @@ impl RecentEvents {
     }
 
     /// See [`WatchHub::publish_replicated`](super::WatchHub::publish_replicated).
-    pub fn deliver_replicated(&mut self, before: &DeliveredState, events: &[Arc<Event>], after: Option<&Arc<Cluster>>) {
-        if self.delivered.stamp() != before.stamp() {
-            return;
-        }
+    pub fn deliver_replicated(
+        &mut self,
+        before: &DeliveredState,
+        events: &[Arc<Event>],
+        after: Option<&Arc<Snapshot>>,
+    ) {
         if matches!(before, DeliveredState::Unknown) {
             // Nobody knows which events the subscribers miss, so all of them read the history.
             self.leave_gap();
             self.set_delivered(after);
-            self.last_revision = after.map(|after| after.revision);
+            self.last_revision = after.map(|after| after.cluster.revision);
         } else {
             self.deliver(events, after);
         }
@@ -128,27 +151,28 @@ impl RecentEvents {
     /// See [`WatchHub::publish_replicated_deletion`](super::WatchHub::publish_replicated_deletion).
     pub fn deliver_replicated_deletion(&mut self, before: &DeliveredState, at: UnixMillis) {
         let deletion = match self.latest_state() {
-            DeliveredState::Cluster(cluster) => cluster.delete(at).events,
+            DeliveredState::Cluster(latest) => latest.cluster.delete(at).events,
             DeliveredState::NoCluster | DeliveredState::Unknown => Vec::new(),
         };
         let deletion: Vec<Arc<Event>> = deletion.into_iter().map(Arc::new).collect();
         self.deliver_replicated(before, &deletion, None);
     }
 
-    /// Whether the deletion of a cluster has been delivered.
-    pub fn has_delivered_deletion(&self, cluster: &Cluster) -> bool {
-        self.deleted == Some(cluster.created_at)
+    /// Whether the deletion of the cluster with a stamp has been delivered.
+    pub fn has_delivered_deletion_of(&self, stamp: Stamp) -> bool {
+        self.deleted == Some(stamp.created_at)
     }
 
     /// Takes note of a state that somebody has read. Returns whether a gap was left, of which the subscribers must hear.
-    pub fn record_read(&mut self, read: Option<&Arc<Cluster>>) -> bool {
+    pub fn record_read(&mut self, read: Option<&Arc<Snapshot>>) -> bool {
         match (&self.delivered, read) {
             (DeliveredState::Unknown, None) => self.delivered = DeliveredState::NoCluster,
             (DeliveredState::Unknown, Some(read)) => self.delivered = DeliveredState::Cluster(read.clone()),
             // `delivered` comes from another read, so the events between the two states will never be delivered, and this
             // reader would wait for them.
             (DeliveredState::Cluster(delivered), Some(read))
-                if read.revision < delivered.revision && self.last_revision < Some(delivered.revision) =>
+                if read.cluster.revision < delivered.cluster.revision
+                    && self.last_revision < Some(delivered.cluster.revision) =>
             {
                 self.leave_gap();
                 return true;
@@ -163,9 +187,9 @@ impl RecentEvents {
         false
     }
 
-    fn set_delivered(&mut self, after: Option<&Arc<Cluster>>) {
+    fn set_delivered(&mut self, after: Option<&Arc<Snapshot>>) {
         self.deleted = match (&self.delivered, after) {
-            (DeliveredState::Cluster(old), None) => Some(old.created_at),
+            (DeliveredState::Cluster(old), None) => Some(old.cluster.created_at),
             (_, None) => self.deleted,
             (_, Some(_)) => None,
         };
@@ -177,7 +201,7 @@ impl RecentEvents {
     fn next_revision(&self) -> Option<Revision> {
         match (&self.delivered, self.last_revision) {
             (_, Some(last)) => Some(last.next()),
-            (DeliveredState::Cluster(delivered), None) => Some(delivered.revision.next()),
+            (DeliveredState::Cluster(delivered), None) => Some(delivered.cluster.revision.next()),
             (DeliveredState::NoCluster, None) => Some(Revision::FIRST),
             (DeliveredState::Unknown, None) => None,
         }
@@ -211,14 +235,18 @@ impl DeliveredState {
         match self {
             Self::Unknown => None,
             Self::NoCluster => Some(None),
-            Self::Cluster(cluster) => Some(Some(Stamp::of(cluster))),
+            Self::Cluster(snapshot) => Some(Some(snapshot.stamp())),
         }
     }
 }
 
 /// Whether `one` is a later state of the same cluster. Another cluster under the same token is none.
-fn is_later_state(one: &Cluster, other: &Cluster) -> bool {
-    one.created_at == other.created_at && one.revision > other.revision
+fn is_later_state(one: &Snapshot, other: &Snapshot) -> bool {
+    is_of_one_cluster(one, other) && one.cluster.revision > other.cluster.revision
+}
+
+fn is_of_one_cluster(one: &Snapshot, other: &Snapshot) -> bool {
+    one.cluster.created_at == other.cluster.created_at
 }
 
 /// The memory that an event takes, in bytes, approximately.

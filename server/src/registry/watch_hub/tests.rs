@@ -1,14 +1,20 @@
-use convene_lifecycle::{Action, ClusterSize, Revision, UnixMillis};
+use convene_lifecycle::{Action, Cluster, ClusterSize, Revision, UnixMillis};
 use futures_util::FutureExt;
 
 use super::{
     recent_events::{RECENT_BYTES, event_bytes},
     *,
 };
+use crate::store::WriteId;
 
-fn cluster(revision: u64) -> Arc<Cluster> {
+fn cluster(revision: u64) -> Arc<Snapshot> {
+    created(revision, 0)
+}
+
+fn created(revision: u64, at: i64) -> Arc<Snapshot> {
     let created = Cluster::create("prod".parse().unwrap(), ClusterSize::DEFAULT, Action::Create, UnixMillis(0));
-    Arc::new(Cluster { revision: Revision(revision), ..created.after.unwrap() })
+    let cluster = Cluster { revision: Revision(revision), created_at: UnixMillis(at), ..created.after.unwrap() };
+    Arc::new(Snapshot::new(Arc::new(cluster), None))
 }
 
 /// The cluster's first event, or one of those after it.
@@ -103,7 +109,12 @@ fn an_event_that_is_published_twice_is_delivered_once() {
     let hub = Arc::new(WatchHub::default());
     let mut subscription = hub.subscribe(&event(1).token, DeliveredState::Cluster(cluster(1)));
     [2, 2].iter().for_each(|revision| publish(&hub, *revision));
-    hub.publish_replicated(&event(1).token, &DeliveredState::Cluster(cluster(2)), &[event(2)], Some(&cluster(2)));
+    assert!(hub.publish_replicated(
+        &event(1).token,
+        &DeliveredState::Cluster(cluster(2)),
+        &[event(2)],
+        Some(&cluster(2))
+    ));
     assert!(matches!(next(&mut subscription), Some(Delivery::Event(event)) if event.revision == Revision(2)));
     assert!(next(&mut subscription).is_none());
 }
@@ -115,15 +126,16 @@ fn a_missing_event_makes_subscribers_lag() {
     publish(&hub, 4);
     assert!(matches!(next(&mut subscription), Some(Delivery::Lagged)));
     assert!(matches!(next(&mut subscription), Some(Delivery::Event(event)) if event.revision == Revision(4)));
-    hub.publish_replicated(&event(1).token, &DeliveredState::Cluster(cluster(3)), &[event(5)], Some(&cluster(5)));
-    assert!(next(&mut subscription).is_none(), "the feed has moved on since");
+    let before = DeliveredState::Cluster(cluster(3));
+    let is_published = hub.publish_replicated(&event(1).token, &before, &[event(5)], Some(&cluster(5)));
+    assert!(!is_published && next(&mut subscription).is_none(), "the feed has moved on since");
 }
 
 #[test]
 fn the_first_known_state_makes_subscribers_read_the_history() {
     let hub = Arc::new(WatchHub::default());
     let mut subscription = hub.subscribe(&event(1).token, DeliveredState::Unknown);
-    hub.publish_replicated(&event(1).token, &DeliveredState::Unknown, &[], Some(&cluster(7)));
+    assert!(hub.publish_replicated(&event(1).token, &DeliveredState::Unknown, &[], Some(&cluster(7))));
     assert!(matches!(next(&mut subscription), Some(Delivery::Lagged)));
     assert!(next(&mut subscription).is_none());
 }
@@ -147,7 +159,7 @@ fn a_state_that_was_read_stays_the_latest_until_it_is_delivered() {
     let (hub, token) = (Arc::new(WatchHub::default()), &event(1).token);
     let _subscription = hub.subscribe(token, DeliveredState::Cluster(cluster(5)));
     let latest = || match hub.latest_state(token) {
-        Some(DeliveredState::Cluster(cluster)) => cluster.revision.0,
+        Some(DeliveredState::Cluster(latest)) => latest.cluster.revision.0,
         other => panic!("{other:?}"),
     };
     [7, 6].iter().for_each(|revision| read(&hub, *revision));
@@ -156,10 +168,10 @@ fn a_state_that_was_read_stays_the_latest_until_it_is_delivered() {
     assert_eq!(latest(), 7);
     publish(&hub, 8);
     assert_eq!(latest(), 8);
-    let again = Arc::new(Cluster { created_at: UnixMillis(9), ..Cluster::clone(&cluster(9)) });
+    let again = created(9, 9);
     assert!(hub.record_read(token, Some(&again)));
     assert_eq!(latest(), 8, "the deletion of the delivered cluster is still missing");
-    hub.publish_replicated(token, &DeliveredState::Cluster(cluster(8)), &[], None);
+    assert!(hub.publish_replicated(token, &DeliveredState::Cluster(cluster(8)), &[], None));
     assert!(matches!(hub.latest_state(token), Some(DeliveredState::NoCluster)));
 }
 
@@ -167,12 +179,17 @@ fn a_state_that_was_read_stays_the_latest_until_it_is_delivered() {
 fn a_cluster_that_is_created_again_starts_with_the_deletion_of_the_old_one() {
     let hub = Arc::new(WatchHub::default());
     let mut subscription = hub.subscribe(&event(1).token, DeliveredState::Cluster(cluster(5)));
-    let again = Arc::new(Cluster { created_at: UnixMillis(9), ..Cluster::clone(&cluster(2)) });
-    hub.publish_replicated(&event(1).token, &DeliveredState::Cluster(cluster(5)), &[event(1), event(2)], Some(&again));
+    let again = created(2, 9);
+    assert!(hub.publish_replicated(
+        &event(1).token,
+        &DeliveredState::Cluster(cluster(5)),
+        &[event(1), event(2)],
+        Some(&again)
+    ));
     let delivered: Vec<_> = std::iter::from_fn(|| next(&mut subscription))
         .map(|delivery| match delivery {
             Delivery::Event(event) => (event.kind, event.revision.0),
-            Delivery::Lagged => panic!("no event is missing"),
+            Delivery::Lagged | Delivery::HistoryLost => panic!("no event is missing"),
         })
         .collect();
     assert_eq!(delivered, [(EventKind::ClusterDeleted, 6), (EventKind::ClusterCreated, 1), (EventKind::SizeSet, 2)]);
@@ -182,7 +199,7 @@ fn a_cluster_that_is_created_again_starts_with_the_deletion_of_the_old_one() {
 fn a_deletion_is_delivered_once() {
     let hub = Arc::new(WatchHub::default());
     let mut subscription = hub.subscribe(&event(1).token, DeliveredState::Cluster(cluster(5)));
-    let deletion = Arc::new(cluster(5).delete(UnixMillis(0)).events[0].clone());
+    let deletion = Arc::new(cluster(5).cluster.delete(UnixMillis(0)).events[0].clone());
     for _ in 0..2 {
         hub.publish(&event(1).token, std::slice::from_ref(&deletion), None);
     }
@@ -195,7 +212,7 @@ fn a_deletion_by_another_server_is_made_from_the_latest_state_that_was_read() {
     let hub = Arc::new(WatchHub::default());
     let mut subscription = hub.subscribe(&event(1).token, DeliveredState::Cluster(cluster(5)));
     read(&hub, 7);
-    hub.publish_replicated_deletion(&event(1).token, &DeliveredState::Cluster(cluster(5)), UnixMillis(9));
+    assert!(hub.publish_replicated_deletion(&event(1).token, &DeliveredState::Cluster(cluster(5)), UnixMillis(9)));
     assert!(subscription.deletion().is_some_and(|deletion| deletion.revision == Revision(8)));
 }
 
@@ -203,9 +220,47 @@ fn a_deletion_by_another_server_is_made_from_the_latest_state_that_was_read() {
 fn a_state_that_was_read_before_the_deletion_does_not_count_after_it() {
     let (hub, token) = (Arc::new(WatchHub::default()), &event(1).token);
     let _subscription = hub.subscribe(token, DeliveredState::Cluster(cluster(5)));
-    hub.publish_replicated_deletion(token, &DeliveredState::Cluster(cluster(5)), UnixMillis(9));
+    assert!(hub.publish_replicated_deletion(token, &DeliveredState::Cluster(cluster(5)), UnixMillis(9)));
     assert!(!hub.record_read(token, Some(&cluster(7))));
     assert!(hub.record_read(token, None));
-    let again = Arc::new(Cluster { created_at: UnixMillis(9), ..Cluster::clone(&cluster(1)) });
+    let again = created(1, 9);
     assert!(hub.record_read(token, Some(&again)));
+}
+
+/// The cluster at a revision that a write has made, whose ID is not that of any other write.
+fn written(revision: u64) -> Arc<Snapshot> {
+    Arc::new(Snapshot::new(cluster(revision).cluster.clone(), Some(WriteId::draw())))
+}
+
+#[test]
+fn a_subscriber_learns_once_that_the_database_has_lost_what_was_delivered() {
+    let (hub, token) = (Arc::new(WatchHub::default()), &event(1).token);
+    let (lost, present) = (written(5), written(5));
+    let mut subscription = hub.subscribe(token, DeliveredState::Cluster(cluster(4)));
+    assert!(hub.publish_on(token, Some(cluster(4).stamp()), &[event(5)], Some(&lost)));
+    assert!(!hub.publish_on(token, Some(present.stamp()), &[event(6)], Some(&written(6))), "it is another history");
+    assert!(hub.forget(token, &DeliveredState::Cluster(lost.clone()), &present));
+    assert!(!hub.forget(token, &DeliveredState::Cluster(lost), &present), "it is forgotten already");
+    let mut late = hub.subscribe(token, DeliveredState::Unknown);
+    assert!(hub.publish_on(token, Some(present.stamp()), &[event(6)], Some(&written(6))));
+    assert!(matches!(next(&mut subscription), Some(Delivery::HistoryLost)));
+    for subscription in [&mut subscription, &mut late] {
+        assert!(matches!(next(subscription), Some(Delivery::Event(event)) if event.revision == Revision(6)));
+        assert!(next(subscription).is_none());
+    }
+}
+
+#[test]
+fn a_change_is_not_delivered_before_those_of_other_servers_that_it_follows() {
+    let (hub, token) = (Arc::new(WatchHub::default()), &event(1).token);
+    let mut subscription = hub.subscribe(token, DeliveredState::Cluster(cluster(5)));
+    assert!(!hub.publish_on(token, Some(cluster(6).stamp()), &[event(7)], Some(&cluster(7))));
+    assert!(next(&mut subscription).is_none());
+    assert!(hub.publish_replicated(
+        token,
+        &DeliveredState::Cluster(cluster(5)),
+        &[event(6), event(7)],
+        Some(&cluster(7))
+    ));
+    assert!(matches!(next(&mut subscription), Some(Delivery::Event(event)) if event.revision == Revision(6)));
 }

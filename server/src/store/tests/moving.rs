@@ -65,7 +65,7 @@ async fn fill(store: &Store) {
     let mut writes: Vec<ClusterWrite> = (0..70).map(|n| write(None, vec![create(&format!("cluster-{n}"))])).collect();
     writes.extend([write_known, write_gone, eventful("eventful").1]);
     commit(store, &writes).await.unwrap();
-    commit(store, &[write(Some(Stamp::of(&gone)), vec![gone.delete(NOW)])]).await.unwrap();
+    commit(store, &[write(Some(Stamp::of(&gone, None)), vec![gone.delete(NOW)])]).await.unwrap();
     let records = [("eventful", 5), ("known", -1)];
     write_liveness(store, &records.map(|(token, at)| (token, record([("1", at)])))).await;
 }
@@ -85,7 +85,7 @@ async fn check_move(from: Database, to: Database) {
     let other = to.open().await;
     assert_eq!(other.registry_id(), store.registry_id());
     for ClusterDump { cluster: Cluster { token, .. }, .. } in &dump.clusters {
-        assert_eq!(other.load(token).await.unwrap(), store.load(token).await.unwrap());
+        assert_eq!(load(&other, token).await, load(&store, token).await);
         let events = store.events(token, Revision::FIRST, 10_000).await.unwrap();
         assert_eq!(other.events(token, Revision::FIRST, 10_000).await.unwrap(), events);
         let last_seen =
@@ -169,7 +169,7 @@ async fn a_database_with_content_refuses_an_import_and_stays_unchanged() {
         if fill_with.after.is_none() {
             let (cluster, made) = eventful("one");
             commit(&store, &[made]).await.unwrap();
-            commit(&store, &[write(Some(Stamp::of(&cluster)), vec![fill_with])]).await.unwrap();
+            commit(&store, &[write(Some(Stamp::of(&cluster, None)), vec![fill_with])]).await.unwrap();
         } else {
             commit(&store, &[write(None, vec![fill_with])]).await.unwrap();
         }

@@ -42,7 +42,7 @@ async fn the_content_of_the_first_version_is_migrated() {
     for database in databases_with(1, rows).await {
         let store = database.open().await;
         let token = "one".parse().unwrap();
-        let cluster = store.load(&token).await.unwrap().unwrap();
+        let cluster = load(&store, &token).await.unwrap();
         assert_eq!((cluster.protocol, cluster.policy), (Some(Protocol::Discovery(Discovery::V2)), Policy::default()));
         assert_eq!(cluster.members().count(), 1);
         let member = cluster.member(&"8e9e05c52164694d".parse().unwrap()).unwrap();
@@ -89,7 +89,7 @@ async fn a_size_that_the_version_before_has_set_still_requests_removals() {
     for database in databases_with(7, rows).await {
         let store = database.open().await;
         for (token, lowered) in [("as-created", None), ("resized", Some(Revision(7)))] {
-            let cluster = store.load(&token.parse().unwrap()).await.unwrap().unwrap();
+            let cluster = load(&store, &token.parse().unwrap()).await.unwrap();
             assert_eq!(cluster.size_lowered, lowered, "{token}");
         }
     }

@@ -49,7 +49,8 @@ pub struct Progress(Arc<AtomicU64>);
 pub enum WatchStep {
     /// Events, and the revision up to which these are all.
     Events(Revision, Vec<wire::Event>),
-    /// The next event has been compacted, or the cluster was recreated; the oldest revision available.
+    /// The next event has been compacted, or the cluster was recreated, or the database has lost events that were sent; the oldest
+    /// revision available.
     Compacted(Revision),
     /// The registry can't be read now.
     Unavailable,
@@ -118,7 +119,7 @@ impl Watcher {
                 // The cluster will reach the revision. If it was recreated, that matters only to a watch that has seen the old one.
                 FollowStep::FutureRevision { .. } if self.is_ahead => None,
                 FollowStep::NoCluster if self.is_ahead || self.next == Revision::FIRST => None,
-                FollowStep::FutureRevision { .. } | FollowStep::NoCluster => {
+                FollowStep::FutureRevision { .. } | FollowStep::NoCluster | FollowStep::HistoryLost => {
                     Some(WatchStep::Compacted(Revision::FIRST))
                 }
             };

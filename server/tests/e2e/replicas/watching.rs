@@ -254,13 +254,13 @@ impl ConnectionCutter {
 }
 
 /// The stream of a cluster's events in the API.
-struct Stream {
+pub struct Stream {
     answer: reqwest::Response,
     unread: String,
 }
 
 impl Stream {
-    async fn open(server: &Server, token: &str) -> Self {
+    pub async fn open(server: &Server, token: &str) -> Self {
         let request = http::client().get(format!("{}/v1/clusters/{token}/events", server.url));
         let answer = request.header("accept", "text/event-stream").send().await.unwrap();
         assert_eq!(answer.status(), 200);
@@ -268,7 +268,7 @@ impl Stream {
     }
 
     /// The revisions of all events up to one.
-    async fn until(&mut self, last: i64) -> Vec<i64> {
+    pub async fn until(&mut self, last: i64) -> Vec<i64> {
         let mut revisions = Vec::new();
         while revisions.last() < Some(&last) {
             let event = self.next().await.expect("the stream goes on");
@@ -286,7 +286,7 @@ impl Stream {
         kinds
     }
 
-    async fn next(&mut self) -> Option<Value> {
+    pub async fn next(&mut self) -> Option<Value> {
         loop {
             if let Some((event, rest)) = self.unread.split_once("\n\n") {
                 let data = event.lines().find_map(|line| line.strip_prefix("data:")).map(str::to_owned);
