@@ -66,13 +66,17 @@ impl Planner<'_> {
     /// The members on record that a view lacks, if nothing but the view shows that they were removed.
     ///
     /// The view may be of a copy of the cluster: `--force-new-cluster` keeps the cluster's ID and drops all members but one.
-    /// So the record follows the list only if the missing members were to go anyway, or if a quorum of the voters on record
-    /// answers and is in the list. If only the node's own member is missing, a quorum of the other voters suffices: the node sees
-    /// that itself, but it may look at such a copy.
+    /// So the record follows the list only if the missing members were to go anyway and do not run, or if a quorum of the voters on
+    /// record answers and is in the list. If only one member is missing, a quorum of the other voters suffices if something else shows
+    /// the removal: the member is dead, the ticket's holder was instructed to remove it, or its own node sees it. That node may look
+    /// at such a copy, too.
     pub(super) fn missing_without_evidence(&self, view: &View) -> Vec<String> {
+        let Self { now, .. } = *self;
+        let policy = &self.draft.policy;
         let ticket = self.draft.ticket.as_ref().and_then(|ticket| ticket.purpose.removes());
         let own = self.report.identity().map(|own| MemberKey::from(own.member));
-        let is_expected = |member: &Member| member.eviction.is_some() || Some(&member.key) == ticket;
+        let was_to_go = |member: &Member| member.eviction.is_some() || Some(&member.key) == ticket;
+        let is_expected = |member: &Member| was_to_go(member) && !self.liveness.reports_running(policy, member, now);
         let is_missing = |member: &&Arc<Member>| is_gone(view, member) && !is_expected(member);
         let missing: Vec<&Arc<Member>> = self.draft.members().filter(is_missing).collect();
         let answering = self.voters_that_answer(view);
@@ -81,9 +85,9 @@ impl Planner<'_> {
         let is_one_removal = || match missing[..] {
             [one] => {
                 let remaining = self.draft.voters().filter(|voter| voter.key != one.key).count();
-                let is_dead =
-                    || self.liveness.silence(&self.draft.policy, one, self.now) >= self.draft.policy.dead_after;
-                answering >= quorum_of(remaining) && (Some(&one.key) == own.as_ref() || is_dead())
+                let is_own_or_instructed = Some(&one.key) == own.as_ref() || Some(&one.key) == ticket;
+                let is_dead = || self.liveness.silence(policy, one, now) >= policy.dead_after;
+                answering >= quorum_of(remaining) && (is_own_or_instructed || is_dead())
             }
             _ => false,
         };

@@ -77,7 +77,15 @@ fn members_that_an_administrator_evicts_may_be_missing_from_the_list() {
     let mut world = World::running("a b c");
     world.dies("b c").etcdctl_removes("b").etcdctl_removes("c");
     world.observe("a", "wait: member_mismatch").evict("b").evict("c");
+    world.observe("a", "wait: member_mismatch").with_message("once they are silent").pass(60);
     world.observe("a", "wait: healthy + member_removed member_removed").members("a");
+}
+
+#[test]
+fn a_forced_copy_does_not_remove_evicted_members_whose_etcds_run() {
+    let mut world = World::running("a b c");
+    world.dies("a").pass(10).observe("b", "wait: not_dead_yet").observe("c", "wait: not_dead_yet");
+    world.evict("b").evict("c").observe_wrongly("d", only_a, "wait: member_mismatch").members("a b c");
 }
 
 #[test]

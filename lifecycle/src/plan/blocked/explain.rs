@@ -73,7 +73,7 @@ impl Blocked {
                     "the member list that this node sees lacks {}, and too few of the voters on record answer to \
                      confirm that; the list may come from a copy of the cluster (--force-new-cluster), so no decision \
                      is based on it. If these members are gone for good, run `convene member evict NAME` for each of \
-                     them",
+                     them: the registry drops them once they are silent",
                     missing.join(", ")
                 ),
             ),
