@@ -5,6 +5,7 @@
 
 mod archive;
 mod backend;
+mod disk;
 mod error;
 mod files;
 mod leftover;
@@ -22,7 +23,7 @@ use std::{
     time::SystemTime,
 };
 
-use convene_lifecycle::Identity;
+use convene_lifecycle::{DiskId, Identity};
 
 pub use self::backend::KnownMember;
 pub use self::error::DataDirError;
@@ -136,6 +137,11 @@ impl DataDir {
             Err(TryLockError::WouldBlock) => Ok(true),
             Err(TryLockError::Error(error)) => Err(DataDirError::when("lock", &path)(error)),
         }
+    }
+
+    /// Identifies the disk that the WAL is on, or would be on. `None` if the operating system does not tell.
+    pub fn disk(&self) -> Option<DiskId> {
+        disk::id_of(&self.wal_dir)
     }
 
     fn database(&self) -> PathBuf {

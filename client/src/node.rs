@@ -64,7 +64,8 @@ impl Node {
         Ok(match self.data.read()? {
             Contents::Fresh => {
                 let leftover = self.data.leftover()?;
-                State::Empty { leftover: !matches!(leftover, Leftover::None | Leftover::NothingApplied) }
+                let leftover = !matches!(leftover, Leftover::None | Leftover::NothingApplied);
+                State::Empty { leftover, disk_id: self.data.disk() }
             }
             Contents::Member(identity) => State::stopped(identity, self.data.evidence()),
             Contents::Unreadable { found } => State::Unreadable { found },

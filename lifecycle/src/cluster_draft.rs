@@ -2,7 +2,7 @@ use std::{borrow::Cow, fmt::Display, ops::Deref};
 
 use crate::{
     Action, Cluster, ClusterId, ClusterSize, Event, EventKind, Founder, Held, HoldReason, Member, MemberKey,
-    MemberName, Protocol, Purpose, RecordedRefusal, Removal, RunId, Setback, StartIssued, Subject, Ticket, Transition,
+    MemberName, Protocol, Purpose, RecordedRefusal, Removal, Report, Setback, StartIssued, Subject, Ticket, Transition,
     UnixMillis,
     cluster::{KeyChange, KeyState, previous_member},
 };
@@ -189,8 +189,8 @@ impl<'a> ClusterDraft<'a> {
     }
 
     /// Records that a founder is instructed to bootstrap, before it gets the instruction.
-    pub fn record_bootstrap_issued(&mut self, key: &MemberKey, run: &RunId) {
-        let issued = StartIssued { run: run.clone(), at: self.now };
+    pub fn record_bootstrap_issued(&mut self, key: &MemberKey, report: &Report) {
+        let issued = StartIssued { run: report.run.clone(), at: self.now, disk: report.disk.clone() };
         let name = self.member(key).map_or_else(String::new, |member| member.name().to_string());
         self.update(key, EventKind::BootstrapTold, format!("{name} instructed to bootstrap"), |member| {
             member.founder = Some(Founder { issued: Some(issued) })
@@ -198,8 +198,8 @@ impl<'a> ClusterDraft<'a> {
     }
 
     /// Records that a run is instructed to join as a member without data, before it gets the instruction.
-    pub fn record_join_issued(&mut self, key: &MemberKey, run: &RunId) {
-        let issued = StartIssued { run: run.clone(), at: self.now };
+    pub fn record_join_issued(&mut self, key: &MemberKey, report: &Report) {
+        let issued = StartIssued { run: report.run.clone(), at: self.now, disk: report.disk.clone() };
         let label = self.member(key).map_or_else(String::new, |member| member.label());
         self.update(key, EventKind::MemberUpdated, format!("{label} instructed to join"), |member| {
             member.join_issued = Some(issued);

@@ -28,6 +28,10 @@ impl Held {
                 format!("{node} has found {cluster}, which this registry does not know")
             }
             HoldReason::NewerView => format!("{node} knows a later state of this cluster than this registry"),
+            HoldReason::DisksMissing => format!(
+                "founders that were instructed to bootstrap it have no data, and their data directories are on other disks \
+                 than they were then ({node} was the last to report it)"
+            ),
             HoldReason::StoreWentBack => "the registry's database is an older copy".to_owned(),
         }
     }
@@ -67,6 +71,7 @@ hold_reasons! {
     DataReported "data_reported" "A node has data that is not of this cluster.";
     ClusterAnswers "cluster_answers" "Another etcd cluster answers a node, at the node's own address or before any node has registered.";
     NewerView "newer_view" "A node knows a later revision of this cluster than the registry.";
+    DisksMissing "disks_missing" "Founders that may have bootstrapped the cluster have no data, and are on other disks than before.";
     StoreWentBack "store_went_back" "The registry's database is an older copy.";
 }
 

@@ -11,8 +11,8 @@ use std::{
 };
 
 use crate::{
-    Cluster, Identity, Instruction, Member, MemberKey, MemberName, NodeState, PeerUrl, Policy, Report, RunId, Strategy,
-    Task, UnixMillis, View,
+    Cluster, DiskId, Identity, Instruction, Member, MemberKey, MemberName, NodeState, PeerUrl, Policy, Report, RunId,
+    Strategy, Task, UnixMillis, View,
 };
 
 pub use inside::ReceivedBytes;
@@ -58,6 +58,8 @@ pub struct LastCheckIn {
     pub without_entries: bool,
     /// Whether the node reported a database without a WAL.
     pub leftover: bool,
+    /// The disk that the node reported.
+    pub disk: Option<DiskId>,
     /// Whether the node was instructed to start its etcd since it last reported that etcd ran, in this run of its client.
     pub starts: bool,
     /// Whether its last instruction was to start etcd on the data that it has, or to take that member's address over first.
@@ -149,6 +151,7 @@ impl Liveness {
             never_led,
             without_entries,
             leftover,
+            disk: report.disk.clone(),
             starts,
             may_start: false,
             empty_since,
@@ -497,7 +500,8 @@ impl LastCheckIn {
     fn bytes(&self, name: &MemberName) -> usize {
         const EACH: usize = 32;
         let urls: usize = self.peer_urls.iter().map(|url| url.as_str().len() + EACH).sum();
-        size_of::<Self>() + name.as_str().len() + self.run.as_str().len() + urls + 2 * EACH
+        let disk = self.disk.as_ref().map_or(0, |disk| disk.as_str().len() + EACH);
+        size_of::<Self>() + name.as_str().len() + self.run.as_str().len() + urls + disk + 2 * EACH
     }
 }
 

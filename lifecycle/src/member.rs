@@ -3,7 +3,8 @@ use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 use thiserror::Error;
 
 use crate::{
-    ClientUrl, MemberId, PeerUrl, Registration, Revision, RunId, UnixMillis, text::as_text, token::is_key_segment,
+    ClientUrl, DiskId, MemberId, PeerUrl, Registration, Revision, RunId, UnixMillis, text::as_text,
+    token::is_key_segment,
 };
 
 /// One member of a cluster, present or removed.
@@ -74,6 +75,8 @@ pub struct StartIssued {
     pub run: RunId,
     /// When the run got it.
     pub at: UnixMillis,
+    /// The disk of the node then. `None` if its client did not report it.
+    pub disk: Option<DiskId>,
 }
 
 impl StartIssued {

@@ -93,6 +93,7 @@ impl Planner<'_> {
             self.liveness = Cow::Owned(liveness);
         }
         self.hold_founding_on_evidence();
+        self.release_hold_if_disks_are_back();
         self.release_hold_if_founded();
         self.end_downtimes();
         self.release_done_or_stalled_ticket();

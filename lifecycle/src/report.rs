@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    ClientUrl, ClusterId, ClusterSize, Epoch, MemberId, MemberName, PeerUrl, Revision, Role, Strategy, text::as_text,
-    token::is_key_segment,
+    ClientUrl, ClusterId, ClusterSize, DiskId, Epoch, MemberId, MemberName, PeerUrl, Revision, Role, Strategy,
+    text::as_text, token::is_key_segment,
 };
 
 /// What a node reports when it checks in.
@@ -33,6 +33,8 @@ pub struct Report {
     /// Whether the data directory has no WAL, but a database that a member has used or that can't be read. It counts with
     /// [`NodeState::Empty`] only.
     pub leftover: bool,
+    /// Where the WAL is or would be. `None` if the node's client does not report it.
+    pub disk: Option<DiskId>,
     /// The node's view of the cluster. `None` if it has not observed the cluster.
     pub view: Option<View>,
     /// Consent, given on the node, to archive data of an earlier epoch: the number of the present epoch. Another number is no

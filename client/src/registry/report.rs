@@ -1,4 +1,4 @@
-use convene_lifecycle::{ClientUrl, ClusterId, EtcdVersion, Identity, MemberId, MemberName, PeerUrl, Strategy};
+use convene_lifecycle::{ClientUrl, ClusterId, DiskId, EtcdVersion, Identity, MemberId, MemberName, PeerUrl, Strategy};
 use serde::Serialize;
 
 use crate::data_dir::Evidence;
@@ -52,6 +52,9 @@ pub enum State {
         /// Whether there is a leftover database that a member has used, or that is unreadable.
         #[serde(rename = "left_overs")]
         leftover: bool,
+        /// Identifies the disk that the WAL would be on.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        disk_id: Option<DiskId>,
     },
     /// There is a WAL, but its member cannot be determined.
     Unreadable {

@@ -26,6 +26,7 @@ fn report(name: &str, peer_urls: usize) -> Report {
         etcd_version: None,
         refusal: None,
         leftover: false,
+        disk: None,
         view: None,
         accept_reset: None,
         leaving: false,

@@ -22,6 +22,17 @@ impl Planner<'_> {
         }
         if let Some((reason, found)) = self.evidence_of_another_cluster() {
             self.draft.hold(reason, Some(&self.report.name), found);
+        } else if self.roster_is_intact() && self.may_have_led_on_other_disks() {
+            self.draft.hold(HoldReason::DisksMissing, Some(&self.report.name), self.draft.cluster_id);
+        }
+    }
+
+    /// Ends the hold because of missing disks once they are back, and have no data.
+    pub(super) fn release_hold_if_disks_are_back(&mut self) {
+        let is_of_disks = self.draft.held.as_ref().is_some_and(|held| held.reason == HoldReason::DisksMissing);
+        if is_of_disks && self.disks_are_back() {
+            self.draft
+                .release_hold("its founders are back on the disks that they had, which have no data of a cluster");
         }
     }
 

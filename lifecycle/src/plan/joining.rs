@@ -136,7 +136,7 @@ impl Planner<'_> {
             .as_ref()
             .is_some_and(|issued| issued.run == self.report.run && self.age_of(issued.at) < ISSUED_AGAIN_AFTER);
         if !is_recorded {
-            self.draft.record_join_issued(own, &self.report.run);
+            self.draft.record_join_issued(own, self.report);
         }
     }
 

@@ -6,13 +6,19 @@ use super::{
     Decision, Planner,
     blocked::{Blocked, ViewNeeded},
 };
-use crate::{Epoch, Identity, LastCheckIn, Member, MemberKey, ObservedMember, Registration, ReportedState, Setback};
+use crate::{
+    DiskId, Epoch, Identity, LastCheckIn, Member, MemberKey, NodeState, ObservedMember, Registration, ReportedState,
+    Setback, StartIssued,
+};
 
 /// What a founder's node reported last, if the attempt to form the cluster may be given up as far as it is concerned.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum GivenUp {
     /// It has no data.
     Empty,
+    /// It has no data, and its data directory is on another disk than when it was instructed to bootstrap. What it has written
+    /// since then may be on that disk.
+    OnOtherDisk,
     /// Its data has never had a leader.
     NeverLed,
     /// Its data has no entries, and it has moved: neither does it find the others, nor do they find it.
@@ -93,7 +99,11 @@ impl Planner<'_> {
         }
         let founders: Vec<&Arc<Member>> = self.draft.members().collect();
         let given_up: Vec<GivenUp> = founders.iter().map(|founder| self.given_up(founder)).collect::<Option<_>>()?;
-        let has_never_led_data = given_up.iter().any(|founder| *founder != GivenUp::Empty);
+        if self.may_have_led_on_other_disks() {
+            return None;
+        }
+        let has_never_led_data =
+            given_up.iter().any(|founder| matches!(founder, GivenUp::NeverLed | GivenUp::Isolated));
         // Without such data, an empty founder may be one that has lost its disk, or its mount.
         let may_exist =
             self.draft.bootstrapped.is_some() || founders.iter().any(|founder| self.may_report_etcd(founder));
@@ -113,6 +123,40 @@ impl Planner<'_> {
         are_distinct.then_some(registrations)
     }
 
+    /// Whether so many founders have no data, on other disks than before, that these may have elected a leader.
+    pub(super) fn may_have_led_on_other_disks(&self) -> bool {
+        let is_on_other_disk = |founder: &&Arc<Member>| match *founder.name() == self.report.name {
+            true => self.reports_other_disk(founder),
+            false => self.given_up(founder) == Some(GivenUp::OnOtherDisk),
+        };
+        self.draft.members().filter(is_on_other_disk).count() >= self.draft.quorum()
+    }
+
+    /// Whether this report is of a later run of a founder without data, on another disk.
+    fn reports_other_disk(&self, founder: &Member) -> bool {
+        let report = self.report;
+        let is_empty = report.state == NodeState::Empty && !report.leftover && founder.may_never_have_led();
+        let is_later_run = |issued: &StartIssued| issued.run != report.run;
+        is_empty
+            && !founder.started
+            && issued(founder).is_some_and(is_later_run)
+            && has_other_disk(founder, &report.disk)
+    }
+
+    /// Whether so many founders are back on the disks that they had, without data or with data that has never had a leader, that
+    /// the others can't have elected one.
+    pub(super) fn disks_are_back(&self) -> bool {
+        // Two reports at the same moment count as one, so that this report decides nothing yet.
+        let is_earlier =
+            |founder: &Member| self.liveness.nodes.get(founder.name()).is_some_and(|node| node.at < self.now);
+        let is_certain = |founder: &&Arc<Member>| {
+            let given_up = self.given_up(founder).filter(|_| is_earlier(founder));
+            matches!(given_up, Some(GivenUp::Empty | GivenUp::NeverLed | GivenUp::Isolated))
+        };
+        let others = self.draft.members().filter(|founder| !is_certain(founder)).count();
+        others < self.draft.quorum()
+    }
+
     /// What a founder without usable data waits for, if there are so many of them that those whose etcds run can't have a quorum.
     /// The registry can't know whether they have ever had a leader.
     pub(super) fn founders_without_quorum(&self) -> Option<Blocked> {
@@ -127,7 +171,8 @@ impl Planner<'_> {
             return None;
         }
         let may_vote = |member: &&Arc<Member>| {
-            !is_own(member) && !matches!(self.given_up(member), Some(GivenUp::Empty | GivenUp::Isolated))
+            !is_own(member)
+                && !matches!(self.given_up(member), Some(GivenUp::Empty | GivenUp::OnOtherDisk | GivenUp::Isolated))
         };
         let others: Vec<&Arc<Member>> = self.draft.members().filter(may_vote).collect();
         let answers = |member: &Member| {
@@ -162,7 +207,7 @@ impl Planner<'_> {
         match node.state {
             // A founder whose WAL is gone may have led.
             ReportedState::Nothing if !founder.started && !node.leftover && self.is_later_run(founder, node) => {
-                Some(GivenUp::Empty)
+                Some(if has_other_disk(founder, &node.disk) { GivenUp::OnOtherDisk } else { GivenUp::Empty })
             }
             ReportedState::Data(identity) if node.never_led && MemberKey::from(identity.member) == founder.key => {
                 match (founder.has_peer_urls(&node.peer_urls), node.without_entries) {
@@ -182,14 +227,12 @@ impl Planner<'_> {
     /// Whether a report without data is of a run that was not instructed to bootstrap. The instructed run is instructed
     /// again whenever it asks, so it may have bootstrapped since.
     fn is_later_run(&self, founder: &Member, node: &LastCheckIn) -> bool {
-        let issued = founder.founder.as_ref().and_then(|founder| founder.issued.as_ref());
-        issued.is_none_or(|issued| node.run != issued.run && node.at > issued.at)
+        issued(founder).is_none_or(|issued| node.run != issued.run && node.at > issued.at)
     }
 
     /// Whether a founder was instructed to bootstrap so recently that its node may report its etcd yet.
     fn may_report_etcd(&self, founder: &Member) -> bool {
-        let issued = founder.founder.as_ref().and_then(|founder| founder.issued.as_ref());
-        issued.is_some_and(|issued| issued.at.age(self.now) < self.draft.policy.max_check_in_gap())
+        issued(founder).is_some_and(|issued| self.age_of(issued.at) < self.draft.policy.max_check_in_gap())
     }
 
     /// Whether the node's own view shows no member that answers.
@@ -197,4 +240,14 @@ impl Planner<'_> {
         let view = self.report.view.as_ref();
         view.is_some_and(|view| view.cluster.is_none() && view.members.iter().all(|observed| !observed.reachable))
     }
+}
+
+/// Whether a founder was instructed to bootstrap on another disk than its node reports now. A client that does not report its disk
+/// shows nothing.
+fn has_other_disk(founder: &Member, now: &Option<DiskId>) -> bool {
+    issued(founder).is_some_and(|issued| issued.disk.is_some() && issued.disk != *now)
+}
+
+fn issued(founder: &Member) -> Option<&StartIssued> {
+    founder.founder.as_ref()?.issued.as_ref()
 }

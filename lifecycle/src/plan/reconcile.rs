@@ -75,8 +75,12 @@ impl Planner<'_> {
         let policy = &self.draft.policy;
         let ticket = self.draft.ticket.as_ref().and_then(|ticket| ticket.purpose.removes());
         let own = self.report.identity().map(|own| MemberKey::from(own.member));
+        let runs = |member: &Member| {
+            let is_own = self.report.is_running() && Some(&member.key) == own.as_ref();
+            is_own || self.liveness.reports_running(policy, member, now)
+        };
         let was_to_go = |member: &Member| member.eviction.is_some() || Some(&member.key) == ticket;
-        let is_expected = |member: &Member| was_to_go(member) && !self.liveness.reports_running(policy, member, now);
+        let is_expected = |member: &Member| was_to_go(member) && !runs(member);
         let is_missing = |member: &&Arc<Member>| is_gone(view, member) && !is_expected(member);
         let missing: Vec<&Arc<Member>> = self.draft.members().filter(is_missing).collect();
         let answering = self.voters_that_answer(view);

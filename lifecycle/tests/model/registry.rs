@@ -98,6 +98,7 @@ impl CheckIn {
             client_urls: Vec::new(),
             state,
             leftover: false,
+            disk: None,
             data: DataEvidence::default(),
             etcd_version: None,
             refusal: None,

@@ -193,6 +193,7 @@ impl ReportSketch {
             client_urls: Vec::new(),
             state,
             leftover: self.leftover,
+            disk: None,
             data: DataEvidence::default(),
             etcd_version: self.etcd_version,
             refusal: None,

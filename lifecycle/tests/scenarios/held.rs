@@ -220,3 +220,66 @@ fn a_member_that_lost_its_disk_and_registers_as_a_founder_does_not_block_the_ado
     world.runs("a").observe("a", &format!("wait: not_dead_yet + {adopted}"));
     world.observe("c", "remove c #1 of a b c: lost_disk + ticket_granted");
 }
+
+/// Three founders have been instructed to bootstrap on their disks. The registry has not learned whether they did.
+fn instructed_on_disks() -> World {
+    let mut world = World::new(3);
+    world.on_disks("a b c", "disk-a disk-b disk-c").check_ins("a b c");
+    for name in ["a", "b", "c"] {
+        world.check_ins(name);
+    }
+    world.pass(60);
+    for name in ["a", "b", "c"] {
+        world.returns_empty(name);
+    }
+    world
+}
+
+#[test]
+fn founders_without_data_on_the_same_disks_bootstrap_again() {
+    let mut world = instructed_on_disks();
+    for _ in 0..2 {
+        world.pass(1).check_ins("a b c");
+    }
+    assert!(world.cluster.held.is_none());
+    assert_eq!(world.cluster.epoch.0, 2);
+}
+
+#[test]
+fn founders_whose_mounts_are_missing_found_no_other_cluster() {
+    let mut world = instructed_on_disks();
+    world.on_disks("a b c", "root-a root-b root-c").check_ins("a b c").pass(120).check_ins("a b c");
+    assert!(world.cluster.held.is_some());
+    for _ in 0..3 {
+        world.pass(1).check_ins("a b c");
+    }
+    world.ask("a", "wait: held").with_message("mount the disks").with_message("convene cluster reset");
+    // The first one is mounted again, and has the data of a member.
+    let member = world.cluster.members().next().unwrap().key.id().unwrap();
+    let data = Data::Of(Identity { member, cluster: world.cluster.cluster_id.unwrap() });
+    world.on_disks("a", "disk-a").returns_with("a", data).observe("a", "start a b c: own_data + bootstrapped member_updated founding_released");
+    assert_eq!(world.cluster.epoch.0, 1);
+}
+
+#[test]
+fn a_founder_with_a_new_disk_holds_nothing_if_the_others_have_written_nothing() {
+    let mut world = instructed_on_disks();
+    world.on_disks("c", "root-c");
+    for _ in 0..2 {
+        world.pass(1).check_ins("a b c");
+    }
+    assert!(world.cluster.held.is_none());
+    assert_eq!(world.cluster.epoch.0, 2);
+}
+
+#[test]
+fn disks_that_are_back_without_data_end_the_hold() {
+    let mut world = instructed_on_disks();
+    world.on_disks("a b c", "root-a root-b root-c").check_ins("a b c").check_ins("a");
+    assert!(world.cluster.held.is_some());
+    world.on_disks("a b", "disk-a disk-b").returns_empty("a").returns_empty("b");
+    for _ in 0..3 {
+        world.pass(1).check_ins("a b c");
+    }
+    assert!(world.cluster.held.is_none());
+}

@@ -6,9 +6,9 @@ use std::{
 };
 
 use convene_lifecycle::{
-    Action, ClientUrl, Cluster, ClusterSize, DataEvidence, Discovery, Epoch, EtcdVersion, Identity, Instruction,
-    Liveness, MemberKey, NodeRefusal, NodeState, PeerUrl, Plan, Registration, Report, Revision, RunId, Strategy, Task,
-    Transition, UnixMillis, View, plan,
+    Action, ClientUrl, Cluster, ClusterSize, DataEvidence, Discovery, DiskId, Epoch, EtcdVersion, Identity,
+    Instruction, Liveness, MemberKey, NodeRefusal, NodeState, PeerUrl, Plan, Registration, Report, Revision, RunId,
+    Strategy, Task, Transition, UnixMillis, View, plan,
 };
 
 use crate::{etcd::Etcd, words::Words};
@@ -54,6 +54,8 @@ pub struct Node {
     /// Whether nobody reaches its peer URLs. Its client URLs can be reached.
     pub behind_nat: bool,
     pub etcd_version: Option<EtcdVersion>,
+    /// The disk that it reports. `None` if its client reports none.
+    disk: Option<DiskId>,
     leaving: bool,
     /// The instruction that it refused, as `task: what it saw`.
     refusal: Option<NodeRefusal>,
@@ -360,6 +362,14 @@ impl World {
         self.returns(name)
     }
 
+    /// The nodes report these disks from now on, in order.
+    pub fn on_disks(&mut self, names: &str, disks: &str) -> &mut Self {
+        for (name, disk) in names.split(' ').zip(disks.split(' ')) {
+            self.node(name).disk = Some(disk.parse().expect("a disk ID"));
+        }
+        self
+    }
+
     /// A node returns with other data.
     pub fn returns_with(&mut self, name: &str, data: Data) -> &mut Self {
         self.node(name).data = data;
@@ -631,6 +641,7 @@ impl World {
             client_urls: node.client_urls.clone(),
             state,
             leftover: node.data == Data::Leftover,
+            disk: node.disk.clone(),
             data: node.evidence,
             etcd_version: node.etcd_version,
             refusal: node.refusal.clone(),
@@ -673,6 +684,7 @@ impl World {
             cut_from: BTreeSet::new(),
             behind_nat: false,
             etcd_version: None,
+            disk: None,
             leaving: false,
             refusal: None,
             accept_reset: None,

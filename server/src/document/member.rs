@@ -1,5 +1,5 @@
 use convene_lifecycle::{
-    ClientUrl, Founder, Member, MemberKey, Registration, Removal, Role, RunId, StartIssued, UnixMillis,
+    ClientUrl, DiskId, Founder, Member, MemberKey, Registration, Removal, Role, RunId, StartIssued, UnixMillis,
 };
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +55,9 @@ struct FounderDocument {
 struct ToldDocument {
     run: String,
     at: Rfc3339Millis,
+    /// Missing: the node did not report its disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -66,7 +69,11 @@ struct RemovalDocument {
 
 impl MemberDocument {
     pub fn new(member: &Member, last_seen_at: Option<UnixMillis>) -> Self {
-        let told = |told: &StartIssued| ToldDocument { run: told.run.to_string(), at: told.at.into() };
+        let told = |told: &StartIssued| ToldDocument {
+            run: told.run.to_string(),
+            at: told.at.into(),
+            disk: told.disk.as_ref().map(ToString::to_string),
+        };
         Self {
             id: member.key.to_string(),
             name: member.name().to_string(),
@@ -159,6 +166,7 @@ impl ToldDocument {
     fn read(&self, mut place: Place<'_>) -> Option<StartIssued> {
         let run = place.field("run", self.run.parse::<RunId>());
         let at = place.field("at", self.at.read());
-        Some(StartIssued { run: run?, at: at? })
+        let disk = place.optional("disk", self.disk.as_ref().map(|disk| disk.parse::<DiskId>()));
+        Some(StartIssued { run: run?, at: at?, disk: disk? })
     }
 }

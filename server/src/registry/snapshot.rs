@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use convene_lifecycle::{Cluster, Member, Purpose, Ticket, Token};
+use convene_lifecycle::{Cluster, Member, Purpose, StartIssued, Ticket, Token};
 use quick_cache::Weighter;
 
 use crate::store::{Stamp, StoredCluster, WriteId};
@@ -86,8 +86,9 @@ fn member_weight(member: &Member) -> usize {
     let shown: usize = registration.peer_urls.iter().map(|url| url.as_str().len() + TEXT + name).sum();
     let client_urls: usize = client_urls.iter().map(|url| url.as_str().len() + TEXT).sum();
     let issued = founder.as_ref().and_then(|founder| founder.issued.as_ref()).or(join_issued.as_ref());
-    let run = issued.map_or(0, |issued| issued.run.as_str().len() + TEXT);
-    mem::size_of::<Member>() + 2 * (key.as_str().len() + shown) + name + client_urls + run + 256
+    let disk = |issued: &StartIssued| issued.disk.as_ref().map_or(0, |disk| disk.as_str().len() + TEXT);
+    let issued = issued.map_or(0, |issued| issued.run.as_str().len() + TEXT + disk(issued));
+    mem::size_of::<Member>() + 2 * (key.as_str().len() + shown) + name + client_urls + issued + 256
 }
 
 fn ticket_weight(ticket: &Ticket) -> usize {
@@ -101,7 +102,7 @@ fn ticket_weight(ticket: &Ticket) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use convene_lifecycle::{Action, ClusterSize, Founder, PeerUrl, Registration, Revision, StartIssued, UnixMillis};
+    use convene_lifecycle::{Action, ClusterSize, Founder, PeerUrl, Registration, Revision, UnixMillis};
 
     use super::*;
 
@@ -121,7 +122,7 @@ mod tests {
 
         let client_urls = vec![url.parse().unwrap(); 500];
         assert!(weight(&with(Member { client_urls, ..member.clone() })) > light + 50_000);
-        let issued = StartIssued { run: "r".repeat(128).parse().unwrap(), at: UnixMillis(0) };
+        let issued = StartIssued { run: "r".repeat(128).parse().unwrap(), at: UnixMillis(0), disk: None };
         let founder = Some(Founder { issued: Some(issued.clone()) });
         assert!(weight(&with(Member { founder, ..member.clone() })) > light + 128);
         assert!(weight(&with(Member { join_issued: Some(issued), ..member })) > light + 128);

@@ -30,6 +30,7 @@ pub(super) fn report_of_empty_node() -> Report {
         client_urls: Vec::new(),
         state: NodeState::Empty,
         leftover: false,
+        disk: None,
         data: DataEvidence::default(),
         etcd_version: None,
         refusal: None,

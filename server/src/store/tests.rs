@@ -151,7 +151,7 @@ async fn clusters_of_one_commit_are_read_as_they_were_written(store: Store) {
 fn with_all_fields(token: &str) -> (Cluster, ClusterWrite) {
     let (before, mut write) = eventful(token);
     let mut cluster = before;
-    let issued = StartIssued { run: "run-1".parse().unwrap(), at: NOW };
+    let issued = StartIssued { run: "run-1".parse().unwrap(), at: NOW, disk: Some("disk-1".parse().unwrap()) };
     let mut member = Member::clone(&cluster.record[0]);
     member.client_urls = vec!["http://10.0.0.1:2379".parse().unwrap(), "https://[::1]:2379".parse().unwrap()];
     member.role = Role::Learner;

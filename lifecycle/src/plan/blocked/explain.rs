@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Blocked, Explanation, LeaderMetrics, Outcome, ViewNeeded};
-use crate::{ClusterId, ClusterSize, MAX_MEMBERS, Reason, StartIssued, plan::membership::MAX_LAG};
+use crate::{ClusterId, ClusterSize, HoldReason, MAX_MEMBERS, Reason, StartIssued, plan::membership::MAX_LAG};
 
 /// etcd's default for `--initial-advertise-peer-urls`, and the client's.
 const DEFAULT_PEER_URL: &str = "http://localhost:2380";
@@ -19,6 +19,14 @@ impl Blocked {
             Self::Paused => wait(
                 Reason::Paused,
                 "membership changes are paused until an administrator resumes them (convene cluster resume)",
+            ),
+            Self::Held(held) if held.reason == HoldReason::DisksMissing => wait(
+                Reason::Held,
+                format!(
+                    "the etcd cluster may exist already, so no other one is founded: {}; mount the disks that are \
+                     missing, or, if their data is gone for good, start a new cluster with `convene cluster reset`",
+                    held.what_was_seen()
+                ),
             ),
             Self::Held(held) => wait(
                 Reason::Held,

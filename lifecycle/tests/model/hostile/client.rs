@@ -96,7 +96,12 @@ impl World {
             return;
         }
         let of_disk = &self.etcds[disk.etcd];
-        let is_needed = disk.led && of_disk.is_real && of_disk.member(disk.identity.member).is_some();
+        let is_listed = of_disk.member(disk.identity.member).is_some();
+        if is_listed && self.machines[n].process != Process::Off {
+            // A running etcd has locked its data directory. A removed one ends by itself.
+            return;
+        }
+        let is_needed = disk.led && of_disk.is_real && is_listed && !self.evicted.contains(&disk.identity.member);
         if is_needed && !self.sees_other_quorum(n, disk.identity.cluster) {
             self.breaks(Broken::DataSetAside);
         }

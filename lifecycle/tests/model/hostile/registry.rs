@@ -169,6 +169,7 @@ pub fn blank_report(node: usize, machine: usize, run: RunId) -> Report {
         client_urls: Vec::new(),
         state: NodeState::Empty,
         leftover: false,
+        disk: None,
         data: DataEvidence::default(),
         etcd_version: None,
         refusal: None,

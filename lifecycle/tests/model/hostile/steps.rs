@@ -262,10 +262,11 @@ impl World {
     }
 
     fn evict(&mut self, node: usize) {
-        let Some(key) = self.member_of(node).map(Into::into) else { return };
-        if let Ok(Some(change)) = self.cluster.apply_request(&key, MemberRequest::Evict, self.now)
+        let Some(id) = self.member_of(node) else { return };
+        if let Ok(Some(change)) = self.cluster.apply_request(&id.into(), MemberRequest::Evict, self.now)
             && let Some(after) = change.after
         {
+            self.evicted.push(id);
             self.cluster = Arc::new(after);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, ops::RangeInclusive};
 
-use convene_lifecycle::{ClientUrl, ClusterId, ClusterName, EtcdVersion, MemberId, MemberName, PeerUrl, RunId};
+use convene_lifecycle::{ClientUrl, ClusterId, ClusterName, DiskId, EtcdVersion, MemberId, MemberName, PeerUrl, RunId};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
@@ -68,6 +68,7 @@ scalar!(
     at most 255 bytes,
     with schema of Url
 );
+scalar!(DiskId, "1 to 128 characters of A-Z, a-z, 0-9, '.', '_' and '-'", text_of(1..=128));
 scalar!(RunId, "1 to 128 characters of A-Z, a-z, 0-9, '.', '_' and '-'", text_of(1..=128));
 /// `http://HOST:PORT` or `https://HOST:PORT`, with a DNS name, an IPv4 address or an IPv6 address in brackets.
 #[derive(ToSchema)]

@@ -1,8 +1,8 @@
 use std::borrow::Cow;
 
 use convene_lifecycle::{
-    ClientUrl, ClusterId, DataEvidence, Epoch, EtcdVersion, Identity, MAX_PEER_URLS, MemberId, MemberName, NodeRefusal,
-    NodeState, ObservedMember, PeerUrl, Report, Revision, RunId, Strategy, View,
+    ClientUrl, ClusterId, DataEvidence, DiskId, Epoch, EtcdVersion, Identity, MAX_PEER_URLS, MemberId, MemberName,
+    NodeRefusal, NodeState, ObservedMember, PeerUrl, Report, Revision, RunId, Strategy, View,
 };
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use utoipa::{
@@ -64,6 +64,10 @@ body! {
         leftover: Option<bool>,
         /// The former name of `leftover`.
         left_overs: Option<bool>,
+        /// Identifies the place of the WAL: a filesystem, and the path on it. It differs if a mount is missing or the disk
+        /// is new. The server needs it to distinguish founders that have written nothing from founders whose data is elsewhere.
+        #[example = "9f3c1d0a5b7e2468"]
+        disk_id: Option<DiskId>,
         /// What the node saw of the cluster, if it has observed it.
         view: Option<ViewBody>,
         /// Consent, given on the node, to archive data of an earlier epoch: the number of the current epoch. Any other
@@ -253,6 +257,7 @@ impl ReportBody {
             etcd_version: self.etcd_version,
             refusal: self.refusal.map(|RefusalBody { instruction, found }| NodeRefusal { task: instruction, found }),
             leftover: self.leftover.or(self.left_overs).unwrap_or(false),
+            disk: self.disk_id,
             view: self.view.map(ViewBody::into_view),
             accept_reset: self.accept_reset.and_then(|Count(epoch)| u32::try_from(epoch).ok()).map(Epoch),
             leaving: self.leaving.unwrap_or(false),

@@ -238,6 +238,8 @@ enum HoldReasonWord {
     ClusterAnswers,
     /// A node knows a later revision of this cluster than the registry.
     NewerView,
+    /// Founders that may have bootstrapped the cluster have no data, and are on other disks than before.
+    DisksMissing,
     /// The registry's database is an older copy.
     StoreWentBack,
 }
@@ -248,6 +250,7 @@ impl From<HoldReason> for HoldReasonWord {
             HoldReason::DataReported => Self::DataReported,
             HoldReason::ClusterAnswers => Self::ClusterAnswers,
             HoldReason::NewerView => Self::NewerView,
+            HoldReason::DisksMissing => Self::DisksMissing,
             HoldReason::StoreWentBack => Self::StoreWentBack,
         }
     }

@@ -1,5 +1,5 @@
 use convene_lifecycle::{
-    Founder, Member, MemberKey, Registration, Removal, Revision, Role, RunId, StartIssued, UnixMillis,
+    DiskId, Founder, Member, MemberKey, Registration, Removal, Revision, Role, RunId, StartIssued, UnixMillis,
 };
 
 use super::{Column, Columns, Stored, column};
@@ -22,9 +22,11 @@ const COLUMNS: &[Column<Member, MemberParts>] = &[
     column("downtime_until", |m| m.downtime_until.to_value(), |m, _, cell| cell.read(&mut m.downtime_until)),
 
     column("founder", |m| m.founder.is_some().into(), |_, parts, cell| cell.read(&mut parts.founder)),
-    // Null, both: the server has not told the founder to bootstrap, or another member's node to join.
+    // Null, all three: the server has not told the founder to bootstrap, or another member's node to join.
     column("told_run", |m| of_issued(m, |issued| &issued.run), |_, parts, cell| cell.read(&mut parts.issued_to)),
     column("told_at", |m| of_issued(m, |issued| &issued.at), |_, parts, cell| cell.read(&mut parts.issued_at)),
+    // Null, too: the node did not report its disk.
+    column("told_disk", told_disk, |_, parts, cell| cell.read(&mut parts.issued_on)),
 
     // Null: the member has not been removed.
     column("removed_revision", removed_at, |_, parts, cell| cell.read(&mut parts.removed_at)),
@@ -38,6 +40,7 @@ pub(in crate::store) struct MemberParts {
     founder: bool,
     issued_to: Option<RunId>,
     issued_at: Option<UnixMillis>,
+    issued_on: Option<DiskId>,
     removed_at: Option<Revision>,
     is_removal_confirmed: bool,
 }
@@ -47,7 +50,8 @@ pub(in crate::store) fn read_member(key: MemberKey, row: &Row, first: usize) -> 
     let mut member = unread(key);
     let parts = MEMBER.read(row, first, &mut member)?;
     member.role = if parts.learner { Role::Learner } else { Role::Voter };
-    let issued = parts.issued_to.zip(parts.issued_at).map(|(run, at)| StartIssued { run, at });
+    let disk = parts.issued_on;
+    let issued = parts.issued_to.zip(parts.issued_at).map(|(run, at)| StartIssued { run, at, disk });
     match parts.founder {
         true => member.founder = Some(Founder { issued }),
         false => member.join_issued = issued,
@@ -78,11 +82,18 @@ fn unread(key: MemberKey) -> Member {
 }
 
 fn of_issued<'a, T: Stored>(member: &'a Member, part: impl FnOnce(&'a StartIssued) -> &'a T) -> Value<'a> {
-    let issued = match &member.founder {
+    issued(member).map(part).map_or(T::NULL, T::to_value)
+}
+
+fn told_disk(member: &Member) -> Value<'_> {
+    issued(member).and_then(|issued| issued.disk.as_ref()).map_or(DiskId::NULL, DiskId::to_value)
+}
+
+fn issued(member: &Member) -> Option<&StartIssued> {
+    match &member.founder {
         Some(founder) => founder.issued.as_ref(),
         None => member.join_issued.as_ref(),
-    };
-    issued.map(part).map_or(T::NULL, T::to_value)
+    }
 }
 
 fn removed_at(member: &Member) -> Value<'_> {

@@ -1,8 +1,9 @@
 use std::{collections::BTreeMap, fmt::Display, time::Duration};
 
 use convene_lifecycle::{
-    Action, ClientUrl, ClusterId, ClusterName, ClusterSize, Discovery, DiscoveryUrl, Epoch, EventKind, HoldReason,
-    MemberKey, MemberName, PeerUrl, Protocol, Registration, Revision, RunId, Setback, Strategy, Token, UnixMillis,
+    Action, ClientUrl, ClusterId, ClusterName, ClusterSize, Discovery, DiscoveryUrl, DiskId, Epoch, EventKind,
+    HoldReason, MemberKey, MemberName, PeerUrl, Protocol, Registration, Revision, RunId, Setback, Strategy, Token,
+    UnixMillis,
 };
 
 use super::Cell;
@@ -222,6 +223,7 @@ stored_as_text! {
     MemberKey => as_str,
     MemberName => as_str,
     RunId => as_str,
+    DiskId => as_str,
     Action => as_str,
     EventKind => as_str,
     HoldReason => as_str,

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use convene_lifecycle::{
-    ClusterId, Identity, LastCheckIn, Liveness, MemberId, MemberKey, MemberLiveness, MemberName, PeerUrl,
+    ClusterId, DiskId, Identity, LastCheckIn, Liveness, MemberId, MemberKey, MemberLiveness, MemberName, PeerUrl,
     ReceivedBytes, ReportedState, RunId, Starts, UnixMillis,
 };
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,9 @@ struct NodeDocument {
     /// Whether there is a database without a WAL.
     #[serde(default, skip_serializing_if = "is_false")]
     leftover: bool,
+    /// The disk that the node reported. Missing: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    disk: Option<DiskId>,
     /// Whether the run was instructed to start etcd.
     #[serde(default, skip_serializing_if = "is_false")]
     starts: bool,
@@ -181,6 +184,7 @@ impl From<&LastCheckIn> for NodeDocument {
             never_led,
             without_entries,
             leftover,
+            disk,
             starts,
             may_start,
             empty_since,
@@ -202,6 +206,7 @@ impl From<&LastCheckIn> for NodeDocument {
             never_led: *never_led,
             without_entries: *without_entries,
             leftover: *leftover,
+            disk: disk.clone(),
             starts: *starts,
             may_start: *may_start,
             empty_since: *empty_since,
@@ -221,6 +226,7 @@ impl From<NodeDocument> for LastCheckIn {
             never_led,
             without_entries,
             leftover,
+            disk,
             starts,
             may_start,
             empty_since,
@@ -242,6 +248,7 @@ impl From<NodeDocument> for LastCheckIn {
             never_led,
             without_entries,
             leftover,
+            disk,
             starts,
             may_start,
             empty_since,
@@ -355,7 +362,7 @@ mod tests {
         r#"{"since":1,"nodes":{"#,
         r#""infra0":{"at":2,"run":"run-1","sequence":3,"peer_urls":["http://10.0.0.1:2380"],"#,
         r#""state":{"etcd":{"cluster":"cdf818194e3a8c32","member":"8e9e05c52164694d"}}},"#,
-        r#""infra1":{"at":4,"run":"run-2","sequence":5,"peer_urls":[],"state":"nothing","leftover":true,"empty_since":3,"before":2},"#,
+        r#""infra1":{"at":4,"run":"run-2","sequence":5,"peer_urls":[],"state":"nothing","leftover":true,"disk":"d1","empty_since":3,"before":2},"#,
         r#""infra2":{"at":4,"run":"run-3","sequence":5,"peer_urls":[],"#,
         r#""state":{"data":{"cluster":"cdf818194e3a8c32","member":"1f"}},"never_led":true,"without_entries":true,"may_start":true}},"#,
         r#""members":{"8e9e05c52164694d":{"checked_in":6,"answered":null,"failing":[7,8],"applied":10,"failed_starts":3,"#,
