@@ -7,8 +7,8 @@ use super::{
     blocked::{Blocked, ViewNeeded},
 };
 use crate::{
-    DiskId, Epoch, Identity, LastCheckIn, Member, MemberKey, NodeState, ObservedMember, Registration, ReportedState,
-    Setback, StartIssued,
+    DiskId, Epoch, Identity, LastCheckIn, Member, MemberKey, MemberName, NodeState, ObservedMember, Registration,
+    ReportedState, Setback, StartIssued,
 };
 
 /// What a founder's node reported last, if the attempt to form the cluster may be given up as far as it is concerned.
@@ -146,11 +146,11 @@ impl Planner<'_> {
     /// Whether so many founders are back on the disks that they had, without data or with data that has never had a leader, that
     /// the others can't have elected one.
     pub(super) fn disks_are_back(&self) -> bool {
-        // Two reports at the same moment count as one, so that this report decides nothing yet.
-        let is_earlier =
-            |founder: &Member| self.liveness.nodes.get(founder.name()).is_some_and(|node| node.at < self.now);
+        // Two reports at the same moment count as one, so this report shows nothing yet but that a disk is another one.
+        let is_earlier = |name: &MemberName| self.liveness.nodes.get(name).is_some_and(|node| node.at < self.now);
         let is_certain = |founder: &&Arc<Member>| {
-            let given_up = self.given_up(founder).filter(|_| is_earlier(founder));
+            let is_on_other_disk = *founder.name() == self.report.name && self.reports_other_disk(founder);
+            let given_up = self.given_up(founder).filter(|_| is_earlier(founder.name()) && !is_on_other_disk);
             matches!(given_up, Some(GivenUp::Empty | GivenUp::NeverLed | GivenUp::Isolated))
         };
         let others = self.draft.members().filter(|founder| !is_certain(founder)).count();

@@ -8,6 +8,7 @@
 //!   (`--force-new-cluster`) with the same IDs.
 //! - Machines and clients are suspended, so instructions are executed late, and etcd receives requests late.
 //! - etcd ends after each start, joiners can't join, and nodes may not change the membership.
+//! - Mounts are missing, and there again.
 //! - Members move to other addresses. The registry's database goes back to a copy.
 //! - Clients run for etcd's whole life (`convene run`), or end once etcd runs (`convene join`), mixed in one cluster.
 //!
@@ -22,9 +23,10 @@
 //!   name, so that of a namesake, or a forged one, hides another. A check-in counts for `max_check_in_gap`.
 //! - A copy is of data that has had a leader, and it is not at the address of a member. The cluster need not become whole after
 //!   two members exchanged their addresses, or after a member moved whose client has ended.
-//! - A person helps a founder that has moved, has lost its data or has started without the registry before the cluster had a
-//!   leader, and a member that seems to have lost entries because somebody made up how far it was. The lying server may cost
-//!   the quorum, promote a learner that nobody reaches, and keep the cluster from becoming whole: clients do not verify these.
+//! - A person helps a founder that has moved, has lost its data or its mount, whose etcd ends after each start, or that has
+//!   started without the registry before the cluster had a leader, and a member that seems to have lost entries because
+//!   somebody made up how far it was. The lying server may cost the quorum, promote a learner that nobody reaches, and keep the
+//!   cluster from becoming whole: clients do not verify these.
 //! - After made-up reports about the founders, a node may be instructed to bootstrap next to data of a cluster that it can't see. That
 //!   counts as a second cluster once it has a leader, and only if a quorum of the first one has its data. A person restarts an etcd
 //!   without a leader whose attempt was given up in these reports.
@@ -321,6 +323,12 @@ fn a_planner_that_waits_for_tickets_is_caught() {
 fn a_planner_that_ignores_holds_is_caught() {
     let rules = Rules { planner: mutants::ignores_holds, settles: false, ..Rules::REAL };
     catches("ignores holds", &[Kind::Registry], &rules, Broken::TwoClusters);
+}
+
+#[test]
+fn a_planner_that_ignores_disks_is_caught() {
+    let rules = Rules { planner: mutants::ignores_disks, settles: false, ..Rules::REAL };
+    catches("ignores disks", &[Kind::Power, Kind::Mounts], &rules, Broken::TwoClusters);
 }
 
 #[test]

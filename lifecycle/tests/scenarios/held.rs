@@ -257,7 +257,10 @@ fn founders_whose_mounts_are_missing_found_no_other_cluster() {
     // The first one is mounted again, and has the data of a member.
     let member = world.cluster.members().next().unwrap().key.id().unwrap();
     let data = Data::Of(Identity { member, cluster: world.cluster.cluster_id.unwrap() });
-    world.on_disks("a", "disk-a").returns_with("a", data).observe("a", "start a b c: own_data + bootstrapped member_updated founding_released");
+    world
+        .on_disks("a", "disk-a")
+        .returns_with("a", data)
+        .observe("a", "start a b c: own_data + bootstrapped member_updated founding_released");
     assert_eq!(world.cluster.epoch.0, 1);
 }
 

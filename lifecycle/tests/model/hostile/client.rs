@@ -7,7 +7,7 @@ use convene_lifecycle::{ClusterId, EtcdFlags, Identity, MemberId, MemberKey, Pee
 use super::{
     raft::{Entry, Etcd},
     rules::{Broken, ClientRules, REQUEST_TIMEOUT, Rules, is_requested},
-    world::{Client, Flaw, Order, Process, Sent, World, machine_at, peer_url},
+    world::{Client, Disk, Flaw, Order, Process, Sent, World, machine_at, peer_url},
 };
 
 impl World {
@@ -180,8 +180,10 @@ impl World {
         if rules.looks_at_founders && roster.iter().any(|(at, _)| runs_another(at)) {
             return;
         }
-        let has_data =
-            |at: usize| self.machines.iter().any(|machine| machine.disk.as_ref().is_some_and(|disk| disk.etcd == at));
+        let has_data = |at: usize| {
+            let is_its = |disk: &Disk| disk.etcd == at;
+            self.machines.iter().flat_map(|machine| [&machine.disk, &machine.other_disk.data]).flatten().any(is_its)
+        };
         let another = (0..self.etcds.len()).any(|at| {
             let etcd = &self.etcds[at];
             etcd.is_real && etcd.led && !etcd.given_up && etcd.id != id && has_data(at)

@@ -54,6 +54,9 @@ impl fmt::Display for Machine {
             Some(disk) => write!(f, ", data of {} in etcd {} up to {}", disk.identity.member, disk.etcd, disk.index)?,
             None => write!(f, ", no data")?,
         }
+        if let Some(disk) = &self.other_disk.data {
+            write!(f, ", data of {} in etcd {} on a disk that is not mounted", disk.identity.member, disk.etcd)?;
+        }
         let process = match self.process {
             Process::Off => "",
             Process::Loading => ", loads",

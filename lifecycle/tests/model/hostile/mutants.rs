@@ -61,6 +61,11 @@ pub fn ignores_holds(cluster: &Cluster, liveness: &Liveness, report: &Report, no
     plan(&Cluster { held: None, ..cluster.clone() }, liveness, report, now)
 }
 
+/// Rule 6: takes a node without data for one that has never had any, whatever disk it is on.
+pub fn ignores_disks(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMillis) -> Plan {
+    plan(cluster, liveness, &Report { disk: None, ..report.clone() }, now)
+}
+
 /// Rule 7: promotes a learner whose peer URL no voter reaches.
 pub fn promotes_out_of_reach(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMillis) -> Plan {
     let mut kind = report.clone();

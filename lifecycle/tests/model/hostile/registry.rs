@@ -133,8 +133,10 @@ impl World {
         let disk = machine.disk.as_ref();
         let data =
             DataEvidence { last_index: disk.map(|disk| disk.index), never_led: disk.is_some_and(|disk| !disk.led) };
+        let owner = if machine.is_copy { "copy" } else { "original" };
+        let disk_id = format!("{}-{owner}-{}", machine.name, machine.disk_number).parse().expect("a disk ID");
         let report = blank_report(machine.name, n, machine.run_id(n));
-        Report { sequence: machine.sequence, state, data, view, ..report }
+        Report { sequence: machine.sequence, state, data, view, disk: Some(disk_id), ..report }
     }
 
     /// What a member's own data would show.

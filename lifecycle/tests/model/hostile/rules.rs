@@ -6,7 +6,7 @@ use convene_lifecycle::{Founder, Member, MemberId, Reason, ReportedState};
 
 use super::{
     raft::{Entry, Etcd},
-    world::{Disk, Machine, Process, World, name, peer_url},
+    world::{Disk, Flaw, Machine, Process, World, name, peer_url},
 };
 use crate::{etcd::Guard, registry::Planner};
 
@@ -212,6 +212,10 @@ impl World {
     /// gone, or one that is held because of data that has never had a leader.
     fn can_be_founded(&self, fit: &[usize]) -> bool {
         let has_led = |machine: &Machine| machine.disk.as_ref().is_some_and(|disk| disk.led);
+        // A person mounts the disk of a founder that has written data to it.
+        if self.machines.iter().any(|machine| machine.other_disk.data.is_some()) {
+            return false;
+        }
         let of_name = |member: &Member| fit.iter().copied().find(|n| name(self.machines[*n].name) == *member.name());
         let founders: Option<Vec<(&Member, usize)>> =
             self.cluster.members().map(|member| Some((&**member, of_name(member)?))).collect();
@@ -230,7 +234,10 @@ impl World {
             machine.process != Process::Off && machine.identity().map(|own| own.cluster) != self.cluster.cluster_id
         };
         let awaits_restart = self.has_forged_founders && self.machines.iter().any(is_given_up);
+        // A founder whose etcd ends after each start waits for a person. Such a node may become one after a reset.
+        let fails = |machine: &Machine| machine.is_up() && machine.flaw == Some(Flaw::CrashLoop);
         !awaits_restart
+            && !self.machines.iter().any(fails)
             && !self.machines.iter().any(has_led)
             && (self.cluster.held.is_none() || is_unused)
             && !founders.iter().any(|(member, _)| is_made_up(member) || seems_led(member))

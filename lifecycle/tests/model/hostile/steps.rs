@@ -35,6 +35,8 @@ pub enum Step {
     PowerCut,
     /// A machine that is off loses its disk.
     LoseDisk(usize),
+    /// A mount of a machine that is off is missing at its next start, or there again.
+    Remount(usize),
     /// etcd ends, and the client starts anew.
     StopEtcd(usize),
     Freeze(usize),
@@ -134,7 +136,10 @@ impl World {
             Step::LoseDisk(n) if !self.machines[n].on => {
                 self.machines[n].disk = None;
                 self.machines[n].archived.clear();
+                self.machines[n].disk_number += 2;
             }
+            // A copy at another address has no mounts of its own.
+            Step::Remount(n) if !self.machines[n].on && !self.machines[n].is_copy => self.machines[n].remount(),
             Step::StopEtcd(n) if self.machines[n].on => {
                 self.machines[n].stop();
                 self.machines[n].start_client();
@@ -160,7 +165,12 @@ impl World {
             Step::GoBack => self.go_back(),
             Step::Resize(size) => self.resize(size),
             Step::Evict(node) => self.evict(node),
-            Step::PowerOn(_) | Step::LoseDisk(_) | Step::StopEtcd(_) | Step::Freeze(_) | Step::FreezeClient(_) => {}
+            Step::PowerOn(_)
+            | Step::LoseDisk(_)
+            | Step::Remount(_)
+            | Step::StopEtcd(_)
+            | Step::Freeze(_)
+            | Step::FreezeClient(_) => {}
         }
     }
 

@@ -33,7 +33,7 @@ const WHOLE_ROUNDS: usize = 3;
 pub struct History {
     pub setting: Setting,
     pub steps: Vec<Step>,
-    /// Whether all machines are up and have no flaw in the calm.
+    /// Whether all machines are up, have no flaw and have their disks mounted in the calm.
     pub all_return: bool,
 }
 
@@ -55,6 +55,7 @@ pub struct Walked {
 pub enum Kind {
     Power,
     Disks,
+    Mounts,
     Network,
     Suspension,
     Flaws,
@@ -66,9 +67,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Power,
         Self::Disks,
+        Self::Mounts,
         Self::Network,
         Self::Suspension,
         Self::Flaws,
@@ -183,6 +185,11 @@ impl World {
             if all_return {
                 machine.flaw = None;
             }
+            if all_return && machine.disk.is_none() && machine.other_disk.data.is_some() {
+                machine.stop();
+                machine.on = false;
+                machine.remount();
+            }
             if all_return && !machine.on && !machine.is_copy {
                 machine.on = true;
                 machine.start_client();
@@ -203,7 +210,7 @@ impl World {
         }
         let change = match self.real().map(|real| &self.etcds[real]).filter(|etcd| etcd.leader.is_some()) {
             Some(etcd) => self.cluster.adopt(&etcd.list(), self.now),
-            None if self.machines.iter().all(|machine| machine.disk.is_none()) => {
+            None if self.machines.iter().all(|machine| machine.disk.is_none() && machine.other_disk.data.is_none()) => {
                 self.etcds.iter_mut().for_each(|etcd| etcd.given_up = true);
                 self.cluster.reset(self.now)
             }
@@ -278,10 +285,12 @@ fn any_fault(world: &World, kind: Kind, random: &mut Random) -> Step {
     match (kind, random.below(8)) {
         (Kind::Power, 0) => Step::PowerCut,
         (Kind::Power, 1..3) => Step::StopEtcd(n),
-        (Kind::Power | Kind::Disks, 3..) if is_off => Step::PowerOn(n),
+        (Kind::Mounts, 0..3) if is_off => Step::Remount(n),
+        (Kind::Mounts, 0) => Step::PowerCut,
+        (Kind::Power | Kind::Disks | Kind::Mounts, 3..) if is_off => Step::PowerOn(n),
         (Kind::Power, _) => Step::PowerOff(n),
         (Kind::Disks, 0..3) if is_off => Step::LoseDisk(n),
-        (Kind::Disks, _) => Step::PowerOff(n),
+        (Kind::Disks | Kind::Mounts, _) => Step::PowerOff(n),
         (Kind::Network, 0..3) => Step::Cut(n, m),
         (Kind::Network, 3) => Step::Offline(n),
         (Kind::Network, 4) => Step::StartAlone(n),

@@ -1,4 +1,7 @@
-use std::sync::{Arc, LazyLock};
+use std::{
+    mem,
+    sync::{Arc, LazyLock},
+};
 
 use convene_lifecycle::{
     Cluster, ClusterId, Identity, Liveness, MemberId, MemberName, PeerUrl, Reason, RunId, Task, UnixMillis, View,
@@ -61,6 +64,10 @@ pub struct Machine {
     pub disk: Option<Disk>,
     /// The members whose data its client has archived.
     pub archived: Vec<MemberId>,
+    /// The number of the disk that its data directory is on.
+    pub disk_number: u32,
+    /// The disk that its data directory is on if a mount is missing, or if a mount that was missing is there again.
+    pub other_disk: OtherDisk,
     pub process: Process,
     pub client: Client,
     /// The last answer of the registry.
@@ -94,6 +101,14 @@ pub struct Disk {
     pub led: bool,
     /// The member list in its database, with the machine of each member.
     pub known: Vec<(MemberId, usize)>,
+}
+
+/// A disk that a machine has, and on which its data directory is not at present.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct OtherDisk {
+    pub data: Option<Disk>,
+    pub archived: Vec<MemberId>,
+    pub number: u32,
 }
 
 /// An etcd process.
@@ -180,6 +195,8 @@ impl Machine {
             sequence: 0,
             disk: None,
             archived: Vec::new(),
+            disk_number: 0,
+            other_disk: OtherDisk { number: 1, ..OtherDisk::default() },
             process: Process::Off,
             client: Client::Idle,
             answer: Answer::default(),
@@ -211,6 +228,14 @@ impl Machine {
     /// The name of its client's run, at this address.
     pub fn run_id(&self, n: usize) -> RunId {
         format!("m{n}-r{}", self.run).parse().expect("a run")
+    }
+
+    /// Its data directory is on the other disk from now on: a mount is missing, or there again.
+    pub fn remount(&mut self) {
+        let other = &mut self.other_disk;
+        mem::swap(&mut self.disk, &mut other.data);
+        mem::swap(&mut self.archived, &mut other.archived);
+        mem::swap(&mut self.disk_number, &mut other.number);
     }
 
     /// Starts the next run of its client.
