@@ -325,10 +325,18 @@ fn a_planner_that_ignores_holds_is_caught() {
     catches("ignores holds", &[Kind::Registry], &rules, Broken::TwoClusters);
 }
 
+/// The cluster forms, and the registry misses the report of that. Later the mount of the data directory is missing.
 #[test]
 fn a_planner_that_ignores_disks_is_caught() {
+    let forms = [Step::CheckIn(0), Step::Act(0), Step::Settle(0), Step::PowerOff(0)];
+    let returns_without_its_mount = [Step::Remount(0), Step::Pass(61), Step::PowerOn(0), Step::CheckIn(0)];
+    let bootstraps =
+        [Step::Pass(20), Step::CheckIn(0), Step::CheckIn(0), Step::Pass(20), Step::CheckIn(0), Step::Act(0)];
+    let steps = [&forms[..], &returns_without_its_mount, &bootstraps].concat();
+    let history = History { setting: Setting::forming(1, 2), steps, all_return: true };
     let rules = Rules { planner: mutants::ignores_disks, settles: false, ..Rules::REAL };
-    catches("ignores disks", &[Kind::Power, Kind::Mounts], &rules, Broken::TwoClusters);
+    assert_eq!(replay(&history, &rules), Some(Broken::TwoClusters), "{}", describe(&history, &rules));
+    assert_eq!(replay(&history, &Rules::REAL), None);
 }
 
 #[test]
