@@ -204,6 +204,62 @@ fn a_running_cluster_is_taken_over_by_joining_before_its_members() {
     });
 }
 
+/// The registry learns nothing after it has instructed the founders. Later all machines start without the mounts of their data
+/// directories.
+#[test]
+fn founders_whose_mounts_are_missing_found_no_second_cluster() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let registry = Registry::new(3);
+        let mut nodes = ["infra0", "infra1", "infra2"].map(|name| Node::new(version, &registry, name));
+        for node in &nodes {
+            mount(node, "disk");
+        }
+        start_together(&mut nodes);
+        wait_until_healthy(&nodes);
+        wait_for(LIMIT, || nodes[0].etcdctl(&["put", "key", "acknowledged"]).ok())
+            .expect("a healthy cluster takes writes");
+
+        for node in &mut nodes {
+            node.kill();
+            mount(node, "root");
+        }
+        let mut waiting: Vec<Process> = nodes.iter().map(|node| node.spawn_join(&[])).collect();
+        for joining in &waiting {
+            joining.wait_for_stderr("mount the disks that are missing", LIMIT);
+        }
+        assert_eq!(registry.get("")["held"]["reason"], "disks_missing");
+
+        for (node, joining) in nodes.iter_mut().zip(&mut waiting) {
+            joining.kill();
+            mount(node, "disk");
+        }
+        start_together(&mut nodes);
+        wait_until_healthy(&nodes);
+        assert!(nodes[0].etcdctl(&["get", "key"]).unwrap().contains("acknowledged"));
+        assert_eq!(registry.get("")["held"], serde_json::Value::Null);
+    });
+}
+
+/// Makes a node's data directory a link to a directory that stands for a disk.
+fn mount(node: &Node, disk: &str) {
+    let link = node.place.data_dir();
+    let disk = link.with_extension(disk);
+    fs::create_dir_all(&disk).unwrap();
+    if link.is_symlink() {
+        fs::remove_file(&link).unwrap();
+    }
+    std::os::unix::fs::symlink(disk, link).unwrap();
+}
+
+/// Runs `convene join` on all nodes at the same time, without promoters, and starts their etcds.
+fn start_together(nodes: &mut [Node]) {
+    std::thread::scope(|scope| {
+        for node in nodes {
+            scope.spawn(|| node.join(&[]));
+        }
+    });
+}
+
 fn copy_database(from: &std::path::Path, to: &std::path::Path) {
     for suffix in ["", "-wal", "-shm"] {
         let with_suffix = |path: &std::path::Path| std::path::PathBuf::from(format!("{}{suffix}", path.display()));
