@@ -57,7 +57,7 @@ impl ClusterDraft<'_> {
         let unlisted: Vec<Arc<Member>> = self.members().filter(|member| !is_listed(member)).cloned().collect();
         for member in unlisted {
             let message = format!("{} removed: it is not a member of the adopted cluster", member.name());
-            self.remove(&member.key, true, message);
+            self.give_up(&member.key, message);
         }
         let cluster_id = list.cluster;
         if self.formed.is_none() || self.cluster_id != Some(cluster_id) {

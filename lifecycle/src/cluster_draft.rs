@@ -116,9 +116,17 @@ impl<'a> ClusterDraft<'a> {
 
     /// Removes a present member. `confirmed` is [`Removal::confirmed`].
     pub fn remove(&mut self, key: &MemberKey, confirmed: bool, message: impl Into<Cow<'static, str>>) {
+        self.remove_with(key, Removal { at: self.revision.next(), confirmed, given_up: false }, message);
+    }
+
+    /// Records that an administrator has given a member up.
+    pub fn give_up(&mut self, key: &MemberKey, message: impl Into<Cow<'static, str>>) {
+        self.remove_with(key, Removal { at: self.revision.next(), confirmed: true, given_up: true }, message);
+    }
+
+    fn remove_with(&mut self, key: &MemberKey, removal: Removal, message: impl Into<Cow<'static, str>>) {
         let Some(before) = self.member(key).cloned() else { return };
-        let revision = self.revision.next();
-        let removal = Removal { at: revision, confirmed };
+        let revision = removal.at;
         let member = Member { modified: revision, removed: Some(removal), ..Member::clone(&before) };
         let change = KeyChange {
             action: Action::Delete,

@@ -107,7 +107,7 @@ impl Cluster {
         };
         let message = format!("{} removed by {by}", member.name());
         let event = self.event(at, change, EventKind::MemberRemoved, message);
-        let removal = Removal { at: revision, confirmed: false };
+        let removal = Removal { at: revision, confirmed: false, given_up: false };
         let removed = Member { modified: revision, removed: Some(removal), ..Member::clone(member) };
         let after = Self { revision, record: self.record_with(removed), ..self.without_record() };
         Some(Transition { after: Some(after), events: vec![event] })

@@ -93,6 +93,8 @@ pub struct Removal {
     pub at: Revision,
     /// Whether a check-in has shown it, not only a v2 client. It is for people: no data is archived because of it.
     pub confirmed: bool,
+    /// Whether an administrator has given the member up, by adopting a list without it. etcd need not know of that.
+    pub given_up: bool,
 }
 
 impl Member {
@@ -135,6 +137,11 @@ impl Member {
     /// Whether it is a founder of a cluster that may never have had a leader, as far as the registry knows.
     pub(crate) fn may_never_have_led(&self) -> bool {
         self.founder.as_ref().is_some_and(|founder| !self.started || founder.issued.is_some())
+    }
+
+    /// Whether it was removed because an administrator has given it up: it was evicted, or an adopted list lacks it.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.removed.is_some_and(|removal| removal.given_up || self.eviction.is_some())
     }
 
     /// Whether it votes.

@@ -50,7 +50,7 @@ reasons! {
     AllAddressesChanged "all_addresses_changed" ["wait"]
         "No quorum: no other member answers at its address in etcd's list, and this node's own address is not in the list either. etcd updates addresses through the quorum only.";
     MemberMismatch "member_mismatch" ["wait"]
-        "The view lacks members on record, and too few of the voters on record answer to confirm that. The view may come from a copy of the cluster, so no decision is based on it.";
+        "The view lacks members on record, and too few of the voters on record answer to confirm that. Or the view has members that were removed. It may come from a copy of the cluster or from old data, so no decision is based on it.";
     TicketHeld "ticket_held" ["wait"] "Another node is changing the membership.";
     LastInLine "last_in_line" ["wait"]
         "This node lost its last ticket because etcd's list showed no progress. Other nodes go first. If there are none, the node tries again after 10 seconds. The time doubles with each setback, up to 5 minutes.";
@@ -85,6 +85,8 @@ reasons! {
         "The data belongs to an earlier epoch, from before a reset. It is archived if it never had a leader, if this node sees a quorum of the current epoch's cluster, or if the node's administrator consents (`accept_reset`).";
     RemovedMember "removed_member" ["archive_data"]
         "The data belongs to a removed member: this node has read its cluster's member list through the quorum, and the list lacks the member.";
+    GivenUp "given_up" ["wait"]
+        "An administrator has given up this node's member: it was evicted, or the list of the adopted cluster lacks it. Without a quorum of the cluster, etcd does not start on its data, because it could form a second cluster with other members that were given up.";
     UnreadableData "unreadable_data" ["archive_data", "refuse"]
         "The data can't be read. It is archived only if the cluster has a quorum without it, and the node is not `leaving`.";
     DataRolledBack "data_rolled_back" ["remove_member", "refuse"]

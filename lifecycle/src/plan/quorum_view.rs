@@ -75,6 +75,10 @@ impl<'a> Planner<'a> {
         if !missing.is_empty() {
             return Err(Blocked::MemberMismatch { missing });
         }
+        let listed = self.removed_without_evidence(view);
+        if !listed.is_empty() {
+            return Err(Blocked::RemovedListed { listed });
+        }
         if !self.agrees_with_record(view) {
             return Err(Blocked::ViewNeeded(ViewNeeded::Newer));
         }

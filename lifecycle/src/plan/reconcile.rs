@@ -29,7 +29,9 @@ impl Planner<'_> {
             return;
         }
         self.mark_bootstrapped("its members answer");
-        if view.linearizable && self.draft.formed.is_some() && self.missing_without_evidence(view).is_empty() {
+        let is_of_cluster =
+            || self.missing_without_evidence(view).is_empty() && self.removed_without_evidence(view).is_empty();
+        if view.linearizable && self.draft.formed.is_some() && is_of_cluster() {
             self.reconcile_members(view);
         }
     }
@@ -99,6 +101,20 @@ impl Planner<'_> {
             return Vec::new();
         }
         missing.into_iter().map(|member| member.label()).collect()
+    }
+
+    /// The removed members that a view lists, unless a quorum of the present voters answers and is in the list.
+    ///
+    /// etcd never adds a member again under its ID. So either the registry was wrong about the removal, or the list is of data from
+    /// before a new cluster was forced (`--force-new-cluster`).
+    pub(super) fn removed_without_evidence(&self, view: &View) -> Vec<String> {
+        if self.voters_that_answer(view) >= self.draft.quorum() {
+            return Vec::new();
+        }
+        let was_removed =
+            |member: &&Arc<Member>| member.removed.is_some_and(|removal| removal.confirmed && removal.at <= view.since);
+        let removed = self.draft.record.iter().filter(was_removed).filter(|member| is_listed(view, &member.key));
+        removed.map(|member| member.label()).collect()
     }
 
     /// How many voters on record are in a view's list and have answered with their own IDs.

@@ -34,7 +34,23 @@ impl Planner<'_> {
         match self.quorum_view() {
             Ok(_) => Ok(self.archive_removed_member(&key)),
             Err(blocked) if self.report.leaving || blocked.needs_view() => Err(blocked),
+            Err(_) if self.was_given_up(&key) => Err(self.given_up_without_quorum(&key)),
             Err(_) => Ok(self.instruct(Task::Start(None), Cause::MembershipNotVisible)),
+        }
+    }
+
+    /// Whether an administrator has given up the member. etcd knows nothing of that if a new cluster was forced
+    /// (`--force-new-cluster`): on the data of members that were given up, etcds elect a leader among themselves.
+    fn was_given_up(&self, key: &MemberKey) -> bool {
+        self.draft.record.iter().any(|member| member.key == *key && member.is_given_up())
+    }
+
+    fn given_up_without_quorum(&self, key: &MemberKey) -> Blocked {
+        Blocked::GivenUp {
+            member: key.clone(),
+            name: self.report.name.clone(),
+            was_evicted: self.draft.record.iter().any(|member| member.key == *key && member.eviction.is_some()),
+            present: self.draft.members().map(|member| member.label()).collect(),
         }
     }
 

@@ -103,3 +103,48 @@ fn a_member_of_another_cluster_with_the_same_id_changes_nothing_here() {
     world.returns_with("d", Data::Of(elsewhere)).runs("d");
     world.check_ins("a").members("a b c").observe("d", "refuse: foreign_cluster");
 }
+
+/// Member `a` of three has been forced to be a new cluster, which an administrator has adopted. `b` and `c` still have their old data.
+fn adopted_after_a_forced_new_cluster() -> World {
+    let mut world = World::running("a b c");
+    world.dies("b c").etcdctl_removes("b").etcdctl_removes("c").adopt().members("a");
+    world
+}
+
+#[test]
+fn members_that_an_adopted_list_lacks_do_not_start_without_a_quorum() {
+    let mut world = adopted_after_a_forced_new_cluster();
+    world.dies("a").returns("b").ask("b", "observe: look_needed");
+    world.observe("b", "wait: given_up").with_message("Start the etcds of a (").with_message("convene cluster adopt");
+    world.returns("a").observe("a", "start a: own_data").execute("a").pass(60);
+    world.observe("b", "archive_data: removed_member");
+}
+
+#[test]
+fn evicted_members_that_a_list_lacked_do_not_start_without_a_quorum() {
+    let mut world = World::running("a b c");
+    world.dies("b c").evict("b").evict("c").etcdctl_removes("b").etcdctl_removes("c").pass(60);
+    world.observe("a", "wait: healthy + member_removed member_removed").members("a");
+    world.dies("a").returns("b").observe("b", "wait: given_up").with_message("convene member evict b --withdraw");
+    world.withdraw_eviction("b").observe("b", "start: uncertain");
+}
+
+/// The etcds of `b` and `c` were started without the registry, and have elected a leader.
+#[test]
+fn the_list_of_members_that_were_given_up_does_not_replace_the_record() {
+    let mut world = World::running("a b c");
+    let before = world.etcd.clone();
+    world.dies("b c").etcdctl_removes("b").etcdctl_removes("c").adopt().members("a").dies("a").pass(60);
+    world.etcd = before;
+    world.runs("b c").observe("b", "wait: member_mismatch").with_message("has on record as removed").members("a");
+    world.observe("d", "wait: member_mismatch").members("a");
+}
+
+#[test]
+fn an_adoption_of_too_few_members_is_corrected_by_a_member_that_sees_all() {
+    let mut world = World::running("a b c");
+    let before = world.etcd.clone();
+    world.etcdctl_removes("b").etcdctl_removes("c").adopt().members("a");
+    world.etcd = before;
+    world.observe("b", "wait: healthy + member_added member_added").members("a b c");
+}

@@ -11,6 +11,7 @@ use crate::{
 };
 
 /// The membership of an etcd cluster, without its data.
+#[derive(Clone)]
 pub struct Etcd {
     pub id: ClusterId,
     pub seats: Vec<Seat>,
@@ -27,6 +28,7 @@ pub struct Etcd {
 }
 
 /// A member in etcd's own list.
+#[derive(Clone)]
 pub struct Seat {
     pub id: MemberId,
     /// The node for which it was added.

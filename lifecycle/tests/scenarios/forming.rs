@@ -247,7 +247,7 @@ fn the_registrations_of_a_token_are_bounded() {
     let mut world = World::new(3);
     let registrant = world.check_ins("a").cluster.record[0].clone();
     let gone = |n: usize| {
-        let removed = Some(Removal { at: Revision(2), confirmed: true });
+        let removed = Some(Removal { at: Revision(2), confirmed: true, given_up: false });
         Arc::new(Member { key: format!("gone-{n}").parse().unwrap(), removed, ..Member::clone(&registrant) })
     };
     world.cluster.record.extend((1..MAX_MEMBERS).map(gone));

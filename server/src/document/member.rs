@@ -65,6 +65,9 @@ struct ToldDocument {
 struct RemovalDocument {
     revision: u64,
     confirmed: bool,
+    /// Missing: false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    given_up: bool,
 }
 
 impl MemberDocument {
@@ -93,7 +96,11 @@ impl MemberDocument {
             registered_revision: member.registered.0,
             modified_revision: member.modified.0,
             version: member.version,
-            removed: member.removed.map(|Removal { at, confirmed }| RemovalDocument { revision: at.0, confirmed }),
+            removed: member.removed.map(|Removal { at, confirmed, given_up }| RemovalDocument {
+                revision: at.0,
+                confirmed,
+                given_up,
+            }),
         }
     }
 
@@ -135,7 +142,11 @@ impl MemberDocument {
             modified: modified?,
             registered: registered?,
             version: self.version,
-            removed: removed_at?.zip(removed).map(|(at, removed)| Removal { at, confirmed: removed.confirmed }),
+            removed: removed_at?.zip(removed).map(|(at, removed)| Removal {
+                at,
+                confirmed: removed.confirmed,
+                given_up: removed.given_up,
+            }),
         };
         Some((member, last_seen_at?))
     }

@@ -29,7 +29,7 @@ const FILES: [(i64, &str, &str); 10] = [
     (7, "discovery url", include_str!("../../../migrations/0007_discovery_url.sql")),
     (8, "lowered size", include_str!("../../../migrations/0008_lowered_size.sql")),
     (9, "write id", include_str!("../../../migrations/0009_write_id.sql")),
-    (10, "disk", include_str!("../../../migrations/0010_disk.sql")),
+    (10, "disk and given up", include_str!("../../../migrations/0010_disk_and_given_up.sql")),
 ];
 
 impl Store {

@@ -160,7 +160,8 @@ fn with_all_fields(token: &str) -> (Cluster, ClusterWrite) {
     member.eviction = Some(NOW);
     member.downtime_until = Some(UnixMillis(NOW.0 + 1));
     let gone = Member { founder: Some(Founder { issued: None }), ..Member::clone(&cluster.record[1]) };
-    let gone = Member { removed: gone.removed.map(|removal| Removal { confirmed: true, ..removal }), ..gone };
+    let gone =
+        Member { removed: gone.removed.map(|removal| Removal { confirmed: true, given_up: true, ..removal }), ..gone };
     let joins = Member { key: "7".parse().unwrap(), created: Revision(5), registered: Revision(5), ..gone.clone() };
     let joins = Member { founder: None, join_issued: Some(issued), ..joins };
     cluster.record = vec![Arc::new(member), Arc::new(gone), Arc::new(joins)];

@@ -85,6 +85,28 @@ impl Blocked {
                     missing.join(", ")
                 ),
             ),
+            Self::RemovedListed { listed } => wait(
+                Reason::MemberMismatch,
+                format!(
+                    "the member list that this node sees has {}, which this registry has on record as removed, and too \
+                     few of the present voters answer to confirm the list; it may be of old data, so no decision is based \
+                     on it. If that list is right, run `convene cluster adopt`",
+                    listed.join(", ")
+                ),
+            ),
+            Self::GivenUp { member, name, was_evicted, present } => wait(
+                Reason::GivenUp,
+                format!(
+                    "an administrator has given up member {member}, and this node sees no quorum, so etcd does not start on \
+                     its data: it could form a second cluster with other members that were given up. Start the etcds of {}. \
+                     If they are lost for good and this data is needed, {}",
+                    present.join(", "),
+                    match was_evicted {
+                        true => format!("run `convene member evict {name} --withdraw`"),
+                        false => "start etcd without convene, then run `convene cluster adopt`".to_owned(),
+                    }
+                ),
+            ),
             Self::AnswersElsewhere { member, urls } => refuse(
                 Reason::RunsElsewhere,
                 format!(

@@ -31,6 +31,7 @@ const COLUMNS: &[Column<Member, MemberParts>] = &[
     // Null: the member has not been removed.
     column("removed_revision", removed_at, |_, parts, cell| cell.read(&mut parts.removed_at)),
     column("removal_confirmed", is_removal_confirmed, |_, parts, cell| cell.read(&mut parts.is_removal_confirmed)),
+    column("given_up", is_given_up, |_, parts, cell| cell.read(&mut parts.is_given_up)),
 ];
 
 /// What is not yet a field of the member.
@@ -43,6 +44,7 @@ pub(in crate::store) struct MemberParts {
     issued_on: Option<DiskId>,
     removed_at: Option<Revision>,
     is_removal_confirmed: bool,
+    is_given_up: bool,
 }
 
 /// Reads a member from a row that has the columns from an index on.
@@ -56,7 +58,8 @@ pub(in crate::store) fn read_member(key: MemberKey, row: &Row, first: usize) -> 
         true => member.founder = Some(Founder { issued }),
         false => member.join_issued = issued,
     }
-    member.removed = parts.removed_at.map(|at| Removal { at, confirmed: parts.is_removal_confirmed });
+    member.removed =
+        parts.removed_at.map(|at| Removal { at, confirmed: parts.is_removal_confirmed, given_up: parts.is_given_up });
     Ok(member)
 }
 
@@ -98,6 +101,10 @@ fn issued(member: &Member) -> Option<&StartIssued> {
 
 fn removed_at(member: &Member) -> Value<'_> {
     member.removed.as_ref().map_or(Revision::NULL, |removal| removal.at.to_value())
+}
+
+fn is_given_up(member: &Member) -> Value<'_> {
+    member.removed.is_some_and(|removal| removal.given_up).into()
 }
 
 fn is_removal_confirmed(member: &Member) -> Value<'_> {
