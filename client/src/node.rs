@@ -61,13 +61,17 @@ impl Node {
 
     /// The state of the data directory, assuming that no etcd runs on it.
     pub fn state(&self) -> Result<State, CommandError> {
-        Ok(match self.data.read()? {
+        let disk = self.data.disk();
+        let contents = self.data.read()?;
+        // A mount may have come meanwhile.
+        let disk_id = disk.filter(|disk| self.data.disk().as_ref() == Some(disk));
+        Ok(match contents {
             Contents::Fresh => {
                 let leftover = self.data.leftover()?;
                 let leftover = !matches!(leftover, Leftover::None | Leftover::NothingApplied);
-                State::Empty { leftover, disk_id: self.data.disk() }
+                State::Empty { leftover, disk_id }
             }
-            Contents::Member(identity) => State::stopped(identity, self.data.evidence()),
+            Contents::Member(identity) => State::stopped(identity, self.data.evidence(), disk_id),
             Contents::Unreadable { found } => State::Unreadable { found },
         })
     }

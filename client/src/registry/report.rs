@@ -72,6 +72,9 @@ pub enum State {
         last_index: Option<u64>,
         /// Whether the WAL has no entry of a leader.
         never_led: bool,
+        /// Identifies the disk that the WAL is on.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        disk_id: Option<DiskId>,
     },
     /// etcd's process runs on a member's data, but does not answer yet.
     Starting {
@@ -147,8 +150,9 @@ pub struct ObservedMember {
 
 impl State {
     /// A member's data on which no etcd runs.
-    pub fn stopped(Identity { member, cluster }: Identity, Evidence { last_index, never_led }: Evidence) -> Self {
-        Self::Stopped { member_id: member, cluster_id: cluster, last_index, never_led }
+    pub fn stopped(identity: Identity, evidence: Evidence, disk_id: Option<DiskId>) -> Self {
+        let (Identity { member, cluster }, Evidence { last_index, never_led }) = (identity, evidence);
+        Self::Stopped { member_id: member, cluster_id: cluster, last_index, never_led, disk_id }
     }
 
     /// A member's etcd that runs, but does not answer yet.

@@ -198,7 +198,7 @@ impl Planner<'_> {
             return None;
         }
         if self.report.has_never_led_data() && self.is_own_data(founder) {
-            return Some(GivenUp::NeverLed);
+            return (!has_other_disk(founder, &self.report.disk)).then_some(GivenUp::NeverLed);
         }
         let node = self.liveness.nodes.get(founder.name())?;
         if node.at.age(self.now) >= self.draft.policy.dead_after {
@@ -209,6 +209,8 @@ impl Planner<'_> {
             ReportedState::Nothing if !founder.started && !node.leftover && self.is_later_run(founder, node) => {
                 Some(if has_other_disk(founder, &node.disk) { GivenUp::OnOtherDisk } else { GivenUp::Empty })
             }
+            // Data on another disk may be a copy of what it was before it had a leader. So may a report by somebody else.
+            ReportedState::Data(_) if has_other_disk(founder, &node.disk) => None,
             ReportedState::Data(identity) if node.never_led && MemberKey::from(identity.member) == founder.key => {
                 match (founder.has_peer_urls(&node.peer_urls), node.without_entries) {
                     (true, false) => None,
