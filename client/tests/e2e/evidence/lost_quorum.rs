@@ -2,12 +2,12 @@
 
 use std::fs;
 
-use convene_harness::{etcd::Version, wait_for};
+use convene_harness::{Process, etcd::Version, wait_for};
 
-use super::{assert_nothing_archived, form};
+use super::{archives, assert_nothing_archived, copies::start_drill, form};
 use crate::{
     machine::{Machine, wait_until_whole},
-    node::{LIMIT, Registry, with_each},
+    node::{self, LIMIT, Node, Registry, wait_until_healthy, with_each},
 };
 
 /// Two of three disks are gone. Later one of them is repaired.
@@ -47,6 +47,44 @@ fn a_lost_quorum_is_reported_with_the_ways_out() {
         machines[1].go_on();
         wait_until_whole(version, &machines.iter().collect::<Vec<_>>(), LIMIT);
         assert_nothing_archived(&machines);
+    });
+}
+
+/// An administrator forces a new cluster on one of three members, and adopts it. The other two come back with their old data while the
+/// first one is down.
+#[test]
+fn members_that_were_given_up_form_no_second_cluster() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let registry = Registry::new(3);
+        let mut nodes = node::form(version, &registry, 3);
+        nodes.iter_mut().for_each(Node::kill);
+        let forced = start_drill(version, &nodes[0].place, &[]);
+        registry.administer(&["cluster", "adopt", &registry.url, "--endpoints", nodes[0].client_url()]);
+        let written = wait_for(LIMIT, || forced.etcdctl(&["put", "key", "acknowledged"]).ok());
+        written.expect("the new cluster takes writes");
+        drop(forced);
+
+        let [first, others @ ..] = &mut nodes[..] else { unreachable!() };
+        let mut waiting: Vec<Process> = others.iter().map(|node| node.spawn_join(&[])).collect();
+        for joining in &waiting {
+            let line = joining.wait_for_stderr("wait (given_up)", LIMIT);
+            assert!(line.contains("Start the etcds of infra0 (") && line.contains("convene cluster adopt"), "{line}");
+        }
+        first.join(&[]);
+        let promotes = |node: &mut Node, joining: &mut Process| {
+            node.start_with_result(joining);
+            node.promote();
+        };
+        std::thread::scope(|scope| {
+            for (node, joining) in others.iter_mut().zip(&mut waiting) {
+                scope.spawn(|| promotes(node, joining));
+            }
+        });
+        wait_until_healthy(&nodes);
+        for node in &nodes[1..] {
+            assert!(node.etcdctl(&["get", "key"]).unwrap().contains("acknowledged"));
+            assert_eq!(archives(&node.place).len(), 1);
+        }
     });
 }
 
