@@ -33,8 +33,8 @@ pub(super) enum Blocked {
     AllAddressesChanged { silent: Vec<String>, listed: String, own: String },
     /// The node's view lacks members on record, without evidence that they were removed.
     MemberMismatch { missing: Vec<String> },
-    /// The node's view has members that were removed, without evidence that it is of the present cluster.
-    RemovedListed { listed: Vec<String> },
+    /// The node's view has members that an administrator has given up, without evidence that it is of the present cluster.
+    GivenUpListed { listed: Vec<String> },
     /// An administrator has given up the member that this node has the data of, and the node sees no quorum.
     GivenUp { member: MemberKey, name: MemberName, was_evicted: bool, present: Vec<String> },
     /// An etcd answers as the member that this node has the data of.

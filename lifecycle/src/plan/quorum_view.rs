@@ -75,9 +75,9 @@ impl<'a> Planner<'a> {
         if !missing.is_empty() {
             return Err(Blocked::MemberMismatch { missing });
         }
-        let listed = self.removed_without_evidence(view);
+        let listed = self.given_up_but_listed(view);
         if !listed.is_empty() {
-            return Err(Blocked::RemovedListed { listed });
+            return Err(Blocked::GivenUpListed { listed });
         }
         if !self.agrees_with_record(view) {
             return Err(Blocked::ViewNeeded(ViewNeeded::Newer));

@@ -30,7 +30,7 @@ impl Planner<'_> {
         }
         self.mark_bootstrapped("its members answer");
         let is_of_cluster =
-            || self.missing_without_evidence(view).is_empty() && self.removed_without_evidence(view).is_empty();
+            || self.missing_without_evidence(view).is_empty() && self.given_up_but_listed(view).is_empty();
         if view.linearizable && self.draft.formed.is_some() && is_of_cluster() {
             self.reconcile_members(view);
         }
@@ -103,18 +103,20 @@ impl Planner<'_> {
         missing.into_iter().map(|member| member.label()).collect()
     }
 
-    /// The removed members that a view lists, unless a quorum of the present voters answers and is in the list.
+    /// The members that an administrator has given up and that a view lists, unless a quorum of the present voters answers and is in
+    /// the list.
     ///
-    /// etcd never adds a member again under its ID. So either the registry was wrong about the removal, or the list is of data from
-    /// before a new cluster was forced (`--force-new-cluster`).
-    pub(super) fn removed_without_evidence(&self, view: &View) -> Vec<String> {
+    /// etcd never adds a member again under its ID. So either the administrator was wrong, or the list is of data from before a
+    /// new cluster was forced (`--force-new-cluster`).
+    pub(super) fn given_up_but_listed(&self, view: &View) -> Vec<String> {
         if self.voters_that_answer(view) >= self.draft.quorum() {
             return Vec::new();
         }
-        let was_removed =
-            |member: &&Arc<Member>| member.removed.is_some_and(|removal| removal.confirmed && removal.at <= view.since);
-        let removed = self.draft.record.iter().filter(was_removed).filter(|member| is_listed(view, &member.key));
-        removed.map(|member| member.label()).collect()
+        let was_given_up = |member: &&Arc<Member>| {
+            member.is_given_up() && member.removed.is_some_and(|removal| removal.at <= view.since)
+        };
+        let given_up = self.draft.record.iter().filter(was_given_up).filter(|member| is_listed(view, &member.key));
+        given_up.map(|member| member.label()).collect()
     }
 
     /// How many voters on record are in a view's list and have answered with their own IDs.

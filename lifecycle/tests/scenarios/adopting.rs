@@ -136,7 +136,7 @@ fn the_list_of_members_that_were_given_up_does_not_replace_the_record() {
     let before = world.etcd.clone();
     world.dies("b c").etcdctl_removes("b").etcdctl_removes("c").adopt().members("a").dies("a").pass(60);
     world.etcd = before;
-    world.runs("b c").observe("b", "wait: member_mismatch").with_message("has on record as removed").members("a");
+    world.runs("b c").observe("b", "wait: member_mismatch").with_message("has given up").members("a");
     world.observe("d", "wait: member_mismatch").members("a");
 }
 

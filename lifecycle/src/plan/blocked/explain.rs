@@ -85,12 +85,12 @@ impl Blocked {
                     missing.join(", ")
                 ),
             ),
-            Self::RemovedListed { listed } => wait(
+            Self::GivenUpListed { listed } => wait(
                 Reason::MemberMismatch,
                 format!(
-                    "the member list that this node sees has {}, which this registry has on record as removed, and too \
-                     few of the present voters answer to confirm the list; it may be of old data, so no decision is based \
-                     on it. If that list is right, run `convene cluster adopt`",
+                    "the member list that this node sees has {}, which an administrator has given up, and too few of the present \
+                     voters answer to confirm the list; it may be of old data, so no decision is based on it. If that list \
+                     is right, run `convene cluster adopt`",
                     listed.join(", ")
                 ),
             ),
