@@ -28,7 +28,7 @@ const FOUNDING_TERM: u64 = 1;
 /// What the records of one segment tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// The index of the last entry; `None` if there is no entry. An entry replaces those before it with the same index or a
+    /// The index of the last entry or snapshot; `None` if there is no entry. An entry replaces those before it with the same index or a
     /// higher one.
     pub last_index: Option<u64>,
     /// Whether an entry is of a leader, or a snapshot replaces entries that may be.
@@ -102,7 +102,14 @@ impl Summary {
             }
             // A WAL begins with a snapshot of index 0. `etcdutl snapshot restore` writes one with a higher index behind
             // entries that look like those of a founder.
-            SNAPSHOT_TYPE => self.led |= Snapshot::decode(record.data()).ok()?.index() > 0,
+            SNAPSHOT_TYPE => {
+                let index = Snapshot::decode(record.data()).ok()?.index();
+                if index > 0 {
+                    self.led = true;
+                    // A member that was far behind has got a snapshot of the leader instead of the entries.
+                    self.last_index = self.last_index.max(Some(index));
+                }
+            }
             _ => return None,
         }
         Some(())
@@ -191,6 +198,13 @@ mod tests {
         let mut segment = Segment::first().founders();
         segment.add(SNAPSHOT_TYPE, Snapshot { index: Some(3) }.encode_to_vec());
         assert_eq!(segment.summary(), Some(Summary { last_index: Some(3), led: true, torn: false }));
+    }
+
+    #[test]
+    fn a_snapshot_of_the_leader_takes_the_place_of_the_entries_before_it() {
+        let mut segment = Segment::first().entry(0, 2, 11);
+        segment.add(SNAPSHOT_TYPE, Snapshot { index: Some(251) }.encode_to_vec());
+        assert_eq!(segment.summary().unwrap().last_index, Some(251));
     }
 
     #[test]
