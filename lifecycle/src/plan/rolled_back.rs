@@ -39,6 +39,8 @@ impl Planner<'_> {
             Ok(view) => self
                 .check_silent_elsewhere(own)
                 .and_then(|()| self.remove_member(own, &view, Cause::DataRolledBack { member, last, applied })),
+            // The others elect a leader within seconds.
+            Err(blocked @ Blocked::NoLeader { .. }) => Err(blocked),
             Err(blocked) if blocked.needs_view() => Err(blocked),
             Err(_) => Err(refused(member)),
         })

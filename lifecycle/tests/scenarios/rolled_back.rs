@@ -28,6 +28,14 @@ fn a_member_with_older_data_does_not_start_without_a_quorum() {
 }
 
 #[test]
+fn a_member_with_older_data_waits_while_the_others_elect_a_leader() {
+    let mut world = rolled_back();
+    let elects = |view: &mut View| (view.linearizable, view.leader) = (false, None);
+    world.observe_wrongly("c", elects, "wait: no_quorum");
+    world.step("c", "remove c #1 of a b c: data_rolled_back + ticket_granted");
+}
+
+#[test]
 fn a_member_with_older_data_does_not_start_if_no_member_may_be_removed() {
     let mut world = rolled_back();
     world.strategy(Strategy::Add).observe("c", "refuse: data_rolled_back").with_message("strategy add");
