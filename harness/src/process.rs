@@ -78,8 +78,8 @@ impl Process {
         let child = &mut self.child;
         let status = wait_for(limit, || child.try_wait().unwrap());
         let status = status.unwrap_or_else(|| panic!("{} does not end:\n{}", self.name, self.output()));
-        // Its last output is read shortly after its end, unless a child process keeps the streams open.
-        self.output.wait_until_all_is_read(Duration::from_secs(1));
+        // Its last output is read shortly after its end, unless a child process keeps the streams open or the machine is busy.
+        self.output.wait_until_all_is_read(Duration::from_secs(10));
         status.code()
     }
 
