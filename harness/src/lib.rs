@@ -9,6 +9,7 @@ mod place;
 mod ports;
 mod postgres;
 mod process;
+mod small_disk;
 mod waiting;
 
 pub mod cli_reference;

@@ -15,7 +15,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{environment, free_port, kept, peers, tls::Identity, wait_for};
+use crate::{environment, free_port, kept, peers, small_disk::SmallDisk, tls::Identity, wait_for};
 
 /// Longer than it takes to start or to stop on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -43,6 +43,8 @@ const SETTINGS: [&str; 5] =
 /// A PostgreSQL server on a folder of its own.
 pub struct Postgres {
     folder: PathBuf,
+    /// Where its data is, if that can be filled. Unmounted before the folder is removed.
+    disk: Option<SmallDisk>,
     /// Removes the folder at the end; the shared one's is removed by its watcher.
     _temporary: Option<TempDir>,
     port: u16,
@@ -63,6 +65,28 @@ impl Postgres {
         let postgres = Self::make(temporary.path().to_owned(), Some(temporary), None)?;
         postgres.start_again();
         Some(postgres)
+    }
+
+    /// Starts a server whose disk can be filled; `None`, with the reason printed, if that is not possible here.
+    pub fn start_on_small_disk() -> Option<Self> {
+        let temporary = kept::folder();
+        let data = temporary.path().join("data");
+        fs::create_dir(&data).unwrap();
+        let disk = SmallDisk::mount(&data, 128)?;
+        let mut postgres = Self::make(temporary.path().to_owned(), Some(temporary), None)?;
+        postgres.disk = Some(disk);
+        postgres.start_again();
+        Some(postgres)
+    }
+
+    /// Leaves no free space on its small disk.
+    pub fn fill_disk(&self) {
+        self.disk.as_ref().expect("the server is on a small disk").fill();
+    }
+
+    /// Frees the space that was filled.
+    pub fn free_disk(&self) {
+        self.disk.as_ref().expect("the server is on a small disk").free();
     }
 
     /// Starts a server that accepts TLS connections only.
@@ -158,8 +182,8 @@ impl Postgres {
     }
 
     fn at(folder: PathBuf, temporary: Option<TempDir>, port: u16) -> Self {
-        let (databases, running) = Default::default();
-        Self { folder, _temporary: temporary, port, databases, running }
+        let (disk, databases, running) = Default::default();
+        Self { folder, disk, _temporary: temporary, port, databases, running }
     }
 
     /// Starts the server that was stopped or has crashed: the same data, the same port.

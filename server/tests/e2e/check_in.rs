@@ -251,9 +251,9 @@ fn running(name: &str, view: &Value) -> Value {
 }
 
 /// A cluster of the API, and the reports of nodes whose etcds run.
-struct Checked {
-    url: String,
-    reports: Vec<Value>,
+pub struct Checked {
+    pub url: String,
+    pub reports: Vec<Value>,
 }
 
 impl Checked {
@@ -264,7 +264,7 @@ impl Checked {
         Self { url, reports: Vec::new() }
     }
 
-    async fn check_in(&self, report: &Value) -> Value {
+    pub async fn check_in(&self, report: &Value) -> Value {
         self.post("/check-in", report).await
     }
 
@@ -272,7 +272,7 @@ impl Checked {
         http::client().post(format!("{}{path}", self.url)).json(body).send().await.unwrap().json().await.unwrap()
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub async fn get(&self, path: &str) -> Value {
         http::get(format!("{}{path}", self.url)).await.unwrap().json().await.unwrap()
     }
 
@@ -281,7 +281,8 @@ impl Checked {
     }
 }
 
-async fn running_cluster(server: &Server) -> Checked {
+/// A cluster of three whose etcds run.
+pub async fn running_cluster(server: &Server) -> Checked {
     let mut cluster = Checked::create(server, 3).await;
     for n in [0, 1, 2, 0, 1] {
         cluster.check_in(&node(n)).await;
@@ -313,7 +314,7 @@ pub fn view_of_quorum(cluster: &Value, members: &Value) -> Value {
 }
 
 /// The report of a node without data.
-fn node(n: usize) -> Value {
+pub fn node(n: usize) -> Value {
     json!({
         "name": format!("infra{n}"), "run_id": format!("run-{n}"), "state": "empty",
         "peer_urls": [format!("http://10.0.0.{}:2380", n + 1)],

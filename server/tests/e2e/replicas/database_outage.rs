@@ -77,6 +77,74 @@ async fn cached_clusters_stay_readable_while_the_database_accepts_no_connections
     outage.recovers().await;
 }
 
+mod large {
+    use super::*;
+    use crate::replicas::{members, register};
+
+    const STOPPED: Duration = Duration::from_secs(30);
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_database_stops_for_half_a_minute() {
+        let Some(postgres) = Postgres::start() else { return };
+        let Outage { server, other, known, .. } = Outage::begin(&postgres).await;
+        let (here, there) = (format!("{}/{known}", server.url), format!("{}/{known}", other.url));
+        assert_eq!(register(&there, 1).send().await.unwrap().status(), 201);
+        assert_eq!(members(&here).await, 1);
+        let wait = format!("{here}?wait=true&recursive=true");
+        let wait = tokio::spawn(async move { http::get(wait).await.unwrap().text().await.unwrap() });
+
+        postgres.pause();
+        let stopped = Instant::now();
+        let writes = async {
+            let mut took = Vec::new();
+            while stopped.elapsed() < STOPPED {
+                let (status, headers, text, each) = ask(register(&there, 2)).await;
+                assert!(status == 503 && headers.contains_key("retry-after"), "{status} {text}");
+                took.push(each);
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            took
+        };
+        let reads = async {
+            let (mut took, mut stale) = (Vec::new(), 0);
+            while stopped.elapsed() < STOPPED {
+                let asked = stopped.elapsed().as_secs();
+                let (status, headers, text, each) = ask(http::client().get(&here)).await;
+                assert!(status == 200 && text.contains("infra1="), "{status} {text}");
+                stale = headers["x-convene-stale"].to_str().unwrap().parse().unwrap();
+                // The database has confirmed it last before it stopped, and only moments before.
+                assert!((asked..=stopped.elapsed().as_secs() + 6).contains(&stale), "{stale} s after {asked} s");
+                took.push(each);
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            (took, stale)
+        };
+        let (writes, (reads, stale)) = tokio::join!(writes, reads);
+        for (what, took) in [("writes", &writes), ("reads", &reads)] {
+            let (first, later) = (took[0], took[1..].iter().max().unwrap());
+            eprintln!("{} {what}: the first one took {first:?}, the others {later:?} at most", took.len());
+            assert!(first < FIRST && *later < LATER, "{what} are late: {took:?}");
+        }
+        eprintln!("the last read was {stale} s old");
+
+        postgres.resume();
+        let resumed = Instant::now();
+        // A write that was refused may have been made once the database went on.
+        while !matches!(ask(register(&there, 3)).await.0, 201) {
+            assert!(resumed.elapsed() < LIMIT, "writes still fail: {}", other.output());
+        }
+        eprintln!("written again after {:?}", resumed.elapsed());
+        while ask(http::client().get(&here)).await.1.contains_key("x-convene-stale") {
+            assert!(resumed.elapsed() < LIMIT, "answers are still old: {}", server.output());
+        }
+        eprintln!("answers are new after {:?}", resumed.elapsed());
+        assert!(members(&here).await >= 2);
+        let event = tokio::time::timeout(LIMIT, wait).await.expect("the wait ends").unwrap();
+        eprintln!("the wait ended after at most {:?}", resumed.elapsed());
+        assert!(event.contains("infra2=") || event.contains("infra3="), "{event}");
+    }
+}
+
 async fn keeps_serving(away: fn(&Postgres), back: fn(&Postgres)) {
     let Some(postgres) = Postgres::start() else { return };
     let outage = Outage::begin(&postgres).await;

@@ -79,8 +79,35 @@ pub async fn slow_line(database: &str, delay: Duration) -> String {
             let (near, _) = listener.accept().await.unwrap();
             let far = TcpStream::connect(&address).await.unwrap();
             let ((from_near, to_near), (from_far, to_far)) = (near.into_split(), far.into_split());
-            tokio::spawn(carry_slowly(from_near, to_far, delay));
-            tokio::spawn(carry_slowly(from_far, to_near, delay));
+            tokio::spawn(carry(from_near, to_far, move || delay));
+            tokio::spawn(carry(from_far, to_near, move || delay));
+        }
+    });
+    url
+}
+
+/// How long TCP waits before it sends a packet again, on Linux at least 200 ms.
+const RETRANSMISSION: Duration = Duration::from_millis(200);
+
+/// Carries connections to a database, and loses a packet in so many: what is sent behind it arrives with it, once it was sent again.
+/// Returns the database's URL over this line.
+pub async fn lossy_line(database: &str, one_in: usize) -> String {
+    let (listener, address, url) = listen_for(database).await;
+    tokio::spawn(async move {
+        for connection in 0.. {
+            let (near, _) = listener.accept().await.unwrap();
+            let far = TcpStream::connect(&address).await.unwrap();
+            let ((from_near, to_near), (from_far, to_far)) = (near.into_split(), far.into_split());
+            // Two directions don't lose their packets at the same time.
+            let losses = |before: usize| {
+                let mut sent = before;
+                move || {
+                    sent += 1;
+                    if sent.is_multiple_of(one_in) { RETRANSMISSION } else { Duration::ZERO }
+                }
+            };
+            tokio::spawn(carry(from_near, to_far, losses(connection)));
+            tokio::spawn(carry(from_far, to_near, losses(connection + one_in / 2)));
         }
     });
     url
@@ -101,12 +128,13 @@ fn split(url: &str) -> (&str, &str, &str) {
     (before, address, name)
 }
 
-async fn carry_slowly(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, delay: Duration) {
+/// Carries what one end sends to the other, in order, and delays each part.
+async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut delay: impl FnMut() -> Duration) {
     let (sent, mut under_way) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
     let sending = async move {
         let mut buffer = vec![0; 16 << 10];
         while let Ok(count @ 1..) = from.read(&mut buffer).await {
-            let _ = sent.send((Instant::now() + delay, buffer[..count].to_vec()));
+            let _ = sent.send((Instant::now() + delay(), buffer[..count].to_vec()));
         }
     };
     let receiving = async move {
