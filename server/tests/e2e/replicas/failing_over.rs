@@ -10,7 +10,10 @@ use std::{
 };
 
 use convene_etcd::wire::{PutRequest, kv_client::KvClient};
-use convene_harness::{Postgres, http, server::Server, wait_for};
+use convene_harness::{
+    Postgres, cluster::every_member_serves_what_another_wrote, etcd::Version, http, replicas::Replicas, server::Server,
+    wait_for,
+};
 use futures_util::future::join_all;
 use serde_json::Value;
 use tonic::{Code, transport::Channel};
@@ -29,6 +32,9 @@ const AT_ONCE: usize = 4;
 /// The time between two requests of a node, so that clusters are always forming when the primary fails.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Within this time every server has held the clusters that were forming.
+const LOOKED_FOR_LOSSES: Duration = Duration::from_secs(6);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn clusters_form_while_a_standby_takes_over_that_has_every_write() {
     clusters_form_during_a_failover(false).await;
@@ -37,6 +43,53 @@ async fn clusters_form_while_a_standby_takes_over_that_has_every_write() {
 #[tokio::test(flavor = "multi_thread")]
 async fn clusters_form_while_a_standby_takes_over_that_lacks_writes() {
     clusters_form_during_a_failover(true).await;
+}
+
+/// etcds wait for the third one when the database fails over, which holds their cluster. With a new token etcds form one.
+#[tokio::test(flavor = "multi_thread")]
+async fn etcds_form_a_cluster_after_a_failover_and_those_that_waited_for_another_are_held() {
+    let Some(primary) = Postgres::start() else { return };
+    let (Some(by_v2), Some(by_v3)) = (Version::find("3.5"), Version::find("3.6")) else { return };
+    let standby = primary.start_standby();
+    primary.require_standby();
+    let database = primary.create_database();
+    let line = Line::to(&database).await;
+    let Some(replicas) = Replicas::start_on(3, &line.url, &[]) else { return };
+    let new_cluster =
+        async || token(http::get(format!("{}/new?size=3", replicas.url)).await.unwrap().text().await.unwrap());
+    let start = |version: &Version, n: usize, token: &str| {
+        let name = format!("infra{n}");
+        match version.folder() == by_v2.folder() {
+            true => version.discover(&name, &format!("{}/{token}", replicas.url)),
+            false => version.discover_v3(&name, &replicas.url, token),
+        }
+    };
+    let versions = [(&by_v2, "waiting for more"), (&by_v3, "waiting for peers from discovery service")];
+    let mut waiting = Vec::new();
+    for (version, line) in versions {
+        let token = new_cluster().await;
+        let etcds = [0, 1].map(|n| start(version, n, &token));
+        etcds.iter().for_each(|etcd| drop(etcd.wait_for_output(line, LIMIT)));
+        waiting.push((version, token, etcds));
+    }
+
+    primary.crash();
+    line.lead_to(&standby.url(database.rsplit_once('/').unwrap().1));
+    standby.promote();
+    tokio::time::sleep(LOOKED_FOR_LOSSES).await;
+    for (version, token, etcds) in &mut waiting {
+        start(version, 2, token).wait_for_output("is held", LIMIT);
+        for etcd in etcds {
+            assert!(etcd.is_running(), "{}", etcd.output());
+        }
+    }
+    drop(waiting);
+    for (version, _) in versions {
+        let token = new_cluster().await;
+        let etcds: Vec<_> = (0..3).map(|n| start(version, n, &token)).collect();
+        etcds.iter().for_each(|etcd| etcd.wait_until_healthy(LIMIT));
+        every_member_serves_what_another_wrote(&etcds);
+    }
 }
 
 async fn clusters_form_during_a_failover(with_loss: bool) {
@@ -170,7 +223,7 @@ impl Service {
             let made = http::get(format!("{}/new?size={SIZE}", self.servers[server].url)).await.unwrap();
             let (status, text) = (made.status(), made.text().await.unwrap());
             if status == 200 {
-                let token = text.rsplit_once('/').unwrap().1.to_owned();
+                let token = token(text);
                 self.created.lock().unwrap().insert(token.clone());
                 return token;
             }
@@ -269,6 +322,10 @@ impl Service {
         assert!(known.iter().all(|members| *members == known[0]), "servers know different members: {known:#?}");
         known[0].clone().expect("the database is up").unwrap_or_default()
     }
+}
+
+fn token(cluster: String) -> String {
+    cluster.rsplit_once('/').unwrap().1.to_owned()
 }
 
 fn listed(shown: &Value) -> BTreeMap<String, String> {
