@@ -129,7 +129,8 @@ async fn clusters_form_during_a_failover(with_loss: bool) {
     eprintln!("{} have formed {:?} after the promotion", service.formed(), promoted.elapsed());
 
     let mut members = BTreeMap::new();
-    for token in service.created.lock().unwrap().clone() {
+    let created = service.created.lock().unwrap().clone();
+    for token in created {
         let agreed = service.agreed_members(&token).await;
         let stored =
             format!("select count(*) from member where cluster = (select id from cluster where token = '{token}')");
@@ -205,7 +206,7 @@ impl Service {
             let token = self.create(by % 3).await;
             let nodes = (0..SIZE).map(|node| {
                 let (service, token) = (self.clone(), token.clone());
-                async move { service.discover((by + node) % 3, &token, node, by % 2 == 0).await }
+                async move { service.discover((by + node) % 3, &token, node, by.is_multiple_of(2)).await }
             });
             let outcomes = join_all(nodes).await;
             let outcome = outcomes.iter().map(|(outcome, _)| outcome).max().unwrap().clone();
