@@ -11,6 +11,7 @@ mod files;
 mod leftover;
 mod page;
 mod records;
+mod room;
 mod segment;
 mod wal;
 
@@ -28,6 +29,7 @@ use convene_lifecycle::{DiskId, Identity};
 pub use self::backend::KnownMember;
 pub use self::error::DataDirError;
 pub use self::leftover::Leftover;
+pub use self::room::NoRoom;
 
 /// The directories of an etcd: `--data-dir` and `--wal-dir`.
 #[derive(Clone, Debug)]
@@ -142,6 +144,12 @@ impl DataDir {
     /// Identifies the disk that the WAL is on, or would be on. `None` if the operating system does not tell.
     pub fn disk(&self) -> Option<DiskId> {
         disk::id_of(&self.wal_dir)
+    }
+
+    /// Checks that etcd could write a new member's data here: the filesystems of the directories are writable and have space.
+    pub fn check_room(&self) -> Result<(), NoRoom> {
+        room::check(&self.data_dir)?;
+        room::check(&self.wal_dir)
     }
 
     fn database(&self) -> PathBuf {

@@ -49,6 +49,9 @@ struct Join<'a> {
     has_refused_to_archive: bool,
 }
 
+/// The reasons of removals after which the node that executes them joins.
+const TO_TAKE_PLACE: [&str; 2] = ["dead", "lost_disk"];
+
 /// What follows an instruction.
 enum Next {
     /// Check in after this time.
@@ -120,6 +123,12 @@ impl Join<'_> {
     async fn execute(&mut self, state: &State, response: CheckInResponse) -> Result<Next, CommandError> {
         let Instruction { task, name, reason, message, check_in_after, .. } = &response.instruction;
         let progress = &self.session.progress;
+        if matches!(state, State::Empty { .. })
+            && gives_place(&response.instruction)
+            && let Err(found) = self.session.node.data.check_room()
+        {
+            return Ok(self.refuse(name, found.to_string()));
+        }
         match task {
             Task::Wait | Task::StandBy => {
                 progress.wait(name, reason, message);
@@ -289,5 +298,14 @@ impl Join<'_> {
         }
         let message = format!("{error}; continuing with the existing data, without the registry");
         self.print_result(Action::Start, None, "start", error.reason(), &message)
+    }
+}
+
+/// Whether the instruction is a step with which a node without data becomes a member.
+fn gives_place(instruction: &Instruction) -> bool {
+    match instruction.task {
+        Task::RemoveMember(..) => TO_TAKE_PLACE.contains(&instruction.reason.as_str()),
+        Task::AddMember { .. } | Task::Join(_) | Task::Bootstrap(_) => true,
+        _ => false,
     }
 }

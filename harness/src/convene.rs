@@ -1,8 +1,8 @@
 //! The real `convene`.
 
-use std::{ffi::OsStr, process::Command, time::Duration};
+use std::{ffi::OsStr, path::Path, process::Command, time::Duration};
 
-use crate::{Process, environment, network::Host, programs};
+use crate::{Process, environment, network::Host, peers, programs};
 
 /// A call of `convene`, with none of the variables that the test was started with.
 pub struct Convene {
@@ -32,6 +32,31 @@ impl Convene {
     pub fn on(mut self, host: &Host) -> Self {
         self.command = host.wrap(&self.command);
         self
+    }
+
+    /// The same call with a filesystem of its own at a directory, which nobody else sees: a tmpfs with these mount options. `None`, with
+    /// the reason printed, if mounting is not allowed here.
+    pub fn with_disk(mut self, directory: &Path, options: &str) -> Option<Self> {
+        let mounted = |command: &Command| {
+            let mut mounted = environment::command(Path::new("unshare"));
+            mounted.args([
+                "--mount",
+                "--map-root-user",
+                "sh",
+                "-c",
+                "mount -t tmpfs -o \"$0\" none \"$1\" && shift && exec \"$@\"",
+            ]);
+            mounted.arg(options).arg(directory).arg(command.get_program()).args(command.get_args());
+            environment::copy(command, &mut mounted);
+            mounted
+        };
+        let tried = mounted(&Command::new("true")).output();
+        if !tried.is_ok_and(|tried| tried.status.success()) {
+            peers::skip("mounting is not allowed here");
+            return None;
+        }
+        self.command = mounted(&self.command);
+        Some(self)
     }
 
     /// Runs it to its end.

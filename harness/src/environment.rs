@@ -12,3 +12,13 @@ pub(crate) fn command(program: &Path) -> Command {
     }
     command
 }
+
+/// Gives a command the variables that were set for another one.
+pub(crate) fn copy(from: &Command, to: &mut Command) {
+    for (name, value) in from.get_envs() {
+        match value {
+            Some(value) => to.env(name, value),
+            None => to.env_remove(name),
+        };
+    }
+}

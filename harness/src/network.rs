@@ -94,12 +94,7 @@ impl Host {
     pub(crate) fn wrap(&self, command: &Command) -> Command {
         let mut wrapped = environment::command(Path::new("ip"));
         wrapped.args(["netns", "exec", &self.namespace]).arg(command.get_program()).args(command.get_args());
-        for (name, value) in command.get_envs() {
-            match value {
-                Some(value) => wrapped.env(name, value),
-                None => wrapped.env_remove(name),
-            };
-        }
+        environment::copy(command, &mut wrapped);
         wrapped
     }
 
