@@ -118,6 +118,12 @@ impl Session {
         self.addresses.borrow().clone()
     }
 
+    /// The ID of the etcd cluster that the node is asked to be part of, if the registry or this node's last view shows it.
+    pub fn cluster_id(&self) -> Option<ClusterId> {
+        let seen = || self.view.borrow().as_ref().and_then(|view| view.cluster_id);
+        self.addresses.borrow().cluster_id.or_else(seen)
+    }
+
     /// The error of a command whose `--timeout` has passed.
     pub fn timeout_error(&self) -> CommandError {
         let message = self.progress.timeout_message();

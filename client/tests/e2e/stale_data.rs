@@ -42,6 +42,42 @@ fn data_of_another_cluster_is_archived() {
     });
 }
 
+/// The node is started with the discovery URL of another cluster, and later with its own one again.
+#[test]
+fn a_node_without_data_names_the_archive_of_the_cluster_that_it_waits_for() {
+    with_each(Version::oldest_and_newest(), |version| {
+        let (own, other) = (Registry::new(1), Registry::new(1));
+        let mut nodes = form(version, &own, 1);
+        nodes[0].etcdctl(&["put", "key", "acknowledged"]).unwrap();
+        let id = nodes[0].member_id();
+        nodes[0].kill();
+        let _others = form(version, &other, 1);
+        nodes[0].move_to(&other);
+        nodes[0].name = "infra1".to_owned();
+        let mut joining = nodes[0].spawn_join(&[]);
+        joining.wait_for_stderr("stand_by (full)", LIMIT);
+        joining.kill();
+        assert!(!joining.stderr().contains("has an archive"), "{}", joining.stderr());
+
+        nodes[0].move_to(&own);
+        nodes[0].name = "infra0".to_owned();
+        let mut joining = nodes[0].spawn_join(&[]);
+        joining.wait_for_stderr("this node has an archive", LIMIT);
+        joining.kill();
+        let stderr = joining.stderr();
+        let line = stderr.lines().find(|line| line.contains("this node has an archive")).unwrap();
+        assert!(line.contains("wait (no_quorum)"), "{line}");
+        let (_, named) = line.split_once(&format!("with the data of member {id} of etcd cluster ")).expect(line);
+        let (_, path) = named.split_once(": ").expect(line);
+        let (path, _) = path.split_once("; if that data is needed, stop this command").expect(line);
+
+        fs::rename(path, nodes[0].place.data_dir()).unwrap();
+        nodes[0].join_and_promote();
+        wait_until_healthy(&nodes);
+        assert!(nodes[0].etcdctl(&["get", "key"]).unwrap().contains("acknowledged"));
+    });
+}
+
 #[test]
 fn data_of_an_earlier_epoch_is_archived_with_consent_on_each_node() {
     with_each(Version::oldest_and_newest(), |version| {
