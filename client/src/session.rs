@@ -195,10 +195,21 @@ impl Session {
         self.remember_cluster(&view);
         *self.view.borrow_mut() = Some(view.clone());
         let mut response = self.send_report(state, options, Some(&view)).await?;
-        if let (Some(failures), Task::Wait) = (failures, &response.instruction.task) {
+        let are_of_interest = match &response.instruction.task {
+            Task::Wait => true,
+            Task::Start(_) => self.has_other_members(),
+            _ => false,
+        };
+        if let Some(failures) = failures.filter(|_| are_of_interest) {
             response.instruction.message += &format!("; errors seen from this node: {failures}");
         }
         Ok(response)
+    }
+
+    /// Whether the registry knows members besides this node's own. If there are none, and etcd is stopped, nobody can answer.
+    fn has_other_members(&self) -> bool {
+        let own = self.node.peer_urls_or_default();
+        self.addresses.borrow().peer_urls.iter().any(|url| !own.contains(url))
     }
 
     /// What this node sees of the cluster, to be reported before the registry asks for it.

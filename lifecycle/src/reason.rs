@@ -46,7 +46,7 @@ reasons! {
     Paused "paused" ["wait"] "An administrator has paused all membership changes.";
     LookNeeded "look_needed" ["observe"] "The decision needs a view of the cluster, or a newer one.";
     NoQuorum "no_quorum" ["wait", "refuse"]
-        "The view was not read through a quorum, or there is no leader. The message names the members that do not answer. With `refuse`: the node is `leaving`, and the quorum needs its etcd, which is stopped.";
+        "The view was not read through a quorum, or shows no leader. The message names the members that do not answer. With `refuse`: the node is `leaving`, and the quorum needs its etcd, which is stopped.";
     AllAddressesChanged "all_addresses_changed" ["wait"]
         "No quorum: no other member answers at its address in etcd's list, and this node's own address is not in the list either. etcd updates addresses through the quorum only.";
     MemberMismatch "member_mismatch" ["wait"]

@@ -48,7 +48,8 @@ fn a_node_without_data_names_the_archive_of_the_cluster_that_it_waits_for() {
     with_each(Version::oldest_and_newest(), |version| {
         let (own, other) = (Registry::new(1), Registry::new(1));
         let mut nodes = form(version, &own, 1);
-        nodes[0].etcdctl(&["put", "key", "acknowledged"]).unwrap();
+        wait_for(LIMIT, || nodes[0].etcdctl(&["put", "key", "acknowledged"]).ok())
+            .expect("a healthy cluster takes writes");
         let id = nodes[0].member_id();
         nodes[0].kill();
         let _others = form(version, &other, 1);

@@ -25,9 +25,9 @@ pub(super) enum Blocked {
     ViewNeeded(ViewNeeded),
     /// Another etcd cluster answers at the members' addresses.
     ForeignClusterAnswers { found: ClusterId, own: Option<ClusterId> },
-    /// The node's view was not read through a quorum, or shows no leader.
+    /// Too few voters answer the node.
     NoQuorum { silent: Vec<String> },
-    /// A quorum of voters answers the node, but there is no leader.
+    /// A quorum of voters answers the node, but its view was not read through a quorum, or shows no leader.
     NoLeader { silent: Vec<String> },
     /// No quorum: no other member answers at its listed address, and this node is not at its own any more.
     AllAddressesChanged { silent: Vec<String>, listed: String, own: String },

@@ -74,7 +74,7 @@ fn a_node_that_observes_an_election_is_not_sent_to_restore_a_snapshot() {
     let mut world = World::running("a b c");
     world.dies("c");
     world.observe_wrongly("d", |view| (view.linearizable, view.leader) = (false, None), "wait: no_quorum");
-    world.with_message("They elect a leader within seconds");
+    world.with_message("enough voters answer, but this node can't confirm a leader. Either they have none, which they elect within seconds");
 }
 
 #[test]

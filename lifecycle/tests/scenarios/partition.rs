@@ -88,8 +88,15 @@ fn a_view_with_a_later_revision_is_accepted() {
 }
 
 #[test]
-fn members_without_a_leader_have_no_quorum() {
-    World::running("a b c")
-        .observe_wrongly("d", |view| view.leader = None, "wait: no_quorum")
-        .with_message("no leader");
+fn a_view_that_confirms_no_leader_shows_no_quorum() {
+    // etcd denies the node the list, or the leader's status, or both.
+    for (linearizable, has_leader) in [(true, false), (false, true), (false, false)] {
+        World::running("a b c")
+            .observe_wrongly(
+                "d",
+                |view| (view.linearizable, view.leader) = (linearizable, view.leader.filter(|_| has_leader)),
+                "wait: no_quorum",
+            )
+            .with_message("the members answer, but this node can't confirm a leader");
+    }
 }

@@ -8,6 +8,11 @@ use crate::{ClusterId, ClusterSize, HoldReason, MAX_MEMBERS, Reason, StartIssued
 /// etcd's default for `--initial-advertise-peer-urls`, and the client's.
 const DEFAULT_PEER_URL: &str = "http://localhost:2380";
 
+/// What a node can't see that reaches the members, but can't read their list through the quorum, or learns of no leader.
+const LEADER_NOT_CONFIRMED: &str = "this node can't confirm a leader. Either they have none, which they elect within seconds unless \
+                                    they can't reach each other at their peer URLs; or this node may not ask them, or asks at the \
+                                    wrong client URLs: look at the errors, and check `--user` and `--cacert`";
+
 const LEAVE_THERE: &str = "run `convene leave` on that node with its own name, data directory and peer URLs, or run \
                            `convene member evict NAME`";
 
@@ -46,14 +51,14 @@ impl Blocked {
                     or_none(own)
                 ),
             ),
-            Self::NoQuorum { silent } | Self::NoLeader { silent } if silent.is_empty() => {
-                wait(Reason::NoQuorum, "this node sees no quorum: the members answer, but there is no leader")
-            }
+            Self::NoQuorum { silent } | Self::NoLeader { silent } if silent.is_empty() => wait(
+                Reason::NoQuorum,
+                format!("this node sees no quorum: the members answer, but {LEADER_NOT_CONFIRMED}"),
+            ),
             Self::NoLeader { silent } => wait(
                 Reason::NoQuorum,
                 format!(
-                    "this node sees no quorum: enough voters answer, but there is no leader; no answer from {}. They elect a \
-                     leader within seconds, unless they can't reach each other at their peer URLs",
+                    "this node sees no quorum: no answer from {}; enough voters answer, but {LEADER_NOT_CONFIRMED}",
                     silent.join(", ")
                 ),
             ),
