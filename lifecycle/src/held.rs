@@ -29,8 +29,8 @@ impl Held {
             }
             HoldReason::NewerView => format!("{node} knows a later state of this cluster than this registry"),
             HoldReason::DisksMissing => format!(
-                "founders that were instructed to bootstrap it have no data, and their data directories are on other disks \
-                 than they were then ({node} was the last to report it)"
+                "founders that were instructed to bootstrap it have no data, and their data directories are others, or on \
+                 other disks, than they were then ({node} was the last to report it)"
             ),
             HoldReason::StoreWentBack => "the registry's database is an older copy".to_owned(),
         }

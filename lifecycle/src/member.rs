@@ -139,11 +139,6 @@ impl Member {
         self.founder.as_ref().is_some_and(|founder| !self.started || founder.issued.is_some())
     }
 
-    /// Whether it was removed because an administrator has given it up: it was evicted, or an adopted list lacks it.
-    pub(crate) fn is_given_up(&self) -> bool {
-        self.removed.is_some_and(|removal| removal.given_up || self.eviction.is_some())
-    }
-
     /// Whether it votes.
     pub fn is_voter(&self) -> bool {
         self.role == Role::Voter

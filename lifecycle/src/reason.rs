@@ -86,7 +86,7 @@ reasons! {
     RemovedMember "removed_member" ["archive_data"]
         "The data belongs to a removed member: this node has read its cluster's member list through the quorum, and the list lacks the member.";
     GivenUp "given_up" ["wait"]
-        "An administrator has given up this node's member: it was evicted, or the list of the adopted cluster lacks it. Without a quorum of the cluster, etcd does not start on its data, because it could form a second cluster with other members that were given up.";
+        "An administrator has adopted a cluster whose list lacks this node's member. Without a quorum of the cluster, etcd does not start on its data, because it could form a second cluster with other members that were given up.";
     UnreadableData "unreadable_data" ["archive_data", "refuse"]
         "The data can't be read. It is archived only if the cluster has a quorum without it, and the node is not `leaving`.";
     DataRolledBack "data_rolled_back" ["remove_member", "refuse"]

@@ -15,17 +15,19 @@ use convene_lifecycle::DiskId;
 
 /// Identifies the mount that a directory is on, or would be on, and the path on it. `None` if the operating system does not tell.
 ///
-/// A mount is known by its device and its root directory's inode and time of creation. So a bind mount of another directory, a new
-/// filesystem on the same device, and the directory below a missing mount are other disks.
+/// A mount is known by its root directory's inode and time of creation. So a bind mount of another directory, a new filesystem on
+/// the same device, and the directory below a missing mount are other disks. The device counts only if the filesystem records no
+/// time of creation: its name may change at any boot.
 pub fn id_of(directory: &Path) -> Option<DiskId> {
     let mounts = fs::read("/proc/self/mountinfo").ok()?;
     let path = resolve(directory)?;
     let mount = mount_of(&path, &mounts)?;
     let root = fs::metadata(&mount.point).ok()?;
     let created = root.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or(Duration::ZERO);
+    let device = if created.is_zero() { mount.source.as_bytes() } else { b"" };
     let inside = path.strip_prefix(&mount.point).ok()?;
     Some(DiskId::from_parts([
-        mount.source.as_bytes(),
+        device,
         &root.ino().to_be_bytes(),
         &created.as_nanos().to_be_bytes(),
         inside.as_os_str().as_bytes(),

@@ -36,7 +36,7 @@ pub(super) enum Blocked {
     /// The node's view has members that an administrator has given up, without evidence that it is of the present cluster.
     GivenUpListed { listed: Vec<String> },
     /// An administrator has given up the member that this node has the data of, and the node sees no quorum.
-    GivenUp { member: MemberKey, name: MemberName, was_evicted: bool, present: Vec<String> },
+    GivenUp { member: MemberKey, present: Vec<String> },
     /// An etcd answers as the member that this node has the data of.
     AnswersElsewhere { member: String, urls: String },
     /// Another node checks in as the member that this node has the data of, and its etcd runs.

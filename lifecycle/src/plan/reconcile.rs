@@ -68,23 +68,15 @@ impl Planner<'_> {
     /// The members on record that a view lacks, if nothing but the view shows that they were removed.
     ///
     /// The view may be of a copy of the cluster: `--force-new-cluster` keeps the cluster's ID and drops all members but one.
-    /// So the record follows the list only if the missing members were to go anyway and do not run, or if a quorum of the voters on
-    /// record answers and is in the list. If only one member is missing, a quorum of the other voters suffices if something else shows
-    /// the removal: the member is dead, the ticket's holder was instructed to remove it, or its own node sees it. That node may look
-    /// at such a copy, too.
+    /// So the record follows the list only if a quorum of the voters on record answers and is in the list. If only one member is
+    /// missing, a quorum of the other voters suffices if something else shows the removal: the member is dead, the ticket's holder
+    /// was instructed to remove it, or its own node sees it. That node may look at such a copy, too. An eviction shows nothing: it
+    /// may still wait for the quorum.
     pub(super) fn missing_without_evidence(&self, view: &View) -> Vec<String> {
-        let Self { now, .. } = *self;
         let policy = &self.draft.policy;
         let ticket = self.draft.ticket.as_ref().and_then(|ticket| ticket.purpose.removes());
         let own = self.report.identity().map(|own| MemberKey::from(own.member));
-        let runs = |member: &Member| {
-            let is_own = self.report.is_running() && Some(&member.key) == own.as_ref();
-            is_own || self.liveness.reports_running(policy, member, now)
-        };
-        let was_to_go = |member: &Member| member.eviction.is_some() || Some(&member.key) == ticket;
-        let is_expected = |member: &Member| was_to_go(member) && !runs(member);
-        let is_missing = |member: &&Arc<Member>| is_gone(view, member) && !is_expected(member);
-        let missing: Vec<&Arc<Member>> = self.draft.members().filter(is_missing).collect();
+        let missing: Vec<&Arc<Member>> = self.draft.members().filter(|member| is_gone(view, member)).collect();
         let answering = self.voters_that_answer(view);
         let has_quorum = answering >= self.draft.quorum();
         // One removal from an even number of voters leaves a quorum that is smaller by one.
@@ -92,7 +84,7 @@ impl Planner<'_> {
             [one] => {
                 let remaining = self.draft.voters().filter(|voter| voter.key != one.key).count();
                 let is_own_or_instructed = Some(&one.key) == own.as_ref() || Some(&one.key) == ticket;
-                let is_dead = || self.liveness.silence(policy, one, now) >= policy.dead_after;
+                let is_dead = || self.liveness.silence(policy, one, self.now) >= policy.dead_after;
                 answering >= quorum_of(remaining) && (is_own_or_instructed || is_dead())
             }
             _ => false,
@@ -112,9 +104,8 @@ impl Planner<'_> {
         if self.voters_that_answer(view) >= self.draft.quorum() {
             return Vec::new();
         }
-        let was_given_up = |member: &&Arc<Member>| {
-            member.is_given_up() && member.removed.is_some_and(|removal| removal.at <= view.since)
-        };
+        let was_given_up =
+            |member: &&Arc<Member>| member.removed.is_some_and(|removal| removal.given_up && removal.at <= view.since);
         let given_up = self.draft.record.iter().filter(was_given_up).filter(|member| is_listed(view, &member.key));
         given_up.map(|member| member.label()).collect()
     }

@@ -42,16 +42,14 @@ impl Planner<'_> {
     /// Whether an administrator has given up the member. etcd knows nothing of that if a new cluster was forced
     /// (`--force-new-cluster`): on the data of members that were given up, etcds elect a leader among themselves.
     fn was_given_up(&self, key: &MemberKey) -> bool {
-        self.draft.record.iter().any(|member| member.key == *key && member.is_given_up())
+        self.draft
+            .record
+            .iter()
+            .any(|member| member.key == *key && member.removed.is_some_and(|removal| removal.given_up))
     }
 
     fn given_up_without_quorum(&self, key: &MemberKey) -> Blocked {
-        Blocked::GivenUp {
-            member: key.clone(),
-            name: self.report.name.clone(),
-            was_evicted: self.draft.record.iter().any(|member| member.key == *key && member.eviction.is_some()),
-            present: self.draft.members().map(|member| member.label()).collect(),
-        }
+        Blocked::GivenUp { member: key.clone(), present: self.draft.members().map(|member| member.label()).collect() }
     }
 
     /// A node whose etcd loads its data. It can do nothing but wait.

@@ -120,15 +120,6 @@ fn members_that_an_adopted_list_lacks_do_not_start_without_a_quorum() {
     world.observe("b", "archive_data: removed_member");
 }
 
-#[test]
-fn evicted_members_that_a_list_lacked_do_not_start_without_a_quorum() {
-    let mut world = World::running("a b c");
-    world.dies("b c").evict("b").evict("c").etcdctl_removes("b").etcdctl_removes("c").pass(60);
-    world.observe("a", "wait: healthy + member_removed member_removed").members("a");
-    world.dies("a").returns("b").observe("b", "wait: given_up").with_message("convene member evict b --withdraw");
-    world.withdraw_eviction("b").observe("b", "start: uncertain");
-}
-
 /// The etcds of `b` and `c` were started without the registry, and have elected a leader.
 #[test]
 fn the_list_of_members_that_were_given_up_does_not_replace_the_record() {

@@ -26,7 +26,7 @@ fn a_list_of_strangers_removes_nobody_and_archives_nothing() {
     world
         .observe_wrongly("x", only_a_stranger, "wait: member_mismatch")
         .with_message("lacks a (")
-        .with_message("convene member evict")
+        .with_message("convene cluster adopt")
         .members("a b c")
         .dies("a b c");
     for name in ["a", "b", "c"] {
@@ -73,19 +73,17 @@ fn a_list_that_lacks_one_of_two_members_is_believed_once_that_one_is_silent() {
 }
 
 #[test]
-fn members_that_an_administrator_evicts_may_be_missing_from_the_list() {
+fn a_forced_new_cluster_is_taken_over_by_adopting_it_and_not_by_evictions() {
     let mut world = World::running("a b c");
     world.dies("b c").etcdctl_removes("b").etcdctl_removes("c");
-    world.observe("a", "wait: member_mismatch").evict("b").evict("c");
-    world.observe("a", "wait: member_mismatch").with_message("once they are silent").pass(60);
-    world.observe("a", "wait: healthy + member_removed member_removed").members("a");
+    world.observe("a", "wait: member_mismatch").with_message("convene cluster adopt").evict("b").evict("c").pass(60);
+    world.observe("a", "wait: member_mismatch").members("a b c").adopt().observe("a", "wait: healthy").members("a");
 }
 
 #[test]
-fn a_forced_copy_does_not_remove_evicted_members_whose_etcds_run() {
+fn a_forced_copy_does_not_remove_evicted_members() {
     let mut world = World::running("a b c");
-    world.dies("a").pass(10).observe("b", "wait: not_dead_yet").observe("c", "wait: not_dead_yet");
-    world.evict("b").evict("c").observe_wrongly("d", only_a, "wait: member_mismatch").members("a b c");
+    world.evict("b").evict("c").pass(120).observe_wrongly("d", only_a, "wait: member_mismatch").members("a b c");
 }
 
 #[test]

@@ -29,7 +29,8 @@ impl Blocked {
                 Reason::Held,
                 format!(
                     "the etcd cluster may exist already, so no other one is founded: {}; mount the disks that are \
-                     missing, or, if their data is gone for good, start a new cluster with `convene cluster reset`",
+                     missing, and set the --data-dir and --wal-dir of before. If no data is there, or it is gone for good, start a \
+                     new cluster with `convene cluster reset`",
                     held.what_was_seen()
                 ),
             ),
@@ -85,8 +86,8 @@ impl Blocked {
                 format!(
                     "the member list that this node sees lacks {}, and too few of the voters on record answer to \
                      confirm that; the list may come from a copy of the cluster (--force-new-cluster), so no decision \
-                     is based on it. If these members are gone for good, run `convene member evict NAME` for each of \
-                     them: the registry drops them once they are silent",
+                     is based on it. If that cluster is to be this one from now on, run `convene cluster adopt` with the \
+                     client URL of one of its members",
                     missing.join(", ")
                 ),
             ),
@@ -99,17 +100,14 @@ impl Blocked {
                     listed.join(", ")
                 ),
             ),
-            Self::GivenUp { member, name, was_evicted, present } => wait(
+            Self::GivenUp { member, present } => wait(
                 Reason::GivenUp,
                 format!(
-                    "an administrator has given up member {member}, and this node sees no quorum, so etcd does not start on \
-                     its data: it could form a second cluster with other members that were given up. Start the etcds of {}. \
-                     If they are lost for good and this data is needed, {}",
+                    "an administrator has adopted a cluster without member {member}, and this node sees no quorum of it, so \
+                     etcd does not start on its data: it could form a second cluster with other members that were given up. \
+                     Start the etcds of {}, and look there if they run without a leader. If this data is needed instead, start \
+                     etcd without convene, then run `convene cluster adopt`",
                     present.join(", "),
-                    match was_evicted {
-                        true => format!("run `convene member evict {name} --withdraw`"),
-                        false => "start etcd without convene, then run `convene cluster adopt`".to_owned(),
-                    }
                 ),
             ),
             Self::AnswersElsewhere { member, urls } => refuse(

@@ -101,7 +101,7 @@ impl World {
             // A running etcd has locked its data directory. A removed one ends by itself.
             return;
         }
-        let is_needed = disk.led && of_disk.is_real && is_listed && !self.evicted.contains(&disk.identity.member);
+        let is_needed = disk.led && of_disk.is_real && is_listed;
         if is_needed && !self.sees_other_quorum(n, disk.identity.cluster) {
             self.breaks(Broken::DataSetAside);
         }

@@ -48,7 +48,6 @@ impl Setting {
             etcds: Vec::new(),
             cuts: [[false; MOST_MACHINES]; MOST_MACHINES],
             has_forged_founders: false,
-            evicted: Vec::new(),
             broken: None,
             off: &[],
             over: false,

@@ -276,7 +276,6 @@ impl World {
         if let Ok(Some(change)) = self.cluster.apply_request(&id.into(), MemberRequest::Evict, self.now)
             && let Some(after) = change.after
         {
-            self.evicted.push(id);
             self.cluster = Arc::new(after);
         }
     }

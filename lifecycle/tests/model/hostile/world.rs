@@ -30,9 +30,6 @@ pub struct World {
     pub cuts: [[bool; MOST_MACHINES]; MOST_MACHINES],
     /// Whether somebody has made up reports about the founders, so that the registry may have given up an attempt to form the cluster.
     pub has_forged_founders: bool,
-    /// The members that an administrator has evicted. Evicted members that are silent count as removed if a list lacks them, even a
-    /// drill's: evicting all members but one is how an administrator declares that a forced new cluster is the cluster.
-    pub evicted: Vec<MemberId>,
     /// The first property that is violated. Such a world takes no further steps.
     pub broken: Option<Broken>,
     /// The properties that are not checked.
