@@ -81,9 +81,10 @@ pub fn keeps_never_led_data(cluster: &Cluster, liveness: &Liveness, report: &Rep
     plan(cluster, liveness, &report, now)
 }
 
-/// Rules 1 and 8: takes data of an attempt that was given up because of reports for data that an administrator has given up.
+/// Rules 1 and 8: takes data of an attempt that was given up because of reports for data that an administrator has given up. The clients
+/// do not report their disks, so that reports can end an attempt.
 pub fn trusts_what_it_gave_up(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMillis) -> Plan {
-    let mut plan = plan(cluster, liveness, report, now);
+    let mut plan = ignores_disks(cluster, liveness, report, now);
     let after = plan.change.as_mut().and_then(|change| change.after.as_mut());
     if let Some(after) = after.filter(|after| after.epoch > cluster.epoch) {
         after.earlier_cluster_ids.extend(cluster.cluster_id);
