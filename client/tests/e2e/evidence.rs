@@ -2,6 +2,7 @@
 
 mod addresses;
 mod copies;
+mod disks;
 mod first_starts;
 mod hearsay;
 mod leaving;

@@ -28,6 +28,11 @@ fn a_lost_node_is_replaced_without_etcds_own_check() {
 }
 
 #[test]
+fn two_nodes_want_one_place() {
+    check::holds(Setting::running("2 and 2 spares, to 3", 2, 4).sizes(&[3]));
+}
+
+#[test]
 fn two_nodes_want_one_place_of_four() {
     check::holds(Setting::running("3 and 2 spares, to 4", 3, 5).sizes(&[4]));
 }

@@ -95,11 +95,6 @@ fn a_node_that_is_cut_off_is_evicted() {
 }
 
 #[test]
-fn two_nodes_want_one_place() {
-    check::holds(Setting::running("2 and 2 spares, to 3", 2, 4).sizes(&[3]));
-}
-
-#[test]
 fn two_nodes_wait_for_one_that_is_cut_off() {
     check::holds(Setting::running("3 and 2 spares, 1 cut", 3, 5).cuts(1));
 }
