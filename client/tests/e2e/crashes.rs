@@ -7,7 +7,7 @@ use convene_harness::{Place, etcd::Version};
 use crate::node::{LIMIT, Node, Registry, form, join_together, wait_until_healthy, with_each};
 
 /// The log lines of `convene join` for each step of the replacement of a dead member.
-const STEPS: [&str; 4] = ["not_dead_yet", "removing member", "adding this node", "join (added)"];
+const STEPS: [&str; 4] = ["wait (", "removing member", "adding this node", "join (added)"];
 
 #[test]
 fn killed_at_any_step_of_a_replacement_the_same_node_completes_it() {

@@ -44,7 +44,7 @@ fn a_new_machine_waits_as_a_spare_and_replaces_a_member_once_it_is_dead() {
         nodes[1].kill();
         let died = Instant::now();
         let survivor = nodes[0].client_url().to_owned();
-        joining.wait_for_stderr("not_dead_yet", LIMIT);
+        joining.wait_for_stderr("wait (", LIMIT);
         assert_eq!(still_listed(version, &nodes[0], &survivor), before.len());
         joining.wait_for_stderr("removing member", LIMIT);
         assert!(died.elapsed() >= Duration::from_secs(5), "removed {:?} after its death", died.elapsed());
