@@ -131,14 +131,9 @@ impl Join<'_> {
             return Ok(self.refuse(name, found.to_string()));
         }
         match task {
-            Task::Wait if matches!(state, State::Empty { .. }) => {
-                let archives = archived_data::note(&self.session.node, reason, self.session.cluster_id());
-                let archives = archives.map(|archives| format!("; {archives}")).unwrap_or_default();
-                progress.wait(name, reason, &format!("{message}{archives}"));
-                Ok(Next::CheckIn(*check_in_after))
-            }
             Task::Wait | Task::StandBy => {
-                progress.wait(name, reason, message);
+                let archives = archived_data::note(&self.session, state, reason).unwrap_or_default();
+                progress.wait(name, reason, &format!("{message}{archives}"));
                 Ok(Next::CheckIn(*check_in_after))
             }
             Task::Observe { .. } => {

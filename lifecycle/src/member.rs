@@ -139,6 +139,11 @@ impl Member {
         self.founder.as_ref().is_some_and(|founder| !self.started || founder.issued.is_some())
     }
 
+    /// The latest instruction to bootstrap that its node got. `None` if there was none, or if the cluster has had a leader since.
+    pub fn bootstrap_issued(&self) -> Option<&StartIssued> {
+        self.founder.as_ref()?.issued.as_ref()
+    }
+
     /// Whether it votes.
     pub fn is_voter(&self) -> bool {
         self.role == Role::Voter

@@ -1,16 +1,15 @@
-use convene_lifecycle::ClusterId;
-
-use crate::node::Node;
+use crate::{registry::State, session::Session};
 
 /// The reasons to wait with which the data of the cluster may be lost, or may be needed to start it.
 const MAY_NEED_DATA: [&str; 3] = ["no_quorum", "founders_missing", "held"];
 
-/// What a node without data logs about the archives next to its data directory while it waits for this reason. `None` if it has
+/// What a node without data adds to a message about the archives next to its data directory while it waits for this reason. `None` if it has
 /// none of this cluster, or none at all if the cluster's ID is not known.
-pub fn note(node: &Node, reason: &str, cluster: Option<ClusterId>) -> Option<String> {
-    if !MAY_NEED_DATA.contains(&reason) {
+pub fn note(session: &Session, state: &State, reason: &str) -> Option<String> {
+    if !matches!(state, State::Empty { .. }) || !MAY_NEED_DATA.contains(&reason) {
         return None;
     }
+    let (node, cluster) = (&session.node, session.cluster_id());
     let mut archives = node.data.archived();
     archives.retain(|(_, archived)| cluster.is_none_or(|cluster| archived.cluster == cluster));
     if archives.is_empty() {
@@ -29,7 +28,7 @@ pub fn note(node: &Node, reason: &str, cluster: Option<ClusterId>) -> Option<Str
         Some(_) => "the archives of the WAL directory and of the data directory",
     };
     Some(format!(
-        "this node has an archive with {}; if that data is needed, stop this command, move {archive} back and start again",
+        "; this node has an archive with {}; if that data is needed, stop this command, move {archive} back and start again",
         archives.join(", and one with ")
     ))
 }

@@ -268,7 +268,7 @@ impl Node {
     }
 }
 
-/// Joins all these nodes at the same time, and starts their etcds.
+/// Joins all these nodes at the same time, starts their etcds, and waits until they are voters.
 pub fn join_together(nodes: &mut [Node]) {
     // Some have to wait until others have started.
     std::thread::scope(|scope| {
@@ -276,6 +276,14 @@ pub fn join_together(nodes: &mut [Node]) {
             scope.spawn(|| node.join_and_promote());
         }
     });
+}
+
+/// Runs `convene join` on all these nodes at the same time, without promoters, and starts their etcds.
+pub fn join_all(nodes: &mut [Node]) -> Vec<Ended> {
+    std::thread::scope(|scope| {
+        let joining: Vec<_> = nodes.iter_mut().map(|node| scope.spawn(|| node.join(&[]))).collect();
+        joining.into_iter().map(|joining| joining.join().unwrap()).collect()
+    })
 }
 
 /// Forms a cluster of this size, with the nodes `infra0`, `infra1`, …

@@ -151,8 +151,7 @@ impl Planner<'_> {
     }
 
     fn bootstrap(&mut self, own: &Arc<Member>) -> Instruction {
-        let issued = own.founder.as_ref().and_then(|founder| founder.issued.as_ref());
-        if issued.is_none_or(|issued| issued.run != self.report.run) {
+        if own.bootstrap_issued().is_none_or(|issued| issued.run != self.report.run) {
             self.draft.record_bootstrap_issued(&own.key, self.report);
         }
         let founders = self.draft.members().count();

@@ -77,7 +77,7 @@ impl Planner<'_> {
     /// Fails if it is too early to give up one more epoch. Each node archives the data of an epoch, so etcds that exit after
     /// each start must not fill the disks.
     fn check_next_epoch_is_due(&self) -> Result<(), Blocked> {
-        let issued = self.draft.members().filter_map(|member| member.founder.as_ref()?.issued.as_ref());
+        let issued = self.draft.members().filter_map(|member| member.bootstrap_issued());
         let (now, given_up) = (self.now, self.draft.epoch.0 - Epoch::FIRST.0);
         match issued.map(|issued| Setback { count: given_up, at: issued.at }).max_by_key(|setback| setback.at) {
             Some(last) if given_up > 0 && !last.is_over(now) && last.at.age(now) < last.wait() => {
@@ -135,11 +135,11 @@ impl Planner<'_> {
     /// Whether this report is of a later run of a founder without data, on another disk.
     fn reports_other_disk(&self, founder: &Member) -> bool {
         let report = self.report;
-        let is_empty = report.state == NodeState::Empty && !report.leftover && founder.may_never_have_led();
+        let is_empty = report.state == NodeState::Empty && !report.leftover;
         let is_later_run = |issued: &StartIssued| issued.run != report.run;
         is_empty
             && !founder.started
-            && issued(founder).is_some_and(is_later_run)
+            && founder.bootstrap_issued().is_some_and(is_later_run)
             && has_other_disk(founder, &report.disk)
     }
 
@@ -151,7 +151,7 @@ impl Planner<'_> {
         let is_certain = |founder: &&Arc<Member>| {
             let is_on_other_disk = *founder.name() == self.report.name && self.reports_other_disk(founder);
             let given_up = self.given_up(founder).filter(|_| is_earlier(founder.name()) && !is_on_other_disk);
-            matches!(given_up, Some(GivenUp::Empty | GivenUp::NeverLed | GivenUp::Isolated))
+            given_up.is_some_and(|given_up| given_up != GivenUp::OnOtherDisk)
         };
         let others = self.draft.members().filter(|founder| !is_certain(founder)).count();
         others < self.draft.quorum()
@@ -229,12 +229,12 @@ impl Planner<'_> {
     /// Whether a report without data is of a run that was not instructed to bootstrap. The instructed run is instructed
     /// again whenever it asks, so it may have bootstrapped since.
     fn is_later_run(&self, founder: &Member, node: &LastCheckIn) -> bool {
-        issued(founder).is_none_or(|issued| node.run != issued.run && node.at > issued.at)
+        founder.bootstrap_issued().is_none_or(|issued| node.run != issued.run && node.at > issued.at)
     }
 
     /// Whether a founder was instructed to bootstrap so recently that its node may report its etcd yet.
     fn may_report_etcd(&self, founder: &Member) -> bool {
-        issued(founder).is_some_and(|issued| self.age_of(issued.at) < self.draft.policy.max_check_in_gap())
+        founder.bootstrap_issued().is_some_and(|issued| self.age_of(issued.at) < self.draft.policy.max_check_in_gap())
     }
 
     /// Whether the node's own view shows no member that answers.
@@ -247,9 +247,5 @@ impl Planner<'_> {
 /// Whether a founder was instructed to bootstrap on another disk than its node reports now. A client that does not report its disk
 /// shows nothing.
 fn has_other_disk(founder: &Member, now: &Option<DiskId>) -> bool {
-    issued(founder).is_some_and(|issued| issued.disk.is_some() && issued.disk != *now)
-}
-
-fn issued(founder: &Member) -> Option<&StartIssued> {
-    founder.founder.as_ref()?.issued.as_ref()
+    founder.bootstrap_issued().is_some_and(|issued| issued.disk.is_some() && issued.disk != *now)
 }

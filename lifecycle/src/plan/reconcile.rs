@@ -203,7 +203,7 @@ impl Planner<'_> {
             return;
         }
         let own = self.own_member();
-        let issued = own.as_ref().and_then(|own| own.founder.as_ref()).and_then(|founder| founder.issued.as_ref());
+        let issued = own.as_ref().and_then(|own| own.bootstrap_issued());
         if issued.is_some_and(|issued| issued.run != self.report.run) {
             let name = &self.report.name;
             self.mark_bootstrapped(&format!("{name} was instructed to bootstrap it, and has a database without a WAL"));

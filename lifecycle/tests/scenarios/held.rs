@@ -238,9 +238,7 @@ fn instructed_on_disks() -> World {
 #[test]
 fn founders_without_data_on_the_same_disks_bootstrap_again() {
     let mut world = instructed_on_disks();
-    for _ in 0..2 {
-        world.pass(1).check_ins("a b c");
-    }
+    world.watch(10, "a b c");
     assert!(world.cluster.held.is_none());
     assert_eq!(world.cluster.epoch.0, 2);
 }
@@ -250,9 +248,7 @@ fn founders_whose_mounts_are_missing_found_no_other_cluster() {
     let mut world = instructed_on_disks();
     world.on_disks("a b c", "root-a root-b root-c").check_ins("a b c").pass(120).check_ins("a b c");
     assert!(world.cluster.held.is_some());
-    for _ in 0..3 {
-        world.pass(1).check_ins("a b c");
-    }
+    world.watch(15, "a b c");
     world.ask("a", "wait: held").with_message("mount the disks").with_message("convene cluster reset");
     // The first one is mounted again, and has the data of a member.
     let member = world.cluster.members().next().unwrap().key.id().unwrap();
@@ -268,9 +264,7 @@ fn founders_whose_mounts_are_missing_found_no_other_cluster() {
 fn a_founder_with_a_new_disk_holds_nothing_if_the_others_have_written_nothing() {
     let mut world = instructed_on_disks();
     world.on_disks("c", "root-c");
-    for _ in 0..2 {
-        world.pass(1).check_ins("a b c");
-    }
+    world.watch(10, "a b c");
     assert!(world.cluster.held.is_none());
     assert_eq!(world.cluster.epoch.0, 2);
 }
@@ -281,8 +275,6 @@ fn disks_that_are_back_without_data_end_the_hold() {
     world.on_disks("a b c", "root-a root-b root-c").check_ins("a b c").check_ins("a");
     assert!(world.cluster.held.is_some());
     world.on_disks("a b", "disk-a disk-b").returns_empty("a").returns_empty("b");
-    for _ in 0..3 {
-        world.pass(1).check_ins("a b c");
-    }
+    world.watch(15, "a b c");
     assert!(world.cluster.held.is_none());
 }

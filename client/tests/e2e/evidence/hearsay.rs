@@ -5,14 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use convene_harness::{convene::Ended, etcd::Version, wait_for};
+use convene_harness::{etcd::Version, wait_for};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{archives, assert_nothing_archived, copies::start_drill, cut_power, form};
 use crate::{
     machine::{Machine, wait_until_whole},
-    node::{LIMIT, Node, Registry, wait_until_healthy, with_each},
+    node::{LIMIT, Node, Registry, join_all, wait_until_healthy, with_each},
 };
 
 #[test]
@@ -129,14 +129,6 @@ fn forged_reports_about_the_founders_begin_no_epoch_before_the_registry_has_seen
         assert_eq!(registry.get("")["held"], Value::Null);
         assert!(nodes.iter().all(|node| archives(&node.place).is_empty()));
     });
-}
-
-/// Runs `convene join` on all these nodes at the same time, and starts their etcds.
-fn join_all(nodes: &mut [Node]) -> Vec<Ended> {
-    std::thread::scope(|scope| {
-        let joining: Vec<_> = nodes.iter_mut().map(|node| scope.spawn(|| node.join(&[]))).collect();
-        joining.into_iter().map(|joining| joining.join().unwrap()).collect()
-    })
 }
 
 #[test]

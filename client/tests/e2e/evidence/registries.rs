@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{archives, assert_nothing_archived, cut_power, form};
 use crate::{
     machine::{Machine, wait_until_whole},
-    node::{self, LIMIT, Node, Registry, join_together, wait_until_healthy, with_each},
+    node::{self, LIMIT, Node, Registry, join_all, join_together, wait_until_healthy, with_each},
 };
 
 /// The database is restored from a copy of before the cluster formed. The cluster still exists, and empty nodes come.
@@ -214,7 +214,7 @@ fn founders_whose_mounts_are_missing_found_no_second_cluster() {
         for node in &nodes {
             mount(node, "disk");
         }
-        start_together(&mut nodes);
+        join_all(&mut nodes);
         wait_until_healthy(&nodes);
         wait_for(LIMIT, || nodes[0].etcdctl(&["put", "key", "acknowledged"]).ok())
             .expect("a healthy cluster takes writes");
@@ -233,7 +233,7 @@ fn founders_whose_mounts_are_missing_found_no_second_cluster() {
             joining.kill();
             mount(node, "disk");
         }
-        start_together(&mut nodes);
+        join_all(&mut nodes);
         wait_until_healthy(&nodes);
         assert!(nodes[0].etcdctl(&["get", "key"]).unwrap().contains("acknowledged"));
         assert_eq!(registry.get("")["held"], serde_json::Value::Null);
@@ -249,15 +249,6 @@ fn mount(node: &Node, disk: &str) {
         fs::remove_file(&link).unwrap();
     }
     std::os::unix::fs::symlink(disk, link).unwrap();
-}
-
-/// Runs `convene join` on all nodes at the same time, without promoters, and starts their etcds.
-fn start_together(nodes: &mut [Node]) {
-    std::thread::scope(|scope| {
-        for node in nodes {
-            scope.spawn(|| node.join(&[]));
-        }
-    });
 }
 
 fn copy_database(from: &std::path::Path, to: &std::path::Path) {

@@ -253,7 +253,7 @@ impl World {
         let runs = self.machines.iter().any(|machine| machine.process != Process::Off);
         let has_data = |n: usize| self.machines[n].disk.is_some();
         let is_lost = |(member, n): &(&Member, usize)| {
-            let issued = member.founder.as_ref().and_then(|founder| founder.issued.as_ref());
+            let issued = member.bootstrap_issued();
             !has_data(*n) && issued.is_some_and(|issued| issued.run != self.machines[*n].run_id(*n))
         };
         // One that starts while another has moved runs without it, until a person restarts it.
