@@ -1,0 +1,60 @@
+//! `convene`: forms, repairs and manages etcd clusters through a Convene server.
+//!
+//! The registry decides and this program acts. All commands for nodes repeat the same turn: read the data directory,
+//! check in (`session`), observe the cluster if the instruction says so (`observe`), execute the instruction
+//! (`membership_change`, `data_dir`). Nothing is remembered between turns, so the program may be killed at any point and
+//! started again.
+
+mod boot_clock;
+mod cli;
+mod cluster;
+mod command_error;
+mod connections;
+mod data_dir;
+mod data_dir_lock;
+mod deadline;
+mod discovery_url;
+mod join;
+mod leave;
+mod local_etcd;
+mod member;
+mod membership_change;
+mod node;
+mod observe;
+mod output;
+mod overview;
+mod progress;
+mod promote;
+mod registry;
+mod session;
+mod status;
+mod stdout;
+mod table;
+mod target;
+mod verify;
+
+use std::process::ExitCode;
+
+use cli::{Cli, Command};
+use progress::Progress;
+
+/// The program `convene`.
+#[tokio::main(flavor = "current_thread")]
+pub async fn main() -> ExitCode {
+    let cli = Cli::read();
+    let result = match &cli.command {
+        Command::Join(arguments) => join::run(arguments, cli.log_format).await,
+        Command::Promote(arguments) => promote::run(arguments, cli.log_format).await,
+        Command::Leave(arguments) => leave::run(arguments, cli.log_format).await,
+        Command::Status(arguments) => status::run(arguments).await,
+        Command::Cluster(command) => cluster::run(command, cli.log_format).await,
+        Command::Member(command) => member::run(command).await,
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            Progress::new(cli.log_format, cli.subject()).error(&error);
+            error.exit_code()
+        }
+    }
+}

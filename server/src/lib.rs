@@ -1,0 +1,65 @@
+//! `convene-server`: a self-hosted discovery service for etcd.
+//!
+//! `router` routes URLs and gRPC methods to the discovery protocols `v2` and `v3`, and to the `api` of
+//! administrators and nodes. All of them read and change the `registry`, which the `store` keeps in a database.
+//! `document` is the format that moves a registry to another database. The crate `convene-lifecycle` defines clusters
+//! and members and decides their changes.
+
+mod access_log;
+mod api;
+mod app;
+mod config;
+mod document;
+mod draw_token;
+mod export;
+mod home;
+mod import;
+mod logging;
+mod metrics;
+mod migrate;
+mod operation;
+mod periodic_tasks;
+mod refusal;
+mod registry;
+mod request_body;
+mod router;
+mod server;
+mod stale;
+mod store;
+mod v2;
+mod v3;
+mod waiting;
+
+use std::{error::Error, process::ExitCode};
+
+use clap::Parser;
+
+use config::{Cli, Verb, hidden};
+
+/// The program `convene-server`, without its allocator.
+pub fn main() -> ExitCode {
+    let cli = Cli::try_parse().unwrap_or_else(|error| hidden(error).exit());
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Not through the log, which RUST_LOG can turn off: an operator has to see why the server does not run.
+        Err(error) => {
+            eprintln!("convene-server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(Cli { verb, serve }: Cli) -> Result<(), Box<dyn Error>> {
+    let Some(verb) = verb else {
+        let _flushes_when_dropped = logging::start(serve.log_format);
+        return Ok(server::run(serve)?);
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match verb {
+            Verb::Migrate { database } => Ok(migrate::migrate(&database).await?),
+            Verb::Export { database, to } => Ok(export::export(&database, &to).await?),
+            Verb::Import { database, from } => Ok(import::import(&database, &from).await?),
+        }
+    })
+}
