@@ -10,7 +10,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{Postgres, Process, environment, free_port, http, kept, programs};
+use crate::{Postgres, Process, environment, free_port, http, kept, programs, tls::Identity};
 
 /// A running `convene-server`.
 pub struct Server {
@@ -56,6 +56,12 @@ impl Server {
         Settings::new(database, arguments).start()
     }
 
+    /// Starts a server that speaks TLS with this identity, with arguments of a test's own, and waits until it listens.
+    pub fn start_with_tls(identity: &Identity, arguments: &[&str]) -> Self {
+        let [certificate, key] = [&identity.certificate, &identity.key].map(|file| file.to_str().unwrap());
+        Self::start_with(&[&["--tls-cert", certificate, "--tls-key", key][..], arguments].concat())
+    }
+
     /// Starts a server on a SQLite file of its own, whatever other tests use, and waits until it listens.
     pub fn start_on_sqlite() -> Self {
         Settings::new(Database::Sqlite(kept::folder()), &[]).start()
@@ -80,7 +86,7 @@ impl Server {
 
     /// `HOST:PORT` of [`Server::url`].
     pub fn address(&self) -> &str {
-        self.url.trim_start_matches("http://")
+        self.url.split_once("://").map_or(&self.url, |(_, address)| address)
     }
 
     /// Where its data is.
@@ -130,7 +136,8 @@ impl Settings {
         let mut command = command(&address, &self.database.url(), &self.arguments);
         let process = Process::spawn("convene-server", &mut command);
         process.wait_for_output("listens on", Duration::from_secs(20));
-        Server { process, url: format!("http://{address}"), settings: self }
+        let scheme = if self.arguments.iter().any(|argument| argument == "--tls-cert") { "https" } else { "http" };
+        Server { process, url: format!("{scheme}://{address}"), settings: self }
     }
 }
 

@@ -1,6 +1,11 @@
 //! Throw-away certificates.
 
-use std::{fs, net::Ipv4Addr, path::PathBuf, sync::Arc};
+use std::{
+    fs,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -52,6 +57,14 @@ impl Ca {
         self.issue(about)
     }
 
+    /// An identity for servers on 127.0.0.1 and localhost that was valid for a day, long ago.
+    pub fn expired_node(&self) -> Identity {
+        let mut about = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        about.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        about.not_after = rcgen::date_time_ymd(2020, 1, 2);
+        self.issue(about)
+    }
+
     fn issue(&self, mut about: CertificateParams) -> Identity {
         about.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         let key = KeyPair::generate().unwrap();
@@ -100,6 +113,20 @@ impl Identity {
         let ca = self.certificate.with_file_name("trusted.crt");
         fs::write(&ca, bundle).unwrap();
         Self { ca, ..self }
+    }
+
+    /// The same identity, whose certificate and key somebody puts into this folder.
+    pub fn at(self, folder: &Path) -> Self {
+        Self { certificate: folder.join("tls.crt"), key: folder.join("tls.key"), ..self }
+    }
+
+    /// Replaces the certificate and its key by those of another identity, each at once as a whole.
+    pub fn replace_by(&self, other: &Self) {
+        for (file, by) in [(&self.certificate, &other.certificate), (&self.key, &other.key)] {
+            let copy = file.with_extension("new");
+            fs::copy(by, &copy).unwrap();
+            fs::rename(copy, file).unwrap();
+        }
     }
 
     /// etcd's flags for serving clients and members with it, and for requiring a certificate.

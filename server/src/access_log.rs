@@ -1,5 +1,4 @@
 use std::{
-    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -8,7 +7,7 @@ use std::{
 
 use axum::{
     body::{Body, Bytes},
-    extract::{ConnectInfo, MatchedPath, Request, State},
+    extract::{MatchedPath, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode},
     middleware::Next,
     response::Response,
@@ -18,7 +17,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use tracing::{Instrument, Span, field::Empty};
 use uuid::Uuid;
 
-use crate::{app::App, v3::is_grpc};
+use crate::{app::App, connection::ClientAddress, v3::is_grpc};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -26,12 +25,7 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// Gives each request an ID for its response and its log lines, counts it, and logs one line when the response is complete.
 /// Must wrap the routes, because the matched route shows which part of a path may be a token.
-pub async fn log_access(
-    State(app): State<Arc<App>>,
-    ConnectInfo(remote): ConnectInfo<SocketAddr>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub async fn log_access(State(app): State<Arc<App>>, remote: ClientAddress, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = given_id(request.headers()).unwrap_or_else(draw_id);
     let span = tracing::info_span!("request", request_id = id.to_str().unwrap_or_default(), cluster = Empty);
@@ -58,7 +52,7 @@ pub fn show_cluster(request: &Span, token: &Token) {
 /// One line of the access log. It is logged when it is dropped, at the end of the response or of the connection.
 struct AccessLine {
     span: Span,
-    remote: SocketAddr,
+    remote: ClientAddress,
     method: Method,
     path: String,
     status: StatusCode,

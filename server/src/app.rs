@@ -18,6 +18,8 @@ pub struct App {
     pub public_url: String,
     /// Whether `--public-url` is set. If not, `public_url` is the listening address.
     pub has_public_url: bool,
+    /// How clients reach the server: `https` if it speaks TLS, otherwise `http`.
+    pub scheme: &'static str,
     /// The endpoint for v3 discovery: `public_url` without its path, because a gRPC target has none.
     pub endpoint: String,
     /// The folders of v2 discovery.
@@ -41,7 +43,7 @@ impl App {
         let named = uri.authority().map(Authority::as_str).or(named);
         let host = named.and_then(|host| host.parse::<Authority>().ok()).filter(|host| !host.as_str().contains('@'));
         match host {
-            Some(host) if !self.has_public_url => format!("http://{host}"),
+            Some(host) if !self.has_public_url => format!("{}://{host}", self.scheme),
             _ => self.public_url.clone(),
         }
     }
@@ -72,6 +74,7 @@ pub mod testing {
             registry_id: HeaderValue::from_static("0"),
             public_url: String::new(),
             has_public_url: false,
+            scheme: "http",
             endpoint: String::new(),
             v2_folders: Folders::default(),
             waiting: Waiting::default(),

@@ -1,4 +1,5 @@
 mod secrets;
+mod transport;
 
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -14,6 +15,7 @@ use crate::{
 };
 
 pub use secrets::hidden;
+pub use transport::TlsArgs;
 
 /// Run a self-hosted discovery service for etcd
 ///
@@ -70,7 +72,8 @@ pub struct Config {
     #[arg(long, env = "CONVENE_LISTEN", value_name = "HOST:PORT", default_value = "127.0.0.1:8087", value_parser = parse_listen)]
     pub listen: String,
 
-    /// URL at which etcd nodes reach this server; discovery URLs begin with it [default: http:// and the host of the request]
+    /// URL at which etcd nodes reach this server; discovery URLs begin with it [default: http://, or https:// with
+    /// --tls-cert, and the host of the request]
     #[arg(long, env = "CONVENE_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<PublicUrl>,
 
@@ -98,6 +101,9 @@ pub struct Config {
     /// the idle timeout of every proxy in between, which is often 60s
     #[arg(long, env = "CONVENE_WAIT_TIMEOUT", value_name = "DURATION", default_value = "50s", value_parser = parse_duration)]
     pub wait_timeout: Duration,
+
+    #[command(flatten)]
+    pub tls: TlsArgs,
 }
 
 /// Which database to use, and how.
@@ -177,7 +183,7 @@ pub struct PublicUrlError;
 impl PublicUrl {
     /// The URL at which this machine reaches the server: that of the loopback address if the server listens on all
     /// addresses.
-    pub fn of(listening: SocketAddr) -> Self {
+    pub fn of(scheme: &str, listening: SocketAddr) -> Self {
         let mut reached = listening;
         if listening.ip().is_unspecified() {
             reached.set_ip(match listening {
@@ -185,7 +191,7 @@ impl PublicUrl {
                 SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
             });
         }
-        Self(format!("http://{reached}"))
+        Self(format!("{scheme}://{reached}"))
     }
 
     /// The URL without its path.
@@ -266,7 +272,7 @@ mod tests {
             ("0.0.0.0:80", "http://127.0.0.1:80"),
             ("[::]:8087", "http://[::1]:8087"),
         ] {
-            assert_eq!(PublicUrl::of(listening.parse().unwrap()).as_str(), url);
+            assert_eq!(PublicUrl::of("http", listening.parse().unwrap()).as_str(), url);
         }
     }
 

@@ -9,6 +9,7 @@ mod access_log;
 mod api;
 mod app;
 mod config;
+mod connection;
 mod document;
 mod draw_token;
 mod export;

@@ -53,6 +53,13 @@ impl Metrics {
         Self { registered, requests }
     }
 
+    /// Shows the end of the server's certificate.
+    pub fn show_certificate(&mut self, not_after: Gauge) {
+        let convene = self.registered.sub_registry_with_prefix("convene");
+        let help = "When the certificate in use ends, in seconds since the Unix epoch";
+        convene.register_with_unit("tls_certificate_not_after", help, Unit::Seconds, not_after);
+    }
+
     fn to_text(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
         encode(&mut text, &self.registered)?;

@@ -1,26 +1,19 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener},
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    sync::Arc,
+    time::Duration,
 };
 
 use axum::http::HeaderValue;
-use axum_server::{
-    Handle,
-    accept::{TcpConfigAcceptor, TcpKeepaliveConfig, TcpSocketConfig},
-};
-use hyper_util::rt::TokioTimer;
 use thiserror::Error;
-use tokio::{
-    net::TcpSocket,
-    signal::unix::{Signal, SignalKind, signal},
-};
-use tokio_util::sync::CancellationToken;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     app::App,
     config::{Config, PublicUrl},
+    connection::{Connections, CurrentTls, TlsError, accept, bind, reload_on_change},
     metrics::Metrics,
     periodic_tasks::{flush, sweep, watch_database},
     registry::{Registry, WriteError},
@@ -30,38 +23,8 @@ use crate::{
     waiting::Waiting,
 };
 
-/// How long a client may take to send a request's head, the wait for the next request included.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
-
 /// How long open requests get to end when the server stops.
 const GRACE: Duration = Duration::from_secs(5);
-
-/// How long a connection is idle before the kernel probes it, so that a long poll whose client lost power does not stay
-/// open.
-const KEEPALIVE: Duration = Duration::from_secs(30);
-
-/// The most requests that one HTTP/2 connection may have open. gRPC clients keep one connection, and each of their
-/// watch streams is one request.
-const MAX_STREAMS: u32 = 2048;
-
-/// How many requests a client may reset on one connection before the server accepts them. A client that exceeds the
-/// limit is disconnected. It is high enough for a client that ends many watches at once.
-const MAX_RESET_STREAMS: usize = 1024;
-
-/// The flow-control windows of an HTTP/2 request and of an HTTP/2 connection, in bytes. The HTTP/2 library closes a
-/// connection with about 2,000 unread small frames (`h2/src/proto/streams/counts.rs:record_data_frame`). One request must not
-/// reach that limit: the smallest useful message, the end of a watch, has nine bytes.
-const STREAM_WINDOW: u32 = 16 << 10;
-const CONNECTION_WINDOW: u32 = 1 << 20;
-
-/// How many bytes of a response are buffered for a client that does not read.
-const SEND_BUFFER: usize = 64 << 10;
-
-/// How many bytes the headers of an HTTP/2 request may have.
-const MAX_HEADERS: u32 = 16 << 10;
-
-/// How many connections the kernel may queue until the server accepts them.
-const BACKLOG: u32 = 4096;
 
 /// Why the server can't start or continue. Each message is one line.
 #[derive(Debug, Error)]
@@ -80,6 +43,9 @@ pub enum ServerError {
     /// The database can't be read or written at the start.
     #[error(transparent)]
     Registry(#[from] WriteError),
+    /// The certificate, its key or the CAs of clients can't be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A system call failed.
     #[error("the operating system reported an error: {0}")]
     System(#[from] io::Error),
@@ -101,35 +67,55 @@ pub fn run(config: Config) -> Result<(), ServerError> {
 async fn serve(config: Config) -> Result<(), ServerError> {
     // Before the server reports that it runs: without a handler, a signal would kill it in the middle of a request.
     let stop = StopSignals::install()?;
-    // The port comes first: if another server uses it, this server must not touch that server's database.
+    let tls = CurrentTls::load(&config.tls)?;
+    let reloader = match &tls {
+        Some(tls) => Some(tokio::spawn(reload_on_change(tls.clone(), signal(SignalKind::hangup())?))),
+        None => None,
+    };
+    // The port comes before the database: if another server uses it, this server must not touch that server's database.
     let listener = listen(&config.listen).await?;
     let address = listener.local_addr()?;
     let store = Arc::new(Store::open(&config.database.database_url, config.database.limits()).await?);
     let (registry, mut committer) = Registry::start(store.clone()).await;
     registry.hold_if_database_went_back().await?;
-    let app = Arc::new(app(&config, address, registry));
+    let app = Arc::new(app(&config, tls.as_deref(), address, registry));
     let sweeper = tokio::spawn(sweep(app.clone(), config.unformed_ttl));
     let flusher = tokio::spawn(flush(app.clone()));
     let watcher = store.is_shared().then(|| tokio::spawn(watch_database(app.clone())));
 
-    let handle = Handle::new();
-    let mut connections = tokio::spawn(serve_connections(listener, app.clone(), handle.clone()));
+    let connections = Arc::new(Connections {
+        router: router(app.clone()),
+        tls,
+        stopping: app.stopping.clone(),
+        cut: CancellationToken::new(),
+        open: TaskTracker::new(),
+    });
+    let mut accepting = tokio::spawn(accept(listener, connections.clone()));
     tracing::info!(
-        "convene-server {} listens on http://{address}, database {}, discovery URLs begin with {}",
+        "convene-server {} listens on {}://{address}, database {}, discovery URLs begin with {}",
         env!("CARGO_PKG_VERSION"),
+        app.scheme,
         store.name(),
         app.public_url
     );
     let result = tokio::select! {
         () = stop.received() => Ok(()),
         _ = &mut committer => Err(ServerError::CommitterEnded),
-        ended = &mut connections => Err(ended.map_or_else(io::Error::other, connections_ended).into()),
+        ended = &mut accepting => Err(ended.map_or_else(io::Error::other, accepting_ended).into()),
     };
 
     app.stopping.cancel();
-    handle.graceful_shutdown(Some(GRACE));
-    if !connections.is_finished() {
-        let _ = connections.await;
+    if !accepting.is_finished() {
+        let _ = accepting.await;
+    }
+    connections.open.close();
+    if tokio::time::timeout(GRACE, connections.open.wait()).await.is_err() {
+        connections.cut.cancel();
+        connections.open.wait().await;
+    }
+    drop(connections);
+    if let Some(reloader) = reloader {
+        reloader.abort();
     }
     sweeper.abort();
     flusher.abort();
@@ -150,20 +136,26 @@ async fn serve(config: Config) -> Result<(), ServerError> {
     result
 }
 
-fn app(config: &Config, address: SocketAddr, registry: Registry) -> App {
+fn app(config: &Config, tls: Option<&CurrentTls>, address: SocketAddr, registry: Registry) -> App {
+    let scheme = if tls.is_some() { "https" } else { "http" };
     if config.public_url.is_none() && address.ip().is_unspecified() {
         tracing::warn!(
             "--public-url is not set, so discovery URLs begin with the host that the request names; set it to the URL at which \
              etcd nodes reach this server"
         );
     }
-    let public_url = config.public_url.clone().unwrap_or_else(|| PublicUrl::of(address));
+    let public_url = config.public_url.clone().unwrap_or_else(|| PublicUrl::of(scheme, address));
+    let mut metrics = Metrics::new(registry.metrics(), registry.database_metrics());
+    if let Some(tls) = tls {
+        metrics.show_certificate(tls.not_after().clone());
+    }
     App {
-        metrics: Metrics::new(registry.metrics(), registry.database_metrics()),
+        metrics,
         registry_id: HeaderValue::from_str(registry.id()).unwrap_or(HeaderValue::from_static("0")),
         registry,
         public_url: public_url.as_str().to_owned(),
         has_public_url: config.public_url.is_some(),
+        scheme,
         endpoint: public_url.origin(),
         v2_folders: Folders::with(&config.v2_folders),
         waiting: Waiting::default(),
@@ -180,56 +172,7 @@ async fn listen(address: &str) -> Result<TcpListener, ServerError> {
     bind(resolved).map_err(refused)
 }
 
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // A restarted server can bind its port while connections of the previous process are still closing.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)?.into_std()
-}
-
-async fn serve_connections(listener: TcpListener, app: Arc<App>, handle: Handle<SocketAddr>) -> io::Result<()> {
-    let socket = TcpSocketConfig::new().nodelay(true).keepalive(TcpKeepaliveConfig::new().time(KEEPALIVE));
-    let mut server = axum_server::from_tcp(listener)?
-        .handle(handle)
-        .first_request_timeout(HEAD_TIMEOUT)
-        .accept_error_handler(log_refused_connection);
-    let mut http1 = server.http_builder().http1();
-    // Like etcd and discovery.etcd.io, which are Go programs.
-    http1.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).title_case_headers(true);
-    let mut http2 = server.http_builder().http2();
-    http2
-        .timer(TokioTimer::new())
-        .keep_alive_interval(KEEPALIVE)
-        .keep_alive_timeout(HEAD_TIMEOUT)
-        .max_concurrent_streams(MAX_STREAMS)
-        .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(SEND_BUFFER)
-        .max_header_list_size(MAX_HEADERS);
-    server
-        .acceptor(TcpConfigAcceptor::new(socket))
-        .serve(router(app).into_make_service_with_connect_info::<SocketAddr>())
-        .await
-}
-
-/// Logs that connections can't be accepted, for example because too many files are open: at most once a minute, because
-/// the error then occurs many times a second.
-fn log_refused_connection(remote: Option<&SocketAddr>, error: &io::Error) {
-    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
-    // With an address, the client disconnected early, which is no error of the server.
-    if remote.is_some() {
-        return;
-    }
-    let mut last = LAST.lock().expect("no holder panics");
-    if last.is_none_or(|last| last.elapsed() >= Duration::from_secs(60)) {
-        *last = Some(Instant::now());
-        tracing::error!(%error, "can't accept connections; if too many files are open, raise the limit (ulimit -n, LimitNOFILE=)");
-    }
-}
-
-fn connections_ended(result: io::Result<()>) -> io::Error {
+fn accepting_ended(result: io::Result<()>) -> io::Error {
     result.err().unwrap_or_else(|| io::Error::other("the listener closed"))
 }
 

@@ -1,9 +1,6 @@
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
-use axum::{
-    extract::{ConnectInfo, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 
 use super::{
     answer::{Answer, AnswerNode, body_response},
@@ -14,6 +11,7 @@ use super::{
 };
 use crate::{
     app::App,
+    connection::ClientAddress,
     registry::{Consistency, Snapshot},
     stale::mark_stale,
 };
@@ -21,7 +19,7 @@ use crate::{
 /// Answers `GET`: what a node holds, or what happens to it next.
 pub async fn read(
     State(app): State<Arc<App>>,
-    ConnectInfo(connection): ConnectInfo<SocketAddr>,
+    client: ClientAddress,
     path: KeyPath,
     request: KeyRequest,
 ) -> Result<Response, V2Error> {
@@ -37,10 +35,10 @@ pub async fn read(
         ));
     }
     let open = match &path.node {
-        Node::Cluster => Some(app.waiting.wait(&path.token, connection)),
+        Node::Cluster => Some(app.waiting.wait(&path.token, client.connection())),
         // An etcd that has registered looks for its own registration before it waits for others.
         Node::Member(member) => {
-            app.waiting.registered(&path.token, member, connection);
+            app.waiting.registered(&path.token, member, client.connection());
             None
         }
         Node::Config | Node::Size => None,

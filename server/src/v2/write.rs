@@ -1,7 +1,7 @@
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
-    extract::{ConnectInfo, State},
+    extract::State,
     http::{HeaderMap, Uri},
     response::Response,
 };
@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     app::App,
+    connection::ClientAddress,
     registry::{Committed, Registry},
     waiting::StillWaits,
 };
@@ -27,7 +28,7 @@ use crate::{
 /// Answers `PUT`: registers a member, or sets a cluster's size, which creates the cluster if it is missing.
 pub async fn put(
     State(app): State<Arc<App>>,
-    ConnectInfo(connection): ConnectInfo<SocketAddr>,
+    client: ClientAddress,
     uri: Uri,
     headers: HeaderMap,
     path: KeyPath,
@@ -43,7 +44,7 @@ pub async fn put(
             let likely = likely_urls(&app, &uri, &headers, &key, &registration);
             let answer = create_or_change(&app, path, key, registration, request.conditions, likely).await;
             let answer = answer.map_err(|error| error.of_node(name))?;
-            app.waiting.registered(&token, &member, connection);
+            app.waiting.registered(&token, &member, client.connection());
             answer
         }
         Node::Size => {

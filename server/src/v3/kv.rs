@@ -4,7 +4,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::extract::ConnectInfo;
 use convene_etcd::wire::{
     DeleteRangeRequest, DeleteRangeResponse, KeyValue, PutRequest, PutResponse, RangeRequest, RangeResponse,
     TxnRequest, TxnResponse, kv_server,
@@ -27,6 +26,7 @@ use super::{
 use crate::{
     access_log::show_cluster,
     app::App,
+    connection::ClientAddress,
     registry::{Inputs, KnownCluster, Needs, WriteError},
     stale::{STALE, seconds},
 };
@@ -205,7 +205,7 @@ impl Kv {
 
 /// The connection of a request; `None` for those that came as JSON.
 pub fn connection<T>(request: &Request<T>) -> Option<SocketAddr> {
-    request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(connection)| *connection)
+    request.extensions().get().map(ClientAddress::connection)
 }
 
 /// What a request is about, for the log line of its refusal. It is read only then.

@@ -23,6 +23,7 @@ mod reinstalling;
 mod replicas;
 mod spellings;
 mod test_cluster;
+mod tls;
 mod v3_bootstrap;
 mod v3_client;
 mod v3_differential;

@@ -1,7 +1,7 @@
-use std::{borrow::Cow, net::SocketAddr, str::FromStr, sync::Arc};
+use std::{borrow::Cow, str::FromStr, sync::Arc};
 
 use axum::{
-    extract::{ConnectInfo, State},
+    extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -25,6 +25,7 @@ use crate::{
         query::{Query, parameters},
     },
     app::App,
+    connection::ClientAddress,
 };
 
 parameters! {
@@ -111,7 +112,7 @@ const WARNING: &str = "etcd computes the IDs of a cluster and of its members fro
 )]
 pub async fn delete_cluster(
     State(app): State<Arc<App>>,
-    ConnectInfo(remote): ConnectInfo<SocketAddr>,
+    remote: ClientAddress,
     TokenPath(token): TokenPath,
     Query(DeleteParameters { used }): Query<DeleteParameters>,
     if_match: IfMatch,
