@@ -5,6 +5,7 @@ use thiserror::Error;
 use crate::{
     data_dir::DataDirError,
     registry::{Instruction, RegistryError, TlsSetupError},
+    state_dir::StateDirError,
 };
 
 /// Why a command failed. Each kind has its own exit code; the codes are part of the interface.
@@ -82,6 +83,12 @@ impl From<TlsSetupError> for CommandError {
 
 impl From<DataDirError> for CommandError {
     fn from(error: DataDirError) -> Self {
+        Self::Local(error.to_string())
+    }
+}
+
+impl From<StateDirError> for CommandError {
+    fn from(error: StateDirError) -> Self {
         Self::Local(error.to_string())
     }
 }

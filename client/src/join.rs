@@ -26,12 +26,11 @@ use offline_grace::OfflineGrace;
 /// Runs the command. On success, the configuration of etcd has been printed on standard output.
 pub async fn run(arguments: &JoinArgs, log_format: LogFormat) -> Result<(), CommandError> {
     let session = Session::new(&arguments.node, log_format)?;
-    // A dry run decides nothing, so it needs no lock.
-    let _lock = (!arguments.dry_run).then(|| DataDirLock::acquire(&session.node.data_path)).transpose()?;
     let offline_grace = OfflineGrace::new(arguments.offline_grace);
     let join = Join {
         arguments,
         session,
+        lock: None,
         deadline: Deadline::after(arguments.timeout),
         offline_grace,
         has_refused_to_archive: false,
@@ -44,6 +43,8 @@ pub async fn run(arguments: &JoinArgs, log_format: LogFormat) -> Result<(), Comm
 struct Join<'a> {
     arguments: &'a JoinArgs,
     session: Session,
+    /// Held from the first check-in on. `None` while the disk is mounted read-only, and for a dry run, which decides nothing.
+    lock: Option<DataDirLock>,
     deadline: Deadline,
     offline_grace: OfflineGrace,
     /// Whether this node has refused to archive its data, and may start etcd on it instead.
@@ -85,6 +86,9 @@ impl Join<'_> {
 
     async fn check_in_and_execute(&mut self) -> Result<Next, CommandError> {
         let state = self.session.node.state()?;
+        if self.lock.is_none() && !self.arguments.dry_run {
+            self.lock = DataDirLock::acquire(&self.session.node.data_path)?;
+        }
         self.offline_grace.record_attempt();
         let check_in = self.session.check_in(&state, self.check_in_options());
         let mut response = match self.deadline.limit(check_in).await {
@@ -130,6 +134,11 @@ impl Join<'_> {
         {
             return Ok(self.refuse(name, found.to_string()));
         }
+        if let Err(found) = self.check_lock()
+            && !matches!(task, Task::Wait | Task::StandBy | Task::Observe { .. } | Task::Refuse { .. })
+        {
+            return Ok(self.refuse(name, found));
+        }
         match task {
             Task::Wait | Task::StandBy => {
                 let archives = archived_data::note(&self.session, state, reason).unwrap_or_default();
@@ -165,6 +174,16 @@ impl Join<'_> {
     fn refuse(&self, instruction: &str, found: String) -> Next {
         self.session.refuse(instruction, found);
         Next::CheckIn(RETRY_INTERVAL)
+    }
+
+    fn check_lock(&self) -> Result<(), String> {
+        match self.lock {
+            Some(_) => Ok(()),
+            None => Err(format!(
+                "the filesystem of {} is mounted read-only, so this node can't lock it; mount it writable, or use another directory",
+                self.session.node.data_path.display()
+            )),
+        }
     }
 
     /// Whether an administrator has consented to the epoch of the instruction on this node.
@@ -294,6 +313,9 @@ impl Join<'_> {
                 format!("{error}; if this lasts {grace}, this node will use its existing data without the registry");
             progress.wait("wait", error.reason(), &message);
             return Ok(Next::CheckIn(left.min(RETRY_INTERVAL)));
+        }
+        if let Err(found) = self.check_lock() {
+            return Ok(self.refuse("start", found));
         }
         if let Err(found) = identity::verify_start(&self.session, state).await {
             return Ok(self.refuse("start", found));

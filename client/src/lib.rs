@@ -27,6 +27,7 @@ mod progress;
 mod promote;
 mod registry;
 mod session;
+mod state_dir;
 mod status;
 mod stdout;
 mod table;

@@ -1,14 +1,13 @@
 use std::{
-    io::{self, ErrorKind},
-    os::unix::net::{self, SocketAddr},
+    fs::{File, TryLockError},
+    io::{self, Read, Seek, Write},
     path::Path,
     time::Duration,
 };
 
-use tokio::net::{UnixListener, UnixStream};
 use uuid::Uuid;
 
-use crate::{boot_clock::BootInstant, command_error::CommandError, data_dir_lock::abstract_name};
+use crate::{boot_clock::BootInstant, command_error::CommandError, state_dir::StateDir};
 
 /// How long taking over may take. It takes milliseconds, unless the promoter before is suspended.
 const HANDOVER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -16,21 +15,26 @@ const HANDOVER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a promoter tries to follow the one before.
 const HANDOVER_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How long the other side of a connection may take.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often a promoter looks whether a later one wants to take over.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The answer of a promoter to an earlier one.
-const STAYS: &[u8; 1] = b"-";
+/// The file whose lock the running promoter holds.
+const RUNNING: &str = "promoter";
+
+/// The file with the ID of the latest promoter. Its lock is held only while it is read or written.
+const LATEST: &str = "latest-promoter";
 
 /// The turn of one promoter: at most one runs for a data directory, and a later one takes over. Each `convene join` leaves
 /// one behind, and a supervisor may start etcd again and again.
 ///
-/// The turn is the name of an abstract Unix socket. A promoter that wants it connects and sends its ID. IDs are ordered by
-/// time, so of several promoters that start at once exactly one stays.
+/// The turn is the lock of a file that only the owner of the data directory can open. A promoter that wants it writes its ID to
+/// another file, and the one before looks there. IDs are ordered by time, so of several promoters that start at once exactly one
+/// stays.
 #[derive(Debug)]
 pub struct Turn {
     id: Uuid,
-    socket: UnixListener,
+    latest: File,
+    _running: File,
 }
 
 impl Turn {
@@ -40,61 +44,68 @@ impl Turn {
     }
 
     async fn take_as(id: Uuid, data_dir: &Path) -> Result<Option<Self>, CommandError> {
-        let name = abstract_name("promote", data_dir).map_err(|error| cannot_take(&error.to_string()))?;
+        let directory = StateDir::open(data_dir)?;
+        let (running, mut latest) = (directory.file(RUNNING)?, directory.file(LATEST)?);
         let since = BootInstant::now();
-        while since.elapsed() < HANDOVER_TIMEOUT {
-            match bind(&name) {
-                Ok(socket) => return Ok(Some(Self { id, socket })),
-                Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+        loop {
+            match announce(&mut latest, id) {
+                Ok(true) => {}
+                Ok(false) => return Ok(None),
                 Err(error) => return Err(cannot_take(&error.to_string())),
             }
-            // An error means that the one before has just exited, or does not answer.
-            if let Ok(Ok(true)) = tokio::time::timeout(ANSWER_TIMEOUT, is_refused(&name, id)).await {
-                return Ok(None);
+            match running.try_lock() {
+                Ok(()) => return Ok(Some(Self { id, latest, _running: running })),
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(cannot_take(&error.to_string())),
+            }
+            if since.elapsed() >= HANDOVER_TIMEOUT {
+                return Err(cannot_take("that process does not exit"));
             }
             tokio::time::sleep(HANDOVER_INTERVAL).await;
         }
-        Err(cannot_take("that process does not exit"))
     }
 
     /// Waits until a later promoter wants to take over.
     pub async fn end(&self) {
-        // An error of the socket is no reason to go on: two promoters are worse than none.
-        while let Ok((connection, _)) = self.socket.accept().await {
-            let asked = tokio::time::timeout(ANSWER_TIMEOUT, receive::<16>(&connection)).await;
-            let Ok(Ok(other)) = asked else { continue };
-            if Uuid::from_bytes(other) > self.id {
-                return;
-            }
-            let _ = send(&connection, STAYS).await;
+        // An error is no reason to go on: two promoters are worse than none.
+        while read_locked(&self.latest).is_ok_and(|latest| latest.is_none_or(|latest| latest <= self.id)) {
+            tokio::time::sleep(LOOK_INTERVAL).await;
         }
     }
 }
 
-/// Asks the promoter that has the turn to exit. Returns whether it is a later one and stays.
-async fn is_refused(name: &SocketAddr, id: Uuid) -> io::Result<bool> {
-    let connection = net::UnixStream::connect_addr(name)?;
-    connection.set_nonblocking(true)?;
-    let connection = UnixStream::from_std(connection)?;
-    send(&connection, id.as_bytes()).await?;
-    Ok(receive(&connection).await.is_ok_and(|answer| answer == *STAYS))
+/// Writes the ID, unless that of a later promoter is there. Returns whether this one is the latest.
+fn announce(latest: &mut File, id: Uuid) -> io::Result<bool> {
+    latest.lock()?;
+    let announced = match read(latest) {
+        Ok(Some(other)) if other > id => Ok(false),
+        Ok(Some(other)) if other == id => Ok(true),
+        Ok(_) => write(latest, id).map(|()| true),
+        Err(error) => Err(error),
+    };
+    latest.unlock()?;
+    announced
 }
 
-fn bind(name: &SocketAddr) -> io::Result<UnixListener> {
-    let socket = net::UnixListener::bind_addr(name)?;
-    socket.set_nonblocking(true)?;
-    UnixListener::from_std(socket)
+fn read_locked(latest: &File) -> io::Result<Option<Uuid>> {
+    latest.lock_shared()?;
+    let id = read(latest);
+    latest.unlock()?;
+    id
 }
 
-/// Sends a message that fits into any buffer of the kernel.
-async fn send(connection: &UnixStream, message: &[u8]) -> io::Result<()> {
-    connection.async_io(tokio::io::Interest::WRITABLE, || connection.try_write(message)).await.map(drop)
+/// The ID in the file. A promoter that was killed while it wrote leaves none.
+fn read(mut latest: &File) -> io::Result<Option<Uuid>> {
+    let mut text = String::new();
+    latest.rewind()?;
+    latest.take(64).read_to_string(&mut text)?;
+    Ok(text.trim().parse().ok())
 }
 
-async fn receive<const LENGTH: usize>(connection: &UnixStream) -> io::Result<[u8; LENGTH]> {
-    let mut message = [0; LENGTH];
-    let read = connection.async_io(tokio::io::Interest::READABLE, || connection.try_read(&mut message)).await?;
-    if read == LENGTH { Ok(message) } else { Err(ErrorKind::UnexpectedEof.into()) }
+fn write(mut latest: &File, id: Uuid) -> io::Result<()> {
+    latest.rewind()?;
+    // All IDs have the same length.
+    writeln!(latest, "{id}")
 }
 
 fn cannot_take(cause: &str) -> CommandError {
@@ -105,31 +116,44 @@ fn cannot_take(cause: &str) -> CommandError {
 mod tests {
     use super::*;
 
-    async fn take(id: u128, data_dir: &str) -> Option<Turn> {
-        Turn::take_as(Uuid::from_u128(id), Path::new(data_dir)).await.unwrap()
+    async fn take(id: u128, data_dir: &Path) -> Option<Turn> {
+        Turn::take_as(Uuid::from_u128(id), data_dir).await.unwrap()
     }
 
     async fn ends(turn: &Turn) -> bool {
-        tokio::time::timeout(Duration::from_millis(100), turn.end()).await.is_ok()
+        tokio::time::timeout(2 * LOOK_INTERVAL, turn.end()).await.is_ok()
     }
 
     #[tokio::test]
     async fn a_later_promoter_of_the_same_data_directory_takes_over() {
-        let first = take(1, "/nowhere/one").await.unwrap();
-        let elsewhere = take(1, "/nowhere/other").await.unwrap();
+        let temporary = tempfile::tempdir().unwrap();
+        let (one, other) = (temporary.path().join("one"), temporary.path().join("other"));
+        let first = take(1, &one).await.unwrap();
+        let elsewhere = take(1, &other).await.unwrap();
         let hold = async {
             first.end().await;
             drop(first);
         };
-        let ((), second) = tokio::join!(hold, take(2, "/nowhere/one"));
+        let ((), second) = tokio::join!(hold, take(2, &one));
         assert!(second.is_some());
         assert!(!ends(&elsewhere).await);
     }
 
     #[tokio::test]
     async fn an_earlier_promoter_gives_way() {
-        let later = take(2, "/nowhere/late").await.unwrap();
-        let (ended, earlier) = tokio::join!(ends(&later), take(1, "/nowhere/late"));
+        let temporary = tempfile::tempdir().unwrap();
+        let data_dir = temporary.path().join("data");
+        let later = take(2, &data_dir).await.unwrap();
+        let (ended, earlier) = tokio::join!(ends(&later), take(1, &data_dir));
         assert!(!ended && earlier.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_damaged_id_is_replaced() {
+        let temporary = tempfile::tempdir().unwrap();
+        let data_dir = temporary.path().join("data");
+        drop(take(2, &data_dir).await.unwrap());
+        StateDir::open(&data_dir).unwrap().file(LATEST).unwrap().set_len(7).unwrap();
+        assert!(take(1, &data_dir).await.is_some());
     }
 }

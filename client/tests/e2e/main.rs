@@ -13,6 +13,7 @@ mod promoter;
 mod race;
 mod replacement;
 mod resize;
+mod security;
 mod stale_data;
 mod status;
 mod timeouts;
