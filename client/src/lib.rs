@@ -14,6 +14,8 @@ mod data_dir;
 mod data_dir_lock;
 mod deadline;
 mod discovery_url;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod join;
 mod leave;
 mod local_etcd;

@@ -1,4 +1,4 @@
-use crate::tls::Identity;
+use crate::{secrets, tls::Identity};
 
 /// How a client authenticates to etcd: not at all by default.
 #[derive(Clone, Default)]
@@ -17,6 +17,7 @@ impl Access {
 
     /// The same, as a user of etcd.
     pub fn and_user(self, name: &str, password: &str) -> Self {
+        secrets::remember(password);
         Self { user: Some((name.to_owned(), password.to_owned())), ..self }
     }
 

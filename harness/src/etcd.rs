@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Access, Process, environment, peers, place::Place, wait_for};
+use crate::{Access, Process, environment, peers, place::Place, secrets, wait_for};
 
 /// A version of the former API, which speaks v2 discovery. Convene's own client does not support it.
 const FORMER_API: &str = "2.3";
@@ -198,6 +198,7 @@ impl Version {
 
     /// Creates a user `root` with all rights, and turns authentication on.
     pub fn turn_auth_on(&self, access: &Access, endpoint: &str, password: &str) {
+        secrets::remember(password);
         let root = format!("root:{password}");
         for arguments in [&["user", "add", &root][..], &["user", "grant-role", "root", "root"], &["auth", "enable"]] {
             if let Err(failure) = self.etcdctl_as(access, endpoint, arguments) {

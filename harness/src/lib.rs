@@ -3,6 +3,7 @@
 
 mod access;
 mod environment;
+mod fuzz_seeds;
 mod gateway;
 mod kept;
 mod place;
@@ -22,10 +23,12 @@ pub mod peer_proxy;
 pub mod peers;
 pub mod programs;
 pub mod replicas;
+pub mod secrets;
 pub mod server;
 pub mod tls;
 pub mod writer;
 
 pub use crate::{
-    access::Access, place::Place, ports::free_port, postgres::Postgres, process::Process, waiting::wait_for,
+    access::Access, fuzz_seeds::fuzz_seeds, place::Place, ports::free_port, postgres::Postgres, process::Process,
+    waiting::wait_for,
 };

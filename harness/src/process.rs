@@ -7,9 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{kept, wait_for};
+use crate::{kept, secrets, wait_for};
 
-/// A process whose output is recorded. It is killed when this is dropped.
+/// A process whose output is recorded. It is killed when this is dropped, and fails the test if it is one of ours and has logged a
+/// [secret](secrets).
 pub struct Process {
     name: String,
     child: Child,
@@ -130,6 +131,13 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
+        // A failed test prints its own reason.
+        if !self.name.starts_with("convene") || thread::panicking() {
+            return;
+        }
+        if let Some(line) = secrets::line_with_secret(&self.stderr()) {
+            panic!("{} logged a secret: {line}", self.name);
+        }
     }
 }
 

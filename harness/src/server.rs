@@ -10,7 +10,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{Postgres, Process, environment, free_port, http, kept, programs, tls::Identity};
+use crate::{Postgres, Process, environment, free_port, http, kept, programs, secrets, tls::Identity};
 
 /// A running `convene-server`.
 pub struct Server {
@@ -106,7 +106,9 @@ impl Server {
     pub async fn new_cluster(&self, size: u32) -> String {
         let answer = http::get(format!("{}/new?size={size}", self.url)).await.unwrap();
         assert_eq!(answer.status(), 200);
-        answer.text().await.unwrap()
+        let url = answer.text().await.unwrap();
+        secrets::remember(url.rsplit('/').next().unwrap());
+        url
     }
 }
 

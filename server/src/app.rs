@@ -49,9 +49,10 @@ impl App {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(fuzzing, expect(dead_code, reason = "the fuzz targets change the cluster by requests only"))]
 pub mod testing {
-    //! An app with its own database, for tests that need no sockets.
+    //! An app with its own database, for tests and fuzz targets that need no sockets.
 
     use std::sync::Arc;
 

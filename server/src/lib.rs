@@ -13,6 +13,8 @@ mod connection;
 mod document;
 mod draw_token;
 mod export;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod home;
 mod import;
 mod logging;

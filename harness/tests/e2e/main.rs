@@ -2,6 +2,7 @@
 
 mod clusters;
 mod databases;
+mod deploy;
 mod processes;
 mod repository;
 mod writing;

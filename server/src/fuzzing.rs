@@ -1,0 +1,135 @@
+//! What the fuzz targets in fuzz/ call: each takes any bytes, and must neither panic nor hang.
+//!
+//! The requests go through the whole router to a registry on a file in memory, so a defect behind the parser shows as well.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    http::{HeaderName, HeaderValue, Method, Uri, Version, header, request::Builder},
+};
+use http_body_util::BodyExt;
+use tempfile::TempDir;
+use tokio::{
+    runtime::Runtime,
+    time::{error::Elapsed, timeout},
+};
+use tower::ServiceExt;
+
+use crate::{
+    app::{App, testing},
+    connection::ClientAddress,
+    router::router,
+};
+
+/// How long a request may take. Long polls end after a second.
+const TIME_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a watch is read. It has no end, like etcd's.
+const WATCHED: Duration = Duration::from_millis(20);
+
+const WATCH: &str = "/etcdserverpb.Watch/Watch";
+
+/// The gRPC methods that a client may call, and that answer once.
+const GRPC_METHODS: [&str; 6] = [
+    "/etcdserverpb.KV/Range",
+    "/etcdserverpb.KV/Put",
+    "/etcdserverpb.KV/DeleteRange",
+    "/etcdserverpb.KV/Txn",
+    "/etcdserverpb.Auth/Authenticate",
+    "/etcdserverpb.Maintenance/Alarm",
+];
+
+/// A server without sockets that serves one cluster, with the token `one`.
+pub struct Target {
+    router: Router,
+    _app: Arc<App>,
+    // Dropped after the app: the runtime waits for the committer, which ends with the app.
+    runtime: Runtime,
+    _folder: TempDir,
+}
+
+impl Default for Target {
+    fn default() -> Self {
+        let runtime = Runtime::new().expect("the system has threads");
+        let (folder, app, _) = runtime.block_on(testing::app());
+        Self { router: router(app.clone()), _app: app, runtime, _folder: folder }
+    }
+}
+
+impl Target {
+    /// Sends a request that is written as in HTTP/1: a method and a path, lines of headers, an empty line, the body.
+    pub fn http(&self, bytes: &[u8]) {
+        let (head, body) = split_once(bytes, b"\n\n");
+        let Ok(head) = std::str::from_utf8(head) else { return };
+        let mut lines = head.lines();
+        let Some((method, path)) = lines.next().and_then(|line| line.split_once(' ')) else { return };
+        let (Ok(method), Ok(uri)) = (method.parse::<Method>(), path.parse::<Uri>()) else { return };
+        let headers = lines
+            .filter_map(|line| line.split_once(": "))
+            .filter_map(|(name, value)| Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?)));
+        let request = headers
+            .fold(Request::builder().method(method).uri(uri), |request, (name, value)| request.header(name, value));
+        self.send(request, body);
+    }
+
+    /// Checks a node in with this body.
+    pub fn check_in(&self, body: &[u8]) {
+        let request = Request::post("/v1/clusters/one/check-in").header(header::CONTENT_TYPE, "application/json");
+        self.send(request, body);
+    }
+
+    /// Calls the gRPC method that the first byte selects. The rest is what the client sends, the frames' heads included.
+    pub fn grpc(&self, bytes: &[u8]) {
+        let Some((method, frames)) = bytes.split_first() else { return };
+        let call = |path: &str| Request::post(path).version(Version::HTTP_2).header(header::CONTENT_TYPE, "application/grpc");
+        match GRPC_METHODS.get(usize::from(*method) % (GRPC_METHODS.len() + 1)) {
+            Some(path) => self.send(call(path), frames),
+            None => drop(self.answer(call(WATCH), frames, WATCHED)),
+        }
+    }
+
+    fn send(&self, request: Builder, body: &[u8]) {
+        let ended = self.answer(request, body, TIME_LIMIT);
+        assert!(ended.is_ok(), "the request took longer than {TIME_LIMIT:?}");
+    }
+
+    /// Reads the whole answer to a request, but not for longer than the limit.
+    fn answer(&self, request: Builder, body: &[u8], limit: Duration) -> Result<(), Elapsed> {
+        let Ok(mut request) = request.body(Body::from(body.to_vec())) else { return Ok(()) };
+        request.extensions_mut().insert(ClientAddress::of_peer(SocketAddr::from(([127, 0, 0, 1], 1))));
+        let answer = async {
+            let response = self.router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});
+            let _ = response.into_body().collect().await;
+        };
+        self.runtime.block_on(async { timeout(limit, answer).await })
+    }
+}
+
+fn split_once<'a>(bytes: &'a [u8], separator: &[u8]) -> (&'a [u8], &'a [u8]) {
+    match bytes.windows(separator.len()).position(|window| window == separator) {
+        Some(at) => (&bytes[..at], &bytes[at + separator.len()..]),
+        None => (bytes, &[]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use convene_harness::fuzz_seeds;
+
+    use super::*;
+
+    #[test]
+    fn every_seed_of_the_fuzz_targets_is_answered() {
+        let target = Target::default();
+        for (name, run) in
+            [("http", Target::http as fn(&Target, &[u8])), ("check_in", Target::check_in), ("grpc", Target::grpc)]
+        {
+            for seed in fuzz_seeds(name) {
+                run(&target, &seed);
+            }
+        }
+    }
+}
