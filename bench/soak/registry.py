@@ -19,7 +19,7 @@ class Registry(Service):
         self._copy = folder / "registry-copy"
         command = [
             program, "--listen", f"{address}:7379", "--public-url", self.url,
-            "--database-url", f"sqlite:{self._folder / 'convene.db'}",
+            "--database-url", f"sqlite:{self._folder / 'convene.db'}", "--auth", "off", "--allow-unauthenticated",
         ]
         super().__init__(command, folder / "server.log")
 

@@ -17,6 +17,7 @@ class Server(Service):
         self.address = f"{host.address}:7379"
         command = host.command(
             program, "--listen", self.address, "--public-url", f"http://{self.address}", "--database-url", database_url,
+            "--auth", "off", "--allow-unauthenticated",
         )
         super().__init__(command, folder / f"server{number}.log")
 

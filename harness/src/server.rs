@@ -62,6 +62,19 @@ impl Server {
         Self::start_with(&[&["--tls-cert", certificate, "--tls-key", key][..], arguments].concat())
     }
 
+    /// Starts a server that demands credentials, on a SQLite file of its own, and waits until it listens. Returns the API token of
+    /// an administrator as well.
+    pub fn start_with_auth(arguments: &[&str]) -> (Self, String) {
+        let settings = Settings::new(Database::Sqlite(kept::folder()), &[&["--auth", "on"], arguments].concat());
+        let token = create_api_token(&settings.database.url(), &["--role", "admin", "--name", "test"]);
+        (settings.start(), token)
+    }
+
+    /// Creates an API token in the server's database, and returns it.
+    pub fn create_api_token(&self, arguments: &[&str]) -> String {
+        create_api_token(&self.database_url(), arguments)
+    }
+
     /// Starts a server on a SQLite file of its own, whatever other tests use, and waits until it listens.
     pub fn start_on_sqlite() -> Self {
         Settings::new(Database::Sqlite(kept::folder()), &[]).start()
@@ -157,9 +170,21 @@ pub fn sqlite_url(file: &Path) -> String {
     format!("sqlite:{}", file.display())
 }
 
-/// The command that starts a server.
+/// Creates an API token in a database, also while a server uses it, and returns it.
+pub fn create_api_token(database_url: &str, arguments: &[&str]) -> String {
+    let mut command = environment::command(&programs::server());
+    command.args(["token", "create", "--database-url", database_url]).args(arguments);
+    let created = command.output().unwrap();
+    assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
+    String::from_utf8(created.stdout).unwrap().trim().to_owned()
+}
+
+/// The command that starts a server. It demands no credentials, unless the arguments have `--auth`.
 pub fn command(listen: &str, database_url: &str, arguments: &[String]) -> Command {
     let mut command = environment::command(&programs::server());
+    if !arguments.iter().any(|argument| argument == "--auth") {
+        command.args(["--auth", "off", "--allow-unauthenticated"]);
+    }
     command.args(["--listen", listen, "--database-url", database_url]).args(arguments);
     command
 }

@@ -2,8 +2,8 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use crate::{
     Action, ClusterId, ClusterName, ClusterSize, DiscoveryUrl, Epoch, Event, EventKind, Held, Member, MemberKey,
-    MemberName, NewClusterToken, Policy, Previous, Protocol, RecordedRefusal, Removal, Revision, Setback, Subject,
-    Ticket, Token, UnixMillis,
+    MemberName, NewClusterToken, Policy, Previous, Protocol, PublicId, RecordedRefusal, Removal, Revision, Setback,
+    Subject, Ticket, Token, UnixMillis,
 };
 
 /// The most members on the record of one cluster, removed ones included.
@@ -18,6 +18,8 @@ pub const REMOVED_MEMBER_RETENTION: u64 = 1_000;
 /// What the registry knows about one etcd cluster, as of one revision.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Cluster {
+    /// The public name of the cluster.
+    pub id: PublicId,
     /// The secret name of the cluster.
     pub token: Token,
     /// The number of voters that the cluster should have.
@@ -88,6 +90,7 @@ impl Cluster {
     /// Creates a cluster.
     pub fn create(token: NewClusterToken, size: ClusterSize, action: Action, at: UnixMillis) -> Transition {
         let cluster = Self {
+            id: PublicId::UNASSIGNED,
             token: token.into(),
             size,
             size_created: Revision::FIRST,
@@ -126,6 +129,7 @@ impl Cluster {
             version: 1,
             previous: None,
             also_deleted: Vec::new(),
+            actor: None,
             while_forming: true,
             kind: EventKind::ClusterCreated,
             message: format!("cluster created with size {size}").into(),
@@ -250,6 +254,7 @@ impl Cluster {
             version,
             previous,
             also_deleted: Vec::new(),
+            actor: None,
             while_forming: self.formed.is_none(),
             kind,
             message: message.into(),

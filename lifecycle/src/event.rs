@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use thiserror::Error;
 
-use crate::{MemberKey, Revision, Token, UnixMillis};
+use crate::{Actor, MemberKey, Revision, Token, UnixMillis};
 
 /// One change of one cluster. Watches, long polls and event streams get it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct Event {
     pub kind: EventKind,
     /// What happened and why, for people. The text may change.
     pub message: Cow<'static, str>,
+    /// Who asked for the change. `None` if it is not known: a server of an earlier version made the change.
+    pub actor: Option<Actor>,
 }
 
 /// Declares the kinds of events: each with its name and its description.

@@ -6,6 +6,7 @@
 //! Text from outside becomes a type once, at the edge ([`Token`], [`MemberKey`], [`ClusterSize`], [`Registration`]). A
 //! value of such a type is valid everywhere else.
 
+mod actor;
 mod administration;
 mod adoption;
 mod cluster;
@@ -24,6 +25,7 @@ mod peer_url;
 mod plan;
 mod policy;
 mod protocol;
+mod public_id;
 mod reason;
 mod recorded_refusal;
 #[cfg(test)]
@@ -38,6 +40,7 @@ mod text;
 mod ticket;
 mod token;
 
+pub use actor::Actor;
 pub use administration::{AdministrationError, MemberRequest, Settings};
 pub use adoption::{ListedMember, MemberList};
 pub use cluster::{Cluster, MAX_MEMBERS, REMOVED_MEMBER_RETENTION, Transition};
@@ -56,6 +59,7 @@ pub use policy::{
     Policy, PolicyChange, PolicyField, PolicyKind, PolicyValue, PolicyValueError, Strategy, StrategyError,
 };
 pub use protocol::{Discovery, Protocol};
+pub use public_id::{PublicId, PublicIdError};
 pub use reason::Reason;
 pub use recorded_refusal::RecordedRefusal;
 pub use register_refusal::{RegisterRefusal, SizeIsFixed};

@@ -2,6 +2,8 @@ use std::{fmt, ops::Deref, str::FromStr, sync::Arc};
 
 use thiserror::Error;
 
+use crate::PublicId;
+
 /// The secret name of one cluster. Whoever knows it can read and change the cluster.
 ///
 /// It has 1 to 128 characters of `A-Z a-z 0-9 . _ -`, and is neither `.` nor `..`, which HTTP clients resolve as path
@@ -13,7 +15,7 @@ use thiserror::Error;
 pub struct Token(Arc<str>);
 
 /// A token for a cluster that does not exist yet: it is none of the [words](NewClusterToken::RESERVED) that the server's
-/// own URLs begin with.
+/// own URLs begin with, and it does not look like a [`PublicId`].
 ///
 /// Every way to create a cluster needs one: `/v1`, v2 and v3 discovery, and an import. Clusters that were created before
 /// a word was reserved keep their token.
@@ -22,8 +24,14 @@ pub struct NewClusterToken(Token);
 
 /// Why a [`Token`] is not a [`NewClusterToken`].
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("token: {0:?} is reserved for the server's own URLs; choose another token")]
-pub struct ReservedToken(String);
+pub enum ReservedToken {
+    /// It is a word of the server's own URLs.
+    #[error("token: {0:?} is reserved for the server's own URLs; choose another token")]
+    Word(String),
+    /// It looks like a cluster's public ID.
+    #[error("token: cl- and 16 hexadecimal digits are a cluster's public ID; choose another token")]
+    PublicId,
+}
 
 /// Why a text is not a [`NewClusterToken`].
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -80,7 +88,13 @@ impl TryFrom<Token> for NewClusterToken {
     type Error = ReservedToken;
 
     fn try_from(token: Token) -> Result<Self, ReservedToken> {
-        if Self::RESERVED.contains(&token.as_str()) { Err(ReservedToken(token.0.to_string())) } else { Ok(Self(token)) }
+        if Self::RESERVED.contains(&token.as_str()) {
+            return Err(ReservedToken::Word(token.0.to_string()));
+        }
+        if token.as_str().parse::<PublicId>().is_ok() {
+            return Err(ReservedToken::PublicId);
+        }
+        Ok(Self(token))
     }
 }
 
@@ -166,6 +180,8 @@ mod tests {
         assert!("docs".parse::<Token>().is_ok());
         let refused = "docs".parse::<NewClusterToken>().unwrap_err();
         assert_eq!(refused.to_string(), "token: \"docs\" is reserved for the server's own URLs; choose another token");
+        let id = "cl-00019a2b3c4d5e6f".parse::<NewClusterToken>();
+        assert_eq!(id, Err(NewClusterTokenError::Reserved(ReservedToken::PublicId)));
         assert_eq!(".".parse::<NewClusterToken>(), Err(NewClusterTokenError::Token(TokenError)));
         for text in ["Docs", "docs2", "doc", "6c007a14875d53d9bf0ef5a6fc0257c8"] {
             assert_eq!(text.parse::<NewClusterToken>().unwrap().as_str(), text);

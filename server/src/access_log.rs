@@ -183,7 +183,7 @@ mod tests {
             "/{token}",
             "/{token}/_config/size",
             "/v2/keys/{*key}",
-            "/v1/clusters/{token}/members/{member}/downtime",
+            "/v1/clusters/{cluster}/members/{member}/downtime",
             "/etcdserverpb.KV/DeleteRange",
         ];
         for (path, expected) in [

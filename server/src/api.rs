@@ -26,11 +26,12 @@ use axum::{
     Router,
     http::{HeaderValue, header},
     middleware,
-    response::Response,
+    response::{IntoResponse, Response},
     routing::any,
 };
 
-use crate::app::App;
+use crate::{access::Denial, app::App};
+use problem::Problem;
 
 /// Every URL of this face.
 pub fn router() -> Router<Arc<App>> {
@@ -42,6 +43,19 @@ pub fn router() -> Router<Arc<App>> {
         .route("/v1/{*path}", any(problem::no_such_path))
         .layer(middleware::map_response(keep_out_of_caches))
         .merge(docs::router(&description))
+}
+
+/// The description of this face.
+#[cfg(test)]
+pub fn description() -> utoipa::openapi::OpenApi {
+    openapi::endpoints().split_for_parts().1
+}
+
+/// The response to a request that the check of access has refused.
+pub fn denied(denial: Denial) -> Response {
+    let mut response = Problem::from(denial.clone()).into_response();
+    denial.add_headers(&mut response);
+    response
 }
 
 /// Tokens are in the answers, and whoever has a token can register members: no cache on the way may keep it.

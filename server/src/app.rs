@@ -4,10 +4,12 @@ use axum::http::{HeaderMap, HeaderValue, Uri, header, uri::Authority};
 use convene_lifecycle::ClusterSize;
 use tokio_util::sync::CancellationToken;
 
-use crate::{metrics::Metrics, registry::Registry, v2::Folders, waiting::Waiting};
+use crate::{access::Access, metrics::Metrics, registry::Registry, v2::Folders, waiting::Waiting};
 
 /// The state that all request handlers share.
 pub struct App {
+    /// Who may do what.
+    pub access: Access,
     /// The clusters.
     pub registry: Registry,
     /// What `/metrics` shows.
@@ -56,20 +58,26 @@ pub mod testing {
 
     use std::sync::Arc;
 
-    use convene_lifecycle::{Action, Cluster, Settings, Token};
+    use convene_lifecycle::{Action, Actor, Cluster, Settings, Token};
     use futures_util::future::join_all;
     use tempfile::TempDir;
 
     use super::*;
-    use crate::store::{DatabaseLimits, Store};
+    use crate::{
+        access::AuthMode,
+        store::{DatabaseLimits, Store},
+    };
 
     /// An app with one cluster. The database exists until the directory is dropped.
     pub async fn app() -> (TempDir, Arc<App>, Token) {
         let dir = TempDir::new().unwrap();
         let url = format!("sqlite:{}", dir.path().join("c.db").display());
         let store = Store::open(&url.parse().unwrap(), DatabaseLimits::default()).await.unwrap();
-        let registry = Registry::start(Arc::new(store)).await.0;
+        let store = Arc::new(store);
+        let access = Access::start(AuthMode::Off, store.clone(), Vec::new()).await.unwrap();
+        let registry = Registry::start(store).await.0;
         let app = App {
+            access,
             metrics: Metrics::new(registry.metrics(), registry.database_metrics()),
             registry,
             registry_id: HeaderValue::from_static("0"),
@@ -84,15 +92,16 @@ pub mod testing {
             stopping: Default::default(),
         };
         let token: Token = "one".parse().unwrap();
-        app.registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
+        app.registry.create(token.clone().try_into().unwrap(), &Actor::server(), Settings::default()).await.unwrap();
         (dir, Arc::new(app), token)
     }
 
     /// Sets the size `times` times concurrently.
     pub async fn set_size(app: &App, token: &Token, times: u32) {
+        let actor = Actor::server();
         let updates = (0..times).map(|n| {
             let size = ClusterSize::new(1 + n % 5).unwrap();
-            app.registry.update(token, move |cluster, at| cluster.unwrap().set_size(size, Action::Set, at))
+            app.registry.update(token, &actor, move |cluster, at| cluster.unwrap().set_size(size, Action::Set, at))
         });
         for updated in join_all(updates).await {
             updated.unwrap().unwrap();
@@ -102,6 +111,6 @@ pub mod testing {
     /// Deletes the cluster.
     pub async fn delete(app: &App, token: &Token) {
         let delete = |cluster: Option<&Cluster>, at| cluster.map(|cluster| cluster.delete(at)).ok_or(());
-        app.registry.update(token, delete).await.unwrap().unwrap();
+        app.registry.update(token, &Actor::server(), delete).await.unwrap().unwrap();
     }
 }

@@ -9,8 +9,10 @@ use thiserror::Error;
 use url::Url;
 
 use crate::{
+    access::{AuthMode, CertificateRule},
     logging::LogFormat,
     store::{DatabaseLimits, DatabaseUrl},
+    token_command::TokenCommand,
     v2::Folder,
 };
 
@@ -37,6 +39,14 @@ pub enum Verb {
     Migrate {
         #[command(flatten)]
         database: DatabaseArgs,
+    },
+
+    /// Manage API tokens in the database, for the first administrator and for emergencies
+    ///
+    /// Servers may run meanwhile. Afterwards, `convene token` does the same through a server.
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
     },
 
     /// Export the whole registry as one JSON document
@@ -83,6 +93,9 @@ pub struct Config {
     pub v2_folders: Vec<Folder>,
 
     #[command(flatten)]
+    pub access: AccessArgs,
+
+    #[command(flatten)]
     pub database: DatabaseArgs,
 
     /// Format of the log on standard error
@@ -104,6 +117,28 @@ pub struct Config {
 
     #[command(flatten)]
     pub tls: TlsArgs,
+}
+
+/// Who may do what.
+#[derive(Clone, Debug, Args)]
+pub struct AccessArgs {
+    /// Whether administration needs credentials: on, or off, which lets everybody who reaches the server do everything
+    #[arg(long, env = "CONVENE_AUTH", value_name = "MODE", value_enum, default_value = "on")]
+    pub auth: AuthMode,
+
+    /// Allow --auth off on an address that other machines reach
+    #[arg(long, env = "CONVENE_ALLOW_UNAUTHENTICATED")]
+    pub allow_unauthenticated: bool,
+
+    /// Give the holders of client certificates a role: ROLE=CN:NAME or ROLE=DNS:NAME, such as operator=CN:ops. The roles are
+    /// reader, operator and admin. The flag may be repeated; the first rule that matches decides
+    #[arg(
+        long = "client-certificate-role",
+        env = "CONVENE_CLIENT_CERTIFICATE_ROLE",
+        value_name = "RULE",
+        value_delimiter = ','
+    )]
+    pub certificate_rules: Vec<CertificateRule>,
 }
 
 /// Which database to use, and how.
@@ -244,7 +279,7 @@ fn parse_pool_size(text: &str) -> Result<u32, String> {
     size.ok_or_else(|| format!("must be a whole number from {} to {LARGEST}", DatabaseLimits::MIN_POOL_SIZE))
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text).ok().filter(|duration| *duration >= Duration::from_secs(1));
     duration.ok_or_else(|| "must be a duration of at least 1s, such as 50s, 12h or 7d".to_owned())
 }

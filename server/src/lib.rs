@@ -5,6 +5,7 @@
 //! `document` is the format that moves a registry to another database. The crate `convene-lifecycle` defines clusters
 //! and members and decides their changes.
 
+mod access;
 mod access_log;
 mod api;
 mod app;
@@ -29,6 +30,7 @@ mod router;
 mod server;
 mod stale;
 mod store;
+mod token_command;
 mod v2;
 mod v3;
 mod waiting;
@@ -60,6 +62,7 @@ fn run(Cli { verb, serve }: Cli) -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match verb {
+            Verb::Token { command } => Ok(token_command::run(&command).await?),
             Verb::Migrate { database } => Ok(migrate::migrate(&database).await?),
             Verb::Export { database, to } => Ok(export::export(&database, &to).await?),
             Verb::Import { database, from } => Ok(import::import(&database, &from).await?),

@@ -1,9 +1,12 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use convene_lifecycle::{Cluster, Token, Transition, UnixMillis};
+use convene_lifecycle::{Actor, Cluster, Token, Transition, UnixMillis};
 use futures_util::future::join_all;
 
-use crate::{app::App, registry::WriteError};
+use crate::{access::REFRESH_EVERY, app::App, registry::WriteError};
 
 /// Deletes clusters without any registration once they are `ttl` old. Runs until dropped.
 pub async fn sweep(app: Arc<App>, ttl: Duration) {
@@ -28,6 +31,26 @@ pub async fn flush(app: Arc<App>) {
         tokio::time::sleep(FLUSH_EVERY).await;
         // The registry has logged the error. The next round stores everything.
         let _ = app.registry.flush_liveness().await;
+    }
+}
+
+/// How often it is stored when API tokens were used.
+const FLUSH_USES_EVERY: Duration = Duration::from_secs(60);
+
+/// Follows the creation and revocation of API tokens by others, and stores when tokens were used. Runs until dropped.
+pub async fn follow_api_tokens(app: Arc<App>) {
+    let mut flushed = Instant::now();
+    loop {
+        tokio::time::sleep(REFRESH_EVERY).await;
+        if let Err(error) = app.access.tokens.refresh().await {
+            tracing::debug!(%error, "can't read the API tokens; the ones in memory go on to be valid");
+        }
+        if flushed.elapsed() >= FLUSH_USES_EVERY {
+            flushed = Instant::now();
+            if let Err(error) = app.access.tokens.flush_uses().await {
+                tracing::debug!(%error, "can't store when API tokens were used");
+            }
+        }
     }
 }
 
@@ -66,5 +89,5 @@ async fn delete_if_unregistered(app: &App, token: &Token, before: UnixMillis) ->
         let idle = |cluster: &&Cluster| cluster.first_registered_at.is_none() && cluster.created_at < before;
         cluster.filter(idle).map(|cluster| cluster.delete(at)).ok_or(())
     };
-    Ok(app.registry.update(token, decide).await?.is_ok())
+    Ok(app.registry.update(token, &Actor::server(), decide).await?.is_ok())
 }

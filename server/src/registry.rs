@@ -25,7 +25,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use convene_lifecycle::{Token, UnixMillis};
+use convene_lifecycle::{PublicId, Token, UnixMillis};
 use quick_cache::sync::Cache;
 use thiserror::Error;
 use tokio::{
@@ -75,6 +75,8 @@ type SnapshotCache = Cache<Token, Arc<Snapshot>, SnapshotWeight>;
 pub struct Registry {
     store: Arc<Store>,
     cache: Arc<SnapshotCache>,
+    /// The tokens of clusters that requests have named by ID.
+    tokens_by_id: Cache<PublicId, Token>,
     watch_hub: Arc<WatchHub>,
     liveness: Arc<LivenessCache>,
     clock: Arc<Clock>,
@@ -148,6 +150,7 @@ impl Registry {
         let registry = Self {
             store,
             cache,
+            tokens_by_id: Cache::new(CACHE_CLUSTERS),
             watch_hub,
             liveness,
             clock,

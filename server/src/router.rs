@@ -5,12 +5,22 @@ use axum::{
     routing::{any, get},
 };
 
-use crate::{access_log::log_access, api, app::App, home, metrics, operation, refusal::log_refusals, v2, v3};
+use crate::{
+    access::{enforce, enforce_grpc},
+    access_log::log_access,
+    api,
+    app::App,
+    home, metrics, operation,
+    refusal::log_refusals,
+    v2, v3,
+};
 
 /// Every URL and every gRPC method of the server. A path whose first segment is not
 /// [reserved](convene_lifecycle::NewClusterToken::RESERVED) begins with a token.
 pub fn router(app: Arc<App>) -> Router {
-    let grpc = v3::router(&app).layer(middleware::from_fn_with_state(app.clone(), log_access));
+    let grpc = v3::router(&app)
+        .layer(middleware::from_fn_with_state(app.clone(), enforce_grpc))
+        .layer(middleware::from_fn_with_state(app.clone(), log_access));
     let urls = Router::new()
         .route("/", get(home::home))
         // discovery.etcd.io took any method for these two.
@@ -23,6 +33,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(v2::router(&app))
         .merge(v3::gateway())
         .fallback(operation::not_found)
+        .layer(middleware::from_fn_with_state(app.clone(), enforce))
         .layer(middleware::from_fn_with_state(app.clone(), log_refusals))
         .layer(middleware::from_fn_with_state(app.clone(), log_access))
         .with_state(app);

@@ -11,14 +11,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    access::{Access, AuthMode, NotOnLoopback},
     app::App,
-    config::{Config, PublicUrl},
+    config::{AccessArgs, Config, PublicUrl},
     connection::{Connections, CurrentTls, TlsError, accept, bind, reload_on_change},
     metrics::Metrics,
-    periodic_tasks::{flush, sweep, watch_database},
+    periodic_tasks::{flush, follow_api_tokens, sweep, watch_database},
     registry::{Registry, WriteError},
     router::router,
-    store::{OpenError, Store},
+    store::{OpenError, Store, StoreError},
     v2::Folders,
     waiting::Waiting,
 };
@@ -40,6 +41,12 @@ pub enum ServerError {
     /// The database can't be used.
     #[error(transparent)]
     Database(#[from] OpenError),
+    /// Everybody could administer the server by mistake.
+    #[error(transparent)]
+    NotOnLoopback(#[from] NotOnLoopback),
+    /// The API tokens can't be read at the start.
+    #[error("can't read the API tokens: {0}")]
+    Access(StoreError),
     /// The database can't be read or written at the start.
     #[error(transparent)]
     Registry(#[from] WriteError),
@@ -75,12 +82,16 @@ async fn serve(config: Config) -> Result<(), ServerError> {
     // The port comes before the database: if another server uses it, this server must not touch that server's database.
     let listener = listen(&config.listen).await?;
     let address = listener.local_addr()?;
+    config.access.auth.check(address, config.access.allow_unauthenticated)?;
     let store = Arc::new(Store::open(&config.database.database_url, config.database.limits()).await?);
+    let AccessArgs { auth, certificate_rules, .. } = config.access.clone();
+    let access = Access::start(auth, store.clone(), certificate_rules).await.map_err(ServerError::Access)?;
     let (registry, mut committer) = Registry::start(store.clone()).await;
     registry.hold_if_database_went_back().await?;
-    let app = Arc::new(app(&config, tls.as_deref(), address, registry));
+    let app = Arc::new(app(&config, tls.as_deref(), address, access, registry));
     let sweeper = tokio::spawn(sweep(app.clone(), config.unformed_ttl));
     let flusher = tokio::spawn(flush(app.clone()));
+    let access_follower = tokio::spawn(follow_api_tokens(app.clone()));
     let watcher = store.is_shared().then(|| tokio::spawn(watch_database(app.clone())));
 
     let connections = Arc::new(Connections {
@@ -98,6 +109,9 @@ async fn serve(config: Config) -> Result<(), ServerError> {
         store.name(),
         app.public_url
     );
+    if app.access.mode == AuthMode::Off && !address.ip().is_loopback() {
+        tracing::warn!("--auth off: everybody who reaches {address} can read, change and delete all clusters");
+    }
     let result = tokio::select! {
         () = stop.received() => Ok(()),
         _ = &mut committer => Err(ServerError::CommitterEnded),
@@ -119,9 +133,11 @@ async fn serve(config: Config) -> Result<(), ServerError> {
     }
     sweeper.abort();
     flusher.abort();
+    access_follower.abort();
     if let Some(watcher) = watcher {
         watcher.abort();
     }
+    let _ = tokio::time::timeout(GRACE, app.access.tokens.flush_uses()).await;
     // Only liveness can be lost here, which does not justify a longer shutdown.
     let _ = tokio::time::timeout(GRACE, app.registry.flush_liveness()).await;
     drop(app);
@@ -136,7 +152,7 @@ async fn serve(config: Config) -> Result<(), ServerError> {
     result
 }
 
-fn app(config: &Config, tls: Option<&CurrentTls>, address: SocketAddr, registry: Registry) -> App {
+fn app(config: &Config, tls: Option<&CurrentTls>, address: SocketAddr, access: Access, registry: Registry) -> App {
     let scheme = if tls.is_some() { "https" } else { "http" };
     if config.public_url.is_none() && address.ip().is_unspecified() {
         tracing::warn!(
@@ -150,6 +166,7 @@ fn app(config: &Config, tls: Option<&CurrentTls>, address: SocketAddr, registry:
         metrics.show_certificate(tls.not_after().clone());
     }
     App {
+        access,
         metrics,
         registry_id: HeaderValue::from_str(registry.id()).unwrap_or(HeaderValue::from_static("0")),
         registry,

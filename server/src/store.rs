@@ -4,6 +4,7 @@
 //! [`statement`]). Reads go through a small pool of connections. All writes go through a [`Transaction`] on a connection of
 //! its own, which writes the changes of many clusters with one fsync.
 
+mod api_tokens;
 mod columns;
 mod commit;
 mod compact;
@@ -41,8 +42,9 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
+pub use api_tokens::ApiTokenDatabase;
 pub use columns::{subject_from_words, subject_words};
-pub use commit::ClusterWrite;
+pub use commit::{ClusterWrite, draw_public_id};
 pub use count::ClusterCounts;
 pub use dump::{ClusterDump, RegistryDump, UsedToken};
 pub use export::{Export, ExportError};

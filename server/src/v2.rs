@@ -29,13 +29,25 @@ use axum::{
 };
 
 use crate::{
+    access::Denial,
     app::App,
     operation::{plain_error, version},
     refusal::Refusal,
 };
 
+use error::{Code, V2Error};
+
 pub use folder::{Folder, Folders};
 pub use path::{misplaced, target};
+
+/// The answer to a request that the check of access has refused: that of an etcd with authentication
+/// (`etcdserver/api/v2http/client_auth.go:writeNoAuth`), with what to do as the cause.
+pub fn denied(denial: Denial) -> Response {
+    let code = if denial.status() == StatusCode::SERVICE_UNAVAILABLE { Code::Internal } else { Code::Unauthorized };
+    let mut response = V2Error::new(code, denial.to_string()).with_status(denial.status()).into_response();
+    denial.add_headers(&mut response);
+    response
+}
 
 /// The URLs of v2 discovery.
 pub fn router(app: &Arc<App>) -> Router<Arc<App>> {

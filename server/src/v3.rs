@@ -41,7 +41,8 @@ use tower::ServiceExt;
 use crate::{app::App, operation::plain_error};
 use headers::Headers;
 
-pub use gateway::router as gateway;
+pub use error::V3Error;
+pub use gateway::{denied, router as gateway};
 
 /// The largest message that is read: a transaction of a few keys. etcd takes twelve times as much.
 const MAX_MESSAGE: usize = 128 << 10;
@@ -53,7 +54,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(20);
 pub fn router(app: &Arc<App>) -> Router {
     let headers = Headers::new(app.registry.id());
     let kv = KvServer::new(kv::Kv::new(app.clone(), headers)).max_decoding_message_size(MAX_MESSAGE);
-    let auth = AuthServer::new(auth::Auth).max_decoding_message_size(MAX_MESSAGE);
+    let auth = AuthServer::new(auth::Auth::new(app.clone())).max_decoding_message_size(MAX_MESSAGE);
     let maintenance = MaintenanceServer::new(maintenance::Maintenance::new(app.clone(), headers))
         .max_decoding_message_size(MAX_MESSAGE);
     let cluster = ClusterServer::new(cluster::Cluster::new(app, headers)).max_decoding_message_size(MAX_MESSAGE);

@@ -136,6 +136,7 @@ fn every_change_takes_the_next_revision_and_leaves_an_event() {
                 version: 1,
             }),
             also_deleted: Vec::new(),
+            actor: None,
             while_forming: true,
             kind: EventKind::MemberRegistered,
             message: "infra9 registered by v2 discovery".into(),

@@ -22,7 +22,7 @@ use super::{
     },
     query::{Query, parameters},
 };
-use crate::app::App;
+use crate::{access::Caller, app::App};
 use instruction::InstructionBody;
 use report::ReportBody;
 
@@ -47,7 +47,7 @@ parameters! {
 /// no harm. While etcd runs, check-ins are the node's heartbeat.
 #[utoipa::path(
     post,
-    path = "/v1/clusters/{token}/check-in",
+    path = "/v1/clusters/{cluster}/check-in",
     tag = "nodes",
     params(TokenPath, CheckInParameters),
     request_body = ReportBody,
@@ -60,6 +60,7 @@ parameters! {
 )]
 pub async fn check_in(
     State(app): State<Arc<App>>,
+    caller: Caller,
     TokenPath(token): TokenPath,
     Query(parameters): Query<CheckInParameters>,
     JsonBody(report): JsonBody<ReportBody>,
@@ -68,7 +69,7 @@ pub async fn check_in(
     let node = report.name.clone();
     let checked_in = match parameters.dry_run {
         true => app.registry.check_in_dry(&token, &report).await?,
-        false => app.registry.check_in(&token, report).await?,
+        false => app.registry.check_in(&token, &caller.actor, report).await?,
     };
     let checked_in = checked_in.ok_or_else(Problem::no_such_cluster)?;
     if let Instruction { task: Task::Refuse { .. }, reason, message, .. } = &checked_in.instruction

@@ -63,7 +63,7 @@ struct NodeBody {
 /// checked in last.
 #[utoipa::path(
     get,
-    path = "/v1/clusters/{token}/nodes",
+    path = "/v1/clusters/{cluster}/nodes",
     tag = "nodes",
     params(TokenPath),
     responses(

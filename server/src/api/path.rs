@@ -8,18 +8,20 @@ use convene_lifecycle::{MemberKey, Token};
 use utoipa::IntoParams;
 
 use super::problem::{Problem, Violation};
+use crate::access::Target;
 
 /// The cluster in a path.
 #[derive(IntoParams)]
-#[into_params(names("token"), parameter_in = Path)]
+#[into_params(names("cluster"), parameter_in = Path)]
 pub struct TokenPath(
-    /// The cluster's token. Keep it secret: anyone who knows the token can read and change the cluster.
+    /// The cluster's ID or its token. Keep the token secret: anyone who knows the token can read the cluster, and register nodes
+    /// while it forms.
     #[param(
         value_type = String,
         min_length = 1,
         max_length = 128,
         pattern = r"^(\.{0,2}[A-Za-z0-9_-]|\.{3})[A-Za-z0-9._-]*$",
-        example = "6c007a14875d53d9bf0ef5a6fc0257c8"
+        example = "cl-00019a2b3c4d5e6f"
     )]
     pub Token,
 );
@@ -28,7 +30,11 @@ impl<S: Send + Sync> FromRequestParts<S> for TokenPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        parameter(parts, state, "token", EXPECTED).await.map(Self)
+        // Resolved before, together with the check of access.
+        if let Some(target) = parts.extensions.get::<Target>() {
+            return target.token.clone().map(Self).ok_or_else(Problem::no_such_cluster);
+        }
+        parameter(parts, state, Target::PARAMETER, EXPECTED).await.map(Self)
     }
 }
 
@@ -74,4 +80,4 @@ fn invalid(name: &'static str, message: &str) -> Problem {
 const EXPECTED_MEMBER: &str =
     "must be a member's ID as etcd prints it: hexadecimal digits, or the key under which a v2 client registered it";
 
-const EXPECTED: &str = "must be 1 to 128 characters of A-Z, a-z, 0-9, '.', '_' and '-', and neither '.' nor '..'";
+const EXPECTED: &str = "must be a cluster's ID, or its token: 1 to 128 characters of A-Z, a-z, 0-9, '.', '_' and '-', and neither '.' nor '..'";

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 
 use super::answer::json_response;
 use crate::{
+    access::Denial,
     refusal::Refusal,
     registry::{Unavailable, WriteError},
     request_body::BodyError,
@@ -146,6 +147,17 @@ impl From<WriteError> for Problem {
             WriteError::Unavailable(unavailable) => unavailable.into(),
             WriteError::TokenUsedUp => Self::new(Kind::TokenUsedUp, error),
         }
+    }
+}
+
+impl From<Denial> for Problem {
+    fn from(denial: Denial) -> Self {
+        let kind = match denial {
+            Denial::Unavailable(_) => Kind::Unavailable,
+            Denial::Forbidden { .. } => Kind::Forbidden,
+            _ => Kind::Unauthenticated,
+        };
+        Self::new(kind, denial)
     }
 }
 

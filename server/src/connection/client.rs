@@ -26,7 +26,6 @@ impl ClientAddress {
     }
 
     /// The client's IP address, canonical: an IPv4 address is never one of IPv6.
-    #[allow(dead_code, reason = "for limits and audit")]
     pub fn ip(&self) -> IpAddr {
         self.0.ip()
     }
@@ -52,8 +51,6 @@ impl<S: Sync> FromRequestParts<S> for ClientAddress {
     }
 }
 
-// The roles of client certificates read it.
-#[allow(dead_code, reason = "for the roles of client certificates")]
 /// The certificate by which the client of a request has proved who it is. Requests have it as an extension if the client
 /// has shown a certificate that a CA of `--tls-client-ca` has issued for clients, and that was valid during the handshake.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

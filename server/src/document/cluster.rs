@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use convene_lifecycle::{
-    Cluster, ClusterId, ClusterName, ClusterSize, Discovery, DiscoveryUrl, Epoch, NewClusterToken, Protocol,
+    Cluster, ClusterId, ClusterName, ClusterSize, Discovery, DiscoveryUrl, Epoch, NewClusterToken, Protocol, PublicId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,8 @@ use crate::store::ClusterDump;
 #[serde(deny_unknown_fields)]
 pub struct ClusterDocument {
     token: String,
+    /// Null or missing: the import draws one.
+    id: Option<String>,
     #[serde(deserialize_with = "or_null")]
     name: Option<String>,
     size: u32,
@@ -82,6 +84,7 @@ impl From<&ClusterDump> for ClusterDocument {
         let ClusterDump { cluster, events, last_seen } = dump;
         Self {
             token: cluster.token.as_str().to_owned(),
+            id: Some(cluster.id.to_string()),
             name: cluster.name.as_ref().map(ToString::to_string),
             size: cluster.size.get(),
             size_created_revision: cluster.size_created.0,
@@ -150,6 +153,7 @@ impl ClusterDocument {
     /// The cluster with an empty record.
     fn read_cluster(&self, place: &mut Place<'_>) -> Option<Cluster> {
         let token = place.field("token", self.token.parse::<NewClusterToken>());
+        let id = place.optional("id", self.id.as_ref().map(|id| id.parse::<PublicId>()));
         let name = place.optional("name", self.name.as_ref().map(|name| name.parse::<ClusterName>()));
         let size = place.field("size", ClusterSize::new(self.size).ok_or("must be 1 or more"));
         let size_created = place.field("size_created_revision", revision(self.size_created_revision));
@@ -184,6 +188,7 @@ impl ClusterDocument {
             }
         }
         Some(Cluster {
+            id: id?.unwrap_or(PublicId::UNASSIGNED),
             token: token?.into(),
             size: size?,
             size_created: size_created?,

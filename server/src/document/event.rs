@@ -1,4 +1,6 @@
-use convene_lifecycle::{Event, MemberKey, Previous, Token};
+use std::net::IpAddr;
+
+use convene_lifecycle::{Actor, Event, MemberKey, Previous, Token};
 use serde::{Deserialize, Serialize};
 
 use super::{or_null, problems::Place, rfc3339_millis::Rfc3339Millis, rules::revision};
@@ -25,6 +27,12 @@ pub struct EventDocument {
     #[serde(deserialize_with = "or_null")]
     previous: Option<PreviousDocument>,
     while_forming: bool,
+    /// Missing: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    by: Option<String>,
+    /// Missing: not known, or the server itself made the change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    from: Option<IpAddr>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -58,6 +66,8 @@ impl From<&Event> for EventDocument {
                 version: previous.version,
             }),
             while_forming: event.while_forming,
+            by: event.actor.as_ref().map(|actor| actor.by.to_string()),
+            from: event.actor.as_ref().and_then(|actor| actor.from),
         }
     }
 }
@@ -92,6 +102,7 @@ impl EventDocument {
                 None => None,
             },
             also_deleted: Vec::new(),
+            actor: self.by.as_deref().map(|by| Actor { by: by.into(), from: self.from }),
             while_forming: self.while_forming,
             kind: kind?,
             message: self.message.clone().into(),

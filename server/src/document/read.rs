@@ -1,6 +1,6 @@
 use std::{borrow::Cow, collections::HashMap};
 
-use convene_lifecycle::Token;
+use convene_lifecycle::{PublicId, Token};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
@@ -101,6 +101,7 @@ impl Document<'_> {
         let clusters: Vec<Option<ClusterDump>> =
             self.clusters.iter().enumerate().map(|(n, raw)| read_cluster(n, raw, text, problems)).collect();
         check_tokens(&used_tokens, &clusters, problems);
+        check_ids(&clusters, problems);
         Some(RegistryDump {
             registry_id: registry_id?,
             used_tokens: used_tokens.into_iter().collect::<Option<_>>()?,
@@ -154,6 +155,20 @@ fn check_tokens(used: &[Option<UsedToken>], clusters: &[Option<ClusterDump>], pr
                 problems.at(subject).inside("token").wrong(what);
             }
             None => drop(places.insert(token, subject)),
+        }
+    }
+}
+
+/// Checks that an ID names one cluster.
+fn check_ids(clusters: &[Option<ClusterDump>], problems: &mut Problems) {
+    let mut places: HashMap<PublicId, String> = HashMap::new();
+    for (n, cluster) in clusters.iter().enumerate().filter_map(|(n, dump)| Some((n, &dump.as_ref()?.cluster))) {
+        let subject = cluster_place(n, cluster.token.as_str());
+        if cluster.id == PublicId::UNASSIGNED {
+            continue;
+        }
+        if let Some(other) = places.insert(cluster.id, subject.clone()) {
+            problems.at(subject).inside("id").wrong(format!("is also the ID of {other}; an ID names one cluster"));
         }
     }
 }

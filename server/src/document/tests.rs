@@ -154,6 +154,7 @@ fn each_member_and_each_event_has_a_line_of_its_own() {
         r#"  "clusters": ["#,
         "    {",
         r#"      "token": "6c007a14875d53d9bf0ef5a6fc0257c8","#,
+        r#"      "id": "cl-0000000000000000","#,
         r#"      "name": null,"#,
     ];
     assert_eq!(lines[..begin.len()], begin);

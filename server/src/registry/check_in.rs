@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use convene_lifecycle::{Cluster, Instruction, Plan, Report, Token, plan};
+use convene_lifecycle::{Actor, Cluster, Instruction, Plan, Report, Token, plan};
 
 use super::{ClusterLiveness, Committed, Inputs, Needs, Registry, Unavailable, WriteError};
 
@@ -19,9 +19,14 @@ impl Registry {
     ///
     /// Most check-ins change nothing and write nothing: the liveness is in memory. Each server of a shared database sees only
     /// some of the nodes, so there the liveness is in the database, and each check-in reads and writes it.
-    pub async fn check_in(&self, token: &Token, report: Report) -> Result<Option<CheckInOutcome>, WriteError> {
+    pub async fn check_in(
+        &self,
+        token: &Token,
+        actor: &Actor,
+        report: Report,
+    ) -> Result<Option<CheckInOutcome>, WriteError> {
         if self.freshness.is_some() {
-            return self.check_in_shared(token, report).await;
+            return self.check_in_shared(token, actor, report).await;
         }
         let Some(snapshot) = self.cluster(token).await? else { return Ok(None) };
         let liveness = self.cached_liveness(token).await?;
@@ -35,13 +40,14 @@ impl Registry {
                 liveness.record_instruction(&cluster, &report, &instruction);
                 Ok(Some(CheckInOutcome { instruction, cluster }))
             }
-            None => self.check_in_with_change(token, report, liveness).await,
+            None => self.check_in_with_change(token, actor, report, liveness).await,
         }
     }
 
     async fn check_in_with_change(
         &self,
         token: &Token,
+        actor: &Actor,
         report: Report,
         liveness: Arc<ClusterLiveness>,
     ) -> Result<Option<CheckInOutcome>, WriteError> {
@@ -53,7 +59,7 @@ impl Registry {
             let unchanged = change.is_none().then(|| Arc::new(cluster.clone()));
             (change, Some((instruction, unchanged)))
         };
-        let (committed, decided) = self.transact(token, Needs::Cluster, decide).await?;
+        let (committed, decided) = self.transact(token, actor, Needs::Cluster, decide).await?;
         let outcome = outcome(token, &report, committed, decided);
         if let Some(CheckInOutcome { instruction, cluster }) = &outcome {
             liveness.record_check_in(cluster, &report, self.clock.now());
@@ -62,7 +68,12 @@ impl Registry {
         Ok(outcome)
     }
 
-    async fn check_in_shared(&self, token: &Token, report: Report) -> Result<Option<CheckInOutcome>, WriteError> {
+    async fn check_in_shared(
+        &self,
+        token: &Token,
+        actor: &Actor,
+        report: Report,
+    ) -> Result<Option<CheckInOutcome>, WriteError> {
         let reported = report.clone();
         let decide = move |inputs: Inputs<'_>| {
             let Some((cluster, record)) = inputs.cluster.zip(inputs.liveness) else { return (None, None) };
@@ -74,7 +85,7 @@ impl Registry {
             let unchanged = change.is_none().then(|| Arc::new(cluster.clone()));
             (change, Some((instruction, unchanged)))
         };
-        let (committed, decided) = self.transact(token, Needs::Liveness, decide).await?;
+        let (committed, decided) = self.transact(token, actor, Needs::Liveness, decide).await?;
         Ok(outcome(token, &report, committed, decided))
     }
 

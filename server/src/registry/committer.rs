@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use convene_lifecycle::{Cluster, Event, Token, Transition, UnixMillis};
+use convene_lifecycle::{Actor, Cluster, Event, Token, Transition, UnixMillis};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep},
@@ -28,7 +28,9 @@ use super::{
 };
 use crate::{
     metrics::RegistryMetrics,
-    store::{ClusterWrite, LivenessRecord, Locks, Stamp, Store, StoreError, Suspicion, Transaction, WriteId},
+    store::{
+        ClusterWrite, LivenessRecord, Locks, Stamp, Store, StoreError, Suspicion, Transaction, WriteId, draw_public_id,
+    },
 };
 
 /// The most writes that share one commit.
@@ -416,7 +418,8 @@ impl PendingCluster {
     fn hold_founding(&mut self, now: UnixMillis) {
         let Some(held) = self.cluster.as_ref().and_then(|cluster| cluster.hold_after_going_back(now)) else { return };
         self.cluster = held.after.map(Arc::new);
-        self.events.extend(held.events.into_iter().map(Arc::new));
+        let actor = Some(Actor::server());
+        self.events.extend(held.events.into_iter().map(|event| Arc::new(Event { actor: actor.clone(), ..event })));
     }
 
     fn decide(&mut self, job: &mut Job, now: UnixMillis) -> Decided {
@@ -429,7 +432,14 @@ impl PendingCluster {
         if self.used_up {
             return Err(WriteError::TokenUsedUp);
         }
-        let events: Vec<_> = events.into_iter().map(Arc::new).collect();
+        let actor = Some(job.actor.clone());
+        let events = events.into_iter().map(|event| Arc::new(Event { actor: actor.clone(), ..event }));
+        let events: Vec<_> = events.collect();
+        // A new cluster gets its public name here, whichever protocol creates it.
+        let after = after.map(|after| match self.cluster {
+            None => Cluster { id: draw_public_id(after.created_at), ..after },
+            Some(_) => after,
+        });
         self.cluster = after.map(Arc::new);
         self.events.extend(events.iter().cloned());
         Ok(Some(Committed { after: self.cluster.clone(), events }))

@@ -136,7 +136,7 @@ impl Follower {
 
 #[cfg(test)]
 mod tests {
-    use convene_lifecycle::{Settings, UnixMillis};
+    use convene_lifecycle::{Actor, Settings, UnixMillis};
     use sqlx::ConnectOptions;
     use tempfile::TempDir;
 
@@ -164,7 +164,7 @@ mod tests {
             let store = Store::open(&url.parse().unwrap(), DatabaseLimits::default()).await.unwrap();
             let (registry, _) = Registry::start(Arc::new(store)).await;
             let token: Token = "one".parse().unwrap();
-            registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
+            registry.create(token.clone().try_into().unwrap(), &Actor::server(), Settings::default()).await.unwrap();
             let follower = registry.follow(&token, Revision::FIRST.next(), WaitKind::Events);
 
             let mut database = sqlx::sqlite::SqliteConnectOptions::new().filename(file).connect().await.unwrap();

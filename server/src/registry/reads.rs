@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use convene_lifecycle::{Event, Revision, Token, UnixMillis};
+use convene_lifecycle::{Event, PublicId, Revision, Token, UnixMillis};
 
 use super::{Follower, Registry, Snapshot, Subscription, Unavailable, unavailable, watch_hub::DeliveredState};
 use crate::{
@@ -130,6 +130,20 @@ impl Registry {
         let snapshot = Arc::new(Snapshot::from(stored));
         self.cache.insert(token.clone(), snapshot.clone());
         Ok(Some(snapshot))
+    }
+
+    /// The token of the cluster with a public ID; `None` if there is no such cluster.
+    pub async fn token_of(&self, id: PublicId) -> Result<Option<Token>, Unavailable> {
+        if let Some(token) = self.tokens_by_id.get(&id) {
+            // The cluster may be gone, and another one may have its token.
+            let present = self.latest_known(&token).await?.filter(|known| known.snapshot.cluster.id == id);
+            return Ok(present.map(|_| token));
+        }
+        let token = self.store.token_of(id).await.map_err(unavailable)?;
+        if let Some(token) = &token {
+            self.tokens_by_id.insert(id, token.clone());
+        }
+        Ok(token)
     }
 
     /// Subscribes to the events of a cluster from now on. The cluster need not exist yet.

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use convene_lifecycle::{
-    Action, Cluster, ClusterSize, DataEvidence, Discovery, NewClusterToken, NodeState, PeerUrl, RegisterRefusal,
+    Action, Actor, Cluster, ClusterSize, DataEvidence, Discovery, NewClusterToken, NodeState, PeerUrl, RegisterRefusal,
     Registration, Report, Revision, RunId, Settings,
 };
 use sqlx::ConnectOptions;
@@ -49,14 +49,14 @@ async fn register(registry: &Registry, token: &Token, n: u32) -> Result<Revision
         let cluster = cluster.expect("the cluster exists");
         cluster.register(n.to_string().parse().unwrap(), registration.clone(), Discovery::V2, Action::Create, at)
     };
-    registry.update(token, decide).await.unwrap().map(|committed| committed.events[0].revision)
+    registry.update(token, &Actor::server(), decide).await.unwrap().map(|committed| committed.events[0].revision)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_writes_of_a_cluster_are_serialized() {
     let (_dir, registry) = registry().await;
     let token: Token = "one".parse().unwrap();
-    registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
+    registry.create(token.clone().try_into().unwrap(), &Actor::server(), Settings::default()).await.unwrap();
     let writes = (1..=300).map(|n| {
         let (registry, token) = (registry.clone(), token.clone());
         tokio::spawn(async move { register(&registry, &token, n).await.unwrap().0 })
@@ -75,10 +75,11 @@ async fn concurrent_writes_of_a_cluster_are_serialized() {
 async fn one_of_two_concurrent_registrations_of_a_name_is_refused() {
     let (_dir, registry) = registry().await;
     let token: Token = "one".parse().unwrap();
-    registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
+    registry.create(token.clone().try_into().unwrap(), &Actor::server(), Settings::default()).await.unwrap();
+    let actor = Actor::server();
     let take = |key: &'static str| {
         let registration = Registration::parse(&format!("infra0=http://{key}:2380")).unwrap();
-        registry.update(&token, move |cluster, at| {
+        registry.update(&token, &actor, move |cluster, at| {
             cluster.unwrap().register(key.parse().unwrap(), registration.clone(), Discovery::V2, Action::Create, at)
         })
     };
@@ -90,7 +91,7 @@ async fn one_of_two_concurrent_registrations_of_a_name_is_refused() {
 async fn a_change_behind_the_servers_back_is_not_overwritten() {
     let (dir, registry) = registry().await;
     let token: Token = "one".parse().unwrap();
-    registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
+    registry.create(token.clone().try_into().unwrap(), &Actor::server(), Settings::default()).await.unwrap();
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(dir.path().join("c.db"));
     let mut other = options.connect().await.unwrap();
     let behind_our_back = "update cluster set revision = 7, size = 5 where token = 'one'";
@@ -105,7 +106,8 @@ async fn a_change_behind_the_servers_back_is_not_overwritten() {
 async fn the_history_ends_with_the_state_that_was_read() {
     let (_dir, registry) = registry().await;
     let token: Token = "one".parse().unwrap();
-    let created = registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
+    let created =
+        registry.create(token.clone().try_into().unwrap(), &Actor::server(), Settings::default()).await.unwrap();
     let first = registry.cluster(&token).await.unwrap().unwrap();
     register(&registry, &token, 1).await.unwrap();
     assert_eq!(registry.history(&token, Revision::FIRST).await.unwrap().len(), 2);
@@ -114,9 +116,10 @@ async fn the_history_ends_with_the_state_that_was_read() {
 }
 
 async fn delete_and_create(registry: &Registry, token: &Token) -> Result<Result<Committed, ()>, WriteError> {
-    let delete = registry.update(token, |cluster, at| cluster.map(|cluster| cluster.delete(at)).ok_or(()));
+    let actor = Actor::server();
+    let delete = registry.update(token, &actor, |cluster, at| cluster.map(|cluster| cluster.delete(at)).ok_or(()));
     let named = NewClusterToken::try_from(token.clone()).unwrap();
-    let create = registry.update(token, move |cluster, at| match cluster {
+    let create = registry.update(token, &actor, move |cluster, at| match cluster {
         None => Ok(Cluster::create(named.clone(), ClusterSize::DEFAULT, Action::Set, at)),
         Some(_) => Err(()),
     });
@@ -129,7 +132,7 @@ async fn delete_and_create(registry: &Registry, token: &Token) -> Result<Result<
 async fn a_token_without_registrations_can_be_used_again_right_after_its_deletion() {
     let (_dir, registry) = registry().await;
     let token: Token = "one".parse().unwrap();
-    registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
+    registry.create(token.clone().try_into().unwrap(), &Actor::server(), Settings::default()).await.unwrap();
     assert_eq!(delete_and_create(&registry, &token).await.unwrap().unwrap().events[0].revision, Revision::FIRST);
     let cluster = registry.cluster(&token).await.unwrap().unwrap().cluster.clone();
     assert_eq!(registry.store.load(&token).await.unwrap().unwrap().cluster, *cluster);
@@ -139,7 +142,7 @@ async fn a_token_without_registrations_can_be_used_again_right_after_its_deletio
 async fn a_token_with_a_registration_is_never_used_again() {
     let (_dir, registry) = registry().await;
     let token: Token = "one".parse().unwrap();
-    registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
+    registry.create(token.clone().try_into().unwrap(), &Actor::server(), Settings::default()).await.unwrap();
     register(&registry, &token, 1).await.unwrap();
     assert_eq!(delete_and_create(&registry, &token).await.unwrap_err(), WriteError::TokenUsedUp);
     assert!(registry.cluster(&token).await.unwrap().is_none());
@@ -149,13 +152,13 @@ async fn a_token_with_a_registration_is_never_used_again() {
 async fn reads_and_dry_runs_start_no_liveness() {
     let (_dir, registry) = registry().await;
     let token: Token = "one".parse().unwrap();
-    registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
+    registry.create(token.clone().try_into().unwrap(), &Actor::server(), Settings::default()).await.unwrap();
     register(&registry, &token, 1).await.unwrap();
     let report = report_of_empty_node();
     assert!(registry.liveness_of(&token).await.unwrap().last_seen().is_empty());
     assert!(registry.check_in_dry(&token, &report).await.unwrap().is_some());
     assert!(registry.liveness.get(&token).is_none());
-    registry.check_in(&token, report).await.unwrap();
+    registry.check_in(&token, &Actor::server(), report).await.unwrap();
     assert!(registry.liveness.get(&token).is_some());
 }
 
@@ -174,7 +177,8 @@ async fn a_subscriber_gets_committed_events() {
     let (_dir, registry) = registry().await;
     let token: Token = "one".parse().unwrap();
     let mut subscription = registry.subscribe(&token, WaitKind::V2);
-    let created = registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
+    let created =
+        registry.create(token.clone().try_into().unwrap(), &Actor::server(), Settings::default()).await.unwrap();
     let Delivery::Event(delivered) = subscription.next().await else { panic!("no event is missing") };
     assert_eq!(created.events, [delivered]);
     assert_eq!(registry.history(&token, Revision::FIRST).await.unwrap(), created.events);

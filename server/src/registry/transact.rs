@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use convene_lifecycle::{Cluster, Event, NewClusterToken, Settings, Token, Transition, UnixMillis};
+use convene_lifecycle::{Actor, Cluster, Event, NewClusterToken, Settings, Token, Transition, UnixMillis};
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{Registry, Unavailable, WriteError};
@@ -44,6 +44,8 @@ pub struct Committed {
 /// A write in the committer's queue.
 pub(super) struct Job {
     pub token: Token,
+    /// Who asks for the change.
+    pub actor: Actor,
     pub needs: Needs,
     pub write: Box<dyn QueuedWrite>,
     /// Since when another session has locked the cluster's row; `None` if it has not, as far as is known.
@@ -93,12 +95,13 @@ impl Registry {
     pub async fn transact<T: Send + 'static>(
         &self,
         token: &Token,
+        actor: &Actor,
         needs: Needs,
         decide: impl FnMut(Inputs<'_>) -> (Option<Transition>, T) + Send + 'static,
     ) -> Result<(Option<Committed>, T), WriteError> {
         let (caller, result) = oneshot::channel();
         let write = Box::new(Decision { decide, returned: None, caller });
-        let job = Job { token: token.clone(), needs, write, blocked_since: None };
+        let job = Job { token: token.clone(), actor: actor.clone(), needs, write, blocked_since: None };
         self.jobs.send(job).await.map_err(|_| Unavailable)?;
         result.await.map_err(|_| Unavailable)?
     }
@@ -107,24 +110,30 @@ impl Registry {
     pub async fn update<R: Send + 'static>(
         &self,
         token: &Token,
+        actor: &Actor,
         decide: impl Fn(Option<&Cluster>, UnixMillis) -> Result<Transition, R> + Send + 'static,
     ) -> Result<Result<Committed, R>, WriteError> {
         let decide = move |inputs: Inputs<'_>| match decide(inputs.cluster, inputs.now) {
             Ok(transition) => (Some(transition), Ok(())),
             Err(reason) => (None, Err(reason)),
         };
-        let (committed, decided) = self.transact(token, Needs::Cluster, decide).await?;
+        let (committed, decided) = self.transact(token, actor, Needs::Cluster, decide).await?;
         Ok(decided.map(|()| committed.expect("the decision made a change")))
     }
 
     /// Creates a cluster under a token that was drawn for it.
-    pub async fn create(&self, token: NewClusterToken, settings: Settings) -> Result<Committed, WriteError> {
+    pub async fn create(
+        &self,
+        token: NewClusterToken,
+        actor: &Actor,
+        settings: Settings,
+    ) -> Result<Committed, WriteError> {
         let named = token.clone();
         let decide = move |inputs: Inputs<'_>| match inputs.cluster {
             None => (Some(Cluster::create_with(named.clone(), &settings, inputs.now)), ()),
             Some(_) => (None, ()),
         };
-        let (committed, ()) = self.transact(&token, Needs::NewToken, decide).await?;
+        let (committed, ()) = self.transact(&token, actor, Needs::NewToken, decide).await?;
         // If 128 random bits are taken, something is wrong; the caller may try again.
         Ok(committed.ok_or(Unavailable)?)
     }

@@ -1,4 +1,4 @@
-use convene_lifecycle::{Cluster, Token, Transition, UnixMillis};
+use convene_lifecycle::{Actor, Cluster, Token, Transition, UnixMillis};
 use futures_util::future::join_all;
 
 use super::{Registry, WriteError, unavailable};
@@ -74,6 +74,6 @@ impl Registry {
         let decide = |cluster: Option<&Cluster>, at: UnixMillis| -> Result<Transition, ()> {
             cluster.and_then(|cluster| cluster.hold_after_going_back(at)).ok_or(())
         };
-        Ok(self.update(token, decide).await?.is_ok())
+        Ok(self.update(token, &Actor::server(), decide).await?.is_ok())
     }
 }

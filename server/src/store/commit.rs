@@ -1,6 +1,6 @@
 use std::sync::{Arc, LazyLock};
 
-use convene_lifecycle::{Cluster, Event, Member, Revision, Token};
+use convene_lifecycle::{Cluster, Event, Member, PublicId, Revision, Token, UnixMillis};
 
 use super::{
     Stamp, StoreError, WriteId,
@@ -71,8 +71,7 @@ async fn insert_clusters(connection: &mut Connection, writes: &[ClusterWrite]) -
     let new = writes.iter().filter(|write| write.base.is_none());
     let mut clusters: Vec<&Cluster> = new.filter_map(|write| write.after.as_deref()).collect();
     clusters.sort_unstable_by(|one, other| one.token.cmp(&other.token));
-    let rows: Vec<(i64, &Cluster)> = clusters.into_iter().map(|cluster| (draw_id(cluster), cluster)).collect();
-    insert_clusters_with_ids(connection, &rows).await
+    insert_new_clusters(connection, &clusters).await
 }
 
 static INSERT_CLUSTERS: LazyLock<[String; 2]> = LazyLock::new(|| {
@@ -87,18 +86,15 @@ static INSERT_CLUSTERS: LazyLock<[String; 2]> = LazyLock::new(|| {
     ]
 });
 
-/// Inserts clusters, each with its inner ID.
-pub(super) async fn insert_clusters_with_ids(
-    connection: &mut Connection,
-    rows: &[(i64, &Cluster)],
-) -> Result<(), StoreError> {
+/// Inserts clusters that do not exist yet.
+pub(super) async fn insert_new_clusters(connection: &mut Connection, rows: &[&Cluster]) -> Result<(), StoreError> {
     if rows.is_empty() {
         return Ok(());
     }
     let [before_rows, after_rows] = &*INSERT_CLUSTERS;
     let mut insert = Statement::new(before_rows);
-    insert.push_rows(rows, |row, (id, cluster)| {
-        row.value(*id).value(cluster.token.to_value()).value(cluster.created_at.0);
+    insert.push_rows(rows, |row, cluster| {
+        row.value(cluster.id.0).value(cluster.token.to_value()).value(cluster.created_at.0);
         CLUSTER.write(cluster, row);
     });
     insert.push(after_rows);
@@ -213,14 +209,14 @@ async fn insert_chunk_of_events(
     Ok(())
 }
 
-/// The random part of an inner ID, in bits. The rest is the time.
+/// The random part of a public ID, in bits. The rest is the time.
 pub(super) const RANDOM_BITS: u32 = 20;
 
-/// Draws an inner ID, which grows with time. Servers that create clusters in the same millisecond hardly ever draw the same;
-/// if they do, the later commit is a conflict and draws again.
-fn draw_id(cluster: &Cluster) -> i64 {
+/// Draws the public ID of a new cluster, which is its key in the database and grows with time. Servers that create clusters in
+/// the same millisecond hardly ever draw the same; if they do, the later commit is a conflict and draws again.
+pub fn draw_public_id(created_at: UnixMillis) -> PublicId {
     let mut random = [0; 4];
     getrandom::fill(&mut random).expect("the operating system has random numbers");
     let random = u32::from_ne_bytes(random) >> (u32::BITS - RANDOM_BITS);
-    (cluster.created_at.0 << RANDOM_BITS) | i64::from(random)
+    PublicId((created_at.0 << RANDOM_BITS) | i64::from(random))
 }

@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
-use convene_lifecycle::Cluster;
+use convene_lifecycle::{Cluster, PublicId};
 use thiserror::Error;
 
 use super::{
     ClusterDump, ClusterWrite, RegistryDump, Store, StoreError, UsedToken, WriteId,
-    commit::{RANDOM_BITS, insert_clusters_with_ids, insert_events, upsert_members},
+    commit::{RANDOM_BITS, insert_events, insert_new_clusters, upsert_members},
     connection::Connection,
     liveness::write_last_seen,
     statement::Statement,
@@ -126,15 +126,18 @@ async fn insert_used_tokens(connection: &mut Connection, used: &[UsedToken]) -> 
     Ok(())
 }
 
-/// Inserts clusters with inner IDs after `last`, and returns the last of them.
+/// Inserts clusters. Those without a public ID get one after `last`. Returns the last one that was given.
 async fn insert_clusters(connection: &mut Connection, clusters: &[ClusterDump], last: i64) -> Result<i64, StoreError> {
     let mut last = last;
-    let mut rows = Vec::with_capacity(clusters.len());
-    for ClusterDump { cluster, .. } in clusters {
+    let mut with_id = |cluster: &Cluster| {
+        if cluster.id != PublicId::UNASSIGNED {
+            return cluster.clone();
+        }
         last = id_after(last, cluster);
-        rows.push((last, cluster));
-    }
-    insert_clusters_with_ids(connection, &rows).await?;
+        Cluster { id: PublicId(last), ..cluster.clone() }
+    };
+    let rows: Vec<Cluster> = clusters.iter().map(|dump| with_id(&dump.cluster)).collect();
+    insert_new_clusters(connection, &rows.iter().collect::<Vec<_>>()).await?;
     let writes: Vec<ClusterWrite> = clusters.iter().map(creation).collect();
     upsert_members(connection, &writes).await?;
     insert_events(connection, &writes).await?;
@@ -143,7 +146,7 @@ async fn insert_clusters(connection: &mut Connection, clusters: &[ClusterDump], 
     Ok(last)
 }
 
-/// An inner ID as the cluster's creation would draw it, and after `last`, so that lists keep the order of the clusters. A time
+/// A public ID as the cluster's creation would draw it, and after `last`, so that lists keep the order of the clusters. A time
 /// that is too far away for an ID counts as the last possible one.
 fn id_after(last: i64, cluster: &Cluster) -> i64 {
     let at = cluster.created_at.0.clamp(i64::MIN >> RANDOM_BITS, i64::MAX >> RANDOM_BITS);

@@ -1,6 +1,6 @@
-use std::{fmt, str::FromStr, sync::LazyLock};
+use std::{collections::BTreeSet, fmt, str::FromStr, sync::LazyLock};
 
-use convene_lifecycle::{Cluster, ClusterName, UnixMillis};
+use convene_lifecycle::{Cluster, ClusterName, PublicId, UnixMillis};
 
 use super::{
     Store, StoreError,
@@ -21,6 +21,8 @@ pub struct ClusterFilter {
     pub formed: Option<bool>,
     /// Clusters that are paused, or that are not.
     pub paused: Option<bool>,
+    /// Clusters with one of these IDs.
+    pub ids: Option<BTreeSet<PublicId>>,
 }
 
 /// A cluster in a list.
@@ -73,6 +75,11 @@ impl Store {
         if let Some(paused) = filter.paused {
             query.push(" and paused = ").push_value(i64::from(paused));
         }
+        if let Some(ids) = &filter.ids {
+            // No list is empty in SQL, and no cluster has this ID.
+            let ids = ids.iter().chain([&PublicId::UNASSIGNED]).map(|PublicId(id)| *id);
+            query.push(" and id in ").push_list(ids);
+        }
         query.push(" order by id limit ").push_value(i64::from(limit) + 1);
         let rows = self.read(async |reader| Ok(reader.fetch_all(query).await?)).await?;
         let is_more = rows.len() > limit as usize;
@@ -93,7 +100,13 @@ impl Store {
 fn summary(row: &Row) -> Result<ClusterSummary, StoreError> {
     let (members, learners): (i64, i64) = (row.try_get("member_count")?, row.try_get("learner_count")?);
     Ok(ClusterSummary {
-        without_members: read_cluster(token(row)?, UnixMillis(row.try_get("created_at")?), row, 0)?,
+        without_members: read_cluster(
+            PublicId(row.try_get("id")?),
+            token(row)?,
+            UnixMillis(row.try_get("created_at")?),
+            row,
+            0,
+        )?,
         voter_count: (members - learners) as usize,
         learner_count: learners as usize,
     })

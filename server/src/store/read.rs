@@ -12,7 +12,7 @@ use super::{
     stamp::{WRITE_ID, select_stamps, stamp, write_id, write_of},
     statement::Statement,
 };
-use convene_lifecycle::{Cluster, Event, Revision, Token, UnixMillis};
+use convene_lifecycle::{Cluster, Event, PublicId, Revision, Token, UnixMillis};
 
 /// A cluster in the state that the database has.
 #[derive(Debug)]
@@ -42,6 +42,13 @@ impl Store {
             Some((_, error)) => Err(error),
             None => Ok(loaded.clusters.pop()),
         }
+    }
+
+    /// The token of the cluster with a public ID; `None` if there is no such cluster.
+    pub async fn token_of(&self, PublicId(id): PublicId) -> Result<Option<Token>, StoreError> {
+        let statement = Statement::new("select token from cluster where id = $1").bind(id);
+        let rows = self.read(async |reader| Ok(reader.fetch_all(statement).await?)).await?;
+        rows.first().map(token).transpose()
     }
 
     /// A cluster's events from a revision on, oldest first, at most `limit`, without gaps. If the first one is later than
@@ -140,7 +147,8 @@ pub(super) static CLUSTER_WITH_MEMBER: LazyLock<String> = LazyLock::new(|| {
 /// A cluster from its rows with the columns of [`CLUSTER_WITH_MEMBER`]: one for each member, or one without a member.
 pub(super) fn cluster_with_members(token: &Token, rows: &[Row]) -> Result<Cluster, StoreError> {
     let created_at = UnixMillis(rows[0].try_get("created_at")?);
-    let mut cluster = read_cluster(token.clone(), created_at, &rows[0], 0)?;
+    let id = PublicId(rows[0].try_get("id")?);
+    let mut cluster = read_cluster(id, token.clone(), created_at, &rows[0], 0)?;
     let first_of_member = CLUSTER.len() + 3;
     for row in rows {
         if let Some(key) = row.try_get::<Option<&str>>("key")? {

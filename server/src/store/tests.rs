@@ -101,7 +101,12 @@ async fn load(store: &Store, token: &Token) -> Option<Cluster> {
 }
 
 fn create(token: &str) -> Transition {
-    Cluster::create(token.parse().unwrap(), ClusterSize::DEFAULT, Action::Create, NOW)
+    create_at(token, ClusterSize::DEFAULT, NOW)
+}
+
+fn create_at(token: &str, size: ClusterSize, at: UnixMillis) -> Transition {
+    let created = Cluster::create(token.parse().unwrap(), size, Action::Create, at);
+    Transition { after: created.after.map(|cluster| Cluster { id: draw_public_id(at), ..cluster }), ..created }
 }
 
 fn register(cluster: &Cluster, n: u64, action: Action) -> Transition {
@@ -225,6 +230,7 @@ async fn clusters_are_listed_in_pages_in_the_order_of_their_creation(store: Stor
         let (mut cluster, mut write) = with_all_fields(&format!("cluster-{n}"));
         cluster.policy.paused = n % 2 == 0;
         cluster.created_at = UnixMillis(NOW.0 + n);
+        cluster.id = draw_public_id(cluster.created_at);
         write.after = Some(Arc::new(cluster));
         commit(&store, &[write]).await.unwrap();
     }
@@ -320,10 +326,10 @@ async fn unreadable_liveness_counts_as_none_and_the_others_are_read(store: Store
 
 async fn the_liveness_of_many_clusters_is_written_in_chunks(store: Store) {
     let tokens: Vec<String> = (0..LIVENESS_CHUNK + 100).map(|n| format!("cluster-{n}")).collect();
-    // At different times, because the inner IDs of a thousand clusters of one millisecond would collide now and then.
+    // At different times, because the IDs of a thousand clusters of one millisecond would collide now and then.
     let created = |(n, token): (usize, &String)| {
         let at = NOW.after(Duration::from_millis(n as u64));
-        write(None, vec![Cluster::create(token.parse().unwrap(), ClusterSize::DEFAULT, Action::Create, at)])
+        write(None, vec![create_at(token, ClusterSize::DEFAULT, at)])
     };
     let writes: Vec<ClusterWrite> = tokens.iter().enumerate().map(created).collect();
     commit(&store, &writes).await.unwrap();

@@ -35,6 +35,8 @@ pub enum Code {
     KeyExists = 105,
     /// The directory has something in it.
     DirectoryNotEmpty = 108,
+    /// The request has no credential that allows it.
+    Unauthorized = 110,
     /// `prevValue` is empty.
     PrevValueRequired = 201,
     /// A time to live is not a number.
@@ -59,6 +61,7 @@ impl Code {
             Self::NotAFile => "Not a file",
             Self::KeyExists => "Key already exists",
             Self::DirectoryNotEmpty => "Directory not empty",
+            Self::Unauthorized => "The request requires user authentication",
             Self::PrevValueRequired => "PrevValue is Required in POST form",
             Self::TtlNotANumber => "The given TTL in POST form is not a number",
             Self::IndexNotANumber => "The given index in POST form is not a number",
@@ -72,6 +75,7 @@ impl Code {
     fn status(self) -> StatusCode {
         match self {
             Self::KeyNotFound => StatusCode::NOT_FOUND,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::NotAFile | Self::DirectoryNotEmpty => StatusCode::FORBIDDEN,
             Self::CompareFailed | Self::KeyExists => StatusCode::PRECONDITION_FAILED,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,

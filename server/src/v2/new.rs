@@ -8,12 +8,13 @@ use axum::{
 use convene_lifecycle::{ClusterSize, Settings};
 
 use super::{error::V2Error, form::Form};
-use crate::{app::App, draw_token::draw_token};
+use crate::{access::Caller, app::App, draw_token::draw_token};
 
 /// Answers `/new`: creates a cluster and returns its discovery URL. No cache may keep the answer: who gets it a second time
 /// joins the first one's cluster.
 pub async fn create(
     State(app): State<Arc<App>>,
+    caller: Caller,
     uri: Uri,
     headers: HeaderMap,
     form: Result<Form, V2Error>,
@@ -23,7 +24,8 @@ pub async fn create(
         Err(error) => return error.into_text_response(),
     };
     let token = draw_token();
-    match app.registry.create(token.clone(), Settings { size: Some(size), ..Settings::default() }).await {
+    match app.registry.create(token.clone(), &caller.actor, Settings { size: Some(size), ..Settings::default() }).await
+    {
         Ok(_) => {
             tracing::info!(cluster = %*token, %size, "cluster created");
             let url = format!("{}/{}", app.url_as_asked(&uri, &headers), token.as_str());

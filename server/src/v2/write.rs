@@ -19,6 +19,7 @@ use super::{
     spelling::likely_urls,
 };
 use crate::{
+    access::Caller,
     app::App,
     connection::ClientAddress,
     registry::{Committed, Registry},
@@ -29,6 +30,7 @@ use crate::{
 pub async fn put(
     State(app): State<Arc<App>>,
     client: ClientAddress,
+    caller: Caller,
     uri: Uri,
     headers: HeaderMap,
     path: KeyPath,
@@ -42,14 +44,14 @@ pub async fn put(
             let registration = Registration::parse(value(&request)?).map_err(V2Error::invalid_field)?;
             let (token, member, name) = (path.token.clone(), key.clone(), registration.name.clone());
             let likely = likely_urls(&app, &uri, &headers, &key, &registration);
-            let answer = create_or_change(&app, path, key, registration, request.conditions, likely).await;
+            let answer = create_or_change(&app, &caller, path, key, registration, request.conditions, likely).await;
             let answer = answer.map_err(|error| error.of_node(name))?;
             app.waiting.registered(&token, &member, client.connection());
             answer
         }
         Node::Size => {
             let size = ClusterSize::parse(value(&request)?, app.max_cluster_size).map_err(V2Error::invalid_field)?;
-            let event = set_size(&app.registry, path, size, request.conditions).await?;
+            let event = set_size(&app.registry, &caller, path, size, request.conditions).await?;
             (Answer::event(&event, &folder), event.revision)
         }
         // `v2store/store.go:internalCreate` first checks whether it may replace an existing key.
@@ -63,6 +65,7 @@ pub async fn put(
 
 async fn create_or_change(
     app: &App,
+    caller: &Caller,
     path: KeyPath,
     key: MemberKey,
     registration: Registration,
@@ -75,12 +78,17 @@ async fn create_or_change(
         return Ok(answer);
     }
     let folder = path.folder.clone();
-    let event = register(&app.registry, path, key, registration, conditions, likely).await?;
+    let event = register(&app.registry, caller, path, key, registration, conditions, likely).await?;
     Ok((Answer::event(&event, &folder), event.revision))
 }
 
 /// Answers `DELETE`: removes a member, or deletes a cluster with all that is in it.
-pub async fn delete(State(app): State<Arc<App>>, path: KeyPath, request: KeyRequest) -> Result<Response, V2Error> {
+pub async fn delete(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    path: KeyPath,
+    request: KeyRequest,
+) -> Result<Response, V2Error> {
     let folder = path.folder.clone();
     if matches!(path.node, Node::Cluster | Node::Config)
         && let Some(code) = refused_for_directory(&request)
@@ -88,8 +96,8 @@ pub async fn delete(State(app): State<Arc<App>>, path: KeyPath, request: KeyRequ
         return Err(directory_error(&app.registry, &path, code).await?);
     }
     let event = match path.node.clone() {
-        Node::Member(key) => remove(&app.registry, path, key, request.conditions).await?,
-        Node::Cluster => delete_cluster(&app.registry, path).await?,
+        Node::Member(key) => remove(&app.registry, &caller, path, key, request.conditions).await?,
+        Node::Cluster => delete_cluster(&app.registry, &caller, path).await?,
         Node::Config | Node::Size => {
             return Err(V2Error::invalid_field(
                 "path: the size of a cluster can't be deleted; to delete the whole cluster, send \
@@ -121,6 +129,7 @@ async fn register_again(
 
 async fn register(
     registry: &Registry,
+    caller: &Caller,
     path: KeyPath,
     key: MemberKey,
     registration: Registration,
@@ -140,7 +149,7 @@ async fn register(
         let after = registered.after.map(|after| Cluster { discovery_url, ..after });
         Ok::<_, V2Error>(Transition { after, ..registered })
     };
-    let event = single(registry.update(&token, decide).await??);
+    let event = single(registry.update(&token, &caller.actor, decide).await??);
     let (revision, action) = (event.revision, event.action.as_str());
     tracing::info!(cluster = %token, member = %name, %revision, action, "registered");
     Ok(event)
@@ -148,6 +157,7 @@ async fn register(
 
 async fn set_size(
     registry: &Registry,
+    caller: &Caller,
     path: KeyPath,
     size: ClusterSize,
     conditions: Conditions,
@@ -166,13 +176,14 @@ async fn set_size(
             Ok(Cluster::create(token, size, action, at))
         }
     };
-    let event = single(registry.update(&token, decide).await??);
+    let event = single(registry.update(&token, &caller.actor, decide).await??);
     tracing::info!(cluster = %token, %size, revision = %event.revision, "size set");
     Ok(event)
 }
 
 async fn remove(
     registry: &Registry,
+    caller: &Caller,
     path: KeyPath,
     key: MemberKey,
     conditions: Conditions,
@@ -190,17 +201,17 @@ async fn remove(
         }
         cluster.remove(&key, Discovery::V2, action, at).ok_or_else(|| not_found().at(cluster.revision))
     };
-    let event = single(registry.update(&token, decide).await??);
+    let event = single(registry.update(&token, &caller.actor, decide).await??);
     tracing::info!(cluster = %token, member = %removed, revision = %event.revision, "removed");
     Ok(event)
 }
 
-async fn delete_cluster(registry: &Registry, path: KeyPath) -> Result<Arc<Event>, V2Error> {
+async fn delete_cluster(registry: &Registry, caller: &Caller, path: KeyPath) -> Result<Arc<Event>, V2Error> {
     let token = path.token.clone();
     let decide = move |cluster: Option<&Cluster>, at| {
         cluster.map(|cluster| cluster.delete(at)).ok_or_else(|| path.no_such_cluster())
     };
-    let event = single(registry.update(&token, decide).await??);
+    let event = single(registry.update(&token, &caller.actor, decide).await??);
     tracing::info!(cluster = %token, revision = %event.revision, "cluster deleted");
     Ok(event)
 }

@@ -3,6 +3,7 @@ use thiserror::Error;
 use tonic::{Code, Status};
 
 use crate::{
+    access::Denial,
     registry::{Unavailable, WriteError},
     waiting::StillWaits,
 };
@@ -49,6 +50,18 @@ pub enum V3Error {
     /// This server has no authentication.
     #[error("etcdserver: authentication is not enabled")]
     AuthenticationNotEnabled,
+    /// The password is no valid API token.
+    #[error("etcdserver: authentication failed, invalid user ID or password")]
+    AuthenticationFailed,
+    /// The request has a credential that is not valid.
+    #[error("etcdserver: invalid auth token")]
+    InvalidAuthToken,
+    /// The request needs a credential.
+    #[error("{0}")]
+    Unauthenticated(Denial),
+    /// The role of the credential is not enough.
+    #[error("etcdserver: permission denied")]
+    PermissionDenied,
     /// The server is shutting down.
     #[error("etcdserver: server stopped")]
     Stopped,
@@ -102,10 +115,12 @@ impl V3Error {
             | Self::InvalidSortOption
             | Self::TooManyOperations
             | Self::DuplicateKey
+            | Self::AuthenticationFailed
             | Self::Invalid(_) => Code::InvalidArgument,
+            Self::InvalidAuthToken | Self::Unauthenticated(_) => Code::Unauthenticated,
             Self::LeaseNotFound | Self::NoSuchCluster => Code::NotFound,
             Self::Compacted | Self::FutureRevision => Code::OutOfRange,
-            Self::Outside(_) => Code::PermissionDenied,
+            Self::PermissionDenied | Self::Outside(_) => Code::PermissionDenied,
             Self::TooLarge => Code::ResourceExhausted,
             Self::Unsupported(_) => Code::Unimplemented,
             Self::AuthenticationNotEnabled
@@ -122,6 +137,17 @@ impl V3Error {
 impl From<V3Error> for Status {
     fn from(error: V3Error) -> Self {
         Self::new(error.code(), error.to_string())
+    }
+}
+
+impl From<Denial> for V3Error {
+    fn from(denial: Denial) -> Self {
+        match denial {
+            Denial::NoCredential { .. } | Denial::NoAdministrator { .. } => Self::Unauthenticated(denial),
+            Denial::UnknownCredential | Denial::Expired { .. } | Denial::Revoked { .. } => Self::InvalidAuthToken,
+            Denial::Forbidden { .. } => Self::PermissionDenied,
+            Denial::Unavailable(unavailable) => unavailable.into(),
+        }
     }
 }
 

@@ -17,11 +17,18 @@ use serde::Serialize;
 use tonic::{Code, Status};
 
 use super::{
+    auth,
     error::{SUPPORTED_KEYS, V3Error},
     headers::Headers,
     kv::Kv,
 };
-use crate::{app::App, refusal::Refusal, request_body::read_body, stale::STALE};
+use crate::{
+    access::{AuthMode, Caller, Denial},
+    app::App,
+    refusal::Refusal,
+    request_body::read_body,
+    stale::STALE,
+};
 
 /// The end of messages about other paths.
 const PATHS: &str = "of etcd's JSON API this server has POST /v3/kv/put, /v3/kv/range and /v3/kv/deleterange; etcdctl and other \
@@ -40,15 +47,15 @@ pub fn router() -> Router<Arc<App>> {
         .route("/v3beta/kv/{method}", any(older_path))
 }
 
-async fn put(State(app): State<Arc<App>>, request: Request) -> Result<Response, GatewayError> {
+async fn put(State(app): State<Arc<App>>, caller: Caller, request: Request) -> Result<Response, GatewayError> {
     let request = json::put(&body(request).await?)?;
-    let answer = kv(&app).put(tonic::Request::new(request)).await?;
+    let answer = kv(&app).put(called_by(caller, request)).await?;
     Ok(answered(&json::PutAnswer::from(answer.into_inner())))
 }
 
-async fn range(State(app): State<Arc<App>>, request: Request) -> Result<Response, GatewayError> {
+async fn range(State(app): State<Arc<App>>, caller: Caller, request: Request) -> Result<Response, GatewayError> {
     let request = json::range(&body(request).await?)?;
-    let answer = kv(&app).range(tonic::Request::new(request)).await?;
+    let answer = kv(&app).range(called_by(caller, request)).await?;
     let stale = answer.metadata().clone().into_headers().remove(STALE);
     let mut response = answered(&json::RangeAnswer::from(answer.into_inner()));
     if let Some(stale) = stale {
@@ -57,15 +64,26 @@ async fn range(State(app): State<Arc<App>>, request: Request) -> Result<Response
     Ok(response)
 }
 
-async fn delete_range(State(app): State<Arc<App>>, request: Request) -> Result<Response, GatewayError> {
+async fn delete_range(State(app): State<Arc<App>>, caller: Caller, request: Request) -> Result<Response, GatewayError> {
     let request = json::delete_range(&body(request).await?)?;
-    let answer = kv(&app).delete_range(tonic::Request::new(request)).await?;
+    let answer = kv(&app).delete_range(called_by(caller, request)).await?;
     Ok(answered(&json::DeleteAnswer::from(answer.into_inner())))
 }
 
-/// Answers as an etcd without authentication does: clients with a user name then go on without.
-async fn authenticate() -> GatewayError {
-    Status::from(V3Error::AuthenticationNotEnabled).into()
+/// Answers a login as the gRPC method does.
+async fn authenticate(State(app): State<Arc<App>>, request: Request) -> Result<Response, GatewayError> {
+    let password = match app.access.mode {
+        AuthMode::On => json::password(&body(request).await?)?,
+        AuthMode::Off => String::new(),
+    };
+    let token = auth::log_in(&app, password).await.map_err(Status::from)?;
+    Ok(answered(&json::AuthenticateAnswer { token }))
+}
+
+fn called_by<T>(caller: Caller, request: T) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(request);
+    request.extensions_mut().insert(caller);
+    request
 }
 
 async fn preflight() -> StatusCode {
@@ -161,6 +179,15 @@ fn http_status(code: Code) -> StatusCode {
         Code::Cancelled => StatusCode::REQUEST_TIMEOUT,
         Code::Unknown | Code::Internal | Code::DataLoss => StatusCode::INTERNAL_SERVER_ERROR,
     }
+}
+
+/// The response to a request that the check of access has refused.
+pub fn denied(denial: Denial) -> Response {
+    let status = Status::from(V3Error::from(denial.clone()));
+    let mut response = GatewayError::from(status).into_response();
+    denial.add_headers(&mut response);
+    Refusal::new(denial.to_string()).attach(&mut response);
+    response
 }
 
 impl IntoResponse for GatewayError {

@@ -24,6 +24,7 @@ use super::{
     view,
 };
 use crate::{
+    access::Caller,
     access_log::show_cluster,
     app::App,
     connection::ClientAddress,
@@ -54,23 +55,28 @@ impl kv_server::Kv for Kv {
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
-        let connection = connection(&request);
+        let (connection, caller) = (connection(&request), caller(&request)?);
         let request = request.into_inner();
         let target = Target { key: request.key.clone(), value: request.value.clone() };
-        self.write(request, connection).await.map(Response::new).map_err(|error| target.refuse(error))
+        self.write(request, connection, caller).await.map(Response::new).map_err(|error| target.refuse(error))
     }
 
     async fn delete_range(
         &self,
         request: Request<DeleteRangeRequest>,
     ) -> Result<Response<DeleteRangeResponse>, Status> {
+        let caller = caller(&request)?;
         let request = request.into_inner();
         let target = Target { key: request.key.clone(), value: Vec::new() };
-        self.delete(request).await.map(Response::new).map_err(|error| target.refuse(error))
+        self.delete(request, caller).await.map(Response::new).map_err(|error| target.refuse(error))
     }
 
     async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
-        self.transact(request.into_inner()).await.map(Response::new).map_err(|error| Target::default().refuse(error))
+        let caller = caller(&request)?;
+        self.transact(request.into_inner(), caller)
+            .await
+            .map(Response::new)
+            .map_err(|error| Target::default().refuse(error))
     }
 }
 
@@ -118,14 +124,19 @@ impl Kv {
         Ok(view::key_values_before(cluster, &later))
     }
 
-    async fn write(&self, request: PutRequest, connection: Option<SocketAddr>) -> Result<PutResponse, V3Error> {
+    async fn write(
+        &self,
+        request: PutRequest,
+        connection: Option<SocketAddr>,
+        caller: Caller,
+    ) -> Result<PutResponse, V3Error> {
         let put = Put::parse(request, self.app.max_cluster_size)?;
         let (token, node) = (put.key.token.clone(), put.key.node.clone());
         let member = connection.zip(if let Node::Member(member) = &node { Some(member) } else { None });
         if let Some((connection, member)) = member {
             self.refuse_twin(&put, member, connection).await?;
         }
-        let answer = self.commit(&token, put).await?;
+        let answer = self.commit(&token, &caller, put).await?;
         if let Some((connection, member)) = member {
             self.app.waiting.registered(&token, member, connection);
         }
@@ -147,7 +158,7 @@ impl Kv {
         Ok(())
     }
 
-    async fn commit(&self, token: &Token, put: Put) -> Result<PutResponse, V3Error> {
+    async fn commit(&self, token: &Token, caller: &Caller, put: Put) -> Result<PutResponse, V3Error> {
         let headers = self.headers;
         let decide = move |cluster: Option<&Cluster>, at| {
             let transition = put.apply(cluster, at)?;
@@ -155,10 +166,10 @@ impl Kv {
             let answer = put.answer(&before, headers.at(last_revision(&transition)));
             Ok((Some(transition), answer))
         };
-        self.change(token, decide).await
+        self.change(token, caller, decide).await
     }
 
-    async fn delete(&self, request: DeleteRangeRequest) -> Result<DeleteRangeResponse, V3Error> {
+    async fn delete(&self, request: DeleteRangeRequest, caller: Caller) -> Result<DeleteRangeResponse, V3Error> {
         let delete = Delete::parse(request)?;
         let token = delete.range.token.clone();
         let headers = self.headers;
@@ -169,10 +180,10 @@ impl Kv {
             let answer = delete.answer(&view::key_values(cluster), headers.at(revision));
             Ok((transition, answer))
         };
-        self.change(&token, decide).await
+        self.change(&token, &caller, decide).await
     }
 
-    async fn transact(&self, request: TxnRequest) -> Result<TxnResponse, V3Error> {
+    async fn transact(&self, request: TxnRequest, caller: Caller) -> Result<TxnResponse, V3Error> {
         let txn = Txn::parse(request, self.app.max_cluster_size)?;
         let headers = self.headers;
         let Some(token) = txn.token.clone() else {
@@ -184,12 +195,13 @@ impl Kv {
             let cluster = snapshot.as_ref().map(|snapshot| &*snapshot.cluster);
             return Ok(txn.apply(cluster, headers, self.app.registry.now())?.1);
         }
-        self.change(&token, move |cluster, at| txn.apply(cluster, headers, at)).await
+        self.change(&token, &caller, move |cluster, at| txn.apply(cluster, headers, at)).await
     }
 
     async fn change<T: Send + 'static>(
         &self,
         token: &Token,
+        caller: &Caller,
         decide: impl Fn(Option<&Cluster>, UnixMillis) -> Result<(Option<Transition>, T), V3Error> + Send + 'static,
     ) -> Result<T, V3Error> {
         let decide = move |inputs: Inputs<'_>| match decide(inputs.cluster, inputs.now) {
@@ -197,10 +209,15 @@ impl Kv {
             Err(error) => (None, Err(error)),
         };
         show_cluster(&Span::current(), token);
-        let (committed, answer) = self.app.registry.transact(token, Needs::Cluster, decide).await?;
+        let (committed, answer) = self.app.registry.transact(token, &caller.actor, Needs::Cluster, decide).await?;
         committed.iter().flat_map(|committed| &committed.events).for_each(|event| log(event));
         answer
     }
+}
+
+/// Who sends a request.
+fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
+    Caller::of(request.extensions()).ok_or_else(|| Status::internal("the request came past the check of access"))
 }
 
 /// The connection of a request; `None` for those that came as JSON.

@@ -47,7 +47,7 @@ async fn a_cluster_is_created_without_a_body_or_with_a_chosen_token() {
     assert_problem(post(&server, &json!({ "token": "prod" })).await, 409, "conflict").await;
     for word in ["docs", "v1", "new", ".."] {
         let problem = assert_problem(post(&server, &json!({ "token": word })).await, 400, "invalid-request").await;
-        assert_eq!(problem["violations"][0]["field"], "token", "{problem}");
+        assert_eq!(problem["violations"][0]["field"], "cluster", "{problem}");
     }
 }
 
@@ -132,7 +132,7 @@ async fn unknown_paths_methods_and_parameters_are_named() {
     }
     for path in ["/v1/clusters/a%20b", "/v1/clusters/%ff", &format!("/v1/clusters/{}", "x".repeat(129))] {
         let problem = assert_problem(sent(client.get(at(path))).await, 400, "invalid-request").await;
-        assert_eq!(problem["violations"][0]["field"], "token");
+        assert_eq!(problem["violations"][0]["field"], "cluster");
     }
     let problem =
         assert_problem(sent(client.get(at("/v1/clusters/a?from=1&to=2"))).await, 400, "invalid-request").await;

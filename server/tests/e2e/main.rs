@@ -1,5 +1,6 @@
 //! `convene-server` as its users meet it: the real binary, real etcds, real sockets.
 
+mod access;
 mod administration;
 mod adopting;
 mod api;

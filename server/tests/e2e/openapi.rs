@@ -97,7 +97,7 @@ fn settings(tokens: &[String]) -> String {
         values = ["{MEMBER}"]
 
         [parameters]
-        "path.token" = {{ dictionary = "tokens", probability = 0.8 }}
+        "path.cluster" = {{ dictionary = "tokens", probability = 0.8 }}
         "path.member" = {{ dictionary = "members", probability = 0.8 }}
 
         [checks.positive_data_acceptance]

@@ -7,6 +7,7 @@ use convene_lifecycle::{
 
 use super::decisive_change::{ChangedClusterBody, DryRun, change_or_preview};
 use crate::{
+    access::Caller,
     api::{
         asked_url::AskedUrl,
         body::{JsonBody, List, body},
@@ -78,7 +79,7 @@ impl Adoption {
 /// through the quorum of that cluster: `convene cluster adopt` does.
 #[utoipa::path(
     post,
-    path = "/v1/clusters/{token}/adopt",
+    path = "/v1/clusters/{cluster}/adopt",
     tag = "clusters",
     params(TokenPath, DryRun, IfMatch),
     request_body = Adoption,
@@ -92,6 +93,7 @@ impl Adoption {
 )]
 pub async fn adopt_cluster(
     State(app): State<Arc<App>>,
+    caller: Caller,
     asked: AskedUrl,
     TokenPath(token): TokenPath,
     Query(dry_run): Query<DryRun>,
@@ -104,7 +106,7 @@ pub async fn adopt_cluster(
         if_match.check(cluster.revision)?;
         Ok(cluster.adopt(&list, at))
     };
-    change_or_preview(&app, &asked, &token, dry_run, decide).await
+    change_or_preview(&app, &caller, &asked, &token, dry_run, decide).await
 }
 
 /// etcd's own list has at least one voter, and no member twice.

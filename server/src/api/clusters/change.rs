@@ -10,6 +10,7 @@ use super::{
     settings::{PolicySettings, Size},
 };
 use crate::{
+    access::Caller,
     api::{
         asked_url::AskedUrl,
         body::{Clearable, JsonBody, body},
@@ -45,7 +46,7 @@ body! {
 /// Send the ETag that you have read as `If-Match`, so that you don't overwrite a concurrent change.
 #[utoipa::path(
     patch,
-    path = "/v1/clusters/{token}",
+    path = "/v1/clusters/{cluster}",
     tag = "clusters",
     params(TokenPath, IfMatch),
     request_body = ClusterChange,
@@ -65,6 +66,7 @@ body! {
 )]
 pub async fn change_cluster(
     State(app): State<Arc<App>>,
+    caller: Caller,
     asked: AskedUrl,
     TokenPath(token): TokenPath,
     _: Query<()>,
@@ -73,7 +75,7 @@ pub async fn change_cluster(
 ) -> Result<Response, Problem> {
     let policy = change.policy.unwrap_or_default().into_change();
     let settings = Settings { size: change.size.map(|Size(size)| size), name: change.name.0, policy };
-    let cluster = apply_settings(&app, &token, if_match, settings).await?;
+    let cluster = apply_settings(&app, &caller, &token, if_match, settings).await?;
     let carried_out_by = app.registry.who_can_change(&cluster).await?;
     let surplus_voters = cluster.surplus_voters();
     let cluster_body = ClusterBody::new(&asked, &cluster);
@@ -98,17 +100,19 @@ pub struct UpdatedCluster {
 /// Changes a cluster's settings and responds with the cluster.
 pub async fn change_settings(
     app: Arc<App>,
+    caller: Caller,
     asked: AskedUrl,
     token: Token,
     if_match: IfMatch,
     settings: Settings,
 ) -> Result<Response, Problem> {
-    let cluster = apply_settings(&app, &token, if_match, settings).await?;
+    let cluster = apply_settings(&app, &caller, &token, if_match, settings).await?;
     Ok(cluster_response(&asked, StatusCode::OK, &cluster))
 }
 
 async fn apply_settings(
     app: &App,
+    caller: &Caller,
     token: &Token,
     if_match: IfMatch,
     settings: Settings,
@@ -117,13 +121,14 @@ async fn apply_settings(
         if_match.check(cluster.revision)?;
         Ok(cluster.set(&settings, at)?)
     };
-    administer(app, token, decide).await
+    administer(app, caller, token, decide).await
 }
 
 /// Makes an administrator's change to an existing cluster, unless `decide` returns no change, and returns the cluster
 /// afterwards.
 pub async fn administer(
     app: &App,
+    caller: &Caller,
     token: &Token,
     decide: impl Fn(&Cluster, UnixMillis) -> Result<Option<Transition>, Problem> + Send + 'static,
 ) -> Result<Arc<Cluster>, Problem> {
@@ -134,7 +139,7 @@ pub async fn administer(
             Err(problem) => (None, Err(problem)),
         }
     };
-    let (committed, before) = app.registry.transact(token, Needs::Cluster, decide).await?;
+    let (committed, before) = app.registry.transact(token, &caller.actor, Needs::Cluster, decide).await?;
     let before = before?;
     for event in committed.iter().flat_map(|committed| &committed.events) {
         tracing::info!(cluster = %token, revision = %event.revision, "{}", event.message);

@@ -14,6 +14,7 @@ use super::{
     settings::{PolicySettings, Size},
 };
 use crate::{
+    access::Caller,
     api::{
         asked_url::AskedUrl,
         body::{JsonBody, Limits, Scalar, body, text},
@@ -72,6 +73,7 @@ body! {
 )]
 pub async fn create_cluster(
     State(app): State<Arc<App>>,
+    caller: Caller,
     asked: AskedUrl,
     _: Query<()>,
     JsonBody(new): JsonBody<Option<NewCluster>>,
@@ -81,8 +83,8 @@ pub async fn create_cluster(
     let policy = new.policy.unwrap_or_default().into_change();
     let settings = Settings { size: Some(size), name: Some(new.name), policy };
     let created = match new.token {
-        Some(ChosenToken(token)) => create_under(&app.registry, token, settings).await?,
-        None => app.registry.create(draw_token(), settings).await?,
+        Some(ChosenToken(token)) => create_under(&app.registry, &caller, token, settings).await?,
+        None => app.registry.create(draw_token(), &caller.actor, settings).await?,
     };
     // The cluster at its creation; another request may have changed it since.
     let created = created.after.expect("a cluster exists after its creation");
@@ -93,7 +95,12 @@ pub async fn create_cluster(
     Ok(response)
 }
 
-async fn create_under(registry: &Registry, token: NewClusterToken, settings: Settings) -> Result<Committed, Problem> {
+async fn create_under(
+    registry: &Registry,
+    caller: &Caller,
+    token: NewClusterToken,
+    settings: Settings,
+) -> Result<Committed, Problem> {
     let named = token.clone();
     let decide = move |cluster: Option<&Cluster>, at| match cluster {
         None => Ok(Cluster::create_with(named.clone(), &settings, at)),
@@ -102,7 +109,7 @@ async fn create_under(registry: &Registry, token: NewClusterToken, settings: Set
             "a cluster has this token already; choose another token, or omit it to get a random one",
         )),
     };
-    registry.update(&token, decide).await?
+    registry.update(&token, &caller.actor, decide).await?
 }
 
 /// A token that an administrator chose.

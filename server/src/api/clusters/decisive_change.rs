@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::cluster::ClusterBody;
 use crate::{
+    access::Caller,
     api::{answer::json_response, asked_url::AskedUrl, etag::etag, problem::Problem, query::parameters},
     app::App,
     registry::{Inputs, Needs},
@@ -38,6 +39,7 @@ pub struct ChangedClusterBody {
 /// Makes an administrator's change, or only decides it, and responds with the cluster afterwards.
 pub async fn change_or_preview(
     app: &App,
+    caller: &Caller,
     asked: &AskedUrl,
     token: &Token,
     DryRun { dry_run }: DryRun,
@@ -54,7 +56,7 @@ pub async fn change_or_preview(
             }
         }
     };
-    let (committed, decided) = app.registry.transact(token, Needs::Cluster, decide).await?;
+    let (committed, decided) = app.registry.transact(token, &caller.actor, Needs::Cluster, decide).await?;
     let (cluster, changes) = decided?;
     for event in committed.iter().flat_map(|committed| &committed.events) {
         tracing::info!(cluster = %token, revision = %event.revision, "{}", event.message);

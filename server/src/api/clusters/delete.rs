@@ -13,6 +13,7 @@ use utoipa::{
 };
 
 use crate::{
+    access::Caller,
     api::{
         answer::json_response,
         body::{Limits, Scalar, text},
@@ -99,7 +100,7 @@ const WARNING: &str = "etcd computes the IDs of a cluster and of its members fro
 /// The response to `used=forget` warns of what it can cost to use the token again.
 #[utoipa::path(
     delete,
-    path = "/v1/clusters/{token}",
+    path = "/v1/clusters/{cluster}",
     tag = "clusters",
     params(TokenPath, DeleteParameters, IfMatch),
     responses(
@@ -112,12 +113,13 @@ const WARNING: &str = "etcd computes the IDs of a cluster and of its members fro
 )]
 pub async fn delete_cluster(
     State(app): State<Arc<App>>,
+    caller: Caller,
     remote: ClientAddress,
     TokenPath(token): TokenPath,
     Query(DeleteParameters { used }): Query<DeleteParameters>,
     if_match: IfMatch,
 ) -> Result<Response, Problem> {
-    let deleted = delete_if_exists(&app, &token, if_match).await?;
+    let deleted = delete_if_exists(&app, &caller, &token, if_match).await?;
     match used {
         Used::Keep if !deleted => Err(Problem::no_such_cluster()),
         Used::Keep => Ok(StatusCode::NO_CONTENT.into_response()),
@@ -135,13 +137,13 @@ pub async fn delete_cluster(
 }
 
 /// Deletes a cluster. Returns whether there was one.
-async fn delete_if_exists(app: &App, token: &Token, if_match: IfMatch) -> Result<bool, Problem> {
+async fn delete_if_exists(app: &App, caller: &Caller, token: &Token, if_match: IfMatch) -> Result<bool, Problem> {
     let decide = move |cluster: Option<&Cluster>, at| {
         let cluster = cluster.ok_or(None)?;
         if_match.check(cluster.revision).map_err(Some)?;
         Ok::<_, Option<Problem>>(cluster.delete(at))
     };
-    match app.registry.update(token, decide).await? {
+    match app.registry.update(token, &caller.actor, decide).await? {
         Ok(_) => {
             tracing::info!(cluster = %token, "cluster deleted");
             Ok(true)

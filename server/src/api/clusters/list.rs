@@ -1,4 +1,4 @@
-use std::{borrow::Cow, str::FromStr, sync::Arc};
+use std::{borrow::Cow, collections::BTreeSet, str::FromStr, sync::Arc};
 
 use axum::{extract::State, http::StatusCode, response::Response};
 use convene_lifecycle::ClusterName;
@@ -10,6 +10,7 @@ use utoipa::{
 
 use super::cluster::ClusterBody;
 use crate::{
+    access::{Caller, Scope},
     api::{
         answer::json_response,
         asked_url::AskedUrl,
@@ -85,7 +86,7 @@ pub struct ClusterPage {
 
 /// Lists clusters
 ///
-/// Anyone with access to this endpoint can read every token. Restrict access to administrators.
+/// The list has only the clusters in the scope of the caller's role.
 #[utoipa::path(
     get,
     path = "/v1/clusters",
@@ -95,11 +96,17 @@ pub struct ClusterPage {
 )]
 pub async fn list_clusters(
     State(app): State<Arc<App>>,
+    caller: Caller,
     asked: AskedUrl,
     Query(parameters): Query<ListParameters>,
 ) -> Result<Response, Problem> {
     let ListParameters { limit: PageSize(limit), after, name, formed, paused } = parameters;
-    let filter = ClusterFilter { after, name, formed, paused };
+    let ids = match caller.principal.role() {
+        Some((_, Scope::All)) => None,
+        Some((_, Scope::Clusters(clusters))) => Some(clusters.clone()),
+        None => Some(BTreeSet::new()),
+    };
+    let filter = ClusterFilter { after, name, formed, paused, ids };
     let (found, next) = app.registry.list(filter, limit).await?;
     let clusters = found.iter().map(|cluster| ClusterBody::of_summary(&asked, cluster)).collect();
     let page = ClusterPage { clusters, next: next.map(|next| next.to_string()) };

@@ -5,6 +5,7 @@ use convene_lifecycle::{PolicyChange, Settings};
 
 use super::{change::change_settings, cluster::ClusterBody};
 use crate::{
+    access::Caller,
     api::{
         asked_url::AskedUrl,
         etag::IfMatch,
@@ -24,7 +25,7 @@ use crate::{
 /// data may still start.
 #[utoipa::path(
     post,
-    path = "/v1/clusters/{token}/pause",
+    path = "/v1/clusters/{cluster}/pause",
     tag = "clusters",
     params(TokenPath, IfMatch),
     responses(
@@ -36,6 +37,7 @@ use crate::{
 )]
 pub async fn pause_cluster(
     State(app): State<Arc<App>>,
+    caller: Caller,
     asked: AskedUrl,
     TokenPath(token): TokenPath,
     _: Query<()>,
@@ -43,6 +45,7 @@ pub async fn pause_cluster(
 ) -> Result<Response, Problem> {
     change_settings(
         app,
+        caller,
         asked,
         token,
         if_match,
@@ -56,7 +59,7 @@ pub async fn pause_cluster(
 /// Membership changes are possible again.
 #[utoipa::path(
     post,
-    path = "/v1/clusters/{token}/resume",
+    path = "/v1/clusters/{cluster}/resume",
     tag = "clusters",
     params(TokenPath, IfMatch),
     responses(
@@ -68,6 +71,7 @@ pub async fn pause_cluster(
 )]
 pub async fn resume_cluster(
     State(app): State<Arc<App>>,
+    caller: Caller,
     asked: AskedUrl,
     TokenPath(token): TokenPath,
     _: Query<()>,
@@ -75,6 +79,7 @@ pub async fn resume_cluster(
 ) -> Result<Response, Problem> {
     change_settings(
         app,
+        caller,
         asked,
         token,
         if_match,

@@ -7,6 +7,7 @@ use utoipa::openapi::{RefOr, Schema};
 
 use super::decisive_change::{ChangedClusterBody, DryRun, change_or_preview};
 use crate::{
+    access::Caller,
     api::{
         asked_url::AskedUrl,
         body::{JsonBody, Limits, Scalar, body, text},
@@ -54,7 +55,7 @@ impl Scalar for RepeatedToken {
 /// lost its quorum for good, if you restore the data by other means or don't need it.
 #[utoipa::path(
     post,
-    path = "/v1/clusters/{token}/reset",
+    path = "/v1/clusters/{cluster}/reset",
     tag = "clusters",
     params(TokenPath, DryRun, IfMatch),
     request_body = Reset,
@@ -68,6 +69,7 @@ impl Scalar for RepeatedToken {
 )]
 pub async fn reset_cluster(
     State(app): State<Arc<App>>,
+    caller: Caller,
     asked: AskedUrl,
     TokenPath(token): TokenPath,
     Query(dry_run): Query<DryRun>,
@@ -81,5 +83,5 @@ pub async fn reset_cluster(
         if_match.check(cluster.revision)?;
         Ok(cluster.reset(at))
     };
-    change_or_preview(&app, &asked, &token, dry_run, decide).await
+    change_or_preview(&app, &caller, &asked, &token, dry_run, decide).await
 }

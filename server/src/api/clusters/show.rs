@@ -26,7 +26,7 @@ use crate::{
 /// With `If-None-Match`, the response is 304 if the cluster has not changed.
 #[utoipa::path(
     get,
-    path = "/v1/clusters/{token}",
+    path = "/v1/clusters/{cluster}",
     tag = "clusters",
     params(TokenPath, IfNoneMatch),
     responses(

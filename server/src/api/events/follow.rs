@@ -66,7 +66,7 @@ impl Follower {
 mod tests {
     use std::time::Duration;
 
-    use convene_lifecycle::{EventKind, Settings};
+    use convene_lifecycle::{Actor, EventKind, Settings};
 
     use super::*;
     use crate::app::testing::{app, delete, set_size};
@@ -92,7 +92,7 @@ mod tests {
         set_size(&app, &token, 1_200).await;
         let mut follower = Follower::new(app.clone(), token.clone(), Some(Revision(1_201))).await.unwrap();
         delete(&app, &token).await;
-        app.registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
+        app.registry.create(token.clone().try_into().unwrap(), &Actor::server(), Settings::default()).await.unwrap();
         set_size(&app, &token, 1_000).await;
         let problem = serde_json::to_value(follow(&mut follower).await.unwrap_err()).unwrap();
         assert_eq!((&problem["status"], &problem["revision"]), (&410.into(), &1_001.into()));

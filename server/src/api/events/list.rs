@@ -59,7 +59,7 @@ pub struct Events {
 /// more, the stream ends with the event `reset`, whose data is a problem and whose `id` is empty.
 #[utoipa::path(
     get,
-    path = "/v1/clusters/{token}/events",
+    path = "/v1/clusters/{cluster}/events",
     tag = "events",
     params(TokenPath, EventParameters, LastEventId),
     responses(

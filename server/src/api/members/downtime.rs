@@ -5,6 +5,7 @@ use convene_lifecycle::MemberRequest;
 
 use super::member::{MemberBody, request_for_member};
 use crate::{
+    access::Caller,
     api::{
         body::{JsonBody, Seconds, body},
         etag::IfMatch,
@@ -33,7 +34,7 @@ body! {
 /// Until the downtime ends, the member does not count as dead, however long it is silent.
 #[utoipa::path(
     put,
-    path = "/v1/clusters/{token}/members/{member}/downtime",
+    path = "/v1/clusters/{cluster}/members/{member}/downtime",
     tag = "members",
     params(TokenPath, MemberPath, IfMatch),
     request_body = Downtime,
@@ -53,6 +54,7 @@ body! {
 )]
 pub async fn announce_downtime(
     State(app): State<Arc<App>>,
+    caller: Caller,
     TokenPath(token): TokenPath,
     MemberPath(member): MemberPath,
     _: Query<()>,
@@ -60,8 +62,10 @@ pub async fn announce_downtime(
     JsonBody(downtime): JsonBody<Downtime>,
 ) -> Result<Response, Problem> {
     let Seconds(lasts) = downtime.for_seconds;
-    request_for_member(&app, &token, member, if_match, move |now| MemberRequest::AnnounceDowntime(now.after(lasts)))
-        .await
+    request_for_member(&app, &caller, &token, member, if_match, move |now| {
+        MemberRequest::AnnounceDowntime(now.after(lasts))
+    })
+    .await
 }
 
 /// Ends an announced downtime
@@ -69,7 +73,7 @@ pub async fn announce_downtime(
 /// The member can count as dead again.
 #[utoipa::path(
     delete,
-    path = "/v1/clusters/{token}/members/{member}/downtime",
+    path = "/v1/clusters/{cluster}/members/{member}/downtime",
     tag = "members",
     params(TokenPath, MemberPath, IfMatch),
     responses(
@@ -87,10 +91,11 @@ pub async fn announce_downtime(
 )]
 pub async fn end_downtime(
     State(app): State<Arc<App>>,
+    caller: Caller,
     TokenPath(token): TokenPath,
     MemberPath(member): MemberPath,
     _: Query<()>,
     if_match: IfMatch,
 ) -> Result<Response, Problem> {
-    request_for_member(&app, &token, member, if_match, |_| MemberRequest::EndDowntime).await
+    request_for_member(&app, &caller, &token, member, if_match, |_| MemberRequest::EndDowntime).await
 }

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::member::{MemberBody, apply_request, request_for_member};
 use crate::{
+    access::Caller,
     api::{
         etag::{IfMatch, with_etag},
         path::{MemberPath, TokenPath},
@@ -37,7 +38,7 @@ pub struct EvictedMember {
 /// and does not rejoin by itself.
 #[utoipa::path(
     put,
-    path = "/v1/clusters/{token}/members/{member}/eviction",
+    path = "/v1/clusters/{cluster}/members/{member}/eviction",
     tag = "members",
     params(TokenPath, MemberPath, IfMatch),
     responses(
@@ -55,12 +56,13 @@ pub struct EvictedMember {
 )]
 pub async fn evict_member(
     State(app): State<Arc<App>>,
+    caller: Caller,
     TokenPath(token): TokenPath,
     MemberPath(member): MemberPath,
     _: Query<()>,
     if_match: IfMatch,
 ) -> Result<Response, Problem> {
-    let cluster = apply_request(&app, &token, &member, if_match, |_| MemberRequest::Evict).await?;
+    let cluster = apply_request(&app, &caller, &token, &member, if_match, |_| MemberRequest::Evict).await?;
     let evicted = cluster.record.iter().find(|other| other.key == member).ok_or_else(Problem::no_such_member)?;
     let liveness = app.registry.liveness_of(&token).await?;
     let carried_out_by = app.registry.who_can_change(&cluster).await?;
@@ -73,7 +75,7 @@ pub async fn evict_member(
 /// member: see `ticket` of the cluster.
 #[utoipa::path(
     delete,
-    path = "/v1/clusters/{token}/members/{member}/eviction",
+    path = "/v1/clusters/{cluster}/members/{member}/eviction",
     tag = "members",
     params(TokenPath, MemberPath, IfMatch),
     responses(
@@ -90,10 +92,11 @@ pub async fn evict_member(
 )]
 pub async fn readmit_member(
     State(app): State<Arc<App>>,
+    caller: Caller,
     TokenPath(token): TokenPath,
     MemberPath(member): MemberPath,
     _: Query<()>,
     if_match: IfMatch,
 ) -> Result<Response, Problem> {
-    request_for_member(&app, &token, member, if_match, |_| MemberRequest::WithdrawEviction).await
+    request_for_member(&app, &caller, &token, member, if_match, |_| MemberRequest::WithdrawEviction).await
 }

@@ -38,7 +38,7 @@ pub struct Members {
 /// The registry knows them from registrations, and from etcd's member list as reported by nodes.
 #[utoipa::path(
     get,
-    path = "/v1/clusters/{token}/members",
+    path = "/v1/clusters/{cluster}/members",
     tag = "members",
     params(TokenPath, MemberParameters),
     responses(

@@ -6,6 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
+    access::Caller,
     api::{
         clusters::administer,
         etag::{IfMatch, with_etag},
@@ -102,18 +103,20 @@ impl MemberBody {
 /// Applies an administrator's request to a member, and responds with the member.
 pub async fn request_for_member(
     app: &App,
+    caller: &Caller,
     token: &Token,
     key: MemberKey,
     if_match: IfMatch,
     request: impl Fn(UnixMillis) -> MemberRequest + Send + 'static,
 ) -> Result<Response, Problem> {
-    let cluster = apply_request(app, token, &key, if_match, request).await?;
+    let cluster = apply_request(app, caller, token, &key, if_match, request).await?;
     member_response(app, &cluster, &key).await
 }
 
 /// Applies an administrator's request to a member, and returns the cluster afterwards.
 pub async fn apply_request(
     app: &App,
+    caller: &Caller,
     token: &Token,
     key: &MemberKey,
     if_match: IfMatch,
@@ -124,7 +127,7 @@ pub async fn apply_request(
         if_match.check(cluster.revision)?;
         Ok(cluster.apply_request(&requested, request(at), at)?)
     };
-    administer(app, token, decide).await
+    administer(app, caller, token, decide).await
 }
 
 /// A response with a member, which may be a removed one.

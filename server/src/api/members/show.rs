@@ -20,7 +20,7 @@ use crate::{
 /// The member may be a removed one.
 #[utoipa::path(
     get,
-    path = "/v1/clusters/{token}/members/{member}",
+    path = "/v1/clusters/{cluster}/members/{member}",
     tag = "members",
     params(TokenPath, MemberPath),
     responses(

@@ -9,6 +9,12 @@ pub enum Kind {
     /// The body, the query, the path or a header is not valid.
     #[serde(rename = "urn:convene:problem:invalid-request")]
     InvalidRequest,
+    /// The request has no valid credential.
+    #[serde(rename = "urn:convene:problem:unauthenticated")]
+    Unauthenticated,
+    /// The credential is valid, and its role is not enough.
+    #[serde(rename = "urn:convene:problem:forbidden")]
+    Forbidden,
     /// The cluster, member or path does not exist.
     #[serde(rename = "urn:convene:problem:not-found")]
     NotFound,
@@ -46,6 +52,8 @@ impl Kind {
     pub fn title(self) -> &'static str {
         match self {
             Self::InvalidRequest => "The request is not valid",
+            Self::Unauthenticated => "A valid credential is needed",
+            Self::Forbidden => "The role is not enough",
             Self::NotFound => "Not found",
             Self::MethodNotAllowed => "The path does not support this method",
             Self::BodyTooLate => "The body did not arrive in time",
@@ -63,6 +71,8 @@ impl Kind {
     pub fn status(self) -> StatusCode {
         match self {
             Self::InvalidRequest => StatusCode::BAD_REQUEST,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLate => StatusCode::REQUEST_TIMEOUT,

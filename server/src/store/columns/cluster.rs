@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use convene_lifecycle::{
-    Cluster, ClusterId, ClusterSize, Epoch, Held, HoldReason, MemberKey, MemberName, PeerUrl, Policy, Purpose,
-    Revision, Ticket, Token, UnixMillis,
+    Cluster, ClusterId, ClusterSize, Epoch, Held, HoldReason, MemberKey, MemberName, PeerUrl, Policy, PublicId,
+    Purpose, Revision, Ticket, Token, UnixMillis,
 };
 
 use super::{Column, Columns, Stored, column};
@@ -87,12 +87,13 @@ struct TicketParts {
 
 /// Reads a cluster with an empty record from a row that has the columns from an index on.
 pub(in crate::store) fn read_cluster(
+    id: PublicId,
     token: Token,
     created_at: UnixMillis,
     row: &Row,
     first: usize,
 ) -> Result<Cluster, StoreError> {
-    let mut cluster = unread(token, created_at);
+    let mut cluster = unread(id, token, created_at);
     let parts = CLUSTER.read(row, first, &mut cluster)?;
     cluster.ticket = parts.ticket.put_together(cluster.tickets)?;
     cluster.held = parts.held.put_together()?;
@@ -100,8 +101,9 @@ pub(in crate::store) fn read_cluster(
 }
 
 /// A cluster whose fields all stand for what is about to be read.
-fn unread(token: Token, created_at: UnixMillis) -> Cluster {
+fn unread(id: PublicId, token: Token, created_at: UnixMillis) -> Cluster {
     Cluster {
+        id,
         token,
         size: ClusterSize::DEFAULT,
         size_created: Revision::FIRST,

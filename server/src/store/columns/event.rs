@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use convene_lifecycle::{Action, Event, EventKind, MemberKey, Previous, Revision, Subject, Token, UnixMillis};
+use convene_lifecycle::{Action, Actor, Event, EventKind, MemberKey, Previous, Revision, Subject, Token, UnixMillis};
 
 use super::{Column, Columns, Stored, column};
 use crate::store::{StoreError, connection::Row, statement::Value};
@@ -24,6 +24,10 @@ const COLUMNS: &[Column<Event, EventParts>] = &[
     // Null: the subject is not a member.
     column("member_key", member_key, |_, parts, cell| cell.read(&mut parts.member_key)),
 
+    // Null: not known; the address also if the server itself made the change.
+    column("actor", |e| of_actor(e, |actor| Some(String::from(&*actor.by))), |_, parts, cell| cell.read(&mut parts.actor)),
+    column("actor_address", |e| of_actor(e, |actor| actor.from.map(|from| from.to_string())), |_, parts, cell| cell.read(&mut parts.actor_address)),
+
     // Null, apart from the value: the subject was not there before.
     column("previous_value", |e| of_previous(e, |previous| previous.value.as_ref()), |_, parts, cell| cell.read(&mut parts.previous_value)),
     column("previous_created_revision", |e| of_previous(e, |previous| Some(&previous.created)), |_, parts, cell| cell.read(&mut parts.previous_created)),
@@ -36,6 +40,8 @@ const COLUMNS: &[Column<Event, EventParts>] = &[
 pub(in crate::store) struct EventParts {
     subject: String,
     member_key: Option<MemberKey>,
+    actor: Option<String>,
+    actor_address: Option<String>,
     previous_value: Option<String>,
     previous_created: Option<Revision>,
     previous_modified: Option<Revision>,
@@ -48,6 +54,7 @@ pub(in crate::store) fn read_event(token: Token, row: &Row, first: usize) -> Res
     let parts = EVENT.read(row, first, &mut event)?;
     let subject = subject_from_words(&parts.subject, parts.member_key);
     event.subject = subject.ok_or_else(|| StoreError::corrupt("event", "subject", parts.subject))?;
+    event.actor = read_actor(parts.actor, parts.actor_address)?;
     event.previous = match (parts.previous_created, parts.previous_modified, parts.previous_version) {
         (Some(created), Some(modified), Some(version)) => {
             Some(Previous { value: parts.previous_value, created, modified, version })
@@ -102,12 +109,23 @@ fn unread(token: Token) -> Event {
         while_forming: false,
         kind: EventKind::ClusterCreated,
         message: Cow::Borrowed(""),
+        actor: None,
     }
 }
 
 fn read_message(cell: super::Cell<'_>, into: &mut Cow<'static, str>) -> Result<(), StoreError> {
     *into = String::from_cell(cell)?.into();
     Ok(())
+}
+
+fn read_actor(by: Option<String>, from: Option<String>) -> Result<Option<Actor>, StoreError> {
+    let Some(by) = by else { return Ok(None) };
+    let from = from.map(|from| from.parse().map_err(|error| StoreError::corrupt("event", "actor_address", error)));
+    Ok(Some(Actor { by: by.into(), from: from.transpose()? }))
+}
+
+fn of_actor<'a>(event: &'a Event, part: impl FnOnce(&'a Actor) -> Option<String>) -> Value<'a> {
+    event.actor.as_ref().and_then(part).into()
 }
 
 fn member_key(event: &Event) -> Value<'_> {

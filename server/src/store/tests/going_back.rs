@@ -10,7 +10,7 @@ use super::{
 /// Writes a cluster of one member, which has formed.
 async fn form(store: &Store, token: &str) {
     let size = ClusterSize::new(1).unwrap();
-    let created = Cluster::create(token.parse().unwrap(), size, Action::Create, NOW);
+    let created = create_at(token, size, NOW);
     let registered = register(&created.after.clone().unwrap(), 1, Action::Create);
     assert!(registered.after.as_ref().unwrap().formed.is_some());
     commit(store, &[write(None, vec![created, registered])]).await.unwrap();

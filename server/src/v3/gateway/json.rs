@@ -60,6 +60,14 @@ pub fn delete_range(body: &[u8]) -> Result<DeleteRangeRequest, GatewayError> {
     })
 }
 
+/// Reads the password in the body of `/v3/auth/authenticate`.
+pub fn password(body: &[u8]) -> Result<String, GatewayError> {
+    let fields = Fields::read(body)?;
+    let password = fields.get("password").and_then(Value::as_str);
+    // The message must not quote the field.
+    password.map(str::to_owned).ok_or_else(|| GatewayError::invalid("password: must be a text".to_owned()))
+}
+
 /// The fields of a request, each under its name of the protocol or in camel case. As in etcd, unknown fields don't count,
 /// a field that is null is missing, and what follows the object is not read.
 struct Fields(Map<String, Value>);
@@ -147,6 +155,11 @@ pub struct RangeAnswer {
     more: bool,
     #[serde(skip_serializing_if = "is_default", serialize_with = "text")]
     count: i64,
+}
+
+#[derive(Serialize)]
+pub struct AuthenticateAnswer {
+    pub token: String,
 }
 
 #[derive(Serialize)]

@@ -186,7 +186,7 @@ impl Watcher {
 
 #[cfg(test)]
 mod tests {
-    use convene_lifecycle::{Settings, Token};
+    use convene_lifecycle::{Actor, Settings, Token};
     use futures_util::FutureExt;
     use tempfile::TempDir;
 
@@ -241,7 +241,7 @@ mod tests {
         let (_dir, app, token) = app().await;
         let mut watcher = watch(&app, &token, 2, 1);
         delete(&app, &token).await;
-        app.registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
+        app.registry.create(token.clone().try_into().unwrap(), &Actor::server(), Settings::default()).await.unwrap();
         assert_eq!(next(&mut watcher).await, [(2, true)]);
         assert_eq!(watcher.progress().revision(), Revision(0));
         assert_eq!(next(&mut watcher).await, [(1, false)]);
@@ -255,7 +255,7 @@ mod tests {
         assert!(watcher.next().now_or_never().is_none());
         delete(&app, &token).await;
         assert!(watcher.next().now_or_never().is_none(), "the deletion is revision 4");
-        app.registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
+        app.registry.create(token.clone().try_into().unwrap(), &Actor::server(), Settings::default()).await.unwrap();
         set_size(&app, &token, 4).await;
         assert_eq!(next(&mut watcher).await, [(5, false)]);
     }
@@ -265,7 +265,7 @@ mod tests {
         let (_dir, app, _) = app().await;
         let token: Token = "two".parse().unwrap();
         let mut watcher = watch(&app, &token, 1, 0);
-        app.registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
+        app.registry.create(token.clone().try_into().unwrap(), &Actor::server(), Settings::default()).await.unwrap();
         assert_eq!(next(&mut watcher).await, [(1, false)]);
     }
 
@@ -285,7 +285,7 @@ mod tests {
         set_size(&app, &token, 1_200).await;
         let mut watcher = watch(&app, &token, 1_202, 1_201);
         delete(&app, &token).await;
-        app.registry.create(token.clone().try_into().unwrap(), Settings::default()).await.unwrap();
+        app.registry.create(token.clone().try_into().unwrap(), &Actor::server(), Settings::default()).await.unwrap();
         set_size(&app, &token, 1_000).await;
         assert_eq!(compacted(&mut watcher).await, Revision::FIRST);
     }

@@ -1,0 +1,110 @@
+use std::sync::Arc;
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::Extensions,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use convene_lifecycle::Actor;
+
+use super::{
+    AuthMode, Caller, Denial, Principal, Requirement, Target,
+    credential::{Credential, credential, grpc_credential},
+    requirement,
+};
+use crate::{
+    api,
+    app::App,
+    connection::{ClientAddress, ClientCertificate},
+    v2,
+    v3::{self, V3Error},
+};
+
+/// Lets a request pass to its handler with a [`Caller`], or refuses it. Must wrap the routes, because the matched route shows
+/// what is needed.
+pub async fn enforce(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let route: Option<MatchedPath> = request.extensions().get().cloned();
+    let route = route.as_ref().map(MatchedPath::as_str);
+    let needs = requirement(request.method(), route);
+    match admit(&app, needs, request).await {
+        Ok(request) => next.run(request).await,
+        Err(denial) => respond(denial, route.unwrap_or_default()),
+    }
+}
+
+/// The same for gRPC methods. Which cluster a call is about stands in its message, so the handlers check that.
+pub async fn enforce_grpc(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let principal = match app.access.mode {
+        AuthMode::Off => Ok(Principal::Unchecked),
+        AuthMode::On => identify(&app, grpc_credential(request.headers()), request.extensions()).await,
+    };
+    match principal {
+        Ok(principal) => {
+            insert_caller(request.extensions_mut(), principal);
+            next.run(request).await
+        }
+        Err(denial) => {
+            let status = tonic::Status::from(V3Error::from(denial));
+            status.into_http::<axum::body::Body>().into_response()
+        }
+    }
+}
+
+async fn admit(app: &Arc<App>, needs: Requirement, request: Request) -> Result<Request, Denial> {
+    let (mut parts, body) = request.into_parts();
+    let principal = match (app.access.mode, needs) {
+        (AuthMode::Off, _) => Principal::Unchecked,
+        (AuthMode::On, Requirement::Nothing) => Principal::Anonymous,
+        (AuthMode::On, _) => identify(app, credential(&parts.headers), &parts.extensions).await?,
+    };
+    let target = match needs.is_of_cluster() {
+        true => Target::of(app, &mut parts, &principal).await?,
+        false => None,
+    };
+    needs.check(&principal, target.as_ref()).map_err(|denial| match denial {
+        Denial::NoCredential { needs } if !app.access.tokens.has_administrator(app.registry.now()) => {
+            Denial::NoAdministrator { needs }
+        }
+        denial => denial,
+    })?;
+    if let Some(target) = target {
+        parts.extensions.insert(target);
+    }
+    insert_caller(&mut parts.extensions, principal);
+    Ok(Request::from_parts(parts, body))
+}
+
+/// Who presents a credential. One that is not valid is an error, even if the route needs none. Without one in the request, the
+/// certificate of the connection counts.
+async fn identify(app: &App, credential: Option<Credential>, extensions: &Extensions) -> Result<Principal, Denial> {
+    match credential {
+        None => Ok(extensions.get().and_then(|shown| certified(app, shown)).unwrap_or(Principal::Anonymous)),
+        Some(Credential::ApiToken(secret)) => {
+            app.access.tokens.find(&secret, app.registry.now()).await.map(Principal::ApiToken)
+        }
+        Some(Credential::Other) => Err(Denial::UnknownCredential),
+    }
+}
+
+/// Who shows a certificate. `None` if no rule gives it a role.
+fn certified(app: &App, shown: &ClientCertificate) -> Option<Principal> {
+    let common_name = shown.common_name.as_deref();
+    let rule = app.access.certificate_rules.iter().find(|rule| rule.matches(common_name, &shown.dns_names))?;
+    Some(Principal::Certificate { name: rule.name().into(), role: rule.role })
+}
+
+fn insert_caller(extensions: &mut Extensions, principal: Principal) {
+    let actor = Actor { by: principal.public_name(), from: extensions.get().map(ClientAddress::ip) };
+    extensions.insert(Caller { principal, actor });
+}
+
+/// A denial in the form of the face that the route belongs to.
+fn respond(denial: Denial, route: &str) -> Response {
+    match route.split('/').nth(1).unwrap_or_default() {
+        "v1" => api::denied(denial),
+        "v3" => v3::denied(denial),
+        "v2" | "{token}" => v2::denied(denial),
+        _ => denial.into_text_response(),
+    }
+}
