@@ -137,7 +137,7 @@ class Machine:
 
     def _convene(self, verb):
         """A command of Convene's on this machine, and its environment."""
-        variables = {"PATH": os.environ["PATH"], "CONVENE_DISCOVERY": self._discovery_url}
+        variables = {"PATH": os.environ["PATH"], "CONVENE_DISCOVERY": self._discovery_url, "CONVENE_INSECURE_DISCOVERY": "true"}
         return self.host.command(self._programs["convene"], verb, *self._node_flags), variables
 
     def _programs_running(self):

@@ -6,6 +6,7 @@ mod go_style;
 mod node_args;
 mod redaction;
 mod registry_args;
+mod secrets;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +34,9 @@ pub struct Cli {
     glog_flags: GlogFlags,
     #[command(subcommand)]
     pub command: Command,
+    /// Warnings about secrets that others on this machine can read, for the log.
+    #[arg(skip)]
+    pub warnings: Vec<String>,
 }
 
 /// The end of `convene --help`. The reference in docs/ has it in Markdown, where four spaces make a block of code.
@@ -225,7 +229,11 @@ impl Cli {
             }
             matches => matches,
         };
-        matches.and_then(|matches| Self::from_arg_matches(&matches)).map_err(redaction::redact)
+        let read = matches.and_then(|matches| {
+            let warnings = secrets::warnings(&matches);
+            Self::from_arg_matches(&matches).map(|cli| Self { warnings, ..cli })
+        });
+        read.map_err(redaction::redact)
     }
 }
 

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::{
     data_dir::DataDirError,
-    registry::{Instruction, RegistryError, TlsSetupError},
+    registry::{Instruction, RegistryError, SetupError},
     state_dir::StateDirError,
 };
 
@@ -75,8 +75,8 @@ impl From<RegistryError> for CommandError {
     }
 }
 
-impl From<TlsSetupError> for CommandError {
-    fn from(error: TlsSetupError) -> Self {
+impl From<SetupError> for CommandError {
+    fn from(error: SetupError) -> Self {
         Self::Usage(error.to_string())
     }
 }

@@ -6,7 +6,8 @@ use std::{
 };
 
 use convene_etcd::{
-    Access, Client, Connector, EtcdError, ListedMember, MemberList, MetricsClient, PeerClient, PeerMetrics, Status, Tls,
+    Access, ClearText, Client, Connector, EtcdError, ListedMember, MemberList, MetricsClient, PeerClient, PeerMetrics,
+    Status, Tls,
 };
 use convene_lifecycle::{ClientUrl, ClusterId, Identity};
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -19,6 +20,8 @@ pub struct Connections {
     clients: Mutex<BTreeMap<ClientUrl, Arc<Client>>>,
     peers: PeerClient,
     metrics: MetricsClient,
+    /// For the URLs that follow from `--listen-metrics-urls`: etcd may serve metrics in clear text although its client port has TLS.
+    metrics_ports: MetricsClient,
     /// `--listen-metrics-urls`.
     metrics_urls: Vec<ClientUrl>,
 }
@@ -29,8 +32,11 @@ impl Connections {
         let unusable = |error: EtcdError| CommandError::Usage(error.to_string());
         let peers = PeerClient::new(peer_tls).map_err(unusable)?;
         let metrics = MetricsClient::new(&access.tls).map_err(unusable)?;
+        let as_configured = Tls { clear_text: ClearText::Allowed, ..access.tls.clone() };
+        let metrics_ports = MetricsClient::new(&as_configured).map_err(unusable)?;
         let connector = Connector::new(access);
-        Ok(Self { connector, clients: Mutex::default(), peers, metrics, metrics_urls: metrics_urls.to_vec() })
+        let metrics_urls = metrics_urls.to_vec();
+        Ok(Self { connector, clients: Mutex::default(), peers, metrics, metrics_ports, metrics_urls })
     }
 
     /// The client for peer ports.
@@ -125,11 +131,14 @@ impl Connections {
 
     /// What the leader has heard from its peers, from the first of its client and metrics URLs that returns it.
     pub async fn leader_metrics(&self, leader: &ListedMember, within: Duration) -> Option<PeerMetrics> {
-        let mut urls: BTreeSet<ClientUrl> = leader.client_urls.iter().cloned().collect();
+        let urls: BTreeSet<ClientUrl> = leader.client_urls.iter().cloned().collect();
+        let mut ports = BTreeSet::new();
         for own in &self.metrics_urls {
-            urls.extend(leader.client_urls.iter().filter_map(|leader| own.on_host_of(leader)));
+            ports.extend(leader.client_urls.iter().filter_map(|leader| own.on_host_of(leader)));
         }
-        let mut answers: FuturesUnordered<_> = urls.iter().map(|url| self.metrics.peers(url, within)).collect();
+        let at_client_urls = urls.difference(&ports).map(|url| self.metrics.peers(url, within));
+        let at_ports = ports.iter().map(|url| self.metrics_ports.peers(url, within));
+        let mut answers: FuturesUnordered<_> = at_client_urls.chain(at_ports).collect();
         while let Some(answer) = answers.next().await {
             // Several members may advertise localhost, and a host may run etcds of several clusters.
             if let Ok(metrics) = answer

@@ -2,10 +2,12 @@ use std::{fmt, str::FromStr};
 
 use convene_lifecycle::Token;
 use thiserror::Error;
-use url::Url;
+use url::{Host, Url};
 
-/// The URL of a `convene-server` with the token of a cluster: `http://discovery.corp:8087/TOKEN` or, as for a private
-/// registry on etcd, `http://discovery.corp:8087/v2/keys/_etcd/registry/TOKEN`.
+use crate::registry::CaPin;
+
+/// The URL of a `convene-server` with the token of a cluster: `https://discovery.corp:8087/TOKEN` or, as for a private
+/// registry on etcd, `https://discovery.corp:8087/v2/keys/_etcd/registry/TOKEN`. It may end with the pin of the server's CA.
 ///
 /// The URL is a secret: `Display` and `Debug` shorten the token, and omit a password and the rest of the path.
 #[derive(Clone, PartialEq, Eq)]
@@ -16,9 +18,14 @@ pub struct DiscoveryUrl {
     pub token: Token,
 }
 
-/// The URL of a `convene-server`.
+/// The URL of a `convene-server`. It may end with the pin of the server's CA: `https://HOST:PORT#sha256:…`.
 #[derive(Clone, PartialEq, Eq)]
-pub struct ServerUrl(Url);
+pub struct ServerUrl {
+    /// Without the pin.
+    url: Url,
+    /// The CA that must have signed the server's certificate. Only a URL with `https` has one.
+    pin: Option<Box<CaPin>>,
+}
 
 /// Why a text is not a [`DiscoveryUrl`] or a [`ServerUrl`]. The error does not repeat the text, which may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -34,9 +41,14 @@ pub enum DiscoveryUrlError {
     /// The scheme is neither `http` nor `https`.
     #[error("must begin with http:// or https://")]
     Scheme,
-    /// It has a query or a fragment.
-    #[error("must not have a query or a fragment")]
+    /// It has a query or a fragment that is not a pin.
+    #[error(
+        "must not have a query, nor a fragment other than the pin of the server's CA, #sha256: and 64 hexadecimal digits"
+    )]
     Query,
+    /// It has a pin, and the scheme `http`.
+    #[error("has the pin of a CA (#sha256:…), so it must begin with https://")]
+    PinWithoutTls,
     /// Its path does not end with a token.
     #[error(
         "must end with the token of a cluster, as in http://HOST:PORT/TOKEN (1 to 128 characters of A-Z, a-z, 0-9, '.', '_' and '-')"
@@ -50,12 +62,27 @@ const REGISTRY_PATH: &str = "/v2/keys/_etcd/registry";
 impl ServerUrl {
     /// Whether connections use TLS.
     pub fn is_https(&self) -> bool {
-        self.0.scheme() == "https"
+        self.url.scheme() == "https"
+    }
+
+    /// Whether the host is this machine.
+    pub fn is_loopback(&self) -> bool {
+        match self.url.host() {
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
+            Some(Host::Domain(name)) => name == "localhost",
+            None => false,
+        }
+    }
+
+    /// The pin of the server's CA.
+    pub fn pin(&self) -> Option<CaPin> {
+        self.pin.as_deref().copied()
     }
 
     /// The URL of a path on the server. The path begins with a slash.
     pub fn join(&self, path: &str) -> String {
-        format!("{}{path}", self.0.as_str().trim_end_matches('/'))
+        format!("{}{path}", self.url.as_str().trim_end_matches('/'))
     }
 }
 
@@ -65,28 +92,34 @@ impl DiscoveryUrl {
         Self { server, token }
     }
 
-    /// The complete URL, including the secret token.
+    /// The complete URL, including the secret token and the pin.
     pub fn reveal(&self) -> String {
-        self.server.join(&format!("/{}", self.token.as_str()))
+        let pin = self.server.pin().map(|pin| format!("#{pin}")).unwrap_or_default();
+        self.server.join(&format!("/{}{pin}", self.token.as_str()))
     }
 }
 
-fn parse(text: &str, expected: &'static str) -> Result<Url, DiscoveryUrlError> {
-    let url = Url::parse(text.trim()).map_err(|problem| DiscoveryUrlError::NotAUrl { problem, expected })?;
+fn parse(text: &str, expected: &'static str) -> Result<ServerUrl, DiscoveryUrlError> {
+    let mut url = Url::parse(text.trim()).map_err(|problem| DiscoveryUrlError::NotAUrl { problem, expected })?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(DiscoveryUrlError::Scheme);
     }
-    if url.query().is_some() || url.fragment().is_some() {
+    if url.query().is_some() {
         return Err(DiscoveryUrlError::Query);
     }
-    Ok(url)
+    let pin = url.fragment().map(CaPin::from_str).transpose().map_err(|_| DiscoveryUrlError::Query)?;
+    if pin.is_some() && url.scheme() != "https" {
+        return Err(DiscoveryUrlError::PinWithoutTls);
+    }
+    url.set_fragment(None);
+    Ok(ServerUrl { url, pin: pin.map(Box::new) })
 }
 
 impl FromStr for ServerUrl {
     type Err = DiscoveryUrlError;
 
     fn from_str(text: &str) -> Result<Self, DiscoveryUrlError> {
-        parse(text, "http://HOST:PORT").map(Self)
+        parse(text, "https://HOST:PORT")
     }
 }
 
@@ -94,19 +127,19 @@ impl FromStr for DiscoveryUrl {
     type Err = DiscoveryUrlError;
 
     fn from_str(text: &str) -> Result<Self, DiscoveryUrlError> {
-        let mut url = parse(text, "http://HOST:PORT/TOKEN, as `convene cluster create` prints it")?;
-        let path = url.path().trim_end_matches('/').to_owned();
+        let mut server = parse(text, "https://HOST:PORT/TOKEN, as `convene cluster create` prints it")?;
+        let path = server.url.path().trim_end_matches('/').to_owned();
         let (before, token) = path.rsplit_once('/').ok_or(DiscoveryUrlError::NoToken)?;
         let token = token.parse().map_err(|_| DiscoveryUrlError::NoToken)?;
-        url.set_path(before.strip_suffix(REGISTRY_PATH).unwrap_or(before));
-        Ok(Self { server: ServerUrl(url), token })
+        server.url.set_path(before.strip_suffix(REGISTRY_PATH).unwrap_or(before));
+        Ok(Self { server, token })
     }
 }
 
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without user info and path: if a discovery URL was given by mistake, its path has the token.
-        f.write_str(&self.0.origin().ascii_serialization())
+        f.write_str(&self.url.origin().ascii_serialization())
     }
 }
 
@@ -156,10 +189,33 @@ mod tests {
         assert!(matches!(error("6c007a14875d53d9"), NotAUrl { .. }));
         assert_eq!(error("ftp://corp/6c007a14875d53d9"), Scheme);
         assert_eq!(error("http://corp/6c007a14875d53d9?size=3"), Query);
+        assert_eq!(error("https://corp/6c007a14875d53d9#sha256:00"), Query);
+        assert_eq!(error(&format!("http://corp/6c007a14875d53d9#sha256:{}", "0".repeat(64))), PinWithoutTls);
         assert_eq!(error("http://corp:8087"), NoToken);
         assert_eq!(error("http://corp:8087/"), NoToken);
         assert_eq!(error("http://corp:8087/a%20b"), NoToken);
         assert!(!error("http://corp:8087/sec%20ret").to_string().contains("sec"));
+    }
+
+    #[test]
+    fn a_pin_stays_with_the_url_and_is_not_sent() {
+        let text = format!("https://corp:8087/6c007a14875d53d9bf0ef5a6fc0257c8#sha256:{}", "0e".repeat(32));
+        let url: DiscoveryUrl = text.parse().unwrap();
+        assert_eq!(url.reveal(), text);
+        assert_eq!(url.server.pin().unwrap().to_string(), format!("sha256:{}", "0e".repeat(32)));
+        assert_eq!(url.server.join("/v1/clusters"), "https://corp:8087/v1/clusters");
+        assert_eq!(url.to_string(), "https://corp:8087/6c007a…");
+    }
+
+    #[test]
+    fn only_loopback_addresses_are_this_machine() {
+        let is_loopback = |host: &str| format!("http://{host}:8087").parse::<ServerUrl>().unwrap().is_loopback();
+        for host in ["127.0.0.1", "127.1.2.3", "[::1]", "[::ffff:127.0.0.1]", "localhost", "LOCALHOST"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["10.0.0.1", "0.0.0.0", "[::]", "[2001:db8::1]", "corp", "localhost.corp", "127.0.0.1.corp"] {
+            assert!(!is_loopback(host), "{host}");
+        }
     }
 
     #[test]

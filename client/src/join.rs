@@ -19,7 +19,7 @@ use crate::{
     registry::{Instruction, RegistryError, Start, State, Task},
     session::{CheckInOptions, CheckInResponse, NODE_REFUSED, RETRY_INTERVAL, Session},
     stdout,
-    verify::{self, archive::Refused, identity},
+    verify::{self, archive::Refused, identity, own},
 };
 use offline_grace::OfflineGrace;
 
@@ -158,7 +158,7 @@ impl Join<'_> {
                 Err(found) => Ok(self.refuse(name, found)),
             },
             Task::Start(start) => match identity::verify_start(&self.session, state).await {
-                Ok(()) => self.finish(state, &response, Action::Start, start.as_ref()),
+                Ok(()) => self.finish(state, &response, Action::Start, self.own_start(start.as_ref())),
                 Err(found) => Ok(self.refuse(name, found)),
             },
             Task::ArchiveData => self.execute_archive(state, &response.instruction).await,
@@ -174,6 +174,16 @@ impl Join<'_> {
     fn refuse(&self, instruction: &str, found: String) -> Next {
         self.session.refuse(instruction, found);
         Next::CheckIn(RETRY_INTERVAL)
+    }
+
+    /// How the registry says etcd starts on its data, unless that is about another node. A node with valid data starts all the same.
+    fn own_start<'s>(&self, start: Option<&'s Start>) -> Option<&'s Start> {
+        let start = start?;
+        let Err(found) = own::check_start(&self.session, start, false) else { return Some(start) };
+        let message =
+            format!("the registry describes another node: {found}; etcd starts with this node's own settings");
+        self.session.progress.step("warning", &message);
+        None
     }
 
     fn check_lock(&self) -> Result<(), String> {

@@ -23,6 +23,7 @@ mod member;
 mod membership_change;
 mod node;
 mod observe;
+mod one_line;
 mod output;
 mod overview;
 mod progress;
@@ -45,6 +46,8 @@ use progress::Progress;
 #[tokio::main(flavor = "current_thread")]
 pub async fn main() -> ExitCode {
     let cli = Cli::read();
+    let progress = Progress::new(cli.log_format, cli.subject());
+    cli.warnings.iter().for_each(|warning| progress.step("warning", warning));
     let result = match &cli.command {
         Command::Join(arguments) => join::run(arguments, cli.log_format).await,
         Command::Promote(arguments) => promote::run(arguments, cli.log_format).await,
@@ -56,7 +59,7 @@ pub async fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            Progress::new(cli.log_format, cli.subject()).error(&error);
+            progress.error(&error);
             error.exit_code()
         }
     }

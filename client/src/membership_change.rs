@@ -10,14 +10,14 @@ use convene_lifecycle::{ClientUrl, MemberId, PeerUrl, Role, Ticket};
 
 use crate::{
     boot_clock::BootInstant,
-    connections::Failures,
+    connections::{Failures, Probe},
     data_dir::Contents,
     local_etcd,
     observe::{Addresses, LIST_TIMEOUT},
     registry::{ExpectedMember, Instruction, Task, Terms},
     session::{CheckInResponse, RETRY_INTERVAL, Session},
     verify::{
-        identity,
+        identity, own, quorum,
         removal::{self, NotRemoved},
     },
 };
@@ -160,8 +160,10 @@ impl<'a> MembershipChange<'a> {
             Operation::Promote(_) => session.connections.leader(&list, LIST_TIMEOUT).await.unwrap_or(client),
             _ => client,
         };
-        if self.sent_at.elapsed() >= Duration::from_secs(self.terms.act_within_seconds) {
-            return Err(ChangeError::DeadlinePassed(self.terms.act_within_seconds));
+        // A registry can't extend the time after which another node may have the ticket.
+        let act_within = Duration::from_secs(self.terms.act_within_seconds).min(Ticket::ACT_WITHIN);
+        if self.sent_at.elapsed() >= act_within {
+            return Err(ChangeError::DeadlinePassed(act_within.as_secs()));
         }
         match self.operation {
             Operation::Remove(member) | Operation::Leave(member) => {
@@ -188,15 +190,23 @@ impl<'a> MembershipChange<'a> {
                 if self.reason == LEAVING {
                     identity::verify_leave(session, &list, member).await.map_err(ChangeError::Refused)?;
                 }
-                self.verify_removal(session, &list, member).await
+                // Both at once, because the change must begin within seconds.
+                let is_bearable =
+                    async { quorum::check_removal(session, &list, member).await.map_err(ChangeError::Refused) };
+                tokio::try_join!(self.verify_removal(session, &list, member), is_bearable).map(|_| ())
+            }
+            Operation::Add { peer_urls, .. } => own::check_peer_urls(session, peer_urls).map_err(ChangeError::Refused),
+            Operation::Promote(member) => {
+                let (_, list) = self.read_list(session).await?;
+                check_seen_learner(session, &list, member).await.map_err(ChangeError::Refused)
             }
             Operation::Update(member, peer_urls) => {
+                own::check_peer_urls(session, peer_urls).map_err(ChangeError::Refused)?;
                 let (_, list) = self.read_list(session).await?;
                 let is_silence_enough = self.terms.witnesses < 2;
                 let verified = identity::verify_update(session, &list, member, peer_urls, is_silence_enough);
                 verified.await.map_err(ChangeError::Refused)
             }
-            _ => Ok(()),
         }
     }
 
@@ -236,6 +246,21 @@ impl<'a> MembershipChange<'a> {
             return Ok(());
         }
         Err(ChangeError::ListChanged { found: member_names(&found), expected: member_names(&expected) })
+    }
+}
+
+/// Checks that a member is a learner which this node has seen in its last view, and which answers now. A voter that does not answer
+/// makes the quorum larger and does not help to reach it.
+async fn check_seen_learner(session: &Session, list: &MemberList, member: MemberId) -> Result<(), String> {
+    let seen =
+        session.last_view().into_iter().flat_map(|view| view.members).any(|seen| seen.id == member && seen.learner);
+    let listed = list.members.iter().find(|listed| listed.id == member && listed.learner);
+    let Some(listed) = listed.filter(|_| seen) else {
+        return Err(format!("this node has not seen member {member} as a learner"));
+    };
+    match session.connections.probe(listed, LIST_TIMEOUT).await {
+        Probe::Up(_) | Probe::Answers => Ok(()),
+        Probe::Other(_) | Probe::Silent => Err(format!("the learner {member} does not answer this node")),
     }
 }
 

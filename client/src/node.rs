@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use convene_etcd::{Access, ListedMember, Tls};
+use convene_etcd::{Access, ListedMember, SendPassword, Tls};
 use convene_lifecycle::{ClientUrl, MemberName, PeerUrl};
 
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     command_error::CommandError,
     data_dir::{Contents, DataDir, Leftover},
     discovery_url::DiscoveryUrl,
-    registry::State,
+    registry::{RegistryAccess, State},
 };
 
 /// This node: its member's settings, its data directory, and how it connects to other members.
@@ -44,9 +44,9 @@ impl Node {
         // etcd may be started in another working directory.
         let data_path = absolute(&data_path)?;
         let wal_path = arguments.wal_dir.as_deref().map(absolute).transpose()?;
-        let (access, peer_tls) = read_access(&arguments.access)?;
+        let (access, peer_tls) = read_access(&arguments.access, &arguments.advertise_client_urls)?;
         Ok(Self {
-            cluster: arguments.discovery.discovery.clone(),
+            cluster: arguments.discovery.url().clone(),
             name,
             data: DataDir::new(data_path.clone(), wal_path.clone()),
             data_path,
@@ -109,19 +109,25 @@ fn absolute(path: &Path) -> Result<PathBuf, CommandError> {
         .map_err(|error| CommandError::Usage(format!("cannot use the directory {path:?}: {error}")))
 }
 
-/// The certificates for the connection to the registry.
-pub fn registry_tls(arguments: &RegistryTlsArgs) -> Result<Tls, CommandError> {
-    let RegistryTlsArgs { discovery_cacert, discovery_cert, discovery_key } = arguments;
-    read_tls(discovery_cacert, discovery_cert, discovery_key)
+/// How the registry is reached.
+pub fn registry_access(arguments: &RegistryTlsArgs) -> Result<RegistryAccess, CommandError> {
+    let RegistryTlsArgs { insecure_discovery, discovery_cacert, discovery_cert, discovery_key } = arguments;
+    let tls = read_tls(discovery_cacert, discovery_cert, discovery_key)?;
+    Ok(RegistryAccess { tls, allows_clear_text: *insecure_discovery })
 }
 
-/// TLS and user for the client ports of etcd, and TLS for its peer ports.
-pub fn read_access(arguments: &AccessArgs) -> Result<(Access, Tls), CommandError> {
+/// TLS and user for the client ports of etcd, and TLS for its peer ports. `own`: the client URLs of this node's etcd.
+pub fn read_access(arguments: &AccessArgs, own: &[ClientUrl]) -> Result<(Access, Tls), CommandError> {
     let tls = read_tls(&arguments.cacert, &arguments.cert, &arguments.key)?;
     let mut peer_tls = read_tls(&arguments.peer_trusted_ca_file, &arguments.peer_cert_file, &arguments.peer_key_file)?;
+    // etcds with TLS for their clients may well talk to each other in clear text.
     peer_tls.ca = peer_tls.ca.or_else(|| tls.ca.clone());
     peer_tls.identity = peer_tls.identity.or_else(|| tls.identity.clone());
-    Ok((Access { tls, user: arguments.user.clone() }, peer_tls))
+    let send_password = match arguments.insecure_etcd_credentials {
+        true => SendPassword::Anybody,
+        false => SendPassword::Verified { own: own.to_vec() },
+    };
+    Ok((Access { tls, user: arguments.user.clone(), send_password }, peer_tls))
 }
 
 fn read_tls(ca: &Option<PathBuf>, cert: &Option<PathBuf>, key: &Option<PathBuf>) -> Result<Tls, CommandError> {

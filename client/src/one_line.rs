@@ -31,7 +31,7 @@ pub fn lines(text: &str) -> Cow<'_, str> {
 /// JSON that was written without white space, except for parts of it as a server sent them, on one line and without unsafe
 /// characters. In strings of JSON, such characters are escaped; outside of strings, only white space is allowed.
 pub fn json_line(json: &str) -> String {
-    escaped(json, |character| character.is_ascii_control())
+    escaped(json, |character| character < ' ')
 }
 
 /// JSON on several lines, without unsafe characters, and without those with which a shell begins a command in double quotes.
@@ -43,7 +43,6 @@ fn escaped(json: &str, is_omitted: impl Fn(char) -> bool) -> String {
     let mut safe = String::with_capacity(json.len());
     for character in json.chars() {
         match character {
-            // A string of JSON has none of them.
             _ if is_omitted(character) => {}
             '\n' => safe.push('\n'),
             '$' | '`' => escape(character, &mut safe),
@@ -88,7 +87,9 @@ mod tests {
     #[test]
     fn json_stays_the_same_and_is_one_line() {
         let sent = serde_json::json!({ "a": HOSTILE, "b": ["$(id)", "`id`", "\\u0024", "\"$x\""], "c": 1.5 });
-        for written in [sent.to_string(), serde_json::to_string_pretty(&sent).unwrap(), sent.to_string().replace(',', "\r\n,\t")] {
+        for written in
+            [sent.to_string(), serde_json::to_string_pretty(&sent).unwrap(), sent.to_string().replace(',', "\r\n,\t")]
+        {
             let line = json_line(&written);
             assert!(!line.contains(is_unsafe) && !line.contains(['$', '`']), "{line}");
             assert_eq!(serde_json::from_str::<serde_json::Value>(&line).unwrap(), sent);

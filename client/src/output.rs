@@ -6,6 +6,8 @@ use convene_lifecycle::{ClientUrl, MemberName, PeerUrl};
 use serde::Serialize;
 use thiserror::Error;
 
+use crate::one_line::is_unsafe;
+
 mod dropin;
 mod env;
 mod flags;
@@ -98,7 +100,7 @@ pub enum OutputError {
     /// A value has a control character. systemd drops such variables (`env_value_is_valid`), and an unquoted
     /// `eval $(…)` replaces newlines and tabs with spaces.
     #[error(
-        "--{flag} {value:?} has a control character, which shells and systemd treat differently; choose another value"
+        "--{flag} {value:?} has a control or an invisible character, which shells and systemd treat differently; choose another value"
     )]
     ControlCharacter {
         /// etcd's flag
@@ -207,9 +209,9 @@ impl Setting {
         format!("ETCD_{}", self.flag.to_uppercase().replace('-', "_"))
     }
 
-    /// The value, if it has no control characters.
+    /// The value, if it has no control characters, and none that change how a terminal shows it.
     fn printable(&self) -> Result<&str, OutputError> {
-        if self.value.contains(char::is_control) {
+        if self.value.contains(is_unsafe) {
             return Err(OutputError::ControlCharacter { flag: self.flag, value: self.value.clone() });
         }
         Ok(&self.value)

@@ -8,7 +8,7 @@ use std::{
 use humantime::{format_duration, format_rfc3339_seconds};
 use serde::Serialize;
 
-use crate::{boot_clock::BootInstant, cli::LogFormat, command_error::CommandError};
+use crate::{boot_clock::BootInstant, cli::LogFormat, command_error::CommandError, one_line::one_line};
 
 /// The progress log on standard error: one line for each change of what a command does or waits for.
 pub struct Progress {
@@ -55,7 +55,7 @@ struct Line<'a> {
 impl Progress {
     /// The log of a command about a node or a cluster.
     pub fn new(format: LogFormat, subject: impl Into<String>) -> Self {
-        Self { format, subject: subject.into(), state: Mutex::default() }
+        Self { format, subject: one_line(&subject.into()).into_owned(), state: Mutex::default() }
     }
 
     /// Logs a step.
@@ -98,6 +98,10 @@ impl Progress {
 
     /// The line to log, or `None` if it would repeat another one.
     fn line(&self, step: &str, reason: Option<&str>, message: &str, is_wait: bool) -> Option<String> {
+        // Servers, etcds and other nodes choose parts of it.
+        let (step, message) = (&*one_line(step), &*one_line(message));
+        let reason = reason.map(one_line);
+        let reason = reason.as_deref();
         let mut state = self.state.lock().expect("no thread panics while it logs");
         let entry = (reason.unwrap_or(step).to_owned(), message.to_owned());
         let is_repeated = state.last.as_ref() == Some(&entry);
@@ -167,6 +171,17 @@ mod tests {
         assert_eq!((add().is_some(), fail().is_some()), (true, true));
         assert_eq!((add(), fail()), (None, None));
         assert!(progress.timeout_message().ends_with(": unhealthy"), "{}", progress.timeout_message());
+    }
+
+    #[test]
+    fn a_message_from_outside_stays_one_line_and_gives_the_terminal_no_order() {
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let progress = Progress::new(format, "infra\u{202e}0");
+            let line =
+                progress.line("wa\u{1b}it", Some("for\nming"), "1\r\nconvene: start (ok)\u{2066}", true).unwrap();
+            assert!(!line.contains(crate::one_line::is_unsafe), "{line:?}");
+            assert!(line.contains("for ming"), "{line}");
+        }
     }
 
     #[test]

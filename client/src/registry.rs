@@ -7,25 +7,27 @@ mod event;
 mod instruction;
 mod member;
 mod node;
+mod pinned_ca;
 mod report;
 mod request;
 mod verbatim;
 
 use std::time::Duration;
 
-use convene_etcd::Tls;
-use reqwest::{Certificate, Client, Identity, Method};
+use convene_etcd::{Tls, TlsIdentity};
+use reqwest::{Certificate, Client, ClientBuilder, Identity, Method, Response};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::discovery_url::{DiscoveryUrl, ServerUrl};
 use contact::Contact;
 
 pub use cluster::{Cluster, ClusterPage, FreedToken, Held, NewCluster, NewPolicy, Policy, Ticket};
-pub use error::{RegistryError, TlsSetupError};
+pub use error::{RegistryError, SetupError};
 pub use event::{Event, Events};
 pub use instruction::{ExpectedMember, Instruction, Start, Task, Terms};
 pub use member::{Member, Members};
 pub use node::{Node, Nodes};
+pub use pinned_ca::CaPin;
 pub use report::{ObservedMember, Refusal, Report, State, View};
 pub use request::Request;
 pub use verbatim::Verbatim;
@@ -36,6 +38,18 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long connecting may take, as a part of [`REQUEST_TIMEOUT`].
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// The largest response that is read.
+const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// How a registry is reached.
+#[derive(Clone, Debug, Default)]
+pub struct RegistryAccess {
+    /// The trusted CA and the client certificate. A pin in the URL replaces the CA.
+    pub tls: Tls,
+    /// Whether another machine is called in clear text, too.
+    pub allows_clear_text: bool,
+}
+
 /// A `convene-server`.
 #[derive(Clone, Debug)]
 pub struct Registry {
@@ -45,9 +59,14 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// A client for a server. For `https`, it trusts the CA that is given, or else the system's CAs.
-    pub fn new(server: ServerUrl, tls: &Tls) -> Result<Self, TlsSetupError> {
-        let mut http = Client::builder()
+    /// A client for a server. For `https`, it trusts the CA of the URL's pin alone, or the CA that is given, or else the system's
+    /// CAs. In clear text it calls other machines only if that is allowed: whoever is on the way could read the token, and
+    /// instruct the node.
+    pub fn new(server: ServerUrl, access: &RegistryAccess) -> Result<Self, SetupError> {
+        if !server.is_https() && !server.is_loopback() && !access.allows_clear_text {
+            return Err(SetupError::ClearText { server });
+        }
+        let http = Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .user_agent(concat!("convene/", env!("CARGO_PKG_VERSION")))
             // etcd ignores HTTP_PROXY for discovery too, unless it has a flag for it
@@ -55,20 +74,11 @@ impl Registry {
             .no_proxy()
             // A redirect would carry the token to another host.
             .redirect(reqwest::redirect::Policy::none());
-        if !server.is_https() {
-            // Otherwise building the client would fail on a machine without any CA certificates.
-            http = http.tls_certs_only([]);
-        } else if let Some(ca) = &tls.ca {
-            let ca = Certificate::from_pem_bundle(ca).map_err(|error| TlsSetupError::new("the CA", &error))?;
-            http = http.tls_certs_only(ca);
-        }
-        if let Some(identity) = &tls.identity {
-            let pem = [&identity.cert[..], b"\n", &identity.key].concat();
-            let identity = Identity::from_pem(&pem)
-                .map_err(|error| TlsSetupError::new("the client certificate with its key", &error))?;
-            http = http.identity(identity);
-        }
-        let http = http.build().map_err(|error| TlsSetupError::new("TLS", &error))?;
+        let http = match server.pin() {
+            Some(pin) => http.tls_backend_preconfigured(pinned_ca::config(pin, access.tls.identity.as_ref())?),
+            None => with_tls(http, &server, &access.tls)?,
+        };
+        let http = http.build().map_err(|error| SetupError::unusable("TLS", &error))?;
         Ok(Self { http, server, contact: Contact::default() })
     }
 
@@ -149,10 +159,44 @@ impl Registry {
         let unreachable = |error| RegistryError::unreachable(&self.server, &error);
         let response = request.build(&self.http, &self.server).send().await.map_err(unreachable)?;
         let status = response.status();
-        let body = response.bytes().await.map_err(unreachable)?;
+        let body = read(response).await.map_err(unreachable)?.ok_or_else(|| RegistryError::NotConvene {
+            server: self.server.clone(),
+            problem: "sends a response of more than 1 MiB".to_owned(),
+        })?;
         match status.is_success() {
-            true => Ok(body.into()),
+            true => Ok(body),
             false => Err(RegistryError::from_response(&self.server, status, &body)),
         }
     }
 }
+
+/// The body of a response; `None` if it is too long. The time-out of the request also limits this.
+async fn read(mut response: Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > MAX_BODY_BYTES {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Some(body))
+}
+
+fn with_tls(mut http: ClientBuilder, server: &ServerUrl, tls: &Tls) -> Result<ClientBuilder, SetupError> {
+    if !server.is_https() {
+        // Otherwise building the client would fail on a machine without any CA certificates.
+        http = http.tls_certs_only([]);
+    } else if let Some(ca) = &tls.ca {
+        let ca = Certificate::from_pem_bundle(ca).map_err(|error| SetupError::unusable("the CA", &error))?;
+        http = http.tls_certs_only(ca);
+    }
+    if let Some(TlsIdentity { cert, key }) = &tls.identity {
+        let pem = [&cert[..], b"\n", key].concat();
+        let identity = Identity::from_pem(&pem).map_err(|error| SetupError::unusable(CLIENT_CERTIFICATE, &error))?;
+        http = http.identity(identity);
+    }
+    Ok(http)
+}
+
+/// The client certificate in an error.
+const CLIENT_CERTIFICATE: &str = "the client certificate with its key";

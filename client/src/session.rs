@@ -13,7 +13,7 @@ use crate::{
     command_error::CommandError,
     connections::{Connections, Failures},
     data_dir::Contents,
-    node::{Node, registry_tls},
+    node::{Node, registry_access},
     observe::{Addresses, observe},
     progress::Progress,
     registry::{Instruction, Member, Members, Refusal, Registry, RegistryError, Report, State, Task, View},
@@ -47,6 +47,8 @@ pub struct Session {
     sequence: Cell<u64>,
     revision: Cell<u64>,
     addresses: RefCell<Addresses>,
+    /// The peer URLs of the last report.
+    reported_peer_urls: RefCell<Vec<PeerUrl>>,
     view: RefCell<Option<View>>,
     /// The etcd cluster that this node saw when it last observed it. `None` if no member answered then.
     seen: RefCell<Option<Addresses>>,
@@ -98,7 +100,7 @@ impl Session {
     pub fn new(arguments: &NodeArgs, log_format: LogFormat) -> Result<Self, CommandError> {
         let node = Node::new(arguments)?;
         Ok(Self {
-            registry: Registry::new(node.cluster.server.clone(), &registry_tls(&arguments.discovery.tls)?)?,
+            registry: Registry::new(node.cluster.server.clone(), &registry_access(&arguments.discovery.tls)?)?,
             connections: Connections::new(node.access.clone(), &node.peer_tls, &arguments.access.listen_metrics_urls)?,
             progress: Progress::new(log_format, arguments.subject()),
             node,
@@ -106,6 +108,7 @@ impl Session {
             sequence: Cell::new(0),
             revision: Cell::new(0),
             addresses: RefCell::default(),
+            reported_peer_urls: RefCell::default(),
             view: RefCell::default(),
             seen: RefCell::default(),
             looks_first: Cell::new(false),
@@ -288,6 +291,12 @@ impl Session {
         addresses
     }
 
+    /// The peer URL of this node that this URL stands for, if it does: the same text, or another spelling of the same address.
+    pub fn own_peer_url(&self, url: &PeerUrl) -> Option<PeerUrl> {
+        let stands_for = |own: &&PeerUrl| *own == url || own.other_spelling().as_ref() == Some(url);
+        self.reported_peer_urls.borrow().iter().find(stands_for).cloned()
+    }
+
     /// What the registry knows of a member, present or removed.
     pub async fn registered(&self, id: MemberId) -> Result<Option<Member>, RegistryError> {
         let Members { members } = self.registry.members(&self.node.cluster).await?;
@@ -302,6 +311,7 @@ impl Session {
         view: Option<&View>,
     ) -> Result<CheckInResponse, RegistryError> {
         let peer_urls = self.peer_urls(state).await?;
+        self.reported_peer_urls.borrow_mut().clone_from(&peer_urls);
         self.sequence.set(self.sequence.get() + 1);
         let refusal = self.refusal.borrow().clone();
         let report = Report {

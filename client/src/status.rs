@@ -14,7 +14,7 @@ use crate::{
 
 /// Runs the command.
 pub async fn run(arguments: &StatusArgs) -> Result<(), CommandError> {
-    let target = Target::at(&arguments.discovery.discovery, &arguments.discovery.tls).await?;
+    let target = Target::at(arguments.discovery.url(), &arguments.discovery.tls).await?;
     let overview = Overview::read(&target, false).await?;
     let (view, failures) = view(arguments, &overview).await?;
     let mut overview = Overview { view: Some(view), failures, ..overview };
@@ -26,7 +26,7 @@ pub async fn run(arguments: &StatusArgs) -> Result<(), CommandError> {
 
 /// Observes the cluster from this machine, because the registry knows only what nodes have reported.
 async fn view(arguments: &StatusArgs, overview: &Overview) -> Result<(View, Option<Failures>), CommandError> {
-    let (access, peer_tls) = read_access(&arguments.access)?;
+    let (access, peer_tls) = read_access(&arguments.access, &arguments.advertise_client_urls)?;
     let connections = Connections::new(access, &peer_tls, &arguments.access.listen_metrics_urls)?;
     Ok(observe(&connections, &addresses(arguments, overview), overview.cluster.value.revision).await)
 }

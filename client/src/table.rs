@@ -1,5 +1,7 @@
 use comfy_table::{ColumnConstraint, Table as Grid, Width, presets::NOTHING};
 
+use crate::one_line::one_line;
+
 /// Rows under headings in capitals. Columns are as wide as their longest value, whatever the width of the terminal: values
 /// are never cut or wrapped, so they can be searched and copied.
 pub struct Table {
@@ -64,9 +66,9 @@ pub fn lines(values: &[(&str, String)]) -> String {
     values.iter().map(|(name, value)| format!("{:<width$}{}\n", format!("{name}:"), cell(value))).collect()
 }
 
-/// The value without control characters: on one line, and harmless for a terminal.
+/// The value on one line, and harmless for a terminal.
 fn cell(value: &str) -> String {
-    if value.is_empty() { EMPTY.to_owned() } else { value.replace(char::is_control, " ") }
+    if value.is_empty() { EMPTY.to_owned() } else { one_line(value).into_owned() }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::{
     cli::{RegistryTlsArgs, ServerArgs},
     command_error::CommandError,
     discovery_url::{DiscoveryUrl, ServerUrl},
-    node::registry_tls,
+    node::registry_access,
     registry::{Cluster, ClusterPage, Registry, RegistryError, Request, Verbatim},
 };
 
@@ -48,10 +48,10 @@ pub struct Filter<'a> {
 
 /// The server of the command.
 pub fn server(arguments: &ServerArgs) -> Result<Registry, CommandError> {
-    let of_cluster = || arguments.discovery.as_ref().map(|discovery| discovery.server.clone());
+    let of_cluster = || arguments.discovery().map(|discovery| discovery.server.clone());
     let server = arguments.server.clone().or_else(of_cluster).ok_or_else(|| {
         CommandError::Usage(
-            "no server is given; set --server http://HOST:PORT (or CONVENE_SERVER), or a discovery URL".to_owned(),
+            "no server is given; set --server https://HOST:PORT (or CONVENE_SERVER), or a discovery URL".to_owned(),
         )
     })?;
     connect(server, &arguments.tls)
@@ -98,7 +98,7 @@ impl ClusterArgs {
 
     /// Finds another cluster than that of these arguments, or the default one.
     pub async fn find_as(&self, cluster: Option<&str>) -> Result<Target, CommandError> {
-        match (cluster, &self.server.discovery) {
+        match (cluster, self.server.discovery()) {
             (Some(cluster), _) => Target::find(cluster, &self.server).await,
             (None, Some(discovery)) => Target::at(discovery, &self.server.tls).await,
             (None, None) => Err(CommandError::Usage(
@@ -206,7 +206,7 @@ impl std::fmt::Display for Target {
 }
 
 fn connect(server: ServerUrl, tls: &RegistryTlsArgs) -> Result<Registry, CommandError> {
-    Ok(Registry::new(server, &registry_tls(tls)?)?)
+    Ok(Registry::new(server, &registry_access(tls)?)?)
 }
 
 async fn read(registry: &Registry, token: &Token) -> Result<Verbatim<Cluster>, RegistryError> {

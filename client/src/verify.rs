@@ -6,10 +6,14 @@
 //!
 //! - [`archive`]: the data is not that of a member which a cluster still lists.
 //! - [`identity`]: no other process runs as this node's member.
+//! - [`own`]: what an instruction says about this node is about this node, by its name and its peer URLs.
+//! - [`quorum`]: the voters that answer this node can bear a removal.
 //! - [`removal`]: a member that nobody asked to remove is dead, and one that gets other peer URLs does not run elsewhere.
 
 pub mod archive;
 pub mod identity;
+pub mod own;
+pub mod quorum;
 pub mod removal;
 
 use std::time::Duration;

@@ -14,7 +14,8 @@ use tonic::{
 
 use crate::{
     Access, EtcdError, MemberList, Status,
-    login::{Login, Session},
+    login::{Login, Session, requires_login},
+    loopback::LoopbackResolver,
     wire::{self, cluster_client::ClusterClient, kv_client::KvClient, maintenance_client::MaintenanceClient},
 };
 
@@ -52,19 +53,27 @@ impl Connector {
 
     /// Creates a client, which connects with the first call. Must be called within a Tokio runtime.
     ///
-    /// A URL with `http://` is called in clear text, even if certificates are configured.
+    /// A URL with `http://` is called in clear text, unless [`Tls::clear_text`](crate::Tls) refuses that. The password is sent only to
+    /// etcds that [`Access::send_password`] allows.
     pub fn client(&self, url: &ClientUrl) -> Result<Client, EtcdError> {
         let bad_url = |error: tonic::transport::Error| EtcdError::Unreachable {
             endpoint: url.to_string(),
             reason: crate::classify::describe(&error),
         };
+        self.access.tls.check_scheme(url.as_str())?;
         let mut endpoint = Endpoint::from_shared(url.to_string()).map_err(bad_url)?;
         if endpoint.uri().scheme_str() == Some("https") {
             endpoint = self.access.tls.secure(endpoint)?;
         }
-        let channel = Arc::new(Mutex::new(connect_lazily(&endpoint)));
-        let login = self.session.clone().map(|session| Arc::new(Login::new(session)));
-        Ok(Client { url: url.clone(), endpoint, channel, login })
+        let permission = self.access.may_send_secrets(url);
+        let login = match (self.session.clone(), permission) {
+            (None, _) => LoginAt::None,
+            (Some(_), None) => LoginAt::Withheld,
+            (Some(session), Some(permission)) => LoginAt::Allowed(Arc::new(Login::new(session, permission))),
+        };
+        let loopback_only = permission.is_some_and(|permission| permission.loopback_only);
+        let channel = Arc::new(Mutex::new(connect_lazily(&endpoint, loopback_only)));
+        Ok(Client { url: url.clone(), endpoint, loopback_only, channel, login })
     }
 }
 
@@ -73,8 +82,21 @@ impl Connector {
 pub struct Client {
     url: ClientUrl,
     endpoint: Endpoint,
+    /// Whether the host must be this machine, because it is sent secrets in clear text.
+    loopback_only: bool,
     channel: Arc<Mutex<Channel>>,
-    login: Option<Arc<Login>>,
+    login: LoginAt,
+}
+
+/// How a client logs in if etcd requires that.
+#[derive(Clone)]
+enum LoginAt {
+    /// There is no user.
+    None,
+    /// There is a user, whose password this etcd must not be sent.
+    Withheld,
+    /// As the user.
+    Allowed(Arc<Login>),
 }
 
 impl Client {
@@ -103,7 +125,9 @@ impl Client {
     async fn catch_up(&self, within: Duration) -> Result<(), EtcdError> {
         let request = wire::RangeRequest { key: b"convene".to_vec(), count_only: true, ..Default::default() };
         match self.send(within, request, |c, r| async move { kv(c).range(r).await }).await {
-            Ok(wire::RangeResponse { .. }) | Err(EtcdError::NotAllowed { .. }) => Ok(()),
+            Ok(wire::RangeResponse { .. }) | Err(EtcdError::NotAllowed { .. } | EtcdError::PasswordWithheld { .. }) => {
+                Ok(())
+            }
             Err(error) => Err(error),
         }
     }
@@ -191,7 +215,7 @@ impl Client {
     ) -> Result<T, EtcdError> {
         timeout(within, call).await.unwrap_or_else(|_| {
             // The peer may have vanished, and TCP takes a quarter of an hour to notice that.
-            *self.lock() = connect_lazily(&self.endpoint);
+            *self.lock() = connect_lazily(&self.endpoint, self.loopback_only);
             let reason = format!("no answer within {within:?}");
             Err(EtcdError::TimedOut { endpoint: self.url.to_string(), reason })
         })
@@ -214,8 +238,14 @@ impl Client {
             call(channel, request)
         };
         let response = match &self.login {
-            None => call(channel, Request::new(message)).await,
-            Some(login) => login.send(channel, message, call).await,
+            LoginAt::None => call(channel, Request::new(message)).await,
+            LoginAt::Withheld => match call(channel, Request::new(message)).await {
+                Err(refusal) if requires_login(&refusal) => {
+                    return Err(EtcdError::PasswordWithheld { endpoint: self.url.to_string() });
+                }
+                response => response,
+            },
+            LoginAt::Allowed(login) => login.send(channel, message, call).await,
         };
         response.map(Response::into_inner).map_err(|status| EtcdError::from_status(self.url.as_str(), &status))
     }
@@ -240,14 +270,20 @@ impl fmt::Debug for Client {
 }
 
 /// A channel that connects with the first request.
-fn connect_lazily(endpoint: &Endpoint) -> Channel {
-    // As `Endpoint::connect_lazy`, which has no setting for the last option.
-    let mut tcp = HttpConnector::new();
+fn connect_lazily(endpoint: &Endpoint, loopback_only: bool) -> Channel {
+    match loopback_only {
+        true => endpoint.connect_with_connector_lazy(configured(HttpConnector::new_with_resolver(LoopbackResolver))),
+        false => endpoint.connect_with_connector_lazy(configured(HttpConnector::new())),
+    }
+}
+
+/// As `Endpoint::connect_lazy`, which has no setting for the last option.
+fn configured<R>(mut tcp: HttpConnector<R>) -> HttpConnector<R> {
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
     tcp.set_tcp_user_timeout(Some(TCP_USER_TIMEOUT));
-    endpoint.connect_with_connector_lazy(tcp)
+    tcp
 }
 
 fn cluster(channel: Channel) -> ClusterClient<Channel> {

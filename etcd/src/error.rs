@@ -120,6 +120,23 @@ pub enum EtcdError {
         /// The message of etcd.
         reason: String,
     },
+    /// etcd requires a login, and must not be sent the password.
+    #[error(
+        "{endpoint} requires a login, and is not sent the password: its certificate is not verified by --cacert, and the URL is not \
+         one of this node's own at a loopback address or over TLS; use https and --cacert, or --insecure-etcd-credentials"
+    )]
+    PasswordWithheld {
+        /// The URL that was called.
+        endpoint: String,
+    },
+    /// The URL is called over TLS only. No connection was made.
+    #[error(
+        "{endpoint} is not called, because a CA is given (--cacert, --peer-trusted-ca-file) and the URL is not https"
+    )]
+    ClearText {
+        /// The URL that was not called.
+        endpoint: String,
+    },
     /// Only the leader can move the leadership.
     #[error("{endpoint} is not the leader")]
     NotLeader {

@@ -13,7 +13,7 @@ use crate::{
     client::TCP_USER_TIMEOUT,
 };
 
-/// Sends GET requests to etcds. URLs with `http://` are called in clear text.
+/// Sends GET requests to etcds, without a password or a token. URLs with `http://` are called in clear text, if that is allowed.
 #[derive(Clone, Debug)]
 pub(crate) struct HttpClient {
     tls: Tls,
@@ -84,6 +84,7 @@ impl HttpClient {
         let failed = |error: reqwest::Error| from_http(endpoint, &error);
         let bad = |reason: String| EtcdError::BadAnswer { endpoint: endpoint.to_owned(), reason };
 
+        self.tls.check_scheme(endpoint)?;
         let request = self.client(endpoint)?.get(format!("{endpoint}/{path}")).headers(headers);
         let answer = request.send().await.map_err(failed)?;
         let (status, headers) = (answer.status(), answer.headers().clone());

@@ -5,7 +5,7 @@
 //! - [`Connector`] creates clients that share a login.
 //! - [`PeerClient`] reads one etcd's own member list by HTTP at its peer URL, which also works without a quorum.
 //! - [`MetricsClient`] reads by HTTP what one etcd has heard from its peers.
-//! - [`Access`] has the certificates and the user for a connection.
+//! - [`Access`] has the certificates and the user for a connection, and says which etcds may be sent the password.
 //! - [`EtcdError`] is why a call failed, by what the caller can do about it.
 //!
 //! Nothing here retries, waits for a condition or chooses among endpoints: every call ends within its timeout with a result
@@ -27,6 +27,8 @@ mod http;
 #[cfg(feature = "client")]
 mod login;
 #[cfg(feature = "client")]
+mod loopback;
+#[cfg(feature = "client")]
 mod members;
 #[cfg(feature = "client")]
 mod metrics;
@@ -40,12 +42,12 @@ pub mod wire;
 
 #[cfg(feature = "client")]
 pub use self::{
-    access::{Access, User},
+    access::{Access, SendPassword, User},
     client::{Client, Connector},
     error::EtcdError,
     members::{ListedMember, MemberList, Status},
     metrics::{MetricsClient, PeerMetrics},
     peer_port::PeerPort,
     peers::PeerClient,
-    tls::{Tls, TlsFileError, TlsFileProblem, TlsIdentity},
+    tls::{ClearText, Tls, TlsFileError, TlsFileProblem, TlsIdentity},
 };

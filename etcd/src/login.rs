@@ -6,7 +6,7 @@ use tonic::{
     transport::Channel,
 };
 
-use crate::{EtcdError, User, classify::PREFIX, wire};
+use crate::{EtcdError, User, access::MaySendSecrets, classify::PREFIX, wire};
 
 /// A user's session with a cluster whose auth is on. A token of one member is valid for all members.
 ///
@@ -22,6 +22,7 @@ pub(crate) struct Login {
     /// Held during a login at this member, so that concurrent calls log in once. The clients of other members don't wait for
     /// it, because this member may never answer.
     logging_in: tokio::sync::Mutex<()>,
+    _permission: MaySendSecrets,
 }
 
 /// etcd's token of a session. It expires five minutes after its last use, when the member restarts, and when users or
@@ -44,8 +45,9 @@ impl Session {
 }
 
 impl Login {
-    pub fn new(session: Arc<Session>) -> Self {
-        Self { session, logging_in: tokio::sync::Mutex::default() }
+    /// Only an etcd that may be sent the password gets it, or the token of a session.
+    pub fn new(session: Arc<Session>, permission: MaySendSecrets) -> Self {
+        Self { session, logging_in: tokio::sync::Mutex::default(), _permission: permission }
     }
 
     /// Sends a request with the present token. If etcd requires another login, logs in and sends the request again: etcd has
@@ -118,6 +120,11 @@ impl Token {
     fn attach<M>(&self, request: &mut Request<M>) {
         request.metadata_mut().insert("token", self.0.clone());
     }
+}
+
+/// Whether a login would help that was not made.
+pub(crate) fn requires_login(refusal: &Status) -> bool {
+    login_helps(refusal, None)
 }
 
 /// Whether a login may help after this refusal. etcd has not executed the request then.

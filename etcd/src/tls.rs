@@ -9,7 +9,10 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use thiserror::Error;
 use tonic::transport::{ClientTlsConfig, Endpoint};
 
-use crate::{EtcdError, classify::describe};
+use crate::{
+    EtcdError,
+    classify::{describe, is_https},
+};
 
 /// Certificates and keys in PEM.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -18,6 +21,18 @@ pub struct Tls {
     pub ca: Option<Vec<u8>>,
     /// The client certificate.
     pub identity: Option<TlsIdentity>,
+    /// Whether etcds are also called in clear text, at `http` URLs.
+    pub clear_text: ClearText,
+}
+
+/// Whether etcds are also called in clear text. Anybody on the way, and whoever names the URL, could then answer for them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClearText {
+    /// `http` URLs are called.
+    #[default]
+    Allowed,
+    /// `http` URLs are not called.
+    Refused,
 }
 
 /// A client certificate with its key.
@@ -60,7 +75,7 @@ pub enum TlsFileProblem {
 }
 
 impl Tls {
-    /// Reads certificates and keys from files.
+    /// Reads certificates and keys from files. With a CA, etcds are not called in clear text.
     pub fn read(ca: Option<&Path>, cert: Option<&Path>, key: Option<&Path>) -> Result<Self, TlsFileError> {
         let identity = match (cert, key) {
             (Some(cert), Some(key)) => Some(TlsIdentity { cert: read_certificates(cert)?, key: read_key(key)? }),
@@ -68,7 +83,16 @@ impl Tls {
             (None, Some(key)) => return Err(TlsFileProblem::CertificateMissing.of(key)),
             (None, None) => None,
         };
-        Ok(Self { ca: ca.map(read_certificates).transpose()?, identity })
+        let clear_text = if ca.is_some() { ClearText::Refused } else { ClearText::Allowed };
+        Ok(Self { ca: ca.map(read_certificates).transpose()?, identity, clear_text })
+    }
+
+    /// Fails if an etcd at this URL is not called because of its scheme.
+    pub(crate) fn check_scheme(&self, endpoint: &str) -> Result<(), EtcdError> {
+        match self.clear_text {
+            ClearText::Refused if !is_https(endpoint) => Err(EtcdError::ClearText { endpoint: endpoint.to_owned() }),
+            _ => Ok(()),
+        }
     }
 
     /// Configures TLS for a gRPC connection.
@@ -131,7 +155,7 @@ impl TlsFileProblem {
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (ca, identity) = (self.ca.is_some(), self.identity.is_some());
-        f.debug_struct("Tls").field("ca", &ca).field("identity", &identity).finish()
+        f.debug_struct("Tls").field("ca", &ca).field("identity", &identity).finish_non_exhaustive()
     }
 }
 
@@ -160,8 +184,11 @@ mod tests {
 
         let tls = read(Some("cert"), Some("cert"), Some("key")).unwrap();
         assert!(tls.ca.is_some() && tls.identity.is_some());
-        assert_eq!(format!("{tls:?}"), "Tls { ca: true, identity: true }");
+        assert_eq!(format!("{tls:?}"), "Tls { ca: true, identity: true, .. }");
         assert_eq!(read(None, None, None).unwrap(), Tls::default());
+        assert!(matches!(tls.check_scheme("http://127.0.0.1:2379"), Err(EtcdError::ClearText { .. })));
+        assert_eq!(tls.check_scheme("https://127.0.0.1:2379"), Ok(()));
+        assert_eq!(Tls::default().check_scheme("http://127.0.0.1:2379"), Ok(()));
 
         for (ca, cert, key, file, problem) in [
             (Some("none"), None, None, "none", "No such file or directory"),

@@ -4,11 +4,15 @@ use std::{ffi::OsStr, path::Path, process::Command, time::Duration};
 
 use crate::{Process, environment, network::Host, peers, programs};
 
-/// A call of `convene`, with none of the variables that the test was started with.
+/// A call of `convene`, with none of the variables that the test was started with. It may call the server of a network in clear
+/// text.
 pub struct Convene {
     name: String,
     command: Command,
 }
+
+/// Allows clear text.
+const INSECURE: &str = "CONVENE_INSECURE_DISCOVERY";
 
 impl Convene {
     /// A call with arguments.
@@ -18,13 +22,19 @@ impl Convene {
     {
         let arguments: Vec<_> = arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
         let mut command = environment::command(&programs::client());
-        command.args(&arguments);
+        command.args(&arguments).env(INSECURE, "true");
         Self { name: format!("convene {arguments:?}"), command }
     }
 
     /// The same call with a variable.
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
+        self
+    }
+
+    /// The same call with its defaults: over TLS to the servers of other machines.
+    pub fn secure(mut self) -> Self {
+        self.command.env_remove(INSECURE);
         self
     }
 

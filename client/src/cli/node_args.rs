@@ -1,6 +1,6 @@
 use std::{path::PathBuf, str::FromStr};
 
-use clap::Args;
+use clap::{Args, builder::BoolishValueParser};
 use convene_etcd::User;
 use convene_lifecycle::{ClientUrl, MemberName, PeerUrl};
 
@@ -51,7 +51,7 @@ pub struct NodeArgs {
 impl NodeArgs {
     /// The node and its cluster, for the log.
     pub fn subject(&self) -> String {
-        format!("{} in {}", self.name, self.discovery.discovery.token)
+        format!("{} in {}", self.name, self.discovery.url().token)
     }
 }
 
@@ -59,7 +59,8 @@ impl NodeArgs {
 /// TLS, the user and the metrics ports for connections to etcd.
 #[derive(Debug, Args)]
 pub struct AccessArgs {
-    /// CA certificate for the client ports of etcd [default: the CAs of the system]
+    /// CA certificate for the client ports of etcd. With it, client URLs with http:// are not called [default: the CAs of the
+    /// system]
     #[arg(long, help_heading = ETCD_ACCESS, value_name = "PATH", env = "CONVENE_CACERT")]
     pub cacert: Option<PathBuf>,
     /// Client certificate for the client ports of etcd
@@ -71,7 +72,13 @@ pub struct AccessArgs {
     /// User with the role root, if auth is on in etcd
     #[arg(long, help_heading = ETCD_ACCESS, value_name = "NAME:PASSWORD", value_parser = user, env = "CONVENE_USER", hide_env_values = true)]
     pub user: Option<User>,
-    /// CA certificate for the peer ports of etcd [default: that of --cacert]
+    /// Send the password also to etcds whose identity nobody has verified
+    ///
+    /// By default only etcds get it that show a certificate of --cacert for the host of their URL, and this node's own (--advertise-client-urls):
+    /// over TLS, or in clear text at a loopback address. Whoever runs the registry, or another node, decides where the other URLs lead.
+    #[arg(long, help_heading = ETCD_ACCESS, value_parser = BoolishValueParser::new(), env = "CONVENE_INSECURE_ETCD_CREDENTIALS")]
+    pub insecure_etcd_credentials: bool,
+    /// CA certificate for the peer ports of etcd. With it, peer URLs with http:// are not called [default: that of --cacert]
     #[arg(long, help_heading = ETCD_ACCESS, value_name = "PATH", alias = "peer-cacert", env = "CONVENE_PEER_TRUSTED_CA_FILE")]
     pub peer_trusted_ca_file: Option<PathBuf>,
     /// Client certificate for the peer ports of etcd [default: that of --cert]

@@ -90,7 +90,7 @@ fn command_lines_of_elastic_etcd_are_accepted() {
         "-cluster-size=5",
     ]);
     assert_eq!(read.output, Format::Flags);
-    assert_eq!(read.node.discovery.discovery.reveal(), "http://corp:8087/6c007a14875d53d9bf0ef5a6fc0257c8");
+    assert_eq!(read.node.discovery.url().reveal(), "http://corp:8087/6c007a14875d53d9bf0ef5a6fc0257c8");
     assert_eq!(read.node.name.as_str(), "infra0");
     assert_eq!(read.node.client_port, 2378);
     let urls: Vec<_> = read.node.initial_advertise_peer_urls.iter().map(ToString::to_string).collect();
@@ -213,7 +213,7 @@ fn an_empty_variable_counts_as_not_set() {
 
 #[test]
 fn a_missing_flag_is_reported_with_its_variable() {
-    let two = "set CONVENE_DISCOVERY and CONVENE_NAME, or pass the flags";
+    let two = "set CONVENE_NAME and CONVENE_DISCOVERY, or pass the flags";
     assert_has(&read(&["join"]).unwrap_err(), &["--discovery <URL>", two]);
     assert_has(&read(&["join", DISCOVERY]).unwrap_err(), &["--name <NAME>", "set CONVENE_NAME, or pass the flags"]);
 }

@@ -54,7 +54,7 @@ pub async fn run(arguments: &AdoptArgs) -> Result<(), CommandError> {
 
 /// Reads the member list through the quorum.
 async fn read_list(arguments: &AdoptArgs) -> Result<MemberList, CommandError> {
-    let (access, peer_tls) = read_access(&arguments.access)?;
+    let (access, peer_tls) = read_access(&arguments.access, &arguments.endpoints)?;
     let connections = Connections::new(access, &peer_tls, &[])?;
     let endpoints: BTreeSet<ClientUrl> = arguments.endpoints.iter().cloned().collect();
     match connections.list(&endpoints, None, LIST_TIMEOUT).await {

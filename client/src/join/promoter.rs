@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    cli::{AccessArgs, DiscoveryArgs, NodeArgs, RegistryTlsArgs},
+    cli::{AccessArgs, NodeArgs, RegistryTlsArgs},
     progress::Progress,
 };
 
@@ -47,13 +47,13 @@ pub fn spawn(arguments: &NodeArgs, progress: &Progress) {
 fn variables(arguments: &NodeArgs) -> Vec<(&'static str, OsString)> {
     let NodeArgs { discovery, name, data_dir, wal_dir, initial_advertise_peer_urls, advertise_client_urls, .. } =
         arguments;
-    let DiscoveryArgs { discovery, tls: RegistryTlsArgs { discovery_cacert, discovery_cert, discovery_key } } =
-        discovery;
+    let RegistryTlsArgs { insecure_discovery, discovery_cacert, discovery_cert, discovery_key } = &discovery.tls;
     let AccessArgs {
         cacert,
         cert,
         key,
         user,
+        insecure_etcd_credentials,
         peer_trusted_ca_file,
         peer_cert_file,
         peer_key_file,
@@ -62,7 +62,8 @@ fn variables(arguments: &NodeArgs) -> Vec<(&'static str, OsString)> {
     let user = user.as_ref().map(|user| OsString::from(format!("{}:{}", user.name, user.password)));
     let path = |path: &Option<std::path::PathBuf>| path.clone().map(OsString::from);
     let flags = [
-        ("CONVENE_DISCOVERY", Some(discovery.reveal().into())),
+        ("CONVENE_DISCOVERY", Some(discovery.url().reveal().into())),
+        ("CONVENE_INSECURE_DISCOVERY", insecure_discovery.then(|| "true".into())),
         ("CONVENE_DISCOVERY_CACERT", path(discovery_cacert)),
         ("CONVENE_DISCOVERY_CERT", path(discovery_cert)),
         ("CONVENE_DISCOVERY_KEY", path(discovery_key)),
@@ -79,6 +80,7 @@ fn variables(arguments: &NodeArgs) -> Vec<(&'static str, OsString)> {
         ("CONVENE_CERT", path(cert)),
         ("CONVENE_KEY", path(key)),
         ("CONVENE_USER", user),
+        ("CONVENE_INSECURE_ETCD_CREDENTIALS", insecure_etcd_credentials.then(|| "true".into())),
         ("CONVENE_PEER_TRUSTED_CA_FILE", path(peer_trusted_ca_file)),
         ("CONVENE_PEER_CERT_FILE", path(peer_cert_file)),
         ("CONVENE_PEER_KEY_FILE", path(peer_key_file)),

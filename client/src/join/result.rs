@@ -3,6 +3,7 @@ use serde_json::json;
 use crate::{
     command_error::CommandError,
     node::Node,
+    one_line,
     output::{Action, EtcdConfig, Format, InitialClusterState},
     progress::Progress,
     registry::{Instruction, Start},
@@ -48,10 +49,12 @@ pub fn print_dry_run(format: Format, instruction: &Instruction) -> Result<(), Co
     let text = match format {
         Format::Json => {
             let result = json!({ "dry_run": true, "instruction": name, "reason": reason, "message": message });
-            format!("{result:#}\n")
+            one_line::json_lines(&format!("{result:#}\n"))
         }
         // A comment, in case that a shell evaluates it.
-        Format::Env | Format::Dropin | Format::Flags => format!("# next: {name} ({reason}): {message}\n"),
+        Format::Env | Format::Dropin | Format::Flags => {
+            one_line::shell_comment(&format!("# next: {name} ({reason}): {message}")) + "\n"
+        }
     };
     print(&text)
 }

@@ -19,9 +19,10 @@ pub(super) fn text(settings: &[Setting]) -> Result<String, OutputError> {
 }
 
 /// The value for double quotes: systemd unquotes like C, then expands specifiers, which begin with `%`. A `$` has no
-/// meaning here (systemd.exec(5), `Environment=`).
+/// meaning here (systemd.exec(5), `Environment=`), but would have one for a shell that evaluates the file by mistake.
 fn escaped(value: &str) -> String {
-    value.replace('\\', r"\\").replace('"', "\\\"").replace('%', "%%")
+    let value = value.replace('\\', r"\\").replace('"', "\\\"").replace('%', "%%");
+    value.replace('$', r"\x24").replace('`', r"\x60")
 }
 
 #[cfg(test)]
@@ -30,6 +31,6 @@ mod tests {
 
     #[test]
     fn characters_that_are_special_to_systemd_are_escaped() {
-        assert_eq!(escaped(r#"50% "of" C:\ is $5"#), r#"50%% \"of\" C:\\ is $5"#);
+        assert_eq!(escaped(r#"50% "of" C:\ is $5"#), r#"50%% \"of\" C:\\ is \x245"#);
     }
 }

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{Action, CONFLICTING_VARIABLES, EtcdConfig, Setting, flags::flag};
+use crate::one_line::json_lines;
 use convene_lifecycle::{ClientUrl, MemberName, PeerUrl};
 
 /// The object, pretty-printed.
 ///
 /// `env` and `flags` each have all settings, whatever is set in the environment: a program that starts etcd controls
-/// its environment. The values are not quoted.
+/// its environment. The values are not quoted. A shell that evaluates the object by mistake runs no command of a server.
 pub(super) fn text(config: &EtcdConfig, settings: &[Setting]) -> String {
     let value = |flag: &str| settings.iter().find(|setting| setting.flag == flag).map(|setting| &*setting.value);
     let conflicting = CONFLICTING_VARIABLES.into_iter().map(|variable| (variable.to_owned(), ""));
@@ -29,7 +30,8 @@ pub(super) fn text(config: &EtcdConfig, settings: &[Setting]) -> String {
         env: settings.iter().map(|setting| (setting.variable(), &*setting.value)).chain(conflicting).collect(),
         flags: settings.iter().map(|setting| flag(setting.flag, &setting.value)).collect(),
     };
-    serde_json::to_string_pretty(&object).expect("strings and lists of strings can be written as JSON") + "\n"
+    let json = serde_json::to_string_pretty(&object).expect("strings and lists of strings can be written as JSON");
+    json_lines(&json) + "\n"
 }
 
 #[derive(Serialize)]

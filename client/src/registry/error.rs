@@ -64,12 +64,26 @@ struct Violation {
     message: String,
 }
 
-/// The CA, the certificate or the key for the connection to the registry cannot be used.
+/// Why a registry is not called at all.
 #[derive(Debug, ThisError)]
-#[error("cannot use {what} for the registry (--discovery-cacert, --discovery-cert, --discovery-key): {cause}")]
-pub struct TlsSetupError {
-    what: &'static str,
-    cause: String,
+pub enum SetupError {
+    /// The CA, the certificate or the key for the connection cannot be used.
+    #[error("cannot use {what} for the registry (--discovery-cacert, --discovery-cert, --discovery-key): {cause}")]
+    Unusable {
+        /// What cannot be used.
+        what: &'static str,
+        /// Why.
+        cause: String,
+    },
+    /// The server is another machine, and would be called in clear text.
+    #[error(
+        "the registry at {server} would be called in clear text: anybody on the way could read the cluster's token, and instruct this \
+         node. Use https://, or set --insecure-discovery (CONVENE_INSECURE_DISCOVERY=true) if nobody else can be on the way"
+    )]
+    ClearText {
+        /// The server.
+        server: ServerUrl,
+    },
 }
 
 impl RegistryError {
@@ -140,9 +154,9 @@ impl RegistryError {
     }
 }
 
-impl TlsSetupError {
-    pub(super) fn new(what: &'static str, error: &reqwest::Error) -> Self {
-        Self { what, cause: root_cause(error) }
+impl SetupError {
+    pub(super) fn unusable(what: &'static str, error: &reqwest::Error) -> Self {
+        Self::Unusable { what, cause: root_cause(error) }
     }
 }
 

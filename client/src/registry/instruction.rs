@@ -1,7 +1,9 @@
 use std::time::Duration;
 
-use convene_lifecycle::{ClientUrl, ClusterId, MemberId, MemberName, PeerUrl};
+use convene_lifecycle::{ClientUrl, ClusterId, MemberId, MemberName, PeerUrl, Policy};
 use serde::Deserialize;
+
+use crate::one_line::one_line;
 
 /// What the registry instructs a node to do next, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -155,7 +157,8 @@ impl TryFrom<InstructionBody> for Instruction {
     type Error = String;
 
     fn try_from(mut body: InstructionBody) -> Result<Self, String> {
-        let name = body.instruction.clone();
+        let name = one_line(&body.instruction).into_owned();
+        body.remedy = body.remedy.map(|remedy| one_line(&remedy).into_owned());
         let (task, is_known) = match body.task()? {
             Some(task) => (task, true),
             None => (Task::Wait, false),
@@ -169,12 +172,13 @@ impl TryFrom<InstructionBody> for Instruction {
         };
         // A waiting node never checks in in a busy loop.
         let min_seconds = if matches!(task, Task::Wait | Task::StandBy) { 1 } else { 0 };
-        let check_in_after = Duration::from_secs(body.check_in_after_seconds.max(min_seconds));
+        let check_in_after =
+            Duration::from_secs(body.check_in_after_seconds.max(min_seconds)).min(Policy::CHECK_IN_EVERY.1);
         Ok(Self {
             task,
             name,
-            reason: body.reason,
-            message,
+            reason: one_line(&body.reason).into_owned(),
+            message: one_line(&message).into_owned(),
             check_in_after,
             revision: body.revision,
             epoch: body.epoch,
@@ -243,6 +247,21 @@ mod tests {
         assert_eq!(instruction.task, Task::Wait);
         assert!(instruction.message.contains("does not know the instruction defragment"), "{}", instruction.message);
         assert!(instruction.check_in_after >= Duration::from_secs(1));
+    }
+
+    #[test]
+    fn texts_of_the_server_are_one_line_and_a_wait_ends_within_an_hour() {
+        let instruction = read(
+            r#"{"instruction": "ref\u001buse", "reason": "r\nr", "message": "m\u202em", "remedy": "a\r\nb", "check_in_after_seconds": 18446744073709551615, "revision": 7, "epoch": 1}"#,
+        )
+        .unwrap();
+        assert_eq!((&*instruction.name, &*instruction.reason), ("ref use", "r r"));
+        assert!(instruction.message.starts_with("m m"), "{}", instruction.message);
+        assert_eq!(instruction.check_in_after, Duration::from_secs(3600));
+        let refused = read(
+            r#"{"instruction": "refuse", "reason": "r", "message": "m", "remedy": "a\r\nb", "check_in_after_seconds": 0, "revision": 7, "epoch": 1}"#,
+        );
+        assert_eq!(refused.unwrap().task, Task::Refuse { remedy: "a  b".to_owned() });
     }
 
     #[test]

@@ -74,7 +74,8 @@ pub(super) fn config(pin: CaPin, identity: Option<&TlsIdentity>) -> Result<Clien
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier));
     let Some(TlsIdentity { cert, key }) = identity else { return Ok(config.with_no_client_auth()) };
-    let unusable = |error: &dyn fmt::Display| SetupError::Unusable { what: CLIENT_CERTIFICATE, cause: error.to_string() };
+    let unusable =
+        |error: &dyn fmt::Display| SetupError::Unusable { what: CLIENT_CERTIFICATE, cause: error.to_string() };
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(cert).collect();
     let chain = chain.map_err(|error| unusable(&error))?;
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| unusable(&error))?;
@@ -143,7 +144,9 @@ mod tests {
         let text = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(CaPin::of(b"").to_string(), text);
         assert_eq!(text.parse(), Ok(CaPin::of(b"")));
-        for wrong in [&text[7..], &text[..70], &text.to_uppercase(), "sha1:00", "sha256:", &text.replace("e3", "+3"), "sha256:é"] {
+        for wrong in
+            [&text[7..], &text[..70], &text.to_uppercase(), "sha1:00", "sha256:", &text.replace("e3", "+3"), "sha256:é"]
+        {
             assert_eq!(wrong.parse::<CaPin>(), Err(()), "{wrong}");
         }
     }

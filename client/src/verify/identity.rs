@@ -1,17 +1,13 @@
 //! Before etcd starts as a member, and before a member gets other peer URLs.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Display,
-    time::Duration,
-};
+use std::{collections::BTreeSet, fmt::Display, time::Duration};
 
 use convene_etcd::{EtcdError, ListedMember, MemberList, PeerClient, PeerMetrics, PeerPort, Status};
 use convene_lifecycle::{ClientUrl, ClusterId, Identity, MemberId, PeerUrl};
 use futures_util::future::{join_all, try_join_all};
 use tokio::time::timeout;
 
-use super::{PROBE_TIMEOUT, distinct, peer_lists, removal};
+use super::{PROBE_TIMEOUT, distinct, own, peer_lists, removal};
 use crate::{
     data_dir::Contents,
     local_etcd,
@@ -117,6 +113,7 @@ pub async fn verify_is_gone_here(session: &Session, list: &MemberList, member: &
 
 /// Checks that a member was added for this node, that it has never run, and that no etcd runs as it.
 pub async fn verify_join(session: &Session, start: &Start) -> Result<(), String> {
+    own::check_start(session, start, true)?;
     let own = &start.initial_advertise_peer_urls;
     let not_added =
         || "etcd's member list, as this node has seen it, has no member at this node's peer URLs".to_owned();
@@ -138,6 +135,7 @@ pub async fn verify_join(session: &Session, start: &Start) -> Result<(), String>
 /// Checks that no etcd runs as the founder that this node will be, that this node has not archived data of it, that the founders
 /// do not run another cluster, and that no member of a cluster whose database is left over in the data directory answers.
 pub async fn verify_bootstrap(session: &Session, start: &Start) -> Result<(), String> {
+    own::check_start(session, start, true)?;
     let founder = MemberId::of_founder(&start.initial_advertise_peer_urls, &start.initial_cluster_token);
     check_is_not_archived(session, founder)?;
     // All at once, because the answer of the registry must not become too old.
@@ -152,7 +150,7 @@ pub async fn verify_bootstrap(session: &Session, start: &Start) -> Result<(), St
 /// Checks that no etcd of another cluster answers at the founders' peer URLs. Reports can make the registry give up a cluster that
 /// runs.
 async fn check_founders_run_no_other_cluster(session: &Session, start: &Start) -> Result<(), String> {
-    let founders = founders(start)?;
+    let founders = own::members(&start.initial_cluster)?;
     let ids = founders.values().map(|urls| MemberId::of_founder(urls, &start.initial_cluster_token));
     let own = ClusterId::of_founders(ids);
     let lists = peer_lists(session, founders.into_values().flatten()).await;
@@ -164,16 +162,6 @@ async fn check_founders_run_no_other_cluster(session: &Session, start: &Start) -
         )),
         None => Ok(()),
     }
-}
-
-/// The peer URLs of each founder, from `--initial-cluster`.
-fn founders(start: &Start) -> Result<BTreeMap<&str, Vec<PeerUrl>>, String> {
-    let mut founders: BTreeMap<&str, Vec<PeerUrl>> = BTreeMap::new();
-    for pair in start.initial_cluster.split(',') {
-        let (name, url) = pair.split_once('=').ok_or_else(|| format!("{pair:?} in --initial-cluster is no founder"))?;
-        founders.entry(name).or_default().push(PeerUrl::parse(url).map_err(|error| error.to_string())?);
-    }
-    Ok(founders)
 }
 
 /// Checks that no member answers of the cluster whose database is left over in the data directory.

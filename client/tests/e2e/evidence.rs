@@ -7,7 +7,7 @@ mod first_starts;
 mod hearsay;
 mod leaving;
 mod lost_quorum;
-mod lying_registry;
+pub mod lying_registry;
 mod metrics_ports;
 mod own_verification;
 mod partitions;

@@ -176,9 +176,14 @@ impl Node {
             let files = [("cacert", &identity.ca), ("cert", &identity.certificate), ("key", &identity.key)];
             files.map(|(flag, file)| format!("--{flag}={}", file.display()))
         }));
-        arguments.extend(self.access.user.iter().map(|(name, password)| format!("--user={name}:{password}")));
         arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
-        let call = Convene::new(arguments).env("CONVENE_DISCOVERY", &self.url);
+        let mut call = Convene::new(arguments).env("CONVENE_DISCOVERY", &self.url);
+        if let Some((name, password)) = &self.access.user {
+            call = call.env("CONVENE_USER", format!("{name}:{password}"));
+            if self.place.identity().is_none() {
+                call = call.env("CONVENE_INSECURE_ETCD_CREDENTIALS", "true");
+            }
+        }
         match self.place.host() {
             Some(host) => call.on(host),
             None => call,

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use convene_etcd::{Access, Client, Connector, EtcdError, PeerClient, Status, Tls, User};
+use convene_etcd::{Access, ClearText, Client, Connector, EtcdError, PeerClient, SendPassword, Status, Tls, User};
 use convene_harness::{
     Place,
     tls::{Ca, Identity},
@@ -45,9 +45,13 @@ async fn certificates_are_verified_by_both_sides() {
             }
         }
 
-        // In clear text, a port with TLS closes the connection.
+        // With a CA, nothing is called in clear text. Otherwise, a port with TLS closes the connection.
         let [clear, clear_peer] = [&place.client_url, &place.peer_url].map(|url| url.replace("https", "http"));
-        let [client, peer] = both(&clear.parse().unwrap(), &clear_peer.parse().unwrap(), &tls).await;
+        let (clear, clear_peer) = (clear.parse().unwrap(), clear_peer.parse().unwrap());
+        let not_called = PeerClient::new(&tls).unwrap().members(&clear_peer, WITHIN).await;
+        assert!(matches!(not_called, Err(EtcdError::ClearText { .. })), "{not_called:?}");
+        let called = Tls { clear_text: ClearText::Allowed, ..tls.clone() };
+        let [client, peer] = both(&clear, &clear_peer, &called).await;
         assert!(matches!(client, EtcdError::TlsFailed { .. } | EtcdError::ConnectionLost { .. }), "{client:?}");
         assert!(matches!(&peer, EtcdError::TlsFailed { reason, .. } if reason.contains("https")), "{peer:?}");
 
@@ -81,7 +85,7 @@ async fn a_certificate_with_the_key_of_another_is_unusable() {
     let ca = Ca::new();
     let (one, other) = (ca.client("one"), ca.client("other"));
     let mixed = Tls::read(Some(&one.ca), Some(&one.certificate), Some(&other.key)).unwrap();
-    let access = Access { tls: mixed.clone(), user: None };
+    let access = Access { tls: mixed.clone(), user: None, ..Access::default() };
     let client = |url: &str| Client::new(&url.parse().unwrap(), &access);
     for error in [
         client("https://127.0.0.1:1").unwrap_err(),
@@ -91,9 +95,12 @@ async fn a_certificate_with_the_key_of_another_is_unusable() {
     ] {
         assert!(matches!(error, EtcdError::UnusableTls { .. }), "{error:?}");
     }
-    // Clear text does not use them.
-    client("http://127.0.0.1:1").unwrap();
-    client("HTTP://[::1]:1").unwrap();
+    // Clear text does not use them, and is not used with a CA.
+    for url in ["http://127.0.0.1:1", "HTTP://[::1]:1"] {
+        assert!(matches!(client(url), Err(EtcdError::ClearText { .. })), "{url}");
+        let tls = Tls { clear_text: ClearText::Allowed, ..mixed.clone() };
+        Client::new(&url.parse().unwrap(), &Access { tls, ..Access::default() }).unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,7 +111,8 @@ async fn a_user_logs_in_when_etcd_requires_it() {
         let url: ClientUrl = place.client_url.parse().unwrap();
         let as_user = |name: &str, password: &str| {
             let user = User { name: name.to_owned(), password: password.to_owned() };
-            Client::new(&url, &Access { tls: Tls::default(), user: Some(user) }).unwrap()
+            Client::new(&url, &Access { user: Some(user), send_password: SendPassword::Anybody, ..Access::default() })
+                .unwrap()
         };
         let root = as_user("root", "right-password");
         let learner = [dead_url()];
@@ -157,7 +165,8 @@ async fn a_learner_returns_its_status_to_a_user_who_has_logged_in_at_a_voter() {
         let (a_place, b_place) = (&etcds[0].place, Arc::new(Place::new()));
         block_in_place(|| version.turn_auth_on(&a_place.access(), &a_place.client_url, "right-password"));
         let user = User { name: "root".to_owned(), password: "right-password".to_owned() };
-        let root = Connector::new(Access { tls: Tls::default(), user: Some(user) });
+        let root =
+            Connector::new(Access { user: Some(user), send_password: SendPassword::Anybody, ..Access::default() });
         let a = root.client(&a_place.client_url.parse().unwrap()).unwrap();
         let b = root.client(&b_place.client_url.parse().unwrap()).unwrap();
 
@@ -184,7 +193,7 @@ fn read(trusted: &Identity, own: Option<&Identity>) -> Tls {
 }
 
 fn with_tls(url: &ClientUrl, tls: &Tls) -> Client {
-    Client::new(url, &Access { tls: tls.clone(), user: None }).unwrap()
+    Client::new(url, &Access { tls: tls.clone(), user: None, ..Access::default() }).unwrap()
 }
 
 /// The errors of a member at its client URL and at its peer URL.

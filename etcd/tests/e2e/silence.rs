@@ -38,7 +38,8 @@ async fn an_unfinished_tls_handshake_is_a_timeout() {
     let ca = Ca::new();
     let tls = Tls::read(Some(&ca.file()), None, None).unwrap();
     let soon = Duration::from_millis(200);
-    let client = Client::new(&url.parse().unwrap(), &Access { tls: tls.clone(), user: None }).unwrap();
+    let client =
+        Client::new(&url.parse().unwrap(), &Access { tls: tls.clone(), user: None, ..Access::default() }).unwrap();
     let asked = client.status(soon).await.unwrap_err();
     assert!(matches!(asked, EtcdError::TimedOut { .. }), "{asked:?}");
     let peers = PeerClient::new(&tls).unwrap();

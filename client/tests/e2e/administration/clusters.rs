@@ -37,7 +37,7 @@ fn the_discovery_url_has_the_url_under_which_the_server_was_reached() {
     let through = format!("http://localhost:{port}");
     let url = stdout(Convene::new(["cluster", "create", "--server", &through]).run(LIMIT));
     assert!(url.starts_with(&format!("{through}/")), "{url}");
-    let another = stdout(Convene::new(["cluster", "create", "--discovery", url.trim()]).run(LIMIT));
+    let another = stdout(Convene::new(["cluster", "create"]).env("CONVENE_DISCOVERY", url.trim()).run(LIMIT));
     assert!(another.starts_with(&format!("{through}/")), "{another}");
     assert_ne!(url, another);
 }

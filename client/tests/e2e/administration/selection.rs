@@ -80,7 +80,7 @@ fn delete_needs_an_explicit_cluster() {
 fn a_missing_cluster_or_server_is_reported_with_the_flag_to_use() {
     for (arguments, expected) in [
         (&["cluster", "show"][..], "no cluster is given; give its discovery URL (or set CONVENE_DISCOVERY)"),
-        (&["cluster", "show", "prod"], "no server is given; set --server http://HOST:PORT (or CONVENE_SERVER)"),
+        (&["cluster", "show", "prod"], "no server is given; set --server https://HOST:PORT (or CONVENE_SERVER)"),
         (&["cluster", "list"], "no server is given"),
         (&["cluster", "create"], "no server is given"),
         (&["member", "list"], "no cluster is given"),

@@ -26,6 +26,11 @@ impl LyingRegistry {
     pub fn start(members: &[&Place], lie: Value) -> Self {
         let client_urls: Vec<&str> = members.iter().map(|place| place.client_url.as_str()).collect();
         let peer_urls: Vec<&str> = members.iter().map(|place| place.peer_url.as_str()).collect();
+        Self::start_with_urls(&client_urls, &peer_urls, lie)
+    }
+
+    /// The same with members at these URLs.
+    pub fn start_with_urls(client_urls: &[&str], peer_urls: &[&str], lie: Value) -> Self {
         let observe = with_common_fields(json!({
             "instruction": "observe",
             "reason": "look_needed",
