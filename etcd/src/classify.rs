@@ -73,8 +73,8 @@ pub(crate) fn is_https(endpoint: &str) -> bool {
     endpoint.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
 }
 
-/// The TLS library's error, with an explanation in front of it.
-fn explain(error: &str) -> String {
+/// The TLS library's error, with an explanation in front of it. Another error stays as it is.
+pub fn explain(error: &str) -> String {
     const REJECTS_OURS: &str = "it does not accept our client certificate";
     let meanings = [
         ("certificate: UnknownIssuer", "its certificate is not signed by a trusted CA"),

@@ -43,6 +43,7 @@ pub mod wire;
 #[cfg(feature = "client")]
 pub use self::{
     access::{Access, SendPassword, User},
+    classify::explain as explain_tls_error,
     client::{Client, Connector},
     error::EtcdError,
     members::{ListedMember, MemberList, Status},

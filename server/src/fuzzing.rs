@@ -84,7 +84,8 @@ impl Target {
     /// Calls the gRPC method that the first byte selects. The rest is what the client sends, the frames' heads included.
     pub fn grpc(&self, bytes: &[u8]) {
         let Some((method, frames)) = bytes.split_first() else { return };
-        let call = |path: &str| Request::post(path).version(Version::HTTP_2).header(header::CONTENT_TYPE, "application/grpc");
+        let call =
+            |path: &str| Request::post(path).version(Version::HTTP_2).header(header::CONTENT_TYPE, "application/grpc");
         match GRPC_METHODS.get(usize::from(*method) % (GRPC_METHODS.len() + 1)) {
             Some(path) => self.send(call(path), frames),
             None => drop(self.answer(call(WATCH), frames, WATCHED)),

@@ -1,5 +1,6 @@
 use std::error::Error;
 
+use convene_etcd::explain_tls_error;
 use reqwest::StatusCode;
 use serde::Deserialize;
 use thiserror::Error as ThisError;
@@ -89,7 +90,8 @@ pub enum SetupError {
 impl RegistryError {
     /// From a request that got no response.
     pub(super) fn unreachable(server: &ServerUrl, error: &reqwest::Error) -> Self {
-        let cause = if error.is_timeout() { "no response in time".to_owned() } else { root_cause(error) };
+        let cause =
+            if error.is_timeout() { "no response in time".to_owned() } else { explain_tls_error(&root_cause(error)) };
         Self::Unreachable { server: server.clone(), cause }
     }
 

@@ -203,3 +203,17 @@ fn neither_an_endless_body_nor_deep_json_exhausts_a_node() {
         assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     }
 }
+
+mod large {
+    use super::*;
+
+    #[test]
+    fn a_body_that_never_ends_is_given_up_after_ten_seconds() {
+        let folder = tempfile::tempdir().unwrap();
+        let (server, began) = (RawServer::dripping(), Instant::now());
+        let ended = call(&server, folder.path(), &["join", "--name=infra0", "--dry-run"]);
+        assert_eq!(ended.code, Some(5), "{}", ended.stderr);
+        let took = began.elapsed();
+        assert!((Duration::from_secs(9)..Duration::from_secs(20)).contains(&took), "{took:?}");
+    }
+}

@@ -5,6 +5,7 @@ use std::{
     net::{Shutdown, TcpListener, TcpStream},
     sync::{Arc, Mutex, PoisonError},
     thread,
+    time::Duration,
 };
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned, pki_types::pem::PemObject};
@@ -51,6 +52,19 @@ impl RawServer {
             record(received, request.as_bytes());
             let _ = connection.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"message\": \"");
             while connection.write_all(&[b'x'; 1 << 16]).is_ok() {}
+        })
+    }
+
+    /// Begins an answer of JSON, and then sends a character each second.
+    pub fn dripping() -> Self {
+        Self::start(|connection, received| {
+            let mut reader = BufReader::new(connection.try_clone().unwrap());
+            let Some(request) = read_request(&mut reader) else { return };
+            record(received, request.as_bytes());
+            let _ = connection.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"message\": \"");
+            while connection.write_all(b"x").is_ok() {
+                thread::sleep(Duration::from_secs(1));
+            }
         })
     }
 

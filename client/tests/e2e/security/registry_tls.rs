@@ -4,6 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 use convene_harness::{
     convene::{Convene, Ended},
+    etcd::Version,
     server::Server,
     tls::Ca,
 };
@@ -11,7 +12,7 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 use sha2::{Digest, Sha256};
 
 use super::raw_server::RawServer;
-use crate::node::LIMIT;
+use crate::node::{LIMIT, Node, Registry};
 
 const TOKEN: &str = "6c007a14875d53d9bf0ef5a6fc0257c8";
 
@@ -61,7 +62,7 @@ fn a_pin_is_the_only_trust_and_nothing_is_sent_before_it_is_verified() {
     ] {
         let ended = dry_run(&url(host, &pin), &more.map(|more: &str| vec![more]).unwrap_or_default());
         assert_eq!(ended.code, Some(5), "{}", ended.stderr);
-        assert!(ended.stderr.contains(&pin) || ended.stderr.contains("not valid for name"), "{}", ended.stderr);
+        assert!(ended.stderr.contains(&pin) || ended.stderr.contains("is for another host"), "{}", ended.stderr);
     }
     assert!(server.connections() >= 3);
     assert_eq!(server.received_bytes(), 0);
@@ -79,6 +80,39 @@ fn a_pin_is_the_only_trust_and_nothing_is_sent_before_it_is_verified() {
     let wrong = dry_run(&format!("{unpinned}#sha256:12"), &[]);
     assert_eq!(wrong.code, Some(2), "{}", wrong.stderr);
     assert!(!wrong.stderr.contains(TOKEN), "{}", wrong.stderr);
+}
+
+#[test]
+fn a_node_joins_at_a_real_server_with_a_pin_and_a_client_certificate() {
+    let Some(version) = Version::all().pop() else { return };
+    let (ca, other) = (Ca::new(), Ca::new());
+    let mut identity = ca.node();
+    let chain = [&identity.certificate, &identity.ca].map(|file| fs::read_to_string(file).unwrap()).concat();
+    identity.certificate = identity.certificate.with_file_name("chain.crt");
+    fs::write(&identity.certificate, chain).unwrap();
+    let server = Server::start_with_tls(&identity, &["--tls-client-ca", ca.file().to_str().unwrap()]);
+    let with_certificate = |ca: &Ca| {
+        let identity = ca.client("infra0");
+        [("cert", &identity.certificate), ("key", &identity.key)]
+            .map(|(flag, file)| format!("--discovery-{flag}={}", file.display()))
+    };
+    let (own, foreign) = (with_certificate(&ca), with_certificate(&other));
+
+    let pinned = format!("{}#{}", server.url, pin(&ca));
+    let created =
+        Convene::new(["cluster", "create", "--size=1", "--server", &pinned, &own[0], &own[1]]).secure().run(LIMIT);
+    assert_eq!(created.code, Some(0), "{}", created.stderr);
+    let url = created.stdout.trim();
+    assert!(url.starts_with(&server.url) && url.ends_with(&pin(&ca)), "{url}");
+
+    let node = Node::new(&version, &Registry::at(url.to_owned()), "infra0");
+    let refused = node.call("join", &["--dry-run", &foreign[0], &foreign[1]]).secure().run(LIMIT);
+    assert_eq!((refused.code, refused.stdout.as_str()), (Some(5), ""), "{}", refused.stderr);
+    let joined = node.call("join", &["--no-promote", &own[0], &own[1]]).secure().run(LIMIT);
+    assert_eq!(joined.code, Some(0), "{}", joined.stderr);
+    assert!(joined.stdout.contains("ETCD_INITIAL_CLUSTER_STATE=new"), "{}", joined.stdout);
+    let shown = Convene::new(["status", &own[0], &own[1]]).secure().env("CONVENE_DISCOVERY", url).run(LIMIT);
+    assert_eq!(shown.code, Some(0), "{}", shown.stderr);
 }
 
 #[test]
