@@ -44,6 +44,11 @@ impl HttpClient {
         Ok(Self { tls: tls.clone(), own, system: Arc::default() })
     }
 
+    /// Whether this URL is called at all.
+    pub fn calls(&self, endpoint: &str) -> bool {
+        self.tls.check_scheme(endpoint).is_ok()
+    }
+
     /// The answer to `GET ENDPOINT/PATH`, if it comes in time, has the status 200 and is not longer than `max_bytes`.
     pub async fn get(
         &self,

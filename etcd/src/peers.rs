@@ -35,6 +35,11 @@ impl PeerClient {
         HttpClient::new(tls).map(Self)
     }
 
+    /// Whether this URL is called at all. See [`Tls::clear_text`].
+    pub fn calls(&self, url: &PeerUrl) -> bool {
+        self.0.calls(url.as_str())
+    }
+
     /// The member list as the etcd at a peer URL knows it, which may be stale: `GET PEER_URL/members`.
     pub async fn members(&self, url: &PeerUrl, within: Duration) -> Result<MemberList, EtcdError> {
         let bad = |reason: String| EtcdError::BadAnswer { endpoint: url.to_string(), reason };

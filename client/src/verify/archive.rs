@@ -54,11 +54,19 @@ pub async fn verify(
     let own = Identity { member: *member_id, cluster: *cluster_id };
     let known = session.node.data.members();
     let peer_urls = known.iter().filter(|member| member.id != own.member).flat_map(|member| member.peer_urls.clone());
+    // What is not asked can't object.
+    let has_consent = instruction.reason == EARLIER_EPOCH && accepts_reset;
+    if let Some(url) = peer_urls.clone().find(|url| !has_consent && !session.connections.peers().calls(url)) {
+        let found = format!(
+            "{url}, a peer URL in this node's data, is not called in clear text because of --peer-trusted-ca-file"
+        );
+        return Err(Refused { found, may_start: instruction.reason != EARLIER_EPOCH });
+    }
     let found = if list.cluster == own.cluster {
         let listed_urls = list.members.iter().flat_map(|member| member.peer_urls.clone());
         let urls = peer_urls.chain(listed_urls).chain(session.addresses().peer_urls);
         check_removed(own, &list, &known, &peer_lists(session, urls).await)
-    } else if instruction.reason == EARLIER_EPOCH && accepts_reset {
+    } else if has_consent {
         Ok(())
     } else {
         check_unlisted(own, &peer_lists(session, peer_urls).await)

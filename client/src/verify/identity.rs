@@ -362,6 +362,9 @@ async fn check_does_not_run_at(
             );
             Err(may_run(member, url, &found))
         }
+        (Ok(Err(error @ EtcdError::ClearText { .. })), true) => {
+            Err(may_run(member, url, &format!("a process accepts connections, and {error}")))
+        }
         _ => Ok(()),
     }
 }

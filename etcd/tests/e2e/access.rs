@@ -50,6 +50,7 @@ async fn certificates_are_verified_by_both_sides() {
         let (clear, clear_peer) = (clear.parse().unwrap(), clear_peer.parse().unwrap());
         let not_called = PeerClient::new(&tls).unwrap().members(&clear_peer, WITHIN).await;
         assert!(matches!(not_called, Err(EtcdError::ClearText { .. })), "{not_called:?}");
+        assert_eq!([&clear_peer, &peer_url].map(|url| PeerClient::new(&tls).unwrap().calls(url)), [false, true]);
         let called = Tls { clear_text: ClearText::Allowed, ..tls.clone() };
         let [client, peer] = both(&clear, &clear_peer, &called).await;
         assert!(matches!(client, EtcdError::TlsFailed { .. } | EtcdError::ConnectionLost { .. }), "{client:?}");

@@ -1,19 +1,20 @@
 //! A false etcd, which the registry names, gets no password and no token of a login.
 
-use std::sync::Arc;
+use std::{net::TcpListener, sync::Arc};
 
 use convene_harness::{
     Place,
     convene::{Convene, Ended},
     etcd::{Etcd, Version},
     tls::Ca,
+    wait_for,
 };
 use serde_json::json;
 
 use super::raw_server::RawServer;
 use crate::{
     evidence::lying_registry::LyingRegistry,
-    node::{LIMIT, with_each},
+    node::{LIMIT, Registry, form, with_each},
 };
 
 const PASSWORD: &str = "a-secret-password";
@@ -97,6 +98,27 @@ fn an_etcd_with_the_certificate_of_a_foreign_ca_gets_nothing() {
         ended.stdout
     );
     assert_eq!(server.received_bytes() + other_host.received_bytes(), 0);
+}
+
+/// With a CA for peers, nothing is called in clear text, so nobody shows that the process is not this node's member.
+#[test]
+fn a_process_at_an_address_that_is_not_called_may_be_the_member() {
+    let Some(version) = Version::all().pop() else { return };
+    let registry = Registry::new(1);
+    let mut nodes = form(&version, &registry, 1);
+    nodes[0].kill();
+    let address = nodes[0].place.peer_url.trim_start_matches("http://");
+    // The port of the etcd may linger.
+    let _process = wait_for(LIMIT, || TcpListener::bind(address).ok()).unwrap();
+    let (ca, mut found) = (Ca::new(), String::new());
+    let mut joining = nodes[0].spawn_join(&[&format!("--peer-trusted-ca-file={}", ca.file().display())]);
+    let refused = wait_for(LIMIT, || {
+        found = joining.stderr();
+        found.contains("(node_refused)").then_some(())
+    });
+    joining.kill();
+    assert!(refused.is_some() && found.contains("a process accepts connections, and http://127.0.0.1:"), "{found}");
+    assert_eq!(joining.stdout(), "");
 }
 
 #[test]
