@@ -125,6 +125,15 @@ impl Version {
         self.start(&place, &[&["--discovery", discovery_url][..], &advertised(&place, name)].concat())
     }
 
+    /// Starts an etcd that bootstraps by v2 discovery from a server with a certificate of this CA.
+    pub fn discover_over_tls(&self, name: &str, discovery_url: &str, ca: &Path) -> Etcd {
+        let place = Arc::new(Place::new());
+        let mut command = environment::command(&self.etcd);
+        command.env("SSL_CERT_FILE", ca).args(place.etcd_flags());
+        command.args(["--discovery", discovery_url]).args(advertised(&place, name));
+        self.spawn(&place, &mut command, discovery_url)
+    }
+
     /// Starts an etcd that bootstraps by v3 discovery, which 3.5 doesn't know yet.
     pub fn discover_v3(&self, name: &str, endpoint: &str, token: &str) -> Etcd {
         self.discover_v3_at(&Arc::new(Place::new()), name, endpoint, token)

@@ -1,10 +1,10 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::http::{HeaderMap, HeaderValue, Uri, header, uri::Authority};
 use convene_lifecycle::ClusterSize;
 use tokio_util::sync::CancellationToken;
 
-use crate::{access::Access, metrics::Metrics, registry::Registry, v2::Folders, waiting::Waiting};
+use crate::{access::Access, connection::Limits, metrics::Metrics, registry::Registry, v2::Folders, waiting::Waiting};
 
 /// The state that all request handlers share.
 pub struct App {
@@ -32,6 +32,8 @@ pub struct App {
     pub max_cluster_size: ClusterSize,
     /// How long a long poll may last before the server ends it and the client asks again.
     pub wait_timeout: Duration,
+    /// How much clients may hold.
+    pub limits: Arc<Limits>,
     /// Cancelled when the server begins to stop, so that long polls end.
     pub stopping: CancellationToken,
 }
@@ -56,8 +58,6 @@ impl App {
 pub mod testing {
     //! An app with its own database, for tests and fuzz targets that need no sockets.
 
-    use std::sync::Arc;
-
     use convene_lifecycle::{Action, Actor, Cluster, Settings, Token};
     use futures_util::future::join_all;
     use tempfile::TempDir;
@@ -65,6 +65,7 @@ pub mod testing {
     use super::*;
     use crate::{
         access::AuthMode,
+        config::LimitArgs,
         store::{DatabaseLimits, Store},
     };
 
@@ -89,6 +90,7 @@ pub mod testing {
             waiting: Waiting::default(),
             max_cluster_size: ClusterSize::DEFAULT,
             wait_timeout: Duration::from_secs(1),
+            limits: Arc::new(Limits::new(&LimitArgs::default(), u64::MAX)),
             stopping: Default::default(),
         };
         let token: Token = "one".parse().unwrap();

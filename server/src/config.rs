@@ -17,7 +17,7 @@ use crate::{
 };
 
 pub use secrets::hidden;
-pub use transport::TlsArgs;
+pub use transport::{LimitArgs, TlsArgs};
 
 /// Run a self-hosted discovery service for etcd
 ///
@@ -49,6 +49,12 @@ pub enum Verb {
         command: TokenCommand,
     },
 
+    /// Make certificates
+    Tls {
+        #[command(subcommand)]
+        command: TlsVerb,
+    },
+
     /// Export the whole registry as one JSON document
     ///
     /// The document is a consistent snapshot, even while servers use the database. It contains every token, so keep it
@@ -72,6 +78,24 @@ pub enum Verb {
         /// File to read, or - for standard input
         #[arg(value_name = "FILE", value_parser = parse_file)]
         from: FileOrStream,
+    },
+}
+
+/// The commands about certificates.
+#[derive(Clone, Debug, Subcommand)]
+pub enum TlsVerb {
+    /// Make a CA, and a certificate of it for this server, for a first set-up
+    ///
+    /// The certificate is for localhost, 127.0.0.1, ::1, the name of this machine and the given hosts. The command writes ca.crt,
+    /// ca.key, server.crt and server.key, never replaces a file, and prints the pin of the CA.
+    Init {
+        /// Folder of the files; it is made, for this user only, if it is missing
+        #[arg(long, env = "CONVENE_TLS_DIR", value_name = "DIR", default_value = "tls")]
+        dir: PathBuf,
+
+        /// Further host name or IP address by which nodes reach the server; the flag may be repeated
+        #[arg(long = "host", env = "CONVENE_TLS_HOST", value_name = "HOST", value_delimiter = ',')]
+        hosts: Vec<String>,
     },
 }
 
@@ -117,6 +141,9 @@ pub struct Config {
 
     #[command(flatten)]
     pub tls: TlsArgs,
+
+    #[command(flatten)]
+    pub limits: LimitArgs,
 }
 
 /// Who may do what.

@@ -1,16 +1,34 @@
-//! Connections: accepting them, TLS, and who is at the other end.
+//! Connections: accepting them, TLS, who is at the other end, and what that may hold.
 //!
-//! [`listen`] binds the port and [`accept`] accepts. A request reaches the router with a [`ClientAddress`], and with a
+//! [`bind`] binds the port and [`accept()`] accepts. A request reaches the router with a [`ClientAddress`], and with a
 //! [`ClientCertificate`] if the client has shown one that was verified.
+//!
+//! [`Limits`] has what all clients hold: connections and waits are counted by [`tally`], bytes by [`budget`]. A request's head
+//! and body count until it is answered, and each piece of an answer until it is written to the socket ([`body`]). A connection
+//! beyond the limit is answered once, health checks truly and all else with a refusal ([`overflow`]).
 
 mod accept;
+mod body;
+mod budget;
 mod client;
+pub mod forwarded;
+mod limits;
 mod listen;
+mod network;
+mod overflow;
+mod proxies;
+pub mod proxy_protocol;
+mod resets;
 mod serve;
+mod service;
+mod stream;
+mod tally;
+mod timed_io;
 mod tls;
 
 pub use accept::{Connections, accept};
-#[allow(unused_imports, reason = "for the roles of client certificates")]
-pub use client::{ClientAddress, ClientCertificate};
+pub use client::{ClientAddress, ClientCertificate, fingerprint};
+pub use limits::{Limits, TooManyWaits, Wait};
 pub use listen::bind;
+pub use overflow::Overflow;
 pub use tls::{CurrentTls, TlsError, reload_on_change};

@@ -20,7 +20,10 @@ use tower::ServiceExt;
 
 use crate::{
     app::{App, testing},
-    connection::ClientAddress,
+    connection::{
+        ClientAddress, forwarded,
+        proxy_protocol::{self, Beginning},
+    },
     router::router,
 };
 
@@ -109,6 +112,16 @@ impl Target {
     }
 }
 
+/// Reads what a proxy sends: the header of the PROXY protocol, and lines of the headers that name clients.
+pub fn proxies(bytes: &[u8]) {
+    if let Ok(Beginning::Header { length, .. }) = proxy_protocol::parse(bytes) {
+        assert!(length <= bytes.len(), "a header is not longer than what was sent");
+    }
+    let lines = || bytes.split(|byte| *byte == b'\n');
+    let hops = [forwarded::x_forwarded_for(lines()), forwarded::forwarded(lines())];
+    assert!(hops.iter().all(|hops| hops.len() <= forwarded::MOST_HOPS), "a client can't make the list long");
+}
+
 fn split_once<'a>(bytes: &'a [u8], separator: &[u8]) -> (&'a [u8], &'a [u8]) {
     match bytes.windows(separator.len()).position(|window| window == separator) {
         Some(at) => (&bytes[..at], &bytes[at + separator.len()..]),
@@ -132,5 +145,6 @@ mod tests {
                 run(&target, &seed);
             }
         }
+        fuzz_seeds("proxies").iter().for_each(|seed| proxies(seed));
     }
 }

@@ -30,6 +30,7 @@ mod router;
 mod server;
 mod stale;
 mod store;
+mod tls_init;
 mod token_command;
 mod v2;
 mod v3;
@@ -39,7 +40,8 @@ use std::{error::Error, process::ExitCode};
 
 use clap::Parser;
 
-use config::{Cli, Verb, hidden};
+use config::{Cli, TlsVerb, Verb, hidden};
+use tls_init::TlsFiles;
 
 /// The program `convene-server`, without its allocator.
 pub fn main() -> ExitCode {
@@ -65,7 +67,26 @@ fn run(Cli { verb, serve }: Cli) -> Result<(), Box<dyn Error>> {
             Verb::Token { command } => Ok(token_command::run(&command).await?),
             Verb::Migrate { database } => Ok(migrate::migrate(&database).await?),
             Verb::Export { database, to } => Ok(export::export(&database, &to).await?),
+            Verb::Tls { command: TlsVerb::Init { dir, hosts } } => {
+                print_files(&tls_init::create(&dir, &hosts)?);
+                Ok(())
+            }
             Verb::Import { database, from } => Ok(import::import(&database, &from).await?),
         }
     })
+}
+
+fn print_files(files: &TlsFiles) {
+    let TlsFiles { ca, ca_key, certificate, key, pin, names } = files;
+    println!("CA                  {}", ca.display());
+    println!("its key             {} (secret; keep it offline)", ca_key.display());
+    println!("server certificate  {}", certificate.display());
+    println!("its key             {} (secret)", key.display());
+    println!("valid for           {}", names.join(", "));
+    println!("pin of the CA       {pin}");
+    println!();
+    println!("Start the server with");
+    println!("  convene-server --tls-cert {} --tls-key {}", certificate.display(), key.display());
+    println!("Nodes verify it by {}, or by the pin at the end of the discovery URL:", ca.display());
+    println!("  https://HOST:PORT/TOKEN#{pin}");
 }

@@ -25,7 +25,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::{app::App, operation::plain_error};
+use crate::{app::App, connection::Limits, operation::plain_error};
 use requests::RequestMetrics;
 
 pub use database::{DatabaseMetrics, TransactionMeasurement};
@@ -58,6 +58,11 @@ impl Metrics {
         let convene = self.registered.sub_registry_with_prefix("convene");
         let help = "When the certificate in use ends, in seconds since the Unix epoch";
         convene.register_with_unit("tls_certificate_not_after", help, Unit::Seconds, not_after);
+    }
+
+    /// Shows what clients hold.
+    pub fn show_limits(&mut self, limits: &Limits) {
+        limits.register(self.registered.sub_registry_with_prefix("convene"));
     }
 
     fn to_text(&self) -> Result<String, fmt::Error> {

@@ -14,7 +14,7 @@ use crate::{
     access::{Access, AuthMode, NotOnLoopback},
     app::App,
     config::{AccessArgs, Config, PublicUrl},
-    connection::{Connections, CurrentTls, TlsError, accept, bind, reload_on_change},
+    connection::{Connections, CurrentTls, Limits, Overflow, TlsError, accept, bind, reload_on_change},
     metrics::Metrics,
     periodic_tasks::{flush, follow_api_tokens, sweep, watch_database},
     registry::{Registry, WriteError},
@@ -63,15 +63,15 @@ pub enum ServerError {
 
 /// Serves until SIGTERM or SIGINT.
 pub fn run(config: Config) -> Result<(), ServerError> {
-    raise_open_files();
+    let open_files = raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(serve(config));
+    let result = runtime.block_on(serve(config, open_files));
     // A hanging disk must not keep the process alive.
     runtime.shutdown_timeout(GRACE);
     result
 }
 
-async fn serve(config: Config) -> Result<(), ServerError> {
+async fn serve(config: Config, open_files: u64) -> Result<(), ServerError> {
     // Before the server reports that it runs: without a handler, a signal would kill it in the middle of a request.
     let stop = StopSignals::install()?;
     let tls = CurrentTls::load(&config.tls)?;
@@ -88,7 +88,8 @@ async fn serve(config: Config) -> Result<(), ServerError> {
     let access = Access::start(auth, store.clone(), certificate_rules).await.map_err(ServerError::Access)?;
     let (registry, mut committer) = Registry::start(store.clone()).await;
     registry.hold_if_database_went_back().await?;
-    let app = Arc::new(app(&config, tls.as_deref(), address, access, registry));
+    let limits = Limits::new(&config.limits, open_files);
+    let app = Arc::new(app(&config, tls.as_deref(), limits, address, access, registry));
     let sweeper = tokio::spawn(sweep(app.clone(), config.unformed_ttl));
     let flusher = tokio::spawn(flush(app.clone()));
     let access_follower = tokio::spawn(follow_api_tokens(app.clone()));
@@ -97,6 +98,8 @@ async fn serve(config: Config) -> Result<(), ServerError> {
     let connections = Arc::new(Connections {
         router: router(app.clone()),
         tls,
+        limits: app.limits.clone(),
+        overflow: Overflow::default(),
         stopping: app.stopping.clone(),
         cut: CancellationToken::new(),
         open: TaskTracker::new(),
@@ -152,7 +155,14 @@ async fn serve(config: Config) -> Result<(), ServerError> {
     result
 }
 
-fn app(config: &Config, tls: Option<&CurrentTls>, address: SocketAddr, access: Access, registry: Registry) -> App {
+fn app(
+    config: &Config,
+    tls: Option<&CurrentTls>,
+    limits: Limits,
+    address: SocketAddr,
+    access: Access,
+    registry: Registry,
+) -> App {
     let scheme = if tls.is_some() { "https" } else { "http" };
     if config.public_url.is_none() && address.ip().is_unspecified() {
         tracing::warn!(
@@ -165,6 +175,7 @@ fn app(config: &Config, tls: Option<&CurrentTls>, address: SocketAddr, access: A
     if let Some(tls) = tls {
         metrics.show_certificate(tls.not_after().clone());
     }
+    metrics.show_limits(&limits);
     App {
         access,
         metrics,
@@ -178,6 +189,7 @@ fn app(config: &Config, tls: Option<&CurrentTls>, address: SocketAddr, access: A
         waiting: Waiting::default(),
         max_cluster_size: config.max_cluster_size,
         wait_timeout: config.wait_timeout,
+        limits: Arc::new(limits),
         stopping: CancellationToken::new(),
     }
 }
@@ -212,9 +224,10 @@ impl StopSignals {
     }
 }
 
-/// Each long poll is an open connection, and the default soft limit is often 1024.
-fn raise_open_files() {
-    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
-        tracing::warn!(%error, "can't raise the limit of open files, which limits the number of concurrent long polls");
-    }
+/// Each long poll is an open connection, and the default soft limit is often 1024. Returns the limit.
+fn raise_open_files() -> u64 {
+    rlimit::increase_nofile_limit(u64::MAX).unwrap_or_else(|error| {
+        tracing::warn!(%error, "can't raise the limit of open files, which limits the number of connections");
+        rlimit::Resource::NOFILE.get_soft().unwrap_or(1024)
+    })
 }

@@ -47,6 +47,9 @@ pub use gateway::{denied, router as gateway};
 /// The largest message that is read: a transaction of a few keys. etcd takes twelve times as much.
 const MAX_MESSAGE: usize = 128 << 10;
 
+/// The largest message of a watch: a key and the end of a range. While a message arrives, it takes this much, for each stream.
+const MAX_WATCH_MESSAGE: usize = 8 << 10;
+
 /// How long a request that is no watch may take, its arrival included.
 const TIME_LIMIT: Duration = Duration::from_secs(20);
 
@@ -58,7 +61,7 @@ pub fn router(app: &Arc<App>) -> Router {
     let maintenance = MaintenanceServer::new(maintenance::Maintenance::new(app.clone(), headers))
         .max_decoding_message_size(MAX_MESSAGE);
     let cluster = ClusterServer::new(cluster::Cluster::new(app, headers)).max_decoding_message_size(MAX_MESSAGE);
-    let watch = WatchServer::new(watch::Watch::new(app.clone(), headers)).max_decoding_message_size(MAX_MESSAGE);
+    let watch = WatchServer::new(watch::Watch::new(app.clone(), headers)).max_decoding_message_size(MAX_WATCH_MESSAGE);
     Router::new()
         .route_service("/etcdserverpb.KV/Range", kv.clone())
         .route_service("/etcdserverpb.KV/Put", kv.clone())

@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use super::answer::json_response;
 use crate::{
     access::Denial,
+    connection::TooManyWaits,
     refusal::Refusal,
     registry::{Unavailable, WriteError},
     request_body::BodyError,
@@ -141,6 +142,16 @@ impl From<Unavailable> for Problem {
     }
 }
 
+impl From<TooManyWaits> for Problem {
+    fn from(error: TooManyWaits) -> Self {
+        let kind = match error {
+            TooManyWaits::OfAddress(_) => Kind::TooManyRequests,
+            TooManyWaits::OfAll(_) => Kind::Overloaded,
+        };
+        Self::new(kind, error)
+    }
+}
+
 impl From<WriteError> for Problem {
     fn from(error: WriteError) -> Self {
         match error {
@@ -190,8 +201,13 @@ impl IntoResponse for Problem {
         self.refusal().attach(&mut response);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(documented::PROBLEM_JSON));
-        if self.kind == Kind::Unavailable {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        let retry_after = match self.kind {
+            Kind::Unavailable => Some("1"),
+            Kind::TooManyRequests | Kind::Overloaded => Some("5"),
+            _ => None,
+        };
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
         }
         response
     }

@@ -1,11 +1,19 @@
-use std::{io, net::TcpListener, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::Router;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{listen::log_refused_connection, serve, tls::CurrentTls};
+use super::{
+    client::ClientAddress, limits::Limits, listen::log_refused_connection, overflow::Overflow, serve::serve,
+    tls::CurrentTls,
+};
 
 /// How long a connection is idle before the kernel probes it, so that a long poll whose client lost power does not stay
 /// open.
@@ -20,6 +28,10 @@ pub struct Connections {
     pub router: Router,
     /// `None`: the port speaks plain HTTP.
     pub tls: Option<Arc<CurrentTls>>,
+    /// How much they may hold.
+    pub limits: Arc<Limits>,
+    /// The connections beyond the limit.
+    pub overflow: Overflow,
     /// Cancelled when the server begins to stop: no connection is accepted any more, and open ones end after their requests.
     pub stopping: CancellationToken,
     /// Cancelled when open requests have had their time.
@@ -41,8 +53,7 @@ pub async fn accept(listener: TcpListener, connections: Arc<Connections>) -> io:
         match accepted {
             Ok((stream, peer)) => {
                 configure(&stream);
-                let shared = connections.clone();
-                connections.open.spawn(serve::serve(stream, peer, shared));
+                start(stream, peer, &connections);
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -50,6 +61,25 @@ pub async fn accept(listener: TcpListener, connections: Arc<Connections>) -> io:
                 tokio::time::sleep(PAUSE).await;
             }
         }
+    }
+}
+
+/// How long a connection beyond the limit may take for its one request.
+const OVERFLOW_TIMEOUT: Duration = Duration::from_secs(2);
+
+fn start(stream: TcpStream, peer: SocketAddr, connections: &Arc<Connections>) {
+    let limits = &connections.limits;
+    let address = ClientAddress::of_peer(peer).ip();
+    let network = (!limits.proxies.contain(address)).then(|| address.into());
+    let place = limits.connections.take(network);
+    let is_beyond = place.is_err();
+    let served = serve(stream, peer, connections.clone(), place);
+    if is_beyond {
+        let refused =
+            connections.open.spawn(async { tokio::time::timeout(OVERFLOW_TIMEOUT, served).await.unwrap_or_default() });
+        connections.overflow.add(network, refused.abort_handle());
+    } else {
+        connections.open.spawn(served);
     }
 }
 

@@ -25,6 +25,11 @@ impl ClientAddress {
         Self(SocketAddr::new(peer.ip().to_canonical(), peer.port()))
     }
 
+    /// Another client, whose request came by the same connection.
+    pub fn at(self, client: IpAddr) -> Self {
+        Self(SocketAddr::new(client.to_canonical(), self.0.port()))
+    }
+
     /// The client's IP address, canonical: an IPv4 address is never one of IPv6.
     pub fn ip(&self) -> IpAddr {
         self.0.ip()

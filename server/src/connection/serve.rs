@@ -1,103 +1,136 @@
 //! One connection, from its first byte to its end.
 
-use std::{
-    io,
-    net::SocketAddr,
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use axum::extract::Request;
-use hyper::body::Incoming;
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::conn::auto::Builder,
-    service::TowerToHyperService,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
-    sync::Notify,
+    time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
-use tower::util::MapRequest;
 
 use super::{
     accept::{Connections, KEEPALIVE},
     client::{ClientAddress, ClientCertificate},
+    proxy_protocol::{self, Beginning, InvalidHeader},
+    resets::Resets,
+    service::{Answerer, FirstRequest},
+    stream::Streams,
+    tally::{Excess, Place},
+    timed_io::TimedIo,
 };
 
 /// How long a client may take to send a request's head, the wait for the next request included.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long a client may take for the TLS handshake.
+/// How long a client may take for the TLS handshake, and a proxy for its header.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The most requests that one HTTP/2 connection may have open. gRPC clients keep one connection, and each of their
-/// watch streams is one request.
-const MAX_STREAMS: u32 = 2048;
 
 /// How many requests a client may reset on one connection before the server accepts them. A client that exceeds the
 /// limit is disconnected. It is high enough for a client that ends many watches at once.
 const MAX_RESET_STREAMS: usize = 1024;
 
-/// The flow-control windows of an HTTP/2 request and of an HTTP/2 connection, in bytes. The HTTP/2 library closes a
-/// connection with about 2,000 unread small frames (`h2/src/proto/streams/counts.rs:record_data_frame`). One request must not
-/// reach that limit: the smallest useful message, the end of a watch, has nine bytes.
+/// The flow-control windows of an HTTP/2 request and of an HTTP/2 connection, in bytes: so much may wait until a handler reads
+/// it. The HTTP/2 library closes a connection with many unread small frames
+/// (`h2/src/proto/streams/counts.rs:record_data_frame`). One request must not reach that limit: the smallest useful
+/// message, the end of a watch, has nine bytes.
 const STREAM_WINDOW: u32 = 16 << 10;
-const CONNECTION_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 256 << 10;
 
-/// How many bytes of a response are buffered for a client that does not read.
-const SEND_BUFFER: usize = 64 << 10;
+/// How many bytes of an HTTP/2 response are buffered for a client that does not read.
+const SEND_BUFFER: usize = 16 << 10;
 
-/// How many bytes the headers of an HTTP/2 request may have.
-const MAX_HEADERS: u32 = 16 << 10;
+/// How many bytes the head of an HTTP/1 request and the headers of an HTTP/2 request may have. HTTP/1 answers 431 beyond that.
+const MAX_HEAD: u32 = 16 << 10;
 
 /// Serves a connection until its end. A failure concerns its client only, who sees it.
-pub async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<Connections>) {
-    let client = Client { address: ClientAddress::of_peer(peer), certificate: None };
-    let Some(tls) = &shared.tls else { return serve_http(stream, client, &shared).await };
-    let secured = async {
-        if !begins_like_tls(&stream).await? {
-            return refuse_plain_http(stream).await.map(|()| None);
+pub async fn serve(mut stream: TcpStream, peer: SocketAddr, shared: Arc<Connections>, place: Result<Place, Excess>) {
+    let connection = async {
+        let client = Client { address: ClientAddress::of_peer(peer), certificate: None };
+        if !shared.limits.proxies.contain(client.address.ip()) {
+            return secure(stream, client, &shared, place).await;
         }
-        TlsAcceptor::from(tls.config()).accept(stream).await.map(Some)
+        let named = timeout(HANDSHAKE_TIMEOUT, read_proxy_header(&mut stream)).await;
+        let named = match named.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            Ok(named) => named,
+            Err(error) => return tracing::debug!(%peer, %error, "no request came from the proxy"),
+        };
+        let Some(source) = named else { return secure(stream, client, &shared, place).await };
+        let client = Client { address: ClientAddress::of_peer(source), ..client };
+        // So far it counted as the proxy's, which has no limit of its own.
+        let network = (!shared.limits.proxies.contain(client.address.ip())).then(|| client.address.ip().into());
+        let place = place.and_then(|proxys| {
+            drop(proxys);
+            shared.limits.connections.take(network)
+        });
+        secure(stream, client, &shared, place).await;
     };
-    let secured = tokio::select! {
-        () = shared.stopping.cancelled() => return,
-        secured = tokio::time::timeout(HANDSHAKE_TIMEOUT, secured) => secured,
-    };
-    match secured {
-        Ok(Ok(Some(stream))) => {
-            let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-            let certificate = shown.and_then(ClientCertificate::parse);
-            serve_http(stream, Client { certificate, ..client }, &shared).await;
-        }
-        Ok(Ok(None)) => {}
-        Ok(Err(error)) => tracing::debug!(%peer, %error, "the TLS handshake failed"),
-        Err(_) => tracing::debug!(%peer, "the TLS handshake took too long"),
+    tokio::select! {
+        () = connection => {}
+        () = shared.cut.cancelled() => {}
     }
 }
 
 /// Who is at the other end of a connection.
-#[derive(Clone, Debug)]
 struct Client {
     address: ClientAddress,
     certificate: Option<ClientCertificate>,
 }
 
-impl Client {
-    fn introduce(&self, request: &mut Request<Incoming>) {
-        let extensions = request.extensions_mut();
-        extensions.insert(self.address);
-        if let Some(certificate) = &self.certificate {
-            extensions.insert(certificate.clone());
+/// Reads the header of the PROXY protocol, if the connection begins with one, and returns the client that it names.
+async fn read_proxy_header(stream: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
+    /// How often to look whether the rest has come: the socket is readable all the time, by what is left unread.
+    const AGAIN: Duration = Duration::from_millis(10);
+    let mut bytes = vec![0; proxy_protocol::MOST];
+    loop {
+        let length = stream.peek(&mut bytes).await?;
+        match proxy_protocol::parse(&bytes[..length]) {
+            Ok(Beginning::NoHeader) => return Ok(None),
+            Ok(Beginning::Header { length, source }) => {
+                stream.read_exact(&mut bytes[..length]).await?;
+                return Ok(source);
+            }
+            Ok(Beginning::Incomplete) if length == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(Beginning::Incomplete) => sleep(AGAIN).await,
+            Err(invalid @ InvalidHeader) => return Err(io::Error::new(io::ErrorKind::InvalidData, invalid)),
         }
     }
+}
+
+async fn secure(stream: TcpStream, client: Client, shared: &Connections, place: Result<Place, Excess>) {
+    // Boxed, so that a connection takes the memory of what it is, and not of the largest that it could be.
+    let Some(tls) = &shared.tls else {
+        return Box::pin(serve_http(bounded(stream, shared), client, shared, place)).await;
+    };
+    let secured = Box::pin(async {
+        if !begins_like_tls(&stream).await? {
+            return refuse_plain_http(stream).await.map(|()| None);
+        }
+        TlsAcceptor::from(tls.config()).accept(bounded(stream, shared)).await.map(Some)
+    });
+    let secured = tokio::select! {
+        () = shared.stopping.cancelled() => return,
+        secured = timeout(HANDSHAKE_TIMEOUT, secured) => secured,
+    };
+    let address = client.address;
+    match secured {
+        Ok(Ok(Some(stream))) => {
+            let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+            let certificate = shown.and_then(ClientCertificate::parse);
+            Box::pin(serve_http(stream, Client { certificate, ..client }, shared, place)).await;
+        }
+        Ok(Ok(None)) => {}
+        Ok(Err(error)) => tracing::debug!(client = %address, %error, "the TLS handshake failed"),
+        Err(_) => tracing::debug!(client = %address, "the TLS handshake took too long"),
+    }
+}
+
+fn bounded(stream: TcpStream, shared: &Connections) -> TimedIo<TcpStream> {
+    TimedIo::new(stream, shared.limits.write_timeout)
 }
 
 /// The first byte of TLS is the type of a handshake record; that of plain HTTP is a letter.
@@ -120,29 +153,38 @@ async fn refuse_plain_http(mut stream: TcpStream) -> io::Result<()> {
     tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.map(drop)
 }
 
-async fn serve_http<S>(stream: S, client: Client, shared: &Connections)
+async fn serve_http<S>(stream: S, client: Client, shared: &Connections, place: Result<Place, Excess>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let first = Arc::new(FirstRequest::default());
-    let service = {
-        let first = first.clone();
-        let introduce = move |mut request: Request<Incoming>| {
-            first.came();
-            client.introduce(&mut request);
-            request
-        };
-        TowerToHyperService::new(MapRequest::new(shared.router.clone(), introduce))
+    let limits = &shared.limits;
+    let is_proxy = limits.proxies.contain(client.address.ip());
+    let account = Arc::new(limits.account((!is_proxy).then(|| client.address.ip().into())));
+    let (first, resets) = (Arc::new(FirstRequest::default()), Arc::new(Resets::new()));
+    let answerer = Answerer {
+        router: shared.router.clone(),
+        limits: limits.clone(),
+        account: account.clone(),
+        peer: client.address,
+        certificate: client.certificate,
+        first: first.clone(),
+        resets: resets.clone(),
+        overload: place.as_ref().err().copied(),
     };
-    let builder = builder();
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let builder = builder(Streams::new(account.clone(), limits.write_timeout), limits.streams, place.is_ok());
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), answerer));
+    // A stream that stalls is reset. A connection on which nothing at all moves comes to its end later.
+    let mut stalls = pin!(account.stalls(&account.progress, 2 * limits.write_timeout));
+    let mut has_no_request = pin!(first.is_missing(HEAD_TIMEOUT));
     let mut is_stopping = false;
     loop {
         tokio::select! {
             // The connection's client sees how it ends.
             _ = connection.as_mut() => return,
-            () = shared.cut.cancelled() => return,
-            () = first.is_missing() => return,
+            () = &mut has_no_request => return,
+            () = &mut stalls => return,
+            // A proxy passes on what its clients do.
+            () = resets.too_many.cancelled(), if !is_proxy => return,
             () = shared.stopping.cancelled(), if !is_stopping => {
                 is_stopping = true;
                 connection.as_mut().graceful_shutdown();
@@ -151,45 +193,26 @@ where
     }
 }
 
-fn builder() -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+fn builder(streams: Streams, max_streams: u32, is_kept: bool) -> Builder<Streams> {
+    let mut builder = Builder::new(streams);
     // Title case like etcd and discovery.etcd.io, which are Go programs.
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).title_case_headers(true);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .title_case_headers(true)
+        .max_buf_size(MAX_HEAD as usize)
+        .keep_alive(is_kept);
     builder
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEPALIVE)
         .keep_alive_timeout(HEAD_TIMEOUT)
-        .max_concurrent_streams(MAX_STREAMS)
+        .max_concurrent_streams(if is_kept { max_streams } else { 1 })
         .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(SEND_BUFFER)
-        .max_header_list_size(MAX_HEADERS);
+        .max_header_list_size(MAX_HEAD);
     builder
-}
-
-/// Whether a connection has brought a request. One that never does must not stay: before the first request, no time-out
-/// of the HTTP library covers all cases.
-#[derive(Debug, Default)]
-struct FirstRequest {
-    has_come: AtomicBool,
-    came: Notify,
-}
-
-impl FirstRequest {
-    fn came(&self) {
-        if !self.has_come.swap(true, Ordering::Relaxed) {
-            self.came.notify_one();
-        }
-    }
-
-    /// Returns if there is none in time, and never otherwise.
-    async fn is_missing(&self) {
-        if self.has_come.load(Ordering::Relaxed)
-            || tokio::time::timeout(HEAD_TIMEOUT, self.came.notified()).await.is_ok()
-        {
-            std::future::pending::<()>().await;
-        }
-    }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::answer::{ETCD_INDEX, json_response};
 use crate::{
+    connection::TooManyWaits,
     operation::plain_error,
     refusal::Refusal,
     registry::{Unavailable, WriteError},
@@ -127,6 +128,13 @@ impl V2Error {
 
 impl From<Unavailable> for V2Error {
     fn from(error: Unavailable) -> Self {
+        Self::new(Code::Internal, error.to_string()).with_status(StatusCode::SERVICE_UNAVAILABLE)
+    }
+}
+
+/// With the status after which etcd tries again (`client/client.go:httpClusterClient.Do`): after 429 it would give up.
+impl From<TooManyWaits> for V2Error {
+    fn from(error: TooManyWaits) -> Self {
         Self::new(Code::Internal, error.to_string()).with_status(StatusCode::SERVICE_UNAVAILABLE)
     }
 }

@@ -43,7 +43,8 @@ pub async fn read(
         }
         Node::Config | Node::Size => None,
     };
-    wait::long_poll(app, Wait::new(path, request.recursive), request.wait_index, open).await
+    let held = (app.limits.wait(Some(client))?, open);
+    wait::long_poll(app, Wait::new(path, request.recursive), request.wait_index, held).await
 }
 
 fn get(app: &App, path: &KeyPath, snapshot: &Snapshot, sorted: bool) -> Result<Response, V2Error> {

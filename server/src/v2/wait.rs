@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     app::App,
+    connection,
     metrics::WaitKind,
     registry::{Delivery, Registry, Subscription, Unavailable},
     stale::mark_stale,
@@ -76,12 +77,12 @@ impl Wait {
 /// Answers a long poll: at once from the history, or when something happens. An empty answer means
 /// "ask again": after `--wait-timeout`, when the server stops and when the cluster is gone.
 ///
-/// `open` counts as open until the body of the answer ends.
+/// What is `held` counts as open until the body of the answer ends.
 pub async fn long_poll(
     app: Arc<App>,
     wait: Wait,
     wait_index: Option<u64>,
-    open: Option<OpenWait>,
+    held: (connection::Wait, Option<OpenWait>),
 ) -> Result<Response, V2Error> {
     // Subscribe before reading: an event in between is delivered twice rather than lost.
     let subscription = app.registry.subscribe(&wait.path.token, WaitKind::V2);
@@ -103,7 +104,7 @@ pub async fn long_poll(
     // Send the headers now, as etcd does, and the body when the wait ends.
     let body = stream::once(async move {
         let answer = pending.wait_until_timeout(&app).await;
-        drop(open);
+        drop(held);
         answer
     });
     Ok(mark_stale(body_response(Body::from_stream(body), index), &known))

@@ -4,6 +4,7 @@ use tonic::{Code, Status};
 
 use crate::{
     access::Denial,
+    connection::TooManyWaits,
     registry::{Unavailable, WriteError},
     waiting::StillWaits,
 };
@@ -100,6 +101,9 @@ pub enum V3Error {
          with etcdctl del --prefix /_etcd/registry/TOKEN/"
     )]
     SizeInUse,
+    /// Too many watches are open.
+    #[error(transparent)]
+    TooManyWaits(#[from] TooManyWaits),
     /// The write was not made.
     #[error(transparent)]
     WriteError(#[from] WriteError),
@@ -121,7 +125,7 @@ impl V3Error {
             Self::LeaseNotFound | Self::NoSuchCluster => Code::NotFound,
             Self::Compacted | Self::FutureRevision => Code::OutOfRange,
             Self::PermissionDenied | Self::Outside(_) => Code::PermissionDenied,
-            Self::TooLarge => Code::ResourceExhausted,
+            Self::TooLarge | Self::TooManyWaits(_) => Code::ResourceExhausted,
             Self::Unsupported(_) => Code::Unimplemented,
             Self::AuthenticationNotEnabled
             | Self::Refused(_)

@@ -55,7 +55,8 @@ impl kv_server::Kv for Kv {
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
-        let (connection, caller) = (connection(&request), caller(&request)?);
+        let connection = client(&request).map(|client| client.connection());
+        let caller = caller(&request)?;
         let request = request.into_inner();
         let target = Target { key: request.key.clone(), value: request.value.clone() };
         self.write(request, connection, caller).await.map(Response::new).map_err(|error| target.refuse(error))
@@ -220,9 +221,9 @@ fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
     Caller::of(request.extensions()).ok_or_else(|| Status::internal("the request came past the check of access"))
 }
 
-/// The connection of a request; `None` for those that came as JSON.
-pub fn connection<T>(request: &Request<T>) -> Option<SocketAddr> {
-    request.extensions().get().map(ClientAddress::connection)
+/// The client of a request; `None` for those that came as JSON.
+pub fn client<T>(request: &Request<T>) -> Option<ClientAddress> {
+    request.extensions().get().copied()
 }
 
 /// What a request is about, for the log line of its refusal. It is read only then.

@@ -13,7 +13,7 @@ use convene_etcd::wire::{WatchRequest, WatchResponse, watch_server};
 use futures_util::{Stream, stream};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{headers::Headers, kv::connection};
+use super::{error::V3Error, headers::Headers, kv::client};
 use crate::app::App;
 use conversation::Conversation;
 
@@ -35,8 +35,9 @@ impl watch_server::Watch for Watch {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<WatchResponse, Status>> + Send>>;
 
     async fn watch(&self, request: Request<Streaming<WatchRequest>>) -> Result<Response<Self::WatchStream>, Status> {
-        let connection = connection(&request);
-        let conversation = Conversation::new(self.app.clone(), self.headers, connection, request.into_inner());
+        let client = client(&request);
+        let held = self.app.limits.wait(client).map_err(V3Error::from)?;
+        let conversation = Conversation::new(self.app.clone(), self.headers, client, held, request.into_inner());
         let answers = stream::unfold(Some(conversation), |conversation| async {
             let mut conversation = conversation?;
             match conversation.next().await {

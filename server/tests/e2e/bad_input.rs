@@ -163,7 +163,7 @@ async fn malformed_requests_get_an_error_or_a_closed_connection() {
         ),
         ("two lengths", put(&format!(" HTTP/1.1\r\n{form}Content-Length: 3\r\nContent-Length: 5\r\n\r\nvalue")), "400"),
         ("10,000 headers", format!("GET {path} HTTP/1.1\r\n{many_headers}\r\n").into_bytes(), "431"),
-        ("a long path", format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(70_000)).into_bytes(), "414"),
+        ("a long path", format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(70_000)).into_bytes(), "431"),
         ("no HTTP", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n".to_vec(), "400"),
         ("another version", format!("GET {path} HTTP/7.3\r\nHost: x\r\n\r\n").into_bytes(), "400"),
     ] {

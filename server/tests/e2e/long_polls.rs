@@ -188,7 +188,15 @@ fn dechunk(mut body: &str) -> String {
 /// With the polls' own time-out out of the way.
 fn server_for_many_polls() -> Server {
     rlimit::increase_nofile_limit(u64::MAX).unwrap();
-    Server::start_with(&["--wait-timeout", "10m"])
+    let most = (POLLS + 100).to_string();
+    Server::start_with(&[
+        "--wait-timeout",
+        "10m",
+        "--max-connections-per-address",
+        &most,
+        "--max-waits-per-address",
+        &most,
+    ])
 }
 
 /// Does something for each item, some of them at a time.

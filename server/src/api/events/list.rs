@@ -27,6 +27,7 @@ use crate::{
         query::{Query, parameters},
     },
     app::App,
+    connection::ClientAddress,
 };
 
 /// How many events a response has at most.
@@ -75,6 +76,7 @@ pub struct Events {
 )]
 pub async fn list_events(
     State(app): State<Arc<App>>,
+    client: ClientAddress,
     TokenPath(token): TokenPath,
     Query(parameters): Query<EventParameters>,
     LastEventId(last_event): LastEventId,
@@ -83,10 +85,10 @@ pub async fn list_events(
     let EventParameters { after, wait: Seconds(wait) } = parameters;
     let after = after.map(|AfterRevision(after)| after);
     if wants_stream(&headers) {
-        return stream::answer(app, token, last_event.or(after)).await;
+        return stream::answer(app, client, token, last_event.or(after)).await;
     }
     let wait = wait.min(app.wait_timeout);
-    let events = page(app, token, after, wait).await?;
+    let events = page(app, client, token, after, wait).await?;
     let last = events.last().map_or(after.unwrap_or(Revision(0)), |event| event.revision);
     let events = events.iter().map(|event| EventBody::from(&**event)).collect();
     Ok(json_response(StatusCode::OK, &Events { events, last_revision: last.0 }))
@@ -94,11 +96,12 @@ pub async fn list_events(
 
 async fn page(
     app: Arc<App>,
+    client: ClientAddress,
     token: Token,
     after: Option<Revision>,
     wait: Duration,
 ) -> Result<Vec<Arc<Event>>, Problem> {
-    let stopping = app.stopping.clone();
+    let (stopping, limits) = (app.stopping.clone(), app.limits.clone());
     let mut follower = Follower::new(app, token, after).await?;
     let mut events: Vec<Arc<Event>> = Vec::new();
     while events.len() < PAGE
@@ -107,6 +110,7 @@ async fn page(
         events.push(event);
     }
     if events.is_empty() && !wait.is_zero() {
+        let _held = limits.wait(Some(client))?;
         tokio::select! {
             event = follower.next() => events.push(event?),
             () = tokio::time::sleep(wait) => {}

@@ -42,6 +42,12 @@ pub enum Kind {
     /// The `Content-Type` of the body is not JSON.
     #[serde(rename = "urn:convene:problem:unsupported-media-type")]
     UnsupportedMediaType,
+    /// The client uses more of the server than it may; try again after `Retry-After` seconds.
+    #[serde(rename = "urn:convene:problem:too-many-requests")]
+    TooManyRequests,
+    /// All clients together use as much of the server as they may; try again after `Retry-After` seconds.
+    #[serde(rename = "urn:convene:problem:overloaded")]
+    Overloaded,
     /// The database does not answer.
     #[serde(rename = "urn:convene:problem:unavailable")]
     Unavailable,
@@ -63,6 +69,8 @@ impl Kind {
             Self::PreconditionFailed => "The precondition failed",
             Self::BodyTooLarge => "The body is too large",
             Self::UnsupportedMediaType => "The body is not declared as JSON",
+            Self::TooManyRequests => "Too many requests",
+            Self::Overloaded => "The server is overloaded",
             Self::Unavailable => "The database is not available",
         }
     }
@@ -81,7 +89,8 @@ impl Kind {
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+            Self::Overloaded | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }

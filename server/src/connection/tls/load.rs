@@ -9,7 +9,7 @@ use std::{
 use rustls::{
     RootCertStore, ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs},
-    server::{VerifierBuilderError, WebPkiClientVerifier},
+    server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier},
 };
 use rustls_pki_types::{
     CertificateDer, PrivateKeyDer,
@@ -145,6 +145,11 @@ pub fn load(files: &TlsArgs) -> Result<Option<Loaded>, TlsError> {
         }
     };
     let mut config = builder.with_single_cert(chain, private_key).map_err(unusable)?;
+    if files.tls_client_ca.is_some() {
+        // A resumed session does not verify the client's certificate again, which may have expired since.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let exposed_key = is_exposed(key).then(|| key.clone());
     Ok(Some(Loaded { config: Arc::new(config), identity: identity.finalize().into(), not_after, exposed_key }))

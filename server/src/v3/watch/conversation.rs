@@ -1,6 +1,5 @@
 use std::{
     collections::{BTreeMap, VecDeque},
-    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     time::Duration,
@@ -22,6 +21,7 @@ use super::watcher::{EventFilter, Progress, WatchStep, Watcher};
 use crate::{
     access_log::show_cluster,
     app::App,
+    connection::{ClientAddress, Wait},
     metrics::WaitKind,
     registry::Unavailable,
     v3::{
@@ -46,7 +46,9 @@ const NO_WATCH: i64 = -1;
 pub struct Conversation {
     app: Arc<App>,
     headers: Headers,
-    connection: Option<SocketAddr>,
+    client: Option<ClientAddress>,
+    /// Counts the stream, and its first watch.
+    _held: Wait,
     requests: Streaming<WatchRequest>,
     /// The request in the log, until it shows the cluster of its first watch.
     request: Option<Span>,
@@ -78,6 +80,8 @@ struct OpenWatch {
     is_idle: bool,
     /// Counts as open until this is dropped.
     _open: Option<OpenWait>,
+    /// Counts the watch, unless the stream does.
+    _held: Option<Wait>,
 }
 
 /// Why a watch was not created, and the cluster's revision.
@@ -97,13 +101,15 @@ impl Conversation {
     pub fn new(
         app: Arc<App>,
         headers: Headers,
-        connection: Option<SocketAddr>,
+        client: Option<ClientAddress>,
+        held: Wait,
         requests: Streaming<WatchRequest>,
     ) -> Self {
         Self {
             app,
             headers,
-            connection,
+            client,
+            _held: held,
             requests,
             request: Some(Span::current()),
             is_half_closed: false,
@@ -227,6 +233,11 @@ impl Conversation {
                 format!("a stream can have at most {MAX_WATCHES} watches; cancel some, or open another stream");
             return Ok(Err(NotCreated::new(present, reason)));
         }
+        let held = if self.watches.is_empty() { None } else { Some(self.app.limits.wait(self.client)) };
+        let held = match held.transpose() {
+            Ok(held) => held,
+            Err(too_many) => return Ok(Err(NotCreated::new(present, too_many))),
+        };
         let Some(id) = self.id_for(request.watch_id) else {
             return Ok(Err(NotCreated::new(present, "mvcc: duplicate watch ID provided on the WatchStream")));
         };
@@ -236,7 +247,7 @@ impl Conversation {
         if let Some(first) = self.request.take() {
             show_cluster(&first, &token);
         }
-        self.open(id, token, Revision(start), request.progress_notify, watcher);
+        self.open(id, token, Revision(start), request.progress_notify, watcher, held);
         Ok(Ok((id, present)))
     }
 
@@ -253,7 +264,7 @@ impl Conversation {
         Some(self.next_id - 1)
     }
 
-    fn open(&mut self, id: i64, token: Token, start: Revision, notify: bool, watcher: Watcher) {
+    fn open(&mut self, id: i64, token: Token, start: Revision, notify: bool, watcher: Watcher, _held: Option<Wait>) {
         let progress = watcher.progress();
         let steps = stream::unfold(watcher, move |mut watcher| async move {
             let step = watcher.next().await;
@@ -261,8 +272,8 @@ impl Conversation {
         });
         let (steps, watcher) = abortable(steps);
         self.steps.push(Box::pin(steps));
-        let _open = self.connection.map(|connection| self.app.waiting.wait(&token, connection));
-        self.watches.insert(id, OpenWatch { token, start, progress, watcher, notify, is_idle: true, _open });
+        let _open = self.client.map(|client| self.app.waiting.wait(&token, client.connection()));
+        self.watches.insert(id, OpenWatch { token, start, progress, watcher, notify, is_idle: true, _open, _held });
         if notify && self.ticks.is_none() {
             self.ticks = Some(interval_at(Instant::now() + PROGRESS_EVERY, PROGRESS_EVERY));
         }

@@ -43,7 +43,7 @@ const LONG_TOKEN: &str =
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unread_watches_on_one_stream_use_little_memory_and_miss_no_event_silently() {
-    let server = Server::start();
+    let server = Server::start_with(&["--write-timeout", "10m"]);
     let channel = connect(&server.url).await;
     let cluster = Cluster::create(&channel, LONG_TOKEN).await;
     let slow = connect_with_small_windows(&server).await;
@@ -64,7 +64,7 @@ async fn unread_watches_on_one_stream_use_little_memory_and_miss_no_event_silent
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unread_streams_on_one_connection_use_little_memory_and_miss_no_event_silently() {
-    let server = Server::start();
+    let server = Server::start_with(&["--write-timeout", "10m"]);
     let channel = connect(&server.url).await;
     let cluster = Cluster::create(&channel, LONG_TOKEN).await;
     let slow = connect_with_small_windows(&server).await;
@@ -76,7 +76,7 @@ async fn unread_streams_on_one_connection_use_little_memory_and_miss_no_event_si
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stalled_connection_uses_little_memory_and_misses_no_event_silently() {
-    let server = Server::start();
+    let server = Server::start_with(&["--write-timeout", "10m"]);
     let channel = connect(&server.url).await;
     let cluster = Cluster::create(&channel, LONG_TOKEN).await;
     let line = Line::to(&server).await;
@@ -95,7 +95,7 @@ async fn a_stalled_connection_uses_little_memory_and_misses_no_event_silently() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unread_streams_do_not_block_other_clients() {
-    let server = Server::start();
+    let server = Server::start_with(&["--write-timeout", "10m"]);
     let channel = connect(&server.url).await;
     let cluster = Cluster::create(&channel, LONG_TOKEN).await;
     let last = cluster.change_times(&channel, 500).await;
@@ -116,7 +116,7 @@ async fn unread_streams_do_not_block_other_clients() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unread_watches_of_unknown_clusters_do_not_block_other_clients() {
-    let server = Server::start();
+    let server = Server::start_with(&["--max-waits-per-address", "1000000", "--max-waits", "1000000"]);
     let channel = connect(&server.url).await;
     let unread = join_all((0..UNKNOWING).map(|n| ask_about_many(&server, n))).await;
     for round in 0..20 {
