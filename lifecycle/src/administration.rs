@@ -59,9 +59,9 @@ pub enum MemberRequest {
 
 impl Cluster {
     /// Creates a cluster with these settings.
-    pub fn create_with(token: NewClusterToken, settings: &Settings, at: UnixMillis) -> Transition {
+    pub fn create_with(token: NewClusterToken, settings: &Settings, action: Action, at: UnixMillis) -> Transition {
         let size = settings.size.unwrap_or(ClusterSize::DEFAULT);
-        let mut created = Self::create(token, size, Action::Create, at);
+        let mut created = Self::create(token, size, action, at);
         if let Some(cluster) = &mut created.after {
             cluster.name = settings.name.clone().flatten();
             cluster.policy = settings.policy.apply_to(cluster.policy);

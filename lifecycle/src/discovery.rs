@@ -60,6 +60,11 @@ impl Cluster {
         if let Some(member) = present.filter(|_| by == Discovery::V3) {
             self.check_reregistration(member, &registration, at)?;
         }
+        // A v3 etcd writes the same value again when it is in doubt, for a while after the cluster has formed, too.
+        let repeats = by == Discovery::V3 && present.is_some_and(|member| member.registration == registration);
+        if !repeats {
+            self.check_stock_write()?;
+        }
 
         let revision = self.revision.next();
         let fresh = Member::registered(key.clone(), registration, revision);

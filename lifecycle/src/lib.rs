@@ -36,6 +36,7 @@ mod report;
 mod reregistration;
 mod revision;
 mod size;
+mod stock_writes;
 mod text;
 mod ticket;
 mod token;
@@ -70,5 +71,6 @@ pub use report::{
 };
 pub use revision::{Revision, UnixMillis};
 pub use size::{ClusterSize, ClusterSizeError};
+pub use stock_writes::{StockWriteRefused, StockWrites, StockWritesError};
 pub use ticket::{Purpose, Setback, Ticket};
 pub use token::{NewClusterToken, NewClusterTokenError, ReservedToken, Token, TokenError};

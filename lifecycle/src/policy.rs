@@ -2,6 +2,8 @@ use std::{fmt, time::Duration};
 
 use thiserror::Error;
 
+use crate::StockWrites;
+
 /// Declares the fields of a policy, once for all: name, type, default and allowed values.
 ///
 /// The documentation of a field is also its description in the API.
@@ -71,6 +73,8 @@ policy_fields! {
     /// How many witnesses must confirm that a voter is dead: 1 for failed probes alone, 2 for failed probes and the
     /// voters' side.
     witnesses: u32 = 2, PolicyKind::Number { min: 1, max: 2 };
+    /// Whether v2 and v3 clients may change the cluster after it has formed. Reads are always allowed.
+    stock_writes: StockWrites = StockWrites::Refuse, PolicyKind::StockWrites;
 }
 
 impl Policy {
@@ -132,6 +136,8 @@ pub enum PolicyKind {
     },
     /// Yes or no.
     Bool,
+    /// A [`StockWrites`].
+    StockWrites,
 }
 
 /// The value of a [`PolicyField`].
@@ -145,6 +151,8 @@ pub enum PolicyValue {
     Number(u32),
     /// Yes or no.
     Bool(bool),
+    /// A [`StockWrites`].
+    StockWrites(StockWrites),
 }
 
 /// Why a value is not one of a [`PolicyField`].
@@ -226,6 +234,7 @@ policy_value!(Strategy, Strategy);
 policy_value!(Duration, Duration);
 policy_value!(u32, Number);
 policy_value!(bool, Bool);
+policy_value!(StockWrites, StockWrites);
 
 impl fmt::Display for PolicyValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -234,6 +243,7 @@ impl fmt::Display for PolicyValue {
             Self::Duration(duration) => humantime::format_duration(*duration).fmt(f),
             Self::Number(number) => number.fmt(f),
             Self::Bool(is_set) => is_set.fmt(f),
+            Self::StockWrites(stock_writes) => stock_writes.fmt(f),
         }
     }
 }
@@ -308,6 +318,7 @@ mod tests {
             paused: true,
             max_failed_starts: 9,
             witnesses: 1,
+            stock_writes: StockWrites::Allow,
         };
         let mut change = PolicyChange::default();
         for field in Policy::FIELDS {

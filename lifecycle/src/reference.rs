@@ -2,7 +2,7 @@
 
 use std::{env, fmt::Write as _, fs, path::Path};
 
-use crate::{EventKind, Policy, PolicyKind, Reason, Strategy};
+use crate::{EventKind, Policy, PolicyKind, Reason, StockWrites, Strategy};
 
 const INTRODUCTION: &str = "# Reasons, events and policy
 
@@ -54,6 +54,7 @@ fn policy() -> String {
             }
             PolicyKind::Number { min, max } => format!("{min} to {max}"),
             PolicyKind::Bool => "`true`, `false`".to_owned(),
+            PolicyKind::StockWrites => StockWrites::ALL.map(|value| format!("`{value}`")).join(", "),
         };
         let default = field.get(&Policy::default());
         writeln!(text, "| `{}` | `{default}` | {values} | {} |", field.name, field.description()).unwrap();

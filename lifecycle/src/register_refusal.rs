@@ -1,6 +1,6 @@
 use thiserror::Error;
 
-use crate::{ClusterSize, Discovery, DiscoveryUrl, MAX_MEMBERS, MemberKey, MemberName, PeerUrl};
+use crate::{ClusterSize, Discovery, DiscoveryUrl, MAX_MEMBERS, MemberKey, MemberName, PeerUrl, StockWriteRefused};
 
 /// Why a discovery client can't register a member.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -104,6 +104,9 @@ pub enum RegisterRefusal {
          resets this one with convene cluster reset"
     )]
     Held(String),
+    /// The cluster has formed, and its policy lets v2 and v3 clients only read.
+    #[error(transparent)]
+    StockWrites(#[from] StockWriteRefused),
     /// The record is full.
     #[error(
         "{MAX_MEMBERS} members have registered with this token, the most that a cluster may have; create another token"

@@ -116,13 +116,15 @@ impl Cluster {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Action, ClusterSize, Discovery};
+    use crate::{Action, ClusterSize, Discovery, StockWrites};
 
     const NOW: UnixMillis = UnixMillis(1_000);
 
     fn cluster(size: u32) -> Cluster {
         let created = Cluster::create("one".parse().unwrap(), ClusterSize::new(size).unwrap(), Action::Set, NOW);
-        created.after.unwrap()
+        let mut cluster = created.after.unwrap();
+        cluster.policy.stock_writes = StockWrites::Allow;
+        cluster
     }
 
     fn key(n: u32) -> MemberKey {

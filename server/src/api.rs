@@ -9,6 +9,7 @@ mod asked_url;
 mod body;
 mod check_in;
 mod clusters;
+mod declared_json;
 mod docs;
 mod etag;
 mod events;
@@ -31,7 +32,8 @@ use axum::{
 };
 
 use crate::{access::Denial, app::App};
-use problem::Problem;
+
+pub use problem::{Kind, Problem};
 
 /// Every URL of this face.
 pub fn router() -> Router<Arc<App>> {

@@ -1,10 +1,19 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::http::{HeaderMap, HeaderValue, Uri, header, uri::Authority};
-use convene_lifecycle::ClusterSize;
+use convene_lifecycle::{ClusterSize, StockWrites};
 use tokio_util::sync::CancellationToken;
 
-use crate::{access::Access, connection::Limits, metrics::Metrics, registry::Registry, v2::Folders, waiting::Waiting};
+use crate::{
+    access::{Access, Caller},
+    browsers::Browsers,
+    connection::Limits,
+    metrics::Metrics,
+    new_clusters::{NewClusters, NewMode},
+    registry::Registry,
+    v2::Folders,
+    waiting::Waiting,
+};
 
 /// The state that all request handlers share.
 pub struct App {
@@ -24,12 +33,18 @@ pub struct App {
     pub scheme: &'static str,
     /// The endpoint for v3 discovery: `public_url` without its path, because a gRPC target has none.
     pub endpoint: String,
+    /// From where browsers may use this server.
+    pub browsers: Browsers,
     /// The folders of v2 discovery.
     pub v2_folders: Folders,
     /// Which nodes wait for the others of their cluster by discovery.
     pub waiting: Waiting,
     /// The largest size that a cluster may have.
     pub max_cluster_size: ClusterSize,
+    /// Who may create clusters by `/new`, v2 and v3.
+    pub new_mode: NewMode,
+    /// The policy `stock_writes` of clusters that v2 and v3 clients create.
+    pub stock_writes: StockWrites,
     /// How long a long poll may last before the server ends it and the client asks again.
     pub wait_timeout: Duration,
     /// How much clients may hold.
@@ -39,6 +54,15 @@ pub struct App {
 }
 
 impl App {
+    /// The terms on which a v2 or v3 client may create a cluster.
+    pub fn new_clusters(&self, caller: &Caller) -> NewClusters {
+        NewClusters {
+            max_size: self.max_cluster_size,
+            stock_writes: self.stock_writes,
+            admitted: self.new_mode.check(&caller.principal),
+        }
+    }
+
     /// The base of discovery URLs, as the client of a request reaches the server: by `--public-url`, and without it by the
     /// host that the request names. For answers that nobody keeps and only that client reads.
     pub fn url_as_asked(&self, uri: &Uri, headers: &HeaderMap) -> String {
@@ -86,9 +110,12 @@ pub mod testing {
             has_public_url: false,
             scheme: "http",
             endpoint: String::new(),
+            browsers: Browsers::default(),
             v2_folders: Folders::default(),
             waiting: Waiting::default(),
             max_cluster_size: ClusterSize::DEFAULT,
+            new_mode: NewMode::Open,
+            stock_writes: StockWrites::default(),
             wait_timeout: Duration::from_secs(1),
             limits: Arc::new(Limits::new(&LimitArgs::default(), u64::MAX)),
             stopping: Default::default(),

@@ -4,13 +4,15 @@ mod transport;
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
-use convene_lifecycle::ClusterSize;
+use convene_lifecycle::{ClusterSize, StockWrites};
 use thiserror::Error;
 use url::Url;
 
 use crate::{
     access::{AuthMode, CertificateRule},
+    browsers::{Host, Origin},
     logging::LogFormat,
+    new_clusters::NewMode,
     store::{DatabaseLimits, DatabaseUrl},
     token_command::TokenCommand,
     v2::Folder,
@@ -116,6 +118,15 @@ pub struct Config {
     #[arg(long = "v2-folder", env = "CONVENE_V2_FOLDER", value_name = "FOLDER", value_delimiter = ',')]
     pub v2_folders: Vec<Folder>,
 
+    /// Further hosts by which the API, the pages and browsers may reach this server, besides those of --public-url and --listen:
+    /// DNS names and IP addresses; the flag may be repeated
+    #[arg(long, env = "CONVENE_ALLOWED_HOSTS", value_name = "HOST", value_delimiter = ',')]
+    pub allowed_hosts: Vec<Host>,
+
+    /// Origins whose web pages may use v2 discovery, such as https://tools.example.com; the flag may be repeated
+    #[arg(long, env = "CONVENE_V2_CORS", value_name = "ORIGIN", value_delimiter = ',')]
+    pub v2_cors: Vec<Origin>,
+
     #[command(flatten)]
     pub access: AccessArgs,
 
@@ -129,6 +140,15 @@ pub struct Config {
     /// Largest size that a cluster may have: 1 to 1000
     #[arg(long, env = "CONVENE_MAX_CLUSTER_SIZE", value_name = "N", default_value = "31", value_parser = parse_size)]
     pub max_cluster_size: ClusterSize,
+
+    /// Who may create clusters by /new, v2 and v3: everyone, or administrators only
+    #[arg(long, env = "CONVENE_NEW", value_name = "WHO", value_enum, default_value = "open")]
+    pub new: NewMode,
+
+    /// Whether v2 and v3 clients may change a cluster after it has formed: refuse or allow. It is the policy stock_writes of the
+    /// clusters that they create; elastic-etcd needs allow
+    #[arg(long, env = "CONVENE_STOCK_WRITES", value_name = "POLICY", default_value = "refuse")]
+    pub stock_writes: StockWrites,
 
     /// Time after which the server deletes a cluster that no node has registered in: 1s or more, such as 7d
     #[arg(long, env = "CONVENE_UNFORMED_TTL", value_name = "DURATION", default_value = "7d", value_parser = parse_duration)]
@@ -259,6 +279,11 @@ impl PublicUrl {
     /// The URL without its path.
     pub fn origin(&self) -> String {
         Url::parse(&self.0).map_or_else(|_| self.0.clone(), |url| url.origin().ascii_serialization())
+    }
+
+    /// The URL's host.
+    pub fn host(&self) -> Option<Host> {
+        Url::parse(&self.0).ok()?.host_str()?.parse().ok()
     }
 
     /// The URL's text.

@@ -10,6 +10,7 @@ use crate::{
     access_log::log_access,
     api,
     app::App,
+    browsers::guard,
     home, metrics, operation,
     refusal::log_refusals,
     v2, v3,
@@ -20,6 +21,7 @@ use crate::{
 pub fn router(app: Arc<App>) -> Router {
     let grpc = v3::router(&app)
         .layer(middleware::from_fn_with_state(app.clone(), enforce_grpc))
+        .layer(middleware::from_fn_with_state(app.clone(), guard))
         .layer(middleware::from_fn_with_state(app.clone(), log_access));
     let urls = Router::new()
         .route("/", get(home::home))
@@ -34,6 +36,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(v3::gateway())
         .fallback(operation::not_found)
         .layer(middleware::from_fn_with_state(app.clone(), enforce))
+        .layer(middleware::from_fn_with_state(app.clone(), guard))
         .layer(middleware::from_fn_with_state(app.clone(), log_refusals))
         .layer(middleware::from_fn_with_state(app.clone(), log_access))
         .with_state(app);

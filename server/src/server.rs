@@ -13,6 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     access::{Access, AuthMode, NotOnLoopback},
     app::App,
+    browsers::{Browsers, Hosts},
     config::{AccessArgs, Config, PublicUrl},
     connection::{Connections, CurrentTls, Limits, Overflow, TlsError, accept, bind, reload_on_change},
     metrics::Metrics,
@@ -176,8 +177,15 @@ fn app(
         metrics.show_certificate(tls.not_after().clone());
     }
     metrics.show_limits(&limits);
+    let more = config.allowed_hosts.iter().cloned().chain(config.public_url.as_ref().and_then(PublicUrl::host));
+    let browsers = Browsers {
+        hosts: Hosts::new(&config.listen, address, more),
+        public_origin: config.public_url.as_ref().and_then(|url| url.origin().parse().ok()),
+        v2_cors: config.v2_cors.clone(),
+    };
     App {
         access,
+        browsers,
         metrics,
         registry_id: HeaderValue::from_str(registry.id()).unwrap_or(HeaderValue::from_static("0")),
         registry,
@@ -188,6 +196,8 @@ fn app(
         v2_folders: Folders::with(&config.v2_folders),
         waiting: Waiting::default(),
         max_cluster_size: config.max_cluster_size,
+        new_mode: config.new,
+        stock_writes: config.stock_writes,
         wait_timeout: config.wait_timeout,
         limits: Arc::new(limits),
         stopping: CancellationToken::new(),

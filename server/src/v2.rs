@@ -22,7 +22,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::State,
-    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderName, Method, StatusCode},
     middleware::map_response_with_state,
     response::{IntoResponse, Response},
     routing::{any, get},
@@ -108,16 +108,12 @@ fn post_not_allowed() -> Response {
     response
 }
 
-/// Adds what etcd and discovery.etcd.io send with every answer, and to what the registry answered its name.
+/// Adds the registry's name to what the registry answered.
 async fn add_headers(State(app): State<Arc<App>>, mut response: Response) -> Response {
     const CLUSTER_ID: HeaderName = HeaderName::from_static("x-etcd-cluster-id");
     let headers = response.headers_mut();
     if headers.contains_key(answer::ETCD_INDEX) {
         headers.insert(CLUSTER_ID, app.registry_id.clone());
     }
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, GET, OPTIONS, PUT, DELETE"));
-    headers
-        .insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("accept, content-type, authorization"));
     response
 }

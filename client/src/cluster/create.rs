@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use convene_lifecycle::{ClusterName, Strategy, Token};
+use convene_lifecycle::{ClusterName, StockWrites, Strategy, Token};
 use reqwest::Method;
 use serde_json::Value;
 
@@ -41,6 +41,9 @@ pub struct CreateArgs {
     /// side [default: 2]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=2))]
     witnesses: Option<u32>,
+    /// Whether v2 and v3 clients may change the cluster after it has formed: refuse or allow [default: refuse]
+    #[arg(long)]
+    stock_writes: Option<StockWrites>,
     /// Format of the result
     #[arg(short = 'o', long, value_name = "FORMAT", value_enum, default_value = "url")]
     output: CreateFormat,
@@ -60,7 +63,9 @@ enum CreateFormat {
 /// Runs the command.
 pub async fn run(arguments: &CreateArgs) -> Result<(), CommandError> {
     let registry = target::server(&arguments.server)?;
-    let CreateArgs { size, name, token, strategy, dead_after, check_in_every, learner, witnesses, .. } = arguments;
+    let CreateArgs {
+        size, name, token, strategy, dead_after, check_in_every, learner, witnesses, stock_writes, ..
+    } = arguments;
     let new = NewCluster {
         size: *size,
         name: name.as_ref(),
@@ -71,6 +76,7 @@ pub async fn run(arguments: &CreateArgs) -> Result<(), CommandError> {
             learner: *learner,
             check_in_every_seconds: *check_in_every,
             witnesses: *witnesses,
+            stock_writes: *stock_writes,
         },
     };
     let mut created: Value = registry.call(Method::POST, "/v1/clusters", Some(&new)).await?;

@@ -91,12 +91,13 @@ fn count_members(voters: u64, learners: u64) -> String {
 fn policy(policy: &Policy) -> String {
     let time = |seconds| humantime::format_duration(Duration::from_secs(seconds));
     format!(
-        "{}, dead after {} of silence for {}, check-in every {}, nodes join as {}",
+        "{}, dead after {} of silence for {}, check-in every {}, nodes join as {}{}",
         policy.strategy,
         time(policy.dead_after_seconds),
         if policy.witnesses == 1 { "1 witness".to_owned() } else { format!("{} witnesses", policy.witnesses) },
         time(policy.check_in_every_seconds),
         if policy.learner { "learners" } else { "voters" },
+        if policy.stock_writes.as_deref() == Some("allow") { ", v2 and v3 clients may write" } else { "" },
     )
 }
 

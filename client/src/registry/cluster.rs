@@ -1,4 +1,4 @@
-use convene_lifecycle::{ClusterId, ClusterName, MemberKey, MemberName, Strategy, Token};
+use convene_lifecycle::{ClusterId, ClusterName, MemberKey, MemberName, StockWrites, Strategy, Token};
 use serde::{Deserialize, Serialize};
 
 use super::Verbatim;
@@ -72,6 +72,8 @@ pub struct Policy {
     /// How many witnesses a dead voter takes. A server of an earlier version asks for probes alone.
     #[serde(default = "one")]
     pub witnesses: u64,
+    /// `refuse` or `allow`; an earlier server allows stock writes and does not send it.
+    pub stock_writes: Option<String>,
 }
 
 fn one() -> u64 {
@@ -149,6 +151,9 @@ pub struct NewPolicy {
     /// How many witnesses a dead voter takes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub witnesses: Option<u32>,
+    /// Whether v2 and v3 clients may change the cluster after it has formed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stock_writes: Option<StockWrites>,
 }
 
 /// [`Token`] prints only a part of itself, so it has no JSON form of its own.

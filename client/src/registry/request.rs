@@ -42,6 +42,7 @@ impl Request {
     }
 
     pub(super) fn build(self, http: &Client, server: &ServerUrl) -> RequestBuilder {
+        let has_body = ![Method::GET, Method::DELETE].contains(&self.method);
         let mut request = http
             .request(self.method, server.join(&self.path))
             .header(header::ACCEPT, "application/json")
@@ -49,8 +50,11 @@ impl Request {
         if let Some(revision) = self.if_match {
             request = request.header(header::IF_MATCH, format!("\"{revision}\""));
         }
-        if let Some(body) = &self.body {
-            request = request.json(body);
+        match &self.body {
+            Some(body) => request = request.json(body),
+            // The server demands it also without a body, because no web page of another origin can send it.
+            None if has_body => request = request.header(header::CONTENT_TYPE, "application/json"),
+            None => {}
         }
         request
     }

@@ -1,13 +1,21 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::{Event, Previous, Revision};
+use crate::{Event, Policy, Previous, Revision, StockWriteRefused, StockWrites};
 
 const NOW: UnixMillis = UnixMillis(1_000);
 
+/// A cluster that stock clients may change after it has formed.
 fn cluster(size: u32) -> Cluster {
     let token = "6c007a14875d53d9bf0ef5a6fc0257c8".parse().unwrap();
-    Cluster::create(token, ClusterSize::new(size).unwrap(), Action::Create, NOW).after.unwrap()
+    let mut cluster = Cluster::create(token, ClusterSize::new(size).unwrap(), Action::Create, NOW).after.unwrap();
+    cluster.policy.stock_writes = StockWrites::Allow;
+    cluster
+}
+
+/// The same cluster with the default policy.
+fn only_read(cluster: &Cluster) -> Cluster {
+    Cluster { policy: Policy::default(), ..cluster.clone() }
 }
 
 fn key(n: u32) -> MemberKey {
@@ -39,6 +47,29 @@ fn a_cluster_has_formed_when_size_members_have_registered() {
     assert_eq!(with_members(3, 2).formed, None);
     assert_eq!(with_members(3, 3).formed, Some(Revision(4)));
     assert_eq!(with_members(3, 4).formed, Some(Revision(4)));
+}
+
+#[test]
+fn a_formed_cluster_takes_no_change_by_stock_clients_unless_its_policy_allows_it() {
+    for by in [Discovery::V2, Discovery::V3] {
+        let register = |cluster: &Cluster, n: u32, action| cluster.register(key(n), registration(n), by, action, NOW);
+        let forming = register(&only_read(&cluster(2)), 1, Action::Create).unwrap().after.unwrap();
+        assert_eq!(forming.check_stock_write(), Ok(()));
+        let formed = register(&forming, 2, Action::Create).unwrap().after.unwrap();
+        assert_eq!(formed.check_stock_write(), Err(StockWriteRefused));
+        let allowing = Cluster { policy: cluster(2).policy, ..formed.clone() };
+        for action in [Action::Create, Action::Set] {
+            assert_eq!(register(&formed, 3, action).unwrap_err(), RegisterRefusal::StockWrites(StockWriteRefused));
+            assert!(register(&allowing, 3, action).is_ok());
+        }
+        let reset = formed.reset(NOW).unwrap().after.unwrap();
+        assert_eq!(reset.check_stock_write(), Err(StockWriteRefused), "it had formed before");
+        // A v3 etcd that is in doubt writes its key again.
+        assert_eq!(register(&formed, 1, Action::Update).is_ok(), by == Discovery::V3);
+        let moved = Registration::parse("infra1=http://10.0.0.9:2380").unwrap();
+        let moved = formed.register(key(1), moved, by, Action::Update, NOW).unwrap_err();
+        assert_eq!(moved, RegisterRefusal::StockWrites(StockWriteRefused));
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use convene_lifecycle::{Cluster, ClusterSize, Liveness, PolicyChange, Settings};
+use convene_lifecycle::{Action, Cluster, ClusterSize, Liveness, PolicyChange, Settings};
 
 use crate::{
     clock::LONG_AGO,
@@ -93,7 +93,7 @@ impl Setting {
             PolicyChange { learner: Some(self.learner), max_failed_starts: Some(1_000), ..PolicyChange::default() };
         let settings = Settings { size: ClusterSize::new(self.size), policy, ..Settings::default() };
         let token = "6c007a14875d53d9bf0ef5a6fc0257c8".parse().expect("a token");
-        let cluster = Cluster::create_with(token, &settings, LONG_AGO).after.expect("a cluster");
+        let cluster = Cluster::create_with(token, &settings, Action::Create, LONG_AGO).after.expect("a cluster");
         let mut state = State {
             cluster: Arc::new(cluster),
             liveness: Liveness::new(LONG_AGO),

@@ -8,7 +8,7 @@ use std::{
 use convene_lifecycle::{
     Action, ClientUrl, Cluster, ClusterSize, DataEvidence, Discovery, DiskId, Epoch, EtcdVersion, Identity,
     Instruction, Liveness, MemberKey, NodeRefusal, NodeState, PeerUrl, Plan, Registration, Report, Revision, RunId,
-    Strategy, Task, Transition, UnixMillis, View, plan,
+    StockWrites, Strategy, Task, Transition, UnixMillis, View, plan,
 };
 
 use crate::{etcd::Etcd, words::Words};
@@ -214,10 +214,11 @@ impl World {
         self
     }
 
-    /// Somebody who knows the token writes another member's name and peer URL under a member's key, through v2 discovery.
+    /// The policy allows stock writes, and somebody who knows the token writes another member's name and peer URL under a member's key, through v2 discovery.
     pub fn v2_writes(&mut self, member: &str, name: &str) -> &mut Self {
         let (key, by) = (self.words.key(member), Discovery::V2);
         let registration = Registration::parse(&format!("{name}=http://{name}:2380")).unwrap();
+        self.cluster.policy.stock_writes = StockWrites::Allow;
         let transition = self.cluster.register(key, registration, by, Action::Set, self.now).unwrap();
         self.apply(Some(transition))
     }

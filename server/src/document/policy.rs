@@ -1,13 +1,13 @@
 use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
-use convene_lifecycle::{Policy, PolicyChange, PolicyField, PolicyKind, PolicyValue};
+use convene_lifecycle::{Policy, PolicyChange, PolicyField, PolicyKind, PolicyValue, StockWritesError};
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
 
 use super::problems::Place;
 
 /// Fields that documents of earlier versions don't have. They have their defaults then.
-const ADDED_LATER: &[&str] = &["max_failed_starts", "witnesses"];
+const ADDED_LATER: &[&str] = &["max_failed_starts", "witnesses", "stock_writes"];
 
 /// A policy: an object with every one of [`Policy::FIELDS`] and nothing else. Durations are in milliseconds.
 #[derive(Deserialize)]
@@ -21,6 +21,7 @@ impl From<&Policy> for PolicyDocument {
             PolicyValue::Duration(duration) => u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).into(),
             PolicyValue::Number(number) => number.into(),
             PolicyValue::Bool(is_set) => is_set.into(),
+            PolicyValue::StockWrites(stock_writes) => stock_writes.as_str().into(),
         };
         Self(Policy::FIELDS.iter().map(|field| (name(field).into_owned(), value(field))).collect())
     }
@@ -61,7 +62,9 @@ impl PolicyDocument {
 fn name(field: &PolicyField) -> Cow<'static, str> {
     match field.kind {
         PolicyKind::Duration { .. } => format!("{}_ms", field.name).into(),
-        PolicyKind::Strategy | PolicyKind::Number { .. } | PolicyKind::Bool => field.name.into(),
+        PolicyKind::Strategy | PolicyKind::Number { .. } | PolicyKind::Bool | PolicyKind::StockWrites => {
+            field.name.into()
+        }
     }
 }
 
@@ -70,6 +73,10 @@ fn read_field(field: &PolicyField, value: &Value, change: &mut PolicyChange) -> 
         PolicyKind::Strategy => {
             let strategy = value.as_str().unwrap_or_default().parse();
             PolicyValue::Strategy(strategy.map_err(|error: convene_lifecycle::StrategyError| error.to_string())?)
+        }
+        PolicyKind::StockWrites => {
+            let stock_writes = value.as_str().unwrap_or_default().parse();
+            PolicyValue::StockWrites(stock_writes.map_err(|error: StockWritesError| error.to_string())?)
         }
         PolicyKind::Bool => PolicyValue::Bool(value.as_bool().ok_or("must be true or false")?),
         PolicyKind::Number { min, max } => {

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use convene_lifecycle::{
-    Action, Actor, Cluster, ClusterSize, DataEvidence, Discovery, NewClusterToken, NodeState, PeerUrl, RegisterRefusal,
-    Registration, Report, Revision, RunId, Settings,
+    Action, Actor, Cluster, ClusterSize, DataEvidence, Discovery, NewClusterToken, NodeState, PeerUrl, PolicyChange,
+    RegisterRefusal, Registration, Report, Revision, RunId, Settings, StockWrites,
 };
 use sqlx::ConnectOptions;
 use tempfile::TempDir;
@@ -56,7 +56,9 @@ async fn register(registry: &Registry, token: &Token, n: u32) -> Result<Revision
 async fn concurrent_writes_of_a_cluster_are_serialized() {
     let (_dir, registry) = registry().await;
     let token: Token = "one".parse().unwrap();
-    registry.create(token.clone().try_into().unwrap(), &Actor::server(), Settings::default()).await.unwrap();
+    let policy = PolicyChange { stock_writes: Some(StockWrites::Allow), ..PolicyChange::default() };
+    let settings = Settings { policy, ..Settings::default() };
+    registry.create(token.clone().try_into().unwrap(), &Actor::server(), settings).await.unwrap();
     let writes = (1..=300).map(|n| {
         let (registry, token) = (registry.clone(), token.clone());
         tokio::spawn(async move { register(&registry, &token, n).await.unwrap().0 })

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use convene_lifecycle::{Actor, Cluster, Event, NewClusterToken, Settings, Token, Transition, UnixMillis};
+use convene_lifecycle::{Action, Actor, Cluster, Event, NewClusterToken, Settings, Token, Transition, UnixMillis};
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{Registry, Unavailable, WriteError};
@@ -130,7 +130,7 @@ impl Registry {
     ) -> Result<Committed, WriteError> {
         let named = token.clone();
         let decide = move |inputs: Inputs<'_>| match inputs.cluster {
-            None => (Some(Cluster::create_with(named.clone(), &settings, inputs.now)), ()),
+            None => (Some(Cluster::create_with(named.clone(), &settings, Action::Create, inputs.now)), ()),
             Some(_) => (None, ()),
         };
         let (committed, ()) = self.transact(&token, actor, Needs::NewToken, decide).await?;

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use convene_lifecycle::{
     Action, Cluster, ClusterId, ClusterSize, Discovery, Epoch, Event, Founder, Held, HoldReason, Member, MemberKey,
     MemberLiveness, NodeRefusal, PeerUrl, Policy, Protocol, Purpose, RecordedRefusal, Registration, Removal, Revision,
-    Role, Setback, StartIssued, Strategy, Ticket, Token, Transition, UnixMillis,
+    Role, Setback, StartIssued, StockWrites, Strategy, Ticket, Token, Transition, UnixMillis,
 };
 use tempfile::TempDir;
 
@@ -179,6 +179,7 @@ fn with_all_fields(token: &str) -> (Cluster, ClusterWrite) {
         paused: true,
         max_failed_starts: 9,
         witnesses: 1,
+        stock_writes: StockWrites::Allow,
     };
     cluster.size_lowered = Some(Revision(2));
     cluster.epoch = Epoch(3);

@@ -2,15 +2,17 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use convene_lifecycle::{MemberName, Revision};
+use convene_lifecycle::{MemberName, RegisterRefusal, Revision, SizeIsFixed, StockWriteRefused};
 use serde::Serialize;
 
 use super::answer::{ETCD_INDEX, json_response};
 use crate::{
     connection::TooManyWaits,
+    new_clusters::NotAdmitted,
     operation::plain_error,
     refusal::Refusal,
     registry::{Unavailable, WriteError},
+    waiting::StillWaits,
 };
 
 /// An error of etcd's v2 API (`etcdserver/api/v2error/error.go`). A node's etcd logs the message and the cause.
@@ -36,7 +38,7 @@ pub enum Code {
     KeyExists = 105,
     /// The directory has something in it.
     DirectoryNotEmpty = 108,
-    /// The request has no credential that allows it.
+    /// The request has no credential that allows it, or the cluster may not be changed.
     Unauthorized = 110,
     /// `prevValue` is empty.
     PrevValueRequired = 201,
@@ -106,10 +108,18 @@ impl V2Error {
         Self { node: Some(node), ..self }
     }
 
+    /// The message of etcd for the code; no credential helps against 403.
+    fn message(&self) -> &'static str {
+        match (self.code, self.status) {
+            (Code::Unauthorized, StatusCode::FORBIDDEN) => "Not allowed",
+            (code, _) => code.message(),
+        }
+    }
+
     /// For the log. That an existing cluster lacks a key is the answer to a read, and no refusal.
     fn refusal(&self) -> Refusal {
         let is_answer = self.code == Code::KeyNotFound && self.index.is_some();
-        let reason = format!("{} ({})", self.code.message(), self.cause);
+        let reason = format!("{} ({})", self.message(), self.cause);
         Refusal::new(reason).of_node(self.node.clone()).of_writes_only(is_answer)
     }
 
@@ -123,6 +133,41 @@ impl V2Error {
     /// With another status than etcd's for the code.
     pub fn with_status(self, status: StatusCode) -> Self {
         Self { status, ..self }
+    }
+}
+
+impl From<RegisterRefusal> for V2Error {
+    fn from(refusal: RegisterRefusal) -> Self {
+        match refusal {
+            RegisterRefusal::StockWrites(refused) => refused.into(),
+            other => Self::new(Code::CompareFailed, other.to_string()),
+        }
+    }
+}
+
+impl From<StockWriteRefused> for V2Error {
+    fn from(refused: StockWriteRefused) -> Self {
+        Self::new(Code::Unauthorized, refused.to_string()).with_status(StatusCode::FORBIDDEN)
+    }
+}
+
+impl From<NotAdmitted> for V2Error {
+    fn from(refused: NotAdmitted) -> Self {
+        let NotAdmitted::AdministratorsOnly { is_known } = refused;
+        let error = Self::new(Code::Unauthorized, refused.to_string());
+        if is_known { error.with_status(StatusCode::FORBIDDEN) } else { error }
+    }
+}
+
+impl From<SizeIsFixed> for V2Error {
+    fn from(fixed: SizeIsFixed) -> Self {
+        Self::new(Code::CompareFailed, fixed.to_string())
+    }
+}
+
+impl From<StillWaits> for V2Error {
+    fn from(waits: StillWaits) -> Self {
+        Self::new(Code::CompareFailed, waits.to_string())
     }
 }
 
@@ -160,7 +205,7 @@ struct ErrorBody<'a> {
 impl IntoResponse for V2Error {
     fn into_response(self) -> Response {
         let index = self.index.map_or(0, |index| index.0);
-        let body = ErrorBody { error_code: self.code as u16, message: self.code.message(), cause: &self.cause, index };
+        let body = ErrorBody { error_code: self.code as u16, message: self.message(), cause: &self.cause, index };
         let mut response = json_response(self.status, &body);
         response.headers_mut().insert(ETCD_INDEX, HeaderValue::from(index));
         self.refusal().attach(&mut response);

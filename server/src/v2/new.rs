@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderMap, HeaderName, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
-use convene_lifecycle::{ClusterSize, Settings};
+use convene_lifecycle::ClusterSize;
 
 use super::{error::V2Error, form::Form};
 use crate::{access::Caller, app::App, draw_token::draw_token};
@@ -23,9 +23,12 @@ pub async fn create(
         Ok(size) => size,
         Err(error) => return error.into_text_response(),
     };
+    let settings = match app.new_clusters(&caller).settings(size) {
+        Ok(settings) => settings,
+        Err(refused) => return V2Error::from(refused).into_text_response(),
+    };
     let token = draw_token();
-    match app.registry.create(token.clone(), &caller.actor, Settings { size: Some(size), ..Settings::default() }).await
-    {
+    match app.registry.create(token.clone(), &caller.actor, settings).await {
         Ok(_) => {
             tracing::info!(cluster = %*token, %size, "cluster created");
             let url = format!("{}/{}", app.url_as_asked(&uri, &headers), token.as_str());

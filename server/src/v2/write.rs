@@ -51,7 +51,7 @@ pub async fn put(
         }
         Node::Size => {
             let size = ClusterSize::parse(value(&request)?, app.max_cluster_size).map_err(V2Error::invalid_field)?;
-            let event = set_size(&app.registry, &caller, path, size, request.conditions).await?;
+            let event = set_size(&app, &caller, path, size, request.conditions).await?;
             (Answer::event(&event, &folder), event.revision)
         }
         // `v2store/store.go:internalCreate` first checks whether it may replace an existing key.
@@ -156,27 +156,30 @@ async fn register(
 }
 
 async fn set_size(
-    registry: &Registry,
+    app: &App,
     caller: &Caller,
     path: KeyPath,
     size: ClusterSize,
     conditions: Conditions,
 ) -> Result<Arc<Event>, V2Error> {
     let token = path.token.clone();
+    let settings = app.new_clusters(caller).settings(size);
     let decide = move |cluster: Option<&Cluster>, at| match cluster {
         Some(cluster) => {
             let present = CurrentValue::size(cluster);
             let action = conditions.put(&path.key(), Some(&present)).map_err(|error| error.at(cluster.revision))?;
-            cluster.set_size(size, action, at).map_err(|refusal| refused(refusal, cluster.revision))
+            let changed = cluster.set_size(size, action, at).map_err(|refusal| refused(refusal, cluster.revision))?;
+            check_writable(cluster)?;
+            Ok::<_, V2Error>(changed)
         }
         None => {
             let action = conditions.put(&path.key(), None).map_err(|_| path.no_such_cluster())?;
             let token = path.token.clone().try_into();
             let token = token.map_err(|reserved: ReservedToken| V2Error::invalid_field(reserved))?;
-            Ok(Cluster::create(token, size, action, at))
+            Ok(Cluster::create_with(token, &settings.clone()?, action, at))
         }
     };
-    let event = single(registry.update(&token, &caller.actor, decide).await??);
+    let event = single(app.registry.update(&token, &caller.actor, decide).await??);
     tracing::info!(cluster = %token, %size, revision = %event.revision, "size set");
     Ok(event)
 }
@@ -199,6 +202,7 @@ async fn remove(
         if cluster.is_forming_by_check_in() {
             return Err(refused(RegisterRefusal::FormsByCheckIn, cluster.revision));
         }
+        check_writable(cluster)?;
         cluster.remove(&key, Discovery::V2, action, at).ok_or_else(|| not_found().at(cluster.revision))
     };
     let event = single(registry.update(&token, &caller.actor, decide).await??);
@@ -209,7 +213,9 @@ async fn remove(
 async fn delete_cluster(registry: &Registry, caller: &Caller, path: KeyPath) -> Result<Arc<Event>, V2Error> {
     let token = path.token.clone();
     let decide = move |cluster: Option<&Cluster>, at| {
-        cluster.map(|cluster| cluster.delete(at)).ok_or_else(|| path.no_such_cluster())
+        let cluster = cluster.ok_or_else(|| path.no_such_cluster())?;
+        check_writable(cluster)?;
+        Ok::<_, V2Error>(cluster.delete(at))
     };
     let event = single(registry.update(&token, &caller.actor, decide).await??);
     tracing::info!(cluster = %token, revision = %event.revision, "cluster deleted");
@@ -247,8 +253,13 @@ fn refuse_unsupported(request: &KeyRequest) -> Result<(), V2Error> {
     Ok(())
 }
 
-fn refused(refusal: impl ToString, index: Revision) -> V2Error {
-    V2Error::new(Code::CompareFailed, refusal.to_string()).at(index)
+fn refused(refusal: impl Into<V2Error>, index: Revision) -> V2Error {
+    refusal.into().at(index)
+}
+
+/// Fails if stock clients may not change the cluster.
+fn check_writable(cluster: &Cluster) -> Result<(), V2Error> {
+    cluster.check_stock_write().map_err(|refusal| refused(refusal, cluster.revision))
 }
 
 /// The event of a v2 write, which makes one change.

@@ -9,6 +9,7 @@ use super::{
     key::{Key, KeyRange, Node},
     view,
 };
+use crate::new_clusters::NewClusters;
 
 /// A put of one key.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct Put {
     /// Whether the key must exist.
     needs_previous: bool,
     wants_previous: bool,
+    /// On which terms the put may create the cluster.
+    new: NewClusters,
 }
 
 #[derive(Clone, Debug)]
@@ -30,7 +33,7 @@ enum Value {
 
 impl Put {
     /// Reads a request, in the order in which etcd checks it (`server/etcdserver/api/v3rpc/key.go:checkPutRequest`).
-    pub fn parse(request: PutRequest, largest: ClusterSize) -> Result<Self, V3Error> {
+    pub fn parse(request: PutRequest, new: NewClusters) -> Result<Self, V3Error> {
         if request.key.is_empty() {
             return Err(V3Error::EmptyKey);
         }
@@ -46,10 +49,10 @@ impl Put {
         }
         let value = match request.ignore_value {
             true => None,
-            false => Some(Value::parse(&key.node, request.value, largest)?),
+            false => Some(Value::parse(&key.node, request.value, new.max_size)?),
         };
         let needs_previous = request.ignore_value || request.ignore_lease;
-        Ok(Self { key, value, needs_previous, wants_previous: request.prev_kv })
+        Ok(Self { key, value, needs_previous, wants_previous: request.prev_kv, new })
     }
 
     /// The cluster after the put. As in etcd, a put of the present value is a change.
@@ -72,9 +75,11 @@ impl Put {
             let size = self.size().filter(|_| !self.needs_previous).ok_or(V3Error::KeyNotFound)?;
             let token = self.key.token.clone().try_into();
             let token = token.map_err(|reserved: ReservedToken| V3Error::Invalid(reserved.to_string()))?;
-            return Ok(Cluster::create(token, size, Action::Set, at));
+            return Ok(Cluster::create_with(token, &self.new.settings(size)?, Action::Set, at));
         };
-        Ok(cluster.set_size(self.size().unwrap_or(cluster.size), Action::Update, at)?)
+        let changed = cluster.set_size(self.size().unwrap_or(cluster.size), Action::Update, at)?;
+        cluster.check_stock_write()?;
+        Ok(changed)
     }
 
     fn apply_member(&self, cluster: Option<&Cluster>, key: &MemberKey, at: UnixMillis) -> Result<Transition, V3Error> {
@@ -141,6 +146,7 @@ impl Delete {
             return Ok(None);
         }
         if kept.is_empty() {
+            cluster.check_stock_write()?;
             return Ok(Some(cluster.delete(at)));
         }
         if self.range.contains(&Node::Size.key(&cluster.token)) {
@@ -149,6 +155,7 @@ impl Delete {
         if cluster.is_forming_by_check_in() {
             return Err(RegisterRefusal::FormsByCheckIn.into());
         }
+        cluster.check_stock_write()?;
         let members: Vec<&MemberKey> = cluster.members().map(|member| &member.key).collect();
         let in_range =
             |member: &&MemberKey| self.range.contains(&Node::Member(MemberKey::clone(member)).key(&cluster.token));

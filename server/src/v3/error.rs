@@ -1,10 +1,11 @@
-use convene_lifecycle::{RegisterRefusal, RegistrationError, SizeIsFixed};
+use convene_lifecycle::{RegisterRefusal, RegistrationError, SizeIsFixed, StockWriteRefused};
 use thiserror::Error;
 use tonic::{Code, Status};
 
 use crate::{
     access::Denial,
     connection::TooManyWaits,
+    new_clusters::NotAdmitted,
     registry::{Unavailable, WriteError},
     waiting::StillWaits,
 };
@@ -88,10 +89,16 @@ pub enum V3Error {
     NoSuchCluster,
     /// The member can't be registered.
     #[error(transparent)]
-    Refused(#[from] RegisterRefusal),
+    Refused(RegisterRefusal),
     /// The node that has registered so waits at another address.
     #[error(transparent)]
     StillWaits(#[from] StillWaits),
+    /// The request may not create a cluster.
+    #[error("permission denied: {0}")]
+    NotAdmitted(#[from] NotAdmitted),
+    /// The cluster has formed.
+    #[error("permission denied: {0}")]
+    StockWriteRefused(StockWriteRefused),
     /// The size can't change any more.
     #[error(transparent)]
     SizeIsFixed(#[from] SizeIsFixed),
@@ -124,7 +131,9 @@ impl V3Error {
             Self::InvalidAuthToken | Self::Unauthenticated(_) => Code::Unauthenticated,
             Self::LeaseNotFound | Self::NoSuchCluster => Code::NotFound,
             Self::Compacted | Self::FutureRevision => Code::OutOfRange,
-            Self::PermissionDenied | Self::Outside(_) => Code::PermissionDenied,
+            Self::PermissionDenied | Self::Outside(_) | Self::NotAdmitted(_) | Self::StockWriteRefused(_) => {
+                Code::PermissionDenied
+            }
             Self::TooLarge | Self::TooManyWaits(_) => Code::ResourceExhausted,
             Self::Unsupported(_) => Code::Unimplemented,
             Self::AuthenticationNotEnabled
@@ -152,6 +161,21 @@ impl From<Denial> for V3Error {
             Denial::Forbidden { .. } => Self::PermissionDenied,
             Denial::Unavailable(unavailable) => unavailable.into(),
         }
+    }
+}
+
+impl From<RegisterRefusal> for V3Error {
+    fn from(refusal: RegisterRefusal) -> Self {
+        match refusal {
+            RegisterRefusal::StockWrites(refused) => refused.into(),
+            other => Self::Refused(other),
+        }
+    }
+}
+
+impl From<StockWriteRefused> for V3Error {
+    fn from(refused: StockWriteRefused) -> Self {
+        Self::StockWriteRefused(refused)
     }
 }
 

@@ -131,7 +131,7 @@ impl Kv {
         connection: Option<SocketAddr>,
         caller: Caller,
     ) -> Result<PutResponse, V3Error> {
-        let put = Put::parse(request, self.app.max_cluster_size)?;
+        let put = Put::parse(request, self.app.new_clusters(&caller))?;
         let (token, node) = (put.key.token.clone(), put.key.node.clone());
         let member = connection.zip(if let Node::Member(member) = &node { Some(member) } else { None });
         if let Some((connection, member)) = member {
@@ -185,7 +185,7 @@ impl Kv {
     }
 
     async fn transact(&self, request: TxnRequest, caller: Caller) -> Result<TxnResponse, V3Error> {
-        let txn = Txn::parse(request, self.app.max_cluster_size)?;
+        let txn = Txn::parse(request, self.app.new_clusters(&caller))?;
         let headers = self.headers;
         let Some(token) = txn.token.clone() else {
             return Ok(txn.apply(None, headers, self.app.registry.now())?.1);

@@ -6,7 +6,7 @@ use convene_etcd::wire::{
     request_op::Request,
     response_op::Response,
 };
-use convene_lifecycle::{Cluster, ClusterSize, Revision, Token, Transition, UnixMillis};
+use convene_lifecycle::{Cluster, Revision, Token, Transition, UnixMillis};
 
 use super::{
     change::{Delete, Put},
@@ -16,6 +16,7 @@ use super::{
     range::{MAX_ANSWER, Query, weight},
     view,
 };
+use crate::new_clusters::NewClusters;
 
 /// The most comparisons, and operations of a branch: etcd's `--max-txn-ops`.
 const MAX_OPERATIONS: usize = 128;
@@ -47,14 +48,14 @@ enum Operation {
 impl Txn {
     /// Reads a request. All of its keys are one cluster's, and each branch makes one change at most, because each change
     /// of a cluster has a revision of its own.
-    pub fn parse(request: TxnRequest, largest: ClusterSize) -> Result<Self, V3Error> {
+    pub fn parse(request: TxnRequest, new: NewClusters) -> Result<Self, V3Error> {
         let TxnRequest { compare, success, failure } = request;
         if compare.len().max(success.len()).max(failure.len()) > MAX_OPERATIONS {
             return Err(V3Error::TooManyOperations);
         }
         let comparisons = compare.into_iter().map(Comparison::parse).collect::<Result<Vec<_>, _>>()?;
-        let success = parse_branch(success, largest)?;
-        let failure = parse_branch(failure, largest)?;
+        let success = parse_branch(success, new)?;
+        let failure = parse_branch(failure, new)?;
         let tokens = comparisons.iter().map(|comparison| &comparison.range.token);
         let mut tokens = tokens.chain(success.iter().chain(&failure).map(Operation::token));
         let token = tokens.next().cloned();
@@ -199,11 +200,11 @@ impl Comparison {
 }
 
 impl Operation {
-    fn parse(operation: RequestOp, largest: ClusterSize) -> Result<Self, V3Error> {
+    fn parse(operation: RequestOp, new: NewClusters) -> Result<Self, V3Error> {
         // etcd returns the same error for an empty operation.
         match operation.request.ok_or(V3Error::KeyNotFound)? {
             Request::RequestRange(range) => Ok(Self::Range(Query::parse(range)?)),
-            Request::RequestPut(put) => Ok(Self::Put(Put::parse(put, largest)?)),
+            Request::RequestPut(put) => Ok(Self::Put(Put::parse(put, new)?)),
             Request::RequestDeleteRange(delete) => Ok(Self::Delete(Delete::parse(delete)?)),
             Request::RequestTxn(_) => Err(V3Error::Unsupported("nested transactions")),
         }
@@ -233,9 +234,9 @@ impl Operation {
     }
 }
 
-fn parse_branch(operations: Vec<RequestOp>, largest: ClusterSize) -> Result<Vec<Operation>, V3Error> {
+fn parse_branch(operations: Vec<RequestOp>, new: NewClusters) -> Result<Vec<Operation>, V3Error> {
     let operations: Vec<Operation> =
-        operations.into_iter().map(|operation| Operation::parse(operation, largest)).collect::<Result<_, _>>()?;
+        operations.into_iter().map(|operation| Operation::parse(operation, new)).collect::<Result<_, _>>()?;
     let writes: Vec<&Operation> = operations.iter().filter(|operation| operation.is_write()).collect();
     let clash = writes.iter().enumerate().any(|(at, one)| writes[at + 1..].iter().any(|other| one.clashes_with(other)));
     if clash {

@@ -18,7 +18,7 @@ async fn settings_change_only_with_the_current_etag() {
     assert_eq!(
         changed["policy"],
         json!({ "strategy": "add", "dead_after_seconds": 30, "learner": true, "check_in_every_seconds": 10,
-                "paused": false, "max_failed_starts": 5, "witnesses": 2 })
+                "paused": false, "max_failed_starts": 5, "witnesses": 2, "stock_writes": "allow" })
     );
     let stale = cluster.patch_if("\"1\"", &json!({ "size": 7 })).await;
     assert_eq!(stale.status(), StatusCode::PRECONDITION_FAILED);
@@ -332,7 +332,9 @@ struct Administered {
 }
 
 impl Administered {
-    async fn create(server: &Server, body: Value) -> Self {
+    /// A cluster that v2 clients may change after it has formed.
+    async fn create(server: &Server, mut body: Value) -> Self {
+        body["policy"]["stock_writes"] = "allow".into();
         let made = http::client().post(format!("{}/v1/clusters", server.url)).json(&body).send().await.unwrap();
         assert_eq!(made.status(), StatusCode::CREATED);
         let url = format!("{}{}", server.url, made.headers()["location"].to_str().unwrap());

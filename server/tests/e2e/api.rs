@@ -40,14 +40,16 @@ async fn a_cluster_is_created_shown_and_deleted() {
 #[tokio::test]
 async fn a_cluster_is_created_without_a_body_or_with_a_chosen_token() {
     let server = Server::start();
-    let made = json_line(http::client().post(clusters(&server)).send().await.unwrap()).await;
+    let undeclared = http::client().post(clusters(&server)).send().await.unwrap();
+    assert_problem(undeclared, 415, "unsupported-media-type").await;
+    let made = json_line(sent(post_nothing(&server)).await).await;
     assert_eq!((&made["size"], made["token"].as_str().unwrap().len()), (&json!(3), 32));
 
     assert_eq!(json_line(post(&server, &json!({ "token": "prod" })).await).await["token"], "prod");
     assert_problem(post(&server, &json!({ "token": "prod" })).await, 409, "conflict").await;
     for word in ["docs", "v1", "new", ".."] {
         let problem = assert_problem(post(&server, &json!({ "token": word })).await, 400, "invalid-request").await;
-        assert_eq!(problem["violations"][0]["field"], "cluster", "{problem}");
+        assert_eq!(problem["violations"][0]["field"], "token", "{problem}");
     }
 }
 
@@ -184,9 +186,14 @@ async fn post(server: &Server, body: &Value) -> Response {
     sent(http::client().post(clusters(server)).json(body)).await
 }
 
+/// Creates a cluster without a body.
+fn post_nothing(server: &Server) -> RequestBuilder {
+    http::client().post(clusters(server)).header("content-type", "application/json")
+}
+
 /// Makes a cluster and returns its URL in this API.
 async fn made(server: &Server) -> String {
-    let made = sent(http::client().post(clusters(server))).await;
+    let made = sent(post_nothing(server)).await;
     format!("{}{}", server.url, header(&made, "location"))
 }
 

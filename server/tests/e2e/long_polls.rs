@@ -129,7 +129,7 @@ async fn a_poll_ends_when_its_cluster_is_deleted() {
 
 #[tokio::test]
 async fn a_poll_that_is_far_behind_misses_nothing() {
-    let server = Server::start();
+    let server = Server::start_with(&["--stock-writes", "allow"]);
     let client = http::client();
     let cluster = server.new_cluster(3).await;
     let poll = Poll::open(format!("{cluster}/last"), "wait=true").await;
@@ -196,6 +196,8 @@ fn server_for_many_polls() -> Server {
         &most,
         "--max-waits-per-address",
         &most,
+        "--stock-writes",
+        "allow",
     ])
 }
 

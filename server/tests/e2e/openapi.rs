@@ -103,6 +103,15 @@ fn settings(tokens: &[String]) -> String {
         [checks.positive_data_acceptance]
         expected-statuses = ["2xx", "3xx", "404", "409", "410", "412"]
 
+        # A description can't say that a request without a body must declare JSON.
+        [[operations]]
+        include-operation-id = "create_cluster"
+        checks.positive_data_acceptance.expected-statuses = ["2xx", "409", "415"]
+
+        [[operations]]
+        include-operation-id = ["pause_cluster", "resume_cluster"]
+        headers = {{ "Content-Type" = "application/json" }}
+
         # What can stand as host in a URL is more than a pattern can say.
         [[operations]]
         include-operation-id = "check_in"

@@ -278,7 +278,7 @@ fn header(answer: &Response, name: &str) -> String {
 
 #[tokio::test]
 async fn a_new_discovery_url_begins_with_the_host_that_was_asked() {
-    let server = Server::start();
+    let server = Server::start_with(&["--allowed-hosts", "discovery.corp"]);
     let port = server.address().rsplit_once(':').unwrap().1;
     let new = async |server: &Server, host: &str| {
         let request = http::client().get(format!("{}/new", server.url)).header(header::HOST, host);

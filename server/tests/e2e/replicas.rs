@@ -34,10 +34,11 @@ use serde_json::Value;
 /// The time limit of every wait.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
-/// `N` servers on a new database, each reached at its own URL, and the database's URL.
+/// `N` servers on a new database, each reached at its own URL, and the database's URL. Stock clients may change clusters that
+/// have formed.
 pub fn servers<const N: usize>(postgres: &Postgres) -> ([Server; N], String) {
     let url = postgres.create_database();
-    (std::array::from_fn(|_| Server::start_on(&url, &[])), url)
+    (std::array::from_fn(|_| Server::start_on(&url, &["--stock-writes", "allow"])), url)
 }
 
 /// The registration of a member with this number by v2, in a cluster at a discovery URL.

@@ -25,7 +25,7 @@ async fn v3_responses_match_those_of_etcd() {
     let Some(version) = Version::find("3.6") else { return };
     let etcd = version.start(&Arc::new(Place::new()), &[]);
     etcd.wait_until_healthy(Duration::from_secs(30));
-    let server = Server::start();
+    let server = Server::start_with(&["--stock-writes", "allow"]);
     let mut reference = Side::connect(&etcd.place.client_url).await;
     let mut ours = Side::connect(&server.url).await;
     let mut comparison = Comparison::new(&intended::ALL, &[]);

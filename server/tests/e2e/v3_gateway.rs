@@ -149,7 +149,7 @@ fn from_first(body: &mut Value, first: i64) {
 async fn the_answers_are_those_of_the_gateway_of_every_etcd() {
     let mut compared = 0;
     for version in Version::all() {
-        let server = Server::start();
+        let server = Server::start_with(&["--stock-writes", "allow"]);
         let etcds = version.form(&[("infra0", Arc::new(Place::new()))]);
         etcds[0].wait_until_healthy(LIMIT);
         let reference = &etcds[0].place.client_url;

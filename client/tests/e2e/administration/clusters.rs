@@ -19,14 +19,14 @@ fn create_prints_only_the_discovery_url() {
 fn a_new_cluster_has_the_settings_of_the_flags() {
     let server = Server::start();
     let flags = ["--size=1", "--name=prod", "--token=pro-duction", "--strategy=add", "--dead-after=2m"];
-    let more = ["--check-in-every", "5s", "--learner", "false", "-o", "json"];
+    let more = ["--check-in-every", "5s", "--learner", "false", "--stock-writes=allow", "-o", "json"];
     let created = json(&output(&server, &[&["cluster", "create"], &flags[..], &more].concat()));
     assert_eq!(created["discovery_url"], format!("{}/pro-duction", server.url));
     assert_eq!((&created["name"], &created["size"]), (&json!("prod"), &json!(1)));
     assert_eq!(
         created["policy"],
         json!({ "strategy": "add", "dead_after_seconds": 120, "learner": false, "check_in_every_seconds": 5,
-                "paused": false, "max_failed_starts": 5, "witnesses": 2 })
+                "paused": false, "max_failed_starts": 5, "witnesses": 2, "stock_writes": "allow" })
     );
 }
 

@@ -6,7 +6,7 @@ use super::{cells, convene, create, failure, json, output, register};
 
 /// A cluster of two members, registered as stock etcds do.
 async fn formed(server: &Server) {
-    create(server, "6c007a14", &["--name=prod", "--size=2"]);
+    create(server, "6c007a14", &["--name=prod", "--size=2", "--stock-writes=allow"]);
     register(server, "6c007a14", "8e9e05c52164694d", "infra0=http://10.0.0.1:2380").await;
     register(server, "6c007a14", "5e3cabcd5164694d", "infra1=http://10.0.0.2:2380").await;
 }

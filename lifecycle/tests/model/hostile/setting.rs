@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use convene_lifecycle::{Cluster, ClusterSize, Liveness, PolicyChange, Settings, UnixMillis};
+use convene_lifecycle::{Action, Cluster, ClusterSize, Liveness, PolicyChange, Settings, UnixMillis};
 
 use super::{
     rules::Rules,
@@ -38,7 +38,7 @@ impl Setting {
         let policy = PolicyChange { learner: Some(self.learner), ..PolicyChange::default() };
         let settings = Settings { size: ClusterSize::new(self.size), policy, ..Settings::default() };
         let token = "6c007a14875d53d9bf0ef5a6fc0257c8".parse().expect("a token");
-        let cluster = Cluster::create_with(token, &settings, BEGINNING).after.expect("a cluster");
+        let cluster = Cluster::create_with(token, &settings, Action::Create, BEGINNING).after.expect("a cluster");
         let mut world = World {
             now: BEGINNING,
             cluster: Arc::new(cluster),

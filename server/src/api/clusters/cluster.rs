@@ -6,7 +6,7 @@ use convene_lifecycle::{Cluster, Held, HoldReason, NodeRefusal, Policy, Purpose,
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::settings::StrategyWord;
+use super::settings::{StockWritesWord, StrategyWord};
 use crate::{
     api::{answer::json_response, asked_url::AskedUrl, etag::etag, time::Timestamp},
     store::ClusterSummary,
@@ -96,6 +96,8 @@ pub struct PolicyBody {
     /// voters' side.
     #[schema(example = 2)]
     witnesses: u32,
+    /// Whether v2 and v3 clients may change the cluster after it has formed. Reads are always allowed.
+    stock_writes: StockWritesWord,
 }
 
 /// The lease for the one membership change that a cluster may have under way.
@@ -214,7 +216,16 @@ impl Phase {
 impl From<&Policy> for PolicyBody {
     fn from(policy: &Policy) -> Self {
         // Without `..`, so that a new field does not compile until it is shown.
-        let Policy { strategy, dead_after, learner, check_in_every, paused, max_failed_starts, witnesses } = *policy;
+        let Policy {
+            strategy,
+            dead_after,
+            learner,
+            check_in_every,
+            paused,
+            max_failed_starts,
+            witnesses,
+            stock_writes,
+        } = *policy;
         Self {
             strategy: strategy.into(),
             dead_after_seconds: dead_after.as_secs(),
@@ -223,6 +234,7 @@ impl From<&Policy> for PolicyBody {
             paused,
             max_failed_starts,
             witnesses,
+            stock_writes: stock_writes.into(),
         }
     }
 }

@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::Response,
 };
-use convene_lifecycle::{Cluster, ClusterName, ClusterSize, NewClusterToken, Settings, Token};
+use convene_lifecycle::{Action, Cluster, ClusterName, ClusterSize, NewClusterToken, Settings, Token};
 use serde::{Deserialize, Deserializer, de::Error};
 use utoipa::openapi::{RefOr, Schema};
 
@@ -103,7 +103,7 @@ async fn create_under(
 ) -> Result<Committed, Problem> {
     let named = token.clone();
     let decide = move |cluster: Option<&Cluster>, at| match cluster {
-        None => Ok(Cluster::create_with(named.clone(), &settings, at)),
+        None => Ok(Cluster::create_with(named.clone(), &settings, Action::Create, at)),
         Some(_) => Err(Problem::new(
             Kind::Conflict,
             "a cluster has this token already; choose another token, or omit it to get a random one",

@@ -8,11 +8,12 @@ use crate::{
     access::Caller,
     api::{
         asked_url::AskedUrl,
+        declared_json::DeclaredJson,
         etag::IfMatch,
         path::TokenPath,
         problem::{
             Problem,
-            documented::{ClusterProblems, CommonProblems, PreconditionProblems},
+            documented::{ClusterProblems, CommonProblems, JsonProblems, PreconditionProblems},
         },
         query::Query,
     },
@@ -32,6 +33,7 @@ use crate::{
         (status = 200, description = "The paused cluster.", body = ClusterBody),
         CommonProblems,
         ClusterProblems,
+        JsonProblems,
         PreconditionProblems
     )
 )]
@@ -41,6 +43,7 @@ pub async fn pause_cluster(
     asked: AskedUrl,
     TokenPath(token): TokenPath,
     _: Query<()>,
+    _: DeclaredJson,
     if_match: IfMatch,
 ) -> Result<Response, Problem> {
     change_settings(
@@ -66,6 +69,7 @@ pub async fn pause_cluster(
         (status = 200, description = "The resumed cluster.", body = ClusterBody),
         CommonProblems,
         ClusterProblems,
+        JsonProblems,
         PreconditionProblems
     )
 )]
@@ -75,6 +79,7 @@ pub async fn resume_cluster(
     asked: AskedUrl,
     TokenPath(token): TokenPath,
     _: Query<()>,
+    _: DeclaredJson,
     if_match: IfMatch,
 ) -> Result<Response, Problem> {
     change_settings(

@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use convene_lifecycle::{ClusterSize, Policy, PolicyChange, Strategy};
+use convene_lifecycle::{ClusterSize, Policy, PolicyChange, StockWrites, Strategy};
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use utoipa::{
     PartialSchema, ToSchema,
@@ -37,6 +37,8 @@ body! {
         /// voters' side.
         #[example = 2]
         witnesses: Option<Number<1, 2>>,
+        /// Whether v2 and v3 clients may change the cluster after it has formed. Reads are always allowed.
+        stock_writes: Option<StockWrites>,
     }
 }
 
@@ -51,6 +53,7 @@ impl PolicySettings {
             paused: self.paused,
             max_failed_starts: self.max_failed_starts.map(|Number(number)| number),
             witnesses: self.witnesses.map(|Number(number)| number),
+            stock_writes: self.stock_writes,
         }
     }
 }
@@ -92,6 +95,40 @@ impl Scalar for Strategy {
 
     fn add_schemas(schemas: &mut Schemas) {
         schemas.push((StrategyWord::name().into_owned(), <StrategyWord as PartialSchema>::schema()));
+    }
+}
+
+/// Whether v2 and v3 clients may change a cluster after it has formed.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StockWrites)]
+#[serde(rename_all = "snake_case")]
+pub enum StockWritesWord {
+    /// They may not: whoever knows the token can only read.
+    Refuse,
+    /// They may, as elastic-etcd does.
+    Allow,
+}
+
+impl From<StockWrites> for StockWritesWord {
+    fn from(stock_writes: StockWrites) -> Self {
+        match stock_writes {
+            StockWrites::Refuse => Self::Refuse,
+            StockWrites::Allow => Self::Allow,
+        }
+    }
+}
+
+impl Scalar for StockWrites {
+    fn expected(_: &Limits) -> Cow<'static, str> {
+        "refuse or allow".into()
+    }
+
+    fn schema() -> RefOr<Schema> {
+        Ref::from_schema_name(StockWritesWord::name()).into()
+    }
+
+    fn add_schemas(schemas: &mut Schemas) {
+        schemas.push((StockWritesWord::name().into_owned(), <StockWritesWord as PartialSchema>::schema()));
     }
 }
 

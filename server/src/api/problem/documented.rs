@@ -24,6 +24,9 @@ pub enum ClusterProblems {}
 /// The problems of endpoints that take a body.
 pub enum BodyProblems {}
 
+/// The problem of a POST that does not declare JSON.
+pub enum JsonProblems {}
+
 /// The problems of endpoints whose change may conflict with the cluster's state.
 pub enum ConflictProblems {}
 
@@ -35,7 +38,7 @@ pub enum PreconditionProblems {}
 
 impl IntoResponses for CommonProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        documented(&[Kind::InvalidRequest, Kind::Unavailable])
+        documented(&[Kind::InvalidRequest, Kind::OtherSite, Kind::Misdirected, Kind::Unavailable])
     }
 }
 
@@ -48,6 +51,12 @@ impl IntoResponses for ClusterProblems {
 impl IntoResponses for BodyProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         documented(&[Kind::BodyTooLate, Kind::BodyTooLarge, Kind::UnsupportedMediaType])
+    }
+}
+
+impl IntoResponses for JsonProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        documented(&[Kind::UnsupportedMediaType])
     }
 }
 

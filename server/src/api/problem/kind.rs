@@ -18,6 +18,12 @@ pub enum Kind {
     /// The cluster, member or path does not exist.
     #[serde(rename = "urn:convene:problem:not-found")]
     NotFound,
+    /// A web page of another site made a browser send the request.
+    #[serde(rename = "urn:convene:problem:other-site")]
+    OtherSite,
+    /// The server does not know the host that the request names.
+    #[serde(rename = "urn:convene:problem:misdirected")]
+    Misdirected,
     /// The path does not support the method.
     #[serde(rename = "urn:convene:problem:method-not-allowed")]
     MethodNotAllowed,
@@ -61,6 +67,8 @@ impl Kind {
             Self::Unauthenticated => "A valid credential is needed",
             Self::Forbidden => "The role is not enough",
             Self::NotFound => "Not found",
+            Self::OtherSite => "The request comes from another site",
+            Self::Misdirected => "The server does not know this host",
             Self::MethodNotAllowed => "The path does not support this method",
             Self::BodyTooLate => "The body did not arrive in time",
             Self::Conflict => "The request conflicts with the current state",
@@ -82,6 +90,8 @@ impl Kind {
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
+            Self::OtherSite => StatusCode::FORBIDDEN,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLate => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict | Self::TokenUsedUp => StatusCode::CONFLICT,

@@ -39,6 +39,7 @@ const COLUMNS: &[Column<Cluster, Parts>] = &[
     column("paused", |c| c.policy.paused.to_value(), |c, _, cell| cell.read(&mut c.policy.paused)),
     column("max_failed_starts", |c| c.policy.max_failed_starts.to_value(), |c, _, cell| cell.read(&mut c.policy.max_failed_starts)),
     column("witnesses", |c| c.policy.witnesses.to_value(), |c, _, cell| cell.read(&mut c.policy.witnesses)),
+    column("stock_writes", |c| c.policy.stock_writes.to_value(), |c, _, cell| cell.read(&mut c.policy.stock_writes)),
 
     column("setbacks", |c| c.setbacks.to_value(), |c, _, cell| cell.read(&mut c.setbacks)),
     column("tickets", |c| c.tickets.to_value(), |c, _, cell| cell.read(&mut c.tickets)),

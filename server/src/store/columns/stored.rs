@@ -2,8 +2,8 @@ use std::{collections::BTreeMap, fmt::Display, time::Duration};
 
 use convene_lifecycle::{
     Action, ClientUrl, ClusterId, ClusterName, ClusterSize, Discovery, DiscoveryUrl, DiskId, Epoch, EventKind,
-    HoldReason, MemberKey, MemberName, PeerUrl, Protocol, Registration, Revision, RunId, Setback, Strategy, Token,
-    UnixMillis,
+    HoldReason, MemberKey, MemberName, PeerUrl, Protocol, Registration, Revision, RunId, Setback, StockWrites,
+    Strategy, Token, UnixMillis,
 };
 
 use super::Cell;
@@ -220,6 +220,7 @@ stored_as_text! {
     ClusterName => to_string,
     ClusterId => to_string,
     Strategy => as_str,
+    StockWrites => as_str,
     MemberKey => as_str,
     MemberName => as_str,
     RunId => as_str,

@@ -16,7 +16,7 @@ impl Registry {
     /// Starts a server and makes a cluster of three, with deadlines that a test can wait for.
     pub fn start() -> Self {
         let runtime = Runtime::new().unwrap();
-        let server = Server::start();
+        let server = Server::start_with(&["--stock-writes", "allow"]);
         let url = runtime.block_on(server.new_cluster(3));
         let token = url.rsplit_once('/').unwrap().1.to_owned();
         let registry = Self { runtime, server, token };

@@ -89,7 +89,7 @@ impl DiscoveryClient {
         if self.is_surplus(&members, size) {
             return None;
         }
-        let own = self.register_by_v2().await;
+        let own = self.register_by_v2().await?;
         self.wait_for_own_registration(own).await;
         let (mut members, mut index) = self.v2_members(size).await;
         if self.is_surplus(&members, size) {
@@ -123,11 +123,15 @@ impl DiscoveryClient {
         while self.client.ask(|http| http.get(&wait)).await.text.is_empty() {}
     }
 
-    async fn register_by_v2(&self) -> u64 {
+    /// `None` if others have taken all places since, and formed the cluster.
+    async fn register_by_v2(&self) -> Option<u64> {
         let url = self.url(&format!("/{}?prevExist=false", self.key));
         let answer = self.client.ask(|http| http.put(&url).form(&[("value", &self.value)])).await;
         if answer.status == StatusCode::CREATED {
-            return self.acknowledged(answer.json()["node"]["createdIndex"].as_u64().unwrap());
+            return Some(self.acknowledged(answer.json()["node"]["createdIndex"].as_u64().unwrap()));
+        }
+        if answer.status == StatusCode::FORBIDDEN && answer.json()["errorCode"] == 110 {
+            return None;
         }
         // The answer to an earlier try was lost.
         assert!(answer.again && answer.json()["errorCode"] == 105, "{}: {}", answer.status, answer.text);
@@ -138,7 +142,7 @@ impl DiscoveryClient {
             }
         };
         assert_eq!(own["node"]["value"], *self.value, "{own}");
-        self.acknowledged(own["node"]["createdIndex"].as_u64().unwrap())
+        Some(self.acknowledged(own["node"]["createdIndex"].as_u64().unwrap()))
     }
 
     /// The first members, and the cluster's index.

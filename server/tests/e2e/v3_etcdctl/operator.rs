@@ -21,7 +21,7 @@ pub fn every_operator(test: impl Fn(&Server, &Operator)) {
 /// As [`every_operator`], with a server that the test may stop.
 pub fn every_operator_of_an_own_server(test: impl Fn(Server, &Operator)) {
     for version in Version::all() {
-        let server = Server::start();
+        let server = Server::start_with(&["--stock-writes", "allow"]);
         let operator = Operator::at(version, &server);
         test(server, &operator);
     }
