@@ -20,6 +20,9 @@ pub struct Budget {
 /// hold everything. Their number is limited by that of connections and of streams.
 const ALWAYS: usize = 4 << 10;
 
+/// What a client may hold while memory is scarce, and still ask for more.
+const FAIR: usize = 1 << 20;
+
 impl Budget {
     /// A budget of which nothing is used.
     pub fn new(most: usize) -> Self {
@@ -86,6 +89,15 @@ impl Account {
             taken.push(budget);
         }
         Ok(Charge { account: self.clone(), bytes })
+    }
+
+    /// Whether so little is left of the client's own budgets that it has to read before it asks again. Then nothing is done for
+    /// it: to make an answer and to throw it away costs time, which others need.
+    pub fn must_read_first(&self) -> bool {
+        let mut own = self.connection.iter().chain(self.address.as_deref());
+        let is_spent =
+            |budget: &Budget| budget.is_scarce() || (self.all.is_scarce() && budget.used.load(Relaxed) > FAIR);
+        own.any(is_spent)
     }
 
     /// Returns once an answer with this progress has made none for too long. Of the others it may take the more the more memory
@@ -200,6 +212,8 @@ mod tests {
             "all"
         );
         assert!(all.is_scarce());
+        assert!(two.must_read_first() && !Arc::new(Account::new(all.clone(), None, None)).must_read_first());
+        assert!(!account(&all, &Arc::new(Budget::new(200 * KIB))).must_read_first(), "who holds nothing may ask");
         fourth.grow(5 * KIB).unwrap();
         assert_eq!(fourth.bytes(), 95 * KIB);
         drop(fourth);

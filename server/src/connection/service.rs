@@ -84,6 +84,9 @@ impl Answerer {
         {
             return self.too_many_connections(excess, is_grpc);
         }
+        if self.account.must_read_first() && !matches!(request.uri().path(), "/livez" | "/readyz") {
+            return too_much_queued(is_grpc);
+        }
         let Ok(charge) = self.account.charge(size(&request)) else { return too_much_queued(is_grpc) };
         let client = match self.limits.proxies.client(self.peer, request.headers()) {
             Ok(client) => client,
