@@ -17,7 +17,7 @@ use clap::{
 };
 use convene_lifecycle::{ClientUrl, EtcdVersion, Strategy};
 
-use crate::{cluster::ClusterCommand, member::MemberCommand, output::Format};
+use crate::{cluster::ClusterCommand, member::MemberCommand, output::Format, token::TokenCommand};
 use glog_flags::GlogFlags;
 
 pub use node_args::{AccessArgs, NodeArgs};
@@ -73,6 +73,9 @@ pub enum Command {
     /// List and evict members of a cluster, and announce downtimes
     #[command(subcommand)]
     Member(MemberCommand),
+    /// Create, list and revoke API tokens
+    #[command(subcommand)]
+    Token(TokenCommand),
 }
 
 /// The format of the log.
@@ -204,7 +207,7 @@ impl Cli {
             Command::Join(arguments) => &arguments.node,
             Command::Promote(arguments) => &arguments.node,
             Command::Leave(arguments) => &arguments.node,
-            Command::Status(_) | Command::Cluster(_) | Command::Member(_) => return String::new(),
+            Command::Status(_) | Command::Cluster(_) | Command::Member(_) | Command::Token(_) => return String::new(),
         };
         node.subject()
     }

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::{
     data_dir::DataDirError,
-    registry::{Instruction, RegistryError, SetupError},
+    registry::{ClearTextToken, Instruction, RegistryError, SetupError},
     state_dir::StateDirError,
 };
 
@@ -90,5 +90,11 @@ impl From<DataDirError> for CommandError {
 impl From<StateDirError> for CommandError {
     fn from(error: StateDirError) -> Self {
         Self::Local(error.to_string())
+    }
+}
+
+impl From<ClearTextToken> for CommandError {
+    fn from(error: ClearTextToken) -> Self {
+        Self::Usage(error.to_string())
     }
 }

@@ -5,6 +5,7 @@
 //! (`membership_change`, `data_dir`). Nothing is remembered between turns, so the program may be killed at any point and
 //! started again.
 
+mod admin_token;
 mod boot_clock;
 mod cli;
 mod cluster;
@@ -35,6 +36,7 @@ mod status;
 mod stdout;
 mod table;
 mod target;
+mod token;
 mod verify;
 
 use std::process::ExitCode;
@@ -55,6 +57,7 @@ pub async fn main() -> ExitCode {
         Command::Status(arguments) => status::run(arguments).await,
         Command::Cluster(command) => cluster::run(command, cli.log_format).await,
         Command::Member(command) => member::run(command).await,
+        Command::Token(command) => token::run(command).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

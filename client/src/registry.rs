@@ -18,11 +18,14 @@ use convene_etcd::{Tls, TlsIdentity};
 use reqwest::{Certificate, Client, ClientBuilder, Identity, Method, Response};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::discovery_url::{DiscoveryUrl, ServerUrl};
+use crate::{
+    admin_token::AdminToken,
+    discovery_url::{DiscoveryUrl, ServerUrl},
+};
 use contact::Contact;
 
-pub use cluster::{Cluster, ClusterPage, FreedToken, Held, NewCluster, NewPolicy, Policy, Ticket};
-pub use error::{RegistryError, SetupError};
+pub use cluster::{Cluster, ClusterPage, FreedToken, Held, NewCluster, NewPolicy, Policy, PublicName, Ticket};
+pub use error::{ClearTextToken, RegistryError, SetupError};
 pub use event::{Event, Events};
 pub use instruction::{ExpectedMember, Instruction, Start, Task, Terms};
 pub use member::{Member, Members};
@@ -56,6 +59,7 @@ pub struct Registry {
     http: Client,
     server: ServerUrl,
     contact: Contact,
+    admin_token: Option<AdminToken>,
 }
 
 impl Registry {
@@ -79,7 +83,17 @@ impl Registry {
             None => with_tls(http, &server, &access.tls)?,
         };
         let http = http.build().map_err(|error| SetupError::unusable("TLS", &error))?;
-        Ok(Self { http, server, contact: Contact::default() })
+        Ok(Self { http, server, contact: Contact::default(), admin_token: None })
+    }
+
+    /// The same client, which sends an API token with each request. Only to who can't be anybody else: a server whose certificate was
+    /// verified, or this machine.
+    pub fn with_admin_token(self, token: Option<AdminToken>) -> Result<Self, ClearTextToken> {
+        let is_safe = self.server.is_https() || self.server.is_loopback();
+        match token {
+            Some(_) if !is_safe => Err(ClearTextToken(self.server)),
+            admin_token => Ok(Self { admin_token, ..self }),
+        }
     }
 
     /// The server's URL.
@@ -157,7 +171,11 @@ impl Registry {
 
     async fn send_raw(&self, request: Request) -> Result<Vec<u8>, RegistryError> {
         let unreachable = |error| RegistryError::unreachable(&self.server, &error);
-        let response = request.build(&self.http, &self.server).send().await.map_err(unreachable)?;
+        let mut request = request.build(&self.http, &self.server);
+        if let Some(token) = &self.admin_token {
+            request = request.bearer_auth(token.reveal());
+        }
+        let response = request.send().await.map_err(unreachable)?;
         let status = response.status();
         let body = read(response).await.map_err(unreachable)?.ok_or_else(|| RegistryError::NotConvene {
             server: self.server.clone(),

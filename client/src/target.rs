@@ -1,7 +1,7 @@
 //! The cluster of an administrator's command: found by discovery URL, token or name.
 
 use clap::Args;
-use convene_lifecycle::{ClusterName, Token};
+use convene_lifecycle::{ClusterName, PublicId, Token};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
 use serde::Serialize;
@@ -11,7 +11,7 @@ use crate::{
     command_error::CommandError,
     discovery_url::{DiscoveryUrl, ServerUrl},
     node::registry_access,
-    registry::{Cluster, ClusterPage, Registry, RegistryError, Request, Verbatim},
+    registry::{Cluster, ClusterPage, PublicName, Registry, RegistryError, Request, Verbatim},
 };
 
 /// How often a change is attempted if others change the cluster at the same time.
@@ -20,7 +20,7 @@ const MAX_ATTEMPTS: u32 = 5;
 /// A cluster on the command line; by default the cluster of the discovery URL.
 #[derive(Debug, Args)]
 pub struct ClusterArgs {
-    /// Discovery URL, token or name of the cluster [default: that of --discovery]
+    /// Discovery URL, ID, token or name of the cluster [default: that of --discovery]
     pub cluster: Option<String>,
     #[command(flatten)]
     pub server: ServerArgs,
@@ -31,6 +31,8 @@ pub struct ClusterArgs {
 pub struct Target {
     /// The server.
     pub registry: Registry,
+    /// The cluster in paths: its token, or its public ID, which has the form of a token.
+    reference: Token,
     /// The cluster, as it was last read.
     pub cluster: Verbatim<Cluster>,
 }
@@ -44,6 +46,8 @@ pub struct Filter<'a> {
     pub formed: Option<bool>,
     /// Only paused clusters, or only those that are not paused.
     pub paused: Option<bool>,
+    /// Whether to show the tokens, too.
+    pub show_token: bool,
 }
 
 /// The server of the command.
@@ -54,7 +58,7 @@ pub fn server(arguments: &ServerArgs) -> Result<Registry, CommandError> {
             "no server is given; set --server https://HOST:PORT (or CONVENE_SERVER), or a discovery URL".to_owned(),
         )
     })?;
-    connect(server, &arguments.tls)
+    Ok(connect(server, &arguments.tls)?.with_admin_token(arguments.admin_token_file.clone())?)
 }
 
 /// All clusters that pass the filter. Reads page after page.
@@ -65,6 +69,9 @@ pub async fn list_clusters(registry: &Registry, filter: &Filter<'_>) -> Result<V
     }
     for (name, value) in [("formed", filter.formed), ("paused", filter.paused)] {
         parameters += &value.map(|value| format!("&{name}={value}")).unwrap_or_default();
+    }
+    if filter.show_token {
+        parameters += "&show_token=true";
     }
     let mut clusters = Vec::new();
     let mut after = String::new();
@@ -80,7 +87,8 @@ pub async fn list_clusters(registry: &Registry, filter: &Filter<'_>) -> Result<V
 /// that was deleted.
 pub async fn find_token(cluster: &str, server: &ServerArgs) -> Result<(Registry, Token), CommandError> {
     if let Some(url) = discovery_url(cluster)? {
-        return Ok((connect(url.server, &server.tls)?, url.token));
+        let registry = connect(url.server, &server.tls)?.with_admin_token(server.admin_token_file.clone())?;
+        return Ok((registry, url.token));
     }
     let registry = self::server(server)?;
     let found = match Target::find_on(registry.clone(), cluster).await? {
@@ -100,7 +108,7 @@ impl ClusterArgs {
     pub async fn find_as(&self, cluster: Option<&str>) -> Result<Target, CommandError> {
         match (cluster, self.server.discovery()) {
             (Some(cluster), _) => Target::find(cluster, &self.server).await,
-            (None, Some(discovery)) => Target::at(discovery, &self.server.tls).await,
+            (None, Some(discovery)) => Target::of_url(discovery, &self.server).await,
             (None, None) => Err(CommandError::Usage(
                 "no cluster is given; give its discovery URL (or set CONVENE_DISCOVERY), or its token or name and --server"
                     .to_owned(),
@@ -112,15 +120,24 @@ impl ClusterArgs {
 impl Target {
     /// Reads the cluster of a discovery URL.
     pub async fn at(url: &DiscoveryUrl, tls: &RegistryTlsArgs) -> Result<Self, CommandError> {
-        let registry = connect(url.server.clone(), tls)?;
-        let cluster = read(&registry, &url.token).await.map_err(|error| explain(&registry, &url.token, error))?;
-        Ok(Self { registry, cluster })
+        Self::read(connect(url.server.clone(), tls)?, &url.token).await
+    }
+
+    /// Reads the cluster of a discovery URL, as an administrator.
+    async fn of_url(url: &DiscoveryUrl, server: &ServerArgs) -> Result<Self, CommandError> {
+        let registry = connect(url.server.clone(), &server.tls)?;
+        Self::read(registry.with_admin_token(server.admin_token_file.clone())?, &url.token).await
+    }
+
+    async fn read(registry: Registry, token: &Token) -> Result<Self, CommandError> {
+        let cluster = read(&registry, token).await.map_err(|error| explain(&registry, token, error))?;
+        Ok(Self { registry, reference: token.clone(), cluster })
     }
 
     /// Finds a cluster by its discovery URL, or by its token on a server, or else by its name.
     pub async fn find(cluster: &str, server: &ServerArgs) -> Result<Self, CommandError> {
         if let Some(url) = discovery_url(cluster)? {
-            return Self::at(&url, &server.tls).await;
+            return Self::of_url(&url, server).await;
         }
         let registry = self::server(server)?;
         let found = Self::find_on(registry.clone(), cluster).await?;
@@ -131,7 +148,7 @@ impl Target {
     async fn find_on(registry: Registry, cluster: &str) -> Result<Option<Self>, CommandError> {
         if let Ok(token) = cluster.parse::<Token>() {
             match read(&registry, &token).await {
-                Ok(cluster) => return Ok(Some(Self { registry, cluster })),
+                Ok(cluster) => return Ok(Some(Self { registry, reference: token, cluster })),
                 Err(error) if error.is_not_found() => {}
                 Err(error) => return Err(error.into()),
             }
@@ -143,19 +160,27 @@ impl Target {
         let name: ClusterName = text.parse().map_err(|error| CommandError::Usage(format!("CLUSTER {error}")))?;
         let mut named = list_clusters(&registry, &Filter { name: Some(&name), ..Filter::default() }).await?;
         match (named.pop(), named.len()) {
-            (Some(cluster), 0) => Ok(Some(Self { registry, cluster })),
+            (Some(cluster), 0) => {
+                let id = cluster.value.id.and_then(|PublicName(id)| id.to_string().parse().ok());
+                let reference = cluster.value.token.clone().or(id).ok_or_else(|| {
+                    CommandError::Unreachable(format!(
+                        "the registry at {} shows no ID of the cluster",
+                        registry.server()
+                    ))
+                })?;
+                Ok(Some(Self { registry, reference, cluster }))
+            }
             (None, _) => Ok(None),
             (Some(_), others) => Err(CommandError::Refused(format!(
-                "{} clusters have the name {name}; give the token of one of them (`convene cluster list --name NAME -o json` \
-                 lists the tokens)",
+                "{} clusters have the name {name}; give the ID of one of them (`convene cluster list --name NAME` lists the IDs)",
                 others + 1
             ))),
         }
     }
 
-    /// The token of the cluster.
+    /// The cluster's token, or its public ID, as it stands in paths.
     pub fn token(&self) -> &Token {
-        &self.cluster.value.token
+        &self.reference
     }
 
     /// A path of the API about the cluster.
@@ -199,8 +224,8 @@ impl Target {
 impl std::fmt::Display for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.cluster.value.name {
-            Some(name) => write!(f, "cluster {name} ({})", self.token()),
-            None => write!(f, "cluster {}", self.token()),
+            Some(name) => write!(f, "cluster {name} ({})", shown(&self.reference)),
+            None => write!(f, "cluster {}", shown(&self.reference)),
         }
     }
 }
@@ -235,24 +260,31 @@ fn explain(registry: &Registry, token: &Token, error: RegistryError) -> CommandE
         return error.into();
     }
     CommandError::Refused(format!(
-        "the registry at {} has no cluster with the token {token} (deleted, or never created); `convene cluster list` lists its \
+        "the registry at {} has no cluster with the token or ID {} (deleted, or never created); `convene cluster list` lists its \
          clusters",
-        registry.server()
+        registry.server(),
+        shown(token)
     ))
 }
 
 fn no_such_cluster(registry: &Registry, text: &str) -> CommandError {
     CommandError::Refused(format!(
-        "the registry at {} has no cluster with the token or name {}; `convene cluster list` lists its clusters",
+        "the registry at {} has no cluster with the token, ID or name {}; `convene cluster list` lists its clusters",
         registry.server(),
         redacted(text)
     ))
 }
 
+/// A token in part, or a public ID, which is no secret, as a whole.
+fn shown(reference: &Token) -> String {
+    let id = reference.as_str().parse::<PublicId>();
+    id.map_or_else(|_| reference.to_string(), |id| id.to_string())
+}
+
 /// The text for a message, without the secret part of a token.
 fn redacted(text: &str) -> String {
     match text.parse::<Token>() {
-        Ok(token) => token.to_string(),
+        Ok(token) => shown(&token),
         // An incomplete URL contains the token.
         Err(_) if text.contains('/') => "…".to_owned(),
         Err(_) => text.to_owned(),

@@ -37,6 +37,8 @@ use crate::store::{Store, StoreError};
 pub struct Access {
     /// Whether credentials are demanded at all.
     pub mode: AuthMode,
+    /// Whether everybody on other machines may do everything.
+    pub is_exposed: bool,
     /// The API tokens.
     pub tokens: TokenBook,
     /// Which client certificates have a role.
@@ -47,9 +49,10 @@ impl Access {
     /// Reads the API tokens.
     pub async fn start(
         mode: AuthMode,
+        is_exposed: bool,
         store: Arc<Store>,
         certificate_rules: Vec<CertificateRule>,
     ) -> Result<Self, StoreError> {
-        Ok(Self { mode, tokens: TokenBook::read(store).await?, certificate_rules })
+        Ok(Self { mode, is_exposed, tokens: TokenBook::read(store).await?, certificate_rules })
     }
 }

@@ -20,6 +20,7 @@ mod path;
 mod problem;
 mod query;
 mod time;
+mod tokens;
 
 use std::sync::Arc;
 

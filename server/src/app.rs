@@ -99,7 +99,7 @@ pub mod testing {
         let url = format!("sqlite:{}", dir.path().join("c.db").display());
         let store = Store::open(&url.parse().unwrap(), DatabaseLimits::default()).await.unwrap();
         let store = Arc::new(store);
-        let access = Access::start(AuthMode::Off, store.clone(), Vec::new()).await.unwrap();
+        let access = Access::start(AuthMode::Off, false, store.clone(), Vec::new()).await.unwrap();
         let registry = Registry::start(store).await.0;
         let app = App {
             access,

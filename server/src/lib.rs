@@ -9,6 +9,7 @@ mod access;
 mod access_log;
 mod api;
 mod app;
+mod audit;
 mod browsers;
 mod config;
 mod connection;

@@ -216,7 +216,7 @@ impl Registry {
 }
 
 /// Logs why the database failed, and hides it from clients.
-fn unavailable(error: StoreError) -> Unavailable {
+pub fn unavailable(error: StoreError) -> Unavailable {
     // The store logs once that the database is down, or crowded.
     if !matches!(error, StoreError::Down | StoreError::Crowded) {
         tracing::error!(%error, "the database failed; asking the client to retry");

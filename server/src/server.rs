@@ -86,7 +86,9 @@ async fn serve(config: Config, open_files: u64) -> Result<(), ServerError> {
     config.access.auth.check(address, config.access.allow_unauthenticated)?;
     let store = Arc::new(Store::open(&config.database.database_url, config.database.limits()).await?);
     let AccessArgs { auth, certificate_rules, .. } = config.access.clone();
-    let access = Access::start(auth, store.clone(), certificate_rules).await.map_err(ServerError::Access)?;
+    let is_exposed = auth == AuthMode::Off && !address.ip().is_loopback();
+    let access =
+        Access::start(auth, is_exposed, store.clone(), certificate_rules).await.map_err(ServerError::Access)?;
     let (registry, mut committer) = Registry::start(store.clone()).await;
     registry.hold_if_database_went_back().await?;
     let limits = Limits::new(&config.limits, open_files);
@@ -113,7 +115,7 @@ async fn serve(config: Config, open_files: u64) -> Result<(), ServerError> {
         store.name(),
         app.public_url
     );
-    if app.access.mode == AuthMode::Off && !address.ip().is_loopback() {
+    if app.access.is_exposed {
         tracing::warn!("--auth off: everybody who reaches {address} can read, change and delete all clusters");
     }
     let result = tokio::select! {

@@ -2,7 +2,10 @@ use std::{fs::File, io::Read, path::PathBuf, str::FromStr};
 
 use clap::{Args, builder::BoolishValueParser};
 
-use crate::discovery_url::{DiscoveryUrl, ServerUrl};
+use crate::{
+    admin_token::AdminToken,
+    discovery_url::{DiscoveryUrl, ServerUrl},
+};
 
 const REGISTRY: &str = "Registry";
 const REGISTRY_TLS: &str = "TLS to the registry";
@@ -42,6 +45,11 @@ pub struct ServerArgs {
     discovery_file: Option<DiscoveryFile>,
     #[command(flatten)]
     pub tls: RegistryTlsArgs,
+    /// File with the API token of an administrator or operator, or of a reader for commands that only read
+    ///
+    /// The token is sent over https only, or to a loopback address.
+    #[arg(long, help_heading = REGISTRY, value_name = "PATH", env = "CONVENE_ADMIN_TOKEN_FILE")]
+    pub admin_token_file: Option<AdminToken>,
 }
 
 /// TLS for the connection to the registry.

@@ -13,7 +13,7 @@ use crate::{
 /// The flags of `convene cluster delete`. The cluster must be given: a variable could name the wrong one.
 #[derive(Debug, Args)]
 pub struct DeleteArgs {
-    /// Discovery URL, token or name of the cluster
+    /// Discovery URL, ID, token or name of the cluster
     cluster: String,
     /// Also free the token of a cluster that had members, so that a new cluster can have it
     ///

@@ -87,7 +87,8 @@ impl Printer {
 
     fn print_table(&mut self, events: &[Verbatim<Event>]) -> Result<(), CommandError> {
         // The widths of a time, of the longest kind and of an ID.
-        let mut table = Table::new(&["REVISION", "TIME", "KIND", "MEMBER", "MESSAGE"]).min_widths(&[8, 24, 18, 16, 0]);
+        let mut table =
+            Table::new(&["REVISION", "TIME", "KIND", "MEMBER", "BY", "MESSAGE"]).min_widths(&[8, 24, 18, 16, 20, 0]);
         for Verbatim { value: event, .. } in events {
             let member = event.member_id.as_ref().map(ToString::to_string).unwrap_or_default();
             table.row([
@@ -95,6 +96,7 @@ impl Printer {
                 event.at.clone(),
                 event.kind.clone(),
                 member,
+                by(event),
                 event.message.clone(),
             ]);
         }
@@ -102,4 +104,10 @@ impl Printer {
         self.has_printed_headings = true;
         stdout::print(&text)
     }
+}
+
+/// Who made the change, and from where.
+fn by(event: &Event) -> String {
+    let by = event.by.clone().unwrap_or_default();
+    event.from.as_ref().map_or(by.clone(), |from| format!("{by} ({from})"))
 }

@@ -23,7 +23,10 @@ pub struct ListArgs {
     /// Only clusters that are paused; with =false, only those that are not
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     paused: Option<bool>,
-    /// Format of the result; the table shortens tokens, because they are secrets; json prints them in full
+    /// Also print the discovery tokens and URLs of the clusters that the API token may change; with -o json
+    #[arg(long)]
+    show_token: bool,
+    /// Format of the result
     #[arg(short = 'o', long, value_name = "FORMAT", value_enum, default_value = "table")]
     output: TableFormat,
     #[command(flatten)]
@@ -39,7 +42,12 @@ struct ClusterList<'a> {
 /// Runs the command.
 pub async fn run(arguments: &ListArgs) -> Result<(), CommandError> {
     let registry = target::server(&arguments.server)?;
-    let filter = Filter { name: arguments.name.as_ref(), formed: arguments.formed, paused: arguments.paused };
+    let filter = Filter {
+        name: arguments.name.as_ref(),
+        formed: arguments.formed,
+        paused: arguments.paused,
+        show_token: arguments.show_token,
+    };
     let clusters = target::list_clusters(&registry, &filter).await?;
     match arguments.output {
         TableFormat::Table => stdout::print(&table(&clusters)),
@@ -48,12 +56,11 @@ pub async fn run(arguments: &ListArgs) -> Result<(), CommandError> {
 }
 
 fn table(clusters: &[Verbatim<Cluster>]) -> String {
-    let mut table =
-        Table::new(&["NAME", "TOKEN", "PHASE", "SIZE", "VOTERS", "LEARNERS", "PAUSED", "REVISION", "CREATED"]);
+    let mut table = Table::new(&["NAME", "ID", "PHASE", "SIZE", "VOTERS", "LEARNERS", "PAUSED", "REVISION", "CREATED"]);
     for Verbatim { value: cluster, .. } in clusters {
         table.row([
             cluster.name.as_ref().map(ToString::to_string).unwrap_or_default(),
-            cluster.token.to_string(),
+            cluster.shown_id(),
             cluster.phase.clone(),
             cluster.size.to_string(),
             cluster.voter_count.to_string(),

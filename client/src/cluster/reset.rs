@@ -11,7 +11,7 @@ use crate::{
 /// The flags of `convene cluster reset`. The cluster must be given: a variable could name the wrong one.
 #[derive(Debug, Args)]
 pub struct ResetArgs {
-    /// Discovery URL, token or name of the cluster
+    /// Discovery URL, ID, token or name of the cluster
     cluster: String,
     /// Print what would change, and change nothing
     #[arg(long)]

@@ -13,6 +13,9 @@ use crate::{
 pub struct ShowArgs {
     #[command(flatten)]
     cluster: ClusterArgs,
+    /// Also print the discovery token and URL, if the API token may change the cluster
+    #[arg(long)]
+    show_token: bool,
     /// Format of the result
     #[arg(short = 'o', long, value_name = "FORMAT", value_enum, default_value = "table")]
     output: TableFormat,
@@ -20,7 +23,10 @@ pub struct ShowArgs {
 
 /// Runs the command.
 pub async fn run(arguments: &ShowArgs) -> Result<(), CommandError> {
-    let target = arguments.cluster.find().await?;
+    let mut target = arguments.cluster.find().await?;
+    if arguments.show_token {
+        target.cluster = target.get("?show_token=true").await?;
+    }
     print(&Overview::read(&target, false).await?, arguments.output)
 }
 

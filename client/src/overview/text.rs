@@ -54,7 +54,7 @@ fn summary(overview: &Overview, clock: Clock) -> String {
     let cluster = &overview.cluster.value;
     let mut values = vec![
         ("Name", cluster.name.as_ref().map(ToString::to_string).unwrap_or_default()),
-        ("Token", cluster.token.to_string()),
+        ("ID", cluster.shown_id()),
         ("Phase", phase(overview)),
         ("Size", format!("{} (has {})", cluster.size, count_members(cluster.voter_count, cluster.learner_count))),
         ("Epoch", cluster.epoch.to_string()),

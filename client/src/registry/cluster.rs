@@ -1,4 +1,4 @@
-use convene_lifecycle::{ClusterId, ClusterName, MemberKey, MemberName, StockWrites, Strategy, Token};
+use convene_lifecycle::{ClusterId, ClusterName, MemberKey, MemberName, PublicId, StockWrites, Strategy, Token};
 use serde::{Deserialize, Serialize};
 
 use super::Verbatim;
@@ -7,9 +7,12 @@ use super::Verbatim;
 /// newer server are shown too.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Cluster {
-    /// Its token.
-    #[serde(deserialize_with = "token")]
-    pub token: Token,
+    /// Its public ID. An older server has no such field.
+    #[serde(default)]
+    pub id: Option<PublicName>,
+    /// Its token, if the server shows it.
+    #[serde(default, deserialize_with = "token")]
+    pub token: Option<Token>,
     /// Its name, if it has one.
     pub name: Option<ClusterName>,
     /// How many voters it should have.
@@ -157,6 +160,28 @@ pub struct NewPolicy {
 }
 
 /// [`Token`] prints only a part of itself, so it has no JSON form of its own.
-fn token<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Token, D::Error> {
-    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+fn token<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Token>, D::Error> {
+    let token = Option::<String>::deserialize(deserializer)?;
+    token.map(|token| token.parse()).transpose().map_err(serde::de::Error::custom)
+}
+
+/// The public ID of a cluster, as the server writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublicName(pub PublicId);
+
+impl<'de> Deserialize<'de> for PublicName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+impl Cluster {
+    /// What people may see of its name: the ID, or the beginning of the token if an older server has no IDs.
+    pub fn shown_id(&self) -> String {
+        match (&self.id, &self.token) {
+            (Some(PublicName(id)), _) => id.to_string(),
+            (None, Some(token)) => token.to_string(),
+            (None, None) => String::new(),
+        }
+    }
 }

@@ -87,6 +87,11 @@ pub enum SetupError {
     },
 }
 
+/// An API token must not be sent to another machine in clear text.
+#[derive(Debug, ThisError)]
+#[error("the API token of --admin-token-file is not sent to {0} in clear text; use the server's https:// URL")]
+pub struct ClearTextToken(pub(super) ServerUrl);
+
 impl RegistryError {
     /// From a request that got no response.
     pub(super) fn unreachable(server: &ServerUrl, error: &reqwest::Error) -> Self {

@@ -16,6 +16,12 @@ pub struct Event {
     pub member_id: Option<MemberKey>,
     /// What changed and why.
     pub message: String,
+    /// Who asked for the change. An older server has no such field.
+    #[serde(default)]
+    pub by: Option<String>,
+    /// The address of the client.
+    #[serde(default)]
+    pub from: Option<String>,
 }
 
 /// Consecutive events, the oldest first.

@@ -1,5 +1,6 @@
 //! The commands for administrators.
 
+mod access;
 mod adopting;
 mod clusters;
 mod events;

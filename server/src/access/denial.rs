@@ -68,6 +68,16 @@ impl Denial {
         }
     }
 
+    /// Whose credential was refused, for the audit log.
+    pub fn by(&self) -> Arc<str> {
+        match self {
+            Self::NoCredential { .. } | Self::NoAdministrator { .. } | Self::Unavailable(_) => "nobody".into(),
+            Self::UnknownCredential => "unknown credential".into(),
+            Self::Expired { id } | Self::Revoked { id } => id.as_str().into(),
+            Self::Forbidden { by, .. } => by.clone(),
+        }
+    }
+
     /// A response of plain text, for everything that is not `/v1`.
     pub fn into_text_response(self) -> Response {
         let mut response = plain_error(self.status(), format!("{self}\n")).into_response();

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     extract::{MatchedPath, Request, State},
@@ -16,6 +16,7 @@ use super::{
 use crate::{
     api,
     app::App,
+    audit,
     connection::{ClientAddress, ClientCertificate},
     v2,
     v3::{self, V3Error},
@@ -27,9 +28,14 @@ pub async fn enforce(State(app): State<Arc<App>>, request: Request, next: Next) 
     let route: Option<MatchedPath> = request.extensions().get().cloned();
     let route = route.as_ref().map(MatchedPath::as_str);
     let needs = requirement(request.method(), route);
+    let (method, from) = (request.method().clone(), request.extensions().get().map(ClientAddress::ip));
     match admit(&app, needs, request).await {
         Ok(request) => next.run(request).await,
-        Err(denial) => respond(denial, route.unwrap_or_default()),
+        Err(denial) => {
+            let route = route.unwrap_or_default();
+            audit_refusal(&denial, from, &format!("{method} {route}"));
+            respond(denial, route)
+        }
     }
 }
 
@@ -45,6 +51,7 @@ pub async fn enforce_grpc(State(app): State<Arc<App>>, mut request: Request, nex
             next.run(request).await
         }
         Err(denial) => {
+            audit_refusal(&denial, request.extensions().get().map(ClientAddress::ip), request.uri().path());
             let status = tonic::Status::from(V3Error::from(denial));
             status.into_http::<axum::body::Body>().into_response()
         }
@@ -97,6 +104,12 @@ fn certified(app: &App, shown: &ClientCertificate) -> Option<Principal> {
 fn insert_caller(extensions: &mut Extensions, principal: Principal) {
     let actor = Actor { by: principal.public_name(), from: extensions.get().map(ClientAddress::ip) };
     extensions.insert(Caller { principal, actor });
+}
+
+fn audit_refusal(denial: &Denial, from: Option<IpAddr>, what: &str) {
+    if !matches!(denial, Denial::Unavailable(_)) {
+        audit::log_refusal(&Actor { by: denial.by(), from }, what, &denial.to_string());
+    }
 }
 
 /// A denial in the form of the face that the route belongs to.

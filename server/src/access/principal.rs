@@ -54,7 +54,7 @@ impl Principal {
     pub fn public_name(&self) -> Arc<str> {
         match self {
             Self::Anonymous => "discovery-token".into(),
-            Self::Unchecked => "anybody (--auth off)".into(),
+            Self::Unchecked => "anonymous".into(),
             Self::ApiToken(token) => token.id.as_str().into(),
             Self::Certificate { name, .. } => format!("certificate {name}").into(),
             Self::Node { name, .. } => format!("node {name}").into(),

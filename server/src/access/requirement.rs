@@ -30,6 +30,9 @@ pub enum Requirement {
 /// The routes of `/v1` and `/metrics`, and what each needs. A test compares the list with the API's description.
 const ROUTES: &[(Method, &str, Requirement)] = &[
     (Method::GET, "/metrics", Requirement::ReadAll),
+    (Method::GET, "/v1/tokens", Requirement::Administer),
+    (Method::POST, "/v1/tokens", Requirement::Administer),
+    (Method::DELETE, "/v1/tokens/{id}", Requirement::Administer),
     (Method::GET, "/v1/clusters", Requirement::ReadSome),
     (Method::POST, "/v1/clusters", Requirement::Administer),
     (Method::GET, "/v1/clusters/{cluster}", Requirement::ReadCluster),

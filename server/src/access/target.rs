@@ -9,7 +9,7 @@ use crate::{app::App, registry::Unavailable};
 /// The cluster that a path names, by its public ID or its discovery token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// The cluster's token. `None` if no cluster has the ID.
+    /// The cluster's token. `None` if no cluster has the ID, or if the principal has no rights to any cluster with this ID.
     pub token: Option<Token>,
     /// The cluster's ID. `None` if no cluster has the token, or if nobody needs to know: the principal's scope is all clusters.
     pub id: Option<PublicId>,
@@ -30,7 +30,12 @@ impl Target {
         let named = params.iter().find(|(name, _)| *name == Self::PARAMETER).map(|(_, value)| value.to_owned());
         let Some(named) = named else { return Ok(None) };
         if let Ok(id) = named.parse::<PublicId>() {
-            let token = app.registry.token_of(id).await?;
+            // An ID gives no rights. Who has none must not make the server ask its database.
+            let may_have_rights = match principal {
+                Principal::Node { cluster, .. } => *cluster == id,
+                principal => principal.role().is_some_and(|(_, scope)| scope.includes(id)),
+            };
+            let token = if may_have_rights { app.registry.token_of(id).await? } else { None };
             return Ok(Some(Self { token, id: Some(id), is_named_by_token: false }));
         }
         let Ok(token) = named.parse::<Token>() else { return Ok(None) };

@@ -8,7 +8,10 @@ use std::{
 use convene_lifecycle::UnixMillis;
 
 use super::{ApiToken, ApiTokenId, Denial, Role, SecretHash};
-use crate::store::{Store, StoreError};
+use crate::{
+    registry::{Unavailable, unavailable},
+    store::{Store, StoreError},
+};
 
 /// How often a server looks for tokens that others have created or revoked.
 pub const REFRESH_EVERY: Duration = Duration::from_secs(1);
@@ -62,6 +65,27 @@ impl TokenBook {
         }
         self.uses.lock().expect("no holder panics").insert(token.id.clone(), now);
         Ok(token)
+    }
+
+    /// Adds a token, which is valid on this server at once.
+    pub async fn create(&self, hash: SecretHash, token: &ApiToken) -> Result<(), Unavailable> {
+        self.store.create_api_token(hash, token).await.map_err(unavailable)?;
+        self.refresh().await.map_err(unavailable)
+    }
+
+    /// Every token, the oldest first.
+    pub async fn list(&self) -> Result<Vec<ApiToken>, Unavailable> {
+        // So that the list has the last uses.
+        self.flush_uses().await.map_err(unavailable)?;
+        let tokens = self.store.api_tokens().await.map_err(unavailable)?;
+        Ok(tokens.into_iter().map(|(_, token)| token).collect())
+    }
+
+    /// Revokes a token, on this server at once. Returns whether there is one.
+    pub async fn revoke(&self, id: &ApiTokenId, now: UnixMillis) -> Result<bool, Unavailable> {
+        let found = self.store.revoke_api_token(id, now).await.map_err(unavailable)?;
+        self.refresh().await.map_err(unavailable)?;
+        Ok(found)
     }
 
     /// Whether an administrator has a valid token.

@@ -8,7 +8,7 @@ use convene_lifecycle::{MemberKey, Token};
 use utoipa::IntoParams;
 
 use super::problem::{Problem, Violation};
-use crate::access::Target;
+use crate::access::{ApiTokenId, Target};
 
 /// The cluster in a path.
 #[derive(IntoParams)]
@@ -61,6 +61,23 @@ impl<S: Send + Sync> FromRequestParts<S> for MemberPath {
     }
 }
 
+/// The API token in a path.
+#[derive(IntoParams)]
+#[into_params(names("id"), parameter_in = Path)]
+pub struct ApiTokenPath(
+    /// The token's ID.
+    #[param(value_type = String, pattern = "^tok-[0-9a-f]{16}$", example = "tok-5e0f3c1a2b4d6879")]
+    pub ApiTokenId,
+);
+
+impl<S: Send + Sync> FromRequestParts<S> for ApiTokenPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        parameter(parts, state, "id", EXPECTED_API_TOKEN).await.map(Self)
+    }
+}
+
 async fn parameter<T: FromStr, S: Send + Sync>(
     parts: &mut Parts,
     state: &S,
@@ -76,6 +93,8 @@ async fn parameter<T: FromStr, S: Send + Sync>(
 fn invalid(name: &'static str, message: &str) -> Problem {
     Problem::invalid("path", vec![Violation::new(name, message)])
 }
+
+const EXPECTED_API_TOKEN: &str = "must be the ID of an API token: tok- and 16 hexadecimal digits in lower case";
 
 const EXPECTED_MEMBER: &str =
     "must be a member's ID as etcd prints it: hexadecimal digits, or the key under which a v2 client registered it";

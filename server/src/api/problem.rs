@@ -91,8 +91,13 @@ impl Problem {
     pub fn no_such_cluster() -> Self {
         Self::new(
             Kind::NotFound,
-            "no cluster has this token: it was never created, or it was deleted; GET /v1/clusters?name=NAME finds a cluster by name",
+            "no cluster has this token or ID: it was never created, or it was deleted; GET /v1/clusters?name=NAME finds a cluster by name",
         )
+    }
+
+    /// The registry has no such API token.
+    pub fn no_such_api_token() -> Self {
+        Self::new(Kind::NotFound, "there is no API token with this ID; GET /v1/tokens lists them")
     }
 
     /// The cluster has no such member.

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use convene_lifecycle::{Actor, Cluster, Event, Token, Transition, UnixMillis};
+use convene_lifecycle::{Actor, Cluster, Event, PublicId, Token, Transition, UnixMillis};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep},
@@ -27,6 +27,7 @@ use super::{
     watch_hub::WatchHub,
 };
 use crate::{
+    audit,
     metrics::RegistryMetrics,
     store::{
         ClusterWrite, LivenessRecord, Locks, Stamp, Store, StoreError, Suspicion, Transaction, WriteId, draw_public_id,
@@ -131,6 +132,9 @@ impl Committer {
             break (jobs.iter().map(|_| Err(failure)).collect(), Vec::new());
         };
         for (job, result) in jobs.into_iter().zip(results) {
+            if let Ok(Some(committed)) = &result {
+                audit::log_changes(committed.id, committed.events.iter().map(Arc::as_ref));
+            }
             job.write.reply(result);
         }
         left
@@ -440,8 +444,9 @@ impl PendingCluster {
             None => Cluster { id: draw_public_id(after.created_at), ..after },
             Some(_) => after,
         });
+        let id = after.as_ref().or(self.cluster.as_deref()).map_or(PublicId::UNASSIGNED, |cluster| cluster.id);
         self.cluster = after.map(Arc::new);
         self.events.extend(events.iter().cloned());
-        Ok(Some(Committed { after: self.cluster.clone(), events }))
+        Ok(Some(Committed { id, after: self.cluster.clone(), events }))
     }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use convene_lifecycle::{Action, Actor, Cluster, Event, NewClusterToken, Settings, Token, Transition, UnixMillis};
+use convene_lifecycle::{
+    Action, Actor, Cluster, Event, NewClusterToken, PublicId, Settings, Token, Transition, UnixMillis,
+};
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{Registry, Unavailable, WriteError};
@@ -35,6 +37,8 @@ pub struct Inputs<'a> {
 /// A committed change.
 #[derive(Clone, Debug)]
 pub struct Committed {
+    /// The cluster's public name.
+    pub id: PublicId,
     /// The cluster right after the change; `None` if the change deleted it.
     pub after: Option<Arc<Cluster>>,
     /// The events of the change, at least one.

@@ -94,7 +94,8 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     let mut lock_path = path.canonicalize().unwrap_or_else(|_| path.to_owned()).into_os_string();
     lock_path.push("-lock");
     let cannot_open = |error: io::Error| OpenError::cannot_open(path.display(), &error);
-    let file = File::options().write(true).create(true).truncate(false).open(lock_path).map_err(cannot_open)?;
+    let file =
+        File::options().write(true).create(true).truncate(false).mode(0o600).open(lock_path).map_err(cannot_open)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),

@@ -343,7 +343,7 @@ impl Administered {
     }
 
     fn token(&self) -> &str {
-        self.url.rsplit('/').next().unwrap()
+        self.discovery_url.rsplit('/').next().unwrap()
     }
 
     async fn get(&self, path: &str) -> Value {

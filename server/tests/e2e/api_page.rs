@@ -123,7 +123,7 @@ fn the_end_is_guarded(output: &Output) {
     output.has(stage, &["HTTP/1.1 400 Bad Request", "HTTP/1.1 204 No Content", ":not-found", ":token-used-up"]);
     output.has(stage, &["\"deleted\":false,\"forgotten\":true,\"warning\":\""]);
     let violation = output.documents(stage)[0]["violations"][0].take();
-    let expected = "is missing; must be the token of the path again, to confirm the reset";
+    let expected = "is missing; must be the ID or the token of the cluster again, to confirm the reset";
     assert_eq!(violation, json!({ "field": "token", "message": expected }));
 }
 

@@ -90,7 +90,7 @@ fn a_summary_has_no_secret() {
     let shown = summary(&overview(cluster("forming"), &[], &[]), clock());
     let expected = "\
 Name:         prod
-Token:        6c007a…
+ID:           6c007a…
 Phase:        forming
 Size:         3 (has 1 voter and 2 learners)
 Epoch:        1

@@ -27,7 +27,7 @@ fn events_are_listed() {
     output(&server, &["cluster", "pause", "6c007a14"]);
     let table = output(&server, &["cluster", "events", "6c007a14"]);
     let rows = cells(&table);
-    assert_eq!(rows[0], ["REVISION", "TIME", "KIND", "MEMBER", "MESSAGE"]);
+    assert_eq!(rows[0], ["REVISION", "TIME", "KIND", "MEMBER", "BY", "MESSAGE"]);
     let kinds: Vec<_> = rows[1..].iter().map(|row| (row[0], row[2])).collect();
     assert_eq!(kinds, [("1", "cluster_created"), ("2", "size_set"), ("3", "paused")]);
     assert!(rows[1][1].starts_with("20") && rows[1][1].ends_with('Z'), "{table}");
@@ -36,7 +36,7 @@ fn events_are_listed() {
     assert_eq!(events.len(), 2);
     assert_eq!((&events[0]["kind"], &events[0]["value"]), (&json!("size_set"), &json!("5")));
     let none = output(&server, &["cluster", "events", "6c007a14", "--after", "3"]);
-    assert_eq!(cells(&none), [["REVISION", "TIME", "KIND", "MEMBER", "MESSAGE"]]);
+    assert_eq!(cells(&none), [["REVISION", "TIME", "KIND", "MEMBER", "BY", "MESSAGE"]]);
 }
 
 #[tokio::test]

@@ -26,12 +26,12 @@ fn an_unknown_cluster_is_refused_without_repeating_its_token() {
     let url = format!("{}/secret-token", server.url);
     for arguments in commands(&url) {
         let error = failure(Convene::new(&arguments).run(LIMIT), 3);
-        assert!(error.contains("has no cluster with the token secret… (deleted, or never created)"), "{error}");
+        assert!(error.contains("has no cluster with the token or ID secret… (deleted, or never created)"), "{error}");
         assert!(!error.contains("secret-token"), "{error}");
     }
     let error = failure(convene(&server, &["cluster", "show", "secret-token"]), 3);
     assert!(
-        error.contains("no cluster with the token or name secret…; `convene cluster list` lists its clusters"),
+        error.contains("no cluster with the token, ID or name secret…; `convene cluster list` lists its clusters"),
         "{error}"
     );
     assert!(!error.contains("secret-token"), "{error}");

@@ -40,7 +40,7 @@ fn an_ambiguous_name_is_refused() {
         create(&server, token, &["--name=prod"]);
     }
     let error = failure(convene(&server, &["cluster", "pause", "prod"]), 3);
-    assert!(error.contains("3 clusters have the name prod; give the token of one of them"), "{error}");
+    assert!(error.contains("3 clusters have the name prod; give the ID of one of them"), "{error}");
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn delete_needs_an_explicit_cluster() {
     assert!(failure(delete.run(LIMIT), 2).contains("<CLUSTER>"));
     let empty = Convene::new(["cluster", "delete", ""]).env("CONVENE_DISCOVERY", format!("{}/here", server.url));
     assert!(failure(empty.run(LIMIT), 2).contains("CLUSTER is empty"));
-    assert!(output(&server, &["cluster", "list"]).contains("here"));
+    assert!(output(&server, &["cluster", "list", "-o", "json"]).contains("\"here\""));
 }
 
 #[test]

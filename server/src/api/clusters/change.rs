@@ -142,7 +142,7 @@ pub async fn administer(
     let (committed, before) = app.registry.transact(token, &caller.actor, Needs::Cluster, decide).await?;
     let before = before?;
     for event in committed.iter().flat_map(|committed| &committed.events) {
-        tracing::info!(cluster = %token, revision = %event.revision, "{}", event.message);
+        tracing::info!(cluster = %before.id, revision = %event.revision, "{}", event.message);
     }
     Ok(committed.and_then(|committed| committed.after).unwrap_or(before))
 }

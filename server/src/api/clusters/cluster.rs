@@ -16,14 +16,19 @@ use crate::{
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Cluster)]
 pub struct ClusterBody {
-    /// The secret name of the cluster. Anyone who knows the token can read and change the cluster.
+    /// The public name of the cluster. It can stand in paths in place of the token, and gives no rights.
+    #[schema(example = "cl-00019a2b3c4d5e6f")]
+    id: String,
+    /// The secret name of the cluster. Anyone who knows the token can read the cluster, and register nodes while it forms. Null
+    /// unless the request names the cluster by its token, creates it, or has `show_token=true` from somebody who may change it.
     #[schema(example = "6c007a14875d53d9bf0ef5a6fc0257c8")]
-    token: String,
+    token: Option<String>,
     /// The cluster's name, for administrators; null if it has none.
     name: Option<String>,
-    /// The discovery URL, for etcd's `--discovery`. Without `--public-url` it has the host of the request.
+    /// The discovery URL, for etcd's `--discovery`. Without `--public-url` it has the host of the request. Null if
+    /// the token is.
     #[schema(example = "http://discovery.corp:8087/6c007a14875d53d9bf0ef5a6fc0257c8")]
-    discovery_url: String,
+    discovery_url: Option<String>,
     /// The number of voters that the cluster should have.
     #[schema(minimum = 1, example = 3)]
     size: u32,
@@ -180,12 +185,13 @@ impl ClusterBody {
         Self::with_counts(asked, &summary.without_members, summary.voter_count, summary.learner_count)
     }
 
-    fn with_counts(AskedUrl(url): &AskedUrl, cluster: &Cluster, voter_count: usize, learner_count: usize) -> Self {
-        let token = cluster.token.as_str();
+    fn with_counts(asked: &AskedUrl, cluster: &Cluster, voter_count: usize, learner_count: usize) -> Self {
+        let token = asked.shows_token_of(cluster).then(|| cluster.token.as_str());
         Self {
-            token: token.to_owned(),
+            id: cluster.id.to_string(),
+            token: token.map(str::to_owned),
             name: cluster.name.as_ref().map(ToString::to_string),
-            discovery_url: format!("{url}/{token}"),
+            discovery_url: token.map(|token| format!("{}/{token}", asked.url)),
             size: cluster.size.get(),
             revision: cluster.revision.0,
             created_at: Timestamp(cluster.created_at),

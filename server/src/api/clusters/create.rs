@@ -88,10 +88,10 @@ pub async fn create_cluster(
     };
     // The cluster at its creation; another request may have changed it since.
     let created = created.after.expect("a cluster exists after its creation");
-    tracing::info!(cluster = %created.token, %size, "cluster created");
-    let mut response = cluster_response(&asked, StatusCode::CREATED, &created);
-    let location = HeaderValue::from_str(&format!("/v1/clusters/{}", created.token.as_str()));
-    response.headers_mut().insert(header::LOCATION, location.expect("a token's characters can stand in a header"));
+    tracing::info!(cluster = %created.id, %size, "cluster created");
+    let mut response = cluster_response(&asked.of_creator(), StatusCode::CREATED, &created);
+    let location = HeaderValue::from_str(&format!("/v1/clusters/{}", created.id));
+    response.headers_mut().insert(header::LOCATION, location.expect("an ID's characters can stand in a header"));
     Ok(response)
 }
 

@@ -59,7 +59,7 @@ pub async fn change_or_preview(
     let (committed, decided) = app.registry.transact(token, &caller.actor, Needs::Cluster, decide).await?;
     let (cluster, changes) = decided?;
     for event in committed.iter().flat_map(|committed| &committed.events) {
-        tracing::info!(cluster = %token, revision = %event.revision, "{}", event.message);
+        tracing::info!(cluster = %cluster.id, revision = %event.revision, "{}", event.message);
     }
     let body = ChangedClusterBody { cluster: ClusterBody::new(asked, &cluster), changes };
     let mut response = json_response(StatusCode::OK, &body);

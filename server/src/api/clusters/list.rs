@@ -35,6 +35,8 @@ parameters! {
         formed: Option<bool>,
         /// Only clusters that are paused, or only those that are not.
         paused: Option<bool>,
+        /// Whether to show the discovery tokens and URLs of the clusters that the caller may change.
+        show_token: bool = false,
     }
 }
 
@@ -100,13 +102,14 @@ pub async fn list_clusters(
     asked: AskedUrl,
     Query(parameters): Query<ListParameters>,
 ) -> Result<Response, Problem> {
-    let ListParameters { limit: PageSize(limit), after, name, formed, paused } = parameters;
+    let ListParameters { limit: PageSize(limit), after, name, formed, paused, show_token } = parameters;
     let ids = match caller.principal.role() {
         Some((_, Scope::All)) => None,
         Some((_, Scope::Clusters(clusters))) => Some(clusters.clone()),
         None => Some(BTreeSet::new()),
     };
     let filter = ClusterFilter { after, name, formed, paused, ids };
+    let asked = asked.with_tokens_if(show_token, caller);
     let (found, next) = app.registry.list(filter, limit).await?;
     let clusters = found.iter().map(|cluster| ClusterBody::of_summary(&asked, cluster)).collect();
     let page = ClusterPage { clusters, next: next.map(|next| next.to_string()) };

@@ -26,18 +26,18 @@ body! {
     /// The confirmation of a reset.
     #[body(name = "Reset", unknown_fields = Refused)]
     pub struct Reset {
-        /// The cluster's token again, so that no cluster is reset by mistake.
+        /// The cluster's ID or token again, so that no cluster is reset by mistake.
         #[example = "6c007a14875d53d9bf0ef5a6fc0257c8"]
         token: RepeatedToken,
     }
 }
 
-/// The token of the path again.
+/// The cluster's ID or token again.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
 struct RepeatedToken(String);
 
-const EXPECTED: &str = "the token of the path again, to confirm the reset";
+const EXPECTED: &str = "the ID or the token of the cluster again, to confirm the reset";
 
 impl Scalar for RepeatedToken {
     fn expected(_: &Limits) -> Cow<'static, str> {
@@ -76,10 +76,10 @@ pub async fn reset_cluster(
     if_match: IfMatch,
     JsonBody(reset): JsonBody<Reset>,
 ) -> Result<Response, Problem> {
-    if reset.token.0 != token.as_str() {
-        return Err(Problem::invalid("body", vec![Violation::new("token", format!("must be {EXPECTED}"))]));
-    }
     let decide = move |cluster: &Cluster, at: UnixMillis| {
+        if reset.token.0 != cluster.token.as_str() && reset.token.0 != cluster.id.to_string() {
+            return Err(Problem::invalid("body", vec![Violation::new("token", format!("must be {EXPECTED}"))]));
+        }
         if_match.check(cluster.revision)?;
         Ok(cluster.reset(at))
     };

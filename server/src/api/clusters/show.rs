@@ -8,8 +8,9 @@ use axum::{
 
 use super::cluster::{ClusterBody, cluster_response};
 use crate::{
+    access::Caller,
     api::{
-        asked_url::AskedUrl,
+        asked_url::{AskedUrl, ShowToken},
         etag::{IfNoneMatch, etag},
         path::TokenPath,
         problem::{
@@ -28,7 +29,7 @@ use crate::{
     get,
     path = "/v1/clusters/{cluster}",
     tag = "clusters",
-    params(TokenPath, IfNoneMatch),
+    params(TokenPath, ShowToken, IfNoneMatch),
     responses(
         (
             status = 200,
@@ -47,9 +48,10 @@ use crate::{
 )]
 pub async fn show_cluster(
     State(app): State<Arc<App>>,
+    caller: Caller,
     asked: AskedUrl,
     TokenPath(token): TokenPath,
-    _: Query<()>,
+    Query(tokens): Query<ShowToken>,
     if_none_match: IfNoneMatch,
 ) -> Result<Response, Problem> {
     let snapshot = app.registry.cluster(&token).await?.ok_or_else(Problem::no_such_cluster)?;
@@ -57,5 +59,6 @@ pub async fn show_cluster(
     if if_none_match.has(cluster.revision) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag(cluster.revision))]).into_response());
     }
+    let asked = asked.with_tokens_if(tokens.is_asked(), caller);
     Ok(cluster_response(&asked, StatusCode::OK, cluster))
 }

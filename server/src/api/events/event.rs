@@ -25,6 +25,13 @@ pub struct EventBody {
     /// The new registration of the member, or the new size; null if the member was removed, or if neither changed.
     #[schema(example = "infra0=http://10.0.0.1:2380")]
     value: Option<String>,
+    /// Who asked for the change: the ID of an API token, `certificate NAME`, `node NAME`, `discovery-token`, `anonymous` if the
+    /// server demands no credentials, or `server`; null if it is not known.
+    #[schema(example = "tok-5e0f3c1a2b4d6879")]
+    by: Option<String>,
+    /// The IP address of the client; null if the server itself made the change, or if it is not known.
+    #[schema(example = "10.0.0.9")]
+    from: Option<String>,
 }
 
 impl From<&Event> for EventBody {
@@ -40,6 +47,8 @@ impl From<&Event> for EventBody {
             message: event.message.to_string(),
             member_id: member.map(ToString::to_string),
             value: event.value.clone(),
+            by: event.actor.as_ref().map(|actor| actor.by.to_string()),
+            from: event.actor.as_ref().and_then(|actor| actor.from).map(|from| from.to_string()),
         }
     }
 }

@@ -15,7 +15,7 @@ use super::{Kind, Problem};
 /// The media type of a problem.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
-/// The problems of every endpoint: an invalid request, or no database.
+/// The problems of every endpoint: an invalid request, a credential that is not enough, or no database.
 pub enum CommonProblems {}
 
 /// The problems of endpoints that need an existing cluster.
@@ -38,7 +38,11 @@ pub enum PreconditionProblems {}
 
 impl IntoResponses for CommonProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        documented(&[Kind::InvalidRequest, Kind::OtherSite, Kind::Misdirected, Kind::Unavailable])
+        let kinds =
+            [Kind::InvalidRequest, Kind::Unauthenticated, Kind::Forbidden, Kind::Misdirected, Kind::Unavailable];
+        let mut responses = documented(&kinds);
+        describe_both(&mut responses, Kind::Forbidden, Kind::OtherSite);
+        responses
     }
 }
 
@@ -63,12 +67,7 @@ impl IntoResponses for JsonProblems {
 impl IntoResponses for ConflictProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         let mut responses = documented(&[Kind::Conflict]);
-        let both = format!("{}. Or: {}", Kind::Conflict.title(), Kind::TokenUsedUp.title());
-        for response in responses.values_mut() {
-            if let RefOr::T(response) = response {
-                response.description.clone_from(&both);
-            }
-        }
+        describe_both(&mut responses, Kind::Conflict, Kind::TokenUsedUp);
         responses
     }
 }
@@ -85,6 +84,13 @@ impl IntoResponses for PreconditionProblems {
     }
 }
 
+/// Describes the response of two kinds with the same status.
+fn describe_both(responses: &mut BTreeMap<String, RefOr<Response>>, one: Kind, other: Kind) {
+    if let Some(RefOr::T(response)) = responses.get_mut(one.status().as_str()) {
+        response.description = format!("{}. Or: {}", one.title(), other.title());
+    }
+}
+
 fn documented(kinds: &[Kind]) -> BTreeMap<String, RefOr<Response>> {
     kinds.iter().map(|kind| (kind.status().as_str().to_owned(), RefOr::T(response(*kind)))).collect()
 }
@@ -94,6 +100,7 @@ fn response(kind: Kind) -> Response {
     let response = ResponseBuilder::new().description(kind.title()).content(PROBLEM_JSON, content);
     match kind {
         Kind::Unavailable => response.header("Retry-After", seconds()).build(),
+        Kind::Unauthenticated => response.header("WWW-Authenticate", Header::default()).build(),
         _ => response.build(),
     }
 }
