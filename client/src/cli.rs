@@ -70,7 +70,7 @@ pub enum Command {
     /// Create and manage clusters
     #[command(subcommand)]
     Cluster(ClusterCommand),
-    /// List and evict members of a cluster, and announce downtimes
+    /// List and evict members of a cluster, announce downtimes, and revoke credentials
     #[command(subcommand)]
     Member(MemberCommand),
     /// Create, list and revoke API tokens

@@ -4,6 +4,7 @@ mod adopt;
 mod create;
 mod delete;
 mod events;
+mod join_token;
 mod list;
 mod pause;
 mod preview;
@@ -12,6 +13,7 @@ mod resize;
 pub mod show;
 
 use clap::Subcommand;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::{cli::LogFormat, command_error::CommandError};
 
@@ -19,6 +21,9 @@ use crate::{cli::LogFormat, command_error::CommandError};
 #[derive(Debug, Subcommand)]
 pub enum ClusterCommand {
     /// Create a cluster, and print its discovery URL
+    ///
+    /// Standard output has the discovery URL alone. If the nodes need a join token, the command also creates one for as many nodes as
+    /// the size, valid for 24 h, and prints how to join on standard error.
     Create(create::CreateArgs),
     /// List the clusters of a server
     List(list::ListArgs),
@@ -42,6 +47,9 @@ pub enum ClusterCommand {
     /// Nodes with data of the former cluster don't start until an administrator consents to archive the data on each of
     /// them (`convene join --accept-reset EPOCH`). Data that has never had a leader is archived at once.
     Reset(reset::ResetArgs),
+    /// Create, list and revoke join tokens, with which nodes join a cluster
+    #[command(subcommand)]
+    JoinToken(join_token::JoinTokenCommand),
     /// Delete a cluster from the registry; its etcd nodes keep running
     Delete(delete::DeleteArgs),
 }
@@ -58,6 +66,12 @@ pub async fn run(command: &ClusterCommand, log_format: LogFormat) -> Result<(), 
         ClusterCommand::Resume(arguments) => pause::resume(arguments).await,
         ClusterCommand::Adopt(arguments) => adopt::run(arguments).await,
         ClusterCommand::Reset(arguments) => reset::run(arguments).await,
+        ClusterCommand::JoinToken(command) => join_token::run(command).await,
         ClusterCommand::Delete(arguments) => delete::run(arguments).await,
     }
+}
+
+/// A text as one segment of a path.
+pub fn path_segment(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }

@@ -34,6 +34,18 @@ impl CommandError {
         Self::Refused(format!("{}; {remedy} ({})", instruction.message, instruction.reason))
     }
 
+    /// The same error after something has succeeded.
+    pub fn after(self, done: &str) -> Self {
+        let with = |message: String| format!("{done}: {message}");
+        match self {
+            Self::Local(message) => Self::Local(with(message)),
+            Self::Usage(message) => Self::Usage(with(message)),
+            Self::Refused(message) => Self::Refused(with(message)),
+            Self::TimedOut(message) => Self::TimedOut(with(message)),
+            Self::Unreachable(message) => Self::Unreachable(with(message)),
+        }
+    }
+
     /// The exit codes that `convene --help` and docs/client.md list. clap also exits with 2 on a command line that it
     /// rejects.
     pub fn exit_code(&self) -> ExitCode {
@@ -66,7 +78,8 @@ impl From<RegistryError> for CommandError {
             | RegistryError::NotConvene { .. } => Self::Unreachable(error.to_string()),
             // What is wrong with the request comes from the command line.
             RegistryError::Refused(problem) if problem.status == 400 => Self::Usage(problem.to_string()),
-            RegistryError::Refused(_) => Self::Refused(error.to_string()),
+            RegistryError::Refused(_) | RegistryError::Denied(_) => Self::Refused(error.to_string()),
+            RegistryError::Credential(_) => Self::Local(error.to_string()),
             RegistryError::UnknownCluster { .. } => Self::Refused(format!(
                 "{error}; check the discovery URL: `convene cluster list` lists the clusters of this registry ({})",
                 error.reason()

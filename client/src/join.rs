@@ -301,6 +301,14 @@ impl Join<'_> {
     /// Continues without an instruction. A node with a member's data starts after `--offline-grace`; any other node waits.
     async fn proceed_offline(&self, state: &State, error: RegistryError) -> Result<Next, CommandError> {
         let progress = &self.session.progress;
+        // A node that is not admitted must not start as if the registry were down.
+        if error.denial().is_some() || matches!(error, RegistryError::Credential(_)) {
+            if error.is_permanent() || self.arguments.dry_run {
+                return Err(error.into());
+            }
+            progress.wait("wait", error.reason(), &error.to_string());
+            return Ok(Next::CheckIn(RETRY_INTERVAL));
+        }
         let has_data = matches!(state, State::Stopped { .. });
         let is_forgotten = self.session.is_forgotten(state, &error);
         if self.arguments.dry_run || (!has_data && error.is_permanent() && !is_forgotten) {

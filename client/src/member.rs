@@ -1,8 +1,9 @@
-//! `convene member`: lists and evicts members of a cluster, and announces downtimes.
+//! `convene member`: lists and evicts members of a cluster, announces downtimes, and revokes credentials.
 
 mod downtime;
 mod evict;
 pub mod list;
+mod revoke;
 
 use clap::Subcommand;
 use convene_lifecycle::{MemberId, MemberKey, MemberName};
@@ -21,6 +22,10 @@ pub enum MemberCommand {
     Evict(evict::EvictArgs),
     /// Announce that a member will be down, so that it does not count as dead
     Downtime(downtime::DowntimeArgs),
+    /// Revoke the credential of a node, so that nobody speaks for it any more
+    ///
+    /// To let the node in again, give it a new join token (`convene cluster join-token create --node NAME`).
+    Revoke(revoke::RevokeArgs),
 }
 
 /// Runs the command.
@@ -29,6 +34,7 @@ pub async fn run(command: &MemberCommand) -> Result<(), CommandError> {
         MemberCommand::List(arguments) => list::run(arguments).await,
         MemberCommand::Evict(arguments) => evict::run(arguments).await,
         MemberCommand::Downtime(arguments) => downtime::run(arguments).await,
+        MemberCommand::Revoke(arguments) => revoke::run(arguments).await,
     }
 }
 

@@ -127,7 +127,7 @@ async fn advance(session: &Session, deadline: Deadline) -> Result<Stage, Command
             Ok(Stage::Learner { check_in_after })
         }
         Some(Role::Voter) => {
-            let Some(check_in_after) = report_voter(session, identity).await else { return Ok(Stage::Unreported) };
+            let Some(check_in_after) = report_voter(session, identity).await? else { return Ok(Stage::Unreported) };
             if has_moved(session, identity) {
                 return Ok(Stage::Moved { check_in_after });
             }
@@ -157,8 +157,8 @@ async fn report_loading(session: &Session, identity: Identity, deadline: Deadlin
 /// Reports the promotion at once, so that the registry can release the ticket. If the answer is a membership change, it is applied:
 /// the registry has given this node the ticket for it. Returns the time until the next check-in; `None` if the registry does not
 /// answer now.
-async fn report_voter(session: &Session, identity: Identity) -> Option<Duration> {
-    match session.check_in(&State::running(identity), CheckInOptions::default()).await {
+async fn report_voter(session: &Session, identity: Identity) -> Result<Option<Duration>, CommandError> {
+    Ok(match session.check_in(&State::running(identity), CheckInOptions::default()).await {
         Ok(response) if response.instruction.is_change() => Some(membership_change::apply(session, &response).await),
         Ok(CheckInResponse { instruction, .. }) => {
             if has_moved(session, identity) {
@@ -166,11 +166,12 @@ async fn report_voter(session: &Session, identity: Identity) -> Option<Duration>
             }
             Some(instruction.check_in_after.clamp(RETRY_INTERVAL, 2 * RETRY_INTERVAL))
         }
+        Err(error) if error.denial().is_some() && error.is_permanent() => return Err(error.into()),
         Err(error) => {
             session.progress.wait("warning", error.reason(), &error.to_string());
             error.is_permanent().then_some(RETRY_INTERVAL)
         }
-    }
+    })
 }
 
 /// Whether this node has seen other peer URLs for its member in etcd's list than those of its configuration.

@@ -5,6 +5,7 @@ mod contact;
 mod error;
 mod event;
 mod instruction;
+mod join_token;
 mod member;
 mod node;
 mod pinned_ca;
@@ -20,14 +21,18 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     admin_token::AdminToken,
+    credential::Shown,
     discovery_url::{DiscoveryUrl, ServerUrl},
 };
 use contact::Contact;
 
 pub use cluster::{Cluster, ClusterPage, FreedToken, Held, NewCluster, NewPolicy, Policy, PublicName, Ticket};
+#[cfg(test)]
+pub use error::Problem;
 pub use error::{ClearTextToken, RegistryError, SetupError};
 pub use event::{Event, Events};
 pub use instruction::{ExpectedMember, Instruction, Start, Task, Terms};
+pub use join_token::{JoinToken, JoinTokens, NewJoinToken};
 pub use member::{Member, Members};
 pub use node::{Node, Nodes};
 pub use pinned_ca::CaPin;
@@ -112,10 +117,11 @@ impl Registry {
         cluster: &DiscoveryUrl,
         report: &Report<'_>,
         dry_run: bool,
+        shown: Shown,
     ) -> Result<Instruction, RegistryError> {
         let query = if dry_run { "?dry_run=true" } else { "" };
         let path = format!("/v1/clusters/{}/check-in{query}", cluster.token.as_str());
-        let instruction = self.call(Method::POST, &path, Some(report)).await;
+        let instruction = self.send(Request::new(Method::POST, path).body(Some(report)).show(shown)).await;
         instruction.map_err(|error: RegistryError| error.about_cluster(&self.server))
     }
 

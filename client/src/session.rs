@@ -12,6 +12,7 @@ use crate::{
     cli::{LogFormat, NodeArgs},
     command_error::CommandError,
     connections::{Connections, Failures},
+    credential::Credentials,
     data_dir::Contents,
     node::{Node, registry_access},
     observe::{Addresses, observe},
@@ -41,6 +42,7 @@ pub struct Session {
     pub registry: Registry,
     /// Connections to the members' client and peer ports.
     pub connections: Connections,
+    credentials: Credentials,
     /// The progress log.
     pub progress: Progress,
     run_id: String,
@@ -102,6 +104,7 @@ impl Session {
         Ok(Self {
             registry: Registry::new(node.cluster.server.clone(), &registry_access(&arguments.discovery.tls)?)?,
             connections: Connections::new(node.access.clone(), &node.peer_tls, &arguments.access.listen_metrics_urls)?,
+            credentials: Credentials::new(arguments, &node)?,
             progress: Progress::new(log_format, arguments.subject()),
             node,
             run_id: Uuid::now_v7().simple().to_string(),
@@ -331,7 +334,8 @@ impl Session {
             size: options.size,
         };
         let sent_at = BootInstant::now();
-        let answer = self.registry.check_in(&self.node.cluster, &report, options.dry_run).await;
+        let send = async |shown| self.registry.check_in(&self.node.cluster, &report, options.dry_run, shown).await;
+        let answer = self.credentials.check_in(options.dry_run, send).await;
         self.looks_first.set(answer.as_ref().map_or(true, |answer| matches!(answer.task, Task::StandBy)));
         let instruction = answer?;
         self.revision.set(instruction.revision);

@@ -91,6 +91,15 @@ impl StateDir {
         Self::open_as(data_dir, rustix::process::geteuid().as_raw())
     }
 
+    /// Opens the directory of a data directory. `None` if there is none yet.
+    pub fn open_existing(data_dir: &Path) -> Result<Option<Self>, StateDirError> {
+        let user = rustix::process::geteuid().as_raw();
+        match fs::symlink_metadata(location(data_dir, user)) {
+            Ok(_) => Self::open_as(data_dir, user).map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+
     fn open_as(data_dir: &Path, user: u32) -> Result<Self, StateDirError> {
         let path = location(data_dir, user);
         let (parent_path, name) = match (path.parent(), path.file_name()) {

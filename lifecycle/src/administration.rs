@@ -64,7 +64,7 @@ impl Cluster {
         let mut created = Self::create(token, size, action, at);
         if let Some(cluster) = &mut created.after {
             cluster.name = settings.name.clone().flatten();
-            cluster.policy = settings.policy.apply_to(cluster.policy);
+            cluster.policy = settings.policy.apply_to(Policy::default());
         }
         created
     }

@@ -1,9 +1,9 @@
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use crate::{
-    Action, ClusterId, ClusterName, ClusterSize, DiscoveryUrl, Epoch, Event, EventKind, Held, Member, MemberKey,
-    MemberName, NewClusterToken, Policy, Previous, Protocol, PublicId, RecordedRefusal, Removal, Revision, Setback,
-    Subject, Ticket, Token, UnixMillis,
+    Action, Admission, ClusterId, ClusterName, ClusterSize, DiscoveryUrl, Epoch, Event, EventKind, Held, JoinPolicy,
+    Member, MemberKey, MemberName, NewClusterToken, Policy, Previous, Protocol, PublicId, RecordedRefusal, Removal,
+    Revision, Setback, Subject, Ticket, Token, UnixMillis,
 };
 
 /// The most members on the record of one cluster, removed ones included.
@@ -73,6 +73,8 @@ pub struct Cluster {
     pub refusals: Vec<RecordedRefusal>,
     /// How many refusals were ever recorded.
     pub refusal_count: u64,
+    /// The join tokens and the credentials of nodes.
+    pub admission: Arc<Admission>,
     /// Every member that ever registered, in the order of [`Member::created`]. See [`REMOVED_MEMBER_RETENTION`].
     pub record: Vec<Arc<Member>>,
 }
@@ -87,7 +89,7 @@ pub struct Transition {
 }
 
 impl Cluster {
-    /// Creates a cluster.
+    /// Creates a cluster as discovery does: its nodes may join with the discovery token alone.
     pub fn create(token: NewClusterToken, size: ClusterSize, action: Action, at: UnixMillis) -> Transition {
         let cluster = Self {
             id: PublicId::UNASSIGNED,
@@ -103,7 +105,7 @@ impl Cluster {
             formed: None,
             formed_at: None,
             name: None,
-            policy: Policy::default(),
+            policy: Policy { join: JoinPolicy::Open, ..Policy::default() },
             epoch: Epoch::FIRST,
             protocol: None,
             discovery_url: None,
@@ -116,6 +118,7 @@ impl Cluster {
             setbacks: BTreeMap::new(),
             refusals: Vec::new(),
             refusal_count: 0,
+            admission: Arc::default(),
             record: Vec::new(),
         };
         let event = Event {
@@ -221,6 +224,7 @@ impl Cluster {
             ticket: self.ticket.clone(),
             setbacks: self.setbacks.clone(),
             refusals: self.refusals.clone(),
+            admission: self.admission.clone(),
             record: Vec::new(),
             ..*self
         }

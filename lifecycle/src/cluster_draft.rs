@@ -39,6 +39,11 @@ impl<'a> ClusterDraft<'a> {
         Some(Transition { after: Some(*after), events: self.events })
     }
 
+    /// The time of the changes.
+    pub fn now(&self) -> UnixMillis {
+        self.now
+    }
+
     /// Makes a change that v2 and v3 discovery don't see.
     pub fn change(&mut self, kind: EventKind, message: impl Into<Cow<'static, str>>, edit: impl FnOnce(&mut Cluster)) {
         self.commit(kind, message, KeyChange::invisible(None, self.revision.next()), edit);

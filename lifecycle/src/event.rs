@@ -98,6 +98,12 @@ event_kinds! {
     TicketReleased "ticket_released" "A membership change was done or given up.";
     NodeRefused "node_refused"
         "A node refused an instruction, because its own check contradicted it.";
+    JoinTokenCreated "join_token_created" "A join token was created.";
+    JoinTokenRevoked "join_token_revoked" "A join token was revoked.";
+    NodeAdmitted "node_admitted" "A node's credential was bound to its name.";
+    NodeTurnedAway "node_turned_away" "A check-in was refused, because its sender may not check in for the node.";
+    CredentialRenewed "credential_renewed" "A node has renewed its credential.";
+    CredentialRevoked "credential_revoked" "The credential of a node was revoked.";
     EpochBegun "epoch_begun" "A new attempt to form the cluster began.";
     FoundingHeld "founding_held" "The founding of the cluster was held, because another etcd cluster may exist.";
     FoundingReleased "founding_released"

@@ -8,6 +8,7 @@
 
 mod actor;
 mod administration;
+mod admission;
 mod adoption;
 mod cluster;
 mod cluster_draft;
@@ -43,6 +44,10 @@ mod token;
 
 pub use actor::Actor;
 pub use administration::{AdministrationError, MemberRequest, Settings};
+pub use admission::{
+    Admission, Admittance, Cidr, CidrError, JoinToken, JoinTokenRequest, JoinTokenRequestError, NodeCredential,
+    NodeDenial, Presented, SecretHash, SecretHashError, TurnedAway,
+};
 pub use adoption::{ListedMember, MemberList};
 pub use cluster::{Cluster, MAX_MEMBERS, REMOVED_MEMBER_RETENTION, Transition};
 pub use cluster_name::{ClusterName, ClusterNameError};
@@ -57,7 +62,8 @@ pub use member::{Founder, Member, MemberKey, MemberKeyError, MemberName, MemberN
 pub use peer_url::{ClientUrl, ClientUrlError, PeerUrl, PeerUrlError, UrlProblem};
 pub use plan::{Plan, plan};
 pub use policy::{
-    Policy, PolicyChange, PolicyField, PolicyKind, PolicyValue, PolicyValueError, Strategy, StrategyError,
+    JoinPolicy, JoinPolicyError, Policy, PolicyChange, PolicyField, PolicyKind, PolicyValue, PolicyValueError,
+    Strategy, StrategyError,
 };
 pub use protocol::{Discovery, Protocol};
 pub use public_id::{PublicId, PublicIdError};

@@ -75,6 +75,8 @@ policy_fields! {
     witnesses: u32 = 2, PolicyKind::Number { min: 1, max: 2 };
     /// Whether v2 and v3 clients may change the cluster after it has formed. Reads are always allowed.
     stock_writes: StockWrites = StockWrites::Refuse, PolicyKind::StockWrites;
+    /// What a node must show when it checks in. Only a server with `--auth on` demands it.
+    join: JoinPolicy = JoinPolicy::Token, PolicyKind::Join;
 }
 
 impl Policy {
@@ -138,6 +140,8 @@ pub enum PolicyKind {
     Bool,
     /// A [`StockWrites`].
     StockWrites,
+    /// A [`JoinPolicy`].
+    Join,
 }
 
 /// The value of a [`PolicyField`].
@@ -153,6 +157,8 @@ pub enum PolicyValue {
     Bool(bool),
     /// A [`StockWrites`].
     StockWrites(StockWrites),
+    /// A [`JoinPolicy`].
+    Join(JoinPolicy),
 }
 
 /// Why a value is not one of a [`PolicyField`].
@@ -235,6 +241,7 @@ policy_value!(Duration, Duration);
 policy_value!(u32, Number);
 policy_value!(bool, Bool);
 policy_value!(StockWrites, StockWrites);
+policy_value!(JoinPolicy, Join);
 
 impl fmt::Display for PolicyValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -244,6 +251,7 @@ impl fmt::Display for PolicyValue {
             Self::Number(number) => number.fmt(f),
             Self::Bool(is_set) => is_set.fmt(f),
             Self::StockWrites(stock_writes) => stock_writes.fmt(f),
+            Self::Join(join) => join.fmt(f),
         }
     }
 }
@@ -304,6 +312,53 @@ impl std::str::FromStr for Strategy {
 
 crate::text::as_text!(Strategy, "a strategy");
 
+/// What a node must show when it checks in, the weakest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum JoinPolicy {
+    /// Nothing before its first check-in. A credential that it sends then is the only one that speaks for its name afterwards.
+    Open,
+    /// A join token, which it exchanges for its credential at its first check-in.
+    #[default]
+    Token,
+    /// A verified client certificate with its name.
+    Certificate,
+}
+
+impl JoinPolicy {
+    /// Every policy.
+    pub const ALL: [Self; 3] = [Self::Open, Self::Token, Self::Certificate];
+
+    /// Its name in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Token => "token",
+            Self::Certificate => "certificate",
+        }
+    }
+}
+
+impl fmt::Display for JoinPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why a text is not a [`JoinPolicy`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("must be one of open, token and certificate")]
+pub struct JoinPolicyError;
+
+impl std::str::FromStr for JoinPolicy {
+    type Err = JoinPolicyError;
+
+    fn from_str(text: &str) -> Result<Self, JoinPolicyError> {
+        Self::ALL.into_iter().find(|policy| policy.as_str() == text).ok_or(JoinPolicyError)
+    }
+}
+
+crate::text::as_text!(JoinPolicy, "a join policy");
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -319,6 +374,7 @@ mod tests {
             max_failed_starts: 9,
             witnesses: 1,
             stock_writes: StockWrites::Allow,
+            join: JoinPolicy::Certificate,
         };
         let mut change = PolicyChange::default();
         for field in Policy::FIELDS {

@@ -2,7 +2,7 @@
 
 use std::{env, fmt::Write as _, fs, path::Path};
 
-use crate::{EventKind, Policy, PolicyKind, Reason, StockWrites, Strategy};
+use crate::{EventKind, JoinPolicy, Policy, PolicyKind, Reason, StockWrites, Strategy};
 
 const INTRODUCTION: &str = "# Reasons, events and policy
 
@@ -53,6 +53,7 @@ fn policy() -> String {
                 format!("{} to {}", humantime::format_duration(min), humantime::format_duration(max))
             }
             PolicyKind::Number { min, max } => format!("{min} to {max}"),
+            PolicyKind::Join => JoinPolicy::ALL.map(|join| format!("`{join}`")).join(", "),
             PolicyKind::Bool => "`true`, `false`".to_owned(),
             PolicyKind::StockWrites => StockWrites::ALL.map(|value| format!("`{value}`")).join(", "),
         };

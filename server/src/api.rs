@@ -13,6 +13,7 @@ mod declared_json;
 mod docs;
 mod etag;
 mod events;
+mod join_tokens;
 mod members;
 mod nodes;
 mod openapi;

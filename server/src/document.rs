@@ -4,6 +4,7 @@
 //! contains the whole content of the database, so that clients see no difference after a move, and revisions continue. No field
 //! is left out: `null` stands for no value, so a document that somebody has shortened by mistake is rejected.
 
+mod admission;
 mod cluster;
 mod event;
 mod held;

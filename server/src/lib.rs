@@ -30,6 +30,7 @@ mod refusal;
 mod registry;
 mod request_body;
 mod router;
+mod secret;
 mod server;
 mod stale;
 mod store;

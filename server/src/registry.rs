@@ -49,7 +49,7 @@ use snapshot::SnapshotWeight;
 use transact::Job;
 use watch_hub::WatchHub;
 
-pub use check_in::CheckInOutcome;
+pub use check_in::{CheckIn, CheckInOutcome, TurnedAway};
 pub use follow::{FollowStep, Follower};
 pub use reads::{Consistency, KnownCluster};
 pub use snapshot::Snapshot;

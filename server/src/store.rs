@@ -4,6 +4,7 @@
 //! [`statement`]). Reads go through a small pool of connections. All writes go through a [`Transaction`] on a connection of
 //! its own, which writes the changes of many clusters with one fsync.
 
+mod admission;
 mod api_tokens;
 mod columns;
 mod commit;

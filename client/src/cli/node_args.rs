@@ -16,6 +16,19 @@ pub struct NodeArgs {
     /// Name of this node (--name of etcd)
     #[arg(long, env = "CONVENE_NAME")]
     pub name: MemberName,
+    /// File with a join token, which this node sends until the registry has admitted it (or CONVENE_JOIN_TOKEN with the token
+    /// itself)
+    ///
+    /// `convene cluster create` and `convene cluster join-token create` make join tokens. The file may be removed once the node
+    /// has joined.
+    #[arg(long, value_name = "FILE", env = "CONVENE_JOIN_TOKEN_FILE")]
+    pub join_token_file: Option<PathBuf>,
+    /// File for the credential of this node, which the node makes itself [default: in the directory beside the data
+    /// directory]
+    ///
+    /// A credential beside the data is lost with the disk, and the node then needs a new join token. One elsewhere is not.
+    #[arg(long, value_name = "FILE", env = "CONVENE_CREDENTIAL_FILE")]
+    pub credential_file: Option<PathBuf>,
     /// Data directory of etcd (--data-dir) [default: NAME.etcd]
     #[arg(long, value_name = "PATH", env = "CONVENE_DATA_DIR")]
     pub data_dir: Option<PathBuf>,

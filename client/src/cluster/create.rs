@@ -1,7 +1,7 @@
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
-use convene_lifecycle::{ClusterName, StockWrites, Strategy, Token};
+use convene_lifecycle::{ClusterName, JoinPolicy, StockWrites, Strategy, Token};
 use reqwest::Method;
 use serde_json::Value;
 
@@ -9,8 +9,10 @@ use crate::{
     cli::ServerArgs,
     command_error::CommandError,
     discovery_url::DiscoveryUrl,
-    registry::{NewCluster, NewPolicy},
-    stdout, target,
+    one_line,
+    registry::{JoinToken, NewCluster, NewJoinToken, NewPolicy, Registry, Verbatim},
+    secret_file::SecretFile,
+    stderr, stdout, target,
 };
 
 /// The flags of `convene cluster create`.
@@ -44,7 +46,16 @@ pub struct CreateArgs {
     /// Whether v2 and v3 clients may change the cluster after it has formed: refuse or allow [default: refuse]
     #[arg(long)]
     stock_writes: Option<StockWrites>,
-    /// Format of the result
+    /// What a node must show when it checks in: open, token or certificate [default: token]
+    #[arg(long, value_name = "POLICY")]
+    join: Option<JoinPolicy>,
+    /// New file for the join token of the nodes, which only its owner can read [default: standard error]
+    #[arg(long, value_name = "FILE")]
+    join_token_file: Option<PathBuf>,
+    /// Don't create a join token
+    #[arg(long, conflicts_with = "join_token_file")]
+    no_join_token: bool,
+    /// Format of the result; json has the join token as well
     #[arg(short = 'o', long, value_name = "FORMAT", value_enum, default_value = "url")]
     output: CreateFormat,
     #[command(flatten)]
@@ -62,9 +73,20 @@ enum CreateFormat {
 
 /// Runs the command.
 pub async fn run(arguments: &CreateArgs) -> Result<(), CommandError> {
+    let file = arguments.join_token_file.as_deref().map(SecretFile::create).transpose()?;
     let registry = target::server(&arguments.server)?;
     let CreateArgs {
-        size, name, token, strategy, dead_after, check_in_every, learner, witnesses, stock_writes, ..
+        size,
+        name,
+        token,
+        strategy,
+        dead_after,
+        check_in_every,
+        learner,
+        witnesses,
+        stock_writes,
+        join,
+        ..
     } = arguments;
     let new = NewCluster {
         size: *size,
@@ -77,6 +99,7 @@ pub async fn run(arguments: &CreateArgs) -> Result<(), CommandError> {
             check_in_every_seconds: *check_in_every,
             witnesses: *witnesses,
             stock_writes: *stock_writes,
+            join: *join,
         },
     };
     let mut created: Value = registry.call(Method::POST, "/v1/clusters", Some(&new)).await?;
@@ -88,17 +111,72 @@ pub async fn run(arguments: &CreateArgs) -> Result<(), CommandError> {
         ))
     })?;
     // The server may report another URL of its own, which need not be reachable from here.
-    let url = DiscoveryUrl::new(registry.server().clone(), token).reveal();
+    let discovery = DiscoveryUrl::new(registry.server().clone(), token);
+    let url = discovery.reveal();
+    let join_token = match created["policy"]["join"] == "token" && !arguments.no_join_token {
+        true => Some(create_join_token(&registry, &discovery, created["size"].as_u64()).await),
+        false => None,
+    };
+    if let Some(Ok(join_token)) = &join_token {
+        created["join_token"] = join_token.secret(registry.server())?.into();
+    }
     match arguments.output {
-        CreateFormat::Url => stdout::print(&format!("{url}\n")),
+        CreateFormat::Url => stdout::print(&format!("{url}\n"))?,
         CreateFormat::Json => {
             created["discovery_url"] = url.into();
-            stdout::print_json(&created)
+            stdout::print_json(&created)?;
         }
+    }
+    match join_token {
+        Some(Ok(join_token)) => print_join_line(arguments, &discovery, &join_token, file),
+        Some(Err(error)) => Err(error.after(
+            "the cluster exists, but has no join token yet, so no node can join; run `convene \
+                                             cluster join-token create`",
+        )),
+        None => Ok(()),
     }
 }
 
-fn seconds(text: &str) -> Result<u64, String> {
+/// Creates a join token for the nodes of a new cluster.
+async fn create_join_token(
+    registry: &Registry,
+    discovery: &DiscoveryUrl,
+    size: Option<u64>,
+) -> Result<JoinToken, CommandError> {
+    let path = target::path(&discovery.token, "/join-tokens");
+    let new = NewJoinToken { uses: size, ..NewJoinToken::default() };
+    let created: Verbatim<JoinToken> = registry.call(Method::POST, &path, Some(&new)).await?;
+    Ok(created.value)
+}
+
+/// Keeps the join token in its file, and prints how to join on standard error: standard output has the discovery URL alone, for
+/// scripts.
+fn print_join_line(
+    arguments: &CreateArgs,
+    discovery: &DiscoveryUrl,
+    join_token: &JoinToken,
+    file: Option<SecretFile>,
+) -> Result<(), CommandError> {
+    let secret = join_token.secret(&discovery.server)?;
+    let url = discovery.reveal();
+    let (line, copy) = match (&arguments.join_token_file, file) {
+        (Some(path), Some(file)) => {
+            file.write(secret)?;
+            let path = path.display();
+            (format!("convene join --discovery '{url}' --join-token-file {path} …"), format!(", with a copy of {path}"))
+        }
+        _ => (format!("CONVENE_JOIN_TOKEN={secret} convene join --discovery '{url}' …"), String::new()),
+    };
+    let JoinToken { id, expires_at, uses, .. } = join_token;
+    let (id, expires_at) = (one_line::one_line(id), one_line::one_line(expires_at));
+    let nodes = if *uses == 1 { "1 node".to_owned() } else { format!("each of {uses} nodes") };
+    stderr::print(&one_line::lines(&format!(
+        "Run this on {nodes}{copy}, until {expires_at} (join token {id}):\n\n    {line}\n\n"
+    )))
+}
+
+/// A time in whole seconds.
+pub fn seconds(text: &str) -> Result<u64, String> {
     let time: Duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     if time.subsec_nanos() > 0 { Err("must be whole seconds".to_owned()) } else { Ok(time.as_secs()) }
 }

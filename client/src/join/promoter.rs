@@ -68,6 +68,8 @@ fn variables(arguments: &NodeArgs) -> Vec<(&'static str, OsString)> {
         ("CONVENE_DISCOVERY_CERT", path(discovery_cert)),
         ("CONVENE_DISCOVERY_KEY", path(discovery_key)),
         ("CONVENE_NAME", Some(name.to_string().into())),
+        ("CONVENE_JOIN_TOKEN_FILE", path(&arguments.join_token_file)),
+        ("CONVENE_CREDENTIAL_FILE", path(&arguments.credential_file)),
         ("CONVENE_DATA_DIR", path(data_dir)),
         ("CONVENE_WAL_DIR", path(wal_dir)),
         (

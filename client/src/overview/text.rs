@@ -91,12 +91,18 @@ fn count_members(voters: u64, learners: u64) -> String {
 fn policy(policy: &Policy) -> String {
     let time = |seconds| humantime::format_duration(Duration::from_secs(seconds));
     format!(
-        "{}, dead after {} of silence for {}, check-in every {}, nodes join as {}{}",
+        "{}, dead after {} of silence for {}, check-in every {}, nodes join as {} with {}{}",
         policy.strategy,
         time(policy.dead_after_seconds),
         if policy.witnesses == 1 { "1 witness".to_owned() } else { format!("{} witnesses", policy.witnesses) },
         time(policy.check_in_every_seconds),
         if policy.learner { "learners" } else { "voters" },
+        match policy.join.as_str() {
+            "open" => "the discovery URL alone",
+            "token" => "a join token",
+            "certificate" => "a client certificate",
+            other => other,
+        },
         if policy.stock_writes.as_deref() == Some("allow") { ", v2 and v3 clients may write" } else { "" },
     )
 }

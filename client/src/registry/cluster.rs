@@ -1,4 +1,6 @@
-use convene_lifecycle::{ClusterId, ClusterName, MemberKey, MemberName, PublicId, StockWrites, Strategy, Token};
+use convene_lifecycle::{
+    ClusterId, ClusterName, JoinPolicy, MemberKey, MemberName, PublicId, StockWrites, Strategy, Token,
+};
 use serde::{Deserialize, Serialize};
 
 use super::Verbatim;
@@ -77,6 +79,13 @@ pub struct Policy {
     pub witnesses: u64,
     /// `refuse` or `allow`; an earlier server allows stock writes and does not send it.
     pub stock_writes: Option<String>,
+    /// What a node must show when it checks in: `open`, `token` or `certificate`. An earlier server asks for nothing.
+    #[serde(default = "open")]
+    pub join: String,
+}
+
+fn open() -> String {
+    "open".to_owned()
 }
 
 fn one() -> u64 {
@@ -157,6 +166,9 @@ pub struct NewPolicy {
     /// Whether v2 and v3 clients may change the cluster after it has formed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stock_writes: Option<StockWrites>,
+    /// What a node must show when it checks in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub join: Option<JoinPolicy>,
 }
 
 /// [`Token`] prints only a part of itself, so it has no JSON form of its own.

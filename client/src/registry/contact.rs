@@ -32,7 +32,7 @@ impl Contact {
 
     /// The request has this result.
     pub fn record_result<T>(&self, result: &Result<T, RegistryError>) {
-        let is_answer = result.as_ref().map_or_else(RegistryError::is_permanent, |_| true);
+        let is_answer = result.as_ref().map_or_else(RegistryError::is_answer, |_| true);
         self.0.set(if is_answer { LastRequest::Answered } else { LastRequest::Failed });
     }
 

@@ -5,7 +5,7 @@ use reqwest::StatusCode;
 use serde::Deserialize;
 use thiserror::Error as ThisError;
 
-use crate::discovery_url::ServerUrl;
+use crate::{credential::CredentialError, discovery_url::ServerUrl};
 
 /// Why a request to the registry failed.
 #[derive(Debug, ThisError)]
@@ -45,6 +45,12 @@ pub enum RegistryError {
     /// The server refuses the request.
     #[error("{0}")]
     Refused(Problem),
+    /// The server does not let this node speak for its name (HTTP 401 or 403).
+    #[error("the registry does not admit this node: {} ({})", .0.detail, .0.code.as_deref().unwrap_or("forbidden"))]
+    Denied(Problem),
+    /// This node can't use its own credential.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
 }
 
 /// The server's description of an error (RFC 9457).
@@ -57,6 +63,11 @@ pub struct Problem {
     #[serde(default)]
     violations: Vec<Violation>,
     revision: Option<u64>,
+    /// Why a node is not admitted.
+    code: Option<String>,
+    /// Whether the same request may succeed later.
+    #[serde(default)]
+    may_pass: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -113,6 +124,7 @@ impl RegistryError {
                 let detail = problem.map(|problem| format!(": {}", problem.detail)).unwrap_or_default();
                 Self::Unavailable { server, status: status.as_u16(), detail }
             }
+            Some(problem) if problem.code.is_some() && matches!(problem.status, 401 | 403) => Self::Denied(problem),
             Some(problem) => Self::Refused(problem),
             None => Self::NotConvene { server, problem: format!("is not a Convene server: it responds with {status}") },
         }
@@ -125,7 +137,24 @@ impl RegistryError {
 
     /// Whether the same request would fail again.
     pub fn is_permanent(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::UnknownCluster { .. })
+        match self {
+            Self::Refused(_) | Self::UnknownCluster { .. } | Self::Credential(_) => true,
+            Self::Denied(problem) => !problem.may_pass,
+            Self::Unreachable { .. } | Self::Unavailable { .. } | Self::NotConvene { .. } => false,
+        }
+    }
+
+    /// Why the registry does not admit this node, if it does not.
+    pub fn denial(&self) -> Option<&str> {
+        match self {
+            Self::Denied(problem) => problem.code.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Whether the registry has answered: its refusal is no outage.
+    pub fn is_answer(&self) -> bool {
+        self.is_permanent() || self.denial().is_some()
     }
 
     /// The reason code for the progress log and for results.
@@ -134,6 +163,8 @@ impl RegistryError {
             Self::Unreachable { .. } | Self::Unavailable { .. } | Self::NotConvene { .. } => "unreachable",
             Self::UnknownCluster { .. } => "unknown_cluster",
             Self::Refused(_) => "refused",
+            Self::Denied(_) => "not_admitted",
+            Self::Credential(_) => "credential",
         }
     }
 

@@ -1,10 +1,13 @@
 use std::time::Duration;
 
-use reqwest::{Client, Method, RequestBuilder, header};
+use reqwest::{
+    Client, Method, RequestBuilder,
+    header::{self, HeaderValue},
+};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::discovery_url::ServerUrl;
+use crate::{credential::Shown, discovery_url::ServerUrl};
 
 use super::REQUEST_TIMEOUT;
 
@@ -16,12 +19,20 @@ pub struct Request {
     body: Option<Value>,
     if_match: Option<u64>,
     long_poll: Duration,
+    shown: Shown,
 }
 
 impl Request {
     /// A request without a body.
     pub fn new(method: Method, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), body: None, if_match: None, long_poll: Duration::ZERO }
+        Self {
+            method,
+            path: path.into(),
+            body: None,
+            if_match: None,
+            long_poll: Duration::ZERO,
+            shown: Shown::default(),
+        }
     }
 
     /// The same request with a body, if there is one.
@@ -41,6 +52,11 @@ impl Request {
         Self { long_poll: wait, ..self }
     }
 
+    /// The same request for a node, with what shows that it speaks for that node.
+    pub fn show(self, shown: Shown) -> Self {
+        Self { shown, ..self }
+    }
+
     pub(super) fn build(self, http: &Client, server: &ServerUrl) -> RequestBuilder {
         let has_body = ![Method::GET, Method::DELETE].contains(&self.method);
         let mut request = http
@@ -49,6 +65,18 @@ impl Request {
             .timeout(REQUEST_TIMEOUT + self.long_poll);
         if let Some(revision) = self.if_match {
             request = request.header(header::IF_MATCH, format!("\"{revision}\""));
+        }
+        let Shown { credential, join_token, next } = self.shown;
+        let credential = credential.map(|credential| format!("Bearer {credential}"));
+        let headers = [
+            (header::AUTHORIZATION.as_str(), credential),
+            ("convene-join-token", join_token),
+            ("convene-next-credential", next),
+        ];
+        for (name, value) in headers.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+            let mut value = HeaderValue::from_str(&value).expect("secrets are of letters, digits, '-' and '_'");
+            value.set_sensitive(true);
+            request = request.header(name, value);
         }
         match &self.body {
             Some(body) => request = request.json(body),

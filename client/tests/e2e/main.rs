@@ -1,6 +1,7 @@
 //! `convene` as users run it: real binaries, real etcds, real sockets.
 
 mod administration;
+mod admission;
 mod bootstrap;
 mod crashes;
 mod elastic;

@@ -1,4 +1,4 @@
-use std::{env, sync::Arc, time::Duration};
+use std::{env, path::PathBuf, sync::Arc, time::Duration};
 
 use convene_harness::{
     Access, Place, Postgres, Process,
@@ -146,6 +146,10 @@ pub struct Node {
     url: String,
     /// The credentials of clients of its etcd.
     pub access: Access,
+    /// The file with its join token.
+    pub join_token_file: Option<PathBuf>,
+    /// Further flags of each call.
+    pub more: Vec<String>,
 }
 
 impl Node {
@@ -158,7 +162,16 @@ impl Node {
     pub fn at(place: impl Into<Arc<Place>>, version: &Version, registry: &Registry, name: &str) -> Self {
         let place = place.into();
         let access = place.access();
-        Self { name: name.to_owned(), place, version: version.clone(), etcd: None, url: registry.url.clone(), access }
+        Self {
+            name: name.to_owned(),
+            place,
+            version: version.clone(),
+            etcd: None,
+            url: registry.url.clone(),
+            access,
+            join_token_file: None,
+            more: Vec::new(),
+        }
     }
 
     /// A command of `convene` with all flags of this node.
@@ -176,6 +189,9 @@ impl Node {
             let files = [("cacert", &identity.ca), ("cert", &identity.certificate), ("key", &identity.key)];
             files.map(|(flag, file)| format!("--{flag}={}", file.display()))
         }));
+        let join_token_file = self.join_token_file.as_ref();
+        arguments.extend(join_token_file.map(|file| format!("--join-token-file={}", file.display())));
+        arguments.extend(self.more.iter().cloned());
         arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
         let mut call = Convene::new(arguments).env("CONVENE_DISCOVERY", &self.url);
         if let Some((name, password)) = &self.access.user {

@@ -2,12 +2,15 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use base64::{Engine, prelude::BASE64_STANDARD};
 
 use super::ApiTokenSecret;
+use crate::secret::Secret;
 
 /// A secret as a request presents it. It is not checked yet.
 #[derive(PartialEq, Eq)]
 pub enum Credential {
     /// An API token.
     ApiToken(String),
+    /// The credential of a node.
+    Node(String),
     /// Something else, which is no credential of this server.
     Other,
 }
@@ -36,7 +39,11 @@ pub fn grpc_credential(headers: &HeaderMap) -> Option<Credential> {
 
 /// What kind of credential a secret is.
 pub fn classify(secret: &str) -> Credential {
-    if secret.starts_with(ApiTokenSecret::PREFIX) { Credential::ApiToken(secret.to_owned()) } else { Credential::Other }
+    match secret {
+        _ if secret.starts_with(ApiTokenSecret::PREFIX) => Credential::ApiToken(secret.to_owned()),
+        _ if secret.starts_with(Secret::NODE_CREDENTIAL) => Credential::Node(secret.to_owned()),
+        _ => Credential::Other,
+    }
 }
 
 fn presented(value: &HeaderValue) -> Option<String> {
@@ -71,6 +78,11 @@ mod tests {
         for value in ["Bearer cvn_abc", "bearer  cvn_abc", "cvn_abc", "Basic b3BzOmN2bl9hYmM="] {
             assert!(of(&[value]) == token(), "{value}");
         }
+    }
+
+    #[test]
+    fn a_node_is_known_by_its_prefix() {
+        assert!(of(&["Bearer cvnn_abc"]) == Some(Credential::Node("cvnn_abc".to_owned())));
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::{
     app::App,
     audit,
     connection::{ClientAddress, ClientCertificate},
+    secret::hash_of,
     v2,
     v3::{self, V3Error},
 };
@@ -43,7 +44,7 @@ pub async fn enforce(State(app): State<Arc<App>>, request: Request, next: Next) 
 pub async fn enforce_grpc(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let principal = match app.access.mode {
         AuthMode::Off => Ok(Principal::Unchecked),
-        AuthMode::On => identify(&app, grpc_credential(request.headers()), request.extensions()).await,
+        AuthMode::On => identify(&app, grpc_credential(request.headers()).as_ref(), request.extensions()).await,
     };
     match principal {
         Ok(principal) => {
@@ -60,15 +61,22 @@ pub async fn enforce_grpc(State(app): State<Arc<App>>, mut request: Request, nex
 
 async fn admit(app: &Arc<App>, needs: Requirement, request: Request) -> Result<Request, Denial> {
     let (mut parts, body) = request.into_parts();
-    let principal = match (app.access.mode, needs) {
-        (AuthMode::Off, _) => Principal::Unchecked,
-        (AuthMode::On, Requirement::Nothing) => Principal::Anonymous,
-        (AuthMode::On, _) => identify(app, credential(&parts.headers), &parts.extensions).await?,
+    let presented = credential(&parts.headers);
+    let mut principal = match (app.access.mode, needs, &presented) {
+        (AuthMode::Off, ..) => Principal::Unchecked,
+        // Which nodes there are depends on the cluster.
+        (AuthMode::On, Requirement::Nothing, _) | (AuthMode::On, _, Some(Credential::Node(_))) => Principal::Anonymous,
+        (AuthMode::On, ..) => identify(app, presented.as_ref(), &parts.extensions).await?,
     };
-    let target = match needs.is_of_cluster() {
+    let mut target = match needs.is_of_cluster() {
         true => Target::of(app, &mut parts, &principal).await?,
         false => None,
     };
+    if let (AuthMode::On, Some(Credential::Node(secret))) = (app.access.mode, &presented)
+        && needs != Requirement::Nothing
+    {
+        principal = identify_node(app, needs, target.as_mut(), secret).await?;
+    }
     needs.check(&principal, target.as_ref()).map_err(|denial| match denial {
         Denial::NoCredential { needs } if !app.access.tokens.has_administrator(app.registry.now()) => {
             Denial::NoAdministrator { needs }
@@ -84,13 +92,38 @@ async fn admit(app: &Arc<App>, needs: Requirement, request: Request) -> Result<R
 
 /// Who presents a credential. One that is not valid is an error, even if the route needs none. Without one in the request, the
 /// certificate of the connection counts.
-async fn identify(app: &App, credential: Option<Credential>, extensions: &Extensions) -> Result<Principal, Denial> {
+async fn identify(app: &App, credential: Option<&Credential>, extensions: &Extensions) -> Result<Principal, Denial> {
     match credential {
         None => Ok(extensions.get().and_then(|shown| certified(app, shown)).unwrap_or(Principal::Anonymous)),
         Some(Credential::ApiToken(secret)) => {
-            app.access.tokens.find(&secret, app.registry.now()).await.map(Principal::ApiToken)
+            app.access.tokens.find(secret, app.registry.now()).await.map(Principal::ApiToken)
         }
-        Some(Credential::Other) => Err(Denial::UnknownCredential),
+        Some(Credential::Node(_) | Credential::Other) => Err(Denial::UnknownCredential),
+    }
+}
+
+/// Which node of the cluster in the path presents its credential. A check-in may bring one that is not known yet, and its handler finds
+/// out why it is not.
+async fn identify_node(
+    app: &App,
+    needs: Requirement,
+    target: Option<&mut Target>,
+    secret: &str,
+) -> Result<Principal, Denial> {
+    if let Some(target) = target
+        && let Some(token) = &target.token
+        && let Some(known) = app.registry.latest_known(token).await?
+    {
+        let cluster = &known.snapshot.cluster;
+        let found = cluster.admission.credential(hash_of(secret));
+        if let Some((name, _)) = found.filter(|(_, credential)| credential.revoked_at.is_none()) {
+            target.id = Some(cluster.id);
+            return Ok(Principal::Node { cluster: cluster.id, name: name.clone() });
+        }
+    }
+    match needs {
+        Requirement::CheckIn => Ok(Principal::Anonymous),
+        _ => Err(Denial::UnknownCredential),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The check-in, which is the only call that nodes make.
 
 mod instruction;
+mod presented;
 mod reason;
 mod report;
 
@@ -18,12 +19,17 @@ use super::{
     path::TokenPath,
     problem::{
         Problem,
-        documented::{BodyProblems, ClusterProblems, CommonProblems},
+        documented::{BodyProblems, ClusterProblems, CommonProblems, NodeProblems},
     },
     query::{Query, parameters},
 };
-use crate::{access::Caller, app::App};
+use crate::{
+    access::Caller,
+    app::App,
+    registry::{CheckIn, TurnedAway},
+};
 use instruction::InstructionBody;
+use presented::PresentedHeaders;
 use report::ReportBody;
 
 pub use report::ObservedName;
@@ -49,12 +55,13 @@ parameters! {
     post,
     path = "/v1/clusters/{cluster}/check-in",
     tag = "nodes",
-    params(TokenPath, CheckInParameters),
+    params(TokenPath, CheckInParameters, PresentedHeaders),
     request_body = ReportBody,
     responses(
         (status = 200, description = "The next instruction.", body = InstructionBody),
         CommonProblems,
         ClusterProblems,
+        NodeProblems,
         BodyProblems
     )
 )]
@@ -63,15 +70,25 @@ pub async fn check_in(
     caller: Caller,
     TokenPath(token): TokenPath,
     Query(parameters): Query<CheckInParameters>,
+    PresentedHeaders(presented): PresentedHeaders,
     JsonBody(report): JsonBody<ReportBody>,
 ) -> Result<Response, Problem> {
     let report = report.into_report();
     let node = report.name.clone();
+    let check_in = CheckIn { report, presented };
     let checked_in = match parameters.dry_run {
-        true => app.registry.check_in_dry(&token, &report).await?,
-        false => app.registry.check_in(&token, &caller.actor, report).await?,
+        true => app.registry.check_in_dry(&token, &check_in).await?,
+        false => app.registry.check_in(&token, &caller.actor, check_in).await?,
     };
-    let checked_in = checked_in.ok_or_else(Problem::no_such_cluster)?;
+    let checked_in = match checked_in.ok_or_else(Problem::no_such_cluster)? {
+        Ok(checked_in) => checked_in,
+        Err(TurnedAway { denial, is_first }) => {
+            if is_first {
+                tracing::warn!(cluster = %token, %node, code = denial.code(), reason = %denial, "check-in refused");
+            }
+            return Err(denial.into());
+        }
+    };
     if let Instruction { task: Task::Refuse { .. }, reason, message, .. } = &checked_in.instruction
         && !parameters.dry_run
     {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
-use convene_lifecycle::{LastCheckIn, Liveness, MemberName, ReportedState, RunId, UnixMillis};
+use convene_lifecycle::{Cluster, LastCheckIn, Liveness, MemberName, ReportedState, RunId, UnixMillis};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{
     check_in::StateWord,
     etag::with_etag,
+    join_tokens::CredentialBody,
     path::TokenPath,
     problem::{
         Problem,
@@ -33,6 +34,8 @@ pub struct Nodes {
     since: Option<Timestamp>,
     /// The nodes, in the order of their names.
     nodes: Vec<NodeBody>,
+    /// The credentials of nodes, in the order of the nodes' names. A node that has none is known by its name alone.
+    credentials: Vec<CredentialBody>,
 }
 
 /// A node that has checked in: a member's, or a spare.
@@ -84,15 +87,21 @@ pub async fn list_nodes(
 ) -> Result<Response, Problem> {
     let snapshot = app.registry.cluster(&token).await?.ok_or_else(Problem::no_such_cluster)?;
     let liveness = app.registry.failure_detector(&token).await?;
-    Ok(with_etag(&snapshot.cluster, &Nodes::from(liveness.as_ref())))
+    Ok(with_etag(&snapshot.cluster, &Nodes::new(&snapshot.cluster, liveness.as_ref())))
 }
 
-impl From<Option<&Liveness>> for Nodes {
-    fn from(liveness: Option<&Liveness>) -> Self {
+impl Nodes {
+    fn new(cluster: &Cluster, liveness: Option<&Liveness>) -> Self {
         let nodes = liveness.into_iter().flat_map(|liveness| &liveness.nodes);
         Self {
             since: liveness.map(|liveness| Timestamp(liveness.since)),
             nodes: nodes.map(|(name, check_in)| NodeBody::new(name, check_in)).collect(),
+            credentials: cluster
+                .admission
+                .credentials
+                .iter()
+                .map(|(node, own)| CredentialBody::new(node, own))
+                .collect(),
         }
     }
 }

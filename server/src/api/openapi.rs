@@ -3,7 +3,7 @@ use std::sync::Arc;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{check_in, clusters, events, members, nodes, problem::Problem, tokens};
+use super::{check_in, clusters, events, join_tokens, members, nodes, problem::Problem, tokens};
 use crate::{app::App, metrics, operation};
 
 /// The endpoints with their description. The health endpoints and `/metrics` are described here, but routed by `router`.
@@ -13,6 +13,7 @@ pub fn endpoints() -> OpenApiRouter<Arc<App>> {
         .merge(members::router())
         .merge(events::router())
         .merge(check_in::router())
+        .merge(join_tokens::router())
         .merge(nodes::router())
         .merge(tokens::router())
 }
@@ -37,6 +38,7 @@ pub fn to_yaml(description: &utoipa::openapi::OpenApi) -> String {
         (name = "members", description = "Read a cluster's members, evict them, and announce downtimes."),
         (name = "events", description = "Read or follow the history of a cluster."),
         (name = "nodes", description = "Check in before etcd starts, and while it runs. List the nodes that do."),
+        (name = "join tokens", description = "Decide which nodes may join, and revoke the credentials of nodes."),
         (name = "tokens", description = "Create, list and revoke the API tokens of administrators, operators and readers."),
         (name = "operation", description = "Health checks and metrics.")
     ),

@@ -4,7 +4,7 @@ use axum::{
     extract::{FromRequestParts, RawPathParams},
     http::request::Parts,
 };
-use convene_lifecycle::{MemberKey, Token};
+use convene_lifecycle::{MemberKey, MemberName, Token};
 use utoipa::IntoParams;
 
 use super::problem::{Problem, Violation};
@@ -75,6 +75,42 @@ impl<S: Send + Sync> FromRequestParts<S> for ApiTokenPath {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         parameter(parts, state, "id", EXPECTED_API_TOKEN).await.map(Self)
+    }
+}
+
+/// The join token in a path.
+#[derive(IntoParams)]
+#[into_params(names("id"), parameter_in = Path)]
+pub struct JoinTokenPath(
+    /// The join token's public ID.
+    #[param(value_type = String, min_length = 1, max_length = 128, example = "join-6f1ed002ab559585")]
+    pub String,
+);
+
+impl<S: Send + Sync> FromRequestParts<S> for JoinTokenPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        parameter(parts, state, "id", "must be the ID of a join token").await.map(Self)
+    }
+}
+
+/// The node in a path.
+#[derive(IntoParams)]
+#[into_params(names("node"), parameter_in = Path)]
+pub struct NodePath(
+    /// The node's name.
+    #[param(value_type = String, min_length = 1, example = "infra3")]
+    pub MemberName,
+);
+
+impl<S: Send + Sync> FromRequestParts<S> for NodePath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        parameter(parts, state, "node", "must be a node's name, without ',', '=' and control characters")
+            .await
+            .map(Self)
     }
 }
 

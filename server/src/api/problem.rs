@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use convene_lifecycle::{AdministrationError, Revision};
+use convene_lifecycle::{AdministrationError, NodeDenial, Revision};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -56,13 +56,30 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 1)]
     revision: Option<u64>,
+    /// With `node-not-authenticated` and `node-not-admitted`: why the check-in may not speak for its node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "join-token-expired")]
+    code: Option<&'static str>,
+    /// With `node-not-admitted`: whether the same check-in may be admitted later. Left out if not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    may_pass: bool,
 }
 
 impl Problem {
     /// A problem with a title and a detail only.
     pub fn new(kind: Kind, detail: impl ToString) -> Self {
         let (title, status) = (kind.title(), kind.status().as_u16());
-        Self { kind, title, status, detail: detail.to_string(), violations: Vec::new(), revision: None }
+        Self {
+            kind,
+            title,
+            status,
+            detail: detail.to_string(),
+            violations: Vec::new(),
+            revision: None,
+            code: None,
+            may_pass: false,
+        }
     }
 
     /// Everything that is wrong with one part of a request: its body, query, path or headers.
@@ -189,6 +206,14 @@ impl From<AdministrationError> for Problem {
     }
 }
 
+impl From<NodeDenial> for Problem {
+    fn from(denial: NodeDenial) -> Self {
+        let kind = if denial.is_unauthenticated() { Kind::NodeNotAuthenticated } else { Kind::NodeNotAdmitted };
+        let detail = format!("{denial}; {}", denial.remedy());
+        Self { code: Some(denial.code()), may_pass: denial.may_pass(), ..Self::new(kind, detail) }
+    }
+}
+
 impl From<BodyError> for Problem {
     fn from(error: BodyError) -> Self {
         let kind = match error {
@@ -206,8 +231,12 @@ impl IntoResponse for Problem {
         self.refusal().attach(&mut response);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(documented::PROBLEM_JSON));
+        if self.kind == Kind::NodeNotAuthenticated {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"convene\""));
+        }
         let retry_after = match self.kind {
             Kind::Unavailable => Some("1"),
+            Kind::NodeNotAdmitted if self.may_pass => Some("1"),
             Kind::TooManyRequests | Kind::Overloaded => Some("5"),
             _ => None,
         };

@@ -6,6 +6,7 @@ use convene_lifecycle::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    admission::AdmissionDocument,
     event::EventDocument,
     held::HeldDocument,
     member::MemberDocument,
@@ -75,6 +76,9 @@ pub struct ClusterDocument {
     /// Missing: 0.
     #[serde(default)]
     refusal_count: u64,
+    /// Missing: there are neither join tokens nor credentials of nodes.
+    #[serde(default, skip_serializing_if = "AdmissionDocument::is_empty")]
+    admission: AdmissionDocument,
     members: Vec<MemberDocument>,
     events: Vec<EventDocument>,
 }
@@ -109,6 +113,7 @@ impl From<&ClusterDump> for ClusterDocument {
             setbacks: cluster.setbacks.iter().map(Into::into).collect(),
             refusals: cluster.refusals.iter().map(Into::into).collect(),
             refusal_count: cluster.refusal_count,
+            admission: (&*cluster.admission).into(),
             members: cluster
                 .record
                 .iter()
@@ -187,6 +192,7 @@ impl ClusterDocument {
                 _ => refusals = None,
             }
         }
+        let admission = self.admission.read(place.inside("admission"));
         Some(Cluster {
             id: id?.unwrap_or(PublicId::UNASSIGNED),
             token: token?.into(),
@@ -217,6 +223,7 @@ impl ClusterDocument {
             setbacks: setbacks.into_iter().collect::<Option<_>>()?,
             refusals: refusals?,
             refusal_count: self.refusal_count,
+            admission: Arc::new(admission?),
             record: Vec::new(),
         })
     }

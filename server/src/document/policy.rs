@@ -1,13 +1,13 @@
 use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
-use convene_lifecycle::{Policy, PolicyChange, PolicyField, PolicyKind, PolicyValue, StockWritesError};
+use convene_lifecycle::{JoinPolicy, Policy, PolicyChange, PolicyField, PolicyKind, PolicyValue, StockWritesError};
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
 
 use super::problems::Place;
 
-/// Fields that documents of earlier versions don't have. They have their defaults then.
-const ADDED_LATER: &[&str] = &["max_failed_starts", "witnesses", "stock_writes"];
+/// Fields that documents of earlier versions don't have. They have their defaults then; and any node may join.
+const ADDED_LATER: &[&str] = &["max_failed_starts", "witnesses", "stock_writes", "join"];
 
 /// A policy: an object with every one of [`Policy::FIELDS`] and nothing else. Durations are in milliseconds.
 #[derive(Deserialize)]
@@ -22,6 +22,7 @@ impl From<&Policy> for PolicyDocument {
             PolicyValue::Number(number) => number.into(),
             PolicyValue::Bool(is_set) => is_set.into(),
             PolicyValue::StockWrites(stock_writes) => stock_writes.as_str().into(),
+            PolicyValue::Join(join) => join.as_str().into(),
         };
         Self(Policy::FIELDS.iter().map(|field| (name(field).into_owned(), value(field))).collect())
     }
@@ -55,16 +56,18 @@ impl PolicyDocument {
             place.inside(unknown).wrong("is not a field of a policy");
             is_whole = false;
         }
-        is_whole.then(|| change.apply_to(Policy::default()))
+        is_whole.then(|| change.apply_to(Policy { join: JoinPolicy::Open, ..Policy::default() }))
     }
 }
 
 fn name(field: &PolicyField) -> Cow<'static, str> {
     match field.kind {
         PolicyKind::Duration { .. } => format!("{}_ms", field.name).into(),
-        PolicyKind::Strategy | PolicyKind::Number { .. } | PolicyKind::Bool | PolicyKind::StockWrites => {
-            field.name.into()
-        }
+        PolicyKind::Strategy
+        | PolicyKind::Number { .. }
+        | PolicyKind::Bool
+        | PolicyKind::StockWrites
+        | PolicyKind::Join => field.name.into(),
     }
 }
 
@@ -77,6 +80,10 @@ fn read_field(field: &PolicyField, value: &Value, change: &mut PolicyChange) -> 
         PolicyKind::StockWrites => {
             let stock_writes = value.as_str().unwrap_or_default().parse();
             PolicyValue::StockWrites(stock_writes.map_err(|error: StockWritesError| error.to_string())?)
+        }
+        PolicyKind::Join => {
+            let join = value.as_str().unwrap_or_default().parse();
+            PolicyValue::Join(join.map_err(|error: convene_lifecycle::JoinPolicyError| error.to_string())?)
         }
         PolicyKind::Bool => PolicyValue::Bool(value.as_bool().ok_or("must be true or false")?),
         PolicyKind::Number { min, max } => {

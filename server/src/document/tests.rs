@@ -159,7 +159,7 @@ fn each_member_and_each_event_has_a_line_of_its_own() {
     ];
     assert_eq!(lines[..begin.len()], begin);
     assert!(lines.contains(
-        &r#"      "policy": {"strategy": "replace", "dead_after_ms": 60000, "learner": true, "check_in_every_ms": 10000, "paused": false, "max_failed_starts": 5, "witnesses": 2, "stock_writes": "refuse"},"#
+        &r#"      "policy": {"strategy": "replace", "dead_after_ms": 60000, "learner": true, "check_in_every_ms": 10000, "paused": false, "max_failed_starts": 5, "witnesses": 2, "stock_writes": "refuse", "join": "open"},"#
     ));
     let of_second = |line: &&&str| line.starts_with(r#"        {"id": "2", "name": "infra2", "peer_urls": ["http"#);
     assert_eq!(lines.iter().filter(of_second).count(), 1, "{text}");

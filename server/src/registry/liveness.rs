@@ -89,6 +89,13 @@ impl ClusterLiveness {
         record.detector
     }
 
+    /// Reads the state of the failure detector as a check-in now finds it.
+    pub fn read_resumed<T>(&self, policy: &Policy, now: UnixMillis, read: impl FnOnce(&Liveness) -> T) -> T {
+        let mut state = self.lock();
+        state.record.resume(policy, now);
+        read(&state.record.detector)
+    }
+
     /// Reads the state of the failure detector and, if `read` returns something, records a check-in in the same step.
     pub fn read_and_record<T>(
         &self,

@@ -8,7 +8,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use convene_lifecycle::{Cluster, Member, Purpose, StartIssued, Ticket, Token};
+use convene_lifecycle::{
+    Admission, Cluster, JoinToken, Member, NodeCredential, Purpose, StartIssued, Ticket, Token, TurnedAway,
+};
 use quick_cache::Weighter;
 
 use crate::store::{Stamp, StoredCluster, WriteId};
@@ -71,7 +73,8 @@ impl Weighter<Token, Arc<Snapshot>> for SnapshotWeight {
         let ticket = cluster.ticket.as_ref().map_or(0, ticket_weight);
         let url = cluster.discovery_url.as_ref().map_or(0, |url| url.as_str().len() + TEXT);
         let own = 2 * token.as_str().len() + 8 * cluster.earlier_cluster_ids.len() + ticket + url + 256;
-        (mem::size_of::<Snapshot>() + mem::size_of::<Cluster>() + own + members) as u64
+        let admission = admission_weight(&cluster.admission);
+        (mem::size_of::<Snapshot>() + mem::size_of::<Cluster>() + own + members + admission) as u64
     }
 }
 
@@ -89,6 +92,16 @@ fn member_weight(member: &Member) -> usize {
     let disk = |issued: &StartIssued| issued.disk.as_ref().map_or(0, |disk| disk.as_str().len() + TEXT);
     let issued = issued.map_or(0, |issued| issued.run.as_str().len() + TEXT + disk(issued));
     mem::size_of::<Member>() + 2 * (key.as_str().len() + shown) + name + client_urls + issued + 256
+}
+
+fn admission_weight(Admission { join_tokens, credentials, turned_away, .. }: &Admission) -> usize {
+    let uses: usize = join_tokens.iter().flat_map(|token| &token.used_by).map(|node| node.as_str().len() + TEXT).sum();
+    let join_tokens = join_tokens.len() * (mem::size_of::<JoinToken>() + TEXT);
+    let names: usize = credentials.keys().map(|node| node.as_str().len() + 2 * TEXT).sum();
+    let credentials = credentials.len() * mem::size_of::<NodeCredential>() + names;
+    let turned_away =
+        turned_away.iter().map(|refused| refused.node.as_str().len() + mem::size_of::<TurnedAway>() + TEXT);
+    uses + join_tokens + credentials + turned_away.sum::<usize>()
 }
 
 fn ticket_weight(ticket: &Ticket) -> usize {

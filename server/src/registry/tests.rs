@@ -156,11 +156,11 @@ async fn reads_and_dry_runs_start_no_liveness() {
     let token: Token = "one".parse().unwrap();
     registry.create(token.clone().try_into().unwrap(), &Actor::server(), Settings::default()).await.unwrap();
     register(&registry, &token, 1).await.unwrap();
-    let report = report_of_empty_node();
+    let check_in = CheckIn { report: report_of_empty_node(), presented: None };
     assert!(registry.liveness_of(&token).await.unwrap().last_seen().is_empty());
-    assert!(registry.check_in_dry(&token, &report).await.unwrap().is_some());
+    assert!(registry.check_in_dry(&token, &check_in).await.unwrap().is_some());
     assert!(registry.liveness.get(&token).is_none());
-    registry.check_in(&token, &Actor::server(), report).await.unwrap();
+    registry.check_in(&token, &Actor::server(), check_in).await.unwrap();
     assert!(registry.liveness.get(&token).is_some());
 }
 

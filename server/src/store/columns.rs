@@ -3,6 +3,7 @@
 //! These lists drive every statement that writes or reads such rows, so a new column is one line in one of them (and a
 //! migration). A column that is a key of its table, such as `cluster.token`, stands in the statements themselves.
 
+mod admission;
 mod cluster;
 mod event;
 mod member;
@@ -15,6 +16,7 @@ use super::{
     statement::{RowOf, Value},
 };
 
+pub(super) use admission::{JOIN_TOKEN, NODE_CREDENTIAL, read_join_token, read_node_credential};
 pub(super) use cluster::{CLUSTER, read_cluster};
 pub(super) use event::{EVENT, read_event};
 pub(super) use member::{MEMBER, read_member};

@@ -4,6 +4,7 @@ use convene_lifecycle::{Cluster, Event, Member, PublicId, Revision, Token, UnixM
 
 use super::{
     Stamp, StoreError, WriteId,
+    admission::write_admissions,
     columns::{CLUSTER, EVENT, MEMBER, Stored},
     compact::compact_history,
     connection::Connection,
@@ -34,6 +35,7 @@ pub(super) async fn write_all(connection: &mut Connection, writes: &[ClusterWrit
     insert_clusters(connection, writes).await?;
     delete_clusters(connection, writes).await?;
     upsert_members(connection, writes).await?;
+    write_admissions(connection, writes).await?;
     insert_events(connection, writes).await?;
     compact_history(connection, writes).await
 }

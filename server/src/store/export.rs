@@ -5,6 +5,7 @@ use thiserror::Error;
 
 use super::{
     ClusterDump, Database, DatabaseLimits, DatabaseUrl, OpenError, StoreError, UsedToken,
+    admission::admissions,
     columns::{EVENT, read_event},
     connection::{Connection, Row},
     liveness::read_liveness,
@@ -107,8 +108,20 @@ impl Export {
             let events = events.remove(&token).unwrap_or_default();
             dumps.push(ClusterDump { cluster, events, last_seen: BTreeMap::new() });
         }
+        self.add_admissions(&mut dumps).await?;
         self.add_last_seen(&mut dumps).await?;
         Ok(dumps)
+    }
+
+    /// Adds the join tokens and credentials.
+    async fn add_admissions(&mut self, dumps: &mut [ClusterDump]) -> Result<(), ExportError> {
+        let mut stored = admissions(&mut self.connection, dumps.iter().map(|dump| &dump.cluster)).await?;
+        for ClusterDump { cluster, .. } in dumps {
+            let token = cluster.token.clone();
+            // All statements of an export see the same moment.
+            stored.take(cluster).map_err(|error| ExportError::Cluster { token, error })?;
+        }
+        Ok(())
     }
 
     /// Adds when the members on record were last seen.

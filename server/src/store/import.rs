@@ -5,6 +5,7 @@ use thiserror::Error;
 
 use super::{
     ClusterDump, ClusterWrite, RegistryDump, Store, StoreError, UsedToken, WriteId,
+    admission::write_admissions,
     commit::{RANDOM_BITS, insert_events, insert_new_clusters, upsert_members},
     connection::Connection,
     liveness::write_last_seen,
@@ -84,7 +85,10 @@ async fn write(connection: &mut Connection, contents: &RegistryDump, generation:
     }
     if connection.is_shared() {
         // Without statistics PostgreSQL reads whole tables; it would gather them by itself only within a minute.
-        connection.run("analyze cluster, member, event, used_token").await.map_err(StoreError::from)?;
+        connection
+            .run("analyze cluster, member, join_token, node_credential, event, used_token")
+            .await
+            .map_err(StoreError::from)?;
     }
     Ok(())
 }
@@ -140,6 +144,7 @@ async fn insert_clusters(connection: &mut Connection, clusters: &[ClusterDump], 
     insert_new_clusters(connection, &rows.iter().collect::<Vec<_>>()).await?;
     let writes: Vec<ClusterWrite> = clusters.iter().map(creation).collect();
     upsert_members(connection, &writes).await?;
+    write_admissions(connection, &writes).await?;
     insert_events(connection, &writes).await?;
     let last_seen: Vec<_> = clusters.iter().map(|dump| (&dump.cluster.token, &dump.last_seen)).collect();
     write_last_seen(connection, &last_seen).await?;

@@ -1,12 +1,14 @@
 use std::{
     collections::HashMap,
     fmt::Display,
+    mem,
     str::FromStr,
     sync::{Arc, LazyLock},
 };
 
 use super::{
     Stamp, Store, StoreError, WriteId,
+    admission::admissions,
     columns::{CLUSTER, EVENT, MEMBER, read_cluster, read_event, read_member},
     connection::{Connection, Row},
     stamp::{WRITE_ID, select_stamps, stamp, write_id, write_of},
@@ -120,7 +122,36 @@ static SELECT_CLUSTERS: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+/// How often clusters are read again that have changed in between.
+const MAX_TRIES: usize = 10;
+
 async fn clusters(connection: &mut Connection, tokens: &[Token]) -> Result<LoadedClusters, StoreError> {
+    for _ in 0..MAX_TRIES {
+        let mut loaded = clusters_without_admission(connection, tokens).await?;
+        if add_admissions(connection, &mut loaded).await? {
+            return Ok(loaded);
+        }
+    }
+    Err(StoreError::Conflict)
+}
+
+/// Adds the join tokens and credentials. Returns `false` if a cluster has changed since it was read.
+async fn add_admissions(connection: &mut Connection, loaded: &mut LoadedClusters) -> Result<bool, StoreError> {
+    let mut stored = admissions(connection, loaded.clusters.iter().map(|stored| &stored.cluster)).await?;
+    for mut of_one in mem::take(&mut loaded.clusters) {
+        match stored.take(&mut of_one.cluster) {
+            Ok(true) => loaded.clusters.push(of_one),
+            Ok(false) => return Ok(false),
+            Err(error) => loaded.corrupt.push((of_one.cluster.token, error)),
+        }
+    }
+    Ok(true)
+}
+
+async fn clusters_without_admission(
+    connection: &mut Connection,
+    tokens: &[Token],
+) -> Result<LoadedClusters, StoreError> {
     let mut loaded = LoadedClusters::default();
     if tokens.is_empty() {
         return Ok(loaded);

@@ -1,18 +1,23 @@
+mod admission;
 mod going_back;
 mod moving;
 mod upgrading;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use convene_lifecycle::{
-    Action, Cluster, ClusterId, ClusterSize, Discovery, Epoch, Event, Founder, Held, HoldReason, Member, MemberKey,
-    MemberLiveness, NodeRefusal, PeerUrl, Policy, Protocol, Purpose, RecordedRefusal, Registration, Removal, Revision,
-    Role, Setback, StartIssued, StockWrites, Strategy, Ticket, Token, Transition, UnixMillis,
+    Action, Admission, Cluster, ClusterId, ClusterSize, Discovery, Epoch, Event, Founder, Held, HoldReason, JoinPolicy,
+    Member, MemberKey, MemberLiveness, NodeRefusal, PeerUrl, Policy, Protocol, Purpose, RecordedRefusal, Registration,
+    Removal, Revision, Role, Setback, StartIssued, StockWrites, Strategy, Ticket, Token, Transition, UnixMillis,
 };
 use tempfile::TempDir;
 
 use super::{
-    columns::{CLUSTER, EVENT, MEMBER},
+    columns::{CLUSTER, EVENT, JOIN_TOKEN, MEMBER, NODE_CREDENTIAL},
     statement::Statement,
     *,
 };
@@ -34,6 +39,11 @@ async fn postgres() -> Option<Store> {
 async fn open(url: &str) -> Store {
     Store::open(&url.parse().unwrap(), DatabaseLimits::default()).await.unwrap()
 }
+
+use admission::{
+    an_unreadable_credential_makes_its_cluster_alone_unreadable,
+    join_tokens_and_credentials_are_deleted_with_their_cluster, join_tokens_and_credentials_are_stored_as_they_change,
+};
 
 /// Runs tests on each kind of database.
 macro_rules! on_every_database {
@@ -78,6 +88,9 @@ on_every_database! {
     a_write_that_takes_the_place_of_a_lost_one_has_another_stamp,
     a_long_history_is_compacted_to_the_last_thousand_events,
     a_token_is_unregistered_until_the_first_registration,
+    join_tokens_and_credentials_are_stored_as_they_change,
+    join_tokens_and_credentials_are_deleted_with_their_cluster,
+    an_unreadable_credential_makes_its_cluster_alone_unreadable,
 }
 
 async fn commit(store: &Store, writes: &[ClusterWrite]) -> Result<(), StoreError> {
@@ -180,6 +193,7 @@ fn with_all_fields(token: &str) -> (Cluster, ClusterWrite) {
         max_failed_starts: 9,
         witnesses: 1,
         stock_writes: StockWrites::Allow,
+        join: JoinPolicy::Certificate,
     };
     cluster.size_lowered = Some(Revision(2));
     cluster.epoch = Epoch(3);
@@ -197,6 +211,7 @@ fn with_all_fields(token: &str) -> (Cluster, ClusterWrite) {
     let refusal = NodeRefusal { task: "archive_data".to_owned(), found: "\"infra1\" answers".to_owned() };
     cluster.refusals = vec![RecordedRefusal { node: "a b".parse().unwrap(), refusal, at: NOW }];
     cluster.refusal_count = 8;
+    cluster.admission = Arc::new(admission::with_all_fields());
     write.after = Some(Arc::new(cluster.clone()));
     (cluster, write)
 }
@@ -258,7 +273,15 @@ async fn a_list_counts_present_members_without_reading_them(store: Store) {
     let (mut listed, _) = store.list(&ClusterFilter::default(), 100).await.unwrap();
     listed.sort_by(|a, b| a.without_members.token.cmp(&b.without_members.token));
     let summary = |cluster: Cluster, voter_count, learner_count| ClusterSummary {
-        without_members: Cluster { record: Vec::new(), ..cluster },
+        without_members: Cluster {
+            record: Vec::new(),
+            admission: Arc::new(Admission {
+                join_tokens: Vec::new(),
+                credentials: BTreeMap::new(),
+                ..Admission::clone(&cluster.admission)
+            }),
+            ..cluster
+        },
         voter_count,
         learner_count,
     };
@@ -454,6 +477,8 @@ async fn every_column_of_the_database_is_written_and_read() {
         ("cluster", CLUSTER.names() + ", id, token, created_at"),
         ("member", MEMBER.names() + ", cluster, key"),
         ("event", EVENT.names() + ", cluster, write_id"),
+        ("join_token", JOIN_TOKEN.names() + ", cluster"),
+        ("node_credential", NODE_CREDENTIAL.names() + ", cluster, node"),
     ];
     for (table, in_code) in in_code {
         let query = Statement::new("select name from pragma_table_info($1)").bind(table);
@@ -466,7 +491,8 @@ async fn every_column_of_the_database_is_written_and_read() {
 #[test]
 fn every_field_of_a_policy_has_a_column() {
     let columns = CLUSTER.names();
-    let columns: BTreeSet<&str> = columns.split(", ").map(|column| column.trim_end_matches("_ms")).collect();
+    let columns: BTreeSet<&str> =
+        columns.split(", ").map(|column| column.trim_end_matches("_ms").trim_end_matches("_policy")).collect();
     assert!(Policy::FIELDS.iter().all(|field| columns.contains(field.name)), "{columns:?}");
 }
 

@@ -18,7 +18,7 @@ async fn settings_change_only_with_the_current_etag() {
     assert_eq!(
         changed["policy"],
         json!({ "strategy": "add", "dead_after_seconds": 30, "learner": true, "check_in_every_seconds": 10,
-                "paused": false, "max_failed_starts": 5, "witnesses": 2, "stock_writes": "allow" })
+                "paused": false, "max_failed_starts": 5, "witnesses": 2, "stock_writes": "allow", "join": "token" })
     );
     let stale = cluster.patch_if("\"1\"", &json!({ "size": 7 })).await;
     assert_eq!(stale.status(), StatusCode::PRECONDITION_FAILED);

@@ -14,6 +14,7 @@ mod comparison;
 mod crash;
 mod differential;
 mod gone_page;
+mod join_tokens;
 mod lifecycle;
 mod long_polls;
 mod metrics;

@@ -96,7 +96,7 @@ Size:         3 (has 1 voter and 2 learners)
 Epoch:        1
 Revision:     12
 Cluster ID:   cdf818194e3a8c32
-Policy:       replace, dead after 1m 30s of silence for 2 witnesses, check-in every 10s, nodes join as learners
+Policy:       replace, dead after 1m 30s of silence for 2 witnesses, check-in every 10s, nodes join as learners with the discovery URL alone
 Paused:       no
 Ticket:       none
 ";

@@ -26,7 +26,7 @@ fn a_new_cluster_has_the_settings_of_the_flags() {
     assert_eq!(
         created["policy"],
         json!({ "strategy": "add", "dead_after_seconds": 120, "learner": false, "check_in_every_seconds": 5,
-                "paused": false, "max_failed_starts": 5, "witnesses": 2, "stock_writes": "allow" })
+                "paused": false, "max_failed_starts": 5, "witnesses": 2, "stock_writes": "allow", "join": "token" })
     );
 }
 
@@ -104,7 +104,10 @@ async fn a_cluster_is_shown_with_its_members() {
     assert_eq!(rows[3], ["Size:", "2 (has 2 voters and 0 learners)"]);
     assert_eq!(
         rows[7],
-        ["Policy:", "replace, dead after 1m of silence for 2 witnesses, check-in every 10s, nodes join as learners"]
+        [
+            "Policy:",
+            "replace, dead after 1m of silence for 2 witnesses, check-in every 10s, nodes join as learners with a join token"
+        ]
     );
     assert_eq!(rows[8..10], [["Paused:", "no"], ["Ticket:", "none"]]);
     assert!(rows[10][0] == "Watched by:" && rows[10][1].starts_with("nobody"), "{shown}");

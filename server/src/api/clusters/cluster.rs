@@ -6,7 +6,7 @@ use convene_lifecycle::{Cluster, Held, HoldReason, NodeRefusal, Policy, Purpose,
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::settings::{StockWritesWord, StrategyWord};
+use super::settings::{JoinWord, StockWritesWord, StrategyWord};
 use crate::{
     api::{answer::json_response, asked_url::AskedUrl, etag::etag, time::Timestamp},
     store::ClusterSummary,
@@ -103,6 +103,8 @@ pub struct PolicyBody {
     witnesses: u32,
     /// Whether v2 and v3 clients may change the cluster after it has formed. Reads are always allowed.
     stock_writes: StockWritesWord,
+    /// What a node must show when it checks in. Only a server with `--auth on` demands it.
+    join: JoinWord,
 }
 
 /// The lease for the one membership change that a cluster may have under way.
@@ -231,6 +233,7 @@ impl From<&Policy> for PolicyBody {
             max_failed_starts,
             witnesses,
             stock_writes,
+            join,
         } = *policy;
         Self {
             strategy: strategy.into(),
@@ -241,6 +244,7 @@ impl From<&Policy> for PolicyBody {
             max_failed_starts,
             witnesses,
             stock_writes: stock_writes.into(),
+            join: join.into(),
         }
     }
 }

@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use convene_lifecycle::{ClusterSize, Policy, PolicyChange, StockWrites, Strategy};
+use convene_lifecycle::{ClusterSize, JoinPolicy, Policy, PolicyChange, StockWrites, Strategy};
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use utoipa::{
     PartialSchema, ToSchema,
@@ -39,6 +39,8 @@ body! {
         witnesses: Option<Number<1, 2>>,
         /// Whether v2 and v3 clients may change the cluster after it has formed. Reads are always allowed.
         stock_writes: Option<StockWrites>,
+        /// What a node must show when it checks in. Only a server with `--auth on` demands it.
+        join: Option<JoinPolicy>,
     }
 }
 
@@ -54,6 +56,7 @@ impl PolicySettings {
             max_failed_starts: self.max_failed_starts.map(|Number(number)| number),
             witnesses: self.witnesses.map(|Number(number)| number),
             stock_writes: self.stock_writes,
+            join: self.join,
         }
     }
 }
@@ -81,6 +84,44 @@ impl From<Strategy> for StrategyWord {
             Strategy::Replace => Self::Replace,
             Strategy::Prune => Self::Prune,
         }
+    }
+}
+
+/// What a node must show when it checks in, the weakest policy first.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = JoinPolicy)]
+#[serde(rename_all = "snake_case")]
+pub enum JoinWord {
+    /// Nothing before its first check-in. A credential that it sends then is the only one that speaks for its name
+    /// afterwards.
+    Open,
+    /// A join token, which it exchanges for its credential at its first check-in.
+    Token,
+    /// A verified client certificate with its name.
+    Certificate,
+}
+
+impl From<JoinPolicy> for JoinWord {
+    fn from(join: JoinPolicy) -> Self {
+        match join {
+            JoinPolicy::Open => Self::Open,
+            JoinPolicy::Token => Self::Token,
+            JoinPolicy::Certificate => Self::Certificate,
+        }
+    }
+}
+
+impl Scalar for JoinPolicy {
+    fn expected(_: &Limits) -> Cow<'static, str> {
+        "one of open, token and certificate".into()
+    }
+
+    fn schema() -> RefOr<Schema> {
+        Ref::from_schema_name(JoinWord::name()).into()
+    }
+
+    fn add_schemas(schemas: &mut Schemas) {
+        schemas.push((JoinWord::name().into_owned(), <JoinWord as PartialSchema>::schema()));
     }
 }
 

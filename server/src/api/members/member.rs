@@ -6,11 +6,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    access::Caller,
+    access::{Caller, Principal},
     api::{
         clusters::administer,
         etag::{IfMatch, with_etag},
-        problem::Problem,
+        problem::{Kind, Problem},
         time::Timestamp,
     },
     app::App,
@@ -122,12 +122,27 @@ pub async fn apply_request(
     if_match: IfMatch,
     request: impl Fn(UnixMillis) -> MemberRequest + Send + 'static,
 ) -> Result<Arc<Cluster>, Problem> {
-    let requested = key.clone();
+    let (requested, principal) = (key.clone(), caller.principal.clone());
     let decide = move |cluster: &Cluster, at: UnixMillis| {
         if_match.check(cluster.revision)?;
+        check_is_own(&principal, cluster, &requested)?;
         Ok(cluster.apply_request(&requested, request(at), at)?)
     };
     administer(app, caller, token, decide).await
+}
+
+/// Checks that a node makes a request for its own member.
+fn check_is_own(principal: &Principal, cluster: &Cluster, key: &MemberKey) -> Result<(), Problem> {
+    let Principal::Node { name, .. } = principal else { return Ok(()) };
+    let is_other = |member: &&Arc<Member>| member.key == *key && member.name() != name;
+    match cluster.record.iter().find(is_other) {
+        Some(member) => {
+            let detail =
+                format!("the credential of node {name} may not do this for member {} ({})", member.name(), member.key);
+            Err(Problem::new(Kind::Forbidden, detail))
+        }
+        None => Ok(()),
+    }
 }
 
 /// A response with a member, which may be a removed one.

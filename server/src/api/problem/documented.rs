@@ -21,6 +21,9 @@ pub enum CommonProblems {}
 /// The problems of endpoints that need an existing cluster.
 pub enum ClusterProblems {}
 
+/// The problems of endpoints that speak for a node.
+pub enum NodeProblems {}
+
 /// The problems of endpoints that take a body.
 pub enum BodyProblems {}
 
@@ -49,6 +52,12 @@ impl IntoResponses for CommonProblems {
 impl IntoResponses for ClusterProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         documented(&[Kind::NotFound])
+    }
+}
+
+impl IntoResponses for NodeProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        documented(&[Kind::NodeNotAuthenticated, Kind::NodeNotAdmitted])
     }
 }
 

@@ -24,6 +24,12 @@ pub enum Kind {
     /// The server does not know the host that the request names.
     #[serde(rename = "urn:convene:problem:misdirected")]
     Misdirected,
+    /// The check-in shows nothing that speaks for its node. `code` is why.
+    #[serde(rename = "urn:convene:problem:node-not-authenticated")]
+    NodeNotAuthenticated,
+    /// What the check-in shows does not speak for its node. `code` is why.
+    #[serde(rename = "urn:convene:problem:node-not-admitted")]
+    NodeNotAdmitted,
     /// The path does not support the method.
     #[serde(rename = "urn:convene:problem:method-not-allowed")]
     MethodNotAllowed,
@@ -69,6 +75,8 @@ impl Kind {
             Self::NotFound => "Not found",
             Self::OtherSite => "The request comes from another site",
             Self::Misdirected => "The server does not know this host",
+            Self::NodeNotAuthenticated => "The node is not authenticated",
+            Self::NodeNotAdmitted => "The node is not admitted",
             Self::MethodNotAllowed => "The path does not support this method",
             Self::BodyTooLate => "The body did not arrive in time",
             Self::Conflict => "The request conflicts with the current state",
@@ -92,6 +100,8 @@ impl Kind {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::OtherSite => StatusCode::FORBIDDEN,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            Self::NodeNotAuthenticated => StatusCode::UNAUTHORIZED,
+            Self::NodeNotAdmitted => StatusCode::FORBIDDEN,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLate => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict | Self::TokenUsedUp => StatusCode::CONFLICT,

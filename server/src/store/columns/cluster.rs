@@ -1,8 +1,8 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use convene_lifecycle::{
-    Cluster, ClusterId, ClusterSize, Epoch, Held, HoldReason, MemberKey, MemberName, PeerUrl, Policy, PublicId,
-    Purpose, Revision, Ticket, Token, UnixMillis,
+    Admission, Cluster, ClusterId, ClusterSize, Epoch, Held, HoldReason, MemberKey, MemberName, PeerUrl, Policy,
+    PublicId, Purpose, Revision, Ticket, Token, UnixMillis,
 };
 
 use super::{Column, Columns, Stored, column};
@@ -40,6 +40,7 @@ const COLUMNS: &[Column<Cluster, Parts>] = &[
     column("max_failed_starts", |c| c.policy.max_failed_starts.to_value(), |c, _, cell| cell.read(&mut c.policy.max_failed_starts)),
     column("witnesses", |c| c.policy.witnesses.to_value(), |c, _, cell| cell.read(&mut c.policy.witnesses)),
     column("stock_writes", |c| c.policy.stock_writes.to_value(), |c, _, cell| cell.read(&mut c.policy.stock_writes)),
+    column("join_policy", |c| c.policy.join.to_value(), |c, _, cell| cell.read(&mut c.policy.join)),
 
     column("setbacks", |c| c.setbacks.to_value(), |c, _, cell| cell.read(&mut c.setbacks)),
     column("tickets", |c| c.tickets.to_value(), |c, _, cell| cell.read(&mut c.tickets)),
@@ -50,6 +51,10 @@ const COLUMNS: &[Column<Cluster, Parts>] = &[
     column("ticket_purpose", purpose_word, |_, parts, cell| cell.read(&mut parts.ticket.purpose)),
     column("ticket_member", |c| of_ticket(c, |ticket| member(&ticket.purpose)), |_, parts, cell| cell.read(&mut parts.ticket.member)),
     column("ticket_peer_urls", |c| of_ticket(c, |ticket| peer_urls(&ticket.purpose)), |_, parts, cell| cell.read(&mut parts.ticket.peer_urls)),
+
+    // Null: there is neither a join token nor a credential.
+    column("admission_revision", |c| c.admission.modified.to_value(), |_, parts, cell| cell.read(&mut parts.admission.modified)),
+    column("turned_away", |c| c.admission.turned_away.to_value(), |_, parts, cell| cell.read(&mut parts.admission.turned_away)),
 
     column("refusals", |c| c.refusals.to_value(), |c, _, cell| cell.read(&mut c.refusals)),
     column("refusal_count", |c| c.refusal_count.to_value(), |c, _, cell| cell.read(&mut c.refusal_count)),
@@ -66,6 +71,7 @@ const COLUMNS: &[Column<Cluster, Parts>] = &[
 pub(in crate::store) struct Parts {
     ticket: TicketParts,
     held: HeldParts,
+    admission: Admission,
 }
 
 #[derive(Default)]
@@ -86,7 +92,7 @@ struct TicketParts {
     peer_urls: Option<Vec<PeerUrl>>,
 }
 
-/// Reads a cluster with an empty record from a row that has the columns from an index on.
+/// Reads a cluster with an empty record, without its join tokens and credentials, from a row that has the columns from an index on.
 pub(in crate::store) fn read_cluster(
     id: PublicId,
     token: Token,
@@ -98,6 +104,7 @@ pub(in crate::store) fn read_cluster(
     let parts = CLUSTER.read(row, first, &mut cluster)?;
     cluster.ticket = parts.ticket.put_together(cluster.tickets)?;
     cluster.held = parts.held.put_together()?;
+    cluster.admission = Arc::new(parts.admission);
     Ok(cluster)
 }
 
@@ -130,6 +137,7 @@ fn unread(id: PublicId, token: Token, created_at: UnixMillis) -> Cluster {
         setbacks: BTreeMap::new(),
         refusals: Vec::new(),
         refusal_count: 0,
+        admission: Arc::default(),
         record: Vec::new(),
     }
 }

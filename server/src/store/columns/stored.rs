@@ -1,9 +1,9 @@
 use std::{collections::BTreeMap, fmt::Display, time::Duration};
 
 use convene_lifecycle::{
-    Action, ClientUrl, ClusterId, ClusterName, ClusterSize, Discovery, DiscoveryUrl, DiskId, Epoch, EventKind,
-    HoldReason, MemberKey, MemberName, PeerUrl, Protocol, Registration, Revision, RunId, Setback, StockWrites,
-    Strategy, Token, UnixMillis,
+    Action, Cidr, ClientUrl, ClusterId, ClusterName, ClusterSize, Discovery, DiscoveryUrl, DiskId, Epoch, EventKind,
+    HoldReason, JoinPolicy, MemberKey, MemberName, PeerUrl, Protocol, Registration, Revision, RunId, SecretHash,
+    Setback, StockWrites, Strategy, Token, UnixMillis,
 };
 
 use super::Cell;
@@ -221,6 +221,9 @@ stored_as_text! {
     ClusterId => to_string,
     Strategy => as_str,
     StockWrites => as_str,
+    JoinPolicy => as_str,
+    SecretHash => to_string,
+    Cidr => to_string,
     MemberKey => as_str,
     MemberName => as_str,
     RunId => as_str,

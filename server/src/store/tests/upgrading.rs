@@ -43,7 +43,8 @@ async fn the_content_of_the_first_version_is_migrated() {
         let store = database.open().await;
         let token = "one".parse().unwrap();
         let cluster = load(&store, &token).await.unwrap();
-        assert_eq!((cluster.protocol, cluster.policy), (Some(Protocol::Discovery(Discovery::V2)), Policy::default()));
+        assert_eq!(cluster.protocol, Some(Protocol::Discovery(Discovery::V2)));
+        assert_eq!(cluster.policy, Policy { join: JoinPolicy::Open, ..Policy::default() });
         assert_eq!(cluster.members().count(), 1);
         let member = cluster.member(&"8e9e05c52164694d".parse().unwrap()).unwrap();
         assert_eq!((cluster.size_version, member.registered, member.version), (1, Revision(2), 1));

@@ -39,6 +39,10 @@ const ROUTES: &[(&str, &str, Needs)] = &[
     ("POST", "/v1/clusters/{cluster}/reset", Needs::OperateCluster),
     ("GET", "/v1/clusters/{cluster}/events", Needs::ReadCluster),
     ("GET", "/v1/clusters/{cluster}/nodes", Needs::ReadCluster),
+    ("DELETE", "/v1/clusters/{cluster}/nodes/{node}/credential", Needs::OperateCluster),
+    ("POST", "/v1/clusters/{cluster}/join-tokens", Needs::OperateCluster),
+    ("GET", "/v1/clusters/{cluster}/join-tokens", Needs::OperateCluster),
+    ("DELETE", "/v1/clusters/{cluster}/join-tokens/{id}", Needs::OperateCluster),
     ("GET", "/v1/clusters/{cluster}/members", Needs::ReadCluster),
     ("GET", "/v1/clusters/{cluster}/members/{member}", Needs::ReadCluster),
     ("PUT", "/v1/clusters/{cluster}/members/{member}/eviction", Needs::OperateCluster),
@@ -148,7 +152,7 @@ async fn every_route_allows_exactly_the_roles_of_the_table() {
     for (method, path, needs) in ROUTES {
         for (who, credential) in &callers {
             let cluster = if *who == Who::DiscoveryToken { &own_token } else { &own_id };
-            let path = path.replace("{cluster}", cluster).replace("{member}", "1");
+            let path = path.replace("{cluster}", cluster).replace("{member}", "1").replace("{node}", "a");
             let path = path.replace("{id}", "tok-0000000000000000");
             let request = http::client().request(method.parse().unwrap(), format!("{}{path}", server.url));
             // Nothing changes, however far the request comes: the cluster is not at this revision.

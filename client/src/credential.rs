@@ -1,0 +1,182 @@
+//! The credential with which a node checks in.
+//!
+//! The node makes it itself and keeps it in a file. At its first check-in it also sends a join token, and the registry binds the
+//! credential to the node's name. From then on the credential alone speaks for the node. After [`RENEW_AFTER`] the node announces
+//! another one, and uses that from the next check-in on.
+
+mod file;
+mod join_token;
+mod stored;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    cell::RefCell,
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
+
+use thiserror::Error;
+
+use crate::{
+    cli::NodeArgs, command_error::CommandError, node::Node, registry::RegistryError, state_dir::StateDirError,
+};
+use file::CredentialFile;
+use stored::Stored;
+
+pub use join_token::is_join_token;
+pub use stored::hash_of;
+
+/// A credential is renewed when it is older.
+const RENEW_AFTER: Duration = Duration::from_secs(30 * 24 * 3_600);
+
+/// What a check-in sends to show that it speaks for its node.
+#[derive(Clone, Debug, Default)]
+pub struct Shown {
+    /// The node's credential.
+    pub credential: Option<String>,
+    /// A join token.
+    pub join_token: Option<String>,
+    /// The SHA-256 of the credential that comes next.
+    pub next: Option<String>,
+}
+
+/// The credential of a node, and its join token.
+#[derive(Debug)]
+pub struct Credentials {
+    file: CredentialFile,
+    join_token: Option<String>,
+    /// The credential of a dry run, which leaves no file.
+    of_dry_run: RefCell<Option<Stored>>,
+}
+
+/// Why the credential can't be used.
+#[derive(Debug, Error)]
+pub enum CredentialError {
+    /// The file can't be read or written.
+    #[error("cannot {action} the credential of this node, {path}: {cause}")]
+    File {
+        /// The operation.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The error of the operating system.
+        cause: std::io::Error,
+    },
+    /// The directory for it can't be used.
+    #[error(transparent)]
+    StateDir(#[from] StateDirError),
+    /// The content is not a credential.
+    #[error(
+        "{path} holds no credential of a node ({problem}); move it away, and give this node a new join token with --join-token-file \
+         (`convene cluster join-token create --node NAME`)"
+    )]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Others can read it.
+    #[error("other users can read {0}, which holds the credential of this node; run `chmod 600` on it")]
+    Exposed(PathBuf),
+    /// It is that of another node, or of a node in another cluster.
+    #[error("{path} holds the credential of {found}; give each node a file of its own with --credential-file")]
+    OfOther {
+        /// The file.
+        path: PathBuf,
+        /// What it is the credential of.
+        found: String,
+    },
+}
+
+impl Credentials {
+    /// The credential of a node as the command line describes it.
+    pub fn new(arguments: &NodeArgs, node: &Node) -> Result<Self, CommandError> {
+        let file = CredentialFile::of(arguments.credential_file.as_deref(), node)?;
+        let is_accepted = file.read()?.is_some_and(|stored| stored.accepted);
+        // The file may be gone once it has served its purpose.
+        let join_token = join_token::read(arguments.join_token_file.as_deref(), is_accepted)?;
+        Ok(Self { file, join_token, of_dry_run: RefCell::default() })
+    }
+
+    /// Sends a check-in as often as it takes to be admitted with what this node has.
+    pub async fn check_in<T>(
+        &self,
+        dry_run: bool,
+        send: impl AsyncFn(Shown) -> Result<T, RegistryError>,
+    ) -> Result<T, RegistryError> {
+        let Some(mut stored) = self.present(dry_run)? else { return send(Shown::default()).await };
+        let sends_token = !stored.accepted;
+        let answer = send(self.show(&stored, sends_token)).await;
+        let denial = answer.as_ref().err().and_then(RegistryError::denial).unwrap_or_default().to_owned();
+        let answer = match (denial.as_str(), stored.previous.take()) {
+            // The registry has lost the announcement, for example because a copy of its database was restored.
+            ("node-bound" | "join-token-required", Some(previous)) => {
+                stored.credential = previous;
+                self.save(&stored, dry_run)?;
+                send(self.show(&stored, false)).await
+            }
+            ("node-bound" | "join-token-required", None) if self.join_token.is_some() && !sends_token => {
+                send(self.show(&stored, true)).await
+            }
+            ("credential-revoked", _) if self.join_token.is_some() => {
+                stored = Stored::draw(self.file.owner());
+                self.save(&stored, dry_run)?;
+                send(self.show(&stored, true)).await
+            }
+            (_, previous) => {
+                stored.previous = previous;
+                answer
+            }
+        };
+        if answer.is_ok() && stored.admitted(SystemTime::now()) {
+            self.save(&stored, dry_run)?;
+        }
+        answer
+    }
+
+    /// The credential now. Another process of this node may have renewed it. `None` if the filesystem is mounted read-only.
+    fn present(&self, dry_run: bool) -> Result<Option<Stored>, CredentialError> {
+        if let Some(mut stored) = self.file.read()? {
+            if !dry_run && stored.is_due(SystemTime::now(), RENEW_AFTER) {
+                stored.announce();
+                self.save(&stored, dry_run)?;
+            }
+            return Ok(Some(stored));
+        }
+        if dry_run {
+            let draw = || Stored::draw(self.file.owner());
+            return Ok(Some(self.of_dry_run.borrow_mut().get_or_insert_with(draw).clone()));
+        }
+        match self.file.create(&Stored::draw(self.file.owner())) {
+            Ok(stored) => Ok(Some(stored)),
+            Err(CredentialError::StateDir(StateDirError::ReadOnly { .. })) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn save(&self, stored: &Stored, dry_run: bool) -> Result<(), CredentialError> {
+        match dry_run {
+            true => {
+                *self.of_dry_run.borrow_mut() = Some(stored.clone());
+                Ok(())
+            }
+            false => self.file.replace(stored),
+        }
+    }
+
+    fn show(&self, stored: &Stored, sends_token: bool) -> Shown {
+        Shown {
+            credential: Some(stored.credential.clone()),
+            join_token: self.join_token.clone().filter(|_| sends_token),
+            next: stored.next.as_deref().map(hash_of),
+        }
+    }
+}
+
+impl From<CredentialError> for CommandError {
+    fn from(error: CredentialError) -> Self {
+        Self::Local(error.to_string())
+    }
+}

@@ -1,0 +1,287 @@
+use std::sync::Arc;
+
+use super::{Admission, Admittance, JoinToken, NodeCredential, NodeDenial, Presented, SecretHash, TurnedAway};
+use crate::{Cluster, EventKind, JoinPolicy, Liveness, MemberName, UnixMillis, cluster_draft::ClusterDraft};
+
+/// How a check-in may speak for its node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Known,
+    /// Its credential is bound to the name, by this join token if there is one.
+    Bind {
+        credential: SecretHash,
+        join_token: Option<SecretHash>,
+    },
+    /// The node has announced the secret that comes next.
+    Announce {
+        next: SecretHash,
+    },
+    /// The node has used the secret that it had announced.
+    Renew {
+        next: SecretHash,
+    },
+}
+
+impl Cluster {
+    /// Decides whether a check-in may speak for a node. `liveness` is the failure detector as the check-in finds it.
+    pub fn admit(&self, node: &MemberName, presented: &Presented, liveness: &Liveness, now: UnixMillis) -> Admittance {
+        match self.verdict(node, presented, liveness, now) {
+            Ok(Verdict::Known) => Admittance::Known,
+            Ok(verdict) => {
+                let mut draft = ClusterDraft::new(self, now);
+                match draft.carry_out(node, presented, verdict, liveness) {
+                    Ok(()) => draft.finish().map_or(Admittance::Known, Admittance::Bound),
+                    Err(denial) => self.deny(node, presented, denial, now),
+                }
+            }
+            Err(denial) => self.deny(node, presented, denial, now),
+        }
+    }
+
+    fn verdict(
+        &self,
+        node: &MemberName,
+        presented: &Presented,
+        liveness: &Liveness,
+        now: UnixMillis,
+    ) -> Result<Verdict, NodeDenial> {
+        match self.policy.join {
+            JoinPolicy::Certificate => self.by_certificate(node, presented),
+            JoinPolicy::Open | JoinPolicy::Token => self.by_credential(node, presented, liveness, now),
+        }
+    }
+
+    fn by_certificate(&self, node: &MemberName, presented: &Presented) -> Result<Verdict, NodeDenial> {
+        match presented.certificate_names.as_slice() {
+            [] => Err(NodeDenial::CertificateRequired(node.clone())),
+            names if names.iter().any(|name| name == node.as_str()) => Ok(Verdict::Known),
+            _ => Err(NodeDenial::CertificateOfOther(node.clone())),
+        }
+    }
+
+    fn by_credential(
+        &self,
+        node: &MemberName,
+        presented: &Presented,
+        liveness: &Liveness,
+        now: UnixMillis,
+    ) -> Result<Verdict, NodeDenial> {
+        let is_open = self.policy.join == JoinPolicy::Open;
+        let own = self.admission.credentials.get(node);
+        let Some(credential) = presented.credential else {
+            // A client of an earlier version has none. It may speak for a name that nobody has claimed.
+            let is_free = is_open && own.is_none();
+            return if is_free { Ok(Verdict::Known) } else { Err(NodeDenial::CredentialRequired(node.clone())) };
+        };
+        if let Some(own) = own.filter(|own| own.has(credential)) {
+            return by_own_credential(node, own, credential, presented.next);
+        }
+        if let Some((holder, _)) = self.admission.credential(credential) {
+            return Err(NodeDenial::CredentialOfOther { node: node.clone(), holder: holder.clone() });
+        }
+        let is_bound = self.admission.holder(node).is_some();
+        let is_for_this_node = match (is_open, presented.join_token) {
+            (true, _) => false,
+            (false, None) if is_bound => return Err(NodeDenial::NameBound { node: node.clone(), waits: false }),
+            (false, None) => return Err(NodeDenial::JoinTokenRequired(node.clone())),
+            (false, Some(hash)) => self.valid_join_token(node, hash, presented, now)?.node.is_some(),
+        };
+        if is_bound && !is_for_this_node && !self.is_silent(node, presented, liveness, now) {
+            return Err(NodeDenial::NameBound { node: node.clone(), waits: true });
+        }
+        Ok(Verdict::Bind { credential, join_token: presented.join_token.filter(|_| !is_open) })
+    }
+
+    fn valid_join_token(
+        &self,
+        node: &MemberName,
+        hash: SecretHash,
+        presented: &Presented,
+        now: UnixMillis,
+    ) -> Result<&JoinToken, NodeDenial> {
+        let found = self.admission.join_tokens.iter().find(|token| token.hash == hash);
+        let token = found.ok_or(NodeDenial::JoinTokenUnknown)?;
+        let id = token.id();
+        if token.revoked_at.is_some() {
+            return Err(NodeDenial::JoinTokenRevoked(id));
+        }
+        if token.expires_at <= now {
+            return Err(NodeDenial::expired(id, token.expires_at, now));
+        }
+        if let Some(other) = token.node.as_ref().filter(|other| *other != node) {
+            return Err(NodeDenial::JoinTokenOfOther { id, node: other.clone() });
+        }
+        if let Some(cidr) = token.cidr.filter(|cidr| !presented.from.is_some_and(|from| cidr.contains(from))) {
+            return Err(NodeDenial::JoinTokenElsewhere { id, cidr });
+        }
+        if token.used_by.contains(node) {
+            return Err(NodeDenial::JoinTokenUsed { id, node: node.clone() });
+        }
+        if token.used_by.len() >= token.uses as usize {
+            return Err(NodeDenial::JoinTokenUsedUp { id, uses: token.uses });
+        }
+        Ok(token)
+    }
+
+    /// Whether nothing was heard of a name's holder for `dead_after`: of the node, and of the members with its name.
+    ///
+    /// If no node at all has checked in, silence proves nothing. Then it counts from the first time that this sender was refused.
+    fn is_silent(&self, node: &MemberName, presented: &Presented, liveness: &Liveness, now: UnixMillis) -> bool {
+        let of_members = self.members().filter(|member| member.name() == node);
+        let of_members = of_members.filter_map(|member| liveness.members.get(&member.key));
+        let of_members = of_members.filter_map(|known| known.checked_in.max(known.answered).max(known.heard)).max();
+        let bound = self.admission.holder(node).map(|holder| holder.created_at);
+        let heard = liveness.nodes.get(node).map(|node| node.at).max(of_members).max(bound);
+        let lasts = |since: UnixMillis| since.age(now) >= self.policy.dead_after;
+        let refused = TurnedAway { node: node.clone(), code: NAME_BOUND.to_owned(), from: presented.from, at: now };
+        let refused = self.admission.turned_away.iter().find(|known| known.is_same(&refused));
+        heard.is_none_or(lasts)
+            && (lasts(liveness.since)
+                || refused.is_some_and(|refused| lasts(refused.at) && heard.is_none_or(|heard| heard <= refused.at)))
+    }
+
+    fn deny(&self, node: &MemberName, presented: &Presented, denial: NodeDenial, now: UnixMillis) -> Admittance {
+        let turned_away =
+            TurnedAway { node: node.clone(), code: denial.code().to_owned(), from: presented.from, at: now };
+        let kept_for = TurnedAway::REPEATED_AFTER.max(2 * self.policy.dead_after);
+        let is_recent = |known: &&TurnedAway| known.at.age(now) < kept_for;
+        let recent: Vec<&TurnedAway> = self.admission.turned_away.iter().filter(is_recent).collect();
+        if recent.iter().any(|known| known.is_same(&turned_away)) || recent.len() >= TurnedAway::MOST {
+            return Admittance::Denied { denial, record: None };
+        }
+        let from = presented.from.map(|from| format!(" from {from}")).unwrap_or_default();
+        let mut draft = ClusterDraft::new(self, now);
+        let mut kept: Vec<TurnedAway> = recent.into_iter().cloned().collect();
+        kept.push(turned_away);
+        let message = format!("check-in for {node}{from} refused: {denial}");
+        draft.change(EventKind::NodeTurnedAway, message, |cluster| {
+            Arc::make_mut(&mut cluster.admission).turned_away = kept;
+        });
+        Admittance::Denied { denial, record: draft.finish() }
+    }
+}
+
+/// [`NodeDenial::code`] of [`NodeDenial::NameBound`].
+const NAME_BOUND: &str = "node-bound";
+
+fn by_own_credential(
+    node: &MemberName,
+    own: &NodeCredential,
+    credential: SecretHash,
+    next: Option<SecretHash>,
+) -> Result<Verdict, NodeDenial> {
+    if own.revoked_at.is_some() {
+        return Err(NodeDenial::CredentialRevoked(node.clone()));
+    }
+    if own.next == Some(credential) {
+        return Ok(Verdict::Renew { next: credential });
+    }
+    match next.filter(|next| own.next != Some(*next) && *next != own.hash) {
+        Some(next) => Ok(Verdict::Announce { next }),
+        None => Ok(Verdict::Known),
+    }
+}
+
+impl TurnedAway {
+    /// Whether it is the same refusal of the same sender, at any time.
+    fn is_same(&self, other: &Self) -> bool {
+        self.node == other.node && self.code == other.code && self.from == other.from
+    }
+}
+
+impl ClusterDraft<'_> {
+    fn carry_out(
+        &mut self,
+        node: &MemberName,
+        presented: &Presented,
+        verdict: Verdict,
+        liveness: &Liveness,
+    ) -> Result<(), NodeDenial> {
+        match verdict {
+            Verdict::Known => {}
+            Verdict::Bind { credential, join_token } => {
+                self.make_room_for(node, liveness)?;
+                self.bind(node, presented, credential, join_token);
+            }
+            Verdict::Announce { next } => {
+                // Invisible until the node uses it, so that a lost answer leaves no second event of a renewal.
+                self.change_credential(node, EventKind::CredentialRenewed, "announced a new credential", |own, _| {
+                    own.next = Some(next);
+                });
+            }
+            Verdict::Renew { next } => {
+                self.change_credential(node, EventKind::CredentialRenewed, "uses its new credential", |own, now| {
+                    own.hash = next;
+                    own.next = None;
+                    own.renewed_at = Some(now);
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops the credential of a node that is gone, if there are as many as there may be.
+    fn make_room_for(&mut self, node: &MemberName, liveness: &Liveness) -> Result<(), NodeDenial> {
+        let credentials = &self.admission.credentials;
+        if credentials.contains_key(node) || credentials.len() < Admission::MAX_CREDENTIALS {
+            return Ok(());
+        }
+        let is_member = |name: &MemberName| self.members().any(|member| member.name() == name);
+        let is_gone =
+            |(name, _): &(&MemberName, &NodeCredential)| !liveness.nodes.contains_key(*name) && !is_member(name);
+        let gone = credentials.iter().filter(is_gone).min_by_key(|(_, credential)| credential.created_at);
+        let gone = gone.map(|(name, _)| name.clone()).ok_or(NodeDenial::TooManyNodes)?;
+        let message = format!("credential of {gone} dropped: the node is gone, and there are as many as there may be");
+        self.change_admission(EventKind::CredentialRevoked, message, |admission, revision, _| {
+            admission.credentials.remove(&gone);
+            admission.dropped = Some(revision);
+        });
+        Ok(())
+    }
+
+    fn bind(
+        &mut self,
+        node: &MemberName,
+        presented: &Presented,
+        credential: SecretHash,
+        join_token: Option<SecretHash>,
+    ) {
+        let from = presented.from.map(|from| format!(" at {from}")).unwrap_or_default();
+        let by = match join_token.and_then(|hash| self.admission.join_tokens.iter().find(|token| token.hash == hash)) {
+            Some(token) => format!("with join token {}", token.id()),
+            None if self.admission.holder(node).is_some() => {
+                format!(
+                    "on its first use, because the holder of the name was silent for {}",
+                    humantime::format_duration(self.policy.dead_after)
+                )
+            }
+            None => "on its first use".to_owned(),
+        };
+        let bound = NodeCredential::new(credential, self.now(), self.revision.next());
+        let message = format!("{node}{from} admitted {by}; its credential is {}", bound.id);
+        self.change_admission(EventKind::NodeAdmitted, message, |admission, revision, _| {
+            if let Some(token) = admission.join_tokens.iter_mut().find(|token| Some(token.hash) == join_token) {
+                token.used_by.insert(node.clone());
+                token.modified = revision;
+            }
+            admission.credentials.insert(node.clone(), bound);
+            // The time from which the former holder's silence counted.
+            admission.turned_away.retain(|refused| refused.node != *node || refused.code != NAME_BOUND);
+        });
+    }
+
+    fn change_credential(
+        &mut self,
+        node: &MemberName,
+        kind: EventKind,
+        what: &str,
+        edit: impl FnOnce(&mut NodeCredential, UnixMillis),
+    ) {
+        self.change_admission(kind, format!("{node} {what}"), |admission, revision, now| {
+            if let Some(own) = admission.credentials.get_mut(node) {
+                edit(own, now);
+                own.modified = revision;
+            }
+        });
+    }
+}

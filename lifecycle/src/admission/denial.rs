@@ -1,0 +1,179 @@
+use thiserror::Error;
+
+use super::Cidr;
+use crate::{MemberName, UnixMillis};
+
+/// Why a check-in may not speak for its node.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum NodeDenial {
+    /// It has no credential, and the cluster or the name needs one.
+    #[error("the check-in has no credential of node {0}")]
+    CredentialRequired(MemberName),
+    /// The credential is not known, and there is no join token.
+    #[error("node {0} has no credential of this cluster, and sent no join token")]
+    JoinTokenRequired(MemberName),
+    /// The credential was revoked.
+    #[error("the credential of node {0} was revoked")]
+    CredentialRevoked(MemberName),
+    /// The credential is bound to another node.
+    #[error("the credential is that of node {holder}, and does not speak for node {node}")]
+    CredentialOfOther {
+        /// The node that the check-in is for.
+        node: MemberName,
+        /// The node that it is bound to.
+        holder: MemberName,
+    },
+    /// The name has another credential, and its holder is not silent.
+    #[error("node {node} has another credential")]
+    NameBound {
+        /// The node.
+        node: MemberName,
+        /// Whether the check-in is admitted once the holder has been silent for `dead_after`.
+        waits: bool,
+    },
+    /// The cluster has no such join token.
+    #[error("this cluster has no such join token")]
+    JoinTokenUnknown,
+    /// The join token was revoked.
+    #[error("join token {0} was revoked")]
+    JoinTokenRevoked(String),
+    /// The join token has expired.
+    #[error("join token {id} expired at {at}")]
+    JoinTokenExpired {
+        /// The join token's ID.
+        id: String,
+        /// When it expired, for people.
+        at: String,
+    },
+    /// The join token is for another node.
+    #[error("join token {id} is for node {node} only")]
+    JoinTokenOfOther {
+        /// The join token's ID.
+        id: String,
+        /// The node that it is for.
+        node: MemberName,
+    },
+    /// The join token is for other addresses.
+    #[error("join token {id} is for addresses in {cidr} only")]
+    JoinTokenElsewhere {
+        /// The join token's ID.
+        id: String,
+        /// The addresses.
+        cidr: Cidr,
+    },
+    /// The node has used the join token before, for another credential.
+    #[error("node {node} has used join token {id} before, for another credential")]
+    JoinTokenUsed {
+        /// The join token's ID.
+        id: String,
+        /// The node.
+        node: MemberName,
+    },
+    /// The join token has let in as many nodes as it may.
+    #[error("join token {id} has let in {uses} {}, which is all that it may", if *.uses == 1 { "node" } else { "nodes" })]
+    JoinTokenUsedUp {
+        /// The join token's ID.
+        id: String,
+        /// How many nodes it may let in.
+        uses: u32,
+    },
+    /// There is no verified client certificate.
+    #[error("the check-in for node {0} came without a client certificate")]
+    CertificateRequired(MemberName),
+    /// The client certificate is for another name.
+    #[error(
+        "the client certificate is not that of node {0}: neither its common name nor one of its DNS names is the node's name"
+    )]
+    CertificateOfOther(MemberName),
+    /// The cluster has as many credentials as it may.
+    #[error("this cluster has as many nodes with a credential as it may: {}", super::Admission::MAX_CREDENTIALS)]
+    TooManyNodes,
+}
+
+impl NodeDenial {
+    /// Its name in the API.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::CredentialRequired(_) => "credential-required",
+            Self::JoinTokenRequired(_) => "join-token-required",
+            Self::CredentialRevoked(_) => "credential-revoked",
+            Self::CredentialOfOther { .. } => "credential-of-other-node",
+            Self::NameBound { .. } => "node-bound",
+            Self::JoinTokenUnknown => "join-token-unknown",
+            Self::JoinTokenRevoked(_) => "join-token-revoked",
+            Self::JoinTokenExpired { .. } => "join-token-expired",
+            Self::JoinTokenOfOther { .. } => "join-token-of-other-node",
+            Self::JoinTokenElsewhere { .. } => "join-token-of-other-address",
+            Self::JoinTokenUsed { .. } | Self::JoinTokenUsedUp { .. } => "join-token-used",
+            Self::CertificateRequired(_) => "certificate-required",
+            Self::CertificateOfOther(_) => "certificate-of-other-node",
+            Self::TooManyNodes => "too-many-nodes",
+        }
+    }
+
+    /// What a person can do about it, as the rest of a sentence.
+    pub fn remedy(&self) -> String {
+        let new_token = |node: &str| {
+            format!(
+                "create a join token with `convene cluster join-token create{node}`, and give it to the node with \
+                 --join-token-file"
+            )
+        };
+        match self {
+            Self::CredentialRequired(_) => {
+                "update `convene` on the node, and give it a join token with --join-token-file if the cluster \
+                 demands one"
+                    .to_owned()
+            }
+            Self::CredentialRevoked(node) | Self::JoinTokenUsed { node, .. } => {
+                format!("if the node may come back, {}", new_token(&format!(" --node {node}")))
+            }
+            Self::CredentialOfOther { .. } => {
+                "use the state directory or --credential-file of this node, and don't copy those of another one"
+                    .to_owned()
+            }
+            Self::NameBound { node, waits } => {
+                let wait = if *waits {
+                    "; without one, it is admitted once the holder of the name has been silent for `dead_after`"
+                } else {
+                    ""
+                };
+                format!(
+                    "if the node has lost its credential with its disk, {}{wait}",
+                    new_token(&format!(" --node {node}"))
+                )
+            }
+            Self::JoinTokenRequired(_)
+            | Self::JoinTokenUnknown
+            | Self::JoinTokenRevoked(_)
+            | Self::JoinTokenExpired { .. }
+            | Self::JoinTokenOfOther { .. }
+            | Self::JoinTokenElsewhere { .. }
+            | Self::JoinTokenUsedUp { .. } => new_token(""),
+            Self::CertificateRequired(_) | Self::CertificateOfOther(_) => {
+                "give the node a client certificate with its name by --discovery-cert and --discovery-key".to_owned()
+            }
+            Self::TooManyNodes => "revoke the credentials of nodes that are gone".to_owned(),
+        }
+    }
+
+    /// Whether the check-in showed nothing that the server knows (HTTP 401), unlike something that does not suffice (403).
+    pub fn is_unauthenticated(&self) -> bool {
+        matches!(
+            self,
+            Self::CredentialRequired(_)
+                | Self::JoinTokenRequired(_)
+                | Self::JoinTokenUnknown
+                | Self::CertificateRequired(_)
+        )
+    }
+
+    /// Whether the same check-in may be admitted later.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::NameBound { waits: true, .. })
+    }
+
+    pub(super) fn expired(id: String, at: UnixMillis, now: UnixMillis) -> Self {
+        Self::JoinTokenExpired { id, at: at.clock_time(now) }
+    }
+}
