@@ -13,7 +13,11 @@ use serde_json::{Value, json};
 async fn send(server: &Server, method: Method, path: &str, token: Option<&str>, body: Option<Value>) -> Response {
     let request = http::client().request(method, format!("{}{path}", server.url));
     let request = if let Some(token) = token { request.bearer_auth(token) } else { request };
-    let request = if let Some(body) = body { request.json(&body) } else { request };
+    // A POST needs the content type also without a body.
+    let request = match body {
+        Some(body) => request.json(&body),
+        None => request.header("Content-Type", "application/json"),
+    };
     request.send().await.unwrap()
 }
 

@@ -171,7 +171,7 @@ async fn no_protocol_creates_a_cluster_with_a_reserved_token() {
 #[tokio::test]
 async fn no_token_of_an_api_request_is_logged_in_full() {
     let server = Server::start();
-    let created = json_line(http::client().post(clusters(&server)).send().await.unwrap()).await;
+    let created = json_line(sent(post_nothing(&server)).await).await;
     let token = created["token"].as_str().unwrap();
     sent(http::client().delete(format!("{}/{token}", clusters(&server)))).await;
     server.wait_for_output("method=DELETE", std::time::Duration::from_secs(20));
