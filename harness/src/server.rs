@@ -186,6 +186,13 @@ pub fn command(listen: &str, database_url: &str, arguments: &[String]) -> Comman
         command.args(["--auth", "off", "--allow-unauthenticated"]);
     }
     command.args(["--listen", listen, "--database-url", database_url]).args(arguments);
+    // A test sends what many clients send; tests of these limits give the flags, which take precedence.
+    for limit in
+        ["CONVENE_MAX_REQUESTS_PER_SECOND", "CONVENE_MAX_TOTAL_REQUESTS_PER_SECOND", "CONVENE_MAX_NEW_PER_HOUR"]
+    {
+        command.env(limit, "0");
+    }
+    command.env("CONVENE_MAX_CLUSTERS_PER_ADDRESS", "1000000");
     command
 }
 

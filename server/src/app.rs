@@ -9,7 +9,8 @@ use crate::{
     browsers::Browsers,
     connection::Limits,
     metrics::Metrics,
-    new_clusters::{NewClusters, NewMode},
+    new_clusters::{Admission, NewClusters},
+    rates::Rates,
     registry::Registry,
     v2::Folders,
     waiting::Waiting,
@@ -41,8 +42,10 @@ pub struct App {
     pub waiting: Waiting,
     /// The largest size that a cluster may have.
     pub max_cluster_size: ClusterSize,
-    /// Who may create clusters by `/new`, v2 and v3.
-    pub new_mode: NewMode,
+    /// Who may create clusters by `/new`, v2 and v3, and how many.
+    pub admission: Arc<Admission>,
+    /// How many requests clients may make.
+    pub rates: Arc<Rates>,
     /// The policy `stock_writes` of clusters that v2 and v3 clients create.
     pub stock_writes: StockWrites,
     /// How long a long poll may last before the server ends it and the client asks again.
@@ -59,7 +62,8 @@ impl App {
         NewClusters {
             max_size: self.max_cluster_size,
             stock_writes: self.stock_writes,
-            admitted: self.new_mode.check(&caller.principal),
+            admission: self.admission.clone(),
+            caller: caller.clone(),
         }
     }
 
@@ -90,6 +94,8 @@ pub mod testing {
     use crate::{
         access::AuthMode,
         config::LimitArgs,
+        new_clusters::NewMode,
+        registry::QuotaLimits,
         store::{DatabaseLimits, Store},
     };
 
@@ -100,7 +106,10 @@ pub mod testing {
         let store = Store::open(&url.parse().unwrap(), DatabaseLimits::default()).await.unwrap();
         let store = Arc::new(store);
         let access = Access::start(AuthMode::Off, false, store.clone(), Vec::new()).await.unwrap();
-        let registry = Registry::start(store).await.0;
+        let rates = Arc::new(Rates::new(0, 0, 0));
+        let registry = Registry::start(store, QuotaLimits::NONE).await.0;
+        let quota = registry.quota().clone();
+        let admission = Arc::new(Admission { mode: NewMode::Open, rates: rates.clone(), quota });
         let app = App {
             access,
             metrics: Metrics::new(registry.metrics(), registry.database_metrics()),
@@ -114,7 +123,8 @@ pub mod testing {
             v2_folders: Folders::default(),
             waiting: Waiting::default(),
             max_cluster_size: ClusterSize::DEFAULT,
-            new_mode: NewMode::Open,
+            admission,
+            rates,
             stock_writes: StockWrites::default(),
             wait_timeout: Duration::from_secs(1),
             limits: Arc::new(Limits::new(&LimitArgs::default(), u64::MAX)),

@@ -1,3 +1,4 @@
+mod quotas;
 mod secrets;
 mod transport;
 
@@ -18,6 +19,7 @@ use crate::{
     v2::Folder,
 };
 
+pub use quotas::QuotaArgs;
 pub use secrets::hidden;
 pub use transport::{LimitArgs, TlsArgs};
 
@@ -129,6 +131,9 @@ pub struct Config {
 
     #[command(flatten)]
     pub access: AccessArgs,
+
+    #[command(flatten)]
+    pub quotas: QuotaArgs,
 
     #[command(flatten)]
     pub database: DatabaseArgs,

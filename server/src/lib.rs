@@ -26,6 +26,7 @@ mod migrate;
 mod new_clusters;
 mod operation;
 mod periodic_tasks;
+mod rates;
 mod refusal;
 mod registry;
 mod request_body;

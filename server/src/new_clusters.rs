@@ -1,8 +1,14 @@
+use std::sync::Arc;
+
 use clap::ValueEnum;
-use convene_lifecycle::{ClusterSize, PolicyChange, Settings, StockWrites};
+use convene_lifecycle::{ClusterSize, PolicyChange, Settings, StockWrites, Token};
 use thiserror::Error;
 
-use crate::access::{Principal, Role};
+use crate::{
+    access::{Caller, Principal, Role},
+    rates::{Rates, TooFast},
+    registry::{Quota, QuotaExceeded},
+};
 
 /// Who may create clusters by `/new`, v2 and v3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -13,15 +19,28 @@ pub enum NewMode {
     Admin,
 }
 
+/// Who may create clusters by `/new`, v2 and v3, and how many.
+#[derive(Debug)]
+pub struct Admission {
+    /// Who.
+    pub mode: NewMode,
+    /// How many an hour.
+    pub rates: Arc<Rates>,
+    /// How many in all.
+    pub quota: Arc<Quota>,
+}
+
 /// The terms on which a request of `/new`, v2 or v3 may create a cluster.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct NewClusters {
     /// The largest size.
     pub max_size: ClusterSize,
     /// The policy `stock_writes` of the new cluster.
     pub stock_writes: StockWrites,
-    /// Whether the request may create one.
-    pub admitted: Result<(), NotAdmitted>,
+    /// Who may create one.
+    pub admission: Arc<Admission>,
+    /// Who asks.
+    pub caller: Caller,
 }
 
 /// Why a request may not create a cluster.
@@ -36,23 +55,39 @@ pub enum NotAdmitted {
         /// Whether the request has a credential.
         is_known: bool,
     },
-}
-
-impl NewMode {
-    /// Fails if this principal may not create clusters.
-    pub fn check(self, principal: &Principal) -> Result<(), NotAdmitted> {
-        match self == Self::Open || principal.has_for_all(Role::Admin) {
-            true => Ok(()),
-            false => Err(NotAdmitted::AdministratorsOnly { is_known: *principal != Principal::Anonymous }),
-        }
-    }
+    /// The address has created too many within an hour.
+    #[error(
+        "this address has created as many clusters within an hour as one may (--max-new-per-hour); retry in {} s, or ask an \
+         administrator for a discovery URL",
+        .0.seconds()
+    )]
+    TooFast(TooFast),
+    /// The address has created too many.
+    #[error(transparent)]
+    Quota(QuotaExceeded),
 }
 
 impl NewClusters {
-    /// The settings of a new cluster.
-    pub fn settings(self, size: ClusterSize) -> Result<Settings, NotAdmitted> {
-        self.admitted?;
+    /// The settings of a new cluster with this token, which counts from now on.
+    pub fn admit(&self, token: &Token, size: ClusterSize) -> Result<Settings, NotAdmitted> {
+        self.admission.admit(&self.caller, token)?;
         let policy = PolicyChange { stock_writes: Some(self.stock_writes), ..PolicyChange::default() };
         Ok(Settings { size: Some(size), policy, ..Settings::default() })
+    }
+}
+
+impl Admission {
+    fn admit(&self, caller: &Caller, token: &Token) -> Result<(), NotAdmitted> {
+        let is_administrator = caller.principal.has_for_all(Role::Admin);
+        if self.mode == NewMode::Admin && !is_administrator {
+            return Err(NotAdmitted::AdministratorsOnly { is_known: caller.principal != Principal::Anonymous });
+        }
+        let is_verified = is_administrator && caller.principal != Principal::Unchecked;
+        if let Some(client) = caller.actor.from.filter(|_| !is_verified) {
+            self.quota.check_address(client).map_err(NotAdmitted::Quota)?;
+            self.rates.new_cluster(client).map_err(NotAdmitted::TooFast)?;
+            self.quota.created_by(client, token);
+        }
+        Ok(())
     }
 }

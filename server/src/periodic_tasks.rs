@@ -6,19 +6,39 @@ use std::{
 use convene_lifecycle::{Actor, Cluster, Token, Transition, UnixMillis};
 use futures_util::future::join_all;
 
-use crate::{access::REFRESH_EVERY, app::App, registry::WriteError};
+use crate::{access::REFRESH_EVERY, app::App, registry::WriteError, store::Abandoned};
 
-/// Deletes clusters without any registration once they are `ttl` old. Runs until dropped.
-pub async fn sweep(app: Arc<App>, ttl: Duration) {
-    let pause = (ttl / 10).clamp(Duration::from_millis(200), Duration::from_secs(600));
+/// Deletes clusters without any registration once they are `unformed_ttl` old, and clusters that have not formed
+/// `forming_ttl` after their first registration. Runs until dropped.
+pub async fn sweep(app: Arc<App>, unformed_ttl: Duration, forming_ttl: Duration) {
+    let pause = (unformed_ttl.min(forming_ttl) / 10).clamp(Duration::from_millis(200), Duration::from_secs(600));
     loop {
-        match delete_unregistered(&app, ttl).await {
-            Ok(0) => {}
-            Ok(deleted) => tracing::info!(deleted, "deleted clusters without registrations"),
-            // The registry has logged the error. The next round tries again.
-            Err(_) => {}
+        for (abandoned, ttl) in [(Abandoned::Unregistered, unformed_ttl), (Abandoned::Forming, forming_ttl)] {
+            match delete_abandoned(&app, abandoned, ttl).await {
+                Ok(0) => {}
+                Ok(deleted) => tracing::info!(deleted, "deleted clusters {}", abandoned.in_words()),
+                // The registry has logged the error. The next round tries again.
+                Err(_) => {}
+            }
         }
+        // By then, some server has deleted what nobody uses.
+        app.registry.quota().forget_older(unformed_ttl.max(forming_ttl) + pause);
         tokio::time::sleep(pause).await;
+    }
+}
+
+/// How often the database is measured for the quota.
+const MEASURE_EVERY: Duration = Duration::from_secs(1);
+
+/// Every so many measurements the clusters are counted, too.
+const COUNT_EVERY: u64 = 5;
+
+/// Measures the database for the quota. Runs until dropped.
+pub async fn measure(app: Arc<App>) {
+    for round in 0_u64.. {
+        // The registry has logged the error. The last measurement stays.
+        let _ = app.registry.measure(round.is_multiple_of(COUNT_EVERY)).await;
+        tokio::time::sleep(MEASURE_EVERY).await;
     }
 }
 
@@ -66,15 +86,16 @@ pub async fn watch_database(app: Arc<App>) {
     }
 }
 
-async fn delete_unregistered(app: &App, ttl: Duration) -> Result<usize, WriteError> {
+async fn delete_abandoned(app: &App, abandoned: Abandoned, ttl: Duration) -> Result<usize, WriteError> {
     let age = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
     let before = UnixMillis(app.registry.now().0.saturating_sub(age));
     let mut deleted = 0;
     loop {
-        let expired = app.registry.unregistered(before).await?;
+        let expired = app.registry.abandoned(abandoned, before).await?;
         let mut in_page = 0;
         // All at the same time, so that they share a commit.
-        for deleted in join_all(expired.iter().map(|token| delete_if_unregistered(app, token, before))).await {
+        let deletions = expired.iter().map(|token| delete_if_abandoned(app, token, abandoned, before));
+        for deleted in join_all(deletions).await {
             in_page += usize::from(deleted?);
         }
         deleted += in_page;
@@ -84,10 +105,15 @@ async fn delete_unregistered(app: &App, ttl: Duration) -> Result<usize, WriteErr
     }
 }
 
-async fn delete_if_unregistered(app: &App, token: &Token, before: UnixMillis) -> Result<bool, WriteError> {
+async fn delete_if_abandoned(
+    app: &App,
+    token: &Token,
+    abandoned: Abandoned,
+    before: UnixMillis,
+) -> Result<bool, WriteError> {
     let decide = move |cluster: Option<&Cluster>, at: UnixMillis| -> Result<Transition, ()> {
-        let idle = |cluster: &&Cluster| cluster.first_registered_at.is_none() && cluster.created_at < before;
-        cluster.filter(idle).map(|cluster| cluster.delete(at)).ok_or(())
+        let cluster = cluster.filter(|cluster| abandoned.includes(cluster, before));
+        cluster.map(|cluster| cluster.delete(at)).ok_or(())
     };
     Ok(app.registry.update(token, &Actor::server(), decide).await?.is_ok())
 }

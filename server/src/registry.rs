@@ -11,6 +11,7 @@ mod counts;
 mod follow;
 mod freshness;
 mod liveness;
+mod quota;
 mod reads;
 mod recent_writes;
 mod replication;
@@ -51,6 +52,7 @@ use watch_hub::WatchHub;
 
 pub use check_in::{CheckIn, CheckInOutcome, TurnedAway};
 pub use follow::{FollowStep, Follower};
+pub use quota::{Quota, QuotaExceeded, QuotaLimits};
 pub use reads::{Consistency, KnownCluster};
 pub use snapshot::Snapshot;
 pub use transact::{Committed, Inputs, Needs};
@@ -81,6 +83,7 @@ pub struct Registry {
     liveness: Arc<LivenessCache>,
     clock: Arc<Clock>,
     recent_writes: Arc<RecentWrites>,
+    quota: Arc<Quota>,
     jobs: mpsc::Sender<Job>,
     /// Tells whether a cached cluster is the present one; `None` if no other server writes to the database.
     freshness: Option<Freshness>,
@@ -103,6 +106,9 @@ pub enum WriteError {
     /// The database can't be written now.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+    /// The registry can't take more.
+    #[error(transparent)]
+    Quota(#[from] QuotaExceeded),
     /// A deleted cluster that had members used this token.
     #[error(
         "a deleted cluster used this token; choose another token, or have an administrator free this one (`convene cluster \
@@ -114,10 +120,11 @@ pub enum WriteError {
 impl Registry {
     /// Starts a registry on a store, and the committer's task. The task ends when the registry is dropped; if it ends
     /// earlier, the registry can't write any more.
-    pub async fn start(store: Arc<Store>) -> (Self, JoinHandle<()>) {
+    pub async fn start(store: Arc<Store>, limits: QuotaLimits) -> (Self, JoinHandle<()>) {
         let cache = Arc::new(Cache::with_weighter(CACHE_CLUSTERS, CACHE_BYTES, SnapshotWeight));
         let (clock, watch_hub, liveness) = (Arc::new(Clock::new()), Arc::default(), Arc::default());
         let recent_writes = Arc::<RecentWrites>::default();
+        let quota = Arc::new(Quota::new(limits));
         let metrics = Arc::new(RegistryMetrics::default());
         metrics.set_notified(!store.is_shared());
         let (mut notifier, mut tasks) = (None, JoinSet::new());
@@ -138,6 +145,7 @@ impl Registry {
             watch_hub: Arc::clone(&watch_hub),
             liveness: Arc::clone(&liveness),
             recent_writes: Arc::clone(&recent_writes),
+            quota: Arc::clone(&quota),
             notifier,
         };
         let (jobs, queue) = mpsc::channel(QUEUE);
@@ -155,6 +163,7 @@ impl Registry {
             liveness,
             clock,
             recent_writes,
+            quota,
             jobs,
             freshness,
             lists,
@@ -184,6 +193,21 @@ impl Registry {
     /// What is counted of transactions and reads.
     pub fn database_metrics(&self) -> &DatabaseMetrics {
         self.store.metrics()
+    }
+
+    /// What the registry may hold, and holds.
+    pub fn quota(&self) -> &Arc<Quota> {
+        &self.quota
+    }
+
+    /// Measures the database for the quota, and counts the clusters if asked to.
+    pub async fn measure(&self, with_clusters: bool) -> Result<(), Unavailable> {
+        let size = self.database_size().await?;
+        self.quota.set_database_bytes(size.bytes_in_use.try_into().unwrap_or(0));
+        if with_clusters {
+            self.quota.set_clusters(self.store.cluster_count().await.map_err(unavailable)?);
+        }
+        Ok(())
     }
 
     /// The size of the database.

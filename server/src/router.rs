@@ -12,6 +12,7 @@ use crate::{
     app::App,
     browsers::guard,
     home, metrics, operation,
+    rates::limit,
     refusal::log_refusals,
     v2, v3,
 };
@@ -22,6 +23,7 @@ pub fn router(app: Arc<App>) -> Router {
     let grpc = v3::router(&app)
         .layer(middleware::from_fn_with_state(app.clone(), enforce_grpc))
         .layer(middleware::from_fn_with_state(app.clone(), guard))
+        .layer(middleware::from_fn_with_state(app.clone(), limit))
         .layer(middleware::from_fn_with_state(app.clone(), log_access));
     let urls = Router::new()
         .route("/", get(home::home))
@@ -38,6 +40,7 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(middleware::from_fn_with_state(app.clone(), enforce))
         .layer(middleware::from_fn_with_state(app.clone(), guard))
         .layer(middleware::from_fn_with_state(app.clone(), log_refusals))
+        .layer(middleware::from_fn_with_state(app.clone(), limit))
         .layer(middleware::from_fn_with_state(app.clone(), log_access))
         .with_state(app);
     // gRPC requests are split off before routing: a route would add its `Allow` header to the response.

@@ -17,7 +17,9 @@ use crate::{
     config::{AccessArgs, Config, PublicUrl},
     connection::{Connections, CurrentTls, Limits, Overflow, TlsError, accept, bind, reload_on_change},
     metrics::Metrics,
-    periodic_tasks::{flush, follow_api_tokens, sweep, watch_database},
+    new_clusters::Admission,
+    periodic_tasks::{flush, follow_api_tokens, measure, sweep, watch_database},
+    rates::Rates,
     registry::{Registry, WriteError},
     router::router,
     store::{OpenError, Store, StoreError},
@@ -89,11 +91,12 @@ async fn serve(config: Config, open_files: u64) -> Result<(), ServerError> {
     let is_exposed = auth == AuthMode::Off && !address.ip().is_loopback();
     let access =
         Access::start(auth, is_exposed, store.clone(), certificate_rules).await.map_err(ServerError::Access)?;
-    let (registry, mut committer) = Registry::start(store.clone()).await;
+    let (registry, mut committer) = Registry::start(store.clone(), config.quotas.quota()).await;
     registry.hold_if_database_went_back().await?;
     let limits = Limits::new(&config.limits, open_files);
     let app = Arc::new(app(&config, tls.as_deref(), limits, address, access, registry));
-    let sweeper = tokio::spawn(sweep(app.clone(), config.unformed_ttl));
+    let sweeper = tokio::spawn(sweep(app.clone(), config.unformed_ttl, config.quotas.forming_ttl));
+    let measurer = tokio::spawn(measure(app.clone()));
     let flusher = tokio::spawn(flush(app.clone()));
     let access_follower = tokio::spawn(follow_api_tokens(app.clone()));
     let watcher = store.is_shared().then(|| tokio::spawn(watch_database(app.clone())));
@@ -138,6 +141,7 @@ async fn serve(config: Config, open_files: u64) -> Result<(), ServerError> {
         reloader.abort();
     }
     sweeper.abort();
+    measurer.abort();
     flusher.abort();
     access_follower.abort();
     if let Some(watcher) = watcher {
@@ -185,6 +189,14 @@ fn app(
         public_origin: config.public_url.as_ref().and_then(|url| url.origin().parse().ok()),
         v2_cors: config.v2_cors.clone(),
     };
+    let quotas = &config.quotas;
+    let rates = Arc::new(Rates::new(
+        quotas.max_requests_per_second,
+        quotas.max_total_requests_per_second,
+        quotas.max_new_per_hour,
+    ));
+    let quota = registry.quota().clone();
+    let admission = Arc::new(Admission { mode: config.new, rates: rates.clone(), quota });
     App {
         access,
         browsers,
@@ -198,7 +210,8 @@ fn app(
         v2_folders: Folders::with(&config.v2_folders),
         waiting: Waiting::default(),
         max_cluster_size: config.max_cluster_size,
-        new_mode: config.new,
+        admission,
+        rates,
         stock_writes: config.stock_writes,
         wait_timeout: config.wait_timeout,
         limits: Arc::new(limits),

@@ -4,6 +4,7 @@
 //! [`statement`]). Reads go through a small pool of connections. All writes go through a [`Transaction`] on a connection of
 //! its own, which writes the changes of many clusters with one fsync.
 
+mod abandoned;
 mod admission;
 mod api_tokens;
 mod columns;
@@ -43,6 +44,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
+pub use abandoned::Abandoned;
 pub use api_tokens::ApiTokenDatabase;
 pub use columns::{subject_from_words, subject_words};
 pub use commit::{ClusterWrite, draw_public_id};

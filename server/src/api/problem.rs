@@ -178,6 +178,7 @@ impl From<WriteError> for Problem {
     fn from(error: WriteError) -> Self {
         match error {
             WriteError::Unavailable(unavailable) => unavailable.into(),
+            WriteError::Quota(exceeded) => Self::new(Kind::QuotaExceeded, exceeded),
             WriteError::TokenUsedUp => Self::new(Kind::TokenUsedUp, error),
         }
     }

@@ -20,6 +20,7 @@ use super::{
     Committed, Inputs, Needs, Snapshot, SnapshotCache, Unavailable, WriteError,
     clock::Clock,
     liveness::LivenessCache,
+    quota::Quota,
     recent_writes::RecentWrites,
     replication::{Notifier, sync_clock},
     transact::Job,
@@ -59,6 +60,7 @@ pub(super) struct Committer {
     pub(super) watch_hub: Arc<WatchHub>,
     pub(super) liveness: Arc<LivenessCache>,
     pub(super) recent_writes: Arc<RecentWrites>,
+    pub(super) quota: Arc<Quota>,
     /// Notifies the other servers of a shared database of each change; `None` if the database is not shared.
     pub(super) notifier: Option<Notifier>,
 }
@@ -170,7 +172,7 @@ impl Committer {
             if must_hold {
                 cluster.hold_founding(self.clock.now());
             }
-            results.push(cluster.decide(job, self.clock.now()));
+            results.push(cluster.decide(job, self.clock.now(), &self.quota));
         }
         let liveness = take_changed_liveness(&mut pending);
         let writes = into_writes(pending);
@@ -335,6 +337,9 @@ impl Committer {
             notifier.notify(writes.iter().map(|write| write.token.clone()));
         }
         for ClusterWrite { token, base, after, events, write_id } in writes {
+            if after.as_ref().is_none_or(|cluster| cluster.bootstrapped.is_some()) {
+                self.quota.settled(&token);
+            }
             let protocol = after.as_ref().and_then(|cluster| cluster.protocol);
             self.metrics.record_events(protocol, events.iter().map(Arc::as_ref));
             let after = after.map(|after| Arc::new(Snapshot::new(after, Some(write_id))));
@@ -426,7 +431,7 @@ impl PendingCluster {
         self.events.extend(held.events.into_iter().map(|event| Arc::new(Event { actor: actor.clone(), ..event })));
     }
 
-    fn decide(&mut self, job: &mut Job, now: UnixMillis) -> Decided {
+    fn decide(&mut self, job: &mut Job, now: UnixMillis, quota: &Quota) -> Decided {
         if self.corrupt {
             return Err(Unavailable.into());
         }
@@ -435,6 +440,10 @@ impl PendingCluster {
         let Some(Transition { after, events }) = decided else { return Ok(None) };
         if self.used_up {
             return Err(WriteError::TokenUsedUp);
+        }
+        quota.check(self.cluster.as_deref(), after.as_ref())?;
+        if self.cluster.is_none() {
+            quota.count_new();
         }
         let actor = Some(job.actor.clone());
         let events = events.into_iter().map(|event| Arc::new(Event { actor: actor.clone(), ..event }));

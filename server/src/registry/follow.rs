@@ -162,7 +162,7 @@ mod tests {
             let file = dir.path().join("c.db");
             let url = format!("sqlite:{}", file.display());
             let store = Store::open(&url.parse().unwrap(), DatabaseLimits::default()).await.unwrap();
-            let (registry, _) = Registry::start(Arc::new(store)).await;
+            let (registry, _) = Registry::start(Arc::new(store), crate::registry::QuotaLimits::NONE).await;
             let token: Token = "one".parse().unwrap();
             registry.create(token.clone().try_into().unwrap(), &Actor::server(), Settings::default()).await.unwrap();
             let follower = registry.follow(&token, Revision::FIRST.next(), WaitKind::Events);

@@ -7,14 +7,14 @@ use convene_lifecycle::{Event, PublicId, Revision, Token, UnixMillis};
 use super::{Follower, Registry, Snapshot, Subscription, Unavailable, unavailable, watch_hub::DeliveredState};
 use crate::{
     metrics::WaitKind,
-    store::{ClusterFilter, ClusterSummary, Cursor, Stamp, StoreError},
+    store::{Abandoned, ClusterFilter, ClusterSummary, Cursor, Stamp, StoreError},
 };
 
 /// The most events in a page of history. Each follower may hold as many in memory.
 const HISTORY_PAGE: u32 = 64;
 
-/// The most tokens in a page of [`Registry::unregistered`].
-const UNREGISTERED_PAGE: u32 = 64;
+/// The most tokens in a page of [`Registry::abandoned`].
+const ABANDONED_PAGE: u32 = 64;
 
 /// What a reader demands of a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,8 +183,8 @@ impl Registry {
     }
 
     /// A page of tokens that were created before a time and that no member has ever registered under.
-    pub async fn unregistered(&self, before: UnixMillis) -> Result<Vec<Token>, Unavailable> {
-        self.store.unregistered(before, UNREGISTERED_PAGE).await.map_err(unavailable)
+    pub async fn abandoned(&self, abandoned: Abandoned, before: UnixMillis) -> Result<Vec<Token>, Unavailable> {
+        self.store.abandoned(abandoned, before, ABANDONED_PAGE).await.map_err(unavailable)
     }
 }
 

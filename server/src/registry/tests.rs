@@ -17,7 +17,7 @@ async fn registry() -> (TempDir, Arc<Registry>) {
     let dir = TempDir::new().unwrap();
     let url = format!("sqlite:{}", dir.path().join("c.db").display());
     let store = Store::open(&url.parse().unwrap(), DatabaseLimits::default()).await.unwrap();
-    (dir, Arc::new(Registry::start(Arc::new(store)).await.0))
+    (dir, Arc::new(Registry::start(Arc::new(store), QuotaLimits::NONE).await.0))
 }
 
 /// A report of node `a`, which has no data.

@@ -18,6 +18,14 @@ pub struct ClusterCounts {
 }
 
 impl Store {
+    /// How many clusters there are.
+    pub async fn cluster_count(&self) -> Result<u64, StoreError> {
+        let text = "select count(*) as clusters from cluster";
+        let row = self.read(async |reader| Ok(reader.fetch_one(Statement::new(text)).await?)).await?;
+        let clusters: i64 = row.try_get("clusters")?;
+        Ok(clusters.try_into().unwrap_or(0))
+    }
+
     /// Counts the clusters. Reads every row of their table, within a time limit.
     pub async fn count_clusters(&self, limit: Duration) -> Result<ClusterCounts, StoreError> {
         let text = "select count(*) as clusters, \

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Stamp, Store, StoreError, WriteId,
+    Abandoned, Stamp, Store, StoreError, WriteId,
     admission::admissions,
     columns::{CLUSTER, EVENT, MEMBER, read_cluster, read_event, read_member},
     connection::{Connection, Row},
@@ -84,10 +84,14 @@ impl Store {
         self.read(async |reader| write_of(reader, token, revision).await).await
     }
 
-    /// At most `limit` tokens that were created before a time and that no member has ever registered under.
-    pub async fn unregistered(&self, before: UnixMillis, limit: u32) -> Result<Vec<Token>, StoreError> {
-        let text = "select token from cluster where first_registered_at is null and created_at < $1 limit $2";
-        let statement = Statement::new(text).bind(before.0).bind(i64::from(limit));
+    /// At most `limit` tokens of clusters that were abandoned before a time.
+    pub async fn abandoned(
+        &self,
+        abandoned: Abandoned,
+        before: UnixMillis,
+        limit: u32,
+    ) -> Result<Vec<Token>, StoreError> {
+        let statement = Statement::new(abandoned.select()).bind(before.0).bind(i64::from(limit));
         let rows = self.read(async |reader| Ok(reader.fetch_all(statement).await?)).await?;
         rows.iter().map(token).collect()
     }

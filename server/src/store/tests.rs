@@ -556,8 +556,8 @@ async fn a_token_is_unregistered_until_the_first_registration(store: Store) {
     let (_, used) = eventful("used");
     commit(&store, &[write(None, vec![idle]), used]).await.unwrap();
     let later = UnixMillis(NOW.0 + 1);
-    assert_eq!(store.unregistered(later, 10).await.unwrap(), ["idle".parse().unwrap()]);
-    assert_eq!(store.unregistered(NOW, 10).await.unwrap(), []);
+    assert_eq!(store.abandoned(Abandoned::Unregistered, later, 10).await.unwrap(), ["idle".parse().unwrap()]);
+    assert_eq!(store.abandoned(Abandoned::Unregistered, NOW, 10).await.unwrap(), []);
 }
 
 #[tokio::test]

@@ -10,8 +10,9 @@ use crate::{
     connection::TooManyWaits,
     new_clusters::NotAdmitted,
     operation::plain_error,
+    rates::TooFast,
     refusal::Refusal,
-    registry::{Unavailable, WriteError},
+    registry::{QuotaExceeded, Unavailable, WriteError},
     waiting::StillWaits,
 };
 
@@ -23,6 +24,7 @@ pub struct V2Error {
     cause: String,
     index: Option<Revision>,
     node: Option<MemberName>,
+    retry_after: Option<TooFast>,
 }
 
 /// The errors of etcd's v2 API that v2 discovery returns.
@@ -90,7 +92,7 @@ impl Code {
 impl V2Error {
     /// An error with what caused it: the key, or a sentence.
     pub fn new(code: Code, cause: impl Into<String>) -> Self {
-        Self { code, status: code.status(), cause: cause.into(), index: None, node: None }
+        Self { code, status: code.status(), cause: cause.into(), index: None, node: None, retry_after: None }
     }
 
     /// An invalid field.
@@ -108,10 +110,10 @@ impl V2Error {
         Self { node: Some(node), ..self }
     }
 
-    /// The message of etcd for the code; no credential helps against 403.
+    /// The message of etcd for the code; a credential helps against 401 only.
     fn message(&self) -> &'static str {
         match (self.code, self.status) {
-            (Code::Unauthorized, StatusCode::FORBIDDEN) => "Not allowed",
+            (Code::Unauthorized, status) if status != StatusCode::UNAUTHORIZED => "Not allowed",
             (code, _) => code.message(),
         }
     }
@@ -127,7 +129,7 @@ impl V2Error {
     pub fn into_text_response(self) -> Response {
         let mut response = plain_error(self.status, format!("{}\n", self.cause)).into_response();
         Refusal::new(&self.cause).attach(&mut response);
-        with_retry_after(response)
+        with_retry_after(response, self.retry_after)
     }
 
     /// With another status than etcd's for the code.
@@ -153,9 +155,25 @@ impl From<StockWriteRefused> for V2Error {
 
 impl From<NotAdmitted> for V2Error {
     fn from(refused: NotAdmitted) -> Self {
-        let NotAdmitted::AdministratorsOnly { is_known } = refused;
         let error = Self::new(Code::Unauthorized, refused.to_string());
-        if is_known { error.with_status(StatusCode::FORBIDDEN) } else { error }
+        match refused {
+            NotAdmitted::AdministratorsOnly { is_known: false } => error,
+            NotAdmitted::AdministratorsOnly { is_known: true } => error.with_status(StatusCode::FORBIDDEN),
+            NotAdmitted::TooFast(too_fast) => {
+                Self { retry_after: Some(too_fast), ..error.with_status(StatusCode::TOO_MANY_REQUESTS) }
+            }
+            NotAdmitted::Quota(exceeded) => exceeded.into(),
+        }
+    }
+}
+
+impl From<QuotaExceeded> for V2Error {
+    fn from(exceeded: QuotaExceeded) -> Self {
+        let status = match exceeded {
+            QuotaExceeded::ClustersOfAddress(_) => StatusCode::FORBIDDEN,
+            _ => StatusCode::INSUFFICIENT_STORAGE,
+        };
+        Self::new(Code::Unauthorized, exceeded.to_string()).with_status(status)
     }
 }
 
@@ -188,6 +206,7 @@ impl From<WriteError> for V2Error {
     fn from(error: WriteError) -> Self {
         match error {
             WriteError::Unavailable(unavailable) => unavailable.into(),
+            WriteError::Quota(exceeded) => exceeded.into(),
             WriteError::TokenUsedUp => Self::new(Code::CompareFailed, error.to_string()),
         }
     }
@@ -209,13 +228,14 @@ impl IntoResponse for V2Error {
         let mut response = json_response(self.status, &body);
         response.headers_mut().insert(ETCD_INDEX, HeaderValue::from(index));
         self.refusal().attach(&mut response);
-        with_retry_after(response)
+        with_retry_after(response, self.retry_after)
     }
 }
 
-fn with_retry_after(mut response: Response) -> Response {
-    if response.status() == StatusCode::SERVICE_UNAVAILABLE {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+fn with_retry_after(mut response: Response, too_fast: Option<TooFast>) -> Response {
+    let unavailable = (response.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(1);
+    if let Some(seconds) = too_fast.map(TooFast::seconds).or(unavailable) {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }

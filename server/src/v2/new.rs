@@ -23,11 +23,11 @@ pub async fn create(
         Ok(size) => size,
         Err(error) => return error.into_text_response(),
     };
-    let settings = match app.new_clusters(&caller).settings(size) {
+    let token = draw_token();
+    let settings = match app.new_clusters(&caller).admit(&token, size) {
         Ok(settings) => settings,
         Err(refused) => return V2Error::from(refused).into_text_response(),
     };
-    let token = draw_token();
     match app.registry.create(token.clone(), &caller.actor, settings).await {
         Ok(_) => {
             tracing::info!(cluster = %*token, %size, "cluster created");

@@ -163,7 +163,7 @@ async fn set_size(
     conditions: Conditions,
 ) -> Result<Arc<Event>, V2Error> {
     let token = path.token.clone();
-    let settings = app.new_clusters(caller).settings(size);
+    let new = app.new_clusters(caller);
     let decide = move |cluster: Option<&Cluster>, at| match cluster {
         Some(cluster) => {
             let present = CurrentValue::size(cluster);
@@ -174,9 +174,10 @@ async fn set_size(
         }
         None => {
             let action = conditions.put(&path.key(), None).map_err(|_| path.no_such_cluster())?;
+            let settings = new.admit(&path.token, size)?;
             let token = path.token.clone().try_into();
             let token = token.map_err(|reserved: ReservedToken| V2Error::invalid_field(reserved))?;
-            Ok(Cluster::create_with(token, &settings.clone()?, action, at))
+            Ok(Cluster::create_with(token, &settings, action, at))
         }
     };
     let event = single(app.registry.update(&token, &caller.actor, decide).await??);

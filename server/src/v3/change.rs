@@ -75,7 +75,7 @@ impl Put {
             let size = self.size().filter(|_| !self.needs_previous).ok_or(V3Error::KeyNotFound)?;
             let token = self.key.token.clone().try_into();
             let token = token.map_err(|reserved: ReservedToken| V3Error::Invalid(reserved.to_string()))?;
-            return Ok(Cluster::create_with(token, &self.new.settings(size)?, Action::Set, at));
+            return Ok(Cluster::create_with(token, &self.new.admit(&self.key.token, size)?, Action::Set, at));
         };
         let changed = cluster.set_size(self.size().unwrap_or(cluster.size), Action::Update, at)?;
         cluster.check_stock_write()?;

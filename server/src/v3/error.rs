@@ -94,7 +94,7 @@ pub enum V3Error {
     #[error(transparent)]
     StillWaits(#[from] StillWaits),
     /// The request may not create a cluster.
-    #[error("permission denied: {0}")]
+    #[error(transparent)]
     NotAdmitted(#[from] NotAdmitted),
     /// The cluster has formed.
     #[error("permission denied: {0}")]
@@ -131,10 +131,14 @@ impl V3Error {
             Self::InvalidAuthToken | Self::Unauthenticated(_) => Code::Unauthenticated,
             Self::LeaseNotFound | Self::NoSuchCluster => Code::NotFound,
             Self::Compacted | Self::FutureRevision => Code::OutOfRange,
-            Self::PermissionDenied | Self::Outside(_) | Self::NotAdmitted(_) | Self::StockWriteRefused(_) => {
-                Code::PermissionDenied
-            }
-            Self::TooLarge | Self::TooManyWaits(_) => Code::ResourceExhausted,
+            Self::PermissionDenied
+            | Self::Outside(_)
+            | Self::NotAdmitted(NotAdmitted::AdministratorsOnly { .. })
+            | Self::StockWriteRefused(_) => Code::PermissionDenied,
+            Self::TooLarge
+            | Self::TooManyWaits(_)
+            | Self::NotAdmitted(NotAdmitted::TooFast(_) | NotAdmitted::Quota(_))
+            | Self::WriteError(WriteError::Quota(_)) => Code::ResourceExhausted,
             Self::Unsupported(_) => Code::Unimplemented,
             Self::AuthenticationNotEnabled
             | Self::Refused(_)

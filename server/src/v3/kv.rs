@@ -185,7 +185,7 @@ impl Kv {
     }
 
     async fn transact(&self, request: TxnRequest, caller: Caller) -> Result<TxnResponse, V3Error> {
-        let txn = Txn::parse(request, self.app.new_clusters(&caller))?;
+        let txn = Txn::parse(request, &self.app.new_clusters(&caller))?;
         let headers = self.headers;
         let Some(token) = txn.token.clone() else {
             return Ok(txn.apply(None, headers, self.app.registry.now())?.1);

@@ -48,7 +48,7 @@ enum Operation {
 impl Txn {
     /// Reads a request. All of its keys are one cluster's, and each branch makes one change at most, because each change
     /// of a cluster has a revision of its own.
-    pub fn parse(request: TxnRequest, new: NewClusters) -> Result<Self, V3Error> {
+    pub fn parse(request: TxnRequest, new: &NewClusters) -> Result<Self, V3Error> {
         let TxnRequest { compare, success, failure } = request;
         if compare.len().max(success.len()).max(failure.len()) > MAX_OPERATIONS {
             return Err(V3Error::TooManyOperations);
@@ -200,11 +200,11 @@ impl Comparison {
 }
 
 impl Operation {
-    fn parse(operation: RequestOp, new: NewClusters) -> Result<Self, V3Error> {
+    fn parse(operation: RequestOp, new: &NewClusters) -> Result<Self, V3Error> {
         // etcd returns the same error for an empty operation.
         match operation.request.ok_or(V3Error::KeyNotFound)? {
             Request::RequestRange(range) => Ok(Self::Range(Query::parse(range)?)),
-            Request::RequestPut(put) => Ok(Self::Put(Put::parse(put, new)?)),
+            Request::RequestPut(put) => Ok(Self::Put(Put::parse(put, new.clone())?)),
             Request::RequestDeleteRange(delete) => Ok(Self::Delete(Delete::parse(delete)?)),
             Request::RequestTxn(_) => Err(V3Error::Unsupported("nested transactions")),
         }
@@ -234,7 +234,7 @@ impl Operation {
     }
 }
 
-fn parse_branch(operations: Vec<RequestOp>, new: NewClusters) -> Result<Vec<Operation>, V3Error> {
+fn parse_branch(operations: Vec<RequestOp>, new: &NewClusters) -> Result<Vec<Operation>, V3Error> {
     let operations: Vec<Operation> =
         operations.into_iter().map(|operation| Operation::parse(operation, new)).collect::<Result<_, _>>()?;
     let writes: Vec<&Operation> = operations.iter().filter(|operation| operation.is_write()).collect();

@@ -16,6 +16,7 @@ mod differential;
 mod gone_page;
 mod join_tokens;
 mod lifecycle;
+mod limits;
 mod long_polls;
 mod metrics;
 mod moving;

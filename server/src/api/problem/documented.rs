@@ -41,8 +41,14 @@ pub enum PreconditionProblems {}
 
 impl IntoResponses for CommonProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        let kinds =
-            [Kind::InvalidRequest, Kind::Unauthenticated, Kind::Forbidden, Kind::Misdirected, Kind::Unavailable];
+        let kinds = [
+            Kind::InvalidRequest,
+            Kind::Unauthenticated,
+            Kind::Forbidden,
+            Kind::Misdirected,
+            Kind::TooManyRequests,
+            Kind::Unavailable,
+        ];
         let mut responses = documented(&kinds);
         describe_both(&mut responses, Kind::Forbidden, Kind::OtherSite);
         responses
@@ -63,7 +69,7 @@ impl IntoResponses for NodeProblems {
 
 impl IntoResponses for BodyProblems {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        documented(&[Kind::BodyTooLate, Kind::BodyTooLarge, Kind::UnsupportedMediaType])
+        documented(&[Kind::BodyTooLate, Kind::BodyTooLarge, Kind::UnsupportedMediaType, Kind::QuotaExceeded])
     }
 }
 
@@ -108,7 +114,7 @@ fn response(kind: Kind) -> Response {
     let content = Content::new(Some(Ref::from_schema_name(Problem::name())));
     let response = ResponseBuilder::new().description(kind.title()).content(PROBLEM_JSON, content);
     match kind {
-        Kind::Unavailable => response.header("Retry-After", seconds()).build(),
+        Kind::Unavailable | Kind::TooManyRequests => response.header("Retry-After", seconds()).build(),
         Kind::Unauthenticated => response.header("WWW-Authenticate", Header::default()).build(),
         _ => response.build(),
     }

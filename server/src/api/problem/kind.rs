@@ -60,6 +60,9 @@ pub enum Kind {
     /// All clients together use as much of the server as they may; try again after `Retry-After` seconds.
     #[serde(rename = "urn:convene:problem:overloaded")]
     Overloaded,
+    /// The registry has as many clusters, or as many bytes, as it may have.
+    #[serde(rename = "urn:convene:problem:quota-exceeded")]
+    QuotaExceeded,
     /// The database does not answer.
     #[serde(rename = "urn:convene:problem:unavailable")]
     Unavailable,
@@ -87,6 +90,7 @@ impl Kind {
             Self::UnsupportedMediaType => "The body is not declared as JSON",
             Self::TooManyRequests => "Too many requests",
             Self::Overloaded => "The server is overloaded",
+            Self::QuotaExceeded => "The registry can't take more",
             Self::Unavailable => "The database is not available",
         }
     }
@@ -110,6 +114,7 @@ impl Kind {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+            Self::QuotaExceeded => StatusCode::INSUFFICIENT_STORAGE,
             Self::Overloaded | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }

@@ -1,0 +1,121 @@
+//! One client can't use up the server: requests and new clusters have rates, and the database has quotas.
+
+use std::time::Duration;
+
+use convene_harness::{http, server::Server, wait_for};
+use futures_util::future::join_all;
+use reqwest::{Client, Response, StatusCode};
+use serde_json::{Value, json};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+async fn new(client: &Client, server: &Server) -> (StatusCode, String) {
+    let answer = client.get(format!("{}/new?size=3", server.url)).send().await.unwrap();
+    (answer.status(), answer.text().await.unwrap())
+}
+
+async fn register(client: &Client, url: &str, n: u32) -> Response {
+    let value = format!("infra{n}=http://10.0.0.{n}:2380");
+    client.put(format!("{url}/{n}?prevExist=false")).form(&[("value", value)]).send().await.unwrap()
+}
+
+#[tokio::test]
+async fn an_address_that_sends_too_many_requests_waits_and_another_does_not() {
+    let server = Server::start_with(&["--max-requests-per-second", "2"]);
+    let from =
+        |address: [u8; 4]| Client::builder().no_proxy().local_address(std::net::IpAddr::from(address)).build().unwrap();
+    let (flood, honest) = (from([127, 0, 0, 1]), from([127, 0, 0, 2]));
+    let mut refused = None;
+    for _ in 0..50 {
+        let answer = flood.get(format!("{}/version", server.url)).send().await.unwrap();
+        if answer.status() == StatusCode::TOO_MANY_REQUESTS {
+            refused = Some(answer);
+        }
+    }
+    let refused = refused.expect("50 requests are more than may be saved up");
+    assert_eq!(refused.headers()["retry-after"], "1");
+    let problem: Value = refused.json().await.unwrap();
+    assert_eq!(problem["type"], "urn:convene:problem:too-many-requests");
+    assert!(problem["detail"].as_str().unwrap().contains("--max-requests-per-second"), "{problem}");
+    assert_eq!(flood.get(format!("{}/livez", server.url)).send().await.unwrap().status(), StatusCode::OK);
+    assert_eq!(honest.get(format!("{}/version", server.url)).send().await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn an_address_creates_so_many_clusters_an_hour() {
+    let server = Server::start_with(&["--max-new-per-hour", "3"]);
+    let client = http::client();
+    for _ in 0..3 {
+        assert_eq!(new(&client, &server).await.0, StatusCode::OK);
+    }
+    let (status, text) = new(&client, &server).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+    assert!(text.contains("--max-new-per-hour") && text.contains("retry in"), "{text}");
+    let put = client.put(format!("{}/v2/keys/_etcd/registry/mine/_config/size", server.url)).form(&[("value", "3")]);
+    assert_eq!(put.send().await.unwrap().status(), StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[tokio::test]
+async fn clusters_are_limited_in_all_and_for_an_address() {
+    let server = Server::start_with(&["--max-clusters-per-address", "2"]);
+    let client = http::client();
+    for _ in 0..2 {
+        assert_eq!(new(&client, &server).await.0, StatusCode::OK);
+    }
+    let (status, text) = new(&client, &server).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    assert!(text.contains("--max-clusters-per-address"), "{text}");
+
+    let full = Server::start_with(&["--max-clusters", "2"]);
+    for _ in 0..2 {
+        assert_eq!(new(&client, &full).await.0, StatusCode::OK);
+    }
+    let (status, text) = new(&client, &full).await;
+    assert_eq!(status, StatusCode::INSUFFICIENT_STORAGE);
+    assert!(text.contains("--max-clusters"), "{text}");
+    let refused = client.post(format!("{}/v1/clusters", full.url)).json(&json!({})).send().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::INSUFFICIENT_STORAGE);
+    assert_eq!(refused.json::<Value>().await.unwrap()["type"], "urn:convene:problem:quota-exceeded");
+}
+
+#[tokio::test]
+async fn a_cluster_that_never_forms_is_collected_and_one_that_has_formed_stays() {
+    let server = Server::start_with(&["--forming-ttl", "1s"]);
+    let client = http::client();
+    let (forming, formed) = (server.new_cluster(3).await, server.new_cluster(1).await);
+    assert_eq!(register(&client, &forming, 1).await.status(), StatusCode::CREATED);
+    assert_eq!(register(&client, &formed, 1).await.status(), StatusCode::CREATED);
+    let log = || server.output().contains("deleted clusters that have not formed").then_some(());
+    wait_for(LIMIT, log).unwrap_or_else(|| panic!("{}", server.output()));
+    assert_eq!(client.get(&forming).send().await.unwrap().status(), StatusCode::NOT_FOUND);
+    assert_eq!(client.get(&formed).send().await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_full_database_takes_no_registration_and_is_read() {
+    let server = Server::start_with(&[
+        "--max-database-bytes",
+        "1MiB",
+        "--max-new-per-hour",
+        "0",
+        "--max-requests-per-second",
+        "0",
+        "--max-clusters-per-address",
+        "1000000",
+    ]);
+    let client = http::client();
+    let url = server.new_cluster(3).await;
+    let mut refused = None;
+    // At the same time, so that they share commits.
+    for _ in 0..200 {
+        let answers = join_all((0..100).map(|_| new(&client, &server))).await;
+        refused = answers.into_iter().find(|(status, _)| *status == StatusCode::INSUFFICIENT_STORAGE);
+        if refused.is_some() {
+            break;
+        }
+    }
+    let refused = refused.expect("the database is full").1;
+    assert!(refused.contains("--max-database-bytes"), "{refused}");
+    assert_eq!(register(&client, &url, 1).await.status(), StatusCode::INSUFFICIENT_STORAGE);
+    assert_eq!(client.get(&url).send().await.unwrap().status(), StatusCode::OK);
+}
