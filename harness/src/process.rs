@@ -122,6 +122,13 @@ impl Process {
         Self { name: name.to_owned(), child, output }
     }
 
+    /// Whether its standard error is a log that others read later: of the server, and of the verbs of nodes. The verbs of administrators
+    /// show a new secret to the person who has asked for it.
+    fn is_kept_as_log(&self) -> bool {
+        let of_node = |verb: &str| self.name.starts_with(&format!("convene [\"{verb}\""));
+        self.name.starts_with("convene-server") || ["join", "promote", "leave", "status"].into_iter().any(of_node)
+    }
+
     fn wait_for_line(&self, streams: &[Stream], text: &str, limit: Duration) -> String {
         let line = self.output.wait_for_line(streams, text, limit);
         line.unwrap_or_else(|| panic!("{} never printed {text:?}:\n{}", self.name, self.output()))
@@ -132,7 +139,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
         // A failed test prints its own reason.
-        if !self.name.starts_with("convene") || thread::panicking() {
+        if !self.is_kept_as_log() || thread::panicking() {
             return;
         }
         if let Some(line) = secrets::line_with_secret(&self.stderr()) {

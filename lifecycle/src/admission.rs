@@ -174,7 +174,7 @@ impl NodeCredential {
 }
 
 impl TurnedAway {
-    /// The most refused check-ins on record, and so the most events that they leave within [`Self::REPEATED_AFTER`].
+    /// The most refused check-ins on record, and so the most events that they leave within `REPEATED_AFTER`.
     pub const MOST: usize = 16;
 
     /// A refusal that is repeated after this time leaves an event again.

@@ -1,6 +1,6 @@
 //! Who may do what.
 //!
-//! [`enforce`] runs before every handler. It finds out who asks ([`Principal`]), looks up what the route needs
+//! [`enforce()`] runs before every handler. It finds out who asks ([`Principal`]), looks up what the route needs
 //! ([`Requirement`]), and refuses the request ([`Denial`]) or hands a [`Caller`] to the handler. A route without a declared
 //! requirement is for administrators only, and a test fails.
 

@@ -125,7 +125,7 @@ pub struct Config {
     #[arg(long, env = "CONVENE_ALLOWED_HOSTS", value_name = "HOST", value_delimiter = ',')]
     pub allowed_hosts: Vec<Host>,
 
-    /// Origins whose web pages may use v2 discovery, such as https://tools.example.com; the flag may be repeated
+    /// Origins whose web pages may use v2 discovery, each https://HOST or https://HOST:PORT; the flag may be repeated
     #[arg(long, env = "CONVENE_V2_CORS", value_name = "ORIGIN", value_delimiter = ',')]
     pub v2_cors: Vec<Origin>,
 

@@ -6,7 +6,7 @@ use convene_lifecycle::Actor;
 
 use super::Principal;
 
-/// Who sends a request, after [`enforce`](super::enforce) has let it pass.
+/// Who sends a request, after [`enforce`](super::enforce()) has let it pass.
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// Who.
@@ -16,7 +16,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// The caller of a request. `None` if [`enforce`](super::enforce) has not seen it, which is a mistake in the router.
+    /// The caller of a request. `None` if [`enforce`](super::enforce()) has not seen it, which is a mistake in the router.
     pub fn of(extensions: &Extensions) -> Option<Self> {
         extensions.get().cloned()
     }
