@@ -75,7 +75,7 @@ async fn polls_of_a_forming_cluster_return_new_members_only() {
 
 #[tokio::test]
 async fn polls_of_a_formed_cluster_return_every_change() {
-    let server = Server::start();
+    let server = Server::start_with(&["--stock-writes", "allow"]);
     let client = http::client();
     let cluster = server.new_cluster(1).await;
     register(&client, cluster.clone(), "1").await;
