@@ -112,6 +112,16 @@ fn settings(tokens: &[String]) -> String {
         include-operation-id = ["pause_cluster", "resume_cluster"]
         headers = {{ "Content-Type" = "application/json" }}
 
+        # The same, and a join token for one node has one use.
+        [[operations]]
+        include-operation-id = "create_join_token"
+        checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409", "415"]
+
+        # What can stand in a name is more than a pattern can say.
+        [[operations]]
+        include-operation-id = "revoke_credential"
+        checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409"]
+
         # What can stand as host in a URL is more than a pattern can say.
         [[operations]]
         include-operation-id = "check_in"
