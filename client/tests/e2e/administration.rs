@@ -58,7 +58,8 @@ fn row(line: &str) -> Vec<&str> {
 
 /// Creates a cluster with this token.
 fn create(server: &Server, token: &str, flags: &[&str]) {
-    output(server, &[&["cluster", "create", "--token", token], flags].concat());
+    // A join token would be an event more.
+    output(server, &[&["cluster", "create", "--no-join-token", "--token", token], flags].concat());
 }
 
 /// Registers a member as a stock etcd does.

@@ -120,7 +120,7 @@ fn settings(tokens: &[String]) -> String {
         # What can stand in a name is more than a pattern can say.
         [[operations]]
         include-operation-id = "revoke_credential"
-        checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409"]
+        checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "404", "409", "412"]
 
         # What can stand as host in a URL is more than a pattern can say.
         [[operations]]
