@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, sync::Mutex};
 
+use aho_corasick::AhoCorasick;
+
 /// The secrets of this test.
 static SECRETS: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
@@ -15,8 +17,9 @@ pub fn remember(secret: &str) {
 
 /// The first line with a secret that was remembered, or with a credential that Convene has made.
 pub(crate) fn line_with_secret(log: &str) -> Option<&str> {
-    let secrets = SECRETS.lock().unwrap();
-    log.lines().find(|line| has_credential(line) || secrets.iter().any(|secret| line.contains(secret.as_str())))
+    // All secrets in one pass: a test may have thousands of them, and of lines.
+    let secrets = AhoCorasick::new(&*SECRETS.lock().unwrap()).expect("the secrets of a test fit into memory");
+    log.lines().find(|line| has_credential(line) || secrets.is_match(line))
 }
 
 fn has_credential(line: &str) -> bool {
