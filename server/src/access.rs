@@ -19,7 +19,7 @@ mod token_book;
 
 use std::sync::Arc;
 
-pub use api_token::{ApiToken, ApiTokenId, ApiTokenSecret, SecretHash, TokenName};
+pub use api_token::{ApiToken, ApiTokenId, TokenName};
 pub use caller::Caller;
 pub use certificate_rule::CertificateRule;
 pub use denial::Denial;

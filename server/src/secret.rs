@@ -10,6 +10,9 @@ use sha2::{Digest, Sha256};
 pub struct Secret(String);
 
 impl Secret {
+    /// What every API token begins with.
+    pub const API_TOKEN: &str = "cvn_";
+
     /// What every join token begins with.
     pub const JOIN_TOKEN: &str = "cvnj_";
 
@@ -43,4 +46,29 @@ impl fmt::Debug for Secret {
 /// The SHA-256 of a secret. Only hashes are stored and compared, so the time of a comparison shows nothing of a secret.
 pub fn hash_of(secret: &str) -> SecretHash {
     SecretHash::new(Sha256::digest(secret.as_bytes()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use convene_lifecycle::SecretHashError;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_has_256_bits_and_is_not_shown_by_debug() {
+        let secret = Secret::draw(Secret::API_TOKEN);
+        assert_eq!(secret.reveal().len(), "cvn_".len() + 43);
+        assert!(secret.reveal().starts_with("cvn_") && secret.reveal() != Secret::draw(Secret::API_TOKEN).reveal());
+        assert_eq!(format!("{secret:?}"), "Secret(…)");
+    }
+
+    #[test]
+    fn a_hash_is_read_as_it_is_stored() {
+        let hash = hash_of("abc");
+        let text = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!((hash.to_string().as_str(), text.parse()), (text, Ok(hash)));
+        for wrong in ["", "ba78", &text.to_uppercase(), &format!("{text}0")] {
+            assert_eq!(wrong.parse::<SecretHash>(), Err(SecretHashError));
+        }
+    }
 }

@@ -9,8 +9,9 @@ use convene_lifecycle::{PublicId, UnixMillis};
 use thiserror::Error;
 
 use crate::{
-    access::{ApiToken, ApiTokenId, ApiTokenSecret, Role, Scope, SecretHash, TokenName},
+    access::{ApiToken, ApiTokenId, Role, Scope, TokenName},
     config::{DatabaseArgs, parse_duration},
+    secret::Secret,
     store::{ApiTokenDatabase, OpenError, StoreError},
 };
 use secret_file::SecretFile;
@@ -116,7 +117,7 @@ async fn create(arguments: &CreateArgs) -> Result<(), TokenCommandError> {
         last_used_at: None,
         revoked_at: None,
     };
-    let secret = ApiTokenSecret::draw();
+    let secret = Secret::draw(Secret::API_TOKEN);
     let mut database = open(database).await?;
     let file = match to {
         Some(path) => Some(
@@ -125,7 +126,7 @@ async fn create(arguments: &CreateArgs) -> Result<(), TokenCommandError> {
         ),
         None => None,
     };
-    database.create(SecretHash::of(secret.reveal()), &token).await?;
+    database.create(secret.hash(), &token).await?;
     match file {
         Some(file) => {
             file.keep();

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::text::as_text;
 
-/// The SHA-256 of a secret with 256 random bits. It is written in 64 hexadecimal digits.
+/// The SHA-256 of a secret with 256 random bits. It is written in 64 hexadecimal digits in lower case.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecretHash([u8; 32]);
 
@@ -29,7 +29,7 @@ impl FromStr for SecretHash {
     type Err = SecretHashError;
 
     fn from_str(text: &str) -> Result<Self, SecretHashError> {
-        if text.len() != 64 || !text.is_ascii() {
+        if text.len() != 64 || text.bytes().any(|byte| !byte.is_ascii() || byte.is_ascii_uppercase()) {
             return Err(SecretHashError);
         }
         let mut bytes = [0; 32];

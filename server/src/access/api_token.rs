@@ -1,8 +1,6 @@
 use std::{fmt, str::FromStr};
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use convene_lifecycle::UnixMillis;
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::{Role, Scope};
@@ -98,100 +96,9 @@ impl FromStr for TokenName {
     }
 }
 
-/// The secret of an API token: `cvn_` and 256 random bits in base64url. It is shown once, when it is created.
-///
-/// `Debug` does not show it.
-pub struct ApiTokenSecret(String);
-
-impl ApiTokenSecret {
-    /// What every secret begins with, so that people and scanners recognise one.
-    pub const PREFIX: &str = "cvn_";
-
-    /// Draws a secret.
-    pub fn draw() -> Self {
-        let mut random = [0; 32];
-        getrandom::fill(&mut random).expect("the operating system has random numbers");
-        Self(format!("{}{}", Self::PREFIX, BASE64_URL_SAFE_NO_PAD.encode(random)))
-    }
-
-    /// The secret itself, for its owner.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for ApiTokenSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ApiTokenSecret(…)")
-    }
-}
-
-/// The SHA-256 of a secret with 256 random bits. Only hashes are stored and compared, so the time of a comparison shows
-/// nothing of a secret.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SecretHash([u8; 32]);
-
-impl SecretHash {
-    /// The hash of a secret.
-    pub fn of(secret: &str) -> Self {
-        Self(Sha256::digest(secret.as_bytes()).into())
-    }
-}
-
-impl fmt::Display for SecretHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for SecretHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecretHash(…)")
-    }
-}
-
-/// A text is no [`SecretHash`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("must be 64 hexadecimal digits in lower case")]
-pub struct SecretHashError;
-
-impl FromStr for SecretHash {
-    type Err = SecretHashError;
-
-    fn from_str(text: &str) -> Result<Self, SecretHashError> {
-        let is_hex = text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if !is_hex {
-            return Err(SecretHashError);
-        }
-        let mut hash = [0; 32];
-        for (n, byte) in hash.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[2 * n..2 * n + 2], 16).map_err(|_| SecretHashError)?;
-        }
-        Ok(Self(hash))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_secret_has_256_bits_and_is_not_shown_by_debug() {
-        let secret = ApiTokenSecret::draw();
-        assert_eq!(secret.reveal().len(), "cvn_".len() + 43);
-        assert!(secret.reveal().starts_with("cvn_") && secret.reveal() != ApiTokenSecret::draw().reveal());
-        assert_eq!(format!("{secret:?}"), "ApiTokenSecret(…)");
-    }
-
-    #[test]
-    fn a_hash_is_read_as_it_is_stored() {
-        let hash = SecretHash::of("abc");
-        let text = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!((hash.to_string().as_str(), text.parse()), (text, Ok(hash)));
-        for wrong in ["", "ba78", &text.to_uppercase(), &format!("{text}0")] {
-            assert_eq!(wrong.parse::<SecretHash>(), Err(SecretHashError));
-        }
-    }
 
     #[test]
     fn an_id_is_tok_and_16_digits() {

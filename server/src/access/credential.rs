@@ -1,7 +1,6 @@
 use axum::http::{HeaderMap, HeaderValue, header};
 use base64::{Engine, prelude::BASE64_STANDARD};
 
-use super::ApiTokenSecret;
 use crate::secret::Secret;
 
 /// A secret as a request presents it. It is not checked yet.
@@ -40,7 +39,7 @@ pub fn grpc_credential(headers: &HeaderMap) -> Option<Credential> {
 /// What kind of credential a secret is.
 pub fn classify(secret: &str) -> Credential {
     match secret {
-        _ if secret.starts_with(ApiTokenSecret::PREFIX) => Credential::ApiToken(secret.to_owned()),
+        _ if secret.starts_with(Secret::API_TOKEN) => Credential::ApiToken(secret.to_owned()),
         _ if secret.starts_with(Secret::NODE_CREDENTIAL) => Credential::Node(secret.to_owned()),
         _ => Credential::Other,
     }

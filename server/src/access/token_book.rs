@@ -5,11 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use convene_lifecycle::UnixMillis;
+use convene_lifecycle::{SecretHash, UnixMillis};
 
-use super::{ApiToken, ApiTokenId, Denial, Role, SecretHash};
+use super::{ApiToken, ApiTokenId, Denial, Role};
 use crate::{
     registry::{Unavailable, unavailable},
+    secret::hash_of,
     store::{Store, StoreError},
 };
 
@@ -49,7 +50,7 @@ impl TokenBook {
 
     /// The valid token with this secret.
     pub async fn find(&self, secret: &str, now: UnixMillis) -> Result<Arc<ApiToken>, Denial> {
-        let hash = SecretHash::of(secret);
+        let hash = hash_of(secret);
         let mut found = self.loaded().by_hash.get(&hash).cloned();
         if found.is_none() {
             self.refresh_for_unknown().await;

@@ -24,9 +24,10 @@ use super::{
     query::Query,
 };
 use crate::{
-    access::{ApiToken, ApiTokenId, ApiTokenSecret, Caller, Role, Scope, SecretHash, TokenName},
+    access::{ApiToken, ApiTokenId, Caller, Role, Scope, TokenName},
     app::App,
     audit,
+    secret::Secret,
 };
 use body::{ApiTokenBody, ClusterInScope};
 
@@ -116,8 +117,8 @@ async fn create_api_token(
         last_used_at: None,
         revoked_at: None,
     };
-    let secret = ApiTokenSecret::draw();
-    app.access.tokens.create(SecretHash::of(secret.reveal()), &token).await?;
+    let secret = Secret::draw(Secret::API_TOKEN);
+    app.access.tokens.create(secret.hash(), &token).await?;
     audit::log_change(&caller.actor, "api_token_created", token.id.as_str());
     let created = CreatedApiToken { token: (&token).into(), secret: secret.reveal().to_owned() };
     Ok(json_response(StatusCode::CREATED, &created))

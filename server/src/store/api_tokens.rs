@@ -1,6 +1,6 @@
 use std::{collections::HashMap, str::FromStr};
 
-use convene_lifecycle::{PublicId, UnixMillis};
+use convene_lifecycle::{PublicId, SecretHash, UnixMillis};
 
 use sqlx::ConnectOptions;
 
@@ -13,7 +13,7 @@ use super::{
     sqlite,
     statement::Statement,
 };
-use crate::access::{ApiToken, ApiTokenId, Role, Scope, SecretHash};
+use crate::access::{ApiToken, ApiTokenId, Role, Scope};
 
 /// What separates the clusters of a scope.
 const SEPARATOR: char = ',';

@@ -62,7 +62,7 @@ fn credential(headers: &HeaderMap) -> Option<SecretHash> {
 }
 
 fn next_credential(headers: &HeaderMap) -> Result<Option<SecretHash>, Problem> {
-    let parsed = only(headers, &NEXT_CREDENTIAL).map(str::parse).transpose();
+    let parsed = only(headers, &NEXT_CREDENTIAL).map(|digits| digits.to_ascii_lowercase().parse()).transpose();
     parsed.map_err(|error| {
         let violation = Violation::new("Convene-Next-Credential", format!("{error}"));
         Problem::invalid("headers", vec![violation])
