@@ -1,11 +1,10 @@
-use std::{fmt, fs::File, io::Read, str::FromStr};
+use std::{fmt, str::FromStr};
+
+use crate::secret_file;
 
 /// The API token of an administrator, from a file. It is a secret, and `Debug` does not show it.
 #[derive(Clone)]
 pub struct AdminToken(String);
-
-/// The longest file. A token has 47 characters.
-const MAX_FILE_BYTES: u64 = 4096;
 
 /// What every API token begins with.
 const PREFIX: &str = "cvn_";
@@ -31,10 +30,7 @@ impl FromStr for AdminToken {
 
     /// Reads the file. An error does not repeat its contents.
     fn from_str(path: &str) -> Result<Self, String> {
-        let mut text = String::new();
-        let read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES).read_to_string(&mut text));
-        read.map_err(|error| format!("cannot read the file: {error}"))?;
-        Self::parse(&text)
+        Self::parse(&secret_file::read(path)?)
     }
 }
 

@@ -1,11 +1,22 @@
 use std::{
     fs::{self, File, OpenOptions},
-    io::Write,
+    io::{Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
 use crate::command_error::CommandError;
+
+/// The most bytes of a file with a secret. Every secret is shorter.
+const MAX_BYTES: u64 = 4096;
+
+/// Reads a file with a secret. An error does not repeat its contents.
+pub fn read(path: &str) -> Result<String, String> {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text));
+    read.map_err(|error| format!("cannot read the file: {error}"))?;
+    Ok(text)
+}
 
 /// A new file for a secret, which only its owner can read. It exists before the secret does, so that no secret is created that can't
 /// be kept; and it is removed again if there is none.

@@ -1,12 +1,6 @@
 //! `convene token`: manages API tokens by the API.
 
-use std::{
-    fs::File,
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
 use convene_lifecycle::PublicId;
@@ -18,6 +12,7 @@ use crate::{
     cli::{ServerArgs, TableFormat},
     command_error::CommandError,
     registry::Verbatim,
+    secret_file::SecretFile,
     stdout,
     table::Table,
     target,
@@ -111,7 +106,7 @@ pub async fn run(command: &TokenCommand) -> Result<(), CommandError> {
 async fn create(arguments: &CreateArgs) -> Result<(), CommandError> {
     let registry = target::server(&arguments.server)?;
     // Before the token exists: its secret can be read only once.
-    let file = arguments.to.as_deref().map(create_file).transpose()?;
+    let file = arguments.to.as_deref().map(SecretFile::create).transpose()?;
     let clusters: Vec<String> = arguments.clusters.iter().map(ToString::to_string).collect();
     let new = json!({
         "name": arguments.name,
@@ -119,23 +114,13 @@ async fn create(arguments: &CreateArgs) -> Result<(), CommandError> {
         "clusters": clusters,
         "expires_in_seconds": arguments.expires.map(|expires| expires.as_secs()),
     });
-    let created = registry.call::<Created>(Method::POST, "/v1/tokens", Some(&new)).await;
-    let created = created.inspect_err(|_| {
-        if let Some(path) = &arguments.to {
-            let _ = std::fs::remove_file(path);
-        }
-    })?;
-    let Some(mut file) = file else { return stdout::print(&format!("{}\n", created.secret)) };
-    let written = file.write_all(format!("{}\n", created.secret).as_bytes()).and_then(|()| file.sync_all());
-    written.map_err(|error| {
-        CommandError::Local(format!("cannot write the secret of {} to the file: {error}; revoke the token", created.id))
+    let created: Created = registry.call(Method::POST, "/v1/tokens", Some(&new)).await?;
+    let Some(file) = file else { return stdout::print(&format!("{}\n", created.secret)) };
+    file.write(&created.secret).map_err(|error| match error {
+        CommandError::Local(reason) => CommandError::Local(format!("{reason}; revoke the token {}", created.id)),
+        other => other,
     })?;
     stdout::print(&format!("{}\n", created.id))
-}
-
-fn create_file(path: &Path) -> Result<File, CommandError> {
-    let file = File::options().write(true).create_new(true).mode(0o600).open(path);
-    file.map_err(|error| CommandError::Local(format!("cannot create {}: {error}", path.display())))
 }
 
 async fn list(arguments: &ListArgs) -> Result<(), CommandError> {

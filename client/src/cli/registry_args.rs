@@ -1,10 +1,11 @@
-use std::{fs::File, io::Read, path::PathBuf, str::FromStr};
+use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, builder::BoolishValueParser};
 
 use crate::{
     admin_token::AdminToken,
     discovery_url::{DiscoveryUrl, ServerUrl},
+    secret_file,
 };
 
 const REGISTRY: &str = "Registry";
@@ -71,9 +72,6 @@ pub struct RegistryTlsArgs {
     pub discovery_key: Option<PathBuf>,
 }
 
-/// The longest discovery file. A URL is shorter.
-const MAX_FILE_BYTES: u64 = 4096;
-
 /// A file with a discovery URL.
 #[derive(Clone, Debug)]
 struct DiscoveryFile(DiscoveryUrl);
@@ -83,10 +81,7 @@ impl FromStr for DiscoveryFile {
 
     /// Reads the file. An error does not repeat its contents.
     fn from_str(path: &str) -> Result<Self, String> {
-        let mut text = String::new();
-        let read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES).read_to_string(&mut text));
-        read.map_err(|error| format!("cannot read the file: {error}"))?;
-        text.parse().map(Self).map_err(|error| format!("the discovery URL in it {error}"))
+        secret_file::read(path)?.parse().map(Self).map_err(|error| format!("the discovery URL in it {error}"))
     }
 }
 
