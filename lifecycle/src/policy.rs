@@ -291,26 +291,7 @@ impl Strategy {
     }
 }
 
-impl fmt::Display for Strategy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// Why a text is not a [`Strategy`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("must be one of prepared, add, replace and prune")]
-pub struct StrategyError;
-
-impl std::str::FromStr for Strategy {
-    type Err = StrategyError;
-
-    fn from_str(text: &str) -> Result<Self, StrategyError> {
-        Self::ALL.into_iter().find(|strategy| strategy.as_str() == text).ok_or(StrategyError)
-    }
-}
-
-crate::text::as_text!(Strategy, "a strategy");
+crate::text::as_word!(Strategy, StrategyError, "a strategy", "must be one of prepared, add, replace and prune");
 
 /// What a node must show when it checks in, the weakest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -338,26 +319,7 @@ impl JoinPolicy {
     }
 }
 
-impl fmt::Display for JoinPolicy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// Why a text is not a [`JoinPolicy`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("must be one of open, token and certificate")]
-pub struct JoinPolicyError;
-
-impl std::str::FromStr for JoinPolicy {
-    type Err = JoinPolicyError;
-
-    fn from_str(text: &str) -> Result<Self, JoinPolicyError> {
-        Self::ALL.into_iter().find(|policy| policy.as_str() == text).ok_or(JoinPolicyError)
-    }
-}
-
-crate::text::as_text!(JoinPolicy, "a join policy");
+crate::text::as_word!(JoinPolicy, JoinPolicyError, "a join policy", "must be one of open, token and certificate");
 
 #[cfg(test)]
 mod tests {

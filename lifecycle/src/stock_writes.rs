@@ -1,5 +1,3 @@
-use std::fmt;
-
 use thiserror::Error;
 
 use crate::{Cluster, Epoch};
@@ -27,26 +25,7 @@ impl StockWrites {
     }
 }
 
-impl fmt::Display for StockWrites {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// Why a text is not a [`StockWrites`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("must be refuse or allow")]
-pub struct StockWritesError;
-
-impl std::str::FromStr for StockWrites {
-    type Err = StockWritesError;
-
-    fn from_str(text: &str) -> Result<Self, StockWritesError> {
-        Self::ALL.into_iter().find(|value| value.as_str() == text).ok_or(StockWritesError)
-    }
-}
-
-crate::text::as_text!(StockWrites, "refuse or allow");
+crate::text::as_word!(StockWrites, StockWritesError, "refuse or allow", "must be refuse or allow");
 
 /// The cluster has formed, and its policy lets v2 and v3 clients only read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

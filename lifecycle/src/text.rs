@@ -27,4 +27,31 @@ macro_rules! as_text {
     };
 }
 
+/// Makes an enum with `ALL` and `as_str` a word: `Display`, `FromStr` with this error, and a JSON string.
+macro_rules! as_word {
+    ($type:ident, $error:ident, $expected:literal, $message:literal) => {
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        #[doc = concat!("Why a text is not a [`", stringify!($type), "`].")]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+        #[error($message)]
+        pub struct $error;
+
+        impl std::str::FromStr for $type {
+            type Err = $error;
+
+            fn from_str(text: &str) -> Result<Self, $error> {
+                Self::ALL.into_iter().find(|word| word.as_str() == text).ok_or($error)
+            }
+        }
+
+        $crate::text::as_text!($type, $expected);
+    };
+}
+
 pub(crate) use as_text;
+pub(crate) use as_word;

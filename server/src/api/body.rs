@@ -27,6 +27,7 @@ pub use value::{Check, Clearable, Limits, List, Scalar, Schemas, Value};
 pub use words::text;
 
 pub(super) use declare::{body, object_value};
+pub(super) use words::scalar;
 
 /// A valid body. `JsonBody<Option<T>>` also takes an empty one.
 pub struct JsonBody<T>(pub T);

@@ -1,39 +1,49 @@
 //! Texts and flags as values of bodies.
 
-use std::{borrow::Cow, ops::RangeInclusive};
+use std::ops::RangeInclusive;
 
 use convene_lifecycle::{ClientUrl, ClusterId, ClusterName, DiskId, EtcdVersion, MemberId, MemberName, PeerUrl, RunId};
 use utoipa::{
-    PartialSchema, ToSchema,
+    ToSchema,
     openapi::{
-        Ref, RefOr, Schema,
+        Ref,
         schema::{ObjectBuilder, Type},
     },
 };
 
-use super::{Limits, Scalar, value::Schemas};
-
+/// Makes a type a value of bodies: what it expects, and its schema. A schema with a name of its own is added to the description.
 macro_rules! scalar {
     ($type:ty, $expected:literal, $schema:expr $(, at most $bytes:literal bytes)? $(, with schema of $named:ty)?) => {
-        impl Scalar for $type {
-            fn expected(_: &Limits) -> Cow<'static, str> {
+        impl $crate::api::body::Scalar for $type {
+            fn expected(_: &$crate::api::body::Limits) -> std::borrow::Cow<'static, str> {
                 $expected.into()
             }
 
-            $(fn fits(&self, _: &Limits) -> bool {
+            $(fn fits(&self, _: &$crate::api::body::Limits) -> bool {
                 self.as_str().len() <= $bytes
             })?
 
-            fn schema() -> RefOr<Schema> {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
                 $schema.into()
             }
 
-            $(fn add_schemas(schemas: &mut Schemas) {
-                schemas.push((<$named>::name().into_owned(), <$named>::schema()));
+            $(fn add_schemas(schemas: &mut $crate::api::body::Schemas) {
+                let schema = <$named as utoipa::PartialSchema>::schema();
+                schemas.push((<$named as utoipa::ToSchema>::name().into_owned(), schema));
             })?
         }
     };
+    ($type:ty, $expected:literal, schema of $named:ty) => {
+        $crate::api::body::scalar!(
+            $type,
+            $expected,
+            utoipa::openapi::Ref::from_schema_name(<$named as utoipa::ToSchema>::name()),
+            with schema of $named
+        );
+    };
 }
+
+pub(in crate::api) use scalar;
 
 scalar!(bool, "true or false", ObjectBuilder::new().schema_type(Type::Boolean));
 scalar!(String, "a text", text());

@@ -6,12 +6,12 @@ use convene_lifecycle::{
 };
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use utoipa::{
-    PartialSchema, ToSchema,
-    openapi::{Ref, RefOr, Schema},
+    ToSchema,
+    openapi::{RefOr, Schema},
 };
 
 use crate::api::{
-    body::{Count, Fields, Limits, List, Scalar, Schemas, body, text},
+    body::{Count, Fields, Limits, List, Scalar, body, scalar, text},
     clusters::Size,
 };
 
@@ -182,19 +182,7 @@ pub enum StateWord {
     Running,
 }
 
-impl Scalar for StateWord {
-    fn expected(_: &Limits) -> Cow<'static, str> {
-        "one of empty, unreadable, stopped, starting and running".into()
-    }
-
-    fn schema() -> RefOr<Schema> {
-        Ref::from_schema_name(<Self as ToSchema>::name()).into()
-    }
-
-    fn add_schemas(schemas: &mut Schemas) {
-        schemas.push((<Self as ToSchema>::name().into_owned(), <Self as PartialSchema>::schema()));
-    }
-}
+scalar!(StateWord, "one of empty, unreadable, stopped, starting and running", schema of StateWord);
 
 /// A name in etcd's member list, which is empty for a member that has never started.
 #[derive(Debug)]

@@ -3,11 +3,11 @@ use std::borrow::Cow;
 use convene_lifecycle::{ClusterSize, JoinPolicy, Policy, PolicyChange, StockWrites, Strategy};
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use utoipa::{
-    PartialSchema, ToSchema,
-    openapi::{KnownFormat, Ref, RefOr, Schema},
+    ToSchema,
+    openapi::{KnownFormat, RefOr, Schema},
 };
 
-use crate::api::body::{Limits, Number, Scalar, Schemas, Seconds, body, integer, whole_number};
+use crate::api::body::{Limits, Number, Scalar, Seconds, body, integer, scalar, whole_number};
 
 type DeadAfter = Seconds<{ Policy::DEAD_AFTER.0.as_secs() }, { Policy::DEAD_AFTER.1.as_secs() }>;
 type CheckInEvery = Seconds<{ Policy::CHECK_IN_EVERY.0.as_secs() }, { Policy::CHECK_IN_EVERY.1.as_secs() }>;
@@ -111,33 +111,9 @@ impl From<JoinPolicy> for JoinWord {
     }
 }
 
-impl Scalar for JoinPolicy {
-    fn expected(_: &Limits) -> Cow<'static, str> {
-        "one of open, token and certificate".into()
-    }
+scalar!(JoinPolicy, "one of open, token and certificate", schema of JoinWord);
 
-    fn schema() -> RefOr<Schema> {
-        Ref::from_schema_name(JoinWord::name()).into()
-    }
-
-    fn add_schemas(schemas: &mut Schemas) {
-        schemas.push((JoinWord::name().into_owned(), <JoinWord as PartialSchema>::schema()));
-    }
-}
-
-impl Scalar for Strategy {
-    fn expected(_: &Limits) -> Cow<'static, str> {
-        "one of prepared, add, replace and prune".into()
-    }
-
-    fn schema() -> RefOr<Schema> {
-        Ref::from_schema_name(StrategyWord::name()).into()
-    }
-
-    fn add_schemas(schemas: &mut Schemas) {
-        schemas.push((StrategyWord::name().into_owned(), <StrategyWord as PartialSchema>::schema()));
-    }
-}
+scalar!(Strategy, "one of prepared, add, replace and prune", schema of StrategyWord);
 
 /// Whether v2 and v3 clients may change a cluster after it has formed.
 #[derive(Debug, Serialize, ToSchema)]
@@ -159,19 +135,7 @@ impl From<StockWrites> for StockWritesWord {
     }
 }
 
-impl Scalar for StockWrites {
-    fn expected(_: &Limits) -> Cow<'static, str> {
-        "refuse or allow".into()
-    }
-
-    fn schema() -> RefOr<Schema> {
-        Ref::from_schema_name(StockWritesWord::name()).into()
-    }
-
-    fn add_schemas(schemas: &mut Schemas) {
-        schemas.push((StockWritesWord::name().into_owned(), <StockWritesWord as PartialSchema>::schema()));
-    }
-}
+scalar!(StockWrites, "refuse or allow", schema of StockWritesWord);
 
 /// A cluster's size.
 #[derive(Debug)]

@@ -3,14 +3,14 @@ use std::borrow::Cow;
 use convene_lifecycle::PublicId;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use utoipa::{
-    PartialSchema, ToSchema,
-    openapi::{Ref, RefOr, Schema},
+    ToSchema,
+    openapi::{RefOr, Schema},
 };
 
 use crate::{
     access::{ApiToken, Role, Scope, TokenName},
     api::{
-        body::{Limits, Scalar, Schemas, text},
+        body::{Limits, Scalar, scalar, text},
         time::Timestamp,
     },
 };
@@ -105,16 +105,4 @@ impl<'de> Deserialize<'de> for Role {
     }
 }
 
-impl Scalar for Role {
-    fn expected(_: &Limits) -> Cow<'static, str> {
-        "one of reader, operator and admin".into()
-    }
-
-    fn schema() -> RefOr<Schema> {
-        Ref::from_schema_name(Role::name()).into()
-    }
-
-    fn add_schemas(schemas: &mut Schemas) {
-        schemas.push((Role::name().into_owned(), <Role as PartialSchema>::schema()));
-    }
-}
+scalar!(Role, "one of reader, operator and admin", schema of Role);
