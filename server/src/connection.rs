@@ -30,5 +30,6 @@ pub use accept::{Connections, accept};
 pub use client::{ClientAddress, ClientCertificate, fingerprint};
 pub use limits::{Limits, TooManyWaits, Wait};
 pub use listen::bind;
+pub use network::Network;
 pub use overflow::Overflow;
 pub use tls::{CurrentTls, TlsError, reload_on_change};

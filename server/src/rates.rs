@@ -21,7 +21,7 @@ use tonic::Status;
 use crate::{
     api::{Kind, Problem},
     app::App,
-    connection::ClientAddress,
+    connection::{ClientAddress, Network},
     v3::is_grpc,
 };
 
@@ -105,7 +105,7 @@ impl AddressRate {
     }
 
     fn take(&self, client: IpAddr) -> Result<(), TooFast> {
-        let place = self.hasher.hash_one(network(client)) as usize % ADDRESSES;
+        let place = self.hasher.hash_one(Network::from(client)) as usize % ADDRESSES;
         self.rate.take(&self.free_at[place])
     }
 }
@@ -137,14 +137,6 @@ impl Steady {
         };
         let taken = free_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
         taken.map(drop).map_err(|free| TooFast(Duration::from_nanos(free.max(now) + self.interval - now - self.ahead)))
-    }
-}
-
-/// What counts as one client: an IPv4 address, or the /64 of an IPv6 address, which one host can use as a whole.
-pub fn network(client: IpAddr) -> u128 {
-    match client.to_canonical() {
-        IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(address) => address.to_bits() & !u128::from(u64::MAX),
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 use convene_lifecycle::{Cluster, Member, PeerUrl, Token};
 use thiserror::Error;
 
-use crate::rates::network;
+use crate::connection::Network;
 
 /// The limits; `u64::MAX` is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,8 +78,8 @@ pub struct Quota {
 /// The clusters that addresses have created, and that no `convene` has seen to exist.
 #[derive(Debug, Default)]
 struct Unseen {
-    clusters: HashMap<Token, (u128, Instant)>,
-    by_address: HashMap<u128, u64>,
+    clusters: HashMap<Token, (Network, Instant)>,
+    by_address: HashMap<Network, u64>,
 }
 
 impl Quota {
@@ -102,7 +102,7 @@ impl Quota {
     pub fn check_address(&self, client: IpAddr) -> Result<(), QuotaExceeded> {
         let unseen = self.unseen.lock().expect("no holder panics");
         let limit = self.limits.clusters_per_address;
-        match unseen.by_address.get(&network(client)).is_some_and(|count| *count >= limit) {
+        match unseen.by_address.get(&client.into()).is_some_and(|count| *count >= limit) {
             true => Err(QuotaExceeded::ClustersOfAddress(limit)),
             false => Ok(()),
         }
@@ -110,7 +110,7 @@ impl Quota {
 
     /// Notes that this address has created a cluster.
     pub fn created_by(&self, client: IpAddr, token: &Token) {
-        let (mut unseen, network) = (self.unseen.lock().expect("no holder panics"), network(client));
+        let (mut unseen, network) = (self.unseen.lock().expect("no holder panics"), Network::from(client));
         if unseen.clusters.insert(token.clone(), (network, Instant::now())).is_none() {
             *unseen.by_address.entry(network).or_default() += 1;
         }
