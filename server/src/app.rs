@@ -9,7 +9,7 @@ use crate::{
     browsers::Browsers,
     connection::Limits,
     metrics::Metrics,
-    new_clusters::{Admission, NewClusters},
+    new_clusters::{CreationLimits, NewClusters},
     rates::Rates,
     registry::Registry,
     v2::Folders,
@@ -43,7 +43,7 @@ pub struct App {
     /// The largest size that a cluster may have.
     pub max_cluster_size: ClusterSize,
     /// Who may create clusters by `/new`, v2 and v3, and how many.
-    pub admission: Arc<Admission>,
+    pub creation_limits: Arc<CreationLimits>,
     /// How many requests clients may make.
     pub rates: Arc<Rates>,
     /// The policy `stock_writes` of clusters that v2 and v3 clients create.
@@ -62,7 +62,7 @@ impl App {
         NewClusters {
             max_size: self.max_cluster_size,
             stock_writes: self.stock_writes,
-            admission: self.admission.clone(),
+            limits: self.creation_limits.clone(),
             caller: caller.clone(),
         }
     }
@@ -109,7 +109,7 @@ pub mod testing {
         let rates = Arc::new(Rates::new(0, 0, 0));
         let registry = Registry::start(store, QuotaLimits::NONE).await.0;
         let quota = registry.quota().clone();
-        let admission = Arc::new(Admission { mode: NewMode::Open, rates: rates.clone(), quota });
+        let creation_limits = Arc::new(CreationLimits { mode: NewMode::Open, rates: rates.clone(), quota });
         let app = App {
             access,
             metrics: Metrics::new(registry.metrics(), registry.database_metrics()),
@@ -123,7 +123,7 @@ pub mod testing {
             v2_folders: Folders::default(),
             waiting: Waiting::default(),
             max_cluster_size: ClusterSize::DEFAULT,
-            admission,
+            creation_limits,
             rates,
             stock_writes: StockWrites::default(),
             wait_timeout: Duration::from_secs(1),

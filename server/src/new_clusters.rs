@@ -21,7 +21,7 @@ pub enum NewMode {
 
 /// Who may create clusters by `/new`, v2 and v3, and how many.
 #[derive(Debug)]
-pub struct Admission {
+pub struct CreationLimits {
     /// Who.
     pub mode: NewMode,
     /// How many an hour.
@@ -38,7 +38,7 @@ pub struct NewClusters {
     /// The policy `stock_writes` of the new cluster.
     pub stock_writes: StockWrites,
     /// Who may create one.
-    pub admission: Arc<Admission>,
+    pub limits: Arc<CreationLimits>,
     /// Who asks.
     pub caller: Caller,
 }
@@ -70,13 +70,13 @@ pub enum NotAdmitted {
 impl NewClusters {
     /// The settings of a new cluster with this token, which counts from now on.
     pub fn admit(&self, token: &Token, size: ClusterSize) -> Result<Settings, NotAdmitted> {
-        self.admission.admit(&self.caller, token)?;
+        self.limits.admit(&self.caller, token)?;
         let policy = PolicyChange { stock_writes: Some(self.stock_writes), ..PolicyChange::default() };
         Ok(Settings { size: Some(size), policy, ..Settings::default() })
     }
 }
 
-impl Admission {
+impl CreationLimits {
     fn admit(&self, caller: &Caller, token: &Token) -> Result<(), NotAdmitted> {
         let is_administrator = caller.principal.has_for_all(Role::Admin);
         if self.mode == NewMode::Admin && !is_administrator {

@@ -17,7 +17,7 @@ use crate::{
     config::{AccessArgs, Config, PublicUrl},
     connection::{Connections, CurrentTls, Limits, Overflow, TlsError, accept, bind, reload_on_change},
     metrics::Metrics,
-    new_clusters::Admission,
+    new_clusters::CreationLimits,
     periodic_tasks::{flush, follow_api_tokens, measure, sweep, watch_database},
     rates::Rates,
     registry::{Registry, WriteError},
@@ -196,7 +196,7 @@ fn app(
         quotas.max_new_per_hour,
     ));
     let quota = registry.quota().clone();
-    let admission = Arc::new(Admission { mode: config.new, rates: rates.clone(), quota });
+    let creation_limits = Arc::new(CreationLimits { mode: config.new, rates: rates.clone(), quota });
     App {
         access,
         browsers,
@@ -210,7 +210,7 @@ fn app(
         v2_folders: Folders::with(&config.v2_folders),
         waiting: Waiting::default(),
         max_cluster_size: config.max_cluster_size,
-        admission,
+        creation_limits,
         rates,
         stock_writes: config.stock_writes,
         wait_timeout: config.wait_timeout,

@@ -133,7 +133,7 @@ impl Cluster {
         let bound = self.admission.holder(node).map(|holder| holder.created_at);
         let heard = liveness.nodes.get(node).map(|node| node.at).max(of_members).max(bound);
         let lasts = |since: UnixMillis| since.age(now) >= self.policy.dead_after;
-        let refused = TurnedAway { node: node.clone(), code: NAME_BOUND.to_owned(), from: presented.from, at: now };
+        let refused = TurnedAway::new(node, NodeDenial::NAME_BOUND, presented, now);
         let refused = self.admission.turned_away.iter().find(|known| known.is_same(&refused));
         heard.is_none_or(lasts)
             && (lasts(liveness.since)
@@ -141,8 +141,7 @@ impl Cluster {
     }
 
     fn deny(&self, node: &MemberName, presented: &Presented, denial: NodeDenial, now: UnixMillis) -> Admittance {
-        let turned_away =
-            TurnedAway { node: node.clone(), code: denial.code().to_owned(), from: presented.from, at: now };
+        let turned_away = TurnedAway::new(node, denial.code(), presented, now);
         let kept_for = TurnedAway::REPEATED_AFTER.max(2 * self.policy.dead_after);
         let is_recent = |known: &&TurnedAway| known.at.age(now) < kept_for;
         let recent: Vec<&TurnedAway> = self.admission.turned_away.iter().filter(is_recent).collect();
@@ -160,9 +159,6 @@ impl Cluster {
         Admittance::Denied { denial, record: draft.finish() }
     }
 }
-
-/// [`NodeDenial::code`] of [`NodeDenial::NameBound`].
-const NAME_BOUND: &str = "node-bound";
 
 fn by_own_credential(
     node: &MemberName,
@@ -183,6 +179,10 @@ fn by_own_credential(
 }
 
 impl TurnedAway {
+    fn new(node: &MemberName, code: &str, presented: &Presented, at: UnixMillis) -> Self {
+        Self { node: node.clone(), code: code.to_owned(), from: presented.from, at }
+    }
+
     /// Whether it is the same refusal of the same sender, at any time.
     fn is_same(&self, other: &Self) -> bool {
         self.node == other.node && self.code == other.code && self.from == other.from
@@ -266,7 +266,7 @@ impl ClusterDraft<'_> {
             }
             admission.credentials.insert(node.clone(), bound);
             // The time from which the former holder's silence counted.
-            admission.turned_away.retain(|refused| refused.node != *node || refused.code != NAME_BOUND);
+            admission.turned_away.retain(|refused| refused.node != *node || refused.code != NodeDenial::NAME_BOUND);
         });
     }
 

@@ -91,6 +91,9 @@ pub enum NodeDenial {
 }
 
 impl NodeDenial {
+    /// [`NodeDenial::code`] of [`NodeDenial::NameBound`].
+    pub(super) const NAME_BOUND: &str = "node-bound";
+
     /// Its name in the API.
     pub fn code(&self) -> &'static str {
         match self {
@@ -98,7 +101,7 @@ impl NodeDenial {
             Self::JoinTokenRequired(_) => "join-token-required",
             Self::CredentialRevoked(_) => "credential-revoked",
             Self::CredentialOfOther { .. } => "credential-of-other-node",
-            Self::NameBound { .. } => "node-bound",
+            Self::NameBound { .. } => Self::NAME_BOUND,
             Self::JoinTokenUnknown => "join-token-unknown",
             Self::JoinTokenRevoked(_) => "join-token-revoked",
             Self::JoinTokenExpired { .. } => "join-token-expired",

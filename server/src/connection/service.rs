@@ -79,13 +79,13 @@ impl Answerer {
 
     async fn route(&self, mut request: Request<Incoming>) -> Response {
         let is_grpc = is_grpc(request.headers());
-        if let Some(excess) = self.overload
-            && !matches!(request.uri().path(), "/livez" | "/readyz")
-        {
-            return self.too_many_connections(excess, is_grpc);
-        }
-        if self.account.must_read_first() && !matches!(request.uri().path(), "/livez" | "/readyz") {
-            return too_much_queued(is_grpc);
+        if !matches!(request.uri().path(), "/livez" | "/readyz") {
+            if let Some(excess) = self.overload {
+                return self.too_many_connections(excess, is_grpc);
+            }
+            if self.account.must_read_first() {
+                return too_much_queued(is_grpc);
+            }
         }
         let Ok(charge) = self.account.charge(size(&request)) else { return too_much_queued(is_grpc) };
         let client = match self.limits.proxies.client(self.peer, request.headers()) {
