@@ -80,16 +80,27 @@ impl Cluster {
             return Err(NodeDenial::CredentialOfOther { node: node.clone(), holder: holder.clone() });
         }
         let is_bound = self.admission.holder(node).is_some();
-        let is_for_this_node = match (is_open, presented.join_token) {
-            (true, _) => false,
-            (false, None) if is_bound => return Err(NodeDenial::NameBound { node: node.clone(), waits: false }),
-            (false, None) => return Err(NodeDenial::JoinTokenRequired(node.clone())),
-            (false, Some(hash)) => self.valid_join_token(node, hash, presented, now)?.node.is_some(),
+        let join_token = match presented.join_token {
+            // In an open cluster, a join token matters only where the name needs one.
+            Some(hash) if !is_open || is_bound => Some(self.valid_join_token(node, hash, presented, now)?),
+            _ => None,
         };
-        if is_bound && !is_for_this_node && !self.is_silent(node, presented, liveness, now) {
-            return Err(NodeDenial::NameBound { node: node.clone(), waits: true });
+        let is_for_this_node = join_token.is_some_and(|token| token.node.is_some());
+        if is_bound && !is_for_this_node {
+            let waits = (is_open || join_token.is_some()) && !self.is_member_for_good(node);
+            if !waits || !self.is_silent(node, presented, liveness, now) {
+                return Err(NodeDenial::NameBound { node: node.clone(), waits });
+            }
+        } else if !is_open && join_token.is_none() {
+            return Err(NodeDenial::JoinTokenRequired(node.clone()));
         }
-        Ok(Verdict::Bind { credential, join_token: presented.join_token.filter(|_| !is_open) })
+        Ok(Verdict::Bind { credential, join_token: join_token.map(|token| token.hash) })
+    }
+
+    /// Whether a name is that of a member which may have started. However silent its node is, only a person can say that the
+    /// credential is lost: the node of a running member may never check in again, and anyone who may check in could report it as dead.
+    fn is_member_for_good(&self, node: &MemberName) -> bool {
+        self.formed.is_some() && self.members().any(|member| member.name() == node)
     }
 
     fn valid_join_token(

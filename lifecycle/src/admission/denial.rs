@@ -23,7 +23,7 @@ pub enum NodeDenial {
         /// The node that it is bound to.
         holder: MemberName,
     },
-    /// The name has another credential, and its holder is not silent.
+    /// The name has another credential. Its holder is a member, or is not silent.
     #[error("node {node} has another credential")]
     NameBound {
         /// The node.

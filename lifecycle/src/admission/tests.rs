@@ -1,9 +1,12 @@
 //! The decision about a check-in, as a table.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::*;
-use crate::{Action, Cluster, ClusterSize, EventKind, JoinPolicy, LastCheckIn, Liveness, NodeDenial, ReportedState};
+use crate::{
+    Action, Cluster, ClusterSize, EventKind, JoinPolicy, LastCheckIn, Liveness, Member, MemberId, Registration,
+    ReportedState,
+};
 
 const START: UnixMillis = UnixMillis(1_777_847_317_500);
 const DEAD_AFTER: Duration = Duration::from_secs(60);
@@ -69,6 +72,15 @@ impl World {
             }
         };
         assert_eq!(self.admit(node, &presented), Ok(vec![EventKind::NodeAdmitted]));
+        self
+    }
+
+    /// Completes the founders with one of this name.
+    fn formed_with(mut self, node: &str) -> Self {
+        let registration = Registration::parse(&format!("{node}=http://10.0.0.1:2380")).unwrap();
+        let member = Member::registered(MemberId(1).into(), registration, self.cluster.revision);
+        self.cluster.record.push(Arc::new(member));
+        self.cluster.formed = Some(self.cluster.revision);
         self
     }
 
@@ -263,6 +275,26 @@ fn a_silent_holder_loses_its_name_to_a_node_that_may_join() {
         world.now = at(1_060);
         assert_eq!(world.admit("a", &newcomer), Ok(vec![EventKind::NodeAdmitted]));
         assert_eq!(world.code("a", &credential(1)), "node-bound", "the former credential");
+    }
+}
+
+/// The node of a running member may never check in again.
+#[test]
+fn a_member_keeps_its_name_however_silent_its_node_is() {
+    for policy in [JoinPolicy::Open, JoinPolicy::Token] {
+        let mut world = World::new(policy).formed_with("a").bound("a", 1).bound("b", 2);
+        world.join_token(100, |_| {}).join_token(101, |token| token.node = Some(name("a")));
+        world.now = at(100_000);
+        world.join_token(102, |_| {}).join_token(103, |token| token.node = Some(name("a")));
+        for presented in [credential(3), with_token(3, 102)] {
+            let code = world.code("a", &presented);
+            assert_eq!(code, "node-bound", "{policy:?}");
+            let denial = world.admit("a", &presented).unwrap_err();
+            assert!(!denial.may_pass(), "{policy:?}: {denial:?}");
+        }
+        assert_eq!(world.code("a", &with_token(3, 101)), "join-token-expired", "{policy:?}");
+        assert_eq!(world.admit("a", &with_token(3, 103)), Ok(vec![EventKind::NodeAdmitted]), "{policy:?}");
+        assert_eq!(world.admit("b", &with_token(4, 102)), Ok(vec![EventKind::NodeAdmitted]), "{policy:?}: a spare");
     }
 }
 
