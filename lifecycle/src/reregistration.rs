@@ -4,9 +4,12 @@ use crate::{
     Cluster, Discovery, Epoch, Member, MemberKey, PeerUrl, Protocol, RegisterRefusal, Registration, UnixMillis,
 };
 
-/// How long after its cluster has formed a v3 client may write its key again. It is several times etcd's longest pause
-/// between two attempts (256 s).
+/// How long after its cluster has formed a v3 client may write its key again, and a client that was late may write it. It is several
+/// times etcd's longest pause between two attempts (256 s).
 const REREGISTRATION_WINDOW: Duration = Duration::from_secs(15 * 60);
+
+/// The most clients that may be late.
+const MAX_LATE: usize = 32;
 
 impl Member {
     /// Fails if this member has one of the peer URLs.
@@ -86,11 +89,22 @@ impl Cluster {
             return Err(RegisterRefusal::Formed);
         }
         member.check_not_shared(registration)?;
+        if self.has_just_formed(at) { Ok(()) } else { Err(RegisterRefusal::HasLostItsData) }
+    }
+
+    /// Whether a client may still create its member, although others have taken the last place since it read the list. It reads the
+    /// list again then, sees that it has no place, and logs that the cluster is full (`v2discovery/discovery.go:joinCluster`,
+    /// `v3discovery/discovery.go:joinCluster`). After an error a v3 client would try again for ever.
+    ///
+    /// The member is the last in line, so that none who waits counts it.
+    pub(crate) fn may_be_late(&self, at: UnixMillis) -> bool {
+        let most = self.size.get() as usize + MAX_LATE;
+        self.bootstrapped.is_none() && self.has_just_formed(at) && self.record.len() < most
+    }
+
+    fn has_just_formed(&self, at: UnixMillis) -> bool {
         // A time in the future is of a clock that was set back since.
-        match self.formed_at.is_some_and(|formed| formed <= at && formed.age(at) <= REREGISTRATION_WINDOW) {
-            true => Ok(()),
-            false => Err(RegisterRefusal::HasLostItsData),
-        }
+        self.formed_at.is_some_and(|formed| formed <= at && formed.age(at) <= REREGISTRATION_WINDOW)
     }
 
     /// Fails if waiting v3 clients have counted the name or a peer URL for a member that was removed since. They count

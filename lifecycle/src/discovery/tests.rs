@@ -58,10 +58,8 @@ fn a_formed_cluster_takes_no_change_by_stock_clients_unless_its_policy_allows_it
         let formed = register(&forming, 2, Action::Create).unwrap().after.unwrap();
         assert_eq!(formed.check_stock_write(), Err(StockWriteRefused));
         let allowing = Cluster { policy: cluster(2).policy, ..formed.clone() };
-        for action in [Action::Create, Action::Set] {
-            assert_eq!(register(&formed, 3, action).unwrap_err(), RegisterRefusal::StockWrites(StockWriteRefused));
-            assert!(register(&allowing, 3, action).is_ok());
-        }
+        assert_eq!(register(&formed, 3, Action::Set).unwrap_err(), RegisterRefusal::StockWrites(StockWriteRefused));
+        assert!([Action::Create, Action::Set].into_iter().all(|action| register(&allowing, 3, action).is_ok()));
         let reset = formed.reset(NOW).unwrap().after.unwrap();
         assert_eq!(reset.check_stock_write(), Err(StockWriteRefused), "it had formed before");
         // A v3 etcd that is in doubt writes its key again.
@@ -69,6 +67,27 @@ fn a_formed_cluster_takes_no_change_by_stock_clients_unless_its_policy_allows_it
         let moved = Registration::parse("infra1=http://10.0.0.9:2380").unwrap();
         let moved = formed.register(key(1), moved, by, Action::Update, NOW).unwrap_err();
         assert_eq!(moved, RegisterRefusal::StockWrites(StockWriteRefused));
+    }
+}
+
+#[test]
+fn a_client_that_lost_the_race_for_the_last_place_may_register_for_15_minutes_until_32_were_late() {
+    let refused = Err(RegisterRefusal::StockWrites(StockWriteRefused));
+    for by in [Discovery::V2, Discovery::V3] {
+        let put_at = |cluster: &Cluster, n: u32, at| {
+            cluster.register(key(n), registration(n), by, Action::Create, at).map(|late| late.after.unwrap())
+        };
+        let formed = put_at(&only_read(&cluster(1)), 1, NOW).unwrap();
+        let late = put_at(&formed, 2, NOW).unwrap();
+        assert_eq!((order(&late), late.formed), (vec!["1", "2"], formed.formed));
+        let end = UnixMillis(NOW.0 + 15 * 60_000);
+        assert!(put_at(&formed, 2, end).is_ok());
+        assert_eq!(put_at(&formed, 2, UnixMillis(end.0 + 1)), refused);
+        let exists = Cluster { bootstrapped: Some(formed.revision), ..formed.clone() };
+        assert_eq!(put_at(&exists, 2, NOW), refused);
+        let many = (2..34).fold(formed, |cluster, n| put_at(&cluster, n, NOW).unwrap());
+        assert_eq!(put_at(&many, 34, NOW), refused);
+        assert!(many.register(key(2), registration(99), by, Action::Update, NOW).is_err());
     }
 }
 

@@ -15,6 +15,7 @@ mod crash;
 mod differential;
 mod gone_page;
 mod join_tokens;
+mod late_etcds;
 mod lifecycle;
 mod limits;
 mod long_polls;

@@ -42,7 +42,7 @@ async fn write_by_v2(url: &str) -> Vec<(StatusCode, Value)> {
     let keys = url.rsplit_once('/').map(|(server, token)| format!("{server}/v2/keys/_etcd/registry/{token}")).unwrap();
     vec![
         v2(Method::PUT, format!("{url}/2"), Some("infra2=http://10.0.0.2:2380")).await,
-        v2(Method::PUT, format!("{url}/2?prevExist=false"), Some("infra2=http://10.0.0.2:2380")).await,
+        v2(Method::PUT, format!("{url}/1?prevExist=true"), Some("infra1=http://10.0.0.9:2380")).await,
         v2(Method::PUT, format!("{url}/1"), Some("infra1=http://10.0.0.9:2380")).await,
         v2(Method::PUT, format!("{keys}/_config/size"), Some("1")).await,
         v2(Method::DELETE, format!("{url}/1"), None).await,
@@ -84,7 +84,6 @@ async fn a_formed_cluster_is_read_and_not_changed_by_v3() {
     assert_eq!(v3(&server, "put", &member(1), Some("infra1=http://10.0.0.1:2380")).await.0, StatusCode::OK);
     let before = v3(&server, "range", &member(1), None).await.1["kvs"].clone();
     for (method, key, value) in [
-        ("put", member(2), Some("infra2=http://10.0.0.2:2380")),
         ("put", member(1), Some("infra1=http://10.0.0.9:2380")),
         ("put", size.clone(), Some("1")),
         ("deleterange", member(1), None),
