@@ -6,6 +6,7 @@ mod environment;
 mod fuzz_seeds;
 mod gateway;
 mod kept;
+mod other_user;
 mod place;
 mod ports;
 mod postgres;
@@ -29,6 +30,12 @@ pub mod tls;
 pub mod writer;
 
 pub use crate::{
-    access::Access, fuzz_seeds::fuzz_seeds, place::Place, ports::free_port, postgres::Postgres, process::Process,
+    access::Access,
+    fuzz_seeds::fuzz_seeds,
+    other_user::{as_nobody, run_as_nobody},
+    place::Place,
+    ports::free_port,
+    postgres::Postgres,
+    process::Process,
     waiting::wait_for,
 };

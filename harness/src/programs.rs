@@ -20,8 +20,12 @@ pub fn client() -> PathBuf {
 }
 
 /// A program that Cargo has put two folders above this test, as it does with those of the packages that it tests. Those of another
-/// package may be missing or stale, unless CONVENE_TEST_BUILT declares that all are built, as `scripts/test` does.
+/// package may be missing or stale, unless CONVENE_TEST_BUILT declares that all are built, as `scripts/test` does. CONVENE_TEST_PROGRAMS
+/// names a folder with others, such as `target/release`.
 fn program(name: &str) -> PathBuf {
+    if let Some(folder) = env::var_os("CONVENE_TEST_PROGRAMS") {
+        return Path::new(&folder).join(name);
+    }
     // target/PROFILE/deps/TEST
     let test = env::current_exe().expect("this program has a path");
     let program = test.ancestors().nth(2).expect("tests are in target/PROFILE/deps").join(name);

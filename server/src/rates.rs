@@ -75,7 +75,7 @@ impl Rates {
 
 /// A rate for each address. Its memory is the same whoever asks.
 #[derive(Debug)]
-struct AddressRate {
+pub struct AddressRate {
     rate: Steady,
     hasher: RandomState,
     free_at: Box<[AtomicU64]>,
@@ -99,14 +99,29 @@ struct Steady {
 }
 
 impl AddressRate {
-    fn new(count: u32, period: Duration, burst: u32) -> Option<Self> {
+    /// So many events in a time, and so many at once; `None` for 0, which is no limit.
+    pub fn new(count: u32, period: Duration, burst: u32) -> Option<Self> {
         let rate = Steady::new(count, period, burst)?;
         Some(Self { rate, hasher: RandomState::new(), free_at: (0..ADDRESSES).map(|_| AtomicU64::new(0)).collect() })
     }
 
     fn take(&self, client: IpAddr) -> Result<(), TooFast> {
-        let place = self.hasher.hash_one(Network::from(client)) as usize % ADDRESSES;
-        self.rate.take(&self.free_at[place])
+        self.rate.take(self.free_at(client.into()))
+    }
+
+    /// Counts an event that nobody can refuse any more. Returns whether it was within the limit. What exceeds it delays the next
+    /// event, but not for longer than it takes to save up the whole burst.
+    pub fn count(&self, network: Network) -> bool {
+        self.rate.count_at(self.free_at(network), self.rate.now())
+    }
+
+    /// Whether what was counted exceeds the limit.
+    pub fn is_exceeded(&self, network: Network) -> bool {
+        self.free_at(network).load(Ordering::Relaxed).saturating_sub(self.rate.now()) > self.rate.ahead
+    }
+
+    fn free_at(&self, network: Network) -> &AtomicU64 {
+        &self.free_at[self.hasher.hash_one(network) as usize % ADDRESSES]
     }
 }
 
@@ -127,7 +142,17 @@ impl Steady {
     }
 
     fn take(&self, free_at: &AtomicU64) -> Result<(), TooFast> {
-        self.take_at(free_at, self.since.elapsed().as_nanos() as u64)
+        self.take_at(free_at, self.now())
+    }
+
+    fn now(&self) -> u64 {
+        self.since.elapsed().as_nanos() as u64
+    }
+
+    fn count_at(&self, free_at: &AtomicU64, now: u64) -> bool {
+        let next = |free: u64| (free.max(now) + self.interval).min(now + 2 * self.ahead);
+        let before = free_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| Some(next(free)));
+        before.is_ok_and(|free| next(free) - now <= self.ahead)
     }
 
     fn take_at(&self, free_at: &AtomicU64, now: u64) -> Result<(), TooFast> {
@@ -190,6 +215,16 @@ mod tests {
         assert_eq!(taken(2 * SECOND), 10);
         assert_eq!(taken(3 * SECOND + SECOND / 2), 15);
         assert_eq!(taken(100 * SECOND), 50, "no more than that is saved up");
+    }
+
+    #[test]
+    fn what_is_counted_beyond_the_limit_has_to_be_waited_for_but_not_for_ever() {
+        let rate = Steady::new(10, Duration::from_secs(1), 50).unwrap();
+        let place = AtomicU64::new(0);
+        let within = |now| rate.count_at(&place, now);
+        assert_eq!((0..10_000).take_while(|_| within(SECOND)).count(), 50);
+        assert!((0..10_000).all(|_| !within(SECOND)));
+        assert!(!within(SECOND + 5 * SECOND - 1) && within(2 * SECOND + 2 * 5 * SECOND));
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod migrations;
 mod notify;
 mod open;
 mod postgres;
+mod private_files;
 mod read;
 mod size;
 mod sqlite;

@@ -130,8 +130,8 @@ impl Buf for CountedBytes {
     }
 
     fn advance(&mut self, count: usize) {
-        self.stream.advance();
-        self.account.progress.advance();
+        self.stream.advance(count);
+        self.account.progress.advance(count);
         self.bytes.advance(count);
     }
 }

@@ -31,13 +31,18 @@ impl Budget {
 
     /// Whether so much is used that whoever stalls has to go soon.
     fn is_scarce(&self) -> bool {
-        self.used.load(Relaxed) > self.most / 4 * 3
+        self.used.load(Relaxed) > self.reserved_from()
     }
 
-    /// Takes from the budget. If nothing is used, one item may be larger than all of it.
-    fn take(&self, bytes: usize, lone_may_exceed: bool) -> bool {
+    /// Beyond this, only clients that hold little get more. So a few clients can't hold everything.
+    fn reserved_from(&self) -> usize {
+        self.most / 4 * 3
+    }
+
+    /// Takes from the budget, of which so much may be used afterwards. If nothing is used, one item may be larger than that.
+    fn take(&self, bytes: usize, most: usize, lone_may_exceed: bool) -> bool {
         let take = |used: usize| {
-            let fits = bytes <= ALWAYS || used.saturating_add(bytes) <= self.most || (lone_may_exceed && used == 0);
+            let fits = bytes <= ALWAYS || used.saturating_add(bytes) <= most || (lone_may_exceed && used == 0);
             fits.then(|| used.saturating_add(bytes))
         };
         self.used.fetch_update(Relaxed, Relaxed, take).is_ok()
@@ -80,9 +85,11 @@ impl Account {
     /// Takes from all budgets, or from none.
     pub fn charge(self: &Arc<Self>, bytes: usize) -> Result<Charge, TooMuchQueued> {
         let mut taken: Vec<&Budget> = Vec::new();
-        let own = self.connection.iter().chain(self.address.as_deref()).map(|budget| (budget, true));
-        for (budget, lone_may_exceed) in own.chain([(&*self.all, false)]) {
-            if !budget.take(bytes, lone_may_exceed) {
+        let is_large = self.address.as_deref().is_some_and(|budget| budget.used.load(Relaxed) > FAIR);
+        let most_of_all = if is_large { self.all.reserved_from() } else { self.all.most };
+        let own = self.connection.iter().chain(self.address.as_deref()).map(|budget| (budget, budget.most, true));
+        for (budget, most, lone_may_exceed) in own.chain([(&*self.all, most_of_all, false)]) {
+            if !budget.take(bytes, most, lone_may_exceed) {
                 taken.iter().for_each(|budget| budget.give_back(bytes));
                 return Err(TooMuchQueued);
             }
@@ -141,18 +148,28 @@ impl Drop for Charge {
     }
 }
 
-/// Whether pieces of answers wait to be written, and when one last moved.
+/// How many bytes of a piece have to move before that is progress. A client that reads a byte now and then makes none.
+const STEP: usize = 4 << 10;
+
+/// Whether pieces of answers wait to be written, and when they last made progress: a piece has ended, or [`STEP`] bytes have moved.
 #[derive(Debug)]
 pub struct Progress {
     begun: Instant,
     waiting: AtomicUsize,
+    /// Bytes since then.
+    bytes: AtomicUsize,
     /// Milliseconds after `begun`.
     moved: AtomicU64,
 }
 
 impl Default for Progress {
     fn default() -> Self {
-        Self { begun: Instant::now(), waiting: AtomicUsize::new(0), moved: AtomicU64::new(0) }
+        Self {
+            begun: Instant::now(),
+            waiting: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            moved: AtomicU64::new(0),
+        }
     }
 }
 
@@ -160,18 +177,25 @@ impl Progress {
     /// One more piece waits.
     pub fn wait(&self) {
         if self.waiting.fetch_add(1, Relaxed) == 0 {
-            self.advance();
+            self.moved_now();
         }
     }
 
     /// A piece waits no more.
     pub fn done(&self) {
         self.waiting.fetch_sub(1, Relaxed);
-        self.advance();
+        self.moved_now();
     }
 
     /// Bytes of a piece were written.
-    pub fn advance(&self) {
+    pub fn advance(&self, bytes: usize) {
+        if self.bytes.fetch_add(bytes, Relaxed).saturating_add(bytes) >= STEP {
+            self.moved_now();
+        }
+    }
+
+    fn moved_now(&self) {
+        self.bytes.store(0, Relaxed);
         self.moved.store(self.begun.elapsed().as_millis() as u64, Relaxed);
     }
 
@@ -221,6 +245,15 @@ mod tests {
     }
 
     #[test]
+    fn the_last_quarter_is_for_addresses_that_hold_little() {
+        let (all, address) = (Arc::new(Budget::new(8 * FAIR)), Arc::new(Budget::new(8 * FAIR)));
+        let large = Arc::new(Account::new(all.clone(), Some(address), None));
+        let held: Vec<_> = std::iter::from_fn(|| large.charge(100 * KIB).ok()).collect();
+        assert!(all.used.load(Relaxed) <= 6 * FAIR && held.len() >= 60, "{}", held.len());
+        assert!(account(&all, &Arc::new(Budget::new(2 * FAIR))).charge(90 * KIB).is_ok());
+    }
+
+    #[test]
     fn an_answer_larger_than_the_budget_of_its_connection_may_be_the_only_one() {
         let (all, address) = (Arc::new(Budget::new(300 * KIB)), Arc::new(Budget::new(100 * KIB)));
         let account = account(&all, &address);
@@ -240,6 +273,13 @@ mod tests {
         progress.wait();
         assert!(progress.stalled_for().is_some());
         account.stalls(&progress, Duration::ZERO).await;
+        let moved = || progress.moved.load(Relaxed);
+        let before = moved();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        progress.advance(STEP - 1);
+        assert_eq!(moved(), before, "a few bytes are no progress");
+        progress.advance(1);
+        assert!(moved() > before);
         progress.done();
         assert_eq!(progress.stalled_for(), None);
     }

@@ -12,6 +12,7 @@ use super::{
     client::ClientAddress,
     network::Network,
     proxies::TrustedProxies,
+    resets::Resets,
     tally::{Excess, Place, Tally},
 };
 use crate::config::LimitArgs;
@@ -31,6 +32,8 @@ pub struct Limits {
     queued_of_address: usize,
     queued_of_connection: usize,
     addresses: Mutex<Addresses>,
+    /// Requests that clients reset before they are answered.
+    pub resets: Resets,
     /// Whose word about the client's address counts.
     pub proxies: TrustedProxies,
     /// HTTP/2 requests of one connection.
@@ -76,14 +79,34 @@ impl Limits {
             );
         }
         let most = args.max_connections.min(most_by_files);
+        // Files that the process does not get must not be the reason why one address can take all connections.
+        let most_of_address = if most < args.max_connections {
+            args.max_connections_per_address.min(most.div_ceil(2))
+        } else {
+            args.max_connections_per_address
+        };
+        for (of_address, of_all, flag) in [
+            (most_of_address, most, "--max-connections-per-address"),
+            (args.max_waits_per_address, args.max_waits, "--max-waits-per-address"),
+        ] {
+            if of_address >= of_all {
+                tracing::warn!(
+                    flag,
+                    of_address,
+                    of_all,
+                    "one address can take everything and keep all others out; set the flag lower"
+                );
+            }
+        }
         Self {
-            connections: Arc::new(Tally::new(most, args.max_connections_per_address)),
+            connections: Arc::new(Tally::new(most, most_of_address)),
             waits: Arc::new(Tally::new(args.max_waits, args.max_waits_per_address)),
             queued: Arc::new(Budget::new(args.max_queued)),
-            // One address can't take everything, and four together can only by answers that nobody reads.
+            // A quarter is kept for addresses that hold little.
             queued_of_address: args.max_queued / 4,
             queued_of_connection: args.max_queued_per_connection,
             addresses: Mutex::default(),
+            resets: Resets::default(),
             proxies: TrustedProxies::new(args.trusted_proxies.clone()),
             streams: args.max_streams,
             write_timeout: args.write_timeout,

@@ -1,69 +1,88 @@
 use std::{
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use tokio_util::sync::CancellationToken;
 
-/// How many requests a client may reset on one connection before it is answered, at once and each second. A client that
-/// ends many watches does so after their answers have begun; one that exceeds this uses the server without waiting for it.
-const BURST: f64 = 512.0;
-const EACH_SECOND: f64 = 64.0;
+use super::{limits::Limits, network::Network};
+use crate::rates::AddressRate;
 
-/// Requests that the client of a connection has reset before they were answered.
+/// How many requests the clients of an address may reset before they are answered, at once and each second. A client that ends
+/// many watches does so after their answers have begun; one that exceeds this uses the server without waiting for it.
+const BURST: u32 = 512;
+const EACH_SECOND: u32 = 64;
+
+/// A request that is reset later than this was no attempt to get many begun: each of them counts for the rate of requests, and
+/// clients may give up a server that is slow.
+const RAPID: Duration = Duration::from_secs(1);
+
+/// What clients have reset. It outlives their connections: otherwise the next connection could begin where the last one ended.
 #[derive(Debug)]
-pub struct Resets {
-    allowed: Mutex<Allowed>,
-    /// Cancelled when there are too many.
+pub struct Resets(AddressRate);
+
+impl Default for Resets {
+    fn default() -> Self {
+        let rate = AddressRate::new(EACH_SECOND, Duration::from_secs(1), BURST);
+        Self(rate.expect("the rate is more than 0"))
+    }
+}
+
+impl Resets {
+    /// Whether an address has reset so much that it has to wait, for a few seconds.
+    pub fn are_too_many(&self, network: Network) -> bool {
+        self.0.is_exceeded(network)
+    }
+}
+
+/// The requests of one connection that its client has reset before they were answered.
+pub struct ConnectionResets {
+    limits: Arc<Limits>,
+    /// `None` for a trusted proxy, which passes on what its clients do.
+    network: Option<Network>,
+    /// Cancelled when there are too many, to close the connection.
     pub too_many: CancellationToken,
 }
 
-#[derive(Debug)]
-struct Allowed {
-    left: f64,
-    at: Instant,
+/// A request that is being answered. It counts as reset if this is dropped early, and before [`Unanswered::end`].
+pub struct Unanswered {
+    begun: Instant,
+    /// `None` once it is answered.
+    resets: Option<Arc<ConnectionResets>>,
 }
 
-/// A request that is being answered. It counts as reset if this is dropped before [`Unanswered::end`].
-pub struct Unanswered(Option<Arc<Resets>>);
-
-impl Resets {
-    /// None yet, of a connection that is closed by this.
-    pub fn new() -> Self {
-        Self { allowed: Mutex::new(Allowed { left: BURST, at: Instant::now() }), too_many: CancellationToken::new() }
+impl ConnectionResets {
+    /// None yet.
+    pub fn new(limits: Arc<Limits>, network: Option<Network>) -> Self {
+        Self { limits, network, too_many: CancellationToken::new() }
     }
 
     /// A request that begins.
     pub fn unanswered(self: &Arc<Self>) -> Unanswered {
-        Unanswered(Some(self.clone()))
+        Unanswered { begun: Instant::now(), resets: Some(self.clone()) }
     }
 
     fn count(&self) {
-        if !self.allowed.lock().expect("no holder panics").take(Instant::now()) {
+        if let Some(network) = self.network
+            && !self.limits.resets.0.count(network)
+        {
             self.too_many.cancel();
         }
-    }
-}
-
-impl Allowed {
-    fn take(&mut self, now: Instant) -> bool {
-        let passed: Duration = now.saturating_duration_since(self.at);
-        self.left = (self.left + passed.as_secs_f64() * EACH_SECOND).min(BURST) - 1.0;
-        self.at = now;
-        self.left >= 0.0
     }
 }
 
 impl Unanswered {
     /// The request is answered.
     pub fn end(mut self) {
-        self.0 = None;
+        self.resets = None;
     }
 }
 
 impl Drop for Unanswered {
     fn drop(&mut self) {
-        if let Some(resets) = &self.0 {
+        if let Some(resets) = &self.resets
+            && self.begun.elapsed() < RAPID
+        {
             resets.count();
         }
     }
@@ -71,23 +90,38 @@ impl Drop for Unanswered {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::net::IpAddr;
 
-    #[test]
-    fn a_client_may_reset_many_requests_at_once_and_few_each_second() {
-        let begun = Instant::now();
-        let mut allowed = Allowed { left: BURST, at: begun };
-        assert!((0..512).all(|_| allowed.take(begun)) && !allowed.take(begun));
-        let mut allowed = Allowed { left: 0.0, at: begun };
-        assert!((1..1_000).all(|n| allowed.take(begun + Duration::from_millis(16 * n))));
+    use super::*;
+    use crate::config::LimitArgs;
+
+    fn connection(limits: &Arc<Limits>, address: [u8; 4]) -> Arc<ConnectionResets> {
+        Arc::new(ConnectionResets::new(limits.clone(), Some(IpAddr::from(address).into())))
     }
 
     #[test]
-    fn an_answered_request_counts_for_nothing() {
-        let resets = Arc::new(Resets::new());
-        (0..1_000).for_each(|_| resets.unanswered().end());
-        assert!(!resets.too_many.is_cancelled());
-        (0..1_000).for_each(|_| drop(resets.unanswered()));
-        assert!(resets.too_many.is_cancelled());
+    fn what_a_client_resets_counts_for_its_address_and_what_is_answered_does_not() {
+        let limits = Arc::new(Limits::new(&LimitArgs::default(), u64::MAX));
+        let [one, other] = [[10, 0, 0, 1], [10, 0, 0, 2]];
+        let first = connection(&limits, one);
+        (0..1_000).for_each(|_| first.unanswered().end());
+        (0..400).for_each(|_| drop(first.unanswered()));
+        assert!(!first.too_many.is_cancelled());
+        drop(first);
+        let second = connection(&limits, one);
+        (0..400).for_each(|_| drop(second.unanswered()));
+        assert!(second.too_many.is_cancelled() && limits.resets.are_too_many(IpAddr::from(one).into()));
+        let stranger = connection(&limits, other);
+        (0..400).for_each(|_| drop(stranger.unanswered()));
+        assert!(!stranger.too_many.is_cancelled() && !limits.resets.are_too_many(IpAddr::from(other).into()));
+    }
+
+    #[test]
+    fn a_client_that_gives_up_a_slow_server_counts_for_nothing() {
+        let limits = Arc::new(Limits::new(&LimitArgs::default(), u64::MAX));
+        let connection = connection(&limits, [10, 0, 0, 1]);
+        let begun = Instant::now().checked_sub(RAPID).unwrap();
+        (0..2_000).for_each(|_| drop(Unanswered { begun, resets: Some(connection.clone()) }));
+        assert!(!connection.too_many.is_cancelled());
     }
 }

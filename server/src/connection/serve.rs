@@ -17,7 +17,7 @@ use super::{
     accept::{Connections, KEEPALIVE},
     client::{ClientAddress, ClientCertificate},
     proxy_protocol::{self, Beginning, InvalidHeader},
-    resets::Resets,
+    resets::ConnectionResets,
     service::{Answerer, FirstRequest},
     stream::Streams,
     tally::{Excess, Place},
@@ -63,6 +63,9 @@ pub async fn serve(mut stream: TcpStream, peer: SocketAddr, shared: Arc<Connecti
         let client = Client { address: ClientAddress::of_peer(source), ..client };
         // So far it counted as the proxy's, which has no limit of its own.
         let network = (!shared.limits.proxies.contain(client.address.ip())).then(|| client.address.ip().into());
+        if network.is_some_and(|network| shared.limits.resets.are_too_many(network)) {
+            return;
+        }
         let place = place.and_then(|proxys| {
             drop(proxys);
             shared.limits.connections.take(network)
@@ -159,8 +162,9 @@ where
 {
     let limits = &shared.limits;
     let is_proxy = limits.proxies.contain(client.address.ip());
-    let account = Arc::new(limits.account((!is_proxy).then(|| client.address.ip().into())));
-    let (first, resets) = (Arc::new(FirstRequest::default()), Arc::new(Resets::new()));
+    let network = (!is_proxy).then(|| client.address.ip().into());
+    let account = Arc::new(limits.account(network));
+    let (first, resets) = (Arc::new(FirstRequest::default()), Arc::new(ConnectionResets::new(limits.clone(), network)));
     let answerer = Answerer {
         router: shared.router.clone(),
         limits: limits.clone(),
@@ -183,8 +187,7 @@ where
             _ = connection.as_mut() => return,
             () = &mut has_no_request => return,
             () = &mut stalls => return,
-            // A proxy passes on what its clients do.
-            () = resets.too_many.cancelled(), if !is_proxy => return,
+            () = resets.too_many.cancelled() => return,
             () = shared.stopping.cancelled(), if !is_stopping => {
                 is_stopping = true;
                 connection.as_mut().graceful_shutdown();

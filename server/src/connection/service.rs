@@ -25,7 +25,7 @@ use super::{
     budget::{Account, TooMuchQueued},
     client::{ClientAddress, ClientCertificate},
     limits::Limits,
-    resets::Resets,
+    resets::ConnectionResets,
     stream::progress,
     tally::Excess,
 };
@@ -43,7 +43,7 @@ pub struct Answerer {
     pub peer: ClientAddress,
     pub certificate: Option<ClientCertificate>,
     pub first: Arc<FirstRequest>,
-    pub resets: Arc<Resets>,
+    pub resets: Arc<ConnectionResets>,
     /// Why only the paths of health checks are served.
     pub overload: Option<Excess>,
 }

