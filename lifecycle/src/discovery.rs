@@ -62,7 +62,8 @@ impl Cluster {
         }
         // A v3 etcd writes the same value again when it is in doubt, for a while after the cluster has formed, too.
         let repeats = by == Discovery::V3 && present.is_some_and(|member| member.registration == registration);
-        if !repeats && !(present.is_none() && action == Action::Create && self.may_be_late(at)) {
+        let is_late = present.is_none() && action == Action::Create && self.may_be_late(at);
+        if !repeats && !is_late {
             self.check_stock_write()?;
         }
 

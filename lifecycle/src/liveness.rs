@@ -23,7 +23,7 @@ const MAX_SPARES: usize = 200;
 
 /// About how many bytes the check-ins of one cluster may take. A client that knows the token can check in with any name
 /// and any number of peer URLs.
-const MAX_BYTES: usize = 1 << 20;
+const MAX_BYTES: usize = 1 << 17;
 
 /// The failure detector of one cluster: when each node last checked in, when each member last answered, and which probes
 /// failed.

@@ -14,7 +14,7 @@ use crate::{
     browsers::{Host, Origin},
     logging::LogFormat,
     new_clusters::NewMode,
-    store::{DatabaseLimits, DatabaseUrl},
+    store::{Abandoned, DatabaseLimits, DatabaseUrl},
     token_command::TokenCommand,
     v2::Folder,
 };
@@ -229,6 +229,14 @@ pub struct DatabaseArgs {
         value_parser = parse_duration
     )]
     pub database_acquire_timeout: Duration,
+}
+
+impl Config {
+    /// After which time which clusters are deleted.
+    pub fn abandoned_ttls(&self) -> Vec<(Abandoned, Duration)> {
+        let always = [(Abandoned::Unregistered, self.unformed_ttl), (Abandoned::Forming, self.quotas.forming_ttl)];
+        always.into_iter().chain(self.quotas.unseen_ttl.map(|ttl| (Abandoned::Unseen, ttl))).collect()
+    }
 }
 
 impl DatabaseArgs {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use clap::ValueEnum;
-use convene_lifecycle::{ClusterSize, PolicyChange, Settings, StockWrites, Token};
+use convene_lifecycle::{ClusterSize, JoinPolicy, PolicyChange, Settings, StockWrites, Token};
 use thiserror::Error;
 
 use crate::{
@@ -71,7 +71,9 @@ impl NewClusters {
     /// The settings of a new cluster with this token, which counts from now on.
     pub fn admit(&self, token: &Token, size: ClusterSize) -> Result<Settings, NotAdmitted> {
         self.limits.admit(&self.caller, token)?;
-        let policy = PolicyChange { stock_writes: Some(self.stock_writes), ..PolicyChange::default() };
+        // Nobody is there to hand out a join token.
+        let (stock_writes, join) = (Some(self.stock_writes), Some(JoinPolicy::Open));
+        let policy = PolicyChange { stock_writes, join, ..PolicyChange::default() };
         Ok(Settings { size: Some(size), policy, ..Settings::default() })
     }
 }

@@ -3,17 +3,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use convene_lifecycle::{Actor, Cluster, Token, Transition, UnixMillis};
+use convene_lifecycle::{Actor, Cluster, Revision, Token, Transition, UnixMillis};
 use futures_util::future::join_all;
 
 use crate::{access::REFRESH_EVERY, app::App, registry::WriteError, store::Abandoned};
 
-/// Deletes clusters without any registration once they are `unformed_ttl` old, and clusters that have not formed
-/// `forming_ttl` after their first registration. Runs until dropped.
-pub async fn sweep(app: Arc<App>, unformed_ttl: Duration, forming_ttl: Duration) {
-    let pause = (unformed_ttl.min(forming_ttl) / 10).clamp(Duration::from_millis(200), Duration::from_secs(600));
+/// For how long a cluster counts for the address that has created it.
+const COUNT_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Deletes clusters that have been abandoned for the time that each kind has. Runs until dropped.
+pub async fn sweep(app: Arc<App>, ttls: Vec<(Abandoned, Duration)>) {
+    let shortest = ttls.iter().map(|(_, ttl)| *ttl).min().unwrap_or(COUNT_FOR);
+    let pause = (shortest / 10).clamp(Duration::from_millis(200), Duration::from_secs(600));
     loop {
-        for (abandoned, ttl) in [(Abandoned::Unregistered, unformed_ttl), (Abandoned::Forming, forming_ttl)] {
+        for (abandoned, ttl) in ttls.iter().copied() {
             match delete_abandoned(&app, abandoned, ttl).await {
                 Ok(0) => {}
                 Ok(deleted) => tracing::info!(deleted, "deleted clusters {}", abandoned.in_words()),
@@ -21,8 +24,7 @@ pub async fn sweep(app: Arc<App>, unformed_ttl: Duration, forming_ttl: Duration)
                 Err(_) => {}
             }
         }
-        // By then, some server has deleted what nobody uses.
-        app.registry.quota().forget_older(unformed_ttl.max(forming_ttl) + pause);
+        app.registry.quota().forget_older(COUNT_FOR);
         tokio::time::sleep(pause).await;
     }
 }
@@ -94,7 +96,7 @@ async fn delete_abandoned(app: &App, abandoned: Abandoned, ttl: Duration) -> Res
         let expired = app.registry.abandoned(abandoned, before).await?;
         let mut in_page = 0;
         // All at the same time, so that they share a commit.
-        let deletions = expired.iter().map(|token| delete_if_abandoned(app, token, abandoned, before));
+        let deletions = expired.iter().map(|found| delete_if_abandoned(app, found, abandoned, before));
         for deleted in join_all(deletions).await {
             in_page += usize::from(deleted?);
         }
@@ -107,12 +109,13 @@ async fn delete_abandoned(app: &App, abandoned: Abandoned, ttl: Duration) -> Res
 
 async fn delete_if_abandoned(
     app: &App,
-    token: &Token,
+    (token, found_at): &(Token, Revision),
     abandoned: Abandoned,
     before: UnixMillis,
 ) -> Result<bool, WriteError> {
+    let found_at = *found_at;
     let decide = move |cluster: Option<&Cluster>, at: UnixMillis| -> Result<Transition, ()> {
-        let cluster = cluster.filter(|cluster| abandoned.includes(cluster, before));
+        let cluster = cluster.filter(|cluster| cluster.revision == found_at && abandoned.includes(cluster, before));
         cluster.map(|cluster| cluster.delete(at)).ok_or(())
     };
     Ok(app.registry.update(token, &Actor::server(), decide).await?.is_ok())

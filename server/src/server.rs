@@ -95,7 +95,7 @@ async fn serve(config: Config, open_files: u64) -> Result<(), ServerError> {
     registry.hold_if_database_went_back().await?;
     let limits = Limits::new(&config.limits, open_files);
     let app = Arc::new(app(&config, tls.as_deref(), limits, address, access, registry));
-    let sweeper = tokio::spawn(sweep(app.clone(), config.unformed_ttl, config.quotas.forming_ttl));
+    let sweeper = tokio::spawn(sweep(app.clone(), config.abandoned_ttls()));
     let measurer = tokio::spawn(measure(app.clone()));
     let flusher = tokio::spawn(flush(app.clone()));
     let access_follower = tokio::spawn(follow_api_tokens(app.clone()));

@@ -49,6 +49,7 @@ pub use abandoned::Abandoned;
 pub use api_tokens::ApiTokenDatabase;
 pub use columns::{subject_from_words, subject_words};
 pub use commit::{ClusterWrite, draw_public_id};
+pub use compact::RetainedHistory;
 pub use count::ClusterCounts;
 pub use dump::{ClusterDump, RegistryDump, UsedToken};
 pub use export::{Export, ExportError};

@@ -24,23 +24,27 @@ pub struct QuotaArgs {
     #[arg(long, env = "CONVENE_MAX_CLUSTERS", value_name = "N", default_value_t = 100_000)]
     pub max_clusters: u64,
 
-    /// Clusters that one address has created by /new, v2 or v3 since the server started, and that no convene has checked in for since
-    /// they exist
+    /// Clusters that one address has created by /new, v2 or v3 in the last 30 days, since the server started, and that were not deleted
     #[arg(long, env = "CONVENE_MAX_CLUSTERS_PER_ADDRESS", value_name = "N", default_value_t = 1000)]
     pub max_clusters_per_address: u64,
 
-    /// Bytes of one cluster in the database, such as 1MiB; its members may have half of them. The history is limited to the last
-    /// 1,000 changes
+    /// Bytes of one cluster in the database, such as 1MiB; its members may have half of them, and its history a quarter, with the last
+    /// 1,000 changes at most
     #[arg(long, env = "CONVENE_MAX_CLUSTER_BYTES", value_name = "BYTES", default_value = "1MiB", value_parser = parse_bytes)]
     pub max_cluster_bytes: u64,
 
-    /// Bytes of the database, such as 2GiB; beyond them it takes no new cluster and no registration
+    /// Bytes of the database, such as 2GiB. The last fifth is for clusters that exist; when it is used up, there are no registrations
     #[arg(long, env = "CONVENE_MAX_DATABASE_BYTES", value_name = "BYTES", default_value = "2GiB", value_parser = parse_bytes)]
     pub max_database_bytes: u64,
 
     /// Time after which the server deletes a cluster that nodes have registered in, but that has not formed: 1s or more
     #[arg(long, env = "CONVENE_FORMING_TTL", value_name = "DURATION", default_value = "30d", value_parser = parse_duration)]
     pub forming_ttl: Duration,
+
+    /// Time after its last change after which the server deletes a cluster that has formed, but that no convene has shown to exist: 1s or
+    /// more. Its token stays used. For servers that strangers reach with --new open [default: never]
+    #[arg(long, env = "CONVENE_UNSEEN_TTL", value_name = "DURATION", value_parser = parse_duration)]
+    pub unseen_ttl: Option<Duration>,
 }
 
 impl QuotaArgs {

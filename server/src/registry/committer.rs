@@ -192,7 +192,7 @@ impl Committer {
             return transaction.rollback().await;
         }
         if !writes.is_empty()
-            && let Err(error) = transaction.write(writes).await
+            && let Err(error) = transaction.write(writes, self.quota.retained_history()).await
         {
             if matches!(error, StoreError::Conflict) {
                 transaction.rollback().await?;
@@ -337,8 +337,8 @@ impl Committer {
             notifier.notify(writes.iter().map(|write| write.token.clone()));
         }
         for ClusterWrite { token, base, after, events, write_id } in writes {
-            if after.as_ref().is_none_or(|cluster| cluster.bootstrapped.is_some()) {
-                self.quota.settled(&token);
+            if after.is_none() {
+                self.quota.deleted(&token);
             }
             let protocol = after.as_ref().and_then(|cluster| cluster.protocol);
             self.metrics.record_events(protocol, events.iter().map(Arc::as_ref));
@@ -442,9 +442,7 @@ impl PendingCluster {
             return Err(WriteError::TokenUsedUp);
         }
         quota.check(self.cluster.as_deref(), after.as_ref())?;
-        if self.cluster.is_none() {
-            quota.count_new();
-        }
+        quota.count(self.cluster.is_none(), &events);
         let actor = Some(job.actor.clone());
         let events = events.into_iter().map(|event| Arc::new(Event { actor: actor.clone(), ..event }));
         let events: Vec<_> = events.collect();

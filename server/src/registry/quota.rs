@@ -10,17 +10,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use convene_lifecycle::{Cluster, Member, PeerUrl, Token};
+use convene_lifecycle::{Cluster, Event, Member, PeerUrl, Token};
 use thiserror::Error;
 
-use crate::connection::Network;
+use crate::{connection::Network, store::RetainedHistory};
 
 /// The limits; `u64::MAX` is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuotaLimits {
     /// Clusters in all.
     pub clusters: u64,
-    /// Clusters that one address has created, and that no `convene` has seen to exist.
+    /// Clusters that one address has created.
     pub clusters_per_address: u64,
     /// Bytes of one cluster.
     pub cluster_bytes: u64,
@@ -34,9 +34,20 @@ impl QuotaLimits {
     pub const NONE: Self =
         Self { clusters: u64::MAX, clusters_per_address: u64::MAX, cluster_bytes: u64::MAX, database_bytes: u64::MAX };
 
-    /// The bytes that a cluster's members may have. Their history is limited by the number of events.
+    /// The bytes that a cluster's members may have. The rest is for its history, the check-ins of its nodes, and what the database
+    /// needs for itself.
     fn member_bytes(self) -> u64 {
         self.cluster_bytes / 2
+    }
+
+    /// The bytes that a cluster's history may have.
+    fn history_bytes(self) -> u64 {
+        self.cluster_bytes / 4
+    }
+
+    /// The bytes of the database from which on the rest is a reserve for clusters that exist.
+    fn reserve_from(self) -> u64 {
+        self.database_bytes - self.database_bytes / 5
     }
 }
 
@@ -60,8 +71,8 @@ pub enum QuotaExceeded {
     ClusterBytes(u64),
     /// The database is too large.
     #[error(
-        "the database has {0} bytes, the most that it may have (--max-database-bytes), so it takes no new cluster and no \
-         registration; delete clusters that are not needed, or raise the limit"
+        "the database may have {0} bytes (--max-database-bytes) and has nearly as many, so it takes no new cluster, and registrations \
+         in small clusters only, while the reserve lasts; delete clusters that are not needed, or raise the limit"
     )]
     DatabaseBytes(u64),
 }
@@ -72,12 +83,29 @@ pub struct Quota {
     limits: QuotaLimits,
     clusters: AtomicU64,
     database_bytes: AtomicU64,
-    unseen: Mutex<Unseen>,
+    created: Mutex<Created>,
 }
 
-/// The clusters that addresses have created, and that no `convene` has seen to exist.
+/// How full the database is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fill {
+    /// It takes everything.
+    Room,
+    /// It takes what existing clusters of a usual size need.
+    Reserve,
+    /// It has all that it may have.
+    Full,
+}
+
+/// The bytes that the members of a cluster, and its history, may have when the database is nearly full. Nine members have about 2 KiB.
+const RESERVED_BYTES: u64 = 16 << 10;
+
+/// What a row takes besides its texts, about.
+const ROW_BYTES: u64 = 300;
+
+/// The clusters that addresses have created. Whether an etcd cluster exists is a claim of nodes, so it makes no difference here.
 #[derive(Debug, Default)]
-struct Unseen {
+struct Created {
     clusters: HashMap<Token, (Network, Instant)>,
     by_address: HashMap<Network, u64>,
 }
@@ -85,7 +113,7 @@ struct Unseen {
 impl Quota {
     /// A quota with these limits, before anything was counted.
     pub fn new(limits: QuotaLimits) -> Self {
-        Self { limits, clusters: AtomicU64::new(0), database_bytes: AtomicU64::new(0), unseen: Mutex::default() }
+        Self { limits, clusters: AtomicU64::new(0), database_bytes: AtomicU64::new(0), created: Mutex::default() }
     }
 
     /// Notes how many clusters there are.
@@ -100,9 +128,9 @@ impl Quota {
 
     /// Fails if this address may not create another cluster.
     pub fn check_address(&self, client: IpAddr) -> Result<(), QuotaExceeded> {
-        let unseen = self.unseen.lock().expect("no holder panics");
+        let created = self.created.lock().expect("no holder panics");
         let limit = self.limits.clusters_per_address;
-        match unseen.by_address.get(&client.into()).is_some_and(|count| *count >= limit) {
+        match created.by_address.get(&client.into()).is_some_and(|count| *count >= limit) {
             true => Err(QuotaExceeded::ClustersOfAddress(limit)),
             false => Ok(()),
         }
@@ -110,27 +138,27 @@ impl Quota {
 
     /// Notes that this address has created a cluster.
     pub fn created_by(&self, client: IpAddr, token: &Token) {
-        let (mut unseen, network) = (self.unseen.lock().expect("no holder panics"), Network::from(client));
-        if unseen.clusters.insert(token.clone(), (network, Instant::now())).is_none() {
-            *unseen.by_address.entry(network).or_default() += 1;
+        let (mut created, network) = (self.created.lock().expect("no holder panics"), Network::from(client));
+        if created.clusters.insert(token.clone(), (network, Instant::now())).is_none() {
+            *created.by_address.entry(network).or_default() += 1;
         }
     }
 
-    /// Notes that a cluster is gone, or has been seen to exist.
-    pub(super) fn settled(&self, token: &Token) {
-        self.unseen.lock().expect("no holder panics").remove(token);
+    /// Notes that a cluster is gone.
+    pub(super) fn deleted(&self, token: &Token) {
+        self.created.lock().expect("no holder panics").remove(token);
     }
 
-    /// Forgets the clusters that are so old that some server has deleted them.
+    /// Forgets the clusters that are older. Those that exist still do not count for their address any more.
     pub fn forget_older(&self, age: Duration) {
-        let mut unseen = self.unseen.lock().expect("no holder panics");
-        let old = unseen.clusters.iter().filter(|(_, (_, created))| created.elapsed() > age);
+        let mut created = self.created.lock().expect("no holder panics");
+        let old = created.clusters.iter().filter(|(_, (_, at))| at.elapsed() > age);
         let old: Vec<Token> = old.map(|(token, _)| token.clone()).collect();
-        old.iter().for_each(|token| unseen.remove(token));
+        old.iter().for_each(|token| created.remove(token));
     }
 
-    /// Fails if a change makes the registry hold too much. Members of a cluster that was seen to exist may be replaced even if the
-    /// database is full.
+    /// Fails if a change makes the registry hold too much. Clusters that have formed go on even if the database is full, and members
+    /// of one that was seen to exist may be replaced.
     pub(super) fn check(&self, before: Option<&Cluster>, after: Option<&Cluster>) -> Result<(), QuotaExceeded> {
         let Some(after) = after else { return Ok(()) };
         let limits = self.limits;
@@ -138,26 +166,53 @@ impl Quota {
             return Err(QuotaExceeded::Clusters(limits.clusters));
         }
         let bytes = member_bytes(after);
-        if before.is_some_and(|before| bytes <= member_bytes(before)) {
-            return Ok(());
-        }
-        if bytes > limits.member_bytes() {
+        let grows = before.is_none_or(|before| bytes > member_bytes(before));
+        if grows && bytes > limits.member_bytes() {
             return Err(QuotaExceeded::ClusterBytes(limits.member_bytes()));
         }
-        let is_full = self.database_bytes.load(Ordering::Relaxed) >= limits.database_bytes;
-        match is_full && after.bootstrapped.is_none() {
-            true => Err(QuotaExceeded::DatabaseBytes(limits.database_bytes)),
-            false => Ok(()),
+        let is_small = before.is_some() && bytes <= RESERVED_BYTES;
+        let is_taken = match self.fill() {
+            Fill::Room => true,
+            Fill::Reserve => !grows || is_small,
+            Fill::Full if grows => is_small && after.bootstrapped.is_some(),
+            // A change of a cluster that forms can be repeated without end.
+            Fill::Full => after.formed.is_some(),
+        };
+        if is_taken { Ok(()) } else { Err(QuotaExceeded::DatabaseBytes(limits.database_bytes)) }
+    }
+
+    /// Counts a change that is about to be written, until the database is measured again.
+    pub(super) fn count(&self, is_new: bool, events: &[Event]) {
+        if is_new {
+            self.clusters.fetch_add(1, Ordering::Relaxed);
+        }
+        let text = |event: &Event| {
+            let previous = event.previous.as_ref().and_then(|previous| previous.value.as_ref());
+            // The value is in the row of the member, too.
+            2 * event.value.as_ref().map_or(0, String::len) + previous.map_or(0, String::len) + event.message.len()
+        };
+        let bytes = events.iter().map(|event| text(event) as u64 + ROW_BYTES).sum::<u64>() + ROW_BYTES;
+        self.database_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// How much history the clusters keep that are written now.
+    pub(super) fn retained_history(&self) -> RetainedHistory {
+        match self.fill() {
+            Fill::Room => RetainedHistory::of(self.limits.history_bytes()),
+            Fill::Reserve | Fill::Full => RetainedHistory::of(RESERVED_BYTES.min(self.limits.history_bytes())),
         }
     }
 
-    /// Counts a cluster that is about to be created, until all are counted again.
-    pub(super) fn count_new(&self) {
-        self.clusters.fetch_add(1, Ordering::Relaxed);
+    fn fill(&self) -> Fill {
+        match self.database_bytes.load(Ordering::Relaxed) {
+            bytes if bytes >= self.limits.database_bytes => Fill::Full,
+            bytes if bytes >= self.limits.reserve_from() => Fill::Reserve,
+            _ => Fill::Room,
+        }
     }
 }
 
-impl Unseen {
+impl Created {
     fn remove(&mut self, token: &Token) {
         let Some((network, _)) = self.clusters.remove(token) else { return };
         let Some(count) = self.by_address.get_mut(&network) else { return };
@@ -210,15 +265,37 @@ mod tests {
         let (empty, one) = (cluster(3), with_member(&cluster(3), 1));
         assert_eq!(quota.check(None, Some(&empty)), Ok(()));
         quota.set_clusters(1);
-        quota.count_new();
+        quota.count(true, &[]);
         assert_eq!(quota.check(None, Some(&empty)), Err(QuotaExceeded::Clusters(2)));
         assert_eq!(quota.check(Some(&empty), Some(&one)), Ok(()));
         quota.set_database_bytes(1000);
-        assert_eq!(quota.check(Some(&empty), Some(&one)), Err(QuotaExceeded::DatabaseBytes(1000)));
-        assert_eq!(quota.check(Some(&one), Some(&one)), Ok(()));
+        let full = Err(QuotaExceeded::DatabaseBytes(1000));
+        assert_eq!(quota.check(Some(&empty), Some(&one)), full);
+        assert_eq!(quota.check(Some(&one), Some(&one)), full, "it may be registered again without end");
         assert_eq!(quota.check(Some(&one), None), Ok(()));
+        let formed = with_member(&cluster(1), 1);
+        assert_eq!(quota.check(Some(&formed), Some(&formed)), Ok(()));
         let exists = Cluster { bootstrapped: Some(one.revision), ..one.clone() };
         assert_eq!(quota.check(Some(&exists), Some(&with_member(&exists, 2))), Ok(()));
+    }
+
+    #[test]
+    fn the_last_fifth_of_the_database_is_for_small_clusters_that_exist() {
+        let quota = Quota::new(QuotaLimits { database_bytes: 1000, cluster_bytes: 1 << 20, ..QuotaLimits::NONE });
+        let (empty, one) = (cluster(500), with_member(&cluster(500), 1));
+        let full = Err(QuotaExceeded::DatabaseBytes(1000));
+        assert_eq!(quota.retained_history(), RetainedHistory::of(1 << 18));
+        quota.set_database_bytes(799);
+        assert_eq!(quota.check(None, Some(&empty)), Ok(()));
+        quota.count(false, &[]);
+        assert_eq!(quota.check(None, Some(&empty)), full);
+        assert_eq!(quota.retained_history(), RetainedHistory::of(RESERVED_BYTES));
+        assert_eq!(quota.check(Some(&empty), Some(&one)), full, "counted as 1,099");
+        quota.set_database_bytes(999);
+        assert_eq!(quota.check(Some(&empty), Some(&one)), Ok(()));
+        assert_eq!(quota.check(Some(&one), Some(&one)), Ok(()));
+        let large = (2..150).fold(one.clone(), |cluster, n| with_member(&cluster, n));
+        assert_eq!(quota.check(Some(&one), Some(&large)), full);
     }
 
     #[test]
@@ -232,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_may_create_another_cluster_when_one_is_gone_or_was_seen() {
+    fn an_address_may_create_another_cluster_when_one_is_gone() {
         let quota = Quota::new(QuotaLimits { clusters_per_address: 2, ..QuotaLimits::NONE });
         let (client, other): (IpAddr, IpAddr) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
         let token = |name: &str| name.parse::<Token>().unwrap();
@@ -241,7 +318,7 @@ mod tests {
         quota.created_by(client, &token("b"));
         assert_eq!(quota.check_address(client), Err(QuotaExceeded::ClustersOfAddress(2)));
         assert_eq!(quota.check_address(other), Ok(()));
-        quota.settled(&token("a"));
+        quota.deleted(&token("a"));
         assert_eq!(quota.check_address(client), Ok(()));
         quota.created_by(client, &token("c"));
         quota.forget_older(Duration::ZERO);

@@ -182,8 +182,12 @@ impl Registry {
         self.store.list(&filter, limit).await.map_err(unavailable)
     }
 
-    /// A page of tokens that were created before a time and that no member has ever registered under.
-    pub async fn abandoned(&self, abandoned: Abandoned, before: UnixMillis) -> Result<Vec<Token>, Unavailable> {
+    /// A page of clusters that were abandoned before a time, with the revisions at which they were found.
+    pub async fn abandoned(
+        &self,
+        abandoned: Abandoned,
+        before: UnixMillis,
+    ) -> Result<Vec<(Token, Revision)>, Unavailable> {
         self.store.abandoned(abandoned, before, ABANDONED_PAGE).await.map_err(unavailable)
     }
 }

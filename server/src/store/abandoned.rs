@@ -1,4 +1,4 @@
-use convene_lifecycle::{Cluster, Epoch, UnixMillis};
+use convene_lifecycle::{Cluster, Epoch, StockWrites, UnixMillis};
 
 /// Clusters that nobody uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -8,18 +8,23 @@ pub enum Abandoned {
     /// Members have registered, and the cluster has not formed. One that was reset had formed before, and one that is held waits for an
     /// administrator.
     Forming,
+    /// Nodes have formed the cluster at least once, none has shown that it exists, and nothing has changed since. A policy that lets v2
+    /// and v3 clients write belongs to a cluster that uses the registry without showing it.
+    Unseen,
 }
 
 impl Abandoned {
-    /// Whether a cluster has been one since before a time.
+    /// Whether a cluster is one, and has been since before a time as far as its value shows: not when it last changed.
     pub fn includes(self, cluster: &Cluster, before: UnixMillis) -> bool {
-        match (self, cluster.first_registered_at) {
-            (Self::Unregistered, None) => cluster.created_at < before,
-            (Self::Forming, Some(at)) => {
-                let is_first = cluster.epoch == Epoch::FIRST && cluster.bootstrapped.is_none();
-                at < before && is_first && cluster.formed.is_none() && cluster.held.is_none()
-            }
-            _ => false,
+        let Some(at) = cluster.first_registered_at else {
+            return self == Self::Unregistered && cluster.created_at < before;
+        };
+        let is_unseen = at < before && cluster.bootstrapped.is_none() && cluster.held.is_none();
+        let has_formed = cluster.formed.is_some() || cluster.epoch != Epoch::FIRST;
+        match self {
+            Self::Unregistered => false,
+            Self::Forming => is_unseen && !has_formed,
+            Self::Unseen => is_unseen && has_formed && cluster.policy.stock_writes == StockWrites::Refuse,
         }
     }
 
@@ -28,18 +33,25 @@ impl Abandoned {
         match self {
             Self::Unregistered => "without registrations",
             Self::Forming => "that have not formed",
+            Self::Unseen => "that no convene has seen since they formed",
         }
     }
 
-    /// Selects at most $2 of their tokens, since before $1.
+    /// Selects at most $2 of their tokens with their revisions, since before $1.
     pub(super) fn select(self) -> &'static str {
         match self {
             Self::Unregistered => {
-                "select token from cluster where first_registered_at is null and created_at < $1 limit $2"
+                "select token, revision from cluster where first_registered_at is null and created_at < $1 limit $2"
             }
             Self::Forming => {
-                "select token from cluster where first_registered_at < $1 and formed_revision is null \
+                "select token, revision from cluster where first_registered_at < $1 and formed_revision is null \
                  and bootstrapped_revision is null and held_since is null and epoch = 1 limit $2"
+            }
+            Self::Unseen => {
+                "select token, revision from cluster where first_registered_at < $1 \
+                 and (formed_revision is not null or epoch <> 1) and bootstrapped_revision is null and held_since is null \
+                 and stock_writes = 'refuse' and exists (select 1 from event where event.cluster = cluster.id \
+                 and event.revision = cluster.revision and event.at < $1) limit $2"
             }
         }
     }

@@ -3,7 +3,7 @@ use std::sync::{Arc, LazyLock};
 use convene_lifecycle::{Cluster, Event, Member, PublicId, Revision, Token, UnixMillis};
 
 use super::{
-    Stamp, StoreError, WriteId,
+    RetainedHistory, Stamp, StoreError, WriteId,
     admission::write_admissions,
     columns::{CLUSTER, EVENT, MEMBER, Stored},
     compact::compact_history,
@@ -30,14 +30,18 @@ pub struct ClusterWrite {
 }
 
 /// See [`super::Transaction::write`].
-pub(super) async fn write_all(connection: &mut Connection, writes: &[ClusterWrite]) -> Result<(), StoreError> {
+pub(super) async fn write_all(
+    connection: &mut Connection,
+    writes: &[ClusterWrite],
+    history: RetainedHistory,
+) -> Result<(), StoreError> {
     update_clusters(connection, writes).await?;
     insert_clusters(connection, writes).await?;
     delete_clusters(connection, writes).await?;
     upsert_members(connection, writes).await?;
     write_admissions(connection, writes).await?;
     insert_events(connection, writes).await?;
-    compact_history(connection, writes).await
+    compact_history(connection, writes, history).await
 }
 
 static UPDATE_CLUSTERS: LazyLock<[String; 2]> = LazyLock::new(|| {

@@ -11,20 +11,66 @@ const RETAINED_EVENTS: u64 = 1000;
 /// How often old events are deleted, in revisions, so that most commits need no statement for that.
 const COMPACT_EVERY: u64 = 100;
 
-/// Compacts the history of clusters: deletes events that are more than [`RETAINED_EVENTS`] revisions old.
-pub(super) async fn compact_history(connection: &mut Connection, writes: &[ClusterWrite]) -> Result<(), StoreError> {
-    let is_due = |write: &&ClusterWrite| {
-        let is_due =
-            |event: &Arc<Event>| event.revision.0 > RETAINED_EVENTS && event.revision.0.is_multiple_of(COMPACT_EVERY);
-        write.events.iter().any(is_due)
-    };
-    for after in writes.iter().filter(is_due).filter_map(|write| write.after.as_deref()) {
+/// How often the bytes of a history are counted, in revisions. An event may have 9 KiB.
+const COUNT_BYTES_EVERY: u64 = 16;
+
+/// The bytes of a history that is so short that they are counted at each revision.
+const SHORT: u64 = 64 << 10;
+
+/// How many bytes the texts of a cluster's events may have. Older events are deleted, but never the last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetainedHistory {
+    bytes: u64,
+    count_every: u64,
+}
+
+impl RetainedHistory {
+    /// So many bytes.
+    pub fn of(bytes: u64) -> Self {
+        Self { bytes, count_every: if bytes < SHORT { 1 } else { COUNT_BYTES_EVERY } }
+    }
+}
+
+/// Compacts the history of clusters: deletes events that are more than [`RETAINED_EVENTS`] revisions old, and those beyond the bytes
+/// that are retained.
+pub(super) async fn compact_history(
+    connection: &mut Connection,
+    writes: &[ClusterWrite],
+    history: RetainedHistory,
+) -> Result<(), StoreError> {
+    delete_beyond_bytes(connection, writes, history).await?;
+    let is_due =
+        |event: &Arc<Event>| event.revision.0 > RETAINED_EVENTS && event.revision.0.is_multiple_of(COMPACT_EVERY);
+    for after in due(writes, is_due) {
         let events = "delete from event where cluster = (select id from cluster where token = $1) and revision <= $2";
         let oldest = after.revision.0 as i64 - RETAINED_EVENTS as i64;
         connection.execute(Statement::new(events).bind(after.token.as_str()).bind(oldest)).await?;
         delete_members_past_retention(connection, after).await?;
     }
     Ok(())
+}
+
+async fn delete_beyond_bytes(
+    connection: &mut Connection,
+    writes: &[ClusterWrite],
+    history: RetainedHistory,
+) -> Result<(), StoreError> {
+    let limit = i64::try_from(history.bytes).unwrap_or(i64::MAX);
+    for after in due(writes, |event| event.revision.0.is_multiple_of(history.count_every)) {
+        let events = "delete from event where cluster = (select id from cluster where token = $1) and revision < $2 \
+                      and revision <= (select max(revision) from (select revision, sum(octet_length(message) \
+                      + coalesce(octet_length(value), 0) + coalesce(octet_length(previous_value), 0)) \
+                      over (order by revision desc) as bytes from event \
+                      where cluster = (select id from cluster where token = $1)) as history where bytes > $3)";
+        let delete = Statement::new(events).bind(after.token.as_str()).bind(after.revision.0 as i64).bind(limit);
+        connection.execute(delete).await?;
+    }
+    Ok(())
+}
+
+/// The changed clusters with an event at which something is due.
+fn due(writes: &[ClusterWrite], is_due: impl Fn(&Arc<Event>) -> bool) -> impl Iterator<Item = &Cluster> {
+    writes.iter().filter(move |write| write.events.iter().any(&is_due)).filter_map(|write| write.after.as_deref())
 }
 
 /// Deletes the removed members that the cluster's record in memory has dropped; see [`REMOVED_MEMBER_RETENTION`].

@@ -84,16 +84,20 @@ impl Store {
         self.read(async |reader| write_of(reader, token, revision).await).await
     }
 
-    /// At most `limit` tokens of clusters that were abandoned before a time.
+    /// At most `limit` tokens of clusters that were abandoned before a time, with the revisions at which they were found.
     pub async fn abandoned(
         &self,
         abandoned: Abandoned,
         before: UnixMillis,
         limit: u32,
-    ) -> Result<Vec<Token>, StoreError> {
+    ) -> Result<Vec<(Token, Revision)>, StoreError> {
         let statement = Statement::new(abandoned.select()).bind(before.0).bind(i64::from(limit));
         let rows = self.read(async |reader| Ok(reader.fetch_all(statement).await?)).await?;
-        rows.iter().map(token).collect()
+        let found = |row: &Row| {
+            let revision: i64 = row.try_get("revision")?;
+            Ok((token(row)?, Revision(revision as u64)))
+        };
+        rows.iter().map(found).collect()
     }
 }
 

@@ -87,6 +87,7 @@ on_every_database! {
     a_used_token_is_forgotten_once,
     a_write_that_takes_the_place_of_a_lost_one_has_another_stamp,
     a_long_history_is_compacted_to_the_last_thousand_events,
+    a_large_history_is_compacted_to_its_bytes,
     a_token_is_unregistered_until_the_first_registration,
     join_tokens_and_credentials_are_stored_as_they_change,
     join_tokens_and_credentials_are_deleted_with_their_cluster,
@@ -95,7 +96,7 @@ on_every_database! {
 
 async fn commit(store: &Store, writes: &[ClusterWrite]) -> Result<(), StoreError> {
     let mut transaction = store.begin().await?;
-    match transaction.write(writes).await {
+    match transaction.write(writes, RetainedHistory::of(1 << 20)).await {
         Ok(()) => transaction.commit().await,
         Err(StoreError::Conflict) => {
             transaction.rollback().await?;
@@ -551,12 +552,42 @@ async fn a_long_history_is_compacted_to_the_last_thousand_events(store: Store) {
     assert!((1000..1200).contains(&kept), "{kept}");
 }
 
+async fn a_large_history_is_compacted_to_its_bytes(store: Store) {
+    let created = create("one");
+    let mut cluster = created.after.clone().unwrap();
+    commit(&store, &[write(None, vec![created])]).await.unwrap();
+    let host = "ä".repeat(100);
+    let mut change = async |retained| {
+        let registration = Registration::parse(&format!("{host}=http://10.0.0.1:2380")).unwrap();
+        let changed = cluster.register("1".parse().unwrap(), registration, Discovery::V2, Action::Set, NOW).unwrap();
+        let base = Stamp::of(&cluster, None);
+        cluster = changed.after.clone().unwrap();
+        let mut transaction = store.begin().await.unwrap();
+        transaction.write(&[write(Some(base), vec![changed])], RetainedHistory::of(retained)).await.unwrap();
+        transaction.commit().await.unwrap();
+        let kept = store.events(&cluster.token, Revision(1), 1000).await.unwrap();
+        assert!(kept.windows(2).all(|two| two[0].revision.next() == two[1].revision));
+        assert_eq!(kept.last().unwrap().revision, cluster.revision);
+        kept.len()
+    };
+    for _ in 0..20 {
+        change(1 << 20).await;
+    }
+    // An event has its value, the one before and a message: about 650 bytes.
+    let kept = change(6500).await;
+    assert!((9..=10).contains(&kept), "{kept}");
+    assert_eq!(change(1).await, 1);
+}
+
 async fn a_token_is_unregistered_until_the_first_registration(store: Store) {
     let idle = create("idle");
     let (_, used) = eventful("used");
     commit(&store, &[write(None, vec![idle]), used]).await.unwrap();
     let later = UnixMillis(NOW.0 + 1);
-    assert_eq!(store.abandoned(Abandoned::Unregistered, later, 10).await.unwrap(), ["idle".parse().unwrap()]);
+    assert_eq!(
+        store.abandoned(Abandoned::Unregistered, later, 10).await.unwrap(),
+        [("idle".parse().unwrap(), Revision(1))]
+    );
     assert_eq!(store.abandoned(Abandoned::Unregistered, NOW, 10).await.unwrap(), []);
 }
 

@@ -8,7 +8,7 @@ use convene_lifecycle::{Revision, Token};
 use tokio::sync::MutexGuard;
 
 use super::{
-    ClusterWrite, LoadedClusters, Stamp, Store, StoreError, WriteId,
+    ClusterWrite, LoadedClusters, RetainedHistory, Stamp, Store, StoreError, WriteId,
     commit::write_all,
     connection::Connection,
     generation::{begin_generation, is_new_generation},
@@ -152,8 +152,8 @@ impl Transaction<'_> {
     ///
     /// The statements themselves check the base, whatever the decisions were based on. One statement writes all rows of a
     /// table, because a round trip to the database costs more than a row.
-    pub async fn write(&mut self, writes: &[ClusterWrite]) -> Result<(), StoreError> {
-        self.with_timeout(async |connection| write_all(connection, writes).await).await?;
+    pub async fn write(&mut self, writes: &[ClusterWrite], history: RetainedHistory) -> Result<(), StoreError> {
+        self.with_timeout(async |connection| write_all(connection, writes, history).await).await?;
         if !self.connection.is_shared() && is_new_generation(writes) {
             self.generation = Some(begin_generation(&mut self.connection).await?);
         }

@@ -92,7 +92,31 @@ async fn a_cluster_that_never_forms_is_collected_and_one_that_has_formed_stays()
 }
 
 #[tokio::test]
-async fn a_full_database_takes_no_registration_and_is_read() {
+async fn on_request_a_formed_cluster_that_nobody_has_shown_is_collected_and_its_token_stays_used() {
+    let server = Server::start_with(&["--unseen-ttl", "1s"]);
+    let client = http::client();
+    let (unseen, seen) = (server.new_cluster(1).await, server.new_cluster(1).await);
+    for url in [&unseen, &seen] {
+        assert_eq!(register(&client, url, 1).await.status(), StatusCode::CREATED);
+    }
+    let observed = json!([{ "id": "1", "name": "infra1", "peer_urls": ["http://10.0.0.1:2380"], "reachable": true }]);
+    let report = json!({
+        "name": "infra1", "peer_urls": ["http://10.0.0.1:2380"], "state": "running", "member_id": "1", "cluster_id": "c1",
+        "view": { "since": 2, "cluster_id": "c1", "linearizable": true, "leader": "1", "members": observed },
+    });
+    let cluster = seen.replace(&server.url, &format!("{}/v1/clusters", server.url));
+    assert_eq!(client.post(format!("{cluster}/check-in")).json(&report).send().await.unwrap().status(), StatusCode::OK);
+    let log = || server.output().contains("deleted clusters that no convene has seen").then_some(());
+    wait_for(LIMIT, log).unwrap_or_else(|| panic!("{}", server.output()));
+    assert_eq!(client.get(&unseen).send().await.unwrap().status(), StatusCode::NOT_FOUND);
+    let size = unseen.replace(&server.url, &format!("{}/v2/keys/_etcd/registry", server.url)) + "/_config/size";
+    let again = client.put(size).form(&[("value", "1")]).send().await.unwrap();
+    assert_eq!(again.status(), StatusCode::PRECONDITION_FAILED);
+    assert_eq!(client.get(&seen).send().await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_full_database_takes_no_new_cluster_and_existing_ones_go_on() {
     let server = Server::start_with(&[
         "--max-database-bytes",
         "1MiB",
@@ -116,6 +140,12 @@ async fn a_full_database_takes_no_registration_and_is_read() {
     }
     let refused = refused.expect("the database is full").1;
     assert!(refused.contains("--max-database-bytes"), "{refused}");
-    assert_eq!(register(&client, &url, 1).await.status(), StatusCode::INSUFFICIENT_STORAGE);
+    for n in 1..=3 {
+        assert_eq!(
+            register(&client, &url, n).await.status(),
+            StatusCode::CREATED,
+            "the reserve is for existing clusters"
+        );
+    }
     assert_eq!(client.get(&url).send().await.unwrap().status(), StatusCode::OK);
 }

@@ -13,6 +13,7 @@ mod check_in;
 mod comparison;
 mod crash;
 mod differential;
+mod flood;
 mod gone_page;
 mod join_tokens;
 mod late_etcds;

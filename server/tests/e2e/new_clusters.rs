@@ -48,7 +48,12 @@ async fn with_new_admin_only_administrators_create_clusters_and_others_learn_how
 
 #[tokio::test]
 async fn with_new_open_everyone_creates_clusters() {
-    let (server, _) = Server::start_with_auth(&[]);
+    let (server, admin) = Server::start_with_auth(&[]);
     let made = create(&server, None).await;
     assert_eq!(made.iter().map(|(status, _)| *status).collect::<Vec<_>>(), [200, 200, 201, 200]);
+    // Nobody is there to hand out a join token.
+    let list = http::client().get(format!("{}/v1/clusters", server.url)).bearer_auth(&admin).send();
+    let list: Value = list.await.unwrap().json().await.unwrap();
+    let policies = list["clusters"].as_array().unwrap().iter().map(|cluster| &cluster["policy"]["join"]);
+    assert_eq!(policies.collect::<Vec<_>>(), ["open"; 4]);
 }
