@@ -11,6 +11,7 @@ mod place;
 mod ports;
 mod postgres;
 mod process;
+mod set_up;
 mod small_disk;
 mod waiting;
 
@@ -37,5 +38,6 @@ pub use crate::{
     ports::free_port,
     postgres::Postgres,
     process::Process,
+    set_up::SetUp,
     waiting::wait_for,
 };

@@ -2,7 +2,7 @@ mod quotas;
 mod secrets;
 mod transport;
 
-use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, sync::LazyLock, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use convene_lifecycle::{ClusterSize, StockWrites};
@@ -106,6 +106,15 @@ pub enum TlsVerb {
 /// The flags of the server.
 #[derive(Clone, Debug, Args)]
 pub struct Config {
+    /// Folder of a secure set-up; makes what it lacks, and serves TLS with its certificate
+    ///
+    /// It has a CA and a certificate for the host of --public-url, the database convene.db unless --database-url is given, the API token
+    /// of an administrator, admin.env by which a shell lets `convene` administer the server, and the discovery URL and the join token
+    /// of a first cluster of three. The server prints how to join that cluster. The next start uses what is there, and finishes a
+    /// set-up that was interrupted.
+    #[arg(long, env = "CONVENE_SETUP", value_name = "DIR", conflicts_with_all = ["tls_cert", "tls_key"])]
+    pub setup: Option<PathBuf>,
+
     /// Address to listen on; port 0 selects a free port
     #[arg(long, env = "CONVENE_LISTEN", value_name = "HOST:PORT", default_value = "127.0.0.1:8087", value_parser = parse_listen)]
     pub listen: String,
@@ -196,15 +205,10 @@ pub struct AccessArgs {
 /// Which database to use, and how.
 #[derive(Clone, Debug, Args)]
 pub struct DatabaseArgs {
-    /// Database: sqlite:PATH for one server, or postgres://USER:PASSWORD@HOST:PORT/DATABASE for any number of servers
-    #[arg(
-        long,
-        env = "CONVENE_DATABASE_URL",
-        hide_env_values = true,
-        value_name = "URL",
-        default_value = "sqlite:convene.db"
-    )]
-    pub database_url: DatabaseUrl,
+    /// Database: sqlite:PATH for one server, or postgres://USER:PASSWORD@HOST:PORT/DATABASE for any number of servers [default:
+    /// sqlite:convene.db, or that file in the folder of --setup]
+    #[arg(long, env = "CONVENE_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: Option<DatabaseUrl>,
 
     /// Maximum number of connections to PostgreSQL: 3 to 1000
     #[arg(long, env = "CONVENE_DATABASE_POOL_SIZE", value_name = "N", default_value = "8", value_parser = parse_pool_size)]
@@ -239,7 +243,15 @@ impl Config {
     }
 }
 
+/// The database of a command that names none.
+static DEFAULT_DATABASE: LazyLock<DatabaseUrl> = LazyLock::new(|| DatabaseUrl::Sqlite("convene.db".into()));
+
 impl DatabaseArgs {
+    /// The database.
+    pub fn url(&self) -> &DatabaseUrl {
+        self.database_url.as_ref().unwrap_or(&DEFAULT_DATABASE)
+    }
+
     /// The limits on the use of PostgreSQL.
     pub fn limits(&self) -> DatabaseLimits {
         DatabaseLimits {
@@ -287,6 +299,11 @@ impl PublicUrl {
             });
         }
         Self(format!("{scheme}://{reached}"))
+    }
+
+    /// Whether clients use TLS.
+    pub fn is_https(&self) -> bool {
+        Url::parse(&self.0).is_ok_and(|url| url.scheme() == "https")
     }
 
     /// The URL without its path.

@@ -46,7 +46,7 @@ struct Counts {
 
 /// Exports the whole registry.
 pub async fn export(database: &DatabaseArgs, to: &FileOrStream) -> Result<(), ExportError> {
-    let export = Export::begin(&database.database_url, database.limits()).await?;
+    let export = Export::begin(database.url(), database.limits()).await?;
     let registry_id = export.registry_id().to_owned();
     let write = async {
         match to {

@@ -48,7 +48,7 @@ pub async fn import(database: &DatabaseArgs, from: &FileOrStream) -> Result<(), 
     let text = read(from).map_err(|source| ImportError::Read { from: from.clone(), source })?;
     let dump = document::read(&text).map_err(|problem| ImportError::Document { from: from.clone(), problem })?;
     drop(text);
-    let store = Store::open(&database.database_url, database.limits()).await?;
+    let store = Store::open(database.url(), database.limits()).await?;
     let imported = store.import(&dump).await;
     store.close().await;
     let into = || store.name().to_owned();

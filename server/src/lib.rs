@@ -33,6 +33,7 @@ mod request_body;
 mod router;
 mod secret;
 mod server;
+mod setup;
 mod stale;
 mod store;
 mod tls_init;

@@ -5,8 +5,8 @@ use crate::{
 
 /// Applies the missing migrations, and prints them.
 pub async fn migrate(database: &DatabaseArgs) -> Result<(), OpenError> {
-    let applied = Store::migrate(&database.database_url, database.limits()).await?;
-    let url = &database.database_url;
+    let applied = Store::migrate(database.url(), database.limits()).await?;
+    let url = database.url();
     match applied.as_slice() {
         [] => println!("database {url} is up to date; no migration was missing"),
         applied => println!("database {url} is up to date; applied {}", applied.join(", ")),

@@ -26,6 +26,12 @@ impl Secret {
         Self(format!("{prefix}{}", BASE64_URL_SAFE_NO_PAD.encode(random)))
     }
 
+    /// A secret of a kind that was drawn before. `None` if the text is no such secret.
+    pub fn parse(text: &str, prefix: &str) -> Option<Self> {
+        let random = BASE64_URL_SAFE_NO_PAD.decode(text.strip_prefix(prefix)?).ok()?;
+        (random.len() == 32).then(|| Self(text.to_owned()))
+    }
+
     /// The secret itself, for its owner.
     pub fn reveal(&self) -> &str {
         &self.0
@@ -60,6 +66,16 @@ mod tests {
         assert_eq!(secret.reveal().len(), "cvn_".len() + 43);
         assert!(secret.reveal().starts_with("cvn_") && secret.reveal() != Secret::draw(Secret::API_TOKEN).reveal());
         assert_eq!(format!("{secret:?}"), "Secret(…)");
+    }
+
+    #[test]
+    fn a_secret_is_read_as_it_was_drawn() {
+        let secret = Secret::draw(Secret::API_TOKEN);
+        assert_eq!(Secret::parse(secret.reveal(), Secret::API_TOKEN).unwrap().hash(), secret.hash());
+        for text in ["", "cvn_", "cvn_abc", &secret.reveal()[1..], &format!("{}A", secret.reveal())] {
+            assert!(Secret::parse(text, Secret::API_TOKEN).is_none());
+        }
+        assert!(Secret::parse(secret.reveal(), Secret::JOIN_TOKEN).is_none());
     }
 
     #[test]

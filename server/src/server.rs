@@ -1,5 +1,5 @@
 use std::{
-    io,
+    io::{self, Write},
     net::{SocketAddr, TcpListener},
     sync::Arc,
     time::Duration,
@@ -22,6 +22,7 @@ use crate::{
     rates::Rates,
     registry::{Registry, WriteError},
     router::router,
+    setup::{Setup, SetupError},
     store::{OpenError, Store, StoreError},
     v2::Folders,
     waiting::Waiting,
@@ -50,6 +51,9 @@ pub enum ServerError {
     /// The API tokens can't be read at the start.
     #[error("can't read the API tokens: {0}")]
     Access(StoreError),
+    /// The set-up can't be made.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
     /// The database can't be read or written at the start.
     #[error(transparent)]
     Registry(#[from] WriteError),
@@ -65,16 +69,17 @@ pub enum ServerError {
 }
 
 /// Serves until SIGTERM or SIGINT.
-pub fn run(config: Config) -> Result<(), ServerError> {
+pub fn run(mut config: Config) -> Result<(), ServerError> {
+    let setup = Setup::prepare(&mut config)?;
     let open_files = raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(serve(config, open_files));
+    let result = runtime.block_on(serve(config, setup, open_files));
     // A hanging disk must not keep the process alive.
     runtime.shutdown_timeout(GRACE);
     result
 }
 
-async fn serve(config: Config, open_files: u64) -> Result<(), ServerError> {
+async fn serve(config: Config, setup: Option<Setup>, open_files: u64) -> Result<(), ServerError> {
     // Before the server reports that it runs: without a handler, a signal would kill it in the middle of a request.
     let stop = StopSignals::install()?;
     let tls = CurrentTls::load(&config.tls)?;
@@ -86,7 +91,7 @@ async fn serve(config: Config, open_files: u64) -> Result<(), ServerError> {
     let listener = listen(&config.listen).await?;
     let address = listener.local_addr()?;
     config.access.auth.check(address, config.access.allow_unauthenticated)?;
-    let store = Arc::new(Store::open(&config.database.database_url, config.database.limits()).await?);
+    let store = Arc::new(Store::open(config.database.url(), config.database.limits()).await?);
     let AccessArgs { auth, certificate_rules, .. } = config.access.clone();
     let is_exposed = auth == AuthMode::Off && !address.ip().is_loopback();
     let access =
@@ -95,6 +100,10 @@ async fn serve(config: Config, open_files: u64) -> Result<(), ServerError> {
     registry.hold_if_database_went_back().await?;
     let limits = Limits::new(&config.limits, open_files);
     let app = Arc::new(app(&config, tls.as_deref(), limits, address, access, registry));
+    let how_to_join = match setup {
+        Some(setup) => setup.finish(&app).await?,
+        None => None,
+    };
     let sweeper = tokio::spawn(sweep(app.clone(), config.abandoned_ttls()));
     let measurer = tokio::spawn(measure(app.clone()));
     let flusher = tokio::spawn(flush(app.clone()));
@@ -118,6 +127,10 @@ async fn serve(config: Config, open_files: u64) -> Result<(), ServerError> {
         store.name(),
         app.public_url
     );
+    if let Some(how_to_join) = how_to_join {
+        // Who closed standard output finds the same in the files.
+        let _ = write!(io::stdout(), "{how_to_join}");
+    }
     if app.access.is_exposed {
         tracing::warn!("--auth off: everybody who reaches {address} can read, change and delete all clusters");
     }

@@ -20,6 +20,18 @@ use crate::connection::fingerprint;
 /// For how long the CA is valid, and the server's certificate. Who needs shorter ones has a CA already.
 const VALID_DAYS: i64 = 3650;
 
+/// The file of the CA's certificate.
+pub const CA: &str = "ca.crt";
+
+/// The file of the CA's key.
+pub const CA_KEY: &str = "ca.key";
+
+/// The file of the server's certificate, followed by the CA's.
+pub const CERTIFICATE: &str = "server.crt";
+
+/// The file of the server's key.
+pub const KEY: &str = "server.key";
+
 /// How far the clock of another machine may be behind.
 const CLOCK_SKEW: Duration = Duration::hours(1);
 
@@ -68,10 +80,10 @@ pub fn create(dir: &Path, hosts: &[String]) -> Result<TlsFiles, TlsInitError> {
     let (names, subjects) = names(hosts)?;
     let file = |name: &str| dir.join(name);
     let files = TlsFiles {
-        ca: file("ca.crt"),
-        ca_key: file("ca.key"),
-        certificate: file("server.crt"),
-        key: file("server.key"),
+        ca: file(CA),
+        ca_key: file(CA_KEY),
+        certificate: file(CERTIFICATE),
+        key: file(KEY),
         pin: String::new(),
         names,
     };

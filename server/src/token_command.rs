@@ -107,15 +107,8 @@ async fn create(arguments: &CreateArgs) -> Result<(), TokenCommandError> {
     };
     let now = now();
     let token = ApiToken {
-        id: ApiTokenId::draw(),
-        name: name.clone(),
-        role: *role,
-        scope,
-        created_at: now,
-        created_by: "command line".to_owned(),
         expires_at: expires.map(|expires| now.after(expires)),
-        last_used_at: None,
-        revoked_at: None,
+        ..ApiToken::new(name.clone(), *role, scope, now, "command line".to_owned())
     };
     let secret = Secret::draw(Secret::API_TOKEN);
     let mut database = open(database).await?;
@@ -170,7 +163,7 @@ async fn revoke(database: &DatabaseArgs, id: &ApiTokenId) -> Result<(), TokenCom
 }
 
 async fn open(database: &DatabaseArgs) -> Result<ApiTokenDatabase, OpenError> {
-    ApiTokenDatabase::open(&database.database_url, database.limits()).await
+    ApiTokenDatabase::open(database.url(), database.limits()).await
 }
 
 fn now() -> UnixMillis {

@@ -28,6 +28,23 @@ pub struct ApiToken {
     pub revoked_at: Option<UnixMillis>,
 }
 
+impl ApiToken {
+    /// A new token, which does not expire.
+    pub fn new(name: TokenName, role: Role, scope: Scope, created_at: UnixMillis, created_by: String) -> Self {
+        Self {
+            id: ApiTokenId::draw(),
+            name,
+            role,
+            scope,
+            created_at,
+            created_by,
+            expires_at: None,
+            last_used_at: None,
+            revoked_at: None,
+        }
+    }
+}
+
 /// The public name of an API token: `tok-` and 16 hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ApiTokenId(String);

@@ -89,6 +89,11 @@ impl TokenBook {
         Ok(found)
     }
 
+    /// Whether there is a token with this hash, a valid one or not.
+    pub fn has(&self, hash: SecretHash) -> bool {
+        self.loaded().by_hash.contains_key(&hash)
+    }
+
     /// Whether an administrator has a valid token.
     pub fn has_administrator(&self, now: UnixMillis) -> bool {
         self.loaded().administrators.iter().any(|token| token.expires_at.is_none_or(|expires_at| expires_at > now))

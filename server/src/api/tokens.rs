@@ -24,7 +24,7 @@ use super::{
     query::Query,
 };
 use crate::{
-    access::{ApiToken, ApiTokenId, Caller, Role, Scope, TokenName},
+    access::{ApiToken, Caller, Role, Scope, TokenName},
     app::App,
     audit,
     secret::Secret,
@@ -107,15 +107,8 @@ async fn create_api_token(
     };
     let now = app.registry.now();
     let token = ApiToken {
-        id: ApiTokenId::draw(),
-        name: new.name,
-        role: new.role,
-        scope,
-        created_at: now,
-        created_by: caller.actor.by.to_string(),
         expires_at: new.expires_in_seconds.map(|Seconds(expires)| now.after(expires.max(Duration::from_secs(1)))),
-        last_used_at: None,
-        revoked_at: None,
+        ..ApiToken::new(new.name, new.role, scope, now, caller.actor.by.to_string())
     };
     let secret = Secret::draw(Secret::API_TOKEN);
     app.access.tokens.create(secret.hash(), &token).await?;

@@ -1,4 +1,5 @@
 use std::{
+    fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     str::FromStr,
 };
@@ -19,6 +20,15 @@ pub enum Host {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("must be a DNS name or an IP address without scheme and port, such as discovery.example.com or 10.0.0.1")]
 pub struct HostError;
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Address(address) => write!(f, "{address}"),
+        }
+    }
+}
 
 impl FromStr for Host {
     type Err = HostError;

@@ -31,6 +31,7 @@ mod readme;
 mod refusals;
 mod reinstalling;
 mod replicas;
+mod setup;
 mod spellings;
 mod stock_writes;
 mod test_cluster;
