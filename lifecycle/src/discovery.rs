@@ -1,6 +1,6 @@
 use crate::{
     Action, Cluster, ClusterSize, Discovery, Epoch, EventKind, MAX_MEMBERS, Member, MemberKey, Protocol,
-    RegisterRefusal, Registration, Removal, SizeIsFixed, Subject, Transition, UnixMillis,
+    RegisterRefusal, Registration, Removal, SizeIsFixed, StockWriteRefused, Subject, Transition, UnixMillis,
     cluster::{KeyChange, KeyState, previous_member},
 };
 
@@ -62,9 +62,11 @@ impl Cluster {
         }
         // A v3 etcd writes the same value again when it is in doubt, for a while after the cluster has formed, too.
         let repeats = by == Discovery::V3 && present.is_some_and(|member| member.registration == registration);
-        let is_late = present.is_none() && action == Action::Create && self.may_be_late(at);
-        if !repeats && !is_late {
-            self.check_stock_write()?;
+        let is_late = || action == Action::Create && self.may_be_late(&key, &registration, by, at);
+        match present {
+            None if !is_late() => self.check_stock_write().map_err(StockWriteRefused::of_newcomer)?,
+            Some(_) if !repeats => self.check_stock_write()?,
+            _ => {}
         }
 
         let revision = self.revision.next();

@@ -1,14 +1,18 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    Cluster, Discovery, Epoch, Member, MemberKey, PeerUrl, Protocol, RegisterRefusal, Registration, UnixMillis,
+    Cluster, Discovery, Epoch, Member, MemberId, MemberKey, PeerUrl, Protocol, RegisterRefusal, Registration,
+    UnixMillis,
 };
 
-/// How long after its cluster has formed a v3 client may write its key again, and a client that was late may write it. It is several
-/// times etcd's longest pause between two attempts (256 s).
+/// How long after its cluster has formed a v3 client may write its key again. It is several times etcd's longest pause between
+/// two attempts (256 s).
 const REREGISTRATION_WINDOW: Duration = Duration::from_secs(15 * 60);
 
-/// The most clients that may be late.
+/// How long after its cluster has formed an etcd may be late. etcd writes its key as soon as it has read the list.
+const LATE_WINDOW: Duration = Duration::from_secs(60);
+
+/// The most etcds that may be late.
 const MAX_LATE: usize = 32;
 
 impl Member {
@@ -89,22 +93,34 @@ impl Cluster {
             return Err(RegisterRefusal::Formed);
         }
         member.check_not_shared(registration)?;
-        if self.has_just_formed(at) { Ok(()) } else { Err(RegisterRefusal::HasLostItsData) }
+        if self.has_formed_within(REREGISTRATION_WINDOW, at) { Ok(()) } else { Err(RegisterRefusal::HasLostItsData) }
     }
 
-    /// Whether a client may still create its member, although others have taken the last place since it read the list. It reads the
+    /// Whether an etcd may still create its member, although others have taken the last place since it read the list. It reads the
     /// list again then, sees that it has no place, and logs that the cluster is full (`v2discovery/discovery.go:joinCluster`,
-    /// `v3discovery/discovery.go:joinCluster`). After an error a v3 client would try again for ever.
+    /// `v3discovery/discovery.go:joinCluster`). After an error a v3 etcd would try again for ever.
     ///
-    /// The member is the last in line, so that none who waits counts it.
-    pub(crate) fn may_be_late(&self, at: UnixMillis) -> bool {
+    /// Only etcd chooses the key that it computes from its peer URLs. The member is the last in line, so no etcd that waits counts it.
+    pub(crate) fn may_be_late(
+        &self,
+        key: &MemberKey,
+        registration: &Registration,
+        by: Discovery,
+        at: UnixMillis,
+    ) -> bool {
+        let is_of_etcd = match by {
+            Discovery::V2 => self.discovery_url.as_ref().is_some_and(|url| url.was_given(key, registration)),
+            Discovery::V3 => {
+                MemberId::of_founder(&registration.peer_urls, self.token.as_str()).to_string() == key.as_str()
+            }
+        };
         let most = self.size.get() as usize + MAX_LATE;
-        self.bootstrapped.is_none() && self.has_just_formed(at) && self.record.len() < most
+        is_of_etcd && self.bootstrapped.is_none() && self.has_formed_within(LATE_WINDOW, at) && self.record.len() < most
     }
 
-    fn has_just_formed(&self, at: UnixMillis) -> bool {
+    fn has_formed_within(&self, window: Duration, at: UnixMillis) -> bool {
         // A time in the future is of a clock that was set back since.
-        self.formed_at.is_some_and(|formed| formed <= at && formed.age(at) <= REREGISTRATION_WINDOW)
+        self.formed_at.is_some_and(|formed| formed <= at && formed.age(at) <= window)
     }
 
     /// Fails if waiting v3 clients have counted the name or a peer URL for a member that was removed since. They count

@@ -30,16 +30,27 @@ crate::text::as_word!(StockWrites, StockWritesError, "refuse or allow", "must be
 /// The cluster has formed, and its policy lets v2 and v3 clients only read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
-    "this cluster has formed, and v2 and v3 clients can't change it any more; to add or replace a member, start its node \
-     with convene, or run etcdctl member add; an administrator can allow changes by the policy stock_writes: \
-     PATCH /v1/clusters/TOKEN with {{\"policy\": {{\"stock_writes\": \"allow\"}}}}"
+    "{}, and v2 and v3 clients can't change it any more; to add or replace a member, start its node with convene, or run \
+     etcdctl member add; an administrator can allow changes by the policy stock_writes: \
+     PATCH /v1/clusters/TOKEN with {{\"policy\": {{\"stock_writes\": \"allow\"}}}}",
+    if *.is_newcomer { "the cluster is full: it has formed" } else { "this cluster has formed" }
 )]
-pub struct StockWriteRefused;
+pub struct StockWriteRefused {
+    /// Whether the client wants to be a further member.
+    pub is_newcomer: bool,
+}
+
+impl StockWriteRefused {
+    pub(crate) fn of_newcomer(self) -> Self {
+        Self { is_newcomer: true }
+    }
+}
 
 impl Cluster {
     /// Fails if v2 and v3 clients may not change the cluster any more. A cluster that was reset had formed before.
     pub fn check_stock_write(&self) -> Result<(), StockWriteRefused> {
+        let refused = StockWriteRefused { is_newcomer: false };
         let has_formed = self.formed.is_some() || self.epoch != Epoch::FIRST;
-        if has_formed && self.policy.stock_writes == StockWrites::Refuse { Err(StockWriteRefused) } else { Ok(()) }
+        if has_formed && self.policy.stock_writes == StockWrites::Refuse { Err(refused) } else { Ok(()) }
     }
 }

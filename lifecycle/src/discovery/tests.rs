@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::{Event, Policy, Previous, Revision, StockWriteRefused, StockWrites};
+use crate::{Event, MemberId, Policy, Previous, Revision, StockWriteRefused, StockWrites};
 
 const NOW: UnixMillis = UnixMillis(1_000);
 
@@ -56,38 +56,49 @@ fn a_formed_cluster_takes_no_change_by_stock_clients_unless_its_policy_allows_it
         let forming = register(&only_read(&cluster(2)), 1, Action::Create).unwrap().after.unwrap();
         assert_eq!(forming.check_stock_write(), Ok(()));
         let formed = register(&forming, 2, Action::Create).unwrap().after.unwrap();
-        assert_eq!(formed.check_stock_write(), Err(StockWriteRefused));
+        assert_eq!(formed.check_stock_write(), Err(StockWriteRefused { is_newcomer: false }));
         let allowing = Cluster { policy: cluster(2).policy, ..formed.clone() };
-        assert_eq!(register(&formed, 3, Action::Set).unwrap_err(), RegisterRefusal::StockWrites(StockWriteRefused));
-        assert!([Action::Create, Action::Set].into_iter().all(|action| register(&allowing, 3, action).is_ok()));
+        for action in [Action::Create, Action::Set] {
+            let refused = StockWriteRefused { is_newcomer: true };
+            assert_eq!(register(&formed, 3, action).unwrap_err(), RegisterRefusal::StockWrites(refused));
+            assert!(register(&allowing, 3, action).is_ok());
+        }
         let reset = formed.reset(NOW).unwrap().after.unwrap();
-        assert_eq!(reset.check_stock_write(), Err(StockWriteRefused), "it had formed before");
+        assert_eq!(reset.check_stock_write(), Err(StockWriteRefused { is_newcomer: false }), "it had formed before");
         // A v3 etcd that is in doubt writes its key again.
         assert_eq!(register(&formed, 1, Action::Update).is_ok(), by == Discovery::V3);
         let moved = Registration::parse("infra1=http://10.0.0.9:2380").unwrap();
         let moved = formed.register(key(1), moved, by, Action::Update, NOW).unwrap_err();
-        assert_eq!(moved, RegisterRefusal::StockWrites(StockWriteRefused));
+        assert_eq!(moved, RegisterRefusal::StockWrites(StockWriteRefused { is_newcomer: false }));
     }
 }
 
 #[test]
-fn a_client_that_lost_the_race_for_the_last_place_may_register_for_15_minutes_until_32_were_late() {
-    let refused = Err(RegisterRefusal::StockWrites(StockWriteRefused));
-    for by in [Discovery::V2, Discovery::V3] {
-        let put_at = |cluster: &Cluster, n: u32, at| {
-            cluster.register(key(n), registration(n), by, Action::Create, at).map(|late| late.after.unwrap())
+fn an_etcd_that_lost_the_race_for_the_last_place_may_register_for_a_minute_until_32_were_late() {
+    let url = "https://discovery.corp/one";
+    let refused = StockWriteRefused { is_newcomer: true };
+    assert!(refused.to_string().starts_with("the cluster is full: it has formed"), "{refused}");
+    let refused = Err(RegisterRefusal::StockWrites(refused));
+    for (by, initial_cluster_token) in [(Discovery::V2, url), (Discovery::V3, cluster(1).token.as_str())] {
+        let put = |cluster: &Cluster, key, n, action, at| {
+            cluster.register(key, registration(n), by, action, at).map(|late| late.after.unwrap())
         };
-        let formed = put_at(&only_read(&cluster(1)), 1, NOW).unwrap();
+        let etcds = |n| MemberKey::from(MemberId::of_founder(&registration(n).peer_urls, initial_cluster_token));
+        let put_at = |cluster: &Cluster, n, at| put(cluster, etcds(n), n, Action::Create, at);
+        let forming = Cluster { discovery_url: Some(url.parse().unwrap()), ..only_read(&cluster(1)) };
+        let formed = put_at(&forming, 1, NOW).unwrap();
         let late = put_at(&formed, 2, NOW).unwrap();
-        assert_eq!((order(&late), late.formed), (vec!["1", "2"], formed.formed));
-        let end = UnixMillis(NOW.0 + 15 * 60_000);
+        assert_eq!((order(&late), late.formed), (vec![etcds(1).as_str(), etcds(2).as_str()], formed.formed));
+        let end = UnixMillis(NOW.0 + 60_000);
         assert!(put_at(&formed, 2, end).is_ok());
         assert_eq!(put_at(&formed, 2, UnixMillis(end.0 + 1)), refused);
+        assert_eq!(put(&formed, key(2), 2, Action::Create, NOW), refused, "no etcd chooses this key");
+        assert_eq!(put(&formed, etcds(2), 2, Action::Set, NOW), refused);
         let exists = Cluster { bootstrapped: Some(formed.revision), ..formed.clone() };
         assert_eq!(put_at(&exists, 2, NOW), refused);
         let many = (2..34).fold(formed, |cluster, n| put_at(&cluster, n, NOW).unwrap());
         assert_eq!(put_at(&many, 34, NOW), refused);
-        assert!(many.register(key(2), registration(99), by, Action::Update, NOW).is_err());
+        assert!(put(&many, etcds(2), 99, Action::Update, NOW).is_err());
     }
 }
 

@@ -7,7 +7,7 @@ use axum::{
 };
 use convene_lifecycle::{
     Cluster, ClusterSize, Discovery, DiscoveryUrl, Event, MemberKey, RegisterRefusal, Registration, ReservedToken,
-    Revision, Transition,
+    Revision,
 };
 
 use super::{
@@ -144,10 +144,8 @@ async fn register(
         let action = conditions.put(&path.key(), present.as_ref()).map_err(|error| error.at(cluster.revision))?;
         let refused = |refusal: RegisterRefusal| refused(refusal, cluster.revision);
         let discovery_url = cluster.discovery_url_with(&key, &registration, &likely).map_err(refused)?;
-        let registered =
-            cluster.register(key.clone(), registration.clone(), Discovery::V2, action, at).map_err(refused)?;
-        let after = registered.after.map(|after| Cluster { discovery_url, ..after });
-        Ok::<_, V2Error>(Transition { after, ..registered })
+        let cluster = Cluster { discovery_url, ..cluster.clone() };
+        cluster.register(key.clone(), registration.clone(), Discovery::V2, action, at).map_err(refused)
     };
     let event = single(registry.update(&token, &caller.actor, decide).await??);
     let (revision, action) = (event.revision, event.action.as_str());

@@ -42,6 +42,7 @@ async fn write_by_v2(url: &str) -> Vec<(StatusCode, Value)> {
     let keys = url.rsplit_once('/').map(|(server, token)| format!("{server}/v2/keys/_etcd/registry/{token}")).unwrap();
     vec![
         v2(Method::PUT, format!("{url}/2"), Some("infra2=http://10.0.0.2:2380")).await,
+        v2(Method::PUT, format!("{url}/2?prevExist=false"), Some("infra2=http://10.0.0.2:2380")).await,
         v2(Method::PUT, format!("{url}/1?prevExist=true"), Some("infra1=http://10.0.0.9:2380")).await,
         v2(Method::PUT, format!("{url}/1"), Some("infra1=http://10.0.0.9:2380")).await,
         v2(Method::PUT, format!("{keys}/_config/size"), Some("1")).await,
@@ -60,7 +61,7 @@ async fn a_formed_cluster_is_read_and_not_changed_by_v2() {
     for (status, error) in write_by_v2(&url).await {
         assert_eq!((status, &error["errorCode"]), (StatusCode::FORBIDDEN, &json!(110)), "{error}");
         let cause = error["cause"].as_str().unwrap();
-        assert!(cause.starts_with("this cluster has formed") && cause.contains("etcdctl member add"), "{cause}");
+        assert!(cause.contains("has formed, and v2 and v3 clients") && cause.contains("etcdctl member add"), "{cause}");
     }
     // etcd knows this one, and logs "duplicate id".
     let again = v2(Method::PUT, format!("{url}/1?prevExist=false"), Some("infra1=http://10.0.0.1:2380")).await;
@@ -84,15 +85,17 @@ async fn a_formed_cluster_is_read_and_not_changed_by_v3() {
     assert_eq!(v3(&server, "put", &member(1), Some("infra1=http://10.0.0.1:2380")).await.0, StatusCode::OK);
     let before = v3(&server, "range", &member(1), None).await.1["kvs"].clone();
     for (method, key, value) in [
+        ("put", member(2), Some("infra2=http://10.0.0.2:2380")),
         ("put", member(1), Some("infra1=http://10.0.0.9:2380")),
         ("put", size.clone(), Some("1")),
         ("deleterange", member(1), None),
     ] {
         let (status, error) = v3(&server, method, &key, value).await;
         assert_eq!((status, &error["code"]), (StatusCode::FORBIDDEN, &json!(7)), "{method} {key}: {error}");
+        let message = error["message"].as_str().unwrap();
         assert!(
-            error["message"].as_str().unwrap().starts_with("permission denied: this cluster has formed"),
-            "{error}"
+            message.starts_with("permission denied: ") && message.contains("has formed, and v2 and v3 clients"),
+            "{message}"
         );
     }
     assert_eq!(v3(&server, "range", &member(1), None).await.1["kvs"], before);
