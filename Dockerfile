@@ -23,6 +23,8 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 FROM debian:bookworm-slim AS base
 COPY --chmod=0755 deploy/http-ready.sh /usr/local/bin/http-ready
 COPY --from=build /out/convene /usr/local/bin/
+# What the administrator gives the nodes: their discovery URL and their join token.
+RUN install --directory --owner=10001 --group=10001 --mode=0700 /var/lib/convene-node
 
 
 FROM base AS etcd-node
@@ -45,6 +47,7 @@ LABEL org.opencontainers.image.title="convene-etcd-node" \
 
 
 FROM base AS convene
+COPY --chmod=0755 deploy/join-files.sh /usr/local/bin/join-files
 COPY --from=build /out/convene-server /usr/local/bin/
 RUN install --directory --owner=10001 --group=10001 --mode=0700 /var/lib/convene
 ENV CONVENE_LISTEN=0.0.0.0:8087 \
