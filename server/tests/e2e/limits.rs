@@ -116,6 +116,25 @@ async fn on_request_a_formed_cluster_that_nobody_has_shown_is_collected_and_its_
 }
 
 #[tokio::test]
+async fn large_changes_shorten_the_history_and_whoever_asks_for_older_ones_is_told() {
+    let server = Server::start();
+    let (client, url) = (http::client(), server.new_cluster(3).await);
+    let label = "a".repeat(60);
+    // 120 changes of two values, each of 3 KiB, are more than a quarter of 1 MiB.
+    for n in 0..120 {
+        let pairs: Vec<_> = (0..15).map(|u| format!("infra1=http://h{n}-{u}.{label}.{label}.{label}:2380")).collect();
+        let put = client.put(format!("{url}/1")).form(&[("value", pairs.join(","))]);
+        assert!(put.send().await.unwrap().status().is_success());
+    }
+    let old = client.get(format!("{url}?wait=true&recursive=true&waitIndex=2")).send().await.unwrap();
+    assert_eq!(old.json::<Value>().await.unwrap()["errorCode"], 401);
+    let events = url.replace(&server.url, &format!("{}/v1/clusters", server.url)) + "/events?after=1";
+    assert_eq!(client.get(events).send().await.unwrap().status(), StatusCode::GONE);
+    let recent = client.get(format!("{url}/1?wait=true&waitIndex=110")).send().await.unwrap();
+    assert_eq!(recent.json::<Value>().await.unwrap()["node"]["modifiedIndex"], 110);
+}
+
+#[tokio::test]
 async fn a_full_database_takes_no_new_cluster_and_existing_ones_go_on() {
     let server = Server::start_with(&[
         "--max-database-bytes",
