@@ -7,4 +7,6 @@ use libfuzzer_sys::fuzz_target;
 
 static TARGET: LazyLock<Target> = LazyLock::new(Target::default);
 
-fuzz_target!(|bytes: &[u8]| TARGET.grpc(bytes));
+fuzz_target!(|bytes: &[u8]| {
+    TARGET.grpc(bytes);
+});

@@ -65,6 +65,16 @@ impl Ca {
         self.issue(about)
     }
 
+    /// An identity for a client under a name that was valid for a day, long ago.
+    pub fn expired_client(&self, name: &str) -> Identity {
+        let mut about = CertificateParams::default();
+        about.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        about.distinguished_name = named(name);
+        about.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        about.not_after = rcgen::date_time_ymd(2020, 1, 2);
+        self.issue(about)
+    }
+
     fn issue(&self, mut about: CertificateParams) -> Identity {
         about.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         let key = KeyPair::generate().unwrap();

@@ -93,11 +93,15 @@ pub mod testing {
     use super::*;
     use crate::{
         access::AuthMode,
+        browsers::Hosts,
         config::LimitArgs,
         new_clusters::NewMode,
         registry::QuotaLimits,
         store::{DatabaseLimits, Store},
     };
+
+    /// The address by which it may be asked.
+    pub const ADDRESS: &str = "127.0.0.1:8087";
 
     /// An app with one cluster. The database exists until the directory is dropped.
     pub async fn app() -> (TempDir, Arc<App>, Token) {
@@ -119,7 +123,7 @@ pub mod testing {
             has_public_url: false,
             scheme: "http",
             endpoint: String::new(),
-            browsers: Browsers::default(),
+            browsers: Browsers { hosts: Hosts::new(ADDRESS, ADDRESS.parse().unwrap(), []), ..Browsers::default() },
             v2_folders: Folders::default(),
             waiting: Waiting::default(),
             max_cluster_size: ClusterSize::DEFAULT,

@@ -1,7 +1,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -14,7 +14,12 @@ use tokio::time::sleep;
 pub struct Budget {
     most: usize,
     used: AtomicUsize,
+    /// Counts up, to spread over time what many answers do.
+    turn: AtomicU32,
 }
+
+/// Over how many moments.
+const TURNS: u32 = 64;
 
 /// Answers up to this size are sent even if nothing is left, so that a client that holds nothing is served while others
 /// hold everything. Their number is limited by that of connections and of streams.
@@ -26,7 +31,7 @@ const FAIR: usize = 1 << 20;
 impl Budget {
     /// A budget of which nothing is used.
     pub fn new(most: usize) -> Self {
-        Self { most, used: AtomicUsize::new(0) }
+        Self { most, used: AtomicUsize::new(0), turn: AtomicU32::new(0) }
     }
 
     /// Whether so much is used that whoever stalls has to go soon.
@@ -113,11 +118,14 @@ impl Account {
         loop {
             let scarce_limit = limit.min(SCARCE_LIMIT);
             let allowed = if self.all.is_scarce() { scarce_limit } else { limit };
-            match progress.stalled_for() {
+            let pause = match progress.stalled_for() {
                 Some(stalled) if stalled >= allowed => return,
-                Some(_) => sleep(scarce_limit / 2).await,
-                None => sleep(limit / 3).await,
-            }
+                Some(_) => scarce_limit / 2,
+                None => limit / 3,
+            };
+            // Thousands of answers that began together must not all look at the same time: everybody else would wait for them.
+            let turn = self.all.turn.fetch_add(1, Relaxed) % TURNS;
+            sleep(pause / 2 + pause / 2 * turn / TURNS).await;
         }
     }
 }

@@ -47,6 +47,6 @@ pub async fn log_in(app: &App, password: String) -> Result<String, V3Error> {
     match app.access.tokens.find(&password, app.registry.now()).await {
         Ok(_) => Ok(password),
         Err(Denial::Unavailable(unavailable)) => Err(unavailable.into()),
-        Err(_) => Err(V3Error::AuthenticationFailed),
+        Err(denial) => Err(V3Error::AuthenticationFailed(denial)),
     }
 }

@@ -53,8 +53,10 @@ pub enum V3Error {
     #[error("etcdserver: authentication is not enabled")]
     AuthenticationNotEnabled,
     /// The password is no valid API token.
-    #[error("etcdserver: authentication failed, invalid user ID or password")]
-    AuthenticationFailed,
+    #[error(
+        "etcdserver: authentication failed, invalid user ID or password: the password must be an API token (cvn_…); {0}"
+    )]
+    AuthenticationFailed(Denial),
     /// The request has a credential that is not valid.
     #[error("etcdserver: invalid auth token")]
     InvalidAuthToken,
@@ -126,7 +128,7 @@ impl V3Error {
             | Self::InvalidSortOption
             | Self::TooManyOperations
             | Self::DuplicateKey
-            | Self::AuthenticationFailed
+            | Self::AuthenticationFailed(_)
             | Self::Invalid(_) => Code::InvalidArgument,
             Self::InvalidAuthToken | Self::Unauthenticated(_) => Code::Unauthenticated,
             Self::LeaseNotFound | Self::NoSuchCluster => Code::NotFound,

@@ -1,6 +1,7 @@
 //! TLS: protocols, client certificates, new certificates, and clients that make trouble.
 
 mod bootstrap;
+mod credentials;
 mod init;
 
 use std::{
