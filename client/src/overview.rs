@@ -30,6 +30,9 @@ pub struct Overview {
     pub members: Vec<Verbatim<Member>>,
     /// The nodes that check in.
     pub nodes: Vec<Verbatim<Node>>,
+    /// Whether everybody who reaches the server may administer it.
+    #[serde(rename = "server_exposed")]
+    pub is_exposed: bool,
     /// What this command has seen of etcd; `None` if it has not observed etcd.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub view: Option<View>,
@@ -48,7 +51,8 @@ impl Overview {
             Err(error) if error.is_not_found() => Vec::new(),
             Err(error) => return Err(target.explain(error)),
         };
-        Ok(Self { cluster: target.cluster.clone(), members, nodes, view: None, failures: None })
+        let is_exposed = target.registry.is_exposed().await;
+        Ok(Self { cluster: target.cluster.clone(), members, nodes, is_exposed, view: None, failures: None })
     }
 
     /// The node of a member: the one that has its data, or else the one that has its name.

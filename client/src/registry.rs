@@ -131,6 +131,12 @@ impl Registry {
         self.get(&path).await.map_err(|error| error.about_cluster(&self.server))
     }
 
+    /// Whether the server says that everybody who reaches it may administer it. One that does not answer says nothing.
+    pub async fn is_exposed(&self) -> bool {
+        let checks = self.send_raw(Request::new(Method::GET, "/readyz?verbose")).await;
+        checks.is_ok_and(|checks| checks.starts_with(b"[!]auth off"))
+    }
+
     /// Calls one of the API's paths, and reads the response.
     pub async fn call<T: DeserializeOwned>(
         &self,

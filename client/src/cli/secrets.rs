@@ -16,7 +16,8 @@ const SECRET_FLAGS: [(&str, &str); 2] = [
 ];
 
 /// Flags and variables with the path of a file that has a secret.
-const SECRET_FILES: [&str; 4] = ["discovery_file", "discovery_key", "key", "peer_key_file"];
+const SECRET_FILES: [&str; 6] =
+    ["discovery_file", "join_token_file", "admin_token_file", "discovery_key", "key", "peer_key_file"];
 
 /// The rights of those who are neither the owner nor in the group of a file, to read it.
 const READ_BY_OTHERS: u32 = 0o004;

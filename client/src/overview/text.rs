@@ -8,11 +8,17 @@ use crate::{
 
 /// The overview for people.
 pub fn to_text(overview: &Overview, clock: Clock) -> String {
-    let warnings = moved::warnings(overview).into_iter().chain(missing_witness(overview));
+    let warnings = exposed(overview).into_iter().chain(moved::warnings(overview)).chain(missing_witness(overview));
     let warnings: String = warnings.map(|warning| format!("Warning: {warning}\n")).collect();
     let spares = spare_table(overview, clock).map(|table| format!("\n{table}")).unwrap_or_default();
     let warnings = if warnings.is_empty() { warnings } else { format!("\n{warnings}") };
     format!("{}\n{}{spares}{warnings}", summary(overview, clock), member_table(overview, clock))
+}
+
+fn exposed(overview: &Overview) -> Option<String> {
+    let warning = "the server runs with --auth off and --allow-unauthenticated: everybody who reaches it can change and delete all \
+                   clusters; start it with --auth on";
+    overview.is_exposed.then(|| warning.to_owned())
 }
 
 /// The members as a table.

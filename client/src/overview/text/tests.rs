@@ -45,6 +45,7 @@ fn overview(cluster: Value, members: &[Value], nodes: &[Value]) -> Overview {
         cluster: serde_json::from_str(&cluster.to_string()).unwrap(),
         members: serde_json::from_str(&list(members)).unwrap(),
         nodes: serde_json::from_str(&list(nodes)).unwrap(),
+        is_exposed: false,
         view: None,
         failures: None,
     }

@@ -122,6 +122,18 @@ async fn a_cluster_is_shown_with_its_members() {
 }
 
 #[test]
+fn status_warns_of_a_server_that_everybody_may_administer() {
+    for (ip, is_exposed) in [("127.0.0.1", false), ("0.0.0.0", true)] {
+        let server = Server::start_at(ip);
+        create(&server, "secret-token", &["--size=2"]);
+        let url = format!("{}/secret-token", server.url);
+        let seen = stdout(Convene::new(&["status"]).env("CONVENE_DISCOVERY", &url).run(LIMIT));
+        let warning = "Warning: the server runs with --auth off and --allow-unauthenticated";
+        assert_eq!(seen.contains(warning), is_exposed, "{seen}");
+    }
+}
+
+#[test]
 fn resize_and_pause_print_the_change_and_its_revision() {
     let server = Server::start();
     create(&server, "6c007a14", &["--name=prod"]);

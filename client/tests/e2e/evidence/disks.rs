@@ -14,7 +14,8 @@ fn a_spare_with_a_read_only_disk_leaves_the_place_to_another_one() {
 mod large {
     #[test]
     fn a_spare_with_a_small_disk_leaves_the_place_to_another_one() {
-        super::leave_the_place_to_another_one("size=16m", "has 16 MiB of free space");
+        // What `convene` keeps there takes some pages.
+        super::leave_the_place_to_another_one("size=16m", "has 15 MiB of free space");
     }
 }
 
