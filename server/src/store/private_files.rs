@@ -1,7 +1,8 @@
 //! Other users of the machine neither read the database nor keep the server from using it.
 
 use std::{
-    fs::{self, Metadata, Permissions},
+    fs::{self, File, Metadata, Permissions},
+    io::Read,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
@@ -19,6 +20,7 @@ const LOCK: &str = "-lock";
 pub(super) fn check(path: &Path) -> Result<(), OpenError> {
     // Who owns a symbolic link decides where it leads.
     let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let is_database = is_database(&target);
     let files = ENDINGS.iter().map(|ending| {
         let mut file = target.clone().into_os_string();
         file.push(ending);
@@ -30,9 +32,20 @@ pub(super) fn check(path: &Path) -> Result<(), OpenError> {
         if is_of_another_user(&about) && may_everybody_write_beside(&file) {
             return Err(OpenError::OfAnotherUser { file, uid: about.uid() });
         }
-        close(&file, &about);
+        if is_database {
+            close(&file, &about);
+        }
     }
     Ok(())
+}
+
+/// Whether a file is a SQLite database, or will be one. The rights of any other file, which a mistake in --database-url names, stay
+/// as they are.
+fn is_database(path: &Path) -> bool {
+    const BEGINNING: &[u8] = b"SQLite format 3\0";
+    let mut found = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(BEGINNING.len() as u64).read_to_end(&mut found));
+    read.is_ok() && (found.is_empty() || found == BEGINNING)
 }
 
 fn is_of_another_user(about: &Metadata) -> bool {

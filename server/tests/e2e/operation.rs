@@ -90,12 +90,13 @@ fn a_failed_start_is_explained_in_one_line() {
     let free = format!("127.0.0.1:{}", free_port());
     let garbage = dir.path().join("garbage.db");
     std::fs::write(&garbage, "this is no database, but it is longer than a header ".repeat(100)).unwrap();
+    std::fs::set_permissions(&garbage, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
 
     for (listen, database, expected) in [
         (taken, dir.path().join("a.db"), "Address already in use"),
         ("256.0.0.1:1", dir.path().join("a.db"), "can't listen on 256.0.0.1:1 (--listen)"),
         (&free, dir.path().join("none/a.db"), "none/a.db: No such file or directory"),
-        (&free, garbage, "file is not a database"),
+        (&free, garbage.clone(), "file is not a database"),
         (&free, running.sqlite_file().unwrap(), "is in use by another convene-server"),
         (&free, newer_database(dir.path()), "is newer than this convene-server"),
     ] {
@@ -106,6 +107,8 @@ fn a_failed_start_is_explained_in_one_line() {
         assert_eq!(code, Some(1), "{output}");
         assert!(output.lines().count() == 1 && output.contains(expected), "{expected}: {output}");
     }
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&garbage).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o644, "what is no database keeps its rights");
 }
 
 #[test]
