@@ -168,6 +168,10 @@ impl Setup {
     /// Writes a file by which a shell lets `convene` administer this server.
     fn describe_server(&self, app: &App) -> Result<(), SetupError> {
         const FILE: &str = "admin.env";
+        // An administrator whose token is elsewhere was there before.
+        if self.folder.read("admin-token")?.is_none() {
+            return Ok(());
+        }
         let path = self.folder.path(FILE);
         let token = self.folder.path("admin-token");
         let text = format!(

@@ -82,7 +82,10 @@ impl Cluster {
         let is_bound = self.admission.holder(node).is_some();
         let join_token = match presented.join_token {
             // In an open cluster, a join token matters only where the name needs one.
-            Some(hash) if !is_open || is_bound => Some(self.valid_join_token(node, hash, presented, now)?),
+            Some(hash) if !is_open || is_bound => match self.valid_join_token(node, hash, presented, now) {
+                Err(denial) if !is_open || self.is_member_for_good(node) => return Err(denial),
+                found => found.ok(),
+            },
             _ => None,
         };
         let is_for_this_node = join_token.is_some_and(|token| token.node.is_some());

@@ -146,6 +146,7 @@ fn a_check_in_speaks_for_its_node_by_what_it_presents() {
         ("its own credential", bound(Open), "a", credential(1), "known"),
         ("nothing, for a name that is bound", bound(Open), "a", nothing(), "credential-required"),
         ("another one, for a name that is bound", bound(Open), "a", credential(2), "node-bound"),
+        ("another one with a join token that is not known", bound(Open), "a", with_token(2, 77), "node-bound"),
         ("a's, for b", bound(Open), "b", credential(1), "credential-of-other-node"),
         ("revoked, open", revoked(Open), "a", credential(1), "credential-revoked"),
         ("nothing after a revocation", revoked(Open), "a", nothing(), "credential-required"),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Planner;
 use crate::{
     EventKind, Founder, Identity, LastCheckIn, Member, MemberKey, MemberList, MemberName, NodeState, ObservedMember,
-    Purpose, Registration, Revision, View, cluster::quorum_of,
+    Protocol, Purpose, Registration, Revision, View, cluster::quorum_of,
 };
 
 impl Planner<'_> {
@@ -29,10 +29,29 @@ impl Planner<'_> {
             return;
         }
         self.mark_bootstrapped("its members answer");
+        self.drop_latecomers(view);
         let is_of_cluster =
             || self.missing_without_evidence(view).is_empty() && self.given_up_but_listed(view).is_empty();
         if view.linearizable && self.draft.formed.is_some() && is_of_cluster() {
             self.reconcile_members(view);
+        }
+    }
+
+    /// Removes who registered by discovery after the last place was taken (`Cluster::may_be_late`) and is not in etcd's list: it never
+    /// was a member, so it must not count for the quorum.
+    fn drop_latecomers(&mut self, view: &View) {
+        let (Some(formed), Some(bootstrapped)) = (self.draft.formed, self.draft.bootstrapped) else { return };
+        if !view.linearizable || !matches!(self.draft.protocol, Some(Protocol::Discovery(_))) {
+            return;
+        }
+        let is_latecomer = |member: &&Arc<Member>| {
+            let is_late = formed < member.created && member.created < bootstrapped;
+            is_late && !member.started && !is_listed(view, &member.key)
+        };
+        let latecomers: Vec<Arc<Member>> = self.draft.members().filter(is_latecomer).cloned().collect();
+        for member in latecomers {
+            let message = format!("{} removed: it registered after the last place was taken", member.label());
+            self.draft.remove(&member.key, true, message);
         }
     }
 

@@ -1,4 +1,4 @@
-use convene_lifecycle::Discovery;
+use convene_lifecycle::{Discovery, StockWrites};
 
 use crate::*;
 
@@ -38,6 +38,17 @@ fn a_latecomer_is_a_spare() {
     World::formed_by_v2("a b c")
         .ask("d", "observe: look_needed")
         .observe("d", "stand_by: full + formed bootstrapped member_updated member_updated member_updated");
+}
+
+#[test]
+fn etcds_that_registered_after_the_last_place_was_taken_do_not_count_for_the_quorum() {
+    let mut world = World::formed_by_v2("a b c");
+    world.cluster.policy.stock_writes = StockWrites::Allow;
+    for (key, name) in [("d1", "d"), ("d2", "e"), ("d3", "f")] {
+        world.v2_registers(&key.parse().unwrap(), name);
+    }
+    world.ask("a", "observe: look_needed + bootstrapped member_updated");
+    world.observe("a", "wait: healthy + member_removed member_removed member_removed member_updated member_updated");
 }
 
 #[test]

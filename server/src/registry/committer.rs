@@ -441,7 +441,7 @@ impl PendingCluster {
         if self.used_up {
             return Err(WriteError::TokenUsedUp);
         }
-        quota.check(self.cluster.as_deref(), after.as_ref())?;
+        quota.check(self.cluster.as_deref(), after.as_ref(), &events)?;
         quota.count(self.cluster.is_none(), &events);
         let actor = Some(job.actor.clone());
         let events = events.into_iter().map(|event| Arc::new(Event { actor: actor.clone(), ..event }));

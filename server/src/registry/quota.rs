@@ -4,13 +4,13 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use convene_lifecycle::{Cluster, Event, Member, PeerUrl, Token};
+use convene_lifecycle::{Cluster, Event, EventKind, Member, PeerUrl, Token};
 use thiserror::Error;
 
 use crate::{connection::Network, store::RetainedHistory};
@@ -159,24 +159,32 @@ impl Quota {
 
     /// Fails if a change makes the registry hold too much. Clusters that have formed go on even if the database is full, and members
     /// of one that was seen to exist may be replaced.
-    pub(super) fn check(&self, before: Option<&Cluster>, after: Option<&Cluster>) -> Result<(), QuotaExceeded> {
+    pub(super) fn check(
+        &self,
+        before: Option<&Cluster>,
+        after: Option<&Cluster>,
+        events: &[Event],
+    ) -> Result<(), QuotaExceeded> {
         let Some(after) = after else { return Ok(()) };
         let limits = self.limits;
         if before.is_none() && self.clusters.load(Ordering::Relaxed) >= limits.clusters {
             return Err(QuotaExceeded::Clusters(limits.clusters));
         }
-        let bytes = member_bytes(after);
-        let grows = before.is_none_or(|before| bytes > member_bytes(before));
+        let bytes = member_bytes(after.record.iter());
+        let grows = before.is_none_or(|before| bytes > member_bytes(before.record.iter()));
         if grows && bytes > limits.member_bytes() {
             return Err(QuotaExceeded::ClusterBytes(limits.member_bytes()));
         }
-        let is_small = before.is_some() && bytes <= RESERVED_BYTES;
+        // Each replacement leaves a removed member on record for a while.
+        let is_small = before.is_some() && member_bytes(after.members()) <= RESERVED_BYTES;
+        let exists = after.bootstrapped.is_some();
+        let registers = || events.iter().any(|event| event.kind == EventKind::MemberRegistered);
         let is_taken = match self.fill() {
             Fill::Room => true,
-            Fill::Reserve => !grows || is_small,
-            Fill::Full if grows => is_small && after.bootstrapped.is_some(),
-            // A change of a cluster that forms can be repeated without end.
-            Fill::Full => after.formed.is_some(),
+            Fill::Reserve => !grows || is_small || exists,
+            Fill::Full if grows => is_small && exists,
+            // A registration in a cluster that forms can be repeated without end.
+            Fill::Full => after.formed.is_some() || !registers(),
         };
         if is_taken { Ok(()) } else { Err(QuotaExceeded::DatabaseBytes(limits.database_bytes)) }
     }
@@ -223,8 +231,8 @@ impl Created {
     }
 }
 
-/// About how many bytes the members of a cluster take in the database, removed ones included.
-fn member_bytes(cluster: &Cluster) -> u64 {
+/// About how many bytes members take in the database.
+fn member_bytes<'m>(members: impl Iterator<Item = &'m Arc<Member>>) -> u64 {
     /// Numbers, flags and the index.
     const ROW: usize = 100;
     let of_member = |member: &Member| {
@@ -237,7 +245,7 @@ fn member_bytes(cluster: &Cluster) -> u64 {
             + urls
             + client_urls
     };
-    cluster.record.iter().map(|member| of_member(member) as u64).sum()
+    members.map(|member| of_member(member) as u64).sum()
 }
 
 #[cfg(test)]
@@ -263,20 +271,23 @@ mod tests {
     fn a_full_registry_takes_no_cluster_and_no_registration_but_lets_clusters_live() {
         let quota = Quota::new(QuotaLimits { clusters: 2, database_bytes: 1000, ..QuotaLimits::NONE });
         let (empty, one) = (cluster(3), with_member(&cluster(3), 1));
-        assert_eq!(quota.check(None, Some(&empty)), Ok(()));
+        assert_eq!(quota.check(None, Some(&empty), &[]), Ok(()));
         quota.set_clusters(1);
         quota.count(true, &[]);
-        assert_eq!(quota.check(None, Some(&empty)), Err(QuotaExceeded::Clusters(2)));
-        assert_eq!(quota.check(Some(&empty), Some(&one)), Ok(()));
+        assert_eq!(quota.check(None, Some(&empty), &[]), Err(QuotaExceeded::Clusters(2)));
+        assert_eq!(quota.check(Some(&empty), Some(&one), &[]), Ok(()));
         quota.set_database_bytes(1000);
         let full = Err(QuotaExceeded::DatabaseBytes(1000));
-        assert_eq!(quota.check(Some(&empty), Some(&one)), full);
-        assert_eq!(quota.check(Some(&one), Some(&one)), full, "it may be registered again without end");
-        assert_eq!(quota.check(Some(&one), None), Ok(()));
+        assert_eq!(quota.check(Some(&empty), Some(&one), &[]), full);
+        let registration = Registration::parse("infra1=http://10.0.0.1:2380").unwrap();
+        let again = one.register("1".parse().unwrap(), registration, Discovery::V2, Action::Set, NOW).unwrap().events;
+        assert_eq!(quota.check(Some(&one), Some(&one), &again), full, "it may be registered again without end");
+        assert_eq!(quota.check(Some(&one), Some(&one), &[]), Ok(()), "an administrator may change it");
+        assert_eq!(quota.check(Some(&one), None, &[]), Ok(()));
         let formed = with_member(&cluster(1), 1);
-        assert_eq!(quota.check(Some(&formed), Some(&formed)), Ok(()));
+        assert_eq!(quota.check(Some(&formed), Some(&formed), &[]), Ok(()));
         let exists = Cluster { bootstrapped: Some(one.revision), ..one.clone() };
-        assert_eq!(quota.check(Some(&exists), Some(&with_member(&exists, 2))), Ok(()));
+        assert_eq!(quota.check(Some(&exists), Some(&with_member(&exists, 2)), &[]), Ok(()));
     }
 
     #[test]
@@ -286,16 +297,18 @@ mod tests {
         let full = Err(QuotaExceeded::DatabaseBytes(1000));
         assert_eq!(quota.retained_history(), RetainedHistory::of(1 << 18));
         quota.set_database_bytes(799);
-        assert_eq!(quota.check(None, Some(&empty)), Ok(()));
+        assert_eq!(quota.check(None, Some(&empty), &[]), Ok(()));
         quota.count(false, &[]);
-        assert_eq!(quota.check(None, Some(&empty)), full);
+        assert_eq!(quota.check(None, Some(&empty), &[]), full);
         assert_eq!(quota.retained_history(), RetainedHistory::of(RESERVED_BYTES));
-        assert_eq!(quota.check(Some(&empty), Some(&one)), full, "counted as 1,099");
+        assert_eq!(quota.check(Some(&empty), Some(&one), &[]), full, "counted as 1,099");
         quota.set_database_bytes(999);
-        assert_eq!(quota.check(Some(&empty), Some(&one)), Ok(()));
-        assert_eq!(quota.check(Some(&one), Some(&one)), Ok(()));
+        assert_eq!(quota.check(Some(&empty), Some(&one), &[]), Ok(()));
+        assert_eq!(quota.check(Some(&one), Some(&one), &[]), Ok(()));
         let large = (2..150).fold(one.clone(), |cluster, n| with_member(&cluster, n));
-        assert_eq!(quota.check(Some(&one), Some(&large)), full);
+        assert_eq!(quota.check(Some(&one), Some(&large), &[]), full);
+        let exists = |cluster: &Cluster| Cluster { bootstrapped: Some(cluster.revision), ..cluster.clone() };
+        assert_eq!(quota.check(Some(&exists(&one)), Some(&exists(&large)), &[]), Ok(()));
     }
 
     #[test]
@@ -303,9 +316,9 @@ mod tests {
         let quota = Quota::new(QuotaLimits { cluster_bytes: 600, ..QuotaLimits::NONE });
         let (empty, one) = (cluster(3), with_member(&cluster(3), 1));
         let two = with_member(&one, 2);
-        assert_eq!(quota.check(Some(&empty), Some(&one)), Ok(()));
-        assert_eq!(quota.check(Some(&one), Some(&two)), Ok(()));
-        assert_eq!(quota.check(Some(&two), Some(&with_member(&two, 3))), Err(QuotaExceeded::ClusterBytes(300)));
+        assert_eq!(quota.check(Some(&empty), Some(&one), &[]), Ok(()));
+        assert_eq!(quota.check(Some(&one), Some(&two), &[]), Ok(()));
+        assert_eq!(quota.check(Some(&two), Some(&with_member(&two, 3)), &[]), Err(QuotaExceeded::ClusterBytes(300)));
     }
 
     #[test]

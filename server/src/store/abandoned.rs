@@ -24,7 +24,7 @@ impl Abandoned {
         match self {
             Self::Unregistered => false,
             Self::Forming => is_unseen && !has_formed,
-            Self::Unseen => is_unseen && has_formed && cluster.policy.stock_writes == StockWrites::Refuse,
+            Self::Unseen => is_unseen && cluster.formed.is_some() && cluster.policy.stock_writes == StockWrites::Refuse,
         }
     }
 
@@ -49,7 +49,7 @@ impl Abandoned {
             }
             Self::Unseen => {
                 "select token, revision from cluster where first_registered_at < $1 \
-                 and (formed_revision is not null or epoch <> 1) and bootstrapped_revision is null and held_since is null \
+                 and formed_revision is not null and bootstrapped_revision is null and held_since is null \
                  and stock_writes = 'refuse' and exists (select 1 from event where event.cluster = cluster.id \
                  and event.revision = cluster.revision and event.at < $1) limit $2"
             }

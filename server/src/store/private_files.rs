@@ -20,21 +20,21 @@ const LOCK: &str = "-lock";
 pub(super) fn check(path: &Path) -> Result<(), OpenError> {
     // Who owns a symbolic link decides where it leads.
     let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let is_database = is_database(&target);
     let files = ENDINGS.iter().map(|ending| {
         let mut file = target.clone().into_os_string();
         file.push(ending);
         PathBuf::from(file)
     });
-    for file in [path.to_owned()].into_iter().chain(files) {
-        // What can't be looked at can't be opened either, and that error is reported then.
-        let Ok(about) = fs::symlink_metadata(&file) else { continue };
-        if is_of_another_user(&about) && may_everybody_write_beside(&file) {
-            return Err(OpenError::OfAnotherUser { file, uid: about.uid() });
+    // What can't be looked at can't be opened either, and that error is reported then.
+    let looked_at = |file: PathBuf| fs::symlink_metadata(&file).ok().map(|about| (file, about));
+    let found: Vec<_> = [path.to_owned()].into_iter().chain(files).filter_map(looked_at).collect();
+    for (file, about) in &found {
+        if is_of_another_user(about) && may_everybody_write_beside(file) {
+            return Err(OpenError::OfAnotherUser { file: file.clone(), uid: about.uid() });
         }
-        if is_database {
-            close(&file, &about);
-        }
+    }
+    if is_database(&target) {
+        found.iter().for_each(|(file, about)| close(file, about));
     }
     Ok(())
 }
@@ -43,6 +43,10 @@ pub(super) fn check(path: &Path) -> Result<(), OpenError> {
 /// as they are.
 fn is_database(path: &Path) -> bool {
     const BEGINNING: &[u8] = b"SQLite format 3\0";
+    // Another one, such as a named pipe, might never be opened.
+    if !fs::metadata(path).is_ok_and(|found| found.is_file()) {
+        return false;
+    }
     let mut found = Vec::new();
     let read = File::open(path).and_then(|file| file.take(BEGINNING.len() as u64).read_to_end(&mut found));
     read.is_ok() && (found.is_empty() || found == BEGINNING)

@@ -100,6 +100,7 @@ fn where_everybody_may_write_a_prepared_file_is_an_error_that_names_it() {
     for (name, script) in [
         ("convene.db", "install -m 666 /dev/null \"$1\""),
         ("convene.db", "ln -s /etc/convene-of-nobody \"$1\""),
+        ("convene.db", "mkfifo \"$1\""),
         ("convene.db-lock", "install -m 666 /dev/null \"$1\""),
         ("convene.db.generation.tmp", "ln -s /etc/convene-of-nobody \"$1\""),
         ("convene.db-wal", "install -m 666 /dev/null \"$1\""),
