@@ -82,13 +82,17 @@ impl Cluster {
         let is_bound = self.admission.holder(node).is_some();
         let join_token = match presented.join_token {
             // In an open cluster, a join token matters only where the name needs one.
-            Some(hash) if !is_open || is_bound => match self.valid_join_token(node, hash, presented, now) {
+            Some(hash) if !is_open || own.is_some() => match self.valid_join_token(node, hash, presented, now) {
                 Err(denial) if !is_open || self.is_member_for_good(node) => return Err(denial),
                 found => found.ok(),
             },
             _ => None,
         };
         let is_for_this_node = join_token.is_some_and(|token| token.node.is_some());
+        if is_open && !is_for_this_node && own.is_some_and(|own| own.revoked_at.is_some()) {
+            // With a credential that it has just made, the node that was revoked would be back at once.
+            return Err(NodeDenial::CredentialRevoked(node.clone()));
+        }
         if is_bound && !is_for_this_node {
             let waits = (is_open || join_token.is_some()) && !self.is_member_for_good(node);
             if !waits || !self.is_silent(node, presented, liveness, now) {

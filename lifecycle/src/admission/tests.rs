@@ -134,6 +134,11 @@ fn a_check_in_speaks_for_its_node_by_what_it_presents() {
         world.cluster = world.cluster.revoke_credential(&name("a"), world.now).unwrap().unwrap().after.unwrap();
         world
     };
+    let revoked_with_token = || {
+        let mut world = revoked(Open);
+        world.join_token(100, |token| token.node = Some(name("a")));
+        world
+    };
     let token = |edit: fn(&mut JoinTokenRequest)| {
         let mut world = bound(Token);
         world.join_token(100, edit);
@@ -150,7 +155,8 @@ fn a_check_in_speaks_for_its_node_by_what_it_presents() {
         ("a's, for b", bound(Open), "b", credential(1), "credential-of-other-node"),
         ("revoked, open", revoked(Open), "a", credential(1), "credential-revoked"),
         ("nothing after a revocation", revoked(Open), "a", nothing(), "credential-required"),
-        ("another one after a revocation", revoked(Open), "a", credential(2), "bound"),
+        ("another one after a revocation", revoked(Open), "a", credential(2), "credential-revoked"),
+        ("a join token for that name after a revocation", revoked_with_token(), "a", with_token(2, 100), "bound"),
         ("nothing", fresh(Token), "a", nothing(), "credential-required"),
         ("a credential that is not known", fresh(Token), "a", credential(1), "join-token-required"),
         (

@@ -13,6 +13,7 @@ fn a_token_from_a_file_allows_what_its_role_allows() {
     let folder = TempDir::new().unwrap();
     let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     fs::write(file("admin"), format!("{admin}\n")).unwrap();
+    fs::set_permissions(file("admin"), fs::Permissions::from_mode(0o600)).unwrap();
     let run = |token: &str, arguments: &[&str]| {
         let call = Convene::new(arguments).env("CONVENE_SERVER", &server.url);
         let call = if token.is_empty() { call } else { call.env("CONVENE_ADMIN_TOKEN_FILE", file(token)) };
