@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path, process::Command, time::Duration};
 
-use convene_harness::{Process, etcd::Version, free_port, server::Server};
+use convene_harness::{Process, SetUp, etcd::Version, free_port};
 use serde_json::{Value, json};
 
 /// How long the whole tour may take; the shell ends itself then, and every etcd with it.
@@ -11,13 +11,16 @@ const LIMIT: Duration = Duration::from_secs(150);
 #[test]
 fn the_tour_works_line_by_line() {
     let Some(version) = Version::find("3.5") else { return };
-    let server = Server::start();
-    let address = server.address();
-    let tour =
-        tour().replace("127.0.0.1:8087", address).replace("$HOME/.cache/convene/peers/etcd-3.5", version.folder());
+    let set_up = SetUp::new();
+    let _server = set_up.start();
+    let tour = tour()
+        .replace("127.0.0.1:8087", &set_up.address())
+        .replace("$HOME/.cache/convene/peers/etcd-3.5", version.folder());
 
     let limit = LIMIT.as_secs().to_string();
-    let mut shell = Process::spawn("the tour", Command::new("timeout").args([&limit, "bash", "-u", "-c", &tour]));
+    let mut command = Command::new("timeout");
+    command.current_dir(set_up.parent()).args([&limit, "bash", "-u", "-c", &tour]);
+    let mut shell = Process::spawn("the tour", &mut command);
     let code = shell.wait_for_exit(LIMIT + Duration::from_secs(10));
     let output = Output(shell.output());
     assert_eq!(code, Some(0), "{}", output.0);
@@ -41,7 +44,7 @@ fn every_problem_is_on_the_page() {
 }
 
 fn a_cluster_is_made_and_a_bad_body_explained(output: &Output) {
-    output.has("Create a cluster", &["HTTP/1.1 201 Created", "ocation: /v1/clusters/"]);
+    output.has("Create a cluster", &["HTTP/2 201", "location: /v1/clusters/"]);
     let documents = output.documents("Create a cluster");
     assert_eq!((&documents[0]["name"], &documents[0]["phase"]), (&json!("prod"), &json!("forming")));
     let wrong = values(&documents[1]["violations"], "field");
@@ -75,7 +78,7 @@ fn what_administrators_do_is_answered(output: &Output) {
 
     assert_eq!(output.instructions("Pause and resume"), ["wait paused"]);
     let settings = "Change settings, but only what you have seen";
-    output.has(settings, &["HTTP/1.1 200 OK", "\"dead_after_seconds\":5,", "HTTP/1.1 412 Precondition Failed"]);
+    output.has(settings, &["HTTP/2 200", "\"dead_after_seconds\":5,", "HTTP/2 412"]);
     assert_eq!(output.documents(settings)[0]["size"], 3);
     let downtimes: Vec<bool> =
         output.documents("Announce a downtime").iter().map(|member| member["downtime_until"].is_string()).collect();
@@ -120,7 +123,7 @@ fn the_end_is_guarded(output: &Output) {
     let documents = output.documents("Evict a member");
     assert!(documents[0]["evicted_at"].is_string() && documents[2]["evicted_at"].is_null(), "{documents:?}");
     let stage = "Reset and delete";
-    output.has(stage, &["HTTP/1.1 400 Bad Request", "HTTP/1.1 204 No Content", ":not-found", ":token-used-up"]);
+    output.has(stage, &["HTTP/2 400", "HTTP/2 204", ":not-found", ":token-used-up"]);
     output.has(stage, &["\"deleted\":false,\"forgotten\":true,\"warning\":\""]);
     let violation = output.documents(stage)[0]["violations"][0].take();
     let expected = "is missing; must be the ID or the token of the cluster again, to confirm the reset";

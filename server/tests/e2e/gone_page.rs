@@ -1,8 +1,8 @@
-//! The lines in docs/discovery.etcd.io-is-gone.md work as they stand, with the page's host, token and addresses replaced.
+//! The lines in docs/discovery.etcd.io-is-gone.md work as they stand, with the page's host, CA, token and addresses replaced.
 
 use std::{path::Path, process::Command, time::Duration};
 
-use convene_harness::{Process, etcd::Version, server::Server, wait_for};
+use convene_harness::{Process, SetUp, etcd::Version, wait_for};
 
 const LIMIT: Duration = Duration::from_secs(80);
 
@@ -10,8 +10,9 @@ const LIMIT: Duration = Duration::from_secs(80);
 fn the_lines_for_etcd_up_to_3_6_form_a_cluster() {
     for version in ["3.4", "3.5", "3.6"] {
         let Some(version) = Version::find(version) else { continue };
-        let server = Server::start();
-        let blocks = blocks("etcd up to 3.6", "sh", &server);
+        let set_up = SetUp::new();
+        let _server = set_up.start();
+        let blocks = blocks("etcd up to 3.6", "sh", &set_up);
         let url = shell(&format!("{}\n", blocks[0]));
         three_nodes_form_a_cluster(&version, 36, |node| node.adapt(&format!("url={url}\n{}", blocks[1])));
     }
@@ -21,8 +22,9 @@ fn the_lines_for_etcd_up_to_3_6_form_a_cluster() {
 fn the_lines_for_etcd_3_7_form_a_cluster() {
     for version in ["3.6", "3.7"] {
         let Some(version) = Version::find(version) else { continue };
-        let server = Server::start();
-        let blocks = blocks("etcd 3.7", "sh", &server);
+        let set_up = SetUp::new();
+        let _server = set_up.start();
+        let blocks = blocks("etcd 3.7", "sh", &set_up);
         let token = shell(&format!("{}\necho $token", blocks[0]));
         three_nodes_form_a_cluster(&version, 37, |node| node.adapt(&format!("token={token}\n{}", blocks[1])));
     }
@@ -30,46 +32,53 @@ fn the_lines_for_etcd_3_7_form_a_cluster() {
 
 #[test]
 fn magnum_gets_a_url_and_finds_the_size_there() {
-    let server = Server::start();
-    let block = &blocks("OpenStack Magnum", "ini", &server)[0];
+    let set_up = SetUp::new();
+    let _server = set_up.start();
+    let block = &blocks("OpenStack Magnum", "ini", &set_up)[0];
     let template = block.split_once("etcd_discovery_service_endpoint_format = ").unwrap().1.trim();
-    let url = shell(&format!("curl -fsS '{}'", template.replace("%(size)d", "5")));
+    let url = shell(&format!("{} '{}'", curl(&set_up), template.replace("%(size)d", "5")));
     // Magnum compares this with the number of masters: magnum/drivers/heat/template_def.py:validate_discovery_url.
-    let size: serde_json::Value = serde_json::from_str(&shell(&format!("curl -fsS {url}/_config/size"))).unwrap();
+    let size: serde_json::Value =
+        serde_json::from_str(&shell(&format!("{} {url}/_config/size", curl(&set_up)))).unwrap();
     assert_eq!(size["node"]["value"], "5");
 }
 
 #[test]
 fn the_flags_in_the_butane_config_form_a_cluster() {
     let Some(version) = Version::find("3.6") else { return };
-    let server = Server::start();
-    let block = with_token(&blocks("Flatcar", "yaml", &server)[0], &server);
+    let set_up = SetUp::new();
+    let _server = set_up.start();
+    let block = with_token(&blocks("Flatcar", "yaml", &set_up)[0], &set_up);
     let flags = block.split_once("etcd-wrapper $ETCD_OPTS ").unwrap().1;
     three_nodes_form_a_cluster(&version, 38, |node| {
         let flags = flags.replace("${COREOS_PRIVATE_IPV4}", &node.ip).replace("%m", &node.name);
-        node.adapt(&format!("etcd --data-dir /var/lib/etcd {flags}"))
+        // The container has the machine's CAs, the one that the config adds among them.
+        node.adapt(&format!("export SSL_CERT_FILE={}\netcd --data-dir /var/lib/etcd {flags}", ca(&set_up)))
     });
 }
 
 #[test]
 fn the_url_that_terraform_makes_forms_a_cluster() {
     let Some(version) = Version::find("3.6") else { return };
-    let server = Server::start();
-    let block = blocks("Terraform", "hcl", &server)[0].replace("${random_uuid.etcd.result}", "made-by-terraform");
+    let set_up = SetUp::new();
+    let _server = set_up.start();
+    let block = blocks("Terraform", "hcl", &set_up)[0].replace("${random_uuid.etcd.result}", "made-by-terraform");
     let quoted = |name: &str| block.split_once(&format!("{name} = \"")).unwrap().1.split_once('"').unwrap().0;
     let url = quoted("input");
     shell(&quoted("command").replace("${self.input}", url));
-    let lines = &blocks("etcd up to 3.6", "sh", &server)[1];
+    let lines = &blocks("etcd up to 3.6", "sh", &set_up)[1];
     three_nodes_form_a_cluster(&version, 39, |node| node.adapt(&format!("url={url}\n{lines}")));
 }
 
 #[test]
 fn the_variables_in_the_cloud_config_form_a_cluster() {
     let Some(version) = Version::find("3.4") else { return };
-    let server = Server::start();
-    let block = with_token(&blocks("cloud-config", "yaml", &server)[0], &server);
-    let variables: Vec<&str> = block.lines().map(str::trim).filter(|line| line.starts_with("ETCD_")).collect();
-    assert_eq!(variables.len(), 5, "{block}");
+    let set_up = SetUp::new();
+    let _server = set_up.start();
+    let block = with_token(&blocks("cloud-config", "yaml", &set_up)[0], &set_up);
+    let variables: Vec<&str> =
+        block.lines().map(str::trim).filter(|line| line.contains("=/") || line.contains("=http")).collect();
+    assert_eq!(variables.len(), 6, "{block}");
     three_nodes_form_a_cluster(&version, 40, |node| {
         // The package's unit sets the name and the data directory.
         let variables = variables.join(" ").replace("{{ v1.local_hostname }}", &node.ip);
@@ -117,10 +126,14 @@ fn three_nodes_form_a_cluster(version: &Version, net: u8, lines: impl Fn(&Node) 
     }
 }
 
-/// The blocks of one language from one section on, with the server's address in place of the page's.
-fn blocks(title: &str, language: &str, server: &Server) -> Vec<String> {
+/// The blocks of one language from one section on, with the server's address and CA in place of the page's.
+fn blocks(title: &str, language: &str, set_up: &SetUp) -> Vec<String> {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/discovery.etcd.io-is-gone.md");
-    let page = std::fs::read_to_string(page).unwrap().replace("discovery.corp:8087", server.address());
+    let page = std::fs::read_to_string(page).unwrap().replace("discovery.corp:8087", &set_up.address());
+    let page = page.replace("--cacert ca.crt", &format!("--cacert {}", ca(set_up)));
+    let page = page.replace("=/etc/etcd/discovery-ca.crt", &format!("={}", ca(set_up)));
+    let page =
+        page.replace("--discovery-cacert /etc/etcd/discovery-ca.crt", &format!("--discovery-cacert {}", ca(set_up)));
     // To the end of the page: in a block, `##` is no heading.
     let section = page.split_once(&format!("\n## {title}\n")).unwrap().1;
     let fence = format!("```{language}\n");
@@ -128,9 +141,18 @@ fn blocks(title: &str, language: &str, server: &Server) -> Vec<String> {
 }
 
 /// The block with a new cluster's token in place of `TOKEN`.
-fn with_token(block: &str, server: &Server) -> String {
-    let url = shell(&format!("curl -fsS '{}/new?size=3'", server.url));
+fn with_token(block: &str, set_up: &SetUp) -> String {
+    let url = shell(&format!("{} 'https://{}/new?size=3'", curl(set_up), set_up.address()));
     block.replace("TOKEN", url.rsplit_once('/').unwrap().1)
+}
+
+/// The server's CA, which the page has as a file of its own.
+fn ca(set_up: &SetUp) -> String {
+    set_up.path("ca.crt").display().to_string()
+}
+
+fn curl(set_up: &SetUp) -> String {
+    format!("curl -fsS --cacert {}", ca(set_up))
 }
 
 /// What the lines print last.
