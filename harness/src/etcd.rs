@@ -221,8 +221,11 @@ impl Version {
 
     fn start_etcdctl(&self, access: &Access, endpoint: &str, arguments: &[&str], input: Option<&str>) -> Process {
         let mut command = environment::command(&self.etcdctl);
-        let limits =
-            if self.is_of_former_api() { ["--no-sync", "--total-timeout=5s"] } else { ["--command-timeout", "5s"] };
+        let limits: &[&str] = match self.is_of_former_api() {
+            // By default a request has one second, which a busy machine exceeds.
+            true => &["--no-sync", "--timeout=5s", "--total-timeout=5s"],
+            false => &["--command-timeout", "5s"],
+        };
         command
             .env("ETCDCTL_API", "3")
             .args(["--endpoints", endpoint])
