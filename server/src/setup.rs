@@ -7,7 +7,7 @@
 mod first_cluster;
 mod folder;
 
-use std::{io, net::IpAddr, path::PathBuf};
+use std::{io, path::PathBuf};
 
 use convene_lifecycle::JoinTokenRequestError;
 use rustls_pki_types::pem::PemObject;
@@ -26,6 +26,9 @@ use crate::{
     tls_init::TlsInitError,
 };
 use folder::Folder;
+
+/// The file with the API token of an administrator.
+const ADMIN_TOKEN: &str = "admin-token";
 
 /// The folder of a set-up, with a certificate for the server.
 #[derive(Debug)]
@@ -136,32 +139,31 @@ impl Setup {
     }
 
     async fn make_administrator(&self, app: &App) -> Result<(), SetupError> {
-        const FILE: &str = "admin-token";
         let now = app.registry.now();
         let tokens = &app.access.tokens;
         if tokens.has_administrator(now) {
             return Ok(());
         }
-        let kept = match self.folder.read(FILE)? {
+        let kept = match self.folder.read(ADMIN_TOKEN)? {
             None => None,
-            Some(text) => Some(
-                Secret::parse(text.trim(), Secret::API_TOKEN)
-                    .ok_or_else(|| SetupError::Content { path: self.folder.path(FILE), expected: "an API token" })?,
-            ),
+            Some(text) => Some(Secret::parse(text.trim(), Secret::API_TOKEN).ok_or_else(|| SetupError::Content {
+                path: self.folder.path(ADMIN_TOKEN),
+                expected: "an API token",
+            })?),
         };
         // One that the database knows was revoked, or has expired.
         let secret = match kept.filter(|secret| !tokens.has(secret.hash())) {
             Some(secret) => secret,
             None => {
                 let secret = Secret::draw(Secret::API_TOKEN);
-                self.folder.write(FILE, &format!("{}\n", secret.reveal()))?;
+                self.folder.write(ADMIN_TOKEN, &format!("{}\n", secret.reveal()))?;
                 secret
             }
         };
         let name = "setup".parse().expect("a name of a token");
         let token = ApiToken::new(name, Role::Admin, Scope::All, now, "command line".to_owned());
         tokens.create(secret.hash(), &token).await?;
-        tracing::info!(id = %token.id, file = %self.folder.path(FILE).display(), "made an administrator's API token");
+        tracing::info!(id = %token.id, file = %self.folder.path(ADMIN_TOKEN).display(), "made an administrator's API token");
         Ok(())
     }
 
@@ -169,11 +171,11 @@ impl Setup {
     fn describe_server(&self, app: &App) -> Result<(), SetupError> {
         const FILE: &str = "admin.env";
         // An administrator whose token is elsewhere was there before.
-        if self.folder.read("admin-token")?.is_none() {
+        if self.folder.read(ADMIN_TOKEN)?.is_none() {
             return Ok(());
         }
         let path = self.folder.path(FILE);
-        let token = self.folder.path("admin-token");
+        let token = self.folder.path(ADMIN_TOKEN);
         let text = format!(
             "# Lets `convene` administer this server: . {}\nexport CONVENE_SERVER={}\nexport CONVENE_ADMIN_TOKEN_FILE={}\n",
             quoted(&path.display().to_string()),
@@ -197,11 +199,11 @@ fn check(config: &Config) -> Result<(), SetupError> {
     if config.access.auth == AuthMode::Off {
         return Err(SetupError::AuthOff);
     }
-    let (host, port) = config.listen.rsplit_once(':').unwrap_or((&config.listen, ""));
     match &config.public_url {
         Some(url) if !url.is_https() => Err(SetupError::PublicUrlWithoutTls),
-        None if address(host).is_some_and(|address| address.is_unspecified()) => {
-            Err(SetupError::NoPublicUrl { listen: config.listen.clone(), port: port.to_owned() })
+        None if listening_host(config).is_some_and(|host| host.is_unspecified()) => {
+            let port = config.listen.rsplit_once(':').map_or("", |(_, port)| port).to_owned();
+            Err(SetupError::NoPublicUrl { listen: config.listen.clone(), port })
         }
         _ => Ok(()),
     }
@@ -209,17 +211,13 @@ fn check(config: &Config) -> Result<(), SetupError> {
 
 /// The hosts by which clients reach the server.
 fn hosts(config: &Config) -> Vec<String> {
-    let listen = config.listen.rsplit_once(':').and_then(|(host, _)| host.parse::<Host>().ok());
     let public = config.public_url.as_ref().and_then(PublicUrl::host);
-    let hosts = public.into_iter().chain(listen).chain(config.allowed_hosts.iter().cloned());
-    hosts
-        .map(|host| host.to_string())
-        .filter(|host| address(host).is_none_or(|address| !address.is_unspecified()))
-        .collect()
+    let hosts = public.into_iter().chain(listening_host(config)).chain(config.allowed_hosts.iter().cloned());
+    hosts.filter(|host| !host.is_unspecified()).map(|host| host.to_string()).collect()
 }
 
-fn address(host: &str) -> Option<IpAddr> {
-    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
+fn listening_host(config: &Config) -> Option<Host> {
+    config.listen.rsplit_once(':').and_then(|(host, _)| host.parse().ok())
 }
 
 /// A word for a POSIX shell.

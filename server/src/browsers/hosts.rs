@@ -30,6 +30,13 @@ impl fmt::Display for Host {
     }
 }
 
+impl Host {
+    /// Whether it stands for all addresses of a machine, which no client can use.
+    pub fn is_unspecified(&self) -> bool {
+        matches!(self, Self::Address(address) if address.is_unspecified())
+    }
+}
+
 impl FromStr for Host {
     type Err = HostError;
 

@@ -70,7 +70,7 @@ const OVERFLOW_TIMEOUT: Duration = Duration::from_secs(2);
 fn start(stream: TcpStream, peer: SocketAddr, connections: &Arc<Connections>) {
     let limits = &connections.limits;
     let address = ClientAddress::of_peer(peer).ip();
-    let network = (!limits.proxies.contain(address)).then(|| address.into());
+    let network = limits.limited_network(address);
     // To answer would cost more than such a client spends, so its connection ends without a word, and leaves nothing in the kernel.
     if network.is_some_and(|network| limits.resets.are_too_many(network)) {
         let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));

@@ -1,5 +1,6 @@
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{Arc, Mutex, Weak},
     time::Duration,
 };
@@ -119,6 +120,11 @@ impl Limits {
             Excess::OfAddress => TooManyWaits::OfAddress(self.waits.limit(excess)),
             Excess::OfAll => TooManyWaits::OfAll(self.waits.limit(excess)),
         })
+    }
+
+    /// The network whose limits count for a client. `None` for a trusted proxy, which passes on what its clients do.
+    pub fn limited_network(&self, address: IpAddr) -> Option<Network> {
+        (!self.proxies.contain(address)).then(|| address.into())
     }
 
     /// The account of a new connection; `None` for one of a trusted proxy.

@@ -62,7 +62,7 @@ pub async fn serve(mut stream: TcpStream, peer: SocketAddr, shared: Arc<Connecti
         let Some(source) = named else { return secure(stream, client, &shared, place).await };
         let client = Client { address: ClientAddress::of_peer(source), ..client };
         // So far it counted as the proxy's, which has no limit of its own.
-        let network = (!shared.limits.proxies.contain(client.address.ip())).then(|| client.address.ip().into());
+        let network = shared.limits.limited_network(client.address.ip());
         if network.is_some_and(|network| shared.limits.resets.are_too_many(network)) {
             return;
         }
@@ -161,8 +161,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = &shared.limits;
-    let is_proxy = limits.proxies.contain(client.address.ip());
-    let network = (!is_proxy).then(|| client.address.ip().into());
+    let network = limits.limited_network(client.address.ip());
     let account = Arc::new(limits.account(network));
     let (first, resets) = (Arc::new(FirstRequest::default()), Arc::new(ConnectionResets::new(limits.clone(), network)));
     let answerer = Answerer {
