@@ -105,8 +105,8 @@ pub struct JoinArgs {
     pub join_strategy: Option<Strategy>,
     /// Target number of voters, 1 to 1000; -1 keeps the cluster's size
     ///
-    /// A larger value also raises the cluster's size. With a smaller value, this node joins only while the cluster has fewer
-    /// voters than this value.
+    /// A larger value raises the cluster's size if its policy has `stock_writes: allow`, and otherwise changes nothing. With a
+    /// smaller value, this node joins only while the cluster has fewer voters than this value.
     #[arg(long, value_name = "SIZE", default_value = "-1", value_parser = cluster_size, allow_hyphen_values = true, env = "CONVENE_CLUSTER_SIZE")]
     pub cluster_size: SizeOverride,
     /// Exit with code 3 instead of waiting as a spare when the cluster is full

@@ -6,6 +6,7 @@ mod administration;
 mod cidr;
 mod decide;
 mod denial;
+mod own_member;
 mod secret_hash;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ use crate::{MemberName, Revision, Transition, UnixMillis};
 pub use administration::{JoinTokenRequest, JoinTokenRequestError};
 pub use cidr::{Cidr, CidrError};
 pub use denial::NodeDenial;
+pub use own_member::NotOwnMember;
 pub use secret_hash::{SecretHash, SecretHashError};
 
 /// What admits nodes to a cluster.

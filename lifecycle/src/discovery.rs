@@ -97,6 +97,7 @@ impl Cluster {
             formed: self.formed.or(forms.then_some(revision)),
             formed_at: self.formed_at.or(forms.then_some(at)),
             protocol: self.protocol.or(Some(Protocol::Discovery(by))),
+            admission: if forms { self.admission_of_stock_cluster(revision) } else { self.admission.clone() },
             record,
             ..self.without_record()
         };

@@ -46,7 +46,7 @@ pub use actor::Actor;
 pub use administration::{AdministrationError, MemberRequest, Settings};
 pub use admission::{
     Admission, Admittance, Cidr, CidrError, JoinToken, JoinTokenRequest, JoinTokenRequestError, NodeCredential,
-    NodeDenial, Presented, SecretHash, SecretHashError, TurnedAway,
+    NodeDenial, NotOwnMember, Presented, SecretHash, SecretHashError, TurnedAway,
 };
 pub use adoption::{ListedMember, MemberList};
 pub use cluster::{Cluster, MAX_MEMBERS, REMOVED_MEMBER_RETENTION, Transition};

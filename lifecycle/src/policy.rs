@@ -73,7 +73,8 @@ policy_fields! {
     /// How many witnesses must confirm that a voter is dead: 1 for failed probes alone, 2 for failed probes and the
     /// voters' side.
     witnesses: u32 = 2, PolicyKind::Number { min: 1, max: 2 };
-    /// Whether v2 and v3 clients may change the cluster after it has formed. Reads are always allowed.
+    /// Whether v2 and v3 clients may change the cluster after it has formed, and the size of a check-in raises the cluster's.
+    /// Reads are always allowed.
     stock_writes: StockWrites = StockWrites::Refuse, PolicyKind::StockWrites;
     /// What a node must show when it checks in. Only a server with `--auth on` demands it.
     join: JoinPolicy = JoinPolicy::Token, PolicyKind::Join;

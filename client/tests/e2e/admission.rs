@@ -154,6 +154,36 @@ fn in_an_open_cluster_a_member_that_lost_its_credential_needs_a_join_token_for_i
 }
 
 #[test]
+fn a_member_that_stock_etcds_registered_is_spoken_for_by_a_join_token() {
+    let Some(version) = Version::find("3.5") else { return };
+    let admitting = Admitting::start(json!({ "size": 1, "policy": { "join": "open" } }));
+    let registry = admitting.registry();
+    let mut node = Node::new(&version, &registry, "infra0");
+    node.discover();
+    wait_until_healthy(std::slice::from_ref(&node));
+
+    node.kill();
+
+    // The discovery token alone does nothing, in words, and with an event.
+    refused(&node, "join-token-required");
+    let left = node.call("leave", &["--timeout=20s"]).run(LIMIT);
+    assert_eq!(left.code, Some(3), "{}", left.stderr);
+    assert!(left.stderr.contains("(join-token-required)"), "{}", left.stderr);
+    let events = admitting.administer(Method::GET, "/events", json!({}));
+    let is_refusal = |event: &&Value| event["kind"] == "node_turned_away";
+    let refusals: Vec<&Value> = events["events"].as_array().unwrap().iter().filter(is_refusal).collect();
+    assert_eq!(refusals.len(), 1, "{events}");
+    assert!(refusals[0]["message"].as_str().unwrap().contains("stock etcds have registered"), "{}", refusals[0]);
+
+    node.join_token_file = Some(admitting.join_token("any", json!({})));
+    node.join_and_promote();
+    // A new node comes by the discovery token, as before.
+    let spare = Node::new(&version, &registry, "infra1").call("join", &["--once", "--timeout=20s"]).run(LIMIT);
+    assert!(spare.code == Some(3) && spare.stderr.contains("has all 1 voter"), "{}", spare.stderr);
+    wait_until_healthy(&[node]);
+}
+
+#[test]
 fn a_node_joins_by_its_client_certificate() {
     let Some(version) = Version::find("3.6") else { return };
     let ca = Ca::new();

@@ -75,6 +75,11 @@ impl Registry {
         ended.stdout
     }
 
+    /// Lets whoever knows the discovery token change the cluster after it has formed.
+    pub fn allow_stock_writes(&self) {
+        self.request(reqwest::Method::PATCH, "", Some(&json!({ "policy": { "stock_writes": "allow" } })));
+    }
+
     /// Resets the cluster, which begins a new epoch.
     pub fn reset(&self) {
         let token = self.url.rsplit_once('/').unwrap().1;
@@ -237,6 +242,12 @@ impl Node {
         let ended = self.call("promote", &["--timeout=40s"]).run(LIMIT);
         let etcd = self.etcd.as_ref().map(|etcd| etcd.output()).unwrap_or_default();
         assert_eq!(ended.code, Some(0), "{} is not promoted: {}\netcd logged:\n{etcd}", self.name, ended.stderr);
+    }
+
+    /// Starts its etcd with v2 discovery, without `convene`.
+    pub fn discover(&mut self) {
+        let own = ["--name", &self.name, "--initial-advertise-peer-urls", &self.place.peer_url];
+        self.etcd = Some(self.version.start(&self.place, &[&["--discovery", &self.url][..], &own].concat()));
     }
 
     /// Joins, starts etcd, and is promoted.

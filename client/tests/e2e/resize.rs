@@ -47,11 +47,15 @@ fn grow(nodes: &mut Vec<Node>, version: &Version, registry: &Registry, size: usi
 }
 
 #[test]
-fn a_node_can_raise_the_size_but_not_lower_it() {
+fn a_node_raises_the_size_only_if_the_policy_allows_it_and_never_lowers_it() {
     let Some(version) = Version::all().pop() else { return };
     let registry = Registry::new(1);
     let mut nodes = form(&version, &registry, 1);
     let mut second = Node::new(&version, &registry, "infra1");
+    let refused = second.call("join", &["--cluster-size=2", "--once"]).run(LIMIT);
+    assert_eq!(refused.code, Some(3), "{}", refused.stderr);
+    assert!(refused.stderr.contains("convene cluster resize 2"), "{}", refused.stderr);
+    registry.allow_stock_writes();
     second.join(&["--cluster-size=2"]);
     second.promote();
     nodes.push(second);

@@ -1,7 +1,10 @@
 use std::sync::Arc;
 
 use super::{Admission, Admittance, JoinToken, NodeCredential, NodeDenial, Presented, SecretHash, TurnedAway};
-use crate::{Cluster, EventKind, JoinPolicy, Liveness, MemberName, UnixMillis, cluster_draft::ClusterDraft};
+use crate::{
+    Cluster, EventKind, JoinPolicy, Liveness, MemberName, Protocol, Revision, StockWrites, UnixMillis,
+    cluster_draft::ClusterDraft,
+};
 
 /// How a check-in may speak for its node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,9 +71,13 @@ impl Cluster {
     ) -> Result<Verdict, NodeDenial> {
         let is_open = self.policy.join == JoinPolicy::Open;
         let own = self.admission.credentials.get(node);
+        let needs_claim = is_open && own.is_none() && self.is_stock_member(node);
         let Some(credential) = presented.credential else {
+            if needs_claim && presented.join_token.is_none() {
+                return Err(NodeDenial::StockMember(node.clone()));
+            }
             // A client of an earlier version has none. It may speak for a name that nobody has claimed.
-            let is_free = is_open && own.is_none();
+            let is_free = is_open && own.is_none() && !needs_claim;
             return if is_free { Ok(Verdict::Known) } else { Err(NodeDenial::CredentialRequired(node.clone())) };
         };
         if let Some(own) = own.filter(|own| own.has(credential)) {
@@ -82,10 +89,12 @@ impl Cluster {
         let is_bound = self.admission.holder(node).is_some();
         let join_token = match presented.join_token {
             // In an open cluster, a join token matters only where the name needs one.
-            Some(hash) if !is_open || own.is_some() => match self.valid_join_token(node, hash, presented, now) {
-                Err(denial) if !is_open || self.is_member_for_good(node) => return Err(denial),
-                found => found.ok(),
-            },
+            Some(hash) if !is_open || own.is_some() || needs_claim => {
+                match self.valid_join_token(node, hash, presented, now) {
+                    Err(denial) if !is_open || self.is_member_for_good(node) => return Err(denial),
+                    found => found.ok(),
+                }
+            }
             _ => None,
         };
         let is_for_this_node = join_token.is_some_and(|token| token.node.is_some());
@@ -100,6 +109,8 @@ impl Cluster {
             }
         } else if !is_open && join_token.is_none() {
             return Err(NodeDenial::JoinTokenRequired(node.clone()));
+        } else if needs_claim && join_token.is_none() {
+            return Err(NodeDenial::StockMember(node.clone()));
         }
         Ok(Verdict::Bind { credential, join_token: join_token.map(|token| token.hash) })
     }
@@ -108,6 +119,28 @@ impl Cluster {
     /// credential is lost: the node of a running member may never check in again, and anyone who may check in could report it as dead.
     fn is_member_for_good(&self, node: &MemberName) -> bool {
         self.formed.is_some() && self.members().any(|member| member.name() == node)
+    }
+
+    /// Whether a name is that of a member which stock etcds have registered, in a cluster that they can't change any more. No client
+    /// has checked in for it while the cluster formed, so whoever is the first to do so may be anybody who knows the discovery token.
+    fn is_stock_member(&self, node: &MemberName) -> bool {
+        matches!(self.protocol, Some(Protocol::Discovery(_)))
+            && self.policy.stock_writes == StockWrites::Refuse
+            && self.is_member_for_good(node)
+    }
+
+    /// What remains of the admission when stock etcds complete the founders. In an open cluster anybody who knows the discovery token
+    /// can have claimed the name of a founder by a check-in before.
+    pub(crate) fn admission_of_stock_cluster(&self, revision: Revision) -> Arc<Admission> {
+        let is_claimed = self.admission.credentials.values().any(|own| own.revoked_at.is_none());
+        if self.policy.join != JoinPolicy::Open || !is_claimed {
+            return self.admission.clone();
+        }
+        let mut admission = Admission::clone(&self.admission);
+        admission.credentials.retain(|_, own| own.revoked_at.is_some());
+        admission.modified = Some(revision);
+        admission.dropped = Some(revision);
+        Arc::new(admission)
     }
 
     fn valid_join_token(

@@ -12,6 +12,9 @@ pub enum NodeDenial {
     /// The credential is not known, and there is no join token.
     #[error("node {0} has no credential of this cluster, and sent no join token")]
     JoinTokenRequired(MemberName),
+    /// The name is that of a member which stock etcds have registered, and nobody has claimed it by a join token.
+    #[error("{0} is a member that stock etcds have registered, and the discovery token alone does not speak for it")]
+    StockMember(MemberName),
     /// The credential was revoked.
     #[error("the credential of node {0} was revoked")]
     CredentialRevoked(MemberName),
@@ -98,7 +101,7 @@ impl NodeDenial {
     pub fn code(&self) -> &'static str {
         match self {
             Self::CredentialRequired(_) => "credential-required",
-            Self::JoinTokenRequired(_) => "join-token-required",
+            Self::JoinTokenRequired(_) | Self::StockMember(_) => "join-token-required",
             Self::CredentialRevoked(_) => "credential-revoked",
             Self::CredentialOfOther { .. } => "credential-of-other-node",
             Self::NameBound { .. } => Self::NAME_BOUND,
@@ -147,6 +150,7 @@ impl NodeDenial {
                 )
             }
             Self::JoinTokenRequired(_)
+            | Self::StockMember(_)
             | Self::JoinTokenUnknown
             | Self::JoinTokenRevoked(_)
             | Self::JoinTokenExpired { .. }
@@ -166,6 +170,7 @@ impl NodeDenial {
             self,
             Self::CredentialRequired(_)
                 | Self::JoinTokenRequired(_)
+                | Self::StockMember(_)
                 | Self::JoinTokenUnknown
                 | Self::CertificateRequired(_)
         )

@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use super::*;
 use crate::{
-    Action, Cluster, ClusterSize, EventKind, JoinPolicy, LastCheckIn, Liveness, Member, MemberId, Registration,
-    ReportedState,
+    Action, Cluster, ClusterId, ClusterSize, Discovery, EventKind, Identity, JoinPolicy, LastCheckIn, Liveness, Member,
+    MemberId, Registration, ReportedState, StockWrites,
 };
 
 const START: UnixMillis = UnixMillis(1_777_847_317_500);
@@ -75,6 +75,19 @@ impl World {
         self
     }
 
+    /// Stock etcds form the cluster.
+    fn formed_by_stock(mut self, nodes: &[&str]) -> Self {
+        self.cluster.size = ClusterSize::new(nodes.len() as u32).unwrap();
+        for (n, node) in nodes.iter().enumerate() {
+            let registration = Registration::parse(&format!("{node}=http://10.0.0.{}:2380", n + 1)).unwrap();
+            let (key, at) = (MemberId(n as u64 + 1).into(), self.now);
+            let registered = self.cluster.register(key, registration, Discovery::V2, Action::Create, at).unwrap();
+            self.cluster = registered.after.unwrap();
+        }
+        assert!(self.cluster.formed.is_some());
+        self
+    }
+
     /// Completes the founders with one of this name.
     fn formed_with(mut self, node: &str) -> Self {
         let registration = Registration::parse(&format!("{node}=http://10.0.0.1:2380")).unwrap();
@@ -86,6 +99,13 @@ impl World {
 
     fn code(&mut self, node: &str, presented: &Presented) -> &'static str {
         self.admit(node, presented).expect_err("refused").code()
+    }
+
+    /// A node checks in with data of a member.
+    fn shows(&mut self, node: &str, member: u64) {
+        self.heard(node, self.now);
+        let identity = Identity { member: MemberId(member), cluster: ClusterId(1) };
+        self.liveness.nodes.get_mut(&name(node)).unwrap().state = ReportedState::Data(identity);
     }
 
     fn heard(&mut self, node: &str, at: UnixMillis) {
@@ -249,6 +269,80 @@ fn a_check_in_speaks_for_its_node_by_what_it_presents() {
         };
         assert_eq!(found, expected, "{case}");
     }
+}
+
+/// Whoever has the discovery token alone speaks for no member of a cluster that stock etcds have formed.
+#[test]
+fn a_member_that_stock_etcds_have_registered_is_claimed_by_a_join_token() {
+    let mut world = World::new(JoinPolicy::Open).formed_by_stock(&["a", "b"]);
+    world.join_token(100, |_| {}).join_token(101, |token| token.node = Some(name("b")));
+    world.join_token(102, |token| token.ttl = Duration::ZERO);
+    for (presented, code) in [
+        (nothing(), "join-token-required"),
+        (credential(1), "join-token-required"),
+        (Presented { join_token: Some(hash(100)), ..nothing() }, "credential-required"),
+        (with_token(1, 77), "join-token-unknown"),
+        (with_token(1, 102), "join-token-expired"),
+        (with_token(1, 101), "join-token-of-other-node"),
+    ] {
+        assert_eq!(world.code("a", &presented), code, "{presented:?}");
+    }
+    let denial = world.admit("a", &credential(1)).unwrap_err();
+    assert!(denial.remedy().contains("`convene cluster join-token create`"), "{}", denial.remedy());
+    assert!(denial.is_unauthenticated() && !denial.may_pass());
+    assert_eq!(world.admit("a", &with_token(1, 100)), Ok(vec![EventKind::NodeAdmitted]));
+    assert_eq!(world.admit("a", &credential(1)), Ok(Vec::new()));
+    assert_eq!(world.admit("b", &with_token(2, 101)), Ok(vec![EventKind::NodeAdmitted]));
+    assert_eq!(world.admit("c", &credential(3)), Ok(vec![EventKind::NodeAdmitted]), "a spare");
+}
+
+#[test]
+fn a_cluster_that_stock_clients_may_change_and_one_that_formed_by_check_in_need_no_join_token() {
+    let mut elastic = World::new(JoinPolicy::Open).formed_by_stock(&["a", "b"]);
+    elastic.cluster.policy.stock_writes = StockWrites::Allow;
+    let checked_in = World::new(JoinPolicy::Open).formed_with("a");
+    for mut world in [elastic, checked_in] {
+        assert_eq!(world.admit("a", &nothing()), Ok(Vec::new()));
+        assert_eq!(world.admit("a", &credential(1)), Ok(vec![EventKind::NodeAdmitted]));
+    }
+}
+
+/// Otherwise it would speak for the member afterwards.
+#[test]
+fn a_name_that_was_claimed_before_stock_etcds_formed_the_cluster_is_free_again() {
+    let mut world = World::new(JoinPolicy::Open).bound("a", 1).bound("b", 2);
+    world.cluster = world.cluster.revoke_credential(&name("b"), world.now).unwrap().unwrap().after.unwrap();
+    let mut world = world.formed_by_stock(&["a", "b"]);
+    assert_eq!(world.cluster.admission.dropped, Some(world.cluster.revision));
+    assert_eq!(world.code("a", &credential(1)), "join-token-required");
+    assert_eq!(world.code("b", &credential(2)), "credential-revoked", "an administrator's word stays");
+    let world = World::new(JoinPolicy::Token).bound("a", 1).formed_by_stock(&["b"]);
+    assert!(world.cluster.admission.credentials.contains_key(&name("a")), "who came by a join token stays");
+}
+
+#[test]
+fn a_node_makes_requests_for_the_member_whose_data_it_alone_has_shown() {
+    let mut world = World::new(JoinPolicy::Open).formed_by_stock(&["a", "b"]);
+    let member = |world: &World, id| world.cluster.member(&MemberId(id).into()).unwrap().clone();
+    let check = |world: &World, id| world.cluster.check_own_member(&name("a"), &member(world, id), &world.liveness);
+    assert_eq!(check(&world, 1), Err(NotOwnMember::NotShown(name("a"))));
+    world.heard("a", at(1));
+    assert_eq!(check(&world, 1), Err(NotOwnMember::NotShown(name("a"))), "it has no data");
+    world.shows("a", 1);
+    assert_eq!(check(&world, 1), Ok(()));
+    assert_eq!(check(&world, 2), Err(NotOwnMember::OtherName));
+
+    // A forged list of members has exchanged the names.
+    for (at, node) in [(0, "b"), (1, "a")] {
+        let member = Arc::make_mut(&mut world.cluster.record[at]);
+        member.registration.name = name(node);
+    }
+    assert_eq!(check(&world, 2), Err(NotOwnMember::NotShown(name("a"))));
+    world.shows("b", 2);
+    world.shows("a", 2);
+    assert_eq!(check(&world, 2), Err(NotOwnMember::ShownByOther(name("b"))));
+    Arc::make_mut(&mut world.cluster.record[0]).registration.name = name("a");
+    assert_eq!(check(&world, 2), Err(NotOwnMember::SharedName));
 }
 
 #[test]

@@ -111,8 +111,8 @@ pub(super) enum Blocked {
     CatchingUp { learner: String, behind: Option<u64> },
     /// Another node is removing this node's member.
     BeingRemoved { member: String },
-    /// The cluster needs no further node.
-    Full { size: ClusterSize, own_size: ClusterSize, voters: usize, once: bool },
+    /// The cluster needs no further node. `own_size`: the node's own size, if it has one.
+    Full { size: ClusterSize, own_size: Option<ClusterSize>, voters: usize, once: bool },
     /// The node's member was evicted.
     Evicted,
     /// Stock etcds form the cluster.

@@ -285,7 +285,7 @@ impl Planner<'_> {
     pub(super) fn full(&self) -> Blocked {
         Blocked::Full {
             size: self.draft.size,
-            own_size: self.joining_size(),
+            own_size: self.report.size,
             voters: self.draft.voters().count(),
             once: self.report.once,
         }

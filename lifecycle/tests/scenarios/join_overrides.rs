@@ -1,8 +1,25 @@
 use crate::*;
 
+/// A running cluster that whoever knows its discovery token may change.
+fn elastic(names: &str) -> World {
+    let mut world = World::running(names);
+    world.cluster.policy.stock_writes = StockWrites::Allow;
+    world
+}
+
+/// With a mere discovery token, or with a join token for one node, nobody changes the cluster for all others.
+#[test]
+fn a_node_with_a_larger_size_of_its_own_does_not_raise_the_size_of_a_formed_cluster() {
+    let mut world = World::running("a b c");
+    world.joins_for("d", 5).observe("d", "stand_by: full").size_is(3);
+    world.with_message("--cluster-size 5 of this node does not raise the size of a formed cluster");
+    world.once("d").observe("d", "refuse: full").size_is(3);
+    world.size(4).observe("d", "add learner d #1 of a b c: below_size + ticket_granted").size_is(4);
+}
+
 #[test]
 fn a_node_with_a_larger_size_of_its_own_raises_the_size() {
-    World::running("a b c")
+    elastic("a b c")
         .joins_for("d", 5)
         .ask("d", "observe: look_needed")
         .observe("d", "add learner d #1 of a b c: below_size + size_set ticket_granted")
@@ -11,13 +28,13 @@ fn a_node_with_a_larger_size_of_its_own_raises_the_size() {
 
 #[test]
 fn the_event_of_a_raised_size_names_the_node() {
-    let mut world = World::running("a b c");
+    let mut world = elastic("a b c");
     world.joins_for("d", 5).leaves_event("d", "size raised from 3 to 5: d joins a cluster of 5");
 }
 
 #[test]
 fn the_largest_own_size_counts() {
-    World::running("a b c")
+    elastic("a b c")
         .joins_for("d", 5)
         .joins_for("e", 4)
         .check_ins("d e")
@@ -31,7 +48,7 @@ fn the_largest_own_size_counts() {
 #[test]
 fn a_join_override_requests_no_removal() {
     for size in [4, 5] {
-        let mut world = World::running("a b c");
+        let mut world = elastic("a b c");
         world.etcdctl_adds_voter("d").etcdctl_adds_voter("e").check_ins("a b c d e");
         world.joins_for("f", size).observe("f", "stand_by: full + size_set").size_is(size);
         for node in ["a", "b", "c", "d", "e"] {
@@ -43,15 +60,15 @@ fn a_join_override_requests_no_removal() {
 
 #[test]
 fn the_size_is_raised_also_while_another_node_joins_or_a_member_is_down() {
-    let mut world = World::running("a b c");
+    let mut world = elastic("a b c");
     world.size(4).check_ins("e").joins_for("d", 5).observe("d", "wait: ticket_held + size_set");
-    let mut world = World::running("a b c");
+    let mut world = elastic("a b c");
     world.dies("c").joins_for("d", 5).observe("d", "wait: not_dead_yet + size_set");
 }
 
 #[test]
 fn members_do_not_raise_the_size() {
-    let mut world = World::running("a b c");
+    let mut world = elastic("a b c");
     world
         .joins_for("a b c", 5)
         .observe("a", "wait: healthy")
@@ -62,20 +79,20 @@ fn members_do_not_raise_the_size() {
 
 #[test]
 fn a_join_override_does_not_raise_the_size_of_a_paused_cluster() {
-    let mut world = World::running("a b c");
+    let mut world = elastic("a b c");
     world.pause().joins_for("d", 5).observe("d", "wait: paused").size_is(3);
     world.resume().observe("d", "add learner d #1 of a b c: below_size + size_set ticket_granted");
 }
 
 #[test]
 fn a_join_override_does_not_raise_the_size_under_the_strategy_prepared() {
-    let mut world = World::running("a b c");
+    let mut world = elastic("a b c");
     world.strategy(Strategy::Prepared).joins_for("d", 5).observe("d", "wait: strategy").size_is(3);
 }
 
 #[test]
 fn a_node_that_may_not_join_does_not_raise_the_size() {
-    let mut world = World::running("a b c");
+    let mut world = elastic("a b c");
     world.joins_for("c@x", 5).observe("c@x", "refuse: name_taken").size_is(3);
     world.starts_to_leave("d").joins_for("d", 5).observe("d", "stand_by: left").size_is(3);
     world.evict("c").step("c", "leave c #1 of a b c: evicted + ticket_granted");
@@ -85,7 +102,7 @@ fn a_node_that_may_not_join_does_not_raise_the_size() {
 
 #[test]
 fn a_join_override_does_not_raise_the_size_without_a_quorum() {
-    World::running("a b c").dies("a b").joins_for("d", 5).observe("d", "wait: no_quorum").size_is(3);
+    elastic("a b c").dies("a b").joins_for("d", 5).observe("d", "wait: no_quorum").size_is(3);
 }
 
 #[test]

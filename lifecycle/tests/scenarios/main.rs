@@ -43,7 +43,7 @@ mod etcd;
 mod words;
 mod world;
 
-use convene_lifecycle::{ClusterId, Identity, MemberId, Revision, Strategy, View};
+use convene_lifecycle::{ClusterId, Identity, MemberId, Revision, StockWrites, Strategy, View};
 use world::{Data, World};
 
 /// Data of a cluster that the registry does not know.

@@ -36,7 +36,9 @@ fn the_next_node_promotes_a_learner_and_joins_then() {
 
 #[test]
 fn a_cluster_reaches_its_size_with_nodes_that_only_join() {
-    World::formed("a")
+    let mut world = World::formed("a");
+    world.cluster.policy.stock_writes = StockWrites::Allow;
+    world
         .joins_for("b c d", 3)
         .step(
             "b",

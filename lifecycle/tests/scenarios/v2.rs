@@ -1,4 +1,4 @@
-use convene_lifecycle::{Discovery, StockWrites};
+use convene_lifecycle::Discovery;
 
 use crate::*;
 

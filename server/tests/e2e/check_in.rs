@@ -167,7 +167,7 @@ async fn a_node_that_starts_on_its_data_receives_every_member() {
 }
 
 #[tokio::test]
-async fn a_joining_node_raises_the_cluster_to_its_own_size() {
+async fn a_joining_node_raises_the_cluster_to_its_own_size_if_the_policy_allows_it() {
     let server = Server::start();
     let cluster = Checked::create(&server, 1).await;
     let instruction = cluster.check_in(&node(0)).await;
@@ -179,6 +179,12 @@ async fn a_joining_node_raises_the_cluster_to_its_own_size() {
     (joiner["size"], joiner["strategy"]) = (json!(2), json!("add"));
     joiner["view"] = json!({ "since": instruction["revision"], "cluster_id": cluster_id, "linearizable": true,
                              "leader": member["id"], "members": [seen] });
+    let instruction = cluster.check_in(&joiner).await;
+    assert_eq!(instruction["instruction"], "stand_by", "{instruction}");
+    assert!(instruction["message"].as_str().unwrap().contains("convene cluster resize 2"), "{instruction}");
+    assert_eq!(cluster.get("").await["size"], 1);
+    let allow = json!({ "policy": { "stock_writes": "allow" } });
+    http::client().patch(&cluster.url).json(&allow).send().await.unwrap().error_for_status().unwrap();
     let instruction = cluster.check_in(&joiner).await;
     assert_eq!(instruction["instruction"], "add_member", "{instruction}");
     assert_eq!(cluster.get("").await["size"], 2);

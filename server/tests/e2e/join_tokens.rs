@@ -90,6 +90,9 @@ async fn a_node_announces_its_own_downtime_only() {
     for (node, credential) in ["infra0", "infra1"].into_iter().zip(&credentials) {
         joining.admitted(node, &credential.with_join_token(&token)).await;
     }
+    // The second one was the last founder. From now on they may start.
+    joining.admitted("infra0", &credentials[0]).await;
+    let cluster_id = joining.get("").await["cluster_id"].clone();
     let members = joining.get("/members").await;
     let id = |name: &str| {
         let members = members["members"].as_array().unwrap();
@@ -102,8 +105,24 @@ async fn a_node_announces_its_own_downtime_only() {
             .await
             .0
     };
-    assert_eq!(announce(&id("infra0")).await, 200);
-    assert_eq!(announce(&id("infra1")).await, 403);
+    let shows = async |node: usize, member: &str| {
+        let report = json!({
+            "name": format!("infra{node}"), "run_id": format!("run-infra{node}"), "state": "running",
+            "peer_urls": [format!("http://10.0.0.{}:2380", node + 1)], "member_id": member, "cluster_id": cluster_id,
+        });
+        let secret = Some(credentials[node].secret());
+        let (status, answer) = joining.send(reqwest::Method::POST, "/check-in", secret, Some(report)).await;
+        assert_eq!(status, 200, "{answer}");
+    };
+    let (own, other) = (id("infra0"), id("infra1"));
+    assert_eq!(announce(&own).await, 403, "it has not shown that member's data");
+    shows(0, &own).await;
+    assert_eq!(announce(&own).await, 200);
+    assert_eq!(announce(&other).await, 403);
+    // Nor does it help to show the data of another node's member.
+    shows(1, &other).await;
+    shows(0, &other).await;
+    assert_eq!(announce(&other).await, 403);
     for (method, path) in [
         (reqwest::Method::DELETE, ""),
         (reqwest::Method::POST, "/join-tokens"),

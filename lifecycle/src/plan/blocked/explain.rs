@@ -509,23 +509,27 @@ fn refuse(reason: Reason, message: String, remedy: impl Into<Cow<'static, str>>)
     Explanation { outcome: Outcome::Refuse { remedy: remedy.into() }, reason, message }
 }
 
-fn full(size: ClusterSize, own_size: ClusterSize, voters: usize, once: bool) -> Explanation {
-    let (places, remedy) = if own_size < size {
-        let places = format!(
-            "this node takes no place beyond {own_size} (--cluster-size), and the cluster's size is \
-                              {size}"
-        );
-        (places, "start this node with a larger --cluster-size")
+fn full(size: ClusterSize, own_size: Option<ClusterSize>, voters: usize, once: bool) -> Explanation {
+    let is_larger = |own: &ClusterSize| *own > size;
+    let raise = match own_size.filter(is_larger) {
+        Some(own) => format!("raise the size (convene cluster resize {own}), or evict a member (convene member evict)"),
+        None => "raise the size (convene cluster resize), or evict a member (convene member evict)".to_owned(),
+    };
+    let (places, remedy) = if let Some(own) = own_size.filter(|own| *own < size) {
+        let places =
+            format!("this node takes no place beyond {own} (--cluster-size), and the cluster's size is {size}");
+        (places, "start this node with a larger --cluster-size".to_owned())
     } else if voters < size.get() as usize {
-        (
-            format!("all {size} places of the cluster are taken"),
-            "raise the size (convene cluster resize), or evict a member (convene member evict)",
-        )
+        (format!("all {size} places of the cluster are taken"), raise)
     } else {
-        (
-            format!("the cluster has all {}", count_of_voters(size.get() as usize)),
-            "raise the size (convene cluster resize), or evict a member (convene member evict)",
-        )
+        (format!("the cluster has all {}", count_of_voters(size.get() as usize)), raise)
+    };
+    let places = match own_size.filter(is_larger) {
+        Some(own) => format!(
+            "{places}; --cluster-size {own} of this node does not raise the size of a formed cluster, an administrator can \
+             (convene cluster resize {own})"
+        ),
+        None => places,
     };
     let (outcome, message) = match once {
         true => (Outcome::Refuse { remedy: remedy.into() }, places),

@@ -27,14 +27,17 @@ fn a_risk_for_the_quorum_is_explained_with_its_numbers() {
 #[test]
 fn a_spare_reads_why_it_has_no_place() {
     let size = |size| ClusterSize::new(size).unwrap();
-    let full = |own_size, voters, once| {
-        let explanation = Blocked::Full { size: size(3), own_size: size(own_size), voters, once }.explain();
+    let full = |own_size: Option<u32>, voters, once| {
+        let explanation = Blocked::Full { size: size(3), own_size: own_size.map(size), voters, once }.explain();
         assert_eq!(matches!(explanation.outcome, Outcome::Refuse { .. }), once);
         explanation.message
     };
-    assert_eq!(full(3, 3, false), "standing by as a spare: the cluster has all 3 voters");
-    assert_eq!(full(3, 2, false), "standing by as a spare: all 3 places of the cluster are taken");
-    assert_eq!(full(3, 3, true), "the cluster has all 3 voters");
+    assert_eq!(full(None, 3, false), "standing by as a spare: the cluster has all 3 voters");
+    assert_eq!(full(Some(3), 2, false), "standing by as a spare: all 3 places of the cluster are taken");
+    assert_eq!(full(Some(3), 3, true), "the cluster has all 3 voters");
     let own_size = "this node takes no place beyond 1 (--cluster-size), and the cluster's size is 3";
-    assert_eq!(full(1, 3, true), own_size);
+    assert_eq!(full(Some(1), 3, true), own_size);
+    let larger = "the cluster has all 3 voters; --cluster-size 5 of this node does not raise the size of a formed cluster, an \
+                  administrator can (convene cluster resize 5)";
+    assert_eq!(full(Some(5), 3, true), larger);
 }

@@ -101,7 +101,8 @@ pub struct PolicyBody {
     /// voters' side.
     #[schema(example = 2)]
     witnesses: u32,
-    /// Whether v2 and v3 clients may change the cluster after it has formed. Reads are always allowed.
+    /// Whether v2 and v3 clients may change the cluster after it has formed, and the size of a check-in raises the cluster's.
+    /// Reads are always allowed.
     stock_writes: StockWritesWord,
     /// What a node must show when it checks in. Only a server with `--auth on` demands it.
     join: JoinWord,

@@ -37,7 +37,8 @@ body! {
         /// voters' side.
         #[example = 2]
         witnesses: Option<Number<1, 2>>,
-        /// Whether v2 and v3 clients may change the cluster after it has formed. Reads are always allowed.
+        /// Whether v2 and v3 clients may change the cluster after it has formed, and the size of a check-in raises the cluster's.
+        /// Reads are always allowed.
         stock_writes: Option<StockWrites>,
         /// What a node must show when it checks in. Only a server with `--auth on` demands it.
         join: Option<JoinPolicy>,

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use axum::response::Response;
-use convene_lifecycle::{Cluster, Member, MemberKey, MemberRequest, Role, Token, UnixMillis};
+use convene_lifecycle::{Cluster, Liveness, Member, MemberKey, MemberName, MemberRequest, Role, Token, UnixMillis};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -122,27 +122,29 @@ pub async fn apply_request(
     if_match: IfMatch,
     request: impl Fn(UnixMillis) -> MemberRequest + Send + 'static,
 ) -> Result<Arc<Cluster>, Problem> {
-    let (requested, principal) = (key.clone(), caller.principal.clone());
+    let requested = key.clone();
+    let node = match &caller.principal {
+        Principal::Node { name, .. } => Some((name.clone(), app.registry.liveness_of(token).await?.detector)),
+        _ => None,
+    };
     let decide = move |cluster: &Cluster, at: UnixMillis| {
         if_match.check(cluster.revision)?;
-        check_is_own(&principal, cluster, &requested)?;
+        if let Some((name, liveness)) = &node {
+            check_is_own(name, liveness, cluster, &requested)?;
+        }
         Ok(cluster.apply_request(&requested, request(at), at)?)
     };
     administer(app, caller, token, decide).await
 }
 
 /// Checks that a node makes a request for its own member.
-fn check_is_own(principal: &Principal, cluster: &Cluster, key: &MemberKey) -> Result<(), Problem> {
-    let Principal::Node { name, .. } = principal else { return Ok(()) };
-    let is_other = |member: &&Arc<Member>| member.key == *key && member.name() != name;
-    match cluster.record.iter().find(is_other) {
-        Some(member) => {
-            let detail =
-                format!("the credential of node {name} may not do this for member {} ({})", member.name(), member.key);
-            Err(Problem::new(Kind::Forbidden, detail))
-        }
-        None => Ok(()),
-    }
+fn check_is_own(node: &MemberName, liveness: &Liveness, cluster: &Cluster, key: &MemberKey) -> Result<(), Problem> {
+    let Some(member) = cluster.record.iter().find(|member| member.key == *key) else { return Ok(()) };
+    cluster.check_own_member(node, member, liveness).map_err(|error| {
+        let detail =
+            format!("the credential of node {node} may not do this for member {} ({key}): {error}", member.name());
+        Problem::new(Kind::Forbidden, detail)
+    })
 }
 
 /// A response with a member, which may be a removed one.
