@@ -89,6 +89,8 @@ pub fn explain(error: &str) -> String {
         ("alert: CertificateExpired", REJECTS_OURS),
         ("alert: CertificateUnknown", REJECTS_OURS),
         ("alert: UnknownCA", REJECTS_OURS),
+        // Of another CA with the same name.
+        ("alert: DecryptError", REJECTS_OURS),
         ("alert: UnsupportedCertificate", REJECTS_OURS),
         ("received corrupt message", "it does not speak TLS; it may require http"),
         ("handshake eof", "it closed the connection; it may require http"),

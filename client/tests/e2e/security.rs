@@ -5,4 +5,5 @@ mod false_server;
 mod local_user;
 mod output;
 mod raw_server;
+mod refused_credentials;
 mod registry_tls;

@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
+use convene_lifecycle::Actor;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::conn::auto::Builder,
@@ -23,6 +24,7 @@ use super::{
     tally::{Excess, Place},
     timed_io::TimedIo,
 };
+use crate::audit;
 
 /// How long a client may take to send a request's head, the wait for the next request included.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
@@ -127,8 +129,33 @@ async fn secure(stream: TcpStream, client: Client, shared: &Connections, place: 
             Box::pin(serve_http(stream, Client { certificate, ..client }, shared, place)).await;
         }
         Ok(Ok(None)) => {}
-        Ok(Err(error)) => tracing::debug!(client = %address, %error, "the TLS handshake failed"),
+        Ok(Err(error)) => {
+            if is_about_certificate(&error) {
+                let actor = Actor { by: "nobody".into(), from: Some(address.ip()) };
+                audit::log_refusal(&actor, "TLS handshake", &error.to_string());
+            }
+            tracing::debug!(client = %address, %error, "the TLS handshake failed");
+        }
         Err(_) => tracing::debug!(client = %address, "the TLS handshake took too long"),
+    }
+}
+
+/// Whether a handshake has failed because one side rejects the certificate of the other. Others fail for many reasons that tell
+/// nothing, such as a health check that only connects.
+fn is_about_certificate(error: &io::Error) -> bool {
+    use rustls::{AlertDescription as Alert, Error};
+    match error.get_ref().and_then(|error| error.downcast_ref()) {
+        Some(Error::InvalidCertificate(_)) => true,
+        Some(Error::AlertReceived(alert)) => matches!(
+            alert,
+            Alert::BadCertificate
+                | Alert::UnsupportedCertificate
+                | Alert::CertificateRevoked
+                | Alert::CertificateExpired
+                | Alert::CertificateUnknown
+                | Alert::UnknownCA
+        ),
+        _ => false,
     }
 }
 

@@ -24,7 +24,7 @@ fn dry_run(discovery: &str, more: &[&str]) -> Ended {
     Convene::new(arguments).secure().env("CONVENE_DISCOVERY", discovery).run(LIMIT)
 }
 
-fn pin(ca: &Ca) -> String {
+pub fn pin(ca: &Ca) -> String {
     let ca = CertificateDer::from_pem_file(ca.file()).unwrap();
     let digits: String = Sha256::digest(&ca).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{digits}")

@@ -46,6 +46,20 @@ impl Secured {
         self.server.create_api_token(&[&["--name", "test"], flags].concat())
     }
 
+    fn revoked_token(&self) -> String {
+        let admin = self.token(&["--role", "admin"]);
+        let revoked = self.server.create_api_token(&["--role", "reader", "--name", "revoked"]);
+        let client = http::tls_client(&self.ca.file(), None);
+        let url = format!("{}/v1/tokens", self.server.url);
+        self.runtime.block_on(async {
+            let listed: Value = client.get(&url).bearer_auth(&admin).send().await.unwrap().json().await.unwrap();
+            let id = listed["tokens"].as_array().unwrap().iter().find(|token| token["name"] == "revoked").unwrap();
+            let path = format!("{url}/{}", id["id"].as_str().unwrap());
+            client.delete(path).bearer_auth(&admin).send().await.unwrap().error_for_status().unwrap();
+        });
+        revoked
+    }
+
     /// The status of a request for the list of clusters, and the answer; `None` if the handshake fails.
     fn list(&self, identity: Option<&Identity>, bearer: Option<&str>) -> Option<(u16, Value)> {
         let client = http::tls_client(&self.ca.file(), identity);
@@ -91,10 +105,13 @@ fn etcd_3_7_with_a_user_and_a_password_is_served_or_told_why_not() {
         let etcd = secured.discover(&version, &secured.new_cluster(), login);
         etcd.wait_until_healthy(LIMIT);
     }
+    let revoked = secured.revoked_token();
+    wait_for(LIMIT, || says(&revoked).contains("revoked").then_some(())).unwrap();
     let unknown = format!("cvn_{}", "A".repeat(43));
     let token = secured.new_cluster();
     for (password, words) in [
-        (expired.as_str(), "has expired; an administrator creates a new one with `convene token create`"),
+        (revoked.as_str(), "was revoked"),
+        (&expired, "has expired; an administrator creates a new one with `convene token create`"),
         (&unknown, "check that the token is complete and of this server"),
         ("a password", "the password must be an API token (cvn_"),
     ] {
