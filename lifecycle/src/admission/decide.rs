@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::{Admission, Admittance, JoinToken, NodeCredential, NodeDenial, Presented, SecretHash, TurnedAway};
 use crate::{
-    Cluster, EventKind, JoinPolicy, Liveness, MemberName, Protocol, Revision, StockWrites, UnixMillis,
+    Cluster, EventKind, Identity, JoinPolicy, Liveness, MemberName, Protocol, Revision, StockWrites, UnixMillis,
     cluster_draft::ClusterDraft,
 };
 
@@ -26,9 +26,18 @@ enum Verdict {
 }
 
 impl Cluster {
-    /// Decides whether a check-in may speak for a node. `liveness` is the failure detector as the check-in finds it.
-    pub fn admit(&self, node: &MemberName, presented: &Presented, liveness: &Liveness, now: UnixMillis) -> Admittance {
-        match self.verdict(node, presented, liveness, now) {
+    /// Decides whether a check-in may speak for a node, and with the data that it reports. `liveness` is the failure detector as the
+    /// check-in finds it.
+    pub fn admit(
+        &self,
+        node: &MemberName,
+        data: Option<Identity>,
+        presented: &Presented,
+        liveness: &Liveness,
+        now: UnixMillis,
+    ) -> Admittance {
+        let verdict = self.verdict(node, presented, liveness, now);
+        match verdict.and_then(|verdict| self.check_data(node, data).map(|()| verdict)) {
             Ok(Verdict::Known) => Admittance::Known,
             Ok(verdict) => {
                 let mut draft = ClusterDraft::new(self, now);
@@ -52,6 +61,16 @@ impl Cluster {
             JoinPolicy::Certificate => self.by_certificate(node, presented),
             JoinPolicy::Open | JoinPolicy::Token => self.by_credential(node, presented, liveness, now),
         }
+    }
+
+    /// Fails if the data is of a member whose name another node's credential speaks for, or nobody's yet. Else the node would pass for
+    /// a copy of that member, and keep it from starting.
+    fn check_data(&self, node: &MemberName, data: Option<Identity>) -> Result<(), NodeDenial> {
+        let Some(member) = data.and_then(|own| self.member(&own.member.into())) else { return Ok(()) };
+        let name = member.name();
+        let is_unclaimed = || !self.admission.credentials.contains_key(name) && self.is_stock_member(name);
+        let is_of_other = name != node && (self.admission.holder(name).is_some() || is_unclaimed());
+        if is_of_other { Err(NodeDenial::DataOfOther { node: node.clone(), holder: name.clone() }) } else { Ok(()) }
     }
 
     fn by_certificate(&self, node: &MemberName, presented: &Presented) -> Result<Verdict, NodeDenial> {

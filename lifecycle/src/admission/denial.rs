@@ -26,6 +26,14 @@ pub enum NodeDenial {
         /// The node that it is bound to.
         holder: MemberName,
     },
+    /// The node reports data of a member that another node speaks for.
+    #[error("node {node} has data of the member of node {holder}")]
+    DataOfOther {
+        /// The node that the check-in is for.
+        node: MemberName,
+        /// The node that the member belongs to.
+        holder: MemberName,
+    },
     /// The name has another credential. Its holder is a member, or is not silent.
     #[error("node {node} has another credential")]
     NameBound {
@@ -104,6 +112,7 @@ impl NodeDenial {
             Self::JoinTokenRequired(_) | Self::StockMember(_) => "join-token-required",
             Self::CredentialRevoked(_) => "credential-revoked",
             Self::CredentialOfOther { .. } => "credential-of-other-node",
+            Self::DataOfOther { .. } => "data-of-other-node",
             Self::NameBound { .. } => Self::NAME_BOUND,
             Self::JoinTokenUnknown => "join-token-unknown",
             Self::JoinTokenRevoked(_) => "join-token-revoked",
@@ -138,6 +147,10 @@ impl NodeDenial {
                 "use the state directory or --credential-file of this node, and don't copy those of another one"
                     .to_owned()
             }
+            Self::DataOfOther { holder, .. } => format!(
+                "start the node under the name {holder}; if it has a new name, revoke the former one with \
+                 `convene member revoke {holder}`; if the data is a copy, move it away"
+            ),
             Self::NameBound { node, waits } => {
                 let wait = if *waits {
                     "; without one, it is admitted once the holder of the name has been silent for `dead_after`"

@@ -47,7 +47,18 @@ impl World {
     }
 
     fn admit(&mut self, node: &str, presented: &Presented) -> Result<Vec<EventKind>, NodeDenial> {
-        match self.cluster.admit(&name(node), presented, &self.liveness, self.now) {
+        self.admit_with(node, None, presented)
+    }
+
+    /// With data of a member.
+    fn admit_with(
+        &mut self,
+        node: &str,
+        data: Option<u64>,
+        presented: &Presented,
+    ) -> Result<Vec<EventKind>, NodeDenial> {
+        let data = data.map(|member| Identity { member: MemberId(member), cluster: ClusterId(1) });
+        match self.cluster.admit(&name(node), data, presented, &self.liveness, self.now) {
             Admittance::Known => Ok(Vec::new()),
             Admittance::Bound(change) => {
                 self.cluster = change.after.unwrap();
@@ -318,6 +329,27 @@ fn a_name_that_was_claimed_before_stock_etcds_formed_the_cluster_is_free_again()
     assert_eq!(world.code("b", &credential(2)), "credential-revoked", "an administrator's word stays");
     let world = World::new(JoinPolicy::Token).bound("a", 1).formed_by_stock(&["b"]);
     assert!(world.cluster.admission.credentials.contains_key(&name("a")), "who came by a join token stays");
+}
+
+/// It would pass for a copy of that member, which does not start then.
+#[test]
+fn a_node_reports_no_data_of_a_member_that_another_node_speaks_for() {
+    let mut world = World::new(JoinPolicy::Open).formed_by_stock(&["a", "b"]).bound("spare", 9);
+    world.join_token(100, |_| {});
+    let other = |holder| Err(NodeDenial::DataOfOther { node: name("spare"), holder: name(holder) });
+    assert_eq!(world.admit_with("spare", Some(1), &credential(9)), other("a"), "nobody has claimed it");
+    assert_eq!(world.admit_with("a", Some(1), &with_token(1, 100)), Ok(vec![EventKind::NodeAdmitted]));
+    assert_eq!(world.admit_with("spare", Some(1), &credential(9)), other("a"));
+    assert_eq!(world.admit_with("a", Some(1), &credential(1)), Ok(Vec::new()));
+    assert_eq!(world.admit_with("spare", Some(7), &credential(9)), Ok(Vec::new()), "of no member");
+    // The node of a has a new name.
+    world.cluster = world.cluster.revoke_credential(&name("a"), world.now).unwrap().unwrap().after.unwrap();
+    assert_eq!(world.admit_with("spare", Some(1), &credential(9)), Ok(Vec::new()));
+
+    let mut checked_in = World::new(JoinPolicy::Open).formed_with("a").bound("spare", 9);
+    assert_eq!(checked_in.admit_with("spare", Some(1), &credential(9)), Ok(Vec::new()), "nobody speaks for it");
+    checked_in = checked_in.bound("a", 1);
+    assert_eq!(checked_in.admit_with("spare", Some(1), &credential(9)), other("a"));
 }
 
 #[test]

@@ -159,7 +159,7 @@ impl Registry {
 
 fn admit(cluster: &Cluster, check_in: &CheckIn, liveness: &Liveness, now: UnixMillis) -> Admittance {
     match &check_in.presented {
-        Some(presented) => cluster.admit(&check_in.report.name, presented, liveness, now),
+        Some(presented) => cluster.admit(&check_in.report.name, check_in.report.identity(), presented, liveness, now),
         None => Admittance::Known,
     }
 }

@@ -101,7 +101,7 @@ pub(super) async fn join_tokens_and_credentials_are_stored_as_they_change(store:
     joining.create_join_token(1, NOW).await;
     for (node, n) in [("a", 11), ("b", 12)] {
         let presented = Presented { credential: Some(hash(n)), join_token: Some(hash(1)), ..Presented::default() };
-        let admitted = joining.cluster.admit(&node.parse().unwrap(), &presented, &Liveness::new(NOW), NOW);
+        let admitted = joining.cluster.admit(&node.parse().unwrap(), None, &presented, &Liveness::new(NOW), NOW);
         let Admittance::Bound(change) = admitted else { panic!("{admitted:?}") };
         joining.apply(change).await;
     }
