@@ -5,6 +5,7 @@ use std::{
     net::Ipv4Addr,
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, SystemTime},
 };
 
 use rcgen::{
@@ -72,6 +73,16 @@ impl Ca {
         about.distinguished_name = named(name);
         about.not_before = rcgen::date_time_ymd(2020, 1, 1);
         about.not_after = rcgen::date_time_ymd(2020, 1, 2);
+        self.issue(about)
+    }
+
+    /// An identity for a client under a name that is valid for so long from now on, to the second.
+    pub fn client_for(&self, name: &str, validity: Duration) -> Identity {
+        let mut about = CertificateParams::default();
+        about.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        about.distinguished_name = named(name);
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap();
+        about.not_after = rcgen::date_time_ymd(1970, 1, 1) + now + validity;
         self.issue(about)
     }
 

@@ -1,8 +1,8 @@
 //! Who may do what.
 //!
 //! [`enforce()`] runs before every handler. It finds out who asks ([`Principal`]), looks up what the route needs
-//! ([`Requirement`]), and refuses the request ([`Denial`]) or hands a [`Caller`] to the handler. A route without a declared
-//! requirement is for administrators only, and a test fails.
+//! ([`Requirement`]), and refuses the request ([`Denial`]) or hands a [`Caller`] to the handler, and a [`Standing`] if the handler
+//! lets the client wait. A route without a declared requirement is for administrators only, and a test fails.
 
 mod api_token;
 mod caller;
@@ -14,6 +14,7 @@ mod mode;
 mod principal;
 mod requirement;
 mod role;
+mod standing;
 mod target;
 mod token_book;
 
@@ -28,6 +29,7 @@ pub use mode::{AuthMode, NotOnLoopback};
 pub use principal::Principal;
 pub use requirement::{Requirement, requirement};
 pub use role::{Role, Scope};
+pub use standing::Standing;
 pub use target::Target;
 pub use token_book::{REFRESH_EVERY, TokenBook};
 

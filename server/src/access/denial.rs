@@ -39,6 +39,14 @@ pub enum Denial {
         /// Its public name.
         id: String,
     },
+    /// The connection was opened with a certificate that is not valid any more.
+    #[error(
+        "the client certificate of {name} has expired since the connection was opened; connect again with a newer one"
+    )]
+    ExpiredCertificate {
+        /// The name that has the role.
+        name: Arc<str>,
+    },
     /// The credential was revoked.
     #[error("the API token {id} was revoked; an administrator creates a new one with `convene token create`")]
     Revoked {
@@ -74,6 +82,7 @@ impl Denial {
             Self::NoCredential { .. } | Self::NoAdministrator { .. } | Self::Unavailable(_) => "nobody".into(),
             Self::UnknownCredential => "unknown credential".into(),
             Self::Expired { id } | Self::Revoked { id } => id.as_str().into(),
+            Self::ExpiredCertificate { name } => format!("certificate {name}").into(),
             Self::Forbidden { by, .. } => by.clone(),
         }
     }

@@ -9,9 +9,10 @@ use axum::{
 use convene_lifecycle::Actor;
 
 use super::{
-    AuthMode, Caller, Denial, Principal, Requirement, Target,
+    AuthMode, Caller, Denial, Principal, Requirement, Standing, Target,
     credential::{Credential, credential, grpc_credential},
     requirement,
+    standing::Lasting,
 };
 use crate::{
     api,
@@ -42,13 +43,16 @@ pub async fn enforce(State(app): State<Arc<App>>, request: Request, next: Next) 
 
 /// The same for gRPC methods. Which cluster a call is about stands in its message, so the handlers check that.
 pub async fn enforce_grpc(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let presented = grpc_credential(request.headers());
     let principal = match app.access.mode {
         AuthMode::Off => Ok(Principal::Unchecked),
-        AuthMode::On => identify(&app, grpc_credential(request.headers()).as_ref(), request.extensions()).await,
+        AuthMode::On => identify(&app, presented.as_ref(), request.extensions()).await,
     };
     match principal {
         Ok(principal) => {
-            insert_caller(request.extensions_mut(), principal);
+            let method = request.uri().path().to_owned();
+            let admitted = Admitted { principal, needs: Requirement::DiscoveryToken, target: None, presented };
+            admitted.insert(request.extensions_mut(), || method);
             next.run(request).await
         }
         Err(denial) => {
@@ -83,10 +87,9 @@ async fn admit(app: &Arc<App>, needs: Requirement, request: Request) -> Result<R
         }
         denial => denial,
     })?;
-    if let Some(target) = target {
-        parts.extensions.insert(target);
-    }
-    insert_caller(&mut parts.extensions, principal);
+    let (method, route) = (parts.method.clone(), parts.extensions.get::<MatchedPath>().cloned());
+    let request = || format!("{method} {}", route.as_ref().map(MatchedPath::as_str).unwrap_or_default());
+    Admitted { principal, needs, target, presented }.insert(&mut parts.extensions, request);
     Ok(Request::from_parts(parts, body))
 }
 
@@ -94,7 +97,10 @@ async fn admit(app: &Arc<App>, needs: Requirement, request: Request) -> Result<R
 /// certificate of the connection counts.
 async fn identify(app: &App, credential: Option<&Credential>, extensions: &Extensions) -> Result<Principal, Denial> {
     match credential {
-        None => Ok(extensions.get().and_then(|shown| certified(app, shown)).unwrap_or(Principal::Anonymous)),
+        None => match extensions.get() {
+            Some(shown) => Ok(certified(app, shown)?.unwrap_or(Principal::Anonymous)),
+            None => Ok(Principal::Anonymous),
+        },
         Some(Credential::ApiToken(secret)) => {
             app.access.tokens.find(secret, app.registry.now()).await.map(Principal::ApiToken)
         }
@@ -128,15 +134,55 @@ async fn identify_node(
 }
 
 /// Who shows a certificate. `None` if no rule gives it a role.
-fn certified(app: &App, shown: &ClientCertificate) -> Option<Principal> {
+fn certified(app: &App, shown: &ClientCertificate) -> Result<Option<Principal>, Denial> {
     let common_name = shown.common_name.as_deref();
-    let rule = app.access.certificate_rules.iter().find(|rule| rule.matches(common_name, &shown.dns_names))?;
-    Some(Principal::Certificate { name: rule.name().into(), role: rule.role })
+    let mut rules = app.access.certificate_rules.iter();
+    let Some(rule) = rules.find(|rule| rule.matches(common_name, &shown.dns_names)) else { return Ok(None) };
+    let name: Arc<str> = rule.name().into();
+    if shown.not_after <= app.registry.now() {
+        return Err(Denial::ExpiredCertificate { name });
+    }
+    Ok(Some(Principal::Certificate { name, role: rule.role }))
 }
 
-fn insert_caller(extensions: &mut Extensions, principal: Principal) {
-    let actor = Actor { by: principal.public_name(), from: extensions.get().map(ClientAddress::ip) };
-    extensions.insert(Caller { principal, actor });
+/// A request that may pass.
+struct Admitted {
+    principal: Principal,
+    needs: Requirement,
+    target: Option<Target>,
+    presented: Option<Credential>,
+}
+
+impl Admitted {
+    /// Hands what is known of the caller to the handler. `request` is for the audit log.
+    fn insert(self, extensions: &mut Extensions, request: impl FnOnce() -> String) {
+        let actor = Actor { by: self.principal.public_name(), from: extensions.get().map(ClientAddress::ip) };
+        let standing = match self.credential(extensions) {
+            Some(credential) => Standing::new(credential, self.needs, self.target.as_ref(), actor.clone(), request()),
+            None => Standing::PERMANENT,
+        };
+        extensions.insert(standing);
+        extensions.insert(Caller { principal: self.principal, actor });
+        if let Some(target) = self.target {
+            extensions.insert(target);
+        }
+    }
+
+    /// The credential that has let the request pass, if it may end.
+    fn credential(&self, extensions: &Extensions) -> Option<Lasting> {
+        match (&self.principal, &self.presented) {
+            (Principal::ApiToken(_), Some(Credential::ApiToken(secret))) => Some(Lasting::ApiToken(hash_of(secret))),
+            (Principal::Node { name, .. }, Some(Credential::Node(secret))) => {
+                let cluster = self.target.as_ref()?.token.clone()?;
+                Some(Lasting::Node { cluster, name: name.clone(), hash: hash_of(secret) })
+            }
+            (Principal::Certificate { name, .. }, _) => {
+                let not_after = extensions.get::<ClientCertificate>()?.not_after;
+                Some(Lasting::Certificate { name: name.clone(), not_after })
+            }
+            _ => None,
+        }
+    }
 }
 
 fn audit_refusal(denial: &Denial, from: Option<IpAddr>, what: &str) {

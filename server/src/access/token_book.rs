@@ -56,16 +56,14 @@ impl TokenBook {
             self.refresh_for_unknown().await;
             found = self.loaded().by_hash.get(&hash).cloned();
         }
-        let token = found.ok_or(Denial::UnknownCredential)?;
-        let id = || token.id.as_str().to_owned();
-        if token.revoked_at.is_some() {
-            return Err(Denial::Revoked { id: id() });
-        }
-        if token.expires_at.is_some_and(|expires_at| expires_at <= now) {
-            return Err(Denial::Expired { id: id() });
-        }
+        let token = check(found, now)?;
         self.uses.lock().expect("no holder panics").insert(token.id.clone(), now);
         Ok(token)
+    }
+
+    /// The token with this hash, if it is valid as far as this server knows. Does not count as a use.
+    pub fn valid(&self, hash: SecretHash, now: UnixMillis) -> Result<Arc<ApiToken>, Denial> {
+        check(self.loaded().by_hash.get(&hash).cloned(), now)
     }
 
     /// Adds a token, which is valid on this server at once.
@@ -138,6 +136,18 @@ impl TokenBook {
     fn loaded(&self) -> Arc<Loaded> {
         self.loaded.read().expect("no holder panics").clone()
     }
+}
+
+fn check(found: Option<Arc<ApiToken>>, now: UnixMillis) -> Result<Arc<ApiToken>, Denial> {
+    let token = found.ok_or(Denial::UnknownCredential)?;
+    let id = || token.id.as_str().to_owned();
+    if token.revoked_at.is_some() {
+        return Err(Denial::Revoked { id: id() });
+    }
+    if token.expires_at.is_some_and(|expires_at| expires_at <= now) {
+        return Err(Denial::Expired { id: id() });
+    }
+    Ok(token)
 }
 
 impl Loaded {

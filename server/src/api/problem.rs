@@ -151,6 +151,11 @@ impl Problem {
         self.kind == Kind::Forgotten
     }
 
+    /// Whether the credential of the request is not valid, or not enough.
+    pub fn is_denial(&self) -> bool {
+        matches!(self.kind, Kind::Unauthenticated | Kind::Forbidden)
+    }
+
     /// The cluster is not, or no longer, at the revision that the client expects.
     pub fn stale(present: Revision) -> Self {
         let detail = format!("the cluster is at revision {present}; read it again, then retry");
@@ -232,7 +237,7 @@ impl IntoResponse for Problem {
         self.refusal().attach(&mut response);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(documented::PROBLEM_JSON));
-        if self.kind == Kind::NodeNotAuthenticated {
+        if matches!(self.kind, Kind::Unauthenticated | Kind::NodeNotAuthenticated) {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"convene\""));
         }
         let retry_after = match self.kind {

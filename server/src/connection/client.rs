@@ -7,6 +7,7 @@ use axum::{
     extract::{FromRequestParts, OptionalFromRequestParts},
     http::{StatusCode, request::Parts},
 };
+use convene_lifecycle::UnixMillis;
 use rustls_pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
 use x509_parser::{
@@ -66,6 +67,8 @@ pub struct ClientCertificate {
     pub dns_names: Vec<String>,
     /// The URIs among the subject's alternative names, such as a SPIFFE ID.
     pub uris: Vec<String>,
+    /// When its validity ends.
+    pub not_after: UnixMillis,
     /// `sha256:` and 64 lower-case hexadecimal digits: the SHA-256 of the whole certificate.
     pub fingerprint: String,
 }
@@ -88,7 +91,8 @@ impl ClientCertificate {
                 }
             }
         }
-        Some(Self { common_name, dns_names, uris, fingerprint: fingerprint(der) })
+        let not_after = UnixMillis(certificate.validity().not_after.timestamp().saturating_mul(1000));
+        Some(Self { common_name, dns_names, uris, not_after, fingerprint: fingerprint(der) })
     }
 }
 

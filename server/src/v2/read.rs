@@ -10,6 +10,7 @@ use super::{
     wait::{self, Wait},
 };
 use crate::{
+    access::Standing,
     app::App,
     connection::ClientAddress,
     registry::{Consistency, Snapshot},
@@ -20,6 +21,7 @@ use crate::{
 pub async fn read(
     State(app): State<Arc<App>>,
     client: ClientAddress,
+    standing: Standing,
     path: KeyPath,
     request: KeyRequest,
 ) -> Result<Response, V2Error> {
@@ -44,7 +46,7 @@ pub async fn read(
         Node::Config | Node::Size => None,
     };
     let held = (app.limits.wait(Some(client))?, open);
-    wait::long_poll(app, Wait::new(path, request.recursive), request.wait_index, held).await
+    wait::long_poll(app, standing, Wait::new(path, request.recursive), request.wait_index, held).await
 }
 
 fn get(app: &App, path: &KeyPath, snapshot: &Snapshot, sorted: bool) -> Result<Response, V2Error> {

@@ -12,6 +12,7 @@ use super::{
     path::{KeyPath, Node},
 };
 use crate::{
+    access::Standing,
     app::App,
     connection,
     metrics::WaitKind,
@@ -75,11 +76,13 @@ impl Wait {
 }
 
 /// Answers a long poll: at once from the history, or when something happens. An empty answer means
-/// "ask again": after `--wait-timeout`, when the server stops and when the cluster is gone.
+/// "ask again": after `--wait-timeout`, when the server stops, when the cluster is gone and when the client's credential ends. The
+/// next request is then refused.
 ///
 /// What is `held` counts as open until the body of the answer ends.
 pub async fn long_poll(
     app: Arc<App>,
+    standing: Standing,
     wait: Wait,
     wait_index: Option<u64>,
     held: (connection::Wait, Option<OpenWait>),
@@ -103,7 +106,7 @@ pub async fn long_poll(
     }
     // Send the headers now, as etcd does, and the body when the wait ends.
     let body = stream::once(async move {
-        let answer = pending.wait_until_timeout(&app).await;
+        let answer = pending.wait_until_timeout(&app, &standing).await;
         drop(held);
         answer
     });
@@ -141,13 +144,15 @@ struct HistoryLost;
 impl Pending {
     /// If the database has lost events, the answer is broken off: etcd's client then reads the directory again
     /// (`v2discovery/discovery.go:waitNodesRetry`), and after an empty answer it would not.
-    async fn wait_until_timeout(mut self, app: &App) -> Result<Bytes, HistoryLost> {
+    async fn wait_until_timeout(mut self, app: &App, standing: &Standing) -> Result<Bytes, HistoryLost> {
         let outcome = tokio::select! {
             outcome = self.wait_for_event(&app.registry) => outcome,
+            _ = standing.ended(app) => Ok(Outcome::AskAgain),
             () = tokio::time::sleep(app.wait_timeout) => Ok(Outcome::AskAgain),
             () = app.stopping.cancelled() => Ok(Outcome::AskAgain),
         };
         match outcome {
+            Ok(Outcome::Event(_)) if standing.check(app).await.is_err() => Ok(Bytes::new()),
             Ok(Outcome::Event(event)) => Ok(Answer::event(&event, &self.wait.path.folder).to_body()),
             Ok(Outcome::AskAgain | Outcome::Compacted { .. }) | Err(Unavailable) => Ok(Bytes::new()),
             Ok(Outcome::HistoryLost) => Err(HistoryLost),

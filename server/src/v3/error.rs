@@ -163,7 +163,10 @@ impl From<Denial> for V3Error {
     fn from(denial: Denial) -> Self {
         match denial {
             Denial::NoCredential { .. } | Denial::NoAdministrator { .. } => Self::Unauthenticated(denial),
-            Denial::UnknownCredential | Denial::Expired { .. } | Denial::Revoked { .. } => Self::InvalidAuthToken,
+            Denial::UnknownCredential
+            | Denial::Expired { .. }
+            | Denial::ExpiredCertificate { .. }
+            | Denial::Revoked { .. } => Self::InvalidAuthToken,
             Denial::Forbidden { .. } => Self::PermissionDenied,
             Denial::Unavailable(unavailable) => unavailable.into(),
         }

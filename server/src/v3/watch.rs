@@ -14,7 +14,7 @@ use futures_util::{Stream, stream};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{error::V3Error, headers::Headers, kv::client};
-use crate::app::App;
+use crate::{access::Standing, app::App};
 use conversation::Conversation;
 
 /// Streams the changes of keys.
@@ -36,8 +36,11 @@ impl watch_server::Watch for Watch {
 
     async fn watch(&self, request: Request<Streaming<WatchRequest>>) -> Result<Response<Self::WatchStream>, Status> {
         let client = client(&request);
+        let standing = Standing::of(request.extensions());
+        let standing = standing.ok_or_else(|| Status::internal("the request came past the check of access"))?;
         let held = self.app.limits.wait(client).map_err(V3Error::from)?;
-        let conversation = Conversation::new(self.app.clone(), self.headers, client, held, request.into_inner());
+        let conversation =
+            Conversation::new(self.app.clone(), self.headers, client, standing, held, request.into_inner());
         let answers = stream::unfold(Some(conversation), |conversation| async {
             let mut conversation = conversation?;
             match conversation.next().await {

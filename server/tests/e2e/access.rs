@@ -1,5 +1,6 @@
 //! Who may do what.
 
+mod streams;
 mod table;
 
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! Which nodes may check in: join tokens, credentials and certificates.
 
 mod certificates;
-mod client;
+pub mod client;
 mod refusals;
 mod several_servers;
 

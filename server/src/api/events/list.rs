@@ -16,6 +16,7 @@ use super::{
     stream,
 };
 use crate::{
+    access::Standing,
     api::{
         answer::json_response,
         body::Seconds,
@@ -57,7 +58,9 @@ pub struct Events {
 ///
 /// With `Accept: text/event-stream`, the response is a stream of server-sent events. The `id` of each is its revision, so a
 /// browser that reconnects continues after the last event that it received (`Last-Event-ID`). If the next events are not available any
-/// more, the stream ends with the event `reset`, whose data is a problem and whose `id` is empty.
+/// more, the stream ends with the event `reset`, whose data is a problem and whose `id` is empty. If the credential of the request
+/// expires or is revoked, the stream ends with the event `denied`, whose data is a problem, and a response for which the client waits
+/// is that problem.
 #[utoipa::path(
     get,
     path = "/v1/clusters/{cluster}/events",
@@ -77,6 +80,7 @@ pub struct Events {
 pub async fn list_events(
     State(app): State<Arc<App>>,
     client: ClientAddress,
+    standing: Standing,
     TokenPath(token): TokenPath,
     Query(parameters): Query<EventParameters>,
     LastEventId(last_event): LastEventId,
@@ -85,10 +89,10 @@ pub async fn list_events(
     let EventParameters { after, wait: Seconds(wait) } = parameters;
     let after = after.map(|AfterRevision(after)| after);
     if wants_stream(&headers) {
-        return stream::answer(app, client, token, last_event.or(after)).await;
+        return stream::answer(app, client, standing, token, last_event.or(after)).await;
     }
     let wait = wait.min(app.wait_timeout);
-    let events = page(app, client, token, after, wait).await?;
+    let events = page(app, client, &standing, token, after, wait).await?;
     let last = events.last().map_or(after.unwrap_or(Revision(0)), |event| event.revision);
     let events = events.iter().map(|event| EventBody::from(&**event)).collect();
     Ok(json_response(StatusCode::OK, &Events { events, last_revision: last.0 }))
@@ -97,12 +101,13 @@ pub async fn list_events(
 async fn page(
     app: Arc<App>,
     client: ClientAddress,
+    standing: &Standing,
     token: Token,
     after: Option<Revision>,
     wait: Duration,
 ) -> Result<Vec<Arc<Event>>, Problem> {
     let (stopping, limits) = (app.stopping.clone(), app.limits.clone());
-    let mut follower = Follower::new(app, token, after).await?;
+    let mut follower = Follower::new(app.clone(), token, after).await?;
     let mut events: Vec<Arc<Event>> = Vec::new();
     while events.len() < PAGE
         && let Some(event) = follower.next_present().await?
@@ -113,9 +118,11 @@ async fn page(
         let _held = limits.wait(Some(client))?;
         tokio::select! {
             event = follower.next() => events.push(event?),
+            denial = standing.ended(&app) => return Err(denial.into()),
             () = tokio::time::sleep(wait) => {}
             () = stopping.cancelled() => {}
         }
+        standing.check(&app).await?;
     }
     Ok(events)
 }

@@ -19,6 +19,7 @@ use tracing::Span;
 
 use super::watcher::{EventFilter, Progress, WatchStep, Watcher};
 use crate::{
+    access::Standing,
     access_log::show_cluster,
     app::App,
     connection::{ClientAddress, Wait},
@@ -47,6 +48,7 @@ pub struct Conversation {
     app: Arc<App>,
     headers: Headers,
     client: Option<ClientAddress>,
+    standing: Standing,
     /// Counts the stream, and its first watch.
     _held: Wait,
     requests: Streaming<WatchRequest>,
@@ -102,6 +104,7 @@ impl Conversation {
         app: Arc<App>,
         headers: Headers,
         client: Option<ClientAddress>,
+        standing: Standing,
         held: Wait,
         requests: Streaming<WatchRequest>,
     ) -> Self {
@@ -109,6 +112,7 @@ impl Conversation {
             app,
             headers,
             client,
+            standing,
             _held: held,
             requests,
             request: Some(Span::current()),
@@ -126,6 +130,7 @@ impl Conversation {
     pub async fn next(&mut self) -> Result<WatchResponse, Status> {
         loop {
             if let Some(answer) = self.ready.pop_front() {
+                self.standing.check(&self.app).await.map_err(V3Error::from)?;
                 return Ok(answer);
             }
             if self.wants_progress {
@@ -148,6 +153,7 @@ impl Conversation {
     async fn next_input(&mut self) -> Result<Input, Status> {
         tokio::select! {
             () = self.app.stopping.cancelled() => Err(V3Error::Stopped.into()),
+            denial = self.standing.ended(&self.app) => Err(V3Error::from(denial).into()),
             Some((id, step)) = self.steps.next(), if !self.steps.is_empty() => Ok(Input::Step(id, step)),
             request = self.requests.message(), if !self.is_half_closed => Ok(Input::Request(request?)),
             () = tick(&mut self.ticks) => Ok(Input::Tick),
