@@ -9,7 +9,8 @@ use crate::PublicId;
 /// It has 1 to 128 characters of `A-Z a-z 0-9 . _ -`, and is neither `.` nor `..`, which HTTP clients resolve as path
 /// segments. A token for a new cluster has one more rule: see [`NewClusterToken`].
 ///
-/// `Display` and `Debug` show the first six characters only, so that logs and errors can't leak a token.
+/// `Display` and `Debug` show the first six characters at most, and never more than half of them, so that logs and errors can't leak a
+/// token.
 /// [`Token::as_str`] returns the whole token.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(Arc<str>);
@@ -53,12 +54,17 @@ impl Token {
     /// The most characters of a token.
     pub const MAX_LEN: usize = 128;
 
-    /// How many characters of a token logs may show.
+    /// How many characters of a token logs may show at most.
     pub const SHOWN: usize = 6;
 
     /// The whole token. It is for storage, comparisons, and responses to clients that know it; not for logs.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// How much of a token with so many characters logs may show: [`Token::SHOWN`] characters, or half of a short one.
+    pub fn shown(length: usize) -> usize {
+        (length / 2).min(Self::SHOWN)
     }
 }
 
@@ -130,10 +136,8 @@ impl FromStr for Token {
 
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.get(..Self::SHOWN) {
-            Some(shown) if self.0.len() > Self::SHOWN => write!(f, "{shown}…"),
-            _ => f.write_str(&self.0),
-        }
+        // A token is ASCII.
+        write!(f, "{}…", &self.0[..Self::shown(self.0.len())])
     }
 }
 
@@ -168,11 +172,15 @@ mod tests {
     }
 
     #[test]
-    fn only_six_characters_are_ever_shown() {
+    fn six_characters_are_shown_at_most_and_half_of_a_short_token() {
         let token: Token = "6c007a14875d53d9bf0ef5a6fc0257c8".parse().unwrap();
         assert_eq!(token.to_string(), "6c007a…");
         assert_eq!(format!("{token:?}"), "Token(6c007a…)");
-        assert_eq!("prod".parse::<Token>().unwrap().to_string(), "prod");
+        for (token, shown) in
+            [("x", "…"), ("ab", "a…"), ("prod", "pr…"), ("secret", "sec…"), ("secret-token", "secret…")]
+        {
+            assert_eq!(token.parse::<Token>().unwrap().to_string(), shown);
+        }
     }
 
     #[test]

@@ -149,15 +149,19 @@ fn shown_path(path: &str, route: Option<&MatchedPath>) -> String {
         if at > 0 {
             shown.push('/');
         }
-        match segment.char_indices().nth(Token::SHOWN) {
-            Some((end, _)) if !is_route => {
-                shown.push_str(&segment[..end]);
-                shown.push('…');
-            }
-            _ => shown.push_str(segment),
+        if is_route || segment.is_empty() {
+            shown.push_str(segment);
+        } else {
+            shown.push_str(&shown_segment(segment));
         }
     }
     shown
+}
+
+/// What logs show of a text that may be a token.
+pub fn shown_segment(segment: &str) -> String {
+    let most = Token::shown(segment.chars().count());
+    segment.chars().take(most).chain(['…']).collect()
 }
 
 #[cfg(test)]
@@ -190,13 +194,15 @@ mod tests {
             ("/", "/"),
             ("/readyz", "/readyz"),
             ("/6c007a14875d53d9", "/6c007a…"),
+            ("/secret", "/sec…"),
+            ("/x", "/…"),
             ("/6c007a14875d53d9/_config/size", "/6c007a…/_config/size"),
-            ("/v2/keys/_etcd/registry/6c007a14875d53d9", "/v2/keys/_etcd/regist…/6c007a…"),
-            ("/v1/clusters/6c007a14875d53d9/members/5e3c/downtime", "/v1/clusters/6c007a…/members/5e3c/downtime"),
-            ("/v1/clusters/clusters/members/downtime/downtime", "/v1/clusters/cluste…/members/downti…/downtime"),
+            ("/v2/keys/_etcd/registry/6c007a14875d53d9", "/v2/keys/_e…/regi…/6c007a…"),
+            ("/v1/clusters/6c007a14875d53d9/members/5e3c/downtime", "/v1/clusters/6c007a…/members/5e…/downtime"),
+            ("/v1/clusters/clusters/members/downtime/downtime", "/v1/clusters/clus…/members/down…/downtime"),
             ("/etcdserverpb.KV/DeleteRange", "/etcdserverpb.KV/DeleteRange"),
-            ("/etcdserverpb.Lease/LeaseGrant", "/etcdse…/LeaseG…"),
-            ("/any/where/6c007a14875d53d9", "/any/where/6c007a…"),
+            ("/etcdserverpb.Lease/LeaseGrant", "/etcdse…/Lease…"),
+            ("/any/where/6c007a14875d53d9", "/a…/wh…/6c007a…"),
             ("/%C3%A4%C3%A4%C3%A4", "/%C3%A4…"),
         ] {
             assert_eq!(shown(&routes, path).await, expected);

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     http::{Method, Uri},
     middleware::Next,
     response::Response,
 };
-use convene_lifecycle::{MemberKey, MemberName, Token};
+use convene_lifecycle::{MemberKey, MemberName, Token, is_invisible};
 use percent_encoding::percent_decode_str;
 use tracing::field::display;
 
 use crate::{
+    access_log::shown_segment,
     app::App,
     v2::{self, Folder, Folders},
 };
@@ -51,13 +52,14 @@ impl Refusal {
 /// Logs why a request was refused, with the cluster, the member and the node as far as they are known.
 pub async fn log_refusals(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let (method, uri) = (request.method().clone(), request.uri().clone());
+    let route: Option<MatchedPath> = request.extensions().get().cloned();
     let response = next.run(request).await;
     let Some(refusal) = response.extensions().get::<Refusal>() else { return response };
     let is_read = matches!(method, Method::GET | Method::HEAD);
     if response.status().is_client_error() && !(is_read && refusal.writes_only) {
         let (cluster, member) = target(&uri, &app.v2_folders);
         let (cluster, member, node) = (cluster.map(display), member.map(display), refusal.node.as_ref().map(display));
-        let reason = hide_tokens(&refusal.reason, uri.path(), &app.v2_folders);
+        let reason = hide_tokens(&refusal.reason, uri.path(), route.as_ref().map(MatchedPath::as_str), &app.v2_folders);
         tracing::warn!(cluster, member, node, reason, "refused");
     }
     response
@@ -72,21 +74,44 @@ fn target(uri: &Uri, folders: &Folders) -> (Option<Token>, Option<MemberKey>) {
     (token, member)
 }
 
-/// A reason without whole tokens: each segment of the path that is no fixed word may be one.
-fn hide_tokens(reason: &str, path: &str, folders: &Folders) -> String {
-    let mut shown: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+/// A reason without whole tokens: each segment of the path that is no fixed word of its route may be one.
+fn hide_tokens(reason: &str, path: &str, route: Option<&str>, folders: &Folders) -> String {
+    let mut shown: String = reason.chars().map(|c| if is_invisible(c) { ' ' } else { c }).collect();
     let mut hide = |segment: &str| {
-        let is_word = ["_config", "clusters", "members"].contains(&segment)
+        let is_word = ["", "_config", "size"].contains(&segment)
+            // Methods of etcd's JSON API, of which the reason tells. It has no tokens in its paths.
+            || (path.starts_with("/v3") && segment.len() <= Token::SHOWN)
             || folders.iter().any(|folder: &Folder| folder.key().split('/').any(|word| word == segment));
-        if let Some((end, _)) = segment.char_indices().nth(Token::SHOWN).filter(|_| !is_word) {
-            shown = shown.replace(segment, &format!("{}…", &segment[..end]));
+        if !is_word {
+            shown = replace_words(&shown, segment, &shown_segment(segment));
         }
     };
+    let mut expected = route.unwrap_or_default().split('/');
     for segment in path.split('/') {
-        hide(segment);
-        hide(&percent_decode_str(segment).decode_utf8_lossy());
+        let expected = expected.next();
+        // A reason may have the short key of a member as a number.
+        let is_short_member = expected == Some("{member}") && segment.len() <= Token::SHOWN;
+        if expected != Some(segment) && !is_short_member {
+            hide(segment);
+            hide(&percent_decode_str(segment).decode_utf8_lossy());
+        }
     }
     shown
+}
+
+/// A text with another word wherever a word stands in it, but not within longer words: a token may have one character.
+fn replace_words(text: &str, word: &str, by: &str) -> String {
+    let is_of_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
+    let (mut replaced, mut copied) = (String::with_capacity(text.len()), 0);
+    for (at, _) in text.match_indices(word) {
+        let (before, after) = (text[..at].chars().next_back(), text[at + word.len()..].chars().next());
+        if !before.is_some_and(is_of_word) && !after.is_some_and(is_of_word) {
+            replaced += &text[copied..at];
+            replaced += by;
+            copied = at + word.len();
+        }
+    }
+    replaced + &text[copied..]
 }
 
 #[cfg(test)]
@@ -95,11 +120,12 @@ mod tests {
 
     #[test]
     fn a_reason_shows_no_whole_token() {
-        let hidden = |reason, path| hide_tokens(reason, path, &Folders::default());
+        let hidden = |reason, path| hide_tokens(reason, path, Some("/v2/keys/{*key}"), &Folders::default());
         for (reason, path, expected) in [
             ("no /discovery/6c007a14875d53d9", "/v2/keys/discovery/6c007a14875d53d9", "no /discovery/6c007a…"),
-            ("no a b-secret", "/v2/keys/a%20b-secret/x", "no a b-se…"),
-            ("two\nlines of short", "/short", "two lines of short"),
+            ("no a b-secret", "/v2/keys/a%20b-secret/x", "no a b-s…"),
+            ("two\nlines of short", "/short", "two lines of sh…"),
+            ("size of x is next: x.", "/v2/keys/_etcd/registry/x/_config/size", "size of … is next: …."),
         ] {
             assert_eq!(hidden(reason, path), expected);
         }

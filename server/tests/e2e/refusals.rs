@@ -58,7 +58,7 @@ async fn every_refusal_leaves_a_line_with_cluster_node_and_reason() {
         (put(format!("{url}/5"), "nonsense"), &[&cluster, "member=5", "is not NAME=PEER-URL"]),
         (put(format!("{keys}/{token}/_config/size"), "5"), &[&cluster, "the size is fixed at 3"]),
         (client.delete(format!("{keys}/{token}")), &[&cluster, "Not a file"]),
-        (client.get(format!("{keys}/other/{token}/_config/size")), &["has no folder other;"]),
+        (client.get(format!("{keys}/other/{token}/_config/size")), &["has no folder ot…;"]),
         (client.get(format!("{keys}/{token}/other/x/y")), &["no key of a cluster"]),
         (client.get(format!("{}/unknown-token", server.url)), &["cluster=unknow…", "/_etcd/registry/unknow…"]),
         (client.get(format!("{}/new?size=99", server.url)), &["must be a whole number from 1 to 31"]),

@@ -12,13 +12,13 @@ async fn a_reset_names_what_it_changes_and_needs_the_cluster() {
     register(&server, "6c007a14", "8e9e05c52164694d", "infra0=http://10.0.0.1:2380").await;
     let run = |flags: &[&str]| output(&server, &[&["cluster", "reset"], flags].concat());
     let preview = run(&["prod", "--dry-run"]);
-    let first = "cluster prod (6c007a…) would be reset: its nodes would form a new etcd cluster in epoch 2\n";
+    let first = "cluster prod (6c00…) would be reset: its nodes would form a new etcd cluster in epoch 2\n";
     assert!(preview.starts_with(first), "{preview}");
     assert!(preview.contains("\n  infra0 removed: it belonged to epoch 1\n"), "{preview}");
     assert_eq!(json(&output(&server, &["cluster", "show", "prod", "-o", "json"]))["cluster"]["epoch"], 1);
     let reset = run(&["prod"]);
     assert!(
-        reset.starts_with("cluster prod (6c007a…) is reset: its nodes form a new etcd cluster in epoch 2\n"),
+        reset.starts_with("cluster prod (6c00…) is reset: its nodes form a new etcd cluster in epoch 2\n"),
         "{reset}"
     );
     assert_eq!(json(&run(&["prod", "-o", "json"]))["epoch"], 3);
@@ -39,7 +39,7 @@ fn a_running_cluster_is_adopted_from_its_own_list() {
     let adopt =
         |flags: &[&str]| output(&server, &[&["cluster", "adopt", "--endpoints", &place.client_url], flags].concat());
     let preview = adopt(&["prod", "--dry-run"]);
-    assert!(preview.starts_with("cluster prod (6c007a…) would be etcd cluster "), "{preview}");
+    assert!(preview.starts_with("cluster prod (6c00…) would be etcd cluster "), "{preview}");
     assert!(preview.contains("\n  infra0 added as voter\n"), "{preview}");
     let show = || json(&output(&server, &["cluster", "show", "prod", "-o", "json"]));
     assert_eq!(show()["cluster"]["phase"], "forming");

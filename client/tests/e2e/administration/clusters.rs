@@ -138,16 +138,16 @@ fn resize_and_pause_print_the_change_and_its_revision() {
     let server = Server::start();
     create(&server, "6c007a14", &["--name=prod"]);
     let run = |arguments: &[&str]| output(&server, &[&["cluster"], arguments].concat());
-    assert_eq!(run(&["resize", "5", "prod"]), "cluster prod (6c007a…) now has size 5, was 3; revision 2\n");
-    assert_eq!(run(&["resize", "5", "prod"]), "cluster prod (6c007a…) already has size 5; revision 2\n");
+    assert_eq!(run(&["resize", "5", "prod"]), "cluster prod (6c00…) now has size 5, was 3; revision 2\n");
+    assert_eq!(run(&["resize", "5", "prod"]), "cluster prod (6c00…) already has size 5; revision 2\n");
     assert_eq!(json(&run(&["resize", "7", "prod", "-o", "json"]))["size"], 7);
     assert_eq!(
         run(&["pause", "prod"]),
-        "cluster prod (6c007a…) is paused: no membership changes until `convene cluster resume`; revision 4\n"
+        "cluster prod (6c00…) is paused: no membership changes until `convene cluster resume`; revision 4\n"
     );
-    assert_eq!(run(&["pause", "prod"]), "cluster prod (6c007a…) is already paused; revision 4\n");
-    assert_eq!(run(&["resume", "prod"]), "cluster prod (6c007a…) is no longer paused; revision 5\n");
-    assert_eq!(run(&["resume", "prod"]), "cluster prod (6c007a…) is not paused; revision 5\n");
+    assert_eq!(run(&["pause", "prod"]), "cluster prod (6c00…) is already paused; revision 4\n");
+    assert_eq!(run(&["resume", "prod"]), "cluster prod (6c00…) is no longer paused; revision 5\n");
+    assert_eq!(run(&["resume", "prod"]), "cluster prod (6c00…) is not paused; revision 5\n");
     assert_eq!(json(&run(&["pause", "prod", "-o", "json"]))["policy"]["paused"], true);
 }
 
@@ -183,7 +183,7 @@ fn a_deleted_cluster_is_no_longer_listed() {
     create(&server, "7c007a14", &[]);
     assert_eq!(
         output(&server, &["cluster", "delete", "prod"]),
-        "cluster prod (6c007a…) is deleted; its etcd nodes keep running\n"
+        "cluster prod (6c00…) is deleted; its etcd nodes keep running\n"
     );
     let gone = json(&output(&server, &["cluster", "delete", "7c007a14", "-o", "json"]));
     assert_eq!(gone["token"], "7c007a14");
@@ -199,7 +199,7 @@ async fn a_deleted_cluster_with_members_gives_its_token_free_on_request() {
         register(&server, "fixed-token", "8e9e05c52164694d", "infra0=http://10.0.0.1:2380").await;
         let freed = output(&server, &["cluster", "delete", "--forget-used", cluster]);
         let (first, rest) = freed.split_once('\n').unwrap();
-        assert_eq!(first, "cluster fixed-… is deleted, and its token is free; its etcd nodes keep running");
+        assert_eq!(first, "cluster fixed… is deleted, and its token is free; its etcd nodes keep running");
         assert!(rest.starts_with("Warning: etcd computes the IDs of a cluster") && rest.ends_with('\n'), "{rest}");
     }
 
@@ -212,7 +212,7 @@ async fn a_deleted_cluster_with_members_gives_its_token_free_on_request() {
     assert_eq!((&freed["deleted"], &freed["forgotten"]), (&json!(false), &json!(true)));
     assert!(freed["warning"].as_str().unwrap().contains("delete their data"), "{freed}");
     for free in ["fixed-token", &url, "never-used"] {
-        let shown = &free.rsplit('/').next().unwrap()[..6];
+        let shown = &free.rsplit('/').next().unwrap()[..5];
         let freed = output(&server, &["cluster", "delete", "--forget-used", free]);
         assert_eq!(freed, format!("the token {shown}… was free already\n"));
     }

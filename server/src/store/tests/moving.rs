@@ -216,7 +216,7 @@ async fn an_export_fails_with_the_name_of_an_unreadable_cluster() {
             Err(error) => break error.to_string(),
         }
     };
-    assert!(failed.starts_with("cluster eventf…: the database holds a cluster.strategy that"), "{failed}");
+    assert!(failed.starts_with("cluster even…: the database holds a cluster.strategy that"), "{failed}");
 }
 
 #[tokio::test]
