@@ -5,17 +5,7 @@
 
 use std::borrow::Cow;
 
-/// Whether a character may change how the text around it is shown, or begins another line.
-pub fn is_unsafe(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            // Marks, overrides and isolates of the bidirectional algorithm (Unicode, UAX #9), and the separators of lines.
-            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{206f}'
-            // Invisible characters: zero width, a byte order mark, annotations, tags.
-            | '\u{200b}' | '\u{2060}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
-        )
-}
+pub use convene_lifecycle::is_invisible as is_unsafe;
 
 /// The text with a space for each unsafe character.
 pub fn one_line(text: &str) -> Cow<'_, str> {

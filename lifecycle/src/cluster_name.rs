@@ -5,6 +5,8 @@ use thiserror::Error;
 use crate::text::as_text;
 
 /// The name that administrators give a cluster, for people. It need not be unique.
+///
+/// Names that were given before may have [invisible](crate::is_invisible) characters; the API accepts no further ones.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClusterName(Arc<str>);
 

@@ -78,5 +78,6 @@ pub use report::{
 pub use revision::{Revision, UnixMillis};
 pub use size::{ClusterSize, ClusterSizeError};
 pub use stock_writes::{StockWriteRefused, StockWrites, StockWritesError};
+pub use text::is_invisible;
 pub use ticket::{Purpose, Setback, Ticket};
 pub use token::{NewClusterToken, NewClusterTokenError, ReservedToken, Token, TokenError};

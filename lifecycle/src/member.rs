@@ -209,6 +209,9 @@ impl fmt::Display for MemberKey {
 }
 
 /// etcd's `--name`: any text without `,`, `=` and control characters.
+///
+/// Names on record, and in etcd's own list, may have [invisible](crate::is_invisible) characters. Registrations and the API accept no
+/// further ones.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberName(Arc<str>);
 

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::{MemberName, NodeRefusal, Report, UnixMillis};
+use crate::{MemberName, NodeRefusal, Report, UnixMillis, is_invisible};
 
 /// The last instruction that a node refused, for administrators. Nothing is decided from it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -26,7 +26,7 @@ impl RecordedRefusal {
     /// The refusal to record for a report, unless it is on record already.
     pub(crate) fn of_report(report: &Report, recorded: &[Self], now: UnixMillis) -> Option<Self> {
         let NodeRefusal { task, found } = report.refusal.as_ref()?;
-        let shortened = |text: &str| text.chars().take(Self::MAX_CHARACTERS).filter(|c| !c.is_control()).collect();
+        let shortened = |text: &str| text.chars().take(Self::MAX_CHARACTERS).filter(|c| !is_invisible(*c)).collect();
         let refusal = NodeRefusal { task: shortened(task), found: shortened(found) };
         let is_recorded = |known: &&Self| known.node == report.name && known.refusal == refusal;
         let known = recorded.iter().find(is_recorded);

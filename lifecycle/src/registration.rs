@@ -2,7 +2,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::{MemberName, MemberNameError, PeerUrl, PeerUrlError};
+use crate::{MemberName, MemberNameError, PeerUrl, PeerUrlError, is_invisible};
 
 /// The most bytes of a registration's text.
 pub const MAX_REGISTRATION_BYTES: usize = 4096;
@@ -36,6 +36,11 @@ pub enum RegistrationError {
     /// Two names in one registration.
     #[error("value: a member has one name, but this one has {0:?} and {1:?}")]
     TwoNames(String, String),
+    /// A character that people don't see, or that changes the order in which they see others.
+    #[error(
+        "value: {0:?} has an invisible character or one that changes the direction of text; use visible characters only"
+    )]
+    Invisible(String),
     /// The name is invalid.
     #[error("value: {0}")]
     Name(#[from] MemberNameError),
@@ -55,20 +60,24 @@ impl Registration {
     ///
     /// # Errors
     ///
-    /// If the text is no registration, is longer than [`MAX_REGISTRATION_BYTES`], or has a peer URL at `0.0.0.0` or `[::]`.
+    /// If the text is no registration, is longer than [`MAX_REGISTRATION_BYTES`], has an [invisible](is_invisible) character, or has a
+    /// peer URL at `0.0.0.0` or `[::]`.
     pub fn parse(text: &str) -> Result<Self, RegistrationError> {
         if text.len() > MAX_REGISTRATION_BYTES {
             return Err(RegistrationError::TooLong(text.len()));
         }
         let registration = Self::parse_of_any_length(text)?;
+        if text.contains(is_invisible) {
+            return Err(RegistrationError::Invisible(text.to_owned()));
+        }
         match registration.peer_urls.iter().find(|url| url.is_unspecified()) {
             Some(url) => Err(RegistrationError::Unspecified(url.clone())),
             None => Ok(registration),
         }
     }
 
-    /// Parses a registration that was accepted before. It may be longer than [`MAX_REGISTRATION_BYTES`], and have a URL that no
-    /// other member reaches.
+    /// Parses a registration that was accepted before. It may be longer than [`MAX_REGISTRATION_BYTES`], have a URL that no other
+    /// member reaches, and have invisible characters.
     ///
     /// # Errors
     ///
@@ -128,9 +137,23 @@ mod tests {
                 "value: peer URL http://0.0.0.0:2380 is where an etcd listens, and the others can't reach it there; give etcd an \
                  address of this node with --initial-advertise-peer-urls",
             ),
+            (
+                "a\u{202e}b=http://x:1",
+                "value: \"a\\u{202e}b=http://x:1\" has an invisible character or one that changes the direction of text; use visible \
+                 characters only",
+            ),
             ("a=http://x", r#"value: peer URL "http://x" needs a port from 1 to 65535, such as :2380"#),
         ] {
             assert_eq!(Registration::parse(text).unwrap_err().to_string(), message);
+        }
+        for invisible in
+            "\u{202a}\u{202e}\u{2066}\u{2069}\u{200e}\u{200f}\u{61c}\u{2028}\u{2029}\u{feff}\u{200b}\u{200c}\u{200d}"
+                .chars()
+        {
+            let text = format!("a{invisible}=http://x:1");
+            assert_eq!(Registration::parse(&text), Err(RegistrationError::Invisible(text.clone())));
+            // It may be on record.
+            assert_eq!(Registration::parse_of_any_length(&text).map(|r| r.to_string()), Ok(text));
         }
         let many = vec!["a=http://x:1"; 17].join(",");
         assert_eq!(Registration::parse(&many), Err(RegistrationError::TooManyPeerUrls(17)));

@@ -1,3 +1,18 @@
+/// Whether a character is no visible text: it controls a terminal, begins another line, is invisible, or changes the direction of the
+/// text around it. Texts from outside must not have such characters, because people compare and copy what they see.
+pub fn is_invisible(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            // Marks, overrides and isolates of the bidirectional algorithm (Unicode, UAX #9), and the separators of lines.
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{206f}'
+            // Zero width, joiners, fillers, invisible operators, a byte order mark, annotations, tags.
+            | '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2065}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
 /// Makes a type that implements `FromStr` and `Display` a JSON string.
 macro_rules! as_text {
     ($type:ty, $expected:literal) => {

@@ -40,6 +40,7 @@ mod tls_init;
 mod token_command;
 mod v2;
 mod v3;
+mod visible;
 mod waiting;
 
 use std::{error::Error, process::ExitCode};

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use convene_harness::{http, server::Server};
-use reqwest::StatusCode;
-use serde_json::Value;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -88,6 +88,8 @@ async fn an_invalid_registration_is_refused_and_changes_nothing() {
         "a=http://10.0.0.1:2380,b=http://10.0.0.2:2380",
         "a=http://10.0.0.1:2380,",
         "a=http://10.0.0.1:99999",
+        "a\u{202e}b=http://10.0.0.1:2380",
+        "a=http://10.0.0.1\u{200b}:2380",
         long.as_str(),
     ] {
         let answer = http::client().put(format!("{cluster}/1")).form(&[("value", value)]).send().await.unwrap();
@@ -96,6 +98,47 @@ async fn an_invalid_registration_is_refused_and_changes_nothing() {
         assert!(error["cause"].as_str().unwrap().starts_with("value: "), "{error}");
     }
     nothing_was_registered(&cluster).await;
+}
+
+#[tokio::test]
+async fn names_with_invisible_characters_are_refused_with_the_field_and_those_on_record_are_shown_escaped() {
+    let mut server = Server::start_on_sqlite();
+    let cluster = server.new_cluster(3).await;
+    let path = cluster.strip_prefix(&server.url).unwrap().to_owned();
+    let report =
+        json!({ "name": "a\u{200b}b", "run_id": "r", "peer_urls": ["http://10.0.0.1:2380"], "state": "empty" });
+    let check_in = format!("{}/v1/clusters{path}/check-in", server.url);
+    for (method, url, field, body) in [
+        (Method::POST, check_in, "name", report),
+        (Method::PATCH, format!("{}/v1/clusters{path}", server.url), "name", json!({ "name": "prod\u{2066}" })),
+    ] {
+        let refused = http::client().request(method, url).json(&body).send().await.unwrap();
+        assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+        let problem: Value = refused.json().await.unwrap();
+        let violation = &problem["violations"][0];
+        assert_eq!(violation["field"], field, "{problem}");
+        assert!(violation["message"].as_str().unwrap().contains("invisible characters"), "{problem}");
+    }
+    let form = [("value", "infraABC=http://10.0.0.1:2380")];
+    assert_eq!(http::client().put(format!("{cluster}/1")).form(&form).send().await.unwrap().status(), 201);
+
+    // As an earlier version has accepted it. The other name is as long.
+    server.signal("TERM");
+    assert_eq!(server.wait_for_exit(Duration::from_secs(20)), Some(0));
+    let file = server.sqlite_file().unwrap();
+    let mut database = std::fs::read(&file).unwrap();
+    for at in 0..database.len() - 8 {
+        if &database[at..at + 8] == b"infraABC" {
+            database[at..at + 8].copy_from_slice("in\u{202e}ABC".as_bytes());
+        }
+    }
+    std::fs::write(&file, database).unwrap();
+    let server = server.crash().restart();
+    let members = http::get(format!("{}/v1/clusters{path}/members", server.url)).await.unwrap();
+    let members = members.text().await.unwrap();
+    assert!(members.contains(r"in\u202eABC") && !members.contains('\u{202e}'), "{members}");
+    let key: Value = http::get(format!("{cluster}/1")).await.unwrap().json().await.unwrap();
+    assert_eq!(key["node"]["value"], "in\u{202e}ABC=http://10.0.0.1:2380", "etcds compare it");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use convene_lifecycle::{
     ClientUrl, ClusterId, DataEvidence, DiskId, Epoch, EtcdVersion, Identity, MAX_PEER_URLS, MemberId, MemberName,
-    NodeRefusal, NodeState, ObservedMember, PeerUrl, Report, Revision, RunId, Strategy, View,
+    NodeRefusal, NodeState, ObservedMember, PeerUrl, Report, Revision, RunId, Strategy, View, is_invisible,
 };
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use utoipa::{
@@ -184,7 +184,8 @@ pub enum StateWord {
 
 scalar!(StateWord, "one of empty, unreadable, stopped, starting and running", schema of StateWord);
 
-/// A name in etcd's member list, which is empty for a member that has never started.
+/// A name in etcd's member list, which is empty for a member that has never started. It may have invisible characters, as etcd's
+/// may: refusing it would end the maintenance of the other members.
 #[derive(Debug)]
 pub struct ObservedName(pub Option<MemberName>);
 
@@ -229,7 +230,10 @@ impl ReportBody {
             (StateWord::Running, Some(identity)) => NodeState::Running(identity),
             (StateWord::Empty, _) => NodeState::Empty,
             // The check has made sure that data has an identity, so this is unreadable data.
-            _ => NodeState::Unreadable { found: self.found.unwrap_or_else(|| "not described".to_owned()) },
+            _ => {
+                let found = self.found.unwrap_or_else(|| "not described".to_owned());
+                NodeState::Unreadable { found: found.replace(is_invisible, " ") }
+            }
         };
         Report {
             name: self.name,
