@@ -109,6 +109,11 @@ impl AddressRate {
         self.rate.take(self.free_at(client.into()))
     }
 
+    /// Takes an event if it is within the limit. Otherwise it counts for nothing.
+    pub fn allows(&self, network: Network) -> bool {
+        self.rate.take(self.free_at(network)).is_ok()
+    }
+
     /// Counts an event that nobody can refuse any more. Returns whether it was within the limit. What exceeds it delays the next
     /// event, but not for longer than it takes to save up the whole burst.
     pub fn count(&self, network: Network) -> bool {

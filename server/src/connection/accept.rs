@@ -72,7 +72,7 @@ fn start(stream: TcpStream, peer: SocketAddr, connections: &Arc<Connections>) {
     let address = ClientAddress::of_peer(peer).ip();
     let network = limits.limited_network(address);
     // To answer would cost more than such a client spends, so its connection ends without a word, and leaves nothing in the kernel.
-    if network.is_some_and(|network| limits.resets.are_too_many(network)) {
+    if network.is_some_and(|network| limits.resets.refuse(network)) {
         let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
         return;
     }

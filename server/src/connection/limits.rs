@@ -157,6 +157,8 @@ impl Limits {
         convene.register("connections_refused", help, connections.refused.clone());
         let help = "Long polls, watches and event streams that were refused because too many were open";
         convene.register("waits_refused", help, waits.refused.clone());
+        let help = "Connections that were closed or not accepted because their address had reset too many requests";
+        convene.register("connections_cut_for_resets", help, self.resets.cut.clone());
     }
 }
 

@@ -1,4 +1,7 @@
-use std::net::{IpAddr, Ipv6Addr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+};
 
 /// The part of an address that stands for one client in limits: all of an IPv4 address, the first 64 bits of an IPv6 address,
 /// because one machine usually has all addresses that begin with them.
@@ -14,6 +17,15 @@ impl From<IpAddr> for Network {
     }
 }
 
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V4(address) => address.fmt(f),
+            IpAddr::V6(network) => write!(f, "{network}/64"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -25,5 +37,9 @@ mod tests {
         assert_ne!(network("2001:db8:0:1::1"), network("2001:db8:0:2::1"));
         assert_ne!(network("10.0.0.1"), network("10.0.0.2"));
         assert_eq!(network("::ffff:10.0.0.1"), network("10.0.0.1"));
+        assert_eq!(
+            [network("10.0.0.1").to_string(), network("2001:db8::1").to_string()],
+            ["10.0.0.1", "2001:db8::/64"]
+        );
     }
 }

@@ -3,6 +3,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use prometheus_client::metrics::counter::Counter;
 use tokio_util::sync::CancellationToken;
 
 use super::{limits::Limits, network::Network};
@@ -19,19 +20,44 @@ const RAPID: Duration = Duration::from_secs(1);
 
 /// What clients have reset. It outlives their connections: otherwise the next connection could begin where the last one ended.
 #[derive(Debug)]
-pub struct Resets(AddressRate);
+pub struct Resets {
+    rate: AddressRate,
+    /// One line of the log for an address a minute.
+    lines: AddressRate,
+    /// Connections that were closed, or not accepted.
+    pub cut: Counter,
+}
 
 impl Default for Resets {
     fn default() -> Self {
-        let rate = AddressRate::new(EACH_SECOND, Duration::from_secs(1), BURST);
-        Self(rate.expect("the rate is more than 0"))
+        let rate = |count, seconds, burst| {
+            AddressRate::new(count, Duration::from_secs(seconds), burst).expect("the rate is more than 0")
+        };
+        Self { rate: rate(EACH_SECOND, 1, BURST), lines: rate(1, 60, 1), cut: Counter::default() }
     }
 }
 
 impl Resets {
-    /// Whether an address has reset so much that it has to wait, for a few seconds.
-    pub fn are_too_many(&self, network: Network) -> bool {
-        self.0.is_exceeded(network)
+    /// Refuses a connection of an address that has reset so much that it has to wait, for a few seconds. Returns whether it is
+    /// refused.
+    pub fn refuse(&self, network: Network) -> bool {
+        let refused = self.rate.is_exceeded(network);
+        if refused {
+            self.cut.inc();
+        }
+        refused
+    }
+
+    /// Notes that a connection of an address is closed.
+    fn cut_off(&self, network: Network) {
+        self.cut.inc();
+        if self.lines.allows(network) {
+            tracing::warn!(
+                address = %network,
+                "closed a connection, because its client has reset too many requests before they were answered; new connections of this \
+                 address are closed for a few seconds"
+            );
+        }
     }
 }
 
@@ -64,9 +90,11 @@ impl ConnectionResets {
 
     fn count(&self) {
         if let Some(network) = self.network
-            && !self.limits.resets.0.count(network)
+            && !self.limits.resets.rate.count(network)
+            && !self.too_many.is_cancelled()
         {
             self.too_many.cancel();
+            self.limits.resets.cut_off(network);
         }
     }
 }
@@ -110,10 +138,12 @@ mod tests {
         drop(first);
         let second = connection(&limits, one);
         (0..400).for_each(|_| drop(second.unanswered()));
-        assert!(second.too_many.is_cancelled() && limits.resets.are_too_many(IpAddr::from(one).into()));
+        assert!(second.too_many.is_cancelled() && limits.resets.refuse(IpAddr::from(one).into()));
+        assert_eq!(limits.resets.cut.get(), 2);
+        assert!(!limits.resets.lines.allows(IpAddr::from(one).into()), "the line of this minute is written");
         let stranger = connection(&limits, other);
         (0..400).for_each(|_| drop(stranger.unanswered()));
-        assert!(!stranger.too_many.is_cancelled() && !limits.resets.are_too_many(IpAddr::from(other).into()));
+        assert!(!stranger.too_many.is_cancelled() && !limits.resets.refuse(IpAddr::from(other).into()));
     }
 
     #[test]

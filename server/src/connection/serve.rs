@@ -65,7 +65,7 @@ pub async fn serve(mut stream: TcpStream, peer: SocketAddr, shared: Arc<Connecti
         let client = Client { address: ClientAddress::of_peer(source), ..client };
         // So far it counted as the proxy's, which has no limit of its own.
         let network = shared.limits.limited_network(client.address.ip());
-        if network.is_some_and(|network| shared.limits.resets.are_too_many(network)) {
+        if network.is_some_and(|network| shared.limits.resets.refuse(network)) {
             return;
         }
         let place = place.and_then(|proxys| {
