@@ -10,10 +10,11 @@ use std::{
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
+    KeyUsagePurpose, PublicKeyData, SanType,
 };
 use thiserror::Error;
 use time::{Duration, OffsetDateTime};
+use x509_parser::{certificate::X509Certificate, extensions::GeneralName};
 
 use crate::connection::fingerprint;
 
@@ -31,6 +32,9 @@ pub const CERTIFICATE: &str = "server.crt";
 
 /// The file of the server's key.
 pub const KEY: &str = "server.key";
+
+/// The name of the CA.
+const CA_NAME: &str = "Convene CA";
 
 /// How far the clock of another machine may be behind.
 const CLOCK_SKEW: Duration = Duration::hours(1);
@@ -92,28 +96,12 @@ pub fn create(dir: &Path, hosts: &[String]) -> Result<TlsFiles, TlsInitError> {
         return Err(TlsInitError::Exists((*existing).clone()));
     }
 
-    let now = OffsetDateTime::now_utc();
-    let valid = |about: &mut CertificateParams| {
-        about.not_before = now - CLOCK_SKEW;
-        about.not_after = now + Duration::days(VALID_DAYS);
-    };
-    let mut ca = CertificateParams::default();
-    ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
-    ca.distinguished_name = named("Convene CA");
-    valid(&mut ca);
+    let ca = about_ca();
     let ca_key = KeyPair::generate()?;
     let ca_certificate = ca.self_signed(&ca_key)?;
-    let mut server = CertificateParams::default();
-    server.subject_alt_names = subjects;
-    server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    server.distinguished_name = named("convene-server");
-    server.use_authority_key_identifier_extension = true;
-    valid(&mut server);
     let server_key = KeyPair::generate()?;
     let ca_key_pem = ca_key.serialize_pem();
-    let certificate = server.signed_by(&server_key, &Issuer::new(ca, ca_key))?;
+    let certificate = about_server(subjects).signed_by(&server_key, &Issuer::new(ca, ca_key))?;
 
     create_dir(dir)?;
     // The server sends its CA, so that a client that knows only the pin can verify it.
@@ -127,6 +115,73 @@ pub fn create(dir: &Path, hosts: &[String]) -> Result<TlsFiles, TlsInitError> {
         write(file, &text, mode)?;
     }
     Ok(TlsFiles { pin: fingerprint(ca_certificate.der()), ..files })
+}
+
+/// A further certificate for this machine and these hosts, for the same key of the server and of the same CA, with the CA's after
+/// it. The CA must be one that [`create`] has made.
+pub fn reissue(ca: &str, ca_key: &str, server_key: &str, hosts: &[String]) -> Result<String, TlsInitError> {
+    let (_, subjects) = names(hosts)?;
+    let (ca_key, server_key) = (KeyPair::from_pem(ca_key)?, KeyPair::from_pem(server_key)?);
+    let certificate = about_server(subjects).signed_by(&server_key, &Issuer::new(about_ca(), ca_key))?;
+    Ok(certificate.pem() + ca)
+}
+
+/// Whether a certificate is that of a CA that [`create`] has made with this key.
+pub fn is_ca_of(ca: &X509Certificate<'_>, ca_key: &str) -> bool {
+    let mut names = ca.subject().iter_common_name();
+    let is_named = names.next().is_some_and(|name| name.as_str() == Ok(CA_NAME)) && names.next().is_none();
+    let key = KeyPair::from_pem(ca_key).map(|key| key.subject_public_key_info());
+    is_named && key.is_ok_and(|key| key == ca.public_key().raw)
+}
+
+/// The hosts that a certificate is for.
+pub fn hosts_of(certificate: &X509Certificate<'_>) -> Vec<String> {
+    let Ok(Some(names)) = certificate.subject_alternative_name() else { return Vec::new() };
+    let host = |name: &GeneralName<'_>| match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(octets) => {
+            let v4 = <[u8; 4]>::try_from(*octets).map(IpAddr::from);
+            v4.or_else(|_| <[u8; 16]>::try_from(*octets).map(IpAddr::from)).ok().map(|address| address.to_string())
+        }
+        _ => None,
+    };
+    names.value.general_names.iter().filter_map(host).collect()
+}
+
+/// Whether one of these names in a certificate is a host.
+pub fn include(names: &[String], host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let parent = host.split_once('.').map(|(_, parent)| format!("*.{parent}"));
+    let is_host = |name: &String| {
+        name.eq_ignore_ascii_case(host) || parent.as_ref().is_some_and(|parent| name.eq_ignore_ascii_case(parent))
+    };
+    names.iter().any(is_host)
+}
+
+fn about_ca() -> CertificateParams {
+    let mut ca = CertificateParams::default();
+    ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+    ca.distinguished_name = named(CA_NAME);
+    set_validity(&mut ca);
+    ca
+}
+
+fn about_server(subjects: Vec<SanType>) -> CertificateParams {
+    let mut server = CertificateParams::default();
+    server.subject_alt_names = subjects;
+    server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    server.distinguished_name = named("convene-server");
+    server.use_authority_key_identifier_extension = true;
+    set_validity(&mut server);
+    server
+}
+
+fn set_validity(about: &mut CertificateParams) {
+    let now = OffsetDateTime::now_utc();
+    about.not_before = now - CLOCK_SKEW;
+    about.not_after = now + Duration::days(VALID_DAYS);
 }
 
 /// The names of this machine and the given ones, each once, as texts and as alternative names.

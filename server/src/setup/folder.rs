@@ -1,9 +1,12 @@
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
+
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::SetupError;
 use crate::tls_init::{self, CA, CA_KEY, CERTIFICATE, KEY};
@@ -47,7 +50,7 @@ impl Folder {
         }
         let path = dir.join(".lock");
         let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let lock = lock.and_then(|lock| lock.lock().map(|()| lock));
+        let lock = lock.and_then(|lock| wait_for_lock(&lock, &path).map(|()| lock));
         let lock = lock.map_err(|source| SetupError::File { action: "lock", path, source })?;
         Ok(Self { dir, _lock: lock })
     }
@@ -107,7 +110,34 @@ impl Folder {
             self.move_certificate().map_err(|source| SetupError::File { action: "move", path: finished, source })?;
         }
         let [ca, certificate, key] = needed.map(|name| self.path(name));
+        self.keep_up_with(hosts)?;
         Ok(Certificate { ca, certificate, key })
+    }
+
+    /// Makes the certificate again if it is not for one of the hosts, which may be new, and if the set-up has made the old one. Nodes
+    /// notice nothing: CA, pin and key stay.
+    fn keep_up_with(&self, hosts: &[String]) -> Result<(), SetupError> {
+        let read = |name| fs::read_to_string(self.path(name));
+        let Ok(found) = read(CERTIFICATE) else { return Ok(()) };
+        let Some(old) = with_first(&found, tls_init::hosts_of) else { return Ok(()) };
+        let Some(host) = hosts.iter().find(|host| !tls_init::include(&old, host)) else { return Ok(()) };
+        let path = self.path(CERTIFICATE);
+        if let (Ok(ca), Ok(ca_key), Ok(key)) = (read(CA), read(CA_KEY), read(KEY))
+            && with_first(&ca, |ca| tls_init::is_ca_of(ca, &ca_key)) == Some(true)
+        {
+            // Servers that share the folder may have different hosts.
+            let all = [&old[..], hosts].concat();
+            self.write(CERTIFICATE, &tls_init::reissue(&ca, &ca_key, &key, &all)?)?;
+            tracing::info!(host, file = %path.display(), "made a new certificate of the same CA, because the old one was not for this host");
+        } else {
+            tracing::warn!(
+                host,
+                file = %path.display(),
+                "the certificate is not for this host, so clients that use it will refuse the server; issue one for it with your CA, or put the \
+                 key of the CA back as ca.key and start the server again (--setup, --public-url)"
+            );
+        }
+        Ok(())
     }
 
     fn make_certificate(&self, hosts: &[String]) -> Result<(), SetupError> {
@@ -134,6 +164,24 @@ impl Folder {
 
     fn sync(&self) -> io::Result<()> {
         File::open(&self.dir)?.sync_all()
+    }
+}
+
+/// What is so of the first certificate in a text; `None` if there is none.
+fn with_first<T>(pem: &str, of: impl FnOnce(&X509Certificate<'_>) -> T) -> Option<T> {
+    let der = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
+    X509Certificate::from_der(&der).ok().map(|(_, certificate)| of(&certificate))
+}
+
+/// Locks a file. Another server may hold the lock until its own set-up is finished.
+fn wait_for_lock(lock: &File, path: &Path) -> io::Result<()> {
+    match lock.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => {
+            tracing::info!(file = %path.display(), "waiting for another server that makes its set-up in this folder (--setup)");
+            lock.lock()
+        }
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 

@@ -176,6 +176,29 @@ async fn the_certificate_is_for_the_host_of_the_public_url() {
         .build()
         .unwrap();
     assert_eq!(client.get(format!("{public}/livez")).send().await.unwrap().status(), 200);
+
+    // The server moves. CA, pin and key stay, so its nodes notice nothing.
+    stop(server);
+    let kept = ["ca.crt", "ca.key", "server.key"].map(|name| set_up.read(name));
+    let moved = ["--listen", &set_up.address(), "--public-url", "https://moved.example.com"];
+    let server = Process::spawn("convene-server", &mut set_up.command(&moved));
+    server.wait_for_output("made a new certificate of the same CA", LIMIT);
+    server.wait_for_output("listens on", LIMIT);
+    assert_eq!(["ca.crt", "ca.key", "server.key"].map(|name| set_up.read(name)), kept);
+    let ca = reqwest::Certificate::from_pem(&fs::read(set_up.path("ca.crt")).unwrap()).unwrap();
+    let client = reqwest::Client::builder().no_proxy().tls_certs_only([ca]).resolve("moved.example.com", address);
+    let url = format!("https://moved.example.com:{port}/livez");
+    assert_eq!(client.build().unwrap().get(url).send().await.unwrap().status(), 200);
+
+    // Without the key of the CA it can only be said.
+    stop(server);
+    fs::remove_file(set_up.path("ca.key")).unwrap();
+    let again = ["--listen", &set_up.address(), "--public-url", "https://again.example.com"];
+    let server = Process::spawn("convene-server", &mut set_up.command(&again));
+    let warned = server.wait_for_output("the certificate is not for this host", LIMIT);
+    assert!(warned.contains("again.example.com") && warned.contains("ca.key"), "{warned}");
+    server.wait_for_output("listens on", LIMIT);
+    stop(server);
 }
 
 #[test]
