@@ -35,11 +35,16 @@ const MEASURE_EVERY: Duration = Duration::from_secs(1);
 /// Every so many measurements the clusters are counted, too.
 const COUNT_EVERY: u64 = 5;
 
+/// Every so many measurements the free space in the files of PostgreSQL is measured, too.
+const MEASURE_FREE_EVERY: u64 = 10;
+
 /// Measures the database for the quota. Runs until dropped.
 pub async fn measure(app: Arc<App>) {
+    let mut free = 0;
     for round in 0_u64.. {
+        let (count, measure_free) = (round.is_multiple_of(COUNT_EVERY), round.is_multiple_of(MEASURE_FREE_EVERY));
         // The registry has logged the error. The last measurement stays.
-        let _ = app.registry.measure(round.is_multiple_of(COUNT_EVERY)).await;
+        let _ = app.registry.measure(count, measure_free, &mut free).await;
         tokio::time::sleep(MEASURE_EVERY).await;
     }
 }

@@ -200,10 +200,18 @@ impl Registry {
         &self.quota
     }
 
-    /// Measures the database for the quota, and counts the clusters if asked to.
-    pub async fn measure(&self, with_clusters: bool) -> Result<(), Unavailable> {
+    /// Measures the database for the quota, and counts the clusters if asked to. `free` is what PostgreSQL will fill before the
+    /// database grows: it is measured again if asked to, and stays otherwise. The files are measured each time, so they never grow far
+    /// beyond the quota.
+    pub async fn measure(&self, with_clusters: bool, with_free: bool, free: &mut u64) -> Result<(), Unavailable> {
         let size = self.database_size().await?;
-        self.quota.set_database_bytes(size.bytes_in_use.try_into().unwrap_or(0));
+        let in_use: u64 = size.bytes_in_use.try_into().unwrap_or(0);
+        if self.store.is_shared() && with_free {
+            // It takes time, and does not matter as long as there is room anyway. What can't be measured does not count.
+            let measured = if self.quota.is_reserve(in_use) { self.store.free_bytes().await.unwrap_or(0) } else { 0 };
+            *free = measured.try_into().unwrap_or(0);
+        }
+        self.quota.set_database_bytes(in_use.saturating_sub(*free));
         if with_clusters {
             self.quota.set_clusters(self.store.cluster_count().await.map_err(unavailable)?);
         }

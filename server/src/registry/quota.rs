@@ -71,8 +71,8 @@ pub enum QuotaExceeded {
     ClusterBytes(u64),
     /// The database is too large.
     #[error(
-        "the database may have {0} bytes (--max-database-bytes) and has nearly as many, so it takes no new cluster, and registrations \
-         in small clusters only, while the reserve lasts; delete clusters that are not needed, or raise the limit"
+        "the database has nearly the {0} bytes that it may have (--max-database-bytes). New clusters are refused. Small clusters take \
+         registrations as long as the reserve lasts. Delete clusters that are not needed, or raise the limit"
     )]
     DatabaseBytes(u64),
 }
@@ -124,6 +124,11 @@ impl Quota {
     /// Notes the size of the database.
     pub fn set_database_bytes(&self, bytes: u64) {
         self.database_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether a database of this size is in its reserve.
+    pub(super) fn is_reserve(&self, bytes: u64) -> bool {
+        bytes >= self.limits.reserve_from()
     }
 
     /// Fails if this address may not create another cluster.
@@ -203,11 +208,15 @@ impl Quota {
         self.database_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// How much history the clusters keep that are written now.
+    /// How much history the clusters keep that are written now. A claim that a cluster exists costs nothing, so a full database keeps little
+    /// of all.
     pub(super) fn retained_history(&self) -> RetainedHistory {
+        let usual = self.limits.history_bytes();
+        let little = RESERVED_BYTES.min(usual);
         match self.fill() {
-            Fill::Room => RetainedHistory::of(self.limits.history_bytes()),
-            Fill::Reserve | Fill::Full => RetainedHistory::of(RESERVED_BYTES.min(self.limits.history_bytes())),
+            Fill::Room => RetainedHistory::of(usual, usual),
+            Fill::Reserve => RetainedHistory::of(usual, little),
+            Fill::Full => RetainedHistory::of(little, little),
         }
     }
 
@@ -295,14 +304,15 @@ mod tests {
         let quota = Quota::new(QuotaLimits { database_bytes: 1000, cluster_bytes: 1 << 20, ..QuotaLimits::NONE });
         let (empty, one) = (cluster(500), with_member(&cluster(500), 1));
         let full = Err(QuotaExceeded::DatabaseBytes(1000));
-        assert_eq!(quota.retained_history(), RetainedHistory::of(1 << 18));
+        assert_eq!(quota.retained_history(), RetainedHistory::of(1 << 18, 1 << 18));
         quota.set_database_bytes(799);
         assert_eq!(quota.check(None, Some(&empty), &[]), Ok(()));
         quota.count(false, &[]);
         assert_eq!(quota.check(None, Some(&empty), &[]), full);
-        assert_eq!(quota.retained_history(), RetainedHistory::of(RESERVED_BYTES));
-        assert_eq!(quota.check(Some(&empty), Some(&one), &[]), full, "counted as 1,099");
+        assert_eq!(quota.retained_history(), RetainedHistory::of(RESERVED_BYTES, RESERVED_BYTES), "counted as 1,099");
+        assert_eq!(quota.check(Some(&empty), Some(&one), &[]), full);
         quota.set_database_bytes(999);
+        assert_eq!(quota.retained_history(), RetainedHistory::of(1 << 18, RESERVED_BYTES), "it existed before");
         assert_eq!(quota.check(Some(&empty), Some(&one), &[]), Ok(()));
         assert_eq!(quota.check(Some(&one), Some(&one), &[]), Ok(()));
         let large = (2..150).fold(one.clone(), |cluster, n| with_member(&cluster, n));

@@ -20,14 +20,25 @@ const SHORT: u64 = 64 << 10;
 /// How many bytes the texts of a cluster's events may have. Older events are deleted, but never the last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetainedHistory {
+    existing: Retained,
+    forming: Retained,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Retained {
     bytes: u64,
     count_every: u64,
 }
 
 impl RetainedHistory {
-    /// So many bytes.
-    pub fn of(bytes: u64) -> Self {
-        Self { bytes, count_every: if bytes < SHORT { 1 } else { COUNT_BYTES_EVERY } }
+    /// So many bytes of a cluster that was seen to exist, and of one that was not.
+    pub fn of(existing: u64, forming: u64) -> Self {
+        let retained = |bytes| Retained { bytes, count_every: if bytes < SHORT { 1 } else { COUNT_BYTES_EVERY } };
+        Self { existing: retained(existing), forming: retained(forming) }
+    }
+
+    fn of_cluster(self, cluster: &Cluster) -> Retained {
+        if cluster.bootstrapped.is_some() { self.existing } else { self.forming }
     }
 }
 
@@ -55,8 +66,13 @@ async fn delete_beyond_bytes(
     writes: &[ClusterWrite],
     history: RetainedHistory,
 ) -> Result<(), StoreError> {
-    let limit = i64::try_from(history.bytes).unwrap_or(i64::MAX);
-    for after in due(writes, |event| event.revision.0.is_multiple_of(history.count_every)) {
+    for write in writes {
+        let Some(after) = &write.after else { continue };
+        let Retained { bytes, count_every } = history.of_cluster(after);
+        if !write.events.iter().any(|event| event.revision.0.is_multiple_of(count_every)) {
+            continue;
+        }
+        let limit = i64::try_from(bytes).unwrap_or(i64::MAX);
         let events = "delete from event where cluster = (select id from cluster where token = $1) and revision < $2 \
                       and revision <= (select max(revision) from (select revision, sum(octet_length(message) \
                       + coalesce(octet_length(value), 0) + coalesce(octet_length(previous_value), 0)) \

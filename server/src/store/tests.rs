@@ -96,7 +96,7 @@ on_every_database! {
 
 async fn commit(store: &Store, writes: &[ClusterWrite]) -> Result<(), StoreError> {
     let mut transaction = store.begin().await?;
-    match transaction.write(writes, RetainedHistory::of(1 << 20)).await {
+    match transaction.write(writes, RetainedHistory::of(1 << 20, 1 << 20)).await {
         Ok(()) => transaction.commit().await,
         Err(StoreError::Conflict) => {
             transaction.rollback().await?;
@@ -563,7 +563,7 @@ async fn a_large_history_is_compacted_to_its_bytes(store: Store) {
         let base = Stamp::of(&cluster, None);
         cluster = changed.after.clone().unwrap();
         let mut transaction = store.begin().await.unwrap();
-        transaction.write(&[write(Some(base), vec![changed])], RetainedHistory::of(retained)).await.unwrap();
+        transaction.write(&[write(Some(base), vec![changed])], RetainedHistory::of(retained, retained)).await.unwrap();
         transaction.commit().await.unwrap();
         let kept = store.events(&cluster.token, Revision(1), 1000).await.unwrap();
         assert!(kept.windows(2).all(|two| two[0].revision.next() == two[1].revision));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use convene_harness::{http, server::Server, wait_for};
+use convene_harness::{Postgres, http, server::Server, wait_for};
 use futures_util::future::join_all;
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
@@ -167,4 +167,58 @@ async fn a_full_database_takes_no_new_cluster_and_existing_ones_go_on() {
         );
     }
     assert_eq!(client.get(&url).send().await.unwrap().status(), StatusCode::OK);
+}
+
+/// A registration of 3 KiB that no database can compress.
+fn large_registration(n: usize) -> String {
+    let mut random = [0; 15 * 90];
+    getrandom::fill(&mut random).unwrap();
+    let hosts = random.chunks(90).map(|bytes| {
+        let label = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        format!("infra{n}=http://h{}.x{}.x{}:2380", label(&bytes[..30]), label(&bytes[30..60]), label(&bytes[60..]))
+    });
+    hosts.collect::<Vec<_>>().join(",")
+}
+
+#[tokio::test]
+async fn a_full_postgres_takes_new_clusters_again_when_others_are_gone() {
+    let Some(postgres) = Postgres::shared() else { return };
+    let database = postgres.create_database();
+    drop(Server::start_on(&database, &[]));
+    let size = postgres.execute(&database, "select pg_database_size(current_database())");
+    let reserve_from = size.trim().parse::<u64>().unwrap() + (3 << 20);
+    let most = (reserve_from * 5 / 4).to_string();
+    let server = Server::start_on(&database, &["--max-database-bytes", &most]);
+    let client = http::client();
+    let create = async |n: usize| {
+        let (status, url) = new(&client, &server).await;
+        if status == StatusCode::OK {
+            let put = client.put(format!("{url}/1")).form(&[("value", large_registration(n))]);
+            assert_eq!(put.send().await.unwrap().status(), StatusCode::CREATED);
+        }
+        (status == StatusCode::OK).then_some(url)
+    };
+    let mut created = Vec::new();
+    for _ in 0..40 {
+        let found = join_all((0..50).map(create)).await;
+        let is_full = found.iter().any(Option::is_none);
+        created.extend(found.into_iter().flatten());
+        if is_full {
+            break;
+        }
+    }
+    let is_refused = async || new(&client, &server).await.0 == StatusCode::INSUFFICIENT_STORAGE;
+    assert!(is_refused().await, "{} clusters", created.len());
+    let deleted = created.iter().map(|url| {
+        let token = url.rsplit('/').next().unwrap();
+        client.delete(format!("{}/v1/clusters/{token}", server.url)).send()
+    });
+    assert!(join_all(deleted).await.into_iter().all(|deleted| deleted.unwrap().status().is_success()));
+    // As autovacuum does within a minute or so.
+    postgres.execute(&database, "vacuum");
+    let deadline = tokio::time::Instant::now() + LIMIT;
+    while is_refused().await {
+        assert!(tokio::time::Instant::now() < deadline, "the database stays full");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
