@@ -26,6 +26,8 @@ struct Settings {
     ip: String,
     port: u16,
     arguments: Vec<String>,
+    /// Whether it logs all that its libraries can log.
+    traces: bool,
 }
 
 enum Database {
@@ -91,6 +93,11 @@ impl Server {
         Settings::new(Database::Of(database_url.to_owned()), arguments).start()
     }
 
+    /// [`Server::start_on`], with a log of everything that the server and its libraries can log.
+    pub fn start_tracing_on(database_url: &str, arguments: &[&str]) -> Self {
+        Settings { traces: true, ..Settings::new(Database::Of(database_url.to_owned()), arguments) }.start()
+    }
+
     /// Ends the server with SIGKILL; [`Crashed::restart`] starts it again.
     pub fn crash(mut self) -> Crashed {
         self.process.kill();
@@ -143,12 +150,15 @@ impl Crashed {
 impl Settings {
     fn new(database: Database, arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        Self { database, ip: "127.0.0.1".to_owned(), port: free_port(), arguments }
+        Self { database, ip: "127.0.0.1".to_owned(), port: free_port(), arguments, traces: false }
     }
 
     fn start(self) -> Server {
         let address = format!("{}:{}", self.ip, self.port);
         let mut command = command(&address, &self.database.url(), &self.arguments);
+        if self.traces {
+            command.env("RUST_LOG", "trace");
+        }
         let process = Process::spawn("convene-server", &mut command);
         process.wait_for_output("listens on", Duration::from_secs(20));
         let scheme = if self.arguments.iter().any(|argument| argument == "--tls-cert") { "https" } else { "http" };

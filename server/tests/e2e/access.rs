@@ -1,5 +1,6 @@
 //! Who may do what.
 
+mod logs;
 mod streams;
 mod table;
 

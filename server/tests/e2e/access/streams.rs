@@ -22,18 +22,18 @@ use crate::{
 const SOON: Duration = Duration::from_secs(5);
 
 /// A cluster on a server that demands credentials, and an API token that ends during the test.
-struct Watched {
-    admin: String,
+pub(super) struct Watched {
+    pub(super) admin: String,
     /// The path of the cluster.
-    path: String,
-    token: String,
+    pub(super) path: String,
+    pub(super) token: String,
     /// The path of the API token.
-    credential: String,
-    secret: String,
+    pub(super) credential: String,
+    pub(super) secret: String,
 }
 
 /// All waits that a credential may open. Each has received what there was.
-struct Waits {
+pub(super) struct Waits {
     events: Response,
     poll: tokio::task::JoinHandle<Response>,
     v2: Response,
@@ -41,7 +41,7 @@ struct Waits {
 }
 
 impl Watched {
-    async fn create(server: &Server, admin: String, expires_in_seconds: Option<u64>) -> Self {
+    pub(super) async fn create(server: &Server, admin: String, expires_in_seconds: Option<u64>) -> Self {
         let post = async |path: &str, body: Value| -> Value {
             send(server, Method::POST, path, Some(&admin), Some(body)).await.json().await.unwrap()
         };
@@ -60,7 +60,7 @@ impl Watched {
         }
     }
 
-    async fn open(&self, server: &Server) -> Waits {
+    pub(super) async fn open(&self, server: &Server) -> Waits {
         let url = format!("{}{}/events", server.url, self.path);
         let mut events = stream_of_events(&url, &self.secret).await;
         assert!(text(&events.chunk().await.unwrap().unwrap()).contains("event: cluster_created"));
