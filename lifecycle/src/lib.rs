@@ -57,7 +57,7 @@ pub use event::{Action, Event, EventKind, Previous, Subject};
 pub use held::{Held, HoldReason, UnknownHoldReason};
 pub use identity::{ClusterId, Epoch, IdError, MemberId};
 pub use instruction::{Endpoints, EtcdFlags, ExpectedMember, Instruction, Task, Terms};
-pub use liveness::{LastCheckIn, Liveness, MemberLiveness, ReceivedBytes, ReportedState, Starts};
+pub use liveness::{Dissent, LastCheckIn, ListDigest, Liveness, MemberLiveness, ReceivedBytes, ReportedState, Starts};
 pub use member::{Founder, Member, MemberKey, MemberKeyError, MemberName, MemberNameError, Removal, Role, StartIssued};
 pub use peer_url::{ClientUrl, ClientUrlError, PeerUrl, PeerUrlError, UrlProblem};
 pub use plan::{Plan, plan};

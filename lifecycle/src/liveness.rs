@@ -1,3 +1,4 @@
+mod dissent;
 mod inside;
 mod set_back;
 mod starts;
@@ -11,10 +12,12 @@ use std::{
 };
 
 use crate::{
-    Cluster, DiskId, Identity, Instruction, Member, MemberKey, MemberName, NodeState, PeerUrl, Policy, Report, RunId,
-    Strategy, Task, UnixMillis, View,
+    Cluster, DiskId, Identity, Instruction, Member, MemberId, MemberKey, MemberName, NodeState, PeerUrl, Policy,
+    Report, RunId, Strategy, Task, UnixMillis, View,
 };
 
+pub(crate) use dissent::is_vouched_for;
+pub use dissent::{Dissent, ListDigest};
 pub use inside::ReceivedBytes;
 pub use starts::Starts;
 
@@ -70,6 +73,8 @@ pub struct LastCheckIn {
     /// The time of the check-in before it. The node took the view that it sent with this one after that. `None` if that check-in
     /// is not known.
     pub before: Option<UnixMillis>,
+    /// The list that this node saw last, if it is not the record's. `None` for a node that does not speak for a member.
+    pub dissent: Option<Dissent>,
 }
 
 /// The state that a node reported: a [`NodeState`] without its details.
@@ -99,6 +104,8 @@ pub struct MemberLiveness {
     pub failing: Option<(UnixMillis, UnixMillis)>,
     /// The highest index up to which its etcd has applied the Raft log, as it reported itself. `None` if it has not.
     pub applied: Option<u64>,
+    /// The highest index that the node of one other voter alone has shown, and that voter.
+    pub shown_applied: Option<(MemberId, u64)>,
     /// How often its node was instructed to start its etcd since the etcd last answered: how often it was started in vain.
     pub failed_starts: u32,
     /// The starts of its etcd since it last stayed up. `None` if it has stayed up.
@@ -156,6 +163,7 @@ impl Liveness {
             may_start: false,
             empty_since,
             before: self.view_taken_after(report, now),
+            dissent: self.dissent_of(cluster, report, now),
         };
         self.nodes.insert(report.name.clone(), check_in);
         self.forget_nodes(cluster);
@@ -289,7 +297,7 @@ impl Liveness {
     /// partitioned itself. A node that reaches itself proves nothing.
     fn record_view(&mut self, cluster: &Cluster, report: &Report, now: UnixMillis) {
         let Some(view) = &report.view else { return };
-        self.record_applied(cluster, view);
+        self.record_applied(cluster, report, view);
         let own = report.identity();
         let by_voter = is_by_running_voter(report, view);
         for observed in &view.members {
@@ -311,9 +319,9 @@ impl Liveness {
     /// Records how far members have applied the log. Only an etcd that gave the member's ID counts, and only if a quorum of the
     /// voters on record gave theirs: a copy with `--force-new-cluster` has the IDs of the original, and goes on without it.
     ///
-    /// A forged view meets this. What it can do is small: a member that comes back replaces itself although its data was good, if another
-    /// voter has applied as much as the forged index, and a quorum goes on without the member.
-    fn record_applied(&mut self, cluster: &Cluster, view: &View) {
+    /// A forged view meets this, and would make a member that comes back replace itself although its data is good. So for members whose
+    /// nodes have credentials, an index counts that their own node has shown, or the nodes of two other voters.
+    fn record_applied(&mut self, cluster: &Cluster, report: &Report, view: &View) {
         if view.cluster.is_none() || view.cluster != cluster.cluster_id {
             return;
         }
@@ -323,10 +331,17 @@ impl Liveness {
         if cluster.voters().filter(answers).count() < cluster.quorum() {
             return;
         }
+        let own = report.identity().map(|own| own.member);
+        let witness = own.filter(|_| self.is_voice(cluster, report));
         for observed in view.members.iter().filter(|observed| observed.identified) {
             let Some(member) = cluster.member(&observed.id.into()) else { continue };
+            let is_certain = own == Some(observed.id) || !self.has_credential(cluster, member);
             let known = self.members.entry(member.key.clone()).or_default();
-            known.applied = known.applied.max(observed.applied_index);
+            match (is_certain, witness, observed.applied_index) {
+                (true, _, applied) => known.applied = known.applied.max(applied),
+                (false, Some(witness), Some(applied)) => known.record_shown_applied(witness, applied),
+                _ => {}
+            }
         }
     }
 
@@ -482,6 +497,19 @@ impl Liveness {
 }
 
 impl MemberLiveness {
+    /// Records an index that the node of another voter has shown. What two of them have shown counts.
+    fn record_shown_applied(&mut self, witness: MemberId, index: u64) {
+        match self.shown_applied {
+            Some((other, shown)) if other != witness => {
+                self.applied = self.applied.max(Some(shown.min(index)));
+                if shown < index {
+                    self.shown_applied = Some((witness, index));
+                }
+            }
+            shown => self.shown_applied = Some((witness, shown.map_or(index, |(_, shown)| shown.max(index)))),
+        }
+    }
+
     /// Since when probes of the member have failed. `None` if its etcd has answered since the last one.
     pub fn unreachable_since(&self) -> Option<UnixMillis> {
         let (first, last) = self.failing?;

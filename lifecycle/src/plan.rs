@@ -21,6 +21,7 @@ mod rolled_back;
 mod running;
 mod starting;
 mod tickets;
+mod voices;
 
 use std::borrow::Cow;
 
@@ -61,7 +62,8 @@ pub fn plan(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMi
 
 fn plan_on_view(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMillis) -> Plan {
     let liveness = Cow::Borrowed(liveness);
-    let mut planner = Planner { draft: ClusterDraft::new(cluster, now), liveness, report, now };
+    let mut planner =
+        Planner { draft: ClusterDraft::new(cluster, now), liveness, report, now, unconfirmed: Vec::new() };
     let instruction = planner.decide();
     Plan { instruction, change: planner.draft.finish() }
 }
@@ -74,6 +76,8 @@ struct Planner<'a> {
     liveness: Cow<'a, Liveness>,
     report: &'a Report,
     now: UnixMillis,
+    /// The changes of other members that the report's view shows, and that no second node has confirmed.
+    unconfirmed: Vec<String>,
 }
 
 /// An instruction that takes the node further, or why there is none.

@@ -50,7 +50,7 @@ reasons! {
     AllAddressesChanged "all_addresses_changed" ["wait"]
         "No quorum: no other member answers at its address in etcd's list, and this node's own address is not in the list either. etcd updates addresses through the quorum only.";
     MemberMismatch "member_mismatch" ["wait"]
-        "The view lacks members on record, and too few of the voters on record answer to confirm that. Or the view has members that an administrator has given up. It may come from a copy of the cluster or from old data, so no decision is based on it.";
+        "The view lacks members on record, and too few of the voters on record answer to confirm that. Or the view has members that an administrator has given up. Or only this node shows a change of other members. The view may come from a copy of the cluster, from old data or from a node that lies, so no decision is based on it.";
     TicketHeld "ticket_held" ["wait"] "Another node is changing the membership.";
     LastInLine "last_in_line" ["wait"]
         "This node lost its last ticket because etcd's list showed no progress. Other nodes go first. If there are none, the node tries again after 10 seconds. The time doubles with each setback, up to 5 minutes.";

@@ -37,7 +37,7 @@ impl Cluster {
         now: UnixMillis,
     ) -> Admittance {
         let verdict = self.verdict(node, presented, liveness, now);
-        match verdict.and_then(|verdict| self.check_data(node, data).map(|()| verdict)) {
+        match verdict.and_then(|verdict| self.check_data(node, data, liveness).map(|()| verdict)) {
             Ok(Verdict::Known) => Admittance::Known,
             Ok(verdict) => {
                 let mut draft = ClusterDraft::new(self, now);
@@ -63,14 +63,13 @@ impl Cluster {
         }
     }
 
-    /// Fails if the data is of a member whose name another node's credential speaks for, or nobody's yet. Else the node would pass for
+    /// Fails if the data is of a member that another node speaks for, or that nobody speaks for yet. Else the node would pass for
     /// a copy of that member, and keep it from starting.
-    fn check_data(&self, node: &MemberName, data: Option<Identity>) -> Result<(), NodeDenial> {
-        let Some(member) = data.and_then(|own| self.member(&own.member.into())) else { return Ok(()) };
-        let name = member.name();
-        let is_unclaimed = || !self.admission.credentials.contains_key(name) && self.is_stock_member(name);
-        let is_of_other = name != node && (self.admission.holder(name).is_some() || is_unclaimed());
-        if is_of_other { Err(NodeDenial::DataOfOther { node: node.clone(), holder: name.clone() }) } else { Ok(()) }
+    fn check_data(&self, node: &MemberName, data: Option<Identity>, liveness: &Liveness) -> Result<(), NodeDenial> {
+        match liveness.member_of_another_node(self, node, data) {
+            Some(member) => Err(NodeDenial::DataOfOther { node: node.clone(), holder: member.name().clone() }),
+            None => Ok(()),
+        }
     }
 
     fn by_certificate(&self, node: &MemberName, presented: &Presented) -> Result<Verdict, NodeDenial> {
@@ -90,13 +89,14 @@ impl Cluster {
     ) -> Result<Verdict, NodeDenial> {
         let is_open = self.policy.join == JoinPolicy::Open;
         let own = self.admission.credentials.get(node);
-        let needs_claim = is_open && own.is_none() && self.is_stock_member(node);
+        let is_of_stock_etcds = is_open && own.is_none() && self.is_of_stock_etcds();
+        let needs_claim = is_of_stock_etcds && self.is_member_for_good(node);
         let Some(credential) = presented.credential else {
             if needs_claim && presented.join_token.is_none() {
                 return Err(NodeDenial::StockMember(node.clone()));
             }
             // A client of an earlier version has none. It may speak for a name that nobody has claimed.
-            let is_free = is_open && own.is_none() && !needs_claim;
+            let is_free = is_open && own.is_none() && !is_of_stock_etcds;
             return if is_free { Ok(Verdict::Known) } else { Err(NodeDenial::CredentialRequired(node.clone())) };
         };
         if let Some(own) = own.filter(|own| own.has(credential)) {
@@ -108,7 +108,7 @@ impl Cluster {
         let is_bound = self.admission.holder(node).is_some();
         let join_token = match presented.join_token {
             // In an open cluster, a join token matters only where the name needs one.
-            Some(hash) if !is_open || own.is_some() || needs_claim => {
+            Some(hash) if !is_open || own.is_some() || is_of_stock_etcds => {
                 match self.valid_join_token(node, hash, presented, now) {
                     Err(denial) if !is_open || self.is_member_for_good(node) => return Err(denial),
                     found => found.ok(),
@@ -140,12 +140,13 @@ impl Cluster {
         self.formed.is_some() && self.members().any(|member| member.name() == node)
     }
 
-    /// Whether a name is that of a member which stock etcds have registered, in a cluster that they can't change any more. No client
-    /// has checked in for it while the cluster formed, so whoever is the first to do so may be anybody who knows the discovery token.
-    fn is_stock_member(&self, node: &MemberName) -> bool {
+    /// Whether stock etcds have formed the cluster and can't change it any more. No client has checked in for a member while the cluster
+    /// formed, so whoever is the first to do so may be anybody who knows the discovery token. And a node has a say about the cluster only
+    /// if a join token has admitted it ([`Liveness::is_unvouched`]), so each has a credential.
+    fn is_of_stock_etcds(&self) -> bool {
         matches!(self.protocol, Some(Protocol::Discovery(_)))
             && self.policy.stock_writes == StockWrites::Refuse
-            && self.is_member_for_good(node)
+            && self.formed.is_some()
     }
 
     /// What remains of the admission when stock etcds complete the founders. In an open cluster anybody who knows the discovery token

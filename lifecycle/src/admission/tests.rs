@@ -134,6 +134,7 @@ impl World {
             may_start: false,
             empty_since: None,
             before: None,
+            dissent: None,
         };
         self.liveness.nodes.insert(name(node), check_in);
     }

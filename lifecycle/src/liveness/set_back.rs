@@ -11,11 +11,12 @@ impl Liveness {
     pub fn replace_future_times(&mut self, now: UnixMillis) {
         let Self { since, nodes, members } = self;
         limit(since, now);
-        for LastCheckIn { at, empty_since, before, .. } in nodes.values_mut() {
+        for LastCheckIn { at, empty_since, before, dissent, .. } in nodes.values_mut() {
             // A view that was taken after a time in the future need not be recent.
             *before = before.filter(|before| *before <= now);
             limit(at, now);
             limit_all(empty_since, now);
+            limit_all(dissent.as_mut().map(|dissent| &mut dissent.at), now);
         }
         for member in members.values_mut() {
             let MemberLiveness { checked_in, answered, failing, starts, heard, received, unreached_by_voters, .. } =

@@ -35,6 +35,10 @@ pub(super) enum Blocked {
     MemberMismatch { missing: Vec<String> },
     /// The node's view has members that an administrator has given up, without evidence that it is of the present cluster.
     GivenUpListed { listed: Vec<String> },
+    /// The node's view shows changes of other members that no second node has shown.
+    Unconfirmed { shown: Vec<String> },
+    /// An etcd cluster answers at the members' addresses, and nobody vouches for the node that shows it.
+    NobodyVouches { found: ClusterId },
     /// An administrator has given up the member that this node has the data of, and the node sees no quorum.
     GivenUp { member: MemberKey, present: Vec<String> },
     /// An etcd answers as the member that this node has the data of.

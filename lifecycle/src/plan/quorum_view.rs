@@ -64,6 +64,9 @@ impl<'a> Planner<'a> {
         // If the cluster's ID is unknown, the registry would have adopted the cluster by now if any member were its own.
         let is_known = self.draft.cluster_id.is_some() || view.linearizable;
         if let Some(found) = view.cluster.filter(|found| is_known && self.draft.cluster_id != Some(*found)) {
+            if self.draft.cluster_id.is_none() && self.is_unvouched() {
+                return Err(Blocked::NobodyVouches { found });
+            }
             return Err(Blocked::ForeignClusterAnswers { found, own: self.draft.cluster_id });
         }
         let own = self.report.identity().filter(|_| self.report.is_running()).map(|own| own.member);
@@ -78,6 +81,9 @@ impl<'a> Planner<'a> {
         let listed = self.given_up_but_listed(view);
         if !listed.is_empty() {
             return Err(Blocked::GivenUpListed { listed });
+        }
+        if !self.unconfirmed.is_empty() {
+            return Err(Blocked::Unconfirmed { shown: self.unconfirmed.clone() });
         }
         if !self.agrees_with_record(view) {
             return Err(Blocked::ViewNeeded(ViewNeeded::Newer));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Planner;
 use crate::{
     EventKind, Founder, Identity, LastCheckIn, Member, MemberKey, MemberList, MemberName, NodeState, ObservedMember,
-    Protocol, Purpose, Registration, Revision, View, cluster::quorum_of,
+    Protocol, Registration, Revision, View, cluster::quorum_of,
 };
 
 impl Planner<'_> {
@@ -35,6 +35,11 @@ impl Planner<'_> {
         if view.linearizable && self.draft.formed.is_some() && is_of_cluster() {
             self.reconcile_members(view);
         }
+        if !self.unconfirmed.is_empty() && self.may_speak_for_others(view) {
+            // What the node has shown of its own member has given it a say.
+            self.unconfirmed.clear();
+            self.reconcile_members(view);
+        }
     }
 
     /// Removes who registered by discovery after the last place was taken (`Cluster::may_be_late`) and is not in etcd's list: it never
@@ -59,6 +64,9 @@ impl Planner<'_> {
     /// members of the other cluster, and no member on record has shown data of the cluster on record.
     fn correct_cluster_id(&mut self, view: &View) {
         let (Some(seen), Some(on_record)) = (view.cluster, self.draft.cluster_id) else { return };
+        if !self.may_speak_for_others(view) {
+            return;
+        }
         // The registry has computed the ID of a cluster that formed by check-in.
         let is_computed = self.draft.record.iter().any(|member| member.founder.is_some());
         let is_known = seen == on_record || self.draft.earlier_cluster_ids.contains(&seen);
@@ -91,24 +99,30 @@ impl Planner<'_> {
     /// missing, a quorum of the other voters suffices if something else shows the removal: the member is dead, the ticket's holder
     /// was instructed to remove it, or its own node sees it. That node may look at such a copy, too. An eviction shows nothing: it
     /// may still wait for the quorum.
+    ///
+    /// All of that is one node's word. So the removal of a voter whose own node has a voice must be expected, or be shown by enough
+    /// nodes.
     pub(super) fn missing_without_evidence(&self, view: &View) -> Vec<String> {
         let policy = &self.draft.policy;
         let ticket = self.draft.ticket.as_ref().and_then(|ticket| ticket.purpose.removes());
         let own = self.report.identity().map(|own| MemberKey::from(own.member));
         let missing: Vec<&Arc<Member>> = self.draft.members().filter(|member| is_gone(view, member)).collect();
-        let answering = self.voters_that_answer(view);
-        let has_quorum = answering >= self.draft.quorum();
+        let weighed: Vec<&Arc<Member>> = self.weighed_voters().collect();
+        let answering = self.count_answers(view, &weighed);
+        let has_quorum = answering >= quorum_of(weighed.len());
         // One removal from an even number of voters leaves a quorum that is smaller by one.
         let is_one_removal = || match missing[..] {
             [one] => {
-                let remaining = self.draft.voters().filter(|voter| voter.key != one.key).count();
+                let remaining = weighed.iter().filter(|voter| voter.key != one.key).count();
                 let is_own_or_instructed = Some(&one.key) == own.as_ref() || Some(&one.key) == ticket;
                 let is_dead = || self.liveness.silence(policy, one, self.now) >= policy.dead_after;
                 answering >= quorum_of(remaining) && (is_own_or_instructed || is_dead())
             }
             _ => false,
         };
-        if has_quorum || missing.is_empty() || is_one_removal() {
+        let is_confirmed =
+            missing.iter().all(|member| self.is_expected_to_go(member)) || self.may_speak_for_others(view);
+        if missing.is_empty() || (is_confirmed && (has_quorum || is_one_removal())) {
             return Vec::new();
         }
         missing.into_iter().map(|member| member.label()).collect()
@@ -131,12 +145,16 @@ impl Planner<'_> {
 
     /// How many voters on record are in a view's list and have answered with their own IDs.
     fn voters_that_answer(&self, view: &View) -> usize {
+        self.count_answers(view, &self.draft.voters().collect::<Vec<_>>())
+    }
+
+    fn count_answers(&self, view: &View, voters: &[&Arc<Member>]) -> usize {
         let own = self.report.identity().filter(|_| self.report.is_running()).map(|own| own.member);
         let answers = |voter: &&Arc<Member>| {
             let id = voter.key.id();
             view.members.iter().any(|seen| Some(seen.id) == id && (seen.identified || Some(seen.id) == own))
         };
-        self.draft.voters().filter(answers).count()
+        voters.iter().filter(|voter| answers(voter)).count()
     }
 
     /// Takes over the ID of a running cluster that the registry did not know. It formed by v2 discovery, or it is older
@@ -149,6 +167,9 @@ impl Planner<'_> {
             return;
         }
         if self.draft.formed.is_some() {
+            if !self.may_speak_for_others(view) {
+                return;
+            }
             let is_known = |observed: &ObservedMember| self.draft.member(&observed.id.into()).is_some();
             if view.members.iter().any(is_known) {
                 self.draft.change(EventKind::Formed, format!("running etcd cluster {cluster_id} adopted"), |cluster| {
@@ -229,8 +250,10 @@ impl Planner<'_> {
         }
     }
 
-    /// Makes the record agree with etcd's list. Changes that the registry has learned of since `view.since` stay.
+    /// Makes the record agree with etcd's list, as far as this node's word goes. Changes that the registry has learned of since
+    /// `view.since` stay.
     fn reconcile_members(&mut self, view: &View) {
+        let is_confirmed = self.may_speak_for_others(view);
         let gone: Vec<Arc<Member>> = self.draft.members().filter(|member| is_gone(view, member)).cloned().collect();
         for member in gone {
             let message = format!("{} removed: it is not in etcd's list any more", member.name());
@@ -238,14 +261,25 @@ impl Planner<'_> {
         }
         for observed in &view.members {
             match self.draft.record.iter().find(|member| member.key.id() == Some(observed.id)).cloned() {
-                Some(member) if member.removed.is_none() => self.reconcile_member(&member, observed, view.since),
+                Some(member) if member.removed.is_none() => {
+                    self.reconcile_member(&member, observed, view.since, is_confirmed);
+                }
                 Some(member) if member.removed.is_some_and(|removal| removal.at > view.since) => {}
-                on_record => self.add_listed_member(observed, on_record),
+                on_record if is_confirmed || self.may_be_added(observed) => {
+                    self.add_listed_member(observed, on_record, is_confirmed);
+                }
+                _ => self.unconfirmed.push(format!("{} as another voter", described(observed))),
             }
         }
     }
 
-    fn reconcile_member(&mut self, member: &Arc<Member>, observed: &ObservedMember, since: Revision) {
+    fn reconcile_member(
+        &mut self,
+        member: &Arc<Member>,
+        observed: &ObservedMember,
+        since: Revision,
+        is_confirmed: bool,
+    ) {
         let mut after = Member::clone(member);
         if let Some(name) = &observed.name {
             after.registration.name = name.clone();
@@ -259,7 +293,15 @@ impl Planner<'_> {
         after.role = observed.role();
         // etcd's list has the names of founders from `--initial-cluster`, before they have run.
         after.started |= observed.identified || (observed.name.is_some() && member.founder.is_none());
-        if after == **member || member.modified > since {
+        if member.modified > since {
+            return;
+        }
+        let shown = after;
+        let after = if is_confirmed { shown.clone() } else { self.as_far_as_credible(member, shown.clone(), observed) };
+        if (after.role, &after.registration.peer_urls) != (shown.role, &shown.registration.peer_urls) {
+            self.unconfirmed.push(format!("{} as {} at {}", member.label(), shown.role, listed(&observed.peer_urls)));
+        }
+        if after == **member {
             return;
         }
         let is_promoted = !member.is_voter() && after.is_voter();
@@ -292,9 +334,10 @@ impl Planner<'_> {
         self.draft.members().any(|member| member.founder.is_some() && !member.may_never_have_led())
     }
 
-    fn add_listed_member(&mut self, observed: &ObservedMember, on_record: Option<Arc<Member>>) {
+    fn add_listed_member(&mut self, observed: &ObservedMember, on_record: Option<Arc<Member>>, is_confirmed: bool) {
         let key = MemberKey::from(observed.id);
-        let registration = Registration { name: self.name_of(observed), peer_urls: observed.peer_urls.clone() };
+        let registration =
+            Registration { name: self.name_of(observed, is_confirmed), peer_urls: observed.peer_urls.clone() };
         let fresh = Member::registered(key, registration, Revision::FIRST);
         let was_started = on_record.as_ref().is_some_and(|member| member.started);
         let (founder, join_issued) =
@@ -312,15 +355,12 @@ impl Planner<'_> {
     }
 
     /// etcd learns a member's name when the member starts. Until then the ticket has the name of the node that joins.
-    fn name_of(&self, observed: &ObservedMember) -> MemberName {
-        let joiner = self.draft.ticket.as_ref().and_then(|ticket| match &ticket.purpose {
-            Purpose::Join { peer_urls, .. } if peer_urls.iter().any(|url| observed.peer_urls.contains(url)) => {
-                Some(ticket.holder.clone())
-            }
-            _ => None,
-        });
+    fn name_of(&self, observed: &ObservedMember, is_confirmed: bool) -> MemberName {
+        let joiner = || self.joiner_of(observed).cloned();
         let unnamed = || observed.id.to_string().parse().expect("hexadecimal digits make a name");
-        observed.name.clone().or(joiner).unwrap_or_else(unnamed)
+        let is_credible = |name: &MemberName| is_confirmed || !self.is_name_of_another(name, observed);
+        let listed = observed.name.clone().filter(is_credible);
+        listed.or_else(joiner).unwrap_or_else(unnamed)
     }
 
     /// Records that a member has run, and what its node reports about it that the registry does not know yet. What it knows, only
@@ -357,6 +397,13 @@ fn is_gone(view: &View, member: &Member) -> bool {
 
 fn is_listed(view: &View, key: &MemberKey) -> bool {
     key.id().is_some_and(|id| view.members.iter().any(|observed| observed.id == id))
+}
+
+/// A listed member, for messages.
+fn described(observed: &ObservedMember) -> String {
+    let id = observed.id;
+    let label = observed.name.as_ref().map_or_else(|| id.to_string(), |name| format!("{name} ({id})"));
+    format!("{label} at {}", listed(&observed.peer_urls))
 }
 
 /// The message of an event that changes a member, such as `infra2 started`.

@@ -94,7 +94,11 @@ impl Planner<'_> {
                     || self.liveness.silence(policy, member, self.now) >= policy.dead_after
             }) || self.draft.surplus_voters() > 0
         };
-        own_needs || self.has_stalled_ticket() || (self.check_ticket_is_free().is_ok() && others_need())
+        let is_disputed = || self.liveness.is_disputed_by_others(&self.draft, &self.report.name, self.now);
+        own_needs
+            || is_disputed()
+            || self.has_stalled_ticket()
+            || (self.check_ticket_is_free().is_ok() && others_need())
     }
 
     /// Whether the node reports another name or other client URLs of its member than the registry knows. etcd's list decides.

@@ -74,6 +74,9 @@ const AGAINST_LIES: Rules = Rules {
     ..Rules::REAL
 };
 
+/// Each node speaks for itself.
+const WITH_CREDENTIALS: Rules = Rules { has_credentials: true, ..Rules::REAL };
+
 /// The planner alone: clients do as they are instructed.
 const OBEDIENT: Rules = Rules { client: ClientRules::OBEDIENT, settles: false, ..Rules::REAL };
 
@@ -287,6 +290,12 @@ fn a_random_walk_with_obedient_clients_breaks_nothing() {
 #[test]
 fn a_random_walk_with_a_lying_server_breaks_nothing() {
     walk("a lying server", 3, 1_000_000, &Kind::ALL, &AGAINST_LIES);
+}
+
+/// A thief has the credential of a node, and the nodes have credentials.
+#[test]
+fn a_random_walk_with_a_stolen_credential_breaks_nothing() {
+    walk("a stolen credential", 4, 1_000_000, &Kind::ALL, &WITH_CREDENTIALS);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod clocks;
 mod copies;
 mod evicting;
 mod failing_starts;
+mod forged_views;
 mod forming;
 mod growing;
 mod hearsay;

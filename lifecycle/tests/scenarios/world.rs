@@ -2,13 +2,14 @@ mod administrator;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
 use convene_lifecycle::{
     Action, ClientUrl, Cluster, ClusterSize, DataEvidence, Discovery, DiskId, Epoch, EtcdVersion, Identity,
-    Instruction, Liveness, MemberKey, NodeRefusal, NodeState, PeerUrl, Plan, Registration, Report, Revision, RunId,
-    StockWrites, Strategy, Task, Transition, UnixMillis, View, plan,
+    Instruction, Liveness, MemberKey, MemberName, NodeCredential, NodeRefusal, NodeState, PeerUrl, Plan, Registration,
+    Report, Revision, RunId, SecretHash, StockWrites, Strategy, Task, Transition, UnixMillis, View, plan,
 };
 
 use crate::{etcd::Etcd, words::Words};
@@ -25,6 +26,8 @@ pub struct World {
     nodes: BTreeMap<String, Node>,
     words: Words,
     last: Option<Instruction>,
+    /// Whether each node has a credential, which alone speaks for its name.
+    has_credentials: bool,
 }
 
 /// A machine that runs, or wants to run, a member.
@@ -78,6 +81,15 @@ pub enum Data {
 }
 
 impl World {
+    /// Each node has a credential of its own from now on.
+    pub fn with_credentials(mut self) -> Self {
+        self.has_credentials = true;
+        for name in self.nodes.values().map(|node| node.name.parse().unwrap()).collect::<Vec<MemberName>>() {
+            self.bind_credential(&name);
+        }
+        self
+    }
+
     /// A new cluster without any node.
     pub fn new(size: u32) -> Self {
         let now = UnixMillis(1_800_000_000_000);
@@ -92,6 +104,7 @@ impl World {
             nodes: BTreeMap::new(),
             words: Words::default(),
             last: None,
+            has_credentials: false,
         }
     }
 
@@ -183,6 +196,15 @@ impl World {
     /// The node's next check-ins have this number.
     pub fn numbered(&mut self, name: &str, sequence: u64) -> &mut Self {
         self.node(name).sequence = sequence;
+        self
+    }
+
+    /// A node is not admitted, because it has the data of another node's member.
+    #[track_caller]
+    pub fn turned_away(&mut self, name: &str) -> &mut Self {
+        let report = self.report_of(name);
+        let member = self.liveness.member_of_another_node(&self.cluster, &report.name, report.identity());
+        assert!(member.is_some(), "{name} is admitted");
         self
     }
 
@@ -609,6 +631,9 @@ impl World {
     #[track_caller]
     fn check_in(&mut self, name: &str) -> Plan {
         let report = self.report_of(name);
+        if self.has_credentials {
+            self.bind_credential(&report.name);
+        }
         let planned = plan(&self.cluster, &self.liveness, &report, self.now);
         self.apply(planned.change.clone());
         self.liveness.record_check_in(&self.cluster, &report, self.now);
@@ -623,6 +648,28 @@ impl World {
         self.last = Some(planned.instruction.clone());
         self.node(name).instruction = Some(planned.instruction.clone());
         planned
+    }
+
+    /// An administrator revokes a node's credential.
+    pub fn revoke_credential(&mut self, name: &str) -> &mut Self {
+        let transition = self.cluster.revoke_credential(&name.parse().unwrap(), self.now).unwrap();
+        self.apply(transition)
+    }
+
+    /// The node's name is bound to a credential, if it is not yet.
+    fn bind_credential(&mut self, name: &MemberName) {
+        let hash = SecretHash::new([7; 32]);
+        let (created_at, modified) = (self.now, self.cluster.revision);
+        let bound = NodeCredential {
+            id: "node-7".into(),
+            hash,
+            next: None,
+            created_at,
+            renewed_at: None,
+            revoked_at: None,
+            modified,
+        };
+        Arc::make_mut(&mut self.cluster.admission).credentials.entry(name.clone()).or_insert(bound);
     }
 
     fn report_of(&mut self, name: &str) -> Report {

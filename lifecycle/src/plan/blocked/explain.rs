@@ -84,11 +84,29 @@ impl Blocked {
             Self::MemberMismatch { missing } => wait(
                 Reason::MemberMismatch,
                 format!(
-                    "the member list that this node sees lacks {}, and too few of the voters on record answer to \
-                     confirm that; the list may come from a copy of the cluster (--force-new-cluster), so no decision \
-                     is based on it. If that cluster is to be this one from now on, run `convene cluster adopt` with the \
+                    "the member list that this node sees lacks {}, and too few of the voters on record answer, or no second \
+                     voter's node shows the same list, to confirm that; the list may come from a copy of the cluster \
+                     (--force-new-cluster), so no decision is based on it. If the member was removed on purpose, run `convene \
+                     member revoke` with its name. If that cluster is to be this one from now on, run `convene cluster adopt` with the \
                      client URL of one of its members",
                     missing.join(", ")
+                ),
+            ),
+            Self::Unconfirmed { shown } => wait(
+                Reason::MemberMismatch,
+                format!(
+                    "only this node shows {}, so the record stays as it is until the node of a second voter shows the same \
+                     list, or that member's own node checks in. If the change is right and none of them does, run `convene cluster adopt` with the client URL of \
+                     a member",
+                    shown.join(", ")
+                ),
+            ),
+            Self::NobodyVouches { found } => wait(
+                Reason::ForeignCluster,
+                format!(
+                    "etcd cluster {found} answers at the members' addresses, but this node was admitted without a join token, and \
+                     anybody who knows the discovery token of this cluster, which stock etcds have formed, could say that. Give this \
+                     node a join token, or start convene with one on a member's node (convene join-token create)"
                 ),
             ),
             Self::GivenUpListed { listed } => wait(

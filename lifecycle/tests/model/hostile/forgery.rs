@@ -46,14 +46,23 @@ pub enum Forgery {
 
 const OTHER: ClusterId = ClusterId(0xbad);
 
+/// The machine whose credential was stolen, if nodes have credentials.
+const THIEF: usize = 0;
+
 impl World {
     pub fn forge(&mut self, forgery: Forgery, rules: &Rules) {
         match forgery {
+            // Once a cluster has formed, the discovery token changes nothing. Founders check in themselves.
+            Forgery::DeleteKey(_) | Forgery::RotateNames | Forgery::FoundersEmpty | Forgery::FoundersNeverLed
+                if rules.has_credentials => {}
             Forgery::DeleteKey(node) => self.delete_key(node),
             Forgery::RotateNames => self.rotate_names(),
             Forgery::FoundersEmpty | Forgery::FoundersNeverLed => self.forge_founders(forgery, rules),
             _ => {
-                if let Some(report) = self.forged_report(forgery) {
+                if let Some(mut report) = self.forged_report(forgery) {
+                    if rules.has_credentials {
+                        report.name = name(THIEF);
+                    }
                     self.handle_forged(&report, rules);
                 }
             }
@@ -61,6 +70,9 @@ impl World {
     }
 
     fn handle_forged(&mut self, report: &Report, rules: &Rules) {
+        if !self.is_admitted(report) {
+            return;
+        }
         self.handle(report, rules);
         // The registry keeps one check-in a node, so a forged one hides the real one.
         let is_hidden = |machine: &&mut Machine| name(machine.name) == report.name;

@@ -18,6 +18,11 @@ impl World {
             return;
         }
         let report = self.report(n);
+        if !self.is_admitted(&report) {
+            // A supervisor starts the client again.
+            self.machines[n].start_client();
+            return;
+        }
         let is_etcd = matches!(report.state, NodeState::Running(_) | NodeState::Starting(_));
         let instruction = self.handle(&report, rules);
         self.machines[n].answer = Answer { task: instruction.task.as_str(), reason: instruction.reason.as_str() };
@@ -33,6 +38,11 @@ impl World {
         }
         let seen = report.view.as_ref().and_then(|view| view.cluster);
         self.machines[n].client = self.next(n, instruction, seen, rules);
+    }
+
+    /// Whether a node may check in with its data.
+    pub fn is_admitted(&self, report: &Report) -> bool {
+        self.liveness.member_of_another_node(&self.cluster, &report.name, report.identity()).is_none()
     }
 
     /// Handles a check-in in the registry.

@@ -62,6 +62,8 @@ pub struct Rules {
     pub is_honest: bool,
     /// Whether a repeated check-in must change nothing.
     pub settles: bool,
+    /// Whether each node has a credential of its own. Who makes up reports has that of the first node, and nothing else.
+    pub has_credentials: bool,
     /// The properties that are not checked.
     pub off: &'static [Broken],
 }
@@ -121,6 +123,7 @@ impl Rules {
         guard: Guard::Newer,
         is_honest: true,
         settles: true,
+        has_credentials: false,
         off: &[],
     };
 }

@@ -65,7 +65,7 @@ struct Searched {
 }
 
 fn search(scope: &Scope<'_>, rules: &Rules, searched: &mut Searched) -> Option<(Broken, Vec<Step>)> {
-    let mut world = World { off: rules.off, ..scope.setting.first_world() };
+    let mut world = scope.setting.first_world(rules);
     scope.first.iter().for_each(|step| world.take(*step, rules));
     let mut trail: Vec<(usize, Option<Step>)> = Vec::new();
     let mut known: HashSet<u64> = HashSet::new();

@@ -1,11 +1,14 @@
 use std::sync::Arc;
 
-use convene_lifecycle::{Action, Cluster, ClusterSize, Liveness, PolicyChange, Settings, UnixMillis};
+use convene_lifecycle::{
+    Action, Admission, Cluster, ClusterSize, JoinPolicy, Liveness, NodeCredential, PolicyChange, Revision, SecretHash,
+    Settings, UnixMillis,
+};
 
 use super::{
     rules::Rules,
     steps::Step,
-    world::{MOST_MACHINES, Machine, World},
+    world::{MOST_MACHINES, Machine, World, name},
 };
 
 /// When each history begins.
@@ -22,11 +25,13 @@ pub struct Setting {
     pub learner: bool,
     /// The machines, as bits, whose clients end once their etcds run.
     pub joins_only: u8,
+    /// Whether whoever knows the discovery token may check in under a new name.
+    pub is_open: bool,
 }
 
 impl Setting {
     pub const fn running(size: u32, machines: usize) -> Self {
-        Self { size, machines, is_running: true, learner: true, joins_only: 0 }
+        Self { size, machines, is_running: true, learner: true, joins_only: 0, is_open: true }
     }
 
     pub const fn forming(size: u32, machines: usize) -> Self {
@@ -34,11 +39,16 @@ impl Setting {
     }
 
     /// The world at the beginning. For a running cluster, the real planner has formed it.
-    pub fn first_world(&self) -> World {
-        let policy = PolicyChange { learner: Some(self.learner), ..PolicyChange::default() };
+    pub fn first_world(&self, rules: &Rules) -> World {
+        let join = if self.is_open { JoinPolicy::Open } else { JoinPolicy::Token };
+        let policy = PolicyChange { learner: Some(self.learner), join: Some(join), ..PolicyChange::default() };
         let settings = Settings { size: ClusterSize::new(self.size), policy, ..Settings::default() };
         let token = "6c007a14875d53d9bf0ef5a6fc0257c8".parse().expect("a token");
-        let cluster = Cluster::create_with(token, &settings, Action::Create, BEGINNING).after.expect("a cluster");
+        let mut cluster = Cluster::create_with(token, &settings, Action::Create, BEGINNING).after.expect("a cluster");
+        if rules.has_credentials {
+            let credentials = (0..self.machines).map(|n| (name(n), credential())).collect();
+            cluster.admission = Arc::new(Admission { credentials, ..Admission::default() });
+        }
         let mut world = World {
             now: BEGINNING,
             cluster: Arc::new(cluster),
@@ -49,7 +59,7 @@ impl Setting {
             cuts: [[false; MOST_MACHINES]; MOST_MACHINES],
             has_forged_founders: false,
             broken: None,
-            off: &[],
+            off: rules.off,
             over: false,
         };
         if self.is_running {
@@ -65,5 +75,17 @@ impl Setting {
             world.machines[n].joins_only = self.joins_only & (1 << n) != 0;
         }
         world
+    }
+}
+
+fn credential() -> NodeCredential {
+    NodeCredential {
+        id: "node-1".to_owned(),
+        hash: SecretHash::new([1; 32]),
+        next: None,
+        created_at: BEGINNING,
+        renewed_at: None,
+        revoked_at: None,
+        modified: Revision::FIRST,
     }
 }

@@ -127,7 +127,7 @@ pub fn one_history(seed: u64, kinds: &[Kind], rules: &Rules, walked: &mut Walked
     let kinds: Vec<Kind> = kinds.iter().copied().filter(|_| random.below(2) == 0).collect();
     let setting = any_setting(&mut random);
     let mut history = History { setting, steps: Vec::with_capacity(STEPS), all_return: random.below(2) == 0 };
-    let mut world = World { off: rules.off, ..setting.first_world() };
+    let mut world = setting.first_world(rules);
     walked.histories += 1;
     for _ in 0..STEPS {
         let step = any_step(&world, &kinds, &mut random);
@@ -221,11 +221,13 @@ impl World {
         }
     }
 
-    /// Whether the registry has the members of etcd's list. A running node does not look while nothing seems to be missing.
+    /// Whether the registry has the members of etcd's list, in their roles. A running node does not look while nothing seems to be
+    /// missing.
     fn record_agrees(&self) -> bool {
-        let listed = self.real().into_iter().flat_map(|real| &self.etcds[real].members).map(|entry| entry.id);
-        let on_record = self.cluster.members().filter_map(|member| member.key.id());
-        listed.collect::<BTreeSet<MemberId>>() == on_record.collect()
+        let listed = self.real().into_iter().flat_map(|real| &self.etcds[real].members);
+        let listed = listed.map(|entry| (entry.id, entry.learner));
+        let on_record = self.cluster.members().filter_map(|member| Some((member.key.id()?, !member.is_voter())));
+        listed.collect::<BTreeSet<(MemberId, bool)>>() == on_record.collect()
     }
 
     /// A hash of the state without times, counters and numbers that only grow.
@@ -260,7 +262,7 @@ fn any_setting(random: &mut Random) -> Setting {
     let setting =
         if random.below(5) == 0 { Setting::forming(size, machines) } else { Setting::running(size, machines) };
     let joins_only = if random.below(2) == 0 { random.below(1 << machines) as u8 } else { 0 };
-    Setting { learner: random.below(6) != 0, joins_only, ..setting }
+    Setting { learner: random.below(6) != 0, joins_only, is_open: random.below(2) == 0, ..setting }
 }
 
 fn any_step(world: &World, kinds: &[Kind], random: &mut Random) -> Step {
@@ -339,7 +341,7 @@ fn any_forgery(n: usize, random: &mut Random) -> Forgery {
 
 /// The property that a history violates.
 pub fn replay(history: &History, rules: &Rules) -> Option<Broken> {
-    let mut world = World { off: rules.off, ..history.setting.first_world() };
+    let mut world = history.setting.first_world(rules);
     for step in &history.steps {
         world.take(*step, rules);
     }
@@ -374,7 +376,7 @@ fn shorten(history: &History, broken: Broken, rules: &Rules) -> History {
 
 /// A history with what each step leads to.
 pub fn describe(history: &History, rules: &Rules) -> String {
-    let mut world = World { off: rules.off, ..history.setting.first_world() };
+    let mut world = history.setting.first_world(rules);
     let mut lines = vec![format!("{history:?}"), String::new(), world.to_string()];
     for step in &history.steps {
         world.take(*step, rules);

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use convene_lifecycle::{
-    ClusterId, DiskId, Identity, LastCheckIn, Liveness, MemberId, MemberKey, MemberLiveness, MemberName, PeerUrl,
-    ReceivedBytes, ReportedState, RunId, Starts, UnixMillis,
+    ClusterId, DiskId, Dissent, Identity, LastCheckIn, ListDigest, Liveness, MemberId, MemberKey, MemberLiveness,
+    MemberName, PeerUrl, ReceivedBytes, ReportedState, RunId, Starts, UnixMillis,
 };
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +57,16 @@ struct NodeDocument {
     /// When the check-in before it was. Missing: not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     before: Option<UnixMillis>,
+    /// The list that the node saw last, if it is not the record's. Missing: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dissent: Option<DissentDocument>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct DissentDocument {
+    /// The digest of the list.
+    list: u64,
+    at: UnixMillis,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -91,6 +101,9 @@ struct MemberDocument {
     /// The highest index that the member's etcd has applied. Null: not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     applied: Option<u64>,
+    /// The highest index that the node of one other voter alone has shown, and that voter. Missing: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shown_applied: Option<(MemberId, u64)>,
     /// How often its etcd was started in vain.
     #[serde(default, skip_serializing_if = "is_zero")]
     failed_starts: u32,
@@ -189,6 +202,7 @@ impl From<&LastCheckIn> for NodeDocument {
             may_start,
             empty_since,
             before,
+            dissent,
         } = check_in;
         let state = match state {
             ReportedState::Nothing => StateDocument::Nothing,
@@ -211,6 +225,7 @@ impl From<&LastCheckIn> for NodeDocument {
             may_start: *may_start,
             empty_since: *empty_since,
             before: *before,
+            dissent: dissent.map(|Dissent { list, at }| DissentDocument { list: list.number(), at }),
         }
     }
 }
@@ -231,6 +246,7 @@ impl From<NodeDocument> for LastCheckIn {
             may_start,
             empty_since,
             before,
+            dissent,
         } = node;
         let state = match state {
             StateDocument::Nothing => ReportedState::Nothing,
@@ -253,6 +269,7 @@ impl From<NodeDocument> for LastCheckIn {
             may_start,
             empty_since,
             before,
+            dissent: dissent.map(|DissentDocument { list, at }| Dissent { list: ListDigest::of_number(list), at }),
         }
     }
 }
@@ -276,6 +293,7 @@ impl From<&MemberLiveness> for MemberDocument {
             answered,
             failing,
             applied,
+            shown_applied,
             failed_starts,
             starts,
             heard,
@@ -287,6 +305,7 @@ impl From<&MemberLiveness> for MemberDocument {
             answered,
             failing,
             applied,
+            shown_applied,
             failed_starts,
             starts: starts.map(Into::into),
             heard,
@@ -303,6 +322,7 @@ impl From<MemberDocument> for MemberLiveness {
             answered,
             failing,
             applied,
+            shown_applied,
             failed_starts,
             starts,
             heard,
@@ -314,6 +334,7 @@ impl From<MemberDocument> for MemberLiveness {
             answered,
             failing,
             applied,
+            shown_applied,
             failed_starts,
             starts: starts.map(Into::into),
             heard,
