@@ -102,6 +102,7 @@ pub async fn probe_all(connections: &Connections, since: u64, list: &MemberList,
         ObservedMember {
             received_bytes: heard.map(|metrics| metrics.received_bytes(member.id)),
             round_trips: heard.map(|metrics| metrics.round_trips(member.id)),
+            matched_index: heard.and_then(|metrics| metrics.matched(member.id)),
             ..member
         }
     });
@@ -134,6 +135,7 @@ async fn probe(connections: &Connections, list: &MemberList, member: &ListedMemb
         round_trips: None,
         version: status.as_ref().and_then(|status| status.version.parse().ok()),
         applied_index: status.as_ref().map(|status| status.applied_index),
+        matched_index: None,
         instead,
     };
     Probed { member: observed, status, metrics }

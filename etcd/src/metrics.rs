@@ -28,6 +28,7 @@ pub struct PeerMetrics {
     pub started_at: Option<u64>,
     received_bytes: BTreeMap<MemberId, u64>,
     round_trips: BTreeMap<MemberId, RoundTrips>,
+    matched: BTreeMap<MemberId, u64>,
 }
 
 /// The histogram of the round-trip times to a peer.
@@ -47,11 +48,16 @@ impl MetricsClient {
 
     /// What the etcd at this URL has heard from its peers.
     pub async fn peers(&self, url: &ClientUrl, within: Duration) -> Result<PeerMetrics, EtcdError> {
-        let answer = self.0.get(url.as_str(), "metrics", MAX_BYTES, within).await?;
-        PeerMetrics::parse(&String::from_utf8_lossy(&answer.body)).ok_or_else(|| EtcdError::BadAnswer {
+        let get = |path| self.0.get(url.as_str(), path, MAX_BYTES, within);
+        // A port of `--listen-metrics-urls` serves metrics only.
+        let (answer, variables) = tokio::join!(get("metrics"), get("debug/vars"));
+        let metrics = PeerMetrics::parse(&String::from_utf8_lossy(&answer?.body));
+        let metrics = metrics.ok_or_else(|| EtcdError::BadAnswer {
             endpoint: url.to_string(),
             reason: "the response has no metrics of etcd".to_owned(),
-        })
+        })?;
+        let matched = variables.ok().and_then(|variables| matched(&variables.body)).unwrap_or_default();
+        Ok(PeerMetrics { matched, ..metrics })
     }
 }
 
@@ -72,6 +78,13 @@ impl PeerMetrics {
     /// whether the member is reached now.
     pub fn round_trips(&self, to: MemberId) -> u64 {
         self.round_trips.get(&to).filter(|times| times.has_time).map_or(0, |times| times.count)
+    }
+
+    /// The index up to which the leader knows that this member has its log (`match` in `raft.status` of `/debug/vars`,
+    /// `server/etcdserver/raft.go:init`). The member has confirmed each entry up to it. 0 if the member has confirmed none
+    /// since this leader was elected. `None` if it is not known.
+    pub fn matched(&self, member: MemberId) -> Option<u64> {
+        self.matched.get(&member).copied()
     }
 
     /// Parses the text format of Prometheus. `None` if the text has no metrics of an etcd.
@@ -106,6 +119,16 @@ impl PeerMetrics {
         }
         is_etcd.then_some(metrics)
     }
+}
+
+/// How far the log of each member agrees with the leader's, from `/debug/vars`. `None` if the etcd is not the leader.
+fn matched(variables: &[u8]) -> Option<BTreeMap<MemberId, u64>> {
+    let variables: serde_json::Value = serde_json::from_slice(variables).ok()?;
+    let progress = variables.get("raft.status")?.get("progress")?.as_object()?;
+    let of_member = |(id, progress): (&String, &serde_json::Value)| {
+        Some((id.parse().ok()?, progress.get("match").and_then(serde_json::Value::as_u64)?))
+    };
+    Some(progress.iter().filter_map(of_member).collect())
 }
 
 /// A line `NAME{LABEL="VALUE",…} NUMBER`, without the timestamp that may follow.

@@ -476,6 +476,12 @@ impl Liveness {
         self.members.get(&member.key)?.applied
     }
 
+    /// The index that the node of one other voter alone has shown, if that node still has a say, and that voter.
+    pub fn shown_applied(&self, cluster: &Cluster, member: &Member) -> Option<(MemberId, u64)> {
+        let (witness, index) = self.members.get(&member.key)?.shown_applied?;
+        cluster.member(&witness.into()).filter(|voter| self.has_voice(cluster, voter)).map(|_| (witness, index))
+    }
+
     /// Whether the member's own node has reported within `dead_after` that etcd loads its data.
     pub fn is_loading(&self, policy: &Policy, member: &Member, now: UnixMillis) -> bool {
         let node = self.nodes.get(member.name());

@@ -187,6 +187,9 @@ pub struct ObservedMember {
     pub version: Option<EtcdVersion>,
     /// The index up to which it has applied the Raft log. `None` if it is not known.
     pub applied_index: Option<u64>,
+    /// The index up to which the leader knows that it has its log: `match` in the leader's `raft.status`. 0 if it has confirmed
+    /// nothing to this leader. `None` if it is not known.
+    pub matched_index: Option<u64>,
 }
 
 impl View {

@@ -143,6 +143,8 @@ pub struct ObservedMember {
     pub version: Option<EtcdVersion>,
     /// The index of the last Raft entry that it has applied.
     pub applied_index: Option<u64>,
+    /// The index up to which the leader knows that it has its log; 0 if it has confirmed nothing to this leader.
+    pub matched_index: Option<u64>,
     /// The other member that answered at its client URLs, if this one did not. It is for people.
     #[serde(skip)]
     pub instead: Option<Identity>,

@@ -53,6 +53,7 @@ mod tests {
             round_trips: None,
             version: None,
             applied_index: None,
+            matched_index: None,
             instead: None,
         };
         let voters = (1..).zip(answering).map(|(id, answers)| member(id, *answers, false));

@@ -163,6 +163,7 @@ mod tests {
             round_trips: None,
             version: None,
             applied_index: None,
+            matched_index: None,
             instead: None,
         };
         let victim =

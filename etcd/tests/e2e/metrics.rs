@@ -45,7 +45,9 @@ async fn the_leaders_counters_show_which_peers_are_alive_and_which_were_ever_rea
             let before = read().await.received_bytes(*id);
             until(read, |metrics| metrics.received_bytes(*id) > before).await;
             until(read, |metrics| metrics.round_trips(*id) > 0).await;
+            until(read, |metrics| metrics.matched(*id).is_some_and(|index| index > 0)).await;
         }
+        assert_eq!(other.matched(ids[2]), None, "a follower knows nothing of others' logs");
         sleep(FIRST_ROUND_TRIP).await;
         let metrics = read().await;
         assert_eq!((metrics.received_bytes(learner), metrics.round_trips(learner)), (0, 0), "nothing answers there");

@@ -186,6 +186,7 @@ mod tests {
             round_trips: None,
             version: None,
             applied_index: None,
+            matched_index: None,
         };
         let cluster = Some(ClusterId(1));
         View {

@@ -63,6 +63,8 @@ pub(super) enum Blocked {
     FoundersWithoutQuorum { others: Vec<String> },
     /// The data is older than what its member had applied.
     DataRolledBack { member: String, last: u64, applied: u64, strategy: Strategy, paused: bool },
+    /// The data is older than what its member had applied, by the word of one other voter's node alone.
+    MayBeRolledBack { member: String, last: u64, applied: u64, witness: String },
     /// Another node has the ticket.
     TicketHeld { holder: MemberName, number: u64, purpose: &'static str },
     /// The node has the ticket, but may not begin a change any more before the ticket is taken away.

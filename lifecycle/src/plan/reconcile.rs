@@ -33,12 +33,20 @@ impl Planner<'_> {
         let is_of_cluster =
             || self.missing_without_evidence(view).is_empty() && self.given_up_but_listed(view).is_empty();
         if view.linearizable && self.draft.formed.is_some() && is_of_cluster() {
-            self.reconcile_members(view);
+            self.reconcile_members_fully(view);
         }
-        if !self.unconfirmed.is_empty() && self.may_speak_for_others(view) {
-            // What the node has shown of its own member has given it a say.
+    }
+
+    /// Each change may make another one credible: a voter of this node gives it a say, and a learner that was promoted makes room for
+    /// the next one.
+    fn reconcile_members_fully(&mut self, view: &View) {
+        loop {
+            let before = self.draft.revision;
             self.unconfirmed.clear();
             self.reconcile_members(view);
+            if self.unconfirmed.is_empty() || self.draft.revision == before {
+                return;
+            }
         }
     }
 

@@ -12,17 +12,29 @@ impl Planner<'_> {
     /// confirm an election or an entry that contradicts what the member has confirmed before. `None` if the member's data
     /// is not older than what it has applied, or if no other member shows that.
     ///
-    /// If the cluster has a quorum without the member, the node replaces it. If not, a person decides.
+    /// If the cluster has a quorum without the member, the node replaces it. If not, a person decides. So does a person if only the
+    /// node of one other voter has shown how far the member was: that may be false, and the data good.
     pub(super) fn replace_rolled_back(&mut self, own: &Arc<Member>) -> Option<Decision> {
-        let (last, applied) = (self.report.data.last_index?, self.liveness.applied(own)?);
-        if last >= applied {
+        let last = self.report.data.last_index?;
+        let (certain, shown) = (self.liveness.applied(own), self.liveness.shown_applied(&self.draft, own));
+        if certain.max(shown.map(|(_, index)| index)).is_none_or(|applied| last >= applied) {
             return None;
         }
         let Some(view) = &self.report.view else { return Some(Err(Blocked::ViewNeeded(ViewNeeded::BeforeStart))) };
         // The number could be of another cluster, or made up. A voter that has applied as much is proof.
-        if !self.shows_index(view, own, applied) {
-            return None;
-        }
+        let is_proven = |applied: &u64| last < *applied && self.shows_index(view, own, *applied);
+        let matched = matched_by_leader(view, own);
+        let applied = match certain.filter(is_proven).or(matched.filter(|matched| last < *matched)) {
+            Some(applied) => applied,
+            // The member has confirmed to the leader no more than it has.
+            None if matched.is_some_and(|matched| matched > 0) => return None,
+            None => {
+                let (witness, applied) = shown.filter(|(_, applied)| is_proven(applied))?;
+                let witness =
+                    self.draft.member(&witness.into()).map_or_else(String::new, |member| member.name().to_string());
+                return Some(Err(Blocked::MayBeRolledBack { member: own.label(), last, applied, witness }));
+            }
+        };
         let policy = self.draft.policy;
         let member = own.label();
         let refused = |member| Blocked::DataRolledBack {
@@ -57,6 +69,7 @@ impl Planner<'_> {
         Err(Blocked::NotDeadYet { member: own.label(), silent_since, dead_at, now: self.now })
     }
 
+    /// Whether another voter has applied as much.
     fn shows_index(&self, view: &View, own: &Member, index: u64) -> bool {
         let is_other_voter = |member: &Member| member.is_voter() && member.key != own.key;
         view.cluster.is_some()
@@ -68,4 +81,10 @@ impl Planner<'_> {
                     && member.is_some_and(|member| is_other_voter(member))
             })
     }
+}
+
+/// How much of its log the member has confirmed to the leader, by the leader's own word to this node.
+fn matched_by_leader(view: &View, own: &Member) -> Option<u64> {
+    let id = own.key.id()?;
+    view.members.iter().find(|observed| observed.id == id)?.matched_index
 }

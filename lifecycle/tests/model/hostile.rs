@@ -74,6 +74,20 @@ const AGAINST_LIES: Rules = Rules {
     ..Rules::REAL
 };
 
+/// The faults that meet a thief. Disks that are not mounted concern the founding, and the other walks have them.
+const WITH_A_THIEF: [Kind; 10] = [
+    Kind::Power,
+    Kind::Disks,
+    Kind::Network,
+    Kind::Suspension,
+    Kind::Flaws,
+    Kind::Copies,
+    Kind::Forgeries,
+    Kind::Registry,
+    Kind::Administration,
+    Kind::Addresses,
+];
+
 /// Each node speaks for itself.
 const WITH_CREDENTIALS: Rules = Rules { has_credentials: true, ..Rules::REAL };
 
@@ -295,7 +309,7 @@ fn a_random_walk_with_a_lying_server_breaks_nothing() {
 /// A thief has the credential of a node, and the nodes have credentials.
 #[test]
 fn a_random_walk_with_a_stolen_credential_breaks_nothing() {
-    walk("a stolen credential", 4, 1_000_000, &Kind::ALL, &WITH_CREDENTIALS);
+    walk("a stolen credential", 4, 1_000_000, &WITH_A_THIEF, &WITH_CREDENTIALS);
 }
 
 #[test]

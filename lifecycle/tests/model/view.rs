@@ -30,6 +30,7 @@ pub fn observe(state: &State, node: usize) -> View {
             round_trips: (has_counters && leader != Some(entry.id)).then_some(u64::from(reachable)),
             version: None,
             applied_index: reachable.then_some(1),
+            matched_index: None,
         }
     });
     View { since, cluster: Some(etcd.id), linearizable, leader, term: None, members: members.collect() }

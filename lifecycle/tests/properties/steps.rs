@@ -233,6 +233,7 @@ impl ViewSketch {
                     round_trips: seen.round_trips,
                     version: seen.version,
                     applied_index: seen.applied,
+                    matched_index: None,
                 })
             })
             .collect();
@@ -251,6 +252,7 @@ impl ViewSketch {
                 round_trips: None,
                 version: None,
                 applied_index: Some(4_500),
+                matched_index: None,
             });
         }
         // etcd lets no two members have the same peer URL.

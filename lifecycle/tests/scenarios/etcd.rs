@@ -38,6 +38,8 @@ pub struct Seat {
     peer_urls: Vec<PeerUrl>,
     pub learner: bool,
     pub applied: Option<u64>,
+    /// How much of its log it has confirmed to the leader. `None` if nobody can read that.
+    pub matched: Option<u64>,
 }
 
 impl Etcd {
@@ -57,6 +59,7 @@ impl Etcd {
             peer_urls: pair.peer_urls,
             learner: false,
             applied: Some(50_000),
+            matched: None,
         });
         let seats: Vec<Seat> = seats.collect();
         let id = ClusterId::of_founders(seats.iter().map(|seat| seat.id));
@@ -142,6 +145,7 @@ impl Etcd {
             round_trips: of_leader(seat, if nodes[&seat.node].behind_nat { 0 } else { 7 }),
             version: nodes[&seat.node].etcd_version.filter(|_| up(seat)),
             applied_index: seat.applied.filter(|_| up(seat)),
+            matched_index: seat.matched.filter(|_| of_leader(seat, 0).is_some()),
         });
         View {
             since,
@@ -243,6 +247,6 @@ impl Etcd {
 impl Seat {
     fn new(id: MemberId, node: &Node, learner: bool) -> Self {
         let peer_urls = node.peer_urls.clone();
-        Self { id, node: node.machine.clone(), name: None, peer_urls, learner, applied: Some(50_000) }
+        Self { id, node: node.machine.clone(), name: None, peer_urls, learner, applied: Some(50_000), matched: None }
     }
 }

@@ -287,17 +287,64 @@ fn in_an_open_cluster_that_stock_etcds_formed_nobody_is_believed_who_was_admitte
     world.observe("d", "stand_by: full");
 }
 
-#[test]
-fn an_index_that_one_other_node_alone_has_shown_sets_no_data_aside() {
+/// The node of `c` has shown that `a` had applied 60,000 entries. The disk of `a` has 55,000, and the others have applied more.
+fn possibly_rolled_back() -> World {
     let mut world = guarded();
     let forge = |view: &mut View| {
         everybody_answers(view);
         entry(view, "a").applied_index = Some(60_000);
     };
-    world.observe_wrongly("c", forge, "wait: healthy").pass(5);
+    world.leads("b").observe_wrongly("c", forge, "wait: healthy").pass(5);
     world.dies("a").returns("a").wal_ends_at("a", 55_000).applied("b", Some(70_000)).applied("c", Some(70_000));
-    world.observe("a", "start a b c: own_data").execute("a");
-    // Two of them are believed.
-    world.runs("a").observe_wrongly("b", forge, "wait: healthy").returns("a");
+    world
+}
+
+#[test]
+fn an_index_that_one_other_node_alone_has_shown_sets_no_data_aside() {
+    let mut world = possibly_rolled_back();
+    world
+        .observe("a", "refuse: data_rolled_back")
+        .with_message("node c has shown")
+        .with_remedy("convene member revoke");
+    world.revoke_credential("c").observe("a", "start a b c: own_data");
+}
+
+#[test]
+fn a_leader_to_which_a_member_has_confirmed_no_more_than_it_has_refutes_that_its_disk_is_old() {
+    possibly_rolled_back().matched("a", 55_000).observe("a", "start a b c: own_data");
+    possibly_rolled_back().matched("a", 0).observe("a", "refuse: data_rolled_back");
+}
+
+#[test]
+fn a_leader_to_which_a_member_has_confirmed_more_than_it_has_shows_that_its_disk_is_old() {
+    possibly_rolled_back().matched("a", 60_000).observe("a", "remove a #1 of a b c: data_rolled_back + ticket_granted");
+}
+
+#[test]
+fn an_index_that_two_other_nodes_have_shown_is_certain() {
+    let mut world = possibly_rolled_back();
+    let same = |view: &mut View| {
+        everybody_answers(view);
+        entry(view, "a").applied_index = Some(60_000);
+    };
+    world.runs("a").observe_wrongly("b", same, "wait: healthy").returns("a");
+    world.observe("a", "remove a #1 of a b c: data_rolled_back + ticket_granted");
+}
+
+#[test]
+fn an_absurd_index_does_not_hide_the_true_one() {
+    let mut world = guarded();
+    let show = |index: u64| {
+        move |view: &mut View| {
+            everybody_answers(view);
+            entry(view, "a").applied_index = Some(index);
+        }
+    };
+    world.leads("b").observe_wrongly("c", show(1 << 40), "wait: healthy").observe_wrongly(
+        "b",
+        show(60_000),
+        "wait: healthy",
+    );
+    world.dies("a").returns("a").wal_ends_at("a", 55_000).applied("b", Some(70_000)).applied("c", Some(70_000));
     world.observe("a", "remove a #1 of a b c: data_rolled_back + ticket_granted");
 }

@@ -528,6 +528,12 @@ impl World {
         self
     }
 
+    /// A member has confirmed to the leader that it has the log this far.
+    pub fn matched(&mut self, name: &str, index: u64) -> &mut Self {
+        self.etcd.as_mut().unwrap().seat_of(name).matched = Some(index);
+        self
+    }
+
     /// A member becomes the leader.
     pub fn leads(&mut self, name: &str) -> &mut Self {
         let etcd = self.etcd.as_mut().unwrap();

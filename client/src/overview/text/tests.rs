@@ -65,6 +65,7 @@ fn view(linearizable: bool, members: &[(&str, bool)]) -> View {
         round_trips: None,
         version: None,
         applied_index: None,
+        matched_index: None,
         instead: None,
     };
     View {

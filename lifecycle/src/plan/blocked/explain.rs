@@ -220,6 +220,17 @@ impl Blocked {
                 "restore the newest data of this member. Or, if the policy allows it, start this node again once the \
                  other members have a quorum; the node will replace its member",
             ),
+            Self::MayBeRolledBack { member, last, applied, witness } => refuse(
+                Reason::DataRolledBack,
+                format!(
+                    "the data of {member} ends at index {last}, but node {witness} has shown that this member had applied index \
+                     {applied}. Nothing else shows that, and the leader has changed since. Either this disk is an older copy, and \
+                     starting it could lose acknowledged writes, or {witness} reports what is not true"
+                ),
+                "if the disk is an older copy, restore the newest data of this member, or run `convene member evict` with its name \
+                 and start this node without data. If not, run `convene member revoke` with the name of the other node, and start \
+                 this node again",
+            ),
             Self::TicketHeld { holder, number, purpose } => {
                 wait(Reason::TicketHeld, format!("{holder} {purpose} (ticket {number}); one change runs at a time"))
             }

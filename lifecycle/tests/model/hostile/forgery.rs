@@ -218,5 +218,6 @@ fn observed(id: MemberId, at: usize, up: bool) -> ObservedMember {
         round_trips: Some(1),
         version: None,
         applied_index: up.then_some(1),
+        matched_index: None,
     }
 }

@@ -1,7 +1,7 @@
 //! The walks at full length, which `scripts/test --all` takes.
 
 use super::{
-    AGAINST_LIES, OBEDIENT, WITH_CREDENTIALS, WITHOUT_FORGERIES,
+    AGAINST_LIES, OBEDIENT, WITHOUT_FORGERIES,
     rules::Rules,
     walk::{Kind, walk},
 };
@@ -19,9 +19,4 @@ fn a_long_random_walk_with_obedient_clients_breaks_nothing() {
 #[test]
 fn a_long_random_walk_with_a_lying_server_breaks_nothing() {
     walk("a lying server", 3_000_000, 5_000_000, &Kind::ALL, &AGAINST_LIES);
-}
-
-#[test]
-fn a_long_random_walk_with_a_stolen_credential_breaks_nothing() {
-    walk("a stolen credential", 4_000_000, 5_000_000, &Kind::ALL, &WITH_CREDENTIALS);
 }

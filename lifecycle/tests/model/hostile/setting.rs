@@ -31,7 +31,7 @@ pub struct Setting {
 
 impl Setting {
     pub const fn running(size: u32, machines: usize) -> Self {
-        Self { size, machines, is_running: true, learner: true, joins_only: 0, is_open: true }
+        Self { size, machines, is_running: true, learner: true, joins_only: 0, is_open: false }
     }
 
     pub const fn forming(size: u32, machines: usize) -> Self {

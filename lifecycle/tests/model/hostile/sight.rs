@@ -88,6 +88,7 @@ impl World {
                 round_trips: counts.then_some(entry.round_trips),
                 version: None,
                 applied_index: index,
+                matched_index: None,
             }
         });
         View {

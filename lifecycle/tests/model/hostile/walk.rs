@@ -125,7 +125,8 @@ pub fn catches(name: &str, kinds: &[Kind], rules: &Rules, expected: Broken) {
 pub fn one_history(seed: u64, kinds: &[Kind], rules: &Rules, walked: &mut Walked) -> Option<(Broken, History)> {
     let mut random = Random::new(seed);
     let kinds: Vec<Kind> = kinds.iter().copied().filter(|_| random.below(2) == 0).collect();
-    let setting = any_setting(&mut random);
+    let is_open = rules.has_credentials && random.below(2) == 0;
+    let setting = Setting { is_open, ..any_setting(&mut random) };
     let mut history = History { setting, steps: Vec::with_capacity(STEPS), all_return: random.below(2) == 0 };
     let mut world = setting.first_world(rules);
     walked.histories += 1;
@@ -153,7 +154,12 @@ pub fn calm(world: &mut World, all_return: bool, rules: &Rules, walked: &mut Wal
     let can_be_whole = world.can_be_whole();
     let mut whole = 0;
     for round in 0..CALM_ROUNDS {
+        let size = world.cluster.size;
         world.let_administrator_answer(round);
+        if world.cluster.size != size {
+            // An adoption makes room for all listed members. The administrator wanted fewer.
+            world.take(Step::Resize(size.get()), rules);
+        }
         world.take(Step::Round, rules);
         walked.steps += 1;
         walked.states.insert(world.fingerprint());
@@ -262,7 +268,7 @@ fn any_setting(random: &mut Random) -> Setting {
     let setting =
         if random.below(5) == 0 { Setting::forming(size, machines) } else { Setting::running(size, machines) };
     let joins_only = if random.below(2) == 0 { random.below(1 << machines) as u8 } else { 0 };
-    Setting { learner: random.below(6) != 0, joins_only, is_open: random.below(2) == 0, ..setting }
+    Setting { learner: random.below(6) != 0, joins_only, ..setting }
 }
 
 fn any_step(world: &World, kinds: &[Kind], random: &mut Random) -> Step {

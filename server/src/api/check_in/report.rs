@@ -162,6 +162,10 @@ body! {
         /// The index of the last Raft log entry that the member has applied, from its status.
         #[example = 12]
         applied_index: Option<Count>,
+        /// The index up to which the leader knows that the member has its log: `match` in `raft.status` of the leader's
+        /// `/debug/vars`. 0 if the member has confirmed nothing to this leader.
+        #[example = 12]
+        matched_index: Option<Count>,
     }
 }
 
@@ -287,6 +291,7 @@ impl ObservedMemberBody {
             round_trips: self.round_trips.map(|Count(count)| count),
             version: self.version,
             applied_index: self.applied_index.map(|Count(index)| index),
+            matched_index: self.matched_index.map(|Count(index)| index),
         }
     }
 }
