@@ -1,4 +1,4 @@
-//! Which nodes have shown a list of members that is not the record's.
+//! Which nodes have a say about the members, and which of them have shown a list that is not the record's.
 //!
 //! A node speaks for its own member. What its view shows of other members may be false, so the registry takes it over only if a
 //! second member's node shows the same list.
