@@ -143,7 +143,7 @@ impl Cluster {
     /// Whether stock etcds have formed the cluster and can't change it any more. No client has checked in for a member while the cluster
     /// formed, so whoever is the first to do so may be anybody who knows the discovery token. And a node has a say about the cluster only
     /// if a join token has admitted it ([`Liveness::is_unvouched`]), so each has a credential.
-    fn is_of_stock_etcds(&self) -> bool {
+    pub(crate) fn is_of_stock_etcds(&self) -> bool {
         matches!(self.protocol, Some(Protocol::Discovery(_)))
             && self.policy.stock_writes == StockWrites::Refuse
             && self.formed.is_some()

@@ -9,9 +9,7 @@ use std::{
 };
 
 use super::Liveness;
-use crate::{
-    Cluster, Identity, JoinPolicy, Member, MemberKey, MemberName, Protocol, Report, StockWrites, UnixMillis, View,
-};
+use crate::{Cluster, Identity, JoinPolicy, Member, MemberKey, MemberName, Report, StockWrites, UnixMillis, View};
 
 /// A list of members that a node has seen and that is not the record's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,9 +63,7 @@ impl Liveness {
     /// Whether nobody but the node itself says who it is, in a cluster that stock etcds have formed: whoever knows the discovery
     /// token can check in under a new name. So neither an administrator nor a member's node stands behind what it shows.
     pub fn is_unvouched(&self, cluster: &Cluster, node: &MemberName, data: Option<Identity>) -> bool {
-        let is_by_stock = matches!(cluster.protocol, Some(Protocol::Discovery(_))) && cluster.formed.is_some();
-        is_by_stock
-            && cluster.policy.stock_writes == StockWrites::Refuse
+        cluster.is_of_stock_etcds()
             && cluster.admission.credentials.contains_key(node)
             && !is_vouched_for(cluster, node)
             && !data.is_some_and(|own| self.is_voice_of(cluster, node, &own.member.into()))

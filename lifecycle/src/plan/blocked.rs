@@ -227,8 +227,13 @@ fn describe(observed: &ObservedMember) -> (String, String) {
         true => urls_of(&observed.peer_urls),
         false => urls_of(&observed.client_urls),
     };
+    (label_of(observed), urls)
+}
+
+/// A member in etcd's list, as messages name it.
+pub(super) fn label_of(observed: &ObservedMember) -> String {
     let id = observed.id;
-    (observed.name.as_ref().map_or_else(|| id.to_string(), |name| format!("{name} ({id})")), urls)
+    observed.name.as_ref().map_or_else(|| id.to_string(), |name| format!("{name} ({id})"))
 }
 
 /// What the holder of a ticket does.

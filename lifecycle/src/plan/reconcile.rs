@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::Planner;
+use super::{
+    Planner,
+    blocked::{label_of, urls_of},
+};
 use crate::{
     EventKind, Founder, Identity, LastCheckIn, Member, MemberKey, MemberList, MemberName, NodeState, ObservedMember,
     Protocol, Registration, Revision, View, cluster::quorum_of,
@@ -276,7 +279,11 @@ impl Planner<'_> {
                 on_record if is_confirmed || self.may_be_added(observed) => {
                     self.add_listed_member(observed, on_record, is_confirmed);
                 }
-                _ => self.unconfirmed.push(format!("{} as another voter", described(observed))),
+                _ => self.unconfirmed.push(format!(
+                    "{} at {} as another voter",
+                    label_of(observed),
+                    urls_of(&observed.peer_urls)
+                )),
             }
         }
     }
@@ -307,7 +314,7 @@ impl Planner<'_> {
         let shown = after;
         let after = if is_confirmed { shown.clone() } else { self.as_far_as_credible(member, shown.clone(), observed) };
         if (after.role, &after.registration.peer_urls) != (shown.role, &shown.registration.peer_urls) {
-            self.unconfirmed.push(format!("{} as {} at {}", member.label(), shown.role, listed(&observed.peer_urls)));
+            self.unconfirmed.push(format!("{} as {} at {}", member.label(), shown.role, urls_of(&observed.peer_urls)));
         }
         if after == **member {
             return;
@@ -407,13 +414,6 @@ fn is_listed(view: &View, key: &MemberKey) -> bool {
     key.id().is_some_and(|id| view.members.iter().any(|observed| observed.id == id))
 }
 
-/// A listed member, for messages.
-fn described(observed: &ObservedMember) -> String {
-    let id = observed.id;
-    let label = observed.name.as_ref().map_or_else(|| id.to_string(), |name| format!("{name} ({id})"));
-    format!("{label} at {}", listed(&observed.peer_urls))
-}
-
 /// The message of an event that changes a member, such as `infra2 started`.
 fn differences(before: &Member, after: &Member) -> String {
     let (urls, client_urls) = (&after.registration.peer_urls, &after.client_urls);
@@ -422,12 +422,8 @@ fn differences(before: &Member, after: &Member) -> String {
         (before.started != after.started).then(|| "started".to_owned()),
         (before.role != after.role && after.is_voter()).then(|| "promoted to voter".to_owned()),
         (before.role != after.role && !after.is_voter()).then(|| "became a learner".to_owned()),
-        (before.registration.peer_urls != *urls).then(|| format!("moved to {}", listed(urls))),
-        (before.client_urls != *client_urls).then(|| format!("serves clients at {}", listed(client_urls))),
+        (before.registration.peer_urls != *urls).then(|| format!("moved to {}", urls_of(urls))),
+        (before.client_urls != *client_urls).then(|| format!("serves clients at {}", urls_of(client_urls))),
     ];
     format!("{} {}", after.name(), changes.into_iter().flatten().collect::<Vec<_>>().join(", "))
-}
-
-fn listed<T: ToString>(items: &[T]) -> String {
-    items.iter().map(T::to_string).collect::<Vec<_>>().join(" ")
 }
