@@ -1,0 +1,106 @@
+//! The states of the agent, and how it gets from one to another.
+
+use std::fmt;
+
+/// Declares the states: each with its name, its description, the tasks of the registry that lead to it, and the states that may
+/// follow it.
+macro_rules! states {
+    ($($variant:ident $name:literal [$($task:literal),*] => [$($next:ident),*] $description:literal;)+) => {
+        /// What the agent is doing. The names are part of the interface and stay.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum State {
+            $(#[doc = $description] $variant,)+
+        }
+
+        impl State {
+            /// Every state, in the order of a node's life.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// Its name.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+
+            /// What it means: one or two sentences.
+            pub fn description(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $description,)+
+                }
+            }
+
+            /// The names of the registry's tasks that lead to it.
+            pub fn tasks(self) -> &'static [&'static str] {
+                match self {
+                    $(Self::$variant => &[$($task),*],)+
+                }
+            }
+
+            /// The states that may follow it.
+            pub fn next(self) -> &'static [Self] {
+                match self {
+                    $(Self::$variant => &[$(Self::$next),*],)+
+                }
+            }
+        }
+    };
+}
+
+// `convene explain states` prints them.
+states! {
+    Checking "checking" [] => [Waiting, Spare, Refused, Changing, Archiving, Loading, Stopping]
+        "The agent reads the data directory and asks the registry what to do. etcd does not run.";
+    Waiting "waiting" ["wait", "observe"] => [Checking]
+        "The node waits without etcd: for other founders, for a quorum, or for the registry.";
+    Spare "spare" ["stand_by"] => [Checking]
+        "The cluster has all its voters. The node waits for a place.";
+    Refused "refused" ["refuse"] => [Checking]
+        "etcd can't start here until a person has acted. The agent keeps asking.";
+    Changing "changing" ["remove_member", "add_member", "update_member"] => [Checking]
+        "The node changes the cluster's membership to get its place.";
+    Archiving "archiving" ["archive_data"] => [Checking]
+        "The node renames its data directory, which belongs to no member of the cluster any more.";
+    Loading "loading" ["bootstrap", "start", "join"] => [Learner, Voter, BackingOff, Stopping]
+        "etcd's process runs, but does not answer yet.";
+    Learner "learner" ["promote"] => [Voter, Leaving, Silent, BackingOff, Stopping]
+        "etcd runs as a learner, and is promoted once it has caught up.";
+    Voter "voter" [] => [Leaving, Silent, BackingOff, Stopping]
+        "etcd runs as a voter.";
+    Silent "silent" [] => [Learner, Voter, Leaving, BackingOff, Stopping]
+        "etcd's process runs and has answered before, but does not answer now.";
+    Leaving "leaving" ["leave"] => [Learner, Voter, Silent, BackingOff, Stopping]
+        "The node removes its own member, because the cluster has no place for it any more.";
+    BackingOff "backing_off" [] => [Checking]
+        "etcd has exited. After a pause the agent asks the registry what to do.";
+    Stopping "stopping" [] => [Stopped]
+        "The agent has been asked to stop. It announces a downtime, moves the leadership away, and ends etcd.";
+    Stopped "stopped" [] => []
+        "etcd has ended, and the agent exits.";
+}
+
+impl State {
+    /// The state in which an agent starts.
+    pub const FIRST: Self = Self::Checking;
+
+    /// Whether this state may follow another one, directly or by way of [`State::Checking`], which takes no time worth showing.
+    pub fn may_follow(self, before: Self) -> bool {
+        let goes_on_from = |state: Self| state.next().contains(&self);
+        // A signal may come at any time.
+        self == before
+            || self == Self::Stopping
+            || goes_on_from(before)
+            || (before.next().contains(&Self::Checking) && goes_on_from(Self::Checking))
+    }
+
+    /// Whether etcd's process runs in this state.
+    pub fn has_etcd(self) -> bool {
+        matches!(self, Self::Loading | Self::Learner | Self::Voter | Self::Silent | Self::Leaving)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
