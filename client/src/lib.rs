@@ -6,6 +6,8 @@
 //! started again.
 
 mod admin_token;
+#[expect(dead_code, reason = "`convene run` uses it")]
+mod agent;
 mod boot_clock;
 mod cli;
 mod cluster;

@@ -6,7 +6,10 @@ use convene_lifecycle::{ClusterId, MemberId, MemberName};
 use tokio::sync::watch;
 
 use super::state::State;
-use crate::boot_clock::BootInstant;
+use crate::{boot_clock::BootInstant, one_line::one_line};
+
+/// After how many periods without a turn of its loop the agent hangs.
+const HANGS_AFTER: u32 = 3;
 
 /// What the agent knows about its node at one moment.
 #[derive(Clone, Debug)]
@@ -39,6 +42,19 @@ pub struct Status {
     pub turned: BootInstant,
     /// How long a turn of the loop may take now. After three times as long, the agent hangs.
     pub period: Duration,
+}
+
+impl Status {
+    /// If the agent hangs, the time since its loop last turned.
+    pub fn hangs_for(&self) -> Option<Duration> {
+        let elapsed = self.turned.elapsed();
+        (elapsed > self.period.saturating_mul(HANGS_AFTER)).then_some(elapsed)
+    }
+
+    /// State, message and reason as one line of text.
+    pub fn to_line(&self) -> String {
+        one_line(&format!("{}: {} ({})", self.state, self.message, self.reason)).into_owned()
+    }
 }
 
 /// How a process ended.
