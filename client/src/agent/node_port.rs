@@ -35,7 +35,7 @@ use tokio::{
 };
 
 use super::status::Status;
-use crate::{command_error::CommandError, one_line};
+use crate::command_error::CommandError;
 use role::Role;
 
 /// How many connections are served at once. Others wait until one of them ends.
@@ -103,12 +103,12 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 
 impl Answer {
-    /// Lines of text for people.
-    fn text(status: StatusCode, body: &str) -> Self {
-        Self { status, content_type: TEXT, body: one_line::lines(body).into_owned() }
+    /// Lines of text for people, of which each text from outside is one line.
+    fn text(status: StatusCode, body: impl Into<String>) -> Self {
+        Self { status, content_type: TEXT, body: body.into() }
     }
 
-    fn ok_if(is_so: bool, body: &str) -> Self {
+    fn ok_if(is_so: bool, body: String) -> Self {
         Self::text(if is_so { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, body)
     }
 }
@@ -127,7 +127,7 @@ impl Node {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        if [Method::OPTIONS].contains(request.method()) || status == StatusCode::METHOD_NOT_ALLOWED {
+        if request.method() == Method::OPTIONS || status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
         }
         response

@@ -4,14 +4,17 @@ use hyper::StatusCode;
 use url::form_urlencoded;
 
 use super::Answer;
-use crate::agent::{
-    state::State,
-    status::{EtcdStatus, Status},
+use crate::{
+    agent::{
+        state::State,
+        status::{EtcdStatus, Status},
+    },
+    one_line::one_line,
 };
 
 /// A named check.
 pub struct Check {
-    name: &'static str,
+    pub(super) name: &'static str,
     run: fn(&Status) -> Verdict,
     /// Whether a failure fails the whole page, too.
     counts: bool,
@@ -41,7 +44,7 @@ pub fn answer(checks: &[Check], single: Option<&str>, query: &str, status: &Stat
     let selected: Vec<&Check> = checks.iter().filter(|check| single.is_none_or(|name| check.name == name)).collect();
     if selected.is_empty() {
         let names: Vec<_> = checks.iter().map(|check| check.name).collect();
-        return Answer::text(StatusCode::NOT_FOUND, &format!("the checks are {}\n", names.join(", ")));
+        return Answer::text(StatusCode::NOT_FOUND, format!("the checks are {}\n", names.join(", ")));
     }
     let parameters = || form_urlencoded::parse(query.as_bytes());
     let is_excluded = |name: &str| !is_single && parameters().any(|(key, value)| key == "exclude" && value == name);
@@ -53,12 +56,12 @@ pub fn answer(checks: &[Check], single: Option<&str>, query: &str, status: &Stat
         }
         list += &match run(status) {
             Ok(None) => format!("[+]{name} ok\n"),
-            Ok(Some(remark)) => format!("[+]{name} ok: {remark}\n"),
+            Ok(Some(remark)) => format!("[+]{name} ok: {}\n", one_line(&remark)),
             Err(reason) if *counts || is_single => {
                 passes = false;
-                format!("[-]{name} failed: {reason}\n")
+                format!("[-]{name} failed: {}\n", one_line(&reason))
             }
-            Err(reason) => format!("[!]{name} failed, which does not count: {reason}\n"),
+            Err(reason) => format!("[!]{name} failed, which does not count: {}\n", one_line(&reason)),
         };
     }
     let body = match passes {
@@ -66,7 +69,7 @@ pub fn answer(checks: &[Check], single: Option<&str>, query: &str, status: &Stat
         true => "ok\n".to_owned(),
         false => list,
     };
-    Answer::ok_if(passes, &body)
+    Answer::ok_if(passes, body)
 }
 
 fn check_loop(status: &Status) -> Verdict {

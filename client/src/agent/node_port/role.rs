@@ -23,13 +23,9 @@ impl Role {
     /// Whether the node has this role and is there for clients: the agent does not hang, etcd answers, and the node neither leaves
     /// nor stops.
     pub fn answer(self, status: &Status) -> Answer {
-        match status.hangs_for() {
-            None => Answer::ok_if(self.is_of(status), &format!("{}\n", status.to_line())),
-            Some(elapsed) => {
-                let body = format!("the agent hangs for {} s; last: {}\n", elapsed.as_secs(), status.to_line());
-                Answer::ok_if(false, &body)
-            }
-        }
+        let hangs = status.hangs_for().map(|elapsed| format!("the agent hangs for {} s; before: ", elapsed.as_secs()));
+        let is_so = hangs.is_none() && self.is_of(status);
+        Answer::ok_if(is_so, format!("{}{}\n", hangs.unwrap_or_default(), status.to_line()))
     }
 
     fn is_of(self, status: &Status) -> bool {

@@ -1,8 +1,10 @@
 use std::{
     io::{Read, Write},
     net::TcpStream as StdTcpStream,
+    process::{Command, Stdio},
 };
 
+use convene_harness::peers;
 use convene_lifecycle::{ClusterId, MemberId};
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -15,6 +17,7 @@ use crate::{
         status::{EtcdStatus, Exit, Publisher},
     },
     boot_clock::BootInstant,
+    one_line::is_unsafe,
 };
 
 /// Longer than anything here takes, even on a busy machine.
@@ -179,10 +182,11 @@ async fn a_node_without_etcd_is_not_ready() {
 #[tokio::test]
 async fn the_registry_takes_no_node_out_of_a_load_balancer() {
     let node = TestNode::voter().await;
-    node.change(|status| status.registry_error = Some("connection\nrefused".to_owned()));
+    node.change(|status| status.registry_error = Some("refused\n[+]etcd ok".to_owned()));
     let (code, body) = node.get("/readyz?verbose").await;
     assert_eq!(code, 200);
-    let reason = "the registry has not answered since 2023-11-14T22:13:20Z: connection\nrefused";
+    // Which adds no line.
+    let reason = "the registry has not answered since 2023-11-14T22:13:20Z: refused [+]etcd ok";
     assert!(body.contains(&format!("[!]registry failed, which does not count: {reason}\n")), "{body}");
     // Who asks for it gets the answer.
     assert_eq!(node.get("/readyz/registry").await, (503, format!("[-]registry failed: {reason}\n")));
@@ -273,7 +277,7 @@ async fn the_status_is_json_with_everything() {
     let answer = node.request(Method::GET, "/status").await;
     assert_eq!(answer.headers()["content-type"], "application/json");
     let text = answer.text().await.unwrap();
-    assert!(!text.trim_end().contains(one_line::is_unsafe), "{text:?}");
+    assert!(!text.trim_end().contains(is_unsafe), "{text:?}");
     let mut body: Value = serde_json::from_str(&text).unwrap();
     let turned = body["loop"]["turned"].take();
     assert!(turned.as_str().unwrap().ends_with('Z'), "{turned}");
@@ -354,6 +358,50 @@ async fn metrics_show_the_node_and_the_process() {
     assert!(text.contains("convene_node_etcd_up 0\n"), "{text}");
     assert!(text.contains("convene_node_registry_last_contact_timestamp_seconds 0.0\n"), "{text}");
     assert!(!text.contains("database"), "{text}");
+}
+
+#[tokio::test]
+async fn prometheus_own_tool_accepts_the_metrics() {
+    let Some(promtool) = peers::program("prometheus", "promtool") else { return };
+    let node = TestNode::voter().await;
+    node.change(|status| status.last_exit = Some(Exit::Code(1)));
+    let (_, text) = node.get("/metrics").await;
+    let mut check = Command::new(promtool);
+    check.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut check = check.spawn().unwrap();
+    check.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = check.wait_with_output().unwrap();
+    let report = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    // The tool prints what is against the conventions.
+    assert!(output.status.success() && report.is_empty(), "{report}\n{text}");
+}
+
+#[tokio::test]
+async fn the_documentation_has_every_page_check_metric_and_field() {
+    let page = include_str!("../../../../docs/node-port.md");
+    let node = TestNode::voter().await;
+    node.change(|status| status.last_exit = Some(Exit::Code(1)));
+    let (_, metrics) = node.get("/metrics").await;
+    let mut names: Vec<String> = metrics
+        .lines()
+        .filter_map(|line| line.split(['{', ' ']).next().filter(|name| !name.starts_with('#')))
+        .map(str::to_owned)
+        .collect();
+    let (_, pages) = node.get("/").await;
+    names.extend(pages.split([' ', ',', '\n']).filter(|word| word.starts_with('/')).map(str::to_owned));
+    names.extend(health::READY.iter().map(|check| check.name.to_owned()));
+    let status: Value = serde_json::from_str(&node.get("/status").await.1).unwrap();
+    for (name, value) in status.as_object().unwrap() {
+        match value {
+            Value::Object(fields) if name != "last_exit" => {
+                names.extend(fields.keys().map(|field| format!("{name}.{field}")))
+            }
+            _ => names.push(name.clone()),
+        }
+    }
+    assert!(names.len() > 50, "{names:?}");
+    let missing: Vec<_> = names.iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "docs/node-port.md lacks {missing:?}");
 }
 
 /// A load balancer sends the host that it likes, and some send none.
