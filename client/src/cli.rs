@@ -1,11 +1,14 @@
 //! The command line.
 
 mod environment;
+mod etcd_settings;
 mod glog_flags;
 mod go_style;
 mod node_args;
+mod placement_args;
 mod redaction;
 mod registry_args;
+mod run_args;
 mod secrets;
 #[cfg(test)]
 mod tests;
@@ -15,13 +18,18 @@ use std::{ffi::OsString, time::Duration};
 use clap::{
     Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, builder::BoolishValueParser, error::ErrorKind,
 };
-use convene_lifecycle::{ClientUrl, EtcdVersion, Strategy};
+use convene_lifecycle::{ClientUrl, EtcdVersion};
 
-use crate::{cluster::ClusterCommand, member::MemberCommand, output::Format, token::TokenCommand};
+use crate::{
+    cluster::ClusterCommand, etcd_command::Variables, member::MemberCommand, output::Format, token::TokenCommand,
+};
+use etcd_settings::EtcdSettings;
 use glog_flags::GlogFlags;
 
 pub use node_args::{AccessArgs, NodeArgs};
+pub use placement_args::PlacementArgs;
 pub use registry_args::{DiscoveryArgs, RegistryTlsArgs, ServerArgs};
+pub use run_args::RunArgs;
 
 /// Form, repair and manage etcd clusters through a Convene server
 #[derive(Debug, Parser)]
@@ -41,7 +49,7 @@ pub struct Cli {
 
 /// The end of `convene --help`. The reference in docs/ has it in Markdown, where four spaces make a block of code.
 const AFTER_HELP: &str = "\
-Each flag of join, promote and leave can also be set by a variable: --data-dir by CONVENE_DATA_DIR. Without flag and \
+Each flag of run, join, promote and leave can also be set by a variable: --data-dir by CONVENE_DATA_DIR. Without flag and \
 variable, etcd's own variable applies, such as ETCD_DATA_DIR. Flags may have one dash, as in Go programs.
 
 Exit codes:
@@ -56,6 +64,9 @@ Exit codes:
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run etcd as a member of the cluster, and look after it for as long as it runs
+    #[command(after_help = AFTER_HELP)]
+    Run(RunArgs),
     /// Form, join or repair the cluster, then print how to start etcd on this node
     #[command(after_help = AFTER_HELP)]
     Join(JoinArgs),
@@ -95,20 +106,8 @@ pub struct JoinArgs {
     /// Format of the result on standard output
     #[arg(short = 'o', long, value_name = "FORMAT", value_enum, default_value = "env", env = "CONVENE_OUTPUT")]
     pub output: Format,
-    /// Membership changes that this node may make to join: prepared, add, replace or prune
-    ///
-    /// `prepared`, the strictest, makes no change: an administrator adds nodes. `add` adds members until the size is
-    /// reached. `replace` also removes a dead member when this node takes its place. `prune` also removes dead members
-    /// without a replacement. The stricter of this strategy and the cluster's applies. [default: the cluster's
-    /// strategy]
-    #[arg(long, value_name = "STRATEGY", env = "CONVENE_JOIN_STRATEGY")]
-    pub join_strategy: Option<Strategy>,
-    /// Target number of voters, 1 to 1000; -1 keeps the cluster's size
-    ///
-    /// A larger value raises the cluster's size if its policy has `stock_writes: allow`, and otherwise changes nothing. With a
-    /// smaller value, this node joins only while the cluster has fewer voters than this value.
-    #[arg(long, value_name = "SIZE", default_value = "-1", value_parser = cluster_size, allow_hyphen_values = true, env = "CONVENE_CLUSTER_SIZE")]
-    pub cluster_size: SizeOverride,
+    #[command(flatten)]
+    pub placement: PlacementArgs,
     /// Exit with code 3 instead of waiting as a spare when the cluster is full
     #[arg(long, value_parser = BoolishValueParser::new(), env = "CONVENE_ONCE")]
     pub once: bool,
@@ -116,12 +115,6 @@ pub struct JoinArgs {
     /// before it is added
     #[arg(long, value_name = "VERSION", env = "CONVENE_ETCD_VERSION")]
     pub etcd_version: Option<EtcdVersion>,
-    /// Number of the current epoch, as the consent to archive data of this node from before a reset
-    ///
-    /// After `convene cluster reset`, a node keeps its data until an administrator consents on the node itself, because
-    /// that data may be the only copy. The consent is for this epoch only, so the flag is harmless after the next reset.
-    #[arg(long, value_name = "EPOCH", value_parser = clap::value_parser!(u32).range(1..), env = "CONVENE_ACCEPT_RESET")]
-    pub accept_reset: Option<u32>,
     /// Time after which to give up, such as 90s or 5m: exit code 4, or 5 if the registry is unreachable [default:
     /// never]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, env = "CONVENE_TIMEOUT")]
@@ -129,9 +122,6 @@ pub struct JoinArgs {
     /// Print the next instruction and its reason, and change nothing
     #[arg(long, value_parser = BoolishValueParser::new(), env = "CONVENE_DRY_RUN")]
     pub dry_run: bool,
-    /// Time for which the registry may be unreachable before a node with data starts without it
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration, env = "CONVENE_OFFLINE_GRACE")]
-    pub offline_grace: Duration,
     /// Don't start a background process that promotes the member of this node; run `convene promote` instead
     #[arg(long, value_parser = BoolishValueParser::new(), env = "CONVENE_NO_PROMOTE")]
     pub no_promote: bool,
@@ -196,14 +186,11 @@ pub enum TableFormat {
     Json,
 }
 
-/// `--cluster-size`; `None` stands for the size of the cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SizeOverride(pub Option<u32>);
-
 impl Cli {
     /// The node and the cluster of the command, for the log; empty if the command is not about one node.
     pub fn subject(&self) -> String {
         let node = match &self.command {
+            Command::Run(arguments) => &arguments.node,
             Command::Join(arguments) => &arguments.node,
             Command::Promote(arguments) => &arguments.node,
             Command::Leave(arguments) => &arguments.node,
@@ -214,41 +201,34 @@ impl Cli {
 
     /// Reads the command line and the variables. On an error, prints it and exits with 2.
     pub fn read() -> Self {
-        Self::from_arguments(std::env::args_os(), &|name| std::env::var_os(name)).unwrap_or_else(|error| error.exit())
+        Self::from_arguments(std::env::args_os(), &Variables::of_process()).unwrap_or_else(|error| error.exit())
     }
 
     fn from_arguments(
         arguments: impl IntoIterator<Item = OsString>,
-        variable: &dyn Fn(&str) -> Option<OsString>,
+        variables: &Variables,
     ) -> Result<Self, clap::Error> {
         let command = Self::command();
         let arguments = go_style::with_two_dashes(&command, arguments);
-        let matches = match environment::with_etcd_variables(command.clone(), variable).try_get_matches_from(&arguments)
-        {
+        let etcd = EtcdSettings::read(&command, &arguments, variables)?;
+        let arguments = etcd.insert_into(arguments);
+        let with_variables = environment::with_etcd_variables(command.clone(), &|name| etcd.variable(name));
+        let matches = match with_variables.try_get_matches_from(&arguments) {
             // Help shows our own variables, even if etcd's are set.
             Err(error) if error.kind() == ErrorKind::DisplayHelp => command.clone().try_get_matches_from(arguments),
             Err(error) if error.kind() == ErrorKind::MissingRequiredArgument => {
-                Err(environment::with_variables_of_missing_flags(error, &command))
+                Err(environment::with_variables_of_missing_flags(error, &command, etcd.tip_about_missing_flags()))
             }
-            matches => matches,
+            matches => matches.map_err(|error| etcd.with_origin(error)),
         };
         let read = matches.and_then(|matches| {
-            let warnings = secrets::warnings(&matches);
-            Self::from_arg_matches(&matches).map(|cli| Self { warnings, ..cli })
+            let warnings = secrets::warnings(&matches, &|id| etcd.is_from_file(id));
+            let cli = Self::from_arg_matches(&matches)?;
+            if let Command::Run(arguments) = &cli.command {
+                etcd.check(&arguments.node)?;
+            }
+            Ok(Self { warnings, ..cli })
         });
         read.map_err(redaction::redact)
-    }
-}
-
-fn cluster_size(text: &str) -> Result<SizeOverride, String> {
-    const EXPECTED: &str = "must be a whole number from 1 to 1000, or -1 for the size of the cluster";
-    match text.parse::<i64>() {
-        Ok(-1) => Ok(SizeOverride(None)),
-        Ok(0) => Err(format!("{EXPECTED}; clusters without a size limit (0) are not supported")),
-        Ok(size) => match u32::try_from(size) {
-            Ok(size @ 1..=1000) => Ok(SizeOverride(Some(size))),
-            _ => Err(EXPECTED.to_owned()),
-        },
-        Err(_) => Err(EXPECTED.to_owned()),
     }
 }

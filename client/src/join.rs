@@ -8,7 +8,7 @@ mod result;
 use std::time::{Duration, SystemTime};
 
 use crate::{
-    cli::{JoinArgs, LogFormat},
+    cli::{JoinArgs, LogFormat, PlacementArgs},
     command_error::CommandError,
     data_dir::Leftover,
     data_dir_lock::DataDirLock,
@@ -26,7 +26,7 @@ use offline_grace::OfflineGrace;
 /// Runs the command. On success, the configuration of etcd has been printed on standard output.
 pub async fn run(arguments: &JoinArgs, log_format: LogFormat) -> Result<(), CommandError> {
     let session = Session::new(&arguments.node, log_format)?;
-    let offline_grace = OfflineGrace::new(arguments.offline_grace);
+    let offline_grace = OfflineGrace::new(arguments.placement.offline_grace);
     let join = Join {
         arguments,
         session,
@@ -120,7 +120,8 @@ impl Join<'_> {
     }
 
     fn check_in_options(&self) -> CheckInOptions {
-        let JoinArgs { once, join_strategy, cluster_size, accept_reset, etcd_version, dry_run, .. } = *self.arguments;
+        let JoinArgs { once, etcd_version, dry_run, .. } = *self.arguments;
+        let PlacementArgs { join_strategy, cluster_size, accept_reset, .. } = self.arguments.placement;
         let size = cluster_size.0;
         CheckInOptions { leaving: false, once, strategy: join_strategy, size, accept_reset, etcd_version, dry_run }
     }
@@ -198,7 +199,7 @@ impl Join<'_> {
 
     /// Whether an administrator has consented to the epoch of the instruction on this node.
     fn accepts_reset(&self, instruction: &Instruction) -> bool {
-        self.arguments.accept_reset == Some(instruction.epoch)
+        self.arguments.placement.accept_reset == Some(instruction.epoch)
     }
 
     /// Archives the data if this node has itself seen that no cluster needs it. Otherwise etcd starts on it, if it can check
@@ -326,7 +327,7 @@ impl Join<'_> {
         }
         let left = self.offline_grace.remaining();
         if left > Duration::ZERO {
-            let grace = humantime::format_duration(self.arguments.offline_grace);
+            let grace = humantime::format_duration(self.arguments.placement.offline_grace);
             let message =
                 format!("{error}; if this lasts {grace}, this node will use its existing data without the registry");
             progress.wait("wait", error.reason(), &message);

@@ -18,6 +18,8 @@ mod data_dir;
 mod data_dir_lock;
 mod deadline;
 mod discovery_url;
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the loop of `convene run` will use the rest"))]
+mod etcd_command;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod join;
@@ -56,6 +58,7 @@ pub async fn main() -> ExitCode {
     let progress = Progress::new(cli.log_format, cli.subject());
     cli.warnings.iter().for_each(|warning| progress.step("warning", warning));
     let result = match &cli.command {
+        Command::Run(arguments) => Err(not_complete(arguments)),
         Command::Join(arguments) => join::run(arguments, cli.log_format).await,
         Command::Promote(arguments) => promote::run(arguments, cli.log_format).await,
         Command::Leave(arguments) => leave::run(arguments, cli.log_format).await,
@@ -71,4 +74,9 @@ pub async fn main() -> ExitCode {
             error.exit_code()
         }
     }
+}
+
+/// Until the loop of `convene run` exists.
+fn not_complete(arguments: &cli::RunArgs) -> command_error::CommandError {
+    command_error::CommandError::Usage(format!("{} cannot be run yet; use `convene join`", arguments.node.subject()))
 }

@@ -154,7 +154,7 @@ impl EtcdConfig {
     }
 
     /// The settings of etcd, in the order of the output.
-    fn settings(&self) -> Result<Vec<Setting>, OutputError> {
+    pub fn settings(&self) -> Result<Vec<Setting>, OutputError> {
         let path = |flag, path: &PathBuf| match path.to_str() {
             Some(value) => Ok(Setting { flag, value: value.to_owned() }),
             None => Err(OutputError::NotUtf8 { flag, value: path.to_string_lossy().into_owned() }),
@@ -197,10 +197,12 @@ const CONFLICTING_VARIABLES: [&str; 4] =
     ["ETCD_DISCOVERY", "ETCD_DISCOVERY_ENDPOINTS", "ETCD_DISCOVERY_SRV", "ETCD_DISCOVERY_TOKEN"];
 
 /// A flag or variable of etcd.
-struct Setting {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
     /// The name of the flag, without dashes.
-    flag: &'static str,
-    value: String,
+    pub flag: &'static str,
+    /// Its value.
+    pub value: String,
 }
 
 impl Setting {

@@ -8,7 +8,7 @@ use clap::{
 use convene_lifecycle::ClientUrl;
 
 /// The variables of etcd and etcdctl with the meaning of a flag, in the order of their precedence.
-const ETCD_VARIABLES: &[(&str, &[&str])] = &[
+pub const ETCD_VARIABLES: &[(&str, &[&str])] = &[
     ("discovery", &["ETCD_DISCOVERY"]),
     ("discovery_cacert", &["ETCD_DISCOVERY_CACERT"]),
     ("discovery_cert", &["ETCD_DISCOVERY_CERT"]),
@@ -37,7 +37,7 @@ pub fn with_etcd_variables(command: Command, variable: &dyn Fn(&str) -> Option<O
 
 /// Whether our flag accepts the value of etcd's variable. etcd accepts more values for some variables; those are ignored,
 /// because they were not set for this program.
-fn is_usable(name: &str, value: &OsStr) -> bool {
+pub fn is_usable(name: &str, value: &OsStr) -> bool {
     let text = value.to_string_lossy();
     match name {
         // etcdctl also reads the password from ETCDCTL_PASSWORD, or prompts for it.
@@ -66,12 +66,13 @@ fn with_one(argument: Arg, variable: &dyn Fn(&str) -> Option<OsString>) -> Arg {
     }
 }
 
-/// Adds to an error about missing flags the variables that can be set instead: units and containers set variables.
-pub fn with_variables_of_missing_flags(mut error: Error, command: &Command) -> Error {
+/// Adds to an error about missing flags the variables that can be set instead: units and containers set variables. `more`: the end of
+/// the tip.
+pub fn with_variables_of_missing_flags(mut error: Error, command: &Command, more: &str) -> Error {
     let Some(ContextValue::Strings(missing)) = error.get(ContextKind::InvalidArg) else { return error };
     let names: Vec<String> = missing.iter().filter_map(|flag| variable_of(command, flag)).collect();
     if !names.is_empty() {
-        let tip = StyledStr::from(format!("set {}, or pass the flags", names.join(" and ")));
+        let tip = StyledStr::from(format!("set {}, or pass the flags{more}", names.join(" and ")));
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
     }
     error

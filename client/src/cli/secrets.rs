@@ -22,13 +22,15 @@ const SECRET_FILES: [&str; 6] =
 /// The rights of those who are neither the owner nor in the group of a file, to read it.
 const READ_BY_OTHERS: u32 = 0o004;
 
-/// Warnings about secrets that others on this machine can read. Without the secrets.
-pub fn warnings(matches: &ArgMatches) -> Vec<String> {
+/// Warnings about secrets that others on this machine can read. Without the secrets. `is_from_file`: whether a flag has its value from a
+/// file, although it is on the command line as it was parsed.
+pub fn warnings(matches: &ArgMatches, is_from_file: &dyn Fn(&str) -> bool) -> Vec<String> {
     let mut warnings = Vec::new();
     let mut command = Some(matches);
     while let Some(matches) = command {
-        let is_on_command_line =
-            |id: &str| is_flag(matches, id) && matches.value_source(id) == Some(ValueSource::CommandLine);
+        let is_on_command_line = |id: &str| {
+            is_flag(matches, id) && matches.value_source(id) == Some(ValueSource::CommandLine) && !is_from_file(id)
+        };
         let shown = SECRET_FLAGS.iter().filter(|(id, _)| is_on_command_line(id));
         warnings.extend(shown.map(|(_, warning)| (*warning).to_owned()));
         warnings.extend(SECRET_FILES.iter().filter_map(|id| file_warning(matches, id)));

@@ -4,7 +4,11 @@ use std::{
     process::Command as Process,
 };
 
-use super::*;
+use convene_lifecycle::Strategy;
+
+use super::{placement_args::SizeOverride, *};
+
+mod run;
 
 const DISCOVERY: &str = "-discovery=http://corp:8087/6c007a14875d53d9bf0ef5a6fc0257c8";
 
@@ -21,7 +25,7 @@ fn the_reference_describes_the_command_line_as_it_is() {
 
 fn read(arguments: &[&str]) -> Result<Cli, String> {
     let arguments = ["convene"].iter().chain(arguments).map(OsString::from);
-    Cli::from_arguments(arguments, &|_| None).map_err(|error| error.to_string())
+    Cli::from_arguments(arguments, &Variables::default()).map_err(|error| error.to_string())
 }
 
 fn join(arguments: &[&str]) -> JoinArgs {
@@ -52,7 +56,7 @@ fn read_with(arguments: &[&str], variables: &[(&str, &str)]) -> String {
 fn read_in_another_process() {
     let arguments = env::var(ARGUMENTS).unwrap();
     let arguments = ["convene"].into_iter().chain(arguments.lines()).map(OsString::from);
-    match Cli::from_arguments(arguments, &|name| env::var_os(name)) {
+    match Cli::from_arguments(arguments, &Variables::of_process()) {
         Ok(cli) => println!("{READ}{cli:?}"),
         Err(error) => println!("{READ}{error}"),
     }
@@ -96,8 +100,8 @@ fn command_lines_of_elastic_etcd_are_accepted() {
     let urls: Vec<_> = read.node.initial_advertise_peer_urls.iter().map(ToString::to_string).collect();
     assert_eq!(urls, ["http://10.0.0.1:2380", "http://10.1.0.1:2380"]);
     assert_eq!(read.node.data_dir, Some("/var/lib/etcd".into()));
-    assert_eq!(read.join_strategy, Some(Strategy::Add));
-    assert_eq!(read.cluster_size, SizeOverride(Some(5)));
+    assert_eq!(read.placement.join_strategy, Some(Strategy::Add));
+    assert_eq!(read.placement.cluster_size, SizeOverride(Some(5)));
 }
 
 #[test]
@@ -149,7 +153,7 @@ fn the_version_of_etcd_is_read_with_and_without_its_patch() {
 fn without_a_size_the_cluster_keeps_its_own() {
     for arguments in [&["-cluster-size=-1"][..], &["-cluster-size", "-1"], &["--cluster-size", "-1"], &[]] {
         let read = join(&[&[DISCOVERY, "-name=infra0"], arguments].concat());
-        assert_eq!(read.cluster_size, SizeOverride(None), "{arguments:?}");
+        assert_eq!(read.placement.cluster_size, SizeOverride(None), "{arguments:?}");
     }
     for size in ["0", "-2", "1001", "three", ""] {
         let error = read(&["join", DISCOVERY, "-name=a", &format!("-cluster-size={size}")]).unwrap_err();
@@ -313,9 +317,9 @@ fn help_lists_variables_without_their_secrets() {
 #[test]
 fn every_flag_of_a_node_has_our_variable() {
     let command = Cli::command();
-    for verb in ["join", "promote", "leave"] {
+    for verb in ["run", "join", "promote", "leave"] {
         let arguments = command.find_subcommand(verb).unwrap().get_arguments();
-        for argument in arguments.filter(|argument| !argument.is_hide_set()) {
+        for argument in arguments.filter(|argument| !argument.is_hide_set() && !argument.is_positional()) {
             let name = argument.get_long().unwrap().to_uppercase().replace('-', "_");
             let expected = match name.as_str() {
                 "DISCOVERY" => "CONVENE_DISCOVERY".to_owned(),

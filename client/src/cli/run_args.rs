@@ -1,0 +1,81 @@
+use std::{
+    ffi::OsString,
+    net::{Ipv4Addr, SocketAddr},
+    str::FromStr,
+    time::Duration,
+};
+
+use clap::{Args, builder::BoolishValueParser};
+
+use super::{NodeArgs, PlacementArgs};
+
+/// The flags of `convene run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub node: NodeArgs,
+    #[command(flatten)]
+    pub placement: PlacementArgs,
+    /// Address at which this node reports its health and metrics over HTTP, or `off`
+    ///
+    /// Anybody who reaches the address can read the state of this node. It shows no secrets.
+    #[arg(long, value_name = "ADDRESS", default_value_t, env = "CONVENE_NODE_LISTEN")]
+    pub node_listen: NodeListen,
+    /// Time in which etcd must end once it was asked to stop, before it is killed
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration, env = "CONVENE_STOP_TIMEOUT")]
+    pub stop_timeout: Duration,
+    /// Downtime to announce when this node is stopped: time in which it does not count as dead; 0 announces none
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration, env = "CONVENE_DOWNTIME")]
+    pub downtime: Duration,
+    /// Remove the member of this node from the cluster when this node is stopped
+    ///
+    /// The next start joins anew, without the data. Without this flag, a stopped node stays a member and starts on its data.
+    #[arg(long, value_parser = BoolishValueParser::new(), env = "CONVENE_LEAVE_ON_STOP")]
+    pub leave_on_stop: bool,
+    /// Take over an etcd that already runs on the data directory, instead of waiting for its end
+    #[arg(long, value_parser = BoolishValueParser::new(), env = "CONVENE_ADOPT")]
+    pub adopt: bool,
+    /// Longest pause before etcd is started again after it has failed; the pause grows from failure to failure
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration, env = "CONVENE_RESTART_PAUSE")]
+    pub restart_pause: Duration,
+    /// Path of etcd with its flags, after `--`
+    ///
+    /// Name, directories, URLs, TLS files and the discovery URL are taken from etcd's flags, or else from its variables such as
+    /// ETCD_NAME. If etcd has a configuration file (--config-file or ETCD_CONFIG_FILE), they are taken only from there, because etcd
+    /// reads nothing else then. Flags and variables of `convene run` have precedence.
+    #[arg(last = true, required = true, value_name = "ETCD")]
+    pub etcd: Vec<OsString>,
+}
+
+/// `--node-listen`; `None` if it is off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeListen(pub Option<SocketAddr>);
+
+/// Beside etcd's ports 2379 and 2380, and 2381, which many use for etcd's metrics.
+const DEFAULT_PORT: u16 = 2382;
+
+impl Default for NodeListen {
+    fn default() -> Self {
+        Self(Some((Ipv4Addr::LOCALHOST, DEFAULT_PORT).into()))
+    }
+}
+
+impl FromStr for NodeListen {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "off" => Ok(Self(None)),
+            _ => text.parse().map(|address| Self(Some(address))).map_err(|_| "must be IP:PORT, or off"),
+        }
+    }
+}
+
+impl std::fmt::Display for NodeListen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(address) => address.fmt(f),
+            None => f.write_str("off"),
+        }
+    }
+}
