@@ -96,6 +96,11 @@ impl EtcdCommand {
         }
     }
 
+    /// Whether etcd would read a configuration file, and neither flags nor variables.
+    pub fn has_config_file(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// Whether etcd would read this variable.
     pub fn reads_variable(&self, name: &str) -> bool {
         self.file.is_none() && !self.flags.iter().any(|flag| go_flags::variable_of(&flag.name) == name)

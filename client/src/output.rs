@@ -13,7 +13,7 @@ mod env;
 mod flags;
 mod json;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// The configuration to start etcd with.
 #[derive(Clone, Debug)]

@@ -85,7 +85,10 @@ impl<'a> EtcdSettings<'a> {
 
     /// The end of a tip about missing flags.
     pub fn tip_about_missing_flags(&self) -> &'static str {
-        match self.command {
+        match &self.command {
+            Some(etcd) if etcd.has_config_file() => {
+                ", or add the keys to etcd's configuration file, which silences its flags and variables"
+            }
             Some(_) => "; etcd's own flags and variables count, too, apart from its default name `default`",
             None => "",
         }

@@ -1,9 +1,4 @@
-use std::{
-    ffi::OsString,
-    net::{Ipv4Addr, SocketAddr},
-    str::FromStr,
-    time::Duration,
-};
+use std::{ffi::OsString, str::FromStr, time::Duration};
 
 use clap::{Args, builder::BoolishValueParser};
 
@@ -19,7 +14,8 @@ pub struct RunArgs {
     /// Address at which this node reports its health and metrics over HTTP, or `off`
     ///
     /// Anybody who reaches the address can read the state of this node. It shows no secrets.
-    #[arg(long, value_name = "ADDRESS", default_value_t, env = "CONVENE_NODE_LISTEN")]
+    // Next to etcd's ports 2379 and 2380, and 2381, which many use for etcd's metrics.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:2382", env = "CONVENE_NODE_LISTEN")]
     pub node_listen: NodeListen,
     /// Time in which etcd must end once it was asked to stop, before it is killed
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration, env = "CONVENE_STOP_TIMEOUT")]
@@ -47,35 +43,20 @@ pub struct RunArgs {
     pub etcd: Vec<OsString>,
 }
 
-/// `--node-listen`; `None` if it is off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NodeListen(pub Option<SocketAddr>);
-
-/// Beside etcd's ports 2379 and 2380, and 2381, which many use for etcd's metrics.
-const DEFAULT_PORT: u16 = 2382;
-
-impl Default for NodeListen {
-    fn default() -> Self {
-        Self(Some((Ipv4Addr::LOCALHOST, DEFAULT_PORT).into()))
-    }
-}
+/// `--node-listen`: HOST:PORT, or `None` if it is off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeListen(pub Option<String>);
 
 impl FromStr for NodeListen {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let has_port =
+            || text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
         match text {
             "off" => Ok(Self(None)),
-            _ => text.parse().map(|address| Self(Some(address))).map_err(|_| "must be IP:PORT, or off"),
-        }
-    }
-}
-
-impl std::fmt::Display for NodeListen {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Some(address) => address.fmt(f),
-            None => f.write_str("off"),
+            _ if has_port() => Ok(Self(Some(text.to_owned()))),
+            _ => Err("must be HOST:PORT, or off"),
         }
     }
 }

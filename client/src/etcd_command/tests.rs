@@ -1,7 +1,7 @@
 use std::{fs, path::Path};
 
 use super::*;
-use crate::output::{Action, EtcdConfig, InitialClusterState};
+use crate::output::EtcdConfig;
 
 mod etcds;
 mod launching;
@@ -34,19 +34,7 @@ fn value(command: &EtcdCommand, flag: &str) -> Option<String> {
 
 /// A configuration of the registry.
 fn config(name: &str, data_dir: &Path) -> EtcdConfig {
-    EtcdConfig {
-        action: Action::Bootstrap,
-        name: name.parse().expect("a name"),
-        data_dir: data_dir.to_owned(),
-        wal_dir: None,
-        initial_advertise_peer_urls: vec!["http://10.0.0.1:2380".parse().expect("a URL")],
-        initial_cluster: Some(format!("{name}=http://10.0.0.1:2380")),
-        initial_cluster_state: InitialClusterState::New,
-        initial_cluster_token: Some("t0".to_owned()),
-        advertise_client_urls: Vec::new(),
-        reason: "complete".to_owned(),
-        message: "The cluster is complete.".to_owned(),
-    }
+    crate::output::tests::config(name, data_dir.to_str().expect("UTF-8"))
 }
 
 #[test]

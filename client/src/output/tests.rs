@@ -163,7 +163,7 @@ fn variables_that_override_the_output_cause_a_warning() {
 }
 
 /// A node that bootstraps a cluster alone.
-fn config(name: &str, data_dir: &str) -> EtcdConfig {
+pub(crate) fn config(name: &str, data_dir: &str) -> EtcdConfig {
     EtcdConfig {
         action: Action::Bootstrap,
         name: name.parse().expect("a name"),

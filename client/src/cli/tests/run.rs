@@ -49,9 +49,14 @@ fn nothing_that_etcd_gets_is_written_twice() {
 #[test]
 fn defaults_are_those_of_the_reference() {
     let read = run(&["--", "etcd", "--name=a"]);
-    assert_eq!(read.node_listen.to_string(), "127.0.0.1:2382");
+    assert_eq!(read.node_listen.0.as_deref(), Some("127.0.0.1:2382"));
     assert_eq!([read.stop_timeout, read.downtime, read.restart_pause].map(|limit| limit.as_secs()), [30, 600, 30]);
     assert!(!read.leave_on_stop && !read.adopt);
+    assert_eq!(run(&["--node-listen=[::1]:1", "--", "etcd", "--name=a"]).node_listen.0.as_deref(), Some("[::1]:1"));
+    for address in ["--node-listen=2382", "--node-listen=:2382", "--node-listen=localhost:http"] {
+        let error = super::read(&["run", DISCOVERY, address, "--", "etcd", "--name=a"]).unwrap_err();
+        assert_has(&error, &["must be HOST:PORT, or off"]);
+    }
     let read = run(&["--node-listen=off", "-downtime=0", "--", "etcd", "--name=a"]);
     assert_eq!((read.node_listen.0, read.downtime), (None, Duration::ZERO));
 }
@@ -102,6 +107,12 @@ fn a_configuration_file_counts_alone() {
     assert_has(&read, &expected);
     let of_variable = [ETCD_VARIABLES, &[("ETCD_CONFIG_FILE", file)]].concat();
     assert_has(&read_with(&["run", "--", "etcd", "--data-dir=/x"], &of_variable), &expected);
+    fs::write(file, "data-dir: /x\n").unwrap();
+    let missing = read_with(&["run", "--", "etcd"], &of_variable);
+    assert_has(
+        &missing,
+        &["--name <NAME>", "--discovery <URL>", "etcd's configuration file", "silences its flags and variables"],
+    );
     // It is the configuration of etcd, which `join` does not start.
     assert_has(&read_with(&["join"], &of_variable), &[r#"MemberName("infra0")"#]);
 }
@@ -132,6 +143,7 @@ fn errors_about_the_command_of_etcd_are_usage_errors() {
     for (etcd, expected) in [
         (&["etcd"][..], "'etcd'"),
         (&["--"], "<ETCD>..."),
+        (&["--bogus", "--", "etcd"], "'--bogus'"),
         (&["--", "etcd", "gateway"], "`gateway` is not a flag of etcd"),
         (&["--", "etcd", "--listen-client-urls=http://10.0.0.1:2379"], "--advertise-client-urls"),
         (&["--", "etcd", "--force-new-cluster"], "remove all other members"),
