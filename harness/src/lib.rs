@@ -27,6 +27,7 @@ pub mod programs;
 pub mod replicas;
 pub mod secrets;
 pub mod server;
+pub mod systemd;
 pub mod tls;
 pub mod writer;
 

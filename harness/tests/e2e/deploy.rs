@@ -3,17 +3,16 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
-use convene_harness::peers;
+use convene_harness::systemd;
 
 const UNITS: [&str; 2] = ["convene-server.service", "etcd-node.service"];
 
 /// `systemd-analyze security` rates from 0 (confined) to 10 (exposed).
 #[test]
 fn systemd_rates_the_units_as_well_confined() {
-    let Some(mut analyze) = systemd_analyze() else { return };
+    let Some(mut analyze) = systemd::command("usr/bin/systemd-analyze") else { return };
     // The threshold is in tenths, and a rating above it fails.
     analyze.args(["security", "--offline=true", "--no-pager", "--threshold=20"]);
     let rated = analyze.args(UNITS.map(unit)).output().unwrap();
@@ -24,7 +23,7 @@ fn systemd_rates_the_units_as_well_confined() {
 fn systemd_accepts_every_line_of_the_units() {
     let folder = tempfile::tempdir().unwrap();
     for name in UNITS {
-        let Some(mut analyze) = systemd_analyze() else { return };
+        let Some(mut analyze) = systemd::command("usr/bin/systemd-analyze") else { return };
         // It wants the programs to be installed.
         let text = fs::read_to_string(unit(name)).unwrap();
         let programs = ["/usr/local/bin/convene-server", "/usr/local/bin/convene"];
@@ -44,15 +43,4 @@ fn systemd_accepts_every_line_of_the_units() {
 
 fn unit(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(name)
-}
-
-/// `systemd-analyze` with its libraries; `None` if it is not installed.
-fn systemd_analyze() -> Option<Command> {
-    let program = peers::program("systemd", "usr/bin/systemd-analyze")?;
-    let root = program.ancestors().nth(3).expect("a folder of the peers");
-    let libraries = ["lib/x86_64-linux-gnu/systemd", "usr/lib/x86_64-linux-gnu/systemd", "usr/lib/x86_64-linux-gnu"];
-    let libraries = libraries.map(|folder| root.join(folder).display().to_string()).join(":");
-    let mut command = Command::new(&program);
-    command.env("LD_LIBRARY_PATH", libraries);
-    Some(command)
 }

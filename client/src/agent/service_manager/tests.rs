@@ -1,3 +1,5 @@
+mod real_systemd;
+
 use std::{os::unix::net::UnixDatagram as StdUnixDatagram, path::PathBuf};
 
 use futures_util::FutureExt;
