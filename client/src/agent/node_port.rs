@@ -54,8 +54,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub async fn bind(address: &str) -> Result<TcpListener, CommandError> {
     TcpListener::bind(address).await.map_err(|error| {
         CommandError::Local(format!(
-            "cannot listen on {address}: {error}; choose another address for the node's own port with --node-listen HOST:PORT, or end \
-             the process that has this one"
+            "cannot listen on {address}, the address of the node's own port: {error}; choose another one with --node-listen HOST:PORT, turn \
+             the port off with --node-listen off, or end the process that has this one"
         ))
     })
 }

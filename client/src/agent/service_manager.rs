@@ -34,11 +34,6 @@ use tokio::{
 use super::{state::State, status::Status};
 use crate::progress::Progress;
 
-/// The variables by which a service manager talks to one process. They are meant for the agent, and must not reach etcd: what
-/// etcd reported would count as the agent's word.
-pub const VARIABLES: [&str; 7] =
-    ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "LISTEN_PIDFDID"];
-
 /// How long the service manager waits for the next message while the node is not ready. Each message begins this time anew
 /// (`EXTEND_TIMEOUT_USEC`), so that a node may wait for other founders for longer than the unit's `TimeoutStartSec=`. An agent
 /// that hangs extends nothing.

@@ -447,7 +447,7 @@ async fn a_taken_port_is_an_error_that_names_the_flag() {
     assert!(matches!(error, CommandError::Local(_)));
     let error = error.to_string();
     assert!(
-        error.starts_with(&format!("cannot listen on {}: ", node.address)) && error.contains("--node-listen"),
+        error.starts_with(&format!("cannot listen on {}, ", node.address)) && error.contains("--node-listen"),
         "{error}"
     );
 }
