@@ -1,8 +1,8 @@
 use thiserror::Error;
 
 use crate::{
-    Action, Cluster, ClusterName, ClusterSize, Discovery, EventKind, MemberKey, NewClusterToken, Policy, PolicyChange,
-    Protocol, SizeIsFixed, Transition, UnixMillis, cluster_draft::ClusterDraft,
+    Action, Announcer, Cluster, ClusterName, ClusterSize, Discovery, Downtime, EventKind, MemberKey, NewClusterToken,
+    Policy, PolicyChange, Protocol, SizeIsFixed, Transition, UnixMillis, cluster_draft::ClusterDraft,
 };
 
 /// An administrator's changes of a cluster's settings. A field that is `None` keeps its value.
@@ -44,17 +44,18 @@ pub enum AdministrationError {
     Removed(MemberKey),
 }
 
-/// An administrator's request for one member.
+/// A request of an administrator, or of the member's own node, for one member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemberRequest {
     /// Remove the member as soon as the quorum allows it.
     Evict,
     /// Don't remove the member. If it was removed already, its node may join again.
     WithdrawEviction,
-    /// Until then, the member does not count as dead while it is down.
-    AnnounceDowntime(UnixMillis),
-    /// The downtime is over.
-    EndDowntime,
+    /// The member does not count as dead while it is down. Does nothing if its node asks for it during a downtime that an
+    /// administrator announced.
+    AnnounceDowntime(Downtime),
+    /// The downtime is over. Does nothing if the member's node asks for it, but an administrator announced the downtime.
+    EndDowntime(Announcer),
 }
 
 impl Cluster {
@@ -126,13 +127,17 @@ impl Cluster {
                 let message = format!("eviction of {name} withdrawn");
                 draft.update(key, EventKind::EvictionWithdrawn, message, |member| member.eviction = None);
             }
-            MemberRequest::AnnounceDowntime(until) if member.downtime_until != Some(until) => {
-                let message = format!("downtime for {name} until {}", until.clock_time(at));
-                draft.update(key, EventKind::DowntimeAnnounced, message, |member| member.downtime_until = Some(until));
+            MemberRequest::AnnounceDowntime(downtime)
+                if member.downtime != Some(downtime)
+                    && member.downtime.is_none_or(|running| running.gives_way_to(downtime.by, at)) =>
+            {
+                let (who, until) = (downtime.by.subject(), downtime.until.clock_time(at));
+                let message = format!("{who} announced a downtime for {name} until {until}");
+                draft.update(key, EventKind::DowntimeAnnounced, message, |member| member.downtime = Some(downtime));
             }
-            MemberRequest::EndDowntime if member.downtime_until.is_some() => {
-                let message = format!("downtime for {name} ended");
-                draft.update(key, EventKind::DowntimeEnded, message, |member| member.downtime_until = None);
+            MemberRequest::EndDowntime(by) if member.downtime.is_some_and(|running| running.gives_way_to(by, at)) => {
+                let message = format!("{} ended the downtime for {name}", by.subject());
+                draft.update(key, EventKind::DowntimeEnded, message, |member| member.downtime = None);
             }
             _ => {}
         }

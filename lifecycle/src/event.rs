@@ -88,7 +88,7 @@ event_kinds! {
     EvictionWithdrawn "eviction_withdrawn"
         "The eviction of a member was withdrawn. If the member was removed already, its node may join again.";
     DowntimeAnnounced "downtime_announced" "A downtime of a member was announced.";
-    DowntimeEnded "downtime_ended" "An announced downtime has ended: an administrator ended it, or the member is back.";
+    DowntimeEnded "downtime_ended" "An announced downtime has ended: its time is over, somebody ended it, or the node that announced it is back.";
     Formed "formed" "The founders were complete, or a running cluster was adopted.";
     BootstrapTold "bootstrap_told" "A founder was instructed to bootstrap.";
     Bootstrapped "bootstrapped" "The etcd cluster was seen to exist.";

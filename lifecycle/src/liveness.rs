@@ -371,7 +371,7 @@ impl Liveness {
     /// failed, and the voters' side has seen no sign of it. One failed probe proves nothing. A member in an announced
     /// downtime is not dead.
     pub fn is_dead(&self, policy: &Policy, member: &Member, now: UnixMillis) -> bool {
-        let in_downtime = member.downtime_until.is_some_and(|until| now < until);
+        let in_downtime = member.downtime.is_some_and(|downtime| downtime.is_running(now));
         let is_long_ago = |since: UnixMillis| since.age(now) >= policy.dead_after;
         !in_downtime
             && is_long_ago(self.down_since(policy, member, now))

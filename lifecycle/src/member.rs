@@ -3,7 +3,7 @@ use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 use thiserror::Error;
 
 use crate::{
-    ClientUrl, DiskId, MemberId, PeerUrl, Registration, Revision, RunId, UnixMillis, text::as_text,
+    ClientUrl, DiskId, Downtime, MemberId, PeerUrl, Registration, Revision, RunId, UnixMillis, text::as_text,
     token::is_key_segment,
 };
 
@@ -27,8 +27,8 @@ pub struct Member {
     pub join_issued: Option<StartIssued>,
     /// When an administrator or its own node requested its removal, if one did.
     pub eviction: Option<UnixMillis>,
-    /// The end of the announced downtime, if there is one. Until then, the member does not count as dead.
-    pub downtime_until: Option<UnixMillis>,
+    /// The announced downtime, if there is one. Until its end, the member does not count as dead.
+    pub downtime: Option<Downtime>,
     /// Its place in line. Stock etcds take the first `size` members in this order.
     pub created: Revision,
     /// The revision that last changed anything about it.
@@ -109,7 +109,7 @@ impl Member {
             founder: None,
             join_issued: None,
             eviction: None,
-            downtime_until: None,
+            downtime: None,
             created: at,
             modified: at,
             registered: at,

@@ -23,7 +23,7 @@ pub struct DowntimeArgs {
     duration: Option<String>,
     #[command(flatten)]
     cluster: ClusterArgs,
-    /// End the downtime now, before its time is over and before the member is back
+    /// End the downtime now, before its time is over
     #[arg(long)]
     end: bool,
     /// Format of the result
@@ -60,10 +60,9 @@ pub async fn run(arguments: &DowntimeArgs) -> Result<(), CommandError> {
 fn outcome(before: &Member, after: &Member, dead_after: Duration) -> String {
     match (&before.downtime_until, &after.downtime_until) {
         (_, Some(until)) => {
-            format!(
-                "may be down until {until} and does not count as dead before; the downtime ends early if the \
-                     member is back"
-            )
+            // A server of an earlier version ends each downtime when the member is back, and does not name the announcer.
+            let lasts = after.downtime_by.as_ref().map_or("", |_| ", also if it comes back in between");
+            format!("may be down until {until} and does not count as dead before{lasts}")
         }
         (Some(_), None) => {
             let dead_after = humantime::format_duration(dead_after);

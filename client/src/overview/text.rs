@@ -207,7 +207,10 @@ fn watcher(node: &Node, clock: Clock) -> String {
 fn notes(overview: &Overview, member: &Member) -> String {
     let removed = member.removed.then(|| "removed".to_owned());
     let evicted = member.evicted_at.as_ref().map(|since| format!("evicted since {since}"));
-    let down = member.downtime_until.as_ref().map(|until| format!("downtime until {until}"));
+    let down = member.downtime_until.as_ref().map(|until| match member.announced_its_downtime() {
+        true => format!("downtime until {until} or until it is back"),
+        false => format!("downtime until {until}"),
+    });
     let starts = Some(member.failed_starts).filter(|starts| *starts > 0);
     let starts = starts.map(|starts| match starts {
         1 => "1 failed start".to_owned(),

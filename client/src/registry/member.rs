@@ -1,4 +1,4 @@
-use convene_lifecycle::{ClientUrl, MemberKey, MemberName, PeerUrl};
+use convene_lifecycle::{Announcer, ClientUrl, MemberKey, MemberName, PeerUrl};
 use serde::Deserialize;
 
 use super::Verbatim;
@@ -34,6 +34,15 @@ pub struct Member {
     pub carried_out_by: Option<Vec<MemberName>>,
     /// The end of its announced downtime (RFC 3339).
     pub downtime_until: Option<String>,
+    /// Who announced it: `administrator` or `node`. `None` from a server of an earlier version.
+    pub downtime_by: Option<String>,
+}
+
+impl Member {
+    /// Whether its downtime is one that its own node announced.
+    pub fn announced_its_downtime(&self) -> bool {
+        self.downtime_by.as_deref() == Some(Announcer::Node.as_str())
+    }
 }
 
 /// The members of a cluster.

@@ -85,7 +85,7 @@ fn a_downtime_is_announced_and_ended() {
     let registry = Registry::new(1);
     let _nodes = form(&version, &registry, 1);
     let announced = registry.administer(&["member", "downtime", "infra0", "1h"]);
-    assert!(announced.contains("may be down until 20"), "{announced}");
+    assert!(announced.contains("may be down until 20") && announced.contains("also if it comes back"), "{announced}");
     assert!(registry.administer(&["status"]).contains("downtime until"));
     let ended = registry.administer(&["member", "downtime", "infra0", "--end"]);
     assert!(ended.contains("is not in a downtime any more"), "{ended}");

@@ -1,16 +1,26 @@
 use super::Planner;
-use crate::{EventKind, Member, MemberKey, ReportedState};
+use crate::{Announcer, Downtime, EventKind, Member, MemberKey, ReportedState};
 
 impl Planner<'_> {
-    /// Ends the announced downtime of each member that is back. Otherwise the member could fail again without counting as
-    /// dead until the downtime ends.
+    /// Ends each downtime whose time is over, and those that nodes announced whose members are back. Otherwise such a member
+    /// could fail again without counting as dead until the downtime ends. One of an administrator stays: the member may restart
+    /// often during a maintenance.
     pub(super) fn end_downtimes(&mut self) {
-        let in_downtime = self.draft.members().filter(|member| member.downtime_until.is_some());
-        let back: Vec<_> = in_downtime.filter(|member| self.is_back(member)).cloned().collect();
-        for member in back {
-            let message = format!("downtime for {} ended: its etcd answers again", member.label());
-            self.draft.update(&member.key, EventKind::DowntimeEnded, message, |member| member.downtime_until = None);
+        let ended = self.draft.members().filter_map(|member| {
+            let reason = self.why_over(member, member.downtime?)?;
+            Some((member.key.clone(), format!("the downtime for {} ended: {reason}", member.label())))
+        });
+        for (key, message) in ended.collect::<Vec<_>>() {
+            self.draft.update(&key, EventKind::DowntimeEnded, message, |member| member.downtime = None);
         }
+    }
+
+    /// Why a member's downtime is over, if it is.
+    fn why_over(&self, member: &Member, downtime: Downtime) -> Option<&'static str> {
+        if !downtime.is_running(self.now) {
+            return Some("its time is over");
+        }
+        (downtime.by == Announcer::Node && self.is_back(member)).then_some("the member's etcd answers again")
     }
 
     /// Whether a member's etcd answers now and did not before. A downtime may be announced long before it begins, so an

@@ -209,8 +209,8 @@ impl Planner<'_> {
     pub(super) fn not_dead_yet(&self, member: &Member, view: &QuorumView<'_>) -> Blocked {
         let (policy, now) = (&self.draft.policy, self.now);
         let label = member.label();
-        if let Some(until) = member.downtime_until.filter(|until| now < *until) {
-            return Blocked::InDowntime { member: label, until, now };
+        if let Some(downtime) = member.downtime.filter(|downtime| downtime.is_running(now)) {
+            return Blocked::InDowntime { member: label, until: downtime.until, now };
         }
         // This report replaces that of its namesake.
         let is_loading = *member.name() != self.report.name && self.liveness.is_loading(policy, member, now);

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use convene_lifecycle::{
-    Action, ClientUrl, Cluster, ClusterId, ClusterSize, DataEvidence, Discovery, EtcdVersion, Identity, MemberId,
-    MemberKey, MemberRequest, NodeState, ObservedMember, PeerUrl, PolicyChange, Registration, Report, Revision,
-    Settings, Transition, UnixMillis, View,
+    Action, Announcer, ClientUrl, Cluster, ClusterId, ClusterSize, DataEvidence, Discovery, Downtime, EtcdVersion,
+    Identity, MemberId, MemberKey, MemberRequest, NodeState, ObservedMember, PeerUrl, PolicyChange, Registration,
+    Report, Revision, Settings, Transition, UnixMillis, View,
 };
 use proptest::{prelude::*, sample::Index};
 
@@ -285,12 +285,18 @@ pub enum AdminRequest {
     Remove(Discovery, Index),
 }
 
+/// A downtime of an administrator or of the member's node.
+fn announced(until: i64) -> MemberRequest {
+    let by = if until % 2 == 0 { Announcer::Administrator } else { Announcer::Node };
+    MemberRequest::AnnounceDowntime(Downtime { until: UnixMillis(until), by })
+}
+
 fn admin_request() -> impl Strategy<Value = AdminRequest> {
     let member_request = prop_oneof![
         3 => Just(MemberRequest::Evict),
         2 => Just(MemberRequest::WithdrawEviction),
-        2 => any::<i64>().prop_map(|until| MemberRequest::AnnounceDowntime(UnixMillis(until))),
-        1 => Just(MemberRequest::EndDowntime),
+        2 => any::<i64>().prop_map(announced),
+        1 => Just(MemberRequest::EndDowntime(Announcer::Administrator)),
     ];
     prop_oneof![
         6 => settings().prop_map(AdminRequest::Settings),

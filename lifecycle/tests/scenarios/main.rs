@@ -7,6 +7,7 @@ mod addresses;
 mod adopting;
 mod clocks;
 mod copies;
+mod downtimes;
 mod evicting;
 mod failing_starts;
 mod forged_views;

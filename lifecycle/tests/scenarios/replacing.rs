@@ -88,30 +88,6 @@ fn no_member_is_dead_to_a_server_that_just_started() {
 }
 
 #[test]
-fn a_member_in_announced_downtime_is_not_dead_before_it_ends() {
-    let mut world = World::running("a b c");
-    world.downtime("c", 600).dies("c").watch(120, "a b d");
-    world.observe("d", "wait: not_dead_yet").with_message("its announced downtime lasts until");
-    world.watch(480, "a b").observe("d", "remove c #1 of a b c: dead + ticket_granted");
-}
-
-#[test]
-fn a_downtime_ends_when_its_member_is_back_and_not_before_it_was_down() {
-    let mut world = World::running("a b c");
-    world.downtime("c", 600).watch(20, "b c d").ask("c", "wait: healthy");
-    world.dies("c").watch(20, "a b d").observe("d", "wait: not_dead_yet").with_message("announced downtime");
-    world.runs("c").ask("c", "wait: healthy + downtime_ended").ask("c", "wait: healthy");
-    world.dies("c").watch(60, "a b d").observe("d", "remove c #1 of a b c: dead");
-}
-
-#[test]
-fn a_restart_through_join_ends_a_downtime() {
-    let mut world = World::running("a b c");
-    world.downtime("c", 600).returns("c").observe("c", "start a b c: own_data");
-    world.runs("c").ask("c", "wait: healthy + downtime_ended");
-}
-
-#[test]
 fn a_dead_member_that_answers_before_its_removal_stays() {
     let mut world = with_dead_c();
     world.observe("d", "remove c #1 of a b c: dead + ticket_granted");

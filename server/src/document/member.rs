@@ -1,5 +1,6 @@
 use convene_lifecycle::{
-    ClientUrl, DiskId, Founder, Member, MemberKey, Registration, Removal, Role, RunId, StartIssued, UnixMillis,
+    Announcer, ClientUrl, DiskId, Downtime, Founder, Member, MemberKey, Registration, Removal, Role, RunId,
+    StartIssued, UnixMillis,
 };
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,9 @@ pub struct MemberDocument {
     evicted_at: Option<Rfc3339Millis>,
     #[serde(deserialize_with = "or_null")]
     downtime_until: Option<Rfc3339Millis>,
+    /// Missing: an administrator announced the downtime, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    downtime_by: Option<String>,
     /// When the member was last seen; null: never.
     #[serde(rename = "heard_of_at", deserialize_with = "or_null")]
     last_seen_at: Option<Rfc3339Millis>,
@@ -90,7 +94,11 @@ impl MemberDocument {
             founder: member.founder.as_ref().map(|founder| FounderDocument { told: founder.issued.as_ref().map(told) }),
             join_told: member.join_issued.as_ref().map(told),
             evicted_at: member.eviction.map(Into::into),
-            downtime_until: member.downtime_until.map(Into::into),
+            downtime_until: member.downtime.map(|downtime| downtime.until.into()),
+            downtime_by: member
+                .downtime
+                .filter(|downtime| downtime.by != Announcer::Administrator)
+                .map(|downtime| downtime.by.to_string()),
             last_seen_at: last_seen_at.map(Into::into),
             created_revision: member.created.0,
             registered_revision: member.registered.0,
@@ -113,6 +121,8 @@ impl MemberDocument {
         let join_issued = self.join_told.as_ref().map(|told| told.read(place.inside("join_told")));
         let eviction = place.optional("evicted_at", self.evicted_at.as_ref().map(Rfc3339Millis::read));
         let downtime_until = place.optional("downtime_until", self.downtime_until.as_ref().map(Rfc3339Millis::read));
+        let downtime_by = self.downtime_by.as_deref().map_or(Ok(Announcer::Administrator), str::parse);
+        let downtime_by = place.field("downtime_by", downtime_by);
         let last_seen_at = place.optional("heard_of_at", self.last_seen_at.as_ref().map(Rfc3339Millis::read));
         let created = place.field("created_revision", revision(self.created_revision));
         let registered = place.field("registered_revision", revision(self.registered_revision));
@@ -137,7 +147,7 @@ impl MemberDocument {
                 None => None,
             },
             eviction: eviction?,
-            downtime_until: downtime_until?,
+            downtime: downtime_until?.zip(downtime_by).map(|(until, by)| Downtime { until, by }),
             created: created?,
             modified: modified?,
             registered: registered?,

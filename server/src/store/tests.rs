@@ -10,9 +10,10 @@ use std::{
 };
 
 use convene_lifecycle::{
-    Action, Admission, Cluster, ClusterId, ClusterSize, Discovery, Epoch, Event, Founder, Held, HoldReason, JoinPolicy,
-    Member, MemberKey, MemberLiveness, NodeRefusal, PeerUrl, Policy, Protocol, Purpose, RecordedRefusal, Registration,
-    Removal, Revision, Role, Setback, StartIssued, StockWrites, Strategy, Ticket, Token, Transition, UnixMillis,
+    Action, Admission, Announcer, Cluster, ClusterId, ClusterSize, Discovery, Downtime, Epoch, Event, Founder, Held,
+    HoldReason, JoinPolicy, Member, MemberKey, MemberLiveness, NodeRefusal, PeerUrl, Policy, Protocol, Purpose,
+    RecordedRefusal, Registration, Removal, Revision, Role, Setback, StartIssued, StockWrites, Strategy, Ticket, Token,
+    Transition, UnixMillis,
 };
 use tempfile::TempDir;
 
@@ -177,12 +178,13 @@ fn with_all_fields(token: &str) -> (Cluster, ClusterWrite) {
     member.started = true;
     member.founder = Some(Founder { issued: Some(issued.clone()) });
     member.eviction = Some(NOW);
-    member.downtime_until = Some(UnixMillis(NOW.0 + 1));
+    member.downtime = Some(Downtime { until: UnixMillis(NOW.0 + 1), by: Announcer::Node });
     let gone = Member { founder: Some(Founder { issued: None }), ..Member::clone(&cluster.record[1]) };
     let gone =
         Member { removed: gone.removed.map(|removal| Removal { confirmed: true, given_up: true, ..removal }), ..gone };
     let joins = Member { key: "7".parse().unwrap(), created: Revision(5), registered: Revision(5), ..gone.clone() };
-    let joins = Member { founder: None, join_issued: Some(issued), ..joins };
+    let downtime = Some(Downtime { until: UnixMillis(-1), by: Announcer::Administrator });
+    let joins = Member { founder: None, join_issued: Some(issued), downtime, ..joins };
     cluster.record = vec![Arc::new(member), Arc::new(gone), Arc::new(joins)];
     cluster.name = Some("prod, the second".parse().unwrap());
     cluster.policy = Policy {

@@ -113,7 +113,8 @@ async fn members_are_evicted_and_their_downtime_is_announced() {
     let forever = cluster.send(Method::PUT, &format!("{member}/downtime"), &json!({ "for_seconds": 1e9 })).await;
     assert_eq!(forever.status(), StatusCode::BAD_REQUEST);
     cluster.send(Method::DELETE, &format!("{member}/downtime"), &none).await;
-    assert_eq!(cluster.get(member).await["downtime_until"], Value::Null);
+    let ended = cluster.get(member).await;
+    assert_eq!((&ended["downtime_until"], &ended["downtime_by"]), (&Value::Null, &Value::Null));
     let forming = Administered::create(&server, json!({ "size": 3 })).await;
     forming.v2_put("8e9e05c52164694d", "infra0=http://10.0.0.1:2380").await;
     let early = forming.send(Method::PUT, &format!("{member}/eviction"), &none).await;
@@ -123,6 +124,39 @@ async fn members_are_evicted_and_their_downtime_is_announced() {
     http::client().delete(format!("{}/8e9e05c52164694d", cluster.discovery_url)).send().await.unwrap();
     let gone = cluster.send(Method::PUT, &format!("{member}/eviction"), &none).await;
     assert_eq!(gone.status(), StatusCode::CONFLICT);
+}
+
+#[tokio::test]
+async fn a_downtime_belongs_to_who_announced_it() {
+    let server = Server::start();
+    let cluster = Administered::create(&server, json!({ "size": 1 })).await;
+    cluster.v2_put("8e9e05c52164694d", "infra0=http://10.0.0.1:2380").await;
+    let path = "/members/8e9e05c52164694d/downtime";
+    let (lasts, by_node) = (json!({ "for_seconds": 60 }), format!("{path}?by=node"));
+    let announcer = async |method: Method, path: &str| {
+        let answer = cluster.send(method, path, &lasts).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        answer.json::<Value>().await.unwrap()["downtime_by"].clone()
+    };
+    assert_eq!(announcer(Method::PUT, &by_node).await, "node");
+    assert_eq!(announcer(Method::DELETE, &by_node).await, Value::Null);
+    announcer(Method::PUT, &by_node).await;
+    assert_eq!(announcer(Method::PUT, path).await, "administrator");
+    let before = cluster.get("").await["revision"].clone();
+    for method in [Method::PUT, Method::DELETE] {
+        assert_eq!(announcer(method, &by_node).await, "administrator", "the node changes nothing");
+    }
+    assert_eq!(cluster.get("").await["revision"], before);
+    assert_eq!(announcer(Method::DELETE, path).await, Value::Null);
+    let wrong = cluster.send(Method::PUT, &format!("{path}?by=administrator"), &lasts).await;
+    assert_eq!(wrong.status(), StatusCode::BAD_REQUEST);
+    let events = cluster.get("/events").await["events"].to_string();
+    for message in ["the node announced a downtime for infra0 until", "the node ended the downtime for infra0"] {
+        assert!(events.contains(message), "{events}");
+    }
+    for message in ["an administrator announced a downtime for infra0", "an administrator ended the downtime"] {
+        assert!(events.contains(message), "{events}");
+    }
 }
 
 #[tokio::test]

@@ -119,6 +119,7 @@ async fn a_node_announces_its_own_downtime_only() {
     assert_eq!(announce(&own).await, 403, "it has not shown that member's data");
     assert_eq!(shows(0, &own).await, admitted);
     assert_eq!(announce(&own).await, 200);
+    assert_eq!(joining.get(&format!("/members/{own}")).await["downtime_by"], "node");
     assert_eq!(announce(&other).await, 403);
     // Nor may it show the data of another node's member.
     assert_eq!(shows(1, &other).await, admitted);

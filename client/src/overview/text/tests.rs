@@ -28,7 +28,7 @@ fn member(id: &str, name: &str) -> Value {
         "id": id, "name": name, "peer_urls": [format!("http://{name}:2380")],
         "client_urls": [format!("http://{name}:2379")], "role": "voter", "started": true, "removed": false,
         "heard_of_at": HOUR_BEFORE, "answered_at": null, "unreachable_since": null, "failed_starts": 0,
-        "evicted_at": null, "downtime_until": null,
+        "evicted_at": null, "downtime_until": null, "downtime_by": null,
     })
 }
 
@@ -190,9 +190,12 @@ fn notes_show_removals_evictions_and_downtimes() {
     let mut member = member("1f", "infra0");
     (member["removed"], member["evicted_at"], member["downtime_until"]) =
         (true.into(), HOUR_BEFORE.into(), HOUR_BEFORE.into());
-    let found = health(&overview(cluster("bootstrapped"), &[member], &[]));
+    let found = health(&overview(cluster("bootstrapped"), std::slice::from_ref(&member), &[]));
     assert_eq!(found[0][1], "-");
     assert_eq!(found[0][3], format!("removed, evicted since {HOUR_BEFORE}, downtime until {HOUR_BEFORE}"));
+    (member["evicted_at"], member["downtime_by"]) = (Value::Null, "node".into());
+    let found = health(&overview(cluster("bootstrapped"), &[member], &[]));
+    assert_eq!(found[0][3], format!("removed, downtime until {HOUR_BEFORE} or until it is back"));
 }
 
 #[test]

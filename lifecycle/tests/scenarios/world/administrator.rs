@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use convene_lifecycle::{ClusterSize, MemberRequest, PolicyChange, Settings, Strategy};
+use convene_lifecycle::{Announcer, ClusterSize, Downtime, MemberRequest, PolicyChange, Settings, Strategy};
 
 use super::World;
 
@@ -61,7 +61,33 @@ impl World {
 
     /// An administrator announces a downtime.
     pub fn downtime(&mut self, name: &str, seconds: u64) -> &mut Self {
-        self.apply_request(name, MemberRequest::AnnounceDowntime(self.now.after(Duration::from_secs(seconds))))
+        self.announce(name, seconds, Announcer::Administrator)
+    }
+
+    /// A node announces its own downtime.
+    pub fn own_downtime(&mut self, name: &str, seconds: u64) -> &mut Self {
+        self.announce(name, seconds, Announcer::Node)
+    }
+
+    fn announce(&mut self, name: &str, seconds: u64, by: Announcer) -> &mut Self {
+        let until = self.now.after(Duration::from_secs(seconds));
+        self.apply_request(name, MemberRequest::AnnounceDowntime(Downtime { until, by }))
+    }
+
+    /// An administrator ends a downtime.
+    pub fn end_downtime(&mut self, name: &str) -> &mut Self {
+        self.apply_request(name, MemberRequest::EndDowntime(Announcer::Administrator))
+    }
+
+    /// A node ends its own downtime.
+    pub fn end_own_downtime(&mut self, name: &str) -> &mut Self {
+        self.apply_request(name, MemberRequest::EndDowntime(Announcer::Node))
+    }
+
+    /// The seconds that are left of a member's downtime, and who announced it.
+    pub fn downtime_of(&self, name: &str) -> Option<(u64, Announcer)> {
+        let member = self.cluster.member(&self.words.key(name)).unwrap();
+        member.downtime.map(|downtime| (self.now.age(downtime.until).as_secs(), downtime.by))
     }
 
     fn apply_request(&mut self, name: &str, request: MemberRequest) -> &mut Self {

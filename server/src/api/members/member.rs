@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
 use axum::response::Response;
-use convene_lifecycle::{Cluster, Liveness, Member, MemberKey, MemberName, MemberRequest, Role, Token, UnixMillis};
+use convene_lifecycle::{
+    Announcer, Cluster, Liveness, Member, MemberKey, MemberName, MemberRequest, Role, Token, UnixMillis,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -52,6 +54,8 @@ pub struct MemberBody {
     evicted_at: Option<Timestamp>,
     /// The end of the announced downtime, until which the member does not count as dead; null if none was announced.
     downtime_until: Option<Timestamp>,
+    /// Who announced the downtime; null if none was announced.
+    downtime_by: Option<AnnouncerWord>,
     /// Whether the member was removed.
     removed: bool,
     /// The cluster's revision that added the member.
@@ -73,6 +77,17 @@ enum RoleWord {
     Learner,
 }
 
+/// Who announced a downtime.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Announcer)]
+#[serde(rename_all = "snake_case")]
+enum AnnouncerWord {
+    /// The downtime lasts until its end, however often the member comes back.
+    Administrator,
+    /// The member's own node. The downtime ends when the member's etcd answers again.
+    Node,
+}
+
 impl MemberBody {
     /// The body for a member.
     pub fn new(member: &Member, liveness: &LivenessRecord) -> Self {
@@ -92,7 +107,11 @@ impl MemberBody {
             unreachable_since: known.unreachable_since().map(Timestamp),
             failed_starts: known.failed_starts(),
             evicted_at: member.eviction.map(Timestamp),
-            downtime_until: member.downtime_until.map(Timestamp),
+            downtime_until: member.downtime.map(|downtime| Timestamp(downtime.until)),
+            downtime_by: member.downtime.map(|downtime| match downtime.by {
+                Announcer::Administrator => AnnouncerWord::Administrator,
+                Announcer::Node => AnnouncerWord::Node,
+            }),
             removed: member.removed.is_some(),
             created_revision: member.created.0,
             modified_revision: member.modified.0,

@@ -1,5 +1,6 @@
 use convene_lifecycle::{
-    DiskId, Founder, Member, MemberKey, Registration, Removal, Revision, Role, RunId, StartIssued, UnixMillis,
+    Announcer, DiskId, Downtime, Founder, Member, MemberKey, Registration, Removal, Revision, Role, RunId, StartIssued,
+    UnixMillis,
 };
 
 use super::{Column, Columns, Stored, column};
@@ -19,7 +20,9 @@ const COLUMNS: &[Column<Member, MemberParts>] = &[
     column("learner", |m| (m.role == Role::Learner).into(), |_, parts, cell| cell.read(&mut parts.learner)),
     column("started", |m| m.started.to_value(), |m, _, cell| cell.read(&mut m.started)),
     column("evicted_at", |m| m.eviction.to_value(), |m, _, cell| cell.read(&mut m.eviction)),
-    column("downtime_until", |m| m.downtime_until.to_value(), |m, _, cell| cell.read(&mut m.downtime_until)),
+    // Null: no downtime was announced.
+    column("downtime_until", downtime_until, |_, parts, cell| cell.read(&mut parts.downtime_until)),
+    column("own_downtime_until", own_downtime_until, |_, parts, cell| cell.read(&mut parts.own_downtime_until)),
 
     column("founder", |m| m.founder.is_some().into(), |_, parts, cell| cell.read(&mut parts.founder)),
     // Null, all three: the server has not told the founder to bootstrap, or another member's node to join.
@@ -38,6 +41,8 @@ const COLUMNS: &[Column<Member, MemberParts>] = &[
 #[derive(Default)]
 pub(in crate::store) struct MemberParts {
     learner: bool,
+    downtime_until: Option<UnixMillis>,
+    own_downtime_until: Option<UnixMillis>,
     founder: bool,
     issued_to: Option<RunId>,
     issued_at: Option<UnixMillis>,
@@ -52,6 +57,11 @@ pub(in crate::store) fn read_member(key: MemberKey, row: &Row, first: usize) -> 
     let mut member = unread(key);
     let parts = MEMBER.read(row, first, &mut member)?;
     member.role = if parts.learner { Role::Learner } else { Role::Voter };
+    member.downtime = parts.downtime_until.map(|until| {
+        // A server of the version before may have changed `downtime_until` alone.
+        let is_own = parts.own_downtime_until == Some(until);
+        Downtime { until, by: if is_own { Announcer::Node } else { Announcer::Administrator } }
+    });
     let disk = parts.issued_on;
     let issued = parts.issued_to.zip(parts.issued_at).map(|(run, at)| StartIssued { run, at, disk });
     match parts.founder {
@@ -75,7 +85,7 @@ fn unread(key: MemberKey) -> Member {
         founder: None,
         join_issued: None,
         eviction: None,
-        downtime_until: None,
+        downtime: None,
         created: Revision::FIRST,
         modified: Revision::FIRST,
         registered: Revision::FIRST,
@@ -86,6 +96,15 @@ fn unread(key: MemberKey) -> Member {
 
 fn of_issued<'a, T: Stored>(member: &'a Member, part: impl FnOnce(&'a StartIssued) -> &'a T) -> Value<'a> {
     issued(member).map(part).map_or(T::NULL, T::to_value)
+}
+
+fn downtime_until(member: &Member) -> Value<'_> {
+    member.downtime.as_ref().map_or(UnixMillis::NULL, |downtime| downtime.until.to_value())
+}
+
+fn own_downtime_until(member: &Member) -> Value<'_> {
+    let own = member.downtime.as_ref().filter(|downtime| downtime.by == Announcer::Node);
+    own.map_or(UnixMillis::NULL, |downtime| downtime.until.to_value())
 }
 
 fn told_disk(member: &Member) -> Value<'_> {
