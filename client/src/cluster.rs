@@ -2,6 +2,7 @@
 
 mod adopt;
 mod create;
+mod crosscheck;
 mod delete;
 mod events;
 mod join_token;
@@ -29,6 +30,8 @@ pub enum ClusterCommand {
     List(list::ListArgs),
     /// Show a cluster and its members
     Show(show::ShowArgs),
+    /// Show which node reaches which member, as the nodes have reported it; exit with code 1 if one does not reach all
+    Crosscheck(crosscheck::CrosscheckArgs),
     /// Set the number of voters of a cluster
     Resize(resize::ResizeArgs),
     /// Show the events of a cluster
@@ -60,6 +63,7 @@ pub async fn run(command: &ClusterCommand, log_format: LogFormat) -> Result<(), 
         ClusterCommand::Create(arguments) => create::run(arguments).await,
         ClusterCommand::List(arguments) => list::run(arguments).await,
         ClusterCommand::Show(arguments) => show::run(arguments).await,
+        ClusterCommand::Crosscheck(arguments) => crosscheck::run(arguments).await,
         ClusterCommand::Resize(arguments) => resize::run(arguments).await,
         ClusterCommand::Events(arguments) => events::run(arguments, log_format).await,
         ClusterCommand::Pause(arguments) => pause::pause(arguments).await,

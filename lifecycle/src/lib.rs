@@ -23,6 +23,7 @@ mod identity;
 mod instruction;
 mod liveness;
 mod member;
+mod node_status;
 mod peer_url;
 mod plan;
 mod policy;
@@ -61,6 +62,7 @@ pub use identity::{ClusterId, Epoch, IdError, MemberId};
 pub use instruction::{Endpoints, EtcdFlags, ExpectedMember, Instruction, Task, Terms};
 pub use liveness::{Dissent, LastCheckIn, ListDigest, Liveness, MemberLiveness, ReceivedBytes, ReportedState, Starts};
 pub use member::{Founder, Member, MemberKey, MemberKeyError, MemberName, MemberNameError, Removal, Role, StartIssued};
+pub use node_status::{EtcdStatus, NodeStatus, Reachability};
 pub use peer_url::{ClientUrl, ClientUrlError, PeerUrl, PeerUrlError, UrlProblem};
 pub use plan::{Plan, plan};
 pub use policy::{

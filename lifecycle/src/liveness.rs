@@ -12,8 +12,8 @@ use std::{
 };
 
 use crate::{
-    Cluster, DiskId, Identity, Instruction, Member, MemberId, MemberKey, MemberName, NodeState, PeerUrl, Policy,
-    Report, RunId, Strategy, Task, UnixMillis, View,
+    Cluster, DiskId, Identity, Instruction, Member, MemberId, MemberKey, MemberName, NodeState, NodeStatus, PeerUrl,
+    Policy, Report, RunId, Strategy, Task, UnixMillis, View,
 };
 
 pub(crate) use dissent::is_vouched_for;
@@ -75,6 +75,8 @@ pub struct LastCheckIn {
     pub before: Option<UnixMillis>,
     /// The list that this node saw last, if it is not the record's. `None` for a node that does not speak for a member.
     pub dissent: Option<Dissent>,
+    /// What the node reported for people.
+    pub status: Option<Arc<NodeStatus>>,
 }
 
 /// The state that a node reported: a [`NodeState`] without its details.
@@ -164,6 +166,7 @@ impl Liveness {
             empty_since,
             before: self.view_taken_after(report, now),
             dissent: self.dissent_of(cluster, report, now),
+            status: report.status.clone(),
         };
         self.nodes.insert(report.name.clone(), check_in);
         self.forget_nodes(cluster);
@@ -535,7 +538,8 @@ impl LastCheckIn {
         const EACH: usize = 32;
         let urls: usize = self.peer_urls.iter().map(|url| url.as_str().len() + EACH).sum();
         let disk = self.disk.as_ref().map_or(0, |disk| disk.as_str().len() + EACH);
-        size_of::<Self>() + name.as_str().len() + self.run.as_str().len() + urls + disk + 2 * EACH
+        let status = self.status.as_ref().map_or(0, |status| status.bytes());
+        size_of::<Self>() + name.as_str().len() + self.run.as_str().len() + urls + disk + status + 2 * EACH
     }
 }
 

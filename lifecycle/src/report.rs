@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    ClientUrl, ClusterId, ClusterSize, DiskId, Epoch, MemberId, MemberName, PeerUrl, Revision, Role, Strategy,
-    text::as_text, token::is_key_segment,
+    ClientUrl, ClusterId, ClusterSize, DiskId, Epoch, MemberId, MemberName, NodeStatus, PeerUrl, Revision, Role,
+    Strategy, text::as_text, token::is_key_segment,
 };
 
 /// What a node reports when it checks in.
@@ -37,6 +37,8 @@ pub struct Report {
     pub disk: Option<DiskId>,
     /// The node's view of the cluster. `None` if it has not observed the cluster.
     pub view: Option<View>,
+    /// What the node reports for people. `None` if it reports nothing more.
+    pub status: Option<Arc<NodeStatus>>,
     /// Consent, given on the node, to archive data of an earlier epoch: the number of the present epoch. Another number is no
     /// consent.
     pub accept_reset: Option<Epoch>,

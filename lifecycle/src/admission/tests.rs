@@ -135,6 +135,7 @@ impl World {
             empty_since: None,
             before: None,
             dissent: None,
+            status: None,
         };
         self.liveness.nodes.insert(name(node), check_in);
     }

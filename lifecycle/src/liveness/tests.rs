@@ -28,6 +28,7 @@ fn report(name: &str, peer_urls: usize) -> Report {
         leftover: false,
         disk: None,
         view: None,
+        status: None,
         accept_reset: None,
         leaving: false,
         once: false,

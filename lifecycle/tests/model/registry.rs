@@ -103,6 +103,7 @@ impl CheckIn {
             etcd_version: None,
             refusal: None,
             view: self.view.as_deref().cloned(),
+            status: None,
             leaving: false,
             accept_reset: None,
             once: false,

@@ -198,6 +198,7 @@ impl ReportSketch {
             etcd_version: self.etcd_version,
             refusal: None,
             view: None,
+            status: None,
             leaving: self.leaving,
             accept_reset: None,
             once: self.once,

@@ -700,6 +700,7 @@ impl World {
             etcd_version: node.etcd_version,
             refusal: node.refusal.clone(),
             view: node.view.clone(),
+            status: None,
             leaving: node.leaving,
             accept_reset: node.accept_reset,
             once: node.once,

@@ -4,8 +4,10 @@ mod instruction;
 mod presented;
 mod reason;
 mod report;
+mod status;
 
 pub use report::StateWord;
+pub use status::{EtcdStatusBody, ReachabilityBody};
 
 use std::sync::Arc;
 

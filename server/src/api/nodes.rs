@@ -1,14 +1,16 @@
 use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
-use convene_lifecycle::{Cluster, LastCheckIn, Liveness, MemberName, ReportedState, RunId, UnixMillis};
+use convene_lifecycle::{
+    Cluster, EtcdStatus, LastCheckIn, Liveness, MemberName, NodeStatus, Reachability, ReportedState, RunId, UnixMillis,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use super::{
-    check_in::StateWord,
+    check_in::{EtcdStatusBody, ReachabilityBody, StateWord},
     etag::with_etag,
     join_tokens::CredentialBody,
     path::TokenPath,
@@ -57,6 +59,12 @@ struct NodeBody {
     checked_in_at: Timestamp,
     /// When the node's client started, by the node's own clock; null if its `run_id` is not a UUID of version 7.
     run_started_at: Option<Timestamp>,
+    /// What the node reported about its etcd with its last check-in; null if nothing.
+    #[schema(value_type = Option<EtcdStatusBody>)]
+    etcd: Option<EtcdStatus>,
+    /// Which members the node reached before its last check-in; empty if it reported nothing.
+    #[schema(value_type = Vec<ReachabilityBody>)]
+    reachability: Vec<Reachability>,
 }
 
 /// Lists a cluster's nodes
@@ -115,6 +123,7 @@ impl NodeBody {
             ReportedState::Loading(identity) => (StateWord::Starting, Some(identity)),
             ReportedState::Etcd(identity) => (StateWord::Running, Some(identity)),
         };
+        let NodeStatus { etcd, reachability } = check_in.status.as_deref().cloned().unwrap_or_default();
         Self {
             name: name.to_string(),
             state,
@@ -122,6 +131,8 @@ impl NodeBody {
             peer_urls: check_in.peer_urls.iter().map(ToString::to_string).collect(),
             checked_in_at: Timestamp(check_in.at),
             run_started_at: started_at(&check_in.run).map(Timestamp),
+            etcd,
+            reachability,
         }
     }
 }

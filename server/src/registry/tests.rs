@@ -35,6 +35,7 @@ pub(super) fn report_of_empty_node() -> Report {
         etcd_version: None,
         refusal: None,
         view: None,
+        status: None,
         leaving: false,
         accept_reset: None,
         once: false,

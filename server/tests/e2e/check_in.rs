@@ -61,6 +61,51 @@ async fn the_nodes_that_check_in_are_listed_with_spares() {
 }
 
 #[tokio::test]
+async fn what_a_node_reports_for_people_is_listed_and_changes_nothing() {
+    let server = Server::start();
+    let cluster = running_cluster(&server).await;
+    let own = cluster.get("/nodes").await["nodes"][0]["member_id"].clone();
+    let mut spare = node(9);
+    cluster.check_in(&spare).await;
+    let revision = cluster.get("").await["revision"].clone();
+    let etcd = json!({
+        "version": "3.6.5", "leader": own, "raft_applied_index": 7, "database_bytes": 3, "database_bytes_in_use": 2,
+        "quota_bytes": 4, "errors": ["NOSPACE"], "restarts": 1, "state": "spare", "reason": "stand_by",
+    });
+    let reachability = json!([{ "member": own, "peer": true, "client": null }]);
+    (spare["etcd"], spare["reachability"]) = (etcd.clone(), reachability.clone());
+    cluster.check_in(&spare).await;
+    let listed = async || {
+        let nodes = cluster.get("/nodes").await;
+        nodes["nodes"].as_array().unwrap().iter().find(|listed| listed["name"] == spare["name"]).unwrap().clone()
+    };
+    let shown = listed().await;
+    assert_eq!((&shown["etcd"], &shown["reachability"]), (&etcd, &reachability));
+    assert_eq!(cluster.get("").await["revision"], revision);
+
+    let report = |field: &str, value: Value| {
+        let mut report = spare.clone();
+        report[field] = value;
+        report
+    };
+    let pair = &reachability[0];
+    for wrong in [
+        report("etcd", json!({ "reason": "x".repeat(201) })),
+        report("etcd", json!({ "errors": vec!["x"; 9] })),
+        report("etcd", json!({ "database_bytes": -1 })),
+        report("reachability", json!([{ "member": "infra0" }])),
+        report("reachability", json!(vec![pair; 65])),
+    ] {
+        let answer = http::client().post(format!("{}/check-in", cluster.url)).json(&wrong).send().await.unwrap();
+        assert_eq!(answer.status(), 400, "{wrong}");
+    }
+    cluster.check_in(&report("etcd", json!({ "reason": "two\nlines" }))).await;
+    assert_eq!(listed().await["etcd"]["reason"], "two lines");
+    cluster.check_in(&node(9)).await;
+    assert_eq!((&listed().await["etcd"], &listed().await["reachability"]), (&Value::Null, &json!([])));
+}
+
+#[tokio::test]
 async fn an_instruction_is_repeated_after_a_crash() {
     let server = Server::start();
     let cluster = Checked::create(&server, 2).await;

@@ -186,6 +186,7 @@ pub fn blank_report(node: usize, machine: usize, run: RunId) -> Report {
         etcd_version: None,
         refusal: None,
         view: None,
+        status: None,
         accept_reset: None,
         leaving: false,
         once: false,

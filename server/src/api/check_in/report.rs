@@ -1,4 +1,4 @@
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use convene_lifecycle::{
     ClientUrl, ClusterId, DataEvidence, DiskId, Epoch, EtcdVersion, Identity, MAX_PEER_URLS, MemberId, MemberName,
@@ -10,6 +10,7 @@ use utoipa::{
     openapi::{RefOr, Schema},
 };
 
+use super::status::{EtcdStatusBody, MAX_REACHABILITY, ReachabilityBody, node_status};
 use crate::api::{
     body::{Count, Fields, Limits, List, Scalar, body, scalar, text},
     clusters::Size,
@@ -70,6 +71,10 @@ body! {
         disk_id: Option<DiskId>,
         /// What the node saw of the cluster, if it has observed it.
         view: Option<ViewBody>,
+        /// What the node reports about its etcd, for people. No decision rests on it.
+        etcd: Option<EtcdStatusBody>,
+        /// Which members the node reaches, for people. No decision rests on it.
+        reachability: List<ReachabilityBody, 0, MAX_REACHABILITY>,
         /// Consent, given on the node, to archive data of an earlier epoch: the number of the current epoch. Any other
         /// number is no consent.
         #[example = 2]
@@ -255,6 +260,7 @@ impl ReportBody {
             leftover: self.leftover.or(self.left_overs).unwrap_or(false),
             disk: self.disk_id,
             view: self.view.map(ViewBody::into_view),
+            status: node_status(self.etcd, self.reachability.0).map(Arc::new),
             accept_reset: self.accept_reset.and_then(|Count(epoch)| u32::try_from(epoch).ok()).map(Epoch),
             leaving: self.leaving.unwrap_or(false),
             once: self.once.unwrap_or(false),

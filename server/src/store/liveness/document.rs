@@ -1,8 +1,8 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use convene_lifecycle::{
     ClusterId, DiskId, Dissent, Identity, LastCheckIn, ListDigest, Liveness, MemberId, MemberKey, MemberLiveness,
-    MemberName, PeerUrl, ReceivedBytes, ReportedState, RunId, Starts, UnixMillis,
+    MemberName, NodeStatus, PeerUrl, ReceivedBytes, ReportedState, RunId, Starts, UnixMillis,
 };
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +60,9 @@ struct NodeDocument {
     /// The list that the node saw last, if it is not the record's. Missing: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     dissent: Option<DissentDocument>,
+    /// What the node reported for people. Missing: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    status: Option<NodeStatus>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -203,6 +206,7 @@ impl From<&LastCheckIn> for NodeDocument {
             empty_since,
             before,
             dissent,
+            status,
         } = check_in;
         let state = match state {
             ReportedState::Nothing => StateDocument::Nothing,
@@ -226,6 +230,7 @@ impl From<&LastCheckIn> for NodeDocument {
             empty_since: *empty_since,
             before: *before,
             dissent: dissent.map(|Dissent { list, at }| DissentDocument { list: list.number(), at }),
+            status: status.as_deref().cloned(),
         }
     }
 }
@@ -247,6 +252,7 @@ impl From<NodeDocument> for LastCheckIn {
             empty_since,
             before,
             dissent,
+            status,
         } = node;
         let state = match state {
             StateDocument::Nothing => ReportedState::Nothing,
@@ -270,6 +276,7 @@ impl From<NodeDocument> for LastCheckIn {
             empty_since,
             before,
             dissent: dissent.map(|DissentDocument { list, at }| Dissent { list: ListDigest::of_number(list), at }),
+            status: status.map(Arc::new),
         }
     }
 }
@@ -383,7 +390,10 @@ mod tests {
         r#"{"since":1,"nodes":{"#,
         r#""infra0":{"at":2,"run":"run-1","sequence":3,"peer_urls":["http://10.0.0.1:2380"],"#,
         r#""state":{"etcd":{"cluster":"cdf818194e3a8c32","member":"8e9e05c52164694d"}}},"#,
-        r#""infra1":{"at":4,"run":"run-2","sequence":5,"peer_urls":[],"state":"nothing","leftover":true,"disk":"d1","empty_since":3,"before":2},"#,
+        r#""infra1":{"at":4,"run":"run-2","sequence":5,"peer_urls":[],"state":"nothing","leftover":true,"disk":"d1","empty_since":3,"before":2,"#,
+        r#""status":{"etcd":{"version":"3.6.5","leader":"1f","raft_applied_index":7,"database_bytes":3,"database_bytes_in_use":2,"#,
+        r#""quota_bytes":4,"errors":["NOSPACE"],"restarts":1,"state":null,"reason":"r"},"#,
+        r#""reachability":[{"member":"1f","peer":true,"client":null}]}},"#,
         r#""infra2":{"at":4,"run":"run-3","sequence":5,"peer_urls":[],"#,
         r#""state":{"data":{"cluster":"cdf818194e3a8c32","member":"1f"}},"never_led":true,"without_entries":true,"may_start":true}},"#,
         r#""members":{"8e9e05c52164694d":{"checked_in":6,"answered":null,"failing":[7,8],"applied":10,"failed_starts":3,"#,
