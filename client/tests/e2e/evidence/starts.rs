@@ -103,7 +103,7 @@ fn a_slow_founder_is_not_taken_for_one_that_lost_its_disk() {
         slow.wait_for_log("forming", LIMIT);
         slow.signal_join("STOP");
         let others = ["infra1", "infra2"].map(|name| Machine::start(version, &registry, name));
-        others[0].wait_for_log("bootstrap", LIMIT);
+        others[0].wait_for_log("bootstrap (", LIMIT);
         let spare = Machine::start(version, &registry, "infra3");
         spare.wait_for_log("infra3", LIMIT);
         wait_until_serving(version, &others[0]);
