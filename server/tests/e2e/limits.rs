@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use convene_harness::{Postgres, http, server::Server, wait_for};
+use convene_harness::{
+    Postgres, http,
+    server::{Server, sqlite_url},
+    wait_for,
+};
 use futures_util::future::join_all;
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
@@ -136,16 +140,21 @@ async fn large_changes_shorten_the_history_and_whoever_asks_for_older_ones_is_to
 
 #[tokio::test]
 async fn a_full_database_takes_no_new_cluster_and_existing_ones_go_on() {
-    let server = Server::start_with(&[
-        "--max-database-bytes",
-        "1MiB",
-        "--max-new-per-hour",
-        "0",
-        "--max-requests-per-second",
-        "0",
-        "--max-clusters-per-address",
-        "1000000",
-    ]);
+    let folder = tempfile::tempdir().unwrap();
+    // On SQLite, because a PostgreSQL without any cluster is larger already.
+    let server = Server::start_on(
+        &sqlite_url(&folder.path().join("convene.db")),
+        &[
+            "--max-database-bytes",
+            "1MiB",
+            "--max-new-per-hour",
+            "0",
+            "--max-requests-per-second",
+            "0",
+            "--max-clusters-per-address",
+            "1000000",
+        ],
+    );
     let client = http::client();
     let url = server.new_cluster(3).await;
     let mut refused = None;
