@@ -88,6 +88,11 @@ pub struct Client {
     login: LoginAt,
 }
 
+/// A size on the wire, which is never negative.
+fn bytes(size: i64) -> u64 {
+    size.try_into().unwrap_or(0)
+}
+
 /// How a client logs in if etcd requires that.
 #[derive(Clone)]
 enum LoginAt {
@@ -149,6 +154,10 @@ impl Client {
                 applied_index: status.raft_applied_index,
                 learner: status.is_learner,
                 version: status.version,
+                database_bytes: bytes(status.db_size),
+                database_bytes_in_use: bytes(status.db_size_in_use),
+                quota_bytes: (status.db_size_quota > 0).then(|| bytes(status.db_size_quota)),
+                errors: status.errors,
             })
         })
         .await

@@ -43,6 +43,14 @@ pub struct Status {
     pub learner: bool,
     /// The version of etcd, such as `3.5.30`.
     pub version: String,
+    /// The size of its database in bytes.
+    pub database_bytes: u64,
+    /// The bytes of its database that are in use. The rest comes back by defragmentation.
+    pub database_bytes_in_use: u64,
+    /// The quota of its database in bytes. `None` if it does not say, as before etcd 3.6.
+    pub quota_bytes: Option<u64>,
+    /// Its alarms, and the lack of a leader, in etcd's words.
+    pub errors: Vec<String>,
 }
 
 impl MemberList {

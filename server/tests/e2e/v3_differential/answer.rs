@@ -144,8 +144,11 @@ impl Origin {
             raft_index,
             raft_term,
             raft_applied_index,
+            errors,
             db_size_in_use,
             is_learner,
+            // etcd before 3.6 says none either.
+            db_size_quota: _,
             downgrade_info,
         } = answer;
         all([
@@ -156,6 +159,7 @@ impl Origin {
             fact("raft_index > 0", *raft_index > 0),
             fact("raft_term is the header's", *raft_term == self.server.raft_term),
             fact("all is applied", raft_applied_index == raft_index),
+            fact("errors", errors.join(", ")),
             fact("db_size_in_use > 0", *db_size_in_use > 0),
             fact("is_learner", is_learner),
             fact("tells of downgrades", downgrade_info.is_some()),
