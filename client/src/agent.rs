@@ -1,7 +1,336 @@
-//! The agent: `convene run` stays in front of etcd for the node's whole life.
+//! `convene run`: starts etcd, and looks after it for its whole life.
+//!
+//! The agent is a loop of two phases. Without etcd, it finds a place in the cluster, as `convene join` does ([`placement`]). With
+//! etcd, it checks in at the policy's pace and executes the instructions ([`watch`]). When etcd ends, the first phase begins again.
+//! What the agent does at any moment is its [`State`].
 
 mod etcd_readiness;
+mod exit;
+mod log;
 mod node_port;
+mod process;
+mod reaper;
+mod restarts;
 mod service_manager;
-mod state;
+mod signals;
+pub mod state;
 mod status;
+mod stopping;
+mod watch;
+
+use std::{process::ExitCode, sync::Arc, time::Duration};
+
+use crate::{
+    cli::{LogFormat, NodeListen, RunArgs},
+    command_error::CommandError,
+    deadline::Deadline,
+    etcd_command::{EtcdCommand, Variables},
+    output::EtcdConfig,
+    placement::{self, Placement, Turn},
+    progress::Progress,
+    session::{CheckInOptions, Session},
+};
+use etcd_readiness::EtcdReadiness;
+use exit::{is_final, is_rejection_final};
+use process::EtcdProcess;
+use reaper::reap_orphans;
+use restarts::Restarts;
+use service_manager::ServiceManager;
+use signals::{Request, Signals};
+use state::State;
+use status::{Exit, Publisher};
+use watch::{Tools, Watch};
+
+/// How often a node that a person has to help asks again.
+const REFUSED_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The reasons for which a node without etcd that waits is no spare.
+const PROBLEMS: [&str; 3] = ["no_quorum", "node_refused", "unreachable"];
+
+/// Runs the command until a signal ends it. Returns the exit code of etcd.
+pub async fn run(arguments: &RunArgs, log_format: LogFormat) -> Result<ExitCode, CommandError> {
+    let signals = Signals::new()?;
+    let command = EtcdCommand::read(&arguments.etcd, Variables::of_process())?;
+    let program = command.inspect().await?;
+    let mut session = Session::new(&arguments.node, log_format)?;
+    let options = CheckInOptions { etcd_version: program.etcd_version(), ..arguments.placement.check_in_options() };
+    let mut placement = Placement::new(options, arguments.placement.offline_grace, Deadline::after(None));
+    placement.lock(&session)?;
+    let adopted = adopt(arguments, &session)?;
+
+    let publisher = Arc::new(Publisher::new(session.node.name.clone(), session.node.cluster.token.to_string()));
+    let noted = publisher.clone();
+    session.progress.observe(move |step, reason, message| note(&noted, step, reason, message));
+    if let NodeListen(Some(address)) = &arguments.node_listen {
+        tokio::spawn(node_port::serve(node_port::bind(address).await?, publisher.subscribe()));
+    }
+    let service_manager = ServiceManager::from_environment(Progress::new(log_format, arguments.node.subject()));
+    tokio::spawn(service_manager.clone().follow(publisher.subscribe()));
+    tokio::spawn(reap_orphans());
+
+    let restarts = Restarts::new(arguments.restart_pause);
+    Agent { arguments, session, command, publisher, placement, restarts, service_manager, signals }.live(adopted).await
+}
+
+/// The etcd that already runs on the data directory, if there is one and the agent may take it over.
+fn adopt(arguments: &RunArgs, session: &Session) -> Result<Option<EtcdProcess>, CommandError> {
+    if !arguments.adopt || !session.node.data.is_in_use()? {
+        placement::ensure_etcd_is_stopped(&session.node)?;
+        return Ok(None);
+    }
+    let adopted = EtcdProcess::adopt(&session.node.data)?.ok_or_else(|| {
+        CommandError::Refused(format!(
+            "etcd is running on {}, but no process of this user has its database open; run `convene run` as the user of that etcd",
+            session.node.data_path.display()
+        ))
+    })?;
+    session.progress.step("adopt", &format!("taking over the running etcd, process {}", adopted.id()));
+    Ok(Some(adopted))
+}
+
+/// The agent of a node.
+struct Agent<'a> {
+    arguments: &'a RunArgs,
+    session: Session,
+    command: EtcdCommand,
+    publisher: Arc<Publisher>,
+    placement: Placement,
+    restarts: Restarts,
+    service_manager: Arc<ServiceManager>,
+    signals: Signals,
+}
+
+/// Why the agent no longer watches etcd.
+enum Ended {
+    /// etcd has ended by itself, or because its member was removed. It is not always known how.
+    Exited(Option<Exit>),
+    /// A signal asks the agent to stop.
+    Asked,
+}
+
+impl Agent<'_> {
+    /// Runs one etcd after another, the first of which may run already.
+    async fn live(mut self, adopted: Option<EtcdProcess>) -> Result<ExitCode, CommandError> {
+        let mut next = adopted.map(|etcd| (etcd, EtcdReadiness::none()));
+        loop {
+            let started = match next.take() {
+                Some(running) => Some(running),
+                None => self.start_etcd_once_placed().await?,
+            };
+            let Some((mut etcd, readiness)) = started else { return Ok(self.stop_without_etcd().await) };
+            self.note_start(&etcd);
+            match self.watch(&mut etcd, &readiness).await {
+                Ended::Asked => return Ok(self.stop(etcd).await),
+                Ended::Exited(exit) => {
+                    let pause = self.note_exit(exit, &etcd);
+                    if !self.sleep(pause).await {
+                        return Ok(self.stop_without_etcd().await);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Finds a place in the cluster, and starts etcd. `None` if a signal asks the agent to stop before.
+    async fn start_etcd_once_placed(&mut self) -> Result<Option<(EtcdProcess, EtcdReadiness)>, CommandError> {
+        loop {
+            let config = tokio::select! {
+                config = find_place(&self.session, &mut self.placement, &self.publisher) => config?,
+                request = self.signals.next() => match request {
+                    Request::Stop => return Ok(None),
+                    Request::Reload => {
+                        self.reload().await;
+                        continue;
+                    }
+                },
+            };
+            match self.start_etcd(&config).await {
+                Ok(started) => return Ok(Some(started)),
+                // An upgrade may have left a program that does not fit its flags, or none.
+                Err(error) => self.session.progress.wait("refuse", "not_started", &error.to_string()),
+            }
+            if !self.sleep(REFUSED_INTERVAL).await {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Starts etcd. Its program may be another one than before: an upgrade exchanges it.
+    async fn start_etcd(&self, config: &EtcdConfig) -> Result<(EtcdProcess, EtcdReadiness), CommandError> {
+        let progress = &self.session.progress;
+        let program = self.command.inspect().await?;
+        program.warnings.iter().for_each(|warning| progress.step("warning", warning));
+        let launch = self.command.launch(&program, config)?;
+        let readiness = EtcdReadiness::new(&self.session.node.data_path, progress);
+        progress.step_with_reason(config.action.as_str(), &config.reason, &config.message);
+        Ok((EtcdProcess::start(&launch, readiness.path())?, readiness))
+    }
+
+    fn note_start(&self, etcd: &EtcdProcess) {
+        self.publisher.update(|status| {
+            status.process = Some(etcd.id());
+            false
+        });
+        self.publisher.enter(State::Loading, "not_started", "etcd's process runs, but does not answer yet");
+    }
+
+    /// Watches etcd until it exits, or until a signal asks the agent to stop.
+    async fn watch(&mut self, etcd: &mut EtcdProcess, readiness: &EtcdReadiness) -> Ended {
+        let mut watch = Watch::new(self.arguments.placement.accept_reset);
+        loop {
+            let mut tools = Tools { session: &self.session, publisher: &self.publisher, restarts: &mut self.restarts };
+            tokio::select! {
+                exit = etcd.exited() => return Ended::Exited(exit),
+                request = self.signals.next() => match request {
+                    Request::Stop => return Ended::Asked,
+                    Request::Reload => self.reload().await,
+                },
+                () = watch.until_removed(&mut tools, readiness) => {
+                    self.session.progress.step("stop", "etcd still runs although its member was removed; stopping it");
+                    tokio::select! {
+                        exit = etcd.stop(self.arguments.stop_timeout) => return Ended::Exited(exit),
+                        () = self.signals.stop() => return Ended::Asked,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads certificates, keys and tokens again.
+    async fn reload(&mut self) {
+        self.service_manager.reloading().await;
+        let message = match self.session.reload(&self.arguments.node) {
+            Ok(()) => "certificates, keys and tokens were read again".to_owned(),
+            Err(error) => format!("nothing was changed: {error}"),
+        };
+        self.session.progress.step("reload", &message);
+        self.service_manager.reloaded().await;
+    }
+
+    /// Sleeps, and returns whether the agent goes on: false if a signal asks it to stop.
+    async fn sleep(&mut self, time: Duration) -> bool {
+        tokio::select! {
+            () = self.publisher.sleep(time) => true,
+            () = self.signals.stop() => false,
+        }
+    }
+
+    /// Logs how etcd has ended, and returns the time after which to go on.
+    fn note_exit(&mut self, exit: Option<Exit>, etcd: &EtcdProcess) -> Duration {
+        let pause = self.restarts.pause_after(exit);
+        let last_lines = etcd.last_lines();
+        let lines = if last_lines.is_empty() { String::new() } else { format!("; its last lines: {last_lines}") };
+        let next = match pause {
+            Duration::ZERO => "asking the registry what to do".to_owned(),
+            pause => format!("asking the registry what to do in {}", humantime::format_duration(pause)),
+        };
+        let message = format!("etcd ended{}; {next}{lines}", how(exit));
+        self.session.progress.step("etcd_exited", &message);
+        self.publisher.update(|status| {
+            status.process = None;
+            status.etcd = None;
+            status.restarts += 1;
+            status.last_exit = exit;
+            false
+        });
+        self.publisher.enter(State::BackingOff, "etcd_exited", &message);
+        pause
+    }
+
+    async fn stop_without_etcd(&self) -> ExitCode {
+        self.service_manager.stopping().await;
+        self.publisher.enter(State::Stopping, "signal", "the agent stops; etcd does not run");
+        self.session.progress.step("stopped", "the agent ends; etcd does not run");
+        self.publisher.enter(State::Stopped, "signal", "the agent has ended");
+        ExitCode::SUCCESS
+    }
+
+    /// Stops etcd in order. A second signal kills it.
+    async fn stop(mut self, mut etcd: EtcdProcess) -> ExitCode {
+        self.service_manager.stopping().await;
+        self.publisher.enter(State::Stopping, "signal", "the agent stops etcd");
+        let within = self.arguments.stop_timeout;
+        tokio::select! {
+            () = stopping::prepare(&self.session, self.arguments) => {}
+            exit = etcd.exited() => return self.end(exit),
+            () = self.signals.stop() => return self.kill(etcd).await,
+        }
+        tokio::select! {
+            exit = etcd.stop(within) => return self.end(exit),
+            () = self.signals.stop() => {}
+        }
+        self.kill(etcd).await
+    }
+
+    /// Kills etcd, because a second signal asks for that.
+    async fn kill(&self, mut etcd: EtcdProcess) -> ExitCode {
+        self.session.progress.step("kill", "a second signal came: killing etcd");
+        etcd.kill();
+        let exit = etcd.exited().await;
+        self.end(exit)
+    }
+
+    fn end(&self, exit: Option<Exit>) -> ExitCode {
+        let message = format!("etcd ended{}; the agent ends, too", how(exit));
+        self.session.progress.step("stopped", &message);
+        self.publisher.enter(State::Stopped, "signal", &message);
+        exit.map_or(ExitCode::SUCCESS, Exit::code_after_stop)
+    }
+}
+
+fn how(exit: Option<Exit>) -> String {
+    exit.map(|exit| format!(" {exit}")).unwrap_or_default()
+}
+
+/// Checks in until etcd can be started.
+async fn find_place(
+    session: &Session,
+    placement: &mut Placement,
+    publisher: &Publisher,
+) -> Result<EtcdConfig, CommandError> {
+    loop {
+        let turn = placement.turn(session).await;
+        publisher.turned(session);
+        let after = match turn {
+            Ok(Turn::Start(config)) => return Ok(config),
+            Ok(Turn::CheckIn(after)) => after,
+            Ok(Turn::Refused { instruction, remedy }) if is_final(&instruction.reason) => {
+                return Err(CommandError::refused_for_good(&instruction, &remedy));
+            }
+            Ok(Turn::Refused { instruction, remedy }) => {
+                let message = format!("{}; {remedy}", instruction.message);
+                session.progress.wait(&instruction.name, &instruction.reason, &message);
+                REFUSED_INTERVAL
+            }
+            Ok(Turn::Rejected(error)) if is_rejection_final(&error) => {
+                return Err(CommandError::RefusedForGood(CommandError::from(error).to_string()));
+            }
+            Ok(Turn::Rejected(error)) => {
+                session.progress.wait("refuse", error.reason(), &error.to_string());
+                REFUSED_INTERVAL
+            }
+            // The disk may be all right again later.
+            Err(error @ CommandError::Local(_)) => {
+                session.progress.wait("wait", error.as_str(), &error.to_string());
+                REFUSED_INTERVAL
+            }
+            Err(error) => return Err(error),
+        };
+        publisher.sleep(after).await;
+    }
+}
+
+/// Publishes what the progress log says.
+fn note(publisher: &Publisher, step: &str, reason: Option<&str>, message: &str) {
+    let Some(reason) = reason else { return };
+    let present = publisher.state();
+    let next = match State::of_task(step) {
+        _ if matches!(present, State::Stopping | State::Stopped) => return,
+        // It waits for a place: a member that does not answer may be dead soon.
+        Some(State::Waiting) if present == State::Spare && !PROBLEMS.contains(&reason) => present,
+        Some(next) if next.has_etcd() == present.has_etcd() && next != State::Learner => next,
+        Some(_) if present.has_etcd() => present,
+        _ => return,
+    };
+    publisher.enter(next, reason, message);
+}

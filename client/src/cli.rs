@@ -21,7 +21,8 @@ use clap::{
 use convene_lifecycle::{ClientUrl, EtcdVersion};
 
 use crate::{
-    cluster::ClusterCommand, etcd_command::Variables, member::MemberCommand, output::Format, token::TokenCommand,
+    cluster::ClusterCommand, etcd_command::Variables, explain::ExplainCommand, member::MemberCommand, output::Format,
+    token::TokenCommand,
 };
 use etcd_settings::EtcdSettings;
 use glog_flags::GlogFlags;
@@ -29,7 +30,7 @@ use glog_flags::GlogFlags;
 pub use node_args::{AccessArgs, NodeArgs};
 pub use placement_args::PlacementArgs;
 pub use registry_args::{DiscoveryArgs, RegistryTlsArgs, ServerArgs};
-pub use run_args::RunArgs;
+pub use run_args::{NodeListen, RunArgs};
 
 /// Form, repair and manage etcd clusters through a Convene server
 #[derive(Debug, Parser)]
@@ -59,7 +60,8 @@ Exit codes:
     2  wrong usage
     3  refused by the registry or by etcd
     4  timed out (--timeout)
-    5  the registry is unreachable or unavailable";
+    5  the registry is unreachable or unavailable
+    6  refused until this node itself is changed: a service manager should not restart `convene run`";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -87,6 +89,9 @@ pub enum Command {
     /// Create, list and revoke API tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Explain what the program does
+    #[command(subcommand)]
+    Explain(ExplainCommand),
 }
 
 /// The format of the log.
@@ -194,7 +199,9 @@ impl Cli {
             Command::Join(arguments) => &arguments.node,
             Command::Promote(arguments) => &arguments.node,
             Command::Leave(arguments) => &arguments.node,
-            Command::Status(_) | Command::Cluster(_) | Command::Member(_) | Command::Token(_) => return String::new(),
+            Command::Status(_) | Command::Cluster(_) | Command::Member(_) | Command::Token(_) | Command::Explain(_) => {
+                return String::new();
+            }
         };
         node.subject()
     }

@@ -20,6 +20,10 @@ pub enum CommandError {
     /// The registry or etcd refuses the request. A person has to act before a retry can succeed.
     #[error("{0}")]
     Refused(String),
+    /// The registry refuses the node until its own configuration, program or data is changed. A service manager should not restart
+    /// the command.
+    #[error("{0}")]
+    RefusedForGood(String),
     /// `--timeout` has passed.
     #[error("{0}")]
     TimedOut(String),
@@ -34,6 +38,11 @@ impl CommandError {
         Self::Refused(format!("{}; {remedy} ({})", instruction.message, instruction.reason))
     }
 
+    /// [`CommandError::refused`], for good.
+    pub fn refused_for_good(instruction: &Instruction, remedy: &str) -> Self {
+        Self::RefusedForGood(format!("{}; {remedy} ({})", instruction.message, instruction.reason))
+    }
+
     /// The same error after something has succeeded.
     pub fn after(self, done: &str) -> Self {
         let with = |message: String| format!("{done}: {message}");
@@ -41,6 +50,7 @@ impl CommandError {
             Self::Local(message) => Self::Local(with(message)),
             Self::Usage(message) => Self::Usage(with(message)),
             Self::Refused(message) => Self::Refused(with(message)),
+            Self::RefusedForGood(message) => Self::RefusedForGood(with(message)),
             Self::TimedOut(message) => Self::TimedOut(with(message)),
             Self::Unreachable(message) => Self::Unreachable(with(message)),
         }
@@ -55,6 +65,7 @@ impl CommandError {
             Self::Refused(_) => 3,
             Self::TimedOut(_) => 4,
             Self::Unreachable(_) => 5,
+            Self::RefusedForGood(_) => 6,
         })
     }
 
@@ -63,7 +74,7 @@ impl CommandError {
         match self {
             Self::Local(_) => "failed",
             Self::Usage(_) => "usage",
-            Self::Refused(_) => "refused",
+            Self::Refused(_) | Self::RefusedForGood(_) => "refused",
             Self::TimedOut(_) => "timed_out",
             Self::Unreachable(_) => "unreachable",
         }

@@ -100,6 +100,11 @@ impl Credentials {
         Ok(Self { file, join_token, of_dry_run: RefCell::default() })
     }
 
+    /// What another request than a check-in sends to show that it speaks for this node.
+    pub fn shown(&self) -> Result<Shown, CredentialError> {
+        Ok(self.present(false)?.map(|stored| self.show(&stored, false)).unwrap_or_default())
+    }
+
     /// Sends a check-in as often as it takes to be admitted with what this node has.
     pub async fn check_in<T>(
         &self,

@@ -152,7 +152,7 @@ impl DataDir {
         room::check(&self.wal_dir)
     }
 
-    fn database(&self) -> PathBuf {
+    pub fn database(&self) -> PathBuf {
         self.snap_dir().join("db")
     }
 

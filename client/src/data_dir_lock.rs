@@ -35,7 +35,7 @@ impl DataDirLock {
         match file.try_lock() {
             Ok(()) => Ok(Some(Self { _file: file })),
             Err(TryLockError::WouldBlock) => Err(CommandError::Refused(format!(
-                "another `convene join` is already running for {}; wait for it to finish, or stop it",
+                "another `convene join` or `convene run` is already running for {}; wait for it to finish, or stop it",
                 data_dir.display()
             ))),
             Err(TryLockError::Error(error)) => {

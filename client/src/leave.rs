@@ -17,8 +17,12 @@ use crate::{
 /// Runs the command.
 pub async fn run(arguments: &LeaveArgs, log_format: LogFormat) -> Result<(), CommandError> {
     let session = Session::new(&arguments.node, log_format)?;
-    let deadline = Deadline::after(Some(arguments.timeout));
-    while let Some(after) = check_in_and_execute(&session, deadline).await? {
+    leave(&session, Deadline::after(Some(arguments.timeout))).await
+}
+
+/// Checks in until this node is no longer a member.
+pub async fn leave(session: &Session, deadline: Deadline) -> Result<(), CommandError> {
+    while let Some(after) = check_in_and_execute(session, deadline).await? {
         if deadline.sleep(after).await.is_err() {
             return Err(session.timeout_error());
         }

@@ -6,7 +6,6 @@
 //! started again.
 
 mod admin_token;
-#[expect(dead_code, reason = "`convene run` uses it")]
 mod agent;
 mod boot_clock;
 mod cli;
@@ -18,11 +17,12 @@ mod data_dir;
 mod data_dir_lock;
 mod deadline;
 mod discovery_url;
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the loop of `convene run` will use the rest"))]
 mod etcd_command;
+mod explain;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod join;
+mod leadership;
 mod leave;
 mod local_etcd;
 mod member;
@@ -32,6 +32,7 @@ mod observe;
 mod one_line;
 mod output;
 mod overview;
+mod placement;
 mod progress;
 mod promote;
 mod registry;
@@ -58,7 +59,10 @@ pub async fn main() -> ExitCode {
     let progress = Progress::new(cli.log_format, cli.subject());
     cli.warnings.iter().for_each(|warning| progress.step("warning", warning));
     let result = match &cli.command {
-        Command::Run(arguments) => Err(not_complete(arguments)),
+        Command::Run(arguments) => match agent::run(arguments, cli.log_format).await {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Command::Join(arguments) => join::run(arguments, cli.log_format).await,
         Command::Promote(arguments) => promote::run(arguments, cli.log_format).await,
         Command::Leave(arguments) => leave::run(arguments, cli.log_format).await,
@@ -66,6 +70,7 @@ pub async fn main() -> ExitCode {
         Command::Cluster(command) => cluster::run(command, cli.log_format).await,
         Command::Member(command) => member::run(command).await,
         Command::Token(command) => token::run(command).await,
+        Command::Explain(command) => explain::run(command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -74,9 +79,4 @@ pub async fn main() -> ExitCode {
             error.exit_code()
         }
     }
-}
-
-/// Until the loop of `convene run` exists.
-fn not_complete(arguments: &cli::RunArgs) -> command_error::CommandError {
-    command_error::CommandError::Usage(format!("{} cannot be run yet; use `convene join`", arguments.node.subject()))
 }

@@ -8,9 +8,32 @@ use crate::session::Session;
 /// How long this node's own etcd may take to answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The role of the etcd that runs on this node's data, or `None` if it does not answer. Another etcd at the same address
-/// does not count.
+/// How this node's own etcd answers.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// With its status, at a client URL.
+    Status(Status),
+    /// At its peer URL only, with its role: it may serve clients at a URL that is not configured here, or reject this client.
+    PeerPort(Role),
+}
+
+impl Answer {
+    /// Its role.
+    pub fn role(&self) -> Role {
+        match self {
+            Self::Status(status) => role_of(status.learner),
+            Self::PeerPort(role) => *role,
+        }
+    }
+}
+
+/// The role of the etcd that runs on this node's data, or `None` if it does not answer.
 pub async fn role(session: &Session, identity: Identity) -> Option<Role> {
+    answer(session, identity).await.map(|answer| answer.role())
+}
+
+/// How the etcd answers that runs on this node's data, if it does. Another etcd at the same address does not count.
+pub async fn answer(session: &Session, identity: Identity) -> Option<Answer> {
     let (client_urls, peer_urls) = addresses(session, identity).await;
     let is_own = |status: &Status| status.member == identity.member && status.cluster == identity.cluster;
     for url in client_urls {
@@ -18,14 +41,14 @@ pub async fn role(session: &Session, identity: Identity) -> Option<Role> {
         if let Ok(status) = client.status(PROBE_TIMEOUT).await
             && is_own(&status)
         {
-            return Some(role_of(status.learner));
+            return Some(Answer::Status(status));
         }
     }
-    // etcd may serve clients at a URL that is not configured here, or reject this client. The peer port needs no user.
+    // The peer port needs no user.
     let peers = session.connections.peers();
     for url in peer_urls {
         if let Ok(Some(own)) = peers.member_running_as(&url, identity, PROBE_TIMEOUT).await {
-            return Some(role_of(own.learner));
+            return Some(Answer::PeerPort(role_of(own.learner)));
         }
     }
     None

@@ -12,7 +12,7 @@ use crate::{
     boot_clock::BootInstant,
     connections::{Failures, Probe},
     data_dir::Contents,
-    local_etcd,
+    leadership, local_etcd,
     observe::{Addresses, LIST_TIMEOUT},
     registry::{ExpectedMember, Instruction, Task, Terms},
     session::{CheckInResponse, RETRY_INTERVAL, Session},
@@ -152,7 +152,7 @@ impl<'a> MembershipChange<'a> {
         let (client, list) = self.read_list(session).await?;
         self.check_list(&list)?;
         if let Operation::Remove(leaver) | Operation::Leave(leaver) = self.operation {
-            move_leadership(session, &list, leaver).await?;
+            leadership::hand_over(session, &list, leaver).await.map_err(ChangeError::Refused)?;
         }
         // A follower forwards a promotion by HTTP and without the user, which etcd before 3.5.28 and 3.6.6 refuses if
         // auth is on (`server/etcdserver/cluster_util.go:promoteMemberHTTP`).
@@ -280,33 +280,6 @@ async fn runs_voter(session: &Session, list: &MemberList) -> bool {
 
 fn client_urls_where(list: &MemberList, wanted: impl Fn(MemberId) -> bool) -> BTreeSet<ClientUrl> {
     list.members.iter().filter(|member| wanted(member.id)).flat_map(|member| member.client_urls.clone()).collect()
-}
-
-/// If the member that leaves leads, moves the leadership to the reachable voter that has applied most of the log. This
-/// spares the cluster an election. If no other voter can lead, the member stays: the others may not reach each other, and
-/// would have no quorum without it.
-async fn move_leadership(session: &Session, list: &MemberList, leaver: MemberId) -> Result<(), ChangeError> {
-    let Some(leaver) = list.members.iter().find(|member| member.id == leaver) else { return Ok(()) };
-    let Some(status) = session.connections.member_status(leaver, LIST_TIMEOUT).await else { return Ok(()) };
-    if status.leader != Some(leaver.id) {
-        return Ok(());
-    }
-    let others = list.members.iter().filter(|member| member.id != leaver.id && !member.learner);
-    let statuses = others.map(|member| session.connections.member_status(member, LIST_TIMEOUT));
-    let statuses = futures_util::future::join_all(statuses).await;
-    let Some(successor) = statuses.into_iter().flatten().max_by_key(|status| status.applied_index) else {
-        return Err(ChangeError::Refused(format!(
-            "member {} leads, and no other voter answers to take over",
-            leaver.id
-        )));
-    };
-    session.progress.step("move_leader", &format!("moving leadership to member {}", successor.member));
-    for url in &leaver.client_urls {
-        if session.connections.client(url)?.move_leader(successor.member, CHANGE_TIMEOUT).await.is_ok() {
-            return Ok(());
-        }
-    }
-    Err(ChangeError::Refused(format!("member {} leads, and member {} did not take over", leaver.id, successor.member)))
 }
 
 fn joined(urls: &[PeerUrl]) -> String {

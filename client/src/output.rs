@@ -177,6 +177,17 @@ impl EtcdConfig {
     }
 }
 
+impl Action {
+    /// The name of the task that asks for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bootstrap => "bootstrap",
+            Self::Start => "start",
+            Self::Join => "join",
+        }
+    }
+}
+
 impl InitialClusterState {
     /// The value of the flag.
     pub fn as_str(self) -> &'static str {

@@ -16,7 +16,11 @@ pub struct Progress {
     /// What the lines are about, such as `infra0 in 6c007a…`.
     subject: String,
     state: Mutex<State>,
+    observer: Option<Box<Observer>>,
 }
+
+/// Learns each step or wait, with its reason code if it has one, and its message.
+type Observer = dyn Fn(&str, Option<&str>, &str) + Send + Sync;
 
 /// How soon a line may be repeated if others were logged in between. An operation that fails and is retried alternates
 /// with its failure.
@@ -55,7 +59,12 @@ struct Line<'a> {
 impl Progress {
     /// The log of a command about a node or a cluster.
     pub fn new(format: LogFormat, subject: impl Into<String>) -> Self {
-        Self { format, subject: one_line(&subject.into()).into_owned(), state: Mutex::default() }
+        Self { format, subject: one_line(&subject.into()).into_owned(), state: Mutex::default(), observer: None }
+    }
+
+    /// Calls this function with each line, also with one that is not logged because it repeats another one.
+    pub fn observe(&mut self, observer: impl Fn(&str, Option<&str>, &str) + Send + Sync + 'static) {
+        self.observer = Some(Box::new(observer));
     }
 
     /// Logs a step.
@@ -90,6 +99,9 @@ impl Progress {
     }
 
     fn log(&self, step: &str, reason: Option<&str>, message: &str, is_wait: bool) {
+        if let Some(observer) = &self.observer {
+            observer(step, reason, message);
+        }
         if let Some(line) = self.line(step, reason, message, is_wait) {
             // A closed standard error is no reason to stop in the middle of a membership change.
             let _ = writeln!(std::io::stderr(), "{line}");

@@ -5,6 +5,8 @@ use std::{
 };
 
 use convene_lifecycle::{ClientUrl, ClusterId, EtcdVersion, MemberId, MemberKey, PeerUrl, Strategy};
+use reqwest::Method;
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
@@ -17,7 +19,7 @@ use crate::{
     node::{Node, registry_access},
     observe::{Addresses, observe},
     progress::Progress,
-    registry::{Instruction, Member, Members, Refusal, Registry, RegistryError, Report, State, Task, View},
+    registry::{Instruction, Member, Members, Refusal, Registry, RegistryError, Report, Request, State, Task, View},
 };
 
 /// A node does not start etcd on an instruction that is older than this. The registry may consider a node dead that
@@ -97,16 +99,36 @@ impl CheckInResponse {
     }
 }
 
-impl Session {
-    /// A run that has not checked in yet.
-    pub fn new(arguments: &NodeArgs, log_format: LogFormat) -> Result<Self, CommandError> {
+/// The ends of a session's connections, with what they need to be trusted.
+struct Ends {
+    node: Node,
+    registry: Registry,
+    connections: Connections,
+    credentials: Credentials,
+}
+
+impl Ends {
+    fn new(arguments: &NodeArgs) -> Result<Self, CommandError> {
         let node = Node::new(arguments)?;
         Ok(Self {
             registry: Registry::new(node.cluster.server.clone(), &registry_access(&arguments.discovery.tls)?)?,
             connections: Connections::new(node.access.clone(), &node.peer_tls, &arguments.access.listen_metrics_urls)?,
             credentials: Credentials::new(arguments, &node)?,
-            progress: Progress::new(log_format, arguments.subject()),
             node,
+        })
+    }
+}
+
+impl Session {
+    /// A run that has not checked in yet.
+    pub fn new(arguments: &NodeArgs, log_format: LogFormat) -> Result<Self, CommandError> {
+        let Ends { node, registry, connections, credentials } = Ends::new(arguments)?;
+        Ok(Self {
+            node,
+            registry,
+            connections,
+            credentials,
+            progress: Progress::new(log_format, arguments.subject()),
             run_id: Uuid::now_v7().simple().to_string(),
             sequence: Cell::new(0),
             revision: Cell::new(0),
@@ -117,6 +139,13 @@ impl Session {
             looks_first: Cell::new(false),
             refusal: RefCell::default(),
         })
+    }
+
+    /// Reads certificates, keys and tokens again. If one can't be used, nothing changes.
+    pub fn reload(&mut self, arguments: &NodeArgs) -> Result<(), CommandError> {
+        let Ends { node, registry, connections, credentials } = Ends::new(arguments)?;
+        (self.node, self.registry, self.connections, self.credentials) = (node, registry, connections, credentials);
+        Ok(())
     }
 
     /// The addresses of the cluster, as of the last instruction to observe it.
@@ -305,6 +334,14 @@ impl Session {
         let Members { members } = self.registry.members(&self.node.cluster).await?;
         let key = MemberKey::from(id);
         Ok(members.into_iter().map(|member| member.value).find(|member| member.id == key))
+    }
+
+    /// Announces that this node's member is away for a time, in which it does not count as dead.
+    pub async fn announce_downtime(&self, member: MemberId, lasts: Duration) -> Result<(), RegistryError> {
+        let path = format!("/v1/clusters/{}/members/{member}/downtime?by=node", self.node.cluster.token.as_str());
+        let body = json!({ "for_seconds": lasts.as_secs() });
+        let request = Request::new(Method::PUT, path).body(Some(&body)).show(self.credentials.shown()?);
+        self.registry.send::<serde_json::Value>(request).await.map(drop)
     }
 
     async fn send_report(

@@ -126,7 +126,8 @@ impl Process {
     /// show a new secret to the person who has asked for it.
     fn is_kept_as_log(&self) -> bool {
         let of_node = |verb: &str| self.name.starts_with(&format!("convene [\"{verb}\""));
-        self.name.starts_with("convene-server") || ["join", "promote", "leave", "status"].into_iter().any(of_node)
+        self.name.starts_with("convene-server")
+            || ["run", "join", "promote", "leave", "status"].into_iter().any(of_node)
     }
 
     fn wait_for_line(&self, streams: &[Stream], text: &str, limit: Duration) -> String {

@@ -65,6 +65,11 @@ impl EtcdReadiness {
         Self(listening.ok())
     }
 
+    /// For an etcd that was started with another socket or none.
+    pub fn none() -> Self {
+        Self(None)
+    }
+
     /// The value of `NOTIFY_SOCKET` for etcd.
     pub fn path(&self) -> Option<&Path> {
         self.0.as_ref().map(|listening| &*listening.path)

@@ -83,6 +83,11 @@ impl State {
     /// The state in which an agent starts.
     pub const FIRST: Self = Self::Checking;
 
+    /// The state to which a task of the registry leads; `None` for other words.
+    pub fn of_task(task: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|state| state.tasks().contains(&task))
+    }
+
     /// Whether this state may follow another one, directly or by way of [`State::Checking`], which takes no time worth showing.
     pub fn may_follow(self, before: Self) -> bool {
         let goes_on_from = |state: Self| state.next().contains(&self);
@@ -102,5 +107,40 @@ impl State {
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use convene_lifecycle::Reason;
+
+    use super::*;
+
+    #[test]
+    fn each_task_of_the_registry_leads_to_one_state() {
+        let tasks: BTreeSet<&str> = Reason::ALL.iter().flat_map(|reason| reason.tasks()).copied().collect();
+        let known: Vec<&str> = State::ALL.iter().flat_map(|state| state.tasks()).copied().collect();
+        assert_eq!(known.iter().copied().collect::<BTreeSet<_>>(), tasks);
+        assert_eq!(known.len(), tasks.len());
+    }
+
+    #[test]
+    fn each_state_can_be_reached_and_left() {
+        let mut reached = vec![State::FIRST];
+        let mut next = 0;
+        while let Some(state) = reached.get(next).copied() {
+            reached.extend(
+                State::ALL
+                    .iter()
+                    .filter(|after| state.next().contains(after) && !reached.contains(after))
+                    .collect::<Vec<_>>(),
+            );
+            next += 1;
+        }
+        assert_eq!(reached.len(), State::ALL.len(), "{reached:?}");
+        let final_states: Vec<_> = State::ALL.iter().filter(|state| state.next().is_empty()).collect();
+        assert_eq!(final_states, [&State::Stopped]);
     }
 }

@@ -2,14 +2,17 @@
 
 use std::time::{Duration, SystemTime};
 
-use convene_lifecycle::{ClusterId, MemberId, MemberName};
+use convene_lifecycle::{ClusterId, Identity, MemberId, MemberName, Role};
 use tokio::sync::watch;
 
 use super::state::State;
-use crate::{boot_clock::BootInstant, one_line::one_line};
+use crate::{boot_clock::BootInstant, local_etcd::Answer, one_line::one_line, session::Session};
 
 /// After how many periods without a turn of its loop the agent hangs.
 const HANGS_AFTER: u32 = 3;
+
+/// How long the work of a turn may take: it may have to wait for a registry and for etcds that do not answer.
+const WORK: Duration = Duration::from_secs(20);
 
 /// What the agent knows about its node at one moment.
 #[derive(Clone, Debug)]
@@ -92,6 +95,35 @@ pub struct EtcdStatus {
 }
 
 impl EtcdStatus {
+    /// What the etcd has answered that runs as this member.
+    pub fn new(identity: Identity, answer: &Answer) -> Self {
+        let nothing = Self {
+            member: identity.member,
+            cluster: identity.cluster,
+            version: String::new(),
+            leader: None,
+            learner: answer.role() == Role::Learner,
+            applied_index: 0,
+            database_bytes: 0,
+            database_bytes_in_use: 0,
+            quota_bytes: None,
+            errors: Vec::new(),
+        };
+        match answer {
+            Answer::PeerPort(_) => nothing,
+            Answer::Status(status) => Self {
+                version: status.version.clone(),
+                leader: status.leader,
+                applied_index: status.applied_index,
+                database_bytes: status.database_bytes,
+                database_bytes_in_use: status.database_bytes_in_use,
+                quota_bytes: status.quota_bytes,
+                errors: status.errors.clone(),
+                ..nothing
+            },
+        }
+    }
+
     /// Whether it is the leader.
     pub fn is_leader(&self) -> bool {
         self.leader == Some(self.member)
@@ -120,7 +152,7 @@ impl Publisher {
             last_exit: None,
             etcd: None,
             turned: BootInstant::now(),
-            period: Duration::from_secs(10),
+            period: WORK,
         };
         Self(watch::Sender::new(status))
     }
@@ -130,9 +162,9 @@ impl Publisher {
         self.0.subscribe()
     }
 
-    /// The present status.
-    pub fn get(&self) -> Status {
-        self.0.borrow().clone()
+    /// The present state.
+    pub fn state(&self) -> State {
+        self.0.borrow().state
     }
 
     /// Enters a state, with the reason.
@@ -148,6 +180,41 @@ impl Publisher {
             message.clone_into(&mut status.message);
             is_changed
         });
+    }
+
+    /// Enters a state, and keeps the reason.
+    pub fn reach(&self, state: State) {
+        let (reason, message) = {
+            let status = self.0.borrow();
+            (status.reason.clone(), status.message.clone())
+        };
+        self.enter(state, &reason, &message);
+    }
+
+    /// The loop has turned once more.
+    pub fn turned(&self, session: &Session) {
+        let is_lost = session.registry.is_lost();
+        self.0.send_if_modified(|status| {
+            status.turned = BootInstant::now();
+            let was_lost = status.registry_error.is_some();
+            match is_lost {
+                true => status.registry_error = Some("the registry does not answer".to_owned()),
+                false => {
+                    status.registry_answered = Some(SystemTime::now());
+                    status.registry_error = None;
+                }
+            }
+            was_lost != is_lost
+        });
+    }
+
+    /// Sleeps until the next turn of the loop.
+    pub async fn sleep(&self, time: Duration) {
+        self.0.send_if_modified(|status| {
+            status.period = time + WORK;
+            false
+        });
+        tokio::time::sleep(time).await;
     }
 
     /// Changes other facts. Those who wait for a change are woken only if the function returns true.

@@ -3,6 +3,8 @@ use std::time::Duration;
 use clap::Args;
 use convene_lifecycle::Strategy;
 
+use crate::session::CheckInOptions;
+
 /// What a node may do to get its place in the cluster.
 #[derive(Debug, Args)]
 pub struct PlacementArgs {
@@ -29,6 +31,14 @@ pub struct PlacementArgs {
     /// Time for which the registry may be unreachable before a node with data starts without it
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration, env = "CONVENE_OFFLINE_GRACE")]
     pub offline_grace: Duration,
+}
+
+impl PlacementArgs {
+    /// What the node asks for in its check-ins.
+    pub fn check_in_options(&self) -> CheckInOptions {
+        let Self { join_strategy: strategy, cluster_size: SizeOverride(size), accept_reset, .. } = *self;
+        CheckInOptions { strategy, size, accept_reset, ..CheckInOptions::default() }
+    }
 }
 
 /// `--cluster-size`; `None` stands for the size of the cluster.

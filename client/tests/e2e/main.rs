@@ -14,6 +14,7 @@ mod promoter;
 mod race;
 mod replacement;
 mod resize;
+mod run;
 mod security;
 mod stale_data;
 mod status;

@@ -140,7 +140,7 @@ fn a_second_join_on_the_same_node_is_refused() {
     first.wait_for_stderr("wait (forming)", LIMIT);
     let second = node.call("join", &[]).run(LIMIT);
     assert_eq!(second.code, Some(3), "{}", second.stderr);
-    assert!(second.stderr.contains("another `convene join` is already running"), "{}", second.stderr);
+    assert!(second.stderr.contains("another `convene join` or `convene run` is already running"), "{}", second.stderr);
 }
 
 #[test]

@@ -15,6 +15,11 @@ impl OfflineGrace {
         Self { grace, since: None }
     }
 
+    /// `--offline-grace`.
+    pub fn grace(&self) -> Duration {
+        self.grace
+    }
+
     /// An attempt to get an instruction begins.
     pub fn record_attempt(&mut self) {
         self.since.get_or_insert_with(BootInstant::now);

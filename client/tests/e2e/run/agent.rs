@@ -1,0 +1,182 @@
+use std::{fs, sync::Arc};
+
+use convene_harness::{
+    Access, Place, Process, cluster::wait_until_members, convene::Convene, etcd::Version, free_port, wait_for,
+};
+use serde_json::Value;
+
+use crate::node::{LIMIT, Registry};
+
+/// A machine with `convene run` and its etcd.
+pub struct Agent {
+    /// The name of the node.
+    pub name: String,
+    /// The directories and ports of its etcd.
+    pub place: Arc<Place>,
+    /// What runs as etcd.
+    pub program: String,
+    /// Further flags of etcd.
+    pub etcd_flags: Vec<String>,
+    url: String,
+    port: u16,
+    process: Option<Process>,
+    /// What earlier agents have logged.
+    log: String,
+}
+
+impl Agent {
+    /// A machine without data, on which nothing runs yet.
+    pub fn new(version: &Version, registry: &Registry, name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            place: Arc::new(Place::new()),
+            program: version.program().to_str().unwrap().to_owned(),
+            etcd_flags: Vec::new(),
+            url: registry.url.clone(),
+            port: free_port(),
+            process: None,
+            log: String::new(),
+        }
+    }
+
+    /// A machine without data, whose agent runs.
+    pub fn start(version: &Version, registry: &Registry, name: &str) -> Self {
+        let mut agent = Self::new(version, registry, name);
+        agent.run(&[]);
+        agent
+    }
+
+    /// Starts `convene run`, with further flags.
+    pub fn run(&mut self, more: &[&str]) {
+        let mut arguments = vec!["run".to_owned(), format!("--node-listen=127.0.0.1:{}", self.port)];
+        arguments.extend(more.iter().map(|flag| (*flag).to_owned()));
+        arguments.extend(["--".to_owned(), self.program.clone(), format!("--name={}", self.name)]);
+        arguments.push(format!("--initial-advertise-peer-urls={}", self.place.peer_url));
+        arguments.extend(self.place.etcd_flags());
+        arguments.extend(self.etcd_flags.iter().cloned());
+        self.process = Some(Convene::new(arguments).env("CONVENE_DISCOVERY", &self.url).spawn());
+    }
+
+    /// The process of the agent.
+    pub fn process(&mut self) -> &mut Process {
+        self.process.as_mut().expect("the agent runs")
+    }
+
+    /// The ID of the etcd that the agent runs.
+    pub fn etcd(&self) -> u32 {
+        let id = wait_for(LIMIT, || self.status()?["process"].as_u64());
+        id.unwrap_or_else(|| panic!("{} runs no etcd:\n{}", self.name, self.log())).try_into().unwrap()
+    }
+
+    /// Kills the agent alone.
+    pub fn kill_agent(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill();
+            self.log += &process.stderr();
+        }
+    }
+
+    /// Kills the agent and its etcd, as a power cut does.
+    pub fn cut_power(&mut self) {
+        let etcd = self.status().and_then(|status| status["process"].as_u64());
+        self.kill_agent();
+        if let Some(etcd) = etcd {
+            signal(etcd.try_into().unwrap(), "KILL");
+            wait_for(LIMIT, || (!is_running(etcd.try_into().unwrap())).then_some(())).expect("etcd is killed");
+        }
+    }
+
+    /// Stops the agent with SIGTERM, and returns its exit code.
+    pub fn stop(&mut self) -> Option<i32> {
+        self.process().signal("TERM");
+        self.wait_for_exit()
+    }
+
+    /// Waits until the agent ends by itself, and returns its exit code.
+    pub fn wait_for_exit(&mut self) -> Option<i32> {
+        let mut process = self.process.take().expect("the agent runs");
+        let code = process.wait_for_exit(LIMIT);
+        self.log += &process.stderr();
+        code
+    }
+
+    /// What the agent, and those before, have logged so far.
+    pub fn log(&self) -> String {
+        let present = self.process.as_ref().map(Process::stderr).unwrap_or_default();
+        format!("{}{present}", self.log)
+    }
+
+    /// Waits until the log has a text, and returns the line with it.
+    pub fn wait_for_log(&self, text: &str) -> String {
+        let line = wait_for(LIMIT, || self.log().lines().find(|line| line.contains(text)).map(str::to_owned));
+        line.unwrap_or_else(|| panic!("{} has not logged {text:?}:\n{}", self.name, self.log()))
+    }
+
+    /// What the node's own port answers at a path: the status code and the body. `None` if nobody answers.
+    pub fn get(&self, path: &str) -> Option<(u16, String)> {
+        let url = format!("http://127.0.0.1:{}{path}", self.port);
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let answer = convene_harness::http::client().get(url).send().await.ok()?;
+            Some((answer.status().as_u16(), answer.text().await.ok()?))
+        })
+    }
+
+    /// The status of the node as its own port shows it.
+    pub fn status(&self) -> Option<Value> {
+        serde_json::from_str(&self.get("/status")?.1).ok()
+    }
+
+    /// Waits until the node is in a state, and returns its status.
+    pub fn wait_for_state(&self, state: &str) -> Value {
+        let status = wait_for(LIMIT, || self.status().filter(|status| status["state"] == state));
+        status.unwrap_or_else(|| panic!("{} is not {state}: {:?}\n{}", self.name, self.status(), self.log()))
+    }
+
+    /// Whether the node answers a load balancer that it is the leader.
+    pub fn leads(&self) -> bool {
+        self.get("/leader").is_some_and(|(code, _)| code == 200)
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}: {:?}\n{}", self.name, self.status(), self.log());
+        }
+        self.cut_power();
+    }
+}
+
+/// Starts agents with these names and waits until they run the healthy voters of the cluster.
+pub fn form(version: &Version, registry: &Registry, names: &[&str]) -> Vec<Agent> {
+    let agents: Vec<Agent> = names.iter().map(|name| Agent::start(version, registry, name)).collect();
+    wait_until_whole(version, &agents.iter().collect::<Vec<_>>());
+    agents
+}
+
+/// Waits until exactly these nodes run the healthy voters of the cluster.
+pub fn wait_until_whole(version: &Version, agents: &[&Agent]) {
+    let endpoints: Vec<&str> = agents.iter().map(|agent| agent.place.client_url.as_str()).collect();
+    wait_until_members(version, &Access::default(), &endpoints, agents.len(), LIMIT);
+    for agent in agents {
+        agent.wait_for_state("voter");
+    }
+}
+
+/// The place of the leader in the list.
+pub fn leader(agents: &[Agent]) -> usize {
+    let leader = wait_for(LIMIT, || agents.iter().position(Agent::leads));
+    leader.expect("one of the nodes leads")
+}
+
+/// Sends a signal to a process.
+pub fn signal(process: u32, signal: &str) {
+    // It may have ended.
+    let _ = std::process::Command::new("kill").args([&format!("-{signal}"), &process.to_string()]).status();
+}
+
+/// Whether a process exists and has not ended.
+pub fn is_running(process: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with(['Z', 'X']))
+}
