@@ -1,15 +1,20 @@
 //! Far more requests than a well-behaved client sends.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use convene_etcd::wire::WatchCreateRequest;
 use convene_harness::server::Server;
 use futures_util::{StreamExt, stream};
+use tokio::sync::Semaphore;
 
 use super::{Bystander, Memory};
 use crate::v3_client::{AT_ONCE, Cluster, LIMIT, Watches, cancel, connect, create};
 
 const PAIRS: i64 = 20_000;
+
+/// How many watches are created and canceled before the first of them is answered. The server's HTTP library ends a connection with very
+/// many small frames that wait (`too_many_data_frames`), as they do while each watch has to ask PostgreSQL.
+const UNANSWERED: usize = 16;
 
 const STREAMS: usize = 5_000;
 
@@ -111,12 +116,15 @@ async fn a_client_that_reads_no_responses_is_stopped_before_it_uses_much_memory(
     bystander.stop().await;
 }
 
-/// Creates watches with these IDs and cancels each at once, as fast as the server accepts it.
+/// Creates watches with these IDs and cancels each at once, as fast as the server answers.
 async fn make_and_cancel(watches: &mut Watches, cluster: &Cluster, ids: std::ops::Range<i64>) {
     let requests = watches.requests.clone();
     let (cluster, of) = (cluster.clone(), ids.clone());
+    let unanswered = Arc::new(Semaphore::new(UNANSWERED));
+    let answered = unanswered.clone();
     let sender = tokio::spawn(async move {
         for watch_id in of {
+            unanswered.acquire().await.unwrap().forget();
             requests.send(create(WatchCreateRequest { watch_id, ..cluster.watch(0) })).await.unwrap();
             requests.send(cancel(watch_id)).await.unwrap();
         }
@@ -125,6 +133,7 @@ async fn make_and_cancel(watches: &mut Watches, cluster: &Cluster, ids: std::ops
         let (made, canceled) = (watches.next().await, watches.next().await);
         assert_eq!((made.watch_id, made.created, made.canceled), (id, true, false), "{made:?}");
         assert_eq!((canceled.watch_id, canceled.created, canceled.canceled), (id, false, true), "{canceled:?}");
+        answered.add_permits(1);
     }
     tokio::time::timeout(LIMIT, sender).await.expect("what was answered was sent").unwrap();
 }
