@@ -9,6 +9,7 @@ mod exit;
 mod log;
 mod node_port;
 mod process;
+mod reach;
 mod reaper;
 mod restarts;
 mod service_manager;
@@ -28,7 +29,7 @@ use crate::{
     output::EtcdConfig,
     placement::{self, Placement, Turn},
     progress::Progress,
-    session::{CheckInOptions, Session},
+    session::Session,
 };
 use etcd_readiness::EtcdReadiness;
 use exit::{is_final, is_rejection_final};
@@ -44,16 +45,26 @@ use watch::{Tools, Watch};
 /// How often a node that a person has to help asks again.
 const REFUSED_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The reasons for which a node without etcd that waits is no spare.
-const PROBLEMS: [&str; 3] = ["no_quorum", "node_refused", "unreachable"];
+/// The reasons for which a spare waits and is still one: it waits for a place.
+const SPARE_WAITS: [&str; 9] = [
+    "dead",
+    "last_in_line",
+    "learner_present",
+    "look_needed",
+    "no_witness",
+    "not_dead_yet",
+    "partition",
+    "strategy",
+    "ticket_held",
+];
 
 /// Runs the command until a signal ends it. Returns the exit code of etcd.
 pub async fn run(arguments: &RunArgs, log_format: LogFormat) -> Result<ExitCode, CommandError> {
     let signals = Signals::new()?;
     let command = EtcdCommand::read(&arguments.etcd, Variables::of_process())?;
-    let program = command.inspect().await?;
+    command.inspect().await?;
     let mut session = Session::new(&arguments.node, log_format)?;
-    let options = CheckInOptions { etcd_version: program.etcd_version(), ..arguments.placement.check_in_options() };
+    let options = arguments.placement.check_in_options();
     let mut placement = Placement::new(options, arguments.placement.offline_grace, Deadline::after(None));
     placement.lock(&session)?;
     let adopted = adopt(arguments, &session)?;
@@ -134,8 +145,8 @@ impl Agent<'_> {
     /// Finds a place in the cluster, and starts etcd. `None` if a signal asks the agent to stop before.
     async fn start_etcd_once_placed(&mut self) -> Result<Option<(EtcdProcess, EtcdReadiness)>, CommandError> {
         loop {
-            let config = tokio::select! {
-                config = find_place(&self.session, &mut self.placement, &self.publisher) => config?,
+            let started = tokio::select! {
+                started = start_once_placed(&self.session, &mut self.placement, &self.publisher, &self.command) => started,
                 request = self.signals.next() => match request {
                     Request::Stop => return Ok(None),
                     Request::Reload => {
@@ -144,10 +155,11 @@ impl Agent<'_> {
                     }
                 },
             };
-            match self.start_etcd(&config).await {
+            match started {
                 Ok(started) => return Ok(Some(started)),
+                Err(NotStarted::ForGood(error)) => return Err(error),
                 // An upgrade may have left a program that does not fit its flags, or none.
-                Err(error) => self.session.progress.wait("refuse", "not_started", &error.to_string()),
+                Err(NotStarted::Now(error)) => self.session.progress.wait("refuse", error.as_str(), &error.to_string()),
             }
             if !self.sleep(REFUSED_INTERVAL).await {
                 return Ok(None);
@@ -155,20 +167,11 @@ impl Agent<'_> {
         }
     }
 
-    /// Starts etcd. Its program may be another one than before: an upgrade exchanges it.
-    async fn start_etcd(&self, config: &EtcdConfig) -> Result<(EtcdProcess, EtcdReadiness), CommandError> {
-        let progress = &self.session.progress;
-        let program = self.command.inspect().await?;
-        program.warnings.iter().for_each(|warning| progress.step("warning", warning));
-        let launch = self.command.launch(&program, config)?;
-        let readiness = EtcdReadiness::new(&self.session.node.data_path, progress);
-        progress.step_with_reason(config.action.as_str(), &config.reason, &config.message);
-        Ok((EtcdProcess::start(&launch, readiness.path())?, readiness))
-    }
-
-    fn note_start(&self, etcd: &EtcdProcess) {
+    fn note_start(&mut self, etcd: &EtcdProcess) {
+        let is_again = self.restarts.begin();
         self.publisher.update(|status| {
             status.process = Some(etcd.id());
+            status.restarts += u64::from(is_again);
             false
         });
         self.publisher.enter(State::Loading, "not_started", "etcd's process runs, but does not answer yet");
@@ -176,7 +179,7 @@ impl Agent<'_> {
 
     /// Watches etcd until it exits, or until a signal asks the agent to stop.
     async fn watch(&mut self, etcd: &mut EtcdProcess, readiness: &EtcdReadiness) -> Ended {
-        let mut watch = Watch::new(self.arguments.placement.accept_reset);
+        let mut watch = Watch::new(etcd.is_adopted());
         loop {
             let mut tools = Tools { session: &self.session, publisher: &self.publisher, restarts: &mut self.restarts };
             tokio::select! {
@@ -185,13 +188,7 @@ impl Agent<'_> {
                     Request::Stop => return Ended::Asked,
                     Request::Reload => self.reload().await,
                 },
-                () = watch.until_removed(&mut tools, readiness) => {
-                    self.session.progress.step("stop", "etcd still runs although its member was removed; stopping it");
-                    tokio::select! {
-                        exit = etcd.stop(self.arguments.stop_timeout) => return Ended::Exited(exit),
-                        () = self.signals.stop() => return Ended::Asked,
-                    }
-                }
+                never = watch.look_after(&mut tools, readiness) => match never {},
             }
         }
     }
@@ -209,9 +206,14 @@ impl Agent<'_> {
 
     /// Sleeps, and returns whether the agent goes on: false if a signal asks it to stop.
     async fn sleep(&mut self, time: Duration) -> bool {
-        tokio::select! {
-            () = self.publisher.sleep(time) => true,
-            () = self.signals.stop() => false,
+        loop {
+            tokio::select! {
+                () = self.publisher.sleep(time) => return true,
+                request = self.signals.next() => match request {
+                    Request::Stop => return false,
+                    Request::Reload => self.reload().await,
+                },
+            }
         }
     }
 
@@ -229,17 +231,18 @@ impl Agent<'_> {
         self.publisher.update(|status| {
             status.process = None;
             status.etcd = None;
-            status.restarts += 1;
             status.last_exit = exit;
             false
         });
         self.publisher.enter(State::BackingOff, "etcd_exited", &message);
+        self.session.begin_run();
         pause
     }
 
     async fn stop_without_etcd(&self) -> ExitCode {
         self.service_manager.stopping().await;
         self.publisher.enter(State::Stopping, "signal", "the agent stops; etcd does not run");
+        stopping::prepare_without_etcd(&self.session, self.arguments).await;
         self.session.progress.step("stopped", "the agent ends; etcd does not run");
         self.publisher.enter(State::Stopped, "signal", "the agent has ended");
         ExitCode::SUCCESS
@@ -252,11 +255,11 @@ impl Agent<'_> {
         let within = self.arguments.stop_timeout;
         tokio::select! {
             () = stopping::prepare(&self.session, self.arguments) => {}
-            exit = etcd.exited() => return self.end(exit),
+            exit = etcd.exited() => return self.end(exit, &etcd),
             () = self.signals.stop() => return self.kill(etcd).await,
         }
         tokio::select! {
-            exit = etcd.stop(within) => return self.end(exit),
+            exit = etcd.stop(within) => return self.end(exit, &etcd),
             () = self.signals.stop() => {}
         }
         self.kill(etcd).await
@@ -267,10 +270,11 @@ impl Agent<'_> {
         self.session.progress.step("kill", "a second signal came: killing etcd");
         etcd.kill();
         let exit = etcd.exited().await;
-        self.end(exit)
+        self.end(exit, &etcd)
     }
 
-    fn end(&self, exit: Option<Exit>) -> ExitCode {
+    fn end(&self, exit: Option<Exit>, etcd: &EtcdProcess) -> ExitCode {
+        etcd.pass_on_log();
         let message = format!("etcd ended{}; the agent ends, too", how(exit));
         self.session.progress.step("stopped", &message);
         self.publisher.enter(State::Stopped, "signal", &message);
@@ -282,13 +286,44 @@ fn how(exit: Option<Exit>) -> String {
     exit.map(|exit| format!(" {exit}")).unwrap_or_default()
 }
 
-/// Checks in until etcd can be started.
+/// Why etcd was not started.
+enum NotStarted {
+    /// A restart of the agent would change nothing.
+    ForGood(CommandError),
+    /// It may start later.
+    Now(CommandError),
+}
+
+/// Finds a place in the cluster, and starts etcd.
+///
+/// The program is asked for its version before, because the instruction to start is valid for seconds only. It may be another one than
+/// at the last start: an upgrade exchanges it.
+async fn start_once_placed(
+    session: &Session,
+    placement: &mut Placement,
+    publisher: &Publisher,
+    command: &EtcdCommand,
+) -> Result<(EtcdProcess, EtcdReadiness), NotStarted> {
+    let progress = &session.progress;
+    let program = command.inspect().await.map_err(|error| NotStarted::Now(error.into()))?;
+    placement.begin(program.etcd_version());
+    let config = find_place(session, placement, publisher).await.map_err(NotStarted::ForGood)?;
+    program.warnings.iter().for_each(|warning| progress.step("warning", warning));
+    let launch = command.launch(&program, &config).map_err(|error| NotStarted::Now(error.into()))?;
+    let readiness = EtcdReadiness::new(&session.node.data_path, progress);
+    progress.step_with_reason(config.action.as_str(), &config.reason, &config.message);
+    let etcd = EtcdProcess::start(&launch, readiness.path()).map_err(NotStarted::Now)?;
+    Ok((etcd, readiness))
+}
+
+/// Checks in until etcd can be started. An error is for good.
 async fn find_place(
     session: &Session,
     placement: &mut Placement,
     publisher: &Publisher,
 ) -> Result<EtcdConfig, CommandError> {
     loop {
+        session.show_status(publisher.reported(Vec::new()));
         let turn = placement.turn(session).await;
         publisher.turned(session);
         let after = match turn {
@@ -309,9 +344,9 @@ async fn find_place(
                 session.progress.wait("refuse", error.reason(), &error.to_string());
                 REFUSED_INTERVAL
             }
-            // The disk may be all right again later.
-            Err(error @ CommandError::Local(_)) => {
-                session.progress.wait("wait", error.as_str(), &error.to_string());
+            // The disk may be all right again later, and another process may end that uses the data.
+            Err(error @ (CommandError::Local(_) | CommandError::Refused(_))) => {
+                session.progress.wait("refuse", error.as_str(), &error.to_string());
                 REFUSED_INTERVAL
             }
             Err(error) => return Err(error),
@@ -324,13 +359,31 @@ async fn find_place(
 fn note(publisher: &Publisher, step: &str, reason: Option<&str>, message: &str) {
     let Some(reason) = reason else { return };
     let present = publisher.state();
+    if matches!(present, State::Stopping | State::Stopped) {
+        return;
+    }
     let next = match State::of_task(step) {
-        _ if matches!(present, State::Stopping | State::Stopped) => return,
-        // It waits for a place: a member that does not answer may be dead soon.
-        Some(State::Waiting) if present == State::Spare && !PROBLEMS.contains(&reason) => present,
-        Some(next) if next.has_etcd() == present.has_etcd() && next != State::Learner => next,
+        Some(State::Leaving) if present.has_etcd() => State::Leaving,
         Some(_) if present.has_etcd() => present,
+        Some(State::Waiting) if present == State::Spare && SPARE_WAITS.contains(&reason) => present,
+        Some(next) if !next.has_etcd() => next,
         _ => return,
     };
     publisher.enter(next, reason, message);
+}
+
+#[cfg(test)]
+mod tests {
+    use convene_lifecycle::Reason;
+
+    use super::*;
+
+    #[test]
+    fn a_spare_waits_for_reasons_of_the_registry() {
+        for wait in SPARE_WAITS {
+            let reason =
+                Reason::ALL.iter().find(|reason| reason.as_str() == wait).expect("the registry has the reason");
+            assert!(reason.tasks().iter().any(|task| State::of_task(task) == Some(State::Waiting)), "{wait}");
+        }
+    }
 }

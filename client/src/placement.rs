@@ -5,6 +5,8 @@ mod offline_grace;
 
 use std::time::{Duration, SystemTime};
 
+use convene_lifecycle::EtcdVersion;
+
 use crate::{
     command_error::CommandError,
     data_dir::Leftover,
@@ -55,6 +57,13 @@ impl Placement {
     pub fn new(options: CheckInOptions, offline_grace: Duration, deadline: Deadline) -> Self {
         let offline_grace = OfflineGrace::new(offline_grace);
         Self { options, lock: None, deadline, offline_grace, has_refused_to_archive: false }
+    }
+
+    /// Begins the way to another start of etcd, whose version may be another one than before.
+    pub fn begin(&mut self, etcd_version: Option<EtcdVersion>) {
+        self.options.etcd_version = etcd_version;
+        self.offline_grace.record_answer();
+        self.has_refused_to_archive = false;
     }
 
     /// Checks in and executes the instruction. Call it again after the time that it returns.

@@ -13,7 +13,7 @@ mod report;
 mod request;
 mod verbatim;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use convene_etcd::{Tls, TlsIdentity};
 use reqwest::{Certificate, Client, ClientBuilder, Identity, Method, Response};
@@ -109,6 +109,11 @@ impl Registry {
     /// Whether the last request got no answer. A refusal is an answer, too.
     pub fn is_lost(&self) -> bool {
         self.contact.is_lost()
+    }
+
+    /// When the registry last answered a request of this client, if it has.
+    pub fn answered_at(&self) -> Option<SystemTime> {
+        self.contact.answered_at()
     }
 
     /// Checks in, and returns the instruction. With `dry_run` the check-in changes nothing.

@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use convene_lifecycle::{ClientUrl, ClusterId, EtcdVersion, MemberId, MemberKey, PeerUrl, Strategy};
+use convene_lifecycle::{ClientUrl, ClusterId, EtcdVersion, MemberId, MemberKey, NodeStatus, PeerUrl, Strategy};
 use reqwest::Method;
 use serde_json::json;
 use uuid::Uuid;
@@ -47,7 +47,7 @@ pub struct Session {
     credentials: Credentials,
     /// The progress log.
     pub progress: Progress,
-    run_id: String,
+    run_id: RefCell<String>,
     sequence: Cell<u64>,
     revision: Cell<u64>,
     addresses: RefCell<Addresses>,
@@ -60,6 +60,8 @@ pub struct Session {
     looks_first: Cell<bool>,
     /// The refusal to report in the next check-in.
     refusal: RefCell<Option<Refusal>>,
+    /// What else each check-in reports about the node, for people.
+    status: RefCell<NodeStatus>,
 }
 
 /// What a node asks for in a check-in, in addition to the report of its state.
@@ -129,7 +131,7 @@ impl Session {
             connections,
             credentials,
             progress: Progress::new(log_format, arguments.subject()),
-            run_id: Uuid::now_v7().simple().to_string(),
+            run_id: RefCell::new(new_run_id()),
             sequence: Cell::new(0),
             revision: Cell::new(0),
             addresses: RefCell::default(),
@@ -138,7 +140,14 @@ impl Session {
             seen: RefCell::default(),
             looks_first: Cell::new(false),
             refusal: RefCell::default(),
+            status: RefCell::default(),
         })
+    }
+
+    /// Begins another run: etcd has ended. The registry counts the starts of etcd by runs.
+    pub fn begin_run(&self) {
+        *self.run_id.borrow_mut() = new_run_id();
+        self.sequence.set(0);
     }
 
     /// Reads certificates, keys and tokens again. If one can't be used, nothing changes.
@@ -177,6 +186,11 @@ impl Session {
     pub fn refuse(&self, instruction: &str, found: String) {
         self.progress.wait("wait", NODE_REFUSED, &format!("this node does not execute {instruction}: {found}"));
         *self.refusal.borrow_mut() = Some(Refusal { instruction: instruction.to_owned(), found });
+    }
+
+    /// Reports this about the node in each check-in from now on.
+    pub fn show_status(&self, status: NodeStatus) {
+        *self.status.borrow_mut() = status;
     }
 
     /// Whether the registry has forgotten a cluster that this node has seen in this run: it may have been lost. This node
@@ -354,15 +368,18 @@ impl Session {
         self.reported_peer_urls.borrow_mut().clone_from(&peer_urls);
         self.sequence.set(self.sequence.get() + 1);
         let refusal = self.refusal.borrow().clone();
+        let status = self.status.borrow().clone();
+        let run_id = self.run_id.borrow().clone();
         let report = Report {
             name: &self.node.name,
-            run_id: &self.run_id,
+            run_id: &run_id,
             sequence: self.sequence.get(),
             peer_urls: &peer_urls,
             client_urls: &self.node.client_urls,
             state,
             view,
             refusal: refusal.as_ref(),
+            status: &status,
             etcd_version: options.etcd_version,
             accept_reset: options.accept_reset,
             leaving: options.leaving,
@@ -407,6 +424,10 @@ impl Session {
         }
         *self.addresses.borrow_mut() = Addresses { cluster_id, client_urls, peer_urls: peer_urls.to_vec() };
     }
+}
+
+fn new_run_id() -> String {
+    Uuid::now_v7().simple().to_string()
 }
 
 fn has_data(state: &State) -> bool {

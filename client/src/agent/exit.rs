@@ -5,20 +5,19 @@ use std::{fmt, process::ExitCode};
 use super::status::Exit;
 use crate::registry::RegistryError;
 
-/// The reasons for which a node is refused until its own configuration, program or data is changed. A restart would change
-/// nothing, so the agent ends with an exit code that tells the service manager not to try.
-const FINAL: [&str; 6] =
-    ["name_taken", "peer_url_taken", "version_mismatch", "too_many_members", "foreign_cluster", "earlier_epoch"];
+/// The reasons for which a node is refused until its own settings are changed. A restart would change nothing, so the agent ends with
+/// an exit code that tells the service manager not to try.
+const FINAL: [&str; 2] = ["name_taken", "peer_url_taken"];
 
-/// Whether a refusal with this reason is for good. One with an unknown reason is not: a newer server may have more of them.
+/// Whether a refusal with this reason is for good. Others may pass, because of other nodes or of an administrator.
 pub fn is_final(reason: &str) -> bool {
     FINAL.contains(&reason)
 }
 
-/// Whether the registry will give the same answer until this node gets another credential, join token or discovery URL. An error of
-/// this machine, such as a full disk, may pass.
+/// Whether the registry will give the same answer until this node gets another credential or join token. A cluster that it does not
+/// know may be that of a database which is restored.
 pub fn is_rejection_final(error: &RegistryError) -> bool {
-    error.denial().is_some() || matches!(error, RegistryError::UnknownCluster { .. })
+    error.denial().is_some()
 }
 
 /// SIGINT and SIGTERM.

@@ -27,9 +27,6 @@ const KEPT_LINES: usize = 20;
 /// The longest line that is kept whole, in bytes.
 const MAX_LINE_BYTES: usize = 1_000;
 
-/// How many bytes that were passed on may stay in memory.
-const MAX_PASSED_ON: u64 = 256 << 10;
-
 /// The log of an etcd: standard output and standard error, in a file that exists in memory only.
 ///
 /// With a pipe, etcd would be killed by SIGPIPE once the agent is gone (a Go program does not survive a failed write to standard
@@ -48,6 +45,8 @@ struct Tail {
     passed_on: u64,
     /// The bytes before this one take no memory any more.
     freed: u64,
+    /// Whether zeros come before what is to be passed on.
+    skips_zeros: bool,
     lines: VecDeque<String>,
     /// The line that has no end yet.
     unfinished: Vec<u8>,
@@ -71,15 +70,24 @@ impl Log {
         let log = Self::of_file(file.try_clone().ok()?).ok()?;
         {
             let mut tail = log.tail.lock().expect("no thread panics while it holds the lock");
-            // The agent before has passed on nearly all of it.
-            tail.passed_on = file.seek(SeekFrom::End(0)).ok()?;
+            // The agent before has freed what it had passed on, which reads as zeros up to the end of a page.
+            let data = rustix::fs::seek(&file, rustix::fs::SeekFrom::Data(0)).ok();
+            tail.freed = data.map_or_else(|| file.seek(SeekFrom::End(0)), Ok).ok()?;
+            tail.passed_on = tail.freed;
+            tail.skips_zeros = true;
         }
         Some(log)
     }
 
     fn of_file(file: File) -> io::Result<Self> {
-        let tail =
-            Tail { file: file.try_clone()?, passed_on: 0, freed: 0, lines: VecDeque::new(), unfinished: Vec::new() };
+        let tail = Tail {
+            file: file.try_clone()?,
+            passed_on: 0,
+            freed: 0,
+            skips_zeros: false,
+            lines: VecDeque::new(),
+            unfinished: Vec::new(),
+        };
         let tail = Arc::new(Mutex::new(tail));
         let weak = Arc::downgrade(&tail);
         tokio::spawn(async move {
@@ -120,13 +128,15 @@ impl Tail {
             if count == 0 {
                 return Ok(());
             }
-            let bytes = &buffer[..count];
-            self.keep(bytes);
-            self.passed_on += count as u64;
-            let written = to.write_all(bytes);
-            if self.passed_on - self.freed >= MAX_PASSED_ON {
-                self.free()?;
+            let mut bytes = &buffer[..count];
+            if self.skips_zeros {
+                bytes = bytes.iter().position(|byte| *byte != 0).map_or(&[], |start| &bytes[start..]);
+                self.skips_zeros = bytes.is_empty();
             }
+            self.keep(bytes);
+            let written = to.write_all(bytes);
+            self.passed_on += count as u64;
+            self.free()?;
             written?;
         }
     }
@@ -161,7 +171,7 @@ fn text(line: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
+    use std::{os::unix::fs::MetadataExt, process::Command};
 
     use super::*;
 
@@ -171,6 +181,7 @@ mod tests {
             file: file.try_clone().unwrap(),
             passed_on: 0,
             freed: 0,
+            skips_zeros: false,
             lines: VecDeque::new(),
             unfinished: Vec::new(),
         };
@@ -193,6 +204,33 @@ mod tests {
         assert_eq!(tail.lines.back().unwrap(), "and more");
     }
 
+    #[tokio::test]
+    async fn the_next_agent_goes_on_where_the_last_one_has_ended() {
+        let log = Log::new().unwrap();
+        let mut etcd = Command::new("sh")
+            .args(["-c", "echo one >&2; read line; echo two >&2; exec sleep 600"])
+            .stdin(Stdio::piped())
+            .stderr(log.writer().unwrap())
+            .spawn()
+            .unwrap();
+        let lines_of = async |log: &Log| {
+            let lines = async {
+                while log.last_lines().is_empty() {
+                    tokio::time::sleep(INTERVAL).await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(60), lines).await.expect("a line comes");
+            log.last_lines()
+        };
+        assert_eq!(lines_of(&log).await, ["one"]);
+        drop(log);
+        etcd.stdin.take().unwrap().write_all(b"\n").unwrap();
+        let pid = Pid::from_raw(etcd.id().try_into().unwrap()).unwrap();
+        assert_eq!(lines_of(&Log::resume(pid).unwrap()).await, ["two"]);
+        etcd.kill().unwrap();
+        etcd.wait().unwrap();
+    }
+
     #[test]
     fn what_was_passed_on_takes_no_memory() {
         let (mut file, mut tail) = tail();
@@ -203,7 +241,7 @@ mod tests {
         }
         let found = file.metadata().unwrap();
         assert_eq!(found.size(), 4 << 20);
-        assert!(found.blocks() * 512 <= MAX_PASSED_ON + (64 << 10), "{} blocks", found.blocks());
+        assert!(found.blocks() * 512 <= 8 << 10, "{} blocks", found.blocks());
         assert!(tail.unfinished.len() <= MAX_LINE_BYTES);
     }
 }

@@ -62,6 +62,16 @@ impl EtcdProcess {
         self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
+    /// Whether another agent has started it, or nobody's agent.
+    pub fn is_adopted(&self) -> bool {
+        matches!(self.handle, Handle::Adopted(_))
+    }
+
+    /// Passes on what it has written so far.
+    pub fn pass_on_log(&self) {
+        self.log.as_ref().map(Log::last_lines);
+    }
+
     /// Waits until it has ended. `None` if only its parent knows how.
     pub async fn exited(&mut self) -> Option<Exit> {
         match &mut self.handle {

@@ -16,6 +16,7 @@ const STABLE: Duration = Duration::from_secs(60);
 pub struct Restarts {
     longest: Duration,
     failed: u32,
+    has_started: bool,
     /// Since when the etcd that runs answers.
     answers_since: Option<BootInstant>,
 }
@@ -23,7 +24,12 @@ pub struct Restarts {
 impl Restarts {
     /// No run has failed yet. `longest` is the longest pause.
     pub fn new(longest: Duration) -> Self {
-        Self { longest, failed: 0, answers_since: None }
+        Self { longest, failed: 0, has_started: false, answers_since: None }
+    }
+
+    /// etcd starts. Returns whether it has run before.
+    pub fn begin(&mut self) -> bool {
+        std::mem::replace(&mut self.has_started, true)
     }
 
     /// etcd answers now.
@@ -31,11 +37,11 @@ impl Restarts {
         self.answers_since.get_or_insert_with(BootInstant::now);
     }
 
-    /// The pause after etcd has ended; `None` if it is not known how. There is none after a clean end: etcd was removed from the
-    /// cluster, or a person has stopped it.
+    /// The pause after etcd has ended; `None` if it is not known how. There is none if etcd had run well and ended cleanly: it was
+    /// removed from the cluster, or a person has stopped it.
     pub fn pause_after(&mut self, exit: Option<Exit>) -> Duration {
         let was_stable = self.answers_since.take().is_some_and(|since| since.elapsed() >= STABLE);
-        if exit.is_some_and(Exit::is_clean) {
+        if was_stable && exit.is_some_and(Exit::is_clean) {
             self.failed = 0;
             return Duration::ZERO;
         }
@@ -58,8 +64,8 @@ mod tests {
     fn the_pause_grows_with_each_failed_run() {
         let mut restarts = Restarts::new(Duration::from_secs(30));
         assert_eq!(pauses(&mut restarts, 7), [1, 2, 4, 8, 16, 30, 30]);
-        assert_eq!(restarts.pause_after(Some(Exit::Code(0))), Duration::ZERO);
-        assert_eq!(pauses(&mut restarts, 40)[..2], [1, 2]);
+        // A program that ends at once is no etcd that was removed.
+        assert_eq!(restarts.pause_after(Some(Exit::Code(0))), Duration::from_secs(30));
     }
 
     #[test]
@@ -69,6 +75,9 @@ mod tests {
         restarts.record_answer();
         assert_eq!(pauses(&mut restarts, 1), [8]);
         restarts.answers_since = Some(BootInstant::ago(STABLE));
+        assert_eq!(pauses(&mut restarts, 2), [1, 2]);
+        restarts.answers_since = Some(BootInstant::ago(STABLE));
+        assert_eq!(restarts.pause_after(Some(Exit::Code(0))), Duration::ZERO);
         assert_eq!(pauses(&mut restarts, 2), [1, 2]);
     }
 }

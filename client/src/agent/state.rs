@@ -61,7 +61,7 @@ states! {
         "The node changes the cluster's membership to get its place.";
     Archiving "archiving" ["archive_data"] => [Checking]
         "The node renames its data directory, which belongs to no member of the cluster any more.";
-    Loading "loading" ["bootstrap", "start", "join"] => [Learner, Voter, BackingOff, Stopping]
+    Loading "loading" ["bootstrap", "start", "join"] => [Learner, Voter, Silent, BackingOff, Stopping]
         "etcd's process runs, but does not answer yet.";
     Learner "learner" ["promote"] => [Voter, Leaving, Silent, BackingOff, Stopping]
         "etcd runs as a learner, and is promoted once it has caught up.";

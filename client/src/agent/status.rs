@@ -2,7 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use convene_lifecycle::{ClusterId, Identity, MemberId, MemberName, Role};
+use convene_lifecycle::{
+    ClusterId, EtcdStatus as ReportedEtcd, Identity, MemberId, MemberName, NodeStatus, Reachability, Role,
+};
 use tokio::sync::watch;
 
 use super::state::State;
@@ -13,6 +15,12 @@ const HANGS_AFTER: u32 = 3;
 
 /// How long the work of a turn may take: it may have to wait for a registry and for etcds that do not answer.
 const WORK: Duration = Duration::from_secs(20);
+
+/// The longest text that the registry takes, in characters.
+const MAX_REPORTED_CHARACTERS: usize = 200;
+
+/// The most errors of etcd that the registry takes.
+const MAX_REPORTED_ERRORS: usize = 8;
 
 /// What the agent knows about its node at one moment.
 #[derive(Clone, Debug)]
@@ -167,6 +175,28 @@ impl Publisher {
         self.0.borrow().state
     }
 
+    /// What the registry is told about the status, with the members that this node reaches.
+    pub fn reported(&self, reachability: Vec<Reachability>) -> NodeStatus {
+        let status = self.0.borrow();
+        let etcd = status.etcd.as_ref();
+        let cut = |text: &str| text.chars().take(MAX_REPORTED_CHARACTERS).collect::<String>();
+        let etcd = ReportedEtcd {
+            version: etcd.map(|etcd| cut(&etcd.version)).filter(|version| !version.is_empty()),
+            leader: etcd.and_then(|etcd| etcd.leader),
+            raft_applied_index: etcd.map(|etcd| etcd.applied_index),
+            database_bytes: etcd.map(|etcd| etcd.database_bytes),
+            database_bytes_in_use: etcd.map(|etcd| etcd.database_bytes_in_use),
+            quota_bytes: etcd.and_then(|etcd| etcd.quota_bytes),
+            errors: etcd
+                .map(|etcd| etcd.errors.iter().take(MAX_REPORTED_ERRORS).map(|error| cut(error)).collect())
+                .unwrap_or_default(),
+            restarts: Some(status.restarts),
+            state: Some(status.state.to_string()),
+            reason: Some(cut(&one_line(&status.message))),
+        };
+        NodeStatus { etcd: Some(etcd), reachability }
+    }
+
     /// Enters a state, with the reason.
     pub fn enter(&self, state: State, reason: &str, message: &str) {
         self.0.send_if_modified(|status| {
@@ -200,7 +230,7 @@ impl Publisher {
             match is_lost {
                 true => status.registry_error = Some("the registry does not answer".to_owned()),
                 false => {
-                    status.registry_answered = Some(SystemTime::now());
+                    status.registry_answered = session.registry.answered_at();
                     status.registry_error = None;
                 }
             }

@@ -21,19 +21,28 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Prepares the stop of this node's etcd. Whatever fails, etcd is stopped all the same.
 pub async fn prepare(session: &Session, arguments: &RunArgs) {
-    let Ok(Contents::Member(identity)) = session.node.data.read() else { return };
-    if arguments.leave_on_stop {
-        return leave(session).await;
+    if arguments.leave_on_stop && leave(session).await {
+        return;
     }
+    let Ok(Contents::Member(identity)) = session.node.data.read() else { return };
     announce_downtime(session, identity, arguments.downtime).await;
     hand_over_leadership(session, identity).await;
 }
 
-async fn leave(session: &Session) {
-    if let Err(error) = leave::leave(session, Deadline::after(Some(LEAVE_TIMEOUT))).await {
-        let message = format!("{error}; the member stays in the cluster");
-        session.progress.step("warning", &message);
+/// Prepares the end of an agent whose etcd does not run, but would start again.
+pub async fn prepare_without_etcd(session: &Session, arguments: &RunArgs) {
+    if let Ok(Contents::Member(identity)) = session.node.data.read() {
+        announce_downtime(session, identity, arguments.downtime).await;
     }
+}
+
+/// Leaves the cluster, and returns whether that succeeded.
+async fn leave(session: &Session) -> bool {
+    let left = leave::leave(session, Deadline::after(Some(LEAVE_TIMEOUT))).await;
+    if let Err(error) = &left {
+        session.progress.step("warning", &format!("{error}; the member stays in the cluster"));
+    }
+    left.is_ok()
 }
 
 /// Announces that this node is away, so that it does not count as dead. The downtime ends when its etcd answers again.

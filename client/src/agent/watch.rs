@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use convene_lifecycle::{Identity, Role};
+use tokio::time::timeout;
 
 use super::{
     REFUSED_INTERVAL,
     etcd_readiness::EtcdReadiness,
+    reach,
     restarts::Restarts,
     state::State as AgentState,
     status::{EtcdStatus, Publisher},
@@ -18,25 +20,25 @@ use crate::{
     membership_change,
     registry::{Instruction, State, Task},
     session::{CheckInOptions, RETRY_INTERVAL, Session},
-    verify,
 };
+
+/// A value that never comes.
+pub enum Never {}
+
+/// How long the agent's own etcd may take to answer at all of its URLs.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How often the agent asks its own etcd for its status.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// How long etcd may go on after its member was removed. It ends by itself a second after it has applied the removal
-/// (`server/etcdserver/server.go:applyConfChange`), but it may not have applied it.
-const REMOVED_GRACE: Duration = Duration::from_secs(15);
-
 /// An etcd that runs as this node's member.
 pub struct Watch {
-    accept_reset: Option<u32>,
     /// Whether etcd has answered in this run.
     has_answered: bool,
     /// When the node checks in next.
     next_check_in: BootInstant,
-    /// When this node first saw that its member was removed.
-    removed_at: Option<BootInstant>,
+    /// The member and the cluster of the data, as they were last read.
+    identity: Option<Identity>,
 }
 
 /// What the agent uses while it looks after etcd.
@@ -50,20 +52,17 @@ pub struct Tools<'a> {
 }
 
 impl Watch {
-    /// An etcd that was just started. `accept_reset`: consent to archive data of an earlier epoch.
-    pub fn new(accept_reset: Option<u32>) -> Self {
-        Self { accept_reset, has_answered: false, next_check_in: BootInstant::now(), removed_at: None }
+    /// An etcd that was just started, or one that was taken over. Only the silence of the first is that of an etcd that loads its
+    /// data.
+    pub fn new(is_adopted: bool) -> Self {
+        Self { has_answered: is_adopted, next_check_in: BootInstant::now(), identity: None }
     }
 
-    /// Looks after etcd until its member has been removed for so long that etcd should have ended. May be dropped at any time, and
-    /// called again.
-    pub async fn until_removed(&mut self, tools: &mut Tools<'_>, readiness: &EtcdReadiness) {
+    /// Looks after etcd without end. May be dropped at any time, and called again.
+    pub async fn look_after(&mut self, tools: &mut Tools<'_>, readiness: &EtcdReadiness) -> Never {
         loop {
             let after = self.turn(tools).await;
             tools.publisher.turned(tools.session);
-            if self.removed_at.is_some_and(|at| at.elapsed() >= REMOVED_GRACE) {
-                return;
-            }
             tokio::select! {
                 () = tools.publisher.sleep(after) => {}
                 () = readiness.ready(), if !self.has_answered => {}
@@ -73,24 +72,9 @@ impl Watch {
 
     /// Looks at etcd, checks in if it is time, and returns the time until the next turn.
     async fn turn(&mut self, tools: &mut Tools<'_>) -> Duration {
-        let identity = match tools.session.node.data.read() {
-            Ok(Contents::Member(identity)) => identity,
-            Ok(Contents::Fresh | Contents::Unreadable { .. }) => {
-                let message = format!(
-                    "etcd has started, but {} has no data of a member yet",
-                    tools.session.node.data_path.display()
-                );
-                tools.session.progress.wait("wait", "not_started", &message);
-                return RETRY_INTERVAL;
-            }
-            Err(error) => {
-                tools.session.progress.wait("wait", "failed", &error.to_string());
-                return RETRY_INTERVAL;
-            }
-        };
-        let Some(answer) = local_etcd::answer(tools.session, identity).await else {
-            return self.handle_silence(tools, identity).await;
-        };
+        let Some(identity) = self.read_identity(tools.session) else { return RETRY_INTERVAL };
+        let looking = timeout(LOOK_TIMEOUT, local_etcd::answer(tools.session, identity));
+        let Ok(Some(answer)) = looking.await else { return self.handle_silence(tools, identity).await };
         self.has_answered = true;
         tools.restarts.record_answer();
         let role = answer.role();
@@ -102,6 +86,24 @@ impl Watch {
         let after = self.check_in(tools, identity, role).await;
         self.next_check_in = BootInstant::now() + after;
         after.min(LOOK_INTERVAL)
+    }
+
+    /// Reads whose data etcd runs on. What was read once stays true for as long as etcd's process runs, also if the disk fails.
+    fn read_identity(&mut self, session: &Session) -> Option<Identity> {
+        let found = match session.node.data.read() {
+            Ok(Contents::Member(identity)) => {
+                self.identity = Some(identity);
+                return self.identity;
+            }
+            Ok(Contents::Fresh) => "it has no data of a member yet".to_owned(),
+            Ok(Contents::Unreadable { found }) => found,
+            Err(error) => error.to_string(),
+        };
+        if self.identity.is_none() {
+            let message = format!("etcd has started on {}: {found}", session.node.data_path.display());
+            session.progress.wait("wait", "not_started", &message);
+        }
+        self.identity
     }
 
     /// etcd's process runs, but etcd does not answer. Before its first answer it loads its data, which the registry has to know, so
@@ -127,6 +129,7 @@ impl Watch {
     /// Checks in, executes the instruction, and returns the time until the next check-in.
     async fn check_in(&mut self, tools: &Tools<'_>, identity: Identity, role: Role) -> Duration {
         let progress = &tools.session.progress;
+        tools.session.show_status(tools.publisher.reported(reach::look(tools.session, identity).await));
         let response = match tools.session.check_in(&State::running(identity), CheckInOptions::default()).await {
             Ok(response) => response,
             Err(error) => {
@@ -137,8 +140,10 @@ impl Watch {
         };
         let Instruction { task, name, reason, message, check_in_after, .. } = &response.instruction;
         match task {
+            // A removed etcd ends by itself when it learns of its removal from the others
+            // (`server/etcdserver/server.go:applyConfChange`, `api/rafthttp/peer.go:send`). Nobody's word stops one that runs.
             Task::ArchiveData => {
-                self.note_removal(tools, &response.instruction).await;
+                progress.wait("wait", reason, &format!("{message}, once etcd has ended"));
                 RETRY_INTERVAL
             }
             Task::Refuse { remedy } => {
@@ -153,26 +158,6 @@ impl Watch {
                     Role::Learner => (*check_in_after).clamp(RETRY_INTERVAL, 2 * RETRY_INTERVAL),
                     Role::Voter => (*check_in_after).max(RETRY_INTERVAL),
                 }
-            }
-        }
-    }
-
-    /// The registry says that this node's data is to be archived. It is only if this node has itself seen that no cluster needs it.
-    async fn note_removal(&mut self, tools: &Tools<'_>, instruction: &Instruction) {
-        let Instruction { name, reason, message, epoch, .. } = instruction;
-        let state = match tools.session.node.state() {
-            Ok(state) => state,
-            Err(error) => return tools.session.refuse(name, error.to_string()),
-        };
-        let accepts_reset = self.accept_reset == Some(*epoch);
-        match verify::archive::verify(tools.session, &state, instruction, accepts_reset).await {
-            Ok(()) => {
-                self.removed_at.get_or_insert_with(BootInstant::now);
-                tools.session.progress.wait("wait", reason, &format!("{message}, once etcd has ended"));
-            }
-            Err(refused) => {
-                self.removed_at = None;
-                tools.session.refuse(name, refused.found);
             }
         }
     }

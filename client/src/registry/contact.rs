@@ -1,4 +1,7 @@
-use std::{cell::Cell, time::Duration};
+use std::{
+    cell::Cell,
+    time::{Duration, SystemTime},
+};
 
 use super::RegistryError;
 use crate::boot_clock::BootInstant;
@@ -8,7 +11,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Whether the registry answers. Only the last request counts, so that a slow etcd is never taken for a silent registry.
 #[derive(Clone, Debug, Default)]
-pub struct Contact(Cell<LastRequest>);
+pub struct Contact {
+    last: Cell<LastRequest>,
+    answered_at: Cell<Option<SystemTime>>,
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 enum LastRequest {
@@ -25,20 +31,28 @@ enum LastRequest {
 impl Contact {
     /// A request is sent.
     pub fn record_request(&self) {
-        if !matches!(self.0.get(), LastRequest::Failed) {
-            self.0.set(LastRequest::Sent(BootInstant::now()));
+        if !matches!(self.last.get(), LastRequest::Failed) {
+            self.last.set(LastRequest::Sent(BootInstant::now()));
         }
     }
 
     /// The request has this result.
     pub fn record_result<T>(&self, result: &Result<T, RegistryError>) {
         let is_answer = result.as_ref().map_or_else(RegistryError::is_answer, |_| true);
-        self.0.set(if is_answer { LastRequest::Answered } else { LastRequest::Failed });
+        if is_answer {
+            self.answered_at.set(Some(SystemTime::now()));
+        }
+        self.last.set(if is_answer { LastRequest::Answered } else { LastRequest::Failed });
+    }
+
+    /// When the last answer came, if there was one.
+    pub fn answered_at(&self) -> Option<SystemTime> {
+        self.answered_at.get()
     }
 
     /// Whether the last request got no answer.
     pub fn is_lost(&self) -> bool {
-        match self.0.get() {
+        match self.last.get() {
             LastRequest::Answered => false,
             LastRequest::Sent(at) => at.elapsed() >= PATIENCE,
             LastRequest::Failed => true,
@@ -89,7 +103,7 @@ mod tests {
         let contact = Contact::default();
         contact.record_request();
         assert!(!contact.is_lost());
-        contact.0.set(LastRequest::Sent(BootInstant::ago(PATIENCE)));
+        contact.last.set(LastRequest::Sent(BootInstant::ago(PATIENCE)));
         assert!(contact.is_lost());
     }
 }

@@ -1,4 +1,6 @@
-use convene_lifecycle::{ClientUrl, ClusterId, DiskId, EtcdVersion, Identity, MemberId, MemberName, PeerUrl, Strategy};
+use convene_lifecycle::{
+    ClientUrl, ClusterId, DiskId, EtcdVersion, Identity, MemberId, MemberName, NodeStatus, PeerUrl, Strategy,
+};
 use serde::Serialize;
 
 use crate::data_dir::Evidence;
@@ -25,6 +27,9 @@ pub struct Report<'a> {
     /// The last instruction that the node refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refusal: Option<&'a Refusal>,
+    /// What the node reports for people.
+    #[serde(flatten)]
+    pub status: &'a NodeStatus,
     /// The version of the node's etcd, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub etcd_version: Option<EtcdVersion>,

@@ -1,4 +1,4 @@
-use std::{fs, sync::Arc};
+use std::{fs, os::unix::fs::PermissionsExt, sync::Arc};
 
 use convene_harness::{
     Access, Place, Process, cluster::wait_until_members, convene::Convene, etcd::Version, free_port, wait_for,
@@ -55,6 +55,18 @@ impl Agent {
         arguments.extend(self.place.etcd_flags());
         arguments.extend(self.etcd_flags.iter().cloned());
         self.process = Some(Convene::new(arguments).env("CONVENE_DISCOVERY", &self.url).spawn());
+    }
+
+    /// From the next start on, etcd writes one line and ends with exit code 7. It still has its version.
+    pub fn break_etcd(&mut self) {
+        let program = self.place.data_dir().parent().unwrap().join("broken");
+        let script = format!(
+            "#!/bin/sh\ncase \"$*\" in *--version*) exec {} \"$@\" ;; esac\necho 'no space left on device' >&2\nexit 7\n",
+            self.program
+        );
+        fs::write(&program, script).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        self.program = program.to_str().unwrap().to_owned();
     }
 
     /// The process of the agent.

@@ -1,7 +1,5 @@
 //! How `convene run` looks after the process of etcd.
 
-use std::{fs, os::unix::fs::PermissionsExt};
-
 use convene_harness::{etcd::Version, wait_for};
 
 use super::agent::{Agent, form, is_running, signal, wait_until_whole};
@@ -63,16 +61,9 @@ fn an_etcd_that_fails_at_its_start_is_reported_with_its_last_lines() {
     let Some(version) = Version::all().pop() else { return };
     let registry = Registry::new(1);
     let mut agent = Agent::new(&version, &registry, "infra0");
-    let program = agent.place.data_dir().parent().unwrap().join("broken");
-    let script = format!(
-        "#!/bin/sh\ncase \"$*\" in *--version*) exec {} \"$@\" ;; esac\necho 'no space left on device' >&2\nexit 7\n",
-        agent.program
-    );
-    fs::write(&program, script).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    agent.program = program.to_str().unwrap().to_owned();
+    agent.break_etcd();
     agent.run(&[]);
-    for pause in ["1s", "2s", "4s"] {
+    for pause in ["1s", "2s"] {
         agent.wait_for_log(&format!(
             "etcd ended with exit code 7; asking the registry what to do in {pause}; its last lines: no space left on device"
         ));
@@ -81,6 +72,22 @@ fn an_etcd_that_fails_at_its_start_is_reported_with_its_last_lines() {
     assert_eq!(status["last_exit"]["code"], 7, "{status}");
     assert_eq!(agent.get("/readyz").unwrap().0, 503);
     assert_eq!(agent.stop(), Some(0));
+}
+
+/// The registry counts the starts, so that a spare may take the place in the end.
+#[test]
+fn starts_that_fail_on_data_are_counted() {
+    let Some(version) = Version::all().pop() else { return };
+    let registry = Registry::new(1);
+    let mut agents = form(&version, &registry, &["infra0"]);
+    agents[0].cut_power();
+    agents[0].break_etcd();
+    agents[0].run(&[]);
+    let counted = wait_for(LIMIT, || {
+        let members = registry.get("/members")["members"].clone();
+        (members[0]["failed_starts"].as_u64()? >= 2).then_some(())
+    });
+    counted.unwrap_or_else(|| panic!("{}\n{}", registry.get("/members"), agents[0].log()));
 }
 
 /// The unit names the exit code in `RestartPreventExitStatus=`.
