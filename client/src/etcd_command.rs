@@ -20,6 +20,7 @@ use std::{
 use convene_lifecycle::ClientUrl;
 
 pub use error::EtcdCommandError;
+pub use go_flags::{flag_of, variable_of};
 pub use launch::Launch;
 pub use program::EtcdProgram;
 pub use variables::Variables;
@@ -103,7 +104,7 @@ impl EtcdCommand {
 
     /// Whether etcd would read this variable.
     pub fn reads_variable(&self, name: &str) -> bool {
-        self.file.is_none() && !self.flags.iter().any(|flag| go_flags::variable_of(&flag.name) == name)
+        self.file.is_none() && !self.flags.iter().any(|flag| variable_of(&flag.name) == name)
     }
 
     /// Fails if etcd would refuse to start because it lacks the URLs that clients use. `own`: those of `convene run`.
@@ -130,7 +131,7 @@ impl EtcdCommand {
             }
         }
         for flag in &self.flags {
-            let variable = go_flags::variable_of(&flag.name);
+            let variable = variable_of(&flag.name);
             if self.file.is_none() && self.variables.get(&variable).is_some() {
                 warnings.push(format!("{variable} has no effect: the flag --{} of etcd is given as well", flag.name));
             }
@@ -148,7 +149,7 @@ impl EtcdCommand {
 
     /// etcd skips empty variables (`pkg/flags/flag.go:setFlagFromEnv`).
     fn variable(&self, flag: &str) -> Option<Setting> {
-        let name = go_flags::variable_of(flag);
+        let name = variable_of(flag);
         let value = self.variables.get(&name).filter(|value| !value.is_empty())?;
         Some(Setting { value, origin: Origin::Variable(name) })
     }

@@ -22,7 +22,7 @@ use crate::{
 pub const LIST_TIMEOUT: Duration = Duration::from_millis(2_500);
 
 /// How long one member may take to answer a probe.
-const PROBE_TIMEOUT: Duration = Duration::from_millis(1_500);
+pub const PROBE_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// The URLs under which a cluster may be reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -116,7 +116,7 @@ fn is_listed(list: &MemberList, id: MemberId) -> bool {
 /// Probes one member. It is reachable if it answers at its client port or at its peer port.
 async fn probe(connections: &Connections, list: &MemberList, member: &ListedMember) -> Probed {
     let ((probe, metrics), peer_answers) =
-        tokio::join!(probe_client_port(connections, member), probe_peer_port(connections, list, member));
+        tokio::join!(probe_client_port(connections, member), probe_peer_port(connections, list.cluster, member));
     let reachable = peer_answers || matches!(probe, Probe::Up(_) | Probe::Answers);
     let (status, instead) = match probe {
         Probe::Up(status) => (Some(status), None),
@@ -158,12 +158,12 @@ async fn probe_client_port(connections: &Connections, member: &ListedMember) -> 
 ///
 /// An etcd that rejects this node, or whose certificate this node rejects, counts as an answer: it may well be the
 /// member, alive and healthy.
-async fn probe_peer_port(connections: &Connections, list: &MemberList, member: &ListedMember) -> bool {
+pub async fn probe_peer_port(connections: &Connections, cluster: ClusterId, member: &ListedMember) -> bool {
     let urls = member.peer_urls.iter();
     let mut answers: FuturesUnordered<_> = urls.map(|url| connections.peers().members(url, PROBE_TIMEOUT)).collect();
     while let Some(answer) = answers.next().await {
         let is_alive = match answer {
-            Ok(theirs) => theirs.cluster == list.cluster,
+            Ok(theirs) => theirs.cluster == cluster,
             Err(error) => proves_alive(&error),
         };
         if is_alive {

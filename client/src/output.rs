@@ -6,7 +6,7 @@ use convene_lifecycle::{ClientUrl, MemberName, PeerUrl};
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::one_line::is_unsafe;
+use crate::{etcd_command::variable_of, one_line::is_unsafe};
 
 mod dropin;
 mod env;
@@ -217,9 +217,9 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// The name of the variable (`pkg/flags/flag.go:FlagToEnv`).
+    /// The name of the variable.
     fn variable(&self) -> String {
-        format!("ETCD_{}", self.flag.to_uppercase().replace('-', "_"))
+        variable_of(self.flag)
     }
 
     /// The value, if it has no control characters, and none that change how a terminal shows it.

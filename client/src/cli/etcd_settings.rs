@@ -8,7 +8,7 @@ use clap::{
 };
 
 use super::{NodeArgs, environment};
-use crate::etcd_command::{EtcdCommand, Origin, Variables};
+use crate::etcd_command::{EtcdCommand, Origin, Variables, flag_of};
 
 /// etcd's default name. All nodes that were never given a name have it, so it names none of them.
 const DEFAULT_NAME: &str = "default";
@@ -118,9 +118,9 @@ fn taken(run: &Command, matches: &ArgMatches, etcd: &EtcdCommand, variables: &Va
             continue;
         }
         let first = names.iter().find_map(|name| {
-            let (value, origin) = match name.strip_prefix("ETCD_") {
+            let (value, origin) = match flag_of(name) {
                 Some(flag) => {
-                    let setting = etcd.get(&flag.to_lowercase().replace('_', "-"))?;
+                    let setting = etcd.get(&flag)?;
                     (setting.value, setting.origin)
                 }
                 // etcdctl's.

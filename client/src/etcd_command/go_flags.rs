@@ -89,6 +89,11 @@ pub fn variable_of(flag: &str) -> String {
     format!("ETCD_{}", flag.to_uppercase().replace('-', "_"))
 }
 
+/// The flag that a variable stands for; `None` if it is no variable of etcd.
+pub fn flag_of(variable: &str) -> Option<String> {
+    variable.strip_prefix("ETCD_").map(|flag| flag.to_lowercase().replace('_', "-"))
+}
+
 /// Whether the flag needs no value.
 pub fn is_boolean(flag: &str) -> bool {
     BOOLEANS.contains(&flag)

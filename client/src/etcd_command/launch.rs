@@ -10,7 +10,7 @@ use tokio::process::Command;
 
 use super::{
     CONFIG_FILE, EtcdCommand, EtcdCommandError, EtcdProgram, FOR_ANOTHER_START,
-    go_flags::{Flag, variable_of},
+    go_flags::{Flag, flag_of, variable_of},
     program::Settings,
 };
 use crate::{output::EtcdConfig, state_dir::StateDir};
@@ -70,7 +70,7 @@ impl EtcdCommand {
             is_private(name)
                 || set.iter().any(|variable| text == variable.as_str())
                 || text == variable_of(CONFIG_FILE)
-                || text.strip_prefix("ETCD_").is_some_and(|flag| is_replaced(&flag.to_lowercase().replace('_', "-")))
+                || flag_of(&text).is_some_and(|flag| is_replaced(&flag))
         };
         Ok(Launch {
             program: self.program.clone(),
