@@ -253,16 +253,16 @@ impl Agent<'_> {
         self.service_manager.stopping().await;
         self.publisher.enter(State::Stopping, "signal", "the agent stops etcd");
         let within = self.arguments.stop_timeout;
-        tokio::select! {
-            () = stopping::prepare(&self.session, self.arguments) => {}
-            exit = etcd.exited() => return self.end(exit, &etcd),
+        let has_left = tokio::select! {
+            has_left = stopping::prepare(&self.session, self.arguments) => has_left,
             () = self.signals.stop() => return self.kill(etcd).await,
-        }
-        tokio::select! {
-            exit = etcd.stop(within) => return self.end(exit, &etcd),
-            () = self.signals.stop() => {}
-        }
-        self.kill(etcd).await
+        };
+        let code = tokio::select! {
+            exit = etcd.stop(within) => self.end(exit, &etcd),
+            () = self.signals.stop() => return self.kill(etcd).await,
+        };
+        // An etcd whose member is removed does not always end cleanly. A service manager must not start the node again for that.
+        if has_left { ExitCode::SUCCESS } else { code }
     }
 
     /// Kills etcd, because a second signal asks for that.

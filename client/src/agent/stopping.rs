@@ -19,14 +19,17 @@ const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long `--leave-on-stop` may take.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Prepares the stop of this node's etcd. Whatever fails, etcd is stopped all the same.
-pub async fn prepare(session: &Session, arguments: &RunArgs) {
+/// Prepares the stop of this node's etcd, and returns whether the node has left the cluster. Whatever fails, etcd is stopped all the
+/// same.
+pub async fn prepare(session: &Session, arguments: &RunArgs) -> bool {
     if arguments.leave_on_stop && leave(session).await {
-        return;
+        return true;
     }
-    let Ok(Contents::Member(identity)) = session.node.data.read() else { return };
-    announce_downtime(session, identity, arguments.downtime).await;
-    hand_over_leadership(session, identity).await;
+    if let Ok(Contents::Member(identity)) = session.node.data.read() {
+        announce_downtime(session, identity, arguments.downtime).await;
+        hand_over_leadership(session, identity).await;
+    }
+    false
 }
 
 /// Prepares the end of an agent whose etcd does not run, but would start again.
