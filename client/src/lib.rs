@@ -35,6 +35,7 @@ mod overview;
 mod placement;
 mod progress;
 mod promote;
+mod recent_views;
 mod registry;
 mod secret_file;
 mod session;

@@ -19,6 +19,7 @@ use crate::{
     node::{Node, registry_access},
     observe::{Addresses, observe},
     progress::Progress,
+    recent_views::RecentViews,
     registry::{Instruction, Member, Members, Refusal, Registry, RegistryError, Report, Request, State, Task, View},
 };
 
@@ -54,6 +55,7 @@ pub struct Session {
     /// The peer URLs of the last report.
     reported_peer_urls: RefCell<Vec<PeerUrl>>,
     view: RefCell<Option<View>>,
+    recent_views: RefCell<RecentViews>,
     /// The etcd cluster that this node saw when it last observed it. `None` if no member answered then.
     seen: RefCell<Option<Addresses>>,
     /// Whether this node looks at the cluster before it checks in: it stands by, or its last check-in has failed.
@@ -137,6 +139,7 @@ impl Session {
             addresses: RefCell::default(),
             reported_peer_urls: RefCell::default(),
             view: RefCell::default(),
+            recent_views: RefCell::default(),
             seen: RefCell::default(),
             looks_first: Cell::new(false),
             refusal: RefCell::default(),
@@ -180,6 +183,11 @@ impl Session {
     /// What this node saw when it last observed the cluster.
     pub fn last_view(&self) -> Option<View> {
         self.view.borrow().clone()
+    }
+
+    /// The latest view that this node took through the quorum this long before a moment, or a few seconds earlier.
+    pub fn view_before(&self, moment: BootInstant, by: Duration) -> Option<View> {
+        self.recent_views.borrow().before(moment, by).cloned()
     }
 
     /// Logs that this node does not do what the registry has instructed, and why. The next check-in reports it.
@@ -242,6 +250,7 @@ impl Session {
         let listed = view.members.iter().flat_map(|member| member.client_urls.iter().cloned());
         self.addresses.borrow_mut().client_urls.extend(listed);
         self.remember_cluster(&view);
+        self.recent_views.borrow_mut().add(&view, BootInstant::now());
         *self.view.borrow_mut() = Some(view.clone());
         let mut response = self.send_report(state, options, Some(&view)).await?;
         let are_of_interest = match &response.instruction.task {

@@ -1,5 +1,6 @@
 mod dissent;
 mod inside;
+mod reachability;
 mod set_back;
 mod starts;
 #[cfg(test)]
@@ -112,12 +113,13 @@ pub struct MemberLiveness {
     pub failed_starts: u32,
     /// The starts of its etcd since it last stayed up. `None` if it has stayed up.
     pub starts: Option<Starts>,
-    /// When the voters' side last showed that it is alive: the leader had received more from it, or it led itself.
+    /// When the voters' side last showed that it is alive: the leader had received more from it, it led itself, or the agent
+    /// beside a voter reached it.
     pub heard: Option<UnixMillis>,
     /// What the leader has received from it. `None` if that was never read.
     pub received: Option<ReceivedBytes>,
-    /// The first and the last probe by a running voter that failed, as in `failing`. Of a learner: the views in which the
-    /// leader has never reached its peer URLs.
+    /// The first and the last probe by a running voter, or by the agent beside one, that failed, as in `failing`. Of a learner:
+    /// the views in which the leader has never reached its peer URLs.
     pub unreached_by_voters: Option<(UnixMillis, UnixMillis)>,
 }
 
@@ -189,6 +191,7 @@ impl Liveness {
             }
         }
         self.record_view(cluster, report, now);
+        self.record_reachability(cluster, report, now);
     }
 
     /// Records the instruction for a check-in that was recorded. Only a start counts as one: a run that waited, was refused or

@@ -2,13 +2,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::MemberId;
 
-/// What a node reports for people, besides what the planner needs. No decision rests on it.
+/// What a node reports besides its state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NodeStatus {
-    /// Its etcd. `None` if the node reports nothing about it.
+    /// Its etcd, for people. `None` if the node reports nothing about it.
     pub etcd: Option<EtcdStatus>,
-    /// Which members it reaches.
+    /// Which members it reaches. Beside a voter, the node is a witness.
     pub reachability: Vec<Reachability>,
 }
 
@@ -43,7 +43,7 @@ pub struct EtcdStatus {
 pub struct Reachability {
     /// The member.
     pub member: MemberId,
-    /// Whether the member answers at a peer URL.
+    /// Whether the member answers at a peer URL as a member of this cluster, so that etcds on this node reach it there.
     pub peer: Option<bool>,
     /// Whether the member answers at a client URL.
     pub client: Option<bool>,

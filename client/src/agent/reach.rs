@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use crate::{
     connections::Probe,
     data_dir::KnownMember,
-    observe::{PROBE_TIMEOUT, probe_peer_port},
+    observe::{PROBE_TIMEOUT, PeerPort, probe_peer_port},
     session::Session,
 };
 
@@ -28,12 +28,13 @@ async fn look_at(
     // Neither the name nor the role matters here.
     let member = ListedMember { id, name: String::new(), peer_urls, client_urls, learner: false };
     let connections = &session.connections;
-    let (peer, probe) =
+    let (peer_port, probe) =
         tokio::join!(probe_peer_port(connections, own.cluster, &member), connections.probe(&member, PROBE_TIMEOUT));
     let client = matches!(probe, Probe::Up(_) | Probe::Answers);
     Reachability {
         member: id,
-        peer: (!member.peer_urls.is_empty()).then_some(peer),
+        // A member that rejects this node rejects its etcd, too.
+        peer: (!member.peer_urls.is_empty()).then_some(peer_port == PeerPort::Member),
         client: (!member.client_urls.is_empty()).then_some(client),
     }
 }

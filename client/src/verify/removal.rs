@@ -56,6 +56,11 @@ pub async fn verify(
     let first = probe_all(&session.connections, 0, list, true).await;
     // An answer needs no second look.
     check_silent(&first, victim)?;
+    // A spare has looked every second, so it may have the first of two samples already.
+    let earlier = session.view_before(began, SAMPLE_INTERVAL).filter(|earlier| earlier.cluster_id == first.cluster_id);
+    if earlier.is_some_and(|earlier| check(&earlier, &first, victim, is_probe_enough).is_ok()) {
+        return Ok(());
+    }
     let second = probe_again(session, list, began).await;
     check(&first, &second, victim, is_probe_enough)
 }

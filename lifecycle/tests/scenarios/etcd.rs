@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use convene_lifecycle::{
     ClusterId, EtcdFlags, Identity, ListedMember, MemberId, MemberList, MemberName, ObservedMember, PeerUrl,
-    Registration, Revision, Task, Terms, View,
+    Reachability, Registration, Revision, Task, Terms, View,
 };
 
 use crate::{
@@ -122,11 +122,7 @@ impl Etcd {
 
     /// The view that a node has now.
     pub fn seen_by(&self, observer: &Node, nodes: &BTreeMap<String, Node>, since: Revision) -> View {
-        let up = |seat: &Seat| {
-            let node = &nodes[&seat.node];
-            let is_cut = node.hidden || observer.blind || observer.cut_from.contains(&node.machine);
-            self.runs(seat, nodes) && (node.machine == observer.machine || !is_cut)
-        };
+        let up = |seat: &Seat| self.answers(seat, observer, nodes);
         let connected = self.connected_voters(nodes);
         let has_quorum = self.seats.iter().any(|seat| connected.contains(&seat.id) && up(seat));
         let answered = self.seats.iter().any(up);
@@ -142,7 +138,7 @@ impl Etcd {
             reachable: up(seat),
             identified: up(seat),
             received_bytes: of_leader(seat, self.received.get(&seat.id).copied().unwrap_or_default()),
-            round_trips: of_leader(seat, if nodes[&seat.node].behind_nat { 0 } else { 7 }),
+            round_trips: of_leader(seat, Self::round_trips(&nodes[&seat.node])),
             version: nodes[&seat.node].etcd_version.filter(|_| up(seat)),
             applied_index: seat.applied.filter(|_| up(seat)),
             matched_index: seat.matched.filter(|_| of_leader(seat, 0).is_some()),
@@ -155,6 +151,28 @@ impl Etcd {
             term: has_quorum.then_some(self.term),
             members: if answered { members.collect() } else { Vec::new() },
         }
+    }
+
+    /// Whether a member answers a node at its client URLs.
+    fn answers(&self, seat: &Seat, observer: &Node, nodes: &BTreeMap<String, Node>) -> bool {
+        let node = &nodes[&seat.node];
+        let is_cut = node.hidden || observer.blind || observer.cut_from.contains(&node.machine);
+        self.runs(seat, nodes) && (node.machine == observer.machine || !is_cut)
+    }
+
+    fn round_trips(node: &Node) -> u64 {
+        if node.behind_nat || node.unprobed { 0 } else { 7 }
+    }
+
+    /// Which members the agent of a node reaches now.
+    pub fn reached_by(&self, observer: &Node, nodes: &BTreeMap<String, Node>) -> Vec<Reachability> {
+        let others = self.seats.iter().filter(|seat| seat.node != observer.machine);
+        let look = |seat: &Seat| {
+            let answers = self.answers(seat, observer, nodes);
+            let peer = Some(answers && !nodes[&seat.node].behind_nat);
+            Reachability { member: seat.id, peer, client: Some(answers) }
+        };
+        others.map(look).collect()
     }
 
     /// Executes a node's task. A membership change is made only if its terms hold.

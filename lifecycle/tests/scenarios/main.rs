@@ -5,6 +5,7 @@
 
 mod addresses;
 mod adopting;
+mod agents;
 mod clocks;
 mod copies;
 mod downtimes;

@@ -8,8 +8,8 @@ use std::{
 
 use convene_lifecycle::{
     Action, ClientUrl, Cluster, ClusterSize, DataEvidence, Discovery, DiskId, Epoch, EtcdVersion, Identity,
-    Instruction, Liveness, MemberKey, MemberName, NodeCredential, NodeRefusal, NodeState, PeerUrl, Plan, Registration,
-    Report, Revision, RunId, SecretHash, StockWrites, Strategy, Task, Transition, UnixMillis, View, plan,
+    Instruction, Liveness, MemberKey, MemberName, NodeCredential, NodeRefusal, NodeState, NodeStatus, PeerUrl, Plan,
+    Registration, Report, Revision, RunId, SecretHash, StockWrites, Strategy, Task, Transition, UnixMillis, View, plan,
 };
 
 use crate::{etcd::Etcd, words::Words};
@@ -56,6 +56,10 @@ pub struct Node {
     pub cut_from: BTreeSet<String>,
     /// Whether nobody reaches its peer URLs. Its client URLs can be reached.
     pub behind_nat: bool,
+    /// Whether the leader has not probed its peer URLs yet.
+    pub unprobed: bool,
+    /// Whether its agent tells whom it reaches.
+    has_agent: bool,
     pub etcd_version: Option<EtcdVersion>,
     /// The disk that it reports. `None` if its client reports none.
     disk: Option<DiskId>,
@@ -281,6 +285,15 @@ impl World {
         self
     }
 
+    /// These nodes check in without a view. They ignore the answers.
+    pub fn checks_in(&mut self, names: &str) -> &mut Self {
+        for name in names.split(' ') {
+            self.node(name).view = None;
+            self.check_in(name);
+        }
+        self
+    }
+
     /// Time passes. These nodes observe the cluster and check in every five seconds. They ignore the answers.
     pub fn watch(&mut self, seconds: i64, names: &str) -> &mut Self {
         for _ in 0..seconds / 5 {
@@ -458,6 +471,16 @@ impl World {
     /// The peer URLs of these nodes can be reached.
     pub fn show_peer_urls(&mut self, names: &str) -> &mut Self {
         self.set(names, |node| node.behind_nat = false)
+    }
+
+    /// The leader has not probed the peer URLs of these nodes yet.
+    pub fn are_unprobed(&mut self, names: &str) -> &mut Self {
+        self.set(names, |node| node.unprobed = true)
+    }
+
+    /// The agents of these nodes tell whom they reach.
+    pub fn have_agents(&mut self, names: &str) -> &mut Self {
+        self.set(names, |node| node.has_agent = true)
     }
 
     /// Nobody can read the metrics of any etcd.
@@ -679,6 +702,7 @@ impl World {
     }
 
     fn report_of(&mut self, name: &str) -> Report {
+        let status = self.status_of(name);
         let node = self.node(name);
         let state = match node.data {
             Data::Nothing | Data::Leftover => NodeState::Empty,
@@ -700,13 +724,19 @@ impl World {
             etcd_version: node.etcd_version,
             refusal: node.refusal.clone(),
             view: node.view.clone(),
-            status: None,
+            status,
             leaving: node.leaving,
             accept_reset: node.accept_reset,
             once: node.once,
             strategy: node.own_strategy,
             size: node.own_size,
         }
+    }
+
+    fn status_of(&self, name: &str) -> Option<Arc<NodeStatus>> {
+        let node = self.nodes.get(name).filter(|node| node.has_agent && node.running)?;
+        let reachability = self.etcd.iter().flat_map(|etcd| etcd.reached_by(node, &self.nodes)).collect();
+        Some(Arc::new(NodeStatus { etcd: None, reachability }))
     }
 
     fn apply(&mut self, transition: Option<Transition>) -> &mut Self {
@@ -738,6 +768,8 @@ impl World {
             blind: false,
             cut_from: BTreeSet::new(),
             behind_nat: false,
+            unprobed: false,
+            has_agent: false,
             etcd_version: None,
             disk: None,
             leaving: false,

@@ -323,8 +323,8 @@ impl Blocked {
             Self::HeardByLeader { member } => wait(
                 Reason::Partition,
                 format!(
-                    "this node can't reach {member}, but the leader hears from that member, so it does not count as \
-                     dead; check the network between this node and {member}"
+                    "this node can't reach {member}, but the leader hears from that member or the node of another voter \
+                     reaches it, so it does not count as dead; check the network between this node and {member}"
                 ),
             ),
             Self::NoWitness { member, silent_since, leader, now } => wait(

@@ -1,0 +1,77 @@
+//! Which members the agents beside running voters reach.
+//!
+//! An agent looks at the ports of the other members with each check-in. So it sees a death, and a learner that can be reached, without
+//! being asked.
+
+use std::sync::Arc;
+
+use super::{Liveness, inside};
+use crate::{Cluster, Member, MemberId, MemberKey, Policy, Reachability, Report, ReportedState, UnixMillis};
+
+impl Liveness {
+    /// Records which members the agent beside a running voter reaches. It is a witness from inside, as a view of that voter is.
+    ///
+    /// An agent that does not reach a quorum of the voters may be cut off itself, so it shows only which members are alive.
+    pub(super) fn record_reachability(&mut self, cluster: &Cluster, report: &Report, now: UnixMillis) {
+        let (Some(own), Some(status)) = (report.identity().filter(|_| report.is_running()), &report.status) else {
+            return;
+        };
+        let voter = cluster.member(&own.member.into()).filter(|member| member.is_voter());
+        let is_its_node = |voter: &Arc<Member>| *voter.name() == report.name && self.may_witness(cluster, voter);
+        if cluster.cluster_id != Some(own.cluster) || !voter.is_some_and(is_its_node) {
+            return;
+        }
+        let is_reached = |key: &MemberKey| {
+            let look = status.reachability.iter().find(|look| MemberKey::from(look.member) == *key);
+            look.is_some_and(answers)
+        };
+        let own_key = MemberKey::from(own.member);
+        let up = cluster.voters().filter(|voter| voter.key == own_key || is_reached(&voter.key)).count();
+        let sees_quorum = up >= cluster.quorum();
+        for look in status.reachability.iter().filter(|look| look.member != own.member) {
+            let Some(member) = cluster.member(&look.member.into()) else { continue };
+            let known = self.members.entry(member.key.clone()).or_default();
+            if answers(look) {
+                known.heard = Some(now);
+                // Whether a learner is reached at its peer URLs is another question.
+                known.unreached_by_voters = known.unreached_by_voters.filter(|_| !member.is_voter());
+            } else if sees_quorum && member.is_voter() && look.peer == Some(false) {
+                let max_gap = cluster.policy.max_probe_gap();
+                known.unreached_by_voters = Some(inside::extend(known.unreached_by_voters, max_gap, now));
+            }
+        }
+    }
+
+    /// Whether the agent beside the leader has lately reached a member at one of its peer URLs.
+    pub(crate) fn is_reached_beside(
+        &self,
+        cluster: &Cluster,
+        leader: Option<MemberId>,
+        member: &Member,
+        now: UnixMillis,
+    ) -> bool {
+        let Some(leader) = leader.and_then(|leader| cluster.member(&leader.into())) else { return false };
+        let Some(node) = self.nodes.get(leader.name()).filter(|_| self.may_witness(cluster, leader)) else {
+            return false;
+        };
+        let runs_it = matches!(node.state, ReportedState::Etcd(own) if MemberKey::from(own.member) == leader.key);
+        let looks = node.status.iter().flat_map(|status| &status.reachability);
+        runs_it
+            && is_recent(&cluster.policy, node.at, now)
+            && looks.into_iter().any(|look| MemberKey::from(look.member) == member.key && look.peer == Some(true))
+    }
+
+    /// Whether the agent beside a voter is believed. Where nodes have credentials, its node must have a say.
+    fn may_witness(&self, cluster: &Cluster, voter: &Member) -> bool {
+        !self.has_credential(cluster, voter) || self.has_voice(cluster, voter)
+    }
+}
+
+fn is_recent(policy: &Policy, at: UnixMillis, now: UnixMillis) -> bool {
+    at.age(now) <= policy.max_observation_time()
+}
+
+/// Whether a member answers an agent at any of its URLs.
+fn answers(look: &Reachability) -> bool {
+    look.peer == Some(true) || look.client == Some(true)
+}
