@@ -219,11 +219,15 @@ impl Liveness {
         }
     }
 
-    /// The failure detector with a report's view, for decisions that rest on that view. `None` if there is no view.
-    pub fn with_view(&self, cluster: &Cluster, report: &Report, now: UnixMillis) -> Option<Self> {
-        report.view.as_ref()?;
+    /// The failure detector with what a report shows of other members, for decisions that rest on that. `None` if it shows nothing
+    /// that matters to them.
+    pub fn with_sight(&self, cluster: &Cluster, report: &Report, now: UnixMillis) -> Option<Self> {
+        if report.view.is_none() && !self.is_reachability_news(cluster, report, now) {
+            return None;
+        }
         let mut after = self.clone();
         after.record_view(cluster, report, now);
+        after.record_reachability(cluster, report, now);
         Some(after)
     }
 

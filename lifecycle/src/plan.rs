@@ -72,7 +72,7 @@ fn plan_on_view(cluster: &Cluster, liveness: &Liveness, report: &Report, now: Un
 struct Planner<'a> {
     /// The cluster, with the changes so far.
     draft: ClusterDraft<'a>,
-    /// The failure detector, with what the report's view shows.
+    /// The failure detector, with what the report shows of other members.
     liveness: Cow<'a, Liveness>,
     report: &'a Report,
     now: UnixMillis,
@@ -93,7 +93,7 @@ impl Planner<'_> {
         }
         self.reconcile_with_view();
         self.reconcile_with_leftover();
-        if let Some(liveness) = self.liveness.with_view(&self.draft, self.report, self.now) {
+        if let Some(liveness) = self.liveness.with_sight(&self.draft, self.report, self.now) {
             self.liveness = Cow::Owned(liveness);
         }
         self.hold_founding_on_evidence();

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::{Liveness, inside};
-use crate::{Cluster, Member, MemberId, MemberKey, Policy, Reachability, Report, ReportedState, UnixMillis};
+use crate::{Cluster, Member, MemberId, MemberKey, Reachability, Report, ReportedState, UnixMillis};
 
 impl Liveness {
     /// Records which members the agent beside a running voter reaches. It is a witness from inside, as a view of that voter is.
@@ -42,33 +42,44 @@ impl Liveness {
         }
     }
 
-    /// Whether the agent beside the leader has lately reached a member at one of its peer URLs.
+    /// Whether whom an agent reaches may matter now. While all members show signs of life themselves, it does not.
+    pub(super) fn is_reachability_news(&self, cluster: &Cluster, report: &Report, now: UnixMillis) -> bool {
+        let looks = report.status.iter().flat_map(|status| &status.reachability);
+        looks.into_iter().any(|look| {
+            let member = cluster.member(&look.member.into());
+            member.is_some_and(|member| {
+                !answers(look) || self.silence(&cluster.policy, member, now) >= cluster.policy.dead_after
+            })
+        })
+    }
+
+    /// Whether the agent beside the leader has lately reached a member at one of its peer URLs. `report` replaces the last one of
+    /// its node.
     pub(crate) fn is_reached_beside(
         &self,
         cluster: &Cluster,
         leader: Option<MemberId>,
         member: &Member,
+        report: &Report,
         now: UnixMillis,
     ) -> bool {
         let Some(leader) = leader.and_then(|leader| cluster.member(&leader.into())) else { return false };
-        let Some(node) = self.nodes.get(leader.name()).filter(|_| self.may_witness(cluster, leader)) else {
-            return false;
+        let (state, status, at) = match self.nodes.get(leader.name()) {
+            _ if *leader.name() == report.name => (ReportedState::of(&report.state), &report.status, now),
+            Some(node) => (node.state, &node.status, node.at),
+            None => return false,
         };
-        let runs_it = matches!(node.state, ReportedState::Etcd(own) if MemberKey::from(own.member) == leader.key);
-        let looks = node.status.iter().flat_map(|status| &status.reachability);
-        runs_it
-            && is_recent(&cluster.policy, node.at, now)
-            && looks.into_iter().any(|look| MemberKey::from(look.member) == member.key && look.peer == Some(true))
+        let runs_it = matches!(state, ReportedState::Etcd(own) if MemberKey::from(own.member) == leader.key);
+        let is_recent = at.age(now) <= cluster.policy.max_observation_time();
+        let reaches = |look: &Reachability| MemberKey::from(look.member) == member.key && look.peer == Some(true);
+        let mut looks = status.iter().flat_map(|status| &status.reachability);
+        runs_it && is_recent && self.may_witness(cluster, leader) && looks.any(reaches)
     }
 
     /// Whether the agent beside a voter is believed. Where nodes have credentials, its node must have a say.
     fn may_witness(&self, cluster: &Cluster, voter: &Member) -> bool {
         !self.has_credential(cluster, voter) || self.has_voice(cluster, voter)
     }
-}
-
-fn is_recent(policy: &Policy, at: UnixMillis, now: UnixMillis) -> bool {
-    at.age(now) <= policy.max_observation_time()
 }
 
 /// Whether a member answers an agent at any of its URLs.

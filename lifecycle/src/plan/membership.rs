@@ -161,7 +161,7 @@ impl Planner<'_> {
             None => self.draft.policy.witnesses < 2 || view.is_reached_by_voter(learner),
         };
         // etcd shows the first round trip seconds later than the agent.
-        if is_reached || self.liveness.is_reached_beside(&self.draft, view.leader(), learner, self.now) {
+        if is_reached || self.liveness.is_reached_beside(&self.draft, view.leader(), learner, self.report, self.now) {
             return Ok(());
         }
         Err(Blocked::PeerUrlUnreachable {

@@ -19,7 +19,7 @@ pub fn check(
     after: &Cluster,
 ) -> Checked {
     let Instruction { task, reason, .. } = instruction;
-    let liveness = &liveness.with_view(after, report, now).unwrap_or_else(|| liveness.clone());
+    let liveness = &liveness.with_sight(after, report, now).unwrap_or_else(|| liveness.clone());
     let up = |but: Option<&MemberKey>| {
         after.voters().filter(|voter| Some(&voter.key) != but && is_connected(liveness, report, voter, now)).count()
     };
@@ -49,8 +49,9 @@ pub fn check(
             prop_assert!(up(None) + 1 >= quorum(voters + 1), "a promotion may cost the quorum");
             let seen = seen(report, learner).expect("the learner was observed");
             let is_witness = after.policy.witnesses == 1 || is_by_running_voter(report);
+            let is_reached = seen.round_trips.map_or(is_witness, |round_trips| round_trips > 0);
             prop_assert!(
-                seen.round_trips.map_or(is_witness, |round_trips| round_trips > 0),
+                is_reached || agent_of_leader_reaches(learner, liveness, report, after),
                 "nobody reaches the learner"
             );
         }
@@ -256,6 +257,17 @@ fn seen<'a>(report: &'a Report, member: &Member) -> Option<&'a ObservedMember> {
 fn is_by_running_voter(report: &Report) -> bool {
     let own = report.identity().filter(|_| report.is_running()).map(|own| own.member);
     report.view.iter().flat_map(|view| &view.members).any(|seen| Some(seen.id) == own && !seen.learner)
+}
+
+/// Whether the node of the leader's member has reported last that it reaches a member's peer URLs.
+fn agent_of_leader_reaches(member: &Member, liveness: &Liveness, report: &Report, after: &Cluster) -> bool {
+    let leader = report.view.as_ref().and_then(|view| view.leader);
+    let leader = leader.and_then(|leader| after.member(&leader.into()));
+    let node = leader.and_then(|leader| liveness.nodes.get(leader.name()));
+    let is_reporter = leader.is_some_and(|leader| *leader.name() == report.name);
+    let status = if is_reporter { report.status.as_ref() } else { node.and_then(|node| node.status.as_ref()) };
+    let looks = status.into_iter().flat_map(|status| &status.reachability);
+    looks.into_iter().any(|look| Some(look.member) == member.key.id() && look.peer == Some(true))
 }
 
 /// Whether the node's etcd has the lowest version of the voters or the next one, as far as the versions are known.

@@ -1,9 +1,9 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use convene_lifecycle::{
     Action, Announcer, ClientUrl, Cluster, ClusterId, ClusterSize, DataEvidence, Discovery, Downtime, EtcdVersion,
-    Identity, MemberId, MemberKey, MemberRequest, NodeState, ObservedMember, PeerUrl, PolicyChange, Registration,
-    Report, Revision, Settings, Transition, UnixMillis, View,
+    Identity, Member, MemberId, MemberKey, MemberRequest, NodeState, NodeStatus, ObservedMember, PeerUrl, PolicyChange,
+    Reachability, Registration, Report, Revision, Settings, Transition, UnixMillis, View,
 };
 use proptest::{prelude::*, sample::Index};
 
@@ -46,6 +46,8 @@ pub struct ReportSketch {
     state: State,
     leftover: bool,
     view: Option<ViewSketch>,
+    /// Whether its agent reaches each member at its peer and its client URLs. `None` if it runs no agent.
+    reaches: Option<Vec<(bool, bool)>>,
     leaving: bool,
     once: bool,
     strategy: Option<convene_lifecycle::Strategy>,
@@ -89,22 +91,26 @@ struct ObservedSketch {
 
 fn sketch() -> impl Strategy<Value = ReportSketch> {
     let host = prop::option::weighted(0.1, 0_u8..6);
-    let view = prop::option::weighted(0.8, view_sketch());
+    let reaches = prop::collection::vec((prop::bool::weighted(0.7), prop::bool::weighted(0.7)), 6);
+    let sees = (prop::option::weighted(0.8, view_sketch()), prop::option::weighted(0.3, reaches));
     let manner = (prop::bool::weighted(0.05), prop::bool::weighted(0.1), join_overrides());
     let state = (state(), prop::bool::weighted(0.1), version());
-    (0_u8..6, host, 0_u8..3, state, view, manner).prop_map(
-        |(node, host, run, (state, leftover, etcd_version), view, (leaving, once, (strategy, size)))| ReportSketch {
-            node,
-            host,
-            run,
-            state,
-            leftover,
-            view,
-            leaving,
-            once,
-            strategy,
-            size,
-            etcd_version,
+    (0_u8..6, host, 0_u8..3, state, sees, manner).prop_map(
+        |(node, host, run, (state, leftover, etcd_version), (view, reaches), (leaving, once, (strategy, size)))| {
+            ReportSketch {
+                node,
+                host,
+                run,
+                state,
+                leftover,
+                view,
+                reaches,
+                leaving,
+                once,
+                strategy,
+                size,
+                etcd_version,
+            }
         },
     )
 }
@@ -198,7 +204,7 @@ impl ReportSketch {
             etcd_version: self.etcd_version,
             refusal: None,
             view: None,
-            status: None,
+            status: self.reaches.as_ref().map(|reaches| Arc::new(status(cluster, reaches))),
             leaving: self.leaving,
             accept_reset: None,
             once: self.once,
@@ -215,6 +221,14 @@ impl ReportSketch {
         report.view = self.view.as_ref().map(|view| view.view(cluster, &report.peer_urls));
         report
     }
+}
+
+/// What an agent reports of the members on record.
+fn status(cluster: &Cluster, reaches: &[(bool, bool)]) -> NodeStatus {
+    let look = |(member, (peer, client)): (&Arc<Member>, &(bool, bool))| {
+        Some(Reachability { member: member.key.id()?, peer: Some(*peer), client: Some(*client) })
+    };
+    NodeStatus { etcd: None, reachability: cluster.members().zip(reaches.iter().cycle()).filter_map(look).collect() }
 }
 
 impl ViewSketch {
