@@ -29,9 +29,8 @@ RUN install --directory --owner=10001 --group=10001 --mode=0700 /var/lib/convene
 
 FROM base AS etcd-node
 COPY --from=etcd /usr/local/bin/etcd /usr/local/bin/etcdctl /usr/local/bin/
-COPY --chmod=0755 deploy/etcd-node.sh /usr/local/bin/etcd-node
 RUN install --directory --owner=10001 --group=10001 --mode=0700 /var/lib/etcd
-# A folder in the volume, because `convene join` renames data that it sets aside, and a mount point can't be renamed.
+# A folder in the volume, because `convene run` renames data that it sets aside, and a mount point can't be renamed.
 ENV ETCD_DATA_DIR=/var/lib/etcd/data \
     ETCD_LISTEN_PEER_URLS=http://0.0.0.0:2380 \
     ETCD_LISTEN_CLIENT_URLS=http://0.0.0.0:2379
@@ -39,10 +38,11 @@ USER 10001:10001
 WORKDIR /
 VOLUME /var/lib/etcd
 EXPOSE 2379 2380
-HEALTHCHECK --interval=5s --timeout=5s --start-period=60s --retries=6 CMD ["etcdctl", "endpoint", "health"]
-ENTRYPOINT ["etcd-node"]
+HEALTHCHECK --interval=5s --timeout=5s --start-period=60s --retries=6 CMD ["http-ready", "127.0.0.1", "2382"]
+# Arguments of the container are etcd's.
+ENTRYPOINT ["convene", "run", "--", "etcd"]
 LABEL org.opencontainers.image.title="convene-etcd-node" \
-      org.opencontainers.image.description="etcd with convene join as its entry point" \
+      org.opencontainers.image.description="etcd under convene run" \
       org.opencontainers.image.licenses="Apache-2.0"
 
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Asks a Convene server, or the proxy in front of several, whether it is ready: http-ready HOST PORT. The images have no curl. A server with a
+# Asks a Convene server, the proxy in front of several, or an agent whether it is ready: http-ready HOST PORT. The images have no curl. A server with a
 # set-up of its own (CONVENE_SETUP) speaks TLS; then `convene` asks it.
 set -eu
 if [ -n "${CONVENE_SETUP-}" ]; then

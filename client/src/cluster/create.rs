@@ -163,9 +163,12 @@ fn print_join_line(
         (Some(path), Some(file)) => {
             file.write(secret)?;
             let path = path.display();
-            (format!("convene join --discovery '{url}' --join-token-file {path} …"), format!(", with a copy of {path}"))
+            (
+                format!("convene run --discovery '{url}' --join-token-file {path} -- etcd …"),
+                format!(", with a copy of {path}"),
+            )
         }
-        _ => (format!("CONVENE_JOIN_TOKEN={secret} convene join --discovery '{url}' …"), String::new()),
+        _ => (format!("CONVENE_JOIN_TOKEN={secret} convene run --discovery '{url}' -- etcd …"), String::new()),
     };
     let JoinToken { id, expires_at, uses, .. } = join_token;
     let (id, expires_at) = (one_line::one_line(id), one_line::one_line(expires_at));

@@ -64,7 +64,7 @@ fn evicted(before: &Member, carried_out_by: Option<&[MemberName]>) -> String {
         ),
         Some([]) => format!(
             "{evicted}, but nobody can remove it now, because no node that could remove it is checking in; to remove it now, run \
-             `convene leave` on its node, or run `convene join` on one more node, which waits as a spare and removes it"
+             `convene leave` on its node, or start `convene run` on one more node, which waits as a spare and removes it"
         ),
         Some(nodes) => format!(
             "{evicted}: {} removes it at a later check-in, as soon as that is safe for the quorum; if no such check-in \

@@ -35,8 +35,8 @@ fn warning(overview: &Overview, member: &Member) -> Option<String> {
     })
 }
 
-const REMEDY: &str = "`convene join` updates etcd's list while the cluster has a quorum; without one, start enough members at \
-                      their old addresses first";
+const REMEDY: &str = "`convene run` and `convene join` update etcd's list while the cluster has a quorum; without one, start \
+                      enough members at their old addresses first";
 
 fn hosts<T: ToString>(urls: &[T]) -> BTreeSet<String> {
     let host = |url: &T| url.to_string().parse::<url::Url>().ok()?.host_str().map(str::to_owned);

@@ -189,7 +189,7 @@ fn watch(overview: &Overview, clock: Clock) -> Option<String> {
     let watchers: Vec<String> = observers(overview, clock).map(|node| watcher(node, clock)).collect();
     if watchers.is_empty() {
         return Some(
-            "nobody, so nothing notices a failure; to change that, run `convene join` on one more node, which waits as a spare"
+            "nobody, so nothing notices a failure; to change that, start `convene run` on one more node, which waits as a spare"
                 .to_owned(),
         );
     }

@@ -90,7 +90,7 @@ fn data_of_an_earlier_epoch_is_archived_with_consent_on_each_node() {
 
         let refused = nodes[0].call("join", &[]).run(LIMIT);
         assert_eq!(refused.code, Some(3), "{}", refused.stderr);
-        assert!(refused.stderr.contains("convene join --accept-reset 2"), "{}", refused.stderr);
+        assert!(refused.stderr.contains("start this node with `--accept-reset 2`"), "{}", refused.stderr);
 
         let mut joining: Vec<_> = nodes.iter().map(|node| node.spawn_join(&["--accept-reset=2"])).collect();
         let ended: Vec<Ended> =

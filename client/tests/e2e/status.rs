@@ -26,7 +26,7 @@ fn a_killed_member_is_shown_as_silent_without_anybody_who_watches() {
         assert!(health == "silent" && seconds >= 10, "{shown}");
         assert!(shown.contains("Quorum:       yes, seen from here: 2 of 3 voters answer"), "{shown}");
         assert!(
-            shown.contains("nothing notices a failure; to change that, run `convene join` on one more node"),
+            shown.contains("nothing notices a failure; to change that, start `convene run` on one more node"),
             "{shown}"
         );
 

@@ -84,7 +84,7 @@ impl Setup {
         let path = |name| super::quoted(&self.folder.path(name).display().to_string());
         format!(
             "The first cluster takes {nodes} until {until} (join token {}).\nCopy these two files to each node, and run the second line \
-             there:\n\n    scp {} {} NODE:\n    convene join --discovery-file {DISCOVERY} --join-token-file {JOIN_TOKEN} …\n",
+             there:\n\n    scp {} {} NODE:\n    convene run --discovery-file {DISCOVERY} --join-token-file {JOIN_TOKEN} -- etcd …\n",
             join_token.id(),
             path(DISCOVERY),
             path(JOIN_TOKEN),

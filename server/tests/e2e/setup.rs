@@ -60,7 +60,8 @@ fn three_nodes_join_by_the_line_that_is_printed_and_no_other_node() {
         line.trim().split(' ').map(str::to_owned).collect::<Vec<_>>()
     };
     let copy = line("scp ");
-    let join = line("convene join ");
+    let join = line("convene run ");
+    assert_eq!(join[join.len() - 3..], ["--", "etcd", "…"], "{printed}");
     let node = set_up.parent().join("node");
     fs::create_dir(&node).unwrap();
     for file in &copy[1..copy.len() - 1] {
@@ -71,16 +72,23 @@ fn three_nodes_join_by_the_line_that_is_printed_and_no_other_node() {
     let call = |n: usize, flags: &[String]| {
         let place = &places[n];
         let mut command = Command::new(programs::client());
-        command.current_dir(&node).args(flags).args(["--name", &format!("infra{n}"), "--output", "env", "--data-dir"]);
+        // Before each start, `convene join` does what `convene run` does, with the same flags.
+        command.current_dir(&node).arg("join").args(flags).args([
+            "--name",
+            &format!("infra{n}"),
+            "--output",
+            "env",
+            "--data-dir",
+        ]);
         command.arg(place.data_dir()).args(["--initial-advertise-peer-urls", &place.peer_url]);
         command.args(["--advertise-client-urls", &place.client_url, "--timeout", "60s"]);
         Process::spawn("convene join", &mut command)
     };
-    let flags = &join[1..join.len() - 1];
+    let flags = &join[2..join.len() - 3];
 
     // Before the cluster forms, a node without a join token, or with another one, would take a place.
     fs::write(node.join("other"), format!("cvnj_{}\n", "A".repeat(43))).unwrap();
-    let without = [flags[0].clone(), flags[1].clone(), flags[2].clone()];
+    let without = [flags[0].clone(), flags[1].clone()];
     let other = [&without[..], &["--join-token-file".to_owned(), "other".to_owned()]].concat();
     for (flags, says) in [(&without[..], "sent no join token"), (&other[..], "join-token-unknown")] {
         let mut refused = call(3, flags);
@@ -253,7 +261,7 @@ fn is_whole(set_up: &SetUp) {
 
 /// What the server prints about joining.
 fn how_to_join(server: &Process) -> String {
-    server.wait_for_stdout("convene join", LIMIT);
+    server.wait_for_stdout("convene run", LIMIT);
     server.stdout()
 }
 

@@ -205,7 +205,7 @@ fn a_cluster_that_nobody_watches_shows_what_to_run() {
     let spare = node("infra3", "empty", None, "2026-08-01T11:59:58.000Z");
     let gone = node("infra3", "empty", None, HOUR_BEFORE);
     assert!(shown("bootstrapped", &[]).contains("Watched by:   nobody"));
-    assert!(shown("bootstrapped", &[gone]).contains("run `convene join` on one more node"));
+    assert!(shown("bootstrapped", &[gone]).contains("start `convene run` on one more node"));
     assert!(!shown("forming", &[]).contains("Watched by"));
     let text = shown("bootstrapped", &[spare]);
     assert!(text.contains(&format!("Watched by:   infra3 since {HOUR_BEFORE} (last check-in 2s ago)\n")), "{text}");

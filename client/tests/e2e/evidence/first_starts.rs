@@ -21,7 +21,7 @@ fn founders_without_data_name_the_founder_to_restart() {
         for waiting in &machines[..2] {
             let line = waiting.wait_for_log("more than half of the founders have no usable data", LIMIT);
             assert!(line.contains("wait (founders_missing)") && line.contains("so infra2 ("), "{line}");
-            assert!(line.contains("restart etcd there with `convene join`"), "{line}");
+            assert!(line.contains("restart etcd there with `convene run` or `convene join`"), "{line}");
         }
         drop(in_use);
 

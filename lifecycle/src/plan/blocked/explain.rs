@@ -162,8 +162,7 @@ impl Blocked {
                      epoch is {current}, and this node sees no quorum in it"
                 ),
                 format!(
-                    "if this data is not needed any more, run `convene join --accept-reset {current}` on this node, which \
-                     archives it, or move the data directory away"
+                    "if this data is not needed any more, start this node with `--accept-reset {current}`, which archives it, or move the data directory away"
                 ),
             ),
             Self::Forming { registered, size } => wait(
@@ -200,7 +199,7 @@ impl Blocked {
                 Reason::FoundersMissing,
                 format!(
                     "more than half of the founders have no usable data, so {} can't have a quorum; restart etcd there with \
-                     `convene join`. If no etcd has ever had a leader, all founders will bootstrap again",
+                     `convene run` or `convene join`. If no etcd has ever had a leader, all founders will bootstrap again",
                     others.join(", ")
                 ),
             ),
