@@ -115,9 +115,9 @@ fn is_listed(list: &MemberList, id: MemberId) -> bool {
 
 /// Probes one member. It is reachable if it answers at its client port or at its peer port.
 async fn probe(connections: &Connections, list: &MemberList, member: &ListedMember) -> Probed {
-    let ((probe, metrics), peer_port) =
+    let ((probe, metrics), peer_answers) =
         tokio::join!(probe_client_port(connections, member), probe_peer_port(connections, list.cluster, member));
-    let reachable = peer_port != PeerPort::Silent || matches!(probe, Probe::Up(_) | Probe::Answers);
+    let reachable = peer_answers || matches!(probe, Probe::Up(_) | Probe::Answers);
     let (status, instead) = match probe {
         Probe::Up(status) => (Some(status), None),
         Probe::Other(other) => (None, Some(other)),
@@ -154,33 +154,23 @@ async fn probe_client_port(connections: &Connections, member: &ListedMember) -> 
     (probe, metrics)
 }
 
-/// What answers at a member's peer URLs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PeerPort {
-    /// Nothing, or an etcd of another cluster.
-    Silent,
-    /// An etcd that rejects this node, or whose certificate this node rejects. It may well be the member, alive and healthy.
-    Rejecting,
-    /// A member of the cluster.
-    Member,
-}
-
-/// Looks at all peer URLs of a member, and returns the best answer.
-pub async fn probe_peer_port(connections: &Connections, cluster: ClusterId, member: &ListedMember) -> PeerPort {
+/// Whether a member of this cluster answers at one of the peer URLs.
+///
+/// An etcd that rejects this node, or whose certificate this node rejects, counts as an answer: it may well be the
+/// member, alive and healthy.
+pub async fn probe_peer_port(connections: &Connections, cluster: ClusterId, member: &ListedMember) -> bool {
     let urls = member.peer_urls.iter();
     let mut answers: FuturesUnordered<_> = urls.map(|url| connections.peers().members(url, PROBE_TIMEOUT)).collect();
-    let mut best = PeerPort::Silent;
     while let Some(answer) = answers.next().await {
-        best = best.max(match answer {
-            Ok(theirs) if theirs.cluster == cluster => PeerPort::Member,
-            Err(error) if proves_alive(&error) => PeerPort::Rejecting,
-            _ => PeerPort::Silent,
-        });
-        if best == PeerPort::Member {
-            break;
+        let is_alive = match answer {
+            Ok(theirs) => theirs.cluster == cluster,
+            Err(error) => proves_alive(&error),
+        };
+        if is_alive {
+            return true;
         }
     }
-    best
+    false
 }
 
 /// The member list of the first peer that answers. The expected cluster has precedence.

@@ -12,6 +12,7 @@ mod status_json;
 mod tests;
 
 use std::{
+    collections::VecDeque,
     convert::Infallible,
     future::ready,
     sync::Arc,
@@ -30,15 +31,15 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
-    task::JoinSet,
-    time::{sleep, timeout},
+    task::JoinHandle,
+    time::{error::Elapsed, sleep, timeout},
 };
 
 use super::status::Status;
 use crate::command_error::CommandError;
 use role::Role;
 
-/// How many connections are served at once. Others wait until one of them ends.
+/// How many connections are served at once. A further one ends the oldest: whoever opens connections and asks nothing keeps nobody out.
 const MOST_CONNECTIONS: usize = 64;
 
 /// How long a connection may last. It has one request.
@@ -63,17 +64,27 @@ pub async fn bind(address: &str) -> Result<TcpListener, CommandError> {
 /// Answers requests for as long as the agent lives.
 pub async fn serve(listener: TcpListener, status: watch::Receiver<Status>) {
     let node = Arc::new(Node { status, started: SystemTime::now() });
-    let mut connections = JoinSet::new();
+    let mut connections: VecDeque<AbortOnDrop> = VecDeque::new();
     loop {
-        tokio::select! {
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if connections.len() < MOST_CONNECTIONS => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(timeout(CONNECTION_TIMEOUT, serve_connection(stream, node.clone())));
-                }
-                Err(_) => sleep(ACCEPT_PAUSE).await,
-            },
+        let Ok((stream, _)) = listener.accept().await else {
+            sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        connections.retain(|connection| !connection.0.is_finished());
+        if connections.len() == MOST_CONNECTIONS {
+            connections.pop_front();
         }
+        let served = timeout(CONNECTION_TIMEOUT, serve_connection(stream, node.clone()));
+        connections.push_back(AbortOnDrop(tokio::spawn(served)));
+    }
+}
+
+/// A connection that ends when it is forgotten.
+struct AbortOnDrop(JoinHandle<Result<(), Elapsed>>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -426,14 +426,15 @@ async fn a_connection_has_one_request_with_a_short_head() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn silent_clients_delay_others_by_a_bounded_time() {
+async fn silent_clients_keep_nobody_out() {
     let node = TestNode::voter().await;
-    let silent: Vec<_> = (0..MOST_CONNECTIONS).map(|_| StdTcpStream::connect(&node.address).unwrap()).collect();
+    let silent: Vec<_> = (0..2 * MOST_CONNECTIONS).map(|_| StdTcpStream::connect(&node.address).unwrap()).collect();
     // The start of a head keeps no connection either.
     (&silent[0]).write_all(b"GET /voter HTTP/1.1\r\n").unwrap();
-    let begun = std::time::Instant::now();
-    assert_eq!(node.get("/voter").await.0, 200);
-    assert!(begun.elapsed() >= CONNECTION_TIMEOUT / 2, "{:?}", begun.elapsed());
+    for _ in 0..3 {
+        let answer = tokio::time::timeout(CONNECTION_TIMEOUT / 2, node.get("/voter"));
+        assert_eq!(answer.await.expect("no silent client delays others").0, 200);
+    }
     for mut connection in silent {
         connection.set_read_timeout(Some(LIMIT)).unwrap();
         assert!(matches!(connection.read(&mut [0; 1]), Ok(0) | Err(_)));
