@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use convene_etcd::{ListedMember, MemberList, PeerClient, PeerMetrics, Status};
-use convene_lifecycle::{ClientUrl, ClusterId, MemberId, PeerUrl};
+use convene_lifecycle::{ClientUrl, ClusterId, Identity, MemberId, PeerUrl};
 use futures_util::{
     future::join_all,
     stream::{FuturesUnordered, StreamExt},
@@ -84,6 +84,8 @@ struct Probed {
     status: Option<Status>,
     /// What the member has heard from its peers, if it is the leader.
     metrics: Option<PeerMetrics>,
+    /// Whether it is a learner, and another member answers at its peer URLs.
+    misleads: bool,
 }
 
 /// Probes each member of a list. `linearizable`: it was read through the quorum.
@@ -97,11 +99,13 @@ pub async fn probe_all(connections: &Connections, since: u64, list: &MemberList,
     let inside = probed.iter().find(|probed| Some(probed.member.id) == leader);
     let inside = inside.filter(|probed| probed.status.as_ref().map(|status| status.raft_term) == term);
     let heard = inside.and_then(|probed| probed.metrics.clone());
-    let members = probed.into_iter().map(|Probed { member, .. }| {
+    let members = probed.into_iter().map(|Probed { member, misleads, .. }| {
+        // The leader's probes of a learner that misleads have reached another member.
+        let round_trips = |metrics: &PeerMetrics| if misleads { 0 } else { metrics.round_trips(member.id) };
         let heard = heard.as_ref().filter(|_| Some(member.id) != leader);
         ObservedMember {
             received_bytes: heard.map(|metrics| metrics.received_bytes(member.id)),
-            round_trips: heard.map(|metrics| metrics.round_trips(member.id)),
+            round_trips: heard.map(round_trips),
             matched_index: heard.and_then(|metrics| metrics.matched(member.id)),
             ..member
         }
@@ -115,8 +119,11 @@ fn is_listed(list: &MemberList, id: MemberId) -> bool {
 
 /// Probes one member. It is reachable if it answers at its client port or at its peer port.
 async fn probe(connections: &Connections, list: &MemberList, member: &ListedMember) -> Probed {
-    let ((probe, metrics), peer_answers) =
-        tokio::join!(probe_client_port(connections, member), probe_peer_port(connections, list.cluster, member));
+    let ((probe, metrics), peer_answers, misleads) = tokio::join!(
+        probe_client_port(connections, member),
+        probe_peer_port(connections, list.cluster, member),
+        misleads(connections, list.cluster, member)
+    );
     let reachable = peer_answers || matches!(probe, Probe::Up(_) | Probe::Answers);
     let (status, instead) = match probe {
         Probe::Up(status) => (Some(status), None),
@@ -138,7 +145,7 @@ async fn probe(connections: &Connections, list: &MemberList, member: &ListedMemb
         matched_index: None,
         instead,
     };
-    Probed { member: observed, status, metrics }
+    Probed { member: observed, status, metrics, misleads }
 }
 
 /// The status of a member, and its metrics if it is the leader. Both together take no longer than a probe may.
@@ -171,6 +178,18 @@ pub async fn probe_peer_port(connections: &Connections, cluster: ClusterId, memb
         }
     }
     false
+}
+
+/// Whether a member is a learner at whose peer URLs another member answers, as at a URL that every machine has for itself.
+async fn misleads(connections: &Connections, cluster: ClusterId, member: &ListedMember) -> bool {
+    if !member.learner {
+        return false;
+    }
+    let own = Identity { member: member.id, cluster };
+    let answers =
+        join_all(member.peer_urls.iter().map(|url| connections.peers().runs_as(url, own, PROBE_TIMEOUT))).await;
+    let is_answered_by = |itself: bool| answers.iter().any(|answer| answer.as_ref().is_ok_and(|is| *is == itself));
+    is_answered_by(false) && !is_answered_by(true)
 }
 
 /// The member list of the first peer that answers. The expected cluster has precedence.

@@ -20,6 +20,7 @@ use crate::{
 pub(crate) use dissent::is_vouched_for;
 pub use dissent::{Dissent, ListDigest};
 pub use inside::ReceivedBytes;
+use inside::Witnesses;
 pub use starts::Starts;
 
 /// The most spares of one cluster whose check-ins are kept: the latest ones.
@@ -312,8 +313,9 @@ impl Liveness {
         let by_voter = is_by_running_voter(report, view);
         for observed in &view.members {
             let Some(member) = cluster.member(&observed.id.into()) else { continue };
+            let beside_leader = self.is_reached_beside(cluster, view.leader, member, report, now);
             let known = self.members.entry(member.key.clone()).or_default();
-            known.record_inside(&cluster.policy, view, observed, by_voter, now);
+            known.record_inside(&cluster.policy, view, observed, Witnesses { by_voter, beside_leader }, now);
             if own.is_some_and(|own| own.member == observed.id) {
                 continue;
             }

@@ -48,6 +48,8 @@ pub struct KnownMember {
     pub peer_urls: Vec<PeerUrl>,
     /// Its client URLs, without those that Convene can't use.
     pub client_urls: Vec<ClientUrl>,
+    /// Whether it is a learner.
+    pub learner: bool,
 }
 
 /// The JSON of a member. Empty fields are missing or null.
@@ -58,6 +60,8 @@ struct MemberJson {
     peer_urls: Option<Vec<String>>,
     #[serde(rename = "clientURLs")]
     client_urls: Option<Vec<String>>,
+    #[serde(rename = "isLearner", default)]
+    learner: bool,
 }
 
 /// Reads which members the database knows.
@@ -213,8 +217,8 @@ impl Database {
 
 impl KnownMember {
     fn parse(json: &[u8]) -> Option<Self> {
-        let MemberJson { id, peer_urls, client_urls } = serde_json::from_slice(json).ok()?;
-        Some(Self { id: MemberId(id), peer_urls: usable(peer_urls), client_urls: usable(client_urls) })
+        let MemberJson { id, peer_urls, client_urls, learner } = serde_json::from_slice(json).ok()?;
+        Some(Self { id: MemberId(id), peer_urls: usable(peer_urls), client_urls: usable(client_urls), learner })
     }
 }
 

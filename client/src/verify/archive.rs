@@ -173,7 +173,12 @@ mod tests {
     }
 
     fn known(members: &str) -> Vec<KnownMember> {
-        let member = |name: &str| KnownMember { id: id(name), peer_urls: vec![url(name)], client_urls: Vec::new() };
+        let member = |name: &str| KnownMember {
+            id: id(name),
+            peer_urls: vec![url(name)],
+            client_urls: Vec::new(),
+            learner: false,
+        };
         members.split_whitespace().map(member).collect()
     }
 

@@ -48,14 +48,23 @@ impl ReceivedBytes {
     }
 }
 
+/// Who looks at a member from inside the cluster.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Witnesses {
+    /// Whether a running voter took the view.
+    pub by_voter: bool,
+    /// Whether the agent beside the leader reaches the member's peer URLs. `None` if no such agent has lately looked.
+    pub beside_leader: Option<bool>,
+}
+
 impl MemberLiveness {
-    /// Records what the voters' side shows of the member in a view. `by_voter` is whether a running voter took the view.
+    /// Records what the voters' side shows of the member in a view.
     pub(super) fn record_inside(
         &mut self,
         policy: &Policy,
         view: &View,
         observed: &ObservedMember,
-        by_voter: bool,
+        witnesses: Witnesses,
         now: UnixMillis,
     ) {
         let max_gap = policy.max_probe_gap();
@@ -74,9 +83,11 @@ impl MemberLiveness {
             // The quorum was read through the leader, so it is alive although this node may not reach it.
             self.heard = Some(now);
         }
-        // The leader's own probes of a learner say more than an answer at the learner's client port.
-        let is_reached = match observed.round_trips.filter(|_| observed.learner) {
-            Some(round_trips) => Some(round_trips > 0),
+        let Witnesses { by_voter, beside_leader } = witnesses;
+        // The leader's side says more of a learner than an answer at the learner's client port.
+        let by_leader = beside_leader.or(observed.round_trips.map(|round_trips| round_trips > 0));
+        let is_reached = match by_leader.filter(|_| observed.learner) {
+            Some(is_reached) => Some(is_reached),
             None if observed.reachable => Some(true),
             None => by_voter.then_some(false),
         };
@@ -205,7 +216,7 @@ mod tests {
         let mut now = UnixMillis(0);
         for (at, view) in readings {
             now = UnixMillis(at * 1_000);
-            known.record_inside(&policy, view, &view.members[0], false, now);
+            known.record_inside(&policy, view, &view.members[0], Witnesses::default(), now);
         }
         let seconds = |at: UnixMillis| at.0 / 1_000;
         (known.inside_silent_since(&policy, now).map(seconds), known.heard.map(seconds))
@@ -223,7 +234,8 @@ mod tests {
         let at = |seconds: i64| UnixMillis(seconds * 1_000);
         for seconds in [1, 9] {
             let view = view(A, 2, 7);
-            known.record_inside(&policy, &view, &view.members[0], true, at(seconds));
+            let witnesses = Witnesses { by_voter: true, ..Witnesses::default() };
+            known.record_inside(&policy, &view, &view.members[0], witnesses, at(seconds));
         }
         assert_eq!(known.inside_silent_since(&policy, at(9)), Some(at(1)));
         assert_eq!(known.inside_silent_since(&policy, at(20)), Some(at(12)));

@@ -53,8 +53,8 @@ impl Liveness {
         })
     }
 
-    /// Whether the agent beside the leader has lately reached a member at one of its peer URLs. `report` replaces the last one of
-    /// its node.
+    /// Whether the agent beside the leader reaches a member at one of its peer URLs. `None` if no such agent has lately looked.
+    /// `report` replaces the last one of its node.
     pub(crate) fn is_reached_beside(
         &self,
         cluster: &Cluster,
@@ -62,18 +62,16 @@ impl Liveness {
         member: &Member,
         report: &Report,
         now: UnixMillis,
-    ) -> bool {
-        let Some(leader) = leader.and_then(|leader| cluster.member(&leader.into())) else { return false };
+    ) -> Option<bool> {
+        let leader = cluster.member(&leader?.into()).filter(|leader| self.may_witness(cluster, leader))?;
         let (state, status, at) = match self.nodes.get(leader.name()) {
-            _ if *leader.name() == report.name => (ReportedState::of(&report.state), &report.status, now),
-            Some(node) => (node.state, &node.status, node.at),
-            None => return false,
+            _ if *leader.name() == report.name => (ReportedState::of(&report.state), report.status.as_ref()?, now),
+            node => node.and_then(|node| Some((node.state, node.status.as_ref()?, node.at)))?,
         };
         let runs_it = matches!(state, ReportedState::Etcd(own) if MemberKey::from(own.member) == leader.key);
         let is_recent = at.age(now) <= cluster.policy.max_observation_time();
-        let reaches = |look: &Reachability| MemberKey::from(look.member) == member.key && look.peer == Some(true);
-        let mut looks = status.iter().flat_map(|status| &status.reachability);
-        runs_it && is_recent && self.may_witness(cluster, leader) && looks.any(reaches)
+        let look = status.reachability.iter().find(|look| MemberKey::from(look.member) == member.key)?;
+        look.peer.filter(|_| runs_it && is_recent)
     }
 
     /// Whether the agent beside a voter is believed. Where nodes have credentials, its node must have a say.

@@ -152,16 +152,19 @@ impl Planner<'_> {
         Ok(self.instruct(Task::Promote { member: learner.key.clone(), terms }, cause))
     }
 
-    /// Fails unless a voter, or the agent beside the leader, has reached the learner at its peer URLs. A learner that nobody reaches
-    /// catches up all the same, over the connections that it makes itself (`server/etcdserver/api/rafthttp`). Two such voters
-    /// can't reach each other.
+    /// Fails unless a voter has reached the learner at its peer URLs. A learner that nobody reaches catches up all the same, over the
+    /// connections that it makes itself (`server/etcdserver/api/rafthttp`). Two such voters can't reach each other.
+    ///
+    /// The agent beside the leader knows best: at once, and also if the URL leads to another member. etcd shows the first round trip
+    /// after 5 s, and whoever answers it.
     fn check_peer_urls_reached(&self, learner: &Member, view: &QuorumView<'_>) -> Result<(), Blocked> {
-        let is_reached = match view.round_trips(learner) {
-            Some(round_trips) => round_trips > 0,
-            None => self.draft.policy.witnesses < 2 || view.is_reached_by_voter(learner),
+        let beside_leader = self.liveness.is_reached_beside(&self.draft, view.leader(), learner, self.report, self.now);
+        let is_reached = match (beside_leader, view.round_trips(learner)) {
+            (Some(is_reached), _) => is_reached,
+            (None, Some(round_trips)) => round_trips > 0,
+            (None, None) => self.draft.policy.witnesses < 2 || view.is_reached_by_voter(learner),
         };
-        // etcd shows the first round trip seconds later than the agent.
-        if is_reached || self.liveness.is_reached_beside(&self.draft, view.leader(), learner, self.report, self.now) {
+        if is_reached {
             return Ok(());
         }
         Err(Blocked::PeerUrlUnreachable {

@@ -2,7 +2,7 @@ use std::{collections::HashSet, time::Duration};
 
 use convene_lifecycle::{
     Cluster, ExpectedMember, Instruction, Liveness, Member, MemberKey, NodeState, ObservedMember, Reason, Report,
-    Strategy, Task, Terms, Ticket, UnixMillis,
+    ReportedState, Strategy, Task, Terms, Ticket, UnixMillis,
 };
 use proptest::{prop_assert, prop_assert_eq, test_runner::TestCaseError};
 
@@ -49,11 +49,9 @@ pub fn check(
             prop_assert!(up(None) + 1 >= quorum(voters + 1), "a promotion may cost the quorum");
             let seen = seen(report, learner).expect("the learner was observed");
             let is_witness = after.policy.witnesses == 1 || is_by_running_voter(report);
-            let is_reached = seen.round_trips.map_or(is_witness, |round_trips| round_trips > 0);
-            prop_assert!(
-                is_reached || agent_of_leader_reaches(learner, liveness, report, after),
-                "nobody reaches the learner"
-            );
+            let by_etcd = seen.round_trips.map_or(is_witness, |round_trips| round_trips > 0);
+            let is_reached = look_of_leaders_agent(learner, liveness, report, now, after).unwrap_or(by_etcd);
+            prop_assert!(is_reached, "nobody reaches the learner");
         }
         Task::ArchiveData => check_archive(report, *reason, after)?,
         Task::Start(_) => prop_assert!(!answers_elsewhere(report), "two processes run as one member"),
@@ -259,15 +257,25 @@ fn is_by_running_voter(report: &Report) -> bool {
     report.view.iter().flat_map(|view| &view.members).any(|seen| Some(seen.id) == own && !seen.learner)
 }
 
-/// Whether the node of the leader's member has reported last that it reaches a member's peer URLs.
-fn agent_of_leader_reaches(member: &Member, liveness: &Liveness, report: &Report, after: &Cluster) -> bool {
-    let leader = report.view.as_ref().and_then(|view| view.leader);
-    let leader = leader.and_then(|leader| after.member(&leader.into()));
-    let node = leader.and_then(|leader| liveness.nodes.get(leader.name()));
-    let is_reporter = leader.is_some_and(|leader| *leader.name() == report.name);
-    let status = if is_reporter { report.status.as_ref() } else { node.and_then(|node| node.status.as_ref()) };
-    let looks = status.into_iter().flat_map(|status| &status.reachability);
-    looks.into_iter().any(|look| Some(look.member) == member.key.id() && look.peer == Some(true))
+/// Whether the node of the leader's member reaches a member's peer URLs, as it has reported lately.
+fn look_of_leaders_agent(
+    member: &Member,
+    liveness: &Liveness,
+    report: &Report,
+    now: UnixMillis,
+    after: &Cluster,
+) -> Option<bool> {
+    let leader = report.view.as_ref()?.leader?;
+    let name = after.member(&leader.into())?.name();
+    let (own, status) = match liveness.nodes.get(name) {
+        _ if *name == report.name => (report.identity().filter(|_| report.is_running()), report.status.as_ref()),
+        node => {
+            let node = node.filter(|node| node.at.age(now) <= Duration::from_secs(20))?;
+            (node.state.identity().filter(|own| node.state == ReportedState::Etcd(*own)), node.status.as_ref())
+        }
+    };
+    let look = status?.reachability.iter().find(|look| Some(look.member) == member.key.id())?;
+    look.peer.filter(|_| own.is_some_and(|own| own.member == leader))
 }
 
 /// Whether the node's etcd has the lowest version of the voters or the next one, as far as the versions are known.

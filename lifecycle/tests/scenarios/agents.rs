@@ -99,6 +99,18 @@ fn what_an_agent_saw_long_ago_promotes_nobody() {
 }
 
 #[test]
+fn a_learner_whose_peer_urls_lead_to_another_member_is_not_promoted_and_makes_room() {
+    // The leader's own probes get an answer there.
+    let mut world = with_agents();
+    world.size(4).check_ins("d").execute("d").check_ins("d").execute("d").misleads("d");
+    world.checks_in("a").observe("d", "wait: peer_url_unreachable + member_updated");
+    for _ in 0..4 {
+        world.pass(5).checks_in("a b c").check_ins("d x");
+    }
+    world.observe("x", "remove d #2 of a b c ~d: abandoned_learner");
+}
+
+#[test]
 fn a_learner_at_wrong_peer_urls_is_not_promoted() {
     let mut world = with_agents();
     world.size(4).check_ins("d").execute("d").check_ins("d").execute("d").hide_peer_urls("d");

@@ -169,7 +169,7 @@ impl Etcd {
         let others = self.seats.iter().filter(|seat| seat.node != observer.machine);
         let look = |seat: &Seat| {
             let answers = self.answers(seat, observer, nodes);
-            let peer = Some(answers && !nodes[&seat.node].behind_nat);
+            let peer = Some(answers && !nodes[&seat.node].behind_nat && !nodes[&seat.node].misleads);
             Reachability { member: seat.id, peer, client: Some(answers) }
         };
         others.map(look).collect()

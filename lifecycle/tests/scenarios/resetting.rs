@@ -6,7 +6,7 @@ fn data_of_an_earlier_epoch_stays_without_consent_on_its_node() {
         .reset()
         .returns("a")
         .ask("a", "refuse: earlier_epoch")
-        .with_remedy("convene join --accept-reset 2")
+        .with_remedy("start this node with `--accept-reset 2`")
         .observe("a", "refuse: earlier_epoch");
 }
 

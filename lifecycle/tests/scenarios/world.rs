@@ -58,6 +58,8 @@ pub struct Node {
     pub behind_nat: bool,
     /// Whether the leader has not probed its peer URLs yet.
     pub unprobed: bool,
+    /// Whether other members answer at its peer URLs.
+    pub misleads: bool,
     /// Whether its agent tells whom it reaches.
     has_agent: bool,
     pub etcd_version: Option<EtcdVersion>,
@@ -478,6 +480,11 @@ impl World {
         self.set(names, |node| node.unprobed = true)
     }
 
+    /// Other members answer at the peer URLs of these nodes.
+    pub fn misleads(&mut self, names: &str) -> &mut Self {
+        self.set(names, |node| node.misleads = true)
+    }
+
     /// The agents of these nodes tell whom they reach.
     pub fn have_agents(&mut self, names: &str) -> &mut Self {
         self.set(names, |node| node.has_agent = true)
@@ -769,6 +776,7 @@ impl World {
             cut_from: BTreeSet::new(),
             behind_nat: false,
             unprobed: false,
+            misleads: false,
             has_agent: false,
             etcd_version: None,
             disk: None,
