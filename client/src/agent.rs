@@ -179,7 +179,7 @@ impl Agent<'_> {
 
     /// Watches etcd until it exits, or until a signal asks the agent to stop.
     async fn watch(&mut self, etcd: &mut EtcdProcess, readiness: &EtcdReadiness) -> Ended {
-        let mut watch = Watch::new(etcd.is_adopted());
+        let mut watch = Watch::new(etcd.started());
         loop {
             let mut tools = Tools { session: &self.session, publisher: &self.publisher, restarts: &mut self.restarts };
             tokio::select! {

@@ -17,6 +17,11 @@ impl BootInstant {
         Self(Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0)))
     }
 
+    /// The moment at which the machine had run for this long, suspensions included.
+    pub fn of_uptime(uptime: Duration) -> Self {
+        Self(uptime)
+    }
+
     /// The moment that was this long ago.
     #[cfg(test)]
     pub fn ago(time: Duration) -> Self {

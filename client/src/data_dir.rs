@@ -20,7 +20,7 @@ mod tests;
 
 use std::{
     fs::{File, TryLockError},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::SystemTime,
 };
 
@@ -154,6 +154,11 @@ impl DataDir {
 
     pub fn database(&self) -> PathBuf {
         self.snap_dir().join("db")
+    }
+
+    /// The directory of the log.
+    pub fn wal_dir(&self) -> &Path {
+        &self.wal_dir
     }
 
     fn snap_dir(&self) -> PathBuf {

@@ -203,6 +203,9 @@ impl<'a> MembershipChange<'a> {
             Operation::Update(member, peer_urls) => {
                 own::check_peer_urls(session, peer_urls).map_err(ChangeError::Refused)?;
                 let (_, list) = self.read_list(session).await?;
+                if list.members.iter().any(|listed| listed.id == member && listed.peer_urls == peer_urls) {
+                    return Err(ChangeError::Unclear(format!("member {member} has these peer URLs already")));
+                }
                 let is_silence_enough = self.terms.witnesses < 2;
                 let verified = identity::verify_update(session, &list, member, peer_urls, is_silence_enough);
                 verified.await.map_err(ChangeError::Refused)

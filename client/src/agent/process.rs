@@ -4,17 +4,18 @@ mod running;
 
 use std::{io, os::unix::process::ExitStatusExt, path::Path, process::ExitStatus, process::Stdio, time::Duration};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Child;
 
 use super::{log::Log, status::Exit};
-use crate::{command_error::CommandError, data_dir::DataDir, etcd_command::Launch};
+use crate::{boot_clock::BootInstant, command_error::CommandError, data_dir::DataDir, etcd_command::Launch};
 use running::Running;
 
 /// An etcd that the agent looks after. It goes on if the agent is killed.
 #[derive(Debug)]
 pub struct EtcdProcess {
     pid: Pid,
+    started: BootInstant,
     handle: Handle,
     /// `None` if it writes to where the agent can't read.
     log: Option<Log>,
@@ -46,15 +47,15 @@ impl EtcdProcess {
         let child = command.spawn().map_err(failed)?;
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let pid = pid.expect("a process that was just started has an ID");
-        Ok(Self { pid, handle: Handle::Child(child), log: Some(log) })
+        Ok(Self { pid, started: BootInstant::now(), handle: Handle::Child(child), log: Some(log) })
     }
 
-    /// Takes over the etcd that runs on a data directory; `None` if this user can't see its process.
+    /// Takes over the etcd that runs on a data directory; `None` if this user does not run it.
     pub fn adopt(data: &DataDir) -> Result<Option<Self>, CommandError> {
         let failed = |error: io::Error| CommandError::Local(format!("cannot watch the process of etcd: {error}"));
-        let Some(running) = Running::find(&data.database()).map_err(failed)? else { return Ok(None) };
-        let pid = running.pid();
-        Ok(Some(Self { pid, log: Log::resume(pid), handle: Handle::Adopted(running) }))
+        let Some(running) = Running::find(data).map_err(failed)? else { return Ok(None) };
+        let (pid, started) = (running.pid(), running.started());
+        Ok(Some(Self { pid, started, log: Log::resume(pid), handle: Handle::Adopted(running) }))
     }
 
     /// Its process ID.
@@ -62,9 +63,9 @@ impl EtcdProcess {
         self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
-    /// Whether another agent has started it, or nobody's agent.
-    pub fn is_adopted(&self) -> bool {
-        matches!(self.handle, Handle::Adopted(_))
+    /// When its process was started.
+    pub fn started(&self) -> BootInstant {
+        self.started
     }
 
     /// Passes on what it has written so far.
@@ -103,12 +104,12 @@ impl EtcdProcess {
         self.log.as_ref().map(|log| log.last_lines().join(" | ")).unwrap_or_default()
     }
 
-    /// A process that has ended needs no signal.
+    /// A process that has ended needs no signal. If the agent has started a script, what the script runs gets the signal, too.
     fn signal(&self, signal: Signal) {
         match &self.handle {
             // Its ID is not used again before the agent has learned of its end.
             Handle::Child(child) if child.id().is_some() => {
-                let _ = kill_process(self.pid, signal);
+                let _ = kill_process_group(self.pid, signal);
             }
             Handle::Child(_) => {}
             Handle::Adopted(running) => running.signal(signal),

@@ -1,9 +1,9 @@
 //! Looks after an etcd that runs: reports what it says, and executes the registry's instructions.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use convene_lifecycle::{Identity, Role};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{
     REFUSED_INTERVAL,
@@ -31,10 +31,22 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the agent asks its own etcd for its status.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
+/// How often the agent tells the registry that etcd loads its data. It is less than half of the shortest time after which a silent
+/// member counts as dead.
+const LOADING_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How long an etcd may load its data. After that, its silence is what it seems to be: nothing tells an etcd that hangs from one that
+/// loads, and a cluster must not wait for it without end.
+const LONGEST_LOADING: Duration = Duration::from_secs(3_600);
+
 /// An etcd that runs as this node's member.
 pub struct Watch {
     /// Whether etcd has answered in this run.
     has_answered: bool,
+    /// When its silence no longer is that of an etcd that loads its data.
+    loaded_by: BootInstant,
+    /// When the registry is told next that etcd loads its data.
+    next_announcement: BootInstant,
     /// When the node checks in next.
     next_check_in: BootInstant,
     /// The member and the cluster of the data, as they were last read.
@@ -52,10 +64,16 @@ pub struct Tools<'a> {
 }
 
 impl Watch {
-    /// An etcd that was just started, or one that was taken over. Only the silence of the first is that of an etcd that loads its
-    /// data.
-    pub fn new(is_adopted: bool) -> Self {
-        Self { has_answered: is_adopted, next_check_in: BootInstant::now(), identity: None }
+    /// An etcd whose process was started at this moment.
+    pub fn new(started: BootInstant) -> Self {
+        let now = BootInstant::now();
+        Self {
+            has_answered: false,
+            loaded_by: started + LONGEST_LOADING,
+            next_announcement: now,
+            next_check_in: now,
+            identity: None,
+        }
     }
 
     /// Looks after etcd without end. May be dropped at any time, and called again.
@@ -73,8 +91,7 @@ impl Watch {
     /// Looks at etcd, checks in if it is time, and returns the time until the next turn.
     async fn turn(&mut self, tools: &mut Tools<'_>) -> Duration {
         let Some(identity) = self.read_identity(tools.session) else { return RETRY_INTERVAL };
-        let looking = timeout(LOOK_TIMEOUT, local_etcd::answer(tools.session, identity));
-        let Ok(Some(answer)) = looking.await else { return self.handle_silence(tools, identity).await };
+        let Some(answer) = self.look(tools, identity).await else { return self.handle_silence(tools) };
         self.has_answered = true;
         tools.restarts.record_answer();
         let role = answer.role();
@@ -86,6 +103,36 @@ impl Watch {
         let after = self.check_in(tools, identity, role).await;
         self.next_check_in = BootInstant::now() + after;
         after.min(LOOK_INTERVAL)
+    }
+
+    /// Looks whether etcd answers. Before its first answer it loads its data. The registry has to know that, so that the silence does not
+    /// count, and looking may take longer than a member may be silent.
+    async fn look(&mut self, tools: &Tools<'_>, identity: Identity) -> Option<Answer> {
+        let mut looking = pin!(timeout(LOOK_TIMEOUT, local_etcd::answer(tools.session, identity)));
+        while self.is_loading() {
+            let left = self.next_announcement.saturating_duration_since(BootInstant::now());
+            tokio::select! {
+                answer = &mut looking => return answer.ok().flatten(),
+                () = sleep(left) => self.announce_loading(tools, identity).await,
+            }
+        }
+        looking.await.ok().flatten()
+    }
+
+    fn is_loading(&self) -> bool {
+        !self.has_answered && BootInstant::now() < self.loaded_by
+    }
+
+    async fn announce_loading(&mut self, tools: &Tools<'_>, identity: Identity) {
+        let progress = &tools.session.progress;
+        match tools.session.check_in(&State::starting(identity), CheckInOptions::default()).await {
+            Ok(response) => {
+                let Instruction { reason, message, .. } = &response.instruction;
+                progress.wait("wait", reason, message);
+            }
+            Err(error) => progress.wait("wait", error.reason(), &error.to_string()),
+        }
+        self.next_announcement = BootInstant::now() + LOADING_INTERVAL;
     }
 
     /// Reads whose data etcd runs on. What was read once stays true for as long as etcd's process runs, also if the disk fails.
@@ -106,24 +153,17 @@ impl Watch {
         self.identity
     }
 
-    /// etcd's process runs, but etcd does not answer. Before its first answer it loads its data, which the registry has to know, so
-    /// that the silence does not count. Later, silence is what it seems to be.
-    async fn handle_silence(&self, tools: &Tools<'_>, identity: Identity) -> Duration {
-        let progress = &tools.session.progress;
+    /// etcd's process runs, but etcd does not answer.
+    fn handle_silence(&self, tools: &Tools<'_>) -> Duration {
         tools.publisher.update(|status| status.etcd.take().is_some());
-        if self.has_answered {
-            tools.publisher.reach(AgentState::Silent);
-            progress.wait("wait", "not_answering", "etcd's process runs, but etcd does not answer any more");
-            return RETRY_INTERVAL;
+        if self.is_loading() {
+            return self.next_announcement.saturating_duration_since(BootInstant::now()).min(RETRY_INTERVAL);
         }
-        match tools.session.check_in(&State::starting(identity), CheckInOptions::default()).await {
-            Ok(response) => {
-                let Instruction { reason, message, .. } = &response.instruction;
-                progress.wait("wait", reason, message);
-            }
-            Err(error) => progress.wait("wait", error.reason(), &error.to_string()),
-        }
-        LOOK_INTERVAL
+        tools.publisher.reach(AgentState::Silent);
+        let since = if self.has_answered { "any more" } else { "since its process was started long ago" };
+        let message = format!("etcd's process runs, but etcd does not answer {since}");
+        tools.session.progress.wait("wait", "not_answering", &message);
+        RETRY_INTERVAL
     }
 
     /// Checks in, executes the instruction, and returns the time until the next check-in.

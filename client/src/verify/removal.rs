@@ -57,7 +57,8 @@ pub async fn verify(
     // An answer needs no second look.
     check_silent(&first, victim)?;
     // A spare has looked every second, so it may have the first of two samples already.
-    let earlier = session.view_before(began, SAMPLE_INTERVAL).filter(|earlier| earlier.cluster_id == first.cluster_id);
+    let earlier = session.view_before(began, SAMPLE_INTERVAL);
+    let earlier = earlier.filter(|view| view.cluster_id == first.cluster_id && member(view, victim).is_some());
     if earlier.is_some_and(|earlier| check(&earlier, &first, victim, is_probe_enough).is_ok()) {
         return Ok(());
     }

@@ -1,14 +1,17 @@
 use std::{
     fs, io,
     os::{fd::OwnedFd, unix::fs::MetadataExt},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+    param::clock_ticks_per_second,
+    process::{Pid, PidfdFlags, Signal, geteuid, pidfd_open, pidfd_send_signal},
 };
+
+use crate::{boot_clock::BootInstant, data_dir::DataDir};
 
 /// How often the agent looks whether the process has ended.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -17,25 +20,33 @@ const INTERVAL: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub struct Running {
     pid: Pid,
+    started: BootInstant,
     handle: OwnedFd,
 }
 
 impl Running {
-    /// The process that has a file open for writing; `None` if there is none, or if it is another user's.
-    pub fn find(file: &Path) -> io::Result<Option<Self>> {
-        let Ok(file) = fs::metadata(file) else { return Ok(None) };
+    /// This user's etcd that runs on a data directory. `None` if there is none, or if it has not opened its log yet.
+    ///
+    /// It has locked both its database and its log. A program such as `etcdutl defrag` locks the database alone, and others may just have
+    /// it open.
+    pub fn find(data: &DataDir) -> io::Result<Option<Self>> {
+        let (Ok(file), Ok(wal)) = (fs::metadata(data.database()), fs::canonicalize(data.wal_dir())) else {
+            return Ok(None);
+        };
         for entry in fs::read_dir("/proc")? {
             let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw)
             else {
                 continue;
             };
-            if !has_open(pid, &file) {
+            if !is_etcd(pid, &file, &wal) {
                 continue;
             }
             let handle = pidfd_open(pid, PidfdFlags::empty())?;
             // The ID may have been used again in between.
-            if has_open(pid, &file) {
-                return Ok(Some(Self { pid, handle }));
+            if let Some(started) = started(pid)
+                && is_etcd(pid, &file, &wal)
+            {
+                return Ok(Some(Self { pid, started, handle }));
             }
         }
         Ok(None)
@@ -44,6 +55,11 @@ impl Running {
     /// Its ID.
     pub fn pid(&self) -> Pid {
         self.pid
+    }
+
+    /// When it was started.
+    pub fn started(&self) -> BootInstant {
+        self.started
     }
 
     /// Waits until it has ended.
@@ -66,50 +82,99 @@ impl Running {
     }
 }
 
-/// Whether a process has a file open for writing. False if the process is another user's.
-fn has_open(pid: Pid, file: &fs::Metadata) -> bool {
-    let process = format!("/proc/{}", pid.as_raw_nonzero());
-    let Ok(open) = fs::read_dir(format!("{process}/fd")) else { return false };
-    let is_file = |found: fs::Metadata| (found.dev(), found.ino()) == (file.dev(), file.ino());
+/// Whether a process of this user has locked a database, and files of a log.
+fn is_etcd(pid: Pid, database: &fs::Metadata, wal: &Path) -> bool {
+    let is_own = fs::metadata(process(pid)).is_ok_and(|process| process.uid() == geteuid().as_raw());
+    let is_database = |path: &Path| {
+        fs::metadata(path).is_ok_and(|found| (found.dev(), found.ino()) == (database.dev(), database.ino()))
+    };
+    let is_of_log = |path: &Path| fs::read_link(path).is_ok_and(|target| target.parent() == Some(wal));
+    is_own && has_locked(pid, is_database) && has_locked(pid, is_of_log)
+}
+
+/// Whether a process has locked a file, of those that it has open, for itself alone. False if the process is another user's.
+fn has_locked(pid: Pid, is_meant: impl Fn(&Path) -> bool) -> bool {
+    let Ok(open) = fs::read_dir(process(pid).join("fd")) else { return false };
     open.flatten().any(|entry| {
-        fs::metadata(entry.path()).is_ok_and(is_file)
-            && fs::read_to_string(format!("{process}/fdinfo/{}", entry.file_name().display()))
-                .is_ok_and(|info| is_writable(&info))
+        let about = || fs::read_to_string(process(pid).join("fdinfo").join(entry.file_name()));
+        is_meant(&entry.path()) && about().is_ok_and(|about| is_locked(&about))
     })
 }
 
-/// Whether a file of `/proc/PID/fdinfo` is that of a file descriptor for writing: its flags are an octal number that ends with
-/// `O_WRONLY` or `O_RDWR`.
-fn is_writable(info: &str) -> bool {
-    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
-    let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
-    flags.is_some_and(|flags| flags & 0o3 != 0)
+/// Whether a file of `/proc/PID/fdinfo` shows a lock of `flock(2)` for one process alone.
+fn is_locked(about: &str) -> bool {
+    let mut locks = about.lines().filter_map(|line| line.strip_prefix("lock:"));
+    locks.any(|lock| lock.contains(" FLOCK ") && lock.contains(" WRITE "))
+}
+
+/// When a process was started: the 22nd field of `/proc/PID/stat`, in ticks since the machine booted.
+fn started(pid: Pid) -> Option<BootInstant> {
+    let stat = fs::read_to_string(process(pid).join("stat")).ok()?;
+    // The second field has the name of the program, which may have spaces.
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let ticks: u64 = fields.split(' ').nth(19)?.parse().ok()?;
+    Some(BootInstant::of_uptime(Duration::from_secs_f64(ticks as f64 / clock_ticks_per_second() as f64)))
+}
+
+fn process(pid: Pid) -> PathBuf {
+    PathBuf::from(format!("/proc/{}", pid.as_raw_nonzero()))
 }
 
 #[cfg(test)]
 mod tests {
     use std::{
-        process::{Command, Stdio},
-        time::Duration,
+        process::{Child, Command},
+        time::Instant,
     };
 
     use super::*;
 
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    /// Whether an etcd is found on a data directory with this database and log while a script has files open. The script says `ready`
+    /// by creating that file.
+    fn found_while(script: &str) -> (Option<Running>, Child) {
+        let folder = tempfile::tempdir().unwrap().keep();
+        let data = folder.join("data");
+        for path in ["member/snap", "member/wal"] {
+            fs::create_dir_all(data.join(path)).unwrap();
+        }
+        for file in ["member/snap/db", "member/wal/0.wal"] {
+            fs::write(data.join(file), "").unwrap();
+        }
+        let script = format!("{script}; : >ready; exec sleep 600");
+        let child = Command::new("bash").args(["-c", &script]).current_dir(&data).spawn().unwrap();
+        let deadline = Instant::now() + LIMIT;
+        while !data.join("ready").exists() {
+            assert!(Instant::now() < deadline, "the script is not ready");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        (Running::find(&DataDir::new(data, None)).unwrap(), child)
+    }
+
     #[tokio::test]
-    async fn the_process_that_has_a_file_open_is_found_and_its_end_is_noticed() {
-        let temporary = tempfile::tempdir().unwrap();
-        let path = temporary.path().join("db");
-        assert!(Running::find(&path).unwrap().is_none());
-        fs::write(&path, "").unwrap();
-        let _reader = fs::File::open(&path).unwrap();
-        assert!(Running::find(&path).unwrap().is_none());
-        let mut child =
-            Command::new("sleep").arg("600").stdout(Stdio::from(fs::File::create(&path).unwrap())).spawn().unwrap();
-        let found = Running::find(&path).unwrap().unwrap();
+    async fn the_process_that_has_locked_database_and_log_is_found_and_its_end_is_noticed() {
+        let (found, mut child) = found_while("exec 8<>member/snap/db 9<>member/wal/0.wal; flock -x 8; flock -x 9");
+        let found = found.unwrap();
         assert_eq!(found.pid().as_raw_nonzero().get().unsigned_abs(), child.id());
+        assert!(found.started().elapsed() < LIMIT);
         found.signal(Signal::TERM);
-        tokio::time::timeout(Duration::from_secs(60), found.exited()).await.unwrap();
+        tokio::time::timeout(LIMIT, found.exited()).await.unwrap();
         child.wait().unwrap();
-        assert!(Running::find(&path).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_process_that_has_files_open_or_locks_the_database_alone_is_no_etcd() {
+        for script in [
+            "exec 8<>member/snap/db 9<>member/wal/0.wal",
+            "exec 8<>member/snap/db 9<>member/wal/0.wal; flock -x 8",
+            "exec 8<>member/snap/db 9<>member/wal/0.wal; flock -x 9",
+            "exec 8<>member/snap/db 9<>member/wal/0.wal; flock -s 8; flock -s 9",
+        ] {
+            let (found, mut child) = found_while(script);
+            child.kill().unwrap();
+            child.wait().unwrap();
+            assert!(found.is_none(), "{script}");
+        }
     }
 }
