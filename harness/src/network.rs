@@ -1,6 +1,7 @@
 //! Machines with addresses of their own: a bridge, and a network namespace for each machine.
 
 use std::{
+    net::Ipv4Addr,
     path::Path,
     process::{self, Command},
     sync::{
@@ -90,6 +91,25 @@ impl Host {
         self.ip(&["neigh", "del", address, "dev", "lan0"]).unwrap();
     }
 
+    /// Whether this machine can open a TCP connection to `HOST:PORT` within a second.
+    pub fn connects_to(&self, address: &str) -> bool {
+        let (host, port) = address.rsplit_once(':').expect("an address has a port");
+        let connect = format!("exec 3<>/dev/tcp/{host}/{port}");
+        ip(&["netns", "exec", &self.namespace, "timeout", "1", "bash", "-c", &connect]).is_ok()
+    }
+
+    /// Drops, silently, the first packet of each TCP connection that an address opens to this machine, as a firewall does that
+    /// lacks a rule. Connections from this machine to the address work. Lasts as long as the network. `None`, with the reason
+    /// printed, if the kernel can't do so.
+    pub fn deny_connections_from(&self, address: &str) -> Option<()> {
+        let filter = drop_first_packets(address.parse().expect("an address of a host is an IPv4 address"));
+        // There may be a qdisc already, for another address.
+        let _ = run("tc", &["-n", &self.namespace, "qdisc", "add", "dev", "lan0", "clsact"]);
+        let filter = ["filter", "add", "dev", "lan0", "ingress", "bpf", "direct-action", "bytecode", &filter];
+        let added = run("tc", &[&["-n", &self.namespace], &filter[..]].concat());
+        added.map_err(|error| peers::skip(&format!("packets can't be filtered here: {error}"))).ok()
+    }
+
     /// Wraps a command, so that it runs on this machine. The process is the command itself.
     pub(crate) fn wrap(&self, command: &Command) -> Command {
         let mut wrapped = environment::command(Path::new("ip"));
@@ -104,9 +124,38 @@ impl Host {
 }
 
 fn ip(arguments: &[&str]) -> Result<(), String> {
-    let done = Command::new("ip").args(arguments).output().map_err(|error| format!("ip: {error}"))?;
+    run("ip", arguments)
+}
+
+fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
+    let done = Command::new(program).args(arguments).output().map_err(|error| format!("{program}: {error}"))?;
     if done.status.success() {
         return Ok(());
     }
-    Err(format!("ip {}: {}", arguments.join(" "), String::from_utf8_lossy(&done.stderr).trim()))
+    let said = String::from_utf8_lossy(&done.stderr);
+    Err(format!("{program} {}: {}", arguments.join(" "), said.trim()))
+}
+
+/// A program of the kernel's packet filter, as `tc` reads it: the number of instructions, and for each its code, the two jumps and the
+/// value. It drops a TCP packet with SYN and without ACK from an address.
+fn drop_first_packets(from: Ipv4Addr) -> String {
+    const PASS: u32 = 0;
+    const DROP: u32 = 2;
+    let program: [(u16, u8, u8, u32); 11] = [
+        (0x28, 0, 0, 12),             // the type of the Ethernet frame
+        (0x15, 0, 8, 0x0800),         // is IPv4, or pass
+        (0x20, 0, 0, 26),             // the source address
+        (0x15, 0, 6, from.to_bits()), // is this one, or pass
+        (0x30, 0, 0, 23),             // the protocol
+        (0x15, 0, 4, 6),              // is TCP, or pass
+        (0xb1, 0, 0, 14),             // X becomes the length of the IP header
+        (0x50, 0, 0, 14 + 13),        // the flags of TCP
+        (0x54, 0, 0, 0x12),           // SYN and ACK of them
+        (0x15, 1, 0, 0x02),           // is SYN alone: drop
+        (0x06, 0, 0, PASS),
+    ];
+    let program = program.iter().chain(&[(0x06, 0, 0, DROP)]);
+    let instructions: Vec<String> =
+        program.map(|(code, if_so, if_not, value)| format!("{code} {if_so} {if_not} {value}")).collect();
+    format!("{},{}", instructions.len(), instructions.join(","))
 }

@@ -5,12 +5,13 @@ use std::{
     ops::{Deref, DerefMut},
     path::{Path, PathBuf},
     process::Command,
+    sync::Arc,
     time::Duration,
 };
 
 use tempfile::TempDir;
 
-use crate::{Postgres, Process, environment, free_port, http, kept, programs, secrets, tls::Identity};
+use crate::{Postgres, Process, environment, free_port, http, kept, network::Host, programs, secrets, tls::Identity};
 
 /// A running `convene-server`.
 pub struct Server {
@@ -24,6 +25,8 @@ pub struct Server {
 struct Settings {
     database: Database,
     ip: String,
+    /// The machine of a network that it runs on.
+    host: Option<Arc<Host>>,
     port: u16,
     arguments: Vec<String>,
     /// Whether it logs all that its libraries can log.
@@ -85,6 +88,12 @@ impl Server {
     /// Starts a server on a SQLite file of its own at this IP address, and waits until it listens.
     pub fn start_at(ip: &str) -> Self {
         Settings { ip: ip.to_owned(), ..Settings::new(Database::Sqlite(kept::folder()), &[]) }.start()
+    }
+
+    /// Starts a server on a SQLite file of its own, on a machine of a network, and waits until it listens.
+    pub fn start_on_host(host: &Arc<Host>) -> Self {
+        let settings = Settings::new(Database::Sqlite(kept::folder()), &[]);
+        Settings { ip: host.address.clone(), host: Some(host.clone()), ..settings }.start()
     }
 
     /// Starts a server with arguments of a test's own on a database that others may use as well, and waits until it
@@ -150,7 +159,7 @@ impl Crashed {
 impl Settings {
     fn new(database: Database, arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        Self { database, ip: "127.0.0.1".to_owned(), port: free_port(), arguments, traces: false }
+        Self { database, ip: "127.0.0.1".to_owned(), host: None, port: free_port(), arguments, traces: false }
     }
 
     fn start(self) -> Server {
@@ -158,6 +167,9 @@ impl Settings {
         let mut command = command(&address, &self.database.url(), &self.arguments);
         if self.traces {
             command.env("RUST_LOG", "trace");
+        }
+        if let Some(host) = &self.host {
+            command = host.wrap(&command);
         }
         let process = Process::spawn("convene-server", &mut command);
         process.wait_for_output("listens on", Duration::from_secs(20));

@@ -5,7 +5,7 @@ use convene_harness::{
     cluster::{Member, member_list, wait_until_members},
     convene::{Convene, Ended},
     etcd::{Etcd, Version},
-    network::Network,
+    network::{Host, Network},
     replicas::Replicas,
     server::Server,
     wait_for,
@@ -40,6 +40,13 @@ impl Registry {
     /// Creates a cluster of this size, on a new server that the machines of a network reach.
     pub fn in_network(network: &Network, size: usize) -> Self {
         let service = Service::Server(Server::start_at(&network.address));
+        let registry = Self::on(service.url(), size);
+        Self { service: Some(service), ..registry }
+    }
+
+    /// Creates a cluster of this size, on a new server on a machine of a network.
+    pub fn on_host(host: &Arc<Host>, size: usize) -> Self {
+        let service = Service::Server(Server::start_on_host(host));
         let registry = Self::on(service.url(), size);
         Self { service: Some(service), ..registry }
     }

@@ -2,5 +2,6 @@
 
 mod agent;
 mod life;
+mod partitions;
 mod stopping;
 mod supervising;

@@ -1,7 +1,11 @@
 use std::{fs, os::unix::fs::PermissionsExt, sync::Arc};
 
 use convene_harness::{
-    Access, Place, Process, cluster::wait_until_members, convene::Convene, etcd::Version, free_port, wait_for,
+    Access, Place, Process,
+    cluster::{Member, wait_until_members},
+    convene::Convene,
+    etcd::Version,
+    free_port, wait_for,
 };
 use serde_json::Value;
 
@@ -18,7 +22,8 @@ pub struct Agent {
     /// Further flags of etcd.
     pub etcd_flags: Vec<String>,
     url: String,
-    port: u16,
+    /// The address of the node's own port.
+    address: String,
     process: Option<Process>,
     /// What earlier agents have logged.
     log: String,
@@ -27,13 +32,22 @@ pub struct Agent {
 impl Agent {
     /// A machine without data, on which nothing runs yet.
     pub fn new(version: &Version, registry: &Registry, name: &str) -> Self {
+        Self::at(Place::new(), version, registry, name)
+    }
+
+    /// A machine at a place, on which nothing runs yet.
+    pub fn at(place: Place, version: &Version, registry: &Registry, name: &str) -> Self {
+        let address = match place.host() {
+            Some(host) => format!("{}:2382", host.address),
+            None => format!("127.0.0.1:{}", free_port()),
+        };
         Self {
             name: name.to_owned(),
-            place: Arc::new(Place::new()),
+            place: Arc::new(place),
             program: version.program().to_str().unwrap().to_owned(),
             etcd_flags: Vec::new(),
             url: registry.url.clone(),
-            port: free_port(),
+            address,
             process: None,
             log: String::new(),
         }
@@ -48,13 +62,17 @@ impl Agent {
 
     /// Starts `convene run`, with further flags.
     pub fn run(&mut self, more: &[&str]) {
-        let mut arguments = vec!["run".to_owned(), format!("--node-listen=127.0.0.1:{}", self.port)];
+        let mut arguments = vec!["run".to_owned(), format!("--node-listen={}", self.address)];
         arguments.extend(more.iter().map(|flag| (*flag).to_owned()));
         arguments.extend(["--".to_owned(), self.program.clone(), format!("--name={}", self.name)]);
         arguments.push(format!("--initial-advertise-peer-urls={}", self.place.peer_url));
         arguments.extend(self.place.etcd_flags());
         arguments.extend(self.etcd_flags.iter().cloned());
-        self.process = Some(Convene::new(arguments).env("CONVENE_DISCOVERY", &self.url).spawn());
+        let command = Convene::new(arguments).env("CONVENE_DISCOVERY", &self.url);
+        self.process = Some(match self.place.host() {
+            Some(host) => command.on(host).spawn(),
+            None => command.spawn(),
+        });
     }
 
     /// From the next start on, etcd writes one line and ends with exit code 7. It still has its version.
@@ -126,7 +144,7 @@ impl Agent {
 
     /// What the node's own port answers at a path: the status code and the body. `None` if nobody answers.
     pub fn get(&self, path: &str) -> Option<(u16, String)> {
-        let url = format!("http://127.0.0.1:{}{path}", self.port);
+        let url = format!("http://{}{path}", self.address);
         tokio::runtime::Runtime::new().unwrap().block_on(async {
             let answer = convene_harness::http::client().get(url).send().await.ok()?;
             Some((answer.status().as_u16(), answer.text().await.ok()?))
@@ -166,13 +184,14 @@ pub fn form(version: &Version, registry: &Registry, names: &[&str]) -> Vec<Agent
     agents
 }
 
-/// Waits until exactly these nodes run the healthy voters of the cluster.
-pub fn wait_until_whole(version: &Version, agents: &[&Agent]) {
+/// Waits until exactly these nodes run the healthy voters of the cluster, and returns these in the order of their IDs.
+pub fn wait_until_whole(version: &Version, agents: &[&Agent]) -> Vec<Member> {
     let endpoints: Vec<&str> = agents.iter().map(|agent| agent.place.client_url.as_str()).collect();
-    wait_until_members(version, &Access::default(), &endpoints, agents.len(), LIMIT);
+    let members = wait_until_members(version, &Access::default(), &endpoints, agents.len(), LIMIT);
     for agent in agents {
         agent.wait_for_state("voter");
     }
+    members
 }
 
 /// The place of the leader in the list.
