@@ -1,4 +1,4 @@
-"""Each fault is a function that makes it, lets it last, and ends it.
+"""Each fault is a function that makes it, lets it last, and ends it. agent_faults.py has those of agents.
 
 A fault returns a description. If the cluster can recover before the fault ends, the fault also returns since when.
 """
@@ -39,11 +39,11 @@ def cut_one_way(soak):
     """What one machine sends to another is lost."""
     one, other = soak.random.sample(soak.machines, 2)
     seconds = soak.pick_duration()
-    soak.excuse_if_long(one, seconds)
-    soak.excuse_if_long(other, seconds)
-    one.host.cut_to(other.host.address)
-    time.sleep(seconds)
-    one.host.mend_to(other.host.address)
+    # An agent reports that its etcd answers, whoever else does not reach it.
+    if not soak.has_agents:
+        soak.excuse_if_long(one, seconds)
+        soak.excuse_if_long(other, seconds)
+    cut([one.host], [other.host], seconds)
     return f"{one.name} to {other.name} for {seconds} s"
 
 
@@ -52,12 +52,7 @@ def isolate(soak):
     machine = soak.pick_member()
     seconds = soak.pick_duration()
     soak.excuse_if_long(machine, seconds)
-    away = [other.host.address for other in soak.machines if other is not machine] + [soak.network.address]
-    for address in away:
-        machine.host.cut_to(address)
-    time.sleep(seconds)
-    for address in away:
-        machine.host.mend_to(address)
+    cut([machine.host], [host for host in soak.hosts() if host is not machine.host], seconds)
     return f"{machine.name} for {seconds} s"
 
 
@@ -65,10 +60,15 @@ def cut_from_registry(soak):
     """A machine does not reach the registry."""
     machine = soak.random.choice(soak.machines)
     seconds = soak.pick_duration()
-    machine.host.cut_to(soak.network.address)
-    time.sleep(seconds)
-    machine.host.mend_to(soak.network.address)
+    cut([machine.host], [soak.registry.host], seconds)
     return f"{machine.name} for {seconds} s"
+
+
+def cut_off_registry(soak, seconds=None):
+    """No machine reaches the registry."""
+    seconds = seconds or soak.pick_duration()
+    cut([soak.registry.host], [machine.host for machine in soak.machines], seconds, both_ways=True)
+    return f"{seconds} s"
 
 
 def lose_disk(soak):
@@ -93,15 +93,14 @@ def fill_disk(soak):
 
 def crash_loop(soak):
     """A member's etcd ends at once after each start, until a spare has taken its place."""
-    soak.wait_for_spare()
+    soak.wait_for_spares()
     machine = soak.pick_member()
     soak.observer.excuse(machine.name)
     member = soak.member_of(machine)
     began = time.monotonic()
-    machine.broken = True
-    machine.signal_all(signal.SIGKILL, "etcd")
+    machine.break_etcd()
     soak.wait_until_replaced(member)
-    machine.broken = False
+    machine.repair_etcd()
     return machine.name, began
 
 
@@ -133,19 +132,20 @@ def set_registry_back(soak):
 
 
 def resize(soak):
-    """An administrator changes the size. No node checks in while all machines are members, so `convene leave` removes the
-    surplus ones."""
+    """An administrator changes the size. Without agents no node checks in while all machines are members, so `convene leave` removes
+    the surplus ones."""
     soak.observer.excuse("*")
-    soak.size = 8 - soak.size
+    soak.size = soak.random.choice([size for size in soak.sizes if size != soak.size])
     soak.set_size()
     began = time.monotonic()
-    soak.leave_with_surplus()
+    if not soak.has_agents:
+        soak.leave_with_surplus()
     return f"to {soak.size}", began
 
 
 def evict(soak):
     """An administrator evicts a member, and withdraws that once it is gone."""
-    soak.wait_for_spare()
+    soak.wait_for_spares()
     machine = soak.pick_member()
     soak.observer.excuse(machine.name)
     member = soak.member_of(machine)
@@ -166,16 +166,27 @@ def _freeze(soak, machine, program):
     return f"{machine.name} for {seconds} s"
 
 
+def cut(some, others, seconds, both_ways=False):
+    """What some hosts send to others is lost for a while."""
+    ways = [(one, other) for one in some for other in others]
+    ways += [(other, one) for one, other in ways] if both_ways else []
+    for one, other in ways:
+        one.cut_to(other.address)
+    time.sleep(seconds)
+    for one, other in ways:
+        one.mend_to(other.address)
+
+
 ALL = [
     kill_etcd, freeze_machine, freeze_etcd, freeze_clients, cut_one_way, isolate, cut_from_registry, lose_disk, fill_disk,
-    crash_loop, kill_server, freeze_server, set_registry_back, resize, evict,
+    cut_off_registry, crash_loop, kill_server, freeze_server, set_registry_back, resize, evict,
 ]
 
 # The cluster recovers only if a spare takes the member's place. In all others the member comes back, or its own machine takes
 # its place.
 WITH_SPARE = [crash_loop, evict]
 
-OF_REGISTRY = [kill_server, freeze_server, set_registry_back]
+OF_REGISTRY = [kill_server, freeze_server, cut_off_registry, set_registry_back]
 
 # These may happen together with any fault that is not of the registry itself.
-TOGETHER = [kill_server, freeze_server]
+TOGETHER = [kill_server, freeze_server, cut_off_registry]

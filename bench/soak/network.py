@@ -1,7 +1,9 @@
 """A network of machines on this machine: a bridge, and a network namespace for each machine. Needs root."""
 
+import collections
 import os
 import subprocess
+import threading
 
 # No interface has this MAC address. Frames to it are lost, and their sender gets no error.
 NOWHERE = "02:00:00:00:de:ad"
@@ -46,6 +48,9 @@ class Host:
     def __init__(self, network, number):
         self.namespace = f"{network.name}-{number}"
         self.address = f"{network.subnet}.{10 + number}"
+        # How many faults cut this machine off from an address.
+        self._cuts = collections.Counter()
+        self._lock = threading.Lock()
         outside = f"{network.name}v{number}"
         ip("netns", "add", self.namespace)
         ip("link", "add", outside, "type", "veth", "peer", "name", "lan0", "netns", self.namespace)
@@ -64,11 +69,16 @@ class Host:
 
     def cut_to(self, address):
         """Drops all that this machine sends to an address, silently. What comes from there still arrives."""
-        self._ip("neigh", "replace", address, "lladdr", NOWHERE, "nud", "permanent", "dev", "lan0")
+        with self._lock:
+            self._cuts[address] += 1
+            self._ip("neigh", "replace", address, "lladdr", NOWHERE, "nud", "permanent", "dev", "lan0")
 
     def mend_to(self, address):
-        """Ends a cut."""
-        self._ip("neigh", "del", address, "dev", "lan0")
+        """Ends a cut. Two faults at once may have cut the same way."""
+        with self._lock:
+            self._cuts[address] -= 1
+            if not self._cuts[address]:
+                self._ip("neigh", "del", address, "dev", "lan0")
 
     def _ip(self, *arguments):
         ip("-n", self.namespace, *arguments)

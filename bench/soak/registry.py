@@ -1,4 +1,4 @@
-"""convene-server on a SQLite file, which can be killed, frozen and set back to an earlier copy."""
+"""convene-server on a SQLite file and a machine of its own, which can be killed, frozen and set back to an earlier copy."""
 
 import shutil
 import time
@@ -12,15 +12,17 @@ START_LIMIT = 60
 class Registry(Service):
     """The server and its file."""
 
-    def __init__(self, folder, program, address):
-        self.url = f"http://{address}:7379"
+    def __init__(self, folder, program, host):
+        self.host = host
+        address = f"{host.address}:7379"
+        self.url = f"http://{address}"
         self._folder = folder / "registry"
         self._folder.mkdir()
         self._copy = folder / "registry-copy"
-        command = [
-            program, "--listen", f"{address}:7379", "--public-url", self.url,
+        command = host.command(
+            program, "--listen", address, "--public-url", self.url,
             "--database-url", f"sqlite:{self._folder / 'convene.db'}", "--auth", "off", "--allow-unauthenticated",
-        ]
+        )
         super().__init__(command, folder / "server.log")
 
     def start(self):
