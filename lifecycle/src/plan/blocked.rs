@@ -46,7 +46,7 @@ pub(super) enum Blocked {
     /// Another node checks in as the member that this node has the data of, and its etcd runs.
     ChecksInElsewhere { member: MemberId, urls: String, until: UnixMillis, now: UnixMillis },
     /// Another run was instructed to join with this node's peer URLs, and may still start its etcd.
-    JoinsElsewhere { member: String, urls: String, since: UnixMillis, now: UnixMillis },
+    JoinsElsewhere { member: String, urls: String, since: UnixMillis, until: UnixMillis, now: UnixMillis },
     /// The data is of an earlier epoch, and may be the only copy.
     EarlierEpoch { current: Epoch },
     /// Founders are missing.

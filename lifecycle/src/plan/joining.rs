@@ -106,19 +106,21 @@ impl Planner<'_> {
     /// machine with a copy of this node's configuration. Nothing shows of it before its etcd runs.
     ///
     /// A removal of the member does not help: etcd takes the ID that its peer URLs have in the list when it starts, so it would
-    /// start as the member that is added next. So the record of a removed member counts, too. A member that answers has
-    /// started, and keeps this node out by itself.
+    /// start as the member that is added next. So the record of a removed member counts, too, unless it had started: then the run
+    /// has done what it was instructed. A member that answers has started, and keeps this node out by itself.
     fn check_no_other_run_starts(&self, view: &QuorumView<'_>) -> Result<(), Blocked> {
         if self.draft.members().any(|member| self.has_own_peer_urls(member) && view.is_up(member)) {
             return Ok(());
         }
         let issued = self.draft.record.iter().filter(|member| self.is_issued_to_another_run(member));
-        let issued = issued.filter(|member| self.has_own_peer_urls(member));
+        let may_start = |member: &&Arc<Member>| member.removed.is_none() || !member.started;
+        let issued = issued.filter(|member| self.has_own_peer_urls(member)).filter(may_start);
         let issued = issued.filter_map(|member| Some((member, member.join_issued.as_ref()?.at)));
         match issued.max_by_key(|(_, at)| *at) {
             Some((member, at)) if self.age_of(at) < StartIssued::START_WITHIN => {
                 let (member, urls) = (member.label(), urls_of(&self.report.peer_urls));
-                Err(Blocked::JoinsElsewhere { member, urls, since: at, now: self.now })
+                let left = StartIssued::START_WITHIN.saturating_sub(self.age_of(at));
+                Err(Blocked::JoinsElsewhere { member, urls, since: at, until: self.now.after(left), now: self.now })
             }
             _ => Ok(()),
         }

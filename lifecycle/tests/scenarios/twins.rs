@@ -56,3 +56,21 @@ fn a_started_learner_that_the_leader_hears_is_not_removed_for_its_twin() {
     let mut world = d_may_be_starting();
     world.execute("d").cut("d@d", "d").watch(40, "d@d").observe("d@d", "wait: partition").members("a b c ~d");
 }
+
+#[test]
+fn a_run_has_its_time_once_more_after_the_registry_was_away_and_the_node_says_until_when() {
+    let mut world = d_may_be_starting();
+    world.pass(60).server_restarts().observe("d@d", "wait: runs_elsewhere").with_message("continues at 08:01:30Z");
+    world.pass(29).observe("d@d", "wait: runs_elsewhere + ticket_released").pass(1);
+    world.observe("d@d", "remove d #2 of a b c ~d: lost_disk + ticket_granted");
+}
+
+/// Its agent has had other runs meanwhile. What an earlier one was instructed to do is done: that member had started.
+#[test]
+fn a_spare_that_was_a_member_is_one_at_once_after_the_registry_was_away() {
+    let mut world = d_may_be_starting();
+    world.execute("d").observe("d", "promote d #1 of a b c ~d: caught_up + member_updated").execute("d").check_ins("d");
+    world.size(3).step("d", "leave d #2 of a b c d: shrink + ticket_granted");
+    world.step("d", "archive_data: removed_member + member_removed ticket_released").returns_empty("d");
+    world.observe("d", "stand_by: full").pass(60).server_restarts().observe("d", "stand_by: full");
+}

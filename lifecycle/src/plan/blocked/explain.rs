@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Blocked, Explanation, LeaderMetrics, Outcome, ViewNeeded};
-use crate::{ClusterId, ClusterSize, HoldReason, MAX_MEMBERS, Reason, StartIssued, plan::membership::MAX_LAG};
+use crate::{ClusterId, ClusterSize, HoldReason, MAX_MEMBERS, Reason, plan::membership::MAX_LAG};
 
 /// etcd's default for `--initial-advertise-peer-urls`, and the client's.
 const DEFAULT_PEER_URL: &str = "http://localhost:2380";
@@ -145,14 +145,14 @@ impl Blocked {
                     until.clock_time(*now)
                 ),
             ),
-            Self::JoinsElsewhere { member, urls, since, now } => wait(
+            Self::JoinsElsewhere { member, urls, since, until, now } => wait(
                 Reason::RunsElsewhere,
                 format!(
                     "another run with this node's peer URLs {urls} was instructed to join as member {member} {}, and may still \
                      start etcd. If that run was on this node, this node continues at {}; if it was on another machine, give \
                      each machine its own name and peer URLs",
                     since.clock_time(*now),
-                    since.after(StartIssued::START_WITHIN).clock_time(*now)
+                    until.clock_time(*now)
                 ),
             ),
             Self::EarlierEpoch { current } => refuse(
