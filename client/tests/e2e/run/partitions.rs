@@ -13,7 +13,7 @@ use convene_harness::{
 };
 
 use super::agent::{Agent, is_running, leader, signal, wait_until_whole};
-use crate::node::{Registry, with_each};
+use crate::node::{LIMIT, Registry, with_each};
 
 /// How long a cut lasts that must change nothing: four times as long as a member must be silent to count as dead.
 const CUT: Duration = Duration::from_secs(20);
@@ -271,11 +271,10 @@ impl Cluster {
     /// Expects that etcd lists the same members for a while, to one that reaches a quorum.
     fn expect_no_change(&self, time: Duration, witness: usize) {
         let endpoint = &self.agents[witness].place.client_url;
-        let changed = wait_for(time, || {
-            let listed = member_list(&self.version, &Access::default(), endpoint).ok()?;
-            (listed != self.before).then_some(listed)
-        });
+        let list = || member_list(&self.version, &Access::default(), endpoint).ok();
+        let changed = wait_for(time, || list().filter(|listed| *listed != self.before));
         assert_eq!(changed, None, "before: {:?}", self.before);
+        assert_eq!(wait_for(LIMIT, list), Some(self.before.clone()));
     }
 
     /// Waits until the members are healthy and the other nodes are spares, and expects that each is what it was.
