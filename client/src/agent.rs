@@ -30,6 +30,7 @@ use crate::{
     placement::{self, Placement, Turn},
     progress::Progress,
     session::Session,
+    stderr,
 };
 use etcd_readiness::EtcdReadiness;
 use exit::{is_final, is_rejection_final};
@@ -61,6 +62,7 @@ const SPARE_WAITS: [&str; 9] = [
 /// Runs the command until a signal ends it. Returns the exit code of etcd.
 pub async fn run(arguments: &RunArgs, log_format: LogFormat) -> Result<ExitCode, CommandError> {
     let signals = Signals::new()?;
+    stderr::begin_relay();
     let command = EtcdCommand::read(&arguments.etcd, Variables::of_process())?;
     command.inspect().await?;
     let mut session = Session::new(&arguments.node, log_format)?;

@@ -48,10 +48,14 @@ mod target;
 mod token;
 mod verify;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use cli::{Cli, Command};
+use command_error::CommandError;
 use progress::Progress;
+
+/// How long the last lines of the log may take to be read.
+const LOG_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The program `convene`.
 #[tokio::main(flavor = "current_thread")]
@@ -59,11 +63,20 @@ pub async fn main() -> ExitCode {
     let cli = Cli::read();
     let progress = Progress::new(cli.log_format, cli.subject());
     cli.warnings.iter().for_each(|warning| progress.step("warning", warning));
-    let result = match &cli.command {
-        Command::Run(arguments) => match agent::run(arguments, cli.log_format).await {
-            Ok(code) => return code,
-            Err(error) => Err(error),
-        },
+    let code = match run(&cli).await {
+        Ok(code) => code,
+        Err(error) => {
+            progress.error(&error);
+            error.exit_code()
+        }
+    };
+    stderr::flush(LOG_TIMEOUT);
+    code
+}
+
+async fn run(cli: &Cli) -> Result<ExitCode, CommandError> {
+    match &cli.command {
+        Command::Run(arguments) => return agent::run(arguments, cli.log_format).await,
         Command::Join(arguments) => join::run(arguments, cli.log_format).await,
         Command::Promote(arguments) => promote::run(arguments, cli.log_format).await,
         Command::Leave(arguments) => leave::run(arguments, cli.log_format).await,
@@ -72,12 +85,6 @@ pub async fn main() -> ExitCode {
         Command::Member(command) => member::run(command).await,
         Command::Token(command) => token::run(command).await,
         Command::Explain(command) => explain::run(command),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            progress.error(&error);
-            error.exit_code()
-        }
     }
+    .map(|()| ExitCode::SUCCESS)
 }

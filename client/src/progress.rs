@@ -1,6 +1,5 @@
 use std::{
     collections::VecDeque,
-    io::Write,
     sync::Mutex,
     time::{Duration, SystemTime},
 };
@@ -8,7 +7,7 @@ use std::{
 use humantime::{format_duration, format_rfc3339_seconds};
 use serde::Serialize;
 
-use crate::{boot_clock::BootInstant, cli::LogFormat, command_error::CommandError, one_line::one_line};
+use crate::{boot_clock::BootInstant, cli::LogFormat, command_error::CommandError, one_line::one_line, stderr};
 
 /// The progress log on standard error: one line for each change of what a command does or waits for.
 pub struct Progress {
@@ -103,8 +102,7 @@ impl Progress {
             observer(step, reason, message);
         }
         if let Some(line) = self.line(step, reason, message, is_wait) {
-            // A closed standard error is no reason to stop in the middle of a membership change.
-            let _ = writeln!(std::io::stderr(), "{line}");
+            stderr::log(&line);
         }
     }
 
