@@ -46,26 +46,36 @@ impl Convene {
 
     /// The same call with a filesystem of its own at a directory, which nobody else sees: a tmpfs with these mount options. `None`, with
     /// the reason printed, if mounting is not allowed here.
-    pub fn with_disk(mut self, directory: &Path, options: &str) -> Option<Self> {
-        let mounted = |command: &Command| {
-            let mut mounted = environment::command(Path::new("unshare"));
-            mounted.args([
-                "--mount",
-                "--map-root-user",
-                "sh",
-                "-c",
-                "mount -t tmpfs -o \"$0\" none \"$1\" && shift && exec \"$@\"",
-            ]);
-            mounted.arg(options).arg(directory).arg(command.get_program()).args(command.get_args());
-            environment::copy(command, &mut mounted);
-            mounted
+    pub fn with_disk(self, directory: &Path, options: &str) -> Option<Self> {
+        const MOUNT: &str = "mount -t tmpfs -o \"$0\" none \"$1\" && shift && exec \"$@\"";
+        self.unshared("mounting", |command| {
+            command.args(["--mount", "--map-root-user", "sh", "-c", MOUNT, options]).arg(directory);
+        })
+    }
+
+    /// The same call as the first process of a namespace of processes, as in a container: the only child of the process that is
+    /// started. `None`, with the reason printed, if that is not allowed here.
+    pub fn as_first_process(self) -> Option<Self> {
+        self.unshared("a namespace of processes", |command| {
+            command.args(["--pid", "--fork", "--mount-proc", "--kill-child"]);
+        })
+    }
+
+    /// The same call in namespaces of its own, for which these are the arguments of unshare.
+    fn unshared(mut self, what: &str, arguments: impl Fn(&mut Command)) -> Option<Self> {
+        let wrapped = |command: &Command| {
+            let mut wrapped = environment::command(Path::new("unshare"));
+            arguments(&mut wrapped);
+            wrapped.arg(command.get_program()).args(command.get_args());
+            environment::copy(command, &mut wrapped);
+            wrapped
         };
-        let tried = mounted(&Command::new("true")).output();
+        let tried = wrapped(&Command::new("true")).output();
         if !tried.is_ok_and(|tried| tried.status.success()) {
-            peers::skip("mounting is not allowed here");
+            peers::skip(&format!("{what} is not allowed here"));
             return None;
         }
-        self.command = mounted(&self.command);
+        self.command = wrapped(&self.command);
         Some(self)
     }
 

@@ -50,6 +50,16 @@ impl Version {
         if env::var_os("CONVENE_TEST_EVERY_VERSION").is_some() { Self::all() } else { Self::oldest_and_newest() }
     }
 
+    /// Every installed version in `scripts/test --all`, otherwise the newest one: for a long story of which no step depends on the
+    /// version.
+    pub fn newest_or_all() -> Vec<Self> {
+        let mut all = Self::all();
+        if env::var_os("CONVENE_TEST_EVERY_VERSION").is_none() {
+            all.drain(..all.len().saturating_sub(1));
+        }
+        all
+    }
+
     fn installed(names: &[&'static str]) -> Vec<Self> {
         let Ok(only) = env::var("CONVENE_TEST_ETCD") else {
             return names.iter().filter_map(|name| Self::find(name)).collect();

@@ -9,6 +9,7 @@ use convene_harness::{
     etcd::Version,
     free_port, programs,
     server::Server,
+    wait_for,
 };
 use tempfile::TempDir;
 
@@ -43,6 +44,15 @@ const DROPIN: &str = "/var/lib/elastic-etcd/elastic-etcd -o dropin -data-dir=/va
     -initial-advertise-peer-urls=http://$private_ipv4:2380 -name=$private_ipv4 -discovery={{.DiscoveryURL}} -v=6 \
     -logtostderr > /run/systemd/system/etcd2.service.d/99-elastic-etcd.conf";
 
+/// How the same machine is run by `convene run`, with the flags of etcd in the README.
+const RUN: &str = r"
+exec convene run -discovery=$DISCOVERY_URL -node-listen=off -- etcd2 -name=master2 \
+     -initial-advertise-peer-urls=http://1.2.3.4:2380 \
+     -listen-peer-urls=http://1.2.3.4:2480 \
+     -listen-client-urls=http://1.2.3.4:2379 \
+     -advertise-client-urls=http://1.2.3.4:2379
+";
+
 #[test]
 fn the_output_is_embedded_into_the_command_line_of_etcd() {
     with_each(Version::oldest_and_newest(), |version| {
@@ -71,6 +81,37 @@ fn the_output_is_evaluated_by_the_shell() {
     with_each(Version::oldest_and_newest(), |version| forms_and_restarts(version, Way::Env));
 }
 
+/// Longer than the others, each of which has one way of starting etcd.
+mod large {
+    use super::*;
+
+    #[test]
+    fn machines_change_to_convene_run_and_back_one_by_one() {
+        with_each(Version::sample(), |version| {
+            let mut machines = form(version, Way::Flags);
+            let members = wait_until_healthy(&machines);
+            for way in [Way::Run, Way::Flags] {
+                for number in 0..machines.len() {
+                    machines[number].stop();
+                    machines[number].way = way;
+                    start(&mut machines[number..=number]);
+                    assert_eq!(wait_until_healthy(&machines), members);
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn machines_form_their_cluster_with_convene_run_and_without_it_at_once() {
+        with_each(Version::sample(), |version| {
+            let mut machines = new_machines(version, Way::Flags);
+            machines[1].way = Way::Run;
+            start(&mut machines);
+            wait_until_healthy(&machines);
+        });
+    }
+}
+
 fn forms_and_restarts(version: &Version, way: Way) {
     let mut machines = form(version, way);
     let members = wait_until_healthy(&machines);
@@ -85,6 +126,7 @@ enum Way {
     Flags,
     Dropin,
     Env,
+    Run,
 }
 
 /// The ports, which are the same on every machine, as elastic-etcd requires.
@@ -116,6 +158,7 @@ impl Machine {
         let script = match self.way {
             Way::Flags => FLAGS.to_owned(),
             Way::Env => ENV.to_owned(),
+            Way::Run => RUN.to_owned(),
             Way::Dropin => self.dropin_line(),
         };
         let script = script
@@ -164,8 +207,15 @@ impl Machine {
         self.disk.path().join("etcd2.service.d/99-elastic-etcd.conf")
     }
 
+    /// Kills etcd; or has its agent stop it, because etcd would outlive an agent that is killed.
     fn stop(&mut self) {
-        self.etcd = None;
+        let stopped = self.etcd.take();
+        if self.way == Way::Run
+            && let Some(mut agent) = stopped
+        {
+            agent.signal("TERM");
+            assert_eq!(agent.wait_for_exit(LIMIT), Some(0), "{}", agent.output());
+        }
     }
 
     /// A program in the machine's working directory, with `convene` and `etcd2` on its PATH, and no other variables.
@@ -183,8 +233,15 @@ impl Machine {
     }
 }
 
-/// Three machines that form a cluster. The discovery URL is created as in the README.
+/// Three machines that form a cluster.
 fn form(version: &Version, way: Way) -> Vec<Machine> {
+    let mut machines = new_machines(version, way);
+    start(&mut machines);
+    machines
+}
+
+/// Three machines on which nothing runs yet. The discovery URL is created as in the README.
+fn new_machines(version: &Version, way: Way) -> Vec<Machine> {
     let server = Arc::new(Server::start());
     let ports = Ports { client: free_port(), old_client: free_port(), peer: free_port() };
     let discovery_url = new_discovery_url(&server);
@@ -206,9 +263,21 @@ fn form(version: &Version, way: Way) -> Vec<Machine> {
             _server: server.clone(),
         }
     };
-    let mut machines: Vec<Machine> = (0..3).map(machine).collect();
-    start(&mut machines);
-    machines
+    (0..3).map(machine).collect()
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if self.way != Way::Run {
+            return;
+        }
+        if let Some(agent) = &mut self.etcd
+            && agent.is_running()
+        {
+            agent.signal("TERM");
+            wait_for(LIMIT, || (!agent.is_running()).then_some(()));
+        }
+    }
 }
 
 fn new_discovery_url(server: &Server) -> String {

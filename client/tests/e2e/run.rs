@@ -2,6 +2,8 @@
 
 mod agent;
 mod life;
+mod mixing;
 mod partitions;
+mod power;
 mod stopping;
 mod supervising;

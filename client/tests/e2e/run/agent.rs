@@ -1,7 +1,7 @@
 use std::{fs, os::unix::fs::PermissionsExt, sync::Arc};
 
 use convene_harness::{
-    Access, Place, Process,
+    Place, Process,
     cluster::{Member, wait_until_members},
     convene::Convene,
     etcd::Version,
@@ -25,6 +25,8 @@ pub struct Agent {
     /// The address of the node's own port.
     address: String,
     process: Option<Process>,
+    /// The etcd that runs without an agent, because that was killed.
+    orphan: Option<u32>,
     /// What earlier agents have logged.
     log: String,
 }
@@ -49,6 +51,7 @@ impl Agent {
             url: registry.url.clone(),
             address,
             process: None,
+            orphan: None,
             log: String::new(),
         }
     }
@@ -62,17 +65,32 @@ impl Agent {
 
     /// Starts `convene run`, with further flags.
     pub fn run(&mut self, more: &[&str]) {
+        self.process = Some(self.call(more).spawn());
+        self.orphan = None;
+    }
+
+    /// The call of `convene run`, with further flags.
+    pub fn call(&self, more: &[&str]) -> Convene {
         let mut arguments = vec!["run".to_owned(), format!("--node-listen={}", self.address)];
         arguments.extend(more.iter().map(|flag| (*flag).to_owned()));
-        arguments.extend(["--".to_owned(), self.program.clone(), format!("--name={}", self.name)]);
-        arguments.push(format!("--initial-advertise-peer-urls={}", self.place.peer_url));
-        arguments.extend(self.place.etcd_flags());
-        arguments.extend(self.etcd_flags.iter().cloned());
+        arguments.extend(["--".to_owned(), self.program.clone()]);
+        arguments.extend(self.flags_of_etcd());
         let command = Convene::new(arguments).env("CONVENE_DISCOVERY", &self.url);
-        self.process = Some(match self.place.host() {
-            Some(host) => command.on(host).spawn(),
-            None => command.spawn(),
-        });
+        match self.place.host() {
+            Some(host) => command.on(host),
+            None => command,
+        }
+    }
+
+    /// The flags of its etcd.
+    pub fn flags_of_etcd(&self) -> Vec<String> {
+        let own = [format!("--name={}", self.name), format!("--initial-advertise-peer-urls={}", self.place.peer_url)];
+        own.into_iter().chain(self.place.etcd_flags()).chain(self.etcd_flags.iter().cloned()).collect()
+    }
+
+    /// Where the node's own port is.
+    pub fn listens_at(&self) -> &str {
+        &self.address
     }
 
     /// From the next start on, etcd writes one line and ends with exit code 7. It still has its version.
@@ -101,6 +119,8 @@ impl Agent {
     /// Kills the agent alone.
     pub fn kill_agent(&mut self) {
         if let Some(mut process) = self.process.take() {
+            let etcd = self.status().and_then(|status| status["process"].as_u64());
+            self.orphan = etcd.map(|etcd| etcd.try_into().unwrap());
             process.kill();
             self.log += &process.stderr();
         }
@@ -108,11 +128,10 @@ impl Agent {
 
     /// Kills the agent and its etcd, as a power cut does.
     pub fn cut_power(&mut self) {
-        let etcd = self.status().and_then(|status| status["process"].as_u64());
         self.kill_agent();
-        if let Some(etcd) = etcd {
-            signal(etcd.try_into().unwrap(), "KILL");
-            wait_for(LIMIT, || (!is_running(etcd.try_into().unwrap())).then_some(())).expect("etcd is killed");
+        if let Some(etcd) = self.orphan.take() {
+            signal(etcd, "KILL");
+            wait_for(LIMIT, || (!is_running(etcd)).then_some(())).expect("etcd is killed");
         }
     }
 
@@ -187,7 +206,7 @@ pub fn form(version: &Version, registry: &Registry, names: &[&str]) -> Vec<Agent
 /// Waits until exactly these nodes run the healthy voters of the cluster, and returns these in the order of their IDs.
 pub fn wait_until_whole(version: &Version, agents: &[&Agent]) -> Vec<Member> {
     let endpoints: Vec<&str> = agents.iter().map(|agent| agent.place.client_url.as_str()).collect();
-    let members = wait_until_members(version, &Access::default(), &endpoints, agents.len(), LIMIT);
+    let members = wait_until_members(version, &agents[0].place.access(), &endpoints, agents.len(), LIMIT);
     for agent in agents {
         agent.wait_for_state("voter");
     }
@@ -210,4 +229,21 @@ pub fn signal(process: u32, signal: &str) {
 pub fn is_running(process: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with(['Z', 'X']))
+}
+
+/// The IDs of the members that the registry knows, in order.
+pub fn member_ids(registry: &Registry) -> Vec<String> {
+    let members = registry.get("/members")["members"].clone();
+    let mut ids: Vec<String> =
+        members.as_array().unwrap().iter().map(|member| member["id"].as_str().unwrap().to_owned()).collect();
+    ids.sort_unstable();
+    ids
+}
+
+/// How many archives of data a node has.
+pub fn archives(agent: &Agent) -> usize {
+    let data_dir = agent.place.data_dir();
+    let parent = fs::read_dir(data_dir.parent().unwrap()).unwrap();
+    let names = parent.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with("data.archived-")).count()
 }
