@@ -79,7 +79,7 @@ pub async fn run(arguments: &RunArgs, log_format: LogFormat) -> Result<ExitCode,
     }
     let service_manager = ServiceManager::from_environment(Progress::new(log_format, arguments.node.subject()));
     tokio::spawn(service_manager.clone().follow(publisher.subscribe()));
-    tokio::spawn(reap_orphans());
+    tokio::spawn(reap_orphans(publisher.subscribe()));
 
     let restarts = Restarts::new(arguments.restart_pause);
     Agent { arguments, session, command, publisher, placement, restarts, service_manager, signals }.live(adopted).await

@@ -4,22 +4,26 @@
 use std::{collections::HashSet, fs, time::Duration};
 
 use rustix::process::{Pid, WaitOptions, getpid, waitpid};
+use tokio::sync::watch;
+
+use super::status::Status;
 
 /// How often the agent looks for processes that have ended.
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// Waits for orphans that have ended, for as long as the agent lives. Returns at once if the agent is not the first process.
 ///
-/// The agent waits for its own children elsewhere, within milliseconds. A process that is still there at the second look is an
-/// orphan.
-pub async fn reap_orphans() {
+/// The agent waits for its own children elsewhere: for etcd once it has prepared its end, which takes time, and for others within
+/// milliseconds. So another process that is still there at the second look is an orphan.
+pub async fn reap_orphans(status: watch::Receiver<Status>) {
     if !getpid().is_init() {
         return;
     }
     let mut seen = HashSet::new();
     loop {
         tokio::time::sleep(INTERVAL).await;
-        let ended = ended_children();
+        let etcd = status.borrow().process;
+        let ended = ended_children(etcd);
         for pid in ended.intersection(&seen) {
             // One that is gone needs nothing.
             let _ = waitpid(Some(*pid), WaitOptions::NOHANG);
@@ -28,14 +32,17 @@ pub async fn reap_orphans() {
     }
 }
 
-fn ended_children() -> HashSet<Pid> {
+/// The children that have ended, without etcd.
+fn ended_children(etcd: Option<u32>) -> HashSet<Pid> {
     let Ok(entries) = fs::read_dir("/proc") else { return HashSet::new() };
     let names = entries.flatten().map(|entry| entry.file_name());
     let pids = names.filter_map(|name| Pid::from_raw(name.to_str()?.parse().ok()?));
-    pids.filter(|pid| {
-        fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).is_ok_and(|stat| is_ended_child(&stat))
-    })
-    .collect()
+    let is_etcd = |pid: &Pid| etcd.is_some_and(|etcd| pid.as_raw_nonzero().get().unsigned_abs() == etcd);
+    pids.filter(|pid| !is_etcd(pid))
+        .filter(|pid| {
+            fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).is_ok_and(|stat| is_ended_child(&stat))
+        })
+        .collect()
 }
 
 /// Whether a line of `/proc/PID/stat` is that of a child of the first process, which has ended. The second field has the name of the

@@ -1,6 +1,7 @@
 //! `convene run` in front of etcd.
 
 mod agent;
+mod first_process;
 mod life;
 mod mixing;
 mod partitions;
