@@ -181,7 +181,7 @@ impl Agent<'_> {
 
     /// Watches etcd until it exits, or until a signal asks the agent to stop.
     async fn watch(&mut self, etcd: &mut EtcdProcess, readiness: &EtcdReadiness) -> Ended {
-        let mut watch = Watch::new(etcd.started());
+        let mut watch = Watch::new(etcd.started(), etcd.log());
         loop {
             let mut tools = Tools { session: &self.session, publisher: &self.publisher, restarts: &mut self.restarts };
             tokio::select! {
@@ -228,12 +228,16 @@ impl Agent<'_> {
             Duration::ZERO => "asking the registry what to do".to_owned(),
             pause => format!("asking the registry what to do in {}", humantime::format_duration(pause)),
         };
-        let message = format!("etcd ended{}; {next}{lines}", how(exit));
-        self.session.progress.step("etcd_exited", &message);
+        let complaint = etcd.log().and_then(|log| log.cause());
+        let cause = complaint.as_ref().map(|complaint| format!(": {complaint}")).unwrap_or_default();
+        // Its last lines are in the log. The status has the one that tells why.
+        let message = format!("etcd ended{}{cause}; {next}", how(exit));
+        self.session.progress.step("etcd_exited", &format!("{message}{lines}"));
         self.publisher.update(|status| {
             status.process = None;
             status.etcd = None;
             status.last_exit = exit;
+            status.complaint = complaint;
             false
         });
         self.publisher.enter(State::BackingOff, "etcd_exited", &message);

@@ -13,8 +13,13 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 pub enum Answer {
     /// With its status, at a client URL.
     Status(Status),
-    /// At its peer URL only, with its role: it may serve clients at a URL that is not configured here, or reject this client.
-    PeerPort(Role),
+    /// At its peer URL only: it may serve clients at a URL that is not configured here, or reject this client.
+    PeerPort {
+        /// Its role.
+        role: Role,
+        /// Why it does not answer at its client URLs; `None` if it has none.
+        why: Option<String>,
+    },
 }
 
 impl Answer {
@@ -22,7 +27,7 @@ impl Answer {
     pub fn role(&self) -> Role {
         match self {
             Self::Status(status) => role_of(status.learner),
-            Self::PeerPort(role) => *role,
+            Self::PeerPort { role, .. } => *role,
         }
     }
 }
@@ -36,19 +41,21 @@ pub async fn role(session: &Session, identity: Identity) -> Option<Role> {
 pub async fn answer(session: &Session, identity: Identity) -> Option<Answer> {
     let (client_urls, peer_urls) = addresses(session, identity).await;
     let is_own = |status: &Status| status.member == identity.member && status.cluster == identity.cluster;
+    let mut why = None;
     for url in client_urls {
         let Ok(client) = session.connections.client(&url) else { continue };
-        if let Ok(status) = client.status(PROBE_TIMEOUT).await
-            && is_own(&status)
-        {
-            return Some(Answer::Status(status));
-        }
+        let found = match client.status(PROBE_TIMEOUT).await {
+            Ok(status) if is_own(&status) => return Some(Answer::Status(status)),
+            Ok(status) => format!("member {} of cluster {} answers at {url}", status.member, status.cluster),
+            Err(error) => error.to_string(),
+        };
+        why.get_or_insert(found);
     }
     // The peer port needs no user.
     let peers = session.connections.peers();
     for url in peer_urls {
         if let Ok(Some(own)) = peers.member_running_as(&url, identity, PROBE_TIMEOUT).await {
-            return Some(Answer::PeerPort(role_of(own.learner)));
+            return Some(Answer::PeerPort { role: role_of(own.learner), why });
         }
     }
     None

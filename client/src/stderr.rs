@@ -80,7 +80,8 @@ impl Relay {
             return;
         }
         if waiting.lost > 0 {
-            let note = format!("convene: {} bytes of the log are missing here: standard error was blocked\n", waiting.lost);
+            let note =
+                format!("convene: {} bytes of the log are missing here: standard error was blocked\n", waiting.lost);
             waiting.bytes.extend_from_slice(note.as_bytes());
             waiting.lost = 0;
         }

@@ -40,5 +40,6 @@ pub use crate::{
     postgres::Postgres,
     process::Process,
     set_up::SetUp,
+    small_disk::SmallDisk,
     waiting::wait_for,
 };

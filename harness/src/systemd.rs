@@ -17,7 +17,7 @@ pub struct Systemd {
     /// `None` once it has ended.
     process: Option<Process>,
     control_group: PathBuf,
-    folder: TempDir,
+    _folder: TempDir,
 }
 
 /// What the first process of the namespaces does. systemd wants to find the system as another systemd has booted it, and to have a
@@ -27,7 +27,7 @@ set -eu
 mount --make-rprivate /
 mount -t proc proc /proc
 mount -t tmpfs tmpfs /run
-mkdir -p /run/systemd/system
+mkdir -p /run/systemd/system "$XDG_RUNTIME_DIR"
 mount -t tmpfs tmpfs /sys/fs/cgroup
 if grep -q ':name=systemd:' /proc/self/cgroup; then
     mkdir /sys/fs/cgroup/systemd
@@ -38,6 +38,9 @@ fi
 "$0" --user &
 wait
 "#;
+
+/// Where its sockets are, in its own `/run`: a service with a `/tmp` of its own reaches them, too.
+const RUNTIME_DIR: &str = "/run/user/0";
 
 impl Systemd {
     /// Starts it with these units, each with its name and text. `None`, with the reason printed, if that can't be done here: it needs
@@ -54,10 +57,8 @@ impl Systemd {
             return None;
         };
         let folder = kept::folder();
-        let (own, unit_files) = (folder.path().join("runtime"), folder.path().join("units"));
-        for directory in [&own, &unit_files] {
-            fs::create_dir(directory).unwrap();
-        }
+        let unit_files = folder.path().join("units");
+        fs::create_dir(&unit_files).unwrap();
         // Units depend on these by default.
         let targets =
             ["basic.target", "default.target", "shutdown.target"].map(|name| (name, "[Unit]\nDescription=Empty\n"));
@@ -72,9 +73,10 @@ impl Systemd {
             .env("HOME", folder.path())
             .env("SYSTEMD_UNIT_PATH", unit_files)
             .env("SYSTEMD_LOG_TARGET", "console")
-            .env("XDG_RUNTIME_DIR", &own);
+            .env("XDG_RUNTIME_DIR", RUNTIME_DIR);
         environment::copy(&systemd, &mut command);
-        let mut systemd = Self { process: Some(Process::spawn("systemd", &mut command)), control_group, folder };
+        let mut systemd =
+            Self { process: Some(Process::spawn("systemd", &mut command)), control_group, _folder: folder };
         let answer = wait_for(Duration::from_secs(60), || {
             let is_running = systemd.process.as_mut().is_some_and(Process::is_running);
             let answer = systemd.systemctl(&["show", "-p", "Version"]);
@@ -98,7 +100,7 @@ impl Systemd {
         let first = fs::read_to_string(format!("/proc/{unshare}/task/{unshare}/children")).unwrap_or_default();
         let mut inside = environment::command(Path::new("nsenter"));
         environment::copy(&systemctl, &mut inside);
-        inside.env("XDG_RUNTIME_DIR", self.folder.path().join("runtime"));
+        inside.env("XDG_RUNTIME_DIR", RUNTIME_DIR);
         inside.args(["--mount", "--pid", "--target", first.trim()]).arg(systemctl.get_program());
         let output = inside.args(["--user", "--no-pager"]).args(arguments).output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -1,4 +1,6 @@
-//! The log of etcd: the agent passes it on, and keeps the last lines.
+//! The log of etcd: the agent passes it on, and keeps the last lines and what etcd complains about.
+
+mod complaint;
 
 use std::{
     collections::VecDeque,
@@ -14,6 +16,10 @@ use rustix::{
     fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create},
     process::Pid,
 };
+
+use complaint::Complaint;
+
+use crate::stderr;
 
 /// How often the agent passes on what etcd has written.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -48,6 +54,8 @@ struct Tail {
     /// Whether zeros come before what is to be passed on.
     skips_zeros: bool,
     lines: VecDeque<String>,
+    /// The line that says most about why etcd ends, or does not answer.
+    complaint: Option<Complaint>,
     /// The line that has no end yet.
     unfinished: Vec<u8>,
 }
@@ -86,6 +94,7 @@ impl Log {
             freed: 0,
             skips_zeros: false,
             lines: VecDeque::new(),
+            complaint: None,
             unfinished: Vec::new(),
         };
         let tail = Arc::new(Mutex::new(tail));
@@ -112,12 +121,27 @@ impl Log {
         let unfinished = (!tail.unfinished.is_empty()).then(|| text(&tail.unfinished));
         tail.lines.iter().cloned().chain(unfinished).collect()
     }
+
+    /// What keeps etcd from answering, or why it has ended: the worst line so far. With what a person can do, if that is known.
+    pub fn complaint(&self) -> Option<String> {
+        self.worst().map(|complaint| complaint.to_string())
+    }
+
+    /// Why etcd has ended, if it says so. Older warnings are not the cause.
+    pub fn cause(&self) -> Option<String> {
+        self.worst().filter(Complaint::is_fatal).map(|complaint| complaint.to_string())
+    }
+
+    fn worst(&self) -> Option<Complaint> {
+        pass_on(&self.tail);
+        self.tail.lock().expect("no thread panics while it holds the lock").complaint.clone()
+    }
 }
 
 fn pass_on(tail: &Mutex<Tail>) {
     let mut tail = tail.lock().expect("no thread panics while it holds the lock");
-    // What can't be read now is read later. A closed standard error is no reason to end etcd.
-    let _ = tail.pass_on(&mut io::stderr());
+    // What can't be read now is read later.
+    let _ = tail.pass_on(&mut stderr::Log);
 }
 
 impl Tail {
@@ -148,8 +172,12 @@ impl Tail {
             if !line.ends_with(b"\n") {
                 continue;
             }
-            self.lines.push_back(text(&self.unfinished));
+            let line = text(&self.unfinished);
             self.unfinished.clear();
+            if let Some(later) = Complaint::of(&line) {
+                self.complaint = Some(self.complaint.take().map_or(later.clone(), |earlier| earlier.or(later)));
+            }
+            self.lines.push_back(line);
             if self.lines.len() > KEPT_LINES {
                 self.lines.pop_front();
             }
@@ -183,6 +211,7 @@ mod tests {
             freed: 0,
             skips_zeros: false,
             lines: VecDeque::new(),
+            complaint: None,
             unfinished: Vec::new(),
         };
         (file, tail)

@@ -2,7 +2,9 @@
 
 mod running;
 
-use std::{io, os::unix::process::ExitStatusExt, path::Path, process::ExitStatus, process::Stdio, time::Duration};
+use std::{
+    io, os::unix::process::ExitStatusExt, path::Path, process::ExitStatus, process::Stdio, sync::Arc, time::Duration,
+};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Child;
@@ -18,7 +20,7 @@ pub struct EtcdProcess {
     started: BootInstant,
     handle: Handle,
     /// `None` if it writes to where the agent can't read.
-    log: Option<Log>,
+    log: Option<Arc<Log>>,
 }
 
 /// How the agent learns that the process has ended.
@@ -47,7 +49,7 @@ impl EtcdProcess {
         let child = command.spawn().map_err(failed)?;
         let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let pid = pid.expect("a process that was just started has an ID");
-        Ok(Self { pid, started: BootInstant::now(), handle: Handle::Child(child), log: Some(log) })
+        Ok(Self { pid, started: BootInstant::now(), handle: Handle::Child(child), log: Some(Arc::new(log)) })
     }
 
     /// Takes over the etcd that runs on a data directory; `None` if this user does not run it.
@@ -55,7 +57,7 @@ impl EtcdProcess {
         let failed = |error: io::Error| CommandError::Local(format!("cannot watch the process of etcd: {error}"));
         let Some(running) = Running::find(data).map_err(failed)? else { return Ok(None) };
         let (pid, started) = (running.pid(), running.started());
-        Ok(Some(Self { pid, started, log: Log::resume(pid), handle: Handle::Adopted(running) }))
+        Ok(Some(Self { pid, started, log: Log::resume(pid).map(Arc::new), handle: Handle::Adopted(running) }))
     }
 
     /// Its process ID.
@@ -68,9 +70,14 @@ impl EtcdProcess {
         self.started
     }
 
+    /// Its log; `None` if it writes to where the agent can't read.
+    pub fn log(&self) -> Option<Arc<Log>> {
+        self.log.clone()
+    }
+
     /// Passes on what it has written so far.
     pub fn pass_on_log(&self) {
-        self.log.as_ref().map(Log::last_lines);
+        self.log.as_ref().map(|log| log.last_lines());
     }
 
     /// Waits until it has ended. `None` if only its parent knows how.

@@ -49,6 +49,8 @@ pub struct Status {
     pub last_exit: Option<Exit>,
     /// What etcd says of itself; `None` if it does not answer.
     pub etcd: Option<EtcdStatus>,
+    /// What etcd complains about in its log, while it does not answer or does not run.
+    pub complaint: Option<String>,
     /// When the agent's loop last turned.
     pub turned: BootInstant,
     /// How long a turn of the loop may take now. After three times as long, the agent hangs.
@@ -98,7 +100,7 @@ pub struct EtcdStatus {
     pub database_bytes_in_use: u64,
     /// The quota of its database in bytes; `None` if it does not say (before etcd 3.6).
     pub quota_bytes: Option<u64>,
-    /// Its errors: alarms, and the lack of a leader.
+    /// Its errors: alarms, and the lack of a leader; or why it does not answer at its client port.
     pub errors: Vec<String>,
 }
 
@@ -118,7 +120,10 @@ impl EtcdStatus {
             errors: Vec::new(),
         };
         match answer {
-            Answer::PeerPort(_) => nothing,
+            Answer::PeerPort { why, .. } => Self {
+                errors: why.iter().map(|why| format!("etcd answers at its peer port alone: {why}")).collect(),
+                ..nothing
+            },
             Answer::Status(status) => Self {
                 version: status.version.clone(),
                 leader: status.leader,
@@ -159,6 +164,7 @@ impl Publisher {
             restarts: 0,
             last_exit: None,
             etcd: None,
+            complaint: None,
             turned: BootInstant::now(),
             period: WORK,
         };
@@ -188,8 +194,12 @@ impl Publisher {
             database_bytes_in_use: etcd.map(|etcd| etcd.database_bytes_in_use),
             quota_bytes: etcd.and_then(|etcd| etcd.quota_bytes),
             errors: etcd
-                .map(|etcd| etcd.errors.iter().take(MAX_REPORTED_ERRORS).map(|error| cut(error)).collect())
-                .unwrap_or_default(),
+                .map(|etcd| &*etcd.errors)
+                .unwrap_or(status.complaint.as_slice())
+                .iter()
+                .take(MAX_REPORTED_ERRORS)
+                .map(|error| cut(&one_line(error)))
+                .collect(),
             restarts: Some(status.restarts),
             state: Some(status.state.to_string()),
             reason: Some(cut(&one_line(&status.message))),

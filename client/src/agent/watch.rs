@@ -1,6 +1,6 @@
 //! Looks after an etcd that runs: reports what it says, and executes the registry's instructions.
 
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use convene_lifecycle::{Identity, Role};
 use tokio::time::{sleep, timeout};
@@ -8,6 +8,7 @@ use tokio::time::{sleep, timeout};
 use super::{
     REFUSED_INTERVAL,
     etcd_readiness::EtcdReadiness,
+    log::Log,
     reach,
     restarts::Restarts,
     state::State as AgentState,
@@ -51,6 +52,8 @@ pub struct Watch {
     next_check_in: BootInstant,
     /// The member and the cluster of the data, as they were last read.
     identity: Option<Identity>,
+    /// What etcd logs, if the agent can read that.
+    log: Option<Arc<Log>>,
 }
 
 /// What the agent uses while it looks after etcd.
@@ -64,15 +67,17 @@ pub struct Tools<'a> {
 }
 
 impl Watch {
-    /// An etcd whose process was started at this moment.
-    pub fn new(started: BootInstant) -> Self {
+    /// An etcd whose process was started at this moment. `log` is what it logs, if the agent can read that.
+    pub fn new(started: BootInstant, log: Option<Arc<Log>>) -> Self {
         let now = BootInstant::now();
         Self {
             has_answered: false,
             loaded_by: started + LONGEST_LOADING,
-            next_announcement: now,
+            // Most etcds answer before.
+            next_announcement: now + RETRY_INTERVAL,
             next_check_in: now,
             identity: None,
+            log,
         }
     }
 
@@ -125,10 +130,17 @@ impl Watch {
 
     async fn announce_loading(&mut self, tools: &Tools<'_>, identity: Identity) {
         let progress = &tools.session.progress;
+        let complaint = self.complaint();
+        tools.publisher.update(|status| {
+            status.complaint.clone_from(&complaint);
+            false
+        });
+        tools.session.show_status(tools.publisher.reported(Vec::new()));
         match tools.session.check_in(&State::starting(identity), CheckInOptions::default()).await {
             Ok(response) => {
                 let Instruction { reason, message, .. } = &response.instruction;
-                progress.wait("wait", reason, message);
+                let complaint = complaint.map(|complaint| format!("; etcd complains: {complaint}")).unwrap_or_default();
+                progress.wait("wait", reason, &format!("{message}{complaint}"));
             }
             Err(error) => progress.wait("wait", error.reason(), &error.to_string()),
         }
@@ -155,7 +167,11 @@ impl Watch {
 
     /// etcd's process runs, but etcd does not answer.
     fn handle_silence(&self, tools: &Tools<'_>) -> Duration {
-        tools.publisher.update(|status| status.etcd.take().is_some());
+        let complaint = self.complaint();
+        tools.publisher.update(|status| {
+            status.complaint = complaint;
+            status.etcd.take().is_some()
+        });
         if self.is_loading() {
             return self.next_announcement.saturating_duration_since(BootInstant::now()).min(RETRY_INTERVAL);
         }
@@ -164,6 +180,12 @@ impl Watch {
         let message = format!("etcd's process runs, but etcd does not answer {since}");
         tools.session.progress.wait("wait", "not_answering", &message);
         RETRY_INTERVAL
+    }
+
+    /// What etcd complains about before its first answer. What it has complained about while it answered does not explain why it is
+    /// silent now.
+    fn complaint(&self) -> Option<String> {
+        self.log.as_ref().filter(|_| !self.has_answered)?.complaint()
     }
 
     /// Checks in, executes the instruction, and returns the time until the next check-in.
@@ -212,6 +234,7 @@ fn publish(publisher: &Publisher, identity: Identity, answer: &Answer) {
     publisher.update(|status| {
         let is_changed = status.etcd.as_ref() != Some(&etcd);
         status.etcd = Some(etcd);
+        status.complaint = None;
         is_changed
     });
     publisher.reach(state);

@@ -2,6 +2,7 @@ use std::{fmt::Display, time::Duration};
 
 use super::{Clock, Health, Overview, age_of, health::age, moved, observers};
 use crate::{
+    one_line::one_line,
     registry::{Cluster, Held, Member, Node, Policy, Ticket},
     table::{Table, lines},
 };
@@ -9,6 +10,7 @@ use crate::{
 /// The overview for people.
 pub fn to_text(overview: &Overview, clock: Clock) -> String {
     let warnings = exposed(overview).into_iter().chain(moved::warnings(overview)).chain(missing_witness(overview));
+    let warnings = warnings.chain(reported_errors(overview, clock));
     let warnings: String = warnings.map(|warning| format!("Warning: {warning}\n")).collect();
     let spares = spare_table(overview, clock).map(|table| format!("\n{table}")).unwrap_or_default();
     let warnings = if warnings.is_empty() { warnings } else { format!("\n{warnings}") };
@@ -19,6 +21,16 @@ fn exposed(overview: &Overview) -> Option<String> {
     let warning = "the server runs with --auth off and --allow-unauthenticated: everybody who reaches it can change and delete all \
                    clusters; start it with --auth on";
     overview.is_exposed.then(|| warning.to_owned())
+}
+
+/// What the nodes report of their etcds: alarms, and why an etcd has ended or does not answer.
+fn reported_errors(overview: &Overview, clock: Clock) -> impl Iterator<Item = String> {
+    overview.nodes.iter().map(|node| &node.value).flat_map(move |node| {
+        let errors = node.etcd.iter().flat_map(|etcd| &etcd.errors);
+        errors.map(move |error| {
+            format!("{} reported {}: {}", node.name, ago(&node.checked_in_at, clock), one_line(error.trim()))
+        })
+    })
 }
 
 /// The members as a table.

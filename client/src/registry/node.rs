@@ -1,4 +1,4 @@
-use convene_lifecycle::{MemberName, PeerUrl, Reachability};
+use convene_lifecycle::{EtcdStatus, MemberName, PeerUrl, Reachability};
 use serde::Deserialize;
 
 use super::Verbatim;
@@ -18,6 +18,9 @@ pub struct Node {
     pub checked_in_at: String,
     /// When its client started, by its own clock (RFC 3339).
     pub run_started_at: Option<String>,
+    /// What it reports about its etcd. `None` if it reports nothing, or from a server of an earlier version.
+    #[serde(default)]
+    pub etcd: Option<EtcdStatus>,
     /// Which members it reaches. Empty if it reports nothing, or from a server of an earlier version.
     #[serde(default)]
     pub reachability: Vec<Reachability>,

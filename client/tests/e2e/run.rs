@@ -1,10 +1,12 @@
 //! `convene run` in front of etcd.
 
 mod agent;
+mod faults;
 mod first_process;
 mod life;
 mod mixing;
 mod partitions;
 mod power;
+mod service_manager;
 mod stopping;
 mod supervising;

@@ -20,6 +20,16 @@ pub struct Check {
     counts: bool,
 }
 
+/// etcd's alarms (`api/etcdserverpb/rpc.proto:AlarmType`), and what they mean.
+const ALARMS: [(&str, &str); 2] = [
+    ("CORRUPT", "the members' data differs, so etcd accepts no writes; replace the member whose data is wrong"),
+    (
+        "NOSPACE",
+        "the database has reached its quota, so etcd accepts no writes; compact and defragment it, or raise \
+         --quota-backend-bytes on every member, then run `etcdctl alarm disarm`",
+    ),
+];
+
 /// Passed, perhaps with a remark, or failed with the reason.
 type Verdict = Result<Option<String>, String>;
 
@@ -106,7 +116,12 @@ fn check_alarms(etcd: &EtcdStatus) -> Verdict {
     // etcd reports the lack of a leader in the same list (`server/etcdserver/errors/errors.go:ErrNoLeader`).
     let alarms: Vec<_> =
         etcd.errors.iter().map(|error| error.trim()).filter(|error| !error.ends_with("no leader")).collect();
-    if alarms.is_empty() { Ok(None) } else { Err(alarms.join(", ")) }
+    if alarms.is_empty() {
+        return Ok(None);
+    }
+    let remedy = ALARMS.iter().find(|(alarm, _)| alarms.iter().any(|raised| raised.contains(alarm)));
+    let remedy = remedy.map(|(_, remedy)| format!("; {remedy}")).unwrap_or_default();
+    Err(format!("{}{remedy}", alarms.join(", ")))
 }
 
 fn check_registry(status: &Status) -> Verdict {
@@ -123,7 +138,9 @@ fn check_registry(status: &Status) -> Verdict {
 fn of_etcd(status: &Status, check: fn(&EtcdStatus) -> Verdict) -> Verdict {
     match (&status.etcd, status.state) {
         (_, State::Spare) => Ok(Some("standing by as a spare".to_owned())),
-        (Some(etcd), _) if etcd.version.is_empty() => Err("etcd answers at its peer port alone".to_owned()),
+        (Some(etcd), _) if etcd.version.is_empty() => {
+            Err(etcd.errors.first().map_or("etcd answers at its peer port alone", String::as_str).to_owned())
+        }
         (Some(etcd), _) => check(etcd),
         (None, _) => Err("etcd does not answer".to_owned()),
     }

@@ -29,6 +29,7 @@ struct Body<'a> {
     process: Option<u32>,
     restarts: u64,
     last_exit: Option<LastExit>,
+    complaint: Option<&'a str>,
     etcd: Option<Etcd<'a>>,
 }
 
@@ -86,6 +87,7 @@ pub fn answer(status: &Status) -> Answer {
         restarts,
         last_exit,
         etcd,
+        complaint,
         turned,
         period,
     } = status;
@@ -108,6 +110,7 @@ pub fn answer(status: &Status) -> Answer {
             Exit::Code(code) => LastExit::Code(code),
             Exit::Signal(signal) => LastExit::Signal(signal),
         }),
+        complaint: complaint.as_deref(),
         etcd: etcd.as_ref().map(Etcd::of),
     };
     let json = serde_json::to_string(&body).expect("a status can be written as JSON");

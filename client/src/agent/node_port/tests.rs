@@ -135,7 +135,7 @@ async fn each_failure_is_named_and_can_be_excluded() {
         (
             "alarms",
             |status| status.etcd.as_mut().unwrap().errors = vec!["memberID:1 alarm:NOSPACE ".to_owned()],
-            "memberID:1 alarm:NOSPACE\n",
+            "memberID:1 alarm:NOSPACE; the database has reached its quota, so etcd accepts no writes; compact and defragment it",
         ),
         ("leader", |status| status.etcd = None, "etcd does not answer"),
     ];
@@ -296,6 +296,7 @@ async fn the_status_is_json_with_everything() {
             "process": 4711,
             "restarts": 2,
             "last_exit": { "signal": 9 },
+            "complaint": null,
             "etcd": {
                 "member": "8e9e05c52164694d",
                 "cluster": "cdf8181be6fbee8f",

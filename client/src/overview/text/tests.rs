@@ -248,6 +248,14 @@ fn a_leader_whose_metrics_cannot_be_read_is_warned_of() {
 }
 
 #[test]
+fn what_a_node_reports_of_its_etcd_is_shown() {
+    let mut full = node("infra0", "running", Some("1f"), "2026-08-01T11:59:58Z");
+    full["etcd"] = json!({ "errors": ["memberID:31 alarm:NOSPACE "], "version": "3.6.5" });
+    let shown = to_text(&overview(cluster("running"), &[member("1f", "infra0")], &[full]), clock());
+    assert!(shown.ends_with("\nWarning: infra0 reported 2s ago: memberID:31 alarm:NOSPACE\n"), "{shown}");
+}
+
+#[test]
 fn a_held_cluster_shows_why_and_what_ends_it() {
     let mut held = cluster("forming");
     held["held"] = json!({"since": HOUR_BEFORE, "reason": "data_reported", "node": "infra0", "cluster_id": null});
