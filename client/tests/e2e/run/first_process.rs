@@ -7,51 +7,55 @@ use convene_harness::{Process, etcd::Version, server::Server, wait_for};
 use super::agent::{Agent, is_running, signal};
 use crate::node::{LIMIT, Registry};
 
-#[test]
-fn the_first_process_of_a_container_waits_for_orphans_and_ends_all() {
-    let Some(version) = Version::all().pop() else { return };
-    let registry = Registry::new(1);
-    let node = Agent::new(&version, &registry, "infra0");
-    let Some(mut container) = Container::start(&node, &[]) else { return };
-    node.wait_for_state("voter");
-    let etcd = container.etcd();
-    container.wait_until_orphan_is_reaped();
+mod large {
+    use super::*;
 
-    signal(container.first, "TERM");
-    assert_eq!(container.process.wait_for_exit(LIMIT), Some(0), "{}", container.process.stderr());
-    assert!(!is_running(etcd), "etcd ends with the container");
-    let log = container.process.stderr();
-    assert!(log.contains("etcd ended") && log.contains("the agent ends, too"), "{log}");
+    #[test]
+    fn the_first_process_of_a_container_waits_for_orphans_and_ends_all() {
+        let Some(version) = Version::all().pop() else { return };
+        let registry = Registry::new(1);
+        let node = Agent::new(&version, &registry, "infra0");
+        let Some(mut container) = Container::start(&node, &[]) else { return };
+        node.wait_for_state("voter");
+        let etcd = container.etcd();
+        container.wait_until_orphan_is_reaped();
 
-    // A crash of the agent ends the container with its etcd, and the next one goes on with the data.
-    let Some(container) = Container::start(&node, &[]) else { return };
-    node.wait_for_state("voter");
-    let etcd = container.etcd();
-    signal(container.first, "KILL");
-    wait_for(LIMIT, || (!is_running(etcd)).then_some(())).expect("etcd ends with its agent");
-    let Some(_container) = Container::start(&node, &[]) else { return };
-    node.wait_for_state("voter");
-}
+        signal(container.first, "TERM");
+        assert_eq!(container.process.wait_for_exit(LIMIT), Some(0), "{}", container.process.stderr());
+        assert!(!is_running(etcd), "etcd ends with the container");
+        let log = container.process.stderr();
+        assert!(log.contains("etcd ended") && log.contains("the agent ends, too"), "{log}");
 
-/// The node can't leave, because the server does not answer.
-#[test]
-fn an_etcd_that_ends_while_its_stop_is_prepared_is_no_orphan() {
-    let Some(version) = Version::all().pop() else { return };
-    let server = Server::start();
-    let registry = Registry::on(&server.url, 1);
-    let node = Agent::new(&version, &registry, "infra0");
-    let Some(mut container) = Container::start(&node, &["--leave-on-stop"]) else { return };
-    node.wait_for_state("voter");
-    let etcd = container.etcd();
-    server.signal("STOP");
-    signal(container.first, "TERM");
-    node.wait_for_state("stopping");
-    signal(etcd, "KILL");
-    container.wait_until_orphan_is_reaped();
-    signal(container.first, "TERM");
-    // 128 and the signal.
-    assert_eq!(container.process.wait_for_exit(LIMIT), Some(137), "{}", container.process.stderr());
-    assert!(container.process.stderr().contains("etcd ended by signal 9"), "{}", container.process.stderr());
+        // A crash of the agent ends the container with its etcd, and the next one goes on with the data.
+        let Some(container) = Container::start(&node, &[]) else { return };
+        node.wait_for_state("voter");
+        let etcd = container.etcd();
+        signal(container.first, "KILL");
+        wait_for(LIMIT, || (!is_running(etcd)).then_some(())).expect("etcd ends with its agent");
+        let Some(_container) = Container::start(&node, &[]) else { return };
+        node.wait_for_state("voter");
+    }
+
+    /// The node can't leave, because the server does not answer.
+    #[test]
+    fn an_etcd_that_ends_while_its_stop_is_prepared_is_no_orphan() {
+        let Some(version) = Version::all().pop() else { return };
+        let server = Server::start();
+        let registry = Registry::on(&server.url, 1);
+        let node = Agent::new(&version, &registry, "infra0");
+        let Some(mut container) = Container::start(&node, &["--leave-on-stop"]) else { return };
+        node.wait_for_state("voter");
+        let etcd = container.etcd();
+        server.signal("STOP");
+        signal(container.first, "TERM");
+        node.wait_for_state("stopping");
+        signal(etcd, "KILL");
+        container.wait_until_orphan_is_reaped();
+        signal(container.first, "TERM");
+        // 128 and the signal.
+        assert_eq!(container.process.wait_for_exit(LIMIT), Some(137), "{}", container.process.stderr());
+        assert!(container.process.stderr().contains("etcd ended by signal 9"), "{}", container.process.stderr());
+    }
 }
 
 /// A namespace of processes, of which an agent is the first one.

@@ -127,9 +127,7 @@ mod large {
 
             // A start lasts until etcd serves, which takes the other founders.
             service.run(&["start", "--no-block", UNIT]);
-            let waits =
-                service.wait_until("StatusText", |text| text.starts_with("waiting: ") && text.ends_with("(forming)"));
-            println!("{waits}");
+            service.wait_until("StatusText", |text| text.starts_with("waiting: ") && text.ends_with("(forming)"));
             assert_eq!(service.property("ActiveState"), "activating");
             let others = ["infra1", "infra2"].map(|name| Agent::start(version, &registry, name));
             service.run(&["start", UNIT]);
