@@ -64,6 +64,12 @@ impl Place {
         Self { listen_peer_url: Some(format!("http://127.0.0.1:{}", free_port())), ..Self::new() }
     }
 
+    /// A place without data whose peer URL is another spelling of another member's, as of a name that each machine has for itself. Its
+    /// etcd listens elsewhere.
+    pub fn with_peer_url_of(other: &Self) -> Self {
+        Self { peer_url: other.peer_url.replace("127.0.0.1", "localhost"), ..Self::with_unreachable_peer_url() }
+    }
+
     /// Where its etcd listens for the other members.
     pub(crate) fn listen_peer_url(&self) -> &str {
         self.listen_peer_url.as_ref().unwrap_or(&self.peer_url)

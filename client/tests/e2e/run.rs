@@ -1,6 +1,7 @@
 //! `convene run` in front of etcd.
 
 mod agent;
+mod evidence;
 mod faults;
 mod first_process;
 mod life;

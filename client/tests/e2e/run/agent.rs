@@ -1,4 +1,4 @@
-use std::{fs, os::unix::fs::PermissionsExt, sync::Arc};
+use std::{fs, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
 
 use convene_harness::{
     Place, Process,
@@ -95,10 +95,25 @@ impl Agent {
 
     /// From the next start on, etcd writes one line and ends with exit code 7. It still has its version.
     pub fn break_etcd(&mut self) {
-        let program = self.place.data_dir().parent().unwrap().join("broken");
+        self.begin_etcd_with("echo 'no space left on device' >&2; exit 7");
+    }
+
+    /// From the next start on, etcd accepts connections for this time before it answers, as one that loads much data.
+    pub fn delay_etcd(&mut self, time: Duration) {
+        let address = |url: &str| url.rsplit_once(':').expect("a URL has a port").1.to_owned();
+        let ports = [&self.place.client_url, &self.place.peer_url].map(|url| address(url)).join(", ");
+        self.begin_etcd_with(&format!(
+            "python3 -c 'import socket, time\nkept = [socket.create_server((\"127.0.0.1\", port)) for port in ({ports})]\ntime.sleep({})'",
+            time.as_secs()
+        ));
+    }
+
+    /// From the next start on, etcd is a script that begins with these commands. It still has its version.
+    fn begin_etcd_with(&mut self, commands: &str) {
+        let program = self.place.data_dir().parent().unwrap().join("script");
+        let etcd = &self.program;
         let script = format!(
-            "#!/bin/sh\ncase \"$*\" in *--version*) exec {} \"$@\" ;; esac\necho 'no space left on device' >&2\nexit 7\n",
-            self.program
+            "#!/bin/sh\ncase \"$*\" in *--version*) exec {etcd} \"$@\" ;; esac\n{commands}\nexec {etcd} \"$@\"\n"
         );
         fs::write(&program, script).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
