@@ -37,6 +37,7 @@ impl Liveness {
                 known.unreached_by_voters = known.unreached_by_voters.filter(|_| !member.is_voter());
             } else if sees_quorum && member.is_voter() && look.peer == Some(false) {
                 let max_gap = cluster.policy.max_probe_gap();
+                known.failing = Some(inside::extend(known.failing, max_gap, now));
                 known.unreached_by_voters = Some(inside::extend(known.unreached_by_voters, max_gap, now));
             }
         }
@@ -72,6 +73,14 @@ impl Liveness {
         let is_recent = at.age(now) <= cluster.policy.max_observation_time();
         let look = status.reachability.iter().find(|look| MemberKey::from(look.member) == member.key)?;
         look.peer.filter(|_| runs_it && is_recent)
+    }
+
+    /// Whether somebody has lately failed to reach another member. Then all nodes look more often.
+    pub(crate) fn is_somebody_unreached(&self, cluster: &Cluster, but: Option<MemberId>, now: UnixMillis) -> bool {
+        let others = cluster.members().filter(|member| member.key.id() != but);
+        others
+            .filter_map(|member| self.members.get(&member.key)?.failing)
+            .any(|(_, last)| last.age(now) <= cluster.policy.max_observation_time())
     }
 
     /// Whether the agent beside a voter is believed. Where nodes have credentials, its node must have a say.

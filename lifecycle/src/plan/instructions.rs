@@ -31,12 +31,21 @@ impl Planner<'_> {
     fn instruction(&self, task: Task, reason: Reason, message: String) -> Instruction {
         let every = self.draft.policy.check_in_every;
         let check_in_after = match (&task, reason) {
+            (Task::Wait, Reason::Healthy) if self.is_watchful() => SOON.min(every),
             (Task::Wait, Reason::Healthy | Reason::Paused) => every,
             (Task::Wait, _) => SOON.min(every),
             (Task::StandBy | Task::Refuse { .. } | Task::Start(_) | Task::Bootstrap(_) | Task::Join(_), _) => every,
             _ => Duration::ZERO,
         };
         Instruction { task, reason, message, check_in_after }
+    }
+
+    /// Whether something is under way that nodes with nothing to do see or finish: a membership change, or the death of a member.
+    fn is_watchful(&self) -> bool {
+        let own = self.report.identity().map(|own| own.member);
+        self.draft.ticket.is_some()
+            || self.draft.members().any(|member| !member.is_voter())
+            || self.liveness.is_somebody_unreached(&self.draft, own, self.now)
     }
 
     fn endpoints(&self) -> Endpoints {

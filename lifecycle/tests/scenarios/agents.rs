@@ -92,6 +92,15 @@ fn a_learner_that_the_agent_beside_the_leader_reaches_is_promoted() {
 }
 
 #[test]
+fn nodes_with_nothing_to_do_look_more_often_while_a_member_is_unreached_or_changes() {
+    let mut world = with_agents();
+    world.ask("a", "wait: healthy").again_after(10);
+    world.dies("c").ask("a", "wait: healthy").again_after(2).ask("b", "wait: healthy").again_after(2);
+    world.runs("c").pass(60).ask("a", "wait: healthy").again_after(10);
+    world.size(4).check_ins("d").ask("a", "wait: healthy").again_after(2);
+}
+
+#[test]
 fn what_an_agent_saw_long_ago_promotes_nobody() {
     let mut world = with_agents();
     world.size(4).check_ins("d").execute("d").check_ins("d").execute("d").are_unprobed("d");

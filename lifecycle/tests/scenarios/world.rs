@@ -614,6 +614,13 @@ impl World {
         self
     }
 
+    /// The last answer asks the node to check in again after this many seconds.
+    #[track_caller]
+    pub fn again_after(&mut self, seconds: u64) -> &mut Self {
+        assert_eq!(self.last.as_ref().unwrap().check_in_after, Duration::from_secs(seconds));
+        self
+    }
+
     /// The last answer refuses, and its remedy contains this.
     #[track_caller]
     pub fn with_remedy(&mut self, part: &str) -> &mut Self {
