@@ -93,7 +93,8 @@ fn adopt(arguments: &RunArgs, session: &Session) -> Result<Option<EtcdProcess>, 
     }
     let adopted = EtcdProcess::adopt(&session.node.data)?.ok_or_else(|| {
         CommandError::Refused(format!(
-            "etcd is running on {}, but no process of this user has its database open; run `convene run` as the user of that etcd",
+            "{} is in use, but no etcd of this user has locked both its database and its log; run `convene run` as the user of that etcd, \
+             wait until the etcd has begun to load its log, or end the program that uses the data",
             session.node.data_path.display()
         ))
     })?;

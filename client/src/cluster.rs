@@ -48,7 +48,7 @@ pub enum ClusterCommand {
     /// Start a new epoch: the nodes form a new etcd cluster
     ///
     /// Nodes with data of the former cluster don't start until an administrator consents to archive the data on each of
-    /// them (`convene join --accept-reset EPOCH`). Data that has never had a leader is archived at once.
+    /// them (`--accept-reset EPOCH`). Data that has never had a leader is archived at once.
     Reset(reset::ResetArgs),
     /// Create, list and revoke join tokens, with which nodes join a cluster
     #[command(subcommand)]

@@ -62,7 +62,7 @@ pub struct Session {
     looks_first: Cell<bool>,
     /// The refusal to report in the next check-in.
     refusal: RefCell<Option<Refusal>>,
-    /// What else each check-in reports about the node, for people.
+    /// What else each check-in reports about the node.
     status: RefCell<NodeStatus>,
 }
 
@@ -199,6 +199,11 @@ impl Session {
     /// Reports this about the node in each check-in from now on.
     pub fn show_status(&self, status: NodeStatus) {
         *self.status.borrow_mut() = status;
+    }
+
+    /// Reports no more whom this node has reached, because it does not look any more.
+    pub fn forget_looks(&self) {
+        self.status.borrow_mut().reachability.clear();
     }
 
     /// Whether the registry has forgotten a cluster that this node has seen in this run: it may have been lost. This node

@@ -313,9 +313,9 @@ impl Liveness {
         let by_voter = is_by_running_voter(report, view);
         for observed in &view.members {
             let Some(member) = cluster.member(&observed.id.into()) else { continue };
-            let beside_leader = self.is_reached_beside(cluster, view.leader, member, report, now);
+            let has_agent = self.is_reached_beside(cluster, view.leader, member, report, now).is_some();
             let known = self.members.entry(member.key.clone()).or_default();
-            known.record_inside(&cluster.policy, view, observed, Witnesses { by_voter, beside_leader }, now);
+            known.record_inside(&cluster.policy, view, observed, Witnesses { by_voter, has_agent }, now);
             if own.is_some_and(|own| own.member == observed.id) {
                 continue;
             }

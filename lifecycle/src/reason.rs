@@ -57,7 +57,7 @@ reasons! {
     NotDeadYet "not_dead_yet" ["wait"]
         "A member does not answer, but it has not been silent for `dead_after_seconds`, or its downtime was announced.";
     Partition "partition" ["wait"]
-        "A member does not answer, but it checks in, it leads the cluster, or the leader hears from it. It is partitioned, not dead.";
+        "A member does not answer, but it checks in, it leads the cluster, the leader hears from it, or the node of another voter reaches it. It is partitioned, not dead.";
     NoWitness "no_witness" ["wait"]
         "A voter does not answer, but no evidence from the voters' side shows whether it is dead. The message names the metrics that can't be read.";
     PeerUrlUnreachable "peer_url_unreachable" ["wait"]

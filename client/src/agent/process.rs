@@ -6,12 +6,15 @@ use std::{
     io, os::unix::process::ExitStatusExt, path::Path, process::ExitStatus, process::Stdio, sync::Arc, time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::process::Child;
 
 use super::{log::Log, status::Exit};
 use crate::{boot_clock::BootInstant, command_error::CommandError, data_dir::DataDir, etcd_command::Launch};
 use running::Running;
+
+/// How often the agent looks whether processes are left that a script has started.
+const GROUP_INTERVAL: Duration = Duration::from_millis(50);
 
 /// An etcd that the agent looks after. It goes on if the agent is killed.
 #[derive(Debug)]
@@ -91,14 +94,26 @@ impl EtcdProcess {
         }
     }
 
-    /// Asks it to end, and kills it if that takes longer.
+    /// Asks it to end, and kills it if that takes longer. A script may end at once, before the etcd that it runs.
     pub async fn stop(&mut self, within: Duration) -> Option<Exit> {
         self.signal(Signal::TERM);
-        if let Ok(exit) = tokio::time::timeout(within, self.exited()).await {
+        let stopping = async {
+            let exit = self.exited().await;
+            self.group_ended().await;
+            exit
+        };
+        if let Ok(exit) = tokio::time::timeout(within, stopping).await {
             return exit;
         }
         self.kill();
         self.exited().await
+    }
+
+    /// Waits until no process is left that the agent's child has started.
+    async fn group_ended(&self) {
+        while matches!(self.handle, Handle::Child(_)) && test_kill_process_group(self.pid).is_ok() {
+            tokio::time::sleep(GROUP_INTERVAL).await;
+        }
     }
 
     /// Kills it.

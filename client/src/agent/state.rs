@@ -68,7 +68,7 @@ states! {
     Voter "voter" [] => [Leaving, Silent, BackingOff, Stopping]
         "etcd runs as a voter.";
     Silent "silent" [] => [Learner, Voter, Leaving, BackingOff, Stopping]
-        "etcd's process runs and has answered before, but does not answer now.";
+        "etcd's process runs, but etcd does not answer any more, or not for an hour after its start.";
     Leaving "leaving" ["leave"] => [Learner, Voter, Silent, BackingOff, Stopping]
         "The node removes its own member, because the cluster has no place for it any more.";
     BackingOff "backing_off" [] => [Checking]

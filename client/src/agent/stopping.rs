@@ -41,6 +41,7 @@ pub async fn prepare_without_etcd(session: &Session, arguments: &RunArgs) {
 
 /// Leaves the cluster, and returns whether that succeeded.
 async fn leave(session: &Session) -> bool {
+    session.forget_looks();
     let left = leave::leave(session, Deadline::after(Some(LEAVE_TIMEOUT))).await;
     if let Err(error) = &left {
         session.progress.step("warning", &format!("{error}; the member stays in the cluster"));

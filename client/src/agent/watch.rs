@@ -176,8 +176,14 @@ impl Watch {
             return self.next_announcement.saturating_duration_since(BootInstant::now()).min(RETRY_INTERVAL);
         }
         tools.publisher.reach(AgentState::Silent);
-        let since = if self.has_answered { "any more" } else { "since its process was started long ago" };
-        let message = format!("etcd's process runs, but etcd does not answer {since}");
+        let message = match (self.has_answered, self.complaint()) {
+            (true, _) => "etcd's process runs, but etcd does not answer any more".to_owned(),
+            (false, complaint) => format!(
+                "etcd's process runs, but etcd has not answered for {}, so its silence counts; look at its log, and restart it if it hangs{}",
+                humantime::format_duration(LONGEST_LOADING),
+                complaint.map(|complaint| format!("; etcd complains: {complaint}")).unwrap_or_default()
+            ),
+        };
         tools.session.progress.wait("wait", "not_answering", &message);
         RETRY_INTERVAL
     }

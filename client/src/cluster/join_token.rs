@@ -24,7 +24,7 @@ use crate::{
 pub enum JoinTokenCommand {
     /// Create a join token, and print it
     ///
-    /// Standard output has the join token alone. Give it to the nodes in a file, with `convene join --join-token-file`.
+    /// Standard output has the join token alone. Give it to the nodes in a file, with `--join-token-file`.
     Create(CreateArgs),
     /// List the join tokens of a cluster, and which nodes they have let in
     List(ListArgs),

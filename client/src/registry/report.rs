@@ -27,7 +27,7 @@ pub struct Report<'a> {
     /// The last instruction that the node refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refusal: Option<&'a Refusal>,
-    /// What the node reports for people.
+    /// What else the node reports.
     #[serde(flatten)]
     pub status: &'a NodeStatus,
     /// The version of the node's etcd, if it is known.

@@ -53,8 +53,8 @@ impl ReceivedBytes {
 pub(super) struct Witnesses {
     /// Whether a running voter took the view.
     pub by_voter: bool,
-    /// Whether the agent beside the leader reaches the member's peer URLs. `None` if no such agent has lately looked.
-    pub beside_leader: Option<bool>,
+    /// Whether the agent beside the leader has lately looked at it. Then that agent's own reports tell whether it reaches a learner.
+    pub has_agent: bool,
 }
 
 impl MemberLiveness {
@@ -83,11 +83,11 @@ impl MemberLiveness {
             // The quorum was read through the leader, so it is alive although this node may not reach it.
             self.heard = Some(now);
         }
-        let Witnesses { by_voter, beside_leader } = witnesses;
-        // The leader's side says more of a learner than an answer at the learner's client port.
-        let by_leader = beside_leader.or(observed.round_trips.map(|round_trips| round_trips > 0));
-        let is_reached = match by_leader.filter(|_| observed.learner) {
-            Some(is_reached) => Some(is_reached),
+        let Witnesses { by_voter, has_agent } = witnesses;
+        // The leader's own probes of a learner say more than an answer at the learner's client port.
+        let is_reached = match observed.round_trips.filter(|_| observed.learner) {
+            _ if observed.learner && has_agent => None,
+            Some(round_trips) => Some(round_trips > 0),
             None if observed.reachable => Some(true),
             None => by_voter.then_some(false),
         };

@@ -5,40 +5,34 @@
 
 use std::sync::Arc;
 
-use super::{Liveness, inside};
+use super::{Liveness, MemberLiveness, inside};
 use crate::{Cluster, Member, MemberId, MemberKey, Reachability, Report, ReportedState, UnixMillis};
 
 impl Liveness {
-    /// Records which members the agent beside a running voter reaches. It is a witness from inside, as a view of that voter is.
-    ///
-    /// An agent that does not reach a quorum of the voters may be cut off itself, so it shows only which members are alive.
+    /// Records which members the agent beside a running voter reaches. It is a witness from inside, as a view of that voter is. A view in
+    /// the same report is newer, and shows the same.
     pub(super) fn record_reachability(&mut self, cluster: &Cluster, report: &Report, now: UnixMillis) {
-        let (Some(own), Some(status)) = (report.identity().filter(|_| report.is_running()), &report.status) else {
-            return;
-        };
+        let own = report.identity().filter(|_| report.is_running() && report.view.is_none());
+        let (Some(own), Some(status)) = (own, &report.status) else { return };
         let voter = cluster.member(&own.member.into()).filter(|member| member.is_voter());
         let is_its_node = |voter: &Arc<Member>| *voter.name() == report.name && self.may_witness(cluster, voter);
         if cluster.cluster_id != Some(own.cluster) || !voter.is_some_and(is_its_node) {
             return;
         }
-        let is_reached = |key: &MemberKey| {
-            let look = status.reachability.iter().find(|look| MemberKey::from(look.member) == *key);
-            look.is_some_and(answers)
-        };
-        let own_key = MemberKey::from(own.member);
-        let up = cluster.voters().filter(|voter| voter.key == own_key || is_reached(&voter.key)).count();
-        let sees_quorum = up >= cluster.quorum();
+        let leads = status.etcd.as_ref().is_some_and(|etcd| etcd.leader == Some(own.member));
+        let sees_quorum = sees_quorum(cluster, own.member, &status.reachability);
         for look in status.reachability.iter().filter(|look| look.member != own.member) {
             let Some(member) = cluster.member(&look.member.into()) else { continue };
             let known = self.members.entry(member.key.clone()).or_default();
             if answers(look) {
                 known.heard = Some(now);
-                // Whether a learner is reached at its peer URLs is another question.
-                known.unreached_by_voters = known.unreached_by_voters.filter(|_| !member.is_voter());
-            } else if sees_quorum && member.is_voter() && look.peer == Some(false) {
-                let max_gap = cluster.policy.max_probe_gap();
-                known.failing = Some(inside::extend(known.failing, max_gap, now));
-                known.unreached_by_voters = Some(inside::extend(known.unreached_by_voters, max_gap, now));
+            }
+            match member.is_voter() {
+                true if answers(look) => known.unreached_by_voters = None,
+                true if sees_quorum => known.record_unreached(cluster, now),
+                // The leader must reach a learner at its peer URLs.
+                false if leads && sees_quorum => known.record_look_at_learner(cluster, look, now),
+                _ => {}
             }
         }
     }
@@ -49,7 +43,7 @@ impl Liveness {
         looks.into_iter().any(|look| {
             let member = cluster.member(&look.member.into());
             member.is_some_and(|member| {
-                !answers(look) || self.silence(&cluster.policy, member, now) >= cluster.policy.dead_after
+                look.peer == Some(false) || self.silence(&cluster.policy, member, now) >= cluster.policy.dead_after
             })
         })
     }
@@ -87,6 +81,32 @@ impl Liveness {
     fn may_witness(&self, cluster: &Cluster, voter: &Member) -> bool {
         !self.has_credential(cluster, voter) || self.has_voice(cluster, voter)
     }
+}
+
+impl MemberLiveness {
+    fn record_unreached(&mut self, cluster: &Cluster, now: UnixMillis) {
+        let max_gap = cluster.policy.max_probe_gap();
+        self.failing = Some(inside::extend(self.failing, max_gap, now));
+        self.unreached_by_voters = Some(inside::extend(self.unreached_by_voters, max_gap, now));
+    }
+
+    fn record_look_at_learner(&mut self, cluster: &Cluster, look: &Reachability, now: UnixMillis) {
+        let max_gap = cluster.policy.max_probe_gap();
+        self.unreached_by_voters = match look.peer {
+            Some(false) => Some(inside::extend(self.unreached_by_voters, max_gap, now)),
+            _ => None,
+        };
+    }
+}
+
+/// Whether an agent reaches a quorum of the voters, its own included. If not, it may be cut off itself, so it shows only which members
+/// are alive.
+fn sees_quorum(cluster: &Cluster, own: MemberId, looks: &[Reachability]) -> bool {
+    let is_up = |voter: &&Arc<Member>| {
+        let look = looks.iter().find(|look| MemberKey::from(look.member) == voter.key);
+        voter.key == own.into() || look.is_some_and(answers)
+    };
+    cluster.voters().filter(is_up).count() >= cluster.quorum()
 }
 
 /// Whether a member answers an agent at any of its URLs.

@@ -171,7 +171,7 @@ impl Planner<'_> {
             learner: learner.label(),
             peer_urls: urls_of(&learner.registration.peer_urls),
             leader: self.leader_of(view),
-            is_known: view.round_trips(learner).is_some(),
+            is_known: beside_leader.is_some() || view.round_trips(learner).is_some(),
         })
     }
 

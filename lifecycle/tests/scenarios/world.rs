@@ -7,7 +7,7 @@ use std::{
 };
 
 use convene_lifecycle::{
-    Action, ClientUrl, Cluster, ClusterSize, DataEvidence, Discovery, DiskId, Epoch, EtcdVersion, Identity,
+    Action, ClientUrl, Cluster, ClusterSize, DataEvidence, Discovery, DiskId, Epoch, EtcdStatus, EtcdVersion, Identity,
     Instruction, Liveness, MemberKey, MemberName, NodeCredential, NodeRefusal, NodeState, NodeStatus, PeerUrl, Plan,
     Registration, Report, Revision, RunId, SecretHash, StockWrites, Strategy, Task, Transition, UnixMillis, View, plan,
 };
@@ -750,7 +750,8 @@ impl World {
     fn status_of(&self, name: &str) -> Option<Arc<NodeStatus>> {
         let node = self.nodes.get(name).filter(|node| node.has_agent && node.running)?;
         let reachability = self.etcd.iter().flat_map(|etcd| etcd.reached_by(node, &self.nodes)).collect();
-        Some(Arc::new(NodeStatus { etcd: None, reachability }))
+        let etcd = EtcdStatus { leader: self.etcd.as_ref().map(|etcd| etcd.leader), ..EtcdStatus::default() };
+        Some(Arc::new(NodeStatus { etcd: Some(etcd), reachability }))
     }
 
     fn apply(&mut self, transition: Option<Transition>) -> &mut Self {

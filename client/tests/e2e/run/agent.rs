@@ -98,6 +98,12 @@ impl Agent {
         self.begin_etcd_with("echo 'no space left on device' >&2; exit 7");
     }
 
+    /// From the next start on, etcd runs as the child of a script.
+    pub fn put_script_before_etcd(&mut self) {
+        let etcd = self.program.clone();
+        self.begin_etcd_with(&format!("{etcd} \"$@\"; exit $?"));
+    }
+
     /// From the next start on, etcd accepts connections for this time before it answers, as one that loads much data.
     pub fn delay_etcd(&mut self, time: Duration) {
         let address = |url: &str| url.rsplit_once(':').expect("a URL has a port").1.to_owned();

@@ -1,5 +1,7 @@
 //! How `convene run` stops etcd.
 
+use std::net::TcpStream;
+
 use convene_harness::{etcd::Version, wait_for};
 
 use super::agent::{Agent, form, is_running, leader, member_ids, signal, wait_until_whole};
@@ -47,6 +49,21 @@ fn a_second_signal_kills_an_etcd_that_does_not_end() {
     agents[0].process().signal("TERM");
     assert_eq!(agents[0].wait_for_exit(), Some(137));
     assert!(!is_running(etcd));
+}
+
+#[test]
+fn an_etcd_that_a_script_runs_has_ended_when_the_agent_ends() {
+    let Some(version) = Version::all().pop() else { return };
+    let registry = Registry::new(1);
+    let mut agent = Agent::new(&version, &registry, "infra0");
+    agent.put_script_before_etcd();
+    agent.run(&[]);
+    agent.wait_for_state("voter");
+    let address = agent.place.client_url.trim_start_matches("http://").to_owned();
+    assert!(TcpStream::connect(&address).is_ok());
+    agent.stop();
+    assert!(TcpStream::connect(&address).is_err(), "etcd runs on");
+    assert!(agent.log().contains("closed etcd server"), "etcd was killed");
 }
 
 #[test]

@@ -54,7 +54,7 @@ body! {
 pub struct CreatedJoinToken {
     #[serde(flatten)]
     join_token: JoinTokenBody,
-    /// The secret, which no other response shows. Give it to the nodes with `convene join --join-token-file FILE`.
+    /// The secret, which no other response shows. Give it to the nodes with `--join-token-file FILE`.
     #[schema(example = "cvnj_3q2-7wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")]
     secret: String,
 }
