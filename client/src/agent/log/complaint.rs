@@ -37,6 +37,9 @@ enum Severity {
 impl Complaint {
     /// What a line complains about, if it does: in JSON, in the former format of etcd 3.4, or as Go prints why a program ends.
     pub fn of(line: &str) -> Option<Self> {
+        if answers_convene(line) {
+            return None;
+        }
         let (severity, text) = of_json(line).or_else(|| of_former_format(line)).or_else(|| of_go(line))?;
         Some(Self { severity, text: text.chars().take(MAX_CHARACTERS).collect() })
     }
@@ -80,6 +83,17 @@ fn of_json(line: &str) -> Option<(Severity, String)> {
             _ => message,
         },
     ))
+}
+
+/// Whether a line is the answer to a question of `convene`: who runs at a peer URL (`PeerClient::member_running_as`). It is asked in the
+/// name of the member itself, for a stream to the member 0 (`server/etcdserver/api/rafthttp/http.go:streamHandler.ServeHTTP`).
+fn answers_convene(line: &str) -> bool {
+    let is_from_itself = || field(line, "remote-peer-id-from") == field(line, "local-member-id");
+    let is_to_nobody = || field(line, "remote-peer-id-header").is_some_and(|id| id == "0");
+    (line.contains("failed to find remote peer in cluster") && is_from_itself())
+        || (line.contains("ignored streaming request; ID mismatch") && is_to_nobody())
+        || line.contains("(ID mismatch got 0 want ")
+        || line.contains("| rafthttp: failed to find member ")
 }
 
 /// A field with a text. The quotes of a name that is part of a text have backslashes.
@@ -126,6 +140,20 @@ mod tests {
         let shown = shown(&[PROBE, FATAL, "panic: later", "goroutine 1 [running]:", PROBE]);
         assert!(Complaint::of(FATAL).unwrap().is_fatal() && !Complaint::of(PROBE).unwrap().is_fatal());
         assert!(shown.starts_with("discovery failed: wal: crc mismatch (the data is damaged: "), "{shown}");
+    }
+
+    #[test]
+    fn what_convene_asks_is_no_complaint() {
+        for line in [
+            r#"{"level":"warn","msg":"failed to find remote peer in cluster","local-member-id":"86","remote-peer-id-stream-handler":"86","remote-peer-id-from":"86","cluster-id":"da"}"#,
+            r#"{"level":"warn","msg":"ignored streaming request; ID mismatch","local-member-id":"86","remote-peer-id-header":"0","remote-peer-id-from":"87"}"#,
+            "2026-11-28 14:00:00.000000 E | rafthttp: streaming request ignored (ID mismatch got 0 want 86)",
+            "2026-11-28 14:00:00.000000 E | rafthttp: failed to find member 86 in cluster da",
+        ] {
+            assert_eq!(shown(&[line]), "");
+        }
+        let removed = r#"{"level":"warn","msg":"failed to find remote peer in cluster","local-member-id":"86","remote-peer-id-from":"87"}"#;
+        assert_eq!(shown(&[removed]), "failed to find remote peer in cluster");
     }
 
     #[test]
