@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Action, ClusterSize, DataEvidence, Discovery, Registration, Revision};
+use crate::{Action, ClusterSize, DataEvidence, Discovery, Registration, Revision, RunId};
 
 /// A cluster with one member, `a`.
 fn cluster() -> Cluster {
