@@ -6,7 +6,7 @@ use crate::MemberId;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NodeStatus {
-    /// Its etcd, for people. `None` if the node reports nothing about it.
+    /// Its etcd, for people; whether it leads also tells whose look at a learner counts. `None` if the node reports nothing about it.
     pub etcd: Option<EtcdStatus>,
     /// Which members it reaches. Beside a voter, the node is a witness.
     pub reachability: Vec<Reachability>,
