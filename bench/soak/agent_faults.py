@@ -33,13 +33,7 @@ def kill_machine(soak):
 
 def lose_machine(soak):
     """A member's machine is lost with its data, and comes back empty once a spare has taken the place."""
-    soak.wait_for_spares()
-    machine = soak.pick_member()
-    soak.observer.excuse(machine.name)
-    member = soak.member_of(machine)
-    began = time.monotonic()
-    machine.lose_disk(comes_back=False)
-    soak.wait_until_replaced(member)
+    machine, began = faults.fail_until_replaced(soak, lambda machine: machine.lose_disk(comes_back=False))
     healed = time.monotonic() - began
     machine.enable()
     return f"{machine.name}, which a spare replaced after {healed:.1f} s", began

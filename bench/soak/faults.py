@@ -93,15 +93,21 @@ def fill_disk(soak):
 
 def crash_loop(soak):
     """A member's etcd ends at once after each start, until a spare has taken its place."""
+    machine, began = fail_until_replaced(soak, lambda machine: machine.break_etcd())
+    machine.repair_etcd()
+    return machine.name, began
+
+
+def fail_until_replaced(soak, fail):
+    """A member's machine fails in this way, and a spare takes its place. Returns the machine, and when it failed."""
     soak.wait_for_spares()
     machine = soak.pick_member()
     soak.observer.excuse(machine.name)
     member = soak.member_of(machine)
     began = time.monotonic()
-    machine.break_etcd()
+    fail(machine)
     soak.wait_until_replaced(member)
-    machine.repair_etcd()
-    return machine.name, began
+    return machine, began
 
 
 def kill_server(soak, seconds=None):

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::MemberId;
+use crate::{MemberId, MemberKey};
 
 /// What a node reports besides its state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -50,6 +50,11 @@ pub struct Reachability {
 }
 
 impl NodeStatus {
+    /// What the node reports of a member.
+    pub(crate) fn look_at(&self, member: &MemberKey) -> Option<&Reachability> {
+        self.reachability.iter().find(|look| MemberKey::from(look.member) == *member)
+    }
+
     /// About how many bytes it takes in memory.
     pub(crate) fn bytes(&self) -> usize {
         const EACH: usize = 32;

@@ -175,7 +175,10 @@ impl Tail {
             let line = text(&self.unfinished);
             self.unfinished.clear();
             if let Some(later) = Complaint::of(&line) {
-                self.complaint = Some(self.complaint.take().map_or(later.clone(), |earlier| earlier.or(later)));
+                self.complaint = Some(match self.complaint.take() {
+                    Some(earlier) => earlier.or(later),
+                    None => later,
+                });
             }
             self.lines.push_back(line);
             if self.lines.len() > KEPT_LINES {

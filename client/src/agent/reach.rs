@@ -17,13 +17,18 @@ pub async fn look(session: &Session, own: Identity) -> Vec<Reachability> {
 
 async fn look_at(session: &Session, cluster: ClusterId, member: KnownMember) -> Reachability {
     let peer = join_all(member.peer_urls.iter().map(|url| answers_at(session, cluster, &member, url)));
-    let KnownMember { id, client_urls, learner, .. } = member.clone();
-    // The name does not matter here.
-    let listed = ListedMember { id, name: String::new(), peer_urls: Vec::new(), client_urls, learner };
+    // Its name and its peer URLs do not matter here.
+    let listed = ListedMember {
+        id: member.id,
+        name: String::new(),
+        peer_urls: Vec::new(),
+        client_urls: member.client_urls.clone(),
+        learner: member.learner,
+    };
     let (peer, probe) = tokio::join!(peer, session.connections.probe(&listed, PROBE_TIMEOUT));
     let client = matches!(probe, Probe::Up(_) | Probe::Answers);
     Reachability {
-        member: id,
+        member: member.id,
         peer: (!member.peer_urls.is_empty()).then_some(peer.contains(&true)),
         client: (!listed.client_urls.is_empty()).then_some(client),
     }

@@ -130,17 +130,12 @@ impl Watch {
 
     async fn announce_loading(&mut self, tools: &Tools<'_>, identity: Identity) {
         let progress = &tools.session.progress;
-        let complaint = self.complaint();
-        tools.publisher.update(|status| {
-            status.complaint.clone_from(&complaint);
-            false
-        });
+        let complains = self.publish_complaint(tools.publisher);
         tools.session.show_status(tools.publisher.reported(Vec::new()));
         match tools.session.check_in(&State::starting(identity), CheckInOptions::default()).await {
             Ok(response) => {
                 let Instruction { reason, message, .. } = &response.instruction;
-                let complaint = complaint.map(|complaint| format!("; etcd complains: {complaint}")).unwrap_or_default();
-                progress.wait("wait", reason, &format!("{message}{complaint}"));
+                progress.wait("wait", reason, &format!("{message}{complains}"));
             }
             Err(error) => progress.wait("wait", error.reason(), &error.to_string()),
         }
@@ -167,31 +162,34 @@ impl Watch {
 
     /// etcd's process runs, but etcd does not answer.
     fn handle_silence(&self, tools: &Tools<'_>) -> Duration {
-        let complaint = self.complaint();
-        tools.publisher.update(|status| {
-            status.complaint = complaint;
-            status.etcd.take().is_some()
-        });
+        let complains = self.publish_complaint(tools.publisher);
+        tools.publisher.update(|status| status.etcd.take().is_some());
         if self.is_loading() {
             return self.next_announcement.saturating_duration_since(BootInstant::now()).min(RETRY_INTERVAL);
         }
         tools.publisher.reach(AgentState::Silent);
-        let message = match (self.has_answered, self.complaint()) {
-            (true, _) => "etcd's process runs, but etcd does not answer any more".to_owned(),
-            (false, complaint) => format!(
-                "etcd's process runs, but etcd has not answered for {}, so its silence counts; look at its log, and restart it if it hangs{}",
-                humantime::format_duration(LONGEST_LOADING),
-                complaint.map(|complaint| format!("; etcd complains: {complaint}")).unwrap_or_default()
+        let message = match self.has_answered {
+            true => "etcd's process runs, but etcd does not answer any more".to_owned(),
+            false => format!(
+                "etcd's process runs, but etcd has not answered for {}, so its silence counts; look at its log, and restart it if it \
+                 hangs{complains}",
+                humantime::format_duration(LONGEST_LOADING)
             ),
         };
         tools.session.progress.wait("wait", "not_answering", &message);
         RETRY_INTERVAL
     }
 
-    /// What etcd complains about before its first answer. What it has complained about while it answered does not explain why it is
-    /// silent now.
-    fn complaint(&self) -> Option<String> {
-        self.log.as_ref().filter(|_| !self.has_answered)?.complaint()
+    /// Publishes what etcd complains about before its first answer, and returns it as the end of a message. What etcd has complained
+    /// about while it answered does not explain why it is silent now.
+    fn publish_complaint(&self, publisher: &Publisher) -> String {
+        let complaint = self.log.as_ref().filter(|_| !self.has_answered).and_then(|log| log.complaint());
+        let complains = complaint.as_ref().map(|complaint| format!("; etcd complains: {complaint}"));
+        publisher.update(|status| {
+            status.complaint = complaint;
+            false
+        });
+        complains.unwrap_or_default()
     }
 
     /// Checks in, executes the instruction, and returns the time until the next check-in.

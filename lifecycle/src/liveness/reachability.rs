@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::{Liveness, MemberLiveness, inside};
-use crate::{Cluster, Member, MemberId, MemberKey, Reachability, Report, ReportedState, UnixMillis};
+use crate::{Cluster, Member, MemberId, MemberKey, NodeStatus, Reachability, Report, ReportedState, UnixMillis};
 
 impl Liveness {
     /// Records which members the agent beside a running voter reaches. It is a witness from inside, as a view of that voter is. A view in
@@ -20,7 +20,7 @@ impl Liveness {
             return;
         }
         let leads = status.etcd.as_ref().is_some_and(|etcd| etcd.leader == Some(own.member));
-        let sees_quorum = sees_quorum(cluster, own.member, &status.reachability);
+        let sees_quorum = sees_quorum(cluster, own.member, status);
         for look in status.reachability.iter().filter(|look| look.member != own.member) {
             let Some(member) = cluster.member(&look.member.into()) else { continue };
             let known = self.members.entry(member.key.clone()).or_default();
@@ -65,8 +65,7 @@ impl Liveness {
         };
         let runs_it = matches!(state, ReportedState::Etcd(own) if MemberKey::from(own.member) == leader.key);
         let is_recent = at.age(now) <= cluster.policy.max_observation_time();
-        let look = status.reachability.iter().find(|look| MemberKey::from(look.member) == member.key)?;
-        look.peer.filter(|_| runs_it && is_recent)
+        status.look_at(&member.key)?.peer.filter(|_| runs_it && is_recent)
     }
 
     /// Whether somebody has lately failed to reach another member. Then all nodes look more often.
@@ -91,21 +90,16 @@ impl MemberLiveness {
     }
 
     fn record_look_at_learner(&mut self, cluster: &Cluster, look: &Reachability, now: UnixMillis) {
-        let max_gap = cluster.policy.max_probe_gap();
-        self.unreached_by_voters = match look.peer {
-            Some(false) => Some(inside::extend(self.unreached_by_voters, max_gap, now)),
-            _ => None,
-        };
+        let is_unreached = look.peer == Some(false);
+        self.unreached_by_voters =
+            is_unreached.then(|| inside::extend(self.unreached_by_voters, cluster.policy.max_probe_gap(), now));
     }
 }
 
 /// Whether an agent reaches a quorum of the voters, its own included. If not, it may be cut off itself, so it shows only which members
 /// are alive.
-fn sees_quorum(cluster: &Cluster, own: MemberId, looks: &[Reachability]) -> bool {
-    let is_up = |voter: &&Arc<Member>| {
-        let look = looks.iter().find(|look| MemberKey::from(look.member) == voter.key);
-        voter.key == own.into() || look.is_some_and(answers)
-    };
+fn sees_quorum(cluster: &Cluster, own: MemberId, status: &NodeStatus) -> bool {
+    let is_up = |voter: &&Arc<Member>| voter.key == own.into() || status.look_at(&voter.key).is_some_and(answers);
     cluster.voters().filter(is_up).count() >= cluster.quorum()
 }
 

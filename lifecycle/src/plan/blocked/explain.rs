@@ -162,7 +162,8 @@ impl Blocked {
                      epoch is {current}, and this node sees no quorum in it"
                 ),
                 format!(
-                    "if this data is not needed any more, start this node with `--accept-reset {current}`, which archives it, or move the data directory away"
+                    "if this data is not needed any more, start this node with `--accept-reset {current}`, \
+                     which archives it, or move the data directory away"
                 ),
             ),
             Self::Forming { registered, size } => wait(
