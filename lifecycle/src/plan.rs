@@ -61,9 +61,7 @@ pub fn plan(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMi
 }
 
 fn plan_on_view(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMillis) -> Plan {
-    let liveness = Cow::Borrowed(liveness);
-    let mut planner =
-        Planner { draft: ClusterDraft::new(cluster, now), liveness, report, now, unconfirmed: Vec::new() };
+    let mut planner = Planner::new(cluster, liveness, report, now);
     let instruction = planner.decide();
     Plan { instruction, change: planner.draft.finish() }
 }
@@ -82,6 +80,13 @@ struct Planner<'a> {
 
 /// An instruction that takes the node further, or why there is none.
 type Decision = Result<Instruction, Blocked>;
+
+impl<'a> Planner<'a> {
+    fn new(cluster: &'a Cluster, liveness: &'a Liveness, report: &'a Report, now: UnixMillis) -> Self {
+        let liveness = Cow::Borrowed(liveness);
+        Self { draft: ClusterDraft::new(cluster, now), liveness, report, now, unconfirmed: Vec::new() }
+    }
+}
 
 impl Planner<'_> {
     fn decide(&mut self) -> Instruction {

@@ -9,7 +9,7 @@ use super::{Liveness, MemberLiveness, inside};
 use crate::{Cluster, Member, MemberId, MemberKey, NodeStatus, Reachability, Report, ReportedState, UnixMillis};
 
 impl Liveness {
-    /// Records which members the agent beside a running voter reaches. It is a witness from inside, as a view of that voter is. A view in
+    /// Records which members the agent beside a running voter reaches, and how far that voter has applied the log. It is a witness from inside, as a view of that voter is. A view in
     /// the same report is newer, and shows the same.
     pub(super) fn record_reachability(&mut self, cluster: &Cluster, report: &Report, now: UnixMillis) {
         let own = report.identity().filter(|_| report.is_running() && report.view.is_none());
@@ -21,6 +21,10 @@ impl Liveness {
         }
         let leads = status.etcd.as_ref().is_some_and(|etcd| etcd.leader == Some(own.member));
         let sees_quorum = sees_quorum(cluster, own.member, status);
+        if let Some(applied) = status.etcd.as_ref().and_then(|etcd| etcd.raft_applied_index).filter(|_| sees_quorum) {
+            let known = self.members.entry(own.member.into()).or_default();
+            known.applied = known.applied.max(Some(applied));
+        }
         for look in status.reachability.iter().filter(|look| look.member != own.member) {
             let Some(member) = cluster.member(&look.member.into()) else { continue };
             let known = self.members.entry(member.key.clone()).or_default();

@@ -20,7 +20,11 @@ pub(super) enum Blocked {
     /// An administrator has paused all membership changes.
     Paused,
     /// Another cluster may exist, so nobody may found this one.
-    Held(Held),
+    Held {
+        held: Held,
+        /// The node that reported it, if it needs a join token before it can show the cluster.
+        refused: Option<MemberName>,
+    },
     /// The decision needs the node's view of the cluster.
     ViewNeeded(ViewNeeded),
     /// Another etcd cluster answers at the members' addresses.
@@ -87,6 +91,8 @@ pub(super) enum Blocked {
     MemberLoading { member: String },
     /// The member was started in vain too often, but is not yet dead.
     Failing { member: String, starts: u32, silent_since: UnixMillis, dead_at: UnixMillis, now: UnixMillis },
+    /// The node has no data of its member, which was on another disk.
+    OnOtherDisk { member: String, until: UnixMillis, now: UnixMillis },
     /// The member is down in a downtime that was announced.
     InDowntime { member: String, until: UnixMillis, now: UnixMillis },
     /// The member's node checks in, but its etcd does not answer.

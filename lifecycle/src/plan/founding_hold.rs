@@ -3,21 +3,53 @@
 use std::sync::Arc;
 
 use super::{Planner, blocked::Blocked};
-use crate::{ClusterId, Epoch, EventKind, HoldReason, Identity, Member, MemberKey, NodeState};
+use crate::{
+    Cluster, ClusterId, Epoch, EventKind, Held, HoldReason, Identity, JoinPolicy, Liveness, Member, MemberKey,
+    MemberName, NodeState, Report, Transition, UnixMillis,
+};
+
+impl Cluster {
+    /// Holds the founding of the cluster if the report of a node that was refused shows that another one may exist. `None` if nothing
+    /// changes.
+    ///
+    /// A registry that was lost has also lost the credentials of the nodes. So the word of a node without one decides nothing, but it
+    /// is enough to wait. A node that has no say could hold every new attempt; so an administrator who has reset the cluster is
+    /// believed.
+    pub fn hold_on_refused_report(&self, report: &Report, now: UnixMillis) -> Option<Transition> {
+        if self.epoch != Epoch::FIRST {
+            return None;
+        }
+        let liveness = Liveness::new(now);
+        let mut planner = Planner::new(self, &liveness, report, now);
+        if planner.may_be_held()
+            && let Some((reason, found)) = planner.evidence_of_another_cluster()
+        {
+            planner.draft.hold(reason, Some(&report.name), found);
+        }
+        planner.draft.finish()
+    }
+}
 
 impl Planner<'_> {
     /// Fails while the founding of the cluster is held.
     pub(super) fn check_founding(&self) -> Result<(), Blocked> {
         match &self.draft.held {
-            Some(held) => Err(Blocked::Held(held.clone())),
+            Some(held) => Err(self.held(held)),
             None => Ok(()),
         }
     }
 
+    pub(super) fn held(&self, held: &Held) -> Blocked {
+        let is_refused = |node: &MemberName| {
+            self.draft.policy.join == JoinPolicy::Token && self.draft.admission.holder(node).is_none()
+        };
+        let refused = held.node.clone().filter(is_refused);
+        Blocked::Held { held: held.clone(), refused }
+    }
+
     /// Holds the founding of the cluster if the report shows that another one may exist.
     pub(super) fn hold_founding_on_evidence(&mut self) {
-        // A node that leaves another cluster says nothing about this one.
-        if self.draft.is_founded() || self.draft.held.is_some() || self.report.leaving {
+        if !self.may_be_held() {
             return;
         }
         if let Some((reason, found)) = self.evidence_of_another_cluster() {
@@ -25,6 +57,11 @@ impl Planner<'_> {
         } else if self.roster_is_intact() && self.may_have_led_on_other_disks() {
             self.draft.hold(HoldReason::DisksMissing, Some(&self.report.name), self.draft.cluster_id);
         }
+    }
+
+    /// Whether the report may hold the founding. A node that leaves another cluster says nothing about this one.
+    fn may_be_held(&self) -> bool {
+        !self.draft.is_founded() && self.draft.held.is_none() && !self.report.leaving
     }
 
     /// Ends the hold because of missing disks once they are back, and have no data.

@@ -6,7 +6,7 @@ use super::{
     cause::Cause,
     quorum_view::QuorumView,
 };
-use crate::{Instruction, Member, MemberKey, Purpose, Reason, StartIssued, Strategy, Task, Ticket};
+use crate::{Announcer, Instruction, Member, MemberKey, Purpose, Reason, StartIssued, Strategy, Task, Ticket};
 
 /// How old the record of an instruction to join is when a repetition of it is recorded. Within [`StartIssued::START_WITHIN`] of
 /// the last repetition no other run gets one, but for this time.
@@ -193,6 +193,7 @@ impl Planner<'_> {
             self.take_ticket(purpose, "it was added before and has not started");
             return self.start_as_added(&predecessor.key);
         }
+        self.check_disk_is_mounted(predecessor)?;
         let reason = if self.is_lost_with_own_disk(predecessor) {
             Reason::LostDisk
         } else if self.is_dead(predecessor, view) {
@@ -201,6 +202,25 @@ impl Planner<'_> {
             return Err(self.not_dead_yet(predecessor, view));
         };
         self.begin_join(Some(predecessor), view, reason)
+    }
+
+    /// Fails if this node's member has got its data on another disk than the one that has none now: its mount may be missing. The node
+    /// gives the member up if that lasts for `dead_after`, and not before the end of an administrator's downtime.
+    fn check_disk_is_mounted(&self, member: &Member) -> Result<(), Blocked> {
+        let issued = member.join_issued.as_ref().or(member.bootstrap_issued());
+        let disk = issued.and_then(|issued| issued.disk.as_ref());
+        let is_on_other_disk = disk.is_some_and(|disk| self.report.disk.as_ref().is_some_and(|now| now != disk));
+        if !is_on_other_disk || !self.has_own_peer_urls(member) {
+            return Ok(());
+        }
+        let node = self.liveness.nodes.get(&self.report.name);
+        let empty_since = node.and_then(|node| node.empty_since).unwrap_or(self.now);
+        let downtime = member.downtime.filter(|downtime| downtime.by == Announcer::Administrator);
+        let until = empty_since.after(self.draft.policy.dead_after).max(downtime.map_or(empty_since, |it| it.until));
+        if until <= self.now {
+            return Ok(());
+        }
+        Err(Blocked::OnOtherDisk { member: member.label(), until, now: self.now })
     }
 
     /// Fails if another node's member that etcd lists at this node's peer URL has moved: that node checks in with its data

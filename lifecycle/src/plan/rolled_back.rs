@@ -17,13 +17,14 @@ impl Planner<'_> {
     pub(super) fn replace_rolled_back(&mut self, own: &Arc<Member>) -> Option<Decision> {
         let last = self.report.data.last_index?;
         let (certain, shown) = (self.liveness.applied(own), self.liveness.shown_applied(&self.draft, own));
-        if certain.max(shown.map(|(_, index)| index)).is_none_or(|applied| last >= applied) {
+        let matched = self.report.view.as_ref().and_then(|view| matched_by_leader(view, own));
+        let most = certain.max(shown.map(|(_, index)| index)).max(matched);
+        if most.is_none_or(|applied| last >= applied) {
             return None;
         }
         let Some(view) = &self.report.view else { return Some(Err(Blocked::ViewNeeded(ViewNeeded::BeforeStart))) };
         // The number could be of another cluster, or made up. A voter that has applied as much is proof.
         let is_proven = |applied: &u64| last < *applied && self.shows_index(view, own, *applied);
-        let matched = matched_by_leader(view, own);
         let applied = match certain.filter(is_proven).or(matched.filter(|matched| last < *matched)) {
             Some(applied) => applied,
             // The member has confirmed to the leader no more than it has.

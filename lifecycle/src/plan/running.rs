@@ -50,7 +50,7 @@ impl Planner<'_> {
             // The view of a quorum would have made this cluster the registry's.
             return Err(match (&self.report.view, &self.draft.held) {
                 (None, _) => Blocked::ViewNeeded(ViewNeeded::Decision),
-                (Some(view), Some(held)) if !view.linearizable => Blocked::Held(held.clone()),
+                (Some(view), Some(held)) if !view.linearizable => self.held(held),
                 _ => self.runs_foreign_cluster(identity),
             });
         }

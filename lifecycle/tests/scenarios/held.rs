@@ -1,4 +1,4 @@
-use convene_lifecycle::{Action, Discovery, RegisterRefusal, Registration, UnixMillis};
+use convene_lifecycle::{Action, Discovery, JoinPolicy, RegisterRefusal, Registration, UnixMillis};
 
 use crate::*;
 
@@ -13,6 +13,37 @@ fn data_of_an_unknown_cluster_holds_the_founding() {
         .with_message("convene cluster reset")
         .ask("a", "wait: held")
         .members("a b");
+}
+
+#[test]
+fn a_refused_node_with_data_or_a_later_state_holds_the_founding_of_a_lost_registry() {
+    for with_data in [true, false] {
+        let mut world = World::new(3);
+        world.cluster.policy.join = JoinPolicy::Token;
+        world.check_ins("a");
+        match with_data {
+            true => world.returns_with("x", FOREIGN),
+            false => world.has_seen_revision("x", 70),
+        };
+        world.is_refused("x", "founding_held").is_refused("x", "");
+        world
+            .ask("b", "wait: held")
+            .with_message("x is refused here: let it in with `convene join-token create --node x`");
+        // An administrator who has reset the cluster knows of it, and the word of a node without a say must not stop every attempt.
+        world
+            .reset()
+            .is_refused("x", "")
+            .check_ins("a b")
+            .ask("c", "bootstrap a b c in epoch 2: roster_complete + member_registered formed bootstrap_told");
+    }
+}
+
+#[test]
+fn a_refused_node_holds_nothing_without_evidence_or_once_the_cluster_exists() {
+    let mut world = World::new(1);
+    world.is_refused("x", "");
+    let mut world = World::running("a b c");
+    world.returns_with("x", FOREIGN).is_refused("x", "");
 }
 
 #[test]

@@ -138,3 +138,43 @@ fn an_eviction_ends_a_replacement_of_a_nodes_own_member() {
         .execute("c")
         .observe("c", "stand_by: evicted + member_removed ticket_released");
 }
+
+/// Members that have bootstrapped on these disks.
+fn running_on_disks() -> World {
+    let mut world = World::new(3);
+    world.on_disks("a b c", "disk-a disk-b disk-c").check_ins("a b c");
+    for _ in 0..2 {
+        for name in ["a", "b", "c"] {
+            world.check_in_and_execute(name);
+        }
+    }
+    world.check_ins("a b c a b c");
+    world
+}
+
+#[test]
+fn a_member_whose_mount_may_be_missing_is_given_up_only_if_that_lasts() {
+    let mut world = running_on_disks();
+    world.returns_empty("c").on_disks("c", "root-c");
+    world.observe("c", "wait: not_dead_yet").with_message("if a mount is missing, mount it");
+    world.pass(58).check_ins("a b").observe("c", "wait: not_dead_yet").members("a b c");
+    world.pass(2).observe("c", "remove c #1 of a b c: lost_disk + ticket_granted");
+}
+
+#[test]
+fn a_member_that_was_dead_before_its_mount_was_missed_is_not_given_up_at_once() {
+    let mut world = running_on_disks();
+    world.dies("c").watch(600, "a b");
+    world.returns_empty("c").on_disks("c", "root-c").observe("c", "wait: not_dead_yet");
+    let data = world.cluster.members().last().unwrap().key.id().unwrap();
+    let data = Data::Of(Identity { member: data, cluster: world.cluster.cluster_id.unwrap() });
+    world.pass(30).on_disks("c", "disk-c").returns_with("c", data).observe("c", "start a b c: own_data");
+}
+
+#[test]
+fn a_missing_mount_has_until_the_end_of_an_administrators_downtime() {
+    let mut world = running_on_disks();
+    world.downtime("c", 600).returns_empty("c").on_disks("c", "root-c").observe("c", "wait: not_dead_yet");
+    world.watch(590, "a b c").observe("c", "wait: not_dead_yet").members("a b c");
+    world.pass(10).observe("c", "remove c #1 of a b c: lost_disk + downtime_ended ticket_granted");
+}

@@ -59,3 +59,39 @@ fn a_member_that_was_down_while_the_others_went_on_starts() {
 fn a_member_whose_client_does_not_read_the_wal_starts() {
     World::running("a b c").returns("c").observe("c", "start a b c: own_data");
 }
+
+/// Members with agents, which report how far they have applied the log, and no views.
+fn rolled_back_with_agents() -> World {
+    let mut world = World::running("a b c").with_credentials();
+    world.have_agents("a b c");
+    for name in ["a", "b", "c"] {
+        world.applied(name, Some(60_000));
+    }
+    world.checks_in("c").returns("c").wal_ends_at("c", 55_000);
+    world
+}
+
+#[test]
+fn the_word_of_the_members_own_agent_shows_that_its_data_is_older() {
+    let mut world = rolled_back_with_agents();
+    world.ask("c", "observe: look_needed").observe("c", "remove c #1 of a b c: data_rolled_back + ticket_granted");
+}
+
+#[test]
+fn the_word_of_an_agent_that_sees_no_quorum_shows_nothing() {
+    let mut world = World::running("a b c").with_credentials();
+    world.have_agents("c").applied("c", Some(60_000)).cut("c", "a").cut("c", "b").checks_in("c");
+    world
+        .heal("c")
+        .applied("a", Some(60_000))
+        .returns("c")
+        .wal_ends_at("c", 55_000)
+        .observe("c", "start a b c: own_data");
+}
+
+#[test]
+fn the_leader_alone_shows_that_a_members_data_is_older() {
+    let mut world = World::running("a b c");
+    world.server_restarts().returns("c").wal_ends_at("c", 30_000).matched("c", 40_000).leads("a");
+    world.observe("c", "remove c #1 of a b c: data_rolled_back + ticket_granted");
+}

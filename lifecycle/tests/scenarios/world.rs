@@ -487,7 +487,12 @@ impl World {
     fn status_of(&self, name: &str) -> Option<Arc<NodeStatus>> {
         let node = self.nodes.get(name).filter(|node| node.has_agent && node.running)?;
         let reachability = self.etcd.iter().flat_map(|etcd| etcd.reached_by(node, &self.nodes)).collect();
-        let etcd = EtcdStatus { leader: self.etcd.as_ref().map(|etcd| etcd.leader), ..EtcdStatus::default() };
+        let seat = self.etcd.iter().flat_map(|etcd| &etcd.seats).find(|seat| seat.node == node.machine);
+        let etcd = EtcdStatus {
+            leader: self.etcd.as_ref().map(|etcd| etcd.leader),
+            raft_applied_index: seat.and_then(|seat| seat.applied),
+            ..EtcdStatus::default()
+        };
         Some(Arc::new(NodeStatus { etcd: Some(etcd), reachability }))
     }
 

@@ -70,7 +70,7 @@ impl Registry {
         let admitted = liveness.read_resumed(&cluster.policy, at, |liveness| admit(&cluster, &check_in, liveness, at));
         match admitted {
             Admittance::Known => {}
-            Admittance::Denied { denial, record: None } => {
+            Admittance::Denied { denial, record: None } if cluster.hold_on_refused_report(report, at).is_none() => {
                 return Ok(Some(Err(TurnedAway { denial, is_first: false })));
             }
             Admittance::Bound(_) | Admittance::Denied { .. } => {
@@ -169,20 +169,31 @@ fn decide(cluster: &Cluster, check_in: &CheckIn, liveness: &Liveness, now: UnixM
     let bound = match admit(cluster, check_in, liveness, now) {
         Admittance::Known => None,
         Admittance::Bound(change) => Some(change),
-        Admittance::Denied { denial, record } => return Decision::TurnAway { record, denial },
-    };
-    let present = bound.as_ref().and_then(|bound| bound.after.as_ref()).unwrap_or(cluster);
-    let Plan { instruction, change } = plan(present, liveness, &check_in.report, now);
-    let change = match (bound, change) {
-        (None, change) => change,
-        (Some(bound), None) => Some(bound),
-        (Some(Transition { mut events, .. }), Some(planned)) => {
-            events.extend(planned.events);
-            Some(Transition { after: planned.after, events })
+        Admittance::Denied { denial, record } => {
+            let held = after(&record, cluster).hold_on_refused_report(&check_in.report, now);
+            return Decision::TurnAway { record: both(record, held), denial };
         }
     };
+    let Plan { instruction, change } = plan(after(&bound, cluster), liveness, &check_in.report, now);
+    let change = both(bound, change);
     let unchanged = change.is_none().then(|| Arc::new(cluster.clone()));
     Decision::Answer { change, instruction, unchanged }
+}
+
+/// The cluster after a change, if there is one.
+fn after<'a>(change: &'a Option<Transition>, cluster: &'a Cluster) -> &'a Cluster {
+    change.as_ref().and_then(|change| change.after.as_ref()).unwrap_or(cluster)
+}
+
+/// Two changes, one after the other, as one.
+fn both(first: Option<Transition>, second: Option<Transition>) -> Option<Transition> {
+    match (first, second) {
+        (Some(Transition { mut events, .. }), Some(second)) => {
+            events.extend(second.events);
+            Some(Transition { after: second.after, events })
+        }
+        (first, second) => first.or(second),
+    }
 }
 
 /// What the decision returns to the caller along with its change.

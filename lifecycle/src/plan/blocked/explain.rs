@@ -25,7 +25,7 @@ impl Blocked {
                 Reason::Paused,
                 "membership changes are paused until an administrator resumes them (convene cluster resume)",
             ),
-            Self::Held(held) if held.reason == HoldReason::DisksMissing => wait(
+            Self::Held { held, .. } if held.reason == HoldReason::DisksMissing => wait(
                 Reason::Held,
                 format!(
                     "the etcd cluster may exist already, so no other one is founded: {}; mount the disks that are \
@@ -34,12 +34,15 @@ impl Blocked {
                     held.what_was_seen()
                 ),
             ),
-            Self::Held(held) => wait(
+            Self::Held { held, refused } => wait(
                 Reason::Held,
                 format!(
-                    "another etcd cluster may exist, so no cluster is founded: {}; take that cluster over with `convene \
+                    "another etcd cluster may exist, so no cluster is founded: {}; {}take that cluster over with `convene \
                      cluster adopt`, or start a new one with `convene cluster reset`",
-                    held.what_was_seen()
+                    held.what_was_seen(),
+                    refused.as_ref().map_or_else(String::new, |node| {
+                        format!("{node} is refused here: let it in with `convene join-token create --node {node}`, ")
+                    })
                 ),
             ),
             Self::ViewNeeded(purpose) => {
@@ -300,6 +303,14 @@ impl Blocked {
                      dead at {} if it does not answer",
                     silent_since.clock_time(*now),
                     dead_at.clock_time(*now)
+                ),
+            ),
+            Self::OnOtherDisk { member, until, now } => wait(
+                Reason::NotDeadYet,
+                format!(
+                    "the data of {member} was on another disk than the one that has none now: if a mount is missing, mount it and start \
+                     this node again. Otherwise this node joins without data at {}",
+                    until.clock_time(*now)
                 ),
             ),
             Self::InDowntime { member, until, now } => wait(

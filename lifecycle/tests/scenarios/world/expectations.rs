@@ -56,6 +56,16 @@ impl World {
         self
     }
 
+    /// A node that may not speak for itself checks in, and leaves these events.
+    #[track_caller]
+    pub fn is_refused(&mut self, name: &str, expected: &str) -> &mut Self {
+        let report = self.report_of(name);
+        let change = self.cluster.hold_on_refused_report(&report, self.now);
+        let events = change.iter().flat_map(|change| &change.events).map(|event| event.kind.as_str());
+        assert_eq!(events.collect::<Vec<_>>().join(" "), expected);
+        self.apply(change)
+    }
+
     /// The registry's present members, learners with a `~` before their name.
     #[track_caller]
     pub fn members(&mut self, expected: &str) -> &mut Self {

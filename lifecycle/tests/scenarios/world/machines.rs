@@ -1,6 +1,6 @@
 //! What happens to machines, to their networks and to the etcds on them.
 
-use convene_lifecycle::{ClusterSize, Epoch, NodeRefusal, Strategy};
+use convene_lifecycle::{ClusterSize, Epoch, NodeRefusal, Revision, Strategy};
 
 use super::{Data, Node, World, peer_urls};
 
@@ -40,6 +40,12 @@ impl World {
     pub fn returns_empty(&mut self, name: &str) -> &mut Self {
         self.node(name).data = Data::Nothing;
         self.returns(name)
+    }
+
+    /// A node has observed the cluster when the registry had this revision.
+    pub fn has_seen_revision(&mut self, name: &str, revision: u64) -> &mut Self {
+        self.take_view(name).node(name).view.as_mut().unwrap().since = Revision(revision);
+        self
     }
 
     /// The nodes report these disks from now on, in order.
