@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::node::{LIMIT, Node, Registry, join_together, wait_until_healthy};
 
 /// A cluster on a server that demands credentials, and its administrator.
-struct Admitting {
+pub struct Admitting {
     server: Server,
     admin: String,
     http: Client,
@@ -19,27 +19,37 @@ struct Admitting {
 }
 
 impl Admitting {
-    fn start(settings: Value) -> Self {
+    pub fn start(settings: Value) -> Self {
         let (server, admin) = Server::start_with_auth(&[]);
         Self::on(server, admin, http::client(), settings)
     }
 
-    fn on(server: Server, admin: String, http: Client, mut settings: Value) -> Self {
-        settings["policy"]["dead_after_seconds"] = json!(5);
-        settings["policy"]["check_in_every_seconds"] = json!(1);
+    fn on(server: Server, admin: String, http: Client, settings: Value) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut admitting = Self { server, admin, http, token: String::new(), folder };
-        let url = format!("{}/v1/clusters", admitting.server.url);
-        let created = admitting.send(Method::POST, url, settings);
-        admitting.token = created["token"].as_str().unwrap_or_else(|| panic!("{created}")).to_owned();
+        admitting.token = admitting.create(settings);
         admitting
     }
 
-    fn registry(&self) -> Registry {
+    fn create(&self, mut settings: Value) -> String {
+        settings["policy"]["dead_after_seconds"] = json!(5);
+        settings["policy"]["check_in_every_seconds"] = json!(1);
+        let created = self.send(Method::POST, format!("{}/v1/clusters", self.server.url), settings);
+        created["token"].as_str().unwrap_or_else(|| panic!("{created}")).to_owned()
+    }
+
+    /// The registry loses the cluster with its credentials, and gets another one with the same token.
+    pub fn lose_registry(&self, mut settings: Value) {
+        self.administer(Method::DELETE, "?used=forget", json!({}));
+        settings["token"] = json!(self.token);
+        self.create(settings);
+    }
+
+    pub fn registry(&self) -> Registry {
         Registry::at(format!("{}/{}", self.server.url, self.token))
     }
 
-    fn administer(&self, method: Method, path: &str, body: Value) -> Value {
+    pub fn administer(&self, method: Method, path: &str, body: Value) -> Value {
         self.send(method, format!("{}/v1/clusters/{}{path}", self.server.url, self.token), body)
     }
 
@@ -54,7 +64,7 @@ impl Admitting {
     }
 
     /// A file with a new join token.
-    fn join_token(&self, name: &str, body: Value) -> PathBuf {
+    pub fn join_token(&self, name: &str, body: Value) -> PathBuf {
         let created = self.administer(Method::POST, "/join-tokens", body);
         let file = self.folder.path().join(name);
         fs::write(&file, created["secret"].as_str().unwrap()).unwrap();

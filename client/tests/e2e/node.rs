@@ -1,4 +1,10 @@
-use std::{env, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+    time::Duration,
+};
 
 use convene_harness::{
     Access, Place, Postgres, Process,
@@ -350,4 +356,9 @@ pub fn with_each(versions: Vec<Version>, test: impl Fn(&Version) + Sync) {
             thread.spawn_scoped(scope, move || test(version)).expect("a thread can be started");
         }
     });
+}
+
+/// Copies a directory with all that is in it.
+pub fn copy_directory(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
 }

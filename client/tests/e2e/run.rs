@@ -5,6 +5,7 @@ mod evidence;
 mod faults;
 mod first_process;
 mod life;
+mod lost_registry;
 mod mixing;
 mod partitions;
 mod power;

@@ -28,7 +28,7 @@ fn a_refused_node_with_data_or_a_later_state_holds_the_founding_of_a_lost_regist
         world.is_refused("x", "founding_held").is_refused("x", "");
         world
             .ask("b", "wait: held")
-            .with_message("x is refused here: let it in with `convene join-token create --node x`");
+            .with_message("let x, which is refused here, in with `convene cluster join-token create --node x`");
         // An administrator who has reset the cluster knows of it, and the word of a node without a say must not stop every attempt.
         world
             .reset()

@@ -54,6 +54,24 @@ async fn a_credential_that_was_revoked_needs_a_new_join_token() {
     assert_eq!(joining.events("credential_revoked").await.len(), 1);
 }
 
+/// The registry was lost with the credentials. Members of the cluster that runs are refused before any node without data asks.
+#[tokio::test]
+async fn the_data_of_a_refused_node_holds_the_founding() {
+    let joining = Joining::start(json!({ "size": 1 })).await;
+    let token = joining.join_token(json!({ "uses": 3 })).await;
+    let running = json!({ "state": "running", "member_id": "8e9e05c52164694d", "cluster_id": "cdf818194e3a8c32" });
+    let member = Credential::draw();
+    for _ in 0..2 {
+        let (status, problem) = joining.check_in_with("infra0", &member, running.clone()).await;
+        assert_eq!((status, &problem["code"]), (401, &json!("join-token-required")), "{problem}");
+    }
+    assert_eq!(joining.events("founding_held").await.len(), 1);
+    let (_, answer) = joining.check_in("infra1", &Credential::draw().with_join_token(&token)).await;
+    assert_eq!((&answer["instruction"], &answer["reason"]), (&json!("wait"), &json!("held")), "{answer}");
+    let message = answer["message"].as_str().unwrap();
+    assert!(message.contains("convene cluster join-token create --node infra0"), "{message}");
+}
+
 #[tokio::test]
 async fn a_renewed_credential_retires_the_one_before_at_its_first_use() {
     let joining = Joining::start(json!({ "size": 3 })).await;

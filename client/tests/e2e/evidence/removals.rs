@@ -1,13 +1,13 @@
 //! Right before a removal, the node looks again.
 
-use std::{fs, process::Command, time::Duration};
+use std::{fs, time::Duration};
 
 use convene_harness::{etcd::Version, wait_for};
 
 use super::{form, member_id};
 use crate::{
     machine::{Machine, wait_until_whole},
-    node::{LIMIT, Registry, with_each},
+    node::{LIMIT, Registry, copy_directory, with_each},
 };
 
 /// The spare stands still between its instruction and the removal. The member comes back meanwhile.
@@ -71,8 +71,4 @@ fn a_member_whose_data_went_back_does_not_start_with_it() {
         });
         replaced.unwrap_or_else(|| panic!("{}\n{}", machines[1].log(), spare.log()));
     });
-}
-
-fn copy_directory(from: &std::path::Path, to: &std::path::Path) {
-    assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
 }

@@ -41,7 +41,9 @@ impl Blocked {
                      cluster adopt`, or start a new one with `convene cluster reset`",
                     held.what_was_seen(),
                     refused.as_ref().map_or_else(String::new, |node| {
-                        format!("{node} is refused here: let it in with `convene join-token create --node {node}`, ")
+                        format!(
+                            "let {node}, which is refused here, in with `convene cluster join-token create --node {node}`, "
+                        )
                     })
                 ),
             ),

@@ -150,13 +150,18 @@ impl Joining {
         events.map(|event| event["message"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Checks in for a node, and returns the status and the answer.
+    /// Checks in for a node without data, and returns the status and the answer.
     pub async fn check_in(&self, node: &str, shown: &Credential) -> (u16, Value) {
+        self.check_in_with(node, shown, json!({ "state": "empty" })).await
+    }
+
+    /// Checks in for a node in a state, and returns the status and the answer.
+    pub async fn check_in_with(&self, node: &str, shown: &Credential, state: Value) -> (u16, Value) {
         let number: u32 = node.trim_start_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or_default();
-        let report = json!({
-            "name": node, "run_id": format!("run-{node}"), "state": "empty",
-            "peer_urls": [format!("http://10.0.0.{}:2380", number + 1)],
-        });
+        let mut report = state;
+        report["name"] = json!(node);
+        report["run_id"] = json!(format!("run-{node}"));
+        report["peer_urls"] = json!([format!("http://10.0.0.{}:2380", number + 1)]);
         let url = format!("{}/v1/clusters/{}/check-in", self.server.url, self.token);
         let mut request = self.http.post(url).json(&report);
         if let Some(secret) = &shown.secret {
