@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Component, Path, PathBuf},
+    process::Command,
 };
 
 #[test]
@@ -84,6 +85,20 @@ fn every_test_that_a_profile_selects_by_name_exists() {
         let declaration = format!("fn {}(", name.rsplit("::").next().unwrap());
         let exists = sources.iter().any(|source| source.contains(&declaration));
         assert!(exists, ".config/nextest.toml selects {name}, which does not exist");
+    }
+}
+
+#[test]
+fn help_about_the_tests_installs_and_compiles_nothing() {
+    for arguments in [&["--help"][..], &["-h"], &["--quick", "--help"]] {
+        // Nothing can be installed there.
+        let script =
+            Command::new(root().join("scripts/test")).args(arguments).env("CONVENE_TEST_PEERS", "/dev/null").output();
+        let script = script.unwrap();
+        let help = String::from_utf8(script.stdout).unwrap();
+        assert!(script.status.success() && script.stderr.is_empty(), "{help}");
+        assert!(["--quick", "--all", "CONVENE_TEST_ETCD"].iter().all(|part| help.contains(part)), "{help}");
+        assert!(!help.contains("pipefail"), "{help}");
     }
 }
 
