@@ -46,7 +46,7 @@ impl TestNode {
     async fn voter() -> Self {
         let node = Self::serve().await;
         node.change(|status| {
-            (status.state, status.reason, status.message) = (State::Voter, "ok".into(), "etcd serves".into());
+            (status.state, status.reason, status.message) = (State::Voter, "healthy".into(), "nothing to do".into());
             status.registry_answered = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
             status.etcd = Some(etcd());
         });
@@ -128,8 +128,8 @@ async fn each_failure_is_named_and_can_be_excluded() {
     type Change = fn(&mut Status);
     let failures: [(&str, Change, &str); 7] = [
         ("loop", |status| status.turned = BootInstant::ago(LIMIT), "the agent hangs: its loop turned 60 s ago"),
-        ("etcd", |status| status.state = State::Silent, "silent: etcd serves (ok)"),
-        ("etcd", |status| status.state = State::Stopping, "stopping: etcd serves (ok)"),
+        ("etcd", |status| status.state = State::Silent, "silent: nothing to do (healthy)"),
+        ("etcd", |status| status.state = State::Stopping, "stopping: nothing to do (healthy)"),
         ("leader", |status| status.etcd.as_mut().unwrap().leader = None, "etcd knows no leader"),
         ("non_learner", |status| status.etcd.as_mut().unwrap().learner = true, "etcd is a learner"),
         (
@@ -229,7 +229,7 @@ async fn roles_are_told_by_status_code() {
                 assert_eq!(answer.status().as_u16(), expected, "{name}: {method} /{role}");
                 let body = answer.text().await.unwrap();
                 assert_eq!(body.is_empty(), method != Method::GET, "{name}: {method} /{role}: {body}");
-                assert!(body.is_empty() || body.contains("etcd serves (ok)\n"), "{name}: {body}");
+                assert!(body.is_empty() || body.contains("nothing to do (healthy)\n"), "{name}: {body}");
             }
         }
     }
@@ -288,7 +288,7 @@ async fn the_status_is_json_with_everything() {
             "name": "infra0",
             "cluster": "prod",
             "state": "voter",
-            "reason": "ok",
+            "reason": "healthy",
             "message": "etcd\u{202e} \"serves\"\n",
             "since": "2023-11-14T22:13:21Z",
             "registry": { "answered": "2023-11-14T22:13:20Z", "error": "refused" },
@@ -403,6 +403,8 @@ async fn the_documentation_has_every_page_check_metric_and_field() {
     assert!(names.len() > 50, "{names:?}");
     let missing: Vec<_> = names.iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
     assert!(missing.is_empty(), "docs/node-port.md lacks {missing:?}");
+    let (_, line) = node.get("/voter").await;
+    assert!(page.contains(&format!("\n    {line}")), "docs/node-port.md lacks {line}");
 }
 
 /// A load balancer sends the host that it likes, and some send none.

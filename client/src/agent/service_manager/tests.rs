@@ -84,13 +84,13 @@ async fn a_node_that_waits_is_given_time_and_each_change_is_shown() {
     assert_eq!(manager.next().await, format!("{EXTENDED}\n{waiting}"));
     publisher.enter(State::Loading, "formed", "etcd starts");
     assert_eq!(manager.next().await, format!("{EXTENDED}\nSTATUS=loading: etcd starts (formed)"));
-    publisher.enter(State::Voter, "ok", "etcd serves");
-    assert_eq!(manager.next().await, "READY=1\nSTATUS=voter: etcd serves (ok)");
+    publisher.enter(State::Voter, "healthy", "nothing to do");
+    assert_eq!(manager.next().await, "READY=1\nSTATUS=voter: nothing to do (healthy)");
     // It is ready once.
     publisher.enter(State::Silent, "silent", "etcd does not answer");
     assert_eq!(manager.next().await, "STATUS=silent: etcd does not answer (silent)");
-    publisher.enter(State::Voter, "ok", "etcd serves");
-    assert_eq!(manager.next().await, "STATUS=voter: etcd serves (ok)");
+    publisher.enter(State::Voter, "healthy", "nothing to do");
+    assert_eq!(manager.next().await, "STATUS=voter: nothing to do (healthy)");
 }
 
 #[tokio::test]
