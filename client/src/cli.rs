@@ -16,7 +16,8 @@ mod tests;
 use std::{ffi::OsString, time::Duration};
 
 use clap::{
-    Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, builder::BoolishValueParser, error::ErrorKind,
+    Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, builder::BoolishValueParser,
+    error::ErrorKind,
 };
 use convene_lifecycle::{ClientUrl, EtcdVersion};
 
@@ -67,7 +68,12 @@ Exit codes:
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run etcd as a member of the cluster, and look after it for as long as it runs
-    #[command(after_help = AFTER_HELP)]
+    // The name may also be that of etcd's command, which clap can't know.
+    #[command(
+        after_help = AFTER_HELP,
+        override_usage = "convene run [OPTIONS] -- <ETCD>...",
+        mut_args(with_default_of_etcd)
+    )]
     Run(RunArgs),
     /// Form, join or repair the cluster, then print how to start etcd on this node
     #[command(after_help = AFTER_HELP)]
@@ -92,6 +98,14 @@ pub enum Command {
     /// Explain what the program does
     #[command(subcommand)]
     Explain(ExplainCommand),
+}
+
+/// The name has a default only in front of etcd.
+fn with_default_of_etcd(argument: Arg) -> Arg {
+    match argument.get_id().as_str() {
+        "name" => argument.help("Name of this node [default: the --name of etcd]"),
+        _ => argument,
+    }
 }
 
 /// The format of the log.

@@ -129,6 +129,12 @@ fn etcds_default_name_is_no_name() {
 }
 
 #[test]
+fn the_usage_does_not_require_what_etcds_command_has() {
+    let help = read(&["run", "--help"]).unwrap_err();
+    assert_has(&help, &["Usage: convene run [OPTIONS] -- <ETCD>...\n", "[default: the --name of etcd]"]);
+}
+
+#[test]
 fn an_error_names_where_the_value_was_found() {
     let error = read(&["run", DISCOVERY, "--", "etcd", "--name=a,b"]).unwrap_err();
     assert_has(&error, &["'a,b' for '--name <NAME>'", "the value is that of the flag --name of etcd"]);
