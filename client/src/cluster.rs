@@ -30,7 +30,8 @@ pub enum ClusterCommand {
     List(list::ListArgs),
     /// Show a cluster and its members
     Show(show::ShowArgs),
-    /// Show which node reaches which member, as the nodes have reported it; exit with code 1 if one does not reach all
+    /// Show which node reaches which member, as the nodes have just reported it; exit with code 1 if one does not reach all, or reports
+    /// nothing any more
     Crosscheck(crosscheck::CrosscheckArgs),
     /// Set the number of voters of a cluster
     Resize(resize::ResizeArgs),

@@ -18,7 +18,7 @@ use crate::{
 
 pub use clock::{Clock, age_of};
 pub use health::Health;
-pub use observers::observers;
+pub use observers::{is_present, observers};
 pub use text::{member_table, to_text, yes_or_no};
 
 /// A cluster with its members and nodes.

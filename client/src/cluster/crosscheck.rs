@@ -5,7 +5,8 @@ use serde::Serialize;
 use crate::{
     cli::TableFormat,
     command_error::CommandError,
-    registry::{Member, Members, Node, Nodes},
+    overview::{Clock, Overview, age_of, is_present},
+    registry::{Member, Node},
     stdout,
     table::Table,
     target::ClusterArgs,
@@ -35,11 +36,12 @@ struct Looked {
     name: MemberName,
 }
 
-/// A node that looks at the members.
+/// A node that looks at the members: a member's, or a spare.
 #[derive(Debug, Serialize)]
 struct Looking {
     name: MemberName,
-    checked_in_at: String,
+    /// When it reported whom it reaches. `None` if it has not.
+    checked_in_at: Option<String>,
     /// One for each member, in the order of the members.
     reaches: Vec<Reach>,
 }
@@ -53,9 +55,18 @@ enum Reach {
     ClientOnly,
     No,
     Unknown,
+    /// The node does not check in any more, so what it reported may be over.
+    Old,
+    /// The node does not report whom it reaches.
+    NoReport,
 }
 
 impl Reach {
+    fn reported(node: &Node, member: &Member) -> Self {
+        let of_member = node.reachability.iter().find(|reported| MemberKey::from(reported.member) == member.id);
+        Self::of(of_member)
+    }
+
     fn of(reported: Option<&Reachability>) -> Self {
         match reported.map(|reported| (reported.peer, reported.client)) {
             None | Some((None, None)) => Self::Unknown,
@@ -77,6 +88,8 @@ impl Reach {
             Self::ClientOnly => "client only",
             Self::No => "NO",
             Self::Unknown => "-",
+            Self::Old => "old",
+            Self::NoReport => "no report",
         }
     }
 }
@@ -84,113 +97,86 @@ impl Reach {
 /// Runs the command.
 pub async fn run(arguments: &CrosscheckArgs) -> Result<(), CommandError> {
     let target = arguments.cluster.find().await?;
-    let Members { members } = target.get("/members").await?;
-    let Nodes { nodes } = target.get("/nodes").await?;
-    let members = members.into_iter().map(|member| member.value);
-    let crosscheck = Crosscheck::new(members, nodes.iter().map(|node| &node.value));
+    let overview = Overview::read(&target, false).await?;
+    let clock = Clock::now();
+    let crosscheck = Crosscheck::new(&overview, clock);
     match arguments.output {
         TableFormat::Json => stdout::print_json(&crosscheck)?,
-        TableFormat::Table => stdout::print(&crosscheck.to_text())?,
+        TableFormat::Table => stdout::print(&crosscheck.to_text(clock))?,
     }
-    match crosscheck.broken() {
-        broken if broken.is_empty() => Ok(()),
-        broken => Err(CommandError::Local(broken.join("; "))),
+    match crosscheck.failures() {
+        failures if failures.is_empty() => Ok(()),
+        failures => Err(CommandError::Local(failures.join("; "))),
     }
 }
 
 impl Crosscheck {
-    fn new<'a>(members: impl Iterator<Item = Member>, nodes: impl Iterator<Item = &'a Node>) -> Self {
-        let members: Vec<Looked> = members.map(|Member { id, name, .. }| Looked { id, name }).collect();
-        let reaches = |node: &Node| {
-            let reported =
-                |member: &Looked| node.reachability.iter().find(|to| MemberKey::from(to.member) == member.id);
-            members.iter().map(|member| Reach::of(reported(member))).collect()
-        };
-        let looking = nodes.filter(|node| !node.reachability.is_empty()).map(|node| Looking {
-            name: node.name.clone(),
-            checked_in_at: node.checked_in_at.clone(),
-            reaches: reaches(node),
+    /// A row for each member, and for each spare that looks. A node of a former member has none, nor has a spare that is gone.
+    fn new(overview: &Overview, clock: Clock) -> Self {
+        let members: Vec<&Member> = overview.members.iter().map(|member| &member.value).collect();
+        // The node of the only member has nobody to look at.
+        let looks = |node: &&Node| !node.reachability.is_empty() || (members.len() == 1 && node.state == "running");
+        let of_members = members.iter().map(|member| {
+            // A node may have the name of a member and the data of a former one.
+            let is_own = |node: &&Node| node.member_id.as_deref().is_none_or(|id| id == member.id.as_str());
+            let node = overview.node_of(member).filter(is_own).filter(looks);
+            let reaches = |reach: &dyn Fn(&Member) -> Reach| members.iter().map(|member| reach(member)).collect();
+            Looking {
+                name: member.name.clone(),
+                checked_in_at: node.map(|node| node.checked_in_at.clone()),
+                reaches: match node {
+                    None => reaches(&|_| Reach::NoReport),
+                    Some(node) if !is_present(overview, node, clock) => reaches(&|_| Reach::Old),
+                    Some(node) => reaches(&|member| Reach::reported(node, member)),
+                },
+            }
         });
-        let nodes = looking.collect();
-        Self { members, nodes }
+        let spares = overview.spares().filter(|spare| !spare.reachability.is_empty());
+        let spares = spares.filter(|spare| is_present(overview, spare, clock)).map(|spare| Looking {
+            name: spare.name.clone(),
+            checked_in_at: Some(spare.checked_in_at.clone()),
+            reaches: members.iter().map(|member| Reach::reported(spare, member)).collect(),
+        });
+        let nodes = of_members.chain(spares).collect();
+        let members = members.iter().map(|Member { id, name, .. }| Looked { id: id.clone(), name: name.clone() });
+        Self { members: members.collect(), nodes }
     }
 
     /// The matrix: a row for each node that looks, and a column for each member.
-    fn to_text(&self) -> String {
-        if self.nodes.is_empty() {
-            return "no node reports which members it reaches\n".to_owned();
-        }
+    fn to_text(&self, clock: Clock) -> String {
         let mut table = Table::new(&[]);
         let headings = self.members.iter().map(|member| format!("TO {}", member.name));
-        table.row(["FROM".to_owned(), "CHECKED IN".to_owned()].into_iter().chain(headings));
+        table.row(["FROM".to_owned(), "AGE".to_owned()].into_iter().chain(headings));
         for node in &self.nodes {
+            let age = node.checked_in_at.as_deref().and_then(|time| clock.since(time)).map(age_of).unwrap_or_default();
             let reaches = node.reaches.iter().map(|reach| reach.as_str().to_owned());
-            table.row([node.name.to_string(), node.checked_in_at.clone()].into_iter().chain(reaches));
+            table.row([node.name.to_string(), age].into_iter().chain(reaches));
         }
         table.rows()
     }
 
-    /// A sentence for each node that does not reach all members.
-    fn broken(&self) -> Vec<String> {
-        let unreached = |node: &Looking| {
-            let pairs = self.members.iter().zip(&node.reaches).filter(|(_, reach)| reach.is_broken());
-            pairs.map(|(member, _)| member.name.to_string()).collect::<Vec<_>>()
-        };
-        let broken =
-            self.nodes.iter().map(|node| (node, unreached(node))).filter(|(_, unreached)| !unreached.is_empty());
-        broken.map(|(node, unreached)| format!("{} does not reach {}", node.name, unreached.join(", "))).collect()
+    /// A sentence for each node that does not reach all members, or that does not report any more whom it reaches; or that no node
+    /// reports it.
+    fn failures(&self) -> Vec<String> {
+        let is_report =
+            |node: &&Looking| !node.reaches.iter().all(|reach| matches!(reach, Reach::Old | Reach::NoReport));
+        if !self.nodes.iter().any(|node| is_report(&node)) {
+            return vec![
+                "no node reports now which members it reaches; `convene run` does so while it runs".to_owned(),
+            ];
+        }
+        self.nodes.iter().filter_map(|node| self.failure(node)).collect()
+    }
+
+    fn failure(&self, node: &Looking) -> Option<String> {
+        if let Some(last) = node.checked_in_at.as_ref().filter(|_| node.reaches.contains(&Reach::Old)) {
+            return Some(format!("{} has not checked in since {last}", node.name));
+        }
+        let pairs = self.members.iter().zip(&node.reaches).filter(|(_, reach)| reach.is_broken());
+        let unreached: Vec<&str> = pairs.map(|(member, _)| member.name.as_str()).collect();
+        (!unreached.is_empty()).then(|| format!("{} does not reach {}", node.name, unreached.join(", ")))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn member(id: &str, name: &str) -> Member {
-        let member = json!({
-            "id": id, "name": name, "peer_urls": [], "client_urls": [], "role": "voter", "removed": false,
-        });
-        serde_json::from_value(member).unwrap()
-    }
-
-    fn node(name: &str, reachability: Value) -> Node {
-        let node = json!({
-            "name": name, "state": "running", "peer_urls": [], "checked_in_at": "2026-05-03T22:28:37Z",
-            "reachability": reachability,
-        });
-        serde_json::from_value(node).unwrap()
-    }
-
-    fn crosscheck(nodes: &[Node]) -> Crosscheck {
-        Crosscheck::new([member("1f", "a"), member("2f", "b"), member("3f", "c")].into_iter(), nodes.iter())
-    }
-
-    #[test]
-    fn the_matrix_has_a_row_for_each_node_that_looks() {
-        let reaches =
-            |member: &str, peer: Value, client: Value| json!({ "member": member, "peer": peer, "client": client });
-        let nodes = [
-            node("a", json!([reaches("2f", true.into(), true.into()), reaches("3f", true.into(), false.into())])),
-            node("b", json!([reaches("1f", false.into(), true.into()), reaches("3f", false.into(), Value::Null)])),
-            node("c", json!([])),
-            node("spare", json!([reaches("1f", true.into(), Value::Null), reaches("2f", Value::Null, Value::Null)])),
-        ];
-        let found = crosscheck(&nodes);
-        let expected = "\
-            FROM    CHECKED IN             TO a          TO b   TO c\n\
-            a       2026-05-03T22:28:37Z   -             ok     peer only\n\
-            b       2026-05-03T22:28:37Z   client only   -      NO\n\
-            spare   2026-05-03T22:28:37Z   ok            -      -\n";
-        assert_eq!(found.to_text(), expected);
-        assert_eq!(found.broken(), ["a does not reach c", "b does not reach a, c"]);
-    }
-
-    #[test]
-    fn nodes_that_do_not_look_are_no_failure() {
-        let found = crosscheck(&[node("a", json!([]))]);
-        assert_eq!(found.to_text(), "no node reports which members it reaches\n");
-        assert_eq!(found.broken(), Vec::<String>::new());
-    }
-}
+mod tests;

@@ -12,10 +12,14 @@ pub fn observers(overview: &Overview, clock: Clock) -> impl Iterator<Item = &Nod
     overview.nodes.iter().map(|node| &node.value).filter(move |node| is_observing(overview, node, clock))
 }
 
-/// Whether a node watches the members.
-fn is_observing(overview: &Overview, node: &Node, clock: Clock) -> bool {
+/// Whether a node has just checked in, and so is there.
+pub fn is_present(overview: &Overview, node: &Node, clock: Clock) -> bool {
     let every = Duration::from_secs(overview.cluster.value.policy.check_in_every_seconds);
     let present = if node.state == "running" { PRESENT.max(3 * every) } else { PRESENT };
-    let is_waiting = matches!(node.state.as_str(), "empty" | "running");
-    is_waiting && clock.since(&node.checked_in_at).is_some_and(|age| age <= present)
+    clock.since(&node.checked_in_at).is_some_and(|age| age <= present)
+}
+
+/// Whether a node watches the members.
+fn is_observing(overview: &Overview, node: &Node, clock: Clock) -> bool {
+    matches!(node.state.as_str(), "empty" | "running") && is_present(overview, node, clock)
 }
