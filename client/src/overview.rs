@@ -76,6 +76,11 @@ impl Overview {
         (seen != own).then_some(seen)
     }
 
+    /// Whether this command has asked the members, and no etcd has answered. What they have reported shortly before may be over.
+    pub fn nobody_answers(&self) -> bool {
+        self.view.as_ref().is_some_and(|view| view.cluster_id.is_none() && view.members.is_empty())
+    }
+
     /// What this command has seen of a member, if it has read a list.
     pub fn observed(&self, member: &Member) -> Option<&ObservedMember> {
         let view = self.view.as_ref()?;

@@ -51,7 +51,7 @@ impl Health {
         if overview.view.as_ref().is_some_and(|view| view.linearizable) {
             return Self::Unlisted;
         }
-        if member.unreachable_since.is_some() {
+        if overview.nobody_answers() || member.unreachable_since.is_some() {
             return Self::Silent;
         }
         let has_answered = member.answered_at.as_deref().is_some_and(is_fresh);

@@ -199,13 +199,24 @@ fn watch(overview: &Overview, clock: Clock) -> Option<String> {
         return None;
     }
     let watchers: Vec<String> = observers(overview, clock).map(|node| watcher(node, clock)).collect();
-    if watchers.is_empty() {
-        return Some(
-            "nobody, so nothing notices a failure; to change that, start `convene run` on one more node, which waits as a spare"
-                .to_owned(),
-        );
+    if !watchers.is_empty() {
+        return Some(watchers.join(", "));
     }
-    Some(watchers.join(", "))
+    let silent = silent_members(overview, clock);
+    Some(match silent.is_empty() {
+        true => "nobody, so nothing notices a failure; to change that, start `convene run` on one more node, which waits as a spare"
+            .to_owned(),
+        // A spare takes the place of a member only while the others have a quorum.
+        false => format!("nobody, and no member answers; start the nodes of the members: {}", silent.join(", ")),
+    })
+}
+
+/// The members, if none of them answers.
+fn silent_members(overview: &Overview, clock: Clock) -> Vec<&str> {
+    let members = overview.members.iter().map(|member| &member.value).filter(|member| !member.removed);
+    let is_down = |member: &Member| matches!(Health::of(overview, member, clock), Health::Silent | Health::Failing);
+    let names = members.map(|member| is_down(member).then_some(member.name.as_str()));
+    names.collect::<Option<_>>().unwrap_or_default()
 }
 
 fn watcher(node: &Node, clock: Clock) -> String {

@@ -213,6 +213,27 @@ fn a_cluster_that_nobody_watches_shows_what_to_run() {
 }
 
 #[test]
+fn a_cluster_of_which_nobody_answers_is_silent_and_shows_whom_to_start() {
+    let mut just_seen = member("1f", "infra0");
+    (just_seen["answered_at"], just_seen["heard_of_at"]) =
+        ("2026-08-01T11:59:53.000Z".into(), "2026-08-01T11:59:53.000Z".into());
+    let members = [just_seen, member("2f", "infra1")];
+    let stopped = node("infra0", "stopped", Some("1f"), "2026-08-01T11:59:53.000Z");
+    let mut seen = overview(cluster("bootstrapped"), &members, std::slice::from_ref(&stopped));
+    // Nobody has looked yet.
+    assert_eq!(health(&seen)[0][1], "healthy");
+    seen.view = Some(view(false, &[]));
+    let rows = health(&seen);
+    assert_eq!([&rows[0][1..3], &rows[1][1..3]], [["silent", "7s"], ["silent", "1h"]]);
+    let text = to_text(&seen, clock());
+    let expected = "Watched by:   nobody, and no member answers; start the nodes of the members: infra0, infra1\n";
+    assert!(text.contains(expected) && !text.contains("spare"), "{text}");
+
+    seen.view = Some(view(true, &[("1f", true), ("2f", false)]));
+    assert!(to_text(&seen, clock()).contains("start `convene run` on one more node"));
+}
+
+#[test]
 fn a_cluster_of_stock_etcds_does_not_look_broken() {
     let mut stock = overview(cluster("formed"), &[member("1f", "infra0")], &[]);
     stock.view = Some(view(true, &[("1f", true)]));
