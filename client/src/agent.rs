@@ -21,6 +21,8 @@ mod watch;
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
+use convene_lifecycle::Reason;
+
 use crate::{
     cli::{LogFormat, NodeListen, RunArgs},
     command_error::CommandError,
@@ -177,7 +179,7 @@ impl Agent<'_> {
             status.restarts += u64::from(is_again);
             false
         });
-        self.publisher.enter(State::Loading, "not_started", "etcd's process runs, but does not answer yet");
+        self.publisher.enter(State::Loading, Reason::Loading.as_str(), "etcd's process runs, but does not answer yet");
     }
 
     /// Watches etcd until it exits, or until a signal asks the agent to stop.
@@ -381,8 +383,6 @@ fn note(publisher: &Publisher, step: &str, reason: Option<&str>, message: &str) 
 
 #[cfg(test)]
 mod tests {
-    use convene_lifecycle::Reason;
-
     use super::*;
 
     #[test]

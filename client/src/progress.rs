@@ -25,6 +25,9 @@ type Observer = dyn Fn(&str, Option<&str>, &str) + Send + Sync;
 /// with its failure.
 const REPEAT_INTERVAL: Duration = Duration::from_secs(30);
 
+/// The reason of a node that has nothing to do, with the step `wait`. It waits for nothing.
+const NOTHING_TO_DO: &str = "healthy";
+
 /// How many lines may alternate.
 const RECENT_LINES: usize = 8;
 
@@ -114,6 +117,7 @@ impl Progress {
         let reason = reason.as_deref();
         let mut state = self.state.lock().expect("no thread panics while it logs");
         let entry = (reason.unwrap_or(step).to_owned(), message.to_owned());
+        let is_wait = is_wait && reason != Some(NOTHING_TO_DO);
         let is_repeated = state.last.as_ref() == Some(&entry);
         let is_recent = state.recent.iter().any(|(recent, at)| *recent == entry && at.elapsed() < REPEAT_INTERVAL);
         state.last = Some(entry.clone());
@@ -171,6 +175,16 @@ mod tests {
         assert_eq!(wait("1 of 3").as_deref(), Some("convene: infra0 in 6c007a…: wait (forming): 1 of 3"));
         assert_eq!(wait("1 of 3"), None);
         assert_eq!(wait("2 of 3").as_deref(), Some("convene: infra0 in 6c007a…: wait (forming): 2 of 3"));
+    }
+
+    #[test]
+    fn a_node_that_serves_waits_for_nothing() {
+        let json = Progress::new(LogFormat::Json, "");
+        let serves = json.line("wait", Some("healthy"), "nothing to do", true).unwrap();
+        assert!(!serves.contains("waiting_since"), "{serves}");
+        assert!(json.line("wait", Some("unreachable"), "no answer", true).unwrap().contains("waiting_since"));
+        let back = json.line("wait", Some("healthy"), "2 of 3 voters", true).unwrap();
+        assert!(!back.contains("waiting_since"), "{back}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod turn;
 
 use std::time::Duration;
 
-use convene_lifecycle::{Identity, Role};
+use convene_lifecycle::{Identity, Reason, Role};
 
 use crate::{
     cli::{LogFormat, PromoteArgs},
@@ -113,8 +113,8 @@ async fn advance(session: &Session, deadline: Deadline) -> Result<Stage, Command
         return Ok(Stage::NotStarted);
     }
     let Contents::Member(identity) = data.read()? else {
-        let message = format!("etcd has started, but {} has no data of a member yet", data_path.display());
-        progress.wait("wait", "not_started", &message);
+        let message = format!("etcd's process runs, but {} has no data of a member yet", data_path.display());
+        progress.wait("wait", Reason::Loading.as_str(), &message);
         return Ok(Stage::Loading);
     };
     match local_etcd::role(session, identity).await {
@@ -146,7 +146,8 @@ async fn report_loading(session: &Session, identity: Identity, deadline: Deadlin
         Some(instruction) => match &instruction.task {
             Task::Refuse { remedy } => Err(CommandError::refused(&instruction, remedy)),
             _ => {
-                session.progress.wait("wait", "not_started", "this node's etcd does not answer yet");
+                let message = "etcd's process runs, but does not answer yet";
+                session.progress.wait("wait", Reason::Loading.as_str(), message);
                 Ok(())
             }
         },

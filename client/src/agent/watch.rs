@@ -2,7 +2,7 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use convene_lifecycle::{Identity, Role};
+use convene_lifecycle::{Identity, Reason, Role};
 use tokio::time::{sleep, timeout};
 
 use super::{
@@ -154,8 +154,8 @@ impl Watch {
             Err(error) => error.to_string(),
         };
         if self.identity.is_none() {
-            let message = format!("etcd has started on {}: {found}", session.node.data_path.display());
-            session.progress.wait("wait", "not_started", &message);
+            let message = format!("etcd's process runs on {}: {found}", session.node.data_path.display());
+            session.progress.wait("wait", Reason::Loading.as_str(), &message);
         }
         self.identity
     }
