@@ -199,16 +199,18 @@ fn watch(overview: &Overview, clock: Clock) -> Option<String> {
         return None;
     }
     let watchers: Vec<String> = observers(overview, clock).map(|node| watcher(node, clock)).collect();
-    if !watchers.is_empty() {
-        return Some(watchers.join(", "));
-    }
     let silent = silent_members(overview, clock);
-    Some(match silent.is_empty() {
-        true => "nobody, so nothing notices a failure; to change that, start `convene run` on one more node, which waits as a spare"
-            .to_owned(),
-        // A spare takes the place of a member only while the others have a quorum.
-        false => format!("nobody, and no member answers; start the nodes of the members: {}", silent.join(", ")),
-    })
+    let watched_by = if watchers.is_empty() { "nobody".to_owned() } else { watchers.join(", ") };
+    // A spare takes the place of a member only while the others have a quorum.
+    if !silent.is_empty() {
+        return Some(format!(
+            "{watched_by}; no member answers: start the nodes of the members first: {}",
+            silent.join(", ")
+        ));
+    }
+    let remedy =
+        "nothing notices a failure; to change that, start `convene run` on one more node, which waits as a spare";
+    Some(if watchers.is_empty() { format!("{watched_by}, so {remedy}") } else { watched_by })
 }
 
 /// The members, if none of them answers.

@@ -226,9 +226,15 @@ fn a_cluster_of_which_nobody_answers_is_silent_and_shows_whom_to_start() {
     let rows = health(&seen);
     assert_eq!([&rows[0][1..3], &rows[1][1..3]], [["silent", "7s"], ["silent", "1h"]]);
     let text = to_text(&seen, clock());
-    let expected = "Watched by:   nobody, and no member answers; start the nodes of the members: infra0, infra1\n";
-    assert!(text.contains(expected) && !text.contains("spare"), "{text}");
+    let advice = "; no member answers: start the nodes of the members first: infra0, infra1\n";
+    assert!(text.contains(&format!("Watched by:   nobody{advice}")) && !text.contains("spare"), "{text}");
 
+    // Right after they were stopped, their last check-ins are recent.
+    seen.nodes[0].value.state = "running".to_owned();
+    let text = to_text(&seen, clock());
+    assert!(text.contains(&format!("(last check-in 7s ago){advice}")), "{text}");
+
+    seen.nodes[0].value.state = "stopped".to_owned();
     seen.view = Some(view(true, &[("1f", true), ("2f", false)]));
     assert!(to_text(&seen, clock()).contains("start `convene run` on one more node"));
 }
