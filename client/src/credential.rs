@@ -11,7 +11,7 @@ mod stored;
 mod tests;
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     path::PathBuf,
     time::{Duration, SystemTime},
 };
@@ -46,6 +46,8 @@ pub struct Shown {
 pub struct Credentials {
     file: CredentialFile,
     join_token: Option<String>,
+    /// Whether a credential was made in place of a revoked one. A join token lets a node in once, so another one would not help.
+    has_replaced: Cell<bool>,
     /// The credential of a dry run, which leaves no file.
     of_dry_run: RefCell<Option<Stored>>,
 }
@@ -97,7 +99,7 @@ impl Credentials {
         let is_accepted = file.read()?.is_some_and(|stored| stored.accepted);
         // The file may be gone once it has served its purpose.
         let join_token = join_token::read(arguments.join_token_file.as_deref(), is_accepted)?;
-        Ok(Self { file, join_token, of_dry_run: RefCell::default() })
+        Ok(Self { file, join_token, has_replaced: Cell::default(), of_dry_run: RefCell::default() })
     }
 
     /// What another request than a check-in sends to show that it speaks for this node.
@@ -125,7 +127,7 @@ impl Credentials {
             ("node-bound" | "join-token-required", None) if self.join_token.is_some() && !sends_token => {
                 send(self.show(&stored, true)).await
             }
-            ("credential-revoked", _) if self.join_token.is_some() => {
+            ("credential-revoked", _) if self.join_token.is_some() && !self.has_replaced.replace(true) => {
                 stored = Stored::draw(self.file.owner());
                 self.save(&stored, dry_run)?;
                 send(self.show(&stored, true)).await

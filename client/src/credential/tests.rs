@@ -53,6 +53,7 @@ fn credentials(path: &Path, join_token: Option<&str>) -> Credentials {
     Credentials {
         file: CredentialFile::at(path, owner),
         join_token: join_token.map(str::to_owned),
+        has_replaced: Cell::default(),
         of_dry_run: RefCell::default(),
     }
 }
@@ -126,6 +127,25 @@ async fn a_revoked_credential_is_replaced_if_there_is_a_join_token() {
     server.bound.take();
     check_in(&credentials(&path, Some("cvnj_2")), &server).await.unwrap();
     assert!(credentials(&path, None).file.read().unwrap().unwrap().credential != first);
+}
+
+/// The name of the node was revoked, and a join token for any name does not give it back.
+#[tokio::test]
+async fn a_refused_join_token_makes_one_credential_and_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let credentials = credentials(&folder.path().join("credential"), Some("cvnj_1"));
+    let asked = RefCell::new(Vec::new());
+    for _ in 0..3 {
+        let send = async |shown: Shown| {
+            asked.borrow_mut().push(shown.credential.unwrap());
+            Err::<(), _>(denied("credential-revoked"))
+        };
+        let refused = credentials.check_in(false, send).await.unwrap_err();
+        assert_eq!(refused.denial(), Some("credential-revoked"));
+    }
+    let asked = asked.into_inner();
+    assert!(asked.len() == 4 && asked[0] != asked[1], "{asked:?}");
+    assert!(asked[1..].iter().all(|credential| *credential == asked[1]), "{asked:?}");
 }
 
 #[tokio::test]

@@ -137,6 +137,8 @@ fn three_nodes_form_a_cluster_by_a_join_token_and_one_that_loses_its_disk_needs_
     nodes[1].kill();
     nodes[1].join_token_file = None;
     refused(&nodes[1], "credential-revoked");
+    nodes[1].join_token_file = Some(admitting.join_token("any", json!({ "uses": 3 })));
+    refused(&nodes[1], "credential-revoked");
     nodes[1].join_token_file = Some(admitting.join_token("back", json!({ "node": "infra1" })));
     nodes[1].join_and_promote();
     wait_until_healthy(&nodes);

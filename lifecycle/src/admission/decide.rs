@@ -106,21 +106,22 @@ impl Cluster {
             return Err(NodeDenial::CredentialOfOther { node: node.clone(), holder: holder.clone() });
         }
         let is_bound = self.admission.holder(node).is_some();
+        let is_revoked = own.is_some_and(|own| own.revoked_at.is_some());
+        if is_revoked && !presented.join_token.is_some_and(|hash| self.is_join_token_for(node, hash)) {
+            // With a credential that it has just made, the node that was revoked would be back at once. And its member may still run.
+            return Err(NodeDenial::CredentialRevoked(node.clone()));
+        }
         let join_token = match presented.join_token {
             // In an open cluster, a join token matters only where the name needs one.
             Some(hash) if !is_open || own.is_some() || is_of_stock_etcds => {
                 match self.valid_join_token(node, hash, presented, now) {
-                    Err(denial) if !is_open || self.is_member_for_good(node) => return Err(denial),
+                    Err(denial) if !is_open || is_revoked || self.is_member_for_good(node) => return Err(denial),
                     found => found.ok(),
                 }
             }
             _ => None,
         };
         let is_for_this_node = join_token.is_some_and(|token| token.node.is_some());
-        if is_open && !is_for_this_node && own.is_some_and(|own| own.revoked_at.is_some()) {
-            // With a credential that it has just made, the node that was revoked would be back at once.
-            return Err(NodeDenial::CredentialRevoked(node.clone()));
-        }
         if is_bound && !is_for_this_node {
             let waits = (is_open || join_token.is_some()) && !self.is_member_for_good(node);
             if !waits || !self.is_silent(node, presented, liveness, now) {
@@ -161,6 +162,11 @@ impl Cluster {
         admission.modified = Some(revision);
         admission.dropped = Some(revision);
         Arc::new(admission)
+    }
+
+    /// Whether a join token was made for this very node.
+    fn is_join_token_for(&self, node: &MemberName, hash: SecretHash) -> bool {
+        self.admission.join_tokens.iter().any(|token| token.hash == hash && token.node.as_ref() == Some(node))
     }
 
     fn valid_join_token(

@@ -1,5 +1,7 @@
 //! The decision about a check-in, as a table.
 
+mod revoked;
+
 use std::{sync::Arc, time::Duration};
 
 use super::*;
@@ -255,7 +257,7 @@ fn a_check_in_speaks_for_its_node_by_what_it_presents() {
             revoked(Token),
             "a",
             credential(2),
-            "join-token-required",
+            "credential-revoked",
         ),
         ("no certificate", fresh(Certificate), "a", credential(1), "certificate-required"),
         ("the certificate", fresh(Certificate), "a", with_certificate(&["x", "a"]), "known"),

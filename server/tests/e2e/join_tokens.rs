@@ -39,7 +39,7 @@ async fn a_join_token_binds_a_credential_that_alone_speaks_for_the_node() {
 }
 
 #[tokio::test]
-async fn a_credential_that_was_revoked_needs_a_new_join_token() {
+async fn a_revoked_name_needs_a_join_token_for_that_very_name() {
     let joining = Joining::start(json!({ "size": 3 })).await;
     let token = joining.join_token(json!({ "uses": 3 })).await;
     let (old, new) = (Credential::draw(), Credential::draw());
@@ -47,8 +47,12 @@ async fn a_credential_that_was_revoked_needs_a_new_join_token() {
     joining.administer(reqwest::Method::DELETE, "/nodes/infra0/credential", None).await;
     joining.refused("infra0", &old, 403, "credential-revoked").await;
     joining.refused("infra0", &old.with_join_token(&token), 403, "credential-revoked").await;
-    joining.refused("infra0", &new, 401, "join-token-required").await;
-    joining.refused("infra0", &new.with_join_token(&token), 403, "join-token-used").await;
+    joining.refused("infra0", &new, 403, "credential-revoked").await;
+    joining.refused("infra0", &new.with_join_token(&token), 403, "credential-revoked").await;
+    let for_any = joining.join_token(json!({ "uses": 3 })).await;
+    joining.refused("infra0", &new.with_join_token(&for_any), 403, "credential-revoked").await;
+    joining.admitted("infra1", &new.with_join_token(&for_any)).await;
+    let new = Credential::draw();
     let again = joining.join_token(json!({ "node": "infra0" })).await;
     joining.admitted("infra0", &new.with_join_token(&again)).await;
     assert_eq!(joining.events("credential_revoked").await.len(), 1);
