@@ -7,6 +7,7 @@ use convene_lifecycle::Identity;
 use crate::{
     cli::{LeaveArgs, LogFormat},
     command_error::CommandError,
+    data_dir::{Contents, Evidence},
     deadline::{Deadline, DeadlineExceeded},
     local_etcd, membership_change,
     node::Node,
@@ -67,6 +68,18 @@ async fn check_in_and_execute(session: &Session, deadline: Deadline) -> Result<O
 /// An etcd that answers at this node's address does not show that: it may be that of a machine from which this one was copied.
 async fn state(session: &Session) -> Result<State, CommandError> {
     let Node { data, .. } = &session.node;
+    let runs_as = session.runs_as();
+    if let Some(own) = runs_as
+        && local_etcd::role(session, own).await.is_some()
+    {
+        return Ok(State::running(own));
+    }
+    // The member may be removed by now, and its data may be at another path.
+    if let Some(own) = runs_as
+        && !matches!(data.read(), Ok(Contents::Member(found)) if found == own)
+    {
+        return Ok(State::stopped(own, Evidence { last_index: None, never_led: false }, None));
+    }
     let state = session.node.state()?;
     let State::Stopped { member_id, cluster_id, .. } = state else { return Ok(state) };
     let identity = Identity { member: member_id, cluster: cluster_id };

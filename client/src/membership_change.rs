@@ -11,7 +11,6 @@ use convene_lifecycle::{ClientUrl, MemberId, PeerUrl, Role, Ticket};
 use crate::{
     boot_clock::BootInstant,
     connections::{Failures, Probe},
-    data_dir::Contents,
     leadership, local_etcd,
     observe::{Addresses, LIST_TIMEOUT},
     registry::{ExpectedMember, Instruction, Task, Terms},
@@ -269,14 +268,13 @@ async fn check_seen_learner(session: &Session, list: &MemberList, member: Member
 
 /// Whether a listed member is this node's own: by its data, its name or its peer URLs.
 fn is_own(session: &Session, listed: &ListedMember) -> bool {
-    let node = &session.node;
-    let has_its_data = matches!(node.data.read(), Ok(Contents::Member(own)) if own.member == listed.id);
-    has_its_data || node.shares_name_or_peer_url(listed)
+    let has_its_data = session.own_member().is_some_and(|own| own.member == listed.id);
+    has_its_data || session.node.shares_name_or_peer_url(listed)
 }
 
 /// Whether this node's etcd runs as a voter. Then its own probe is a witness from inside the cluster.
 async fn runs_voter(session: &Session, list: &MemberList) -> bool {
-    let Ok(Contents::Member(own)) = session.node.data.read() else { return false };
+    let Some(own) = session.own_member() else { return false };
     let is_listed = list.members.iter().any(|member| member.id == own.member && !member.learner);
     is_listed && local_etcd::role(session, own).await == Some(Role::Voter)
 }

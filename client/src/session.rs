@@ -4,7 +4,9 @@ use std::{
     time::Duration,
 };
 
-use convene_lifecycle::{ClientUrl, ClusterId, EtcdVersion, MemberId, MemberKey, NodeStatus, PeerUrl, Strategy};
+use convene_lifecycle::{
+    ClientUrl, ClusterId, EtcdVersion, Identity, MemberId, MemberKey, NodeStatus, PeerUrl, Strategy,
+};
 use reqwest::Method;
 use serde_json::json;
 use uuid::Uuid;
@@ -15,7 +17,7 @@ use crate::{
     command_error::CommandError,
     connections::{Connections, Failures},
     credential::Credentials,
-    data_dir::Contents,
+    data_dir::{Contents, KnownMember},
     node::{Node, registry_access},
     observe::{Addresses, observe},
     progress::Progress,
@@ -49,6 +51,8 @@ pub struct Session {
     /// The progress log.
     pub progress: Progress,
     run_id: RefCell<String>,
+    /// As which member the etcd of this run has answered.
+    runs_as: Cell<Option<Identity>>,
     sequence: Cell<u64>,
     revision: Cell<u64>,
     addresses: RefCell<Addresses>,
@@ -134,6 +138,7 @@ impl Session {
             credentials,
             progress: Progress::new(log_format, arguments.subject()),
             run_id: RefCell::new(new_run_id()),
+            runs_as: Cell::new(None),
             sequence: Cell::new(0),
             revision: Cell::new(0),
             addresses: RefCell::default(),
@@ -151,6 +156,36 @@ impl Session {
     pub fn begin_run(&self) {
         *self.run_id.borrow_mut() = new_run_id();
         self.sequence.set(0);
+        self.runs_as.set(None);
+    }
+
+    /// Remembers as which member this node's etcd has answered, until [`begin_run`](Self::begin_run).
+    pub fn note_member(&self, own: Identity) {
+        self.runs_as.set(Some(own));
+    }
+
+    /// As which member the etcd has answered that this process looks after. That stays true for as long as that etcd runs, whatever
+    /// is in the data directory now: a filesystem may have been mounted over it, and etcd has its files open.
+    pub fn runs_as(&self) -> Option<Identity> {
+        self.runs_as.get()
+    }
+
+    /// This node's own member: as which its etcd runs, or else that of its data.
+    pub fn own_member(&self) -> Option<Identity> {
+        self.runs_as.get().or_else(|| self.member_of_data())
+    }
+
+    /// The members of the cluster as this node's etcd has stored them; none if other data is in its place now.
+    pub fn stored_members(&self) -> Vec<KnownMember> {
+        let is_other = |own| self.member_of_data().is_some_and(|found| found != own);
+        if self.runs_as.get().is_some_and(is_other) { Vec::new() } else { self.node.data.members() }
+    }
+
+    fn member_of_data(&self) -> Option<Identity> {
+        match self.node.data.read() {
+            Ok(Contents::Member(own)) => Some(own),
+            _ => None,
+        }
     }
 
     /// Reads certificates, keys and tokens again. If one can't be used, nothing changes.
@@ -335,16 +370,13 @@ impl Session {
     /// The addresses that this node knows without the registry: its own, and those of the members in its database.
     pub fn own_addresses(&self) -> Addresses {
         let node = &self.node;
-        let cluster_id = match node.data.read() {
-            Ok(Contents::Member(own)) => Some(own.cluster),
-            _ => None,
-        };
+        let cluster_id = self.own_member().map(|own| own.cluster);
         let client_urls = node.client_urls.iter().cloned().collect();
         let mut addresses = Addresses { cluster_id, client_urls, peer_urls: node.peer_urls.clone() };
         if node.client_urls.is_empty() {
             addresses.client_urls.extend(node.guessed_client_urls(&node.peer_urls));
         }
-        for member in node.data.members() {
+        for member in self.stored_members() {
             addresses.client_urls.extend(member.client_urls);
             addresses.peer_urls.extend(member.peer_urls);
         }

@@ -11,7 +11,7 @@ const MOST: usize = 64;
 
 /// Which of the other members that the own etcd knows answer this node.
 pub async fn look(session: &Session, own: Identity) -> Vec<Reachability> {
-    let others = session.node.data.members().into_iter().filter(|member| member.id != own.member);
+    let others = session.stored_members().into_iter().filter(|member| member.id != own.member);
     join_all(others.take(MOST).map(|member| look_at(session, own.cluster, member))).await
 }
 

@@ -5,10 +5,7 @@ use std::time::Duration;
 use convene_lifecycle::Identity;
 use tokio::time::timeout;
 
-use crate::{
-    cli::RunArgs, data_dir::Contents, deadline::Deadline, leadership, leave, local_etcd, observe::LIST_TIMEOUT,
-    session::Session,
-};
+use crate::{cli::RunArgs, deadline::Deadline, leadership, leave, local_etcd, observe::LIST_TIMEOUT, session::Session};
 
 /// How long the registry may take to record the downtime.
 const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -25,7 +22,7 @@ pub async fn prepare(session: &Session, arguments: &RunArgs) -> bool {
     if arguments.leave_on_stop && leave(session).await {
         return true;
     }
-    if let Ok(Contents::Member(identity)) = session.node.data.read() {
+    if let Some(identity) = session.own_member() {
         announce_downtime(session, identity, arguments.downtime).await;
         hand_over_leadership(session, identity).await;
     }
@@ -34,7 +31,7 @@ pub async fn prepare(session: &Session, arguments: &RunArgs) -> bool {
 
 /// Prepares the end of an agent whose etcd does not run, but would start again.
 pub async fn prepare_without_etcd(session: &Session, arguments: &RunArgs) {
-    if let Ok(Contents::Member(identity)) = session.node.data.read() {
+    if let Some(identity) = session.own_member() {
         announce_downtime(session, identity, arguments.downtime).await;
     }
 }

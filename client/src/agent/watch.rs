@@ -50,7 +50,7 @@ pub struct Watch {
     next_announcement: BootInstant,
     /// When the node checks in next.
     next_check_in: BootInstant,
-    /// The member and the cluster of the data, as they were last read.
+    /// As which member etcd has answered. Before that, the member of the data, as it was first read in this run.
     identity: Option<Identity>,
     /// What etcd logs, if the agent can read that.
     log: Option<Arc<Log>>,
@@ -96,8 +96,10 @@ impl Watch {
     /// Looks at etcd, checks in if it is time, and returns the time until the next turn.
     async fn turn(&mut self, tools: &mut Tools<'_>) -> Duration {
         let Some(identity) = self.read_identity(tools.session) else { return RETRY_INTERVAL };
-        let Some(answer) = self.look(tools, identity).await else { return self.handle_silence(tools) };
+        let Some((identity, answer)) = self.look(tools, identity).await else { return self.handle_silence(tools) };
         self.has_answered = true;
+        self.identity = Some(identity);
+        tools.session.note_member(identity);
         tools.restarts.record_answer();
         let role = answer.role();
         publish(tools.publisher, identity, &answer);
@@ -112,8 +114,8 @@ impl Watch {
 
     /// Looks whether etcd answers. Before its first answer it loads its data. The registry has to know that, so that the silence does not
     /// count, and looking may take longer than a member may be silent.
-    async fn look(&mut self, tools: &Tools<'_>, identity: Identity) -> Option<Answer> {
-        let mut looking = pin!(timeout(LOOK_TIMEOUT, local_etcd::answer(tools.session, identity)));
+    async fn look(&mut self, tools: &Tools<'_>, identity: Identity) -> Option<(Identity, Answer)> {
+        let mut looking = pin!(timeout(LOOK_TIMEOUT, answer(tools.session, identity, self.has_answered)));
         while self.is_loading() {
             let left = self.next_announcement.saturating_duration_since(BootInstant::now());
             tokio::select! {
@@ -142,8 +144,12 @@ impl Watch {
         self.next_announcement = BootInstant::now() + LOADING_INTERVAL;
     }
 
-    /// Reads whose data etcd runs on. What was read once stays true for as long as etcd's process runs, also if the disk fails.
+    /// Reads whose data etcd runs on. What was read once stays true for as long as etcd's process runs, also if the disk fails, or if
+    /// another one is mounted over it.
     fn read_identity(&mut self, session: &Session) -> Option<Identity> {
+        if self.identity.is_some() {
+            return self.identity;
+        }
         let found = match session.node.data.read() {
             Ok(Contents::Member(identity)) => {
                 self.identity = Some(identity);
@@ -153,11 +159,9 @@ impl Watch {
             Ok(Contents::Unreadable { found }) => found,
             Err(error) => error.to_string(),
         };
-        if self.identity.is_none() {
-            let message = format!("etcd's process runs on {}: {found}", session.node.data_path.display());
-            session.progress.wait("wait", Reason::Loading.as_str(), &message);
-        }
-        self.identity
+        let message = format!("etcd's process runs on {}: {found}", session.node.data_path.display());
+        session.progress.wait("wait", Reason::Loading.as_str(), &message);
+        None
     }
 
     /// etcd's process runs, but etcd does not answer.
@@ -227,6 +231,19 @@ impl Watch {
             }
         }
     }
+}
+
+/// How etcd answers, and as which member. Before its first answer, that may be the member whose data is there now: a filesystem may have
+/// been mounted between the first look at the data and etcd's own.
+async fn answer(session: &Session, identity: Identity, has_answered: bool) -> Option<(Identity, Answer)> {
+    if let Some(answer) = local_etcd::answer(session, identity).await {
+        return Some((identity, answer));
+    }
+    let other = match session.node.data.read() {
+        Ok(Contents::Member(other)) if !has_answered && other != identity => other,
+        _ => return None,
+    };
+    local_etcd::answer(session, other).await.map(|answer| (other, answer))
 }
 
 fn publish(publisher: &Publisher, identity: Identity, answer: &Answer) {

@@ -87,8 +87,9 @@ async fn are_free_here(urls: &[PeerUrl]) -> bool {
 /// that runs elsewhere has not asked to leave.
 pub async fn verify_leave(session: &Session, list: &MemberList, member: MemberId) -> Result<(), String> {
     let data = &session.node.data;
-    let is_own = matches!(data.read(), Ok(Contents::Member(own)) if own.member == member);
-    if is_own && data.is_in_use().map_err(|error| error.to_string())? {
+    let runs_here = session.runs_as().is_some();
+    let is_own = session.own_member().is_some_and(|own| own.member == member);
+    if is_own && (runs_here || data.is_in_use().map_err(|error| error.to_string())?) {
         return Ok(());
     }
     check_does_not_run(session, Identity { member, cluster: list.cluster }, PEER_PORT_TIMEOUT).await
@@ -207,11 +208,9 @@ pub async fn verify_update(
     is_silence_enough: bool,
 ) -> Result<(), String> {
     let node = &session.node;
-    let own = match node.data.read() {
-        Ok(Contents::Member(own)) if own.member == member => own,
-        _ => return Err(format!("member {member} is not that of this node's data")),
-    };
-    if !node.data.is_in_use().unwrap_or(false) {
+    let own = session.own_member().filter(|own| own.member == member);
+    let own = own.ok_or_else(|| format!("member {member} is not that of this node's data"))?;
+    if session.runs_as().is_none() && !node.data.is_in_use().unwrap_or(false) {
         // Both at once, because the change must begin within seconds.
         let silence = check_silence_at_leader(session, list, member, is_silence_enough);
         return tokio::try_join!(check_does_not_run(session, own, PEER_PORT_TIMEOUT), silence).map(|_| ());

@@ -1,8 +1,10 @@
 //! How `convene run` looks after the process of etcd.
 
+use std::fs;
+
 use convene_harness::{etcd::Version, wait_for};
 
-use super::agent::{Agent, form, is_running, signal, wait_until_whole};
+use super::agent::{Agent, archives, form, is_running, signal, wait_until_whole};
 use crate::node::{LIMIT, Registry};
 
 #[test]
@@ -53,6 +55,42 @@ fn one_agent_at_a_time_looks_after_a_data_directory() {
     second.run(&["--adopt"]);
     assert_eq!(second.wait_for_exit(), Some(3));
     second.wait_for_log("another `convene join` or `convene run` is already running");
+}
+
+/// As if a filesystem was mounted late over the data directory: etcd has its files open.
+#[test]
+fn a_running_etcd_keeps_its_member_whatever_comes_to_the_path_of_its_data() {
+    let Some(version) = Version::all().pop() else { return };
+    let (registry, elsewhere) = (Registry::new(1), Registry::new(1));
+    let mut other = form(&version, &elsewhere, &["other"]).remove(0);
+    assert_eq!(other.stop(), Some(0));
+    let mut agent = form(&version, &registry, &["infra0"]).remove(0);
+    let data_dir = agent.place.data_dir();
+    let kept = data_dir.with_file_name("kept");
+    fs::rename(&data_dir, &kept).unwrap();
+    fs::rename(other.place.data_dir(), &data_dir).unwrap();
+    // The first check-in after the exchange may have begun before.
+    for _ in 0..3 {
+        let before = checked_in(&registry);
+        let later = wait_for(LIMIT, || (checked_in(&registry) != before).then_some(()));
+        later.unwrap_or_else(|| panic!("no check-in: {:?}\n{}", agent.status(), agent.log()));
+    }
+    assert_eq!(agent.status().unwrap()["state"], "voter", "{}", agent.log());
+    assert_eq!(agent.get("/readyz").unwrap().0, 200);
+    assert_eq!(agent.stop(), Some(0));
+    agent.wait_for_log("the registry knows that this node is away");
+    assert!(!agent.log().contains("(not_answering)"), "{}", agent.log());
+
+    fs::remove_dir_all(&data_dir).unwrap();
+    fs::rename(&kept, &data_dir).unwrap();
+    agent.run(&[]);
+    wait_until_whole(&version, &[&agent]);
+    assert_eq!(archives(&agent), 0);
+}
+
+/// When the only node has last checked in.
+fn checked_in(registry: &Registry) -> String {
+    registry.get("/nodes")["nodes"][0]["checked_in_at"].to_string()
 }
 
 /// The pause grows, and the log says what etcd said.
