@@ -48,6 +48,10 @@ pub struct Credentials {
     join_token: Option<String>,
     /// Whether a credential was made in place of a revoked one. A join token lets a node in once, so another one would not help.
     has_replaced: Cell<bool>,
+    /// The credential as it was last read or written. The disk may fail, or other data may come to its place, while the node runs.
+    known: RefCell<Option<Stored>>,
+    /// What keeps the node from reading or renewing its credential, and whether that was told.
+    problem: RefCell<Option<(String, bool)>>,
     /// The credential of a dry run, which leaves no file.
     of_dry_run: RefCell<Option<Stored>>,
 }
@@ -96,10 +100,29 @@ impl Credentials {
     /// The credential of a node as the command line describes it.
     pub fn new(arguments: &NodeArgs, node: &Node) -> Result<Self, CommandError> {
         let file = CredentialFile::of(arguments.credential_file.as_deref(), node)?;
-        let is_accepted = file.read()?.is_some_and(|stored| stored.accepted);
+        let known = file.read()?;
+        let is_accepted = known.as_ref().is_some_and(|stored| stored.accepted);
         // The file may be gone once it has served its purpose.
         let join_token = join_token::read(arguments.join_token_file.as_deref(), is_accepted)?;
-        Ok(Self { file, join_token, has_replaced: Cell::default(), of_dry_run: RefCell::default() })
+        Ok(Self { known: RefCell::new(known), join_token, ..Self::without_join_token(file) })
+    }
+
+    fn without_join_token(file: CredentialFile) -> Self {
+        Self {
+            file,
+            join_token: None,
+            has_replaced: Cell::default(),
+            known: RefCell::default(),
+            problem: RefCell::default(),
+            of_dry_run: RefCell::default(),
+        }
+    }
+
+    /// What keeps the node from reading or renewing its credential, once for each problem. The node goes on with the one that it has.
+    pub fn new_problem(&self) -> Option<String> {
+        let mut problem = self.problem.borrow_mut();
+        let (message, is_told) = problem.as_mut()?;
+        (!std::mem::replace(is_told, true)).then(|| message.clone())
     }
 
     /// What another request than a check-in sends to show that it speaks for this node.
@@ -121,15 +144,17 @@ impl Credentials {
             // The registry has lost the announcement, for example because a copy of its database was restored.
             ("node-bound" | "join-token-required", Some(previous)) => {
                 stored.credential = previous;
-                self.save(&stored, dry_run)?;
+                self.try_to_save(&stored, dry_run);
                 send(self.show(&stored, false)).await
             }
             ("node-bound" | "join-token-required", None) if self.join_token.is_some() && !sends_token => {
                 send(self.show(&stored, true)).await
             }
-            ("credential-revoked", _) if self.join_token.is_some() && !self.has_replaced.replace(true) => {
+            ("credential-revoked", _) if self.join_token.is_some() && !self.has_replaced.get() => {
                 stored = Stored::draw(self.file.owner());
+                // A credential that is admitted and then lost would take another join token.
                 self.save(&stored, dry_run)?;
+                self.has_replaced.set(true);
                 send(self.show(&stored, true)).await
             }
             (_, previous) => {
@@ -138,17 +163,21 @@ impl Credentials {
             }
         };
         if answer.is_ok() && stored.admitted(SystemTime::now()) {
-            self.save(&stored, dry_run)?;
+            // If that fails, the file has both credentials, and the registry takes either.
+            self.try_to_save(&stored, dry_run);
         }
         answer
     }
 
-    /// The credential now. Another process of this node may have renewed it. `None` if the filesystem is mounted read-only.
+    /// The credential now. Another process of this node may have renewed it. `None` if there is none, and the filesystem is mounted
+    /// read-only.
     fn present(&self, dry_run: bool) -> Result<Option<Stored>, CredentialError> {
-        if let Some(mut stored) = self.file.read()? {
+        if let Some(stored) = self.read()? {
+            let mut renewed = stored.clone();
             if !dry_run && stored.is_due(SystemTime::now(), RENEW_AFTER) {
-                stored.announce();
-                self.save(&stored, dry_run)?;
+                renewed.announce();
+                // The registry must not learn of a credential that is not on disk.
+                return Ok(Some(if self.try_to_save(&renewed, dry_run) { renewed } else { stored }));
             }
             return Ok(Some(stored));
         }
@@ -157,9 +186,39 @@ impl Credentials {
             return Ok(Some(self.of_dry_run.borrow_mut().get_or_insert_with(draw).clone()));
         }
         match self.file.create(&Stored::draw(self.file.owner())) {
-            Ok(stored) => Ok(Some(stored)),
+            Ok(stored) => {
+                *self.known.borrow_mut() = Some(stored.clone());
+                Ok(Some(stored))
+            }
             Err(CredentialError::StateDir(StateDirError::ReadOnly { .. })) => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+
+    /// The credential in the file, or the one that was there before if the disk fails or something else is in its place.
+    fn read(&self) -> Result<Option<Stored>, CredentialError> {
+        let mut known = self.known.borrow_mut();
+        match self.file.read() {
+            Ok(Some(stored)) => *known = Some(stored),
+            Ok(None) => {}
+            Err(error @ (CredentialError::File { .. } | CredentialError::StateDir(_))) if known.is_some() => {
+                self.note(&error);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(known.clone())
+    }
+
+    /// Saves a change without which the node can go on. Returns whether that succeeded.
+    fn try_to_save(&self, stored: &Stored, dry_run: bool) -> bool {
+        self.save(stored, dry_run).map_err(|error| self.note(&error)).is_ok()
+    }
+
+    fn note(&self, error: &CredentialError) {
+        let message = error.to_string();
+        let mut problem = self.problem.borrow_mut();
+        if problem.as_ref().is_none_or(|(known, _)| *known != message) {
+            *problem = Some((message, false));
         }
     }
 
@@ -169,7 +228,11 @@ impl Credentials {
                 *self.of_dry_run.borrow_mut() = Some(stored.clone());
                 Ok(())
             }
-            false => self.file.replace(stored),
+            false => {
+                self.file.replace(stored)?;
+                *self.known.borrow_mut() = Some(stored.clone());
+                Ok(())
+            }
         }
     }
 

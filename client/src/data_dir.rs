@@ -11,7 +11,7 @@ mod files;
 mod leftover;
 mod page;
 mod records;
-mod room;
+pub mod room;
 mod segment;
 mod wal;
 

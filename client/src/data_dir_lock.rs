@@ -5,6 +5,7 @@ use std::{
 
 use crate::{
     command_error::CommandError,
+    data_dir::room,
     state_dir::{StateDir, StateDirError},
 };
 
@@ -24,12 +25,20 @@ pub struct DataDirLock {
 const LOCK: &str = "lock";
 
 impl DataDirLock {
-    /// Takes the lock, or fails with [`CommandError::Refused`] if another process holds it. `None` if the filesystem is mounted
-    /// read-only: nobody can start an etcd there, and it may be mounted writable later.
+    /// Takes the lock, or fails with [`CommandError::Refused`] if another process holds it. `None` if the filesystem of the data is
+    /// mounted read-only: nobody can start an etcd there, and it may be mounted writable later.
     pub fn acquire(data_dir: &Path) -> Result<Option<Self>, CommandError> {
-        let (path, file) = match StateDir::open(data_dir).and_then(|dir| Ok((dir.path_of(LOCK), dir.file(LOCK)?))) {
-            Ok(opened) => opened,
-            Err(StateDirError::ReadOnly { .. }) => return Ok(None),
+        let opened = StateDir::open(data_dir).and_then(|dir| {
+            let file = match dir.file(LOCK) {
+                // The data may be on another filesystem. A file that is open for reading can be locked as well.
+                Err(StateDirError::ReadOnly { .. }) if !room::is_read_only(data_dir) => dir.existing_file(LOCK)?,
+                file => Some(file?),
+            };
+            Ok(file.map(|file| (dir.path_of(LOCK), file)))
+        });
+        let (path, file) = match opened {
+            Ok(Some(opened)) => opened,
+            Ok(None) | Err(StateDirError::ReadOnly { .. }) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         match file.try_lock() {

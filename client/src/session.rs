@@ -436,6 +436,9 @@ impl Session {
         let sent_at = BootInstant::now();
         let send = async |shown| self.registry.check_in(&self.node.cluster, &report, options.dry_run, shown).await;
         let answer = self.credentials.check_in(options.dry_run, send).await;
+        if let Some(problem) = self.credentials.new_problem() {
+            self.progress.step("warning", &format!("{problem}; the node goes on with the credential that it has"));
+        }
         self.looks_first.set(answer.as_ref().map_or(true, |answer| matches!(answer.task, Task::StandBy)));
         let instruction = answer?;
         self.revision.set(instruction.revision);

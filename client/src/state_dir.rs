@@ -138,7 +138,11 @@ impl StateDir {
         }
         // Some volumes get the rights of a group when they are mounted.
         if found.st_mode & 0o077 != 0 {
-            rustix::fs::fchmod(&directory, Mode::RWXU).map_err(|error| failed("change the mode of", &path, error))?;
+            match rustix::fs::fchmod(&directory, Mode::RWXU) {
+                // The files in it have a mode of their own.
+                Ok(()) | Err(Errno::ROFS) => {}
+                Err(error) => return Err(failed("change the mode of", &path, error)),
+            }
         }
         let owner = Owner { user: found.st_uid, group: found.st_gid };
         Ok(Self { path, directory, owner })
@@ -151,9 +155,25 @@ impl StateDir {
 
     /// Opens a file for reading and writing, and creates it first if it is missing. It has the mode 0600. Links are not followed.
     pub fn file(&self, name: &str) -> Result<File, StateDirError> {
+        let file = self.open_file(name, OFlags::RDWR | OFlags::CREATE)?;
+        let user = rustix::process::geteuid().as_raw();
+        give_to(&file, self.owner, user).map_err(|error| failed("change the owner of", &self.path_of(name), error))?;
+        Ok(file.into())
+    }
+
+    /// Opens a file for reading alone, which a filesystem that is mounted read-only allows as well. `None` if it is missing.
+    pub fn existing_file(&self, name: &str) -> Result<Option<File>, StateDirError> {
+        match self.open_file(name, OFlags::RDONLY) {
+            Ok(file) => Ok(Some(file.into())),
+            Err(StateDirError::Failed { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open_file(&self, name: &str, access: OFlags) -> Result<OwnedFd, StateDirError> {
         let path = self.path_of(name);
         // Opening a pipe would block.
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match rustix::fs::openat(&self.directory, name, flags, Mode::RUSR | Mode::WUSR) {
             Ok(file) => file,
             Err(Errno::LOOP | Errno::ISDIR | Errno::NXIO) => {
@@ -170,8 +190,7 @@ impl StateDir {
         if found.st_uid != user && found.st_uid != self.owner.user {
             return Err(StateDirError::Foreign { path, found: found.st_uid, expected: self.owner.user });
         }
-        give_to(&file, self.owner, user).map_err(|error| failed("change the owner of", &path, error))?;
-        Ok(file.into())
+        Ok(file)
     }
 }
 
@@ -240,7 +259,10 @@ fn failed(action: &'static str, path: &Path, error: Errno) -> StateDirError {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::{
+        io::{Read, Write},
+        os::unix::fs::{PermissionsExt, symlink},
+    };
 
     use super::*;
 
@@ -310,6 +332,19 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_read_is_neither_created_nor_writable() {
+        let temporary = tempfile::tempdir().unwrap();
+        let state_dir = StateDir::open(&temporary.path().join("data")).unwrap();
+        assert!(state_dir.existing_file("secret").unwrap().is_none());
+        assert!(!state_dir.path_of("secret").exists());
+        state_dir.file("secret").unwrap().write_all(b"one").unwrap();
+        let mut file = state_dir.existing_file("secret").unwrap().unwrap();
+        let mut text = String::new();
+        file.read_to_string(&mut text).unwrap();
+        assert!(text == "one" && file.write_all(b"two").is_err(), "{text}");
+    }
+
+    #[test]
     fn a_file_in_it_is_no_link_and_no_pipe() {
         let temporary = tempfile::tempdir().unwrap();
         let state_dir = StateDir::open(&temporary.path().join("data")).unwrap();
@@ -317,8 +352,9 @@ mod tests {
         symlink(&target, state_dir.path_of("link")).unwrap();
         fs::create_dir(state_dir.path_of("directory")).unwrap();
         for name in ["link", "directory"] {
-            let error = state_dir.file(name).unwrap_err();
-            assert!(matches!(error, StateDirError::OtherType { .. }), "{error}");
+            for error in [state_dir.file(name).unwrap_err(), state_dir.existing_file(name).unwrap_err()] {
+                assert!(matches!(error, StateDirError::OtherType { .. }), "{error}");
+            }
         }
         assert!(!target.exists());
     }

@@ -109,11 +109,7 @@ impl CredentialFile {
         let path = match &self.place {
             Place::BesideData { data_dir, name } => {
                 let Some(directory) = StateDir::open_existing(data_dir)? else { return Ok(None) };
-                let path = directory.path_of(name);
-                if fs::symlink_metadata(&path).is_err() {
-                    return Ok(None);
-                }
-                return Ok(Some((directory.file(name)?, path)));
+                return Ok(directory.existing_file(name)?.map(|file| (file, directory.path_of(name))));
             }
             Place::Chosen(path) => path.clone(),
         };

@@ -50,12 +50,8 @@ fn denied(code: &str) -> RegistryError {
 
 fn credentials(path: &Path, join_token: Option<&str>) -> Credentials {
     let owner = stored::Owner::new(&"one".parse().unwrap(), &"infra0".parse().unwrap());
-    Credentials {
-        file: CredentialFile::at(path, owner),
-        join_token: join_token.map(str::to_owned),
-        has_replaced: Cell::default(),
-        of_dry_run: RefCell::default(),
-    }
+    let join_token = join_token.map(str::to_owned);
+    Credentials { join_token, ..Credentials::without_join_token(CredentialFile::at(path, owner)) }
 }
 
 async fn check_in(credentials: &Credentials, server: &Server) -> Result<(), String> {
@@ -127,6 +123,54 @@ async fn a_revoked_credential_is_replaced_if_there_is_a_join_token() {
     server.bound.take();
     check_in(&credentials(&path, Some("cvnj_2")), &server).await.unwrap();
     assert!(credentials(&path, None).file.read().unwrap().unwrap().credential != first);
+}
+
+/// A read-only disk, or a secret of Kubernetes.
+#[tokio::test]
+async fn a_credential_that_cannot_be_written_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, server) = (folder.path().join("credential"), Server::default());
+    let credentials = credentials(&path, Some("cvnj_1"));
+    check_in(&credentials, &server).await.unwrap();
+    let mut stored = credentials.file.read().unwrap().unwrap();
+    stored.made_at -= RENEW_AFTER.as_secs() + 1;
+    credentials.file.replace(&stored).unwrap();
+    let first = stored.credential.clone();
+    // Nothing can be written beside the file.
+    let blocked = folder.path().join(format!("credential.{}.new", std::process::id()));
+    fs::create_dir(&blocked).unwrap();
+    server.asked();
+    for _ in 0..3 {
+        check_in(&credentials, &server).await.unwrap();
+    }
+    assert_eq!(server.asked(), [(false, false); 3], "no credential is announced that is not on disk");
+    let problem = credentials.new_problem().unwrap();
+    assert!(problem.contains("cannot create the credential of this node"), "{problem}");
+    assert_eq!(credentials.new_problem(), None, "it is told once");
+
+    // The new one is announced, and then can't take the place of the one before.
+    fs::remove_dir(&blocked).unwrap();
+    stored.announce();
+    credentials.file.replace(&stored).unwrap();
+    fs::create_dir(&blocked).unwrap();
+    for _ in 0..3 {
+        check_in(&credentials, &server).await.unwrap();
+    }
+    assert_eq!(server.bound.borrow().as_ref(), Some(&first));
+    fs::remove_dir(&blocked).unwrap();
+    for _ in 0..3 {
+        check_in(&credentials, &server).await.unwrap();
+    }
+    assert!(server.bound.borrow().as_ref() != Some(&first));
+
+    // What was there is not lost while the node runs.
+    let last = server.bound.borrow().clone();
+    fs::rename(&path, folder.path().join("elsewhere")).unwrap();
+    check_in(&credentials, &server).await.unwrap();
+    fs::create_dir(&path).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+    check_in(&credentials, &server).await.unwrap();
+    assert_eq!(*server.bound.borrow(), last);
 }
 
 /// The name of the node was revoked, and a join token for any name does not give it back.

@@ -43,6 +43,11 @@ pub fn check(directory: &Path) -> Result<(), NoRoom> {
     }
 }
 
+/// Whether the filesystem of a directory is mounted read-only.
+pub fn is_read_only(directory: &Path) -> bool {
+    filesystem_of(directory).is_some_and(|filesystem| filesystem.f_flag.contains(StatVfsMountFlags::RDONLY))
+}
+
 /// The filesystem of the nearest existing ancestor. Links are followed.
 fn filesystem_of(directory: &Path) -> Option<StatVfs> {
     let mut found = directory.ancestors().map(statvfs);
