@@ -118,7 +118,8 @@ impl Progress {
         let mut state = self.state.lock().expect("no thread panics while it logs");
         let entry = (reason.unwrap_or(step).to_owned(), message.to_owned());
         let is_wait = is_wait && reason != Some(NOTHING_TO_DO);
-        let is_repeated = state.last.as_ref() == Some(&entry);
+        // A line that came too soon after it was logged is not the last one in the log.
+        let is_repeated = state.recent.back().is_some_and(|(logged, _)| *logged == entry);
         let is_recent = state.recent.iter().any(|(recent, at)| *recent == entry && at.elapsed() < REPEAT_INTERVAL);
         state.last = Some(entry.clone());
         if is_repeated || is_recent {
@@ -195,6 +196,22 @@ mod tests {
         assert_eq!((add().is_some(), fail().is_some()), (true, true));
         assert_eq!((add(), fail()), (None, None));
         assert!(progress.timeout_message().ends_with(": unhealthy"), "{}", progress.timeout_message());
+    }
+
+    /// An error came between, and the log must not end with it.
+    #[test]
+    fn a_line_that_came_too_soon_is_logged_later() {
+        let progress = Progress::new(LogFormat::Text, "");
+        let healthy = || progress.line("wait", Some("healthy"), "nothing to do", true);
+        let fail = || progress.line("wait", Some("unreachable"), "no response", true);
+        assert_eq!((healthy().is_some(), fail().is_some()), (true, true));
+        assert_eq!((healthy(), healthy()), (None, None));
+        for (_, at) in &mut progress.state.lock().unwrap().recent {
+            *at = BootInstant::ago(REPEAT_INTERVAL);
+        }
+        let line = healthy().expect("it is logged after a while");
+        assert!(line.ends_with("wait (healthy): nothing to do"), "{line}");
+        assert_eq!(healthy(), None);
     }
 
     #[test]
