@@ -71,9 +71,10 @@ body! {
         disk_id: Option<DiskId>,
         /// What the node saw of the cluster, if it has observed it.
         view: Option<ViewBody>,
-        /// What the node reports about its etcd, for people. No decision rests on it.
+        /// What the node reports about its etcd, for people. Whether it leads also tells whose look at a learner counts.
         etcd: Option<EtcdStatusBody>,
-        /// Which members the node reaches, for people. No decision rests on it.
+        /// Which members the node reaches. What the node beside a running voter reaches, or does not, is evidence that a member is alive
+        /// or dead, and that a learner answers at its peer URLs.
         reachability: List<ReachabilityBody, 0, MAX_REACHABILITY>,
         /// Consent, given on the node, to archive data of an earlier epoch: the number of the current epoch. Any other
         /// number is no consent.
