@@ -29,7 +29,7 @@ use crate::{
     deadline::Deadline,
     etcd_command::{EtcdCommand, Variables},
     output::EtcdConfig,
-    placement::{self, Placement, Turn},
+    placement::{Placement, Turn},
     progress::Progress,
     session::Session,
     stderr,
@@ -89,9 +89,15 @@ pub async fn run(arguments: &RunArgs, log_format: LogFormat) -> Result<ExitCode,
 
 /// The etcd that already runs on the data directory, if there is one and the agent may take it over.
 fn adopt(arguments: &RunArgs, session: &Session) -> Result<Option<EtcdProcess>, CommandError> {
-    if !arguments.adopt || !session.node.data.is_in_use()? {
-        placement::ensure_etcd_is_stopped(&session.node)?;
+    if !session.node.data.is_in_use()? {
         return Ok(None);
+    }
+    if !arguments.adopt {
+        return Err(CommandError::Refused(format!(
+            "etcd is already running on {}; to look after it, run `convene run` with --adopt, which takes over a running etcd; otherwise, \
+             stop it first",
+            session.node.data_path.display()
+        )));
     }
     let adopted = EtcdProcess::adopt(&session.node.data)?.ok_or_else(|| {
         CommandError::Refused(format!(

@@ -33,7 +33,8 @@ fn etcd_outlives_its_agent_and_the_next_one_takes_it_over() {
     assert!(is_running(etcd));
     agents[0].run(&[]);
     assert_eq!(agents[0].wait_for_exit(), Some(3));
-    agents[0].wait_for_log("etcd is already running on");
+    let refused = agents[0].wait_for_log("etcd is already running on");
+    assert!(refused.contains("with --adopt, which takes over a running etcd"), "{refused}");
     agents[0].run(&["--adopt"]);
     agents[0].wait_for_state("voter");
     assert_eq!(agents[0].etcd(), etcd);
