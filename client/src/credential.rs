@@ -137,7 +137,8 @@ impl Credentials {
         send: impl AsyncFn(Shown) -> Result<T, RegistryError>,
     ) -> Result<T, RegistryError> {
         let Some(mut stored) = self.present(dry_run)? else { return send(Shown::default()).await };
-        let sends_token = !stored.accepted;
+        let is_new = !stored.accepted;
+        let sends_token = is_new;
         let answer = send(self.show(&stored, sends_token)).await;
         let denial = answer.as_ref().err().and_then(RegistryError::denial).unwrap_or_default().to_owned();
         let answer = match (denial.as_str(), stored.previous.take()) {
@@ -166,7 +167,18 @@ impl Credentials {
             // If that fails, the file has both credentials, and the registry takes either.
             self.try_to_save(&stored, dry_run);
         }
-        answer
+        answer.map_err(|error| self.explain(error, is_new))
+    }
+
+    /// Adds to a refusal that the disk of this node's credential may be missing, if the node had none.
+    fn explain(&self, error: RegistryError, is_new: bool) -> RegistryError {
+        if !is_new || self.has_replaced.get() || !matches!(error.denial(), Some("node-bound" | "join-token-used")) {
+            return error;
+        }
+        error.with_hint(&format!(
+            "no credential was found with {}, so the node has made a new one: if its disk is not mounted, mount it and start again",
+            self.file.place().display()
+        ))
     }
 
     /// The credential now. Another process of this node may have renewed it. `None` if there is none, and the filesystem is mounted

@@ -58,6 +58,14 @@ impl CredentialFile {
         &self.owner
     }
 
+    /// What it is lost with: the data directory, or the file itself.
+    pub fn place(&self) -> &Path {
+        match &self.place {
+            Place::BesideData { data_dir, .. } => data_dir,
+            Place::Chosen(path) => path,
+        }
+    }
+
     /// The credential; `None` if there is no file.
     pub fn read(&self) -> Result<Option<Stored>, CredentialError> {
         let Some((file, path)) = self.open()? else { return Ok(None) };

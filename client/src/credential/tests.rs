@@ -44,7 +44,11 @@ impl Server {
 }
 
 fn denied(code: &str) -> RegistryError {
-    let problem = json!({ "status": 403, "title": "The node is not admitted", "detail": code, "code": code });
+    denied_with(code, code)
+}
+
+fn denied_with(code: &str, detail: &str) -> RegistryError {
+    let problem = json!({ "status": 403, "title": "The node is not admitted", "detail": detail, "code": code });
     RegistryError::Denied(serde_json::from_value::<Problem>(problem).unwrap())
 }
 
@@ -171,6 +175,31 @@ async fn a_credential_that_cannot_be_written_goes_on() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
     check_in(&credentials, &server).await.unwrap();
     assert_eq!(*server.bound.borrow(), last);
+}
+
+#[tokio::test]
+async fn a_refused_node_without_a_credential_learns_that_its_disk_may_be_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("credential");
+    let refuse = async |credentials: &Credentials, code: &str| {
+        let send = async |_| Err::<(), _>(denied_with(code, "node infra0 has another credential; create a join token"));
+        credentials.check_in(false, send).await.unwrap_err().to_string()
+    };
+    let hint = format!(
+        "node infra0 has another credential; no credential was found with {}, so the node has made a new one: if its disk is not mounted, \
+         mount it and start again; otherwise, create a join token (",
+        path.display()
+    );
+    let new = credentials(&path, Some("cvnj_1"));
+    for code in ["node-bound", "join-token-used"] {
+        let message = refuse(&new, code).await;
+        assert!(message.contains(&hint), "{message}");
+    }
+    let message = refuse(&new, "join-token-expired").await;
+    assert!(!message.contains("mounted"), "{message}");
+    check_in(&new, &Server::default()).await.unwrap();
+    let message = refuse(&new, "node-bound").await;
+    assert!(!message.contains("mounted"), "it has been admitted: {message}");
 }
 
 /// The name of the node was revoked, and a join token for any name does not give it back.

@@ -157,6 +157,17 @@ impl RegistryError {
         self.is_permanent() || self.denial().is_some()
     }
 
+    /// The same denial with what this node knows about it, before what a person can do.
+    pub fn with_hint(mut self, hint: &str) -> Self {
+        if let Self::Denied(problem) = &mut self {
+            problem.detail = match problem.detail.split_once("; ") {
+                Some((found, remedy)) => format!("{found}; {hint}; otherwise, {remedy}"),
+                None => format!("{}; {hint}", problem.detail),
+            };
+        }
+        self
+    }
+
     /// The reason code for the progress log and for results.
     pub fn reason(&self) -> &'static str {
         match self {
