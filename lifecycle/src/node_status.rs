@@ -6,7 +6,8 @@ use crate::{MemberId, MemberKey};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NodeStatus {
-    /// Its etcd, for people; whether it leads also tells whose look at a learner counts. `None` if the node reports nothing about it.
+    /// Its etcd, for people. Whether it leads also tells whose look at a learner counts, and how far it has applied the log whether its disk
+    /// goes back later. `None` if the node reports nothing about it.
     pub etcd: Option<EtcdStatus>,
     /// Which members it reaches. Beside a voter, the node is a witness.
     pub reachability: Vec<Reachability>,

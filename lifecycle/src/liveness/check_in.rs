@@ -36,7 +36,7 @@ pub struct LastCheckIn {
     pub before: Option<UnixMillis>,
     /// The list that this node saw last, if it is not the record's. `None` for a node that does not speak for a member.
     pub dissent: Option<Dissent>,
-    /// What the node reported for people.
+    /// What the node reported besides its state.
     pub status: Option<Arc<NodeStatus>>,
 }
 
