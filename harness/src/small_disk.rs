@@ -24,9 +24,9 @@ impl SmallDisk {
         Some(Self(folder.to_owned()))
     }
 
-    /// Leaves no free space.
+    /// Leaves no free space. Call it again if something was deleted since.
     pub fn fill(&self) {
-        let mut filler = File::create(self.filler()).unwrap();
+        let mut filler = File::options().create(true).append(true).open(self.filler()).unwrap();
         while filler.write_all(&[0; 4096]).is_ok() {}
     }
 

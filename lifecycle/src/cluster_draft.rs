@@ -206,7 +206,7 @@ impl<'a> ClusterDraft<'a> {
         let issued = StartIssued { run: report.run.clone(), at: self.now, disk: report.disk.clone() };
         let name = self.member(key).map_or_else(String::new, |member| member.name().to_string());
         self.update(key, EventKind::BootstrapTold, format!("{name} instructed to bootstrap"), |member| {
-            member.founder = Some(Founder { issued: Some(issued) })
+            member.founder = Some(Founder { issued: Some(issued), disk: None })
         });
     }
 

@@ -61,11 +61,14 @@ impl fmt::Display for Role {
 }
 
 /// A node that bootstraps a cluster together with others.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Founder {
     /// The latest instruction to bootstrap. `None` if there was none, so that the node can't have written data. `None` for a
     /// member that has started means that the cluster has had a leader since. One such member suffices.
     pub issued: Option<StartIssued>,
+    /// The disk of an instruction that is over, because the cluster has had a leader since. `None` while there is an instruction, or if
+    /// the node's client did not report its disk.
+    pub disk: Option<DiskId>,
 }
 
 /// An instruction to start etcd without data: to bootstrap, or to join as a member that was added.
@@ -142,6 +145,12 @@ impl Member {
     /// The latest instruction to bootstrap that its node got. `None` if there was none, or if the cluster has had a leader since.
     pub fn bootstrap_issued(&self) -> Option<&StartIssued> {
         self.founder.as_ref()?.issued.as_ref()
+    }
+
+    /// The disk of its node when that was last instructed to start it without data. `None` if that is not known.
+    pub fn disk(&self) -> Option<&DiskId> {
+        let Some(founder) = &self.founder else { return self.join_issued.as_ref()?.disk.as_ref() };
+        founder.issued.as_ref().map_or(founder.disk.as_ref(), |issued| issued.disk.as_ref())
     }
 
     /// Whether it votes.

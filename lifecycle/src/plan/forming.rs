@@ -130,7 +130,7 @@ impl Planner<'_> {
         let key = MemberKey::from(MemberId::of_founder(&registration.peer_urls, &token));
         let message = format!("{} registered to bootstrap the cluster", registration.name);
         let fresh = Member::registered(key.clone(), registration, Revision::FIRST);
-        let founder = Some(Founder { issued: None });
+        let founder = Some(Founder::default());
         let member = Member { founder, client_urls, ..fresh };
         self.draft.add(member, EventKind::MemberRegistered, message);
         key

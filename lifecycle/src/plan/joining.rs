@@ -207,9 +207,8 @@ impl Planner<'_> {
     /// Fails if this node's member has got its data on another disk than the one that has none now: its mount may be missing. The node
     /// gives the member up if that lasts for `dead_after`, and not before the end of an administrator's downtime.
     fn check_disk_is_mounted(&self, member: &Member) -> Result<(), Blocked> {
-        let issued = member.join_issued.as_ref().or(member.bootstrap_issued());
-        let disk = issued.and_then(|issued| issued.disk.as_ref());
-        let is_on_other_disk = disk.is_some_and(|disk| self.report.disk.as_ref().is_some_and(|now| now != disk));
+        let is_on_other_disk =
+            member.disk().is_some_and(|disk| self.report.disk.as_ref().is_some_and(|now| now != disk));
         if !is_on_other_disk || !self.has_own_peer_urls(member) {
             return Ok(());
         }

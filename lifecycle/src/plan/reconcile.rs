@@ -191,7 +191,9 @@ impl Planner<'_> {
         }
         // A member of an earlier epoch is not older than the registry. A node that registers now with the peer URLs of a member
         // gets the ID that this member has had before.
-        let has_never_run = |member: &Member| !member.started && member.founder == Some(Founder { issued: None });
+        let has_never_run = |member: &Member| {
+            !member.started && member.founder.as_ref().is_some_and(|founder| founder.issued.is_none())
+        };
         let was_known = |observed: &ObservedMember| {
             let same_id = |member: &&Arc<Member>| member.key.id() == Some(observed.id);
             self.draft.record.iter().filter(same_id).any(|member| !has_never_run(member))
@@ -340,7 +342,7 @@ impl Planner<'_> {
         };
         let message = format!("{} has bootstrapped the cluster, which has a leader", founder.name());
         self.draft.update(&founder.key, EventKind::MemberUpdated, message, |founder| {
-            founder.founder = Some(Founder { issued: None });
+            founder.founder = Some(Founder { issued: None, disk: founder.disk().cloned() });
         });
     }
 

@@ -5,7 +5,7 @@ use super::{
     blocked::{Blocked, ViewNeeded},
     cause::Cause,
 };
-use crate::{Member, View};
+use crate::{Member, ObservedMember, View};
 
 impl Planner<'_> {
     /// The decision for a member whose disk went back to an older copy: etcd starts on it without a word, and may then
@@ -36,6 +36,12 @@ impl Planner<'_> {
                 return Some(Err(Blocked::MayBeRolledBack { member: own.label(), last, applied, witness }));
             }
         };
+        if certain.is_none()
+            && shown.is_none()
+            && let Err(blocked) = self.check_unheard(own, view)
+        {
+            return Some(Err(blocked));
+        }
         let policy = self.draft.policy;
         let member = own.label();
         let refused = |member| Blocked::DataRolledBack {
@@ -70,6 +76,17 @@ impl Planner<'_> {
         Err(Blocked::NotDeadYet { member: own.label(), silent_since, dead_at, now: self.now })
     }
 
+    /// Fails while the leader hears from the member, or may do so: then this node has a copy of its data, and the member runs elsewhere. Two
+    /// looks show that. If nobody can read the leader's metrics, the node's own check before the removal decides.
+    fn check_unheard(&self, own: &Arc<Member>, view: &View) -> Result<(), Blocked> {
+        let is_counted = observed(view, own).is_some_and(|observed| observed.received_bytes.is_some());
+        match self.liveness.is_heard(view.leader, own, self.now) {
+            Some(false) => Ok(()),
+            None if !is_counted => Ok(()),
+            is_heard => Err(Blocked::CopyOfOlderData { member: own.label(), is_heard: is_heard == Some(true) }),
+        }
+    }
+
     /// Whether another voter has applied as much.
     fn shows_index(&self, view: &View, own: &Member, index: u64) -> bool {
         let is_other_voter = |member: &Member| member.is_voter() && member.key != own.key;
@@ -86,6 +103,10 @@ impl Planner<'_> {
 
 /// How much of its log the member has confirmed to the leader, by the leader's own word to this node.
 fn matched_by_leader(view: &View, own: &Member) -> Option<u64> {
+    observed(view, own)?.matched_index
+}
+
+fn observed<'a>(view: &'a View, own: &Member) -> Option<&'a ObservedMember> {
     let id = own.key.id()?;
-    view.members.iter().find(|observed| observed.id == id)?.matched_index
+    view.members.iter().find(|observed| observed.id == id)
 }

@@ -167,6 +167,7 @@ impl State {
                     at: if checked_in_since(issued.at) { LONG_AGO } else { FRESH },
                     ..issued
                 }),
+                disk: founder.disk,
             });
             // The record of an instruction to join counts by its age, whether its member is present or not.
             let join_issued = member

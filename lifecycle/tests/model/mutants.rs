@@ -54,7 +54,7 @@ pub fn forgets_tickets(cluster: &Cluster, liveness: &Liveness, report: &Report, 
 pub fn reissues_bootstraps(cluster: &Cluster, liveness: &Liveness, report: &Report, now: UnixMillis) -> Plan {
     let mut cluster = cluster.clone();
     for member in &mut cluster.record {
-        let founder = member.founder.as_ref().map(|_| Founder { issued: None });
+        let founder = member.founder.as_ref().map(|_| Founder::default());
         Arc::make_mut(member).founder = founder;
     }
     plan(&cluster, liveness, report, now)

@@ -89,9 +89,38 @@ fn the_word_of_an_agent_that_sees_no_quorum_shows_nothing() {
         .observe("c", "start a b c: own_data");
 }
 
+/// The server knows nothing of the past, and the leader says how much the member has confirmed.
+fn rolled_back_by_the_leaders_word() -> World {
+    let mut world = World::running("a b c");
+    world.server_restarts().wal_ends_at("c", 30_000).matched("c", 40_000).leads("a");
+    world
+}
+
 #[test]
 fn the_leader_alone_shows_that_a_members_data_is_older() {
-    let mut world = World::running("a b c");
-    world.server_restarts().returns("c").wal_ends_at("c", 30_000).matched("c", 40_000).leads("a");
+    let mut world = rolled_back_by_the_leaders_word();
+    world
+        .returns("c")
+        .observe("c", "wait: runs_elsewhere")
+        .with_message("whether the leader still hears from that member");
+    world.pass(3).observe("c", "wait: runs_elsewhere").pass(3);
     world.observe("c", "remove c #1 of a b c: data_rolled_back + ticket_granted");
+}
+
+#[test]
+fn a_copy_with_older_data_does_not_remove_a_member_that_the_leader_hears() {
+    let mut world = rolled_back_by_the_leaders_word();
+    let data = world.data("c");
+    world.returns_with("c@c", data).wal_ends_at("c@c", 30_000).cut("c@c", "c");
+    for _ in 0..5 {
+        world.observe("c@c", "wait: runs_elsewhere").pass(2).members("a b c");
+    }
+    world.with_message("the leader hears from it");
+}
+
+#[test]
+fn if_the_leader_does_not_tell_whom_it_hears_the_removing_node_looks_for_itself() {
+    let mut world = rolled_back_by_the_leaders_word();
+    let hide = |view: &mut View| view.members.iter_mut().for_each(|member| member.received_bytes = None);
+    world.returns("c").observe_wrongly("c", hide, "remove c #1 of a b c: data_rolled_back + ticket_granted");
 }

@@ -52,6 +52,9 @@ struct FounderDocument {
     /// Null: the founder has not got the instruction to bootstrap.
     #[serde(deserialize_with = "or_null")]
     told: Option<ToldDocument>,
+    /// Missing: there is an instruction, or the founder's disk is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    disk: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -91,7 +94,10 @@ impl MemberDocument {
                 Role::Learner => RoleWord::Learner,
             },
             started: member.started,
-            founder: member.founder.as_ref().map(|founder| FounderDocument { told: founder.issued.as_ref().map(told) }),
+            founder: member.founder.as_ref().map(|founder| FounderDocument {
+                told: founder.issued.as_ref().map(told),
+                disk: founder.disk.as_ref().map(ToString::to_string),
+            }),
             join_told: member.join_issued.as_ref().map(told),
             evicted_at: member.eviction.map(Into::into),
             downtime_until: member.downtime.map(|downtime| downtime.until.into()),
@@ -179,7 +185,8 @@ impl FounderDocument {
             Some(told) => Some(told.read(place.inside("told"))?),
             None => None,
         };
-        Some(Founder { issued })
+        let disk = place.optional("disk", self.disk.as_ref().map(|disk| disk.parse::<DiskId>()));
+        Some(Founder { issued, disk: disk? })
     }
 }
 

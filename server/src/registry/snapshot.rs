@@ -136,7 +136,7 @@ mod tests {
         let client_urls = vec![url.parse().unwrap(); 500];
         assert!(weight(&with(Member { client_urls, ..member.clone() })) > light + 50_000);
         let issued = StartIssued { run: "r".repeat(128).parse().unwrap(), at: UnixMillis(0), disk: None };
-        let founder = Some(Founder { issued: Some(issued.clone()) });
+        let founder = Some(Founder { issued: Some(issued.clone()), disk: None });
         assert!(weight(&with(Member { founder, ..member.clone() })) > light + 128);
         assert!(weight(&with(Member { join_issued: Some(issued), ..member })) > light + 128);
         let purpose = Purpose::Join { peer_urls: vec![PeerUrl::parse(&url).unwrap(); 500], replaces: None };

@@ -176,10 +176,13 @@ fn with_all_fields(token: &str) -> (Cluster, ClusterWrite) {
     member.client_urls = vec!["http://10.0.0.1:2379".parse().unwrap(), "https://[::1]:2379".parse().unwrap()];
     member.role = Role::Learner;
     member.started = true;
-    member.founder = Some(Founder { issued: Some(issued.clone()) });
+    member.founder = Some(Founder { issued: Some(issued.clone()), disk: None });
     member.eviction = Some(NOW);
     member.downtime = Some(Downtime { until: UnixMillis(NOW.0 + 1), by: Announcer::Node });
-    let gone = Member { founder: Some(Founder { issued: None }), ..Member::clone(&cluster.record[1]) };
+    let gone = Member {
+        founder: Some(Founder { issued: None, disk: Some("disk-2".parse().unwrap()) }),
+        ..Member::clone(&cluster.record[1])
+    };
     let gone =
         Member { removed: gone.removed.map(|removal| Removal { confirmed: true, given_up: true, ..removal }), ..gone };
     let joins = Member { key: "7".parse().unwrap(), created: Revision(5), registered: Revision(5), ..gone.clone() };

@@ -150,6 +150,20 @@ impl Blocked {
                     until.clock_time(*now)
                 ),
             ),
+            Self::CopyOfOlderData { member, is_heard: true } => wait(
+                Reason::RunsElsewhere,
+                format!(
+                    "{member} runs elsewhere: the leader hears from it, and this node's data is older than what it has confirmed. If this \
+                     data is a copy, move its data directory away and give this node another name"
+                ),
+            ),
+            Self::CopyOfOlderData { member, is_heard: false } => wait(
+                Reason::RunsElsewhere,
+                format!(
+                    "this node's data is older than what {member} has confirmed to the leader: looking whether the leader still hears from \
+                     that member"
+                ),
+            ),
             Self::JoinsElsewhere { member, urls, since, until, now } => wait(
                 Reason::RunsElsewhere,
                 format!(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use convene_lifecycle::{Founder, Member, MemberId, Reason, ReportedState};
+use convene_lifecycle::{Member, MemberId, Reason, ReportedState};
 
 use super::{
     raft::{Entry, Etcd},
@@ -230,7 +230,8 @@ impl World {
         // A node that moves before the last one registers is a founder at its former address.
         let has_moved = |(member, n): &(&Member, usize)| !member.has_peer_urls(&[peer_url(*n)]);
         // A person resets a cluster of which somebody made up that it has had a leader.
-        let seems_led = |member: &Member| member.started && member.founder == Some(Founder { issued: None });
+        let seems_led =
+            |member: &Member| member.started && member.founder.as_ref().is_some_and(|founder| founder.issued.is_none());
         let is_unused = self.machines.iter().all(|machine| machine.disk.is_none());
         // A person also restarts an etcd without a leader whose attempt was given up in made-up reports.
         let is_given_up = |machine: &Machine| {

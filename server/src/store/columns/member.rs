@@ -28,7 +28,7 @@ const COLUMNS: &[Column<Member, MemberParts>] = &[
     // Null, all three: the server has not told the founder to bootstrap, or another member's node to join.
     column("told_run", |m| of_issued(m, |issued| &issued.run), |_, parts, cell| cell.read(&mut parts.issued_to)),
     column("told_at", |m| of_issued(m, |issued| &issued.at), |_, parts, cell| cell.read(&mut parts.issued_at)),
-    // Null, too: the node did not report its disk.
+    // Null, too: the node did not report its disk. It stays when the other two become null.
     column("told_disk", told_disk, |_, parts, cell| cell.read(&mut parts.issued_on)),
 
     // Null: the member has not been removed.
@@ -63,9 +63,13 @@ pub(in crate::store) fn read_member(key: MemberKey, row: &Row, first: usize) -> 
         Downtime { until, by: if is_own { Announcer::Node } else { Announcer::Administrator } }
     });
     let disk = parts.issued_on;
-    let issued = parts.issued_to.zip(parts.issued_at).map(|(run, at)| StartIssued { run, at, disk });
+    let issued = parts.issued_to.zip(parts.issued_at);
+    let issued = issued.map(|(run, at)| StartIssued { run, at, disk: disk.clone() });
     match parts.founder {
-        true => member.founder = Some(Founder { issued }),
+        true => {
+            let disk = disk.filter(|_| issued.is_none());
+            member.founder = Some(Founder { issued, disk });
+        }
         false => member.join_issued = issued,
     }
     member.removed =
@@ -108,7 +112,7 @@ fn own_downtime_until(member: &Member) -> Value<'_> {
 }
 
 fn told_disk(member: &Member) -> Value<'_> {
-    issued(member).and_then(|issued| issued.disk.as_ref()).map_or(DiskId::NULL, DiskId::to_value)
+    member.disk().map_or(DiskId::NULL, DiskId::to_value)
 }
 
 fn issued(member: &Member) -> Option<&StartIssued> {
