@@ -172,11 +172,11 @@ impl Credentials {
 
     /// Adds to a refusal that the disk of this node's credential may be missing, if the node had none.
     fn explain(&self, error: RegistryError, is_new: bool) -> RegistryError {
-        if !is_new || self.has_replaced.get() || !matches!(error.denial(), Some("node-bound" | "join-token-used")) {
+        if !is_new || self.has_replaced.get() || error.denial() != Some("node-bound") {
             return error;
         }
         error.with_hint(&format!(
-            "no credential was found with {}, so the node has made a new one: if its disk is not mounted, mount it and start again",
+            "there was no credential at {}, so the node has made a new one: if its disk is not mounted, mount it and start again",
             self.file.place().display()
         ))
     }
@@ -184,9 +184,10 @@ impl Credentials {
     /// The credential now. Another process of this node may have renewed it. `None` if there is none, and the filesystem is mounted
     /// read-only.
     fn present(&self, dry_run: bool) -> Result<Option<Stored>, CredentialError> {
-        if let Some(stored) = self.read()? {
-            let mut renewed = stored.clone();
-            if !dry_run && stored.is_due(SystemTime::now(), RENEW_AFTER) {
+        if let Some((stored, is_in_file)) = self.read()? {
+            // If the file is gone, something else may be mounted in its place.
+            if is_in_file && !dry_run && stored.is_due(SystemTime::now(), RENEW_AFTER) {
+                let mut renewed = stored.clone();
                 renewed.announce();
                 // The registry must not learn of a credential that is not on disk.
                 return Ok(Some(if self.try_to_save(&renewed, dry_run) { renewed } else { stored }));
@@ -207,18 +208,23 @@ impl Credentials {
         }
     }
 
-    /// The credential in the file, or the one that was there before if the disk fails or something else is in its place.
-    fn read(&self) -> Result<Option<Stored>, CredentialError> {
+    /// The credential in the file, or the one that was there before if the disk fails or something else is in its place; and whether it is
+    /// in the file.
+    fn read(&self) -> Result<Option<(Stored, bool)>, CredentialError> {
         let mut known = self.known.borrow_mut();
-        match self.file.read() {
-            Ok(Some(stored)) => *known = Some(stored),
-            Ok(None) => {}
+        let is_in_file = match self.file.read() {
+            Ok(Some(stored)) => {
+                *known = Some(stored);
+                true
+            }
+            Ok(None) => false,
             Err(error @ (CredentialError::File { .. } | CredentialError::StateDir(_))) if known.is_some() => {
                 self.note(&error);
+                false
             }
             Err(error) => return Err(error),
-        }
-        Ok(known.clone())
+        };
+        Ok(known.clone().map(|stored| (stored, is_in_file)))
     }
 
     /// Saves a change without which the node can go on. Returns whether that succeeded.

@@ -153,6 +153,16 @@ impl Member {
         founder.issued.as_ref().map_or(founder.disk.as_ref(), |issued| issued.disk.as_ref())
     }
 
+    /// Its node has its data on this disk, if it is known that the node had it on another one.
+    pub(crate) fn set_disk(&mut self, disk: DiskId) {
+        let known = match (&mut self.founder, &mut self.join_issued) {
+            (Some(Founder { issued: Some(issued), .. }), _) | (None, Some(issued)) => &mut issued.disk,
+            (Some(Founder { disk, .. }), _) => disk,
+            (None, None) => return,
+        };
+        *known = known.take().map(|_| disk);
+    }
+
     /// Whether it votes.
     pub fn is_voter(&self) -> bool {
         self.role == Role::Voter

@@ -51,11 +51,16 @@ impl Health {
         if overview.view.as_ref().is_some_and(|view| view.linearizable) {
             return Self::Unlisted;
         }
-        if overview.nobody_answers() || member.unreachable_since.is_some() {
-            return Self::Silent;
+        let runs = node.is_some_and(|node| node.state == "running");
+        match overview.nobody_answers() {
+            // This machine may be the one that reaches nobody.
+            true if runs => return Self::Unknown,
+            true => return Self::Silent,
+            false if member.unreachable_since.is_some() => return Self::Silent,
+            false => {}
         }
         let has_answered = member.answered_at.as_deref().is_some_and(is_fresh);
-        if has_answered || node.is_some_and(|node| node.state == "running") { alive } else { Self::Unknown }
+        if has_answered || runs { alive } else { Self::Unknown }
     }
 
     /// The word in the table.

@@ -204,7 +204,7 @@ fn watch(overview: &Overview, clock: Clock) -> Option<String> {
     // A spare takes the place of a member only while the others have a quorum.
     if !silent.is_empty() {
         return Some(format!(
-            "{watched_by}; no member answers: start the nodes of the members first: {}",
+            "{watched_by}; no member answers here, and none has checked in lately: start the nodes of the members first: {}",
             silent.join(", ")
         ));
     }

@@ -9,8 +9,9 @@ use super::{Liveness, MemberLiveness, inside};
 use crate::{Cluster, Member, MemberId, MemberKey, NodeStatus, Reachability, Report, ReportedState, UnixMillis};
 
 impl Liveness {
-    /// Records which members the agent beside a running voter reaches, and how far that voter has applied the log. It is a witness from inside, as a view of that voter is. A view in
-    /// the same report is newer, and shows the same.
+    /// Records which members the agent beside a running voter reaches, and how far that voter has applied the log.
+    ///
+    /// It is a witness from inside, as a view of that voter is. A view in the same report is newer, and shows the same.
     pub(super) fn record_reachability(&mut self, cluster: &Cluster, report: &Report, now: UnixMillis) {
         let own = report.identity().filter(|_| report.is_running() && report.view.is_none());
         let (Some(own), Some(status)) = (own, &report.status) else { return };

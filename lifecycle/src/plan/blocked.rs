@@ -67,7 +67,7 @@ pub(super) enum Blocked {
     FoundersWithoutQuorum { others: Vec<String> },
     /// The data is older than what its member had applied.
     DataRolledBack { member: String, last: u64, applied: u64, strategy: Strategy, paused: bool },
-    /// The data is older than what its member has confirmed to the leader, which hears from the member, or may do so.
+    /// The data is older than that of its member, from which the leader hears, or may hear.
     CopyOfOlderData { member: String, is_heard: bool },
     /// The data is older than what its member had applied, by the word of one other voter's node alone.
     MayBeRolledBack { member: String, last: u64, applied: u64, witness: String },

@@ -40,8 +40,12 @@ impl Planner<'_> {
     }
 
     pub(super) fn held(&self, held: &Held) -> Blocked {
+        // The name stands in a command that people copy, and a refused node may have given itself any name.
+        let is_plain = |node: &MemberName| {
+            node.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+        };
         let is_refused = |node: &MemberName| {
-            self.draft.policy.join == JoinPolicy::Token && self.draft.admission.holder(node).is_none()
+            self.draft.policy.join == JoinPolicy::Token && self.draft.admission.holder(node).is_none() && is_plain(node)
         };
         let refused = held.node.clone().filter(is_refused);
         Blocked::Held { held: held.clone(), refused }

@@ -7,8 +7,8 @@ use super::{
     blocked::{label_of, urls_of},
 };
 use crate::{
-    EventKind, Founder, Identity, LastCheckIn, Member, MemberKey, MemberList, MemberName, NodeState, ObservedMember,
-    Protocol, Registration, Revision, View, cluster::quorum_of,
+    EventKind, Founder, Held, Identity, LastCheckIn, Member, MemberKey, MemberList, MemberName, NodeState,
+    ObservedMember, Protocol, Registration, Revision, View, cluster::quorum_of,
 };
 
 impl Planner<'_> {
@@ -206,10 +206,11 @@ impl Planner<'_> {
 
     /// Whether nobody has registered, and the node has seen this cluster before the registry was lost: it knows a later revision. The
     /// addresses of a cluster may be those of another one by now, so the view of a new node, this node's own data, or a hold show
-    /// nothing of that kind.
+    /// nothing of that kind. A hold because this very node was refused when it showed the same does not count.
     fn has_seen_vacant_cluster(&self, view: &View) -> bool {
         let has_no_data = matches!(self.report.state, NodeState::Empty);
-        let is_vacant = self.draft.held.is_none() && self.draft.members().next().is_none();
+        let is_own = |held: &Held| held.node.as_ref() == Some(&self.report.name) && held.cluster == view.cluster;
+        let is_vacant = self.draft.held.as_ref().is_none_or(is_own) && self.draft.members().next().is_none();
         has_no_data && is_vacant && view.since > self.draft.revision
     }
 

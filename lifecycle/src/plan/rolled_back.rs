@@ -36,10 +36,7 @@ impl Planner<'_> {
                 return Some(Err(Blocked::MayBeRolledBack { member: own.label(), last, applied, witness }));
             }
         };
-        if certain.is_none()
-            && shown.is_none()
-            && let Err(blocked) = self.check_unheard(own, view)
-        {
+        if let Err(blocked) = self.check_unheard(own, view) {
             return Some(Err(blocked));
         }
         let policy = self.draft.policy;
@@ -79,10 +76,11 @@ impl Planner<'_> {
     /// Fails while the leader hears from the member, or may do so: then this node has a copy of its data, and the member runs elsewhere. Two
     /// looks show that. If nobody can read the leader's metrics, the node's own check before the removal decides.
     fn check_unheard(&self, own: &Arc<Member>, view: &View) -> Result<(), Blocked> {
+        let has_leader = view.linearizable && view.leader.is_some();
         let is_counted = observed(view, own).is_some_and(|observed| observed.received_bytes.is_some());
         match self.liveness.is_heard(view.leader, own, self.now) {
             Some(false) => Ok(()),
-            None if !is_counted => Ok(()),
+            None if !has_leader || !is_counted => Ok(()),
             is_heard => Err(Blocked::CopyOfOlderData { member: own.label(), is_heard: is_heard == Some(true) }),
         }
     }

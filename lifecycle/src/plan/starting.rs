@@ -179,8 +179,23 @@ impl Planner<'_> {
         }
         let has_others = self.draft.members().any(|member| member.key != own.key);
         let obstacle = self.quorum_view().err().filter(|_| has_others).map(|blocked| blocked.explain().message);
+        self.record_disk(own);
         let flags = self.etcd_flags(&own.key);
         Ok(self.instruct(Task::Start(Some(flags)), Cause::OwnData { member: own.key.clone(), obstacle }))
+    }
+
+    /// Records on which disk the member has its data, if it has been moved to another one. If that is missing at a start, the member has
+    /// not lost it.
+    fn record_disk(&mut self, own: &Arc<Member>) {
+        let Some(disk) = self.report.disk.clone().filter(|disk| own.disk().is_some_and(|known| known != disk)) else {
+            return;
+        };
+        // What a founder has on the disk of its instruction matters until the cluster has had a leader.
+        if own.founder.is_some() && !self.has_had_leader() {
+            return;
+        }
+        let message = format!("{} has its data on another disk now", own.name());
+        self.draft.update(&own.key, EventKind::MemberUpdated, message, |member| member.set_disk(disk));
     }
 
     /// Whether no other member has this node's peer URLs in etcd's list. Fails if another member has its name there, or

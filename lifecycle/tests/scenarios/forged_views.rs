@@ -317,7 +317,9 @@ fn a_leader_to_which_a_member_has_confirmed_no_more_than_it_has_refutes_that_its
 
 #[test]
 fn a_leader_to_which_a_member_has_confirmed_more_than_it_has_shows_that_its_disk_is_old() {
-    possibly_rolled_back().matched("a", 60_000).observe("a", "remove a #1 of a b c: data_rolled_back + ticket_granted");
+    let mut world = possibly_rolled_back();
+    world.matched("a", 60_000).looks_for_its_member("a");
+    world.observe("a", "remove a #1 of a b c: data_rolled_back + ticket_granted");
 }
 
 #[test]
@@ -327,7 +329,7 @@ fn an_index_that_two_other_nodes_have_shown_is_certain() {
         everybody_answers(view);
         entry(view, "a").applied_index = Some(60_000);
     };
-    world.runs("a").observe_wrongly("b", same, "wait: healthy").returns("a");
+    world.runs("a").observe_wrongly("b", same, "wait: healthy").returns("a").looks_for_its_member("a");
     world.observe("a", "remove a #1 of a b c: data_rolled_back + ticket_granted");
 }
 
@@ -346,5 +348,5 @@ fn an_absurd_index_does_not_hide_the_true_one() {
         "wait: healthy",
     );
     world.dies("a").returns("a").wal_ends_at("a", 55_000).applied("b", Some(70_000)).applied("c", Some(70_000));
-    world.observe("a", "remove a #1 of a b c: data_rolled_back + ticket_granted");
+    world.looks_for_its_member("a").observe("a", "remove a #1 of a b c: data_rolled_back + ticket_granted");
 }

@@ -39,6 +39,26 @@ fn a_refused_node_with_data_or_a_later_state_holds_the_founding_of_a_lost_regist
 }
 
 #[test]
+fn a_spare_that_was_refused_shows_a_lost_registry_its_cluster_once_it_is_admitted() {
+    let mut world = World::running("a b c");
+    world.observe("x", "stand_by: full");
+    let copy = World::new(3).cluster.clone();
+    world.registry_goes_back_to(copy).cluster.policy.join = JoinPolicy::Token;
+    world.has_seen_revision("x", 70).is_refused("x", "founding_held").ask("y", "wait: held");
+    let adopted = "formed bootstrapped member_added member_added member_added founding_released";
+    world.has_seen_revision("x", 70).report("x", &format!("stand_by: full + {adopted}")).members("a b c");
+}
+
+#[test]
+fn the_name_that_a_refused_node_gives_itself_is_in_no_command() {
+    let mut world = World::new(3);
+    world.cluster.policy.join = JoinPolicy::Token;
+    world.returns_with("x`reboot`@x", FOREIGN).is_refused("x`reboot`@x", "founding_held");
+    world.ask("a", "wait: held").with_message("convene cluster adopt");
+    assert!(!world.last_message().contains("--node"), "{}", world.last_message());
+}
+
+#[test]
 fn a_refused_node_holds_nothing_without_evidence_or_once_the_cluster_exists() {
     let mut world = World::new(1);
     world.is_refused("x", "");

@@ -181,3 +181,14 @@ fn a_missing_mount_has_until_the_end_of_an_administrators_downtime() {
     world.watch(590, "a b c").observe("c", "wait: not_dead_yet").members("a b c");
     world.pass(10).observe("c", "remove c #1 of a b c: lost_disk + downtime_ended ticket_granted");
 }
+
+#[test]
+fn a_member_whose_data_was_moved_to_another_disk_is_missed_there() {
+    for name in ["a", "b", "c"] {
+        let mut world = running_on_disks();
+        world.returns(name).on_disks(name, "new").observe(name, "start a b c: own_data + member_updated");
+        world.observe(name, "start a b c: own_data");
+        world.returns_empty(name).on_disks(name, &format!("disk-{name}"));
+        world.observe(name, "wait: not_dead_yet").with_message("if a mount is missing, mount it");
+    }
+}

@@ -12,7 +12,8 @@ fn rolled_back() -> World {
 #[test]
 fn a_member_with_older_data_is_replaced_by_its_own_node() {
     let mut world = rolled_back();
-    world.ask("c", "observe: look_needed").step("c", "remove c #1 of a b c: data_rolled_back + ticket_granted");
+    world.ask("c", "observe: look_needed").looks_for_its_member("c");
+    world.step("c", "remove c #1 of a b c: data_rolled_back + ticket_granted");
     world.step("c", "archive_data: removed_member + member_removed ticket_released");
     world.step("c", "add learner c #2 of a b: below_size + ticket_granted");
 }
@@ -31,13 +32,14 @@ fn a_member_with_older_data_does_not_start_without_a_quorum() {
 fn a_member_with_older_data_waits_while_the_others_elect_a_leader() {
     let mut world = rolled_back();
     let elects = |view: &mut View| (view.linearizable, view.leader) = (false, None);
-    world.observe_wrongly("c", elects, "wait: no_quorum");
+    world.observe_wrongly("c", elects, "wait: no_quorum").looks_for_its_member("c");
     world.step("c", "remove c #1 of a b c: data_rolled_back + ticket_granted");
 }
 
 #[test]
 fn a_member_with_older_data_does_not_start_if_no_member_may_be_removed() {
     let mut world = rolled_back();
+    world.looks_for_its_member("c");
     world.strategy(Strategy::Add).observe("c", "refuse: data_rolled_back").with_message("strategy add");
     world.strategy(Strategy::Replace).pause().observe("c", "refuse: data_rolled_back").with_message("paused");
 }
@@ -74,7 +76,8 @@ fn rolled_back_with_agents() -> World {
 #[test]
 fn the_word_of_the_members_own_agent_shows_that_its_data_is_older() {
     let mut world = rolled_back_with_agents();
-    world.ask("c", "observe: look_needed").observe("c", "remove c #1 of a b c: data_rolled_back + ticket_granted");
+    world.ask("c", "observe: look_needed").looks_for_its_member("c");
+    world.observe("c", "remove c #1 of a b c: data_rolled_back + ticket_granted");
 }
 
 #[test]
@@ -109,13 +112,16 @@ fn the_leader_alone_shows_that_a_members_data_is_older() {
 
 #[test]
 fn a_copy_with_older_data_does_not_remove_a_member_that_the_leader_hears() {
-    let mut world = rolled_back_by_the_leaders_word();
-    let data = world.data("c");
-    world.returns_with("c@c", data).wal_ends_at("c@c", 30_000).cut("c@c", "c");
-    for _ in 0..5 {
-        world.observe("c@c", "wait: runs_elsewhere").pass(2).members("a b c");
+    let mut with_agents = World::running("a b c").with_credentials();
+    with_agents.have_agents("a b c").applied("a", Some(60_000)).applied("c", Some(60_000)).checks_in("c");
+    for mut world in [rolled_back_by_the_leaders_word(), with_agents] {
+        let data = world.data("c");
+        world.returns_with("c@c", data).wal_ends_at("c@c", 30_000).cut("c@c", "c");
+        for _ in 0..5 {
+            world.observe("c@c", "wait: runs_elsewhere").pass(2).members("a b c");
+        }
+        world.with_message("the leader hears from it");
     }
-    world.with_message("the leader hears from it");
 }
 
 #[test]

@@ -464,7 +464,9 @@ impl World {
         };
         Report {
             name: node.name.parse().unwrap(),
-            run: format!("{}-{}", name.replace('@', "-"), node.run).parse::<RunId>().unwrap(),
+            run: format!("{}-{}", name.replace(|c: char| !c.is_ascii_alphanumeric(), "-"), node.run)
+                .parse::<RunId>()
+                .unwrap(),
             sequence: node.sequence,
             peer_urls: node.peer_urls.clone(),
             client_urls: node.client_urls.clone(),

@@ -153,15 +153,14 @@ impl Blocked {
             Self::CopyOfOlderData { member, is_heard: true } => wait(
                 Reason::RunsElsewhere,
                 format!(
-                    "{member} runs elsewhere: the leader hears from it, and this node's data is older than what it has confirmed. If this \
-                     data is a copy, move its data directory away and give this node another name"
+                    "{member} runs elsewhere: the leader hears from it, and this node's data is older than that member's. If it is a copy, \
+                     move its data directory away and give this node another name"
                 ),
             ),
             Self::CopyOfOlderData { member, is_heard: false } => wait(
                 Reason::RunsElsewhere,
                 format!(
-                    "this node's data is older than what {member} has confirmed to the leader: looking whether the leader still hears from \
-                     that member"
+                    "this node's data is older than that of {member}: looking whether the leader still hears from that member"
                 ),
             ),
             Self::JoinsElsewhere { member, urls, since, until, now } => wait(

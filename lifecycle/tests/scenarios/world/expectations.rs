@@ -15,6 +15,11 @@ impl World {
         self
     }
 
+    /// The last answer's message.
+    pub fn last_message(&self) -> &str {
+        &self.last.as_ref().unwrap().message
+    }
+
     /// The last answer asks the node to check in again after this many seconds.
     #[track_caller]
     pub fn again_after(&mut self, seconds: u64) -> &mut Self {
@@ -64,6 +69,12 @@ impl World {
         let events = change.iter().flat_map(|change| &change.events).map(|event| event.kind.as_str());
         assert_eq!(events.collect::<Vec<_>>().join(" "), expected);
         self.apply(change)
+    }
+
+    /// A node with older data than its member's looks, until it is clear that the leader does not hear from the member.
+    #[track_caller]
+    pub fn looks_for_its_member(&mut self, name: &str) -> &mut Self {
+        self.observe(name, "wait: runs_elsewhere").pass(3).observe(name, "wait: runs_elsewhere").pass(3)
     }
 
     /// The registry's present members, learners with a `~` before their name.

@@ -18,7 +18,8 @@ const MAX_ERRORS: usize = 8;
 pub const MAX_REACHABILITY: usize = 64;
 
 body! {
-    /// What a node reports about its etcd, for people. A missing field, or null: the node does not know it.
+    /// What a node reports about its etcd, for people. How far it has applied the log also tells later whether its disk went back. A missing
+    /// field, or null: the node does not know it.
     #[body(name = "EtcdStatus", unknown_fields = Ignored)]
     pub struct EtcdStatusBody {
         /// The whole version.
