@@ -1,8 +1,8 @@
 //! `convene run`: starts etcd, and looks after it for its whole life.
 //!
-//! The agent is a loop of two phases. Without etcd, it finds a place in the cluster, as `convene join` does ([`placement`](crate::placement)). With
-//! etcd, it checks in at the policy's pace and executes the instructions ([`watch`]). When etcd ends, the first phase begins again.
-//! What the agent does at any moment is its [`State`].
+//! The agent is a loop of two phases. Without etcd, it finds a place in the cluster, as `convene join` does
+//! ([`placement`](crate::placement)). With etcd, it checks in at the policy's pace and executes the instructions ([`watch`]). When etcd
+//! ends, the first phase begins again. What the agent does at any moment is its [`State`].
 
 mod etcd_readiness;
 mod exit;

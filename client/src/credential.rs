@@ -138,8 +138,7 @@ impl Credentials {
     ) -> Result<T, RegistryError> {
         let Some(mut stored) = self.present(dry_run)? else { return send(Shown::default()).await };
         let is_new = !stored.accepted;
-        let sends_token = is_new;
-        let answer = send(self.show(&stored, sends_token)).await;
+        let answer = send(self.show(&stored, is_new)).await;
         let denial = answer.as_ref().err().and_then(RegistryError::denial).unwrap_or_default().to_owned();
         let answer = match (denial.as_str(), stored.previous.take()) {
             // The registry has lost the announcement, for example because a copy of its database was restored.
@@ -148,7 +147,7 @@ impl Credentials {
                 self.try_to_save(&stored, dry_run);
                 send(self.show(&stored, false)).await
             }
-            ("node-bound" | "join-token-required", None) if self.join_token.is_some() && !sends_token => {
+            ("node-bound" | "join-token-required", None) if self.join_token.is_some() && !is_new => {
                 send(self.show(&stored, true)).await
             }
             ("credential-revoked", _) if self.join_token.is_some() && !self.has_replaced.get() => {

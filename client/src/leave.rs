@@ -7,7 +7,7 @@ use convene_lifecycle::Identity;
 use crate::{
     cli::{LeaveArgs, LogFormat},
     command_error::CommandError,
-    data_dir::{Contents, Evidence},
+    data_dir::Evidence,
     deadline::{Deadline, DeadlineExceeded},
     local_etcd, membership_change,
     node::Node,
@@ -76,7 +76,7 @@ async fn state(session: &Session) -> Result<State, CommandError> {
     }
     // The member may be removed by now, and its data may be at another path.
     if let Some(own) = runs_as
-        && !matches!(data.read(), Ok(Contents::Member(found)) if found == own)
+        && session.member_of_data() != Some(own)
     {
         return Ok(State::stopped(own, Evidence { last_index: None, never_led: false }, None));
     }

@@ -181,7 +181,8 @@ impl Session {
         if self.runs_as.get().is_some_and(is_other) { Vec::new() } else { self.node.data.members() }
     }
 
-    fn member_of_data(&self) -> Option<Identity> {
+    /// The member of the data that is in the data directory now. `None` if there is none, or if it can't be read.
+    pub fn member_of_data(&self) -> Option<Identity> {
         match self.node.data.read() {
             Ok(Contents::Member(own)) => Some(own),
             _ => None,

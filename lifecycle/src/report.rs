@@ -197,6 +197,11 @@ pub struct ObservedMember {
 impl View {
     /// How old a view may be for the removal of a member that seems to be dead or gone. Observing a cluster takes a few seconds.
     pub const RECENT: Duration = Duration::from_secs(10);
+
+    /// What the node saw of a member.
+    pub(crate) fn observed(&self, member: MemberId) -> Option<&ObservedMember> {
+        self.members.iter().find(|observed| observed.id == member)
+    }
 }
 
 impl ObservedMember {

@@ -239,10 +239,7 @@ async fn answer(session: &Session, identity: Identity, has_answered: bool) -> Op
     if let Some(answer) = local_etcd::answer(session, identity).await {
         return Some((identity, answer));
     }
-    let other = match session.node.data.read() {
-        Ok(Contents::Member(other)) if !has_answered && other != identity => other,
-        _ => return None,
-    };
+    let other = session.member_of_data().filter(|other| !has_answered && *other != identity)?;
     local_etcd::answer(session, other).await.map(|answer| (other, answer))
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Planner, blocked::Blocked};
 use crate::{
     Cluster, ClusterId, Epoch, EventKind, Held, HoldReason, Identity, JoinPolicy, Liveness, Member, MemberKey,
-    MemberName, NodeState, Report, Transition, UnixMillis,
+    MemberName, NodeState, Report, Transition, UnixMillis, token::is_key_segment,
 };
 
 impl Cluster {
@@ -41,9 +41,7 @@ impl Planner<'_> {
 
     pub(super) fn held(&self, held: &Held) -> Blocked {
         // The name stands in a command that people copy, and a refused node may have given itself any name.
-        let is_plain = |node: &MemberName| {
-            node.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
-        };
+        let is_plain = |node: &MemberName| is_key_segment(node.as_str());
         let is_refused = |node: &MemberName| {
             self.draft.policy.join == JoinPolicy::Token && self.draft.admission.holder(node).is_none() && is_plain(node)
         };

@@ -52,8 +52,7 @@ impl QuorumView<'_> {
     }
 
     fn observed(&self, member: &Member) -> Option<&ObservedMember> {
-        let id = member.key.id()?;
-        self.view.members.iter().find(|observed| observed.id == id)
+        self.view.observed(member.key.id()?)
     }
 }
 

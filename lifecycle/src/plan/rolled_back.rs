@@ -5,7 +5,7 @@ use super::{
     blocked::{Blocked, ViewNeeded},
     cause::Cause,
 };
-use crate::{Member, ObservedMember, View};
+use crate::{Member, View};
 
 impl Planner<'_> {
     /// The decision for a member whose disk went back to an older copy: etcd starts on it without a word, and may then
@@ -77,7 +77,8 @@ impl Planner<'_> {
     /// looks show that. If nobody can read the leader's metrics, the node's own check before the removal decides.
     fn check_unheard(&self, own: &Arc<Member>, view: &View) -> Result<(), Blocked> {
         let has_leader = view.linearizable && view.leader.is_some();
-        let is_counted = observed(view, own).is_some_and(|observed| observed.received_bytes.is_some());
+        let observed = own.key.id().and_then(|id| view.observed(id));
+        let is_counted = observed.is_some_and(|observed| observed.received_bytes.is_some());
         match self.liveness.is_heard(view.leader, own, self.now) {
             Some(false) => Ok(()),
             None if !has_leader || !is_counted => Ok(()),
@@ -101,10 +102,5 @@ impl Planner<'_> {
 
 /// How much of its log the member has confirmed to the leader, by the leader's own word to this node.
 fn matched_by_leader(view: &View, own: &Member) -> Option<u64> {
-    observed(view, own)?.matched_index
-}
-
-fn observed<'a>(view: &'a View, own: &Member) -> Option<&'a ObservedMember> {
-    let id = own.key.id()?;
-    view.members.iter().find(|observed| observed.id == id)
+    view.observed(own.key.id()?)?.matched_index
 }

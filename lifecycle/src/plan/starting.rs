@@ -108,7 +108,7 @@ impl Planner<'_> {
     /// own last one, so this node only waits then.
     pub(super) fn check_runs_here_only(&self, identity: Identity) -> Result<(), Blocked> {
         let view = self.report.view.as_ref().filter(|view| view.cluster == Some(identity.cluster));
-        let observed = view.and_then(|view| view.members.iter().find(|observed| observed.id == identity.member));
+        let observed = view.and_then(|view| view.observed(identity.member));
         let runs =
             |observed: &&ObservedMember| observed.identified || view.is_some_and(|view| is_needed(view, observed));
         if let Some(observed) = observed.filter(|observed| !self.report.is_running() && runs(observed)) {
