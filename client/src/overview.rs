@@ -91,3 +91,19 @@ impl Overview {
 fn as_text<S: serde::Serializer>(failures: &Option<Failures>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(failures.as_ref().expect("it is skipped if there is none"))
 }
+
+#[cfg(test)]
+impl Overview {
+    /// What the registry says, without a look at etcd.
+    pub fn of(cluster: &serde_json::Value, members: &[serde_json::Value], nodes: &[serde_json::Value]) -> Self {
+        let list = |items: &[serde_json::Value]| serde_json::Value::from(items.to_vec()).to_string();
+        Self {
+            cluster: serde_json::from_str(&cluster.to_string()).unwrap(),
+            members: serde_json::from_str(&list(members)).unwrap(),
+            nodes: serde_json::from_str(&list(nodes)).unwrap(),
+            is_exposed: false,
+            view: None,
+            failures: None,
+        }
+    }
+}

@@ -37,15 +37,7 @@ fn crosscheck_of(members: &[Value], nodes: &[Value]) -> Crosscheck {
             "strategy": "replace", "dead_after_seconds": 60, "learner": true, "check_in_every_seconds": 10, "paused": false,
         },
     });
-    let overview = Overview {
-        cluster: serde_json::from_str(&cluster.to_string()).unwrap(),
-        members: serde_json::from_str(&Value::from(members.to_vec()).to_string()).unwrap(),
-        nodes: serde_json::from_str(&Value::from(nodes.to_vec()).to_string()).unwrap(),
-        is_exposed: false,
-        view: None,
-        failures: None,
-    };
-    Crosscheck::new(&overview, clock())
+    Crosscheck::new(&Overview::of(&cluster, members, nodes), clock())
 }
 
 #[test]

@@ -40,15 +40,7 @@ fn node(name: &str, state: &str, member_id: Option<&str>, checked_in_at: &str) -
 }
 
 fn overview(cluster: Value, members: &[Value], nodes: &[Value]) -> Overview {
-    let list = |items: &[Value]| Value::from(items.to_vec()).to_string();
-    Overview {
-        cluster: serde_json::from_str(&cluster.to_string()).unwrap(),
-        members: serde_json::from_str(&list(members)).unwrap(),
-        nodes: serde_json::from_str(&list(nodes)).unwrap(),
-        is_exposed: false,
-        view: None,
-        failures: None,
-    }
+    Overview::of(&cluster, members, nodes)
 }
 
 /// A view with these members, and whether each answers.
