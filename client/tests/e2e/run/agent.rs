@@ -249,7 +249,9 @@ pub fn signal(process: u32, signal: &str) {
 /// Whether a process exists and has not ended.
 pub fn is_running(process: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with(['Z', 'X']))
+    let first_thread_runs = stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with(['Z', 'X']));
+    // The others of a killed process may end later, and hold its locks until then.
+    first_thread_runs || fs::read_dir(format!("/proc/{process}/task")).is_ok_and(|threads| threads.count() > 1)
 }
 
 /// The IDs of the members that the registry knows, in order.
