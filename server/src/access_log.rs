@@ -2,64 +2,95 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use axum::{
     body::{Body, Bytes},
-    extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode},
-    middleware::Next,
+    extract::MatchedPath,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, request::Parts},
     response::Response,
 };
 use convene_lifecycle::Token;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use tracing::{Instrument, Span, field::Empty};
+use tracing::Level;
 use uuid::Uuid;
 
-use crate::{app::App, connection::ClientAddress, v3::is_grpc};
+use crate::{
+    app::App,
+    connection::ClientAddress,
+    current_request::CurrentRequest,
+    logging::{ACCESS_LOG, AccessLine, log_access as log},
+    v3::is_grpc,
+};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
-/// Gives each request an ID for its response and its log lines, counts it, and logs one line when the response is complete.
-/// Must wrap the routes, because the matched route shows which part of a path may be a token.
-pub async fn log_access(State(app): State<Arc<App>>, remote: ClientAddress, request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let id = given_id(request.headers()).unwrap_or_else(draw_id);
-    let span = tracing::info_span!("request", request_id = id.to_str().unwrap_or_default(), cluster = Empty);
-    let method = request.method().clone();
-    let route: Option<MatchedPath> = request.extensions().get().cloned();
-    let path = shown_path(request.uri().path(), route.as_ref());
+/// For how long a response waited for something to happen. The metrics leave that out, as they leave out how long a long poll waits.
+#[derive(Clone, Copy, Debug)]
+pub struct HeldFor(pub Duration);
 
-    let mut response = next.run(request).instrument(span.clone()).await;
-    response.headers_mut().insert(REQUEST_ID, id);
-    // A gRPC call without a message has its status in the headers, any other in the trailers.
-    let grpc_status = grpc_status(response.headers());
-    app.metrics.requests.record(&method, route.as_ref(), response.status(), started.elapsed());
-    let grpc_call = is_grpc(response.headers()).then(|| GrpcCall { app, route });
-    let status = response.status();
-    let line = AccessLine { span, remote, method, path, status, grpc_status, grpc_call, bytes: 0, started };
-    response.map(|body| Body::new(LoggedBody { body, line }))
-}
-
-/// Names the cluster in the log lines of a request whose path does not.
-pub fn show_cluster(request: &Span, token: &Token) {
-    request.record("cluster", tracing::field::display(token));
-}
-
-/// One line of the access log. It is logged when it is dropped, at the end of the response or of the connection.
-struct AccessLine {
-    span: Span,
+/// A request that is being answered, for the access log and the metrics.
+pub struct Access {
+    started: Instant,
+    /// Names the request in the log lines of its handler.
+    pub request: CurrentRequest,
+    id: HeaderValue,
     remote: ClientAddress,
     method: Method,
+    route: Option<MatchedPath>,
     path: String,
-    status: StatusCode,
-    grpc_status: Option<u8>,
-    grpc_call: Option<GrpcCall>,
-    bytes: usize,
-    started: Instant,
+}
+
+impl Access {
+    /// Gives a request an ID for its response and its log lines. The matched route shows which part of a path may be a token, so only
+    /// requests with a route may come here.
+    pub fn begin(remote: ClientAddress, request: &Parts) -> Self {
+        let id = given_id(&request.headers).unwrap_or_else(draw_id);
+        let route: Option<MatchedPath> = request.extensions.get().cloned();
+        Self {
+            started: Instant::now(),
+            request: CurrentRequest::new(id.clone()),
+            id,
+            remote,
+            method: request.method.clone(),
+            path: shown_path(request.uri.path(), route.as_ref()),
+            route,
+        }
+    }
+
+    /// Counts the request, and logs one line when the response is complete.
+    pub fn end(self, app: &Arc<App>, mut response: Response) -> Response {
+        let Self { started, request, id, remote, method, route, path } = self;
+        response.headers_mut().insert(REQUEST_ID, id);
+        // A gRPC call without a message has its status in the headers, any other in the trailers.
+        let grpc_status = grpc_status(response.headers());
+        let held = response.extensions().get().map_or(Duration::ZERO, |HeldFor(held)| *held);
+        app.metrics.requests.record(&method, route.as_ref(), response.status(), started.elapsed().saturating_sub(held));
+        let grpc_call = is_grpc(response.headers()).then(|| GrpcCall { app: app.clone(), route });
+        let line = AccessLine {
+            level: level(&path, response.status()),
+            request,
+            remote,
+            method,
+            path,
+            status: response.status(),
+            grpc_status,
+            bytes: 0,
+            took: Duration::ZERO,
+        };
+        response.map(|body| Body::new(LoggedBody { body, started, line: Some(line), grpc_call }))
+    }
+}
+
+/// Load balancers and Prometheus ask all the time, and only a failure is worth a line.
+fn level(path: &str, status: StatusCode) -> Level {
+    match path {
+        "/livez" | "/readyz" | "/health" | "/metrics" if status.is_success() => Level::DEBUG,
+        _ => Level::INFO,
+    }
 }
 
 /// A gRPC call, which is counted when it ends: most calls have their status in the trailers.
@@ -68,27 +99,28 @@ struct GrpcCall {
     route: Option<MatchedPath>,
 }
 
-impl Drop for AccessLine {
-    fn drop(&mut self) {
-        let Self { span, remote, method, path, grpc_status, bytes, .. } = &*self;
-        if let Some(GrpcCall { app, route }) = &self.grpc_call {
-            app.metrics.requests.record_grpc(route.as_ref(), *grpc_status);
-        }
-        let status = self.status.as_u16();
-        let milliseconds = self.started.elapsed().as_micros() as f64 / 1000.0;
-        // Load balancers and Prometheus ask all the time, and only a failure is worth a line.
-        if self.status.is_success() && matches!(path.as_str(), "/livez" | "/readyz" | "/health" | "/metrics") {
-            tracing::debug!(parent: span, %remote, %method, %path, status, grpc_status, bytes, milliseconds, "answered");
-        } else {
-            tracing::info!(parent: span, %remote, %method, %path, status, grpc_status, bytes, milliseconds, "answered");
-        }
-    }
-}
-
-/// A response body that ends its access line.
+/// A response body that logs the request when it is dropped, at the end of the response or of the connection.
 struct LoggedBody {
     body: Body,
-    line: AccessLine,
+    started: Instant,
+    line: Option<AccessLine>,
+    grpc_call: Option<GrpcCall>,
+}
+
+impl Drop for LoggedBody {
+    fn drop(&mut self) {
+        let Some(line) = self.line.take() else { return };
+        if let Some(GrpcCall { app, route }) = &self.grpc_call {
+            app.metrics.requests.record_grpc(route.as_ref(), line.grpc_status);
+        }
+        let is_wanted = match line.level {
+            Level::DEBUG => tracing::enabled!(target: ACCESS_LOG, Level::DEBUG),
+            _ => tracing::enabled!(target: ACCESS_LOG, Level::INFO),
+        };
+        if is_wanted {
+            log(AccessLine { took: self.started.elapsed(), ..line });
+        }
+    }
 }
 
 impl HttpBody for LoggedBody {
@@ -101,8 +133,9 @@ impl HttpBody for LoggedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
         if let Poll::Ready(Some(Ok(frame))) = &polled {
-            self.line.bytes += frame.data_ref().map_or(0, Bytes::len);
-            self.line.grpc_status = frame.trailers_ref().and_then(grpc_status).or(self.line.grpc_status);
+            let line = self.line.as_mut().expect("the line is there until the body is dropped");
+            line.bytes += frame.data_ref().map_or(0, Bytes::len);
+            line.grpc_status = frame.trailers_ref().and_then(grpc_status).or(line.grpc_status);
         }
         polled
     }
@@ -126,7 +159,8 @@ fn given_id(headers: &HeaderMap) -> Option<HeaderValue> {
     let given = headers.get(REQUEST_ID)?;
     let is_safe = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let fits = (1..=64).contains(&given.len()) && given.as_bytes().iter().all(is_safe);
-    fits.then(|| given.clone())
+    // Copied: the value is a part of the memory of the whole head, which a line that waits to be written must not keep.
+    fits.then(|| HeaderValue::from_bytes(given.as_bytes()).ok()).flatten()
 }
 
 fn draw_id() -> HeaderValue {
@@ -143,7 +177,7 @@ const SHOWN_PATH: usize = 256;
 fn shown_path(path: &str, route: Option<&MatchedPath>) -> String {
     let path = path.char_indices().nth(SHOWN_PATH).map_or(path, |(end, _)| &path[..end]);
     let mut expected = route.map_or("", MatchedPath::as_str).split('/');
-    let mut shown = String::with_capacity(path.len());
+    let mut shown = String::with_capacity(path.len() + '…'.len_utf8());
     for (at, segment) in path.split('/').enumerate() {
         let is_route = expected.next() == Some(segment);
         if at > 0 {
@@ -152,7 +186,7 @@ fn shown_path(path: &str, route: Option<&MatchedPath>) -> String {
         if is_route || segment.is_empty() {
             shown.push_str(segment);
         } else {
-            shown.push_str(&shown_segment(segment));
+            shown.extend(shown_characters(segment));
         }
     }
     shown
@@ -160,13 +194,17 @@ fn shown_path(path: &str, route: Option<&MatchedPath>) -> String {
 
 /// What logs show of a text that may be a token.
 pub fn shown_segment(segment: &str) -> String {
+    shown_characters(segment).collect()
+}
+
+fn shown_characters(segment: &str) -> impl Iterator<Item = char> {
     let most = Token::shown(segment.chars().count());
-    segment.chars().take(most).chain(['…']).collect()
+    segment.chars().take(most).chain(['…'])
 }
 
 #[cfg(test)]
 mod tests {
-    use axum::{Router, body::to_bytes, routing::get};
+    use axum::{Router, body::to_bytes, extract::Request, routing::get};
     use tower::ServiceExt;
 
     use super::*;

@@ -7,12 +7,8 @@
 mod hosts;
 mod origin;
 
-use std::sync::Arc;
-
 use axum::{
-    extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header, uri::Authority},
-    middleware::Next,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header, request::Parts, uri::Authority},
     response::{IntoResponse, Response},
 };
 use thiserror::Error;
@@ -83,27 +79,41 @@ enum Face {
     V3,
 }
 
-/// Refuses what web pages make browsers send, and requests by foreign names.
-pub async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let face = Face::of(request.uri(), request.headers());
-    let is_browser = is_browser(request.headers());
-    let cors = app.browsers.cors(face, request.headers()).cloned();
-    if let Err(refused) = app.browsers.check(face, &request) {
-        return refused.into_response_for(is_grpc(request.headers()));
+/// What concerns browsers in a request.
+pub struct Guard {
+    face: Face,
+    is_browser: bool,
+    cors: Option<Origin>,
+}
+
+impl Guard {
+    /// What concerns browsers in this request.
+    pub fn of(app: &App, request: &Parts) -> Self {
+        let face = Face::of(&request.uri, &request.headers);
+        let cors = app.browsers.cors(face, &request.headers).cloned();
+        Self { face, is_browser: is_browser(&request.headers), cors }
     }
-    let mut response = next.run(request).await;
-    if is_browser || matches!(face, Face::Api | Face::Page) {
-        protect(response.headers_mut());
+
+    /// The response to what a web page has made a browser send, or to a request by a foreign name; `None` if it is neither.
+    pub fn refuse(&self, app: &App, request: &Parts) -> Option<Response> {
+        let refused = app.browsers.check(self.face, request).err()?;
+        Some(refused.into_response_for(is_grpc(&request.headers)))
     }
-    if let Some(origin) = cors {
-        allow(&origin, response.headers_mut());
+
+    /// Tells browsers how to treat the response of the handler.
+    pub fn protect(&self, response: &mut Response) {
+        if self.is_browser || matches!(self.face, Face::Api | Face::Page) {
+            protect(response.headers_mut());
+        }
+        if let Some(origin) = &self.cors {
+            allow(origin, response.headers_mut());
+        }
     }
-    response
 }
 
 impl Browsers {
-    fn check(&self, face: Face, request: &Request) -> Result<(), Refused> {
-        let (uri, headers) = (request.uri(), request.headers());
+    fn check(&self, face: Face, request: &Parts) -> Result<(), Refused> {
+        let (uri, headers) = (&request.uri, &request.headers);
         let host = host(uri, headers)?;
         if face == Face::Probe {
             return Ok(());
@@ -114,7 +124,7 @@ impl Browsers {
                 return Err(Refused::OtherHost(host.host().to_owned()));
             }
         }
-        self.check_origin(face, request.method(), headers, host.as_ref())
+        self.check_origin(face, &request.method, headers, host.as_ref())
     }
 
     fn check_origin(

@@ -13,6 +13,7 @@ mod audit;
 mod browsers;
 mod config;
 mod connection;
+mod current_request;
 mod document;
 mod draw_token;
 mod export;

@@ -25,7 +25,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::{app::App, connection::Limits, operation::plain_error};
+use crate::{app::App, connection::Limits, logging, operation::plain_error};
 use requests::RequestMetrics;
 
 pub use database::{DatabaseMetrics, TransactionMeasurement};
@@ -47,6 +47,8 @@ impl Metrics {
         register_process(&mut registered);
         let convene = registered.sub_registry_with_prefix("convene");
         convene.register("build", "The version of this server", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        let help = "Log lines that were lost because the reader of the log was too slow, of all servers of the process";
+        convene.register("log_lines_lost", help, logging::lost_lines());
         requests.register(convene);
         registry.register(convene);
         database.register(convene);

@@ -3,17 +3,12 @@
 use std::{
     hash::{BuildHasher, RandomState},
     net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
 use axum::{
-    extract::{Request, State},
-    http::{HeaderValue, Uri, header},
-    middleware::Next,
+    http::{HeaderValue, Uri, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use tonic::Status;
@@ -170,15 +165,13 @@ impl Steady {
     }
 }
 
-/// Refuses requests beyond the limits.
-pub async fn limit(State(app): State<Arc<App>>, client: ClientAddress, request: Request, next: Next) -> Response {
-    if is_exempt(request.uri()) {
-        return next.run(request).await;
+/// The response to a request beyond the limits; `None` if it is within them.
+pub fn refuse_too_fast(app: &App, client: ClientAddress, request: &Parts) -> Option<Response> {
+    if is_exempt(&request.uri) {
+        return None;
     }
-    match app.rates.request(client.ip()) {
-        Ok(()) => next.run(request).await,
-        Err(too_fast) => refused(too_fast, is_grpc(request.headers())),
-    }
+    let too_fast = app.rates.request(client.ip()).err()?;
+    Some(refused(too_fast, is_grpc(&request.headers)))
 }
 
 /// Whoever looks whether the server lives must learn it however much others ask.

@@ -1,11 +1,8 @@
 //! One log line for each request that the server refuses, so that its operator reads the reason, too.
 
-use std::sync::Arc;
-
 use axum::{
-    extract::{MatchedPath, Request, State},
-    http::{Method, Uri},
-    middleware::Next,
+    extract::MatchedPath,
+    http::{Method, Uri, request::Parts},
     response::Response,
 };
 use convene_lifecycle::{MemberKey, MemberName, Token, is_invisible};
@@ -18,7 +15,7 @@ use crate::{
     v2::{self, Folder, Folders},
 };
 
-/// Why a request was refused. It travels to [`log_refusals`] in the extensions of the response.
+/// Why a request was refused. It travels to [`Asked::log_refusal`] in the extensions of the response.
 #[derive(Clone, Debug)]
 pub struct Refusal {
     reason: String,
@@ -43,26 +40,38 @@ impl Refusal {
         Self { writes_only, ..self }
     }
 
-    /// Hands the refusal to [`log_refusals`].
+    /// Hands the refusal to [`Asked::log_refusal`].
     pub fn attach(self, response: &mut Response) {
         response.extensions_mut().insert(self);
     }
 }
 
-/// Logs why a request was refused, with the cluster, the member and the node as far as they are known.
-pub async fn log_refusals(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let (method, uri) = (request.method().clone(), request.uri().clone());
-    let route: Option<MatchedPath> = request.extensions().get().cloned();
-    let response = next.run(request).await;
-    let Some(refusal) = response.extensions().get::<Refusal>() else { return response };
-    let is_read = matches!(method, Method::GET | Method::HEAD);
-    if response.status().is_client_error() && !(is_read && refusal.writes_only) {
-        let (cluster, member) = target(&uri, &app.v2_folders);
+/// What a request asks for.
+pub struct Asked {
+    method: Method,
+    uri: Uri,
+    route: Option<MatchedPath>,
+}
+
+impl Asked {
+    /// What this request asks for.
+    pub fn of(request: &Parts) -> Self {
+        Self { method: request.method.clone(), uri: request.uri.clone(), route: request.extensions.get().cloned() }
+    }
+
+    /// Logs why the request was refused, if it was, with the cluster, the member and the node as far as they are known.
+    pub fn log_refusal(&self, app: &App, response: &Response) {
+        let Self { method, uri, route } = self;
+        let Some(refusal) = response.extensions().get::<Refusal>() else { return };
+        let is_read = matches!(*method, Method::GET | Method::HEAD);
+        if !response.status().is_client_error() || (is_read && refusal.writes_only) {
+            return;
+        }
+        let (cluster, member) = target(uri, &app.v2_folders);
         let (cluster, member, node) = (cluster.map(display), member.map(display), refusal.node.as_ref().map(display));
         let reason = hide_tokens(&refusal.reason, uri.path(), route.as_ref().map(MatchedPath::as_str), &app.v2_folders);
         tracing::warn!(cluster, member, node, reason, "refused");
     }
-    response
 }
 
 /// The cluster and the member that a URL names.

@@ -1,9 +1,8 @@
 use std::{net::IpAddr, sync::Arc};
 
 use axum::{
-    extract::{MatchedPath, Request, State},
-    http::Extensions,
-    middleware::Next,
+    extract::MatchedPath,
+    http::{Extensions, request::Parts},
     response::{IntoResponse, Response},
 };
 use convene_lifecycle::Actor;
@@ -24,47 +23,42 @@ use crate::{
     v3::{self, V3Error},
 };
 
-/// Lets a request pass to its handler with a [`Caller`], or refuses it. Must wrap the routes, because the matched route shows
-/// what is needed.
-pub async fn enforce(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let route: Option<MatchedPath> = request.extensions().get().cloned();
+/// Adds the [`Caller`] to a request, for its handler, or returns the response that refuses it. The matched route shows what is needed, so
+/// only requests with a route may come here.
+pub async fn enforce(app: &Arc<App>, parts: &mut Parts) -> Option<Response> {
+    let route: Option<MatchedPath> = parts.extensions.get().cloned();
     let route = route.as_ref().map(MatchedPath::as_str);
-    let needs = requirement(request.method(), route);
-    let (method, from) = (request.method().clone(), request.extensions().get().map(ClientAddress::ip));
-    match admit(&app, needs, request).await {
-        Ok(request) => next.run(request).await,
-        Err(denial) => {
-            let route = route.unwrap_or_default();
-            audit_refusal(&denial, from, &format!("{method} {route}"));
-            respond(denial, route)
-        }
-    }
+    let needs = requirement(&parts.method, route);
+    let denial = admit(app, needs, parts).await.err()?;
+    let route = route.unwrap_or_default();
+    let from = parts.extensions.get().map(ClientAddress::ip);
+    audit_refusal(&denial, from, &format!("{} {route}", parts.method));
+    Some(respond(denial, route))
 }
 
 /// The same for gRPC methods. Which cluster a call is about stands in its message, so the handlers check that.
-pub async fn enforce_grpc(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    let presented = grpc_credential(request.headers());
+pub async fn enforce_grpc(app: &App, parts: &mut Parts) -> Option<Response> {
+    let presented = grpc_credential(&parts.headers);
     let principal = match app.access.mode {
         AuthMode::Off => Ok(Principal::Unchecked),
-        AuthMode::On => identify(&app, presented.as_ref(), request.extensions()).await,
+        AuthMode::On => identify(app, presented.as_ref(), &parts.extensions).await,
     };
+    let method = parts.uri.path().to_owned();
     match principal {
         Ok(principal) => {
-            let method = request.uri().path().to_owned();
             let admitted = Admitted { principal, needs: Requirement::DiscoveryToken, target: None, presented };
-            admitted.insert(request.extensions_mut(), || method);
-            next.run(request).await
+            admitted.insert(&mut parts.extensions, || method);
+            None
         }
         Err(denial) => {
-            audit_refusal(&denial, request.extensions().get().map(ClientAddress::ip), request.uri().path());
+            audit_refusal(&denial, parts.extensions.get().map(ClientAddress::ip), &method);
             let status = tonic::Status::from(V3Error::from(denial));
-            status.into_http::<axum::body::Body>().into_response()
+            Some(status.into_http::<axum::body::Body>().into_response())
         }
     }
 }
 
-async fn admit(app: &Arc<App>, needs: Requirement, request: Request) -> Result<Request, Denial> {
-    let (mut parts, body) = request.into_parts();
+async fn admit(app: &Arc<App>, needs: Requirement, parts: &mut Parts) -> Result<(), Denial> {
     let presented = credential(&parts.headers);
     let mut principal = match (app.access.mode, needs, &presented) {
         (AuthMode::Off, ..) => Principal::Unchecked,
@@ -73,7 +67,7 @@ async fn admit(app: &Arc<App>, needs: Requirement, request: Request) -> Result<R
         (AuthMode::On, ..) => identify(app, presented.as_ref(), &parts.extensions).await?,
     };
     let mut target = match needs.is_of_cluster() {
-        true => Target::of(app, &mut parts, &principal).await?,
+        true => Target::of(app, parts, &principal).await?,
         false => None,
     };
     if let (AuthMode::On, Some(Credential::Node(secret))) = (app.access.mode, &presented)
@@ -90,7 +84,7 @@ async fn admit(app: &Arc<App>, needs: Requirement, request: Request) -> Result<R
     let (method, route) = (parts.method.clone(), parts.extensions.get::<MatchedPath>().cloned());
     let request = || format!("{method} {}", route.as_ref().map(MatchedPath::as_str).unwrap_or_default());
     Admitted { principal, needs, target, presented }.insert(&mut parts.extensions, request);
-    Ok(Request::from_parts(parts, body))
+    Ok(())
 }
 
 /// Who presents a credential. One that is not valid is an error, even if the route needs none. Without one in the request, the

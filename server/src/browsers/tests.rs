@@ -1,4 +1,4 @@
-use axum::body::Body;
+use axum::extract::Request;
 
 use super::*;
 
@@ -16,8 +16,8 @@ fn judged(line: &str, headers: &[(&str, &str)]) -> Result<(), Kind> {
     let request = headers
         .iter()
         .fold(Request::builder().method(method).uri(path), |request, (name, value)| request.header(*name, *value));
-    let request = request.body(Body::empty()).unwrap();
-    let face = Face::of(request.uri(), request.headers());
+    let (request, ()) = request.body(()).unwrap().into_parts();
+    let face = Face::of(&request.uri, &request.headers);
     browsers().check(face, &request).map_err(|refused| refused.kind())
 }
 

@@ -89,16 +89,21 @@ impl Account {
 
     /// Takes from all budgets, or from none.
     pub fn charge(self: &Arc<Self>, bytes: usize) -> Result<Charge, TooMuchQueued> {
-        let mut taken: Vec<&Budget> = Vec::new();
         let is_large = self.address.as_deref().is_some_and(|budget| budget.used.load(Relaxed) > FAIR);
         let most_of_all = if is_large { self.all.reserved_from() } else { self.all.most };
-        let own = self.connection.iter().chain(self.address.as_deref()).map(|budget| (budget, budget.most, true));
-        for (budget, most, lone_may_exceed) in own.chain([(&*self.all, most_of_all, false)]) {
-            if !budget.take(bytes, most, lone_may_exceed) {
-                taken.iter().for_each(|budget| budget.give_back(bytes));
+        let own = |budget: &'_ Budget| (budget.most, true);
+        let budgets = [
+            self.connection.as_ref().map(|budget| (budget, own(budget))),
+            self.address.as_deref().map(|budget| (budget, own(budget))),
+            Some((&*self.all, (most_of_all, false))),
+        ];
+        for (at, budget) in budgets.iter().enumerate() {
+            if let Some((budget, (most, lone_may_exceed))) = budget
+                && !budget.take(bytes, *most, *lone_may_exceed)
+            {
+                budgets[..at].iter().flatten().for_each(|(taken, _)| taken.give_back(bytes));
                 return Err(TooMuchQueued);
             }
-            taken.push(budget);
         }
         Ok(Charge { account: self.clone(), bytes })
     }

@@ -1,11 +1,15 @@
-use std::time::Duration;
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    time::Duration,
+};
 
 use axum::{
     extract::MatchedPath,
     http::{Method, StatusCode},
 };
 use prometheus_client::{
-    encoding::EncodeLabelSet,
+    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder},
     metrics::{counter::Counter, family::Family},
     registry::{Registry, Unit},
 };
@@ -27,15 +31,19 @@ pub struct RequestMetrics {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     method: &'static str,
-    route: String,
+    route: Route,
     status: u16,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabels {
     method: &'static str,
-    route: String,
+    route: Route,
 }
+
+/// The route of a request. A clone copies no text.
+#[derive(Clone, Debug)]
+struct Route(Option<MatchedPath>);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct GrpcLabels {
@@ -53,7 +61,7 @@ impl RequestMetrics {
     pub(super) fn register(&self, convene: &mut Registry) {
         let help = "Requests whose response has begun, by method, route and status; gRPC calls included";
         convene.register("http_requests", help, self.requests.clone());
-        let help = "The time until the response begins; the time that a long poll or a watch then waits is not in it";
+        let help = "The time until the response begins; the time that a long poll, a watch or a held check-in waits is not in it";
         convene.register_with_unit("http_request_duration", help, Unit::Seconds, self.durations.clone());
         let help = "gRPC calls that have ended, by method and code; a watch ends with its stream";
         convene.register("grpc_requests", help, self.grpc.clone());
@@ -61,14 +69,14 @@ impl RequestMetrics {
 
     /// Counts a request whose response begins.
     pub fn record(&self, method: &Method, route: Option<&MatchedPath>, status: StatusCode, took: Duration) {
-        let (method, route) = (known_method(method), known_route(route));
+        let (method, route) = (known_method(method), Route(route.cloned()));
         self.durations.get_or_create(&RouteLabels { method, route: route.clone() }).observe(took.as_secs_f64());
         self.requests.get_or_create(&RequestLabels { method, route, status: status.as_u16() }).inc();
     }
 
     /// Counts a gRPC call that has ended; without a status, the client went away before.
     pub fn record_grpc(&self, route: Option<&MatchedPath>, status: Option<u8>) {
-        let method = known_route(route).trim_start_matches('/').to_owned();
+        let method = Route(route.cloned()).as_str().trim_start_matches('/').to_owned();
         let code = match status.map(|status| Code::from_i32(status.into())) {
             Some(Code::Ok) => "OK".to_owned(),
             // The spelling of gRPC's own documents.
@@ -79,8 +87,30 @@ impl RequestMetrics {
     }
 }
 
-fn known_route(route: Option<&MatchedPath>) -> String {
-    route.map_or(OTHER, MatchedPath::as_str).to_owned()
+impl Route {
+    fn as_str(&self) -> &str {
+        self.0.as_ref().map_or(OTHER, MatchedPath::as_str)
+    }
+}
+
+impl PartialEq for Route {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Route {}
+
+impl Hash for Route {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
+impl EncodeLabelValue for Route {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        self.as_str().encode(encoder)
+    }
 }
 
 fn known_method(method: &Method) -> &'static str {

@@ -12,7 +12,7 @@ use convene_lifecycle::{
     Cluster, Event, EventKind, MemberKey, MemberName, Revision, Subject, Token, Transition, UnixMillis,
 };
 use tonic::{Request, Response, Status};
-use tracing::{Span, field::display};
+use tracing::field::display;
 
 use super::{
     change::{Delete, Put},
@@ -25,9 +25,9 @@ use super::{
 };
 use crate::{
     access::Caller,
-    access_log::show_cluster,
     app::App,
     connection::ClientAddress,
+    current_request::show_cluster,
     registry::{Inputs, KnownCluster, Needs, WriteError},
     stale::{STALE, seconds},
 };
@@ -94,7 +94,7 @@ impl Kv {
             return Ok((RangeResponse { header: self.headers.of_none(), ..RangeResponse::default() }, None));
         }
         let query = Query::parse(request)?;
-        show_cluster(&Span::current(), &query.range.token);
+        show_cluster(&query.range.token);
         let known = self.app.registry.read(&query.range.token, query.consistency).await?;
         let Some(KnownCluster { snapshot, stale }) = known else {
             return match query.revision {
@@ -191,7 +191,7 @@ impl Kv {
             return Ok(txn.apply(None, headers, self.app.registry.now())?.1);
         };
         if txn.is_read_only() {
-            show_cluster(&Span::current(), &token);
+            show_cluster(&token);
             let snapshot = self.app.registry.cluster(&token).await?;
             let cluster = snapshot.as_ref().map(|snapshot| &*snapshot.cluster);
             return Ok(txn.apply(cluster, headers, self.app.registry.now())?.1);
@@ -209,7 +209,7 @@ impl Kv {
             Ok((transition, answer)) => (transition, Ok(answer)),
             Err(error) => (None, Err(error)),
         };
-        show_cluster(&Span::current(), token);
+        show_cluster(token);
         let (committed, answer) = self.app.registry.transact(token, &caller.actor, Needs::Cluster, decide).await?;
         committed.iter().flat_map(|committed| &committed.events).for_each(|event| log(event));
         answer

@@ -15,14 +15,13 @@ use futures_util::{
 };
 use tokio::time::{Instant, Interval, interval_at};
 use tonic::{Status, Streaming};
-use tracing::Span;
 
 use super::watcher::{EventFilter, Progress, WatchStep, Watcher};
 use crate::{
     access::Standing,
-    access_log::show_cluster,
     app::App,
     connection::{ClientAddress, Wait},
+    current_request::CurrentRequest,
     metrics::WaitKind,
     registry::Unavailable,
     v3::{
@@ -53,7 +52,7 @@ pub struct Conversation {
     _held: Wait,
     requests: Streaming<WatchRequest>,
     /// The request in the log, until it shows the cluster of its first watch.
-    request: Option<Span>,
+    request: Option<CurrentRequest>,
     /// Whether the client will ask for nothing more.
     is_half_closed: bool,
     watches: BTreeMap<i64, OpenWatch>,
@@ -115,7 +114,7 @@ impl Conversation {
             standing,
             _held: held,
             requests,
-            request: Some(Span::current()),
+            request: CurrentRequest::of_task(),
             is_half_closed: false,
             watches: BTreeMap::new(),
             steps: SelectAll::new(),
@@ -251,7 +250,7 @@ impl Conversation {
         let from = if start == 0 { present.next() } else { Revision(start) };
         let watcher = Watcher::new(self.app.clone(), follower, EventFilter::new(range, &request), from, present);
         if let Some(first) = self.request.take() {
-            show_cluster(&first, &token);
+            first.show_cluster(&token);
         }
         self.open(id, token, Revision(start), request.progress_notify, watcher, held);
         Ok(Ok((id, present)))
