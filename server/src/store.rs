@@ -32,6 +32,7 @@ mod size;
 mod sqlite;
 mod stamp;
 mod statement;
+mod table;
 mod transaction;
 mod url;
 mod used_tokens;
@@ -221,7 +222,8 @@ impl Store {
         read: impl AsyncFnOnce(&mut Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let begun = std::time::Instant::now();
-        let result = self.read_unmeasured(limit, read).await;
+        // Boxed, because most requests are answered from memory, and each of them would move the memory of this future several times.
+        let result = Box::pin(self.read_unmeasured(limit, read)).await;
         self.metrics.record_read(begun, &result);
         result
     }

@@ -73,6 +73,8 @@ type PendingClusters = HashMap<Token, PendingCluster>;
 struct PendingCluster {
     /// The state that was read; `None` if there was no cluster. The commit fails if the database has another state by then.
     base: Option<Stamp>,
+    /// The cluster in that state.
+    before: Option<Arc<Cluster>>,
     /// The cluster after the decisions so far; `None` if there is none.
     cluster: Option<Arc<Cluster>>,
     /// Whether the token belonged to a deleted cluster that had members.
@@ -244,7 +246,7 @@ impl Committer {
     async fn is_committed(&self, writes: &[ClusterWrite]) -> Result<bool, StoreError> {
         // A transaction that changes a cluster locks its row, so `lock` waits for a transaction that is still running.
         let write = writes.iter().find(|write| write.base.is_some()).or(writes.first());
-        let Some(ClusterWrite { token, base, after, events, write_id }) = write else { return Ok(true) };
+        let Some(ClusterWrite { token, base, after, events, write_id, .. }) = write else { return Ok(true) };
         let mut transaction = self.store.begin().await?;
         let stamps = transaction.lock(std::slice::from_ref(token)).await?;
         let is_committed = match (after, events.last()) {
@@ -336,7 +338,7 @@ impl Committer {
         if let Some(notifier) = &self.notifier {
             notifier.notify(writes.iter().map(|write| write.token.clone()));
         }
-        for ClusterWrite { token, base, after, events, write_id } in writes {
+        for ClusterWrite { token, base, after, events, write_id, .. } in writes {
             if after.is_none() {
                 self.quota.deleted(&token);
             }
@@ -407,6 +409,7 @@ fn into_writes(pending: PendingClusters) -> Vec<ClusterWrite> {
     let write = |(token, pending): (Token, PendingCluster)| ClusterWrite {
         token,
         base: pending.base,
+        before: pending.before,
         after: pending.cluster,
         events: pending.events,
         write_id: WriteId::draw(),
@@ -416,7 +419,8 @@ fn into_writes(pending: PendingClusters) -> Vec<ClusterWrite> {
 
 impl PendingCluster {
     fn on(snapshot: &Snapshot) -> Self {
-        Self { base: Some(snapshot.stamp()), cluster: Some(snapshot.cluster.clone()), ..Self::default() }
+        let cluster = Some(snapshot.cluster.clone());
+        Self { base: Some(snapshot.stamp()), before: cluster.clone(), cluster, ..Self::default() }
     }
 
     fn is_deleted(&self) -> bool {

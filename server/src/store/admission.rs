@@ -5,7 +5,9 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use convene_lifecycle::{Admission, Cluster, JoinToken, MemberName, NodeCredential, Revision, Token, UnixMillis};
+use convene_lifecycle::{
+    Admission, Cluster, JoinToken, MemberName, NodeCredential, PublicId, Revision, Token, UnixMillis,
+};
 
 use super::{
     ClusterWrite, StoreError,
@@ -13,6 +15,7 @@ use super::{
     connection::{Connection, Row},
     read::{parse, token},
     statement::Statement,
+    table::Table,
 };
 
 /// The most rows in one statement, because a database limits the number of its values (SQLite: 32,766).
@@ -39,7 +42,7 @@ static SELECT_CREDENTIALS: LazyLock<String> = LazyLock::new(|| {
 fn select(table: &str, columns: &str) -> String {
     format!(
         "select {columns}, cluster.token, cluster.revision, cluster.created_at as cluster_created_at \
-         from cluster left join {table} on {table}.cluster = cluster.id where cluster.token in "
+         from cluster left join {table} on {table}.cluster = cluster.id where cluster.token"
     )
 }
 
@@ -57,7 +60,7 @@ pub(super) async fn admissions(
         return Ok(stored);
     }
     let mut join_tokens = Statement::new(&*SELECT_JOIN_TOKENS);
-    join_tokens.push_list(tokens.iter().copied()).push(" order by cluster.token, join_token.modified_revision, hash");
+    join_tokens.push_in(tokens.iter().copied()).push(" order by cluster.token, join_token.modified_revision, hash");
     for row in &connection.fetch_all(join_tokens).await? {
         let token = stored.check(row)?;
         if row.is_null(0)? {
@@ -69,7 +72,7 @@ pub(super) async fn admissions(
         }
     }
     let mut credentials = Statement::new(&*SELECT_CREDENTIALS);
-    credentials.push_list(tokens);
+    credentials.push_in(tokens);
     for row in &connection.fetch_all(credentials).await? {
         let token = stored.check(row)?;
         let Some(node) = row.try_get::<Option<&str>>("node")? else { continue };
@@ -129,9 +132,9 @@ pub(super) async fn write_admissions(connection: &mut Connection, writes: &[Clus
     let mut credentials = Vec::new();
     for (write, after) in changed {
         let of_write = after.admission.join_tokens.iter().filter(|token| is_after(write, Some(token.modified)));
-        join_tokens.extend(of_write.map(|join_token| (&after.token, join_token)));
+        join_tokens.extend(of_write.map(|join_token| (after.id, join_token)));
         let of_write = after.admission.credentials.iter().filter(|(_, own)| is_after(write, Some(own.modified)));
-        credentials.extend(of_write.map(|(node, credential)| (&after.token, node, credential)));
+        credentials.extend(of_write.map(|(node, credential)| (after.id, node, credential)));
     }
     for rows in join_tokens.chunks(CHUNK) {
         upsert_join_tokens(connection, rows).await?;
@@ -142,55 +145,33 @@ pub(super) async fn write_admissions(connection: &mut Connection, writes: &[Clus
     Ok(())
 }
 
-static UPSERT_JOIN_TOKENS: LazyLock<[String; 2]> = LazyLock::new(|| {
-    let columns = JOIN_TOKEN.names();
-    [
-        format!("insert into join_token (cluster, {columns}) with changed (token, {columns}) as ("),
-        format!(
-            ") select cluster.id, {} from changed join cluster on cluster.token = changed.token where true \
-             on conflict (cluster, hash) do update set {}",
-            JOIN_TOKEN.names_of("changed"),
-            JOIN_TOKEN.assignments("excluded")
-        ),
-    ]
-});
+static UPDATE_JOIN_TOKEN: LazyLock<String> =
+    LazyLock::new(|| format!(" on conflict (cluster, hash) do update set {}", JOIN_TOKEN.assignments("excluded")));
 
-async fn upsert_join_tokens(connection: &mut Connection, rows: &[(&Token, &JoinToken)]) -> Result<(), StoreError> {
-    let [before_rows, after_rows] = &*UPSERT_JOIN_TOKENS;
-    let mut upsert = Statement::new(before_rows);
-    upsert.push_rows(rows, |row, (token, join_token)| {
-        row.value(token.to_value());
-        JOIN_TOKEN.write(join_token, row);
-    });
-    upsert.push(after_rows);
+async fn upsert_join_tokens(connection: &mut Connection, rows: &[(PublicId, &JoinToken)]) -> Result<(), StoreError> {
+    let mut table = Table::new();
+    table.column("cluster", rows.iter().map(|(cluster, _)| cluster.0));
+    JOIN_TOKEN.add_known(&mut table, rows.iter().map(|(_, join_token)| *join_token));
+    let mut upsert = Statement::new(format!("insert into join_token ({}) ", table.names()));
+    upsert.push_table(table).push(&**UPDATE_JOIN_TOKEN);
     connection.execute(upsert).await?;
     Ok(())
 }
 
-static UPSERT_CREDENTIALS: LazyLock<[String; 2]> = LazyLock::new(|| {
-    let columns = NODE_CREDENTIAL.names();
-    [
-        format!("insert into node_credential (cluster, node, {columns}) with changed (token, node, {columns}) as ("),
-        format!(
-            ") select cluster.id, changed.node, {} from changed join cluster on cluster.token = changed.token where true \
-             on conflict (cluster, node) do update set {}",
-            NODE_CREDENTIAL.names_of("changed"),
-            NODE_CREDENTIAL.assignments("excluded")
-        ),
-    ]
-});
+static UPDATE_CREDENTIAL: LazyLock<String> =
+    LazyLock::new(|| format!(" on conflict (cluster, node) do update set {}", NODE_CREDENTIAL.assignments("excluded")));
 
 async fn upsert_credentials(
     connection: &mut Connection,
-    rows: &[(&Token, &MemberName, &NodeCredential)],
+    rows: &[(PublicId, &MemberName, &NodeCredential)],
 ) -> Result<(), StoreError> {
-    let [before_rows, after_rows] = &*UPSERT_CREDENTIALS;
-    let mut upsert = Statement::new(before_rows);
-    upsert.push_rows(rows, |row, (token, node, credential)| {
-        row.value(token.to_value()).value(node.to_value());
-        NODE_CREDENTIAL.write(credential, row);
-    });
-    upsert.push(after_rows);
+    let mut table = Table::new();
+    table
+        .column("cluster", rows.iter().map(|(cluster, ..)| cluster.0))
+        .column("node", rows.iter().map(|(_, node, _)| node.to_value()));
+    NODE_CREDENTIAL.add_known(&mut table, rows.iter().map(|(.., credential)| *credential));
+    let mut upsert = Statement::new(format!("insert into node_credential ({}) ", table.names()));
+    upsert.push_table(table).push(&**UPDATE_CREDENTIAL);
     connection.execute(upsert).await?;
     Ok(())
 }

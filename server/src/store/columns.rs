@@ -10,11 +10,7 @@ mod member;
 mod refusals;
 mod stored;
 
-use super::{
-    StoreError,
-    connection::Row,
-    statement::{RowOf, Value},
-};
+use super::{StoreError, connection::Row, statement::Value, table::Table};
 
 pub(super) use admission::{JOIN_TOKEN, NODE_CREDENTIAL, read_join_token, read_node_credential};
 pub(super) use cluster::{CLUSTER, read_cluster};
@@ -79,10 +75,25 @@ impl<E, Parts: Default> Columns<E, Parts> {
         self.columns.iter().map(|column| piece(column.name)).collect::<Vec<_>>().join(", ")
     }
 
-    /// Adds the values of all columns to a row.
-    pub fn write<'a>(&self, entity: &'a E, row: &mut RowOf<'_, 'a>) {
+    /// Adds the columns that have a value in some row. The others are null, as in a row that a statement inserts without them.
+    pub fn add_known<'a>(&self, table: &mut Table<'a>, rows: impl Iterator<Item = &'a E> + Clone) {
         for column in self.columns {
-            row.value((column.write)(entity));
+            let values = rows.clone().map(column.write);
+            if values.clone().any(|value| !value.is_null()) {
+                table.column(column.name, values);
+            }
+        }
+    }
+
+    /// Adds the columns in which some row differs from what it was before. Those of a row that was not known before all differ.
+    pub fn add_changed<'a>(&self, table: &mut Table<'a>, rows: impl Iterator<Item = (Option<&'a E>, &'a E)> + Clone) {
+        for column in self.columns {
+            let is_changed = |(before, after): (Option<&'a E>, &'a E)| {
+                before.is_none_or(|before| (column.write)(before) != (column.write)(after))
+            };
+            if rows.clone().any(is_changed) {
+                table.column(column.name, rows.clone().map(|(_, after)| (column.write)(after)));
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use super::{
     compact::compact_history,
     connection::Connection,
     statement::Statement,
+    table::Table,
 };
 
 /// The most rows of members or events in one statement, because a database limits the number of its values (SQLite: 32,766).
@@ -21,6 +22,8 @@ pub struct ClusterWrite {
     pub token: Token,
     /// The state that the decisions are based on; `None` if there was no cluster.
     pub base: Option<Stamp>,
+    /// The cluster in that state, if it is at hand: then columns that have not changed since are left as they are.
+    pub before: Option<Arc<Cluster>>,
     /// The cluster after the commit; `None` if it is deleted.
     pub after: Option<Arc<Cluster>>,
     /// The events of the change, oldest first, at least one.
@@ -44,30 +47,27 @@ pub(super) async fn write_all(
     compact_history(connection, writes, history).await
 }
 
-static UPDATE_CLUSTERS: LazyLock<[String; 2]> = LazyLock::new(|| {
-    [
-        format!("with next (token, created_at, base, {}) as (", CLUSTER.names()),
-        format!(
-            ") update cluster set {} from next where cluster.token = next.token and cluster.created_at = next.created_at \
-             and cluster.revision = next.base",
-            CLUSTER.assignments("next")
-        ),
-    ]
-});
-
+/// Writes the columns of existing clusters that have changed.
 async fn update_clusters(connection: &mut Connection, writes: &[ClusterWrite]) -> Result<(), StoreError> {
-    let rows: Vec<(Stamp, &Cluster)> =
-        writes.iter().filter_map(|write| Some((write.base?, write.after.as_deref()?))).collect();
+    let rows: Vec<(Stamp, Option<&Cluster>, &Cluster)> = writes
+        .iter()
+        .filter_map(|write| Some((write.base?, write.before.as_deref(), write.after.as_deref()?)))
+        .collect();
     if rows.is_empty() {
         return Ok(());
     }
-    let [before_rows, after_rows] = &*UPDATE_CLUSTERS;
-    let mut update = Statement::new(before_rows);
-    update.push_rows(&rows, |row, (base, cluster)| {
-        row.value(cluster.token.to_value()).value(base.created_at.0).value(base.revision.0 as i64);
-        CLUSTER.write(cluster, row);
-    });
-    update.push(after_rows);
+    let mut table = Table::new();
+    table
+        .column("id", rows.iter().map(|(.., after)| after.id.0))
+        .column("created_at", rows.iter().map(|(base, ..)| base.created_at.0))
+        .column("base", rows.iter().map(|(base, ..)| base.revision.0 as i64));
+    CLUSTER.add_changed(&mut table, rows.iter().map(|(_, before, after)| (*before, *after)));
+    let set = table.assignments(3, "next");
+    let mut update = Statement::new(format!("with next ({}) as (", table.names()));
+    update.push_table(table).push(format!(
+        ") update cluster set {set} from next where cluster.id = next.id and cluster.created_at = next.created_at \
+         and cluster.revision = next.base"
+    ));
     let updated = connection.execute(update).await?;
     if updated == rows.len() as u64 { Ok(()) } else { Err(StoreError::Conflict) }
 }
@@ -80,30 +80,24 @@ async fn insert_clusters(connection: &mut Connection, writes: &[ClusterWrite]) -
     insert_new_clusters(connection, &clusters).await
 }
 
-static INSERT_CLUSTERS: LazyLock<[String; 2]> = LazyLock::new(|| {
-    let columns = format!("id, token, created_at, {}", CLUSTER.names());
-    [
-        format!("insert into cluster ({columns}) with next ({columns}) as ("),
-        // By name: the statement must not depend on the order in which a database has got its columns.
-        format!(
-            ") select {columns} from next \
-             where not exists (select 1 from used_token where used_token.token = next.token) order by token"
-        ),
-    ]
-});
-
 /// Inserts clusters that do not exist yet.
 pub(super) async fn insert_new_clusters(connection: &mut Connection, rows: &[&Cluster]) -> Result<(), StoreError> {
     if rows.is_empty() {
         return Ok(());
     }
-    let [before_rows, after_rows] = &*INSERT_CLUSTERS;
-    let mut insert = Statement::new(before_rows);
-    insert.push_rows(rows, |row, cluster| {
-        row.value(cluster.id.0).value(cluster.token.to_value()).value(cluster.created_at.0);
-        CLUSTER.write(cluster, row);
-    });
-    insert.push(after_rows);
+    let mut table = Table::new();
+    table
+        .column("id", rows.iter().map(|cluster| cluster.id.0))
+        .column("token", rows.iter().map(|cluster| cluster.token.as_str()))
+        .column("created_at", rows.iter().map(|cluster| cluster.created_at.0));
+    CLUSTER.add_known(&mut table, rows.iter().copied());
+    let columns = table.names();
+    let mut insert = Statement::new(format!("insert into cluster ({columns}) with next ({columns}) as ("));
+    // SQLite would sort all rows in a table of its own, for nothing: no other server can be in the way.
+    let order = if connection.is_shared() { " order by token" } else { "" };
+    insert.push_table(table).push(format!(
+        ") select * from next where not exists (select 1 from used_token where used_token.token = next.token){order}"
+    ));
     match connection.execute(insert).await {
         Ok(inserted) if inserted == rows.len() as u64 => Ok(()),
         Ok(_) => Err(StoreError::Conflict),
@@ -145,30 +139,20 @@ pub(super) async fn upsert_members(connection: &mut Connection, writes: &[Cluste
     Ok(())
 }
 
-static UPSERT_MEMBERS: LazyLock<[String; 2]> = LazyLock::new(|| {
-    let columns = MEMBER.names();
-    [
-        format!("insert into member (cluster, key, {columns}) with changed (token, key, {columns}) as ("),
-        format!(
-            ") select cluster.id, key, {} from changed join cluster on cluster.token = changed.token where true \
-             on conflict (cluster, key) do update set {}",
-            MEMBER.names_of("changed"),
-            MEMBER.assignments("excluded")
-        ),
-    ]
-});
+static UPDATE_MEMBER: LazyLock<String> =
+    LazyLock::new(|| format!(" on conflict (cluster, key) do update set {}", MEMBER.assignments("excluded")));
 
 async fn upsert_chunk_of_members(
     connection: &mut Connection,
     rows: &[(&Cluster, &Arc<Member>)],
 ) -> Result<(), StoreError> {
-    let [before_rows, after_rows] = &*UPSERT_MEMBERS;
-    let mut upsert = Statement::new(before_rows);
-    upsert.push_rows(rows, |row, (cluster, member)| {
-        row.value(cluster.token.to_value()).value(member.key.to_value());
-        MEMBER.write(member, row);
-    });
-    upsert.push(after_rows);
+    let mut table = Table::new();
+    table
+        .column("cluster", rows.iter().map(|(cluster, _)| cluster.id.0))
+        .column("key", rows.iter().map(|(_, member)| member.key.to_value()));
+    MEMBER.add_known(&mut table, rows.iter().map(|(_, member)| &***member));
+    let mut upsert = Statement::new(format!("insert into member ({}) ", table.names()));
+    upsert.push_table(table).push(&**UPDATE_MEMBER);
     connection.execute(upsert).await?;
     Ok(())
 }
@@ -180,37 +164,27 @@ fn changed_members<'a>(write: &'a ClusterWrite, after: &'a Cluster) -> impl Iter
 
 /// Inserts the events of clusters that are not deleted.
 pub(super) async fn insert_events(connection: &mut Connection, writes: &[ClusterWrite]) -> Result<(), StoreError> {
-    let written = writes.iter().filter(|write| write.after.is_some());
-    let rows: Vec<(&Arc<Event>, WriteId)> =
-        written.flat_map(|write| write.events.iter().map(|event| (event, write.write_id))).collect();
+    let written = writes.iter().filter_map(|write| Some((write, write.after.as_deref()?)));
+    let rows: Vec<(&Cluster, WriteId, &Event)> = written
+        .flat_map(|(write, after)| write.events.iter().map(move |event| (after, write.write_id, &**event)))
+        .collect();
     for rows in rows.chunks(CHUNK) {
         insert_chunk_of_events(connection, rows).await?;
     }
     Ok(())
 }
 
-static INSERT_EVENTS: LazyLock<[String; 2]> = LazyLock::new(|| {
-    let columns = EVENT.names();
-    [
-        format!("insert into event (cluster, write_id, {columns}) with happened (token, write_id, {columns}) as ("),
-        format!(
-            ") select cluster.id, happened.write_id, {} from happened join cluster on cluster.token = happened.token",
-            EVENT.names_of("happened")
-        ),
-    ]
-});
-
 async fn insert_chunk_of_events(
     connection: &mut Connection,
-    rows: &[(&Arc<Event>, WriteId)],
+    rows: &[(&Cluster, WriteId, &Event)],
 ) -> Result<(), StoreError> {
-    let [before_rows, after_rows] = &*INSERT_EVENTS;
-    let mut insert = Statement::new(before_rows);
-    insert.push_rows(rows, |row, (event, write_id)| {
-        row.value(event.token.to_value()).value(write_id.0);
-        EVENT.write(event, row);
-    });
-    insert.push(after_rows);
+    let mut table = Table::new();
+    table
+        .column("cluster", rows.iter().map(|(cluster, ..)| cluster.id.0))
+        .column("write_id", rows.iter().map(|(_, WriteId(id), _)| *id));
+    EVENT.add_known(&mut table, rows.iter().map(|(.., event)| *event));
+    let mut insert = Statement::new(format!("insert into event ({}) ", table.names()));
+    insert.push_table(table);
     connection.execute(insert).await?;
     Ok(())
 }

@@ -10,7 +10,7 @@ use sqlx::{
     sqlite::SqliteRow,
 };
 
-use super::statement::{Statement, Value};
+use super::statement::{Argument, Statement, Value};
 
 /// A connection to either database. Both take the same [`Statement`]s; a `match` shows each difference.
 #[derive(Debug)]
@@ -106,7 +106,7 @@ impl Connection {
 }
 
 fn sqlite(statement: Statement<'_>) -> Query<'static, Sqlite, <Sqlite as sqlx::Database>::Arguments> {
-    let (text, values, is_cached) = statement.into_unnumbered();
+    let (text, values, is_cached) = statement.for_sqlite();
     let query = sqlx::query(AssertSqlSafe(text)).persistent(is_cached);
     values.into_iter().fold(query, |query, value| match value {
         Value::Integer(integer) => query.bind(integer),
@@ -115,14 +115,13 @@ fn sqlite(statement: Statement<'_>) -> Query<'static, Sqlite, <Sqlite as sqlx::D
 }
 
 fn postgres(statement: Statement<'_>) -> Query<'static, Postgres, <Postgres as sqlx::Database>::Arguments> {
-    let (text, values, is_cached) = statement.into_numbered();
-    // A prepared statement takes memory in the server for each of its values.
-    const CACHED_UP_TO: usize = 512;
-    let is_cached = is_cached && values.len() <= CACHED_UP_TO;
+    let (text, arguments, is_cached) = statement.for_postgres();
     let query = sqlx::query(AssertSqlSafe(text)).persistent(is_cached);
-    values.into_iter().fold(query, |query, value| match value {
-        Value::Integer(integer) => query.bind(integer),
-        Value::Text(text) => query.bind(text.map(Cow::into_owned)),
+    arguments.into_iter().fold(query, |query, argument| match argument {
+        Argument::One(Value::Integer(integer)) => query.bind(integer),
+        Argument::One(Value::Text(text)) => query.bind(text.map(Cow::into_owned)),
+        Argument::Integers(integers) => query.bind(integers),
+        Argument::Texts(texts) => query.bind(texts),
     })
 }
 

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use convene_lifecycle::{Cluster, PublicId};
+use convene_lifecycle::{Cluster, Event, PublicId};
 use thiserror::Error;
 
 use super::{
@@ -10,6 +10,7 @@ use super::{
     connection::Connection,
     liveness::write_last_seen,
     statement::Statement,
+    table::Table,
 };
 
 /// The most clusters in one statement.
@@ -122,10 +123,10 @@ async fn check_empty(connection: &mut Connection) -> Result<(), ImportError> {
 }
 
 async fn insert_used_tokens(connection: &mut Connection, used: &[UsedToken]) -> Result<(), StoreError> {
+    let mut table = Table::new();
+    table.column("token", used.iter().map(|used| used.token.as_str())).column("at", used.iter().map(|used| used.at.0));
     let mut insert = Statement::new("insert into used_token (token, at) ");
-    insert.push_rows(used, |row, used| {
-        row.value(used.token.as_str()).value(used.at.0);
-    });
+    insert.push_table(table);
     connection.execute(insert.cache(false)).await?;
     Ok(())
 }
@@ -140,9 +141,10 @@ async fn insert_clusters(connection: &mut Connection, clusters: &[ClusterDump], 
         last = id_after(last, cluster);
         Cluster { id: PublicId(last), ..cluster.clone() }
     };
-    let rows: Vec<Cluster> = clusters.iter().map(|dump| with_id(&dump.cluster)).collect();
-    insert_new_clusters(connection, &rows.iter().collect::<Vec<_>>()).await?;
-    let writes: Vec<ClusterWrite> = clusters.iter().map(creation).collect();
+    let writes: Vec<ClusterWrite> =
+        clusters.iter().map(|dump| creation(with_id(&dump.cluster), dump.events.clone())).collect();
+    let new: Vec<&Cluster> = writes.iter().filter_map(|write| write.after.as_deref()).collect();
+    insert_new_clusters(connection, &new).await?;
     upsert_members(connection, &writes).await?;
     write_admissions(connection, &writes).await?;
     insert_events(connection, &writes).await?;
@@ -158,13 +160,7 @@ fn id_after(last: i64, cluster: &Cluster) -> i64 {
     (at << RANDOM_BITS).max(last.saturating_add(1))
 }
 
-fn creation(dump: &ClusterDump) -> ClusterWrite {
-    let after = Some(Arc::new(dump.cluster.clone()));
-    ClusterWrite {
-        token: dump.cluster.token.clone(),
-        base: None,
-        after,
-        events: dump.events.clone(),
-        write_id: WriteId::draw(),
-    }
+fn creation(cluster: Cluster, events: Vec<Arc<Event>>) -> ClusterWrite {
+    let token = cluster.token.clone();
+    ClusterWrite { token, base: None, before: None, after: Some(Arc::new(cluster)), events, write_id: WriteId::draw() }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use convene_lifecycle::{Cluster, Instruction, Liveness, MemberKey, Policy, Report, Token, UnixMillis};
 
-use super::{Store, StoreError, Transaction, connection::Connection, read::token, statement::Statement};
+use super::{Store, StoreError, Transaction, connection::Connection, read::token, statement::Statement, table::Table};
 use document::LivenessDocument;
 
 /// The most rows in one statement of [`Transaction::write_liveness`].
@@ -112,9 +112,9 @@ pub(super) async fn read_liveness(
         return Ok(HashMap::new());
     }
     let mut statement = Statement::new(
-        "select token, document from liveness join cluster on cluster.id = liveness.cluster where token in ",
+        "select token, document from liveness join cluster on cluster.id = liveness.cluster where token",
     );
-    statement.push_list(tokens.iter().map(Token::as_str));
+    statement.push_in(tokens.iter().map(Token::as_str));
     let rows = connection.fetch_all(statement).await?;
     let mut records = HashMap::with_capacity(rows.len());
     for row in &rows {
@@ -148,10 +148,12 @@ async fn write_documents(
     // Most batches are small and of recurring sizes. Large ones are not worth a place in the cache of statements.
     const CACHED_UP_TO: usize = 128;
     for documents in documents.chunks(LIVENESS_CHUNK) {
+        let mut changed = Table::new();
+        changed
+            .column("token", documents.iter().map(|(token, _)| token.as_str()))
+            .column("document", documents.iter().map(|(_, document)| document.to_json()));
         let mut upsert = Statement::new("insert into liveness (cluster, document) with changed (token, document) as (");
-        upsert.push_rows(documents, |row, (token, document)| {
-            row.value(token.as_str()).value(document.to_json());
-        });
+        upsert.push_table(changed);
         upsert.push(
             ") select cluster.id, changed.document from changed join cluster on cluster.token = changed.token where true \
              on conflict (cluster) do update set document = excluded.document",

@@ -9,7 +9,7 @@ use std::{
 use convene_lifecycle::Token;
 use tokio::sync::Notify;
 
-use super::{Stamp, Store, StoreError, connection::Connection, generation::system, statement::Statement};
+use super::{Stamp, Store, StoreError, connection::Connection, generation::system, statement::Statement, table::Table};
 
 /// Whether the database may have lost writes since this server started.
 #[derive(Debug, Default)]
@@ -93,11 +93,14 @@ impl Store {
         if states.is_empty() {
             return Ok(false);
         }
-        let mut statement = Statement::new("with known (token, created_at, revision, write_id) as (");
-        statement.push_rows(states, |row, (token, stamp)| {
-            let write_id = stamp.write_id.map(|write_id| write_id.0);
-            row.value(token.as_str()).value(stamp.created_at.0).value(stamp.revision.0 as i64).value(write_id);
-        });
+        let mut known = Table::new();
+        known
+            .column("token", states.iter().map(|(token, _)| token.as_str()))
+            .column("created_at", states.iter().map(|(_, stamp)| stamp.created_at.0))
+            .column("revision", states.iter().map(|(_, stamp)| stamp.revision.0 as i64))
+            .column("write_id", states.iter().map(|(_, stamp)| stamp.write_id.map(|write_id| write_id.0)));
+        let mut statement = Statement::new(format!("with known ({}) as (", known.names()));
+        statement.push_table(known);
         statement.push(
             ") select known.token from known \
              join cluster on cluster.token = known.token and cluster.created_at = known.created_at \

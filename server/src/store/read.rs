@@ -117,8 +117,8 @@ async fn used_up(connection: &mut Connection, tokens: &[&str]) -> Result<Vec<Tok
     if tokens.is_empty() {
         return Ok(Vec::new());
     }
-    let mut statement = Statement::new("select token from used_token where token in ");
-    statement.push_list(tokens.iter().copied());
+    let mut statement = Statement::new("select token from used_token where token");
+    statement.push_in(tokens.iter().copied());
     connection.fetch_all(statement).await?.iter().map(token).collect()
 }
 
@@ -126,7 +126,7 @@ async fn used_up(connection: &mut Connection, tokens: &[&str]) -> Result<Vec<Tok
 static SELECT_CLUSTERS: LazyLock<String> = LazyLock::new(|| {
     let columns = &*CLUSTER_WITH_MEMBER;
     format!(
-        "select {columns}, {WRITE_ID} from cluster left join member on member.cluster = cluster.id where cluster.token in "
+        "select {columns}, {WRITE_ID} from cluster left join member on member.cluster = cluster.id where cluster.token"
     )
 });
 
@@ -165,7 +165,7 @@ async fn clusters_without_admission(
         return Ok(loaded);
     }
     let mut statement = Statement::new(&*SELECT_CLUSTERS);
-    statement.push_list(tokens.iter().map(Token::as_str)).push(" order by cluster.token, member.created_revision");
+    statement.push_in(tokens.iter().map(Token::as_str)).push(" order by cluster.token, member.created_revision");
     let rows = connection.fetch_all(statement).await?;
     for of_one in rows.chunk_by(|row, next| token_text(row).ok() == token_text(next).ok()) {
         let token = token(&of_one[0])?;

@@ -51,7 +51,8 @@ impl SqliteFile {
             .max_connections(READERS)
             // A connection to a file can't get lost, so it needs no test before use.
             .test_before_acquire(false)
-            .connect_with(options(&self.path).read_only(true))
+            // In KiB. Each of them reads little: what is asked for often is in memory already.
+            .connect_with(options(&self.path).read_only(true).pragma("cache_size", "-2048"))
             .await
     }
 }

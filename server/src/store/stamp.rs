@@ -68,8 +68,8 @@ pub(super) const WRITE_ID: &str =
 /// A statement that reads the columns of [`stamp`] of some clusters, and ends with their tokens.
 pub(super) fn select_stamps(tokens: &[Token]) -> Statement<'_> {
     let mut statement =
-        Statement::new(format!("select token, revision, created_at, {WRITE_ID} from cluster where token in "));
-    statement.push_list(tokens.iter().map(Token::as_str));
+        Statement::new(format!("select token, revision, created_at, {WRITE_ID} from cluster where token"));
+    statement.push_in(tokens.iter().map(Token::as_str));
     statement
 }
 

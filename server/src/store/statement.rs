@@ -1,84 +1,75 @@
 use std::borrow::Cow;
 
-/// A statement and its values, for both databases; only the placeholders differ. Every value is an integer of 64 bits, a text,
-/// or null.
+use super::table::Table;
+
+/// A statement and its values, for both databases. Every value is an integer of 64 bits, a text, or null.
 #[derive(Clone, Debug)]
 pub(super) struct Statement<'a> {
-    /// Contains `$1`, `$2`, … for the values of [`Statement::bind`], and [`NEXT`] for each value after them.
-    text: String,
-    values: Vec<Value<'a>>,
-    /// The number of values of [`Statement::bind`].
-    bound: usize,
+    /// The values of the placeholders `$1`, `$2`, … in the first piece.
+    bound: Vec<Value<'a>>,
+    pieces: Vec<Piece<'a>>,
     is_cached: bool,
 }
 
-/// The placeholder for the next value. Our SQL uses this character for nothing else.
-const NEXT: char = '?';
+#[derive(Clone, Debug)]
+enum Piece<'a> {
+    Text(Cow<'a, str>),
+    Value(Value<'a>),
+    /// Whether what stands before is one of these values.
+    In(Vec<Value<'a>>),
+    Table(Table<'a>),
+}
 
 /// A value of a statement.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value<'a> {
     Integer(Option<i64>),
     Text(Option<Cow<'a, str>>),
 }
 
+/// What PostgreSQL gets for a placeholder.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Argument<'a> {
+    One(Value<'a>),
+    Integers(Vec<Option<i64>>),
+    Texts(Vec<Option<Cow<'a, str>>>),
+}
+
 impl<'a> Statement<'a> {
     /// A statement that starts with a text.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), values: Vec::new(), bound: 0, is_cached: true }
+    pub fn new(text: impl Into<Cow<'a, str>>) -> Self {
+        Self { bound: Vec::new(), pieces: vec![Piece::Text(text.into())], is_cached: true }
     }
 
     /// Adds a value for a placeholder `$N` that the text has already. All of these come before any other value.
     pub fn bind(mut self, value: impl Into<Value<'a>>) -> Self {
-        debug_assert_eq!(self.bound, self.values.len(), "{}", self.text);
-        self.values.push(value.into());
-        self.bound += 1;
+        debug_assert_eq!(self.pieces.len(), 1, "{:?}", self.pieces);
+        self.bound.push(value.into());
         self
     }
 
     /// Appends a text.
-    pub fn push(&mut self, text: &str) -> &mut Self {
-        self.text.push_str(text);
+    pub fn push(&mut self, text: impl Into<Cow<'a, str>>) -> &mut Self {
+        self.pieces.push(Piece::Text(text.into()));
         self
     }
 
     /// Appends a value.
     pub fn push_value(&mut self, value: impl Into<Value<'a>>) -> &mut Self {
-        self.values.push(value.into());
-        self.text.push(NEXT);
+        self.pieces.push(Piece::Value(value.into()));
         self
     }
 
-    /// Appends `(value, …)`.
-    pub fn push_list<V: Into<Value<'a>>>(&mut self, values: impl IntoIterator<Item = V>) -> &mut Self {
-        self.push_row(|row| {
-            for value in values {
-                row.value(value);
-            }
-        })
-    }
-
-    /// Appends `values (…), (…)` with a row for each item, of which there must be at least one.
-    pub fn push_rows<T>(
-        &mut self,
-        items: impl IntoIterator<Item = T>,
-        mut fill: impl FnMut(&mut RowOf<'_, 'a>, T),
-    ) -> &mut Self {
-        let mut before = "values ";
-        for item in items {
-            self.push(before).push_row(|row| fill(row, item));
-            before = ", ";
-        }
+    /// Appends the condition that the expression before is one of some values.
+    pub fn push_in<V: Into<Value<'a>>>(&mut self, values: impl IntoIterator<Item = V>) -> &mut Self {
+        self.pieces.push(Piece::In(values.into_iter().map(Into::into).collect()));
         self
     }
 
-    fn push_row(&mut self, fill: impl FnOnce(&mut RowOf<'_, 'a>)) -> &mut Self {
-        let mut row = RowOf { statement: self, before: "(" };
-        fill(&mut row);
-        if row.before == "(" {
-            self.push("(");
-        }
-        self.push(")")
+    /// Appends a query whose result is a table, which must have a row.
+    pub fn push_table(&mut self, table: Table<'a>) -> &mut Self {
+        self.pieces.push(Piece::Table(table));
+        self
     }
 
     /// Sets whether the prepared statement is cached for the next time.
@@ -87,38 +78,118 @@ impl<'a> Statement<'a> {
         self
     }
 
-    /// The text for PostgreSQL, which numbers its placeholders; the values; and whether the statement is cached.
-    pub fn into_numbered(self) -> (String, Vec<Value<'a>>, bool) {
-        let mut pieces = self.text.split(NEXT);
-        let mut text = pieces.next().unwrap_or_default().to_owned();
-        for (number, piece) in (self.bound + 1..).zip(pieces) {
-            text.push('$');
-            text.push_str(&number.to_string());
-            text.push_str(piece);
-        }
-        (text, self.values, self.is_cached)
-    }
-
-    /// The text for SQLite, the values, and whether the statement is cached. To SQLite `$1` is a name, and it searches all names
-    /// for each of them: that takes longer for 3,000 values than the fsync afterwards. `?` has no name. A text never has both
-    /// kinds, because sqlx counts them separately.
-    pub fn into_unnumbered(self) -> (String, Vec<Value<'a>>, bool) {
-        if self.bound > 0 { self.into_numbered() } else { (self.text, self.values, self.is_cached) }
-    }
-}
-
-/// A row that is being appended.
-pub(super) struct RowOf<'s, 'a> {
-    statement: &'s mut Statement<'a>,
-    before: &'static str,
-}
-
-impl<'a> RowOf<'_, 'a> {
-    /// Appends a value to the row.
-    pub fn value(&mut self, value: impl Into<Value<'a>>) -> &mut Self {
-        self.statement.push(self.before).push_value(value);
-        self.before = ", ";
+    /// The statement that returns how SQLite would execute this one.
+    #[cfg(test)]
+    pub fn explained(mut self) -> Self {
+        self.pieces.insert(0, Piece::Text("explain query plan ".into()));
         self
+    }
+
+    /// The text for PostgreSQL, its arguments, and whether the statement is cached. A list or a column is one array, so the text does not
+    /// depend on how many values there are.
+    pub fn for_postgres(self) -> (String, Vec<Argument<'a>>, bool) {
+        let mut arguments: Vec<Argument<'a>> = self.bound.into_iter().map(Argument::One).collect();
+        let mut text = String::new();
+        for piece in self.pieces {
+            match piece {
+                Piece::Text(piece) => text += &piece,
+                Piece::Value(value) => {
+                    arguments.push(Argument::One(value));
+                    text += &format!("${}", arguments.len());
+                }
+                Piece::In(values) => {
+                    arguments.push(Argument::array(values));
+                    text += &format!(" = any(${})", arguments.len());
+                }
+                Piece::Table(table) => {
+                    let first = arguments.len() + 1;
+                    arguments.extend(table.into_columns().map(Argument::array));
+                    let arrays: Vec<String> = (first..=arguments.len()).map(|number| format!("${number}")).collect();
+                    text += &format!("select * from unnest({})", arrays.join(", "));
+                }
+            }
+        }
+        (text, arguments, self.is_cached)
+    }
+
+    /// The text for SQLite, its values, and whether the statement is cached.
+    pub fn for_sqlite(self) -> (String, Vec<Value<'a>>, bool) {
+        // To SQLite `$1` is a name, and it searches all names for each of them: that takes longer for 3,000 values than the fsync
+        // afterwards. `?` has no name. A text never has both kinds, because sqlx counts them separately.
+        let is_numbered = !self.bound.is_empty();
+        let mut written = ForSqlite { text: String::new(), values: self.bound, is_numbered };
+        for piece in self.pieces {
+            match piece {
+                Piece::Text(piece) => written.text += &piece,
+                Piece::Value(value) => written.value(value),
+                Piece::In(values) => {
+                    written.text += " in ";
+                    written.list(values);
+                }
+                Piece::Table(table) => {
+                    let mut before = "values ";
+                    for row in table.into_rows() {
+                        written.text += before;
+                        written.list(row);
+                        before = ", ";
+                    }
+                }
+            }
+        }
+        (written.text, written.values, self.is_cached)
+    }
+}
+
+/// A statement for SQLite that is being written.
+struct ForSqlite<'a> {
+    text: String,
+    values: Vec<Value<'a>>,
+    is_numbered: bool,
+}
+
+impl<'a> ForSqlite<'a> {
+    fn value(&mut self, value: Value<'a>) {
+        self.values.push(value);
+        match self.is_numbered {
+            true => self.text += &format!("${}", self.values.len()),
+            false => self.text.push('?'),
+        }
+    }
+
+    fn list(&mut self, values: impl IntoIterator<Item = Value<'a>>) {
+        self.text.push('(');
+        for (at, value) in values.into_iter().enumerate() {
+            if at > 0 {
+                self.text.push(',');
+            }
+            self.value(value);
+        }
+        self.text.push(')');
+    }
+}
+
+impl Value<'_> {
+    /// Whether the value is null.
+    pub fn is_null(&self) -> bool {
+        matches!(self, Self::Integer(None) | Self::Text(None))
+    }
+}
+
+impl<'a> Argument<'a> {
+    /// Values of one type.
+    fn array(values: Vec<Value<'a>>) -> Self {
+        if values.iter().any(|value| matches!(value, Value::Text(_))) {
+            let text = |value| match value {
+                Value::Text(text) => text,
+                Value::Integer(integer) => unreachable!("{integer:?} stands among texts"),
+            };
+            return Self::Texts(values.into_iter().map(text).collect());
+        }
+        let integer = |value| match value {
+            Value::Integer(integer) => integer,
+            Value::Text(text) => unreachable!("{text:?} stands among integers"),
+        };
+        Self::Integers(values.into_iter().map(integer).collect())
     }
 }
 
@@ -171,21 +242,26 @@ mod tests {
 
     #[test]
     fn values_are_numbered_in_their_order() {
-        let mut statement = Statement::new("select $1 where a in ").bind(1);
-        statement.push_list(["x", "y"]).push(" and b = ").push_value(None::<i64>);
-        for (text, values, _) in [statement.clone().into_numbered(), statement.into_unnumbered()] {
-            assert_eq!(text, "select $1 where a in ($2, $3) and b = $4");
-            assert_eq!(values.len(), 4);
-        }
+        let mut statement = Statement::new("select $1 where a").bind(1);
+        statement.push_in(["x", "y"]).push(" and b = ").push_value(None::<i64>);
+        let (text, values, _) = statement.clone().for_sqlite();
+        assert_eq!((text.as_str(), values.len()), ("select $1 where a in ($2,$3) and b = $4", 4));
+        let (text, arguments, _) = statement.for_postgres();
+        assert_eq!((text.as_str(), arguments.len()), ("select $1 where a = any($2) and b = $3", 3));
     }
 
     #[test]
-    fn rows_are_in_parentheses_with_commas_in_between() {
+    fn a_table_is_written_by_rows_for_sqlite_and_by_columns_for_postgres() {
+        let mut table = Table::new();
+        table.column("number", [1, 2]).column("text", ["x", "y"]);
         let mut statement = Statement::new("insert into t ");
-        statement.push_rows([(1, "x"), (2, "y")], |row, (number, text)| {
-            row.value(number).value(text);
-        });
-        assert_eq!(statement.clone().into_numbered().0, "insert into t values ($1, $2), ($3, $4)");
-        assert_eq!(statement.into_unnumbered().0, "insert into t values (?, ?), (?, ?)");
+        statement.push_table(table);
+        let (text, values, _) = statement.clone().for_sqlite();
+        assert_eq!(text, "insert into t values (?,?), (?,?)");
+        assert_eq!(values, [1.into(), "x".into(), 2.into(), Value::from("y")]);
+        let (text, arguments, _) = statement.for_postgres();
+        assert_eq!(text, "insert into t select * from unnest($1, $2)");
+        let texts = vec![Some("x".into()), Some("y".into())];
+        assert_eq!(arguments, [Argument::Integers(vec![Some(1), Some(2)]), Argument::Texts(texts)]);
     }
 }

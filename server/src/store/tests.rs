@@ -75,6 +75,7 @@ macro_rules! on_every_database {
 on_every_database! {
     clusters_of_one_commit_are_read_as_they_were_written,
     every_field_of_a_cluster_is_read_as_it_was_written,
+    only_the_columns_of_a_cluster_that_have_changed_are_written,
     clusters_are_listed_in_pages_in_the_order_of_their_creation,
     a_list_counts_present_members_without_reading_them,
     a_list_leaves_out_unreadable_clusters_only,
@@ -138,7 +139,7 @@ fn write(base: Option<Stamp>, transitions: Vec<Transition>) -> ClusterWrite {
     let token = transitions[0].events[0].token.clone();
     let after = transitions.last().unwrap().after.clone().map(Arc::new);
     let events = transitions.into_iter().flat_map(|transition| transition.events).map(Arc::new).collect();
-    ClusterWrite { token, base, after, events, write_id: WriteId::draw() }
+    ClusterWrite { token, base, before: None, after, events, write_id: WriteId::draw() }
 }
 
 /// A cluster with every kind of event of discovery, and its write.
@@ -165,6 +166,20 @@ async fn clusters_of_one_commit_are_read_as_they_were_written(store: Store) {
     let mut read: Vec<Cluster> = read.map(|stored| stored.cluster).collect();
     read.sort_by(|a, b| a.token.cmp(&b.token));
     assert_eq!(read, [one, two]);
+}
+
+async fn only_the_columns_of_a_cluster_that_have_changed_are_written(store: Store) {
+    let created = create("one");
+    let cluster = created.after.clone().unwrap();
+    commit(&store, &[write(None, vec![created])]).await.unwrap();
+    let named = |name: &str| Cluster { name: Some(name.parse().unwrap()), ..cluster.clone() };
+    let sized = named("prod").set_size(ClusterSize::new(7).unwrap(), Action::Update, NOW).unwrap();
+    let before = named("prod");
+    let base = Some(Stamp::of(&before, None));
+    let change = ClusterWrite { before: Some(Arc::new(before)), ..write(base, vec![sized.clone()]) };
+    commit(&store, &[change]).await.unwrap();
+    let expected = Cluster { name: None, ..sized.after.unwrap() };
+    assert_eq!(load(&store, &cluster.token).await, Some(expected), "the name was the same before");
 }
 
 /// A cluster with a value in every field, apart from the ticket.

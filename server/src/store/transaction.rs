@@ -59,10 +59,10 @@ impl Store {
         let connection = match mem::replace(&mut *writer, Writer::Lost) {
             // A firewall may have forgotten a connection. Only a new one shows that the database is down.
             Writer::Open(connection) => match self.begin_on(connection, PING_TIMEOUT).await {
-                Err(StoreError::TimedOut(_)) => self.begin_on_new().await?,
+                Err(StoreError::TimedOut(_)) => Box::pin(self.begin_on_new()).await?,
                 begun => begun?,
             },
-            Writer::Lost => self.begin_on_new().await?,
+            Writer::Lost => Box::pin(self.begin_on_new()).await?,
             Writer::Closed => {
                 *writer = Writer::Closed;
                 return Err(StoreError::Closed);
@@ -113,8 +113,8 @@ impl Transaction<'_> {
         if missing.is_empty() {
             return Ok(Locks { stamps, busy: HashSet::new() });
         }
-        let mut exists = Statement::new("select token from cluster where token in ");
-        exists.push_list(missing);
+        let mut exists = Statement::new("select token from cluster where token");
+        exists.push_in(missing);
         let rows = self.with_timeout(async |connection| Ok(connection.fetch_all(exists).await?)).await?;
         let busy = rows.iter().map(token).collect::<Result<_, _>>()?;
         Ok(Locks { stamps, busy })
