@@ -62,25 +62,7 @@ impl Store {
         filter: &ClusterFilter,
         limit: u32,
     ) -> Result<(Vec<ClusterSummary>, Option<Cursor>), StoreError> {
-        let mut query = Statement::new(&*SELECT_SUMMARIES);
-        query.push_value(filter.after.map_or(i64::MIN, |Cursor(id)| id));
-        if let Some(name) = &filter.name {
-            query.push(" and name = ").push_value(name.to_string());
-        }
-        match filter.formed {
-            Some(true) => query.push(" and formed_revision is not null"),
-            Some(false) => query.push(" and formed_revision is null"),
-            None => &mut query,
-        };
-        if let Some(paused) = filter.paused {
-            query.push(" and paused = ").push_value(i64::from(paused));
-        }
-        if let Some(ids) = &filter.ids {
-            // No list is empty in SQL, and no cluster has this ID.
-            let ids = ids.iter().chain([&PublicId::UNASSIGNED]).map(|PublicId(id)| *id);
-            query.push(" and id in ").push_list(ids);
-        }
-        query.push(" order by id limit ").push_value(i64::from(limit) + 1);
+        let query = select(filter, limit);
         let rows = self.read(async |reader| Ok(reader.fetch_all(query).await?)).await?;
         let is_more = rows.len() > limit as usize;
         let mut clusters = Vec::with_capacity(rows.len());
@@ -95,6 +77,32 @@ impl Store {
         }
         Ok((clusters, last.filter(|_| is_more)))
     }
+}
+
+/// The clusters of a page and one more. Each condition has an index, except that clusters are not paused: nearly all fulfil that.
+fn select(filter: &ClusterFilter, limit: u32) -> Statement<'static> {
+    let mut query = Statement::new(&*SELECT_SUMMARIES);
+    query.push_value(filter.after.map_or(i64::MIN, |Cursor(id)| id));
+    if let Some(name) = &filter.name {
+        query.push(" and name = ").push_value(name.to_string());
+    }
+    match filter.formed {
+        Some(true) => query.push(" and formed_revision is not null"),
+        Some(false) => query.push(" and formed_revision is null"),
+        None => &mut query,
+    };
+    match filter.paused {
+        Some(true) => query.push(" and paused <> 0"),
+        Some(false) => query.push(" and paused = 0"),
+        None => &mut query,
+    };
+    if let Some(ids) = &filter.ids {
+        // No list is empty in SQL, and no cluster has this ID.
+        let ids = ids.iter().chain([&PublicId::UNASSIGNED]).map(|PublicId(id)| *id);
+        query.push(" and id").push_in(ids);
+    }
+    query.push(" order by id limit ").push_value(i64::from(limit) + 1);
+    query
 }
 
 fn summary(row: &Row) -> Result<ClusterSummary, StoreError> {
@@ -125,5 +133,37 @@ impl FromStr for Cursor {
         let digits = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         let number = u64::from_str_radix(text, 16).ok().filter(|_| digits).ok_or(CursorError)?;
         Ok(Self(number as i64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::DatabaseLimits;
+
+    /// A list of few clusters must not read all of them.
+    #[tokio::test]
+    async fn a_list_with_a_filter_reads_an_index_of_what_it_looks_for() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let url = format!("sqlite:{}", dir.path().join("c.db").display());
+        let store = Store::open(&url.parse().unwrap(), DatabaseLimits::default()).await.unwrap();
+        let name = Some("prod".parse().unwrap());
+        let all = ClusterFilter::default;
+        let one_cluster = Some(BTreeSet::from([PublicId(1)]));
+        for (filter, index) in [
+            (all(), "sqlite_autoindex_cluster_1 (id>?)"),
+            (ClusterFilter { name: name.clone(), ..all() }, "cluster_name (name=? AND id>?)"),
+            (ClusterFilter { formed: Some(true), ..all() }, "cluster_formed (id>?)"),
+            (ClusterFilter { formed: Some(false), ..all() }, "cluster_forming (id>?)"),
+            (ClusterFilter { paused: Some(true), ..all() }, "cluster_paused (id>?)"),
+            (ClusterFilter { paused: Some(true), formed: Some(false), ..all() }, "cluster_paused (id>?)"),
+            (ClusterFilter { paused: Some(true), name, ..all() }, "cluster_name (name=? AND id>?)"),
+            (ClusterFilter { ids: one_cluster, ..all() }, "sqlite_autoindex_cluster_1 (id=?)"),
+        ] {
+            let explained = select(&filter, 100).explained();
+            let rows = store.read(async |reader| Ok(reader.fetch_all(explained).await?)).await.unwrap();
+            let steps: Vec<&str> = rows.iter().map(|row| row.try_get("detail").unwrap()).collect();
+            assert_eq!(steps[0], format!("SEARCH cluster USING INDEX {index}"), "{filter:?}");
+        }
     }
 }

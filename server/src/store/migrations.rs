@@ -19,7 +19,7 @@ pub(super) static MIGRATIONS: LazyLock<Migrator> =
 ///
 /// `sqlx::migrate!` could list them, but that macro links both database drivers with their TLS, so Cargo would compile all of
 /// these a second time.
-const FILES: [(i64, &str, &str); 14] = [
+const FILES: [(i64, &str, &str); 15] = [
     (1, "initial", include_str!("../../../migrations/0001_initial.sql")),
     (2, "lifecycle", include_str!("../../../migrations/0002_lifecycle.sql")),
     (3, "v3 discovery", include_str!("../../../migrations/0003_v3_discovery.sql")),
@@ -34,6 +34,7 @@ const FILES: [(i64, &str, &str); 14] = [
     (12, "stock writes", include_str!("../../../migrations/0012_stock_writes.sql")),
     (13, "join tokens", include_str!("../../../migrations/0013_join_tokens.sql")),
     (14, "own downtimes", include_str!("../../../migrations/0014_own_downtimes.sql")),
+    (15, "indexes", include_str!("../../../migrations/0015_indexes.sql")),
 ];
 
 impl Store {
