@@ -138,7 +138,7 @@ impl Registry {
             Some(_) => (None, ()),
         };
         let (committed, ()) = self.transact(&token, actor, Needs::NewToken, decide).await?;
-        // If 128 random bits are taken, something is wrong; the caller may try again.
+        // If 116 random bits are taken, something is wrong; the caller may try again.
         Ok(committed.ok_or(Unavailable)?)
     }
 }
