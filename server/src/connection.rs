@@ -5,13 +5,16 @@
 //!
 //! [`Limits`] has what all clients hold: connections and waits are counted by [`tally`], bytes by [`budget`]. A request's head
 //! and body count until it is answered, and each piece of an answer until it is written to the socket ([`body`]). A connection
-//! beyond the limit is answered once, health checks truly and all else with a refusal ([`overflow`]).
+//! beyond the limit is answered once, health checks truly and all else with a refusal ([`overflow`]). A long poll waits outside the HTTP
+//! library ([`resting`]).
 
 mod accept;
 mod body;
 mod budget;
 mod client;
 pub mod forwarded;
+mod http1;
+mod http2;
 mod limits;
 mod listen;
 mod network;
@@ -19,6 +22,8 @@ mod overflow;
 mod proxies;
 pub mod proxy_protocol;
 mod resets;
+mod resting;
+mod rewound;
 mod serve;
 mod service;
 mod stream;
@@ -32,4 +37,5 @@ pub use limits::{Limits, TooManyWaits, Wait};
 pub use listen::bind;
 pub use network::Network;
 pub use overflow::Overflow;
+pub use resting::Rests;
 pub use tls::{CurrentTls, TlsError, reload_on_change};

@@ -26,7 +26,7 @@ const RESERVED_FILES: usize = 256;
 pub struct Limits {
     /// Open connections.
     pub connections: Arc<Tally>,
-    /// Open long polls, watches and event streams.
+    /// Open long polls, watches, event streams and held check-ins.
     waits: Arc<Tally>,
     /// Bytes of requests and answers.
     queued: Arc<Budget>,
@@ -50,23 +50,23 @@ struct Addresses {
     most: usize,
 }
 
-/// Too many long polls, watches or event streams are open.
+/// Too many long polls, watches, event streams or held check-ins are open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum TooManyWaits {
     /// Of the client's address.
     #[error(
-        "this address has {0} long polls, watches and event streams open, and may not have more (--max-waits-per-address); end some, \
+        "this address has {0} long polls, watches, event streams and held check-ins open, and may not have more (--max-waits-per-address); end some, \
          or try again later"
     )]
     OfAddress(usize),
     /// Of all clients.
     #[error(
-        "{0} long polls, watches and event streams are open, and there may not be more (--max-waits); try again later"
+        "{0} long polls, watches, event streams and held check-ins are open, and there may not be more (--max-waits); try again later"
     )]
     OfAll(usize),
 }
 
-/// A long poll, a watch or an event stream that counts until this is dropped.
+/// A long poll, a watch, an event stream or a held check-in that counts until this is dropped.
 pub type Wait = Place;
 
 impl Limits {
@@ -114,7 +114,7 @@ impl Limits {
         }
     }
 
-    /// One more long poll, watch or event stream of a client. One without an address is the server's own.
+    /// One more long poll, watch, event stream or held check-in of a client. One without an address is the server's own.
     pub fn wait(&self, client: Option<ClientAddress>) -> Result<Wait, TooManyWaits> {
         self.waits.take(client.map(|client| client.ip().into())).map_err(|excess| match excess {
             Excess::OfAddress => TooManyWaits::OfAddress(self.waits.limit(excess)),
@@ -155,7 +155,7 @@ impl Limits {
         convene.register("connections", "Open connections", connections.open.clone());
         let help = "Connections that were refused because too many were open, of one address or in all";
         convene.register("connections_refused", help, connections.refused.clone());
-        let help = "Long polls, watches and event streams that were refused because too many were open";
+        let help = "Long polls, watches, event streams and check-ins that were not held because too many were open";
         convene.register("waits_refused", help, waits.refused.clone());
         let help = "Connections that were closed or not accepted because their address had reset too many requests";
         convene.register("connections_cut_for_resets", help, self.resets.cut.clone());

@@ -1,12 +1,8 @@
 //! One connection, from its first byte to its end.
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use convene_lifecycle::Actor;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::conn::auto::Builder,
-};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
@@ -15,39 +11,27 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    accept::{Connections, KEEPALIVE},
+    accept::Connections,
     client::{ClientAddress, ClientCertificate},
+    http1, http2,
     proxy_protocol::{self, Beginning, InvalidHeader},
     resets::ConnectionResets,
-    service::{Answerer, FirstRequest},
-    stream::Streams,
+    rewound::Rewound,
+    service::Answerer,
     tally::{Excess, Place},
     timed_io::TimedIo,
+    tls::CurrentTls,
 };
 use crate::audit;
 
 /// How long a client may take to send a request's head, the wait for the next request included.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long a client may take for the TLS handshake, and a proxy for its header.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many requests a client may reset on one connection before the server accepts them. A client that exceeds the
-/// limit is disconnected. It is high enough for a client that ends many watches at once.
-const MAX_RESET_STREAMS: usize = 1024;
-
-/// The flow-control windows of an HTTP/2 request and of an HTTP/2 connection, in bytes: so much may wait until a handler reads
-/// it. The HTTP/2 library closes a connection with many unread small frames
-/// (`h2/src/proto/streams/counts.rs:record_data_frame`). One request must not reach that limit: the smallest useful
-/// message, the end of a watch, has nine bytes.
-const STREAM_WINDOW: u32 = 16 << 10;
-const CONNECTION_WINDOW: u32 = 256 << 10;
-
-/// How many bytes of an HTTP/2 response are buffered for a client that does not read.
-const SEND_BUFFER: usize = 16 << 10;
-
 /// How many bytes the head of an HTTP/1 request and the headers of an HTTP/2 request may have. HTTP/1 answers 431 beyond that.
-const MAX_HEAD: u32 = 16 << 10;
+pub const MAX_HEAD: u32 = 16 << 10;
 
 /// Serves a connection until its end. A failure concerns its client only, who sees it.
 pub async fn serve(mut stream: TcpStream, peer: SocketAddr, shared: Arc<Connections>, place: Result<Place, Excess>) {
@@ -106,11 +90,27 @@ async fn read_proxy_header(stream: &mut TcpStream) -> io::Result<Option<SocketAd
     }
 }
 
-async fn secure(stream: TcpStream, client: Client, shared: &Connections, place: Result<Place, Excess>) {
-    // Boxed, so that a connection takes the memory of what it is, and not of the largest that it could be.
-    let Some(tls) = &shared.tls else {
-        return Box::pin(serve_http(bounded(stream, shared), client, shared, place)).await;
-    };
+/// Serves a connection, by TLS if the port speaks that. Boxed by kind, so that a connection takes the memory of what it is, and not of the
+/// largest that it could be.
+fn secure(
+    stream: TcpStream,
+    client: Client,
+    shared: &Connections,
+    place: Result<Place, Excess>,
+) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+    match &shared.tls {
+        None => Box::pin(serve_http(bounded(stream, shared), client, shared, place)),
+        Some(tls) => Box::pin(serve_tls(stream, tls, client, shared, place)),
+    }
+}
+
+async fn serve_tls(
+    stream: TcpStream,
+    tls: &CurrentTls,
+    client: Client,
+    shared: &Connections,
+    place: Result<Place, Excess>,
+) {
     let secured = Box::pin(async {
         if !begins_like_tls(&stream).await? {
             return refuse_plain_http(stream).await.map(|()| None);
@@ -190,58 +190,26 @@ where
     let limits = &shared.limits;
     let network = limits.limited_network(client.address.ip());
     let account = Arc::new(limits.account(network));
-    let (first, resets) = (Arc::new(FirstRequest::default()), Arc::new(ConnectionResets::new(limits.clone(), network)));
     let answerer = Answerer {
         router: shared.router.clone(),
         limits: limits.clone(),
-        account: account.clone(),
+        account,
         peer: client.address,
         certificate: client.certificate,
-        first: first.clone(),
-        resets: resets.clone(),
+        first: Arc::default(),
+        resets: Arc::new(ConnectionResets::new(limits.clone(), network)),
+        resting: Arc::default(),
         overload: place.as_ref().err().copied(),
     };
-    let builder = builder(Streams::new(account.clone(), limits.write_timeout), limits.streams, place.is_ok());
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), answerer));
-    // A stream that stalls is reset. A connection on which nothing at all moves comes to its end later.
-    let mut stalls = pin!(account.stalls(&account.progress, 2 * limits.write_timeout));
-    let mut has_no_request = pin!(first.is_missing(HEAD_TIMEOUT));
-    let mut is_stopping = false;
-    loop {
-        tokio::select! {
-            // The connection's client sees how it ends.
-            _ = connection.as_mut() => return,
-            () = &mut has_no_request => return,
-            () = &mut stalls => return,
-            () = resets.too_many.cancelled() => return,
-            () = shared.stopping.cancelled(), if !is_stopping => {
-                is_stopping = true;
-                connection.as_mut().graceful_shutdown();
-            }
-        }
+    let mut stream = Rewound::new(stream);
+    let begins = tokio::select! {
+        begins = timeout(HEAD_TIMEOUT, http2::begins(&mut stream)) => begins,
+        () = shared.stopping.cancelled() => return,
+    };
+    match begins {
+        Ok(Ok(true)) => Box::pin(http2::serve(stream, answerer, shared)).await,
+        Ok(Ok(false)) => Box::pin(http1::serve(stream, answerer, shared)).await,
+        // The client sends nothing, or has gone.
+        Ok(Err(_)) | Err(_) => {}
     }
-}
-
-fn builder(streams: Streams, max_streams: u32, is_kept: bool) -> Builder<Streams> {
-    let mut builder = Builder::new(streams);
-    // Title case like etcd and discovery.etcd.io, which are Go programs.
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .title_case_headers(true)
-        .max_buf_size(MAX_HEAD as usize)
-        .keep_alive(is_kept);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(KEEPALIVE)
-        .keep_alive_timeout(HEAD_TIMEOUT)
-        .max_concurrent_streams(if is_kept { max_streams } else { 1 })
-        .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(SEND_BUFFER)
-        .max_header_list_size(MAX_HEAD);
-    builder
 }

@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -26,6 +26,7 @@ use super::{
     client::{ClientAddress, ClientCertificate},
     limits::Limits,
     resets::ConnectionResets,
+    resting::{RestingPlace, Rests, is_last, may_rest},
     stream::progress,
     tally::Excess,
 };
@@ -44,6 +45,7 @@ pub struct Answerer {
     pub certificate: Option<ClientCertificate>,
     pub first: Arc<FirstRequest>,
     pub resets: Arc<ConnectionResets>,
+    pub resting: Arc<RestingPlace>,
     /// Why only the paths of health checks are served.
     pub overload: Option<Excess>,
 }
@@ -61,6 +63,11 @@ impl Service<Request<Incoming>> for Answerer {
 }
 
 impl Answerer {
+    /// Whether the connection may bring more than one request.
+    pub fn may_stay(&self) -> bool {
+        self.overload.is_none()
+    }
+
     async fn answer(self, request: Request<Incoming>) -> Response<CountedBody> {
         // A client that resets what it asks for costs it nothing to ask.
         let unanswered = (request.version() == Version::HTTP_2).then(|| self.resets.unanswered());
@@ -69,12 +76,18 @@ impl Answerer {
             tokio::task::yield_now().await;
         }
         let is_grpc = is_grpc(request.headers());
+        let may_rest = self.may_stay() && may_rest(&request);
+        let is_last = is_last(request.headers());
         let answer = self.route(request).await;
         let answer = CountedBody::of(answer, &self.account, progress())
             .or_else(|TooMuchQueued| CountedBody::of(too_much_queued(is_grpc), &self.account, progress()));
         unanswered.into_iter().for_each(super::resets::Unanswered::end);
         // It is small, so no budget refuses it.
-        answer.unwrap_or_else(|TooMuchQueued| unreachable!("a small answer is always charged"))
+        let answer = answer.unwrap_or_else(|TooMuchQueued| unreachable!("a small answer is always charged"));
+        if may_rest && answer.extensions().get::<Rests>().is_some() {
+            return self.resting.leave(answer, is_last).await;
+        }
+        answer
     }
 
     async fn route(&self, mut request: Request<Incoming>) -> Response {
@@ -148,10 +161,17 @@ fn headers_size(headers: &HeaderMap) -> usize {
 
 /// Whether a connection has brought a request. One that never does must not stay: before the first request, no time-out
 /// of the HTTP library covers all cases.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct FirstRequest {
+    since: Instant,
     has_come: AtomicBool,
     came: Notify,
+}
+
+impl Default for FirstRequest {
+    fn default() -> Self {
+        Self { since: Instant::now(), has_come: AtomicBool::new(false), came: Notify::new() }
+    }
 }
 
 impl FirstRequest {
@@ -161,9 +181,10 @@ impl FirstRequest {
         }
     }
 
-    /// Returns if there is none in time, and never otherwise.
+    /// Returns if none has come this long after the connection began, and never otherwise.
     pub async fn is_missing(&self, limit: Duration) {
-        if self.has_come.load(Relaxed) || tokio::time::timeout(limit, self.came.notified()).await.is_ok() {
+        let left = limit.saturating_sub(self.since.elapsed());
+        if self.has_come.load(Relaxed) || tokio::time::timeout(left, self.came.notified()).await.is_ok() {
             std::future::pending::<()>().await;
         }
     }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     access::Standing,
     app::App,
-    connection,
+    connection::{self, Rests},
     metrics::WaitKind,
     registry::{Delivery, Registry, Subscription, Unavailable},
     stale::mark_stale,
@@ -110,7 +110,9 @@ pub async fn long_poll(
         drop(held);
         answer
     });
-    Ok(mark_stale(body_response(Body::from_stream(body), index), &known))
+    let mut response = mark_stale(body_response(Body::from_stream(body), index), &known);
+    response.extensions_mut().insert(Rests);
+    Ok(response)
 }
 
 fn history_compacted(oldest: Revision, from: Revision) -> V2Error {
@@ -164,7 +166,8 @@ impl Pending {
             let outcome = match self.subscription.next().await {
                 Delivery::Event(event) if self.comes_next(&event) => self.judge(event),
                 Delivery::HistoryLost => Some(Outcome::HistoryLost),
-                Delivery::Event(_) | Delivery::Lagged => self.catch_up(registry).await?,
+                // Boxed, because it is rare, and each wait would take its memory.
+                Delivery::Event(_) | Delivery::Lagged => Box::pin(self.catch_up(registry)).await?,
             };
             if let Some(outcome) = outcome {
                 return Ok(outcome);
