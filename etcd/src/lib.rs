@@ -20,6 +20,7 @@ mod access;
 mod classify;
 #[cfg(feature = "client")]
 mod client;
+mod codec;
 #[cfg(feature = "client")]
 mod error;
 #[cfg(feature = "client")]
