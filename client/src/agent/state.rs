@@ -65,7 +65,9 @@ states! {
         "etcd's process runs, but does not answer yet.";
     Learner "learner" ["promote"] => [Voter, Leaving, Silent, BackingOff, Stopping]
         "etcd runs as a learner, and is promoted once it has caught up.";
-    Voter "voter" [] => [Leaving, Silent, BackingOff, Stopping]
+    // Until it has applied its own membership, an etcd that joins lists itself as a voter at its peer URL: `--initial-cluster` has no learners
+    // (`etcdserver/api/membership/cluster.go:NewClusterFromURLsMap`).
+    Voter "voter" [] => [Learner, Leaving, Silent, BackingOff, Stopping]
         "etcd runs as a voter.";
     Silent "silent" [] => [Learner, Voter, Leaving, BackingOff, Stopping]
         "etcd's process runs, but etcd does not answer any more, or not for an hour after its start.";

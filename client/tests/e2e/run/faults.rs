@@ -159,6 +159,7 @@ mod large {
                 (endings(cluster.bad()) > before).then_some(())
             });
             ends.unwrap_or_else(|| panic!("etcd does not end again: {}", cluster.bad().log()));
+            let _filling = disk.keep_full();
             cluster.wait_until_replaced();
         });
     }
@@ -227,7 +228,8 @@ mod large {
         assert_eq!(member_ids(&cluster.registry), cluster.members);
 
         cluster.registry.administer(&["cluster", "resize", "3"]);
-        assert_eq!(cluster.bad().stop(), Some(0));
+        // It ends as its etcd did, if that had just ended by itself.
+        assert!(matches!(cluster.bad().stop(), Some(0 | 1)));
         cluster.bad().program = new.program().to_str().unwrap().to_owned();
         cluster.bad().run(&[]);
         cluster.wait_until_as_before();
