@@ -2,6 +2,7 @@
 
 mod archived_data;
 mod offline_grace;
+mod wait;
 
 use std::time::{Duration, SystemTime};
 
@@ -20,6 +21,7 @@ use crate::{
     verify::{self, archive::Refused, identity, own},
 };
 use offline_grace::OfflineGrace;
+use wait::NextCheckIn;
 
 /// A node without a running etcd, on its way to a place in the cluster. It holds the lock of the data directory.
 pub struct Placement {
@@ -71,7 +73,9 @@ impl Placement {
         let state = session.node.state()?;
         self.lock(session)?;
         self.offline_grace.record_attempt();
-        let response = match self.check_in(session, &state, self.options).await? {
+        let options = self.options;
+        self.options.wait = Duration::ZERO;
+        let response = match self.check_in(session, &state, options).await? {
             Ok(response) => response,
             Err(error) => return self.proceed_offline(session, &state, error).await,
         };
@@ -80,7 +84,7 @@ impl Placement {
             return Ok(wait_for_fresh_response(session));
         }
         self.offline_grace.record_answer();
-        self.execute(session, &state, response).await
+        self.execute(session, &state, response, options.wait).await
     }
 
     /// Takes the lock of the data directory, unless this node has it. Fails if another process has it.
@@ -119,8 +123,9 @@ impl Placement {
         session: &Session,
         state: &State,
         response: CheckInResponse,
+        waited: Duration,
     ) -> Result<Turn, CommandError> {
-        let Instruction { task, name, reason, message, check_in_after, .. } = &response.instruction;
+        let Instruction { task, name, reason, message, .. } = &response.instruction;
         let progress = &session.progress;
         if matches!(state, State::Empty { .. })
             && gives_place(&response.instruction)
@@ -137,7 +142,7 @@ impl Placement {
             Task::Wait | Task::StandBy => {
                 let archives = archived_data::note(session, state, reason).unwrap_or_default();
                 progress.wait(name, reason, &format!("{message}{archives}"));
-                Ok(Turn::CheckIn(*check_in_after))
+                Ok(Turn::CheckIn(self.pause(state, &response, waited)))
             }
             Task::Observe { .. } => {
                 progress.wait(name, reason, message);
@@ -166,6 +171,17 @@ impl Placement {
             | Task::Promote(..)
             | Task::Leave(..) => Ok(Turn::CheckIn(membership_change::apply(session, &response).await)),
         }
+    }
+
+    /// The time until the next check-in of a node that has nothing to do. If the registry can hold its response, the next check-in waits
+    /// there, and the node learns at once of a change that concerns it. A node with data does not wait: it may have to start without
+    /// the registry.
+    fn pause(&mut self, state: &State, response: &CheckInResponse, waited: Duration) -> Duration {
+        let Instruction { check_in_after, wait, .. } = response.instruction;
+        let offered = wait.filter(|_| matches!(state, State::Empty { .. }));
+        let next = NextCheckIn::new(check_in_after, offered, waited, response.sent_at.elapsed());
+        self.options.wait = next.wait;
+        next.pause
     }
 
     fn check_lock(&self, session: &Session) -> Result<(), String> {

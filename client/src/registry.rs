@@ -23,6 +23,7 @@ use crate::{
     admin_token::AdminToken,
     credential::Shown,
     discovery_url::{DiscoveryUrl, ServerUrl},
+    session::CheckInOptions,
 };
 use contact::Contact;
 
@@ -116,17 +117,29 @@ impl Registry {
         self.contact.answered_at()
     }
 
-    /// Checks in, and returns the instruction. With `dry_run` the check-in changes nothing.
+    /// Checks in, and returns the instruction.
     pub async fn check_in(
         &self,
         cluster: &DiscoveryUrl,
         report: &Report<'_>,
-        dry_run: bool,
+        options: CheckInOptions,
         shown: Shown,
     ) -> Result<Instruction, RegistryError> {
-        let query = if dry_run { "?dry_run=true" } else { "" };
-        let path = format!("/v1/clusters/{}/check-in{query}", cluster.token.as_str());
-        let instruction = self.send(Request::new(Method::POST, path).body(Some(report)).show(shown)).await;
+        let request = |query: &str, wait| {
+            let path = format!("/v1/clusters/{}/check-in{query}", cluster.token.as_str());
+            Request::new(Method::POST, path).body(Some(report)).show(shown.clone()).long_poll(wait)
+        };
+        let instruction = match options.wait.as_secs() {
+            _ if options.dry_run => self.send(request("?dry_run=true", Duration::ZERO)).await,
+            0 => self.send(request("", Duration::ZERO)).await,
+            wait => match self.send(request(&format!("?wait={wait}"), options.wait)).await {
+                // During an update of several servers, one may offer to hold a response, and an older one not know how.
+                Err(RegistryError::Refused(problem)) if problem.status == 400 => {
+                    self.send(request("", Duration::ZERO)).await
+                }
+                result => result,
+            },
+        };
         instruction.map_err(|error: RegistryError| error.about_cluster(&self.server))
     }
 
@@ -164,12 +177,13 @@ impl Registry {
         path: &str,
         body: Option<&impl Serialize>,
     ) -> Result<(), RegistryError> {
-        self.recorded(self.send_raw(Request::new(method, path).body(body))).await.map(drop)
+        let request = Request::new(method, path).body(body);
+        self.recorded(Duration::ZERO, self.send_raw(request)).await.map(drop)
     }
 
     /// Sends a request, and reads the response.
     pub async fn send<T: DeserializeOwned>(&self, request: Request) -> Result<T, RegistryError> {
-        self.recorded(async {
+        self.recorded(request.held(), async {
             let body = self.send_raw(request).await?;
             serde_json::from_slice(&body).map_err(|error| RegistryError::NotConvene {
                 server: self.server.clone(),
@@ -179,8 +193,12 @@ impl Registry {
         .await
     }
 
-    async fn recorded<T>(&self, call: impl Future<Output = Result<T, RegistryError>>) -> Result<T, RegistryError> {
-        self.contact.record_request();
+    async fn recorded<T>(
+        &self,
+        held: Duration,
+        call: impl Future<Output = Result<T, RegistryError>>,
+    ) -> Result<T, RegistryError> {
+        self.contact.record_request(held);
         let result = call.await;
         self.contact.record_result(&result);
         result

@@ -87,6 +87,8 @@ pub struct CheckInOptions {
     pub etcd_version: Option<EtcdVersion>,
     /// `--dry-run`: the check-in changes nothing in the registry.
     pub dry_run: bool,
+    /// How long the registry may hold its response if there is nothing to do.
+    pub wait: Duration,
 }
 
 /// The registry's answer to a check-in.
@@ -435,7 +437,7 @@ impl Session {
             size: options.size,
         };
         let sent_at = BootInstant::now();
-        let send = async |shown| self.registry.check_in(&self.node.cluster, &report, options.dry_run, shown).await;
+        let send = async |shown| self.registry.check_in(&self.node.cluster, &report, options, shown).await;
         let answer = self.credentials.check_in(options.dry_run, send).await;
         if let Some(problem) = self.credentials.new_problem() {
             self.progress.step("warning", &format!("{problem}; the node goes on with the credential that it has"));

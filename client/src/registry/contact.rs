@@ -21,18 +21,18 @@ enum LastRequest {
     /// The registry has answered it. This is also assumed before the first request.
     #[default]
     Answered,
-    /// It has no answer yet.
-    Sent(BootInstant),
+    /// It has no answer yet, and the registry may hold its answer for this long.
+    Sent(BootInstant, Duration),
     /// No answer came, or none of a Convene server that can handle requests. The next request changes nothing until it
     /// is answered.
     Failed,
 }
 
 impl Contact {
-    /// A request is sent.
-    pub fn record_request(&self) {
+    /// A request is sent whose answer the registry may hold for this long.
+    pub fn record_request(&self, held: Duration) {
         if !matches!(self.last.get(), LastRequest::Failed) {
-            self.last.set(LastRequest::Sent(BootInstant::now()));
+            self.last.set(LastRequest::Sent(BootInstant::now(), held));
         }
     }
 
@@ -54,7 +54,7 @@ impl Contact {
     pub fn is_lost(&self) -> bool {
         match self.last.get() {
             LastRequest::Answered => false,
-            LastRequest::Sent(at) => at.elapsed() >= PATIENCE,
+            LastRequest::Sent(at, held) => at.elapsed() >= PATIENCE + held,
             LastRequest::Failed => true,
         }
     }
@@ -73,7 +73,7 @@ mod tests {
     fn a_registry_that_has_answered_is_not_lost_however_long_that_is_ago() {
         let contact = Contact::default();
         assert!(!contact.is_lost());
-        contact.record_request();
+        contact.record_request(Duration::ZERO);
         contact.record_result(&Ok(()));
         assert!(!contact.is_lost());
     }
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn a_refusal_is_an_answer() {
         let contact = Contact::default();
-        contact.record_request();
+        contact.record_request(Duration::ZERO);
         let server = "http://127.0.0.1:8087".parse().unwrap();
         contact.record_result(&Err::<(), _>(RegistryError::UnknownCluster { server }));
         assert!(!contact.is_lost());
@@ -90,9 +90,9 @@ mod tests {
     #[test]
     fn a_registry_is_lost_from_a_failed_request_to_the_next_answer() {
         let contact = Contact::default();
-        contact.record_request();
+        contact.record_request(Duration::ZERO);
         contact.record_result(&lost());
-        contact.record_request();
+        contact.record_request(Duration::ZERO);
         assert!(contact.is_lost());
         contact.record_result(&Ok(()));
         assert!(!contact.is_lost());
@@ -101,9 +101,16 @@ mod tests {
     #[test]
     fn a_request_that_was_only_just_sent_says_nothing() {
         let contact = Contact::default();
-        contact.record_request();
+        contact.record_request(Duration::ZERO);
         assert!(!contact.is_lost());
-        contact.last.set(LastRequest::Sent(BootInstant::ago(PATIENCE)));
+        contact.last.set(LastRequest::Sent(BootInstant::ago(PATIENCE), Duration::ZERO));
         assert!(contact.is_lost());
+    }
+
+    #[test]
+    fn a_registry_that_holds_an_answer_is_not_lost() {
+        let contact = Contact::default();
+        contact.last.set(LastRequest::Sent(BootInstant::ago(PATIENCE), Duration::from_secs(10)));
+        assert!(!contact.is_lost());
     }
 }

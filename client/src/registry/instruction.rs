@@ -19,6 +19,9 @@ pub struct Instruction {
     pub message: String,
     /// The time until the next check-in.
     pub check_in_after: Duration,
+    /// For how long the registry may hold the response to the next check-in, which may follow at once then. Zero: the instruction may have
+    /// changed while this response was held. `None`: the node pauses for `check_in_after`.
+    pub wait: Option<Duration>,
     /// The cluster's revision that the instruction is based on.
     pub revision: u64,
     /// The number of the present attempt to form the cluster.
@@ -120,6 +123,7 @@ struct InstructionBody {
     reason: String,
     message: String,
     check_in_after_seconds: u64,
+    wait_seconds: Option<u64>,
     revision: u64,
     epoch: u32,
     member_id: Option<MemberId>,
@@ -180,6 +184,7 @@ impl TryFrom<InstructionBody> for Instruction {
             reason: one_line(&body.reason).into_owned(),
             message: one_line(&message).into_owned(),
             check_in_after,
+            wait: body.wait_seconds.map(|wait| Duration::from_secs(wait).min(check_in_after)),
             revision: body.revision,
             epoch: body.epoch,
         })

@@ -52,6 +52,11 @@ impl Request {
         Self { long_poll: wait, ..self }
     }
 
+    /// For how long the server may hold back the response.
+    pub fn held(&self) -> Duration {
+        self.long_poll
+    }
+
     /// The same request for a node, with what shows that it speaks for that node.
     pub fn show(self, shown: Shown) -> Self {
         Self { shown, ..self }

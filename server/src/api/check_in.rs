@@ -1,5 +1,6 @@
 //! The check-in, which is the only call that nodes make.
 
+mod held;
 mod instruction;
 mod presented;
 mod reason;
@@ -9,7 +10,7 @@ mod status;
 pub use report::StateWord;
 pub use status::{EtcdStatusBody, ReachabilityBody};
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{extract::State, http::StatusCode, response::Response};
 use convene_lifecycle::{Instruction, Task};
@@ -17,7 +18,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     answer::json_response,
-    body::JsonBody,
+    body::{JsonBody, Seconds},
     path::TokenPath,
     problem::{
         Problem,
@@ -27,9 +28,11 @@ use super::{
 };
 use crate::{
     access::Caller,
+    access_log::HeldFor,
     app::App,
     registry::{CheckIn, TurnedAway},
 };
+use held::{Ended, HeldCheckIn, LONGEST, Waiter, is_idle};
 use instruction::InstructionBody;
 use presented::PresentedHeaders;
 use report::ReportBody;
@@ -46,6 +49,9 @@ parameters! {
     pub struct CheckInParameters {
         /// Whether to return the instruction without changing anything. A dry run does not count as a check-in.
         dry_run: bool = false,
+        /// How many seconds the server may hold the response if the node has nothing to do; it holds none for longer than 30. It responds
+        /// sooner if the instruction may have changed, with `wait_seconds` 0.
+        wait: Seconds<0, 3600> = Seconds(Duration::ZERO),
     }
 }
 
@@ -70,6 +76,7 @@ parameters! {
 pub async fn check_in(
     State(app): State<Arc<App>>,
     caller: Caller,
+    waiter: Waiter,
     TokenPath(token): TokenPath,
     Query(parameters): Query<CheckInParameters>,
     PresentedHeaders(presented): PresentedHeaders,
@@ -78,6 +85,11 @@ pub async fn check_in(
     let report = report.into_report();
     let node = report.name.clone();
     let check_in = CheckIn { report, presented };
+    let Seconds(wait) = parameters.wait;
+    let held = (!wait.is_zero() && !parameters.dry_run)
+        .then(|| HeldCheckIn::new(&app, waiter, &token, check_in.clone()))
+        .flatten();
+    let is_refused_a_wait = !wait.is_zero() && held.is_none();
     let checked_in = match parameters.dry_run {
         true => app.registry.check_in_dry(&token, &check_in).await?,
         false => app.registry.check_in(&token, &caller.actor, check_in).await?,
@@ -96,5 +108,19 @@ pub async fn check_in(
     {
         tracing::warn!(cluster = %token, %node, code = reason.as_str(), reason = message.as_str(), "refused");
     }
-    Ok(json_response(StatusCode::OK, &InstructionBody::new(&checked_in)))
+    let may_wait = is_idle(&checked_in.instruction) && !parameters.dry_run;
+    let (ended, held_for) = match held.filter(|_| may_wait) {
+        Some(held) => Box::pin(held.wait(&app, &token, &checked_in, wait)).await?,
+        None if is_refused_a_wait => (Ended::Early, Duration::ZERO),
+        None => (Ended::Unchanged, Duration::ZERO),
+    };
+    let body = InstructionBody::new(&checked_in);
+    let body = match ended {
+        Ended::Changed => body.with_wait(Duration::ZERO),
+        Ended::Unchanged if may_wait => body.with_wait(LONGEST.min(app.wait_timeout)),
+        Ended::Unchanged | Ended::Early => body,
+    };
+    let mut response = json_response(StatusCode::OK, &body);
+    response.extensions_mut().insert(HeldFor(held_for));
+    Ok(response)
 }

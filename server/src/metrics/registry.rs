@@ -62,6 +62,8 @@ pub enum WaitKind {
     V3,
     /// A client of `/v1/clusters/TOKEN/events`.
     Events,
+    /// A node that has nothing to do.
+    CheckIn,
 }
 
 /// A wait that counts as open until it is dropped.
@@ -84,7 +86,7 @@ impl Default for RegistryMetrics {
         for protocol in [Protocol::Discovery(Discovery::V2), Protocol::Discovery(Discovery::V3), Protocol::CheckIn] {
             metrics.registrations.get_or_create_owned(&RegistrationLabels { protocol: protocol.as_str() });
         }
-        for kind in [WaitKind::V2, WaitKind::V3, WaitKind::Events] {
+        for kind in [WaitKind::V2, WaitKind::V3, WaitKind::Events, WaitKind::CheckIn] {
             metrics.waits.get_or_create_owned(&kind.label());
         }
         metrics
@@ -98,7 +100,7 @@ impl RegistryMetrics {
         let help = "Clusters in the database, by phase; each cluster is in one phase";
         convene.register("clusters", help, self.clusters.clone());
         convene.register("clusters_paused", "Clusters whose membership changes are paused", self.paused.clone());
-        let help = "Open long polls, watches and event streams, by kind";
+        let help = "Open long polls, watches, event streams and held check-ins, by kind";
         convene.register("waits", help, self.waits.clone());
         let help = "Whether notifications of other servers arrive; without them this server polls";
         convene.register("notifications_up", help, self.notifications_up.clone());
@@ -177,6 +179,7 @@ impl WaitKind {
             Self::V2 => "v2",
             Self::V3 => "v3",
             Self::Events => "events",
+            Self::CheckIn => "check_in",
         };
         WaitLabels { kind }
     }

@@ -386,8 +386,8 @@ impl Blocked {
             Self::PeerUrlUnreachable { learner, peer_urls, leader, is_known: true } => wait(
                 Reason::PeerUrlUnreachable,
                 format!(
-                    "{} has not reached learner {learner} at {peer_urls} yet, so the learner can't become a voter; \
-                     check its peer URLs and the firewall in front of them",
+                    "{} has not reached learner {learner} at {peer_urls} yet, so the learner can't become a voter; this \
+                     usually takes a few seconds; if it lasts longer, check its peer URLs and the firewall in front of them",
                     leader.leader
                 ),
             ),

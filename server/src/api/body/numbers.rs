@@ -47,7 +47,8 @@ impl<const MIN: u64, const MAX: u64> FromStr for Seconds<MIN, MAX> {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let seconds = text.parse().ok().filter(|seconds| (MIN..=MAX).contains(seconds));
+        let seconds =
+            text.strip_suffix('s').unwrap_or(text).parse().ok().filter(|seconds| (MIN..=MAX).contains(seconds));
         seconds.map(Duration::from_secs).map(Self).ok_or(())
     }
 }

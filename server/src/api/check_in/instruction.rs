@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use convene_lifecycle::{ClientUrl, EtcdFlags, MemberKey, PeerUrl, Task, Terms};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -21,6 +23,12 @@ pub struct InstructionBody<'a> {
     /// When to check in again, in seconds; 0 means as soon as the instruction is done.
     #[schema(example = 10)]
     check_in_after_seconds: u64,
+    /// With `wait` and `stand_by`: the node may check in again at once with `?wait=` this many seconds, instead of pausing for
+    /// `check_in_after_seconds`. 0: the instruction may have changed while the server held the response, so check in again at once, and
+    /// without `wait`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 10)]
+    wait_seconds: Option<u64>,
     /// The cluster's revision that the instruction rests on. A node that observes the cluster now sends it as `view.since`.
     #[schema(minimum = 1, example = 5)]
     revision: u64,
@@ -136,6 +144,7 @@ impl<'a> InstructionBody<'a> {
             reason: ReasonWord(instruction.reason),
             message: &instruction.message,
             check_in_after_seconds: instruction.check_in_after.as_secs(),
+            wait_seconds: None,
             revision: cluster.revision.0,
             epoch: cluster.epoch.0,
             member_id: None,
@@ -170,6 +179,13 @@ impl<'a> InstructionBody<'a> {
             Task::Wait | Task::ArchiveData | Task::StandBy => {}
         }
         body
+    }
+}
+
+impl InstructionBody<'_> {
+    /// The response to the next check-in may be held, for this long at most.
+    pub fn with_wait(self, most: Duration) -> Self {
+        Self { wait_seconds: Some(self.check_in_after_seconds.min(most.as_secs())), ..self }
     }
 }
 

@@ -126,6 +126,11 @@ impl Joining {
         answer
     }
 
+    /// The discovery token.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
     pub async fn get(&self, path: &str) -> Value {
         let url = format!("{}/v1/clusters/{}{path}", self.server.url, self.token);
         let request = self.http.get(url);
