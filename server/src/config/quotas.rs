@@ -24,7 +24,8 @@ pub struct QuotaArgs {
     #[arg(long, env = "CONVENE_MAX_CLUSTERS", value_name = "N", default_value_t = 100_000)]
     pub max_clusters: u64,
 
-    /// Clusters that one address has created by /new, v2 or v3 in the last 30 days, since the server started, and that were not deleted
+    /// Clusters that one address has created by /new, v2 or v3 in the last 30 days, since the server started, and that were not deleted.
+    /// 0: no limit
     #[arg(long, env = "CONVENE_MAX_CLUSTERS_PER_ADDRESS", value_name = "N", default_value_t = 1000)]
     pub max_clusters_per_address: u64,
 
@@ -50,9 +51,10 @@ pub struct QuotaArgs {
 impl QuotaArgs {
     /// What the registry may hold.
     pub fn quota(&self) -> QuotaLimits {
+        let of_address = self.max_clusters_per_address;
         QuotaLimits {
             clusters: self.max_clusters,
-            clusters_per_address: self.max_clusters_per_address,
+            clusters_per_address: if of_address == 0 { u64::MAX } else { of_address },
             cluster_bytes: self.max_cluster_bytes,
             database_bytes: self.max_database_bytes,
         }

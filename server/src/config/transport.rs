@@ -51,11 +51,11 @@ pub struct LimitArgs {
     )]
     pub max_streams: u32,
 
-    /// Most open long polls, watches and event streams
+    /// Most open long polls, watches, event streams and held check-ins
     #[arg(long, env = "CONVENE_MAX_WAITS", value_name = "N", default_value = "20000", value_parser = parse_count)]
     pub max_waits: usize,
 
-    /// Most open long polls, watches and event streams of one client address (IPv6: of one /64)
+    /// Most open long polls, watches, event streams and held check-ins of one client address (IPv6: of one /64)
     #[arg(long, env = "CONVENE_MAX_WAITS_PER_ADDRESS", value_name = "N", default_value = "2000", value_parser = parse_count)]
     pub max_waits_per_address: usize,
 
