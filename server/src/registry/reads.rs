@@ -146,6 +146,11 @@ impl Registry {
         Ok(token)
     }
 
+    /// How many clients wait for the events of a cluster.
+    pub fn waits_of(&self, token: &Token) -> usize {
+        self.watch_hub.subscribers(token)
+    }
+
     /// Subscribes to the events of a cluster from now on. The cluster need not exist yet.
     pub fn subscribe(&self, token: &Token, kind: WaitKind) -> Subscription {
         let delivered = match self.cache.peek(token) {

@@ -1,4 +1,4 @@
-//! Delivers a cluster's events to long polls, v3 watches and event streams.
+//! Delivers a cluster's events to long polls, v3 watches, event streams and held check-ins.
 //!
 //! A [`Subscription`] is a position in a cluster's [`Feed`]. The feed keeps the latest events once for all subscribers and
 //! nothing for any single one, so a subscriber that is slow or never reads costs nothing. One that falls too far behind
@@ -88,6 +88,10 @@ pub enum Delivery {
 impl WatchHub {
     /// Subscribes to a cluster's events from now on. `delivered` is what the caller knows of the cluster; it counts only if
     /// nobody else is subscribed.
+    pub(super) fn subscribers(&self, token: &Token) -> usize {
+        self.lock().get(token).map_or(0, |entry| entry.subscribers)
+    }
+
     pub(super) fn subscribe(self: &Arc<Self>, token: &Token, delivered: DeliveredState) -> Subscription {
         let feed = {
             let mut feeds = self.lock();
