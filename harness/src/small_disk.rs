@@ -3,18 +3,12 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::Command,
-    sync::mpsc::{RecvTimeoutError, Sender, channel},
-    thread::JoinHandle,
-    time::Duration,
 };
 
 use crate::peers;
 
 /// A file system in memory that can be filled.
 pub struct SmallDisk(PathBuf);
-
-/// Keeps a disk full until it is dropped.
-pub struct Filling(Option<(Sender<()>, JoinHandle<()>)>);
 
 impl SmallDisk {
     /// Mounts it on a folder; `None`, with the reason printed, if nothing can be mounted here, which needs root.
@@ -32,20 +26,8 @@ impl SmallDisk {
 
     /// Leaves no free space. Call it again if something was deleted since.
     pub fn fill(&self) {
-        fill(&self.filler());
-    }
-
-    /// Leaves no free space from now on, whatever others delete.
-    pub fn keep_full(&self) -> Filling {
-        const EVERY: Duration = Duration::from_millis(50);
-        let (stop, stopped) = channel();
-        let filler = self.filler();
-        let filling = std::thread::spawn(move || {
-            while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
-                fill(&filler);
-            }
-        });
-        Filling(Some((stop, filling)))
+        let mut filler = File::options().create(true).append(true).open(self.filler()).unwrap();
+        while filler.write_all(&[0; 4096]).is_ok() {}
     }
 
     /// Frees the space again.
@@ -55,19 +37,6 @@ impl SmallDisk {
 
     fn filler(&self) -> PathBuf {
         self.0.join("filler")
-    }
-}
-
-fn fill(filler: &Path) {
-    let mut filler = File::options().create(true).append(true).open(filler).unwrap();
-    while filler.write_all(&[0; 4096]).is_ok() {}
-}
-
-impl Drop for Filling {
-    fn drop(&mut self) {
-        let Some((stop, filling)) = self.0.take() else { return };
-        drop(stop);
-        let _ = filling.join();
     }
 }
 

@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     os::unix::fs::FileExt,
     path::PathBuf,
+    sync::mpsc::{RecvTimeoutError, channel},
     time::Duration,
 };
 
@@ -159,8 +160,19 @@ mod large {
                 (endings(cluster.bad()) > before).then_some(())
             });
             ends.unwrap_or_else(|| panic!("etcd does not end again: {}", cluster.bad().log()));
-            let _filling = disk.keep_full();
-            cluster.wait_until_replaced();
+            // On a full disk etcd may start, and end only once it has to write.
+            let (url, (stop, stopped)) = (cluster.agents[0].place.client_url.clone(), channel::<()>());
+            let (disk, value) = (&disk, &value);
+            std::thread::scope(|scope| {
+                scope.spawn(move || {
+                    while stopped.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
+                        disk.fill();
+                        let _ = version.etcdctl_reading(&url, &["put", "large"], value);
+                    }
+                });
+                cluster.wait_until_replaced();
+                drop(stop);
+            });
         });
     }
 
