@@ -15,7 +15,7 @@ use tracing_subscriber::{
 use super::LogFormat;
 use crate::current_request::CurrentRequest;
 
-/// Formats events as [`tracing_subscriber::fmt`] does, with the request of the task in the place of a span: a span takes more time than
+/// Formats events as [`mod@tracing_subscriber::fmt`] does, with the request of the task in the place of a span: a span takes more time than
 /// all else that the log does for a request.
 pub struct EventFormat(pub LogFormat);
 
