@@ -1,13 +1,14 @@
 //! A check-in of a node that has nothing to do waits for a change of its instruction.
 
-use std::time::{Duration, Instant};
-
 use convene_harness::{http, server::Server};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::join_tokens::client::{Credential, Joining};
+use crate::{
+    join_tokens::client::{Credential, Joining},
+    scrape::Scrape,
+};
 
 /// A cluster of three whose nodes are asked to check in rarely.
 async fn cluster(server: &Server) -> String {
@@ -34,18 +35,8 @@ async fn instruction(answer: Response) -> Value {
     serde_json::from_str(&body).unwrap()
 }
 
-/// How many check-ins the server holds.
-async fn held(server: &Server) -> u64 {
-    let metrics = http::get(format!("{}/metrics", server.url)).await.unwrap().text().await.unwrap();
-    let line = metrics.lines().find_map(|line| line.strip_prefix("convene_waits{kind=\"check_in\"} ")).unwrap();
-    line.parse().unwrap()
-}
-
-async fn wait_until_held(server: &Server, count: u64) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while held(server).await != count {
-        assert!(Instant::now() < deadline, "the server holds {} check-ins", held(server).await);
-    }
+async fn wait_until_held(server: &Server, count: u32) {
+    Scrape::until(server, r#"convene_waits{kind="check_in"}"#, count.into()).await;
 }
 
 /// A check-in of node 1 that is held.

@@ -33,6 +33,7 @@ mod refusals;
 mod reinstalling;
 mod replicas;
 mod resting;
+mod scrape;
 mod setup;
 mod spellings;
 mod stock_writes;

@@ -3,57 +3,16 @@
 use std::{
     io::Write,
     process::{Command, Stdio},
-    time::Duration,
 };
 
 use convene_etcd::wire::{RangeRequest, kv_client::KvClient};
 use convene_harness::{http, peers, server::Server};
 use serde_json::json;
 
-use crate::v3_client::{self, Cluster, Watches};
-
-const LIMIT: Duration = Duration::from_secs(20);
-
-/// What `/metrics` shows at one moment.
-struct Scrape(String);
-
-impl Scrape {
-    async fn of(server: &Server) -> Self {
-        let answer = http::get(format!("{}/metrics", server.url)).await.unwrap();
-        assert_eq!(answer.status(), 200);
-        assert_eq!(answer.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
-        Self(answer.text().await.unwrap())
-    }
-
-    /// Scrapes until a series has a value.
-    async fn until(server: &Server, series: &str, value: f64) -> Self {
-        let deadline = tokio::time::Instant::now() + LIMIT;
-        loop {
-            let scrape = Self::of(server).await;
-            if scrape.get(series) == Some(value) {
-                return scrape;
-            }
-            assert!(tokio::time::Instant::now() < deadline, "{series} is not {value}:\n{}", scrape.0);
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-
-    /// The value of a series, which is written like in a query.
-    fn get(&self, series: &str) -> Option<f64> {
-        let line = self.0.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
-        Some(line.parse().unwrap())
-    }
-
-    #[track_caller]
-    fn value(&self, series: &str) -> f64 {
-        self.get(series).unwrap_or_else(|| panic!("{series} is missing:\n{}", self.0))
-    }
-
-    /// The names of all metrics.
-    fn names(&self) -> Vec<&str> {
-        self.0.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect()
-    }
-}
+use crate::{
+    scrape::Scrape,
+    v3_client::{self, Cluster, Watches},
+};
 
 #[tokio::test]
 async fn prometheus_own_tool_accepts_the_metrics() {
@@ -62,7 +21,7 @@ async fn prometheus_own_tool_accepts_the_metrics() {
     some_of_each(&server).await;
     let scrape = Scrape::of(&server).await;
     for name in scrape.names() {
-        assert!(scrape.0.contains(&format!("# HELP {name} ")), "{name} has no help");
+        assert!(scrape.text().contains(&format!("# HELP {name} ")), "{name} has no help");
     }
     let mut check = Command::new(promtool)
         .args(["check", "metrics"])
@@ -71,11 +30,11 @@ async fn prometheus_own_tool_accepts_the_metrics() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    check.stdin.take().unwrap().write_all(scrape.0.as_bytes()).unwrap();
+    check.stdin.take().unwrap().write_all(scrape.text().as_bytes()).unwrap();
     let output = check.wait_with_output().unwrap();
     let report = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     // The tool prints what is against the conventions.
-    assert!(output.status.success() && report.is_empty(), "{report}\n{}", scrape.0);
+    assert!(output.status.success() && report.is_empty(), "{report}\n{}", scrape.text());
 }
 
 #[tokio::test]
@@ -97,7 +56,7 @@ async fn counters_move_with_what_happens() {
         (r#"convene_database_transactions_total{outcome="failed"}"#, 0.0),
     ] {
         let moved = after.get(series).unwrap_or(0.0) - before.get(series).unwrap_or(0.0);
-        assert_eq!(moved, by, "{series}:\n{}", after.0);
+        assert_eq!(moved, by, "{series}:\n{}", after.text());
     }
     for series in [
         r#"convene_database_transactions_total{outcome="committed"}"#,
@@ -105,12 +64,12 @@ async fn counters_move_with_what_happens() {
         r#"convene_database_reads_total{outcome="done"}"#,
         "convene_database_read_duration_seconds_count",
     ] {
-        assert!(after.value(series) > before.value(series), "{series}:\n{}", after.0);
+        assert!(after.value(series) > before.value(series), "{series}:\n{}", after.text());
     }
     assert_eq!(after.value("convene_database_up"), 1.0);
     assert_eq!(after.value(&format!(r#"convene_build_info{{version="{}"}}"#, env!("CARGO_PKG_VERSION"))), 1.0);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
-    assert!((0.0..600.0).contains(&(now - after.value("process_start_time_seconds"))), "{}", after.0);
+    assert!((0.0..600.0).contains(&(now - after.value("process_start_time_seconds"))), "{}", after.text());
     // A gRPC call is counted when its client has the answer.
     let range = r#"convene_grpc_requests_total{method="etcdserverpb.KV/Range",code="OK"}"#;
     Scrape::until(&server, range, 1.0).await;
@@ -126,7 +85,7 @@ async fn clusters_are_counted_by_phase() {
     register(&formed, "b").await;
     let scrape = Scrape::of(&server).await;
     for (phase, count) in [("forming", 1.0), ("held", 0.0), ("formed", 1.0), ("bootstrapped", 0.0)] {
-        assert_eq!(scrape.value(&format!(r#"convene_clusters{{phase="{phase}"}}"#)), count, "{}", scrape.0);
+        assert_eq!(scrape.value(&format!(r#"convene_clusters{{phase="{phase}"}}"#)), count, "{}", scrape.text());
     }
     assert_eq!(scrape.value("convene_clusters_paused"), 0.0);
     // The next scrapes ask the database for nothing.
@@ -179,7 +138,7 @@ async fn no_request_makes_a_label_of_its_own() {
     let scrape = Scrape::of(&server).await;
     let token = cluster.rsplit_once('/').unwrap().1;
     for hidden in ["secret", "Secret", "METHOD", &token[..6], "infra", "127.0.0.1"] {
-        assert!(!scrape.0.contains(hidden), "{hidden}:\n{}", scrape.0);
+        assert!(!scrape.text().contains(hidden), "{hidden}:\n{}", scrape.text());
     }
 }
 

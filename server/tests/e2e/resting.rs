@@ -1,9 +1,6 @@
 //! A long poll waits outside the HTTP library. Its client must not notice.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use convene_harness::{http, server::Server};
 use tokio::{
@@ -11,6 +8,8 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
+
+use crate::scrape::Scrape;
 
 /// A connection on which a test sends bytes.
 struct Connection(TcpStream);
@@ -56,14 +55,7 @@ async fn register(server: &Server, path: &str, member: u32) {
 
 /// Waits until so many long polls are open.
 async fn wait_until_open(server: &Server, count: u32) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        let metrics = http::get(format!("{}/metrics", server.url)).await.unwrap().text().await.unwrap();
-        if metrics.contains(&format!("convene_waits{{kind=\"v2\"}} {count}\n")) {
-            return;
-        }
-        assert!(Instant::now() < deadline, "there are not {count} long polls");
-    }
+    Scrape::until(server, r#"convene_waits{kind="v2"}"#, count.into()).await;
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use tonic::{Code, Request, Status, Streaming};
 use super::send;
 use crate::{
     join_tokens::client::{Credential, Joining},
+    scrape::Scrape,
     v3_client::{self, connect},
 };
 
@@ -66,6 +67,8 @@ impl Watched {
         assert!(text(&events.chunk().await.unwrap().unwrap()).contains("event: cluster_created"));
         let poll = http::client().get(format!("{url}?after=1&wait=60")).bearer_auth(&self.secret).send();
         let poll = tokio::spawn(async { poll.await.unwrap() });
+        // The stream and the long poll.
+        Scrape::until_for_reader(server, &self.admin, r#"convene_waits{kind="events"}"#, 2.0).await;
         let v2 = http::client().get(format!("{}/{}?wait=true&recursive=true", server.url, self.token));
         let v2 = v2.basic_auth("etcd", Some(&self.secret)).send().await.unwrap();
         assert_eq!(v2.status(), StatusCode::OK);

@@ -12,6 +12,7 @@ use super::{
     line::{Line, servers_on_a_line},
     register,
 };
+use crate::scrape::Scrape;
 
 /// How soon a wait ends if notifications arrive. A server that only believes that they do polls every five seconds.
 const NOTIFIED: Duration = Duration::from_secs(2);
@@ -88,9 +89,7 @@ impl Forgotten {
     }
 
     async fn metric(&self, name: &str) -> f64 {
-        let text = http::get(format!("{}/metrics", self.server.url)).await.unwrap().text().await.unwrap();
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        value.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
+        Scrape::of(&self.server).await.value(name)
     }
 
     /// How long after a write through the other server a wait at this one ends.

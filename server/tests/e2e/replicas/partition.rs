@@ -8,7 +8,7 @@ use serde_json::Value;
 use tonic::Code;
 
 use super::{LIMIT, line::servers_on_a_line, members, register, servers};
-use crate::v3_client::connect;
+use crate::{scrape::Scrape, v3_client::connect};
 
 /// The header of an answer that the database has not confirmed: its age in seconds.
 const STALE: &str = "x-convene-stale";
@@ -76,9 +76,8 @@ async fn a_partitioned_server_marks_old_answers_and_refuses_where_they_would_not
     }
     let listed = http::get(&ready).await.unwrap().text().await.unwrap();
     assert!(listed.starts_with("[-]database failed") && listed.contains("has been down for"), "{listed}");
-    let metrics = http::get(&format!("{}/metrics", cut_off.url)).await.unwrap().text().await.unwrap();
-    let down = metrics.lines().find_map(|line| line.strip_prefix("convene_database_down_seconds ")).unwrap();
-    assert!(down.parse::<f64>().unwrap() >= 1.0, "{down}");
+    let down = Scrape::of(&cut_off).await.value("convene_database_down_seconds");
+    assert!(down >= 1.0, "{down}");
 
     line.mend();
     until(&format!("{here}?quorum=true"), 200).await;
