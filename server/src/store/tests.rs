@@ -5,20 +5,24 @@ mod upgrading;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
 use convene_lifecycle::{
     Action, Admission, Announcer, Cluster, ClusterId, ClusterSize, Discovery, Downtime, Epoch, Event, Founder, Held,
-    HoldReason, JoinPolicy, Member, MemberKey, MemberLiveness, NodeRefusal, PeerUrl, Policy, Protocol, Purpose,
-    RecordedRefusal, Registration, Removal, Revision, Role, Setback, StartIssued, StockWrites, Strategy, Ticket, Token,
-    Transition, UnixMillis,
+    HoldReason, JoinPolicy, Member, MemberKey, MemberLiveness, NodeRefusal, PeerUrl, Policy, Protocol, PublicId,
+    Purpose, RecordedRefusal, Registration, Removal, Revision, Role, Setback, StartIssued, StockWrites, Strategy,
+    Ticket, Token, Transition, UnixMillis,
 };
 use tempfile::TempDir;
 
 use super::{
     columns::{CLUSTER, EVENT, JOIN_TOKEN, MEMBER, NODE_CREDENTIAL},
+    commit::RANDOM_BITS,
     statement::Statement,
     *,
 };
@@ -122,7 +126,14 @@ fn create(token: &str) -> Transition {
 
 fn create_at(token: &str, size: ClusterSize, at: UnixMillis) -> Transition {
     let created = Cluster::create(token.parse().unwrap(), size, Action::Create, at);
-    Transition { after: created.after.map(|cluster| Cluster { id: draw_public_id(at), ..cluster }), ..created }
+    Transition { after: created.after.map(|cluster| Cluster { id: next_public_id(at), ..cluster }), ..created }
+}
+
+/// A public ID that no other cluster of this process has. Drawn ones of many clusters in the same millisecond may collide, which is a
+/// conflict for the committer to repeat.
+fn next_public_id(at: UnixMillis) -> PublicId {
+    static NEXT: AtomicI64 = AtomicI64::new(0);
+    PublicId((at.0 << RANDOM_BITS) | NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 fn register(cluster: &Cluster, n: u64, action: Action) -> Transition {
@@ -267,7 +278,7 @@ async fn clusters_are_listed_in_pages_in_the_order_of_their_creation(store: Stor
         let (mut cluster, mut write) = with_all_fields(&format!("cluster-{n}"));
         cluster.policy.paused = n % 2 == 0;
         cluster.created_at = UnixMillis(NOW.0 + n);
-        cluster.id = draw_public_id(cluster.created_at);
+        cluster.id = next_public_id(cluster.created_at);
         write.after = Some(Arc::new(cluster));
         commit(&store, &[write]).await.unwrap();
     }
