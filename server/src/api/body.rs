@@ -7,6 +7,7 @@
 mod declare;
 mod numbers;
 mod object;
+mod place;
 mod value;
 mod words;
 
@@ -23,6 +24,7 @@ use crate::{app::App, request_body::read_body};
 
 pub use numbers::{Count, Number, Seconds, integer, whole_number};
 pub use object::{Fields, Object, UnknownFields, add_field, doc_text, read as read_object, without_fields};
+pub use place::Place;
 pub use value::{Check, Clearable, Limits, List, Scalar, Schemas, Value};
 pub use words::text;
 

@@ -66,10 +66,10 @@ macro_rules! object_value {
 
             fn read(
                 json: &serde_json::value::RawValue,
-                path: &str,
+                place: $crate::api::body::Place<'_>,
                 check: &mut $crate::api::body::Check<'_>,
             ) -> Option<Self> {
-                $crate::api::body::read_object(json, path, check)
+                $crate::api::body::read_object(json, place, check)
             }
 
             fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {

@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer,
@@ -10,7 +10,10 @@ use utoipa::openapi::{
     schema::{AdditionalProperties, ObjectBuilder},
 };
 
-use super::value::{Check, Scalar, Schemas, Value, is_null};
+use super::{
+    place::Place,
+    value::{Check, Scalar, Schemas, Value, is_null},
+};
 use crate::api::problem::shown;
 
 /// An object with declared fields: a whole body, or a part of one. [`body!`](super::body) implements it.
@@ -45,26 +48,27 @@ pub enum UnknownFields {
 
 /// The fields of an object that is being read.
 pub struct Fields<'a, 'c> {
-    given: Vec<(String, &'a RawValue)>,
-    path: &'a str,
+    given: Vec<(Cow<'a, str>, &'a RawValue)>,
+    place: Place<'a>,
     check: &'a mut Check<'c>,
 }
 
 impl<'a> Fields<'a, '_> {
     /// Reads a field.
     pub fn read<T: Value>(&mut self, name: &str) -> Option<T> {
-        let path = join(self.path, name);
-        match self.values(name).as_slice() {
-            [] => {
-                let omitted = T::omitted();
-                if omitted.is_none() {
-                    self.check.report_missing::<T>(&path);
-                }
-                omitted
+        let place = Place::Field(&self.place, name);
+        let mut values = values(&self.given, name);
+        let Some(value) = values.next() else {
+            let omitted = T::omitted();
+            if omitted.is_none() {
+                self.check.report_missing::<T>(place);
             }
-            [value] => T::read(value, &path, self.check),
-            several => {
-                self.check.report(path, format!("is given {} times", several.len()));
+            return omitted;
+        };
+        match values.count() {
+            0 => T::read(value, place, self.check),
+            more => {
+                self.check.report(place, format!("is given {} times", more + 1));
                 None
             }
         }
@@ -72,37 +76,39 @@ impl<'a> Fields<'a, '_> {
 
     /// Reports a missing field that another field's value requires.
     pub fn require<T: Value>(&mut self, name: &str) {
-        let path = join(self.path, name);
-        match self.values(name).as_slice() {
-            [] => self.check.report_missing::<T>(&path),
-            [value] if is_null(value) => self.check.report_unexpected::<T>(&path, value),
+        let place = Place::Field(&self.place, name);
+        let mut values = values(&self.given, name);
+        match (values.next(), values.next()) {
+            (None, _) => self.check.report_missing::<T>(place),
+            (Some(value), None) if is_null(value) => self.check.report_unexpected::<T>(place, value),
             _ => {}
         }
     }
 
     /// The value of a field, if it is valid.
     pub fn peek<T: Scalar + DeserializeOwned>(&self, name: &str) -> Option<T> {
-        self.values(name).first().and_then(|value| serde_json::from_str(value.get()).ok())
-    }
-
-    fn values(&self, name: &str) -> Vec<&'a RawValue> {
-        self.given.iter().filter(|(given, _)| given == name).map(|(_, value)| *value).collect()
+        values(&self.given, name).next().and_then(|value| serde_json::from_str(value.get()).ok())
     }
 }
 
+/// The values of a field: several if it is repeated.
+fn values<'a>(given: &[(Cow<'a, str>, &'a RawValue)], name: &str) -> impl Iterator<Item = &'a RawValue> {
+    given.iter().filter(move |(given, _)| given == name).map(|(_, value)| *value)
+}
+
 /// Reads an object with all its fields.
-pub fn read<T: Object + Value>(json: &RawValue, path: &str, check: &mut Check<'_>) -> Option<T> {
+pub fn read<T: Object + Value>(json: &RawValue, place: Place<'_>, check: &mut Check<'_>) -> Option<T> {
     let Ok(Given(given)) = serde_json::from_str(json.get()) else {
-        check.report_unexpected::<T>(path, json);
+        check.report_unexpected::<T>(place, json);
         return None;
     };
-    let mut fields = Fields { given, path, check };
+    let mut fields = Fields { given, place, check };
     let object = T::read_fields(&mut fields);
     if T::UNKNOWN_FIELDS == UnknownFields::Refused {
         let known = T::field_names();
-        for (name, _) in fields.given.iter().filter(|(name, _)| !known.contains(name)) {
+        for (name, _) in fields.given.iter().filter(|(name, _)| !known.iter().any(|known| known == name)) {
             let message = format!("is not a field of this object; the fields are: {}", known.join(", "));
-            fields.check.report(join(path, &shown(name)), message);
+            fields.check.report(Place::Field(&place, &shown(name)), message);
         }
     }
     object
@@ -151,12 +157,12 @@ pub fn doc_text(lines: &[&str]) -> String {
     lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join("\n")
 }
 
-fn join(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
-}
-
 /// An object's fields as sent, including repeated ones.
-struct Given<'a>(Vec<(String, &'a RawValue)>);
+struct Given<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+/// A name of a field, which is copied only if it is written with escapes.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Given<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -174,9 +180,9 @@ impl<'de> Visitor<'de> for GivenVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Given<'de>, A::Error> {
-        let mut given = Vec::new();
-        while let Some(field) = map.next_entry()? {
-            given.push(field);
+        let mut given = Vec::with_capacity(16);
+        while let Some((Name(name), value)) = map.next_entry()? {
+            given.push((name, value));
         }
         Ok(Given(given))
     }

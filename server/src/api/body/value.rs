@@ -8,6 +8,7 @@ use utoipa::openapi::{
     schema::{ArrayBuilder, ObjectBuilder, SchemaType, Type},
 };
 
+use super::place::Place;
 use crate::{
     api::problem::{Violation, shown},
     app::App,
@@ -18,8 +19,8 @@ pub trait Value: Sized {
     /// Completes the sentence "must be …", for example with "a whole number from 1 to 9".
     fn expected(limits: &Limits) -> Cow<'static, str>;
 
-    /// Reads the value at `path`. Reports everything that is wrong with it if the result is `None`.
-    fn read(json: &RawValue, path: &str, check: &mut Check<'_>) -> Option<Self>;
+    /// Reads the value at a place. Reports everything that is wrong with it if the result is `None`.
+    fn read(json: &RawValue, place: Place<'_>, check: &mut Check<'_>) -> Option<Self>;
 
     /// The value of a field that is missing or null; `None` if the field is required.
     fn omitted() -> Option<Self> {
@@ -77,25 +78,25 @@ impl<'a> Check<'a> {
     /// Reads a whole body, or returns everything that is wrong with it.
     pub fn run<T: Value>(json: &RawValue, limits: &'a Limits) -> Result<T, Vec<Violation>> {
         let mut check = Self { limits, violations: Vec::new() };
-        match T::read(json, "", &mut check) {
+        match T::read(json, Place::Whole, &mut check) {
             Some(value) if check.violations.is_empty() => Ok(value),
             _ => Err(check.violations),
         }
     }
 
     /// Reports a violation.
-    pub fn report(&mut self, path: impl Into<String>, message: impl Into<String>) {
-        self.violations.push(Violation::new(path, message));
+    pub fn report(&mut self, place: Place<'_>, message: impl Into<String>) {
+        self.violations.push(Violation::new(place.to_string(), message));
     }
 
     /// Reports that a value is not a valid `T`.
-    pub fn report_unexpected<T: Value>(&mut self, path: &str, json: &RawValue) {
-        self.report(path, format!("must be {}, not {}", T::expected(self.limits), shown(json.get())));
+    pub fn report_unexpected<T: Value>(&mut self, place: Place<'_>, json: &RawValue) {
+        self.report(place, format!("must be {}, not {}", T::expected(self.limits), shown(json.get())));
     }
 
     /// Reports that a field must have a value.
-    pub fn report_missing<T: Value>(&mut self, path: &str) {
-        self.report(path, format!("is missing; must be {}", T::expected(self.limits)));
+    pub fn report_missing<T: Value>(&mut self, place: Place<'_>) {
+        self.report(place, format!("is missing; must be {}", T::expected(self.limits)));
     }
 }
 
@@ -104,10 +105,10 @@ impl<T: Scalar + DeserializeOwned> Value for T {
         T::expected(limits)
     }
 
-    fn read(json: &RawValue, path: &str, check: &mut Check<'_>) -> Option<Self> {
+    fn read(json: &RawValue, place: Place<'_>, check: &mut Check<'_>) -> Option<Self> {
         let value = serde_json::from_str::<T>(json.get()).ok().filter(|value| value.fits(check.limits));
         if value.is_none() {
-            check.report_unexpected::<T>(path, json);
+            check.report_unexpected::<T>(place, json);
         }
         value
     }
@@ -127,8 +128,8 @@ impl<T: Value> Value for Option<T> {
         T::expected(limits)
     }
 
-    fn read(json: &RawValue, path: &str, check: &mut Check<'_>) -> Option<Self> {
-        if is_null(json) { Some(None) } else { T::read(json, path, check).map(Some) }
+    fn read(json: &RawValue, place: Place<'_>, check: &mut Check<'_>) -> Option<Self> {
+        if is_null(json) { Some(None) } else { T::read(json, place, check).map(Some) }
     }
 
     fn omitted() -> Option<Self> {
@@ -159,8 +160,8 @@ impl<T: Value> Value for Clearable<T> {
         T::expected(limits)
     }
 
-    fn read(json: &RawValue, path: &str, check: &mut Check<'_>) -> Option<Self> {
-        Option::read(json, path, check).map(|value| Self(Some(value)))
+    fn read(json: &RawValue, place: Place<'_>, check: &mut Check<'_>) -> Option<Self> {
+        Option::read(json, place, check).map(|value| Self(Some(value)))
     }
 
     fn omitted() -> Option<Self> {
@@ -185,17 +186,17 @@ impl<T: Value, const MIN: usize, const MAX: usize> Value for List<T, MIN, MAX> {
         format!("a list of {MIN} to {MAX} items").into()
     }
 
-    fn read(json: &RawValue, path: &str, check: &mut Check<'_>) -> Option<Self> {
+    fn read(json: &RawValue, place: Place<'_>, check: &mut Check<'_>) -> Option<Self> {
         let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(json.get()) else {
-            check.report_unexpected::<Self>(path, json);
+            check.report_unexpected::<Self>(place, json);
             return None;
         };
         let fits = (MIN..=MAX).contains(&items.len());
         if !fits {
-            check.report(path, format!("must have {MIN} to {MAX} items, not {}", items.len()));
+            check.report(place, format!("must have {MIN} to {MAX} items, not {}", items.len()));
         }
         let read = items.into_iter().take(MAX).enumerate();
-        let read: Vec<Option<T>> = read.map(|(at, item)| T::read(item, &format!("{path}[{at}]"), check)).collect();
+        let read: Vec<Option<T>> = read.map(|(at, item)| T::read(item, Place::Item(&place, at), check)).collect();
         read.into_iter().collect::<Option<Vec<T>>>().filter(|_| fits).map(Self)
     }
 
