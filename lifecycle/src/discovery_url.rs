@@ -2,7 +2,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use thiserror::Error;
 
-use crate::{Cluster, Member, MemberId, MemberKey, RegisterRefusal, Registration};
+use crate::{Cluster, Member, MemberId, MemberKey, RegisterRefusal, Registration, identity::FounderHash};
 
 /// A discovery URL, spelled as a node was given it with `--discovery`.
 ///
@@ -29,7 +29,7 @@ impl DiscoveryUrl {
     /// Whether the node with this key was given exactly this URL: its etcd computes the key from its peer URLs and the URL
     /// (`server/etcdserver/api/membership/member.go:computeMemberID`).
     pub fn was_given(&self, key: &MemberKey, registration: &Registration) -> bool {
-        MemberId::of_founder(&registration.peer_urls, self.as_str()).to_string() == key.as_str()
+        FounderKey::of(key, registration).is_some_and(|founder| founder.has(&[self.as_str()]))
     }
 
     fn was_given_to(&self, member: &Member) -> bool {
@@ -37,9 +37,31 @@ impl DiscoveryUrl {
     }
 }
 
+/// The key of a node that founds a cluster, which shows the discovery URL that the node was given.
+#[derive(Clone, Debug)]
+pub struct FounderKey {
+    id: MemberId,
+    hash: FounderHash,
+}
+
+impl FounderKey {
+    /// `None` if no etcd computes a key like that.
+    pub fn of(key: &MemberKey, registration: &Registration) -> Option<Self> {
+        let id: MemberId = key.as_str().parse().ok()?;
+        let is_written_by_etcd = id.to_string() == key.as_str();
+        is_written_by_etcd.then(|| Self { id, hash: FounderHash::of(&registration.peer_urls) })
+    }
+
+    /// Whether the node was given the URL that these pieces make up.
+    pub fn has(&self, pieces: &[&str]) -> bool {
+        self.hash.id(pieces) == self.id
+    }
+}
+
 impl Cluster {
     /// The spelling of the discovery URL that the nodes of this cluster have, if this node registers by v2 discovery: that of
-    /// the first node, and if it has none that is known, this node's. `likely` are the URLs that this node may have been given.
+    /// the first node, and if it has none that is known, this node's. `own` is the URL that this node was given, if it is one of the
+    /// likely ones; `likely` are those that any node may have been given.
     ///
     /// Keys that no likely URL explains are those of other clients, or of URLs that only a proxy knows. They pass.
     ///
@@ -50,20 +72,21 @@ impl Cluster {
         &self,
         key: &MemberKey,
         registration: &Registration,
-        likely: &[DiscoveryUrl],
+        own: Option<&DiscoveryUrl>,
+        likely: impl FnOnce() -> Vec<DiscoveryUrl>,
     ) -> Result<Option<DiscoveryUrl>, RegisterRefusal> {
-        let known = || self.discovery_url.iter().chain(likely);
-        let Some(own) = known().find(|url| url.was_given(key, registration)) else {
-            return Ok(self.discovery_url.clone());
+        let known = self.discovery_url.as_ref();
+        let Some(own) = own.or_else(|| known.filter(|url| url.was_given(key, registration))) else {
+            return Ok(known.cloned());
         };
         // A spelling counts as long as a member has it: if its node is removed, the others may use another.
-        let kept = self.discovery_url.as_ref().filter(|url| self.members().any(|member| url.was_given_to(member)));
-        let of_first = |member: &Arc<Member>| likely.iter().find(|url| url.was_given_to(member));
+        let kept = known.filter(|url| self.members().any(|member| url.was_given_to(member))).cloned();
+        let of_first = |member: &Arc<Member>| likely().into_iter().find(|url| url.was_given_to(member));
         match kept.or_else(|| self.members().next().and_then(of_first)) {
-            Some(first) if first != own && self.formed.is_none() => {
-                Err(RegisterRefusal::OtherUrl { first: first.clone(), own: own.clone() })
+            Some(first) if first != *own && self.formed.is_none() => {
+                Err(RegisterRefusal::OtherUrl { first, own: own.clone() })
             }
-            first => Ok(Some(first.unwrap_or(own).clone())),
+            first => Ok(first.or_else(|| Some(own.clone()))),
         }
     }
 }
@@ -111,7 +134,8 @@ mod tests {
     fn with(cluster: &Cluster, n: u32, given: &str, likely: &[&str]) -> Result<Cluster, RegisterRefusal> {
         let (key, registration) = node(n, given);
         let likely: Vec<_> = likely.iter().map(|text| url(text)).collect();
-        let discovery_url = cluster.discovery_url_with(&key, &registration, &likely)?;
+        let own = likely.iter().find(|url| url.was_given(&key, &registration));
+        let discovery_url = cluster.discovery_url_with(&key, &registration, own, || likely.clone())?;
         let registered = cluster.register(key, registration, Discovery::V2, Action::Create, NOW)?;
         Ok(Cluster { discovery_url, ..registered.after.unwrap() })
     }
@@ -152,7 +176,7 @@ mod tests {
     fn a_cluster_that_has_formed_takes_reports_of_any_spelling() {
         let formed = with(&cluster(1), 1, SLASH, &[SLASH]).unwrap();
         let (key, registration) = node(2, PLAIN);
-        let kept = formed.discovery_url_with(&key, &registration, &[url(PLAIN)]);
+        let kept = formed.discovery_url_with(&key, &registration, Some(&url(PLAIN)), || vec![url(PLAIN)]);
         assert_eq!(kept, Ok(Some(url(SLASH))));
     }
 

@@ -1,4 +1,4 @@
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 use sha1::{Digest, Sha1};
 use thiserror::Error;
@@ -29,10 +29,25 @@ impl MemberId {
     /// The ID that etcd computes for a founder
     /// (`server/etcdserver/api/membership/member.go:computeMemberID`).
     pub fn of_founder(peer_urls: &[PeerUrl], initial_cluster_token: &str) -> Self {
-        let mut urls: Vec<String> = peer_urls.iter().map(as_go_writes).collect();
+        FounderHash::of(peer_urls).id(&[initial_cluster_token])
+    }
+}
+
+/// What etcd's ID of a founder is computed from, without the initial cluster token.
+#[derive(Clone, Debug)]
+pub(crate) struct FounderHash(Sha1);
+
+impl FounderHash {
+    pub fn of(peer_urls: &[PeerUrl]) -> Self {
+        let mut urls: Vec<Cow<'_, str>> = peer_urls.iter().map(as_go_writes).collect();
         urls.sort_unstable();
-        let hash = Sha1::new_with_prefix(urls.concat()).chain_update(initial_cluster_token).finalize();
-        Self(first_eight_bytes(&hash))
+        Self(urls.iter().fold(Sha1::new(), |hash, url| hash.chain_update(url.as_bytes())))
+    }
+
+    /// The ID with the initial cluster token that these pieces make up.
+    pub fn id(&self, pieces: &[&str]) -> MemberId {
+        let hash = pieces.iter().fold(self.0.clone(), |hash, piece| hash.chain_update(piece));
+        MemberId(first_eight_bytes(&hash.finalize()))
     }
 }
 
@@ -65,10 +80,12 @@ impl Epoch {
 }
 
 /// A URL as Go prints it after parsing: with the scheme in lower case (`net/url/url.go:parse`).
-fn as_go_writes(url: &PeerUrl) -> String {
+fn as_go_writes(url: &PeerUrl) -> Cow<'_, str> {
     match url.as_str().split_once("://") {
-        Some((scheme, rest)) => format!("{}://{rest}", scheme.to_ascii_lowercase()),
-        None => url.to_string(),
+        Some((scheme, rest)) if scheme.bytes().any(|byte| byte.is_ascii_uppercase()) => {
+            format!("{}://{rest}", scheme.to_ascii_lowercase()).into()
+        }
+        _ => url.as_str().into(),
     }
 }
 

@@ -53,7 +53,7 @@ pub use admission::{
 pub use adoption::{ListedMember, MemberList};
 pub use cluster::{Cluster, MAX_MEMBERS, REMOVED_MEMBER_RETENTION, Transition};
 pub use cluster_name::{ClusterName, ClusterNameError};
-pub use discovery_url::{DiscoveryUrl, DiscoveryUrlError};
+pub use discovery_url::{DiscoveryUrl, DiscoveryUrlError, FounderKey};
 pub use disk_id::{DiskId, DiskIdError};
 pub use downtime::{Announcer, Downtime, UnknownAnnouncer};
 pub use event::{Action, Event, EventKind, Previous, Subject};

@@ -6,8 +6,7 @@ use axum::{
     response::Response,
 };
 use convene_lifecycle::{
-    Cluster, ClusterSize, Discovery, DiscoveryUrl, Event, MemberKey, RegisterRefusal, Registration, ReservedToken,
-    Revision,
+    Cluster, ClusterSize, Discovery, Event, MemberKey, RegisterRefusal, Registration, ReservedToken, Revision,
 };
 
 use super::{
@@ -16,7 +15,7 @@ use super::{
     error::{Code, V2Error},
     path::{KeyPath, Node},
     request::KeyRequest,
-    spelling::likely_urls,
+    spelling::LikelyUrls,
 };
 use crate::{
     access::Caller,
@@ -43,7 +42,7 @@ pub async fn put(
         Node::Member(key) => {
             let registration = Registration::parse(value(&request)?).map_err(V2Error::invalid_field)?;
             let (token, member, name) = (path.token.clone(), key.clone(), registration.name.clone());
-            let likely = likely_urls(&app, &uri, &headers, &key, &registration);
+            let likely = LikelyUrls::of(&app, &uri, &headers);
             let answer = create_or_change(&app, &caller, path, key, registration, request.conditions, likely).await;
             let answer = answer.map_err(|error| error.of_node(name))?;
             app.waiting.registered(&token, &member, client.connection());
@@ -70,7 +69,7 @@ async fn create_or_change(
     key: MemberKey,
     registration: Registration,
     conditions: Conditions,
-    likely: Vec<DiscoveryUrl>,
+    likely: LikelyUrls,
 ) -> Result<(Answer, Revision), V2Error> {
     if conditions.creates()
         && let Some(answer) = register_again(app, &path, &key, &registration).await?
@@ -134,16 +133,18 @@ async fn register(
     key: MemberKey,
     registration: Registration,
     conditions: Conditions,
-    likely: Vec<DiscoveryUrl>,
+    likely: LikelyUrls,
 ) -> Result<Arc<Event>, V2Error> {
     let token = path.token.clone();
     let name = registration.name.clone();
+    let own_url = likely.given(&key, &registration);
     let decide = move |cluster: Option<&Cluster>, at| {
         let cluster = cluster.ok_or_else(|| path.no_such_cluster())?;
         let present = cluster.member(&key).map(|member| CurrentValue::from(&**member));
         let action = conditions.put(&path.key(), present.as_ref()).map_err(|error| error.at(cluster.revision))?;
         let refused = |refusal: RegisterRefusal| refused(refusal, cluster.revision);
-        let discovery_url = cluster.discovery_url_with(&key, &registration, &likely).map_err(refused)?;
+        let discovery_url = cluster.discovery_url_with(&key, &registration, own_url.as_ref(), || likely.all());
+        let discovery_url = discovery_url.map_err(refused)?;
         let cluster = Cluster { discovery_url, ..cluster.clone() };
         cluster.register(key.clone(), registration.clone(), Discovery::V2, action, at).map_err(refused)
     };
