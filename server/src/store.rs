@@ -27,6 +27,7 @@ mod notify;
 mod open;
 mod postgres;
 mod private_files;
+mod random;
 mod read;
 mod size;
 mod sqlite;

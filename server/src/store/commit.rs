@@ -8,6 +8,7 @@ use super::{
     columns::{CLUSTER, EVENT, MEMBER, Stored},
     compact::compact_history,
     connection::Connection,
+    random::random_bits,
     statement::Statement,
     table::Table,
 };
@@ -195,8 +196,5 @@ pub(super) const RANDOM_BITS: u32 = 20;
 /// Draws the public ID of a new cluster, which is its key in the database and grows with time. Servers that create clusters in
 /// the same millisecond hardly ever draw the same; if they do, the later commit is a conflict and draws again.
 pub fn draw_public_id(created_at: UnixMillis) -> PublicId {
-    let mut random = [0; 4];
-    getrandom::fill(&mut random).expect("the operating system has random numbers");
-    let random = u32::from_ne_bytes(random) >> (u32::BITS - RANDOM_BITS);
-    PublicId((created_at.0 << RANDOM_BITS) | i64::from(random))
+    PublicId((created_at.0 << RANDOM_BITS) | random_bits() & ((1 << RANDOM_BITS) - 1))
 }

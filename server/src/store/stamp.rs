@@ -5,6 +5,7 @@ use convene_lifecycle::{Cluster, Revision, Token, UnixMillis};
 use super::{
     StoreError,
     connection::{Connection, Row},
+    random::random_bits,
     read::token,
     statement::Statement,
 };
@@ -17,9 +18,7 @@ pub struct WriteId(pub(super) i64);
 impl WriteId {
     /// Draws the ID of a new write.
     pub fn draw() -> Self {
-        let mut random = [0; 8];
-        getrandom::fill(&mut random).expect("the operating system has random numbers");
-        Self(i64::from_ne_bytes(random) & i64::MAX)
+        Self(random_bits())
     }
 }
 
