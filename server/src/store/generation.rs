@@ -10,9 +10,9 @@ use std::{
     fmt,
     fs::{self, File},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::Once,
+    sync::{Mutex, Once},
 };
 
 use convene_lifecycle::{EventKind, Revision};
@@ -59,6 +59,8 @@ impl fmt::Display for WentBack {
 #[derive(Debug)]
 pub(super) struct GenerationFile {
     path: PathBuf,
+    /// The file, once this process has written it.
+    written: Mutex<Option<File>>,
 }
 
 impl GenerationFile {
@@ -66,7 +68,7 @@ impl GenerationFile {
     pub fn of(database: &Path) -> Self {
         let mut path = database.canonicalize().unwrap_or_else(|_| database.to_owned()).into_os_string();
         path.push(".generation");
-        Self { path: path.into() }
+        Self { path: path.into(), written: Mutex::default() }
     }
 
     /// The generation in the file. `None` if there is no readable file of this registry.
@@ -76,21 +78,26 @@ impl GenerationFile {
         generation.parse().ok().filter(|_| id == registry_id)
     }
 
-    /// Writes the generation, unless the file has it already. A failure is logged: the commit has been made.
+    /// Writes the generation. A failure is logged: the commit has been made.
     pub fn write(&self, registry_id: &str, generation: i64) {
-        if self.read(registry_id) == Some(generation) {
+        let text = format!("{registry_id} {generation}\n");
+        let mut written = self.written.lock().expect("no holder panics");
+        if written.as_ref().is_some_and(|file| overwrite(file, &text).is_ok_and(|is_overwritten| is_overwritten)) {
             return;
         }
-        if let Err(error) = self.replace(&format!("{registry_id} {generation}\n")) {
-            tracing::error!(
-                file = %self.path.display(),
-                %error,
-                "can't write the database's generation, so the server may not detect an older copy of the database"
-            );
-        }
+        *written = self
+            .replace(&text)
+            .inspect_err(|error| {
+                tracing::error!(
+                    file = %self.path.display(),
+                    %error,
+                    "can't write the database's generation, so the server may not detect an older copy of the database"
+                );
+            })
+            .ok();
     }
 
-    fn replace(&self, text: &str) -> io::Result<()> {
+    fn replace(&self, text: &str) -> io::Result<File> {
         let mut temporary: OsString = self.path.clone().into_os_string();
         temporary.push(".tmp");
         let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
@@ -99,8 +106,22 @@ impl GenerationFile {
         fs::rename(&temporary, &self.path)?;
         // The new name is on the disk once the directory is.
         let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()?;
+        Ok(file)
     }
+}
+
+/// Overwrites a file with a text of the same length. Returns `false` if it has another length, or has lost its name. A new file for each commit
+/// would take two more writes to the disk, for which all clients wait. So short a text at the start of a file is in one sector, which the
+/// disk has as it was or as it is.
+fn overwrite(file: &File, text: &str) -> io::Result<bool> {
+    let metadata = file.metadata()?;
+    if metadata.nlink() == 0 || metadata.len() != text.len() as u64 {
+        return Ok(false);
+    }
+    file.write_all_at(text.as_bytes(), 0)?;
+    file.sync_data()?;
+    Ok(true)
 }
 
 impl Store {
@@ -132,7 +153,9 @@ impl Store {
                     Some(expected) => self.set_generation(expected + 1).await?,
                     None => found,
                 };
-                file.generation.write(&self.registry_id, remembered);
+                if expected != Some(remembered) {
+                    file.generation.write(&self.registry_id, remembered);
+                }
                 Ok(())
             }
             Database::Postgres(_) => {
