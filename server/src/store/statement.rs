@@ -1,4 +1,4 @@
-use std::borrow::Cow;
+use std::{borrow::Cow, iter};
 
 use super::table::Table;
 
@@ -112,7 +112,8 @@ impl<'a> Statement<'a> {
         (text, arguments, self.is_cached)
     }
 
-    /// The text for SQLite, its values, and whether the statement is cached.
+    /// The text for SQLite, its values, and whether the statement is cached. The number of rows, or of the values of a list, is
+    /// rounded up to a power of two: a prepared statement of many rows has some 100 KiB, and there would be one for each number.
     pub fn for_sqlite(self) -> (String, Vec<Value<'a>>, bool) {
         // To SQLite `$1` is a name, and it searches all names for each of them: that takes longer for 3,000 values than the fsync
         // afterwards. `?` has no name. A text never has both kinds, because sqlx counts them separately.
@@ -122,18 +123,14 @@ impl<'a> Statement<'a> {
             match piece {
                 Piece::Text(piece) => written.text += &piece,
                 Piece::Value(value) => written.value(value),
-                Piece::In(values) => {
+                Piece::In(mut values) => {
+                    if let Some(last) = values.last().cloned() {
+                        values.resize(values.len().next_power_of_two(), last);
+                    }
                     written.text += " in ";
                     written.list(values);
                 }
-                Piece::Table(table) => {
-                    let mut before = "values ";
-                    for row in table.into_rows() {
-                        written.text += before;
-                        written.list(row);
-                        before = ", ";
-                    }
-                }
+                Piece::Table(table) => written.table(table),
             }
         }
         (written.text, written.values, self.is_cached)
@@ -153,6 +150,21 @@ impl<'a> ForSqlite<'a> {
         match self.is_numbered {
             true => self.text += &format!("${}", self.values.len()),
             false => self.text.push('?'),
+        }
+    }
+
+    /// Writes the rows and, if their number is no power of two, rows of nulls that the query leaves out.
+    fn table(&mut self, table: Table<'a>) {
+        let (rows, columns) = (table.rows(), table.columns());
+        let padding = rows.next_power_of_two() - rows;
+        let mut before = if rows > 1 { "select * from (values " } else { "values " };
+        for row in table.into_rows().chain(iter::repeat_n(vec![Value::Integer(None); columns], padding)) {
+            self.text += before;
+            self.list(row);
+            before = ", ";
+        }
+        if rows > 1 {
+            self.text += ") where column1 is not null";
         }
     }
 
@@ -251,13 +263,31 @@ mod tests {
     }
 
     #[test]
+    fn sqlite_gets_powers_of_two() {
+        let of_rows = |rows: i64| {
+            let mut table = Table::new();
+            table.column("number", 1..=rows).column("text", (1..=rows).map(|_| "x"));
+            let mut statement = Statement::new("insert into t ");
+            statement.push_table(table);
+            statement.for_sqlite()
+        };
+        assert_eq!(of_rows(1).0, "insert into t values (?,?)");
+        assert_eq!(of_rows(3).0, of_rows(4).0);
+        assert_eq!(of_rows(3).1[4..], [3.into(), "x".into(), Value::Integer(None), Value::Integer(None)]);
+        let mut list = Statement::new("select 1 where a");
+        list.push_in([1, 2, 3]);
+        let (text, values, _) = list.for_sqlite();
+        assert_eq!((text.as_str(), &values[2..]), ("select 1 where a in (?,?,?,?)", &[3.into(), 3.into()][..]));
+    }
+
+    #[test]
     fn a_table_is_written_by_rows_for_sqlite_and_by_columns_for_postgres() {
         let mut table = Table::new();
         table.column("number", [1, 2]).column("text", ["x", "y"]);
         let mut statement = Statement::new("insert into t ");
         statement.push_table(table);
         let (text, values, _) = statement.clone().for_sqlite();
-        assert_eq!(text, "insert into t values (?,?), (?,?)");
+        assert_eq!(text, "insert into t select * from (values (?,?), (?,?)) where column1 is not null");
         assert_eq!(values, [1.into(), "x".into(), 2.into(), Value::from("y")]);
         let (text, arguments, _) = statement.for_postgres();
         assert_eq!(text, "insert into t select * from unnest($1, $2)");

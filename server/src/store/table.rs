@@ -28,6 +28,16 @@ impl<'a> Table<'a> {
         self.columns.iter().skip(keys).map(assignment).collect::<Vec<_>>().join(", ")
     }
 
+    /// How many columns there are.
+    pub fn columns(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.columns.first().map_or(0, |(_, values)| values.len())
+    }
+
     /// The values by columns.
     pub fn into_columns(self) -> impl Iterator<Item = Vec<Value<'a>>> {
         self.columns.into_iter().map(|(_, values)| values)
@@ -35,7 +45,7 @@ impl<'a> Table<'a> {
 
     /// The values by rows.
     pub fn into_rows(self) -> impl Iterator<Item = Vec<Value<'a>>> {
-        let rows = self.columns.first().map_or(0, |(_, values)| values.len());
+        let rows = self.rows();
         let mut columns: Vec<_> = self.into_columns().map(Vec::into_iter).collect();
         (0..rows).map(move |_| {
             let row = columns.iter_mut().map(Iterator::next);
