@@ -56,7 +56,7 @@ impl CommandError {
         }
     }
 
-    /// The exit codes that `convene --help` and docs/client.md list. clap also exits with 2 on a command line that it
+    /// The exit codes that `convene --help` and docs/reference/exit-codes.md list. clap also exits with 2 on a command line that it
     /// rejects.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {

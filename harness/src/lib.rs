@@ -7,6 +7,7 @@ mod fuzz_seeds;
 mod gateway;
 mod kept;
 mod other_user;
+mod page;
 mod place;
 mod ports;
 mod postgres;
@@ -35,6 +36,7 @@ pub use crate::{
     access::Access,
     fuzz_seeds::fuzz_seeds,
     other_user::{as_nobody, run_as_nobody},
+    page::Page,
     place::Place,
     ports::free_port,
     postgres::Postgres,

@@ -21,6 +21,15 @@ fn the_reference_lists_all_reasons_events_and_policy_fields() {
     assert!(page == expected, "docs/reference/lifecycle.md is stale; run scripts/generate");
 }
 
+#[test]
+fn troubleshooting_has_an_entry_for_each_reason() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/troubleshooting.md");
+    let page = fs::read_to_string(path).unwrap();
+    let lacks = |reason: &&Reason| !page.contains(&format!("\n### `{reason}`\n"));
+    let missing: Vec<_> = Reason::ALL.iter().filter(lacks).collect();
+    assert!(missing.is_empty(), "docs/troubleshooting.md lacks {missing:?}");
+}
+
 fn reasons() -> String {
     let mut text = "## Reasons\n\nEvery instruction has a reason. Later versions may have more.\n\n\
                     | `reason` | comes with | meaning |\n|---|---|---|\n"

@@ -2,7 +2,7 @@
 //!
 //! Each group belongs to the part of the server that counts in it; [`Metrics`] registers all of them. There are no globals,
 //! so every server in a test process has its own. No label has a token, a name or an address: every label has a fixed set of
-//! values, or that of the routes. docs/operations.md lists the metrics.
+//! values, or that of the routes. docs/reference/metrics.md lists the metrics.
 
 mod database;
 mod registry;

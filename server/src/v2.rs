@@ -2,7 +2,7 @@
 //!
 //! A cluster looks like a directory `/_etcd/registry/TOKEN` of etcd's v2 store, with one key for each
 //! member and the hidden `_config/size`. The same directory is in every other [`Folder`]. The answers follow etcd's `etcdserver/api/v2http/client.go` and
-//! `v2store/store.go`; docs/v2-discovery.md lists where they differ on purpose.
+//! `v2store/store.go`; docs/reference/v2.md lists where they differ on purpose.
 
 mod answer;
 mod condition;

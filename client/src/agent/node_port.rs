@@ -1,4 +1,4 @@
-//! The node's own HTTP port, for load balancers, monitoring and people. docs/node-port.md describes it.
+//! The node's own HTTP port, for load balancers, monitoring and people. docs/reference/node-port.md describes it.
 //!
 //! Everything that it answers is in the agent's [`Status`]: no request makes the agent ask an etcd or the registry, and none
 //! changes anything.

@@ -58,7 +58,7 @@ mod large {
     }
 }
 
-/// Moves the data of a server to another database as in docs/operations.md, and starts the server there.
+/// Moves the data of a server to another database as in docs/runbooks/back-up-and-move-the-registry.md, and starts the server there.
 fn move_to(database_url: &str, mut server: Server) -> Server {
     server.signal("TERM");
     assert_eq!(server.wait_for_exit(LIMIT), Some(0), "{}", server.output());

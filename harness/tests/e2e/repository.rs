@@ -6,6 +6,8 @@ use std::{
     process::Command,
 };
 
+use convene_harness::Page;
+
 #[test]
 fn every_file_that_the_documentation_names_exists() {
     let root = root();
@@ -72,6 +74,49 @@ fn every_link_leads_to_a_file_and_a_heading() {
 }
 
 /// A filter of nextest that matches no test runs nothing, without a word.
+/// The pages with lines of shell that a test types, and the test.
+const TYPED: [(&str, &str); 5] = [
+    ("README.md", "server/tests/e2e/tours.rs"),
+    ("docs/quick-start.md", "server/tests/e2e/tours.rs"),
+    ("docs/discovery.etcd.io-is-gone.md", "server/tests/e2e/gone_page.rs"),
+    ("docs/reference/api.md", "server/tests/e2e/api_page.rs"),
+    ("docs/reference/v3.md", "server/tests/e2e/v3_gateway.rs"),
+];
+
+/// The pages with lines of shell that no test types: most of them need root, systemd, or several machines.
+const NOT_TYPED: [&str; 16] = [
+    "docs/adopt.md",
+    "docs/discovery-only.md",
+    "docs/install.md",
+    "docs/monitoring.md",
+    "docs/nodes.md",
+    "docs/troubleshooting.md",
+    "docs/runbooks/README.md",
+    "docs/runbooks/back-up-and-move-the-registry.md",
+    "docs/runbooks/change-addresses.md",
+    "docs/runbooks/lost-quorum-and-restore.md",
+    "docs/runbooks/maintenance.md",
+    "docs/runbooks/replace-machines.md",
+    "docs/runbooks/resize.md",
+    "docs/runbooks/uninstall.md",
+    "docs/runbooks/upgrade-convene.md",
+    "docs/runbooks/upgrade-etcd.md",
+];
+
+#[test]
+fn every_page_with_lines_of_shell_is_typed_by_a_test() {
+    for (page, test) in TYPED {
+        assert!(Page::read(page).has_shell(), "{page} has no shell");
+        let name = page.strip_prefix("docs/").unwrap_or(page);
+        assert!(fs::read_to_string(root().join(test)).unwrap().contains(name), "{test} does not read {page}");
+    }
+    for file in documents() {
+        let page = file.strip_prefix(root()).unwrap().to_str().unwrap();
+        let is_known = TYPED.iter().any(|(typed, _)| *typed == page) || NOT_TYPED.contains(&page);
+        assert!(is_known || !Page::read(page).has_shell(), "{page} has lines of shell that no test types");
+    }
+}
+
 #[test]
 fn every_test_that_a_profile_selects_by_name_exists() {
     let root = root();

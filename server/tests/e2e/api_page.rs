@@ -1,4 +1,4 @@
-//! The commands in docs/api.md work as they stand, and print what the page describes.
+//! The commands in docs/reference/api.md work as they stand, and print what the page describes.
 
 use std::{collections::BTreeSet, path::Path, process::Command, time::Duration};
 
@@ -206,7 +206,7 @@ fn tour() -> String {
 }
 
 fn page() -> String {
-    read("docs/api.md")
+    read("docs/reference/api.md")
 }
 
 fn read(path: &str) -> String {

@@ -38,6 +38,16 @@ async fn prometheus_own_tool_accepts_the_metrics() {
 }
 
 #[tokio::test]
+async fn the_reference_has_every_metric() {
+    let page = include_str!("../../../docs/reference/metrics.md");
+    let server = Server::start();
+    some_of_each(&server).await;
+    let scrape = Scrape::of(&server).await;
+    let missing: Vec<_> = scrape.names().into_iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "docs/reference/metrics.md lacks {missing:?}");
+}
+
+#[tokio::test]
 async fn counters_move_with_what_happens() {
     let server = Server::start();
     let before = Scrape::of(&server).await;

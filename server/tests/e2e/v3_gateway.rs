@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, process::Command, sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use convene_harness::{
-    Place,
+    Page, Place,
     cluster::every_member_serves_what_another_wrote,
     etcd::{Etcd, Version},
     http,
@@ -261,10 +261,7 @@ async fn a_refusal_says_what_to_do_and_leaves_a_line_in_the_log() {
 #[test]
 fn the_commands_of_the_documentation_work() {
     let server = Server::start();
-    let text = include_str!("../../../docs/v3-discovery.md");
-    let (_, section) = text.split_once("## Without etcdctl").unwrap();
-    let (_, block) = section.split_once("```sh\n").unwrap();
-    let (block, _) = block.split_once("```").unwrap();
+    let block = &Page::read("docs/reference/v3.md").blocks("Without etcdctl", "sh")[0];
     let script = block.replace("http://127.0.0.1:8087", &server.url);
     let done = Command::new("bash").args(["-euo", "pipefail", "-c", &script]).output().unwrap();
     let output = String::from_utf8(done.stdout).unwrap();

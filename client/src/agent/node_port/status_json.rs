@@ -13,7 +13,7 @@ use crate::{
     one_line::json_line,
 };
 
-/// docs/node-port.md describes the fields. Clients accept fields that they don't know, so that more may follow.
+/// docs/reference/node-port.md describes the fields. Clients accept fields that they don't know, so that more may follow.
 #[derive(Serialize)]
 struct Body<'a> {
     agent_version: &'static str,

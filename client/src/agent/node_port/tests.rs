@@ -379,7 +379,7 @@ async fn prometheus_own_tool_accepts_the_metrics() {
 
 #[tokio::test]
 async fn the_documentation_has_every_page_check_metric_and_field() {
-    let page = include_str!("../../../../docs/node-port.md");
+    let page = include_str!("../../../../docs/reference/node-port.md");
     let node = TestNode::voter().await;
     node.change(|status| status.last_exit = Some(Exit::Code(1)));
     let (_, metrics) = node.get("/metrics").await;
@@ -402,9 +402,9 @@ async fn the_documentation_has_every_page_check_metric_and_field() {
     }
     assert!(names.len() > 50, "{names:?}");
     let missing: Vec<_> = names.iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
-    assert!(missing.is_empty(), "docs/node-port.md lacks {missing:?}");
+    assert!(missing.is_empty(), "docs/reference/node-port.md lacks {missing:?}");
     let (_, line) = node.get("/voter").await;
-    assert!(page.contains(&format!("\n    {line}")), "docs/node-port.md lacks {line}");
+    assert!(page.contains(&format!("\n    {line}")), "docs/reference/node-port.md lacks {line}");
 }
 
 /// A load balancer sends the host that it likes, and some send none.

@@ -55,7 +55,7 @@ fn a_drop_in_unsets_discovery_variables_of_an_environment_file() {
     assert_eq!(seen("etcd"), expected(&nasty_config("a")));
 }
 
-/// docs/moving-from-elastic-etcd.md has these units.
+/// docs/adopt.md has these units.
 #[test]
 fn a_unit_before_etcds_unit_writes_the_environment_file() {
     let mut units = Units::new();

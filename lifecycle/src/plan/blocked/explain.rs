@@ -111,7 +111,7 @@ impl Blocked {
                 format!(
                     "etcd cluster {found} answers at the members' addresses, but this node was admitted without a join token, and \
                      anybody who knows the discovery token of this cluster, which stock etcds have formed, could say that. Give this \
-                     node a join token, or start convene with one on a member's node (convene join-token create)"
+                     node a join token, or start convene with one on a member's node (convene cluster join-token create)"
                 ),
             ),
             Self::GivenUpListed { listed } => wait(

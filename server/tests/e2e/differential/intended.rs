@@ -1,4 +1,4 @@
-//! Where our answers differ from the reference's on purpose. docs/v2-discovery.md lists them for operators.
+//! Where our answers differ from the reference's on purpose. docs/reference/v2.md lists them for operators.
 
 use crate::comparison::Intended;
 

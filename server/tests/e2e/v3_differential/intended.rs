@@ -1,4 +1,4 @@
-//! Where our answers differ from an etcd's on purpose. docs/v3-discovery.md lists them for operators.
+//! Where our answers differ from an etcd's on purpose. docs/reference/v3.md lists them for operators.
 
 use crate::comparison::Intended;
 

@@ -1,0 +1,74 @@
+use std::path::Path;
+
+/// A page of the documentation, of which tests run the blocks of code.
+pub struct Page(String);
+
+/// A block of code. The indentation that it has in a list is removed.
+struct Block {
+    /// The headings that it stands under, by their level.
+    headings: Vec<String>,
+    language: String,
+    lines: String,
+}
+
+impl Page {
+    /// Reads a page by its path from the root of the repository.
+    pub fn read(path: &str) -> Self {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+        Self(std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{path}: {error}")))
+    }
+
+    /// Whether the page has lines of shell for the reader to type.
+    pub fn has_shell(&self) -> bool {
+        self.all_blocks().iter().any(|block| block.language == "sh")
+    }
+
+    /// The lines of shell of a section and of those below it.
+    #[track_caller]
+    pub fn shell(&self, heading: &str) -> String {
+        self.blocks(heading, "sh").concat()
+    }
+
+    /// The blocks of a language in a section and in those below it, of which there must be some.
+    #[track_caller]
+    pub fn blocks(&self, heading: &str, language: &str) -> Vec<String> {
+        let is_wanted =
+            |block: &Block| block.language == language && block.headings.iter().any(|above| above == heading);
+        let wanted: Vec<String> = self.all_blocks().into_iter().filter(is_wanted).map(|block| block.lines).collect();
+        assert!(!wanted.is_empty(), "no section {heading:?} with a block of {language}");
+        wanted
+    }
+
+    fn all_blocks(&self) -> Vec<Block> {
+        let (mut blocks, mut headings, mut lines) = (Vec::new(), Vec::new(), self.0.lines());
+        while let Some(line) = lines.next() {
+            let text = line.trim_start();
+            let level = line.bytes().take_while(|byte| *byte == b'#').count();
+            if let Some(language) = text.strip_prefix("```") {
+                let indentation = line.len() - text.len();
+                let within = lines.by_ref().take_while(|line| line.trim_start() != "```");
+                let within = within.map(|line| format!("{}\n", line.get(indentation..).unwrap_or_default()));
+                let language = language.to_owned();
+                blocks.push(Block { headings: headings.clone(), language, lines: within.collect() });
+            } else if level > 0 {
+                headings.resize(level - 1, String::new());
+                headings.push(line[level..].trim().to_owned());
+            }
+        }
+        blocks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_has_the_blocks_of_those_below_it() {
+        let text = "# Page\n## One\n```sh\n# no heading\na\n```\n1. step\n\n   ```sh\n   b \\\n     c\n   ```\n\
+                    ### Below\n```text\nd\n```\n```sh\ne\n```\n## Two\n```sh\nf\n```\n";
+        let page = Page(text.to_owned());
+        assert_eq!(page.shell("One"), "# no heading\na\nb \\\n  c\ne\n");
+        assert_eq!((page.shell("Below"), page.blocks("One", "text")), ("e\n".to_owned(), vec!["d\n".to_owned()]));
+    }
+}
