@@ -9,7 +9,7 @@ use crate::{
 /// The flags of `convene cluster resize`.
 #[derive(Debug, Args)]
 pub struct ResizeArgs {
-    /// Number of voters, 1 to 1000; to shrink, also run `convene leave` on each surplus node
+    /// Number of voters, 1 to 1000; surplus members leave by themselves under `convene run`, and with `convene leave` otherwise
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
     size: u32,
     #[command(flatten)]
