@@ -12,7 +12,9 @@ mod place;
 mod ports;
 mod postgres;
 mod process;
+mod section;
 mod set_up;
+mod site;
 mod small_disk;
 mod waiting;
 
@@ -21,6 +23,7 @@ pub mod cluster;
 pub mod convene;
 pub mod etcd;
 pub mod http;
+pub mod limits;
 pub mod network;
 pub mod peer_proxy;
 pub mod peers;
@@ -36,12 +39,14 @@ pub use crate::{
     access::Access,
     fuzz_seeds::fuzz_seeds,
     other_user::{as_nobody, run_as_nobody},
-    page::Page,
+    page::{Page, Steps},
     place::Place,
     ports::free_port,
     postgres::Postgres,
     process::Process,
+    section::{Section, code_spans},
     set_up::SetUp,
+    site::{Machine, Site},
     small_disk::SmallDisk,
     waiting::wait_for,
 };

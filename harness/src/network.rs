@@ -123,7 +123,7 @@ impl Host {
     }
 }
 
-fn ip(arguments: &[&str]) -> Result<(), String> {
+pub(crate) fn ip(arguments: &[&str]) -> Result<(), String> {
     run("ip", arguments)
 }
 

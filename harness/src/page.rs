@@ -3,6 +3,12 @@ use std::path::Path;
 /// A page of the documentation, of which tests run the blocks of code.
 pub struct Page(String);
 
+/// The blocks of shell of a page that a test types one by one.
+pub struct Steps {
+    page: String,
+    left: Vec<Block>,
+}
+
 /// A block of code. The indentation that it has in a list is removed.
 struct Block {
     /// The headings that it stands under, by their level.
@@ -39,6 +45,13 @@ impl Page {
         wanted
     }
 
+    /// The blocks of shell, for a test that types all of them.
+    pub fn steps(path: &str) -> Steps {
+        let mut left = Self::read(path).all_blocks();
+        left.retain(|block| block.language == "sh");
+        Steps { page: path.to_owned(), left }
+    }
+
     fn all_blocks(&self) -> Vec<Block> {
         let (mut blocks, mut headings, mut lines) = (Vec::new(), Vec::new(), self.0.lines());
         while let Some(line) = lines.next() {
@@ -56,6 +69,39 @@ impl Page {
             }
         }
         blocks
+    }
+}
+
+impl Steps {
+    /// Takes the first block that is left in a section, or in those below it.
+    #[track_caller]
+    pub fn take(&mut self, heading: &str) -> String {
+        self.take_with(heading, "")
+    }
+
+    /// Takes the first block that is left in a section and has a text.
+    #[track_caller]
+    pub fn take_with(&mut self, heading: &str, text: &str) -> String {
+        let is_wanted =
+            |block: &Block| block.headings.iter().any(|above| above == heading) && block.lines.contains(text);
+        let found = self.left.iter().position(is_wanted);
+        let at =
+            found.unwrap_or_else(|| panic!("{}: no shell with {text:?} is left in section {heading:?}", self.page));
+        self.left.remove(at).lines
+    }
+
+    /// Leaves out the rest of a section, which the test can't type.
+    #[track_caller]
+    pub fn leave_out(&mut self, heading: &str) {
+        self.take(heading);
+        self.left.retain(|block| block.headings.iter().all(|above| above != heading));
+    }
+
+    /// Checks that no block is left.
+    #[track_caller]
+    pub fn finish(self) {
+        let left: Vec<&str> = self.left.iter().map(|block| block.lines.as_str()).collect();
+        assert!(left.is_empty(), "{}: no test types\n{}", self.page, left.join("\n"));
     }
 }
 

@@ -4,8 +4,8 @@ use std::{env, path::PathBuf};
 
 /// A program of a folder of the peers, or `None` if it is missing: then the test prints that it skips what
 /// needs it, unless CONVENE_TEST_REQUIRE_PEERS makes that a failure.
-pub fn program(folder: &str, name: &str) -> Option<PathBuf> {
-    let program = peers().join(folder).join(name);
+pub fn program(package: &str, name: &str) -> Option<PathBuf> {
+    let program = folder().join(package).join(name);
     if program.exists() {
         return Some(program);
     }
@@ -19,7 +19,8 @@ pub fn skip(why: &str) {
     eprintln!("SKIPPED: {why}");
 }
 
-fn peers() -> PathBuf {
+/// The folder of all of them.
+pub(crate) fn folder() -> PathBuf {
     if let Some(peers) = env::var_os("CONVENE_TEST_PEERS") {
         return peers.into();
     }

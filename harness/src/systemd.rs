@@ -135,7 +135,7 @@ impl Drop for Systemd {
 }
 
 /// The files in it go with it.
-fn remove_control_group(group: &Path) -> std::io::Result<()> {
+pub(crate) fn remove_control_group(group: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(group)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {

@@ -1,12 +1,13 @@
 //! The repository agrees with its documentation: files exist, links lead somewhere, and what is deliberately absent is.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Component, Path, PathBuf},
     process::Command,
 };
 
-use convene_harness::Page;
+use convene_harness::{Page, Section};
 
 #[test]
 fn every_file_that_the_documentation_names_exists() {
@@ -75,34 +76,35 @@ fn every_link_leads_to_a_file_and_a_heading() {
 
 /// A filter of nextest that matches no test runs nothing, without a word.
 /// The pages with lines of shell that a test types, and the test.
-const TYPED: [(&str, &str); 5] = [
+const TYPED: [(&str, &str); 15] = [
     ("README.md", "server/tests/e2e/tours.rs"),
     ("docs/quick-start.md", "server/tests/e2e/tours.rs"),
+    ("docs/adopt.md", "server/tests/e2e/runbooks/adopt.rs"),
+    ("docs/install.md", "server/tests/e2e/runbooks.rs"),
     ("docs/discovery.etcd.io-is-gone.md", "server/tests/e2e/gone_page.rs"),
     ("docs/reference/api.md", "server/tests/e2e/api_page.rs"),
     ("docs/reference/v3.md", "server/tests/e2e/v3_gateway.rs"),
+    ("docs/runbooks/README.md", "server/tests/e2e/runbooks/maintenance.rs"),
+    ("docs/runbooks/back-up-and-move-the-registry.md", "server/tests/e2e/runbooks/back_up.rs"),
+    ("docs/runbooks/change-addresses.md", "server/tests/e2e/runbooks/change_addresses.rs"),
+    ("docs/runbooks/maintenance.md", "server/tests/e2e/runbooks/maintenance.rs"),
+    ("docs/runbooks/replace-machines.md", "server/tests/e2e/runbooks/replace_machines.rs"),
+    ("docs/runbooks/resize.md", "server/tests/e2e/runbooks/resize.rs"),
+    ("docs/runbooks/uninstall.md", "server/tests/e2e/runbooks/uninstall.rs"),
+    ("docs/runbooks/upgrade-etcd.md", "server/tests/e2e/runbooks/upgrades.rs"),
 ];
 
-/// The pages with lines of shell that no test types: most of them need root, systemd, or several machines.
-const NOT_TYPED: [&str; 18] = [
-    "docs/adopt.md",
+/// The pages with lines of shell that no test types as a whole: parts of them need containers, PostgreSQL with a name of its own, or
+/// etcdutl.
+const NOT_TYPED: [&str; 8] = [
     "docs/discovery-only.md",
-    "docs/install.md",
     "docs/monitoring.md",
     "docs/nodes.md",
     "docs/troubleshooting.md",
     "docs/reference/exit-codes.md",
     "docs/reference/node-port.md",
-    "docs/runbooks/README.md",
-    "docs/runbooks/back-up-and-move-the-registry.md",
-    "docs/runbooks/change-addresses.md",
     "docs/runbooks/lost-quorum-and-restore.md",
-    "docs/runbooks/maintenance.md",
-    "docs/runbooks/replace-machines.md",
-    "docs/runbooks/resize.md",
-    "docs/runbooks/uninstall.md",
     "docs/runbooks/upgrade-convene.md",
-    "docs/runbooks/upgrade-etcd.md",
 ];
 
 #[test]
@@ -117,6 +119,37 @@ fn every_page_with_lines_of_shell_is_typed_by_a_test() {
         let is_known = TYPED.iter().any(|(typed, _)| *typed == page) || NOT_TYPED.contains(&page);
         assert!(is_known || !Page::read(page).has_shell(), "{page} has lines of shell that no test types");
     }
+}
+
+/// The reference of the command lines is made from what the programs know.
+#[test]
+fn every_variable_that_the_documentation_names_exists() {
+    // An example, and two of the configuration of HAProxy.
+    const OTHERS: [&str; 3] = ["CONVENE_LIKE_THIS", "CONVENE_SERVER_1", "CONVENE_SERVER_2"];
+    let reference = fs::read_to_string(root().join("docs/reference/cli.md")).unwrap();
+    let known: BTreeSet<&str> = words(&reference, "CONVENE_").collect();
+    let mut files = vec![root().join("README.md")];
+    list(&root().join("docs"), &|file| file.extension().is_some_and(|extension| extension == "md"), &mut files);
+    list(&root().join("deploy"), &|_| true, &mut files);
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        let named = words(&text, "CONVENE_").filter(|word| !word.ends_with('_') && !word.starts_with("CONVENE_TEST_"));
+        let unknown: Vec<_> = named.filter(|name| !known.contains(name) && !OTHERS.contains(name)).collect();
+        assert!(unknown.is_empty(), "{} names {unknown:?}", file.display());
+    }
+}
+
+#[test]
+fn every_alert_has_a_remedy_and_watches_a_metric_of_the_reference() {
+    const PAGE: &str = "docs/monitoring.md";
+    let rules = Page::read(PAGE).blocks("Alert rules", "yaml").concat();
+    let alerts: BTreeSet<String> =
+        rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).map(str::to_owned).collect();
+    assert_eq!(Section::read(PAGE, "Alert rules").names("alert"), alerts);
+    let metrics = Section::read("docs/reference/metrics.md", "Metrics").names("metric");
+    let watched: BTreeSet<String> = words(&rules, "convene_").map(str::to_owned).collect();
+    let unknown: Vec<_> = watched.difference(&metrics).collect();
+    assert!(!watched.is_empty() && unknown.is_empty(), "{PAGE} watches {unknown:?}");
 }
 
 #[test]
@@ -261,6 +294,12 @@ fn code_spans(text: &str) -> impl Iterator<Item = &str> {
 /// Where links lead, blocks of code excepted.
 fn links(text: &str) -> impl Iterator<Item = &str> {
     prose(text).flat_map(|line| line.split("](").skip(1).filter_map(|rest| rest.split_once(')'))).map(|(link, _)| link)
+}
+
+/// The words that begin so. A word has letters, digits and underscores.
+fn words<'a>(text: &'a str, start: &'static str) -> impl Iterator<Item = &'a str> {
+    text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_')
+        .filter(move |word| word.starts_with(start))
 }
 
 fn headings(text: &str) -> impl Iterator<Item = &str> {
