@@ -29,6 +29,7 @@ use crate::{
     deadline::Deadline,
     etcd_command::{EtcdCommand, Variables},
     output::EtcdConfig,
+    own_reason::OwnReason,
     placement::{Placement, Turn},
     progress::Progress,
     session::Session,
@@ -170,7 +171,9 @@ impl Agent<'_> {
                 Ok(started) => return Ok(Some(started)),
                 Err(NotStarted::ForGood(error)) => return Err(error),
                 // An upgrade may have left a program that does not fit its flags, or none.
-                Err(NotStarted::Now(error)) => self.session.progress.wait("refuse", error.as_str(), &error.to_string()),
+                Err(NotStarted::Now(error)) => {
+                    self.session.progress.wait("refuse", error.reason().as_str(), &error.to_string())
+                }
             }
             if !self.sleep(REFUSED_INTERVAL).await {
                 return Ok(None);
@@ -241,7 +244,7 @@ impl Agent<'_> {
         let cause = complaint.as_ref().map(|complaint| format!(": {complaint}")).unwrap_or_default();
         // Its last lines are in the log. The status has the one that tells why.
         let message = format!("etcd ended{}{cause}; {next}", how(exit));
-        self.session.progress.step("etcd_exited", &format!("{message}{lines}"));
+        self.session.progress.step(OwnReason::EtcdExited.as_str(), &format!("{message}{lines}"));
         self.publisher.update(|status| {
             status.process = None;
             status.etcd = None;
@@ -249,24 +252,24 @@ impl Agent<'_> {
             status.complaint = complaint;
             false
         });
-        self.publisher.enter(State::BackingOff, "etcd_exited", &message);
+        self.publisher.enter(State::BackingOff, OwnReason::EtcdExited.as_str(), &message);
         self.session.begin_run();
         pause
     }
 
     async fn stop_without_etcd(&self) -> ExitCode {
         self.service_manager.stopping().await;
-        self.publisher.enter(State::Stopping, "signal", "the agent stops; etcd does not run");
+        self.publisher.enter(State::Stopping, OwnReason::Signal.as_str(), "the agent stops; etcd does not run");
         stopping::prepare_without_etcd(&self.session, self.arguments).await;
         self.session.progress.step("stopped", "the agent ends; etcd does not run");
-        self.publisher.enter(State::Stopped, "signal", "the agent has ended");
+        self.publisher.enter(State::Stopped, OwnReason::Signal.as_str(), "the agent has ended");
         ExitCode::SUCCESS
     }
 
     /// Stops etcd in order. A second signal kills it.
     async fn stop(mut self, mut etcd: EtcdProcess) -> ExitCode {
         self.service_manager.stopping().await;
-        self.publisher.enter(State::Stopping, "signal", "the agent stops etcd");
+        self.publisher.enter(State::Stopping, OwnReason::Signal.as_str(), "the agent stops etcd");
         let within = self.arguments.stop_timeout;
         let has_left = tokio::select! {
             has_left = stopping::prepare(&self.session, self.arguments) => has_left,
@@ -292,7 +295,7 @@ impl Agent<'_> {
         etcd.pass_on_log();
         let message = format!("etcd ended{}; the agent ends, too", how(exit));
         self.session.progress.step("stopped", &message);
-        self.publisher.enter(State::Stopped, "signal", &message);
+        self.publisher.enter(State::Stopped, OwnReason::Signal.as_str(), &message);
         exit.map_or(ExitCode::SUCCESS, Exit::code_after_stop)
     }
 }
@@ -361,7 +364,7 @@ async fn find_place(
             }
             // The disk may be all right again later, and another process may end that uses the data.
             Err(error @ (CommandError::Local(_) | CommandError::Refused(_))) => {
-                session.progress.wait("refuse", error.as_str(), &error.to_string());
+                session.progress.wait("refuse", error.reason().as_str(), &error.to_string());
                 REFUSED_INTERVAL
             }
             Err(error) => return Err(error),

@@ -32,6 +32,7 @@ mod observe;
 mod one_line;
 mod output;
 mod overview;
+mod own_reason;
 mod placement;
 mod progress;
 mod promote;

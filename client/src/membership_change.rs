@@ -13,6 +13,7 @@ use crate::{
     connections::{Failures, Probe},
     leadership, local_etcd,
     observe::{Addresses, LIST_TIMEOUT},
+    own_reason::OwnReason,
     registry::{ExpectedMember, Instruction, Task, Terms},
     session::{CheckInResponse, RETRY_INTERVAL, Session},
     verify::{
@@ -55,7 +56,8 @@ pub async fn apply(session: &Session, response: &CheckInResponse) -> Duration {
                 ChangeError::Etcd(error) if error.may_have_happened() => "; the change may still have been applied",
                 _ => "",
             };
-            session.progress.wait("wait", "not_made", &format!("{error}{caveat}; checking again"));
+            let message = format!("{error}{caveat}; checking again");
+            session.progress.wait("wait", OwnReason::NotMade.as_str(), &message);
             RETRY_INTERVAL
         }
     }

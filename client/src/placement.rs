@@ -16,8 +16,9 @@ use crate::{
     membership_change,
     node::Node,
     output::{Action, EtcdConfig, InitialClusterState},
+    own_reason::OwnReason,
     registry::{Instruction, RegistryError, Start, State, Task},
-    session::{CheckInOptions, CheckInResponse, NODE_REFUSED, RETRY_INTERVAL, Session},
+    session::{CheckInOptions, CheckInResponse, RETRY_INTERVAL, Session},
     verify::{self, archive::Refused, identity, own},
 };
 use offline_grace::OfflineGrace;
@@ -223,7 +224,7 @@ impl Placement {
                     return Ok(refuse(session, "start", found));
                 }
                 let message = format!("{found}; etcd starts on the existing data, and checks its membership itself");
-                Ok(start_with(session, Action::Start, None, NODE_REFUSED, &message))
+                Ok(start_with(session, Action::Start, None, OwnReason::NodeRefused.as_str(), &message))
             }
             Err(Refused { found, may_start }) => {
                 self.has_refused_to_archive = may_start;
@@ -284,7 +285,7 @@ impl Placement {
 
 fn wait_for_fresh_response(session: &Session) -> Turn {
     let message = "the answer of the registry is older than 4 s and may be outdated; checking in again";
-    session.progress.wait("wait", "stale", message);
+    session.progress.wait("wait", OwnReason::Stale.as_str(), message);
     Turn::CheckIn(RETRY_INTERVAL)
 }
 
@@ -373,7 +374,7 @@ fn archive_leftover(session: &Session) -> Result<(), CommandError> {
             format!("the data directory has unreadable files of an earlier member, but no WAL: {found}")
         }
     };
-    archive(session, "left_overs", &why).map(drop)
+    archive(session, OwnReason::LeftOvers.as_str(), &why).map(drop)
 }
 
 /// Fails if etcd runs on the data of this node.

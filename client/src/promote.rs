@@ -14,6 +14,7 @@ use crate::{
     deadline::{Deadline, DeadlineExceeded},
     local_etcd, membership_change,
     node::Node,
+    own_reason::OwnReason,
     registry::{State, Task},
     session::{CheckInOptions, CheckInResponse, RETRY_INTERVAL, Session},
 };
@@ -109,7 +110,7 @@ async fn advance(session: &Session, deadline: Deadline) -> Result<Stage, Command
     // An etcd that answers at this node's address may be that of a machine from which this one was copied.
     if !data.is_in_use()? {
         let message = format!("waiting for etcd to start on {}", data_path.display());
-        progress.wait("wait", "not_started", &message);
+        progress.wait("wait", OwnReason::NotStarted.as_str(), &message);
         return Ok(Stage::NotStarted);
     }
     let Contents::Member(identity) = data.read()? else {

@@ -20,6 +20,7 @@ use crate::{
     data_dir::{Contents, KnownMember},
     node::{Node, registry_access},
     observe::{Addresses, observe},
+    own_reason::OwnReason,
     progress::Progress,
     recent_views::RecentViews,
     registry::{Instruction, Member, Members, Refusal, Registry, RegistryError, Report, Request, State, Task, View},
@@ -31,9 +32,6 @@ const MAX_RESPONSE_AGE: Duration = Duration::from_secs(4);
 
 /// The time until the next attempt, unless the registry asks for another.
 pub const RETRY_INTERVAL: Duration = Duration::from_secs(1);
-
-/// The reason with which a node logs that it has refused an instruction.
-pub const NODE_REFUSED: &str = "node_refused";
 
 /// The reason with which a node logs that another etcd cluster answers where it has seen its own one.
 const FOREIGN_CLUSTER: &str = "foreign_cluster";
@@ -230,7 +228,8 @@ impl Session {
 
     /// Logs that this node does not do what the registry has instructed, and why. The next check-in reports it.
     pub fn refuse(&self, instruction: &str, found: String) {
-        self.progress.wait("wait", NODE_REFUSED, &format!("this node does not execute {instruction}: {found}"));
+        let message = format!("this node does not execute {instruction}: {found}");
+        self.progress.wait("wait", OwnReason::NodeRefused.as_str(), &message);
         *self.refusal.borrow_mut() = Some(Refusal { instruction: instruction.to_owned(), found });
     }
 

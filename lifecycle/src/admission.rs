@@ -6,6 +6,7 @@ mod administration;
 mod cidr;
 mod decide;
 mod denial;
+mod denial_code;
 mod own_member;
 mod secret_hash;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use crate::{MemberName, Revision, Transition, UnixMillis};
 pub use administration::{JoinTokenRequest, JoinTokenRequestError};
 pub use cidr::{Cidr, CidrError};
 pub use denial::NodeDenial;
+pub use denial_code::DenialCode;
 pub use own_member::NotOwnMember;
 pub use secret_hash::{SecretHash, SecretHashError};
 

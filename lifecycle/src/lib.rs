@@ -47,8 +47,8 @@ mod token;
 pub use actor::Actor;
 pub use administration::{AdministrationError, MemberRequest, Settings};
 pub use admission::{
-    Admission, Admittance, Cidr, CidrError, JoinToken, JoinTokenRequest, JoinTokenRequestError, NodeCredential,
-    NodeDenial, NotOwnMember, Presented, SecretHash, SecretHashError, TurnedAway,
+    Admission, Admittance, Cidr, CidrError, DenialCode, JoinToken, JoinTokenRequest, JoinTokenRequestError,
+    NodeCredential, NodeDenial, NotOwnMember, Presented, SecretHash, SecretHashError, TurnedAway,
 };
 pub use adoption::{ListedMember, MemberList};
 pub use cluster::{Cluster, MAX_MEMBERS, REMOVED_MEMBER_RETENTION, Transition};

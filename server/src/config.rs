@@ -368,18 +368,55 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+    use convene_harness::Section;
+
     use super::*;
 
     #[test]
     fn the_flags_are_consistent() {
-        use clap::CommandFactory;
         Cli::command().debug_assert();
     }
 
     #[test]
     fn the_reference_describes_the_command_line_as_it_is() {
-        use clap::CommandFactory;
         convene_harness::cli_reference::check(Cli::command());
+    }
+
+    #[test]
+    fn the_reference_of_limits_has_every_number_size_and_time() {
+        let sections = [
+            "Server: connections and memory",
+            "Server: requests and new clusters",
+            "Server: database",
+            "Server: requests",
+        ];
+        convene_harness::limits::check([&Cli::command()], &["N", "BYTES", "SIZE", "DURATION"], &sections);
+    }
+
+    #[test]
+    fn the_reference_of_exit_codes_has_every_command() {
+        let names = Cli::command()
+            .get_subcommands()
+            .flat_map(|command| {
+                let name = command.get_name().to_owned();
+                let inner: Vec<_> =
+                    command.get_subcommands().map(|inner| format!("{name} {}", inner.get_name())).collect();
+                if inner.is_empty() { vec![name] } else { inner }
+            })
+            .collect();
+        assert_eq!(Section::read("docs/reference/exit-codes.md", "convene-server").names("command"), names);
+    }
+
+    #[test]
+    fn the_reference_has_every_exit_code() {
+        let wrong_usage = Cli::try_parse_from(["convene-server", "--no-such-flag"]).unwrap_err().exit_code();
+        let page = Section::read("docs/reference/exit-codes.md", "At a glance");
+        let rows = page.rows("code");
+        let listed: Vec<i32> =
+            rows.iter().filter(|row| !row[2].is_empty()).filter_map(|row| row[0].parse().ok()).collect();
+        // A defect ends a Rust program with 101.
+        assert_eq!(listed, [0, 1, wrong_usage, 101]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use convene_lifecycle::{
 use tokio::sync::watch;
 
 use super::state::State;
-use crate::{boot_clock::BootInstant, local_etcd::Answer, one_line::one_line, session::Session};
+use crate::{boot_clock::BootInstant, local_etcd::Answer, one_line::one_line, own_reason::OwnReason, session::Session};
 
 /// After how many periods without a turn of its loop the agent hangs.
 const HANGS_AFTER: u32 = 3;
@@ -150,7 +150,7 @@ pub struct Publisher(watch::Sender<Status>);
 impl Publisher {
     /// The status of an agent that starts.
     pub fn new(name: MemberName, cluster: String) -> Self {
-        let (reason, message) = ("starting".to_owned(), "the agent starts".to_owned());
+        let (reason, message) = (OwnReason::Starting.as_str().to_owned(), "the agent starts".to_owned());
         let status = Status {
             name,
             cluster,

@@ -19,6 +19,7 @@ use crate::{
     data_dir::Contents,
     local_etcd::{self, Answer},
     membership_change,
+    own_reason::OwnReason,
     registry::{Instruction, State, Task},
     session::{CheckInOptions, RETRY_INTERVAL, Session},
 };
@@ -180,7 +181,7 @@ impl Watch {
                 humantime::format_duration(LONGEST_LOADING)
             ),
         };
-        tools.session.progress.wait("wait", "not_answering", &message);
+        tools.session.progress.wait("wait", OwnReason::NotAnswering.as_str(), &message);
         RETRY_INTERVAL
     }
 

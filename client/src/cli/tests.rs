@@ -23,6 +23,13 @@ fn the_reference_describes_the_command_line_as_it_is() {
     convene_harness::cli_reference::check(Cli::command());
 }
 
+#[test]
+fn the_reference_of_limits_has_every_time_of_a_node() {
+    let command = Cli::command();
+    let commands = ["run", "join", "promote", "leave"].map(|verb| command.find_subcommand(verb).unwrap());
+    convene_harness::limits::check(commands, &["DURATION"], &["Nodes: `convene run`, `join`, `promote`, `leave`"]);
+}
+
 fn read(arguments: &[&str]) -> Result<Cli, String> {
     let arguments = ["convene"].iter().chain(arguments).map(OsString::from);
     Cli::from_arguments(arguments, &Variables::default()).map_err(|error| error.to_string())

@@ -5,7 +5,7 @@ use reqwest::StatusCode;
 use serde::Deserialize;
 use thiserror::Error as ThisError;
 
-use crate::{credential::CredentialError, discovery_url::ServerUrl};
+use crate::{credential::CredentialError, discovery_url::ServerUrl, own_reason::OwnReason};
 
 /// Why a request to the registry failed.
 #[derive(Debug, ThisError)]
@@ -170,13 +170,14 @@ impl RegistryError {
 
     /// The reason code for the progress log and for results.
     pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Unreachable { .. } | Self::Unavailable { .. } | Self::NotConvene { .. } => "unreachable",
-            Self::UnknownCluster { .. } => "unknown_cluster",
-            Self::Refused(_) => "refused",
-            Self::Denied(_) => "not_admitted",
-            Self::Credential(_) => "credential",
-        }
+        let reason = match self {
+            Self::Unreachable { .. } | Self::Unavailable { .. } | Self::NotConvene { .. } => OwnReason::Unreachable,
+            Self::UnknownCluster { .. } => OwnReason::UnknownCluster,
+            Self::Refused(_) => OwnReason::Refused,
+            Self::Denied(_) => OwnReason::NotAdmitted,
+            Self::Credential(_) => OwnReason::Credential,
+        };
+        reason.as_str()
     }
 
     /// Whether the registry does not know the cluster, or another resource of the request (HTTP 404).

@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use super::{Admission, Admittance, JoinToken, NodeCredential, NodeDenial, Presented, SecretHash, TurnedAway};
+use super::{
+    Admission, Admittance, DenialCode, JoinToken, NodeCredential, NodeDenial, Presented, SecretHash, TurnedAway,
+};
 use crate::{
     Cluster, EventKind, Identity, JoinPolicy, Liveness, MemberName, Protocol, Revision, StockWrites, UnixMillis,
     cluster_draft::ClusterDraft,
@@ -210,7 +212,7 @@ impl Cluster {
         let bound = self.admission.holder(node).map(|holder| holder.created_at);
         let heard = liveness.nodes.get(node).map(|node| node.at).max(of_members).max(bound);
         let lasts = |since: UnixMillis| since.age(now) >= self.policy.dead_after;
-        let refused = TurnedAway::new(node, NodeDenial::NAME_BOUND, presented, now);
+        let refused = TurnedAway::new(node, DenialCode::NodeBound, presented, now);
         let refused = self.admission.turned_away.iter().find(|known| known.is_same(&refused));
         heard.is_none_or(lasts)
             && (lasts(liveness.since)
@@ -256,8 +258,8 @@ fn by_own_credential(
 }
 
 impl TurnedAway {
-    fn new(node: &MemberName, code: &str, presented: &Presented, at: UnixMillis) -> Self {
-        Self { node: node.clone(), code: code.to_owned(), from: presented.from, at }
+    fn new(node: &MemberName, code: DenialCode, presented: &Presented, at: UnixMillis) -> Self {
+        Self { node: node.clone(), code: code.as_str().to_owned(), from: presented.from, at }
     }
 
     /// Whether it is the same refusal of the same sender, at any time.
@@ -343,7 +345,9 @@ impl ClusterDraft<'_> {
             }
             admission.credentials.insert(node.clone(), bound);
             // The time from which the former holder's silence counted.
-            admission.turned_away.retain(|refused| refused.node != *node || refused.code != NodeDenial::NAME_BOUND);
+            admission
+                .turned_away
+                .retain(|refused| refused.node != *node || refused.code != DenialCode::NodeBound.as_str());
         });
     }
 

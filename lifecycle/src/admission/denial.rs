@@ -1,6 +1,6 @@
 use thiserror::Error;
 
-use super::Cidr;
+use super::{Cidr, DenialCode};
 use crate::{MemberName, UnixMillis};
 
 /// Why a check-in may not speak for its node.
@@ -102,27 +102,24 @@ pub enum NodeDenial {
 }
 
 impl NodeDenial {
-    /// [`NodeDenial::code`] of [`NodeDenial::NameBound`].
-    pub(super) const NAME_BOUND: &str = "node-bound";
-
     /// Its name in the API.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> DenialCode {
         match self {
-            Self::CredentialRequired(_) => "credential-required",
-            Self::JoinTokenRequired(_) | Self::StockMember(_) => "join-token-required",
-            Self::CredentialRevoked(_) => "credential-revoked",
-            Self::CredentialOfOther { .. } => "credential-of-other-node",
-            Self::DataOfOther { .. } => "data-of-other-node",
-            Self::NameBound { .. } => Self::NAME_BOUND,
-            Self::JoinTokenUnknown => "join-token-unknown",
-            Self::JoinTokenRevoked(_) => "join-token-revoked",
-            Self::JoinTokenExpired { .. } => "join-token-expired",
-            Self::JoinTokenOfOther { .. } => "join-token-of-other-node",
-            Self::JoinTokenElsewhere { .. } => "join-token-of-other-address",
-            Self::JoinTokenUsed { .. } | Self::JoinTokenUsedUp { .. } => "join-token-used",
-            Self::CertificateRequired(_) => "certificate-required",
-            Self::CertificateOfOther(_) => "certificate-of-other-node",
-            Self::TooManyNodes => "too-many-nodes",
+            Self::CredentialRequired(_) => DenialCode::CredentialRequired,
+            Self::JoinTokenRequired(_) | Self::StockMember(_) => DenialCode::JoinTokenRequired,
+            Self::CredentialRevoked(_) => DenialCode::CredentialRevoked,
+            Self::CredentialOfOther { .. } => DenialCode::CredentialOfOtherNode,
+            Self::DataOfOther { .. } => DenialCode::DataOfOtherNode,
+            Self::NameBound { .. } => DenialCode::NodeBound,
+            Self::JoinTokenUnknown => DenialCode::JoinTokenUnknown,
+            Self::JoinTokenRevoked(_) => DenialCode::JoinTokenRevoked,
+            Self::JoinTokenExpired { .. } => DenialCode::JoinTokenExpired,
+            Self::JoinTokenOfOther { .. } => DenialCode::JoinTokenOfOtherNode,
+            Self::JoinTokenElsewhere { .. } => DenialCode::JoinTokenOfOtherAddress,
+            Self::JoinTokenUsed { .. } | Self::JoinTokenUsedUp { .. } => DenialCode::JoinTokenUsed,
+            Self::CertificateRequired(_) => DenialCode::CertificateRequired,
+            Self::CertificateOfOther(_) => DenialCode::CertificateOfOtherNode,
+            Self::TooManyNodes => DenialCode::TooManyNodes,
         }
     }
 

@@ -111,7 +111,7 @@ impl World {
     }
 
     fn code(&mut self, node: &str, presented: &Presented) -> &'static str {
-        self.admit(node, presented).expect_err("refused").code()
+        self.admit(node, presented).expect_err("refused").code().as_str()
     }
 
     /// A node checks in with data of a member.
@@ -280,7 +280,7 @@ fn a_check_in_speaks_for_its_node_by_what_it_presents() {
         let found = match world.admit(node, &presented) {
             Ok(events) if events.is_empty() => "known",
             Ok(_) => "bound",
-            Err(denial) => denial.code(),
+            Err(denial) => denial.code().as_str(),
         };
         assert_eq!(found, expected, "{case}");
     }

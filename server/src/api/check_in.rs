@@ -98,7 +98,7 @@ pub async fn check_in(
         Ok(checked_in) => checked_in,
         Err(TurnedAway { denial, is_first }) => {
             if is_first {
-                tracing::warn!(cluster = %token, %node, code = denial.code(), reason = %denial, "check-in refused");
+                tracing::warn!(cluster = %token, %node, code = denial.code().as_str(), reason = %denial, "check-in refused");
             }
             return Err(denial.into());
         }

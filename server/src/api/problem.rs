@@ -216,7 +216,7 @@ impl From<NodeDenial> for Problem {
     fn from(denial: NodeDenial) -> Self {
         let kind = if denial.is_unauthenticated() { Kind::NodeNotAuthenticated } else { Kind::NodeNotAdmitted };
         let detail = format!("{denial}; {}", denial.remedy());
-        Self { code: Some(denial.code()), may_pass: denial.may_pass(), ..Self::new(kind, detail) }
+        Self { code: Some(denial.code().as_str()), may_pass: denial.may_pass(), ..Self::new(kind, detail) }
     }
 }
 

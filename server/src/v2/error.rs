@@ -27,56 +27,49 @@ pub struct V2Error {
     retry_after: Option<TooFast>,
 }
 
-/// The errors of etcd's v2 API that v2 discovery returns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Code {
-    /// There is no such key.
-    KeyNotFound = 100,
-    /// The state is not what the request expects.
-    CompareFailed = 101,
-    /// The request is for a key with a value, and this is a directory.
-    NotAFile = 102,
-    /// The key exists. etcd logs this as "duplicate id", without the cause.
-    KeyExists = 105,
-    /// The directory has something in it.
-    DirectoryNotEmpty = 108,
-    /// The request has no credential that allows it, or the cluster may not be changed.
-    Unauthorized = 110,
-    /// `prevValue` is empty.
-    PrevValueRequired = 201,
-    /// A time to live is not a number.
-    TtlNotANumber = 202,
-    /// An index is not a number.
-    IndexNotANumber = 203,
-    /// A field's value is not allowed.
-    InvalidField = 209,
-    /// The query or the body can't be read.
-    InvalidForm = 210,
-    /// The server failed.
-    Internal = 300,
-    /// The history from that index on has been compacted.
-    EventIndexCleared = 401,
+/// Declares the errors: each with its code, etcd's message, and its description.
+macro_rules! codes {
+    ($($variant:ident $code:literal $message:literal $description:literal;)+) => {
+        /// The errors of etcd's v2 API that v2 discovery returns.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Code {
+            $(#[doc = $description] $variant = $code,)+
+        }
+
+        impl Code {
+            /// Every error.
+            #[cfg(test)]
+            const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            fn message(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $message,)+
+                }
+            }
+        }
+    };
+}
+
+// docs/reference/v2.md lists them.
+codes! {
+    KeyNotFound 100 "Key not found" "There is no such key.";
+    CompareFailed 101 "Compare failed" "The state is not what the request expects.";
+    NotAFile 102 "Not a file" "The request is for a key with a value, and this is a directory.";
+    KeyExists 105 "Key already exists" "The key exists. etcd logs this as \"duplicate id\", without the cause.";
+    DirectoryNotEmpty 108 "Directory not empty" "The directory has something in it.";
+    Unauthorized 110 "The request requires user authentication"
+        "The request has no credential that allows it, or the cluster may not be changed.";
+    PrevValueRequired 201 "PrevValue is Required in POST form" "`prevValue` is empty.";
+    TtlNotANumber 202 "The given TTL in POST form is not a number" "A time to live is not a number.";
+    IndexNotANumber 203 "The given index in POST form is not a number" "An index is not a number.";
+    InvalidField 209 "Invalid field" "A field's value is not allowed.";
+    InvalidForm 210 "Invalid POST form" "The query or the body can't be read.";
+    Internal 300 "Raft Internal Error" "The server failed.";
+    EventIndexCleared 401 "The event in requested index is outdated and cleared"
+        "The history from that index on has been compacted.";
 }
 
 impl Code {
-    fn message(self) -> &'static str {
-        match self {
-            Self::KeyNotFound => "Key not found",
-            Self::CompareFailed => "Compare failed",
-            Self::NotAFile => "Not a file",
-            Self::KeyExists => "Key already exists",
-            Self::DirectoryNotEmpty => "Directory not empty",
-            Self::Unauthorized => "The request requires user authentication",
-            Self::PrevValueRequired => "PrevValue is Required in POST form",
-            Self::TtlNotANumber => "The given TTL in POST form is not a number",
-            Self::IndexNotANumber => "The given index in POST form is not a number",
-            Self::InvalidField => "Invalid field",
-            Self::InvalidForm => "Invalid POST form",
-            Self::Internal => "Raft Internal Error",
-            Self::EventIndexCleared => "The event in requested index is outdated and cleared",
-        }
-    }
-
     fn status(self) -> StatusCode {
         match self {
             Self::KeyNotFound => StatusCode::NOT_FOUND,
@@ -238,4 +231,22 @@ fn with_retry_after(mut response: Response, too_fast: Option<TooFast>) -> Respon
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use convene_harness::Section;
+
+    use super::*;
+
+    #[test]
+    fn the_reference_has_every_code() {
+        let page = Section::read("docs/reference/v2.md", "Answers");
+        let rows = page.rows("Status");
+        let codes = rows.iter().filter(|row| !row[1].is_empty()).flat_map(|row| row[1].split(", "));
+        let documented: BTreeSet<u16> = codes.map(|code| code.parse().unwrap()).collect();
+        assert_eq!(documented, Code::ALL.iter().map(|code| *code as u16).collect());
+    }
 }

@@ -1,6 +1,6 @@
 use convene_lifecycle::{RegisterRefusal, RegistrationError, SizeIsFixed, StockWriteRefused};
 use thiserror::Error;
-use tonic::{Code, Status};
+use tonic::Status;
 
 use crate::{
     access::Denial,
@@ -118,6 +118,36 @@ pub enum V3Error {
     WriteError(#[from] WriteError),
 }
 
+/// Declares the gRPC codes.
+macro_rules! codes {
+    ($($variant:ident)+) => {
+        /// The gRPC codes of errors.
+        #[derive(Clone, Copy, Debug)]
+        enum Code {
+            $($variant,)+
+        }
+
+        impl Code {
+            /// Every code.
+            #[cfg(test)]
+            const ALL: &[Self] = &[$(Self::$variant,)+];
+        }
+
+        impl From<Code> for tonic::Code {
+            fn from(code: Code) -> Self {
+                match code {
+                    $(Code::$variant => Self::$variant,)+
+                }
+            }
+        }
+    };
+}
+
+// docs/reference/v3.md lists them.
+codes! {
+    InvalidArgument Unauthenticated PermissionDenied NotFound FailedPrecondition OutOfRange ResourceExhausted Unimplemented Unavailable
+}
+
 impl V3Error {
     fn code(&self) -> Code {
         match self {
@@ -155,7 +185,7 @@ impl V3Error {
 
 impl From<V3Error> for Status {
     fn from(error: V3Error) -> Self {
-        Self::new(error.code(), error.to_string())
+        Self::new(error.code().into(), error.to_string())
     }
 }
 
@@ -197,5 +227,31 @@ impl From<Unavailable> for V3Error {
 impl From<RegistrationError> for V3Error {
     fn from(error: RegistrationError) -> Self {
         Self::Invalid(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use convene_harness::Section;
+
+    use super::*;
+
+    #[test]
+    fn the_reference_and_troubleshooting_have_every_code() {
+        let codes: BTreeSet<_> = Code::ALL.iter().map(|code| format!("{code:?}")).collect();
+        assert_eq!(Section::read("docs/reference/v3.md", "Errors").names("Code"), codes);
+        assert_eq!(Section::read("docs/troubleshooting.md", "HTTP problems").names("gRPC code"), codes);
+    }
+
+    #[test]
+    fn the_description_of_the_log_has_the_number_of_every_code() {
+        let page: Vec<&str> = include_str!("../../../docs/monitoring.md").split_whitespace().collect();
+        let page = page.join(" ");
+        for code in Code::ALL {
+            let number = format!("{} `{code:?}`", tonic::Code::from(*code) as i32);
+            assert!(page.contains(&number), "docs/monitoring.md lacks {number}");
+        }
     }
 }

@@ -1,18 +1,21 @@
 //! `/metrics` as Prometheus reads it.
 
 use std::{
+    collections::BTreeSet,
     io::Write,
     process::{Command, Stdio},
 };
 
 use convene_etcd::wire::{RangeRequest, kv_client::KvClient};
-use convene_harness::{http, peers, server::Server};
+use convene_harness::{Section, code_spans, http, peers, server::Server};
 use serde_json::json;
 
 use crate::{
     scrape::Scrape,
     v3_client::{self, Cluster, Watches},
 };
+
+const REFERENCE: &str = "docs/reference/metrics.md";
 
 #[tokio::test]
 async fn prometheus_own_tool_accepts_the_metrics() {
@@ -38,13 +41,36 @@ async fn prometheus_own_tool_accepts_the_metrics() {
 }
 
 #[tokio::test]
-async fn the_reference_has_every_metric() {
-    let page = include_str!("../../../docs/reference/metrics.md");
+async fn the_reference_has_every_metric_with_its_type() {
     let server = Server::start();
     some_of_each(&server).await;
     let scrape = Scrape::of(&server).await;
-    let missing: Vec<_> = scrape.names().into_iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
-    assert!(missing.is_empty(), "docs/reference/metrics.md lacks {missing:?}");
+    let page = Section::read(REFERENCE, "Server");
+    let rows = page.rows("metric");
+    let documented: BTreeSet<_> = rows.iter().map(|row| (code_spans(row[0]).collect::<String>(), row[1])).collect();
+    let mut types: BTreeSet<_> = scrape.types().into_iter().map(|(name, kind)| (name.to_owned(), kind)).collect();
+    // Only with TLS: see the tests of TLS.
+    types.insert(("convene_tls_certificate_not_after_seconds".to_owned(), "gauge"));
+    assert_eq!(documented, types);
+}
+
+/// A cell of the reference has the labels, or one label with all of its values.
+#[tokio::test]
+async fn the_reference_has_every_label() {
+    let server = Server::start();
+    some_of_each(&server).await;
+    let scrape = Scrape::of(&server).await;
+    for row in Section::read(REFERENCE, "Server").rows("metric") {
+        let (name, cell) = (code_spans(row[0]).next().unwrap(), row[2]);
+        let (labels, values) = cell.split_once(": ").map_or((cell, None), |(label, values)| (label, Some(values)));
+        let found = scrape.labels(name);
+        let names: BTreeSet<&str> = found.iter().map(|(label, _)| *label).collect();
+        assert_eq!(code_spans(labels).collect::<BTreeSet<_>>(), names, "{name}");
+        if let Some(values) = values {
+            let found: BTreeSet<&str> = found.into_iter().map(|(_, value)| value).collect();
+            assert_eq!(code_spans(values).collect::<BTreeSet<_>>(), found, "{name}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! What `/metrics` shows at one moment.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use convene_harness::{http, server::Server};
 
@@ -60,7 +63,21 @@ impl Scrape {
 
     /// The names of all metrics.
     pub fn names(&self) -> Vec<&str> {
-        self.0.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect()
+        self.types().into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// The names of all metrics, with their types.
+    pub fn types(&self) -> Vec<(&str, &str)> {
+        self.0.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect()
+    }
+
+    /// The labels of a metric, with their values. The buckets of a histogram have one more, of the format.
+    pub fn labels(&self, metric: &str) -> BTreeSet<(&str, &str)> {
+        let series = self.0.lines().filter_map(|line| {
+            let rest = line.strip_prefix(metric)?;
+            rest.strip_prefix("_count").unwrap_or(rest).strip_prefix('{')?.rsplit_once("\"} ")
+        });
+        series.flat_map(|(labels, _)| labels.split("\",")).filter_map(|label| label.split_once("=\"")).collect()
     }
 
     /// The text as Prometheus reads it.

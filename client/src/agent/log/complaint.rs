@@ -122,6 +122,8 @@ fn of_go(line: &str) -> Option<(Severity, String)> {
 
 #[cfg(test)]
 mod tests {
+    use convene_harness::Section;
+
     use super::*;
 
     fn shown(lines: &[&str]) -> String {
@@ -140,6 +142,12 @@ mod tests {
         let shown = shown(&[PROBE, FATAL, "panic: later", "goroutine 1 [running]:", PROBE]);
         assert!(Complaint::of(FATAL).unwrap().is_fatal() && !Complaint::of(PROBE).unwrap().is_fatal());
         assert!(shown.starts_with("discovery failed: wal: crc mismatch (the data is damaged: "), "{shown}");
+    }
+
+    #[test]
+    fn troubleshooting_has_every_remedy() {
+        let texts = REMEDIES.iter().map(|(text, _)| (*text).to_owned()).collect();
+        assert_eq!(Section::read("docs/troubleshooting.md", "etcd under `convene run`").names("in etcd's line"), texts);
     }
 
     #[test]

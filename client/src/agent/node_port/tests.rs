@@ -1,10 +1,11 @@
 use std::{
+    collections::BTreeSet,
     io::{Read, Write},
     net::TcpStream as StdTcpStream,
     process::{Command, Stdio},
 };
 
-use convene_harness::peers;
+use convene_harness::{Section, code_spans, peers};
 use convene_lifecycle::{ClusterId, MemberId};
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -377,34 +378,57 @@ async fn prometheus_own_tool_accepts_the_metrics() {
     assert!(output.status.success() && report.is_empty(), "{report}\n{text}");
 }
 
+const PAGE: &str = "docs/reference/node-port.md";
+
 #[tokio::test]
-async fn the_documentation_has_every_page_check_metric_and_field() {
-    let page = include_str!("../../../../docs/reference/node-port.md");
+async fn the_reference_has_every_page_and_check() {
+    let node = TestNode::voter().await;
+    let (_, pages) = node.get("/").await;
+    let pages = pages.split([' ', ',', '\n']).filter(|word| word.starts_with('/')).map(str::to_owned);
+    assert_eq!(Section::read(PAGE, "Pages").names("page"), pages.collect());
+    let checks = health::LIVE.iter().chain(health::READY).map(|check| check.name.to_owned()).collect();
+    assert_eq!(Section::read(PAGE, "Checks").names("check"), checks);
+    assert_eq!(Section::read("docs/troubleshooting.md", "Checks of the node's port").names("check"), checks);
+    let (_, line) = node.get("/voter").await;
+    assert!(
+        include_str!("../../../../docs/reference/node-port.md").contains(&format!("\n    {line}")),
+        "{PAGE} lacks {line}"
+    );
+}
+
+#[tokio::test]
+async fn the_reference_has_every_field_of_the_status() {
+    let mut fields = BTreeSet::new();
+    // One with etcd, and one without.
+    for node in [TestNode::voter().await, TestNode::serve().await] {
+        let status: Value = serde_json::from_str(&node.get("/status").await.1).unwrap();
+        for (name, value) in status.as_object().unwrap() {
+            match value {
+                Value::Object(inner) => fields.extend(inner.keys().map(|field| format!("{name}.{field}"))),
+                _ => fields.extend([name.clone()]),
+            }
+        }
+    }
+    assert_eq!(Section::read(PAGE, "Status").names("field"), fields);
+}
+
+#[tokio::test]
+async fn the_references_have_every_metric() {
     let node = TestNode::voter().await;
     node.change(|status| status.last_exit = Some(Exit::Code(1)));
     let (_, metrics) = node.get("/metrics").await;
-    let mut names: Vec<String> = metrics
-        .lines()
-        .filter_map(|line| line.split(['{', ' ']).next().filter(|name| !name.starts_with('#')))
-        .map(str::to_owned)
-        .collect();
-    let (_, pages) = node.get("/").await;
-    names.extend(pages.split([' ', ',', '\n']).filter(|word| word.starts_with('/')).map(str::to_owned));
-    names.extend(health::READY.iter().map(|check| check.name.to_owned()));
-    let status: Value = serde_json::from_str(&node.get("/status").await.1).unwrap();
-    for (name, value) in status.as_object().unwrap() {
-        match value {
-            Value::Object(fields) if name != "last_exit" => {
-                names.extend(fields.keys().map(|field| format!("{name}.{field}")))
-            }
-            _ => names.push(name.clone()),
-        }
-    }
-    assert!(names.len() > 50, "{names:?}");
-    let missing: Vec<_> = names.iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
-    assert!(missing.is_empty(), "docs/reference/node-port.md lacks {missing:?}");
-    let (_, line) = node.get("/voter").await;
-    assert!(page.contains(&format!("\n    {line}")), "docs/reference/node-port.md lacks {line}");
+    let types = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let types: BTreeSet<_> = types.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect();
+    let agent = Section::read("docs/reference/metrics.md", "Agent");
+    let rows = agent.rows("metric");
+    let documented = rows.iter().map(|row| (code_spans(row[0]).collect(), row[1].to_owned()));
+    assert_eq!(documented.collect::<BTreeSet<_>>(), types);
+    let names: BTreeSet<String> = types.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(Section::read(PAGE, "Metrics").names("metric"), names);
+
+    let page = include_str!("../../../../docs/reference/metrics.md");
+    let states = page.split_once("\nThe states are ").and_then(|(_, rest)| rest.split_once(".\n")).unwrap().0;
+    assert_eq!(code_spans(states).collect::<BTreeSet<_>>(), State::ALL.iter().map(|state| state.as_str()).collect());
 }
 
 /// A load balancer sends the host that it likes, and some send none.

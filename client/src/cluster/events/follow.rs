@@ -4,7 +4,8 @@ use tokio::time::sleep;
 
 use super::{Printer, read};
 use crate::{
-    boot_clock::BootInstant, command_error::CommandError, progress::Progress, registry::RegistryError, target::Target,
+    boot_clock::BootInstant, command_error::CommandError, own_reason::OwnReason, progress::Progress,
+    registry::RegistryError, target::Target,
 };
 
 /// How long the server may hold a response. A dead connection is noticed after this time at the latest.
@@ -41,7 +42,8 @@ pub async fn run(
             Err(error) if error.is_permanent() => return Err(target.explain(error)),
             Err(error) => {
                 is_unreachable = true;
-                progress.wait("wait", "unreachable", &format!("{error}; retrying, and continuing with the next event"));
+                let message = format!("{error}; retrying, and continuing with the next event");
+                progress.wait("wait", OwnReason::Unreachable.as_str(), &message);
                 sleep(MIN_INTERVAL).await;
             }
         }
