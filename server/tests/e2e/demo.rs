@@ -28,11 +28,11 @@ fn the_spare_takes_the_place_of_a_killed_node() {
     assert_eq!(code, Some(0), "{output}");
 
     let (before, after) = output.split_once("demo> kill infra1").unwrap_or_else(|| panic!("{output}"));
-    let whole = "s, the cluster has three healthy voters: infra0 infra1 infra2.";
+    let whole = "s, the cluster has three healthy voters: infra0, infra1, infra2.";
     assert!(before.contains(whole) && before.contains("infra3   spare: standing by"), "{output}");
     for expected in [
         "infra3 is the spare. It takes the place of infra1",
-        "s, the cluster has three healthy voters: infra0 infra2 infra3.",
+        "s, the cluster has three healthy voters: infra0, infra2, infra3.",
         "(has 3 voters and 0 learners)",
         "3 of 3 voters answer",
         "infra1   does not run",
@@ -54,7 +54,7 @@ fn a_command_that_fails_ends_the_demo_unless_a_person_types_it() {
     let code = demo.wait_for_exit(LIMIT);
     let output = demo.output();
     assert_eq!(code, Some(1), "{output}");
-    assert!(output.contains("infra9 is no node; the nodes are infra0 infra1 infra2 infra3"), "{output}");
+    assert!(output.contains("infra9 is not a node; the nodes are infra0 infra1 infra2 infra3"), "{output}");
     assert!(!output.contains("demo> status"), "{output}");
     assert_nothing_is_left(folder.path(), &output);
 }
