@@ -17,7 +17,7 @@ pub struct Site {
     /// The namespace of the bridge that connects the machines.
     switch: String,
     folder: TempDir,
-    /// What is on each machine before the reader begins.
+    /// The etcd that is installed on each machine.
     etcd: Version,
 }
 

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use thiserror::Error;
 
-use crate::{Actor, MemberKey, Revision, Token, UnixMillis};
+use crate::{Actor, MemberKey, Revision, Token, UnixMillis, described_names::described_names};
 
 /// One change of one cluster. Watches, long polls and event streams get it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,75 +39,48 @@ pub struct Event {
     pub actor: Option<Actor>,
 }
 
-/// Declares the kinds of events: each with its name and its description.
-macro_rules! event_kinds {
-    ($($variant:ident $name:literal $description:literal;)+) => {
-        /// What kind of change an [`Event`] is. The names are part of the API and stay.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum EventKind {
-            $(#[doc = $description] $variant,)+
-        }
-
-        impl EventKind {
-            /// Every kind.
-            pub const ALL: &[Self] = &[$(Self::$variant,)+];
-
-            /// Its name in the API.
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)+
-                }
-            }
-
-            /// What it means: one or two sentences.
-            pub fn description(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $description,)+
-                }
-            }
-        }
-    };
-}
-
 // scripts/generate writes them to docs/reference/lifecycle.md.
-event_kinds! {
-    ClusterCreated "cluster_created" "The cluster was created.";
-    ClusterDeleted "cluster_deleted" "The cluster was deleted.";
-    SizeSet "size_set" "The size was set.";
-    PolicySet "policy_set" "The name or the policy of the cluster was changed.";
-    Paused "paused" "Membership changes were paused.";
-    Resumed "resumed" "Membership changes were resumed.";
-    MemberRegistered "member_registered" "A member registered to bootstrap the cluster, or changed its registration.";
-    MemberAdded "member_added" "A member appeared in etcd's list.";
-    MemberUpdated "member_updated" "The name, the URLs or the state of a member changed.";
-    MemberPromoted "member_promoted" "A learner became a voter.";
-    MemberRemoved "member_removed" "A member was removed.";
-    MemberFailing "member_failing"
-        "A member's etcd was started `max_failed_starts` times without an answer. A spare may replace the member once it has been silent for `dead_after`.";
-    EvictionRequested "eviction_requested" "The removal of a member was requested.";
-    EvictionWithdrawn "eviction_withdrawn"
-        "The eviction of a member was withdrawn. If the member was removed already, its node may join again.";
-    DowntimeAnnounced "downtime_announced" "A downtime of a member was announced.";
-    DowntimeEnded "downtime_ended" "An announced downtime has ended: its time is over, somebody ended it, or the node that announced it is back.";
-    Formed "formed" "The founders were complete, or a running cluster was adopted.";
-    BootstrapTold "bootstrap_told" "A founder was instructed to bootstrap.";
-    Bootstrapped "bootstrapped" "The etcd cluster was seen to exist.";
-    ClusterIdCorrected "cluster_id_corrected"
-        "The ID of the etcd cluster on record was wrong: a quorum of the members has another one.";
-    TicketGranted "ticket_granted" "A node got the ticket for a membership change.";
-    TicketReleased "ticket_released" "A membership change was done or given up.";
-    NodeRefused "node_refused"
-        "A node refused an instruction, because its own check contradicted it.";
-    JoinTokenCreated "join_token_created" "A join token was created.";
-    JoinTokenRevoked "join_token_revoked" "A join token was revoked.";
-    NodeAdmitted "node_admitted" "A node's credential was bound to its name.";
-    NodeTurnedAway "node_turned_away" "A check-in was refused, because its sender may not check in for the node.";
-    CredentialRenewed "credential_renewed" "A node has renewed its credential.";
-    CredentialRevoked "credential_revoked" "The credential of a node was revoked.";
-    EpochBegun "epoch_begun" "A new attempt to form the cluster began.";
-    FoundingHeld "founding_held" "The founding of the cluster was held, because another etcd cluster may exist.";
-    FoundingReleased "founding_released"
-        "The hold ended: the etcd cluster was seen to exist, or an administrator decided.";
+described_names! {
+    /// What kind of change an [`Event`] is. The names are part of the API and stay.
+    pub enum EventKind {
+        ClusterCreated "cluster_created" "The cluster was created.";
+        ClusterDeleted "cluster_deleted" "The cluster was deleted.";
+        SizeSet "size_set" "The size was set.";
+        PolicySet "policy_set" "The name or the policy of the cluster was changed.";
+        Paused "paused" "Membership changes were paused.";
+        Resumed "resumed" "Membership changes were resumed.";
+        MemberRegistered "member_registered" "A member registered to bootstrap the cluster, or changed its registration.";
+        MemberAdded "member_added" "A member appeared in etcd's list.";
+        MemberUpdated "member_updated" "The name, the URLs or the state of a member changed.";
+        MemberPromoted "member_promoted" "A learner became a voter.";
+        MemberRemoved "member_removed" "A member was removed.";
+        MemberFailing "member_failing"
+            "A member's etcd was started `max_failed_starts` times without an answer. A spare may replace the member once it has been silent for `dead_after`.";
+        EvictionRequested "eviction_requested" "The removal of a member was requested.";
+        EvictionWithdrawn "eviction_withdrawn"
+            "The eviction of a member was withdrawn. If the member was removed already, its node may join again.";
+        DowntimeAnnounced "downtime_announced" "A downtime of a member was announced.";
+        DowntimeEnded "downtime_ended" "An announced downtime has ended: its time is over, somebody ended it, or the node that announced it is back.";
+        Formed "formed" "The founders were complete, or a running cluster was adopted.";
+        BootstrapTold "bootstrap_told" "A founder was instructed to bootstrap.";
+        Bootstrapped "bootstrapped" "The etcd cluster was seen to exist.";
+        ClusterIdCorrected "cluster_id_corrected"
+            "The ID of the etcd cluster on record was wrong: a quorum of the members has another one.";
+        TicketGranted "ticket_granted" "A node got the ticket for a membership change.";
+        TicketReleased "ticket_released" "A membership change was done or given up.";
+        NodeRefused "node_refused"
+            "A node refused an instruction, because its own check contradicted it.";
+        JoinTokenCreated "join_token_created" "A join token was created.";
+        JoinTokenRevoked "join_token_revoked" "A join token was revoked.";
+        NodeAdmitted "node_admitted" "A node's credential was bound to its name.";
+        NodeTurnedAway "node_turned_away" "A check-in was refused, because its sender may not check in for the node.";
+        CredentialRenewed "credential_renewed" "A node has renewed its credential.";
+        CredentialRevoked "credential_revoked" "The credential of a node was revoked.";
+        EpochBegun "epoch_begun" "A new attempt to form the cluster began.";
+        FoundingHeld "founding_held" "The founding of the cluster was held, because another etcd cluster may exist.";
+        FoundingReleased "founding_released"
+            "The hold ended: the etcd cluster was seen to exist, or an administrator decided.";
+    }
 }
 
 /// Why a text is not an [`EventKind`].

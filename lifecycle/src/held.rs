@@ -1,4 +1,7 @@
-use crate::{Cluster, ClusterId, MemberName, Protocol, Transition, UnixMillis, cluster_draft::ClusterDraft};
+use crate::{
+    Cluster, ClusterId, MemberName, Protocol, Transition, UnixMillis, cluster_draft::ClusterDraft,
+    described_names::described_names,
+};
 
 /// Why nobody may found the cluster now: another one may exist. It ends when a node shows which cluster exists, or when
 /// an administrator [adopts](Cluster::adopt) a cluster or [resets](Cluster::reset) this one.
@@ -37,42 +40,16 @@ impl Held {
     }
 }
 
-/// Declares the reasons to hold the founding of a cluster.
-macro_rules! hold_reasons {
-    ($($variant:ident $name:literal $description:literal;)+) => {
-        /// What shows that another cluster may exist. The names are part of the API and stay.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum HoldReason {
-            $(#[doc = $description] $variant,)+
-        }
-
-        impl HoldReason {
-            /// Every reason.
-            pub const ALL: &[Self] = &[$(Self::$variant,)+];
-
-            /// Its name in the API.
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)+
-                }
-            }
-
-            /// What it means: one sentence.
-            pub fn description(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $description,)+
-                }
-            }
-        }
-    };
-}
-
-hold_reasons! {
-    DataReported "data_reported" "A node has data that is not of this cluster.";
-    ClusterAnswers "cluster_answers" "Another etcd cluster answers a node, at the node's own address or before any node has registered.";
-    NewerView "newer_view" "A node knows a later revision of this cluster than the registry.";
-    DisksMissing "disks_missing" "Founders that may have bootstrapped the cluster have no data, and are on other disks than before.";
-    StoreWentBack "store_went_back" "The registry's database is an older copy.";
+// scripts/generate writes them to docs/reference/lifecycle.md.
+described_names! {
+    /// What shows that another cluster may exist. The names are part of the API and stay.
+    pub enum HoldReason {
+        DataReported "data_reported" "A node has data that is not of this cluster.";
+        ClusterAnswers "cluster_answers" "Another etcd cluster answers a node, at the node's own address or before any node has registered.";
+        NewerView "newer_view" "A node knows a later revision of this cluster than the registry.";
+        DisksMissing "disks_missing" "Founders that may have bootstrapped the cluster have no data, and are on other disks than before.";
+        StoreWentBack "store_went_back" "The registry's database is an older copy.";
+    }
 }
 
 /// Why a text is not a [`HoldReason`].

@@ -13,6 +13,7 @@ mod adoption;
 mod cluster;
 mod cluster_draft;
 mod cluster_name;
+mod described_names;
 mod discovery;
 mod discovery_url;
 mod disk_id;

@@ -1,49 +1,24 @@
-/// Declares the codes: each with its name and its description.
-macro_rules! denial_codes {
-    ($($variant:ident $name:literal $description:literal;)+) => {
-        /// Why a check-in may not speak for its node, for programs. The names are part of the API and stay.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum DenialCode {
-            $(#[doc = $description] $variant,)+
-        }
-
-        impl DenialCode {
-            /// Every code.
-            pub const ALL: &[Self] = &[$(Self::$variant,)+];
-
-            /// Its name in the API.
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)+
-                }
-            }
-
-            /// What it means: one or two sentences in Markdown.
-            pub fn description(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $description,)+
-                }
-            }
-        }
-    };
-}
+use crate::described_names::described_names;
 
 // scripts/generate writes them to docs/reference/lifecycle.md.
-denial_codes! {
-    CredentialRequired "credential-required" "The check-in has no credential, and the cluster or the name needs one.";
-    JoinTokenRequired "join-token-required"
-        "The node has no credential of this cluster, and sent no join token. Or stock etcds have registered its member, and no join token has claimed the name yet.";
-    JoinTokenUnknown "join-token-unknown" "This cluster has no such join token.";
-    JoinTokenExpired "join-token-expired" "The join token has expired.";
-    JoinTokenRevoked "join-token-revoked" "An administrator has revoked the join token.";
-    JoinTokenUsed "join-token-used" "The join token has let in as many nodes as it may, or this node for another credential.";
-    JoinTokenOfOtherNode "join-token-of-other-node" "The join token is for another node only.";
-    JoinTokenOfOtherAddress "join-token-of-other-address" "The join token is for other addresses only.";
-    NodeBound "node-bound" "The name has another credential.";
-    CredentialRevoked "credential-revoked" "An administrator has revoked the node's credential.";
-    CredentialOfOtherNode "credential-of-other-node" "The credential is that of another node.";
-    DataOfOtherNode "data-of-other-node" "The node has data of a member for which another node speaks.";
-    CertificateRequired "certificate-required" "The policy is `join: certificate`, and the check-in came without a client certificate.";
-    CertificateOfOtherNode "certificate-of-other-node" "The policy is `join: certificate`, and the client certificate is for another name.";
-    TooManyNodes "too-many-nodes" "The cluster has as many nodes with a credential as it may.";
+described_names! {
+    /// Why a check-in may not speak for its node, for programs. The names are part of the API and stay.
+    pub enum DenialCode {
+        CredentialRequired "credential-required" "The check-in has no credential, and the cluster or the name needs one.";
+        JoinTokenRequired "join-token-required"
+            "The node has no credential of this cluster, and sent no join token. Or stock etcds have registered its member, and no join token has claimed the name yet.";
+        JoinTokenUnknown "join-token-unknown" "This cluster has no such join token.";
+        JoinTokenExpired "join-token-expired" "The join token has expired.";
+        JoinTokenRevoked "join-token-revoked" "An administrator has revoked the join token.";
+        JoinTokenUsed "join-token-used" "The join token has let in as many nodes as it may, or this node for another credential.";
+        JoinTokenOfOtherNode "join-token-of-other-node" "The join token is for another node only.";
+        JoinTokenOfOtherAddress "join-token-of-other-address" "The join token is for other addresses only.";
+        NodeBound "node-bound" "The name has another credential.";
+        CredentialRevoked "credential-revoked" "An administrator has revoked the node's credential.";
+        CredentialOfOtherNode "credential-of-other-node" "The credential is that of another node.";
+        DataOfOtherNode "data-of-other-node" "The node has data of a member for which another node speaks.";
+        CertificateRequired "certificate-required" "The policy is `join: certificate`, and the check-in came without a client certificate.";
+        CertificateOfOtherNode "certificate-of-other-node" "The policy is `join: certificate`, and the client certificate is for another name.";
+        TooManyNodes "too-many-nodes" "The cluster has as many nodes with a credential as it may.";
+    }
 }

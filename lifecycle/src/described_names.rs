@@ -1,0 +1,31 @@
+/// Declares an enum of names that are part of the API: each variant with its name and its description.
+macro_rules! described_names {
+    ($(#[$about:meta])+ pub enum $type:ident { $($variant:ident $name:literal $description:literal;)+ }) => {
+        $(#[$about])+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $type {
+            $(#[doc = $description] $variant,)+
+        }
+
+        impl $type {
+            /// Every one of them.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// Its name in the API.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+
+            /// What it means: one or two sentences in Markdown.
+            pub fn description(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $description,)+
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use described_names;
