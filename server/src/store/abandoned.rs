@@ -37,11 +37,14 @@ impl Abandoned {
         }
     }
 
-    /// Selects at most $2 of their tokens with their revisions, since before $1.
+    /// Selects at most $2 of their tokens with their revisions, since before $1, which is 0 or more.
     pub(super) fn select(self) -> &'static str {
         match self {
+            // The ID begins with the time of the creation; see [`draw_public_id`](super::draw_public_id). This reads the old part of the
+            // index `cluster_forming`.
             Self::Unregistered => {
-                "select token, revision from cluster where first_registered_at is null and created_at < $1 limit $2"
+                "select token, revision from cluster where formed_revision is null and id < $1 * 1048576 \
+                 and first_registered_at is null and created_at < $1 limit $2"
             }
             Self::Forming => {
                 "select token, revision from cluster where first_registered_at < $1 and formed_revision is null \

@@ -190,7 +190,7 @@ async fn insert_chunk_of_events(
     Ok(())
 }
 
-/// The random part of a public ID, in bits. The rest is the time.
+/// The random part of a public ID, in bits. The rest is the time. [`super::Abandoned`] relies on that.
 pub(super) const RANDOM_BITS: u32 = 20;
 
 /// Draws the public ID of a new cluster, which is its key in the database and grows with time. Servers that create clusters in

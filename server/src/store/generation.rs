@@ -46,7 +46,7 @@ impl fmt::Display for WentBack {
             Self::Generation { found, expected } => {
                 write!(f, "it is at generation {found}, and was at {expected} before")
             }
-            Self::WriteMissing => write!(f, "it lacks a change that it has had"),
+            Self::WriteMissing => write!(f, "it lacks a change that it had before"),
             Self::System { found, expected } => {
                 write!(f, "its system identifier and timeline are {found}, and were {expected} before")
             }

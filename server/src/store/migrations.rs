@@ -1,7 +1,7 @@
 use std::sync::LazyLock;
 
 use sqlx::{
-    SqlSafeStr,
+    AssertSqlSafe, SqlSafeStr,
     migrate::{MigrateError, Migration, MigrationType, Migrator},
 };
 
@@ -15,11 +15,21 @@ use super::{
 pub(super) static MIGRATIONS: LazyLock<Migrator> =
     LazyLock::new(|| Migrator::with_migrations(FILES.iter().map(migration).collect()));
 
+/// [`MIGRATIONS`] for SQLite. Only a key of type `integer` is SQLite's own key of a row (`rowid`); for any other one it keeps an index
+/// besides, which each write changes too. PostgreSQL's `integer` is too small. A database from before goes on with its indexes.
+static MIGRATIONS_FOR_SQLITE: LazyLock<Migrator> = LazyLock::new(|| {
+    let for_sqlite = |original: &Migration| {
+        let text = original.sql.as_str().replace("bigint primary key", "integer primary key");
+        Migration { sql: AssertSqlSafe(text).into_sql_str(), ..original.clone() }
+    };
+    Migrator::with_migrations(MIGRATIONS.iter().map(for_sqlite).collect())
+});
+
 /// Every file of `migrations/`: its number, its description and its text.
 ///
 /// `sqlx::migrate!` could list them, but that macro links both database drivers with their TLS, so Cargo would compile all of
 /// these a second time.
-const FILES: [(i64, &str, &str); 15] = [
+const FILES: [(i64, &str, &str); 16] = [
     (1, "initial", include_str!("../../../migrations/0001_initial.sql")),
     (2, "lifecycle", include_str!("../../../migrations/0002_lifecycle.sql")),
     (3, "v3 discovery", include_str!("../../../migrations/0003_v3_discovery.sql")),
@@ -35,6 +45,7 @@ const FILES: [(i64, &str, &str); 15] = [
     (13, "join tokens", include_str!("../../../migrations/0013_join_tokens.sql")),
     (14, "own downtimes", include_str!("../../../migrations/0014_own_downtimes.sql")),
     (15, "indexes", include_str!("../../../migrations/0015_indexes.sql")),
+    (16, "fewer indexes", include_str!("../../../migrations/0016_fewer_indexes.sql")),
 ];
 
 impl Store {
@@ -59,7 +70,8 @@ pub(super) async fn migrate(connection: &mut Connection, url: &DatabaseUrl) -> R
     if connection.is_shared() {
         connection.run("set statement_timeout = 0").await.map_err(cannot_open)?;
     }
-    connection.migrate(&MIGRATIONS).await.map_err(|error| match error {
+    let migrations = if connection.is_shared() { &MIGRATIONS } else { &MIGRATIONS_FOR_SQLITE };
+    connection.migrate(migrations).await.map_err(|error| match error {
         MigrateError::VersionMissing(migration) => OpenError::Newer { database: url.to_string(), migration },
         other => OpenError::cannot_open(url, &other),
     })?;

@@ -20,8 +20,8 @@ pub enum OpenError {
     },
     /// Another user may have prepared the file.
     #[error(
-        "{} belongs to the user with the ID {uid}, in a directory where everybody may write; remove it if it is not yours, and use a \
-         directory of this user alone in --database-url",
+        "{} belongs to user ID {uid}, and everybody may write to its directory; remove the file if it is not yours, \
+         and use a directory that only this user can write to (--database-url)",
         file.display()
     )]
     OfAnotherUser {

@@ -69,9 +69,10 @@ fn close(file: &Path, about: &Metadata) {
         return;
     }
     match fs::set_permissions(file, Permissions::from_mode(mode & !others)) {
-        Ok(()) => {
-            tracing::warn!(file = %file.display(), "other users of this machine could open the file; took that right away")
-        }
+        Ok(()) => tracing::warn!(
+            file = %file.display(),
+            "other users of this machine could open the file; the server has removed their access"
+        ),
         Err(error) => {
             tracing::warn!(file = %file.display(), %error, "other users of this machine can open the file; run chmod go= for it");
         }

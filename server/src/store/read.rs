@@ -1,7 +1,6 @@
 use std::{
     collections::HashMap,
     fmt::Display,
-    mem,
     str::FromStr,
     sync::{Arc, LazyLock},
 };
@@ -39,11 +38,16 @@ pub struct LoadedClusters {
 impl Store {
     /// A cluster in its present state; `None` if there is no such cluster.
     pub async fn load(&self, token: &Token) -> Result<Option<StoredCluster>, StoreError> {
-        let mut loaded = self.read(async |reader| clusters(reader, std::slice::from_ref(token)).await).await?;
+        let mut loaded = self.load_all(std::slice::from_ref(token)).await?;
         match loaded.corrupt.pop() {
             Some((_, error)) => Err(error),
             None => Ok(loaded.clusters.pop()),
         }
+    }
+
+    /// The clusters of some tokens in their present state. Does not look for tokens that are used up.
+    pub async fn load_all(&self, tokens: &[Token]) -> Result<LoadedClusters, StoreError> {
+        self.read(async |reader| clusters(reader, tokens).await).await
     }
 
     /// The token of the cluster with a public ID; `None` if there is no such cluster.
@@ -91,7 +95,7 @@ impl Store {
         before: UnixMillis,
         limit: u32,
     ) -> Result<Vec<(Token, Revision)>, StoreError> {
-        let statement = Statement::new(abandoned.select()).bind(before.0).bind(i64::from(limit));
+        let statement = Statement::new(abandoned.select()).bind(before.0.max(0)).bind(i64::from(limit));
         let rows = self.read(async |reader| Ok(reader.fetch_all(statement).await?)).await?;
         let found = |row: &Row| {
             let revision: i64 = row.try_get("revision")?;
@@ -130,30 +134,39 @@ static SELECT_CLUSTERS: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// How often clusters are read again that have changed in between.
+/// How often a cluster is read that changes in between.
 const MAX_TRIES: usize = 10;
 
 async fn clusters(connection: &mut Connection, tokens: &[Token]) -> Result<LoadedClusters, StoreError> {
+    let (mut loaded, mut left) = (LoadedClusters::default(), tokens.to_vec());
     for _ in 0..MAX_TRIES {
-        let mut loaded = clusters_without_admission(connection, tokens).await?;
-        if add_admissions(connection, &mut loaded).await? {
+        let read = clusters_without_admission(connection, &left).await?;
+        loaded.corrupt.extend(read.corrupt);
+        left = add_admissions(connection, read.clusters, &mut loaded).await?;
+        if left.is_empty() {
             return Ok(loaded);
         }
     }
-    Err(StoreError::Conflict)
+    loaded.corrupt.extend(left.into_iter().map(|token| (token, StoreError::Conflict)));
+    Ok(loaded)
 }
 
-/// Adds the join tokens and credentials. Returns `false` if a cluster has changed since it was read.
-async fn add_admissions(connection: &mut Connection, loaded: &mut LoadedClusters) -> Result<bool, StoreError> {
-    let mut stored = admissions(connection, loaded.clusters.iter().map(|stored| &stored.cluster)).await?;
-    for mut of_one in mem::take(&mut loaded.clusters) {
+/// Adds clusters with their join tokens and credentials. Returns the tokens of those that have changed since they were read.
+async fn add_admissions(
+    connection: &mut Connection,
+    clusters: Vec<StoredCluster>,
+    loaded: &mut LoadedClusters,
+) -> Result<Vec<Token>, StoreError> {
+    let mut stored = admissions(connection, clusters.iter().map(|stored| &stored.cluster)).await?;
+    let mut changed = Vec::new();
+    for mut of_one in clusters {
         match stored.take(&mut of_one.cluster) {
             Ok(true) => loaded.clusters.push(of_one),
-            Ok(false) => return Ok(false),
+            Ok(false) => changed.push(of_one.cluster.token),
             Err(error) => loaded.corrupt.push((of_one.cluster.token, error)),
         }
     }
-    Ok(true)
+    Ok(changed)
 }
 
 async fn clusters_without_admission(

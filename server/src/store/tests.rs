@@ -620,6 +620,21 @@ async fn a_token_is_unregistered_until_the_first_registration(store: Store) {
         [("idle".parse().unwrap(), Revision(1))]
     );
     assert_eq!(store.abandoned(Abandoned::Unregistered, NOW, 10).await.unwrap(), []);
+    assert_eq!(store.abandoned(Abandoned::Unregistered, UnixMillis(i64::MIN), 10).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn sqlite_finds_clusters_by_their_ids_without_an_index() {
+    let (_dir, store) = sqlite().await;
+    let unregistered = Statement::new(Abandoned::Unregistered.select()).bind(0).bind(0).explained();
+    let of_id = Statement::new("select token from cluster where id = $1").bind(0).explained();
+    for (statement, step) in [
+        (unregistered, "SEARCH cluster USING INDEX cluster_forming (id<?)"),
+        (of_id, "SEARCH cluster USING INTEGER PRIMARY KEY (rowid=?)"),
+    ] {
+        let rows = store.read(async |reader| Ok(reader.fetch_all(statement).await?)).await.unwrap();
+        assert_eq!(rows[0].try_get::<&str>("detail").unwrap(), step);
+    }
 }
 
 #[tokio::test]
