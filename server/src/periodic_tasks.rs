@@ -6,7 +6,12 @@ use std::{
 use convene_lifecycle::{Actor, Cluster, Revision, Token, Transition, UnixMillis};
 use futures_util::future::join_all;
 
-use crate::{access::REFRESH_EVERY, app::App, registry::WriteError, store::Abandoned};
+use crate::{
+    access::REFRESH_EVERY,
+    app::App,
+    registry::{COUNT_REST, WriteError},
+    store::Abandoned,
+};
 
 /// For how long a cluster counts for the address that has created it.
 const COUNT_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -32,19 +37,23 @@ pub async fn sweep(app: Arc<App>, ttls: Vec<(Abandoned, Duration)>) {
 /// How often the database is measured for the quota.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
-/// Every so many measurements the clusters are counted, too.
-const COUNT_EVERY: u64 = 5;
-
 /// Every so many measurements the free space in the files of PostgreSQL is measured, too.
 const MEASURE_FREE_EVERY: u64 = 10;
 
-/// Measures the database for the quota. Runs until dropped.
+/// How often the clusters are counted for the quota, at most.
+const COUNT_EVERY: Duration = Duration::from_secs(5);
+
+/// Measures the database for the quota, and counts its clusters. Runs until dropped.
 pub async fn measure(app: Arc<App>) {
-    let mut free = 0;
+    let (mut free, mut next_count) = (0, Instant::now());
     for round in 0_u64.. {
-        let (count, measure_free) = (round.is_multiple_of(COUNT_EVERY), round.is_multiple_of(MEASURE_FREE_EVERY));
         // The registry has logged the error. The last measurement stays.
-        let _ = app.registry.measure(count, measure_free, &mut free).await;
+        let _ = app.registry.measure(round.is_multiple_of(MEASURE_FREE_EVERY), &mut free).await;
+        let begun = Instant::now();
+        if begun >= next_count {
+            let _ = app.registry.count_clusters().await;
+            next_count = begun + COUNT_EVERY.max(begun.elapsed() * COUNT_REST);
+        }
         tokio::time::sleep(MEASURE_EVERY).await;
     }
 }
@@ -70,7 +79,7 @@ pub async fn follow_api_tokens(app: Arc<App>) {
     loop {
         tokio::time::sleep(REFRESH_EVERY).await;
         if let Err(error) = app.access.tokens.refresh().await {
-            tracing::debug!(%error, "can't read the API tokens; the ones in memory go on to be valid");
+            tracing::debug!(%error, "can't read the API tokens; the tokens in memory stay valid");
         }
         if flushed.elapsed() >= FLUSH_USES_EVERY {
             flushed = Instant::now();

@@ -4,12 +4,12 @@
 //! [`committer`] decides them one after another, commits them, and publishes the events to the [`watch_hub`].
 //! [`replication`] follows what other servers on the same database write.
 
+mod batched_reads;
 mod check_in;
 mod clock;
 mod committer;
 mod counts;
 mod follow;
-mod freshness;
 mod liveness;
 mod quota;
 mod reads;
@@ -37,12 +37,12 @@ use tokio::{
 
 use crate::{
     metrics::{DatabaseMetrics, RegistryMetrics},
-    store::{DatabaseSize, Store, StoreError},
+    store::{DatabaseSize, Stamp, Store, StoreError},
 };
+use batched_reads::BatchedReads;
 use clock::Clock;
 use committer::Committer;
 use counts::LastCount;
-use freshness::Freshness;
 use liveness::{ClusterLiveness, LivenessCache};
 use recent_writes::RecentWrites;
 use replication::Replication;
@@ -51,6 +51,7 @@ use transact::Job;
 use watch_hub::WatchHub;
 
 pub use check_in::{CheckIn, CheckInOutcome, TurnedAway};
+pub use counts::COUNT_REST;
 pub use follow::{FollowStep, Follower};
 pub use quota::{Quota, QuotaExceeded, QuotaLimits};
 pub use reads::{Consistency, KnownCluster};
@@ -59,7 +60,7 @@ pub use transact::{Committed, Inputs, Needs};
 pub use watch_hub::{Delivery, Subscription};
 
 /// The memory for cached clusters, in bytes, approximately. Other clusters are read from the database on demand.
-const CACHE_BYTES: u64 = 64 << 20;
+const CACHE_BYTES: u64 = 40 << 20;
 
 /// An estimate of the number of cached clusters, from which the cache sizes its tables.
 const CACHE_CLUSTERS: usize = 50_000;
@@ -85,8 +86,10 @@ pub struct Registry {
     recent_writes: Arc<RecentWrites>,
     quota: Arc<Quota>,
     jobs: mpsc::Sender<Job>,
+    /// Reads the clusters that are not cached.
+    loads: BatchedReads<Arc<Snapshot>>,
     /// Tells whether a cached cluster is the present one; `None` if no other server writes to the database.
-    freshness: Option<Freshness>,
+    freshness: Option<BatchedReads<Stamp>>,
     lists: Semaphore,
     metrics: Arc<RegistryMetrics>,
     last_count: tokio::sync::Mutex<Option<LastCount>>,
@@ -153,7 +156,8 @@ impl Registry {
         // and with it everyone who writes.
         let runtime = Handle::current();
         let task = tokio::task::spawn_blocking(move || runtime.block_on(committer.run(queue)));
-        let freshness = store.is_shared().then(|| Freshness::start(store.clone()));
+        let freshness = store.is_shared().then(|| BatchedReads::of_stamps(store.clone()));
+        let loads = BatchedReads::of_clusters(store.clone());
         let lists = Semaphore::new(LISTS.min(store.readers() - 1).max(1));
         let registry = Self {
             store,
@@ -165,6 +169,7 @@ impl Registry {
             recent_writes,
             quota,
             jobs,
+            loads,
             freshness,
             lists,
             metrics,
@@ -200,10 +205,9 @@ impl Registry {
         &self.quota
     }
 
-    /// Measures the database for the quota, and counts the clusters if asked to. `free` is what PostgreSQL will fill before the
-    /// database grows: it is measured again if asked to, and stays otherwise. The files are measured each time, so they never grow far
-    /// beyond the quota.
-    pub async fn measure(&self, with_clusters: bool, with_free: bool, free: &mut u64) -> Result<(), Unavailable> {
+    /// Measures the database for the quota. `free` is what PostgreSQL will fill before the database grows: it is measured again if
+    /// asked to, and stays otherwise. The files are measured each time, so they never grow far beyond the quota.
+    pub async fn measure(&self, with_free: bool, free: &mut u64) -> Result<(), Unavailable> {
         let size = self.database_size().await?;
         let in_use: u64 = size.bytes_in_use.try_into().unwrap_or(0);
         if self.store.is_shared() && with_free {
@@ -212,9 +216,12 @@ impl Registry {
             *free = measured.try_into().unwrap_or(0);
         }
         self.quota.set_database_bytes(in_use.saturating_sub(*free));
-        if with_clusters {
-            self.quota.set_clusters(self.store.cluster_count().await.map_err(unavailable)?);
-        }
+        Ok(())
+    }
+
+    /// Counts the clusters for the quota.
+    pub async fn count_clusters(&self) -> Result<(), Unavailable> {
+        self.quota.set_clusters(self.store.cluster_count().await.map_err(unavailable)?);
         Ok(())
     }
 

@@ -56,23 +56,24 @@ impl QuotaLimits {
 pub enum QuotaExceeded {
     /// Too many clusters.
     #[error(
-        "this server has {0} clusters, the most that it may have (--max-clusters); delete clusters that are not needed, or raise the \
+        "this server has {0} clusters, the maximum (--max-clusters); delete clusters that are not needed, or raise the \
          limit"
     )]
     Clusters(u64),
     /// Too many clusters of one address.
     #[error(
-        "this address has created {0} clusters, the most that one may have (--max-clusters-per-address); delete some, or have an \
-         administrator raise the limit or create the cluster"
+        "this address has created {0} clusters, the maximum for one address (--max-clusters-per-address); delete some, \
+         or have an administrator raise the limit or create the cluster"
     )]
     ClustersOfAddress(u64),
     /// A cluster is too large.
-    #[error("the members of this cluster have {0} bytes, the most that they may have (half of --max-cluster-bytes)")]
+    #[error("the members of this cluster have {0} bytes, the maximum (half of --max-cluster-bytes)")]
     ClusterBytes(u64),
     /// The database is too large.
     #[error(
-        "the database has nearly the {0} bytes that it may have (--max-database-bytes). New clusters are refused. Small clusters take \
-         registrations as long as the reserve lasts. Delete clusters that are not needed, or raise the limit"
+        "the database has nearly {0} bytes, the maximum (--max-database-bytes). New clusters are refused. Small \
+         clusters take registrations as long as the reserve lasts. Delete clusters that are not needed, or raise the \
+         limit"
     )]
     DatabaseBytes(u64),
 }
@@ -155,6 +156,8 @@ impl Quota {
 
     /// Notes that a cluster is gone.
     pub(super) fn deleted(&self, token: &Token) {
+        // It may have been created after the last count, by another server.
+        let _ = self.clusters.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |clusters| clusters.checked_sub(1));
         self.created.lock().expect("no holder panics").remove(token);
     }
 
@@ -289,6 +292,8 @@ mod tests {
         quota.count(true, &[]);
         assert_eq!(quota.check(None, Some(&empty), &[]), Err(QuotaExceeded::Clusters(2)));
         assert_eq!(quota.check(Some(&empty), Some(&one), &[]), Ok(()));
+        quota.deleted(&empty.token);
+        assert_eq!(quota.check(None, Some(&empty), &[]), Ok(()));
         quota.set_database_bytes(1000);
         let full = Err(QuotaExceeded::DatabaseBytes(1000));
         assert_eq!(quota.check(Some(&empty), Some(&one), &[]), full);

@@ -7,14 +7,14 @@ use convene_lifecycle::{Event, PublicId, Revision, Token, UnixMillis};
 use super::{Follower, Registry, Snapshot, Subscription, Unavailable, unavailable, watch_hub::DeliveredState};
 use crate::{
     metrics::WaitKind,
-    store::{Abandoned, ClusterFilter, ClusterSummary, Cursor, Stamp, StoreError},
+    store::{Abandoned, ClusterFilter, ClusterSummary, Cursor, Stamp},
 };
 
 /// The most events in a page of history. Each follower may hold as many in memory.
 const HISTORY_PAGE: u32 = 64;
 
 /// The most tokens in a page of [`Registry::abandoned`].
-const ABANDONED_PAGE: u32 = 64;
+const ABANDONED_PAGE: u32 = 512;
 
 /// What a reader demands of a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl Registry {
             let present = self.cluster_from_cache(token).await?;
             return Ok(present.map(|snapshot| KnownCluster { snapshot, stale: None }));
         };
-        let (present, stale) = match freshness.stamp(token).await {
+        let (present, stale) = match freshness.read(token).await {
             Ok(Some(stamp)) => (self.cluster_at_least(token, stamp).await?, None),
             Ok(None) => {
                 self.cache.remove(token);
@@ -109,14 +109,13 @@ impl Registry {
         if let Some(snapshot) = self.cache.get(token) {
             return Ok(Some(snapshot));
         }
-        let (store, cache, token) = (self.store.clone(), self.cache.clone(), token.clone());
+        let (loads, cache, token) = (self.loads.clone(), self.cache.clone(), token.clone());
         run_to_completion(async move {
             let guard = match cache.get_value_or_guard_async(&token).await {
                 Ok(snapshot) => return Ok(Some(snapshot)),
                 Err(guard) => guard,
             };
-            let Some(stored) = store.load(&token).await? else { return Ok(None) };
-            let snapshot = Arc::new(Snapshot::from(stored));
+            let Some(snapshot) = loads.read(&token).await? else { return Ok(None) };
             // This fails if a commit has cached a later state in the meantime, and that one stays.
             let _ = guard.insert(snapshot.clone());
             Ok(Some(snapshot))
@@ -126,8 +125,7 @@ impl Registry {
 
     /// Reads the state from the database even if somebody else is just reading it into the cache: theirs may be older.
     async fn cluster_from_database(&self, token: &Token) -> Result<Option<Arc<Snapshot>>, Unavailable> {
-        let Some(stored) = self.store.load(token).await.map_err(unavailable)? else { return Ok(None) };
-        let snapshot = Arc::new(Snapshot::from(stored));
+        let Some(snapshot) = self.loads.read(token).await? else { return Ok(None) };
         self.cache.insert(token.clone(), snapshot.clone());
         Ok(Some(snapshot))
     }
@@ -172,7 +170,9 @@ impl Registry {
         // state that was read, and must be later than all events that a client has received.
         let Some(snapshot) = self.cluster(token).await? else { return Ok(Vec::new()) };
         let (store, token) = (self.store.clone(), token.clone());
-        let mut page = run_to_completion(async move { store.events(&token, from, HISTORY_PAGE).await }).await?;
+        let mut page =
+            run_to_completion(async move { store.events(&token, from, HISTORY_PAGE).await.map_err(unavailable) })
+                .await?;
         page.retain(|event| event.revision <= snapshot.cluster.revision);
         Ok(page)
     }
@@ -200,7 +200,7 @@ impl Registry {
 /// Runs a read in a task of its own. Otherwise a stream whose client does not read would stop being polled in the middle of
 /// its read, and would hold a database connection, or the cache's guard that others wait for, until the client reads on.
 async fn run_to_completion<T: Send + 'static>(
-    read: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    read: impl Future<Output = Result<T, Unavailable>> + Send + 'static,
 ) -> Result<T, Unavailable> {
-    tokio::spawn(read).await.map_err(|_| Unavailable)?.map_err(unavailable)
+    tokio::spawn(read).await.map_err(|_| Unavailable)?
 }
