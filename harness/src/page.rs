@@ -52,6 +52,15 @@ impl Page {
         Steps { page: path.to_owned(), left }
     }
 
+    /// The blocks of shell of a section, for a test that types all of them. Another test types the rest of the page.
+    #[track_caller]
+    pub fn steps_of(path: &str, heading: &str) -> Steps {
+        let mut steps = Self::steps(path);
+        steps.left.retain(|block| block.headings.iter().any(|above| above == heading));
+        assert!(!steps.left.is_empty(), "{path}: no shell is in section {heading:?}");
+        steps
+    }
+
     fn all_blocks(&self) -> Vec<Block> {
         let (mut blocks, mut headings, mut lines) = (Vec::new(), Vec::new(), self.0.lines());
         while let Some(line) = lines.next() {
@@ -90,7 +99,7 @@ impl Steps {
         self.left.remove(at).lines
     }
 
-    /// Leaves out the rest of a section, which the test can't type.
+    /// Leaves out the rest of a section, which the test can't type, or another one types.
     #[track_caller]
     pub fn leave_out(&mut self, heading: &str) {
         self.take(heading);

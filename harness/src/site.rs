@@ -1,5 +1,7 @@
 //! Machines as the documentation assumes them: each with systemd, OpenSSH, sqlite3, a root shell and an address in one network.
 
+mod services;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -32,9 +34,19 @@ pub struct Machine {
     namespace: String,
 }
 
-/// What all machines have in `/etc/hosts`. They are the names and addresses of the documentation.
-const HOSTS: &str = "127.0.0.1 localhost\n10.0.0.2 discovery.corp\n10.0.0.3 discovery2.corp\n10.0.0.10 infra0\n\
-                     10.0.0.11 infra1\n10.0.0.12 infra2\n10.0.0.13 infra3\n10.0.0.14 infra4\n10.0.0.15 infra5\n";
+/// The machines of the documentation, with their addresses. Each of them knows the others as NAME and as NAME.corp.
+const HOSTS: [(&str, &str); 10] = [
+    ("db", "10.0.0.4"),
+    ("infra0", "10.0.0.10"),
+    ("infra1", "10.0.0.11"),
+    ("infra2", "10.0.0.12"),
+    ("infra3", "10.0.0.13"),
+    ("infra4", "10.0.0.14"),
+    ("infra5", "10.0.0.15"),
+    ("proxy", "10.0.0.20"),
+    ("discovery", "10.0.0.21"),
+    ("discovery2", "10.0.0.22"),
+];
 
 /// What a booted machine starts, apart from what is installed on it.
 const UNITS: [(&str, &str); 8] = [
@@ -52,15 +64,18 @@ const UNITS: [(&str, &str); 8] = [
 const BOOT: &str = r#"
 set -eu
 peers=$1 folder=$2 name=$3
+shift 3
 mount --make-rprivate /
 mkdir "$folder/changes" "$folder/work" "$folder/root"
 mount -t overlay overlay -o "lowerdir=/,upperdir=$folder/changes,workdir=$folder/work" "$folder/root"
 root=$folder/root
-for package in systemd machines; do
-    for part in bin etc lib sbin usr; do
+for package in systemd machines "$@"; do
+    for part in etc lib sbin usr; do
         [ ! -d "$peers/$package/$part" ] || cp -a "$peers/$package/$part/." "$root/$part/"
     done
 done
+# Those of other packages find their libraries in a folder of this host.
+cp -a "$peers/systemd/bin/." "$root/bin/"
 rm -rf "$root/etc/systemd/system" "$root/etc/convene" "$root/var/lib/convene" "$root/var/lib/etcd" "$root/var/log/journal"
 mkdir "$root/etc/systemd/system"
 cp -a "$folder/files/." "$root/"
@@ -108,20 +123,34 @@ impl Site {
         Some(site)
     }
 
-    /// Boots a machine with an address in 10.0.0.0/24.
-    pub fn boot(&self, name: &str, address: &str) -> Machine {
+    /// The names that machines can have.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        HOSTS.iter().map(|(name, _)| *name)
+    }
+
+    /// Boots a machine with an empty disk.
+    pub fn boot(&self, name: &str) -> Machine {
+        self.boot_with(name, &[])
+    }
+
+    /// Boots a machine, on which packages of the peers are installed.
+    fn boot_with(&self, name: &str, packages: &[&str]) -> Machine {
+        let address = HOSTS.iter().find(|(known, _)| *known == name).expect("the machine has an address").1;
         let namespace = format!("{}-{name}", self.switch);
-        let folder = self.folder.path().join(name);
-        fs::create_dir(&folder).unwrap();
+        // A machine that was lost may have had the same name.
+        let folder = tempfile::Builder::new().prefix(name).tempdir_in(self.folder.path()).unwrap().keep();
         self.prepare(name, &folder);
         self.connect(&namespace, name, address);
         let control_group = control_groups().expect("the site has found them").join(&namespace);
         fs::create_dir(&control_group).unwrap();
         let mut command = Command::new("sh");
         command
-            .args(["-c", r#"echo $$ >"$1/cgroup.procs"; exec ip netns exec "$2" unshare -m -C -p -f -u -i --kill-child sh -c "$3" "$0" "$4" "$5" "$6""#])
-            .args([Path::new("sh"), &control_group, Path::new(&namespace), Path::new(BOOT), &peers::folder(), &folder])
-            .arg(name);
+            .args(["-c", r#"echo $$ >"$1/cgroup.procs"; shift; exec ip netns exec "$@""#, "sh"])
+            .args([&control_group, Path::new(&namespace)])
+            .args(["unshare", "-m", "-C", "-p", "-f", "-u", "-i", "--kill-child", "sh", "-c", BOOT, "sh"])
+            .args([&peers::folder(), &folder])
+            .arg(name)
+            .args(packages);
         let process = Process::spawn(&format!("machine {name}"), &mut command);
         let machine = Machine { name: name.to_owned(), home: folder.join("home"), process, control_group, namespace };
         let booted = wait_for(Duration::from_secs(30), || {
@@ -147,7 +176,8 @@ impl Site {
             put(&format!("usr/lib/test-units/{unit}"), &fs::read_to_string(shipped.join(unit)).unwrap());
         }
         put("etc/systemd/journald.conf", "[Journal]\nReadKMsg=no\nStorage=volatile\n");
-        put("etc/hosts", HOSTS);
+        let hosts = HOSTS.map(|(name, address)| format!("{address} {name} {name}.corp\n")).concat();
+        put("etc/hosts", &format!("127.0.0.1 localhost\n{hosts}"));
         put("etc/hostname", &format!("{name}\n"));
         put("etc/ssh/sshd_config", "UsePAM no\nSubsystem sftp /usr/lib/openssh/sftp-server\nStrictModes no\n");
         put("etc/ssh/ssh_config", "StrictHostKeyChecking accept-new\nLogLevel ERROR\n");
@@ -200,25 +230,23 @@ impl Machine {
 
     /// The same; what was printed is an `Err` if a line failed.
     pub fn try_to_type(&self, lines: &str) -> Result<String, String> {
-        let done = Command::new("nsenter")
-            .args([
-                "--all",
-                "--target",
-                &self.first_process(),
-                "--wdns=/root",
-                "timeout",
-                "200",
-                "env",
-                "-i",
-                "HOME=/root",
-                "LANG=C.UTF-8",
-            ])
-            .arg("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-            .args(["bash", "-eu", "-o", "pipefail", "-c", &format!("exec 2>&1\n{lines}")])
+        let done = self
+            .enter()
+            .args(["timeout", "200", "bash", "-eu", "-o", "pipefail", "-c", &format!("exec 2>&1\n{lines}")])
             .output()
             .expect("nsenter can be run");
         let printed = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
         if done.status.success() { Ok(printed) } else { Err(printed) }
+    }
+
+    /// The command that runs another one, whose words follow, as root on this machine. No word has a character that a shell changes.
+    pub fn enter(&self) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .args(["--all", "--target", &self.first_process(), "--wdns=/root"])
+            .args(["env", "-i", "HOME=/root", "LANG=C.UTF-8"])
+            .arg("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        command
     }
 
     /// Writes a file.
@@ -250,14 +278,20 @@ impl Drop for Machine {
         if removed.is_none() {
             eprintln!("{} is left", self.control_group.display());
         }
+        // The kernel takes its time over the end of a namespace, and the port would keep its name for as long.
+        let _ = ip(&["-n", &self.namespace, "link", "del", "lan0"]);
         let _ = ip(&["netns", "del", &self.namespace]);
     }
 }
 
 fn copy_etcd(version: &Version, to: &Path) {
     fs::create_dir_all(to).unwrap();
-    for program in ["etcd", "etcdctl"] {
-        fs::copy(Path::new(version.folder()).join(program), to.join(program)).unwrap();
+    // Versions before 3.5 have no etcdutl.
+    for program in ["etcd", "etcdctl", "etcdutl"] {
+        let from = Path::new(version.folder()).join(program);
+        if from.exists() {
+            fs::copy(from, to.join(program)).unwrap();
+        }
     }
 }
 

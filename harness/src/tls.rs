@@ -50,6 +50,14 @@ impl Ca {
         self.issue(about)
     }
 
+    /// An identity for a server alone, under its host name.
+    pub fn server(&self, host: &str) -> Identity {
+        let mut about = CertificateParams::new([host.to_owned()]).unwrap();
+        about.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        about.distinguished_name = named(host);
+        self.issue(about)
+    }
+
     /// An identity for a client alone, under a name that etcd takes for a user's, such as "root".
     pub fn client(&self, name: &str) -> Identity {
         let mut about = CertificateParams::default();

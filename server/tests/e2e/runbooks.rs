@@ -3,13 +3,15 @@
 mod adopt;
 mod back_up;
 mod change_addresses;
+mod lost_quorum;
 mod maintenance;
+mod postgresql;
 mod replace_machines;
 mod resize;
 mod uninstall;
 mod upgrades;
 
-use convene_harness::{Machine, Page, Site, Steps, etcd::Version};
+use convene_harness::{Machine, Page, Site, Steps, etcd::Version, peers};
 
 /// A server and the nodes of a cluster, installed as docs/install.md describes it.
 struct Installation {
@@ -42,7 +44,7 @@ impl Installation {
     /// A server without nodes.
     fn with_server(etcd: &'static str) -> Option<Self> {
         let site = Site::new(Version::find(etcd)?)?;
-        let server = site.boot("discovery", "10.0.0.2");
+        let server = site.boot("discovery");
         let mut page = install_server(&server);
         server.types(&page.take("Install the server"));
         server.types(WAIT_FOR_SERVER);
@@ -53,7 +55,7 @@ impl Installation {
 
     /// Boots the machine of a node, on which nothing is installed.
     fn boot_node(&self, number: usize) -> Machine {
-        self.site.boot(&format!("infra{number}"), &format!("10.0.0.{}", 10 + number))
+        self.site.boot(&format!("infra{number}"))
     }
 
     /// Waits until the server is ready.

@@ -77,19 +77,19 @@ mod large {
 
         // Another machine. It gets the address of the old one.
         let section = "Move to another machine";
-        let next = installation.site.boot("discovery2", "10.0.0.22");
+        let next = installation.site.boot("discovery2");
         next.types(hosts);
         install_server(&next);
         server.types(&page.take(section));
         next.types(&page.take(section));
         next.types(WAIT_FOR_SERVER);
-        server.types("ip address del 10.0.0.2/24 dev lan0");
-        next.types("ip address add 10.0.0.2/24 dev lan0");
+        server.types("ip address del 10.0.0.21/24 dev lan0");
+        next.types("ip address add 10.0.0.21/24 dev lan0");
         let printed =
             next.types(". /var/lib/convene/admin.env\nuntil convene cluster crosscheck prod; do sleep 0.5; done");
         assert!(printed.contains("ok"), "{printed}");
 
-        // server/tests/e2e/moving.rs does what this section describes.
+        // postgresql.rs types this section.
         page.leave_out("From SQLite to PostgreSQL, with two servers");
         page.finish();
     }

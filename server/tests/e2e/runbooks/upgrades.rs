@@ -34,7 +34,8 @@ mod large {
     #[test]
     fn convene_is_upgraded() {
         let Some(installation) = Installation::with_cluster("3.6") else { return };
-        let mut page = Page::steps("docs/runbooks/upgrade-convene.md");
+        const PAGE: &str = "docs/runbooks/upgrade-convene.md";
+        let mut page = Page::steps(PAGE);
         let put = "cp -r target/dist convene-new";
         let check = page.take("Before you start");
         installation.server.types(put);
@@ -44,7 +45,7 @@ mod large {
             "until convene cluster list; do sleep 0.2; done\n{}",
             page.take("One server")
         ));
-        // This needs PostgreSQL.
+        // postgresql.rs types this section.
         page.leave_out("Several servers");
         let (steps, version, without) = (page.take("Nodes"), page.take("Nodes"), page.take("Nodes"));
         for node in &installation.nodes[..2] {
@@ -55,7 +56,12 @@ mod large {
         }
         let infra2 = &installation.nodes[2];
         infra2.types(put);
+        let drop_in = Page::read(PAGE).blocks("Without a restart of etcd", "ini").remove(0);
+        infra2.types("mkdir /etc/systemd/system/etcd-node.service.d");
+        infra2.writes("/etc/systemd/system/etcd-node.service.d/adopt.conf", &drop_in);
+        infra2.types(&format!("systemctl daemon-reload; systemctl restart etcd-node\n{WAIT_FOR_VOTER}"));
         infra2.types(&without);
+        infra2.types("until journalctl -u etcd-node -o cat | grep 'taking over the running etcd'; do sleep 0.2; done");
         infra2.types(WAIT_FOR_VOTER);
         page.finish();
     }
