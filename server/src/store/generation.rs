@@ -54,14 +54,27 @@ impl fmt::Display for WentBack {
     }
 }
 
-/// The file with the generation of a SQLite database: the registry's ID, because another registry may have had the same
-/// path, a space, and the generation.
+/// The file with the generation of a SQLite database. Its first line is about the registry of this server: the registry's ID, a space,
+/// and the generation. Further lines are about other registries that have been at the same path. One of them may come back as an older
+/// copy, for example if the server was started without its database before an administrator restored it.
 #[derive(Debug)]
 pub(super) struct GenerationFile {
     path: PathBuf,
-    /// The file, once this process has written it.
-    written: Mutex<Option<File>>,
+    /// What this process has written.
+    written: Mutex<Option<Written>>,
 }
+
+#[derive(Debug)]
+struct Written {
+    file: File,
+    /// The length of the first line, in bytes.
+    own: usize,
+    /// The length of the file, in bytes.
+    all: usize,
+}
+
+/// The most registries in the file.
+const REGISTRIES: usize = 16;
 
 impl GenerationFile {
     /// The file for the database at a path. A symbolic link to the database leads to the same file.
@@ -71,22 +84,30 @@ impl GenerationFile {
         Self { path: path.into(), written: Mutex::default() }
     }
 
-    /// The generation in the file. `None` if there is no readable file of this registry.
+    /// The generation in the file. `None` if there is no readable file with this registry.
     fn read(&self, registry_id: &str) -> Option<i64> {
-        let text = fs::read_to_string(&self.path).ok()?;
-        let (id, generation) = text.trim_end().split_once(' ')?;
-        generation.parse().ok().filter(|_| id == registry_id)
+        self.registries().into_iter().find(|(id, _)| id == registry_id).map(|(_, generation)| generation)
+    }
+
+    /// The registries in the file with their generations. A line that can't be read is left out.
+    fn registries(&self) -> Vec<(String, i64)> {
+        let text = fs::read_to_string(&self.path).unwrap_or_default();
+        let registry = |line: &str| {
+            let (id, generation) = line.split_once(' ')?;
+            Some((id.to_owned(), generation.parse().ok()?))
+        };
+        text.lines().filter_map(registry).collect()
     }
 
     /// Writes the generation. A failure is logged: the commit has been made.
     pub fn write(&self, registry_id: &str, generation: i64) {
-        let text = format!("{registry_id} {generation}\n");
+        let own = format!("{registry_id} {generation}\n");
         let mut written = self.written.lock().expect("no holder panics");
-        if written.as_ref().is_some_and(|file| overwrite(file, &text).is_ok_and(|is_overwritten| is_overwritten)) {
+        if written.as_ref().is_some_and(|written| written.overwrite(&own).is_ok_and(|is_overwritten| is_overwritten)) {
             return;
         }
         *written = self
-            .replace(&text)
+            .replace(registry_id, &own)
             .inspect_err(|error| {
                 tracing::error!(
                     file = %self.path.display(),
@@ -97,31 +118,36 @@ impl GenerationFile {
             .ok();
     }
 
-    fn replace(&self, text: &str) -> io::Result<File> {
+    /// Writes a new file with this first line, and the lines of other registries.
+    fn replace(&self, registry_id: &str, own: &str) -> io::Result<Written> {
+        let others = self.registries().into_iter().filter(|(id, _)| id != registry_id).take(REGISTRIES - 1);
+        let others: String = others.map(|(id, generation)| format!("{id} {generation}\n")).collect();
         let mut temporary: OsString = self.path.clone().into_os_string();
         temporary.push(".tmp");
         let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(text.as_bytes())?;
+        file.write_all(format!("{own}{others}").as_bytes())?;
         file.sync_all()?;
         fs::rename(&temporary, &self.path)?;
         // The new name is on the disk once the directory is.
         let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
         File::open(directory.unwrap_or(Path::new(".")))?.sync_all()?;
-        Ok(file)
+        Ok(Written { file, own: own.len(), all: own.len() + others.len() })
     }
 }
 
-/// Overwrites a file with a text of the same length. Returns `false` if it has another length, or has lost its name. A new file for each commit
-/// would take two more writes to the disk, for which all clients wait. So short a text at the start of a file is in one sector, which the
-/// disk has as it was or as it is.
-fn overwrite(file: &File, text: &str) -> io::Result<bool> {
-    let metadata = file.metadata()?;
-    if metadata.nlink() == 0 || metadata.len() != text.len() as u64 {
-        return Ok(false);
+impl Written {
+    /// Overwrites the first line with one of the same length. Returns `false` if it has another length, or if the file has lost its name. A
+    /// new file for each commit would take two more writes to the disk, for which all clients wait. So short a text at the start of a file
+    /// is in one sector, which the disk has as it was or as it is.
+    fn overwrite(&self, own: &str) -> io::Result<bool> {
+        let metadata = self.file.metadata()?;
+        if metadata.nlink() == 0 || metadata.len() != self.all as u64 || own.len() != self.own {
+            return Ok(false);
+        }
+        self.file.write_all_at(own.as_bytes(), 0)?;
+        self.file.sync_data()?;
+        Ok(true)
     }
-    file.write_all_at(text.as_bytes(), 0)?;
-    file.sync_data()?;
-    Ok(true)
 }
 
 impl Store {

@@ -80,6 +80,22 @@ async fn a_new_registry_at_the_path_of_another_is_not_suspected() {
     assert_eq!(went_back(&database).await, None);
 }
 
+/// The server was started without its database before an administrator restored a copy.
+#[tokio::test]
+async fn a_copy_that_comes_back_after_another_registry_is_noticed() {
+    let database = empty_sqlite();
+    with(&database, async |store| form(store, "one").await).await;
+    let copy = fs::read(path(&database)).unwrap();
+    with(&database, async |store| form(store, "two").await).await;
+    for _ in 0..2 {
+        fs::remove_file(path(&database)).unwrap();
+        remember(&database).await;
+        with(&database, async |store| form(store, "three").await).await;
+    }
+    fs::write(path(&database), copy).unwrap();
+    assert_eq!(went_back(&database).await, Some("it is at generation 1, and was at 2 before".to_owned()));
+}
+
 #[tokio::test]
 async fn an_import_is_not_suspected_even_at_the_path_of_its_export() {
     let database = empty_sqlite();
