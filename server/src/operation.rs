@@ -29,7 +29,7 @@ pub async fn health(state: State<Arc<App>>) -> Response {
 pub async fn readyz(State(app): State<Arc<App>>, uri: Uri) -> Response {
     let is_verbose =
         uri.query().is_some_and(|query| query.split('&').any(|field| field.split('=').next() == Some("verbose")));
-    if is_verbose { list_checks(&app).await } else { ready(State(app), "ok").await }
+    if is_verbose { list_checks(&app).await } else { ready(State(app), "ok\n").await }
 }
 
 /// Lists the checks as etcd does (`server/etcdserver/api/etcdhttp/health.go:newReadyzHandler`).
@@ -42,7 +42,10 @@ async fn list_checks(app: &App) -> Response {
         Err(unavailable) => {
             let down = app.registry.database_down_for().map_or_else(String::new, |down| {
                 let seconds = stale::seconds(down);
-                format!(" It has been down for {seconds} s; plain reads are answered from memory and may be older than that.")
+                format!(
+                    " It has been down for {seconds} s. Plain reads are still answered from memory; their data may be \
+                     even older."
+                )
             });
             (StatusCode::SERVICE_UNAVAILABLE, format!("[-]database failed: {unavailable}.{down}\n")).into_response()
         }
@@ -59,7 +62,7 @@ async fn list_checks(app: &App) -> Response {
     responses((status = 200, description = "The process is alive.", body = String, content_type = "text/plain"))
 )]
 pub async fn livez() -> &'static str {
-    "ok"
+    "ok\n"
 }
 
 /// Keeps search engines away from tokens.

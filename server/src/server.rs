@@ -6,6 +6,7 @@ use std::{
 };
 
 use axum::http::HeaderValue;
+use sd_notify::NotifyState;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -131,6 +132,7 @@ async fn serve(config: Config, setup: Option<Setup>, open_files: u64) -> Result<
         // Who closed standard output finds the same in the files.
         let _ = write!(io::stdout(), "{how_to_join}");
     }
+    notify_service_manager(NotifyState::Ready);
     if app.access.is_exposed {
         tracing::warn!("--auth off: everybody who reaches {address} can read, change and delete all clusters");
     }
@@ -140,6 +142,7 @@ async fn serve(config: Config, setup: Option<Setup>, open_files: u64) -> Result<
         ended = &mut accepting => Err(ended.map_or_else(io::Error::other, accepting_ended).into()),
     };
 
+    notify_service_manager(NotifyState::Stopping);
     app.stopping.cancel();
     if !accepting.is_finished() {
         let _ = accepting.await;
@@ -237,6 +240,13 @@ async fn listen(address: &str) -> Result<TcpListener, ServerError> {
     let resolved = tokio::net::lookup_host(address).await.map_err(refused)?.next();
     let resolved = resolved.ok_or_else(|| refused(io::ErrorKind::AddrNotAvailable.into()))?;
     bind(resolved).map_err(refused)
+}
+
+/// Reports to systemd, or to another service manager that has started this server (`sd_notify(3)`).
+fn notify_service_manager(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "can't report the state of this server to the service manager (NOTIFY_SOCKET)");
+    }
 }
 
 fn accepting_ended(result: io::Result<()>) -> io::Error {

@@ -1,6 +1,6 @@
 //! Starting, stopping, logs and what a supervisor sees.
 
-use std::{path::Path, time::Duration};
+use std::{os::unix::net::UnixDatagram, path::Path, time::Duration};
 
 use convene_harness::{
     Process, free_port, http,
@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 async fn health_checks_report_liveness_and_readiness() {
     let server = Server::start();
     for (path, body) in
-        [("/health", "OK"), ("/livez", "ok"), ("/readyz", "ok"), ("/robots.txt", "User-agent: *\nDisallow: /")]
+        [("/health", "OK"), ("/livez", "ok\n"), ("/readyz", "ok\n"), ("/robots.txt", "User-agent: *\nDisallow: /")]
     {
         let answer = http::get(format!("{}{path}", server.url)).await.unwrap();
         assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (200, body));
@@ -269,4 +269,23 @@ fn newer_database(dir: &Path) -> std::path::PathBuf {
         connection.execute(later).await.unwrap();
     });
     database
+}
+
+#[test]
+fn the_service_manager_is_told_when_the_server_is_ready_and_when_it_stops() {
+    let dir = TempDir::new().unwrap();
+    let socket = dir.path().join("notify");
+    let manager = UnixDatagram::bind(&socket).unwrap();
+    manager.set_read_timeout(Some(LIMIT)).unwrap();
+    let receive = || {
+        let mut buffer = [0; 64];
+        let length = manager.recv(&mut buffer).expect("the server reports");
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    };
+    let address = format!("127.0.0.1:{}", free_port());
+    let mut command = server::command(&address, &sqlite_url(&dir.path().join("c.db")), &[]);
+    let server = Process::spawn("convene-server", command.env("NOTIFY_SOCKET", &socket));
+    assert_eq!(receive(), "READY=1\n");
+    server.signal("TERM");
+    assert_eq!(receive(), "STOPPING=1\n");
 }
