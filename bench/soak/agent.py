@@ -88,5 +88,5 @@ class AgentMachine(Machine):
             self._enabled.clear()
 
     def _note(self, line):
-        if "the registry knows that this node is away" in line:
+        if "announced to the registry: this node does not count as dead" in line:
             self._is_announced = True

@@ -95,8 +95,7 @@ fn adopt(arguments: &RunArgs, session: &Session) -> Result<Option<EtcdProcess>, 
     }
     if !arguments.adopt {
         return Err(CommandError::Refused(format!(
-            "etcd is already running on {}; to look after it, run `convene run` with --adopt, which takes over a running etcd; otherwise, \
-             stop it first",
+            "etcd is already running on {}. To take it over, run `convene run --adopt`. Otherwise stop that etcd first",
             session.node.data_path.display()
         )));
     }

@@ -67,7 +67,7 @@ Exit codes:
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run etcd as a member of the cluster, and look after it for as long as it runs
+    /// Run etcd as a member of the cluster, and supervise it
     // The name may also be that of etcd's command, which clap can't know.
     #[command(
         after_help = AFTER_HELP,

@@ -30,8 +30,8 @@ pub enum ClusterCommand {
     List(list::ListArgs),
     /// Show a cluster and its members
     Show(show::ShowArgs),
-    /// Show which node reaches which member, as the nodes have just reported it; exit with code 1 if one does not reach all, or reports
-    /// nothing any more
+    /// Show which node reaches which member, as the nodes have just reported; exit with code 1 if a node does not reach
+    /// every member, or does not report any more
     Crosscheck(crosscheck::CrosscheckArgs),
     /// Set the number of voters of a cluster
     Resize(resize::ResizeArgs),

@@ -53,7 +53,7 @@ macro_rules! command_errors {
 
 // `convene --help` and docs/reference/exit-codes.md list them.
 command_errors! {
-    Local 1 "failed" "Something on this machine failed: a file, the data directory, the output.";
+    Local 1 "failed" "An operation on this machine failed, for example on a file, the data directory or the output.";
     Usage 2 "usage" "A flag, a variable, or their combination is wrong.";
     Refused 3 "refused" "The registry or etcd refuses the request. A person has to act before a retry can succeed.";
     TimedOut 4 "timed_out" "`--timeout` has passed.";

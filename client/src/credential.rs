@@ -50,7 +50,7 @@ pub struct Credentials {
     has_replaced: Cell<bool>,
     /// The credential as it was last read or written. The disk may fail, or other data may come to its place, while the node runs.
     known: RefCell<Option<Stored>>,
-    /// What keeps the node from reading or renewing its credential, and whether that was told.
+    /// What is wrong with the files of the credential or of the join token, and whether that was told.
     problem: RefCell<Option<(String, bool)>>,
     /// The credential of a dry run, which leaves no file.
     of_dry_run: RefCell<Option<Stored>>,
@@ -102,9 +102,18 @@ impl Credentials {
         let file = CredentialFile::of(arguments.credential_file.as_deref(), node)?;
         let known = file.read()?;
         let is_accepted = known.as_ref().is_some_and(|stored| stored.accepted);
-        // The file may be gone once it has served its purpose.
-        let join_token = join_token::read(arguments.join_token_file.as_deref(), is_accepted)?;
-        Ok(Self { known: RefCell::new(known), join_token, ..Self::without_join_token(file) })
+        let join_token_file = arguments.join_token_file.as_deref();
+        let join_token = join_token::read(join_token_file)?;
+        // The registry refuses a node that needs one, with the remedy. The reason may be a wrong path.
+        let missing = join_token_file.filter(|_| join_token.is_none() && !is_accepted).map(|path| {
+            (format!("--join-token-file {} does not exist, so this node sends no join token", path.display()), false)
+        });
+        Ok(Self {
+            known: RefCell::new(known),
+            join_token,
+            problem: RefCell::new(missing),
+            ..Self::without_join_token(file)
+        })
     }
 
     fn without_join_token(file: CredentialFile) -> Self {
@@ -118,7 +127,7 @@ impl Credentials {
         }
     }
 
-    /// What keeps the node from reading or renewing its credential, once for each problem. The node goes on with the one that it has.
+    /// What is wrong with the files of the credential or of the join token, once for each problem. The node goes on all the same.
     pub fn new_problem(&self) -> Option<String> {
         let mut problem = self.problem.borrow_mut();
         let (message, is_told) = problem.as_mut()?;
@@ -232,7 +241,7 @@ impl Credentials {
     }
 
     fn note(&self, error: &CredentialError) {
-        let message = error.to_string();
+        let message = format!("{error}; the node keeps using its present credential");
         let mut problem = self.problem.borrow_mut();
         if problem.as_ref().is_none_or(|(known, _)| *known != message) {
             *problem = Some((message, false));

@@ -22,7 +22,7 @@ pub enum MemberCommand {
     Evict(evict::EvictArgs),
     /// Announce that a member will be down, so that it does not count as dead
     Downtime(downtime::DowntimeArgs),
-    /// Revoke the credential of a node, so that nobody speaks for it any more
+    /// Revoke the credential of a node; the server then refuses the node
     ///
     /// To let the node in again, give it a new join token (`convene cluster join-token create --node NAME`).
     Revoke(revoke::RevokeArgs),

@@ -183,7 +183,11 @@ impl<'a> MembershipChange<'a> {
     async fn verify(&self, session: &Session) -> Result<(), ChangeError> {
         match self.operation {
             Operation::Remove(_) | Operation::Leave(_) if self.reason == LEAVING && !self.leaving => {
-                Err(ChangeError::Refused("this node is not leaving: only `convene leave` lets it leave".to_owned()))
+                Err(ChangeError::Refused(
+                    "this node has not asked to leave (`convene leave`, `--leave-on-stop`), so it does not remove its \
+                     own member"
+                        .to_owned(),
+                ))
             }
             Operation::Remove(member) | Operation::Leave(member) => {
                 let (_, list) = self.read_list(session).await?;

@@ -33,7 +33,7 @@ macro_rules! own_reasons {
 // scripts/generate writes them to docs/reference/agent-states.md.
 own_reasons! {
     Starting "starting" "The agent has just started.";
-    Unreachable "unreachable" "The registry does not answer, or not as a Convene server.";
+    Unreachable "unreachable" "The registry does not answer, or the answer is not from a Convene server.";
     UnknownCluster "unknown_cluster" "The registry does not know the cluster.";
     NotAdmitted "not_admitted" "The registry does not admit the node. The message ends with the code.";
     Credential "credential" "The node can't use the file with its own credential.";
@@ -44,7 +44,7 @@ own_reasons! {
     NotStarted "not_started" "No etcd uses the data directory.";
     NotAnswering "not_answering" "etcd's process runs, but etcd does not answer.";
     EtcdExited "etcd_exited" "etcd has ended.";
-    Failed "failed" "Something on this machine failed: a file, or the data directory.";
+    Failed "failed" "An operation on this machine failed, for example on a file or the data directory.";
     Usage "usage" "The etcd program does not accept its flags.";
     Refused "refused" "The registry, or another process on this machine, refuses.";
     Signal "signal" "The agent was asked to stop.";

@@ -259,8 +259,8 @@ impl Placement {
                 State::Unreadable { found } => format!("with unreadable data ({found})"),
                 _ => "without data".to_owned(),
             };
-            let seen = if is_forgotten { "; this node has seen it running" } else { "" };
-            let message = format!("{error}{seen}. A node {state} cannot start on its own; trying again");
+            let seen = if is_forgotten { "; this node has seen the cluster run" } else { "" };
+            let message = format!("{error}{seen}. A node {state} can't start without the registry; trying again");
             progress.wait("wait", error.reason(), &message);
             return Ok(Turn::CheckIn(RETRY_INTERVAL));
         }

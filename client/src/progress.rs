@@ -93,8 +93,8 @@ impl Progress {
     pub fn timeout_message(&self) -> String {
         let state = self.state.lock().expect("no thread panics while it logs");
         match (&state.last, &state.waiting) {
-            (Some((_, message)), Some((_, _, since))) => {
-                format!("--timeout has passed after {} s of waiting: {message}", since.elapsed().as_secs())
+            (Some((reason, message)), Some((_, _, since))) => {
+                format!("--timeout has passed after {} s of waiting ({reason}): {message}", since.elapsed().as_secs())
             }
             _ => "--timeout has passed".to_owned(),
         }
@@ -195,7 +195,7 @@ mod tests {
         let fail = || progress.line("wait", Some("not_made"), "unhealthy", true);
         assert_eq!((add().is_some(), fail().is_some()), (true, true));
         assert_eq!((add(), fail()), (None, None));
-        assert!(progress.timeout_message().ends_with(": unhealthy"), "{}", progress.timeout_message());
+        assert!(progress.timeout_message().ends_with(" (not_made): unhealthy"), "{}", progress.timeout_message());
     }
 
     /// An error came between, and the log must not end with it.

@@ -326,8 +326,8 @@ impl Session {
             let at = view.members.iter().flat_map(|member| &member.peer_urls);
             let at: Vec<String> = at.map(ToString::to_string).collect();
             let message = format!(
-                "this node has seen etcd cluster {expected}, but at its addresses another one answers now: {found} at {}; its \
-                 members are not reported",
+                "this node has seen etcd cluster {expected}, but now etcd cluster {found} answers at those addresses \
+                 ({}). This node does not report the members of {found}",
                 at.join(" ")
             );
             self.progress.wait("wait", FOREIGN_CLUSTER, &message);
@@ -439,7 +439,7 @@ impl Session {
         let send = async |shown| self.registry.check_in(&self.node.cluster, &report, options, shown).await;
         let answer = self.credentials.check_in(options.dry_run, send).await;
         if let Some(problem) = self.credentials.new_problem() {
-            self.progress.step("warning", &format!("{problem}; the node goes on with the credential that it has"));
+            self.progress.step("warning", &problem);
         }
         self.looks_first.set(answer.as_ref().map_or(true, |answer| matches!(answer.task, Task::StandBy)));
         let instruction = answer?;

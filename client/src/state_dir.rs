@@ -3,7 +3,7 @@
 //! It belongs to the user of the data directory and has the mode 0700, so that no other user can take or block a lock, or read
 //! a secret. Its path is
 //!
-//! - `PARENT/.NAME.convene`, beside the data directory `PARENT/NAME`: archiving renames the data directory, and this one stays;
+//! - `PARENT/.NAME.convene`, next to the data directory `PARENT/NAME`: archiving renames the data directory, and this one stays;
 //! - `DATA_DIR/.convene`, if the data directory itself always stays: it is a mount point or a link, or its parent belongs to
 //!   another user or can't be written. So the files stay on the disk of the data. etcd ignores other names in its data directory
 //!   (`server/etcdmain/etcd.go:identifyDataDirOrDie`, the same from 3.4 to 3.7).
@@ -46,8 +46,8 @@ struct Owner {
 pub enum StateDirError {
     /// Another user has created it.
     #[error(
-        "{path} belongs to user ID {found} and not to user ID {expected}, so that user could block `convene` or read its secrets; move \
-         it away, or use a data directory whose parent no other user can write to"
+        "{path} belongs to user ID {found}, not to user ID {expected}. User {found} could block `convene`, or read its \
+         secrets. Move {path} away, or use a data directory whose parent no other user can write to"
     )]
     Foreign {
         /// The directory, or a file in it.

@@ -21,7 +21,7 @@ use crate::{
 /// The commands for API tokens.
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
-    /// Create an API token, and print its secret, which nobody can read again
+    /// Create an API token, and print its secret once
     Create(CreateArgs),
     /// List the API tokens, without their secrets
     List(ListArgs),

@@ -21,8 +21,8 @@ pub struct Settings {
 pub enum AdministrationError {
     /// Stock etcds form this cluster. All of them must read the same size, and some may have read it.
     #[error(
-        "stock etcds form this cluster by {by}, and {fixed}; the size can be changed after a check-in has shown that the \
-         etcd cluster exists"
+        "stock etcd nodes form this cluster by {by}, and {fixed}; the size can be changed after a check-in has shown \
+         that the etcd cluster exists"
     )]
     SizeIsFixed {
         /// The protocol by which they form it.

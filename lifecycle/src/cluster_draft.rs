@@ -259,7 +259,7 @@ impl<'a> ClusterDraft<'a> {
     /// Holds the founding of the cluster, because another one may exist.
     pub fn hold(&mut self, reason: HoldReason, node: Option<&MemberName>, found: Option<ClusterId>) {
         let held = Held { since: self.now, reason, node: node.cloned(), cluster: found };
-        let message = format!("founding held: {}", held.what_was_seen());
+        let message = format!("forming held: {}", held.what_was_seen());
         self.change(EventKind::FoundingHeld, message, |cluster| cluster.held = Some(held));
     }
 
@@ -279,7 +279,7 @@ impl<'a> ClusterDraft<'a> {
     /// Ends the hold, if there is one.
     pub fn release_hold(&mut self, why: impl Display) {
         if self.held.is_some() {
-            self.change(EventKind::FoundingReleased, format!("founding no longer held: {why}"), |cluster| {
+            self.change(EventKind::FoundingReleased, format!("forming no longer held: {why}"), |cluster| {
                 cluster.held = None;
             });
         }

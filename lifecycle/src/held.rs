@@ -30,10 +30,12 @@ impl Held {
             HoldReason::ClusterAnswers => {
                 format!("{node} has found {cluster}, which this registry does not know")
             }
-            HoldReason::NewerView => format!("{node} knows a later state of this cluster than this registry"),
+            HoldReason::NewerView => {
+                format!("{node} has seen a later state of this cluster than the registry has on record")
+            }
             HoldReason::DisksMissing => format!(
-                "founders that were instructed to bootstrap it have no data, and their data directories are others, or on \
-                 other disks, than they were then ({node} was the last to report it)"
+                "founders that were instructed to bootstrap have no data now, and their data directories or disks have \
+                 changed since then ({node} reported this last)"
             ),
             HoldReason::StoreWentBack => "the registry's database is an older copy".to_owned(),
         }
@@ -54,7 +56,7 @@ described_names! {
 
 /// Why a text is not a [`HoldReason`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a reason to hold the founding of a cluster")]
+#[error("{0:?} is not a reason to hold the forming of a cluster")]
 pub struct UnknownHoldReason(String);
 
 impl std::str::FromStr for HoldReason {

@@ -67,8 +67,8 @@ policy_fields! {
     };
     /// Whether all membership changes are paused until an administrator resumes them.
     paused: bool = false, PolicyKind::Bool;
-    /// After how many starts without an answer from etcd a member counts as failing. The check-ins of a failing member
-    /// are no sign of life.
+    /// After how many starts a member counts as failing, if etcd did not answer, or ended within 10 s, each time. The
+    /// check-ins of a failing member are no sign of life.
     max_failed_starts: u32 = 5, PolicyKind::Number { min: 1, max: 1_000 };
     /// How many witnesses must confirm that a voter is dead: 1 for failed probes alone, 2 for failed probes and the
     /// voters' side.
@@ -297,7 +297,7 @@ crate::text::as_word!(Strategy, StrategyError, "a strategy", "must be one of pre
 /// What a node must show when it checks in, the weakest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum JoinPolicy {
-    /// Nothing before its first check-in. A credential that it sends then is the only one that speaks for its name afterwards.
+    /// Nothing before its first check-in. A credential that it sends then is the only valid one for its name afterwards.
     Open,
     /// A join token, which it exchanges for its credential at its first check-in.
     #[default]

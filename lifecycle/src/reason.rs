@@ -42,7 +42,7 @@ reasons! {
     FoundersMissing "founders_missing" ["wait"]
         "This node was instructed to bootstrap before, and has no data now, or data on which etcd has never had a leader. The other founders must check in or answer to show whether the cluster exists. The message names founders whose etcd must be restarted first, if there are any.";
     Held "held" ["wait"]
-        "Another etcd cluster may exist under this token, so nobody may found one. The message says what was seen, and by whom. An administrator adopts that cluster, or resets this one.";
+        "Another etcd cluster may exist under this token, so no new one may form. The message names what was seen, and by which node. An administrator adopts that cluster, or resets this one.";
     Paused "paused" ["wait"] "An administrator has paused all membership changes.";
     LookNeeded "look_needed" ["observe"] "The decision needs a view of the cluster, or a newer one.";
     NoQuorum "no_quorum" ["wait", "refuse"]
@@ -50,14 +50,14 @@ reasons! {
     AllAddressesChanged "all_addresses_changed" ["wait"]
         "No quorum: no other member answers at its address in etcd's list, and this node's own address is not in the list either. etcd updates addresses through the quorum only.";
     MemberMismatch "member_mismatch" ["wait"]
-        "The view lacks members on record, and too few of the voters on record answer to confirm that. Or the view has members that an administrator has given up. Or only this node shows a change of other members. The view may come from a copy of the cluster, from old data or from a node that lies, so no decision is based on it.";
+        "The view lacks members on record, and too few of the voters on record answer to confirm that. Or the view has members that `convene cluster adopt` has excluded, or only this node shows a change of other members. The view may come from a copy of the cluster, from old data, or from a false report, so no decision is based on it.";
     TicketHeld "ticket_held" ["wait"] "Another node is changing the membership.";
     LastInLine "last_in_line" ["wait"]
         "This node lost its last ticket because etcd's list showed no progress. Other nodes go first. If there are none, the node tries again after 10 seconds. The time doubles with each setback, up to 5 minutes.";
     NotDeadYet "not_dead_yet" ["wait"]
         "A member does not answer, but it has not been silent for `dead_after_seconds`, or its downtime was announced.";
     Partition "partition" ["wait"]
-        "A member does not answer, but it checks in, it leads the cluster, the leader hears from it, or the node of another voter reaches it. It is partitioned, not dead.";
+        "A member does not answer, but it checks in, it leads the cluster, the leader receives messages from it, or the node of another voter reaches it. It is partitioned, not dead.";
     NoWitness "no_witness" ["wait"]
         "A voter does not answer, but no evidence from the voters' side shows whether it is dead. The message names the metrics that can't be read.";
     PeerUrlUnreachable "peer_url_unreachable" ["wait"]
@@ -86,19 +86,19 @@ reasons! {
     RemovedMember "removed_member" ["archive_data"]
         "The data belongs to a removed member: this node has read its cluster's member list through the quorum, and the list lacks the member.";
     GivenUp "given_up" ["wait"]
-        "An administrator has adopted a cluster whose list lacks this node's member. Without a quorum of the cluster, etcd does not start on its data, because it could form a second cluster with other members that were given up.";
+        "An administrator has adopted a cluster whose list lacks this node's member. If this node sees no quorum of that cluster, etcd does not start, because old members could form a second cluster.";
     UnreadableData "unreadable_data" ["archive_data", "refuse"]
         "The data can't be read. It is archived only if the cluster has a quorum without it, and the node is not `leaving`.";
     DataRolledBack "data_rolled_back" ["remove_member", "refuse"]
         "This node's data is older than what its member had applied before. With `remove_member`: the cluster has a quorum without the member, so the node joins again.";
     LostDisk "lost_disk" ["remove_member"]
-        "This node's own former member has lost its data, and makes room for the node at once.";
+        "This node has lost the data of its former member. The member is removed at once, and the node joins again.";
     Dead "dead" ["remove_member", "wait"]
         "A member is dead. With `wait`: a spare replaces it when one checks in, if the strategy allows that.";
     Evicted "evicted" ["remove_member", "leave", "stand_by"]
         "An administrator has evicted the member. With `stand_by`: it was this node's member, and the node waits until the eviction is withdrawn.";
     Shrink "shrink" ["remove_member", "leave"] "The cluster has more voters than its size.";
-    AbandonedLearner "abandoned_learner" ["remove_member"] "A learner is dead, its node lost its ticket without progress, or no voter reaches it at its peer URLs.";
+    AbandonedLearner "abandoned_learner" ["remove_member"] "A learner is dead, its node has lost its ticket because its change made no progress, or no voter reaches the learner at its peer URLs.";
     Leaving "leaving" ["remove_member", "leave"] "The node is leaving.";
     BelowSize "below_size" ["add_member"] "The cluster has fewer voters than its size.";
     AddressChanged "address_changed" ["update_member", "remove_member", "leave"]
@@ -113,12 +113,12 @@ reasons! {
     PeerUrlTaken "peer_url_taken" ["refuse", "wait"]
         "Another member has one of the peer URLs. With `wait`: etcd still lists that member there, but the member has moved. If the node is `leaving` and has no data: as for `name_taken`.";
     FormsByDiscovery "forms_by_discovery" ["refuse"]
-        "Stock etcds form this cluster by v2 or v3 discovery. Until the cluster runs, nodes that check in can't join.";
+        "Stock etcd nodes form this cluster by v2 or v3 discovery. Nodes with `convene` can join when the cluster runs.";
     ForeignCluster "foreign_cluster" ["refuse", "wait"]
-        "The node's etcd belongs to another cluster; or the node is `leaving`, and its data does. With `wait`: another cluster answers at the members' addresses.";
+        "The etcd of the node belongs to another etcd cluster. Or the node is `leaving`, and its data belongs to another etcd cluster. With `wait`: another etcd cluster answers at the members' addresses.";
     LastMember "last_member" ["refuse"] "The member is the last voter. Removing it would lose all data.";
     TooManyMembers "too_many_members" ["refuse"] "The record of this cluster is full. Create another cluster.";
-    Overtaken "overtaken" ["wait"] "A later check-in of the same run (`sequence`) has been answered already.";
+    Overtaken "overtaken" ["wait"] "The server has already answered a later check-in of the same run (`sequence`).";
 }
 
 impl std::fmt::Display for Reason {

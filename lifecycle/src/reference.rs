@@ -138,7 +138,7 @@ fn event_kinds() -> String {
 }
 
 fn hold_reasons() -> String {
-    let mut text = "## Holds\n\nWhile a cluster is `held`, nobody may found it. [Troubleshooting](../troubleshooting.md#held) has what to do.\n\n\
+    let mut text = "## Holds\n\nWhile a cluster is `held`, it may not form. [Troubleshooting](../troubleshooting.md#held) has what to do.\n\n\
                     | `held.reason` | meaning |\n|---|---|\n"
         .to_owned();
     for reason in HoldReason::ALL {
@@ -149,8 +149,8 @@ fn hold_reasons() -> String {
 
 fn denial_codes() -> String {
     let mut text =
-        "## Nodes that are not admitted\n\nThe answer to a check-in that may not speak for its node has a `code`. \
-                    [Troubleshooting](../troubleshooting.md#not_admitted) has what to do about each.\n\n\
+        "## Nodes that are not admitted\n\nIf the server does not admit a node, the answer to its check-in has a \
+                    `code`. [Troubleshooting](../troubleshooting.md#not_admitted) has what to do about each.\n\n\
                     | `code` | meaning |\n|---|---|\n"
             .to_owned();
     for code in DenialCode::ALL {

@@ -39,8 +39,8 @@ pub enum RegisterRefusal {
     },
     /// A member has another spelling of the discovery URL. The etcds would log `cluster ID mismatch` for ever.
     #[error(
-        "this node was given --discovery {own}, and the first node of this cluster {first}; etcd computes the ID of the cluster \
-         from these letters, so give all nodes the same URL"
+        "this node was given --discovery {own}, and the first node of this cluster {first}; etcd computes the cluster \
+         ID from the text of the URL, so give all nodes the same URL"
     )]
     OtherUrl {
         /// The spelling that came first.
@@ -50,8 +50,8 @@ pub enum RegisterRefusal {
     },
     /// A member that was removed while the cluster is forming had the name or a peer URL.
     #[error(
-        "removed member {holder} had this name or one of these peer URLs, and the etcds that wait for this cluster have \
-         counted it; start that member again with the same name and peer URLs, or create another token for all"
+        "removed member {holder} had this name or one of these peer URLs, and the waiting etcd nodes still expect it; \
+         start that member again with the same name and peer URLs, or create a new token for all nodes"
     )]
     WasCounted {
         /// The removed member.
@@ -59,8 +59,8 @@ pub enum RegisterRefusal {
     },
     /// Other etcds may have read the member's former name.
     #[error(
-        "this member has registered as {name}, and the etcds that wait for this cluster have counted it under that name; \
-         start it with --name {name}, or create another token for all"
+        "this member registered as {name} before, and the waiting etcd nodes use that name; start it with --name \
+         {name}, or create a new token for all nodes"
     )]
     CountedAs {
         /// The former name.
@@ -74,14 +74,14 @@ pub enum RegisterRefusal {
     Formed,
     /// Nodes that check in form the cluster.
     #[error(
-        "the nodes of this cluster form it by check-in, and discovery can't mix with that; start this node with \
-         convene like the others, or create another token for discovery"
+        "the nodes of this cluster use convene, so stock discovery can't register a node; start this node with \
+         convene, or create another token for discovery"
     )]
     FormsByCheckIn,
     /// etcds form the cluster by the other discovery protocol. They would wait for each other forever.
     #[error(
-        "the nodes of this cluster form it by {0} ({flags}), and another protocol can't mix with that, because etcd \
-         computes other IDs with each; start this node with {flags} like the others, or create another token for it",
+        "the nodes of this cluster use {0} ({flags}), and etcd computes other IDs with another protocol; start this \
+         node with {flags}, or create another token",
         flags = flags(*.0)
     )]
     FormsByOther(Discovery),
@@ -94,14 +94,13 @@ pub enum RegisterRefusal {
     HasLostItsData,
     /// The cluster is in a later epoch. Discovery has no epochs.
     #[error(
-        "this cluster was reset, and discovery can't tell one attempt to form it from another; start this node with \
-         convene, or create another token"
+        "this cluster was reset, and discovery has no epochs; start this node with convene, or create another token"
     )]
     WasReset,
     /// Another etcd cluster may exist under this token.
     #[error(
-        "the founding of this cluster is held: {0}; an administrator takes that cluster over with convene cluster adopt, or \
-         resets this one with convene cluster reset"
+        "the forming of this cluster is held: {0}; an administrator can take that cluster over with convene cluster \
+         adopt, or reset this one with convene cluster reset"
     )]
     Held(String),
     /// The cluster has formed, and its policy lets v2 and v3 clients only read.

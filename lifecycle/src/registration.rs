@@ -46,8 +46,8 @@ pub enum RegistrationError {
     Name(#[from] MemberNameError),
     /// A URL that no other member reaches.
     #[error(
-        "value: peer URL {0} is where an etcd listens, and the others can't reach it there; give etcd an address of this node \
-         with --initial-advertise-peer-urls"
+        "value: peer URL {0} is not an address that other nodes can reach; set --initial-advertise-peer-urls to an \
+         address of this node"
     )]
     Unspecified(PeerUrl),
     /// A URL is invalid.
@@ -134,8 +134,8 @@ mod tests {
             ("a=x:1", r#"value: peer URL "x:1" must begin with http:// or https://"#),
             (
                 "a=http://0.0.0.0:2380",
-                "value: peer URL http://0.0.0.0:2380 is where an etcd listens, and the others can't reach it there; give etcd an \
-                 address of this node with --initial-advertise-peer-urls",
+                "value: peer URL http://0.0.0.0:2380 is not an address that other nodes can reach; set \
+                 --initial-advertise-peer-urls to an address of this node",
             ),
             (
                 "a\u{202e}b=http://x:1",

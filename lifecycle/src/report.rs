@@ -49,7 +49,7 @@ pub struct Report {
     /// The strategy for the node's own joining. The stricter of this and the policy's counts.
     pub strategy: Option<Strategy>,
     /// The size of the cluster that the node joins. A smaller cluster grows to it when the node looks for a place. In a
-    /// larger cluster the node takes no place beyond it. `None` for the cluster's own size.
+    /// larger cluster the node joins only while there are fewer voters. `None` for the cluster's own size.
     pub size: Option<ClusterSize>,
 }
 

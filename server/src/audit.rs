@@ -44,7 +44,7 @@ pub fn log_refusal(actor: &Actor, what: &str, reason: &str) {
         }
     };
     if left_out > 0 {
-        tracing::warn!(target: "audit", left_out, "too many refusals in a second; left the others out");
+        tracing::warn!(target: "audit", left_out, "too many refusals in a second; the others are not logged");
     }
     let from = actor.from.map(display);
     tracing::warn!(target: "audit", by = &*actor.by, from, what, outcome = "refused", reason, "refused");

@@ -47,8 +47,8 @@ enum Refused {
     #[error("the request has no valid Host; send one, such as discovery.example.com:8087")]
     NoHost,
     #[error(
-        "this server is not {0:?}: to let it be asked by this name, start convene-server with --allowed-hosts {0}, or with the \
-         --public-url at which it is reached"
+        "this server does not answer to the host name {0:?}; start convene-server with --allowed-hosts {0}, or set \
+         --public-url to the URL at which clients reach the server"
     )]
     OtherHost(String),
     #[error("a web page of another origin ({0}) sent this request; only pages of this server may")]
@@ -56,8 +56,8 @@ enum Refused {
     #[error("a web page of another site sent this request; only pages of this server may")]
     OtherSite,
     #[error(
-        "a browser sent this request over plain HTTP, which doesn't show whether a web page of another site made it do that; create the \
-         cluster with curl, or open this URL by https"
+        "a browser sent this request over plain HTTP, so the server can't know which page sent it; create the cluster \
+         with curl, or open this URL with https"
     )]
     UnknownSite,
 }

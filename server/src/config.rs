@@ -106,12 +106,12 @@ pub enum TlsVerb {
 /// The flags of the server.
 #[derive(Clone, Debug, Args)]
 pub struct Config {
-    /// Folder of a secure set-up; makes what it lacks, and serves TLS with its certificate
+    /// Folder of the secure set-up. The server creates the files that are missing there, and serves TLS
     ///
-    /// It has a CA and a certificate for the host of --public-url, the database convene.db unless --database-url is given, the API token
-    /// of an administrator, admin.env by which a shell lets `convene` administer the server, and the discovery URL and the join token
-    /// of a first cluster of three. The server prints how to join that cluster. The next start uses what is there, and finishes a
-    /// set-up that was interrupted.
+    /// The folder has a CA and a certificate for the host of --public-url, the database convene.db unless
+    /// --database-url is given, the API token of an administrator, admin.env, with which a shell lets `convene`
+    /// administer the server, and the discovery URL and the join token of a first cluster of three. The server prints
+    /// how to join that cluster. The next start uses the files that exist, and finishes a set-up that was interrupted.
     #[arg(long, env = "CONVENE_SETUP", value_name = "DIR", conflicts_with_all = ["tls_cert", "tls_key"])]
     pub setup: Option<PathBuf>,
 
@@ -183,7 +183,7 @@ pub struct Config {
 /// Who may do what.
 #[derive(Clone, Debug, Args)]
 pub struct AccessArgs {
-    /// Whether administration needs credentials: on, or off, which lets everybody who reaches the server do everything
+    /// Whether administration needs credentials. With off, everybody who can reach the server is an administrator
     #[arg(long, env = "CONVENE_AUTH", value_name = "MODE", value_enum, default_value = "on")]
     pub auth: AuthMode,
 

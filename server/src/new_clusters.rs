@@ -57,7 +57,7 @@ pub enum NotAdmitted {
     },
     /// The address has created too many within an hour.
     #[error(
-        "this address has created as many clusters within an hour as one may (--max-new-per-hour); retry in {} s, or ask an \
+        "this address has reached the limit of new clusters in an hour (--max-new-per-hour); retry in {} s, or ask an \
          administrator for a discovery URL",
         .0.seconds()
     )]

@@ -67,8 +67,8 @@ pub enum SetupError {
     Shared(PathBuf),
     /// Only some files of the certificate are there.
     #[error(
-        "{missing} is missing, and {present} exists; restore {missing}, or move {present} away to have new certificates made, with another pin \
-         (--setup)",
+        "{missing} is missing, and {present} exists; restore {missing}, or move {present} away, and the next start \
+         creates new certificates with another pin (--setup)",
         missing = missing.display(), present = present.display()
     )]
     Incomplete {
@@ -91,7 +91,10 @@ pub enum SetupError {
         source: io::Error,
     },
     /// A file was changed by something else.
-    #[error("{} does not contain {expected}; move it away to have another one made (--setup)", path.display())]
+    #[error(
+        "{} does not contain {expected}; move it away, and the next start creates a new one (--setup)",
+        path.display()
+    )]
     Content {
         /// The file.
         path: PathBuf,
@@ -187,7 +190,8 @@ impl Setup {
             Some(found) if found == text => {}
             Some(_) => tracing::warn!(
                 file = %path.display(),
-                "the file names another URL, CA or folder than this server has; move it away to have it made again"
+                "admin.env has another URL, CA or folder than this server; move it away, and the next start creates it \
+                 again"
             ),
         }
         Ok(())

@@ -129,8 +129,8 @@ pub enum StoreError {
     UnknownOutcome(String),
     /// The database has not confirmed that earlier commits are as durable as it is configured to make them.
     #[error(
-        "the database has not confirmed its last commits within {0:?}: is a standby of synchronous_standby_names away? They \
-         are stored, and a failover may lose them"
+        "the database has not confirmed its last commits within {0:?}; a standby of synchronous_standby_names may be \
+         down. The commits are stored, but a failover may lose them"
     )]
     Unconfirmed(Duration),
     /// The last attempt to reach the database failed, so this one was not made.

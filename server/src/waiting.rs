@@ -49,8 +49,8 @@ pub struct OpenWait {
 /// Why a node may not register again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
-    "a node with this name and these peer URLs has registered and waits for the others at this moment; give each node a \
-     --name and peer URLs of its own, or, if this node is the same, end its other etcd first"
+    "a node with this name and these peer URLs has registered, and is still waiting. Give each node its own --name and \
+     peer URLs. If this is the same node, stop its other etcd first"
 )]
 pub struct StillWaits;
 

@@ -70,7 +70,7 @@ states! {
     Voter "voter" [] => [Learner, Leaving, Silent, BackingOff, Stopping]
         "etcd runs as a voter.";
     Silent "silent" [] => [Learner, Voter, Leaving, BackingOff, Stopping]
-        "etcd's process runs, but etcd does not answer any more, or not for an hour after its start.";
+        "etcd's process runs, but etcd no longer answers, or has not answered for an hour after its start.";
     Leaving "leaving" ["leave"] => [Learner, Voter, Silent, BackingOff, Stopping]
         "The node removes its own member, because the cluster has no place for it any more.";
     BackingOff "backing_off" [] => [Checking]

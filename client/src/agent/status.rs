@@ -121,7 +121,7 @@ impl EtcdStatus {
         };
         match answer {
             Answer::PeerPort { why, .. } => Self {
-                errors: why.iter().map(|why| format!("etcd answers at its peer port alone: {why}")).collect(),
+                errors: why.iter().map(|why| format!("etcd answers only at its peer port: {why}")).collect(),
                 ..nothing
             },
             Answer::Status(status) => Self {

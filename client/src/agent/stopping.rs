@@ -53,7 +53,10 @@ async fn announce_downtime(session: &Session, identity: Identity, lasts: Duratio
     }
     let announced = timeout(ANNOUNCE_TIMEOUT, session.announce_downtime(identity.member, lasts)).await;
     let message = match announced {
-        Ok(Ok(())) => format!("the registry knows that this node is away for {}", humantime::format_duration(lasts)),
+        Ok(Ok(())) => format!(
+            "announced to the registry: this node does not count as dead for the next {}",
+            humantime::format_duration(lasts)
+        ),
         Ok(Err(error)) => format!("no downtime is announced: {error}"),
         Err(_) => "no downtime is announced: the registry does not answer in time".to_owned(),
     };

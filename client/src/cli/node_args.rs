@@ -23,10 +23,11 @@ pub struct NodeArgs {
     /// has joined.
     #[arg(long, value_name = "FILE", env = "CONVENE_JOIN_TOKEN_FILE")]
     pub join_token_file: Option<PathBuf>,
-    /// File for the credential of this node, which the node makes itself [default: in the directory beside the data
-    /// directory]
+    /// File for the credential of this node, which the node creates [default: in the directory of `convene` next to the
+    /// data directory]
     ///
-    /// A credential beside the data is lost with the disk, and the node then needs a new join token. One elsewhere is not.
+    /// A credential next to the data is lost with the disk, and the node then needs a new join token. A file on another
+    /// disk avoids that.
     #[arg(long, value_name = "FILE", env = "CONVENE_CREDENTIAL_FILE")]
     pub credential_file: Option<PathBuf>,
     /// Data directory of etcd (--data-dir) [default: NAME.etcd]
@@ -85,10 +86,11 @@ pub struct AccessArgs {
     /// User with the role root, if auth is on in etcd
     #[arg(long, help_heading = ETCD_ACCESS, value_name = "NAME:PASSWORD", value_parser = user, env = "CONVENE_USER", hide_env_values = true)]
     pub user: Option<User>,
-    /// Send the password also to etcds whose identity nobody has verified
+    /// Send the password also to etcd nodes that `convene` could not verify
     ///
-    /// By default only etcds get it that show a certificate of --cacert for the host of their URL, and this node's own (--advertise-client-urls):
-    /// over TLS, or in clear text at a loopback address. Whoever runs the registry, or another node, decides where the other URLs lead.
+    /// By default, `convene` sends it only to etcd nodes with a certificate of --cacert for the host of their URL, and
+    /// to this node's own etcd (--advertise-client-urls), over TLS or at a loopback address. Other URLs come from the
+    /// registry and from other nodes.
     #[arg(long, help_heading = ETCD_ACCESS, value_parser = BoolishValueParser::new(), env = "CONVENE_INSECURE_ETCD_CREDENTIALS")]
     pub insecure_etcd_credentials: bool,
     /// CA certificate for the peer ports of etcd. With it, peer URLs with http:// are not called [default: that of --cacert]

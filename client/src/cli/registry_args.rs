@@ -56,9 +56,9 @@ pub struct ServerArgs {
 /// TLS for the connection to the registry.
 #[derive(Debug, Args)]
 pub struct RegistryTlsArgs {
-    /// Call the registry in clear text (http://) on other machines, too
+    /// Allow http:// to a registry on another machine
     ///
-    /// Anybody on the way can then read the cluster's token, and instruct this node.
+    /// Anybody on the network path can then read the cluster's token, and instruct this node.
     #[arg(long, help_heading = REGISTRY_TLS, value_parser = BoolishValueParser::new(), env = "CONVENE_INSECURE_DISCOVERY")]
     pub insecure_discovery: bool,
     /// CA certificate for the registry; a pin in the URL has precedence [default: the CAs of the system]

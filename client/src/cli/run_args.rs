@@ -25,7 +25,8 @@ pub struct RunArgs {
     pub downtime: Duration,
     /// Remove the member of this node from the cluster when this node is stopped
     ///
-    /// The next start joins anew, without the data. Without this flag, a stopped node stays a member and starts on its data.
+    /// At its next start, the node joins as a new member, without the old data. Without this flag, a stopped node stays
+    /// a member and starts on its data.
     #[arg(long, value_parser = BoolishValueParser::new(), env = "CONVENE_LEAVE_ON_STOP")]
     pub leave_on_stop: bool,
     /// Take over an etcd that already runs on the data directory, instead of waiting for its end

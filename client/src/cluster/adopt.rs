@@ -46,9 +46,9 @@ pub async fn run(arguments: &AdoptArgs) -> Result<(), CommandError> {
     let adopted = change.send(&target, arguments.dry_run).await?;
     let found = list.cluster;
     adopted.print(arguments.output, |outcome, epoch| match outcome {
-        Outcome::Changed => format!("{target} is etcd cluster {found} now, in epoch {epoch}"),
-        Outcome::Unchanged => format!("{target} is etcd cluster {found} already"),
-        Outcome::Previewed => format!("{target} would be etcd cluster {found}, in epoch {epoch}"),
+        Outcome::Changed => format!("{target} now has etcd cluster {found} on record, in epoch {epoch}"),
+        Outcome::Unchanged => format!("{target} already has etcd cluster {found} on record"),
+        Outcome::Previewed => format!("{target} would have etcd cluster {found} on record, in epoch {epoch}"),
     })
 }
 
@@ -71,8 +71,8 @@ fn check_replaces_nothing(target: &Target, found: ClusterId) -> Result<(), Comma
     match target.cluster.value.cluster_id.filter(|known| *known != found) {
         None => Ok(()),
         Some(known) => Err(CommandError::Usage(format!(
-            "{target} is etcd cluster {known}, and the members at --endpoints are of etcd cluster {found}; to replace the \
-             record, name the cluster: convene cluster adopt CLUSTER"
+            "{target} has etcd cluster {known} on record, but the members at --endpoints belong to etcd cluster \
+             {found}; to replace the record, give the cluster on the command line: convene cluster adopt CLUSTER"
         ))),
     }
 }

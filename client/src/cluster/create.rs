@@ -163,18 +163,19 @@ fn print_join_line(
         (Some(path), Some(file)) => {
             file.write(secret)?;
             let path = path.display();
+            let needs = if join_token.uses == 1 { "The node needs" } else { "Each node needs" };
             (
                 format!("convene run --discovery '{url}' --join-token-file {path} -- etcd …"),
-                format!(", with a copy of {path}"),
+                format!(". {needs} a copy of {path}"),
             )
         }
         _ => (format!("CONVENE_JOIN_TOKEN={secret} convene run --discovery '{url}' -- etcd …"), String::new()),
     };
     let JoinToken { id, expires_at, uses, .. } = join_token;
     let (id, expires_at) = (one_line::one_line(id), one_line::one_line(expires_at));
-    let nodes = if *uses == 1 { "1 node".to_owned() } else { format!("each of {uses} nodes") };
+    let nodes = if *uses == 1 { "1 node".to_owned() } else { format!("each of the {uses} nodes") };
     stderr::print(&one_line::lines(&format!(
-        "Run this on {nodes}{copy}, until {expires_at} (join token {id}):\n\n    {line}\n\n"
+        "Before {expires_at}, run this command on {nodes} (join token {id}){copy}:\n\n    {line}\n\n"
     )))
 }
 

@@ -48,24 +48,23 @@ fn next_step(cluster: &Cluster) -> String {
     // A cluster that was not changed does not show them, nor does an older server.
     match (cluster.surplus_voters.unwrap_or_else(|| voters.saturating_sub(size)), nodes) {
         (surplus @ 1.., Some(nodes @ [_, ..])) => {
-            let removed =
-                if surplus == 1 { "one of them".to_owned() } else { format!("{surplus} of them, one by one") };
+            let order = if surplus == 1 { "" } else { ", one after another," };
             format!(
-                "; it still has {voters} voters: {} removes {removed} at a later check-in; if no such check-in follows, run \
-                 `convene leave` on their nodes",
+                "; it still has {voters} voters. {surplus} of them will be removed{order} by {}. If nothing changes, \
+                 `convene cluster show` has the reason",
                 one_of(nodes)
             )
         }
         (surplus @ 1.., Some([])) => format!(
-            "; it still has {voters} voters, and nobody can remove one now, because no node that could remove it is checking in: run \
-             `convene leave` on {surplus} of their nodes"
+            "; it still has {voters} voters, and no node that can remove one checks in now: start `convene run` on \
+             the nodes, or run `convene leave` on {surplus} of them"
         ),
         (surplus @ 1.., None) => {
-            format!("; it still has {voters} voters, so run `convene leave` on {surplus} of their nodes")
+            format!("; it still has {voters} voters; without `convene run`, run `convene leave` on {surplus} of the nodes")
         }
         (0, _) if voters > size => format!(
-            "; it has {voters} voters, and none is removed for the size, because only a smaller size than the one before requests \
-             that. To remove one, run `convene member evict NAME`"
+            "; it has {voters} voters. Convene removes none of them, because the size was not lowered. To remove one, \
+             run `convene member evict NAME`"
         ),
         (0, _) if voters > 0 && voters < size => {
             format!("; it has {voters} of {size} voters, and the next nodes that join take the free places")
@@ -80,10 +79,10 @@ mod tests {
 
     #[test]
     fn a_new_size_prints_which_removals_it_requests() {
-        let none = "; it has 5 voters, and none is removed for the size, because only a smaller size than the one before requests \
-                    that. To remove one, run `convene member evict NAME`";
-        let leave = "; it still has 5 voters, and nobody can remove one now, because no node that could remove it is checking in: \
-                     run `convene leave` on 1 of their nodes";
+        let none = "; it has 5 voters. Convene removes none of them, because the size was not lowered. To remove one, \
+                    run `convene member evict NAME`";
+        let leave = "; it still has 5 voters, and no node that can remove one checks in now: start `convene run` on \
+                     the nodes, or run `convene leave` on 1 of them";
         let rows = [
             (4, Some(0), none),
             (4, Some(1), leave),

@@ -23,7 +23,7 @@ pub struct CredentialFile {
 
 #[derive(Debug)]
 enum Place {
-    /// In the directory beside the data: it is lost with the data.
+    /// In the directory next to the data: it is lost with the data.
     BesideData { data_dir: PathBuf, name: String },
     /// `--credential-file`.
     Chosen(PathBuf),

@@ -8,12 +8,13 @@ const VARIABLE: &str = "CONVENE_JOIN_TOKEN";
 /// What every join token begins with.
 const PREFIX: &str = "cvnj_";
 
-/// The join token in a file, or in the variable. `None` if there is none, or if `is_optional` and the file is missing.
-pub fn read(file: Option<&Path>, is_optional: bool) -> Result<Option<String>, CommandError> {
+/// The join token in a file, or in the variable. `None` if there is none, or if the file is missing: it may be removed once the node has
+/// joined.
+pub fn read(file: Option<&Path>) -> Result<Option<String>, CommandError> {
     let (text, source) = match file {
         Some(path) => match fs::read_to_string(path) {
             Ok(text) => (text, format!("--join-token-file {}", path.display())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && is_optional => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => {
                 return Err(CommandError::Usage(format!("cannot read --join-token-file {}: {error}", path.display())));
             }

@@ -44,8 +44,9 @@ pub enum DataDirError {
     },
     /// The WAL directory can't be renamed. etcd would fail to put a new WAL into its place, too.
     #[error(
-        "cannot archive the WAL directory {path}: {source}; etcd cannot rename a new WAL into its place either. Move its *.wal \
-         files to another directory by hand, and set --wal-dir to a subdirectory of the mount point"
+        "cannot archive the WAL directory {path}: {source}. For the same reason, etcd could not create a new WAL in \
+         its place. Move its *.wal files to another directory by hand, and set --wal-dir to a subdirectory of the \
+         mount point"
     )]
     WalNotRenamed {
         /// The WAL directory.

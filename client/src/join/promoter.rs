@@ -31,8 +31,8 @@ pub fn spawn(arguments: &NodeArgs, progress: &Progress) {
     let message = match spawned {
         Ok(child) => {
             format!(
-                "started background process {} (`convene promote`); once etcd runs, the process reports to the \
-                 registry, and promotes this node's member if that is a learner",
+                "started the promoter, background process {} (`convene promote`): it reports to the registry that etcd \
+                 runs, and promotes this node's member if the member is a learner",
                 child.id()
             )
         }

@@ -61,12 +61,13 @@ fn outcome(before: &Member, after: &Member, dead_after: Duration) -> String {
     match (&before.downtime_until, &after.downtime_until) {
         (_, Some(until)) => {
             // A server of an earlier version ends each downtime when the member is back, and does not name the announcer.
-            let lasts = after.downtime_by.as_ref().map_or("", |_| ", also if it comes back in between");
-            format!("may be down until {until} and does not count as dead before{lasts}")
+            let lasts =
+                after.downtime_by.as_ref().map_or("", |_| ". This downtime does not end when the member comes back");
+            format!("may be down until {until}, and does not count as dead before then{lasts}")
         }
         (Some(_), None) => {
             let dead_after = humantime::format_duration(dead_after);
-            format!("is not in a downtime any more: it counts as dead once it has been silent for {dead_after}")
+            format!("has no downtime any more: it counts as dead once it has been silent for {dead_after}")
         }
         (None, None) => "has no announced downtime".to_owned(),
     }

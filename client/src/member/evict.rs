@@ -63,12 +63,12 @@ fn evicted(before: &Member, carried_out_by: Option<&[MemberName]>) -> String {
              it now, run `convene leave` on its node"
         ),
         Some([]) => format!(
-            "{evicted}, but nobody can remove it now, because no node that could remove it is checking in; to remove it now, run \
-             `convene leave` on its node, or start `convene run` on one more node, which waits as a spare and removes it"
+            "{evicted}, but no node that can remove it checks in now: run `convene leave` on its node, or start \
+             `convene run` on one more node, which waits as a spare and removes the member"
         ),
         Some(nodes) => format!(
-            "{evicted}: {} removes it at a later check-in, as soon as that is safe for the quorum; if no such check-in \
-             follows, run `convene leave` on its node",
+            "{evicted}: {} will remove it as soon as the quorum allows that. If nothing changes, `convene cluster \
+             show` has the reason",
             one_of(nodes)
         ),
     }
@@ -111,10 +111,10 @@ mod tests {
         };
         assert_eq!(
             shown(&["infra3"]),
-            "is evicted: infra3 removes it at a later check-in, as soon as that is safe for the quorum; if no such check-in \
-             follows, run `convene leave` on its node"
+            "is evicted: infra3 will remove it as soon as the quorum allows that. If nothing changes, `convene \
+             cluster show` has the reason"
         );
-        assert!(shown(&["infra1", "infra3"]).starts_with("is evicted: infra1 or infra3 removes it"));
-        assert!(shown(&[]).contains("nobody can remove it now") && shown(&[]).contains("`convene leave`"));
+        assert!(shown(&["infra1", "infra3"]).starts_with("is evicted: infra1 or infra3 will remove it"));
+        assert!(shown(&[]).contains("no node that can remove it checks in") && shown(&[]).contains("`convene leave`"));
     }
 }

@@ -109,7 +109,7 @@ fn count_members(voters: u64, learners: u64) -> String {
 fn policy(policy: &Policy) -> String {
     let time = |seconds| humantime::format_duration(Duration::from_secs(seconds));
     format!(
-        "{}, dead after {} of silence for {}, check-in every {}, nodes join as {} with {}{}",
+        "{}, dead after {} of silence, confirmed by {}, check-in every {}, nodes join as {} with {}{}",
         policy.strategy,
         time(policy.dead_after_seconds),
         if policy.witnesses == 1 { "1 witness".to_owned() } else { format!("{} witnesses", policy.witnesses) },
@@ -185,8 +185,8 @@ fn missing_witness(overview: &Overview) -> Option<String> {
     let is_missing = peers.peek().is_some() && peers.all(|member| member.received_bytes.is_none());
     (is_missing && overview.cluster.value.policy.witnesses > 1).then(|| {
         format!(
-            "the metrics of the leader {} can't be read from here ({}/metrics); without them, and without a `convene` \
-             that checks in on a running voter's node, no voter counts as dead",
+            "the metrics of the leader {} can't be read from here ({}/metrics). Without the metrics, no voter counts \
+             as dead, unless `convene run` runs on the node of another voter",
             leader.name,
             leader.client_urls.first().map(ToString::to_string).unwrap_or_default()
         )
@@ -204,13 +204,14 @@ fn watch(overview: &Overview, clock: Clock) -> Option<String> {
     // A spare takes the place of a member only while the others have a quorum.
     if !silent.is_empty() {
         return Some(format!(
-            "{watched_by}; no member answers here, and none has checked in lately: start the nodes of the members first: {}",
+            "{watched_by}; no member answers from here, and no node of a member has checked in recently: first start \
+             the {} of {}",
+            if silent.len() == 1 { "node" } else { "nodes" },
             silent.join(", ")
         ));
     }
-    let remedy =
-        "nothing notices a failure; to change that, start `convene run` on one more node, which waits as a spare";
-    Some(if watchers.is_empty() { format!("{watched_by}, so {remedy}") } else { watched_by })
+    let remedy = "no node would notice a failure; start `convene run` on one more node, as a spare";
+    Some(if watchers.is_empty() { format!("{watched_by}: {remedy}") } else { watched_by })
 }
 
 /// The members, if none of them answers.

@@ -89,8 +89,9 @@ pub enum SetupError {
     },
     /// The server is another machine, and would be called in clear text.
     #[error(
-        "the registry at {server} would be called in clear text: anybody on the way could read the cluster's token, and instruct this \
-         node. Use https://, or set --insecure-discovery (CONVENE_INSECURE_DISCOVERY=true) if nobody else can be on the way"
+        "the registry at {server} would be called in clear text: anybody on the network path could read the cluster's \
+         token, and instruct this node. Use https://, or set --insecure-discovery (CONVENE_INSECURE_DISCOVERY=true) if \
+         nobody else is on the network path"
     )]
     ClearText {
         /// The server.

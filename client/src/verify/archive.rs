@@ -58,7 +58,7 @@ pub async fn verify(
     let has_consent = instruction.reason == EARLIER_EPOCH && accepts_reset;
     if let Some(url) = peer_urls.clone().find(|url| !has_consent && !session.connections.peers().calls(url)) {
         let found = format!(
-            "{url}, a peer URL in this node's data, is not called in clear text because of --peer-trusted-ca-file"
+            "{url}, a peer URL in this node's data, is http://, and with --peer-trusted-ca-file only https:// is called"
         );
         return Err(Refused { found, may_start: instruction.reason != EARLIER_EPOCH });
     }
@@ -81,7 +81,7 @@ async fn check_unused(session: &Session, list: &MemberList) -> Result<(), String
     let users = list.members.iter().filter(may_use_it).flat_map(|listed| listed.peer_urls.clone());
     match peer_lists(session, users).await.first() {
         Some((url, _)) => {
-            Err(format!("an etcd answers at {url}, with this node's name or peer URL in the member list"))
+            Err(format!("an etcd answers at {url}, and the member list has this node's name or peer URL for it"))
         }
         None => Ok(()),
     }

@@ -240,12 +240,12 @@ async fn check_silence_at_leader(
 ) -> Result<(), String> {
     match removal::heard_by_leader(session, list, member).await {
         Some(true) => Err(format!(
-            "the leader hears from member {member} although etcd is stopped on this node, so the member runs elsewhere, and this \
-             node's data is a copy"
+            "the leader receives messages from member {member} although etcd is stopped on this node, so the member \
+             runs elsewhere, and this node's data is a copy"
         )),
         None if !is_silence_enough => Err(format!(
             "the leader's metrics can't be read, so no voter confirms that member {member} does not run elsewhere. Make them \
-             readable (`--listen-metrics-urls`), or set the policy's `witnesses` to 1"
+             readable (`--listen-metrics-urls`), or set the policy `witnesses` to 1"
         )),
         _ => Ok(()),
     }
@@ -301,7 +301,8 @@ async fn check_is_unheard(session: &Session, own: Identity) -> Result<(), String
     match removal::heard_by_leader(session, &list, own.member).await {
         Some(false) => Ok(()),
         Some(true) => Err(format!(
-            "this node's etcd does not answer as member {}, but the leader hears from that member; it may run elsewhere",
+            "this node's etcd does not answer as member {}, but the leader receives messages from that member; \
+             the member may run elsewhere",
             own.member
         )),
         None => Err(format!(
@@ -377,8 +378,8 @@ async fn accepts_connections(url: &PeerUrl) -> bool {
 
 fn may_run(member: MemberId, url: &PeerUrl, found: &str) -> String {
     format!(
-        "an etcd may run as member {member} at its peer URL {url}: {found}. If that is not the member, free the address; if it is, \
-         this node's data is a copy"
+        "a process at {url}, a peer URL of member {member}, may be an etcd that runs as this member: {found}. If it is \
+         another program, free the address. If it is this member, the data of this node is a copy"
     )
 }
 

@@ -106,7 +106,7 @@ fn check(first: &View, second: &View, victim: MemberId, is_probe_enough: bool) -
     }
     match before.received_bytes.zip(now.received_bytes) {
         Some((before, after)) if before != after && !is_out_of_reach(now) => {
-            Err(NotRemoved::Refused(format!("the leader, {}, hears from {}", label(leader), label(now))))
+            Err(NotRemoved::Refused(format!("the leader, {}, receives messages from {}", label(leader), label(now))))
         }
         None if !is_probe_enough && !now.learner => Err(NotRemoved::Refused(format!(
             "the metrics of the leader, {}, can't be read, so no voter confirms that {} is dead",
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn a_member_that_the_leader_hears_stays() {
         let found = check(&view(Some(500)), &view(Some(501)), VICTIM, false);
-        assert_eq!(found, refused("the leader, a (1), hears from b (2)"));
+        assert_eq!(found, refused("the leader, a (1), receives messages from b (2)"));
         // A learner, too, unless nobody has ever reached it.
         let learner = |bytes: u64, round_trips: u64| {
             let mut view = view(Some(bytes));

@@ -72,7 +72,7 @@ impl Admitting {
     }
 }
 
-/// The directory of `convene` beside the data of a node.
+/// The directory of `convene` next to the data of a node.
 fn state_dir(node: &Node) -> PathBuf {
     let data_dir = node.place.data_dir();
     let name = format!(".{}.convene", data_dir.file_name().unwrap().to_str().unwrap());
@@ -87,13 +87,14 @@ fn credential_file(node: &Node) -> PathBuf {
     file
 }
 
-/// Runs `convene join`, which is refused with this code, in one line, and prints no way to start etcd.
-fn refused(node: &Node, code: &str) {
+/// Runs `convene join`, which is refused with this code, in one line, and prints no way to start etcd. Returns what it says.
+fn refused(node: &Node, code: &str) -> String {
     let ended = node.call("join", &["--no-promote", "--timeout=20s"]).run(LIMIT);
     assert_eq!(ended.code, Some(3), "{}: {}", ended.stderr, ended.stdout);
     assert_eq!(ended.stdout, "");
     let last = ended.stderr.lines().last().unwrap();
     assert!(last.contains(&format!("({code})")) && last.contains("convene cluster join-token create"), "{last}");
+    ended.stderr
 }
 
 #[test]
@@ -123,11 +124,11 @@ fn three_nodes_form_a_cluster_by_a_join_token_and_one_that_loses_its_disk_needs_
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
     assert!(ended.stderr.contains("holds the credential of node infra0"), "{}", ended.stderr);
 
-    // The credential is lost with the disk.
+    // The credential is lost with the disk, and the join token was removed.
     nodes[2].lose_disk();
     fs::remove_dir_all(state_dir(&nodes[2])).unwrap();
-    nodes[2].join_token_file = None;
-    refused(&nodes[2], "node-bound");
+    let said = refused(&nodes[2], "node-bound");
+    assert!(said.contains(&format!("--join-token-file {} does not exist", file.display())), "{said}");
     nodes[2].join_token_file = Some(admitting.join_token("again", json!({ "node": "infra2" })));
     nodes[2].join_and_promote();
     wait_until_healthy(&nodes);
@@ -185,7 +186,7 @@ fn a_member_that_stock_etcds_registered_is_spoken_for_by_a_join_token() {
     let is_refusal = |event: &&Value| event["kind"] == "node_turned_away";
     let refusals: Vec<&Value> = events["events"].as_array().unwrap().iter().filter(is_refusal).collect();
     assert_eq!(refusals.len(), 1, "{events}");
-    assert!(refusals[0]["message"].as_str().unwrap().contains("stock etcds have registered"), "{}", refusals[0]);
+    assert!(refusals[0]["message"].as_str().unwrap().contains("stock etcd nodes have registered"), "{}", refusals[0]);
 
     node.join_token_file = Some(admitting.join_token("any", json!({})));
     node.join_and_promote();

@@ -26,7 +26,7 @@ fn a_killed_member_is_shown_as_silent_without_anybody_who_watches() {
         assert!(health == "silent" && seconds >= 10, "{shown}");
         assert!(shown.contains("Quorum:       yes, seen from here: 2 of 3 voters answer"), "{shown}");
         assert!(
-            shown.contains("nothing notices a failure; to change that, start `convene run` on one more node"),
+            shown.contains("no node would notice a failure; start `convene run` on one more node, as a spare"),
             "{shown}"
         );
 
@@ -85,10 +85,13 @@ fn a_downtime_is_announced_and_ended() {
     let registry = Registry::new(1);
     let _nodes = form(&version, &registry, 1);
     let announced = registry.administer(&["member", "downtime", "infra0", "1h"]);
-    assert!(announced.contains("may be down until 20") && announced.contains("also if it comes back"), "{announced}");
+    assert!(
+        announced.contains("may be down until 20") && announced.contains("does not end when the member comes back"),
+        "{announced}"
+    );
     assert!(registry.administer(&["status"]).contains("downtime until"));
     let ended = registry.administer(&["member", "downtime", "infra0", "--end"]);
-    assert!(ended.contains("is not in a downtime any more"), "{ended}");
+    assert!(ended.contains("has no downtime any more"), "{ended}");
     let again = registry.administer(&["member", "downtime", "infra0", "--end", &registry.url]);
     assert!(again.contains("has no announced downtime"), "{again}");
     let events = registry.administer(&["cluster", "events"]);

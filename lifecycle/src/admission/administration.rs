@@ -25,8 +25,8 @@ pub struct JoinTokenRequest {
 pub enum JoinTokenRequestError {
     /// The cluster has as many as it may.
     #[error(
-        "the cluster has {} join tokens that are valid or ended in the last 30 days, which is the most; use one that is valid, or wait: \
-         each makes room 30 days after its end",
+        "the cluster has {} join tokens that are valid or have ended in the last 30 days, the maximum. Use a valid \
+         one, or wait: a join token is deleted 30 days after its end",
         Admission::MAX_JOIN_TOKENS
     )]
     TooMany,

@@ -310,7 +310,9 @@ impl ClusterDraft<'_> {
             |(name, _): &(&MemberName, &NodeCredential)| !liveness.nodes.contains_key(*name) && !is_member(name);
         let gone = credentials.iter().filter(is_gone).min_by_key(|(_, credential)| credential.created_at);
         let gone = gone.map(|(name, _)| name.clone()).ok_or(NodeDenial::TooManyNodes)?;
-        let message = format!("credential of {gone} dropped: the node is gone, and there are as many as there may be");
+        let message = format!(
+            "credential of {gone} deleted: the node is gone, and the cluster has the maximum number of credentials"
+        );
         self.change_admission(EventKind::CredentialRevoked, message, |admission, revision, _| {
             admission.credentials.remove(&gone);
             admission.dropped = Some(revision);

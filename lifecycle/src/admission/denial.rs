@@ -13,13 +13,16 @@ pub enum NodeDenial {
     #[error("node {0} has no credential of this cluster, and sent no join token")]
     JoinTokenRequired(MemberName),
     /// The name is that of a member which stock etcds have registered, and nobody has claimed it by a join token.
-    #[error("{0} is a member that stock etcds have registered, and the discovery token alone does not speak for it")]
+    #[error(
+        "{0} is a member that stock etcd nodes have registered; the discovery token alone does not prove that this \
+         node runs it"
+    )]
     StockMember(MemberName),
     /// The credential was revoked.
     #[error("the credential of node {0} was revoked")]
     CredentialRevoked(MemberName),
     /// The credential is bound to another node.
-    #[error("the credential is that of node {holder}, and does not speak for node {node}")]
+    #[error("the credential belongs to node {holder}, not to node {node}")]
     CredentialOfOther {
         /// The node that the check-in is for.
         node: MemberName,
@@ -27,7 +30,7 @@ pub enum NodeDenial {
         holder: MemberName,
     },
     /// The node reports data of a member that another node speaks for.
-    #[error("node {node} has data of the member of node {holder}")]
+    #[error("node {node} has the data of member {holder}, but has not proven that it is node {holder}")]
     DataOfOther {
         /// The node that the check-in is for.
         node: MemberName,
@@ -81,7 +84,7 @@ pub enum NodeDenial {
         node: MemberName,
     },
     /// The join token has let in as many nodes as it may.
-    #[error("join token {id} has let in {uses} {}, which is all that it may", if *.uses == 1 { "node" } else { "nodes" })]
+    #[error("join token {id} is used up: it has let in {uses} {}", if *.uses == 1 { "node" } else { "nodes" })]
     JoinTokenUsedUp {
         /// The join token's ID.
         id: String,
@@ -93,11 +96,11 @@ pub enum NodeDenial {
     CertificateRequired(MemberName),
     /// The client certificate is for another name.
     #[error(
-        "the client certificate is not that of node {0}: neither its common name nor one of its DNS names is the node's name"
+        "the client certificate is for another node than {0}: neither its common name nor one of its DNS names is {0}"
     )]
     CertificateOfOther(MemberName),
     /// The cluster has as many credentials as it may.
-    #[error("this cluster has as many nodes with a credential as it may: {}", super::Admission::MAX_CREDENTIALS)]
+    #[error("this cluster has {} nodes with a credential, the maximum", super::Admission::MAX_CREDENTIALS)]
     TooManyNodes,
 }
 
@@ -127,7 +130,7 @@ impl NodeDenial {
     pub fn remedy(&self) -> String {
         let new_token = |node: &str| {
             format!(
-                "create a join token with `convene cluster join-token create{node}`, and give it to the node with \
+                "create a join token with `convene cluster join-token create{node} CLUSTER`, and give it to the node with \
                  --join-token-file"
             )
         };

@@ -303,7 +303,7 @@ fn a_member_that_stock_etcds_have_registered_is_claimed_by_a_join_token() {
         assert_eq!(world.code("a", &presented), code, "{presented:?}");
     }
     let denial = world.admit("a", &credential(1)).unwrap_err();
-    assert!(denial.remedy().contains("`convene cluster join-token create`"), "{}", denial.remedy());
+    assert!(denial.remedy().contains("`convene cluster join-token create CLUSTER`"), "{}", denial.remedy());
     assert!(denial.is_unauthenticated() && !denial.may_pass());
     assert_eq!(world.admit("a", &with_token(1, 100)), Ok(vec![EventKind::NodeAdmitted]));
     assert_eq!(world.admit("a", &credential(1)), Ok(Vec::new()));
@@ -390,7 +390,7 @@ fn a_join_token_lets_in_as_many_nodes_as_it_may_and_each_once() {
         assert_eq!(world.admit(node, &with_token(n, 100)), Ok(Vec::new()), "a repeated exchange");
     }
     let denial = world.admit("c", &with_token(3, 100)).unwrap_err();
-    assert_eq!(denial.to_string(), "join token join-6464646464646464 has let in 2 nodes, which is all that it may");
+    assert_eq!(denial.to_string(), "join token join-6464646464646464 is used up: it has let in 2 nodes");
     let id = world.cluster.admission.join_tokens[0].id();
     world.cluster = world.cluster.revoke_join_token(&id, world.now).unwrap().unwrap().after.unwrap();
     assert_eq!(world.cluster.revoke_join_token(&id, world.now), Ok(None));

@@ -212,8 +212,8 @@ fn put_by(cluster: &Cluster, by: Discovery, n: u32, action: Action) -> Result<Cl
 #[test]
 fn a_cluster_that_forms_by_one_protocol_refuses_the_other() {
     for (first, second, flags) in [
-        (Discovery::V2, Discovery::V3, "by v2 discovery (etcd --discovery)"),
-        (Discovery::V3, Discovery::V2, "by v3 discovery (etcd --discovery-endpoints --discovery-token)"),
+        (Discovery::V2, Discovery::V3, "use v2 discovery (etcd --discovery)"),
+        (Discovery::V3, Discovery::V2, "use v3 discovery (etcd --discovery-endpoints --discovery-token)"),
     ] {
         let forming = put_by(&cluster(2), first, 1, Action::Create).unwrap();
         assert_eq!(forming.protocol, Some(Protocol::Discovery(first)));

@@ -106,7 +106,7 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Healthy { voters, size } if *voters < size.get() as usize => {
-                write!(f, "the cluster has {voters} of {size} voters; nodes that check in can join")
+                write!(f, "the cluster has {voters} of {size} voters; nodes with `convene` can join")
             }
             Self::Healthy { .. } => f.write_str("nothing to do"),
             Self::Loading => f.write_str("this node's etcd is loading its data and does not answer yet; it does not \

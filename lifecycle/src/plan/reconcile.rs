@@ -97,7 +97,7 @@ impl Planner<'_> {
         if others.any(|(_, node)| has_data_of_it(node)) {
             return;
         }
-        let message = format!("etcd cluster {seen}: its members answer; {on_record}, which was on record, was wrong");
+        let message = format!("etcd cluster {seen}: its members answer. The ID on record, {on_record}, was wrong");
         self.draft.change(EventKind::ClusterIdCorrected, message, |cluster| {
             cluster.cluster_id = Some(seen);
         });

@@ -229,7 +229,8 @@ impl Planner<'_> {
         let policy = self.draft.policy;
         if self.liveness.begins_to_fail(&policy, &own, self.report, self.now) {
             let message = format!(
-                "{} is failing: its etcd was started {} times without an answer, or without staying up; a spare may replace it",
+                "{} is failing: its etcd was started {} times, and each time did not answer, or ended within 10 s; a \
+                 spare may replace it",
                 own.name(),
                 policy.max_failed_starts
             );

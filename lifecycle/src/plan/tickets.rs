@@ -55,7 +55,7 @@ impl Planner<'_> {
             (step, _) => {
                 let since = ticket.progress_at.clock_time(self.now);
                 self.draft.release_without_progress(&format!(
-                    "no progress since {since}; the next step was to {}",
+                    "no progress since {since}; the next step was: {}",
                     step.as_str()
                 ));
             }

@@ -115,7 +115,7 @@ fn adopted_after_a_forced_new_cluster() -> World {
 fn members_that_an_adopted_list_lacks_do_not_start_without_a_quorum() {
     let mut world = adopted_after_a_forced_new_cluster();
     world.dies("a").returns("b").ask("b", "observe: look_needed");
-    world.observe("b", "wait: given_up").with_message("Start the etcds of a (").with_message("convene cluster adopt");
+    world.observe("b", "wait: given_up").with_message("Start a (").with_message("convene cluster adopt");
     world.returns("a").observe("a", "start a: own_data").execute("a").pass(60);
     world.observe("b", "archive_data: removed_member");
 }
@@ -127,7 +127,7 @@ fn the_list_of_members_that_were_given_up_does_not_replace_the_record() {
     let before = world.etcd.clone();
     world.dies("b c").etcdctl_removes("b").etcdctl_removes("c").adopt().members("a").dies("a").pass(60);
     world.etcd = before;
-    world.runs("b c").observe("b", "wait: member_mismatch").with_message("has given up").members("a");
+    world.runs("b c").observe("b", "wait: member_mismatch").with_message("adopt` has excluded").members("a");
     world.observe("d", "wait: member_mismatch").members("a");
 }
 

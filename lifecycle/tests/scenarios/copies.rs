@@ -48,7 +48,7 @@ fn a_copy_that_can_not_reach_the_member_waits_while_the_member_checks_in() {
     for _ in 0..6 {
         world.pass(10).check_ins("a").ask("a@x", "observe: look_needed").observe("a@x", "wait: runs_elsewhere");
     }
-    world.with_message("http://a:2380").with_message("it will continue at 08:01:30Z");
+    world.with_message("http://a:2380").with_message("this node continues at 08:01:30Z");
 }
 
 #[test]

@@ -304,7 +304,7 @@ fn an_index_that_one_other_node_alone_has_shown_sets_no_data_aside() {
     let mut world = possibly_rolled_back();
     world
         .observe("a", "refuse: data_rolled_back")
-        .with_message("node c has shown")
+        .with_message("node c has reported")
         .with_remedy("convene member revoke");
     world.revoke_credential("c").observe("a", "start a b c: own_data");
 }

@@ -28,7 +28,7 @@ fn a_refused_node_with_data_or_a_later_state_holds_the_founding_of_a_lost_regist
         world.is_refused("x", "founding_held").is_refused("x", "");
         world
             .ask("b", "wait: held")
-            .with_message("let x, which is refused here, in with `convene cluster join-token create --node x`");
+            .with_message("admit x, which is refused now (`convene cluster join-token create --node x`)");
         // An administrator who has reset the cluster knows of it, and the word of a node without a say must not stop every attempt.
         world
             .reset()
@@ -180,7 +180,7 @@ fn a_node_that_knows_a_later_revision_holds_the_founding() {
     let mut world = World::new(3);
     let copy = world.cluster.clone();
     world.check_ins("a b").take_view("d").registry_goes_back_to(copy);
-    world.report("d", "wait: held + founding_held").with_message("d knows a later state");
+    world.report("d", "wait: held + founding_held").with_message("d has seen a later state");
     world.ask("a", "wait: held").reset().ask("a", "wait: forming + member_registered");
     world.report("d", "wait: forming + member_registered");
 }
@@ -190,7 +190,7 @@ fn a_spare_that_has_seen_the_cluster_holds_the_founding_after_a_lost_registry() 
     let mut world = World::running("a b c");
     world.observe("s", "stand_by: full").take_view("s").registry_goes_back_to(World::new(3).cluster);
     world.ask("x", "wait: forming + member_registered").ask("y", "wait: forming + member_registered");
-    world.report("s", "wait: held + founding_held").with_message("s knows a later state");
+    world.report("s", "wait: held + founding_held").with_message("s has seen a later state");
     world.ask("x", "wait: held").ask("y", "wait: held").ask("z", "wait: held").members("x y");
     // A member's own view shows which cluster exists.
     let adopted = "member_removed member_removed formed bootstrapped member_added member_added member_added";
@@ -300,7 +300,7 @@ fn founders_whose_mounts_are_missing_found_no_other_cluster() {
     world.on_disks("a b c", "root-a root-b root-c").check_ins("a b c").pass(120).check_ins("a b c");
     assert!(world.cluster.held.is_some());
     world.watch(15, "a b c");
-    world.ask("a", "wait: held").with_message("mount the disks").with_message("convene cluster reset");
+    world.ask("a", "wait: held").with_message("Mount the missing disks").with_message("convene cluster reset");
     // The first one is mounted again, and has the data of a member.
     let member = world.cluster.members().next().unwrap().key.id().unwrap();
     let data = Data::Of(Identity { member, cluster: world.cluster.cluster_id.unwrap() });

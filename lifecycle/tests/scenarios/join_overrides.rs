@@ -127,7 +127,7 @@ fn a_node_takes_no_place_beyond_its_own_size() {
         .size(5)
         .joins_for("d", 3)
         .observe("d", "stand_by: full")
-        .with_message("takes no place beyond 3")
+        .with_message("joins only while the cluster has fewer than 3 voters")
         .observe("e", "add learner e #1 of a b c: below_size + ticket_granted");
 }
 

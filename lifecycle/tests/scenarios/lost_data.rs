@@ -74,7 +74,7 @@ fn a_node_that_observes_an_election_is_not_sent_to_restore_a_snapshot() {
     let mut world = World::running("a b c");
     world.dies("c");
     world.observe_wrongly("d", |view| (view.linearizable, view.leader) = (false, None), "wait: no_quorum");
-    world.with_message("enough voters answer, but this node can't confirm a leader. Either they have none, which they elect within seconds");
+    world.with_message("enough voters answer, but this node can't confirm a leader. If an election is in progress");
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn a_member_whose_mount_may_be_missing_is_given_up_only_if_that_lasts() {
     for (name, others) in [("a", "b c"), ("b", "a c"), ("c", "a b")] {
         let mut world = running_on_disks();
         world.returns_empty(name).on_disks(name, "root");
-        world.observe(name, "wait: not_dead_yet").with_message("if a mount is missing, mount it");
+        world.observe(name, "wait: not_dead_yet").with_message("if a disk is not mounted, mount it");
         world.pass(58).check_ins(others).observe(name, "wait: not_dead_yet").members("a b c");
         world.pass(2).observe(name, &format!("remove {name} #1 of a b c: lost_disk + ticket_granted"));
     }
@@ -189,6 +189,6 @@ fn a_member_whose_data_was_moved_to_another_disk_is_missed_there() {
         world.returns(name).on_disks(name, "new").observe(name, "start a b c: own_data + member_updated");
         world.observe(name, "start a b c: own_data");
         world.returns_empty(name).on_disks(name, &format!("disk-{name}"));
-        world.observe(name, "wait: not_dead_yet").with_message("if a mount is missing, mount it");
+        world.observe(name, "wait: not_dead_yet").with_message("if a disk is not mounted, mount it");
     }
 }

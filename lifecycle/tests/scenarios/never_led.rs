@@ -57,7 +57,7 @@ fn founders_whose_etcd_failed_before_it_wrote_entries_bootstrap_again() {
     let mut world = failed();
     world.wal_ends_at("a", 0).wal_ends_at("b", 0).wal_ends_at("c", 0);
     world.ask("a", "observe: look_needed");
-    world.observe("a", "wait: founders_missing").with_message("before it wrote the list of members");
+    world.observe("a", "wait: founders_missing").with_message("before etcd had stored the member list");
     world.observe("b", "wait: founders_missing");
     world.step("c", &format!("archive_data: earlier_epoch + {NEXT_EPOCH}"));
     world.step("a", "archive_data: earlier_epoch").step("b", "archive_data: earlier_epoch");

@@ -71,6 +71,6 @@ fn a_restart_loop_does_not_keep_an_evicted_member() {
 fn a_spare_that_gets_nowhere_with_a_removal_leaves_it_to_a_member() {
     let mut world = World::running("a b c");
     world.dies("c").evict("c").observe("d", "remove c #1 of a b c: evicted + ticket_granted");
-    world.pass(8).observe("d", "wait: last_in_line").with_message("made no progress").pass(7);
+    world.pass(8).observe("d", "wait: last_in_line").with_message("shows no progress").pass(7);
     world.observe("a", "remove c #2 of a b c: evicted + ticket_released ticket_granted");
 }

@@ -105,7 +105,7 @@ fn the_leader_alone_shows_that_a_members_data_is_older() {
     world
         .returns("c")
         .observe("c", "wait: runs_elsewhere")
-        .with_message("whether the leader still hears from that member");
+        .with_message("whether the leader still receives messages from this member");
     world.pass(3).observe("c", "wait: runs_elsewhere").pass(3);
     world.observe("c", "remove c #1 of a b c: data_rolled_back + ticket_granted");
 }
@@ -120,7 +120,7 @@ fn a_copy_with_older_data_does_not_remove_a_member_that_the_leader_hears() {
         for _ in 0..5 {
             world.observe("c@c", "wait: runs_elsewhere").pass(2).members("a b c");
         }
-        world.with_message("the leader hears from it");
+        world.with_message("the leader receives messages from it");
     }
 }
 

@@ -82,7 +82,7 @@ fn a_node_does_not_begin_a_change_shortly_before_it_loses_the_ticket() {
         .observe("d", "remove c #1 of a b c: dead")
         .pass(1)
         .observe("d", "wait: last_in_line")
-        .with_message("ticket 1 to remove the member, but made no progress")
+        .with_message("ticket 1 to remove the member, but etcd's member list shows no progress")
         .observe("e", "wait: ticket_held");
 }
 

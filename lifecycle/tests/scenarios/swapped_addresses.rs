@@ -79,5 +79,5 @@ fn changed_addresses_of_all_members_are_distinguished_from_silent_members() {
     world.returns("a").dies("b c").moves("a", "a2").pass(30);
     world.step("a", "start a b c: own_data").with_message("all addresses may have changed at once");
     world.observe("a", "wait: all_addresses_changed").with_message("from http://a:2380 to http://a2:2380");
-    world.moves("a", "a").observe("a", "wait: no_quorum").with_message("lost for good, restore a snapshot");
+    world.moves("a", "a").observe("a", "wait: no_quorum").with_message("lost for good, start a new cluster");
 }

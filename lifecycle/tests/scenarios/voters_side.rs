@@ -8,7 +8,7 @@ fn a_leader_that_one_spare_cannot_reach_stays() {
         .cut("x", "a")
         .watch(600, "x")
         .observe("x", "wait: partition")
-        .with_message("which leads the cluster")
+        .with_message("but this member leads the cluster")
         .members("a b c");
 }
 
@@ -18,7 +18,7 @@ fn a_follower_that_one_spare_cannot_reach_stays() {
         .cut("x", "b")
         .watch(600, "x")
         .observe("x", "wait: partition")
-        .with_message("the leader hears from that member")
+        .with_message("the leader receives messages from it")
         .members("a b c");
 }
 
@@ -118,7 +118,7 @@ fn a_dead_learner_needs_no_witness() {
 fn a_voter_that_the_leader_does_not_hear_is_not_part_of_the_quorum() {
     let mut world = World::running("a b c");
     world.cut("b", "a").dies("c").watch(60, "x").pass(5);
-    world.observe("x", "wait: quorum_at_risk").with_message("the leader does not hear b (");
+    world.observe("x", "wait: quorum_at_risk").with_message("the leader receives nothing from b (");
 }
 
 #[test]

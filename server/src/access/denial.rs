@@ -30,7 +30,8 @@ pub enum Denial {
     },
     /// This server does not know the credential.
     #[error(
-        "this server does not know the credential in the request; check that the token is complete and of this server"
+        "this server does not know the credential in the request; check that the token is complete, and from this \
+         server"
     )]
     UnknownCredential,
     /// The credential is not valid any more.
@@ -54,7 +55,7 @@ pub enum Denial {
         id: String,
     },
     /// The credential is known, and may not do this.
-    #[error("{by} may not do this: it needs {}", needs.in_words())]
+    #[error("{by} is not allowed to do this: the request needs {}", needs.in_words())]
     Forbidden {
         /// The public name of the credential.
         by: Arc<str>,

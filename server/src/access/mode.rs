@@ -8,7 +8,7 @@ use thiserror::Error;
 pub enum AuthMode {
     /// Administration needs a role.
     On,
-    /// Everybody may do everything.
+    /// Everybody who can reach the server is an administrator.
     Off,
 }
 

@@ -56,7 +56,7 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 1)]
     revision: Option<u64>,
-    /// With `node-not-authenticated` and `node-not-admitted`: why the check-in may not speak for its node.
+    /// With `node-not-authenticated` and `node-not-admitted`: why the server does not admit the node.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "join-token-expired")]
     code: Option<&'static str>,

@@ -59,7 +59,7 @@ body! {
     }
 }
 
-/// A new API token with its secret, which nobody can read again.
+/// A new API token with its secret, which only this response shows.
 #[derive(Serialize, ToSchema)]
 struct CreatedApiToken {
     #[serde(flatten)]

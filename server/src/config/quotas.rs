@@ -42,8 +42,8 @@ pub struct QuotaArgs {
     #[arg(long, env = "CONVENE_FORMING_TTL", value_name = "DURATION", default_value = "30d", value_parser = parse_duration)]
     pub forming_ttl: Duration,
 
-    /// Time after its last change after which the server deletes a cluster that has formed, but that no convene has shown to exist: 1s or
-    /// more. Its token stays used. For servers that strangers reach with --new open [default: never]
+    /// Time without a change after which the server deletes a cluster that has formed, but that no `convene` has
+    /// reported: 1s or more. Its token stays used. For servers that strangers reach with --new open [default: never]
     #[arg(long, env = "CONVENE_UNSEEN_TTL", value_name = "DURATION", value_parser = parse_duration)]
     pub unseen_ttl: Option<Duration>,
 }

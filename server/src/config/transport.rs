@@ -27,11 +27,12 @@ pub struct TlsArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Limits of clients")]
 pub struct LimitArgs {
-    /// Most open connections. A further one is answered once, with 503, or truly if it asks for /livez or /readyz
+    /// Maximum number of open connections. A further connection gets one response: 503, or the real one for /livez and
+    /// /readyz
     #[arg(long, env = "CONVENE_MAX_CONNECTIONS", value_name = "N", default_value = "10000", value_parser = parse_count)]
     pub max_connections: usize,
 
-    /// Most open connections of one client address (IPv6: of one /64)
+    /// Maximum number of open connections of one client address (IPv6: of one /64)
     #[arg(
         long,
         env = "CONVENE_MAX_CONNECTIONS_PER_ADDRESS",
@@ -41,7 +42,7 @@ pub struct LimitArgs {
     )]
     pub max_connections_per_address: usize,
 
-    /// Most HTTP/2 requests that one connection may have open at a time
+    /// Maximum number of HTTP/2 requests that one connection may have open at a time
     #[arg(
         long,
         env = "CONVENE_MAX_STREAMS",
@@ -51,16 +52,17 @@ pub struct LimitArgs {
     )]
     pub max_streams: u32,
 
-    /// Most open long polls, watches, event streams and held check-ins
+    /// Maximum number of open long polls, watches, event streams and held check-ins
     #[arg(long, env = "CONVENE_MAX_WAITS", value_name = "N", default_value = "20000", value_parser = parse_count)]
     pub max_waits: usize,
 
-    /// Most open long polls, watches, event streams and held check-ins of one client address (IPv6: of one /64)
+    /// Maximum number of open long polls, watches, event streams and held check-ins of one client address (IPv6: of one
+    /// /64)
     #[arg(long, env = "CONVENE_MAX_WAITS_PER_ADDRESS", value_name = "N", default_value = "2000", value_parser = parse_count)]
     pub max_waits_per_address: usize,
 
-    /// Most memory for requests that are being answered and for answers that clients have not read, such as 128MiB; a
-    /// quarter of it for one client address
+    /// Maximum memory for requests that are being answered and for answers that clients have not read, such as 128MiB;
+    /// a quarter of it for one client address
     #[arg(long, env = "CONVENE_MAX_QUEUED", value_name = "SIZE", default_value = "128MiB", value_parser = parse_size)]
     pub max_queued: usize,
 
@@ -78,8 +80,9 @@ pub struct LimitArgs {
     #[arg(long, env = "CONVENE_WRITE_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     pub write_timeout: Duration,
 
-    /// Proxies in front of this server, as networks (10.0.0.0/8) or addresses. Of them, and of nobody else, the server takes a client's
-    /// address by X-Forwarded-For, Forwarded or the PROXY protocol. List only proxies that set one of them themselves
+    /// Proxies in front of this server, as networks (10.0.0.0/8) or addresses. The server accepts a client's address
+    /// (X-Forwarded-For, Forwarded, PROXY protocol) only from these. List only proxies that set one of the three
+    /// themselves
     #[arg(long, env = "CONVENE_TRUSTED_PROXIES", value_name = "NETWORK", value_delimiter = ',', value_parser = parse_network)]
     pub trusted_proxies: Vec<IpNet>,
 }

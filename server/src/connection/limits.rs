@@ -55,13 +55,13 @@ struct Addresses {
 pub enum TooManyWaits {
     /// Of the client's address.
     #[error(
-        "this address has {0} long polls, watches, event streams and held check-ins open, and may not have more (--max-waits-per-address); end some, \
-         or try again later"
+        "this address has {0} open long polls, watches, event streams and held check-ins, the maximum \
+         (--max-waits-per-address); end some, or try again later"
     )]
     OfAddress(usize),
     /// Of all clients.
     #[error(
-        "{0} long polls, watches, event streams and held check-ins are open, and there may not be more (--max-waits); try again later"
+        "{0} long polls, watches, event streams and held check-ins are open, the maximum (--max-waits); try again later"
     )]
     OfAll(usize),
 }
@@ -95,7 +95,7 @@ impl Limits {
                     flag,
                     of_address,
                     of_all,
-                    "one address can take everything and keep all others out; set the flag lower"
+                    "one address can use the whole limit, so others get nothing; set the flag lower"
                 );
             }
         }

@@ -122,12 +122,12 @@ impl Answerer {
             Excess::OfAddress => (
                 StatusCode::TOO_MANY_REQUESTS,
                 format!(
-                    "this address has {limit} connections open, and may not have more (--max-connections-per-address); close some"
+                    "this address has {limit} open connections, the maximum (--max-connections-per-address); close some"
                 ),
             ),
             Excess::OfAll => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                format!("{limit} connections are open, and there may not be more (--max-connections); try again later"),
+                format!("{limit} connections are open, the maximum (--max-connections); try again later"),
             ),
         };
         refused(status, sentence, is_grpc)

@@ -40,7 +40,7 @@ struct PhaseLabels {
 pub enum Phase {
     /// Nodes are missing.
     Forming,
-    /// It may not be founded, because another etcd cluster may exist.
+    /// It may not form, because another etcd cluster may exist.
     Held,
     /// All founders are known.
     Formed,

@@ -359,7 +359,7 @@ pub(super) async fn sync_clock(store: &Store, clock: &Clock, metrics: &RegistryM
         tracing::warn!(
             milliseconds = set_by,
             ?uncertainty,
-            "set this server's clock to the database's, which has another time than this machine or was set"
+            "set this server's clock to the database's clock, because the two differed"
         );
     }
     Ok(())

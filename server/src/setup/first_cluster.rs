@@ -83,8 +83,9 @@ impl Setup {
         let until = join_token.expires_at.clock_time(now);
         let path = |name| super::quoted(&self.folder.path(name).display().to_string());
         format!(
-            "The first cluster takes {nodes} until {until} (join token {}).\nCopy these two files to each node, and run the second line \
-             there:\n\n    scp {} {} NODE:\n    convene run --discovery-file {DISCOVERY} --join-token-file {JOIN_TOKEN} -- etcd …\n",
+            "Until {until}, {nodes} can join the first cluster (join token {}).\nCopy the two files to each node \
+             (first line), and start the node (second line):\n\n    scp {} {} NODE:\n    convene run --discovery-file \
+             {DISCOVERY} --join-token-file {JOIN_TOKEN} -- etcd …\n",
             join_token.id(),
             path(DISCOVERY),
             path(JOIN_TOKEN),

@@ -133,8 +133,9 @@ impl Folder {
             tracing::warn!(
                 host,
                 file = %path.display(),
-                "the certificate is not for this host, so clients that use it will refuse the server; issue one for it with your CA, or put the \
-                 key of the CA back as ca.key and start the server again (--setup, --public-url)"
+                "the certificate is not valid for this host, so clients that use this host refuse the server; issue a \
+                 certificate for this host with your CA, or put ca.key back and start the server again (--setup, \
+                 --public-url)"
             );
         }
         Ok(())

@@ -96,7 +96,7 @@ fn outside(key: &[&str], folders: &Folders) -> V2Error {
                  /v2/keys/_etcd/registry/TOKEN; to add the folder, start convene-server with --v2-folder {wanted}"
             ));
         }
-        _ => "this is no key of a cluster",
+        _ => "this is not a key of a cluster",
     };
     V2Error::invalid_field(format!(
         "path: /{shown}: {problem}; a cluster has the URL /v2/keys/FOLDER/TOKEN, and the folders are {folders}"
@@ -224,12 +224,12 @@ mod tests {
             ("/v2/keys/_etcd/registry/_config/size", "/_etcd/registry/_config/size: the token is missing"),
             ("/v2/keys/discovery/_config/size", "the token is missing"),
             ("/v2/keys/_config/size", "the token is missing"),
-            ("/v2/keys/_etcd/registry", "/_etcd/registry: this is no key of a cluster"),
-            ("/v2/keys/_etcd/registrypath/prod", "no key of a cluster"),
-            ("/v2/keys/_etcd", "no key of a cluster"),
+            ("/v2/keys/_etcd/registry", "/_etcd/registry: this is not a key of a cluster"),
+            ("/v2/keys/_etcd/registrypath/prod", "not a key of a cluster"),
+            ("/v2/keys/_etcd", "not a key of a cluster"),
             ("/v2/keys/a/b/c", "folders are _etcd/registry, deis/discovery, discovery and the root"),
-            ("/v2/keys", "no key of a cluster"),
-            ("/prod/a/b", "no key of a cluster"),
+            ("/v2/keys", "not a key of a cluster"),
+            ("/prod/a/b", "not a key of a cluster"),
         ] {
             let error = format!("{:?}", parse(path).unwrap_err());
             assert!(error.contains("InvalidField") && error.contains(expected), "{path}: {error}");

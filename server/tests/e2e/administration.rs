@@ -281,7 +281,7 @@ async fn stock_etcds_are_refused_while_nodes_form_a_cluster_by_check_in_and_vice
     let url = format!("{}/77?prevExist=false", by_check_in.discovery_url);
     let refused = http::client().put(url).form(&value).send().await.unwrap();
     assert_eq!(refused.status(), StatusCode::PRECONDITION_FAILED);
-    assert!(refused.text().await.unwrap().contains("form it by check-in"));
+    assert!(refused.text().await.unwrap().contains("the nodes of this cluster use convene"));
 
     let by_v2 = Administered::create(&server, json!({ "size": 3 })).await;
     by_v2.v2_put("77", "infra1=http://10.0.0.2:2380").await;

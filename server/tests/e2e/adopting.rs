@@ -181,7 +181,7 @@ async fn data_that_the_registry_does_not_know_holds_the_founding_until_a_reset()
         .await
         .unwrap();
     assert_eq!(by_v2.status(), 412);
-    assert!(by_v2.text().await.unwrap().contains("founding of this cluster is held"));
+    assert!(by_v2.text().await.unwrap().contains("forming of this cluster is held"));
     let reset = cluster.post("/reset", &json!({ "token": cluster.token })).await;
     assert_eq!(reset["held"], Value::Null);
     assert_eq!(cluster.check_in(&empty(0)).await["reason"], "forming");

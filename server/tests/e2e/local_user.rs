@@ -113,7 +113,7 @@ fn where_everybody_may_write_a_prepared_file_is_an_error_that_names_it() {
         let mut server = start(&folder.path().join("convene.db"), &[]);
         assert_eq!(server.wait_for_exit(LIMIT), Some(1), "{script}: {}", server.output());
         let error = server.output();
-        assert!(error.contains(&format!("{} belongs to the user with the ID {NOBODY}", file.display())), "{error}");
+        assert!(error.contains(&format!("{} belongs to user ID {NOBODY}", file.display())), "{error}");
         assert_eq!(error.lines().count(), 1, "{error}");
         fs::remove_file(&file).unwrap();
         start(&folder.path().join("convene.db"), &[]).wait_for_output("listens on", LIMIT);

@@ -59,7 +59,7 @@ async fn every_refusal_leaves_a_line_with_cluster_node_and_reason() {
         (put(format!("{keys}/{token}/_config/size"), "5"), &[&cluster, "the size is fixed at 3"]),
         (client.delete(format!("{keys}/{token}")), &[&cluster, "Not a file"]),
         (client.get(format!("{keys}/other/{token}/_config/size")), &["has no folder ot…;"]),
-        (client.get(format!("{keys}/{token}/other/x/y")), &["no key of a cluster"]),
+        (client.get(format!("{keys}/{token}/other/x/y")), &["not a key of a cluster"]),
         (client.get(format!("{}/unknown-token", server.url)), &["cluster=unknow…", "/_etcd/registry/unknow…"]),
         (client.get(format!("{}/new?size=99", server.url)), &["must be a whole number from 1 to 31"]),
         (client.post(format!("{url}/_config/size")).form(&[("value", "3")]), &[&cluster, "POST is not supported"]),
@@ -77,7 +77,7 @@ async fn every_refusal_leaves_a_line_with_cluster_node_and_reason() {
     let key = format!("/_etcd/registry/{token}/members/7").into_bytes();
     let put = PutRequest { key, value: b"infra7=http://10.0.0.7:2380".to_vec(), ..PutRequest::default() };
     v3.put(put).await.unwrap_err();
-    let line = refusal(&server, "another protocol can't mix");
+    let line = refusal(&server, "computes other IDs with another protocol");
     assert!(line.contains(&cluster) && line.contains("member=7 node=infra7"), "{line}");
 
     // What is no refusal leaves no such line.
@@ -167,7 +167,7 @@ fn an_etcd_with_the_name_and_peer_url_of_one_that_waits_is_refused() {
         registered(&server);
         first.wait_for_output(version.waits_by_v2(), LIMIT);
         let twin = at(&version, &Place::new().into(), "infra0", &url, &first.place.peer_url);
-        twin.wait_for_output("has registered and waits for the others", LIMIT);
+        twin.wait_for_output("has registered, and is still waiting", LIMIT);
     }
 }
 
@@ -189,8 +189,8 @@ async fn a_v3_node_is_refused_while_another_with_its_name_and_peer_urls_waits_el
     put(&first, "a").await.unwrap();
     let watches = v3_client::Watches::opened(&first, cluster.watch(0)).await;
     let refused = put(&other, "a").await.unwrap_err();
-    assert!(refused.contains("waits for the others at this moment"), "{refused}");
-    refusal(&server, "waits for the others at this moment");
+    assert!(refused.contains("has registered, and is still waiting"), "{refused}");
+    refusal(&server, "has registered, and is still waiting");
     put(&other, "b").await.unwrap();
     // The same machine: the node may have come back.
     put(&from("127.0.0.1").await, "a").await.unwrap();

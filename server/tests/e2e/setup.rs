@@ -29,7 +29,7 @@ fn the_first_start_makes_what_is_missing_and_later_starts_change_nothing() {
         assert_eq!(mode(secret), 0o600, "{secret}");
     }
     let printed = how_to_join(&first);
-    assert!(printed.contains("The first cluster takes 3 nodes until "), "{printed}");
+    assert!(printed.contains(", 3 nodes can join the first cluster "), "{printed}");
     assert_eq!(clusters_and_tokens(&set_up), (1, 1));
     assert_eq!(join_tokens(&set_up), 1);
 
@@ -38,7 +38,7 @@ fn the_first_start_makes_what_is_missing_and_later_starts_change_nothing() {
     let again = set_up.start();
     assert!(before == FILES.map(|name| set_up.read(name)), "no file has changed");
     assert_eq!((clusters_and_tokens(&set_up), join_tokens(&set_up)), ((1, 1), 1));
-    assert!(how_to_join(&again).contains("takes 3 nodes"), "{}", again.stdout());
+    assert!(how_to_join(&again).contains("3 nodes can join"), "{}", again.stdout());
     assert_eq!(leftovers(&set_up), Vec::<String>::new());
 
     // What becomes of the cluster is the administrator's business.
@@ -203,7 +203,7 @@ async fn the_certificate_is_for_the_host_of_the_public_url() {
     fs::remove_file(set_up.path("ca.key")).unwrap();
     let again = ["--listen", &set_up.address(), "--public-url", "https://again.example.com"];
     let server = Process::spawn("convene-server", &mut set_up.command(&again));
-    let warned = server.wait_for_output("the certificate is not for this host", LIMIT);
+    let warned = server.wait_for_output("the certificate is not valid for this host", LIMIT);
     assert!(warned.contains("again.example.com") && warned.contains("ca.key"), "{warned}");
     server.wait_for_output("listens on", LIMIT);
     stop(server);
@@ -255,7 +255,7 @@ fn is_whole(set_up: &SetUp) {
     }
     assert_eq!((clusters_and_tokens(set_up), join_tokens(set_up)), ((1, 1), 1));
     assert_eq!(leftovers(set_up), Vec::<String>::new());
-    assert!(how_to_join(&server).contains("takes 3 nodes"), "{}", server.stdout());
+    assert!(how_to_join(&server).contains("3 nodes can join"), "{}", server.stdout());
     stop(server);
 }
 

@@ -73,7 +73,7 @@ fn an_etcd_with_v3_learns_that_the_others_use_v2() {
     first.wait_for_output("waiting for more", LIMIT);
 
     let second = new.discover_v3("infra1", &server.url, cluster.token());
-    let line = second.wait_for_output("form it by v2 discovery", LIMIT);
+    let line = second.wait_for_output("of this cluster use v2 discovery", LIMIT);
     assert!(line.contains("--discovery"), "{line}");
     only_the_first_has_registered(&cluster);
 }
@@ -87,7 +87,7 @@ fn an_etcd_with_v2_learns_that_the_others_use_v3() {
     first.wait_for_output(WAITS, LIMIT);
 
     let second = old.discover("infra1", &cluster.discovery_url());
-    second.wait_for_output("form it by v3 discovery", LIMIT);
+    second.wait_for_output("of this cluster use v3 discovery", LIMIT);
     only_the_first_has_registered(&cluster);
 }
 
@@ -144,7 +144,7 @@ fn etcds_that_share_name_and_peer_url_are_refused_while_the_first_waits() {
         let mut first = start(&places[0]);
         first.wait_for_output(WAITS, LIMIT);
         for place in &places[1..] {
-            start(place).wait_for_output("a node with this name and these peer URLs has registered and waits", LIMIT);
+            start(place).wait_for_output("these peer URLs has registered, and is still waiting", LIMIT);
         }
         server.wait_for_output("node=default", LIMIT);
 

@@ -71,7 +71,7 @@ pub fn answer(checks: &[Check], single: Option<&str>, query: &str, status: &Stat
                 passes = false;
                 format!("[-]{name} failed: {}\n", one_line(&reason))
             }
-            Err(reason) => format!("[!]{name} failed, which does not count: {}\n", one_line(&reason)),
+            Err(reason) => format!("[!]{name} failed (ignored for this page): {}\n", one_line(&reason)),
         };
     }
     let body = match passes {
@@ -86,7 +86,7 @@ fn check_loop(status: &Status) -> Verdict {
     match status.hangs_for() {
         None => Ok(None),
         Some(elapsed) => Err(format!(
-            "the agent hangs: its loop turned {} s ago, and a turn may take {} s",
+            "the agent hangs: its main loop last ran {} s ago, and should run every {} s",
             elapsed.as_secs(),
             status.period.as_secs_f64()
         )),
@@ -139,7 +139,7 @@ fn of_etcd(status: &Status, check: fn(&EtcdStatus) -> Verdict) -> Verdict {
     match (&status.etcd, status.state) {
         (_, State::Spare) => Ok(Some("standing by as a spare".to_owned())),
         (Some(etcd), _) if etcd.version.is_empty() => {
-            Err(etcd.errors.first().map_or("etcd answers at its peer port alone", String::as_str).to_owned())
+            Err(etcd.errors.first().map_or("etcd answers only at its peer port", String::as_str).to_owned())
         }
         (Some(etcd), _) => check(etcd),
         (None, _) => Err("etcd does not answer".to_owned()),

@@ -47,7 +47,7 @@ fn register_node(node: &mut Registry, status: &Status) {
         states.get_or_create(&StateLabel { state: state.as_str() }).set(is_now.into());
     }
     node.register("state", "1 for the state that the node is in, 0 for the others", states);
-    let help = "When the agent's loop last turned, in seconds since the Unix epoch";
+    let help = "When the agent's main loop last ran, in seconds since the Unix epoch";
     let turned = SystemTime::now().checked_sub(status.turned.elapsed()).map_or(0.0, since_epoch);
     node.register_with_unit("loop_last_turn_timestamp", help, Unit::Seconds, time(turned));
     let help =

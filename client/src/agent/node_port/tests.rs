@@ -103,7 +103,7 @@ async fn an_agent_lives_while_its_loop_turns_whatever_etcd_does() {
     node.hang();
     let (code, body) = node.get("/livez").await;
     assert_eq!(code, 503);
-    assert_eq!(body, "[-]loop failed: the agent hangs: its loop turned 31 s ago, and a turn may take 10 s\n");
+    assert_eq!(body, "[-]loop failed: the agent hangs: its main loop last ran 31 s ago, and should run every 10 s\n");
     node.change(|status| status.period = Duration::from_secs(60));
     assert_eq!(node.get("/livez").await.0, 200);
 }
@@ -128,7 +128,7 @@ async fn a_voter_with_a_leader_is_ready() {
 async fn each_failure_is_named_and_can_be_excluded() {
     type Change = fn(&mut Status);
     let failures: [(&str, Change, &str); 7] = [
-        ("loop", |status| status.turned = BootInstant::ago(LIMIT), "the agent hangs: its loop turned 60 s ago"),
+        ("loop", |status| status.turned = BootInstant::ago(LIMIT), "the agent hangs: its main loop last ran 60 s ago"),
         ("etcd", |status| status.state = State::Silent, "silent: nothing to do (healthy)"),
         ("etcd", |status| status.state = State::Stopping, "stopping: nothing to do (healthy)"),
         ("leader", |status| status.etcd.as_mut().unwrap().leader = None, "etcd knows no leader"),
@@ -176,7 +176,7 @@ async fn a_node_without_etcd_is_not_ready() {
     }
     let node = TestNode::voter().await;
     node.change_etcd(|etcd| etcd.version.clear());
-    assert!(node.get("/readyz").await.1.contains("[-]etcd failed: etcd answers at its peer port alone\n"));
+    assert!(node.get("/readyz").await.1.contains("[-]etcd failed: etcd answers only at its peer port\n"));
     assert_eq!(node.get("/voter").await.0, 503);
 }
 
@@ -188,7 +188,7 @@ async fn the_registry_takes_no_node_out_of_a_load_balancer() {
     assert_eq!(code, 200);
     // Which adds no line.
     let reason = "the registry has not answered since 2023-11-14T22:13:20Z: refused [+]etcd ok";
-    assert!(body.contains(&format!("[!]registry failed, which does not count: {reason}\n")), "{body}");
+    assert!(body.contains(&format!("[!]registry failed (ignored for this page): {reason}\n")), "{body}");
     // Who asks for it gets the answer.
     assert_eq!(node.get("/readyz/registry").await, (503, format!("[-]registry failed: {reason}\n")));
 }

@@ -90,7 +90,7 @@ Size:         3 (has 1 voter and 2 learners)
 Epoch:        1
 Revision:     12
 Cluster ID:   cdf818194e3a8c32
-Policy:       replace, dead after 1m 30s of silence for 2 witnesses, check-in every 10s, nodes join as learners with the discovery URL alone
+Policy:       replace, dead after 1m 30s of silence, confirmed by 2 witnesses, check-in every 10s, nodes join as learners with the discovery URL alone
 Paused:       no
 Ticket:       none
 ";
@@ -218,7 +218,8 @@ fn a_cluster_of_which_nobody_answers_is_silent_and_shows_whom_to_start() {
     let rows = health(&seen);
     assert_eq!([&rows[0][1..3], &rows[1][1..3]], [["silent", "7s"], ["silent", "1h"]]);
     let text = to_text(&seen, clock());
-    let advice = "; no member answers here, and none has checked in lately: start the nodes of the members first: infra0, infra1\n";
+    let advice = "; no member answers from here, and no node of a member has checked in recently: first start the \
+                  nodes of infra0, infra1\n";
     assert!(text.contains(&format!("Watched by:   nobody{advice}")) && !text.contains("spare"), "{text}");
 
     // Its etcd may run, and this machine may be the one that reaches nobody.

@@ -35,7 +35,7 @@ fn a_token_from_a_file_allows_what_its_role_allows() {
     assert!(!shown.contains(url.trim().rsplit('/').next().unwrap()), "{shown}");
     let refused = run("reader", &["cluster", "pause", "prod"]);
     assert_eq!(refused.code, Some(3));
-    assert!(refused.stderr.contains("it needs the role operator for this cluster"), "{refused:?}");
+    assert!(refused.stderr.contains("the request needs the role operator for this cluster"), "{refused:?}");
     stdout(run("admin", &["cluster", "pause", "prod"]));
     let events = stdout(run("reader", &["cluster", "events", "prod"]));
     assert!(events.contains("tok-") && events.contains("127.0.0.1"), "{events}");

@@ -39,7 +39,7 @@ fn a_running_cluster_is_adopted_from_its_own_list() {
     let adopt =
         |flags: &[&str]| output(&server, &[&["cluster", "adopt", "--endpoints", &place.client_url], flags].concat());
     let preview = adopt(&["prod", "--dry-run"]);
-    assert!(preview.starts_with("cluster prod (6c00…) would be etcd cluster "), "{preview}");
+    assert!(preview.starts_with("cluster prod (6c00…) would have etcd cluster "), "{preview}");
     assert!(preview.contains("\n  infra0 added as voter\n"), "{preview}");
     let show = || json(&output(&server, &["cluster", "show", "prod", "-o", "json"]));
     assert_eq!(show()["cluster"]["phase"], "forming");
@@ -47,7 +47,7 @@ fn a_running_cluster_is_adopted_from_its_own_list() {
     assert!(adopted.contains(", in epoch 1\n"), "{adopted}");
     let shown = show();
     assert_eq!((&shown["cluster"]["phase"], &shown["members"][0]["name"]), (&json!("bootstrapped"), &json!("infra0")));
-    assert!(adopt(&["prod"]).contains(" already\n"));
+    assert!(adopt(&["prod"]).contains(" already has etcd cluster "));
 
     // The variable could be of another cluster, so what is known is only replaced by name.
     let other = Arc::new(Place::new());
@@ -56,7 +56,7 @@ fn a_running_cluster_is_adopted_from_its_own_list() {
     let replace = ["cluster", "adopt", "--endpoints", &other.client_url];
     let url = format!("{}/6c007a14", server.url);
     let unnamed = failure(Convene::new(replace).env("CONVENE_DISCOVERY", &url).run(LIMIT), 2);
-    assert!(unnamed.contains("name the cluster: convene cluster adopt CLUSTER"), "{unnamed}");
+    assert!(unnamed.contains("give the cluster on the command line: convene cluster adopt CLUSTER"), "{unnamed}");
     let named = output(&server, &[&replace[..], &["prod"]].concat());
     assert!(named.contains(", in epoch 2\n"), "{named}");
 }

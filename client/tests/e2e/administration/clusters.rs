@@ -106,7 +106,7 @@ async fn a_cluster_is_shown_with_its_members() {
         rows[7],
         [
             "Policy:",
-            "replace, dead after 1m of silence for 2 witnesses, check-in every 10s, nodes join as learners with a join token"
+            "replace, dead after 1m of silence, confirmed by 2 witnesses, check-in every 10s, nodes join as learners with a join token"
         ]
     );
     assert_eq!(rows[8..10], [["Paused:", "no"], ["Ticket:", "none"]]);

@@ -40,7 +40,8 @@ async fn an_eviction_can_be_withdrawn_before_and_after_the_removal() {
     let member = "member infra0 (8e9e05c52164694d) of cluster prod (6c00…)";
     // No node of this cluster checks in.
     let answer = evict(&["infra0"]);
-    assert!(answer.starts_with(&format!("{member} is evicted, but nobody can remove it now")), "{answer}");
+    let evicted = format!("{member} is evicted, but no node that can remove it checks in now");
+    assert!(answer.starts_with(&evicted), "{answer}");
     let again = evict(&["8e9e05c52164694d"]);
     assert!(again.starts_with(&format!("{member} is already evicted, since 20")), "{again}");
     let table = output(&server, &["member", "list", "prod"]);

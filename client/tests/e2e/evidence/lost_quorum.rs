@@ -68,7 +68,7 @@ fn members_that_were_given_up_form_no_second_cluster() {
         let mut waiting: Vec<Process> = others.iter().map(|node| node.spawn_join(&[])).collect();
         for joining in &waiting {
             let line = joining.wait_for_stderr("wait (given_up)", LIMIT);
-            assert!(line.contains("Start the etcds of infra0 (") && line.contains("convene cluster adopt"), "{line}");
+            assert!(line.contains("Start infra0 (") && line.contains("convene cluster adopt"), "{line}");
         }
         first.join(&[]);
         let promotes = |node: &mut Node, joining: &mut Process| {
@@ -99,8 +99,8 @@ fn wait_until_known(registry: &Registry, machines: &[Machine]) {
 
 fn assert_names_the_ways_out(line: &str) {
     for words in [
-        "start their etcds",
-        "lost for good, restore a snapshot (etcdutl snapshot restore), then run `convene cluster adopt`",
+        "start etcd on these nodes",
+        "lost for good, start a new cluster from the data of this node (--force-new-cluster) or from a snapshot",
     ] {
         assert!(line.contains(words), "{line}");
     }

@@ -221,8 +221,9 @@ fn a_copy_does_not_start_while_the_member_is_suspended() {
         for registry in [&registry, &gone] {
             copy.move_to(registry);
             let joining = copy.spawn_join(&["--offline-grace=0s"]);
-            let suspended = format!("at its peer URL {}: a process accepts connections", nodes[0].place.peer_url);
-            joining.wait_for_stderr(&suspended, LIMIT);
+            let suspended = format!("a process at {}, a peer URL of member ", nodes[0].place.peer_url);
+            let line = joining.wait_for_stderr(&suspended, LIMIT);
+            assert!(line.contains("runs as this member: a process accepts connections"), "{line}");
             assert_eq!(joining.stdout(), "", "{}", joining.stderr());
         }
         nodes[0].etcd().signal("CONT");
@@ -274,7 +275,7 @@ fn a_copy_does_not_start_if_the_member_rejects_its_certificate() {
         let copy = Node::at(copy, version, &registry, "infra0");
         let ended = copy.call("join", &["--timeout=8s"]).run(LIMIT);
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(4), ""), "{}", ended.stderr);
-        let found = format!("at its peer URL {}: ", nodes[0].place.peer_url);
+        let found = format!("a process at {}, a peer URL of member ", nodes[0].place.peer_url);
         assert!(ended.stderr.contains(&found), "{}", ended.stderr);
         wait_until_healthy(&nodes);
     });

@@ -47,7 +47,7 @@ fn a_copy_that_cannot_reach_the_member_does_not_start() {
             let copy = Node::at(place, version, &registry, &format!("infra{original}"));
             let ended = copy.call("join", &["--timeout=20s"]).run(LIMIT);
             assert_eq!((ended.code, ended.stdout.as_str()), (Some(4), ""), "{}", ended.stderr);
-            let is_heard = ["the leader hears from member", "wait (runs_elsewhere)"];
+            let is_heard = ["the leader receives messages from member", "wait (runs_elsewhere)"];
             assert!(is_heard.iter().any(|found| ended.stderr.contains(found)), "{}", ended.stderr);
         }
         wait_until_whole(version, &members, LIMIT);

@@ -139,7 +139,7 @@ fn after_a_lost_registry_a_spare_holds_the_founding_that_has_begun() {
         waiting.wait_for_stderr("wait (held)", LIMIT);
         joining.push(strangers[2].spawn_join(&[]));
         for joining in &joining {
-            joining.wait_for_stderr("infra3 knows a later state of this cluster", LIMIT);
+            joining.wait_for_stderr("infra3 has seen a later state of this cluster", LIMIT);
         }
 
         nodes[0].kill();
@@ -225,7 +225,7 @@ fn founders_whose_mounts_are_missing_found_no_second_cluster() {
         }
         let mut waiting: Vec<Process> = nodes.iter().map(|node| node.spawn_join(&[])).collect();
         for joining in &waiting {
-            joining.wait_for_stderr("mount the disks that are missing", LIMIT);
+            joining.wait_for_stderr("Mount the missing disks", LIMIT);
         }
         assert_eq!(registry.get("")["held"]["reason"], "disks_missing");
 

@@ -75,7 +75,7 @@ mod large {
             let elsewhere = agents[1].place.data_dir().with_file_name("not-mounted");
             agents[1].etcd_flags.push(format!("--wal-dir={}", elsewhere.display()));
             agents[1].run(&[]);
-            agents[1].wait_for_log("if a mount is missing, mount it");
+            agents[1].wait_for_log("if a disk is not mounted, mount it");
             assert_eq!(agents[1].stop(), Some(0));
             agents[1].etcd_flags.pop();
             agents[1].run(&[]);

@@ -313,7 +313,7 @@ mod large {
             hidden.run(&[]);
             hidden.wait_for_state("spare");
             agents[2].cut_power();
-            let told = hidden.wait_for_message("check its peer URLs and the firewall in front of them");
+            let told = hidden.wait_for_message("check the learner's peer URLs and the firewall in front of them");
             println!("etcd {}: {} {}", version.name, told["state"], told["message"]);
             assert_eq!(told["reason"], "peer_url_unreachable");
             // The next one gets the place.

@@ -163,7 +163,7 @@ mod large {
             assert_eq!(service.property("ActiveState"), "inactive");
             assert_eq!(service.property("Result"), "success");
             assert_eq!(service.property("ExecMainStatus"), "0");
-            service.wait_for_log("the registry knows that this node is away for 10m");
+            service.wait_for_log("this node does not count as dead for the next 10m");
             service.run(&["start", UNIT]);
             is_unchanged("the node was stopped and started");
 

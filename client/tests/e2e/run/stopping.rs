@@ -99,7 +99,7 @@ fn leaving_on_stop_takes_the_member_with_it() {
         leaving.wait_for_state("voter");
         assert_eq!(leaving.stop(), Some(0));
         wait_until_whole(version, &agents.iter().collect::<Vec<_>>());
-        // The next start joins anew.
+        // At its next start, the node joins as a new member.
         leaving.run(&[]);
         agents.push(leaving);
         wait_until_whole(version, &agents.iter().collect::<Vec<_>>());

@@ -34,7 +34,7 @@ fn etcd_outlives_its_agent_and_the_next_one_takes_it_over() {
     agents[0].run(&[]);
     assert_eq!(agents[0].wait_for_exit(), Some(3));
     let refused = agents[0].wait_for_log("etcd is already running on");
-    assert!(refused.contains("with --adopt, which takes over a running etcd"), "{refused}");
+    assert!(refused.contains("To take it over, run `convene run --adopt`"), "{refused}");
     agents[0].run(&["--adopt"]);
     agents[0].wait_for_state("voter");
     assert_eq!(agents[0].etcd(), etcd);
@@ -79,7 +79,7 @@ fn a_running_etcd_keeps_its_member_whatever_comes_to_the_path_of_its_data() {
     assert_eq!(agent.status().unwrap()["state"], "voter", "{}", agent.log());
     assert_eq!(agent.get("/readyz").unwrap().0, 200);
     assert_eq!(agent.stop(), Some(0));
-    agent.wait_for_log("the registry knows that this node is away");
+    agent.wait_for_log("announced to the registry: this node does not count as dead");
     assert!(!agent.log().contains("(not_answering)"), "{}", agent.log());
 
     fs::remove_dir_all(&data_dir).unwrap();

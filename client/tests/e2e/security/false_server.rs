@@ -71,7 +71,7 @@ fn no_instruction_of_a_false_server_changes_the_members_or_the_data() {
         let by_members = [
             ("promote", update(&ids[0], foreign), &*not_own),
             ("promote", leave("evicted"), unbearable),
-            ("promote", leave("leaving"), "only `convene leave` lets it leave"),
+            ("promote", leave("leaving"), "this node has not asked to leave"),
             ("leave", leave("leaving"), unbearable),
             ("leave", remove("shrink", &ids[1]), unbearable),
         ];

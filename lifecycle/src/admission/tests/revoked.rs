@@ -34,7 +34,7 @@ fn a_revoked_name_is_given_only_by_a_join_token_for_that_very_name() {
                     let denial = world.admit("a", &presented).unwrap_err();
                     assert_eq!(denial, NodeDenial::CredentialRevoked(name("a")), "{policy:?}, {case}: {presented:?}");
                     assert!(
-                        denial.remedy().contains("join-token create --node a`") && !denial.may_pass(),
+                        denial.remedy().contains("join-token create --node a CLUSTER`") && !denial.may_pass(),
                         "{denial:?}"
                     );
                 }

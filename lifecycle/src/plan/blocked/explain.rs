@@ -9,9 +9,9 @@ use crate::{ClusterId, ClusterSize, HoldReason, MAX_MEMBERS, Reason, plan::membe
 const DEFAULT_PEER_URL: &str = "http://localhost:2380";
 
 /// What a node can't see that reaches the members, but can't read their list through the quorum, or learns of no leader.
-const LEADER_NOT_CONFIRMED: &str = "this node can't confirm a leader. Either they have none, which they elect within seconds unless \
-                                    they can't reach each other at their peer URLs; or this node may not ask them, or asks at the \
-                                    wrong client URLs: look at the errors, and check `--user` and `--cacert`";
+const LEADER_NOT_CONFIRMED: &str = "this node can't confirm a leader. If an election is in progress, this ends within \
+                                    seconds. Otherwise the members do not reach each other at their peer URLs, or they \
+                                    refuse this node (check `--user`, `--cacert` and the client URLs); see the errors";
 
 const LEAVE_THERE: &str = "run `convene leave` on that node with its own name, data directory and peer URLs, or run \
                            `convene member evict NAME`";
@@ -20,7 +20,7 @@ impl Blocked {
     /// The reason, the message and the remedy.
     pub fn explain(&self) -> Explanation {
         match self {
-            Self::Overtaken => wait(Reason::Overtaken, "a later check-in of this node has been answered already"),
+            Self::Overtaken => wait(Reason::Overtaken, "the server has already answered a later check-in of this node"),
             Self::Paused => wait(
                 Reason::Paused,
                 "membership changes are paused until an administrator resumes them (convene cluster resume)",
@@ -28,21 +28,21 @@ impl Blocked {
             Self::Held { held, .. } if held.reason == HoldReason::DisksMissing => wait(
                 Reason::Held,
                 format!(
-                    "the etcd cluster may exist already, so no other one is founded: {}; mount the disks that are \
-                     missing, and set the --data-dir and --wal-dir of before. If no data is there, or it is gone for good, start a \
-                     new cluster with `convene cluster reset`",
+                    "the etcd cluster may already exist, so no new one may form: {}. Mount the missing disks, and \
+                     start the nodes with the former --data-dir and --wal-dir. If there is no data, or the data is \
+                     gone for good, form a new cluster: `convene cluster reset`",
                     held.what_was_seen()
                 ),
             ),
             Self::Held { held, refused } => wait(
                 Reason::Held,
                 format!(
-                    "another etcd cluster may exist, so no cluster is founded: {}; {}take that cluster over with `convene \
-                     cluster adopt`, or start a new one with `convene cluster reset`",
+                    "another etcd cluster may exist, so no new one may form: {}; {}take that cluster over with \
+                     `convene cluster adopt`, or form a new one with `convene cluster reset`",
                     held.what_was_seen(),
                     refused.as_ref().map_or_else(String::new, |node| {
                         format!(
-                            "let {node}, which is refused here, in with `convene cluster join-token create --node {node}`, "
+                            "admit {node}, which is refused now (`convene cluster join-token create --node {node}`), "
                         )
                     })
                 ),
@@ -71,8 +71,9 @@ impl Blocked {
             Self::NoQuorum { silent } => wait(
                 Reason::NoQuorum,
                 format!(
-                    "this node sees no quorum: no answer from {}; start their etcds. If more than half of the voters are lost \
-                     for good, restore a snapshot (etcdutl snapshot restore), then run `convene cluster adopt`",
+                    "this node sees no quorum: no answer from {}; start etcd on these nodes. If more than half of the voters \
+                     are lost for good, start a new cluster from the data of this node (--force-new-cluster) or from a \
+                     snapshot, as docs/runbooks/lost-quorum-and-restore.md describes",
                     silent.join(", ")
                 ),
             ),
@@ -89,10 +90,10 @@ impl Blocked {
             Self::MemberMismatch { missing } => wait(
                 Reason::MemberMismatch,
                 format!(
-                    "the member list that this node sees lacks {}, and too few of the voters on record answer, or no second \
-                     voter's node shows the same list, to confirm that; the list may come from a copy of the cluster \
-                     (--force-new-cluster), so no decision is based on it. If the member was removed on purpose, run `convene \
-                     member revoke` with its name. If that cluster is to be this one from now on, run `convene cluster adopt` with the \
+                    "the member list that this node sees lacks {}. Too few of the voters on record answer to confirm \
+                     this, or no node of a second voter shows the same list. So no decision is based on the list: it \
+                     may come from a copy of the cluster (--force-new-cluster). If the member was removed on purpose, \
+                     run `convene member revoke NAME`. If the list is right, run `convene cluster adopt` with the \
                      client URL of one of its members",
                     missing.join(", ")
                 ),
@@ -100,36 +101,37 @@ impl Blocked {
             Self::Unconfirmed { shown } => wait(
                 Reason::MemberMismatch,
                 format!(
-                    "only this node shows {}, so the record stays as it is until the node of a second voter shows the same \
-                     list, or that member's own node checks in. If the change is right and none of them does, run `convene cluster adopt` with the client URL of \
-                     a member",
+                    "only this node shows {}, so the record stays as it is until the node of a second voter shows the \
+                     same list, or the node of the changed member checks in. If the change is right and no other node \
+                     checks in, run `convene cluster adopt` with the client URL of a member",
                     shown.join(", ")
                 ),
             ),
             Self::NobodyVouches { found } => wait(
                 Reason::ForeignCluster,
                 format!(
-                    "etcd cluster {found} answers at the members' addresses, but this node was admitted without a join token, and \
-                     anybody who knows the discovery token of this cluster, which stock etcds have formed, could say that. Give this \
-                     node a join token, or start convene with one on a member's node (convene cluster join-token create)"
+                    "etcd cluster {found} answers at the members' addresses, but only this node reports this, and \
+                     nothing proves the report: stock etcd nodes have formed this cluster, and this node was admitted \
+                     without a join token. Give this node a join token (convene cluster join-token create), or start \
+                     convene with a join token on a member's node"
                 ),
             ),
             Self::GivenUpListed { listed } => wait(
                 Reason::MemberMismatch,
                 format!(
-                    "the member list that this node sees has {}, which an administrator has given up, and too few of the present \
-                     voters answer to confirm the list; it may be of old data, so no decision is based on it. If that list \
-                     is right, run `convene cluster adopt`",
+                    "the member list that this node sees has {}, which `convene cluster adopt` has excluded, and too \
+                     few of the present voters answer to confirm the list. It may come from old data, so no decision \
+                     is based on it. If the list is right, run `convene cluster adopt` again",
                     listed.join(", ")
                 ),
             ),
             Self::GivenUp { member, present } => wait(
                 Reason::GivenUp,
                 format!(
-                    "an administrator has adopted a cluster without member {member}, and this node sees no quorum of it, so \
-                     etcd does not start on its data: it could form a second cluster with other members that were given up. \
-                     Start the etcds of {}, and look there if they run without a leader. If this data is needed instead, start \
-                     etcd without convene, then run `convene cluster adopt`",
+                    "an administrator has adopted a cluster without member {member}, and this node sees no quorum of \
+                     that cluster. So etcd does not start: old members could form a second cluster. Start {}; if they \
+                     run without a leader, look at their logs. If you need the data of this node instead, start etcd \
+                     without convene, then run `convene cluster adopt`",
                     present.join(", "),
                 ),
             ),
@@ -144,23 +146,25 @@ impl Blocked {
             Self::ChecksInElsewhere { member, urls, until, now } => wait(
                 Reason::RunsElsewhere,
                 format!(
-                    "another node checks in as member {member} from {urls}, and its etcd runs or may be starting. If this node has moved \
-                     from that address, it will continue at {}; if its data is a copy, move its data directory away \
-                     and give this node another name. The server's log has the address of each node that checks in",
+                    "another node ({urls}) checks in as member {member}, and etcd runs or may be starting there. If \
+                     you have moved this node from there, this node continues at {}. If this node's data is a copy, \
+                     move the data directory away and give this node another name. The server's log has the address of \
+                     each node that checks in",
                     until.clock_time(*now)
                 ),
             ),
             Self::CopyOfOlderData { member, is_heard: true } => wait(
                 Reason::RunsElsewhere,
                 format!(
-                    "{member} runs elsewhere: the leader hears from it, and this node's data is older than that member's. If it is a copy, \
-                     move its data directory away and give this node another name"
+                    "{member} runs elsewhere: the leader receives messages from it, and this node's data is older. If \
+                     this data is a copy, move the data directory away and give this node another name"
                 ),
             ),
             Self::CopyOfOlderData { member, is_heard: false } => wait(
                 Reason::RunsElsewhere,
                 format!(
-                    "this node's data is older than that of {member}: looking whether the leader still hears from that member"
+                    "this node's data is older than the data of {member}: checking whether the leader still receives \
+                     messages from this member"
                 ),
             ),
             Self::JoinsElsewhere { member, urls, since, until, now } => wait(
@@ -176,12 +180,13 @@ impl Blocked {
             Self::EarlierEpoch { current } => refuse(
                 Reason::EarlierEpoch,
                 format!(
-                    "an administrator has reset this cluster, and the data is from an earlier epoch; the current \
-                     epoch is {current}, and this node sees no quorum in it"
+                    "this data is from an earlier epoch: since then, an administrator has reset this cluster, or \
+                     adopted another etcd cluster. The current epoch is {current}, and this node sees no quorum of the \
+                     cluster of this epoch"
                 ),
                 format!(
-                    "if this data is not needed any more, start this node with `--accept-reset {current}`, \
-                     which archives it, or move the data directory away"
+                    "if that cluster has members, start them. If this data is not needed, start this node with \
+                     `--accept-reset {current}`, which archives the data, or move the data directory away"
                 ),
             ),
             Self::Forming { registered, size } => wait(
@@ -203,8 +208,8 @@ impl Blocked {
             ),
             Self::FoundersWithoutEntries => wait(
                 Reason::FoundersMissing,
-                "etcd exited on this node before it wrote the list of members, so it can't start on this data alone; waiting for \
-                 the other founders, to start with one that runs, or to bootstrap again",
+                "etcd exited on this node before etcd had stored the member list, so etcd can't start alone on this \
+                 data; waiting for the other founders, to start with one that runs, or to bootstrap again",
             ),
             Self::NextEpochLater { again_at, now } => wait(
                 Reason::FoundersMissing,
@@ -241,9 +246,10 @@ impl Blocked {
             Self::MayBeRolledBack { member, last, applied, witness } => refuse(
                 Reason::DataRolledBack,
                 format!(
-                    "the data of {member} ends at index {last}, but node {witness} has shown that this member had applied index \
-                     {applied}. Nothing else shows that, and the leader has changed since. Either this disk is an older copy, and \
-                     starting it could lose acknowledged writes, or {witness} reports what is not true"
+                    "the data of {member} ends at index {last}, but node {witness} has reported that this member had \
+                     applied index {applied}. Only {witness} has reported this, and the leader has changed since then. \
+                     Either this disk is an older copy, and a start could lose acknowledged writes, or the report of \
+                     {witness} is false"
                 ),
                 "if the disk is an older copy, restore the newest data of this member, or run `convene member evict` with its name \
                  and start this node without data. If not, run `convene member revoke` with the name of the other node, and start \
@@ -255,14 +261,15 @@ impl Blocked {
             Self::StepOverdue { number, step } => wait(
                 Reason::LastInLine,
                 format!(
-                    "this node holds ticket {number} to {}, but made no progress; it will lose the ticket",
+                    "this node holds ticket {number} to {}, but etcd's member list shows no progress; the ticket will \
+                     be taken away",
                     step.as_str()
                 ),
             ),
             Self::LastInLine { setback, again_at, goes_last, now } => wait(
                 Reason::LastInLine,
                 format!(
-                    "this node lost its ticket without progress {}; {} at {}",
+                    "this node has lost its ticket {}, because its change made no progress; {} at {}",
                     match setback.count {
                         1 => "once".to_owned(),
                         count => format!("{count} times in a row"),
@@ -323,8 +330,8 @@ impl Blocked {
             Self::OnOtherDisk { member, until, now } => wait(
                 Reason::NotDeadYet,
                 format!(
-                    "the data of {member} was on another disk than the one that has none now: if a mount is missing, mount it and start \
-                     this node again. Otherwise this node joins without data at {}",
+                    "{member} had its data on another disk, and this node has no data now: if a disk is not mounted, \
+                     mount it and start this node again. Otherwise this node joins without data at {}",
                     until.clock_time(*now)
                 ),
             ),
@@ -342,15 +349,15 @@ impl Blocked {
             Self::LeaderOutOfReach { member } => wait(
                 Reason::Partition,
                 format!(
-                    "this node can't reach {member}, which leads the cluster and so does not count as dead; check the \
+                    "this node can't reach {member}, but this member leads the cluster, so it is alive; check the \
                      network between this node and {member}"
                 ),
             ),
             Self::HeardByLeader { member } => wait(
                 Reason::Partition,
                 format!(
-                    "this node can't reach {member}, but the leader hears from that member or the node of another voter \
-                     reaches it, so it does not count as dead; check the network between this node and {member}"
+                    "this node can't reach {member}, but this member is alive: the leader receives messages from it, \
+                     or the node of another voter reaches it. Check the network between this node and {member}"
                 ),
             ),
             Self::NoWitness { member, silent_since, leader, now } => wait(
@@ -386,8 +393,9 @@ impl Blocked {
             Self::PeerUrlUnreachable { learner, peer_urls, leader, is_known: true } => wait(
                 Reason::PeerUrlUnreachable,
                 format!(
-                    "{} has not reached learner {learner} at {peer_urls} yet, so the learner can't become a voter; this \
-                     usually takes a few seconds; if it lasts longer, check its peer URLs and the firewall in front of them",
+                    "{} has not reached learner {learner} at {peer_urls} yet, so the learner can't become a voter. \
+                     This usually takes a few seconds. Otherwise check the learner's peer URLs and the firewall in \
+                     front of them",
                     leader.leader
                 ),
             ),
@@ -430,11 +438,11 @@ impl Blocked {
             Self::FormsByDiscovery(discovery) => refuse(
                 Reason::FormsByDiscovery,
                 format!(
-                    "this cluster is being bootstrapped with etcd's own {discovery}; nodes that check in can join \
-                     once the cluster runs"
+                    "stock etcd nodes form this cluster by {discovery}; nodes with `convene` can join once the cluster \
+                     runs"
                 ),
-                "start this node's etcd with the discovery flags of the others, or create another cluster for nodes that \
-                 check in",
+                "start this node's etcd with the discovery flags of the others, or create another cluster for nodes \
+                 with `convene`",
             ),
             Self::NameTaken { name, member } => refuse(
                 Reason::NameTaken,
@@ -537,8 +545,9 @@ impl LeaderMetrics {
     fn remedy(&self) -> String {
         let at = self.url.as_ref().map(|url| format!(" at {}/metrics", url.as_str())).unwrap_or_default();
         format!(
-            "the metrics of {}{at} can't be read; if they have a port of their own, give it to convene (--listen-metrics-urls). \
-             Otherwise make them readable, run the convene client on a voter's node, or set the policy's `witnesses` to 1",
+            "the metrics of {}{at} can't be read. If etcd serves them on another port, set --listen-metrics-urls for \
+             convene. Otherwise make them readable, run `convene run` on the nodes of the voters, or set the policy \
+             `witnesses` to 1",
             self.leader
         )
     }
@@ -571,8 +580,11 @@ fn full(size: ClusterSize, own_size: Option<ClusterSize>, voters: usize, once: b
         None => "raise the size (convene cluster resize), or evict a member (convene member evict)".to_owned(),
     };
     let (places, remedy) = if let Some(own) = own_size.filter(|own| *own < size) {
-        let places =
-            format!("this node takes no place beyond {own} (--cluster-size), and the cluster's size is {size}");
+        let places = format!(
+            "this node joins only while the cluster has fewer than {} (--cluster-size); the size of the cluster is \
+             {size}",
+            count_of_voters(own.get() as usize)
+        );
         (places, "start this node with a larger --cluster-size".to_owned())
     } else if voters < size.get() as usize {
         (format!("all {size} places of the cluster are taken"), raise)
@@ -581,8 +593,8 @@ fn full(size: ClusterSize, own_size: Option<ClusterSize>, voters: usize, once: b
     };
     let places = match own_size.filter(is_larger) {
         Some(own) => format!(
-            "{places}; --cluster-size {own} of this node does not raise the size of a formed cluster, an administrator can \
-             (convene cluster resize {own})"
+            "{places}. --cluster-size {own} of this node does not raise the size of a formed cluster; an administrator \
+             can: `convene cluster resize {own}`"
         ),
         None => places,
     };
@@ -598,7 +610,7 @@ fn voters_that_answer(voters: usize, up: usize, needed: usize, unheard: &[String
     let count = format!("{}, of which {up} {verb}; a quorum is {needed}", count_of_voters(voters));
     match unheard {
         [] => count,
-        unheard => format!("{count}; the leader does not hear {}", unheard.join(", ")),
+        unheard => format!("{count}; the leader receives nothing from {}", unheard.join(", ")),
     }
 }
 

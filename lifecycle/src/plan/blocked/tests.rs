@@ -19,8 +19,8 @@ fn a_risk_for_the_quorum_is_explained_with_its_numbers() {
             needed: 3,
             unheard: vec![member()]
         }),
-        "promoting infra1 (1a) would result in 4 voters, of which 2 answer; a quorum is 3; the leader does not hear \
-         infra1 (1a)"
+        "promoting infra1 (1a) would result in 4 voters, of which 2 answer; a quorum is 3; the leader receives nothing \
+         from infra1 (1a)"
     );
 }
 
@@ -35,9 +35,10 @@ fn a_spare_reads_why_it_has_no_place() {
     assert_eq!(full(None, 3, false), "standing by as a spare: the cluster has all 3 voters");
     assert_eq!(full(Some(3), 2, false), "standing by as a spare: all 3 places of the cluster are taken");
     assert_eq!(full(Some(3), 3, true), "the cluster has all 3 voters");
-    let own_size = "this node takes no place beyond 1 (--cluster-size), and the cluster's size is 3";
+    let own_size = "this node joins only while the cluster has fewer than 1 voter (--cluster-size); the size of the \
+                    cluster is 3";
     assert_eq!(full(Some(1), 3, true), own_size);
-    let larger = "the cluster has all 3 voters; --cluster-size 5 of this node does not raise the size of a formed cluster, an \
-                  administrator can (convene cluster resize 5)";
+    let larger = "the cluster has all 3 voters. --cluster-size 5 of this node does not raise the size of a formed \
+                  cluster; an administrator can: `convene cluster resize 5`";
     assert_eq!(full(Some(5), 3, true), larger);
 }

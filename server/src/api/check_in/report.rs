@@ -88,7 +88,7 @@ body! {
         /// policy's applies.
         strategy: Option<Strategy>,
         /// The number of voters that the node wants the cluster to have, when the node looks for a place. A smaller cluster
-        /// grows to this size; in a larger one, the node takes no place beyond it. At most the server's
+        /// grows to this size. The node joins only while the cluster has fewer voters than this. At most the server's
         /// `--max-cluster-size`.
         #[example = 5]
         size: Option<Size>,

@@ -87,8 +87,8 @@ pub async fn change_cluster(
 pub struct UpdatedCluster {
     #[serde(flatten)]
     cluster: ClusterBody,
-    /// How many voters the size requests to remove. Only a size that is smaller than the one before requests removals, and only of
-    /// voters that were on record then.
+    /// How many voters the size requests to remove. Only a lowered size requests removals, and only of voters that were on
+    /// record then.
     #[schema(example = 0)]
     surplus_voters: usize,
     /// The names of the nodes that check in and could change the membership now. If there are none, the members stay as they

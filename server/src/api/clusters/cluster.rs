@@ -55,7 +55,7 @@ pub struct ClusterBody {
     policy: PolicyBody,
     /// The membership change under way; null if there is none.
     ticket: Option<TicketBody>,
-    /// Why nobody may found the cluster now; null if it may be founded, or has been.
+    /// Why the cluster may not form now; null if it may form, or has formed.
     held: Option<HeldBody>,
     /// The last refusal of each node that has refused an instruction, oldest first.
     #[schema(max_items = 16)]
@@ -93,8 +93,8 @@ pub struct PolicyBody {
     check_in_every_seconds: u64,
     /// Whether all membership changes are paused until an administrator resumes them.
     paused: bool,
-    /// After how many starts without an answer from etcd a member counts as failing. The check-ins of a failing member
-    /// are no sign of life.
+    /// After how many starts a member counts as failing, if etcd did not answer, or ended within 10 s, each time. The
+    /// check-ins of a failing member are no sign of life.
     #[schema(example = 5)]
     max_failed_starts: u32,
     /// How many witnesses must confirm that a voter is dead: 1 for failed probes alone, 2 for failed probes and the
@@ -128,7 +128,7 @@ pub struct TicketBody {
     progress_at: Timestamp,
 }
 
-/// Why nobody may found the cluster: another one may exist. Adopt that cluster, or reset this one.
+/// Why the cluster may not form: another etcd cluster may exist. Adopt that cluster, or reset this one.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Held)]
 pub struct HeldBody {

@@ -89,10 +89,10 @@ pub struct FreedTokenBody {
 
 /// What it can cost to use a token again. etcd computes the ID of a founder from its peer URLs and the token, and the cluster ID from
 /// the members' IDs (`server/etcdserver/api/membership/member.go:computeMemberID`, `cluster.go:genID`).
-const WARNING: &str = "etcd computes the IDs of a cluster and of its members from the token and the peer URLs, so it can't tell members of \
-    the former cluster from new ones; before you use the token again, stop every etcd and every convene of the former cluster, also \
-    nodes that still wait for it, and delete their data and archives: otherwise two clusters can form, and writes can be lost; convene may set \
-    the former cluster's data aside as foreign";
+const WARNING: &str = "etcd computes the IDs of a cluster and of its members from the token and the peer URLs. Before \
+                       you use this token again, stop every etcd and every convene of the former cluster, also nodes \
+                       that still wait for it, and delete their data and archives. Otherwise two clusters can form, \
+                       and writes can be lost. convene may archive data of the former cluster";
 
 /// Deletes a cluster
 ///

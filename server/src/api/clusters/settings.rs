@@ -29,8 +29,8 @@ body! {
         check_in_every_seconds: Option<CheckInEvery>,
         /// Whether all membership changes are paused until an administrator resumes them.
         paused: Option<bool>,
-        /// After how many starts without an answer from etcd a member counts as failing. The check-ins of a failing
-        /// member are no sign of life.
+        /// After how many starts a member counts as failing, if etcd did not answer, or ended within 10 s, each time.
+        /// The check-ins of a failing member are no sign of life.
         #[example = 5]
         max_failed_starts: Option<Number<1, 1000>>,
         /// How many witnesses must confirm that a voter is dead: 1 for failed probes alone, 2 for failed probes and the
@@ -93,7 +93,7 @@ impl From<Strategy> for StrategyWord {
 #[schema(as = JoinPolicy)]
 #[serde(rename_all = "snake_case")]
 pub enum JoinWord {
-    /// Nothing before its first check-in. A credential that it sends then is the only one that speaks for its name
+    /// Nothing before its first check-in. A credential that it sends then is the only valid one for its name
     /// afterwards.
     Open,
     /// A join token, which it exchanges for its credential at its first check-in.

@@ -160,8 +160,10 @@ pub async fn apply_request(
 fn check_is_own(node: &MemberName, liveness: &Liveness, cluster: &Cluster, key: &MemberKey) -> Result<(), Problem> {
     let Some(member) = cluster.record.iter().find(|member| member.key == *key) else { return Ok(()) };
     cluster.check_own_member(node, member, liveness).map_err(|error| {
-        let detail =
-            format!("the credential of node {node} may not do this for member {} ({key}): {error}", member.name());
+        let detail = format!(
+            "with the credential of node {node}, this is not allowed for member {} ({key}): {error}",
+            member.name()
+        );
         Problem::new(Kind::Forbidden, detail)
     })
 }

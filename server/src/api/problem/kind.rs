@@ -53,9 +53,9 @@ kinds! {
     Misdirected MISDIRECTED_REQUEST "urn:convene:problem:misdirected"
         "The server does not know this host" "The server does not know the host that the request names.";
     NodeNotAuthenticated UNAUTHORIZED "urn:convene:problem:node-not-authenticated"
-        "The node is not authenticated" "The check-in shows nothing that speaks for its node. `code` is why.";
+        "The node is not authenticated" "The check-in has no valid proof of the name of its node. `code` is the reason.";
     NodeNotAdmitted FORBIDDEN "urn:convene:problem:node-not-admitted"
-        "The node is not admitted" "What the check-in shows does not speak for its node. `code` is why.";
+        "The node is not admitted" "The credential, join token or certificate of the check-in does not admit its node. `code` is the reason.";
     MethodNotAllowed METHOD_NOT_ALLOWED "urn:convene:problem:method-not-allowed"
         "The path does not support this method" "The path does not support the method.";
     BodyTooLate REQUEST_TIMEOUT "urn:convene:problem:body-too-late"
@@ -77,7 +77,7 @@ kinds! {
     Overloaded SERVICE_UNAVAILABLE "urn:convene:problem:overloaded"
         "The server is overloaded" "All clients together use as much of the server as they may; try again after `Retry-After` seconds.";
     QuotaExceeded INSUFFICIENT_STORAGE "urn:convene:problem:quota-exceeded"
-        "The registry can't take more" "The registry has as many clusters, or as many bytes, as it may have.";
+        "The registry can't take more" "The registry has the maximum number of clusters or bytes.";
     Unavailable SERVICE_UNAVAILABLE "urn:convene:problem:unavailable"
         "The database is not available" "The database does not answer.";
 }

@@ -110,7 +110,7 @@ impl Loaded {
         if let Some(key) = &self.exposed_key {
             tracing::warn!(
                 key = %key.display(),
-                "every user of this machine can read the private key (--tls-key); take that away, for example by chmod 0600"
+                "every user of this machine can read the private key (--tls-key); run `chmod 0600` on it"
             );
         }
     }

@@ -112,7 +112,7 @@ fn etcd_3_7_with_a_user_and_a_password_is_served_or_told_why_not() {
     for (password, words) in [
         (revoked.as_str(), "was revoked"),
         (&expired, "has expired; an administrator creates a new one with `convene token create`"),
-        (&unknown, "check that the token is complete and of this server"),
+        (&unknown, "check that the token is complete, and from this server"),
         ("a password", "the password must be an API token (cvn_"),
     ] {
         let etcd = secured.discover(&version, &token, &["--discovery-user", "etcd", "--discovery-password", password]);
@@ -161,6 +161,9 @@ fn a_client_certificate_has_the_role_of_its_rule_and_no_other() {
         let answer = request.send().await.unwrap();
         (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
     });
-    assert!(status == 403 && problem["detail"].as_str().unwrap().contains("it needs the role admin"), "{problem}");
+    assert!(
+        status == 403 && problem["detail"].as_str().unwrap().contains("the request needs the role admin"),
+        "{problem}"
+    );
     secured.server.wait_for_output("certificate dashboard", LIMIT);
 }
