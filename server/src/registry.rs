@@ -27,7 +27,7 @@ use std::{
 };
 
 use convene_lifecycle::{PublicId, Token, UnixMillis};
-use quick_cache::sync::Cache;
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, sync::Cache};
 use thiserror::Error;
 use tokio::{
     runtime::Handle,
@@ -98,6 +98,18 @@ pub struct Registry {
     _replication: JoinSet<()>,
 }
 
+/// Half of the memory is for clusters that have not been asked for again yet: a new cluster is, as soon as its nodes register. With the
+/// default of the library they would be the first to leave.
+fn snapshot_cache() -> SnapshotCache {
+    let options = OptionsBuilder::new()
+        .estimated_items_capacity(CACHE_CLUSTERS)
+        .weight_capacity(CACHE_BYTES)
+        .hot_allocation(0.5)
+        .build()
+        .expect("the options have both capacities");
+    Cache::with_options(options, SnapshotWeight, DefaultHashBuilder::default(), Default::default())
+}
+
 /// The registry can't answer now. The cause has been logged; clients get no details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the registry's database is unavailable; before you try again, check whether the change was made")]
@@ -124,7 +136,7 @@ impl Registry {
     /// Starts a registry on a store, and the committer's task. The task ends when the registry is dropped; if it ends
     /// earlier, the registry can't write any more.
     pub async fn start(store: Arc<Store>, limits: QuotaLimits) -> (Self, JoinHandle<()>) {
-        let cache = Arc::new(Cache::with_weighter(CACHE_CLUSTERS, CACHE_BYTES, SnapshotWeight));
+        let cache = Arc::new(snapshot_cache());
         let (clock, watch_hub, liveness) = (Arc::new(Clock::new()), Arc::default(), Arc::default());
         let recent_writes = Arc::<RecentWrites>::default();
         let quota = Arc::new(Quota::new(limits));
