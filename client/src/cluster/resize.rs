@@ -60,7 +60,9 @@ fn next_step(cluster: &Cluster) -> String {
              the nodes, or run `convene leave` on {surplus} of them"
         ),
         (surplus @ 1.., None) => {
-            format!("; it still has {voters} voters; without `convene run`, run `convene leave` on {surplus} of the nodes")
+            format!(
+                "; it still has {voters} voters; without `convene run`, run `convene leave` on {surplus} of the nodes"
+            )
         }
         (0, _) if voters > size => format!(
             "; it has {voters} voters. Convene removes none of them, because the size was not lowered. To remove one, \

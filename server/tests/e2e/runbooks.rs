@@ -119,7 +119,7 @@ fn prepare_node(node: &Machine, number: usize) {
     page.take("Install a node");
     node.types("touch discovery join-token");
     node.types(&page.take("Install a node"));
-    node.types("rm discovery join-token /etc/convene/discovery /etc/convene/join-token");
+    node.types("rm /etc/convene/discovery /etc/convene/join-token");
     node.writes("/etc/convene/node.env", &node_env(number));
 }
 

@@ -9,6 +9,8 @@ mod large {
         let [infra0, infra1, _] = &installation.nodes[..] else { unreachable!("there are three") };
         let mut overview = Page::steps("docs/runbooks/README.md");
         installation.server.types(&overview.take("The administrator's shell"));
+        let printed = installation.administrator_types(&overview.take("The administrator's shell"));
+        assert!(printed.contains("tok-") && printed.contains("#sha256:"), "{printed}");
         let printed = infra0.types(&overview.take("The root shell of a node"));
         assert!(printed.contains("voter: nothing to do (healthy)"), "{printed}");
         let printed = node_types(infra0, &overview.take("Look before and after"));
