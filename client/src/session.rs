@@ -318,9 +318,14 @@ impl Session {
     /// node that has seen the cluster in this run shows it with its first check-in there. A node with data needs no view for
     /// that: its data is evidence. Another cluster that answers at the addresses now is none.
     async fn look_first(&self, state: &State) -> Option<(View, Option<Failures>)> {
-        let seen = self.seen.borrow().clone();
-        let addresses = seen.filter(|_| self.looks_first.get() && !has_data(state))?;
-        let (view, failures) = observe(&self.connections, &addresses, self.revision.get()).await;
+        let known = self.seen.borrow().clone();
+        let addresses = known.filter(|_| self.looks_first.get() && !has_data(state))?;
+        let mut seen = observe(&self.connections, &addresses, self.revision.get()).await;
+        if seen.0.cluster_id.is_none() {
+            // This process may have been suspended in the meantime, so that all time limits had passed when it went on.
+            seen = observe(&self.connections, &addresses, self.revision.get()).await;
+        }
+        let (view, failures) = seen;
         let (found, expected) = (view.cluster_id?, addresses.cluster_id?);
         if found != expected {
             let at = view.members.iter().flat_map(|member| &member.peer_urls);

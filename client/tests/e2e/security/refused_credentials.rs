@@ -154,7 +154,7 @@ fn convene_join_is_refused_a_join_token_in_words_and_with_an_event() {
         let node = format!("infra{n}");
         let ended = set_up.join(&node, &cluster, Some(&set_up.ca), &more);
         check_refused(row, &ended, 3, &format!("({code})"));
-        check_refused(row, &ended, 3, "`convene cluster join-token create`");
+        check_refused(row, &ended, 3, "`convene cluster join-token create CLUSTER`");
         set_up.wait_for_trace(&node);
         let refusals = set_up.refusals(&cluster);
         assert_eq!(refusals.len(), n + 1, "{row}: {refusals:?}");
