@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use crate::{
     access::REFRESH_EVERY,
     app::App,
-    registry::{COUNT_REST, WriteError},
+    registry::{WriteError, use_count_for},
     store::Abandoned,
 };
 
@@ -51,8 +51,8 @@ pub async fn measure(app: Arc<App>) {
         let _ = app.registry.measure(round.is_multiple_of(MEASURE_FREE_EVERY), &mut free).await;
         let begun = Instant::now();
         if begun >= next_count {
-            let _ = app.registry.count_clusters().await;
-            next_count = begun + COUNT_EVERY.max(begun.elapsed() * COUNT_REST);
+            let _ = app.registry.count_for_quota().await;
+            next_count = begun + use_count_for(COUNT_EVERY, begun.elapsed());
         }
         tokio::time::sleep(MEASURE_EVERY).await;
     }

@@ -51,7 +51,7 @@ use transact::Job;
 use watch_hub::WatchHub;
 
 pub use check_in::{CheckIn, CheckInOutcome, TurnedAway};
-pub use counts::COUNT_REST;
+pub use counts::use_count_for;
 pub use follow::{FollowStep, Follower};
 pub use quota::{Quota, QuotaExceeded, QuotaLimits};
 pub use reads::{Consistency, KnownCluster};
@@ -232,7 +232,7 @@ impl Registry {
     }
 
     /// Counts the clusters for the quota.
-    pub async fn count_clusters(&self) -> Result<(), Unavailable> {
+    pub async fn count_for_quota(&self) -> Result<(), Unavailable> {
         self.quota.set_clusters(self.store.cluster_count().await.map_err(unavailable)?);
         Ok(())
     }

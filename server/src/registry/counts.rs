@@ -8,9 +8,11 @@ use crate::{metrics::Phase, store::ClusterCounts};
 /// How long a count of clusters is used at least.
 const MIN_AGE: Duration = Duration::from_secs(10);
 
-/// A count is used for this many times the time that it took, so that counting keeps a reader busy for at most 1 % of the
-/// time, however many clusters there are.
-pub const COUNT_REST: u32 = 100;
+/// How long a count is used: at least this time, and a hundred times the time that it took, so that counting keeps a reader busy for
+/// at most 1 % of the time, however many clusters there are.
+pub fn use_count_for(at_least: Duration, took: Duration) -> Duration {
+    at_least.max(took * 100)
+}
 
 /// How long a count may take: Prometheus waits for 10 s for an answer.
 const TIME_LIMIT: Duration = Duration::from_secs(2);
@@ -26,7 +28,7 @@ impl Registry {
     pub async fn update_gauges(&self) {
         self.store.metrics().set_down_for(self.store.down_for());
         let mut last = self.last_count.lock().await;
-        if last.as_ref().is_some_and(|last| last.at.elapsed() < MIN_AGE.max(last.took * COUNT_REST)) {
+        if last.as_ref().is_some_and(|last| last.at.elapsed() < use_count_for(MIN_AGE, last.took)) {
             return;
         }
         let begun = Instant::now();
