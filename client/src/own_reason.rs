@@ -1,53 +1,24 @@
-/// Declares the reasons: each with its name and its description.
-macro_rules! own_reasons {
-    ($($variant:ident $name:literal $description:literal;)+) => {
-        /// Why a node waits, if the reason is not one of the registry's. The names are part of the interface and stay.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum OwnReason {
-            $(#[doc = $description] $variant,)+
-        }
-
-        impl OwnReason {
-            /// Every reason.
-            #[cfg(test)]
-            pub const ALL: &[Self] = &[$(Self::$variant,)+];
-
-            /// Its name.
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)+
-                }
-            }
-
-            /// What it means: one or two sentences.
-            #[cfg(test)]
-            pub fn description(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $description,)+
-                }
-            }
-        }
-    };
-}
-
 // scripts/generate writes them to docs/reference/agent-states.md.
-own_reasons! {
-    Starting "starting" "The agent has just started.";
-    Unreachable "unreachable" "The registry does not answer, or the answer is not from a Convene server.";
-    UnknownCluster "unknown_cluster" "The registry does not know the cluster.";
-    NotAdmitted "not_admitted" "The registry does not admit the node. The message ends with the code.";
-    Credential "credential" "The node can't use the file with its own credential.";
-    Stale "stale" "The answer of the registry is too old to start etcd on.";
-    NodeRefused "node_refused" "The node's own check contradicts the instruction, so the node does not execute it.";
-    NotMade "not_made" "etcd rejected a membership change, or the change did not begin in time.";
-    LeftOvers "left_overs" "The data directory has a database of an earlier member, but no WAL.";
-    NotStarted "not_started" "No etcd uses the data directory.";
-    NotAnswering "not_answering" "etcd's process runs, but etcd does not answer.";
-    EtcdExited "etcd_exited" "etcd has ended.";
-    Failed "failed" "An operation on this machine failed, for example on a file or the data directory.";
-    Usage "usage" "The etcd program does not accept its flags.";
-    Refused "refused" "The registry, or another process on this machine, refuses.";
-    Signal "signal" "The agent was asked to stop.";
+convene_lifecycle::described_names! {
+    /// Why a node waits, if the reason is not one of the registry's. The names are part of the interface and stay.
+    pub enum OwnReason {
+        Starting "starting" "The agent has just started.";
+        Unreachable "unreachable" "The registry does not answer, or the answer is not from a Convene server.";
+        UnknownCluster "unknown_cluster" "The registry does not know the cluster.";
+        NotAdmitted "not_admitted" "The registry does not admit the node. The message ends with the code.";
+        Credential "credential" "The node can't use the file with its own credential.";
+        Stale "stale" "The answer of the registry is too old to start etcd on.";
+        NodeRefused "node_refused" "The node's own check contradicts the instruction, so the node does not execute it.";
+        NotMade "not_made" "etcd rejected a membership change, or the change did not begin in time.";
+        LeftOvers "left_overs" "The data directory has a database of an earlier member, but no WAL.";
+        NotStarted "not_started" "No etcd uses the data directory.";
+        NotAnswering "not_answering" "etcd's process runs, but etcd does not answer.";
+        EtcdExited "etcd_exited" "etcd has ended.";
+        Failed "failed" "An operation on this machine failed, for example on a file or the data directory.";
+        Usage "usage" "The etcd program does not accept its flags.";
+        Refused "refused" "The registry, or another process on this machine, refuses.";
+        Signal "signal" "The agent was asked to stop.";
+    }
 }
 
 #[cfg(test)]

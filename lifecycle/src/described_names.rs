@@ -1,4 +1,5 @@
-/// Declares an enum of names that are part of the API: each variant with its name and its description.
+/// Declares an enum of names that are part of an interface and stay: each variant with its name and its description.
+#[macro_export]
 macro_rules! described_names {
     ($(#[$about:meta])+ pub enum $type:ident { $($variant:ident $name:literal $description:literal;)+ }) => {
         $(#[$about])+
@@ -11,7 +12,7 @@ macro_rules! described_names {
             /// Every one of them.
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
 
-            /// Its name in the API.
+            /// Its name in the interface.
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)+

@@ -1,34 +1,21 @@
+use crate::described_names::described_names;
+
 /// Declares the reasons: each with its name, the tasks that it comes with, and its description.
 macro_rules! reasons {
     ($($variant:ident $name:literal [$($task:literal),+] $description:literal;)+) => {
-        /// Why a node gets an instruction. The names are part of the API and stay.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Reason {
-            $(#[doc = $description] $variant,)+
+        described_names! {
+            /// Why a node gets an instruction. The names are part of the API and stay.
+            #[derive(PartialOrd, Ord)]
+            pub enum Reason {
+                $($variant $name $description;)+
+            }
         }
 
         impl Reason {
-            /// Every reason.
-            pub const ALL: &[Self] = &[$(Self::$variant,)+];
-
-            /// Its name in the API.
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)+
-                }
-            }
-
             /// The names of the tasks that it comes with.
             pub fn tasks(self) -> &'static [&'static str] {
                 match self {
                     $(Self::$variant => &[$($task),+],)+
-                }
-            }
-
-            /// What it means: one to three sentences in Markdown.
-            pub fn description(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $description,)+
                 }
             }
         }

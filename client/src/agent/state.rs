@@ -6,30 +6,15 @@ use std::fmt;
 /// follow it.
 macro_rules! states {
     ($($variant:ident $name:literal [$($task:literal),*] => [$($next:ident),*] $description:literal;)+) => {
-        /// What the agent is doing. The names are part of the interface and stay.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum State {
-            $(#[doc = $description] $variant,)+
+        convene_lifecycle::described_names! {
+            /// What the agent is doing, in the order of a node's life. The names are part of the interface and stay.
+            #[derive(PartialOrd, Ord)]
+            pub enum State {
+                $($variant $name $description;)+
+            }
         }
 
         impl State {
-            /// Every state, in the order of a node's life.
-            pub const ALL: &[Self] = &[$(Self::$variant,)+];
-
-            /// Its name.
-            pub fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)+
-                }
-            }
-
-            /// What it means: one or two sentences.
-            pub fn description(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $description,)+
-                }
-            }
-
             /// The names of the registry's tasks that lead to it.
             pub fn tasks(self) -> &'static [&'static str] {
                 match self {
