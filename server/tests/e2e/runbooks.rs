@@ -3,11 +3,13 @@
 mod adopt;
 mod back_up;
 mod change_addresses;
+mod join;
 mod lost_quorum;
 mod maintenance;
 mod postgresql;
 mod replace_machines;
 mod resize;
+mod stock_discovery;
 mod uninstall;
 mod upgrades;
 
@@ -137,7 +139,11 @@ fn start_node(node: &Machine) {
 
 /// The file `node.env` of docs/install.md, for another node.
 fn node_env(number: usize) -> String {
-    let example = Page::read("docs/install.md").blocks("Install a node", "ini").remove(0);
+    of_node(&Page::read("docs/install.md").blocks("Install a node", "ini").remove(0), number)
+}
+
+/// What an example of the pages has for infra0, for another node.
+fn of_node(example: &str, number: usize) -> String {
     example.replace("infra0", &format!("infra{number}")).replace("10.0.0.10", &format!("10.0.0.{}", 10 + number))
 }
 

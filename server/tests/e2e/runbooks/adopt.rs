@@ -63,9 +63,11 @@ mod large {
         }
         let printed = installation.server.types(&page.take(section));
         assert!(printed.contains("its etcd nodes keep running"), "{printed}");
-        // server/tests/e2e/adopting.rs does what these two sections describe.
+        // stock_discovery.rs types this section.
         page.leave_out("Stock discovery on this server");
-        page.leave_out("elastic-etcd");
+        let back = "Back to elastic-etcd";
+        let printed = installation.administrator_types(&format!("rm discovery join-token\n{}", page.take(back)));
+        assert!(printed.contains("on each of the 3 nodes"), "{printed}");
         page.finish();
     }
 }

@@ -44,6 +44,7 @@ mod large {
 
         let printed = installation.administrator_types(&page.take("Choose the members that go"));
         assert!(printed.contains("is evicted"), "{printed}");
+        // join.rs types this section.
         page.leave_out("Nodes with `convene join`");
         page.finish();
     }

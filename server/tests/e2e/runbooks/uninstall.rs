@@ -20,7 +20,7 @@ mod large {
             let printed = node_types(node, &wait);
             assert_eq!(printed.matches("started").count(), 3, "{printed}");
         }
-        // docs/nodes.md describes these nodes, and no test installs them.
+        // join.rs types this section.
         page.leave_out("Nodes with `convene join`");
         let discovery = installation.node("infra0").types("cat /etc/convene/discovery");
         installation.server.writes("discovery", &discovery);
