@@ -84,6 +84,7 @@ impl Planner<'_> {
             || self.report.leaving
             || !own.is_voter()
             || (own.founder.is_some() && !self.has_had_leader())
+            || self.follows_nobody()
             || self.own_ticket().is_some()
             || (!own.has_peer_urls(&self.report.peer_urls) && self.may_change_members());
         let others = || self.draft.members().filter(|member| member.key != own.key);
@@ -99,6 +100,12 @@ impl Planner<'_> {
             || is_disputed()
             || self.has_stalled_ticket()
             || (self.check_ticket_is_free().is_ok() && others_need())
+    }
+
+    /// Whether the node's etcd has answered that it knows no leader. An etcd that answers at its peer port only has no version here.
+    fn follows_nobody(&self) -> bool {
+        let etcd = self.report.status.iter().flat_map(|status| &status.etcd);
+        etcd.filter(|etcd| etcd.version.is_some()).any(|etcd| etcd.leader.is_none())
     }
 
     /// Whether the node reports another name or other client URLs of its member than the registry knows. etcd's list decides.

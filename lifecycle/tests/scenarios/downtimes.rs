@@ -11,6 +11,14 @@ fn a_member_in_announced_downtime_is_not_dead_before_it_ends() {
 }
 
 #[test]
+fn a_voter_without_a_quorum_is_not_healthy_while_the_others_are_in_announced_downtimes() {
+    let mut world = World::running("a b c");
+    world.have_agents("a b c").downtime("b", 600).downtime("c", 600).dies("b").pass(5).ask("a", "wait: healthy");
+    world.dies("c").pass(5).ask("a", "observe: look_needed").observe("a", "wait: no_quorum");
+    world.runs("b").pass(5).ask("a", "wait: healthy");
+}
+
+#[test]
 fn a_nodes_downtime_ends_when_its_member_is_back_and_not_before_it_was_down() {
     let mut world = World::running("a b c");
     world.own_downtime("c", 600).watch(20, "b c d").ask("c", "wait: healthy");

@@ -491,7 +491,8 @@ impl World {
         let reachability = self.etcd.iter().flat_map(|etcd| etcd.reached_by(node, &self.nodes)).collect();
         let seat = self.etcd.iter().flat_map(|etcd| &etcd.seats).find(|seat| seat.node == node.machine);
         let etcd = EtcdStatus {
-            leader: self.etcd.as_ref().map(|etcd| etcd.leader),
+            version: seat.map(|_| "3.6.5".to_owned()),
+            leader: self.etcd.as_ref().and_then(|etcd| etcd.seen_by(node, &self.nodes, Revision(0)).leader),
             raft_applied_index: seat.and_then(|seat| seat.applied),
             ..EtcdStatus::default()
         };
