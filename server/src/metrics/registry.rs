@@ -18,6 +18,7 @@ pub struct RegistryMetrics {
     registrations: Family<RegistrationLabels, Counter>,
     clusters: Family<PhaseLabels, Gauge>,
     paused: Gauge,
+    quota_refusals: Counter,
     waits: Family<WaitLabels, Gauge>,
     notifications_up: Gauge,
     notification_duration: Histogram,
@@ -76,6 +77,7 @@ impl Default for RegistryMetrics {
             registrations: Family::default(),
             clusters: Family::default(),
             paused: Gauge::default(),
+            quota_refusals: Counter::default(),
             waits: Family::default(),
             notifications_up: Gauge::default(),
             notification_duration: seconds(),
@@ -100,6 +102,8 @@ impl RegistryMetrics {
         let help = "Clusters in the database, by phase; each cluster is in one phase";
         convene.register("clusters", help, self.clusters.clone());
         convene.register("clusters_paused", "Clusters whose membership changes are paused", self.paused.clone());
+        let help = "Changes that a quota of the registry refused: the number of clusters, or the bytes of a cluster or of the database";
+        convene.register("quota_refusals", help, self.quota_refusals.clone());
         let help = "Open long polls, watches, event streams and held check-ins, by kind";
         convene.register("waits", help, self.waits.clone());
         let help = "Whether notifications of other servers arrive; without them this server polls";
@@ -141,6 +145,11 @@ impl RegistryMetrics {
         let registers = |event: &&Event| event.kind == EventKind::MemberRegistered && event.previous.is_none();
         let labels = RegistrationLabels { protocol: protocol.as_str() };
         self.registrations.get_or_create(&labels).inc_by(events.filter(registers).count() as u64);
+    }
+
+    /// Counts a change that a quota has refused.
+    pub fn record_quota_refusal(&self) {
+        self.quota_refusals.inc();
     }
 
     /// Counts a wait from now on, until the result is dropped.

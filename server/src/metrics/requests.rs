@@ -20,12 +20,16 @@ use super::{TimesBy, seconds};
 /// The value of a label that the request chose freely.
 const OTHER: &str = "other";
 
+/// Where nodes check in.
+const CHECK_IN: &str = "/v1/clusters/{cluster}/check-in";
+
 /// What the access log counts.
 #[derive(Clone, Debug)]
 pub struct RequestMetrics {
     requests: Family<RequestLabels, Counter>,
     durations: TimesBy<RouteLabels>,
     grpc: Family<GrpcLabels, Counter>,
+    check_ins_denied: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -53,7 +57,12 @@ struct GrpcLabels {
 
 impl Default for RequestMetrics {
     fn default() -> Self {
-        Self { requests: Family::default(), durations: Family::new_with_constructor(seconds), grpc: Family::default() }
+        Self {
+            requests: Family::default(),
+            durations: Family::new_with_constructor(seconds),
+            grpc: Family::default(),
+            check_ins_denied: Counter::default(),
+        }
     }
 }
 
@@ -65,11 +74,17 @@ impl RequestMetrics {
         convene.register_with_unit("http_request_duration", help, Unit::Seconds, self.durations.clone());
         let help = "gRPC calls that have ended, by method and code; a watch ends with its stream";
         convene.register("grpc_requests", help, self.grpc.clone());
+        let help = "Check-ins that were answered with 401 or 403, because the node is not admitted";
+        convene.register("check_ins_denied", help, self.check_ins_denied.clone());
     }
 
     /// Counts a request whose response begins.
     pub fn record(&self, method: &Method, route: Option<&MatchedPath>, status: StatusCode, took: Duration) {
         let (method, route) = (known_method(method), Route(route.cloned()));
+        // A series of its own begins at 0. Another one begins with its first request, which no rate shows.
+        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) && route.as_str() == CHECK_IN {
+            self.check_ins_denied.inc();
+        }
         self.durations.get_or_create(&RouteLabels { method, route: route.clone() }).observe(took.as_secs_f64());
         self.requests.get_or_create(&RequestLabels { method, route, status: status.as_u16() }).inc();
     }

@@ -174,7 +174,11 @@ impl Committer {
             if must_hold {
                 cluster.hold_founding(self.clock.now());
             }
-            results.push(cluster.decide(job, self.clock.now(), &self.quota));
+            let decided = cluster.decide(job, self.clock.now(), &self.quota);
+            if matches!(decided, Err(WriteError::Quota(_))) {
+                self.metrics.record_quota_refusal();
+            }
+            results.push(decided);
         }
         let liveness = take_changed_liveness(&mut pending);
         let writes = into_writes(pending);

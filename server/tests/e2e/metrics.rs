@@ -6,11 +6,13 @@ use std::{
     process::{Command, Stdio},
 };
 
-use convene_etcd::wire::{RangeRequest, kv_client::KvClient};
+use convene_etcd::wire::{PutRequest, RangeRequest, kv_client::KvClient};
 use convene_harness::{Section, code_spans, http, peers, server::Server};
+use reqwest::StatusCode;
 use serde_json::json;
 
 use crate::{
+    join_tokens::client::{Credential, Joining},
     scrape::Scrape,
     v3_client::{self, Cluster, Watches},
 };
@@ -113,6 +115,33 @@ async fn counters_move_with_what_happens() {
         .await;
 }
 
+/// An alert sees the first refusal only if the counter was there before.
+#[tokio::test]
+async fn refusals_that_a_person_must_know_of_are_counted_from_zero_on() {
+    const FULL: &str = "convene_quota_refusals_total";
+    let server = Server::start_with(&["--max-clusters", "1"]);
+    server.new_cluster(3).await;
+    assert_eq!(Scrape::of(&server).await.value(FULL), 0.0);
+    let client = http::client();
+    let by_v1 = client.post(format!("{}/v1/clusters", server.url)).json(&json!({ "size": 3 })).send().await.unwrap();
+    let key = format!("{}/v2/keys/_etcd/registry/another/_config/size", server.url);
+    let by_v2 = client.put(key).form(&[("value", "3")]).send().await.unwrap();
+    assert_eq!((by_v1.status(), by_v2.status()), (StatusCode::INSUFFICIENT_STORAGE, StatusCode::INSUFFICIENT_STORAGE));
+    let put =
+        PutRequest { key: "/_etcd/registry/a-third/_config/size".into(), value: "3".into(), ..PutRequest::default() };
+    KvClient::new(v3_client::connect(&server.url).await).put(put).await.unwrap_err();
+    assert_eq!(Scrape::of(&server).await.value(FULL), 3.0);
+
+    const DENIED: &str = "convene_check_ins_denied_total";
+    let joining = Joining::start(json!({ "size": 3 })).await;
+    joining.scrape_until(DENIED, 0.0).await;
+    joining.refused("infra0", &Credential::none(), 401, "credential-required").await;
+    let token = joining.join_token(json!({ "uses": 1 })).await;
+    joining.admitted("infra0", &Credential::draw().with_join_token(&token)).await;
+    joining.refused("infra0", &Credential::draw(), 403, "credential-of-other-node").await;
+    joining.scrape_until(DENIED, 2.0).await;
+}
+
 #[tokio::test]
 async fn clusters_are_counted_by_phase() {
     let server = Server::start();
@@ -195,7 +224,7 @@ async fn some_of_each(server: &Server) {
     by_v3.register(&channel, "3").await;
     let key = by_v3.size_key().into_bytes();
     KvClient::new(channel.clone()).range(RangeRequest { key, ..RangeRequest::default() }).await.unwrap();
-    let put = convene_etcd::wire::PutRequest { key: "elsewhere".into(), ..Default::default() };
+    let put = PutRequest { key: "elsewhere".into(), ..Default::default() };
     KvClient::new(channel).put(put).await.unwrap_err();
 
     let created = client.post(format!("{}/v1/clusters", server.url)).json(&json!({ "size": 3 })).send().await.unwrap();

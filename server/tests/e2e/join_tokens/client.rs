@@ -8,6 +8,8 @@ use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::scrape::Scrape;
+
 /// How long a test waits for anything that has to happen.
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -124,6 +126,12 @@ impl Joining {
         let (status, answer) = self.send(method, path, self.admin.as_deref(), body).await;
         assert!((200..300).contains(&status), "{path}: {status}: {answer}");
         answer
+    }
+
+    /// Scrapes the server's metrics until a series has a value.
+    pub async fn scrape_until(&self, series: &str, value: f64) {
+        let admin = self.admin.as_deref().expect("the server demands credentials");
+        Scrape::until_for_reader(&self.server, admin, series, value).await;
     }
 
     /// The discovery token.
