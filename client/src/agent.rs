@@ -168,7 +168,12 @@ impl Agent<'_> {
             };
             match started {
                 Ok(started) => return Ok(Some(started)),
-                Err(NotStarted::ForGood(error)) => return Err(error),
+                Err(NotStarted::ForGood(error)) => {
+                    self.publisher.enter(State::Refused, error.reason().as_str(), &error.to_string());
+                    let status = self.publisher.subscribe().borrow().clone();
+                    self.service_manager.ends(&status).await;
+                    return Err(error);
+                }
                 // An upgrade may have left a program that does not fit its flags, or none.
                 Err(NotStarted::Now(error)) => {
                     self.session.progress.wait("refuse", error.reason().as_str(), &error.to_string())

@@ -35,6 +35,11 @@ const _: () = {
     assert!(longest < Ticket::LEASE.as_millis(), "a call must end before another node may have the ticket");
 };
 
+/// How long the node leaves its own etcd in peace after the removal of its member. Within a second, etcd ends by itself
+/// (`server/etcdserver/server.go:applyEntries`). If it is asked for its status before, it panics
+/// (`server/etcdserver/api/membership/cluster.go:IsLocalMemberLearner`).
+const ENDS_WITHIN: Duration = Duration::from_secs(2);
+
 /// The reason of a removal that this node itself has asked for.
 const LEAVING: &str = "leaving";
 
@@ -46,6 +51,7 @@ pub async fn apply(session: &Session, response: &CheckInResponse) -> Duration {
     let Instruction { name, reason, .. } = &response.instruction;
     session.progress.step_with_reason(name, reason, &change.describe());
     match change.apply(session).await {
+        Ok(()) if matches!(change.operation, Operation::Leave(_)) => ENDS_WITHIN,
         Ok(()) => Duration::ZERO,
         Err(ChangeError::Refused(found)) => {
             session.refuse(name, found);

@@ -13,6 +13,7 @@ convene_lifecycle::described_names! {
         LeftOvers "left_overs" "The data directory has a database of an earlier member, but no WAL.";
         NotStarted "not_started" "No etcd uses the data directory.";
         NotAnswering "not_answering" "etcd's process runs, but etcd does not answer.";
+        EtcdAnswers "etcd_answers" "etcd has just answered. The agent checks in at once.";
         EtcdExited "etcd_exited" "etcd has ended.";
         Failed "failed" "An operation on this machine failed, for example on a file or the data directory.";
         Usage "usage" "The etcd program does not accept its flags.";

@@ -123,6 +123,11 @@ impl ServiceManager {
         }
     }
 
+    /// Reports the last status of an agent that ends by itself. The task that follows the status may not get to it any more.
+    pub async fn ends(&self, status: &Status) {
+        self.send(&format!("STATUS={}", shown(status))).await;
+    }
+
     /// Sends what the manager does not know yet. A message that it did not take is sent again at the next look.
     async fn report(&self, status: &Status, reported: &mut Reported) {
         let turns = status.hangs_for().is_none();
@@ -135,8 +140,7 @@ impl ServiceManager {
         if !is_ready && turns && !matches!(status.state, State::Stopping | State::Stopped) {
             lines.push(format!("EXTEND_TIMEOUT_USEC={}", EXTENSION.as_micros()));
         }
-        let mut line = status.to_line();
-        line.truncate(line.floor_char_boundary(STATUS_LENGTH));
+        let line = shown(status);
         if line != reported.status {
             lines.push(format!("STATUS={line}"));
         }
@@ -164,6 +168,13 @@ impl ServiceManager {
         }
         sent.is_ok()
     }
+}
+
+/// The status as the manager shows it.
+fn shown(status: &Status) -> String {
+    let mut line = status.to_line();
+    line.truncate(line.floor_char_boundary(STATUS_LENGTH));
+    line
 }
 
 /// What the service manager has been told.

@@ -166,13 +166,15 @@ impl Watch {
     }
 
     /// etcd's process runs, but etcd does not answer.
-    fn handle_silence(&self, tools: &Tools<'_>) -> Duration {
+    fn handle_silence(&mut self, tools: &Tools<'_>) -> Duration {
         let complains = self.publish_complaint(tools.publisher);
         tools.publisher.update(|status| status.etcd.take().is_some());
         if self.is_loading() {
             return self.next_announcement.saturating_duration_since(BootInstant::now()).min(RETRY_INTERVAL);
         }
         tools.publisher.reach(AgentState::Silent);
+        // The registry learns at once when etcd answers again.
+        self.next_check_in = BootInstant::now();
         let message = match self.has_answered {
             true => "etcd's process runs, but etcd does not answer any more".to_owned(),
             false => format!(
@@ -256,5 +258,10 @@ fn publish(publisher: &Publisher, identity: Identity, answer: &Answer) {
         status.complaint = None;
         is_changed
     });
-    publisher.reach(state);
+    match publisher.state() {
+        AgentState::Loading | AgentState::Silent => {
+            publisher.enter(state, OwnReason::EtcdAnswers.as_str(), "etcd answers; the agent checks in next");
+        }
+        _ => publisher.reach(state),
+    }
 }

@@ -37,7 +37,7 @@ enum Severity {
 impl Complaint {
     /// What a line complains about, if it does: in JSON, in the former format of etcd 3.4, or as Go prints why a program ends.
     pub fn of(line: &str) -> Option<Self> {
-        if answers_convene(line) {
+        if answers_convene(line) || is_of_every_start(line) {
             return None;
         }
         let (severity, text) = of_json(line).or_else(|| of_former_format(line)).or_else(|| of_go(line))?;
@@ -94,6 +94,14 @@ fn answers_convene(line: &str) -> bool {
         || (line.contains("ignored streaming request; ID mismatch") && is_to_nobody())
         || line.contains("(ID mismatch got 0 want ")
         || line.contains("| rafthttp: failed to find member ")
+}
+
+/// Whether etcd logs a warning each time it starts with its default settings, so that it explains nothing.
+fn is_of_every_start(line: &str) -> bool {
+    // `server/auth/store.go:NewTokenProvider`, `server/embed/serve.go:serve`
+    const WARNINGS: [&str; 2] =
+        ["simple token is not cryptographically signed", "Running http and grpc server on single port"];
+    WARNINGS.iter().any(|warning| line.contains(warning))
 }
 
 /// A field with a text. The quotes of a name that is part of a text have backslashes.
@@ -162,6 +170,17 @@ mod tests {
         }
         let removed = r#"{"level":"warn","msg":"failed to find remote peer in cluster","local-member-id":"86","remote-peer-id-from":"87"}"#;
         assert_eq!(shown(&[removed]), "failed to find remote peer in cluster");
+    }
+
+    #[test]
+    fn what_etcd_warns_of_at_every_start_is_no_complaint() {
+        for line in [
+            r#"{"level":"warn","caller":"auth/store.go:1135","msg":"simple token is not cryptographically signed"}"#,
+            r#"{"level":"warn","msg":"Running http and grpc server on single port. This is not recommended for production."}"#,
+            "2026-11-28 14:00:00.000000 W | auth: simple token is not cryptographically signed",
+        ] {
+            assert_eq!(shown(&[line]), "");
+        }
     }
 
     #[test]

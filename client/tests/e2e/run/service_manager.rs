@@ -191,6 +191,7 @@ mod large {
         assert_eq!(service.property("ExecMainStatus"), "6", "{}", service.log());
         assert_eq!(service.property("NRestarts"), "0");
         service.wait_for_log("refused: ");
+        service.wait_until("StatusText", |status| status.starts_with("refused: ") && status.contains("name_taken"));
         wait_until_whole(&version, &[&others[0]]);
     }
 }
