@@ -391,6 +391,10 @@ fn note(publisher: &Publisher, step: &str, reason: Option<&str>, message: &str) 
         Some(next) if !next.has_etcd() => next,
         _ => return,
     };
+    if next == State::Spare {
+        // A spare has no etcd that could need help.
+        publisher.update(|status| status.complaint.take().is_some());
+    }
     publisher.enter(next, reason, message);
 }
 
@@ -405,5 +409,19 @@ mod tests {
                 Reason::ALL.iter().find(|reason| reason.as_str() == wait).expect("the registry has the reason");
             assert!(reason.tasks().iter().any(|task| State::of_task(task) == Some(State::Waiting)), "{wait}");
         }
+    }
+
+    #[test]
+    fn a_spare_reports_no_complaint_of_an_etcd_that_it_had() {
+        let publisher = Publisher::new("infra3".parse().unwrap(), "prod".to_owned());
+        let complaints = || publisher.reported(Vec::new()).etcd.unwrap().errors;
+        publisher.update(|status| {
+            status.complaint = Some("bind: cannot assign requested address".to_owned());
+            false
+        });
+        note(&publisher, "wait", Some("no_quorum"), "too few voters answer");
+        assert_eq!(complaints().len(), 1);
+        note(&publisher, "stand_by", Some("full"), "standing by as a spare");
+        assert_eq!(complaints(), Vec::<String>::new());
     }
 }

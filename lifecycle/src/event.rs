@@ -55,7 +55,7 @@ described_names! {
         MemberPromoted "member_promoted" "A learner became a voter.";
         MemberRemoved "member_removed" "A member was removed.";
         MemberFailing "member_failing"
-            "A member's etcd was started `max_failed_starts` times, and each time did not answer, or ended within 10 s. A spare may replace the member once it has been silent for `dead_after`.";
+            "A member's etcd was started `max_failed_starts` times, and each time did not answer, or ended within 10 s. A spare may replace the member once its etcd has not answered for `dead_after`.";
         EvictionRequested "eviction_requested" "The removal of a member was requested.";
         EvictionWithdrawn "eviction_withdrawn"
             "The eviction of a member was withdrawn. If the member was removed already, its node may join again.";

@@ -176,7 +176,7 @@ fn quorum(overview: &Overview) -> Option<String> {
     Some(format!("no, seen from here: {up} of {all} voters answer{failures}"))
 }
 
-/// Warns if the voters' side can't be seen from here, without which no voter counts as dead. Nodes see what this command
+/// Warns if the voters' side can't be seen from here, without which no spare removes a voter. Nodes see what this command
 /// sees, unless a firewall treats them differently.
 fn missing_witness(overview: &Overview) -> Option<String> {
     let view = overview.view.as_ref()?;
@@ -185,8 +185,8 @@ fn missing_witness(overview: &Overview) -> Option<String> {
     let is_missing = peers.peek().is_some() && peers.all(|member| member.received_bytes.is_none());
     (is_missing && overview.cluster.value.policy.witnesses > 1).then(|| {
         format!(
-            "the metrics of the leader {} can't be read from here ({}/metrics). Without the metrics, no voter counts \
-             as dead, unless `convene run` runs on the node of another voter",
+            "the metrics of the leader {} can't be read from here ({}/metrics). Without the metrics, no spare \
+             replaces a dead voter, unless the policy has `witnesses: 1`",
             leader.name,
             leader.client_urls.first().map(ToString::to_string).unwrap_or_default()
         )

@@ -363,9 +363,10 @@ impl Blocked {
             Self::NoWitness { member, silent_since, leader, now } => wait(
                 Reason::NoWitness,
                 format!(
-                    "{member} has not answered since {}, but no voter confirms that it is dead: {}",
+                    "{member} has not answered since {}, but no voter confirms that it is dead: {}, or set the policy \
+                     `witnesses` to 1",
                     silent_since.clock_time(*now),
-                    leader.remedy()
+                    leader.unreadable()
                 ),
             ),
             Self::DeadAwaitsSpare { member } => {
@@ -401,7 +402,11 @@ impl Blocked {
             ),
             Self::PeerUrlUnreachable { learner, peer_urls, leader, is_known: false } => wait(
                 Reason::PeerUrlUnreachable,
-                format!("no voter confirms that it reaches learner {learner} at {peer_urls}: {}", leader.remedy()),
+                format!(
+                    "no voter confirms that it reaches learner {learner} at {peer_urls}: {}, run `convene run` on the \
+                     nodes of the voters, or set the policy `witnesses` to 1",
+                    leader.unreadable()
+                ),
             ),
             Self::VersionMismatch { own, lowest } => refuse(
                 Reason::VersionMismatch,
@@ -541,13 +546,12 @@ impl Blocked {
 }
 
 impl LeaderMetrics {
-    /// What must be readable for a voter's side, and how to do without.
-    fn remedy(&self) -> String {
+    /// What must be readable for a voter's side. Ways to do without may follow.
+    fn unreadable(&self) -> String {
         let at = self.url.as_ref().map(|url| format!(" at {}/metrics", url.as_str())).unwrap_or_default();
         format!(
             "the metrics of {}{at} can't be read. If etcd serves them on another port, set --listen-metrics-urls for \
-             convene. Otherwise make them readable, run `convene run` on the nodes of the voters, or set the policy \
-             `witnesses` to 1",
+             convene. Otherwise make them readable",
             self.leader
         )
     }
