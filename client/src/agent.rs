@@ -319,7 +319,7 @@ enum NotStarted {
 /// Finds a place in the cluster, and starts etcd.
 ///
 /// The program is asked for its version before, because the instruction to start is valid for seconds only. It may be another one than
-/// at the last start: an upgrade exchanges it.
+/// at the last start or at the last refusal: an upgrade exchanges it.
 async fn start_once_placed(
     session: &Session,
     placement: &mut Placement,
@@ -327,9 +327,13 @@ async fn start_once_placed(
     command: &EtcdCommand,
 ) -> Result<(EtcdProcess, EtcdReadiness), NotStarted> {
     let progress = &session.progress;
-    let program = command.inspect().await.map_err(|error| NotStarted::Now(error.into()))?;
-    placement.begin(program.etcd_version());
-    let config = find_place(session, placement, publisher).await.map_err(NotStarted::ForGood)?;
+    let (program, config) = loop {
+        let program = command.inspect().await.map_err(|error| NotStarted::Now(error.into()))?;
+        placement.begin(program.etcd_version());
+        if let Some(config) = find_place(session, placement, publisher).await.map_err(NotStarted::ForGood)? {
+            break (program, config);
+        }
+    };
     program.warnings.iter().for_each(|warning| progress.step("warning", warning));
     let launch = command.launch(&program, &config).map_err(|error| NotStarted::Now(error.into()))?;
     let readiness = EtcdReadiness::new(&session.node.data_path, progress);
@@ -338,18 +342,18 @@ async fn start_once_placed(
     Ok((etcd, readiness))
 }
 
-/// Checks in until etcd can be started. An error is for good.
+/// Checks in until etcd can be started. `None` after a refusal that may pass. An error is for good.
 async fn find_place(
     session: &Session,
     placement: &mut Placement,
     publisher: &Publisher,
-) -> Result<EtcdConfig, CommandError> {
+) -> Result<Option<EtcdConfig>, CommandError> {
     loop {
         session.show_status(publisher.reported(Vec::new()));
         let turn = placement.turn(session).await;
         publisher.turned(session);
         let after = match turn {
-            Ok(Turn::Start(config)) => return Ok(config),
+            Ok(Turn::Start(config)) => return Ok(Some(config)),
             Ok(Turn::CheckIn(after)) => after,
             Ok(Turn::Refused { instruction, remedy }) if is_final(&instruction.reason) => {
                 return Err(CommandError::refused_for_good(&instruction, &remedy));
@@ -357,7 +361,8 @@ async fn find_place(
             Ok(Turn::Refused { instruction, remedy }) => {
                 let message = format!("{}; {remedy}", instruction.message);
                 session.progress.wait(&instruction.name, &instruction.reason, &message);
-                REFUSED_INTERVAL
+                publisher.sleep(REFUSED_INTERVAL).await;
+                return Ok(None);
             }
             Ok(Turn::Rejected(error)) if is_rejection_final(&error) => {
                 return Err(CommandError::RefusedForGood(CommandError::from(error).to_string()));

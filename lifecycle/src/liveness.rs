@@ -28,6 +28,9 @@ pub use starts::Starts;
 /// The most spares of one cluster whose check-ins are kept: the latest ones.
 const MAX_SPARES: usize = 200;
 
+/// How long the last check-in of a spare is kept, at least. A machine that is gone for good never checks in again.
+const SPARE_KEPT: Duration = Duration::from_secs(3_600);
+
 /// About how many bytes the check-ins of one cluster may take. A client that knows the token can check in with any name
 /// and any number of peer URLs.
 const MAX_BYTES: usize = 1 << 17;
@@ -104,6 +107,10 @@ impl Liveness {
         let (peer_urls, leftover) = (report.peer_urls.clone(), report.leftover);
         let empty_since = (state == ReportedState::Nothing)
             .then(|| self.nodes.get(&report.name).and_then(|node| node.empty_since).unwrap_or(now));
+        let data_disk = match report.identity().zip(report.disk.clone()) {
+            Some((identity, disk)) => Some((identity.member, disk)),
+            None => self.nodes.get(&report.name).and_then(|node| node.data_disk.clone()),
+        };
         let check_in = LastCheckIn {
             at: now,
             run,
@@ -114,6 +121,7 @@ impl Liveness {
             without_entries,
             leftover,
             disk: report.disk.clone(),
+            data_disk,
             starts,
             may_start: false,
             empty_since,
@@ -122,7 +130,7 @@ impl Liveness {
             status: report.status.clone(),
         };
         self.nodes.insert(report.name.clone(), check_in);
-        self.forget_nodes(cluster);
+        self.forget_nodes(cluster, now);
         self.members.retain(|key, _| cluster.member(key).is_some());
         // A joiner that has lost its ticket got nowhere, so its check-ins are no sign of life of the member that was added for it.
         let gets_nowhere = cluster.setbacks.get(&report.name).is_some_and(|setback| !setback.is_over(now));
@@ -307,15 +315,22 @@ impl Liveness {
         }
     }
 
-    /// Keeps the check-ins within bounds. Those of spares without the ticket are dropped first, the oldest before the
-    /// others.
-    fn forget_nodes(&mut self, cluster: &Cluster) {
+    /// Keeps the check-ins within bounds. Those of spares without the ticket are dropped: old ones, and if there are too many, the
+    /// oldest before the others.
+    fn forget_nodes(&mut self, cluster: &Cluster, now: UnixMillis) {
+        let kept = SPARE_KEPT.max(cluster.policy.dead_after);
+        let is_gone = |node: &LastCheckIn| node.state == ReportedState::Nothing && node.at.age(now) > kept;
         let mut bytes: usize = self.nodes.iter().map(|(name, check_in)| check_in.bytes(name)).sum();
-        if self.nodes.len() <= MAX_SPARES && bytes <= MAX_BYTES {
+        if self.nodes.len() <= MAX_SPARES && bytes <= MAX_BYTES && !self.nodes.values().any(is_gone) {
             return;
         }
         let holder = cluster.ticket.iter().map(|ticket| &ticket.holder);
         let needed: HashSet<&MemberName> = cluster.members().map(|member| member.name()).chain(holder).collect();
+        self.nodes.retain(|name, node| {
+            let is_kept = needed.contains(name) || !is_gone(node);
+            bytes -= if is_kept { 0 } else { node.bytes(name) };
+            is_kept
+        });
         let mut spares = self.nodes.keys().filter(|name| !needed.contains(name)).count();
         let place = |(name, check_in): (&MemberName, &LastCheckIn)| (needed.contains(name), check_in.at, name.clone());
         let mut order: Vec<_> = self.nodes.iter().map(place).collect();

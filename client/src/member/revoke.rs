@@ -27,8 +27,8 @@ pub async fn run(arguments: &RevokeArgs) -> Result<(), CommandError> {
     let path = target.path(&format!("/nodes/{}/credential", path_segment(node.as_str())));
     let revoked: Verbatim<Value> = target.registry.call(Method::DELETE, &path, None::<&Value>).await?;
     let text = format!(
-        "the credential of {node} in {target} is revoked; the node is not admitted any more, and its etcd keeps running until its \
-         member is evicted\n"
+        "the credential of {node} in {target} is revoked; the node is not admitted any more. If it has a member, its etcd keeps \
+         running until the member is evicted\n"
     );
     match arguments.output {
         TableFormat::Json => stdout::print_json(&revoked),

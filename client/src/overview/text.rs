@@ -1,6 +1,6 @@
 use std::{fmt::Display, time::Duration};
 
-use super::{Clock, Health, Overview, age_of, health::age, moved, observers};
+use super::{Clock, Health, Overview, age_of, health::age, is_present, moved, observers};
 use crate::{
     one_line::one_line,
     registry::{Cluster, Held, Member, Node, Policy, Ticket},
@@ -58,9 +58,11 @@ fn spare_table(overview: &Overview, clock: Clock) -> Option<String> {
     let mut is_empty = true;
     for spare in overview.spares() {
         is_empty = false;
+        // A node that was stopped for good stays in the list for a while.
+        let state = if is_present(overview, spare, clock) { spare.state.as_str() } else { "silent" };
         table.row([
             spare.name.to_string(),
-            spare.state.clone(),
+            state.to_owned(),
             ago(&spare.checked_in_at, clock),
             joined(&spare.peer_urls),
         ]);

@@ -39,6 +39,12 @@ fn a_killed_member_is_shown_as_silent_without_anybody_who_watches() {
         assert_eq!(shown["view"]["linearizable"], true, "{shown}");
         let is_spare = |node: &&Value| node["name"] == "infra3" && node["state"] == "empty";
         assert!(shown["nodes"].as_array().unwrap().iter().any(|node| is_spare(&node)), "{shown}");
+
+        drop(joining);
+        let is_silent = |line: &str| line.split_whitespace().take(2).eq(["infra3", "silent"]);
+        let silent =
+            wait_for(Duration::from_secs(40), || registry.administer(&["status"]).lines().any(is_silent).then_some(()));
+        silent.expect("a spare that is gone is shown as silent");
     });
 }
 

@@ -132,6 +132,7 @@ impl World {
             without_entries: false,
             leftover: false,
             disk: None,
+            data_disk: None,
             starts: false,
             may_start: false,
             empty_since: None,

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::Dissent;
-use crate::{DiskId, Identity, MemberName, NodeState, NodeStatus, PeerUrl, RunId, UnixMillis};
+use crate::{DiskId, Identity, MemberId, MemberName, NodeState, NodeStatus, PeerUrl, RunId, UnixMillis};
 
 /// A node's last check-in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +24,8 @@ pub struct LastCheckIn {
     pub leftover: bool,
     /// The disk that the node reported.
     pub disk: Option<DiskId>,
+    /// The member of which the node had data last, and the disk that the data was on. `None` if the node has reported no such data.
+    pub data_disk: Option<(MemberId, DiskId)>,
     /// Whether the node was instructed to start its etcd since it last reported that etcd ran, in this run of its client.
     pub starts: bool,
     /// Whether its last instruction was to start etcd on the data that it has, or to take that member's address over first.
@@ -60,9 +62,10 @@ impl LastCheckIn {
     pub(super) fn bytes(&self, name: &MemberName) -> usize {
         const EACH: usize = 32;
         let urls: usize = self.peer_urls.iter().map(|url| url.as_str().len() + EACH).sum();
-        let disk = self.disk.as_ref().map_or(0, |disk| disk.as_str().len() + EACH);
+        let disks = self.disk.iter().chain(self.data_disk.iter().map(|(_, disk)| disk));
+        let disks: usize = disks.map(|disk| disk.as_str().len() + EACH).sum();
         let status = self.status.as_ref().map_or(0, |status| status.bytes());
-        size_of::<Self>() + name.as_str().len() + self.run.as_str().len() + urls + disk + status + 2 * EACH
+        size_of::<Self>() + name.as_str().len() + self.run.as_str().len() + urls + disks + status + 2 * EACH
     }
 }
 

@@ -107,6 +107,21 @@ fn a_member_that_has_answered_since_the_last_failed_probe_is_not_unreachable() {
     assert_eq!(MemberLiveness::default().unreachable_since(), None);
 }
 
+#[test]
+fn a_spare_that_is_gone_is_forgotten_after_an_hour() {
+    const HOUR: i64 = 3_600_000;
+    let cluster = cluster();
+    let mut liveness = Liveness::new(UnixMillis(0));
+    let mut known_after = |name: &str, at: i64| {
+        liveness.record_check_in(&cluster, &report(name, 1), UnixMillis(at));
+        liveness.nodes.keys().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    known_after("a", 0);
+    known_after("gone", 0);
+    assert_eq!(known_after("spare", HOUR), ["a", "gone", "spare"]);
+    assert_eq!(known_after("spare", HOUR + 1), ["a", "spare"], "a member is not forgotten");
+}
+
 /// The clock was an hour ahead when the registry last saw the member.
 #[test]
 fn after_the_clock_was_set_back_silence_counts_from_then_on() {

@@ -6,7 +6,7 @@ use super::{
     cause::Cause,
     quorum_view::QuorumView,
 };
-use crate::{Announcer, Instruction, Member, MemberKey, Purpose, Reason, StartIssued, Strategy, Task, Ticket};
+use crate::{Announcer, DiskId, Instruction, Member, MemberKey, Purpose, Reason, StartIssued, Strategy, Task, Ticket};
 
 /// How old the record of an instruction to join is when a repetition of it is recorded. Within [`StartIssued::START_WITHIN`] of
 /// the last repetition no other run gets one, but for this time.
@@ -207,12 +207,16 @@ impl Planner<'_> {
     /// Fails if this node's member has got its data on another disk than the one that has none now: its mount may be missing. The node
     /// gives the member up if that lasts for `dead_after`, and not before the end of an administrator's downtime.
     fn check_disk_is_mounted(&self, member: &Member) -> Result<(), Blocked> {
-        let is_on_other_disk =
-            member.disk().is_some_and(|disk| self.report.disk.as_ref().is_some_and(|now| now != disk));
-        if !is_on_other_disk || !self.has_own_peer_urls(member) {
+        let node = self.liveness.nodes.get(&self.report.name);
+        // No instruction is on record for a member that stock etcds have formed, or that was adopted.
+        let last_disk = || {
+            let (last, disk) = node?.data_disk.as_ref()?;
+            (member.key == MemberKey::from(*last)).then_some(disk)
+        };
+        let is_other = |disk: &DiskId| self.report.disk.as_ref().is_some_and(|now| now != disk);
+        if !member.disk().or_else(last_disk).is_some_and(is_other) || !self.has_own_peer_urls(member) {
             return Ok(());
         }
-        let node = self.liveness.nodes.get(&self.report.name);
         let empty_since = node.and_then(|node| node.empty_since).unwrap_or(self.now);
         let downtime = member.downtime.filter(|downtime| downtime.by == Announcer::Administrator);
         let until = empty_since.after(self.draft.policy.dead_after).max(downtime.map_or(empty_since, |it| it.until));

@@ -34,6 +34,20 @@ fn a_member_that_lost_its_disk_replaces_itself_at_once() {
         .members("a b c'");
 }
 
+/// No instruction is on record for a member that stock etcds have formed, or that was adopted.
+#[test]
+fn a_member_waits_if_its_node_last_reported_its_data_on_another_disk() {
+    let waiting = || {
+        let mut world = World::running("a b c");
+        world.on_disks("c", "disk-c").ask("c", "wait: healthy").returns_empty("c").on_disks("c", "root-c").pass(10);
+        world.observe("c", "wait: not_dead_yet").with_message("had its data on another disk").pass(30).check_ins("c");
+        world
+    };
+    waiting().pass(30).observe("c", "remove c #1 of a b c: lost_disk + ticket_granted");
+    // The disk is mounted, and has no data.
+    waiting().on_disks("c", "disk-c").observe("c", "remove c #1 of a b c: lost_disk + ticket_granted");
+}
+
 #[test]
 fn a_founder_that_loses_its_disk_before_its_own_client_reports_its_etcd_replaces_itself_at_once() {
     let mut world = World::new(3);

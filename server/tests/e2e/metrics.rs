@@ -138,7 +138,7 @@ async fn refusals_that_a_person_must_know_of_are_counted_from_zero_on() {
     joining.refused("infra0", &Credential::none(), 401, "credential-required").await;
     let token = joining.join_token(json!({ "uses": 1 })).await;
     joining.admitted("infra0", &Credential::draw().with_join_token(&token)).await;
-    joining.refused("infra0", &Credential::draw(), 403, "credential-of-other-node").await;
+    joining.refused("infra0", &Credential::draw(), 403, "node-bound").await;
     joining.scrape_until(DENIED, 2.0).await;
 }
 

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     os::unix::fs::FileExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::mpsc::{RecvTimeoutError, channel},
     time::Duration,
 };
@@ -233,7 +233,11 @@ mod large {
         cluster.wait_for_message("downgrade");
 
         // Nor does a spare with that program take a place that is free.
-        let spare = Agent::start(&old, &cluster.registry, "infra3");
+        let mut spare = Agent::new(&old, &cluster.registry, "infra3");
+        let program = spare.place.data_dir().with_file_name("etcd-of-spare");
+        install(&old, &program);
+        spare.program = program.to_str().unwrap().to_owned();
+        spare.run(&[]);
         cluster.registry.administer(&["cluster", "resize", "4"]);
         spare.wait_for_log("(version_mismatch)");
         spare.wait_for_state("refused");
@@ -245,6 +249,18 @@ mod large {
         cluster.bad().program = new.program().to_str().unwrap().to_owned();
         cluster.bad().run(&[]);
         cluster.wait_until_as_before();
+
+        // The spare notices the upgrade of its program without a restart.
+        install(&new, &program);
+        cluster.registry.administer(&["cluster", "resize", "4"]);
+        spare.wait_for_state("voter");
+    }
+
+    /// Installs etcd at a path, in the place of another version that may be running.
+    fn install(version: &Version, program: &Path) {
+        let new = program.with_extension("new");
+        fs::copy(version.program(), &new).unwrap();
+        fs::rename(new, program).unwrap();
     }
 
     /// Somebody has renewed the certificate of one node with one of another CA.

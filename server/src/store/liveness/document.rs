@@ -45,6 +45,9 @@ struct NodeDocument {
     /// The disk that the node reported. Missing: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     disk: Option<DiskId>,
+    /// The member of which the node had data last, and the disk that the data was on. Missing: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    data_disk: Option<(MemberId, DiskId)>,
     /// Whether the run was instructed to start etcd.
     #[serde(default, skip_serializing_if = "is_false")]
     starts: bool,
@@ -201,6 +204,7 @@ impl From<&LastCheckIn> for NodeDocument {
             without_entries,
             leftover,
             disk,
+            data_disk,
             starts,
             may_start,
             empty_since,
@@ -225,6 +229,7 @@ impl From<&LastCheckIn> for NodeDocument {
             without_entries: *without_entries,
             leftover: *leftover,
             disk: disk.clone(),
+            data_disk: data_disk.clone(),
             starts: *starts,
             may_start: *may_start,
             empty_since: *empty_since,
@@ -247,6 +252,7 @@ impl From<NodeDocument> for LastCheckIn {
             without_entries,
             leftover,
             disk,
+            data_disk,
             starts,
             may_start,
             empty_since,
@@ -271,6 +277,7 @@ impl From<NodeDocument> for LastCheckIn {
             without_entries,
             leftover,
             disk,
+            data_disk,
             starts,
             may_start,
             empty_since,
@@ -390,7 +397,7 @@ mod tests {
         r#"{"since":1,"nodes":{"#,
         r#""infra0":{"at":2,"run":"run-1","sequence":3,"peer_urls":["http://10.0.0.1:2380"],"#,
         r#""state":{"etcd":{"cluster":"cdf818194e3a8c32","member":"8e9e05c52164694d"}}},"#,
-        r#""infra1":{"at":4,"run":"run-2","sequence":5,"peer_urls":[],"state":"nothing","leftover":true,"disk":"d1","empty_since":3,"before":2,"#,
+        r#""infra1":{"at":4,"run":"run-2","sequence":5,"peer_urls":[],"state":"nothing","leftover":true,"disk":"d1","data_disk":["1f","d2"],"empty_since":3,"before":2,"#,
         r#""status":{"etcd":{"version":"3.6.5","leader":"1f","raft_applied_index":7,"database_bytes":3,"database_bytes_in_use":2,"#,
         r#""quota_bytes":4,"errors":["NOSPACE"],"restarts":1,"state":null,"reason":"r"},"#,
         r#""reachability":[{"member":"1f","peer":true,"client":null}]}},"#,
