@@ -8,9 +8,11 @@ mod events;
 mod join_token;
 mod list;
 mod pause;
+mod policy_args;
 mod preview;
 mod reset;
 mod resize;
+mod set;
 pub mod show;
 
 use clap::Subcommand;
@@ -35,6 +37,10 @@ pub enum ClusterCommand {
     Crosscheck(crosscheck::CrosscheckArgs),
     /// Set the number of voters of a cluster
     Resize(resize::ResizeArgs),
+    /// Change the name or the policy of a cluster
+    ///
+    /// Settings that are not given stay as they are.
+    Set(set::SetArgs),
     /// Show the events of a cluster
     Events(events::EventsArgs),
     /// Stop all membership changes of a cluster until `resume`
@@ -66,6 +72,7 @@ pub async fn run(command: &ClusterCommand, log_format: LogFormat) -> Result<(), 
         ClusterCommand::Show(arguments) => show::run(arguments).await,
         ClusterCommand::Crosscheck(arguments) => crosscheck::run(arguments).await,
         ClusterCommand::Resize(arguments) => resize::run(arguments).await,
+        ClusterCommand::Set(arguments) => set::run(arguments).await,
         ClusterCommand::Events(arguments) => events::run(arguments, log_format).await,
         ClusterCommand::Pause(arguments) => pause::pause(arguments).await,
         ClusterCommand::Resume(arguments) => pause::resume(arguments).await,

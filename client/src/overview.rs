@@ -19,7 +19,7 @@ use crate::{
 pub use clock::{Clock, age_of};
 pub use health::Health;
 pub use observers::{is_present, observers};
-pub use text::{member_table, to_text, yes_or_no};
+pub use text::{member_table, policy_line, to_text, yes_or_no};
 
 /// A cluster with its members and nodes.
 #[derive(Serialize)]

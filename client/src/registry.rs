@@ -27,7 +27,7 @@ use crate::{
 };
 use contact::Contact;
 
-pub use cluster::{Cluster, ClusterPage, FreedToken, Held, NewCluster, NewPolicy, Policy, PublicName, Ticket};
+pub use cluster::{Cluster, ClusterPage, FreedToken, Held, NewCluster, Policy, PolicySettings, PublicName, Ticket};
 #[cfg(test)]
 pub use error::Problem;
 pub use error::{ClearTextToken, RegistryError, SetupError};

@@ -160,7 +160,9 @@ fn denial_codes() -> String {
 }
 
 fn policy() -> String {
-    let mut text = "## Policy\n\nIn the API, the name of a time ends in `_seconds`.\n\n\
+    let mut text = "## Policy\n\nSet a field with a flag of [`convene cluster create`](cli.md#convene-cluster-create) or \
+         [`convene cluster set`](cli.md#convene-cluster-set), such\nas `--dead-after 30s`. `paused` is set by `convene cluster \
+         pause` and `resume`. In the API, the name of a time ends in `_seconds`.\n\n\
                     | field | default | values | meaning |\n|---|---|---|---|\n"
         .to_owned();
     for field in Policy::FIELDS {

@@ -1,16 +1,17 @@
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use clap::Args;
-use convene_lifecycle::{ClusterName, JoinPolicy, StockWrites, Strategy, Token};
+use convene_lifecycle::{ClusterName, Token};
 use reqwest::Method;
 use serde_json::Value;
 
+use super::policy_args::PolicyArgs;
 use crate::{
     cli::ServerArgs,
     command_error::CommandError,
     discovery_url::DiscoveryUrl,
     one_line,
-    registry::{JoinToken, NewCluster, NewJoinToken, NewPolicy, Registry, Verbatim},
+    registry::{JoinToken, NewCluster, NewJoinToken, Registry, Verbatim},
     secret_file::SecretFile,
     stderr, stdout, target,
 };
@@ -27,28 +28,8 @@ pub struct CreateArgs {
     /// Token of the cluster; must be hard to guess [default: random]
     #[arg(long)]
     token: Option<Token>,
-    /// Membership changes that are allowed without a request: prepared, add, replace or prune [default: replace]
-    #[arg(long)]
-    strategy: Option<Strategy>,
-    /// Time after which a silent member counts as dead, in whole seconds [default: 60s]
-    #[arg(long, value_name = "DURATION", value_parser = seconds)]
-    dead_after: Option<u64>,
-    /// Interval at which a running node checks in, in whole seconds [default: 10s]
-    #[arg(long, value_name = "DURATION", value_parser = seconds)]
-    check_in_every: Option<u64>,
-    /// Whether nodes join as learners, and are promoted once they have caught up [default: true]
-    #[arg(long, value_name = "BOOL")]
-    learner: Option<bool>,
-    /// Witnesses that must confirm that a voter is dead: 1 for failed probes alone, 2 for failed probes and the voters'
-    /// side [default: 2]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=2))]
-    witnesses: Option<u32>,
-    /// Whether v2 and v3 clients may change the cluster after it has formed: refuse or allow [default: refuse]
-    #[arg(long)]
-    stock_writes: Option<StockWrites>,
-    /// What a node must show when it checks in: open, token or certificate [default: token]
-    #[arg(long, value_name = "POLICY")]
-    join: Option<JoinPolicy>,
+    #[command(flatten)]
+    policy: PolicyArgs,
     /// New file for the join token of the nodes, which only its owner can read [default: standard error]
     #[arg(long, value_name = "FILE")]
     join_token_file: Option<PathBuf>,
@@ -75,32 +56,11 @@ enum CreateFormat {
 pub async fn run(arguments: &CreateArgs) -> Result<(), CommandError> {
     let file = arguments.join_token_file.as_deref().map(SecretFile::create).transpose()?;
     let registry = target::server(&arguments.server)?;
-    let CreateArgs {
-        size,
-        name,
-        token,
-        strategy,
-        dead_after,
-        check_in_every,
-        learner,
-        witnesses,
-        stock_writes,
-        join,
-        ..
-    } = arguments;
     let new = NewCluster {
-        size: *size,
-        name: name.as_ref(),
-        token: token.as_ref().map(Token::as_str),
-        policy: NewPolicy {
-            strategy: *strategy,
-            dead_after_seconds: *dead_after,
-            learner: *learner,
-            check_in_every_seconds: *check_in_every,
-            witnesses: *witnesses,
-            stock_writes: *stock_writes,
-            join: *join,
-        },
+        size: arguments.size,
+        name: arguments.name.as_ref(),
+        token: arguments.token.as_ref().map(Token::as_str),
+        policy: arguments.policy.settings(),
     };
     let mut created: Value = registry.call(Method::POST, "/v1/clusters", Some(&new)).await?;
     let token = created["token"].as_str().and_then(|token| token.parse().ok());
@@ -177,23 +137,4 @@ fn print_join_line(
     stderr::print(&one_line::lines(&format!(
         "Before {expires_at}, run this command on {nodes} (join token {id}){copy}:\n\n    {line}\n\n"
     )))
-}
-
-/// A time in whole seconds.
-pub fn seconds(text: &str) -> Result<u64, String> {
-    let time: Duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    if time.subsec_nanos() > 0 { Err("must be whole seconds".to_owned()) } else { Ok(time.as_secs()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_whole_seconds() {
-        assert_eq!(seconds("90s"), Ok(90));
-        assert_eq!(seconds("1m 30s"), Ok(90));
-        assert_eq!(seconds("1500ms"), Err("must be whole seconds".to_owned()));
-        assert!(seconds("soon").is_err());
-    }
 }

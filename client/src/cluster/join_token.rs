@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::create::seconds;
+use super::policy_args::seconds;
 use crate::{
     cli::TableFormat,
     command_error::CommandError,

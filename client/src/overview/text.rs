@@ -80,7 +80,7 @@ fn summary(overview: &Overview, clock: Clock) -> String {
         ("Epoch", cluster.epoch.to_string()),
         ("Revision", cluster.revision.to_string()),
         ("Cluster ID", cluster.cluster_id.map(|id| id.to_string()).unwrap_or_default()),
-        ("Policy", policy(&cluster.policy)),
+        ("Policy", policy_line(&cluster.policy)),
         ("Paused", yes_or_no(cluster.policy.paused).to_owned()),
         ("Ticket", cluster.ticket.as_ref().map_or_else(|| "none".to_owned(), |held| ticket(held, overview, clock))),
     ];
@@ -108,7 +108,8 @@ fn count_members(voters: u64, learners: u64) -> String {
     format!("{} and {}", plural(voters, "voter"), plural(learners, "learner"))
 }
 
-fn policy(policy: &Policy) -> String {
+/// The policy as one line.
+pub fn policy_line(policy: &Policy) -> String {
     let time = |seconds| humantime::format_duration(Duration::from_secs(seconds));
     format!(
         "{}, dead after {} of silence, confirmed by {}, check-in every {}, nodes join as {} with {}{}",

@@ -142,12 +142,12 @@ pub struct NewCluster<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<&'a str>,
     /// Its policy.
-    pub policy: NewPolicy,
+    pub policy: PolicySettings,
 }
 
-/// The policy of a new cluster.
-#[derive(Debug, Serialize)]
-pub struct NewPolicy {
+/// Settings of a policy. Those that are `None` have the server's defaults in a new cluster, and do not change in another one.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PolicySettings {
     /// Which membership changes are allowed without a request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strategy: Option<Strategy>,
@@ -160,6 +160,9 @@ pub struct NewPolicy {
     /// How often a running node checks in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub check_in_every_seconds: Option<u64>,
+    /// How many failed starts make a member failing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_failed_starts: Option<u32>,
     /// How many witnesses a dead voter takes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub witnesses: Option<u32>,

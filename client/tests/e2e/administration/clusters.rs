@@ -134,6 +134,30 @@ fn status_warns_of_a_server_that_everybody_may_administer() {
 }
 
 #[test]
+fn set_changes_the_name_and_the_policy_and_nothing_else() {
+    let server = Server::start();
+    create(&server, "6c007a14", &["--size=1", "--strategy=add"]);
+    let set = |flags: &[&str]| output(&server, &[&["cluster", "set", "6c007a14"], flags].concat());
+    let settings = ["--name=prod", "--join=open", "--dead-after=30s", "--max-failed-starts=9"];
+    let printed = set(&settings);
+    assert!(printed.contains("now has the name prod and the policy: add, dead after 30s of silence"), "{printed}");
+    assert!(printed.trim_end().ends_with("with the discovery URL alone; revision 2"), "{printed}");
+    let printed = set(&settings);
+    assert!(printed.contains("already has the name prod") && printed.contains("revision 2"), "{printed}");
+    let changed = json(&set(&["--witnesses=1", "--learner=false", "-o", "json"]));
+    assert_eq!(changed["name"], "prod");
+    assert_eq!(
+        changed["policy"],
+        json!({ "strategy": "add", "dead_after_seconds": 30, "learner": false, "check_in_every_seconds": 10,
+                "paused": false, "max_failed_starts": 9, "witnesses": 1, "stock_writes": "refuse", "join": "open" })
+    );
+    let nothing = failure(convene(&server, &["cluster", "set", "prod"]), 2);
+    assert!(nothing.contains("nothing to set: give --name"), "{nothing}");
+    let too_long = failure(convene(&server, &["cluster", "set", "prod", "--dead-after=30days"]), 2);
+    assert!(too_long.contains("dead_after_seconds"), "{too_long}");
+}
+
+#[test]
 fn resize_and_pause_print_the_change_and_its_revision() {
     let server = Server::start();
     create(&server, "6c007a14", &["--name=prod"]);

@@ -117,7 +117,7 @@ impl Installation {
         self.administrator_types(&resume.replace("prod", &id));
         let last = page.take(section);
         let printed = self.administrator_types(&format!("token={token}\n{last}"));
-        assert!(printed.contains("\"name\":\"prod\""), "{printed}");
+        assert!(printed.contains("now has the name prod") && printed.contains("with a join token"), "{printed}");
         self.wait_for_crosscheck();
         page.finish();
     }
