@@ -24,6 +24,7 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 use convene_lifecycle::Reason;
 
 use crate::{
+    boot_clock::BootInstant,
     cli::{LogFormat, NodeListen, RunArgs},
     command_error::CommandError,
     deadline::Deadline,
@@ -61,6 +62,9 @@ const SPARE_WAITS: [&str; 9] = [
     "strategy",
     "ticket_held",
 ];
+
+/// How often a spare asks the etcd program for its version.
+const INSPECT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Runs the command until a signal ends it. Returns the exit code of etcd.
 pub async fn run(arguments: &RunArgs, log_format: LogFormat) -> Result<ExitCode, CommandError> {
@@ -197,7 +201,7 @@ impl Agent<'_> {
 
     /// Watches etcd until it exits, or until a signal asks the agent to stop.
     async fn watch(&mut self, etcd: &mut EtcdProcess, readiness: &EtcdReadiness) -> Ended {
-        let mut watch = Watch::new(etcd.started(), etcd.log());
+        let mut watch = Watch::new(etcd.started(), self.session.node.data.disk(), etcd.log());
         loop {
             let mut tools = Tools { session: &self.session, publisher: &self.publisher, restarts: &mut self.restarts };
             tokio::select! {
@@ -318,8 +322,8 @@ enum NotStarted {
 
 /// Finds a place in the cluster, and starts etcd.
 ///
-/// The program is asked for its version before, because the instruction to start is valid for seconds only. It may be another one than
-/// at the last start or at the last refusal: an upgrade exchanges it.
+/// The program is asked for its version before, because the instruction to start is valid for seconds only. It is asked again after a
+/// refusal, and from time to time while the node is a spare: an upgrade exchanges it.
 async fn start_once_placed(
     session: &Session,
     placement: &mut Placement,
@@ -342,18 +346,23 @@ async fn start_once_placed(
     Ok((etcd, readiness))
 }
 
-/// Checks in until etcd can be started. `None` after a refusal that may pass. An error is for good.
+/// Checks in until etcd can be started. `None` if the program should be looked at again. An error is for good.
 async fn find_place(
     session: &Session,
     placement: &mut Placement,
     publisher: &Publisher,
 ) -> Result<Option<EtcdConfig>, CommandError> {
+    let began = BootInstant::now();
     loop {
         session.show_status(publisher.reported(Vec::new()));
         let turn = placement.turn(session).await;
         publisher.turned(session);
         let after = match turn {
             Ok(Turn::Start(config)) => return Ok(Some(config)),
+            Ok(Turn::CheckIn(after)) if publisher.state() == State::Spare && began.elapsed() >= INSPECT_INTERVAL => {
+                publisher.sleep(after).await;
+                return Ok(None);
+            }
             Ok(Turn::CheckIn(after)) => after,
             Ok(Turn::Refused { instruction, remedy }) if is_final(&instruction.reason) => {
                 return Err(CommandError::refused_for_good(&instruction, &remedy));

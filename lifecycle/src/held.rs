@@ -37,7 +37,7 @@ impl Held {
                 "founders that were instructed to bootstrap have no data now, and their data directories or disks have \
                  changed since then ({node} reported this last)"
             ),
-            HoldReason::StoreWentBack => "the registry's database is an older copy".to_owned(),
+            HoldReason::StoreWentBack => "the registry's database is an older copy, or may be one".to_owned(),
         }
     }
 }
@@ -50,7 +50,7 @@ described_names! {
         ClusterAnswers "cluster_answers" "Another etcd cluster answers a node, at the node's own address or before any node has registered.";
         NewerView "newer_view" "A node knows a later revision of this cluster than the registry.";
         DisksMissing "disks_missing" "Founders that may have bootstrapped the cluster have no data, and are on other disks than before.";
-        StoreWentBack "store_went_back" "The registry's database is an older copy.";
+        StoreWentBack "store_went_back" "The registry's database is an older copy, or may be one.";
     }
 }
 
@@ -69,7 +69,7 @@ impl std::str::FromStr for HoldReason {
 }
 
 impl Cluster {
-    /// Holds the founding of the cluster because the registry's database is an older copy: the cluster may have formed
+    /// Holds the founding of the cluster because the registry's database is, or may be, an older copy: the cluster may have formed
     /// in the time that was lost. `None` if nothing changes.
     pub fn hold_after_going_back(&self, at: UnixMillis) -> Option<Transition> {
         if self.is_founded() || self.held.is_some() {

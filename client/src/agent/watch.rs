@@ -2,7 +2,7 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use convene_lifecycle::{Identity, Reason, Role};
+use convene_lifecycle::{DiskId, Identity, Reason, Role};
 use tokio::time::{sleep, timeout};
 
 use super::{
@@ -55,6 +55,8 @@ pub struct Watch {
     identity: Option<Identity>,
     /// What etcd logs, if the agent can read that.
     log: Option<Arc<Log>>,
+    /// The disk on which etcd has opened its WAL.
+    disk: Option<DiskId>,
 }
 
 /// What the agent uses while it looks after etcd.
@@ -68,8 +70,8 @@ pub struct Tools<'a> {
 }
 
 impl Watch {
-    /// An etcd whose process was started at this moment. `log` is what it logs, if the agent can read that.
-    pub fn new(started: BootInstant, log: Option<Arc<Log>>) -> Self {
+    /// An etcd whose process was started at this moment, with its WAL on this disk. `log` is what it logs, if the agent can read that.
+    pub fn new(started: BootInstant, disk: Option<DiskId>, log: Option<Arc<Log>>) -> Self {
         let now = BootInstant::now();
         Self {
             has_answered: false,
@@ -79,6 +81,7 @@ impl Watch {
             next_check_in: now,
             identity: None,
             log,
+            disk,
         }
     }
 
@@ -135,7 +138,11 @@ impl Watch {
         let progress = &tools.session.progress;
         let complains = self.publish_complaint(tools.publisher);
         tools.session.show_status(tools.publisher.reported(Vec::new()));
-        match tools.session.check_in(&State::starting(identity), CheckInOptions::default()).await {
+        match tools
+            .session
+            .check_in(&State::starting(identity).on_disk(self.disk.clone()), CheckInOptions::default())
+            .await
+        {
             Ok(response) => {
                 let Instruction { reason, message, .. } = &response.instruction;
                 progress.wait("wait", reason, &format!("{message}{complains}"));
@@ -203,7 +210,8 @@ impl Watch {
     async fn check_in(&mut self, tools: &Tools<'_>, identity: Identity, role: Role) -> Duration {
         let progress = &tools.session.progress;
         tools.session.show_status(tools.publisher.reported(reach::look(tools.session, identity).await));
-        let response = match tools.session.check_in(&State::running(identity), CheckInOptions::default()).await {
+        let state = State::running(identity).on_disk(self.disk.clone());
+        let response = match tools.session.check_in(&state, CheckInOptions::default()).await {
             Ok(response) => response,
             Err(error) => {
                 // etcd goes on without the registry.

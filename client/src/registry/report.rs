@@ -87,6 +87,9 @@ pub enum State {
         member_id: MemberId,
         /// The etcd cluster's ID.
         cluster_id: ClusterId,
+        /// Identifies the disk that the WAL is on.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        disk_id: Option<DiskId>,
     },
     /// etcd runs.
     Running {
@@ -94,6 +97,9 @@ pub enum State {
         member_id: MemberId,
         /// The etcd cluster's ID.
         cluster_id: ClusterId,
+        /// Identifies the disk that the WAL is on.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        disk_id: Option<DiskId>,
     },
 }
 
@@ -164,11 +170,23 @@ impl State {
 
     /// A member's etcd that runs, but does not answer yet.
     pub fn starting(Identity { member, cluster }: Identity) -> Self {
-        Self::Starting { member_id: member, cluster_id: cluster }
+        Self::Starting { member_id: member, cluster_id: cluster, disk_id: None }
     }
 
     /// A member's etcd that runs.
     pub fn running(Identity { member, cluster }: Identity) -> Self {
-        Self::Running { member_id: member, cluster_id: cluster }
+        Self::Running { member_id: member, cluster_id: cluster, disk_id: None }
+    }
+
+    /// The same, with the disk that the WAL is on.
+    pub fn on_disk(mut self, disk: Option<DiskId>) -> Self {
+        match &mut self {
+            Self::Empty { disk_id, .. }
+            | Self::Stopped { disk_id, .. }
+            | Self::Starting { disk_id, .. }
+            | Self::Running { disk_id, .. } => *disk_id = disk,
+            Self::Unreadable { .. } => {}
+        }
+        self
     }
 }

@@ -12,6 +12,10 @@ use crate::{Member, MemberId, ObservedMember, Policy, UnixMillis, View};
 /// grows with each heartbeat, which etcd sends every 100 ms by default.
 const READING_VALID: Duration = Duration::from_secs(5);
 
+/// How long a member that was heard counts as alive. Nodes that watch a member which they don't reach read the leader's counters every
+/// few seconds, and a running etcd answers ten heartbeats in a second.
+const STILL_HEARD: Duration = Duration::from_secs(10);
+
 /// The leader's counter of the bytes that it has received from a member, as of the last reading.
 ///
 /// It grows by about 380 to 500 bytes a second while the member is alive, and stands still from the moment on from which the
@@ -154,13 +158,13 @@ impl Liveness {
         self.members.get(&member.key)?.unreached(policy, now).map(|(first, _)| first)
     }
 
-    /// Whether the voters' side shows that a member is alive that probes don't reach: it has shown a sign of life within
-    /// `dead_after`, and after the first failed probe.
+    /// Whether the voters' side shows that a member is alive that probes don't reach: it has just shown a sign of life, and after the
+    /// first failed probe.
     pub fn is_alive_inside(&self, policy: &Policy, member: &Member, now: UnixMillis) -> bool {
         let heard = self.members.get(&member.key).and_then(|known| known.heard);
         let heard = heard.filter(|_| !self.is_failing(policy, member));
         let after = self.failing(policy, member, now).zip(heard).filter(|((first, _), at)| first < at && *at <= now);
-        after.is_some_and(|(_, heard)| heard.age(now) < policy.dead_after)
+        after.is_some_and(|(_, heard)| heard.age(now) < policy.dead_after.min(STILL_HEARD))
     }
 }
 

@@ -166,10 +166,12 @@ impl Planner<'_> {
         member.has_peer_urls(&self.report.peer_urls)
     }
 
-    /// Whether a member was this node's before it lost its disk. Nothing else has the data then, so it need not be dead first.
+    /// Whether a member was this node's before it lost its disk. Nothing else has the data then, so it need not be dead first. A node of
+    /// another name may be another machine that has the member's address by mistake.
     fn is_lost_with_own_disk(&self, member: &Member) -> bool {
         let policy = &self.draft.policy;
-        self.has_own_peer_urls(member) && !self.liveness.has_data_elsewhere(policy, member, self.report, self.now)
+        let is_own = *member.name() == self.report.name && self.has_own_peer_urls(member);
+        is_own && !self.liveness.has_data_elsewhere(policy, member, self.report, self.now)
     }
 
     fn replace_predecessor(&mut self, predecessor: &Arc<Member>, view: &QuorumView<'_>) -> Decision {

@@ -3,6 +3,14 @@
 use crate::*;
 
 #[test]
+fn a_member_that_was_heard_before_it_died_is_not_called_alive_until_it_counts_as_dead() {
+    let mut world = World::running("a b c");
+    world.cut("x", "c").watch(20, "x").dies("c").pass(5).observe("x", "wait: partition");
+    world.watch(10, "x").observe("x", "wait: not_dead_yet").with_message("it will count as dead at");
+    world.watch(50, "x").observe("x", "remove c #1 of a b c: dead");
+}
+
+#[test]
 fn a_leader_that_one_spare_cannot_reach_stays() {
     World::running("a b c")
         .cut("x", "a")

@@ -39,8 +39,9 @@ impl Registry {
             tracing::error!(
                 database = self.store.name(),
                 held,
-                "the database is an older copy: {went_back}. Clusters that have not formed are held; for each of \
-                 them, run `convene cluster adopt` if its etcd cluster exists, or else `convene cluster reset`"
+                "the database {} an older copy: {went_back}. Clusters that have not formed are held; for each of \
+                 them, run `convene cluster adopt` if its etcd cluster exists, or else `convene cluster reset`",
+                if went_back.is_certain() { "is" } else { "may be" },
             );
         }
         // Only now: a crash before must not forget it.

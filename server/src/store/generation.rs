@@ -29,6 +29,11 @@ pub enum WentBack {
         /// The generation in the file.
         expected: i64,
     },
+    /// A SQLite database in which clusters have formed, and no line for it in the file next to it.
+    Unknown {
+        /// The database's generation.
+        found: i64,
+    },
     /// PostgreSQL has another system identifier or timeline than before, each with a slash between.
     System {
         /// The present ones.
@@ -40,11 +45,24 @@ pub enum WentBack {
     WriteMissing,
 }
 
+impl WentBack {
+    /// Whether it is certain.
+    pub fn is_certain(&self) -> bool {
+        !matches!(self, Self::Unknown { .. })
+    }
+}
+
 impl fmt::Display for WentBack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Generation { found, expected } => {
                 write!(f, "it is at generation {found}, and was at {expected} before")
+            }
+            Self::Unknown { found } => {
+                write!(
+                    f,
+                    "it is at generation {found}, and its file `….generation` does not show which one was the last"
+                )
             }
             Self::WriteMissing => write!(f, "it lacks a change that it had before"),
             Self::System { found, expected } => {
@@ -157,9 +175,11 @@ impl Store {
             Database::Sqlite(file) => {
                 let found = self.read(async |reader| generation(reader).await).await?;
                 let expected = file.generation.read(&self.registry_id);
-                Ok(expected
-                    .filter(|expected| found < *expected)
-                    .map(|expected| WentBack::Generation { found, expected }))
+                Ok(match expected {
+                    Some(expected) if found < expected => Some(WentBack::Generation { found, expected }),
+                    None if found > 0 => Some(WentBack::Unknown { found }),
+                    _ => None,
+                })
             }
             Database::Postgres(_) => {
                 let Some(found) = self.system().await? else { return Ok(None) };

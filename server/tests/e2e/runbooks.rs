@@ -6,6 +6,8 @@ mod change_addresses;
 mod join;
 mod lost_quorum;
 mod maintenance;
+mod monitoring;
+mod nodes;
 mod postgresql;
 mod replace_machines;
 mod resize;

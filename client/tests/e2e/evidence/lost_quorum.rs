@@ -100,7 +100,7 @@ fn wait_until_known(registry: &Registry, machines: &[Machine]) {
 fn assert_names_the_ways_out(line: &str) {
     for words in [
         "start etcd on these nodes",
-        "lost for good, start a new cluster from the data of this node (--force-new-cluster) or from a snapshot",
+        "lost for good, start a new cluster from the data of a member (--force-new-cluster) or from a snapshot",
     ] {
         assert!(line.contains(words), "{line}");
     }

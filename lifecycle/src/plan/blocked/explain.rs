@@ -72,7 +72,7 @@ impl Blocked {
                 Reason::NoQuorum,
                 format!(
                     "this node sees no quorum: no answer from {}; start etcd on these nodes. If more than half of the voters \
-                     are lost for good, start a new cluster from the data of this node (--force-new-cluster) or from a \
+                     are lost for good, start a new cluster from the data of a member (--force-new-cluster) or from a \
                      snapshot, as docs/runbooks/lost-quorum-and-restore.md describes",
                     silent.join(", ")
                 ),

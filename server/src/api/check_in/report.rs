@@ -65,8 +65,8 @@ body! {
         leftover: Option<bool>,
         /// The former name of `leftover`.
         left_overs: Option<bool>,
-        /// With `empty` and `stopped`: identifies the place of the WAL, a filesystem and the path on it. It differs if a mount is
-        /// missing or the disk is new. The server needs it to distinguish founders that have written nothing from founders whose data is elsewhere.
+        /// Identifies the place of the WAL, a filesystem and the path on it. It differs if a mount is missing or the disk is new. With it, the
+        /// server distinguishes founders that have written nothing from founders whose data is elsewhere, and a lost disk from a missing mount.
         #[example = "9f3c1d0a5b7e2468"]
         disk_id: Option<DiskId>,
         /// What the node saw of the cluster, if it has observed it.

@@ -263,7 +263,7 @@ enum HoldReasonWord {
     NewerView,
     /// Founders that may have bootstrapped the cluster have no data, and are on other disks than before.
     DisksMissing,
-    /// The registry's database is an older copy.
+    /// The registry's database is an older copy, or may be one.
     StoreWentBack,
 }
 

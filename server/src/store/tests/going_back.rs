@@ -63,13 +63,30 @@ async fn a_commit_that_founds_nothing_begins_no_generation() {
     assert_eq!(went_back(&database).await, None);
 }
 
+/// Somebody has restored a copy on another machine, or the file is damaged.
 #[tokio::test]
-async fn a_file_without_a_generation_next_to_it_is_not_suspected() {
+async fn a_file_in_which_clusters_have_formed_without_its_generation_next_to_it_may_be_an_older_copy() {
     let database = empty_sqlite();
+    let moved = |generation: Option<&str>| {
+        let moved = empty_sqlite();
+        fs::copy(path(&database), path(&moved)).unwrap();
+        let file = path(&moved).with_added_extension("generation");
+        match generation {
+            Some(text) => fs::write(file, text).unwrap(),
+            None => assert!(!file.exists()),
+        }
+        moved
+    };
+    with(&database, async |store| commit(store, &[write(None, vec![create("other")])]).await.unwrap()).await;
+    assert_eq!(went_back(&moved(None)).await, None, "no cluster has formed");
     with(&database, async |store| form(store, "one").await).await;
-    let moved = empty_sqlite();
-    fs::copy(path(&database), path(&moved)).unwrap();
-    assert_eq!(went_back(&moved).await, None);
+    for damaged in [None, Some(""), Some("another-registry 7\n"), Some("\0\0\0")] {
+        let moved = moved(damaged);
+        let suspected = went_back(&moved).await;
+        assert!(suspected.is_some_and(|text| text.starts_with("it is at generation 1, and the file")), "{damaged:?}");
+        remember(&moved).await;
+        assert_eq!(went_back(&moved).await, None, "{damaged:?}");
+    }
 }
 
 #[tokio::test]
