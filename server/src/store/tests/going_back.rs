@@ -83,7 +83,7 @@ async fn a_file_in_which_clusters_have_formed_without_its_generation_next_to_it_
     for damaged in [None, Some(""), Some("another-registry 7\n"), Some("\0\0\0")] {
         let moved = moved(damaged);
         let suspected = went_back(&moved).await;
-        assert!(suspected.is_some_and(|text| text.starts_with("it is at generation 1, and the file")), "{damaged:?}");
+        assert!(suspected.is_some_and(|text| text.starts_with("it is at generation 1, and its file")), "{damaged:?}");
         remember(&moved).await;
         assert_eq!(went_back(&moved).await, None, "{damaged:?}");
     }
