@@ -130,8 +130,8 @@ impl Blocked {
                 format!(
                     "an administrator has adopted a cluster without member {member}, and this node sees no quorum of \
                      that cluster. So etcd does not start: old members could form a second cluster. Start {}; if they \
-                     run without a leader, look at their logs. If you need the data of this node instead, start etcd \
-                     without convene, then run `convene cluster adopt`",
+                     run without a leader, look at their logs. If you need the data of this node instead, first stop \
+                     the members of the adopted cluster. Then start etcd without convene, and run `convene cluster adopt`",
                     present.join(", "),
                 ),
             ),
