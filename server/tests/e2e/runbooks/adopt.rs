@@ -41,16 +41,8 @@ mod large {
         let printed = installation.administrator_types(&page.take(section));
         assert!(printed.contains("bootstrapped"), "{printed}");
         let (ask, change) = (page.take(section), page.take(section));
-        for (number, node) in installation.nodes.iter().enumerate() {
-            installation.server.types(&format!("scp discovery join-token {}:", node.name));
-            let mut install = Page::steps("docs/install.md");
-            install.take("Install a node");
-            node.types(&install.take("Install a node"));
-            node.writes("/etc/convene/node.env", &node_env(number));
-            let printed = node.types(&ask);
-            assert!(printed.contains("start (own_data)"), "{printed}");
-            let printed = node.types(&change);
-            assert!(printed.contains("voter: "), "{printed}");
+        for number in 0..3 {
+            installation.adopt_node(number, &ask, &change);
         }
         installation.administrator_types(&page.take(section));
         installation.wait_for_crosscheck();
@@ -69,5 +61,21 @@ mod large {
         let printed = installation.administrator_types(&format!("rm discovery join-token\n{}", page.take(back)));
         assert!(printed.contains("on each of the 3 nodes"), "{printed}");
         page.finish();
+    }
+}
+
+impl Installation {
+    /// Installs the agent on the node of a running etcd, asks what it would do, and lets it take the place of etcd's own unit.
+    pub(super) fn adopt_node(&self, number: usize, ask: &str, change: &str) {
+        let node = self.node(&format!("infra{number}"));
+        self.server.types(&format!("scp discovery join-token {}:", node.name));
+        let mut install = Page::steps("docs/install.md");
+        install.take("Install a node");
+        node.types(&install.take("Install a node"));
+        node.writes("/etc/convene/node.env", &node_env(number));
+        let printed = node.types(ask);
+        assert!(printed.contains("start (own_data)"), "{printed}");
+        let printed = node.types(change);
+        assert!(printed.contains("voter: "), "{printed}");
     }
 }

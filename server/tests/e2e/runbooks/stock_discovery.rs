@@ -99,25 +99,13 @@ impl Installation {
         steps.take_with(any, "--dry-run --endpoints");
         steps.take_with(any, "cluster adopt");
         let (ask, change, resume) = (steps.take(any), steps.take(any), steps.take(any));
-        for (number, node) in self.nodes.iter().enumerate() {
-            self.server.types(&format!("scp discovery join-token {}:", node.name));
-            let mut install = Page::steps("docs/install.md");
-            install.take("Install a node");
-            node.types(&install.take("Install a node"));
-            node.writes("/etc/convene/node.env", &node_env(number));
-            let printed = node.types(&ask);
-            assert!(printed.contains("start (own_data)"), "{printed}");
-            let printed = node.types(&change);
-            assert!(printed.contains("voter: "), "{printed}");
+        for number in 0..3 {
+            self.adopt_node(number, &ask, &change);
         }
-        let id = self.administrator_types(&format!(
-            "convene cluster show {token} -o json | grep -o '\"id\":\"cl-[^\"]*\"' | head -n 1"
-        ));
-        let id = id.trim().trim_start_matches("\"id\":").trim_matches('"').to_owned();
-        self.administrator_types(&resume.replace("prod", &id));
         let last = page.take(section);
         let printed = self.administrator_types(&format!("token={token}\n{last}"));
         assert!(printed.contains("now has the name prod") && printed.contains("with a join token"), "{printed}");
+        self.administrator_types(&resume);
         self.wait_for_crosscheck();
         page.finish();
     }
