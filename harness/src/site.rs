@@ -57,7 +57,7 @@ const UNITS: [(&str, &str); 8] = [
     ("sysinit.target", "[Unit]\nDescription=Empty\n"),
     ("timers.target", "[Unit]\nDescription=Empty\n"),
     ("multi-user.target", "[Unit]\nDescription=All\nWants=systemd-journald.service ssh.service\n"),
-    ("ssh.service", "[Service]\nRuntimeDirectory=sshd\nExecStart=/usr/sbin/sshd -D -e\n"),
+    ("ssh.service", "[Service]\nType=notify\nRuntimeDirectory=sshd\nExecStart=/usr/sbin/sshd -D -e\n"),
 ];
 
 /// What the first process of a machine does: it makes the root file system, and becomes systemd.
