@@ -139,6 +139,16 @@ fn start_node(node: &Machine) {
     assert!(printed.contains("etcd, run by Convene"), "{printed}");
 }
 
+/// Creates the user of etcd on a machine, as the packages of distributions do.
+fn create_etcd_user(node: &Machine) {
+    node.types("useradd --system --home-dir /var/lib/etcd --shell /usr/sbin/nologin etcd");
+}
+
+/// Starts etcd's own unit, which may wait for other nodes.
+fn start_etcd_unit(node: &Machine) {
+    node.types("systemctl daemon-reload; systemctl enable etcd; systemctl start --no-block etcd");
+}
+
 /// The file `node.env` of docs/install.md, for another node.
 fn node_env(number: usize) -> String {
     of_node(&Page::read("docs/install.md").blocks("Install a node", "ini").remove(0), number)

@@ -14,7 +14,7 @@ mod large {
         let Some(mut installation) = Installation::with_server("3.6") else { return };
         for number in 0..3 {
             let node = installation.boot_node(number);
-            node.types("useradd --system --home-dir /var/lib/etcd --shell /usr/sbin/nologin etcd");
+            create_etcd_user(&node);
             let settings: String = node_env(number)
                 .lines()
                 .filter(|line| line.starts_with("ETCD_"))
@@ -23,7 +23,7 @@ mod large {
             let initial = "ETCD_INITIAL_CLUSTER=infra0=http://10.0.0.10:2380,infra1=http://10.0.0.11:2380,infra2=http://10.0.0.12:2380\n";
             node.writes("/etc/etcd.env", &format!("{settings}{initial}"));
             node.writes("/etc/systemd/system/etcd.service", UNIT);
-            node.types("systemctl daemon-reload; systemctl enable etcd; systemctl start --no-block etcd");
+            start_etcd_unit(&node);
             installation.nodes.push(node);
         }
         let mut page = Page::steps(PAGE);

@@ -20,7 +20,7 @@ mod large {
             prepare_join_node(&node, number);
             installation.server.types(&format!("scp discovery join-token {}:", node.name));
             node.types(&install);
-            node.types("systemctl daemon-reload; systemctl enable etcd; systemctl start --no-block etcd");
+            start_etcd_unit(&node);
             installation.nodes.push(node);
         }
         for node in &installation.nodes {
@@ -50,7 +50,7 @@ const SECTION: &str = "Nodes with `convene join`";
 
 /// Writes the unit of etcd with its drop-in, and the settings of both programs. The two files of the cluster may follow.
 fn prepare_join_node(node: &Machine, number: usize) {
-    node.types("useradd --system --home-dir /var/lib/etcd --shell /usr/sbin/nologin etcd");
+    create_etcd_user(node);
     node.types(
         "install -m 755 target/dist/convene /usr/local/bin/; mkdir -p /etc/default /etc/systemd/system/etcd.service.d",
     );

@@ -48,9 +48,7 @@ mod large {
 
 /// Installs the program on a machine, and copies files from the server to it.
 fn receive(server: &Machine, node: &Machine, files: &str) {
-    node.types(
-        "useradd --system --home-dir /var/lib/etcd --shell /usr/sbin/nologin etcd; mkdir -p /var/lib/etcd /data",
-    );
-    node.types("install -m 755 target/dist/convene /usr/local/bin/");
+    create_etcd_user(node);
+    node.types("mkdir -p /var/lib/etcd /data; install -m 755 target/dist/convene /usr/local/bin/");
     server.types(&format!("scp {files} {}:", node.name));
 }

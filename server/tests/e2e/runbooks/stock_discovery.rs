@@ -67,12 +67,11 @@ impl Installation {
     fn form_under_systemd(&self, url: &str, check: &str) {
         let settings = Page::read(PAGE).blocks("Start etcd with v2", "ini").remove(0);
         for (number, node) in self.nodes.iter().enumerate() {
-            node.types(
-                "useradd --system --home-dir /var/lib/etcd --shell /usr/sbin/nologin etcd; mkdir -p /etc/default",
-            );
+            create_etcd_user(node);
+            node.types("mkdir -p /etc/default");
             node.writes("/etc/default/etcd", &of_node(&with_url(&settings, url), number));
             node.writes("/etc/systemd/system/etcd.service", UNIT);
-            node.types("systemctl daemon-reload; systemctl enable etcd; systemctl start --no-block etcd");
+            start_etcd_unit(node);
         }
         self.check_members(url, check);
     }
