@@ -27,7 +27,7 @@ reasons! {
     Forming "forming" ["wait"] "Founders are missing.";
     RosterComplete "roster_complete" ["bootstrap"] "All founders are known. They bootstrap together.";
     FoundersMissing "founders_missing" ["wait"]
-        "This node was instructed to bootstrap before, and has no data now, or data on which etcd has never had a leader. The other founders must check in or answer to show whether the cluster exists. The message names founders whose etcd must be restarted first, if there are any.";
+        "This node was already instructed once to bootstrap, and has no data now, or data on which etcd has never had a leader. The other founders must check in or answer to show whether the cluster exists. The message names founders whose etcd must be restarted first, if there are any.";
     Held "held" ["wait"]
         "Another etcd cluster may exist under this token, so no new one may form. The message names what was seen, and by which node. An administrator adopts that cluster, or resets this one.";
     Paused "paused" ["wait"] "An administrator has paused all membership changes.";

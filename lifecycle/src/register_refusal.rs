@@ -123,5 +123,5 @@ fn flags(discovery: Discovery) -> &'static str {
 
 /// The size can't change any more. Members have read it, and with two sizes they would form two clusters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the size is fixed at {0} since the first member registered; create another token for another size")]
+#[error("the size has been fixed at {0} since the first member registered; create another token for another size")]
 pub struct SizeIsFixed(pub ClusterSize);

@@ -56,7 +56,7 @@ async fn every_refusal_leaves_a_line_with_cluster_node_and_reason() {
             &[&cluster, "member=4", "Key not found"],
         ),
         (put(format!("{url}/5"), "nonsense"), &[&cluster, "member=5", "is not NAME=PEER-URL"]),
-        (put(format!("{keys}/{token}/_config/size"), "5"), &[&cluster, "the size is fixed at 3"]),
+        (put(format!("{keys}/{token}/_config/size"), "5"), &[&cluster, "the size has been fixed at 3"]),
         (client.delete(format!("{keys}/{token}")), &[&cluster, "Not a file"]),
         (client.get(format!("{keys}/other/{token}/_config/size")), &["has no folder ot…;"]),
         (client.get(format!("{keys}/{token}/other/x/y")), &["not a key of a cluster"]),
