@@ -26,14 +26,14 @@ pub enum ClusterCommand {
     /// Create a cluster, and print its discovery URL
     ///
     /// Standard output has the discovery URL alone. If the nodes need a join token, the command also creates one for as many nodes as
-    /// the size, valid for 24 h, and prints how to join on standard error.
+    /// the size, valid for 24 h, and prints on standard error how to join.
     Create(create::CreateArgs),
     /// List the clusters of a server
     List(list::ListArgs),
     /// Show a cluster and its members
     Show(show::ShowArgs),
     /// Show which node reaches which member, as the nodes have just reported; exit with code 1 if a node does not reach
-    /// every member, or does not report any more
+    /// every member or no longer checks in, or if no node reports
     Crosscheck(crosscheck::CrosscheckArgs),
     /// Set the number of voters of a cluster
     Resize(resize::ResizeArgs),

@@ -32,7 +32,7 @@ pub enum TokenCommand {
 /// The flags of `convene token create`.
 #[derive(Debug, Args)]
 pub struct CreateArgs {
-    /// Role of its holder: reader, operator or admin
+    /// Role of the token's holder: reader, operator or admin
     #[arg(long, value_name = "ROLE", value_parser = ["reader", "operator", "admin"])]
     role: String,
     /// Name of the token, for people
@@ -44,7 +44,8 @@ pub struct CreateArgs {
     /// Time after which the token expires, in whole seconds, such as 90d [default: never]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     expires: Option<Duration>,
-    /// File to write the secret to instead of standard output. It must not exist, and only its owner can read it
+    /// File to write the secret to instead of standard output. The command creates the file, which must not exist yet;
+    /// only its owner can read it
     #[arg(long, value_name = "PATH")]
     to: Option<PathBuf>,
     #[command(flatten)]

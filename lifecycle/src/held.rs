@@ -46,7 +46,7 @@ impl Held {
 described_names! {
     /// What shows that another cluster may exist. The names are part of the API and stay.
     pub enum HoldReason {
-        DataReported "data_reported" "A node has data that is not of this cluster.";
+        DataReported "data_reported" "A node has data that does not belong to this cluster.";
         ClusterAnswers "cluster_answers" "Another etcd cluster answers a node, at the node's own address or before any node has registered.";
         NewerView "newer_view" "A node knows a later revision of this cluster than the registry.";
         DisksMissing "disks_missing" "Founders that may have bootstrapped the cluster have no data, and are on other disks than before.";

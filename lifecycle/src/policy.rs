@@ -67,14 +67,14 @@ policy_fields! {
     };
     /// Whether all membership changes are paused until an administrator resumes them.
     paused: bool = false, PolicyKind::Bool;
-    /// After how many starts a member counts as failing, if etcd did not answer, or ended within 10 s, each time. The
-    /// check-ins of a failing member are no sign of life.
+    /// After how many failed starts a member counts as failing. A start has failed if etcd did not answer, or ended within
+    /// 10 s. The check-ins of a failing member are no sign of life.
     max_failed_starts: u32 = 5, PolicyKind::Number { min: 1, max: 1_000 };
     /// How many witnesses must confirm that a voter is dead: 1 for failed probes alone, 2 for failed probes and the
     /// voters' side.
     witnesses: u32 = 2, PolicyKind::Number { min: 1, max: 2 };
-    /// Whether v2 and v3 clients may change the cluster after it has formed, and the size of a check-in raises the cluster's.
-    /// Reads are always allowed.
+    /// Whether v2 and v3 clients may change the cluster after it has formed, and whether a larger size in a check-in
+    /// (`--cluster-size`) raises the size of the cluster. Reads are always allowed.
     stock_writes: StockWrites = StockWrites::Refuse, PolicyKind::StockWrites;
     /// What a node must show when it checks in. Only a server with `--auth on` demands it.
     join: JoinPolicy = JoinPolicy::Token, PolicyKind::Join;

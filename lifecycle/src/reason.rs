@@ -33,7 +33,7 @@ reasons! {
     Paused "paused" ["wait"] "An administrator has paused all membership changes.";
     LookNeeded "look_needed" ["observe"] "The decision needs a view of the cluster, or a newer one.";
     NoQuorum "no_quorum" ["wait", "refuse"]
-        "The view was not read through a quorum, or shows no leader. The message names the members that do not answer. With `refuse`: the node is `leaving`, and the quorum needs its etcd, which is stopped.";
+        "The view was not read through a quorum, or shows no leader. The message names the members that do not answer. With `refuse`: the node wants to leave (its report has `leaving`), and the quorum needs its etcd, which is stopped.";
     AllAddressesChanged "all_addresses_changed" ["wait"]
         "No quorum: no other member answers at its address in etcd's list, and this node's own address is not in the list either. etcd updates addresses through the quorum only.";
     MemberMismatch "member_mismatch" ["wait"]
@@ -42,7 +42,7 @@ reasons! {
     LastInLine "last_in_line" ["wait"]
         "This node lost its last ticket because etcd's list showed no progress. Other nodes go first. If there are none, the node tries again after 10 seconds. The time doubles with each setback, up to 5 minutes.";
     NotDeadYet "not_dead_yet" ["wait"]
-        "A member does not answer, but it has not been silent for `dead_after_seconds`, or its downtime was announced.";
+        "A member does not answer, but it has not been silent for `dead_after`, or its downtime was announced.";
     Partition "partition" ["wait"]
         "A member does not answer, but it checks in, it leads the cluster, the leader receives messages from it, or the node of another voter reaches it. It is partitioned, not dead.";
     NoWitness "no_witness" ["wait"]
@@ -65,7 +65,7 @@ reasons! {
     Uncertain "uncertain" ["start"]
         "No evidence shows whether the data belongs to a present member. etcd checks that itself when it starts.";
     RunsElsewhere "runs_elsewhere" ["refuse", "wait"]
-        "This node's data is a copy: its member runs at another address. With `wait`: another node checks in as that member, or another run was instructed to join with this node's peer URLs less than 30 s ago.";
+        "This node's data is a copy: its member runs at another address. With `wait`: another node checks in as that member, or less than 30 s ago, another `convene` process was instructed to join with this node's peer URLs.";
     ForeignData "foreign_data" ["archive_data"]
         "The data belongs to another cluster, and this node sees a quorum of the registry's cluster.";
     EarlierEpoch "earlier_epoch" ["archive_data", "refuse"]
@@ -85,7 +85,7 @@ reasons! {
     Evicted "evicted" ["remove_member", "leave", "stand_by"]
         "An administrator has evicted the member. With `stand_by`: it was this node's member, and the node waits until the eviction is withdrawn.";
     Shrink "shrink" ["remove_member", "leave"] "The cluster has more voters than its size.";
-    AbandonedLearner "abandoned_learner" ["remove_member"] "A learner is dead, its node has lost its ticket because its change made no progress, or no voter reaches the learner at its peer URLs.";
+    AbandonedLearner "abandoned_learner" ["remove_member"] "A learner is dead, or its node has lost the ticket because the change made no progress, or no voter reaches the learner at the learner's peer URLs.";
     Leaving "leaving" ["remove_member", "leave"] "The node is leaving.";
     BelowSize "below_size" ["add_member"] "The cluster has fewer voters than its size.";
     AddressChanged "address_changed" ["update_member", "remove_member", "leave"]

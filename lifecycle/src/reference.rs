@@ -114,8 +114,8 @@ fn docs(page: &str) -> PathBuf {
 }
 
 fn reasons() -> String {
-    let mut text = "## Reasons\n\nEvery instruction has a reason. Later versions may have more. \
-                    [Troubleshooting](../troubleshooting.md#reasons-a-to-z) has what to do about each.\n\n\
+    let mut text = "## Reasons\n\nEvery [instruction](../concepts.md#reports-instructions-and-reasons) has a reason. Later versions may have more \
+                    reasons. [Glossary](../glossary.md) explains the words of this page. [Troubleshooting](../troubleshooting.md#reasons-a-to-z) has what to do about each.\n\n\
                     | `reason` | comes with | meaning |\n|---|---|---|\n"
         .to_owned();
     for reason in Reason::ALL {

@@ -47,7 +47,7 @@ pub enum Verb {
 
     /// Manage API tokens in the database, for the first administrator and for emergencies
     ///
-    /// Servers may run meanwhile. Afterwards, `convene token` does the same through a server.
+    /// Servers may run meanwhile. Once there is an administrator, `convene token` does the same through a server.
     Token {
         #[command(subcommand)]
         command: TokenCommand,
@@ -109,8 +109,8 @@ pub struct Config {
     /// Folder of the secure set-up. The server creates the files that are missing there, and serves TLS
     ///
     /// The folder has a CA and a certificate for the host of --public-url, the database convene.db unless
-    /// --database-url is given, the API token of an administrator, admin.env, with which a shell lets `convene`
-    /// administer the server, and the discovery URL and the join token of a first cluster of three. The server prints
+    /// --database-url is given, the API token of an administrator, the file admin.env, which sets the
+    /// variables for administrative commands of `convene`, and the discovery URL and the join token of a first cluster of three. The server prints
     /// how to join that cluster. The next start uses the files that exist, and finishes a set-up that was interrupted.
     #[arg(long, env = "CONVENE_SETUP", value_name = "DIR", conflicts_with_all = ["tls_cert", "tls_key"])]
     pub setup: Option<PathBuf>,

@@ -43,7 +43,7 @@ pub struct CreateArgs {
     #[command(flatten)]
     database: DatabaseArgs,
 
-    /// Role of its holder: reader, operator or admin
+    /// Role of the token's holder: reader, operator or admin
     #[arg(long, value_name = "ROLE", value_enum)]
     role: Role,
 
@@ -59,7 +59,8 @@ pub struct CreateArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     expires: Option<std::time::Duration>,
 
-    /// File to write the secret to instead of standard output. It must not exist, and only its owner can read it
+    /// File to write the secret to instead of standard output. The command creates the file, which must not exist yet;
+    /// only its owner can read it
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
 }

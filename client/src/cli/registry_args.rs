@@ -35,7 +35,7 @@ pub struct DiscoveryArgs {
 /// The server of an administrator's command, and the default cluster.
 #[derive(Debug, Args)]
 pub struct ServerArgs {
-    /// URL of the Convene server, https://HOST:PORT; needed if CLUSTER is a name or token [default: that of --discovery]
+    /// URL of the Convene server, https://HOST:PORT. Not needed if CLUSTER is a discovery URL [default: that of --discovery]
     #[arg(long, help_heading = REGISTRY, value_name = "URL", env = "CONVENE_SERVER", hide_env_values = true)]
     pub server: Option<ServerUrl>,
     /// Discovery URL of the default cluster, https://HOST:PORT/TOKEN

@@ -23,7 +23,7 @@ pub struct ListArgs {
     /// Only clusters that are paused; with =false, only those that are not
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     paused: Option<bool>,
-    /// Also print the discovery tokens and URLs of the clusters that the API token may change; with -o json
+    /// With -o json, also print the discovery tokens and URLs of the clusters that the API token may change
     #[arg(long)]
     show_token: bool,
     /// Format of the result

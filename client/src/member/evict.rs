@@ -15,8 +15,8 @@ use crate::{
 /// The flags of `convene member evict`.
 #[derive(Debug, Args)]
 pub struct EvictArgs {
-    /// ID of the member as etcd prints it, or its name if only one present member has that name. With --withdraw, an evicted
-    /// member has precedence, even a removed one
+    /// ID of the member as etcd prints it, or its name if only one present member has that name. With --withdraw, a name
+    /// stands for the evicted member with that name, even if it is already removed
     member: String,
     #[command(flatten)]
     cluster: ClusterArgs,

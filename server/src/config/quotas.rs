@@ -24,8 +24,8 @@ pub struct QuotaArgs {
     #[arg(long, env = "CONVENE_MAX_CLUSTERS", value_name = "N", default_value_t = 100_000)]
     pub max_clusters: u64,
 
-    /// Clusters that one address has created by /new, v2 or v3 in the last 30 days, since the server started, and that were not deleted.
-    /// 0: no limit
+    /// Clusters that one address may have created by /new, v2 or v3 in the last 30 days. Deleted clusters do not count, nor do those from
+    /// before the start of the server. 0: no limit
     #[arg(long, env = "CONVENE_MAX_CLUSTERS_PER_ADDRESS", value_name = "N", default_value_t = 1000)]
     pub max_clusters_per_address: u64,
 
@@ -34,7 +34,8 @@ pub struct QuotaArgs {
     #[arg(long, env = "CONVENE_MAX_CLUSTER_BYTES", value_name = "BYTES", default_value = "1MiB", value_parser = parse_bytes)]
     pub max_cluster_bytes: u64,
 
-    /// Bytes of the database, such as 2GiB. The last fifth is for clusters that exist; when it is used up, there are no registrations
+    /// Bytes of the database, such as 2GiB. The last fifth is for clusters that exist. When it is used up, only
+    /// members of formed clusters can be replaced
     #[arg(long, env = "CONVENE_MAX_DATABASE_BYTES", value_name = "BYTES", default_value = "2GiB", value_parser = parse_bytes)]
     pub max_database_bytes: u64,
 

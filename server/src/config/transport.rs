@@ -18,7 +18,8 @@ pub struct TlsArgs {
     #[arg(long, env = "CONVENE_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
 
-    /// CAs of client certificates, as PEM. A client that shows a certificate must have one of these; a client may show none
+    /// CAs of client certificates, as PEM. A certificate that a client shows must be from one of them; a client
+    /// may also show no certificate
     #[arg(long, env = "CONVENE_TLS_CLIENT_CA", value_name = "FILE", requires = "tls_cert")]
     pub tls_client_ca: Option<PathBuf>,
 }
@@ -76,7 +77,7 @@ pub struct LimitArgs {
     )]
     pub max_queued_per_connection: usize,
 
-    /// Time without progress after which the server gives up a client that does not read: 1s or more
+    /// Time without progress after which the server gives up on a client that does not read: 1s or more
     #[arg(long, env = "CONVENE_WRITE_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     pub write_timeout: Duration,
 
