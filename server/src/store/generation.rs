@@ -29,7 +29,7 @@ pub enum WentBack {
         /// The generation in the file.
         expected: i64,
     },
-    /// A SQLite database in which clusters have formed, and no line for it in the file next to it.
+    /// A SQLite database that has clusters, and no line for it in the file next to it.
     Unknown {
         /// The database's generation.
         found: i64,
@@ -177,7 +177,10 @@ impl Store {
                 let expected = file.generation.read(&self.registry_id);
                 Ok(match expected {
                     Some(expected) if found < expected => Some(WentBack::Generation { found, expected }),
-                    None if found > 0 => Some(WentBack::Unknown { found }),
+                    // A server writes the file before the first cluster.
+                    None if self.read(async |reader| has_clusters(reader).await).await? => {
+                        Some(WentBack::Unknown { found })
+                    }
                     _ => None,
                 })
             }
@@ -265,6 +268,12 @@ pub(super) fn is_new_generation(writes: &[ClusterWrite]) -> bool {
 pub(super) async fn begin_generation(connection: &mut Connection) -> Result<i64, StoreError> {
     let update = "update registry set generation = generation + 1 where id = 1 returning generation";
     Ok(connection.fetch_one(Statement::new(update)).await?.try_get("generation")?)
+}
+
+async fn has_clusters(connection: &mut Connection) -> Result<bool, StoreError> {
+    let select = "select count(*) as clusters from (select 1 from clusters limit 1)";
+    let clusters: i64 = connection.fetch_one(Statement::new(select)).await?.try_get("clusters")?;
+    Ok(clusters > 0)
 }
 
 async fn generation(connection: &mut Connection) -> Result<i64, StoreError> {
