@@ -40,7 +40,7 @@ reasons! {
         "The view lacks members on record, and too few of the voters on record answer to confirm that. Or the view has members that `convene cluster adopt` has excluded, or only this node shows a change of other members. The view may come from a copy of the cluster, from old data, or from a false report, so no decision is based on it.";
     TicketHeld "ticket_held" ["wait"] "Another node is changing the membership.";
     LastInLine "last_in_line" ["wait"]
-        "This node lost its last ticket because etcd's list showed no progress. Other nodes go first. If there are none, the node tries again after 10 seconds. The time doubles with each setback, up to 5 minutes.";
+        "This node lost its last ticket because etcd's list showed no progress. Other nodes go first: each has 15 seconds and two check-ins to take the ticket. If there are none, the node tries again after 10 seconds. The time doubles with each setback, up to 5 minutes.";
     NotDeadYet "not_dead_yet" ["wait"]
         "A member does not answer, but it has not been silent for `dead_after`, or its downtime was announced.";
     Partition "partition" ["wait"]
@@ -65,7 +65,7 @@ reasons! {
     Uncertain "uncertain" ["start"]
         "No evidence shows whether the data belongs to a present member. etcd checks that itself when it starts.";
     RunsElsewhere "runs_elsewhere" ["refuse", "wait"]
-        "This node's data is a copy: its member runs at another address. With `wait`: another node checks in as that member, or less than 30 s ago, another `convene` process was instructed to join with this node's peer URLs.";
+        "This node's data is a copy: its member runs at another address. With `wait`: another node checks in as that member, or another `convene` process was instructed, less than 30 s ago, to join with this node's peer URLs.";
     ForeignData "foreign_data" ["archive_data"]
         "The data belongs to another cluster, and this node sees a quorum of the registry's cluster.";
     EarlierEpoch "earlier_epoch" ["archive_data", "refuse"]

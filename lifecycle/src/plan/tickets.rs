@@ -157,32 +157,38 @@ impl Planner<'_> {
         self.check_ticket_is_free()?;
         let setback = self.setback(&self.report.name).filter(|_| self.own_ticket().is_none());
         let Some(setback) = setback else { return Ok(()) };
-        let goes_last = !for_itself && self.others_wait(setback);
-        let wait = if goes_last { Setback::LONGEST_WAIT } else { setback.wait() };
-        if setback.at.age(self.now) >= wait {
+        let others = if for_itself { None } else { self.end_of_the_turns_of_others(setback) };
+        let own = setback.at.after(setback.wait());
+        let again_at = others.map_or(own, |others| own.max(others.min(setback.at.after(Setback::LONGEST_WAIT))));
+        if again_at <= self.now {
             return Ok(());
         }
-        Err(Blocked::LastInLine { setback, again_at: setback.at.after(wait), goes_last, now: self.now })
+        Err(Blocked::LastInLine { setback, again_at, goes_last: own < again_at, now: self.now })
     }
 
     pub(super) fn setback(&self, node: &MemberName) -> Option<Setback> {
         self.draft.setbacks.get(node).copied().filter(|setback| !setback.is_over(self.now))
     }
 
-    /// Whether another node that could make this node's change checks in, and has had fewer or earlier setbacks.
-    fn others_wait(&self, own: Setback) -> bool {
+    /// When the turns of the other nodes end that could make this node's change, check in, and have had fewer or earlier setbacks. A
+    /// node that has not taken the free ticket in its turn may be unable to, for example because it reaches only the registry.
+    fn end_of_the_turns_of_others(&self, own: Setback) -> Option<UnixMillis> {
         let is_empty = matches!(self.report.state, NodeState::Empty);
         let fresh = Ticket::LEASE + 2 * self.draft.policy.check_in_every;
-        self.liveness.nodes.iter().filter(|(name, _)| **name != self.report.name).any(|(name, node)| {
+        let others = self.liveness.nodes.iter().filter(|(name, _)| **name != self.report.name);
+        let turns = others.filter_map(|(name, node)| {
             let can_act = match node.state {
                 ReportedState::Nothing => is_empty,
                 ReportedState::Etcd(_) => !is_empty,
                 _ => false,
             };
             let rank = |setback: Setback| (setback.count, setback.at);
-            let goes_first = self.setback(name).is_none_or(|other| rank(other) < rank(own));
-            can_act && goes_first && node.at.age(self.now) < fresh
-        })
+            let setback = self.setback(name);
+            let goes_first = setback.is_none_or(|other| rank(other) < rank(own));
+            let begins = setback.map_or(own.at, |other| other.at.after(other.wait()).max(own.at));
+            (can_act && goes_first && node.at.age(self.now) < fresh).then(|| begins.after(fresh))
+        });
+        turns.max()
     }
 
     /// The ticket for a purpose: the one that the node has for it already, or a new one.

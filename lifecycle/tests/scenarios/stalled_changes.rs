@@ -99,6 +99,21 @@ fn a_node_that_lost_its_ticket_is_last_in_line() {
 }
 
 #[test]
+fn a_node_is_not_last_in_line_for_long_behind_one_that_reaches_only_the_registry() {
+    let mut world = with_ticket_of_d();
+    world.partition("d").pass(15).check_ins("d").observe("e", "remove c #2 of a b c: dead + ticket_released ticket_granted");
+    world
+        .pass(8)
+        .check_ins("d e")
+        .pass(7)
+        .check_ins("d")
+        .observe("e", "wait: last_in_line + ticket_released")
+        .with_message("other nodes go first");
+    world.pass(20).check_ins("d").pass(14).check_ins("d").observe("e", "wait: last_in_line");
+    world.pass(1).check_ins("d").observe("e", "remove c #3 of a b c: dead + ticket_granted");
+}
+
+#[test]
 fn a_node_that_is_alone_tries_again_after_ten_seconds_and_then_twenty() {
     let mut world = World::running("a b c");
     world.are_dead_to("c", "a b d").observe("d", "remove c #1 of a b c: dead + ticket_granted");

@@ -35,7 +35,7 @@ pub struct QuotaArgs {
     pub max_cluster_bytes: u64,
 
     /// Bytes of the database, such as 2GiB. The last fifth is for clusters that exist. When it is used up, only
-    /// members of formed clusters can be replaced
+    /// members of clusters that were seen to exist can be replaced
     #[arg(long, env = "CONVENE_MAX_DATABASE_BYTES", value_name = "BYTES", default_value = "2GiB", value_parser = parse_bytes)]
     pub max_database_bytes: u64,
 

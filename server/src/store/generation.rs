@@ -29,7 +29,7 @@ pub enum WentBack {
         /// The generation in the file.
         expected: i64,
     },
-    /// A SQLite database that has clusters, and no line for it in the file next to it.
+    /// A SQLite database that has clusters, or in which clusters have formed, and no line for it in the file next to it.
     Unknown {
         /// The database's generation.
         found: i64,
@@ -178,7 +178,7 @@ impl Store {
                 Ok(match expected {
                     Some(expected) if found < expected => Some(WentBack::Generation { found, expected }),
                     // A server writes the file before the first cluster.
-                    None if self.read(async |reader| has_clusters(reader).await).await? => {
+                    None if found > 0 || self.read(async |reader| has_clusters(reader).await).await? => {
                         Some(WentBack::Unknown { found })
                     }
                     _ => None,

@@ -57,7 +57,7 @@ fn the_size_is_fixed_once_a_member_has_registered() {
         operator.put(&size_key("prod"), "3");
         operator.put(&size_key("prod"), "5");
         operator.put(&member_key("prod", "5e3c"), "infra0=http://10.0.0.1:2380");
-        operator.is_refused(&["put", &size_key("prod"), "3"], "size is fixed");
+        operator.is_refused(&["put", &size_key("prod"), "3"], "the size has been fixed at 5");
         assert_eq!(operator.value(&size_key("prod")), "5");
     });
 }
