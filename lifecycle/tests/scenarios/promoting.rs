@@ -54,7 +54,7 @@ fn a_learner_that_is_promoted_while_a_voter_is_down_has_a_quorum_with_the_rest()
 #[test]
 fn a_partitioned_learner_is_not_removed() {
     let mut world = with_learner_c();
-    world.hide("c").watch(120, "a b c").observe("a", "wait: partition").members("a b ~c");
+    world.hide("c").watch(120, "a b c").pass(15).observe("a", "wait: partition + ticket_released").members("a b ~c");
 }
 
 #[test]

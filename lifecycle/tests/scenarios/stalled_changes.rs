@@ -101,7 +101,11 @@ fn a_node_that_lost_its_ticket_is_last_in_line() {
 #[test]
 fn a_node_is_not_last_in_line_for_long_behind_one_that_reaches_only_the_registry() {
     let mut world = with_ticket_of_d();
-    world.partition("d").pass(15).check_ins("d").observe("e", "remove c #2 of a b c: dead + ticket_released ticket_granted");
+    world
+        .partition("d")
+        .pass(15)
+        .check_ins("d")
+        .observe("e", "remove c #2 of a b c: dead + ticket_released ticket_granted");
     world
         .pass(8)
         .check_ins("d e")

@@ -271,7 +271,7 @@ pub(super) async fn begin_generation(connection: &mut Connection) -> Result<i64,
 }
 
 async fn has_clusters(connection: &mut Connection) -> Result<bool, StoreError> {
-    let select = "select count(*) as clusters from (select 1 from clusters limit 1)";
+    let select = "select count(*) as clusters from (select 1 from cluster limit 1)";
     let clusters: i64 = connection.fetch_one(Statement::new(select)).await?.try_get("clusters")?;
     Ok(clusters > 0)
 }
