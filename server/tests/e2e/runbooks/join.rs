@@ -3,7 +3,7 @@
 use super::*;
 
 /// A unit of etcd, as distributions have it. The settings of the page follow in a drop-in.
-const UNIT: &str = "[Service]\nExecStart=/usr/local/bin/etcd\nEnvironmentFile=/etc/default/etcd\nUser=etcd\nStateDirectory=etcd\n\
+const UNIT: &str = "[Service]\nExecStart=/usr/local/bin/etcd\nUser=etcd\nStateDirectory=etcd\n\
                     Restart=on-failure\n[Install]\nWantedBy=multi-user.target\n";
 
 mod large {
@@ -51,15 +51,8 @@ const SECTION: &str = "Nodes with `convene join`";
 /// Writes the unit of etcd with its drop-in, and the settings of both programs. The two files of the cluster may follow.
 fn prepare_join_node(node: &Machine, number: usize) {
     create_etcd_user(node);
-    node.types(
-        "install -m 755 target/dist/convene /usr/local/bin/; mkdir -p /etc/default /etc/systemd/system/etcd.service.d",
-    );
+    node.types("install -m 755 target/dist/convene /usr/local/bin/; mkdir -p /etc/systemd/system/etcd.service.d");
     node.writes("/etc/systemd/system/etcd.service", UNIT);
-    let listen = format!(
-        "ETCD_LISTEN_PEER_URLS=http://10.0.0.{0}:2380\nETCD_LISTEN_CLIENT_URLS=http://10.0.0.{0}:2379,http://127.0.0.1:2379\n",
-        10 + number
-    );
-    node.writes("/etc/default/etcd", &listen);
     let blocks = Page::read("docs/nodes.md").blocks("In etcd's own systemd unit", "ini");
     let [drop_in, settings] = &blocks[..] else { panic!("there is a drop-in, and then its settings") };
     node.writes("/etc/systemd/system/etcd.service.d/convene.conf", drop_in);

@@ -49,6 +49,6 @@ mod large {
 /// Installs the program on a machine, and copies files from the server to it.
 fn receive(server: &Machine, node: &Machine, files: &str) {
     create_etcd_user(node);
-    node.types("mkdir -p /var/lib/etcd /data; install -m 755 target/dist/convene /usr/local/bin/");
+    node.types("install -d -o etcd /var/lib/etcd /data; install -m 755 target/dist/convene /usr/local/bin/");
     server.types(&format!("scp {files} {}:", node.name));
 }
