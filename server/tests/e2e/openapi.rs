@@ -61,7 +61,7 @@ async fn the_server_conforms_to_its_description() {
         .args(["--checks", "all", "--max-examples", "40", "--seed", "1"])
         .args(["--generation-database", "none", "--continue-on-failure", "--no-color"]);
     let mut run = Process::spawn("schemathesis", &mut command);
-    let code = run.wait_for_exit(Duration::from_secs(180));
+    let code = run.wait_for_exit(Duration::from_secs(270));
     assert_eq!(code, Some(0), "{}", run.output());
     // It has got as far as where things succeed.
     for (method, path) in [
