@@ -7,7 +7,7 @@ use convene_harness::{Process, etcd::Version, server::Server, wait_for};
 use crate::node::{LIMIT, Node, Registry, form, wait_until_healthy, with_each};
 
 /// The promoters of a data directory.
-fn promoters(data_dir: &Path) -> Vec<u32> {
+pub fn promoters(data_dir: &Path) -> Vec<u32> {
     let wanted = format!("CONVENE_DATA_DIR={}", data_dir.display());
     let is_promoter = |process: &Path| {
         // A process may have exited since it was listed.

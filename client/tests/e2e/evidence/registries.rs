@@ -14,6 +14,7 @@ use super::{archives, assert_nothing_archived, cut_power, form};
 use crate::{
     machine::{Machine, wait_until_whole},
     node::{self, LIMIT, Node, Registry, join_all, join_together, wait_until_healthy, with_each},
+    promoter::promoters,
 };
 
 /// The database is restored from a copy of before the cluster formed. The cluster still exists, and empty nodes come.
@@ -28,6 +29,12 @@ fn after_a_restore_of_the_registry_empty_nodes_do_not_found_a_second_cluster() {
         copy_database(&file, &copy.path().join("convene.db"));
         let server = crashed.restart();
         let machines = form(version, &registry, 3);
+        // A promoter that still runs would report to the restored registry that the cluster exists.
+        for machine in &machines {
+            let data_dir = machine.place.data_dir();
+            let ended = wait_for(LIMIT, || promoters(&data_dir).is_empty().then_some(()));
+            ended.expect("the promoter ends once the registry knows that its member is a voter");
+        }
 
         let crashed = server.crash();
         copy_database(&copy.path().join("convene.db"), &file);
