@@ -11,11 +11,10 @@ const MINUTES: usize = 60;
 #[test]
 fn a_node_that_alternates_between_states_makes_no_progress() {
     // Two minutes in each state, and never fifteen.
-    let changing: String = (0..MINUTES).map(|minute| if minute / 2 % 2 == 0 { "1 " } else { "0 " }).collect();
-    let waiting: String = (0..MINUTES).map(|minute| if minute / 2 % 2 == 0 { "0 " } else { "1 " }).collect();
+    let alternating = |turn: usize| (0..MINUTES).map(|minute| format!("{} ", (minute / 2 + turn) % 2)).collect();
     let series = [
-        (node_state("infra0", "changing"), changing),
-        (node_state("infra0", "waiting"), waiting),
+        (node_state("infra0", "changing"), alternating(1)),
+        (node_state("infra0", "waiting"), alternating(0)),
         (node_state("infra1", "voter"), always(1)),
         (node_state("infra1", "waiting"), always(0)),
     ];
@@ -36,13 +35,13 @@ fn a_voter_too_few_is_noticed_even_if_no_node_answers() {
 
 #[test]
 fn a_client_port_that_does_not_answer_is_noticed() {
-    let of = |metric: &str, node: &str| of_node(metric, node, "");
+    let etcd_up = |node: &str| of_node("convene_node_etcd_up", node, "");
     let series = [
-        (of("convene_node_etcd_up", "infra0"), always(1)),
-        (of("convene_node_etcd_up", "infra1"), always(1)),
-        (of("convene_node_etcd_database_bytes", "infra1"), always(20_480)),
+        (etcd_up("infra0"), always(1)),
+        (etcd_up("infra1"), always(1)),
+        (of_node("convene_node_etcd_database_bytes", "infra1", ""), always(20_480)),
         // A spare.
-        (of("convene_node_etcd_up", "infra3"), always(0)),
+        (etcd_up("infra3"), always(0)),
     ];
     let fired = r#"cluster: prod, instance: infra0, job: convene-node, severity: page"#;
     fires("ConveneClientPortSilent", &series, &[fired]);

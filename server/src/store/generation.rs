@@ -178,9 +178,7 @@ impl Store {
                 Ok(match expected {
                     Some(expected) if found < expected => Some(WentBack::Generation { found, expected }),
                     // A server writes the file before the first cluster.
-                    None if found > 0 || self.read(async |reader| has_clusters(reader).await).await? => {
-                        Some(WentBack::Unknown { found })
-                    }
+                    None if found > 0 || self.cluster_count().await? > 0 => Some(WentBack::Unknown { found }),
                     _ => None,
                 })
             }
@@ -268,12 +266,6 @@ pub(super) fn is_new_generation(writes: &[ClusterWrite]) -> bool {
 pub(super) async fn begin_generation(connection: &mut Connection) -> Result<i64, StoreError> {
     let update = "update registry set generation = generation + 1 where id = 1 returning generation";
     Ok(connection.fetch_one(Statement::new(update)).await?.try_get("generation")?)
-}
-
-async fn has_clusters(connection: &mut Connection) -> Result<bool, StoreError> {
-    let select = "select count(*) as clusters from (select 1 from cluster limit 1)";
-    let clusters: i64 = connection.fetch_one(Statement::new(select)).await?.try_get("clusters")?;
-    Ok(clusters > 0)
 }
 
 async fn generation(connection: &mut Connection) -> Result<i64, StoreError> {
