@@ -171,24 +171,32 @@ impl Planner<'_> {
     }
 
     /// When the turns of the other nodes end that could make this node's change, check in, and have had fewer or earlier setbacks. A
-    /// node that has not taken the free ticket in its turn may be unable to, for example because it reaches only the registry.
+    /// node that has not taken the free ticket in its turn may be unable to, for example because it reaches only the registry. No turn
+    /// begins before the latest setback of any node, because the ticket was not free before. The turns of nodes with setbacks follow one
+    /// another.
     fn end_of_the_turns_of_others(&self, own: Setback) -> Option<UnixMillis> {
         let is_empty = matches!(self.report.state, NodeState::Empty);
         let fresh = Ticket::LEASE + 2 * self.draft.policy.check_in_every;
+        let rank = |setback: Setback| (setback.count, setback.at);
+        let setbacks = self.draft.setbacks.values().filter(|setback| !setback.is_over(self.now));
+        let free_since = setbacks.map(|setback| setback.at).fold(own.at, Ord::max);
         let others = self.liveness.nodes.iter().filter(|(name, _)| **name != self.report.name);
-        let turns = others.filter_map(|(name, node)| {
-            let can_act = match node.state {
+        let mut before: Vec<Option<Setback>> = others
+            .filter(|(_, node)| match node.state {
                 ReportedState::Nothing => is_empty,
                 ReportedState::Etcd(_) => !is_empty,
                 _ => false,
-            };
-            let rank = |setback: Setback| (setback.count, setback.at);
-            let setback = self.setback(name);
-            let goes_first = setback.is_none_or(|other| rank(other) < rank(own));
-            let begins = setback.map_or(own.at, |other| other.at.after(other.wait()).max(own.at));
-            (can_act && goes_first && node.at.age(self.now) < fresh).then(|| begins.after(fresh))
-        });
-        turns.max()
+            })
+            .filter(|(_, node)| node.at.age(self.now) < fresh)
+            .map(|(name, _)| self.setback(name))
+            .filter(|setback| setback.is_none_or(|other| rank(other) < rank(own)))
+            .collect();
+        // Nodes without a setback first: their turns are at the same time.
+        before.sort_by_key(|setback| setback.map(rank));
+        before.into_iter().fold(None, |end: Option<UnixMillis>, other| {
+            let begins = other.map_or(free_since, |other| other.at.after(other.wait()).max(end.unwrap_or(free_since)));
+            Some(begins.after(fresh))
+        })
     }
 
     /// The ticket for a purpose: the one that the node has for it already, or a new one.

@@ -118,6 +118,22 @@ fn a_node_is_not_last_in_line_for_long_behind_one_that_reaches_only_the_registry
 }
 
 #[test]
+fn the_turn_of_a_node_begins_when_the_ticket_is_free() {
+    let mut world = with_ticket_of_d();
+    world.pass(15).observe("e", "remove c #2 of a b c: dead + ticket_released ticket_granted");
+    world.pass(15).observe("f", "remove c #3 of a b c: dead + ticket_released ticket_granted");
+    // `g` checks in like a spare that has not taken the ticket yet.
+    world.pass(15).partition("g").check_ins("g").observe("d", "wait: last_in_line + ticket_released");
+    world.pass(20).check_ins("e f g").observe("d", "wait: last_in_line");
+    world.pass(14).check_ins("g").observe("d", "wait: last_in_line");
+    world
+        .pass(1)
+        .check_ins("g")
+        .observe("e", "wait: last_in_line")
+        .observe("d", "remove c #4 of a b c: dead + ticket_granted");
+}
+
+#[test]
 fn a_node_that_is_alone_tries_again_after_ten_seconds_and_then_twenty() {
     let mut world = World::running("a b c");
     world.are_dead_to("c", "a b d").observe("d", "remove c #1 of a b c: dead + ticket_granted");
