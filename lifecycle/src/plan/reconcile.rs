@@ -341,7 +341,7 @@ impl Planner<'_> {
         else {
             return;
         };
-        let message = format!("{} has bootstrapped the cluster, which has a leader", founder.name());
+        let message = format!("{} is a founder, and the cluster has had a leader", founder.name());
         self.draft.update(&founder.key, EventKind::MemberUpdated, message, |founder| {
             founder.founder = Some(Founder { issued: None, disk: founder.disk().cloned() });
         });
