@@ -124,6 +124,17 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Another program has replaced the content of a SQLite database under the running server.
+    #[error(
+        "another program has put an older copy into the database of the running server: it is at generation {found}, and was at \
+         {latest} before; restart the server, which then holds the clusters that have not formed"
+    )]
+    Replaced {
+        /// The database's generation.
+        found: i64,
+        /// The latest generation of this server.
+        latest: i64,
+    },
     /// The connection was lost during a commit, and the database could not be asked whether the commit succeeded.
     #[error("lost the database during a commit, so the last changes may or may not be stored: {0}")]
     UnknownOutcome(String),
@@ -380,7 +391,8 @@ impl StoreError {
             | Self::UnknownOutcome(_)
             | Self::Unconfirmed(_)
             | Self::Busy(_)
-            | Self::Corrupt { .. } => false,
+            | Self::Corrupt { .. }
+            | Self::Replaced { .. } => false,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Notices that the database is an older copy of itself.
 //!
 //! A SQLite database counts its generations: each commit by which a cluster forms, is found to exist or begins an epoch is
-//! one more. A file next to the database has the same number. A database that is restored from a copy has a lower one.
+//! one more. A file next to the database has the same number. A database that is restored from a copy has a lower one. After that, and
+//! after an import, the count goes on from the time in milliseconds, which is higher than the number in any copy.
 //! PostgreSQL has a system identifier, and a timeline that changes when an older state is restored; the registry remembers
 //! both.
 
@@ -12,12 +13,16 @@ use std::{
     io::{self, Write},
     os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::{Mutex, Once},
+    sync::{
+        Mutex, Once,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::SystemTime,
 };
 
 use convene_lifecycle::{EventKind, Revision};
 
-use super::{ClusterWrite, Database, Store, StoreError, connection::Connection, statement::Statement};
+use super::{ClusterWrite, Database, OpenError, Store, StoreError, connection::Connection, statement::Statement};
 
 /// How the database shows that it is an older copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +34,8 @@ pub enum WentBack {
         /// The generation in the file.
         expected: i64,
     },
-    /// A SQLite database that has clusters, or in which clusters have formed, and no line for it in the file next to it.
+    /// A SQLite database that has clusters, or in which clusters have formed, and no line for it in the file next to it. Or the line is of
+    /// an earlier time, for example because the database has been on another machine since.
     Unknown {
         /// The database's generation.
         found: i64,
@@ -78,6 +84,8 @@ impl fmt::Display for WentBack {
 #[derive(Debug)]
 pub(super) struct GenerationFile {
     path: PathBuf,
+    /// The latest generation of this process; 0 before the first one.
+    latest: AtomicI64,
     /// What this process has written.
     written: Mutex<Option<Written>>,
 }
@@ -95,30 +103,47 @@ struct Written {
 const REGISTRIES: usize = 16;
 
 impl GenerationFile {
-    /// The file for the database at a path. A symbolic link to the database leads to the same file.
-    pub fn of(database: &Path) -> Self {
+    /// The file for the database at a path. A symbolic link to the database leads to the same file. Fails if the file exists and can't be
+    /// read: the server could not know whether the database is an older copy, and would hold clusters for a mistake in the file's mode.
+    pub fn open(database: &Path) -> Result<Self, OpenError> {
         let mut path = database.canonicalize().unwrap_or_else(|_| database.to_owned()).into_os_string();
         path.push(".generation");
-        Self { path: path.into(), written: Mutex::default() }
+        let file = Self { path: path.into(), latest: AtomicI64::new(0), written: Mutex::default() };
+        match fs::read(&file.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(OpenError::CannotOpen {
+                database: database.display().to_string(),
+                reason: format!("can't read {}: {error}; correct its owner and mode", file.path.display()),
+            }),
+            _ => Ok(file),
+        }
     }
 
-    /// The generation in the file. `None` if there is no readable file with this registry.
+    /// The generation in the file. `None` if there is no file, or no line about this registry.
     fn read(&self, registry_id: &str) -> Option<i64> {
-        self.registries().into_iter().find(|(id, _)| id == registry_id).map(|(_, generation)| generation)
+        self.registries().into_iter().filter(|(id, _)| id == registry_id).map(|(_, generation)| generation).max()
     }
 
-    /// The registries in the file with their generations. A line that can't be read is left out.
+    /// The registries in the file with their generations. A line that is damaged or cut off is left out.
     fn registries(&self) -> Vec<(String, i64)> {
-        let text = fs::read_to_string(&self.path).unwrap_or_default();
+        let text = fs::read(&self.path).unwrap_or_default();
         let registry = |line: &str| {
-            let (id, generation) = line.split_once(' ')?;
-            Some((id.to_owned(), generation.parse().ok()?))
+            let (id, generation) = line.strip_suffix('\n')?.split_once(' ')?;
+            let is_number = generation.bytes().all(|byte| byte.is_ascii_digit());
+            Some((id.to_owned(), generation.parse().ok().filter(|_| is_number)?))
         };
-        text.lines().filter_map(registry).collect()
+        String::from_utf8_lossy(&text).split_inclusive('\n').filter_map(registry).collect()
+    }
+
+    /// Fails if a generation that is about to be committed is not higher than the latest one: somebody has replaced the content of the
+    /// database under the running server.
+    pub fn check_is_next(&self, generation: i64) -> Result<(), StoreError> {
+        let latest = self.latest.load(Ordering::Relaxed);
+        if generation > latest { Ok(()) } else { Err(StoreError::Replaced { found: generation - 1, latest }) }
     }
 
     /// Writes the generation. A failure is logged: the commit has been made.
     pub fn write(&self, registry_id: &str, generation: i64) {
+        self.latest.store(generation, Ordering::Relaxed);
         let own = format!("{registry_id} {generation}\n");
         let mut written = self.written.lock().expect("no holder panics");
         if written.as_ref().is_some_and(|written| written.overwrite(&own).is_ok_and(|is_overwritten| is_overwritten)) {
@@ -130,7 +155,8 @@ impl GenerationFile {
                 tracing::error!(
                     file = %self.path.display(),
                     %error,
-                    "can't write the database's generation, so the server may not detect an older copy of the database"
+                    "can't write the database's generation, so the server may not detect an older copy of the database, or may hold \
+                     clusters at its next start"
                 );
             })
             .ok();
@@ -177,6 +203,8 @@ impl Store {
                 let expected = file.generation.read(&self.registry_id);
                 Ok(match expected {
                     Some(expected) if found < expected => Some(WentBack::Generation { found, expected }),
+                    // A crash between the commit and the file leaves the file one behind.
+                    Some(expected) if found > expected.saturating_add(1) => Some(WentBack::Unknown { found }),
                     // A server writes the file before the first cluster.
                     None if found > 0 || self.cluster_count().await? > 0 => Some(WentBack::Unknown { found }),
                     _ => None,
@@ -196,11 +224,15 @@ impl Store {
             Database::Sqlite(file) => {
                 let expected = file.generation.read(&self.registry_id);
                 let found = self.read(async |reader| generation(reader).await).await?;
-                let remembered = match expected.filter(|expected| found < *expected) {
-                    Some(expected) => self.set_generation(expected + 1).await?,
+                let remembered = match self.went_back().await? {
+                    Some(_) => {
+                        self.set_generation(later_than(expected.map_or(found, |expected| expected.max(found)))).await?
+                    }
                     None => found,
                 };
-                if expected != Some(remembered) {
+                if expected == Some(remembered) {
+                    file.generation.latest.store(remembered, Ordering::Relaxed);
+                } else {
                     file.generation.write(&self.registry_id, remembered);
                 }
                 Ok(())
@@ -236,6 +268,14 @@ impl Store {
         self.read(async |reader| system(reader).await).await
     }
 
+    /// Fails if the generation of a transaction can't follow on the latest one.
+    pub(super) fn check_is_next_generation(&self, generation: i64) -> Result<(), StoreError> {
+        match &self.database {
+            Database::Sqlite(file) => file.generation.check_is_next(generation),
+            Database::Postgres(_) => Ok(()),
+        }
+    }
+
     /// Writes the file of a SQLite database after a commit.
     pub(super) fn keep_generation(&self, registry_id: &str, generation: i64) {
         if let Database::Sqlite(file) = &self.database {
@@ -243,13 +283,20 @@ impl Store {
         }
     }
 
-    /// A generation that is higher than the one of any database that was at this path.
+    /// A generation that is higher than the one of any other SQLite database of the registry.
     pub(super) fn next_generation(&self, registry_id: &str) -> i64 {
         match &self.database {
-            Database::Sqlite(file) => file.generation.read(registry_id).unwrap_or_default() + 1,
+            Database::Sqlite(file) => later_than(file.generation.read(registry_id).unwrap_or_default()),
             Database::Postgres(_) => 0,
         }
     }
+}
+
+/// A generation that is higher than this one, and than the one of any copy of the database that exists by now: copies may have numbers that
+/// the file does not know, and there are fewer commits than milliseconds.
+fn later_than(generation: i64) -> i64 {
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
+    i64::try_from(now).unwrap_or_default().max(generation.saturating_add(1))
 }
 
 /// Whether a commit changes what must not be forgotten: a cluster forms, is found to exist, or begins an epoch.

@@ -37,7 +37,7 @@ impl SqliteFile {
         let lock = lock(path)?;
         // Somebody may have created one in the meantime.
         private_files::check(path)?;
-        Ok(Self { path: path.to_owned(), generation: GenerationFile::of(path), _lock: lock })
+        Ok(Self { path: path.to_owned(), generation: GenerationFile::open(path)?, _lock: lock })
     }
 
     /// Opens a connection that can read and write.

@@ -155,7 +155,9 @@ impl Transaction<'_> {
     pub async fn write(&mut self, writes: &[ClusterWrite], history: RetainedHistory) -> Result<(), StoreError> {
         self.with_timeout(async |connection| write_all(connection, writes, history).await).await?;
         if !self.connection.is_shared() && is_new_generation(writes) {
-            self.generation = Some(begin_generation(&mut self.connection).await?);
+            let generation = begin_generation(&mut self.connection).await?;
+            self.store.check_is_next_generation(generation)?;
+            self.generation = Some(generation);
         }
         Ok(())
     }

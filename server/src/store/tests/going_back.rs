@@ -88,9 +88,56 @@ async fn a_file_with_clusters_without_its_generation_next_to_it_may_be_an_older_
             assert!(suspected.starts_with(&format!("it is at generation {generation}, and its file")), "{suspected}");
             remember(&moved).await;
             assert_eq!(went_back(&moved).await, None, "{damaged:?}");
+            fs::copy(path(&database), path(&moved)).unwrap();
+            let again = went_back(&moved).await.expect("the same copy again is noticed");
+            assert!(again.starts_with(&format!("it is at generation {generation}, and was at")), "{again}");
         }
         with(&database, async |store| form(store, &format!("formed-{generation}")).await).await;
     }
+}
+
+/// The database has been on another machine in the meantime, where more clusters have formed than the file here knows.
+#[tokio::test]
+async fn a_file_that_is_more_than_one_commit_behind_its_database_shows_nothing() {
+    let database = empty_sqlite();
+    let registry_id = with(&database, async |store| {
+        for token in ["one", "two", "three"] {
+            form(store, token).await;
+        }
+        store.registry_id().to_owned()
+    })
+    .await;
+    let file = path(&database).with_added_extension("generation");
+    let suspected = async |lines: &str| {
+        fs::write(&file, lines.replace("ID", &registry_id)).unwrap();
+        went_back(&database).await.is_some()
+    };
+    // A crash between the commit and the file leaves such a file.
+    assert!(!suspected("ID 2\n").await);
+    for lines in ["ID 1\n", "ID 0\n", "ID 3", "ID -3\n", "ID +3\n", "ID 3\nID 4\n"] {
+        assert!(suspected(lines).await, "{lines}");
+    }
+    remember(&database).await;
+    assert_eq!(went_back(&database).await, None);
+}
+
+#[tokio::test]
+async fn an_older_copy_that_is_put_into_the_database_of_a_running_server_founds_nothing() {
+    let database = empty_sqlite();
+    with(&database, async |store| {
+        store.remember_state().await.unwrap();
+        form(store, "one").await;
+        form(store, "two").await;
+        let mut transaction = store.begin().await.unwrap();
+        transaction.connection().run("update registry set generation = 0").await.unwrap();
+        transaction.commit().await.unwrap();
+        let created = create_at("three", ClusterSize::new(1).unwrap(), NOW);
+        let registered = register(&created.after.clone().unwrap(), 1, Action::Create);
+        let error = commit(store, &[write(None, vec![created, registered])]).await.unwrap_err().to_string();
+        assert!(error.contains("it is at generation 0, and was at 2 before"), "{error}");
+    })
+    .await;
+    assert_eq!(went_back(&database).await, Some("it is at generation 0, and was at 2 before".to_owned()));
 }
 
 #[tokio::test]
@@ -128,6 +175,33 @@ async fn an_import_is_not_suspected_even_at_the_path_of_its_export() {
     assert_eq!(went_back(&database).await, None);
     with(&database, async |store| form(store, "two").await).await;
     assert_eq!(went_back(&database).await, None);
+}
+
+#[tokio::test]
+async fn a_copy_from_before_an_import_is_noticed_even_if_it_had_more_generations() {
+    let database = empty_sqlite();
+    with(&database, async |store| form(store, "one").await).await;
+    with(&database, async |store| form(store, "two").await).await;
+    let copy = fs::read(path(&database)).unwrap();
+    let dump = database.dump().await;
+    let moved = empty_sqlite();
+    moved.import(&dump).await.unwrap();
+    fs::write(path(&moved), copy).unwrap();
+    let noticed = went_back(&moved).await.expect("it is noticed");
+    assert!(noticed.starts_with("it is at generation 2, and was at"), "{noticed}");
+}
+
+/// The server would hold clusters for a mistake of whoever copied the file.
+#[tokio::test]
+async fn a_database_whose_generation_can_not_be_read_is_not_opened() {
+    let database = empty_sqlite();
+    with(&database, async |store| form(store, "one").await).await;
+    let generation = path(&database).with_added_extension("generation");
+    fs::remove_file(&generation).unwrap();
+    // Root reads every file, whatever its mode.
+    fs::create_dir(&generation).unwrap();
+    let error = Store::open(&database.url, DatabaseLimits::default()).await.unwrap_err().to_string();
+    assert!(error.contains(&format!("can't read {}: ", generation.display())), "{error}");
 }
 
 #[tokio::test]
