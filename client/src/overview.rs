@@ -5,6 +5,7 @@ mod health;
 mod moved;
 mod observers;
 mod text;
+mod waiting;
 
 use convene_lifecycle::ClusterId;
 use serde::Serialize;
@@ -28,6 +29,9 @@ pub struct Overview {
     pub cluster: Verbatim<Cluster>,
     /// Its members.
     pub members: Vec<Verbatim<Member>>,
+    /// The members that were removed, in the order in which they were added.
+    #[serde(skip)]
+    pub former_members: Vec<Member>,
     /// The nodes that check in.
     pub nodes: Vec<Verbatim<Node>>,
     /// Whether everybody who reaches the server may administer it.
@@ -44,7 +48,10 @@ pub struct Overview {
 impl Overview {
     /// Reads what the registry knows, with removed members if asked.
     pub async fn read(target: &Target, removed: bool) -> Result<Self, CommandError> {
-        let Members { members } = target.get(&format!("/members?removed={removed}")).await?;
+        let Members { mut members } = target.get("/members?removed=true").await?;
+        let former_members = members.iter().filter(|member| member.value.removed).map(|member| member.value.clone());
+        let former_members = former_members.collect();
+        members.retain(|member| removed || !member.value.removed);
         let nodes = match target.registry.get::<Nodes>(&target.path("/nodes")).await {
             Ok(Nodes { nodes }) => nodes,
             // A server of an earlier version has no such list.
@@ -52,7 +59,8 @@ impl Overview {
             Err(error) => return Err(target.explain(error)),
         };
         let is_exposed = target.registry.is_exposed().await;
-        Ok(Self { cluster: target.cluster.clone(), members, nodes, is_exposed, view: None, failures: None })
+        let cluster = target.cluster.clone();
+        Ok(Self { cluster, members, former_members, nodes, is_exposed, view: None, failures: None })
     }
 
     /// The node of a member: the one that has its data, or else the one that has its name.
@@ -67,6 +75,17 @@ impl Overview {
         let is_spare =
             |node: &&Node| node.member_id.is_none() && self.members.iter().all(|member| member.value.name != node.name);
         self.nodes.iter().map(|node| &node.value).filter(is_spare)
+    }
+
+    /// Whether a spare could take a place now.
+    pub fn has_ready_spare(&self, clock: Clock) -> bool {
+        self.spares().any(|spare| is_present(self, spare, clock) && !self.is_evicted(spare))
+    }
+
+    /// Whether the last member with the name of a spare was evicted, so that the spare gets no place.
+    pub fn is_evicted(&self, spare: &Node) -> bool {
+        let last = self.former_members.iter().rfind(|member| member.name == spare.name);
+        last.is_some_and(|member| member.evicted_at.is_some())
     }
 
     /// The other etcd cluster that has answered although none of this one has: it may have got the addresses of members that are
@@ -100,6 +119,7 @@ impl Overview {
         Self {
             cluster: serde_json::from_str(&cluster.to_string()).unwrap(),
             members: serde_json::from_str(&list(members)).unwrap(),
+            former_members: Vec::new(),
             nodes: serde_json::from_str(&list(nodes)).unwrap(),
             is_exposed: false,
             view: None,

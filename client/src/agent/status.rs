@@ -105,6 +105,12 @@ pub struct EtcdStatus {
 }
 
 impl EtcdStatus {
+    /// Why it answers at its peer port only. `None` if it answers at its client port.
+    pub fn client_port_error(&self) -> Option<&str> {
+        let error = || self.errors.first().map_or("etcd answers only at its peer port", String::as_str);
+        self.version.is_empty().then(error)
+    }
+
     /// What the etcd has answered that runs as this member.
     pub fn new(identity: Identity, answer: &Answer) -> Self {
         let nothing = Self {

@@ -47,6 +47,10 @@ fn next_step(cluster: &Cluster) -> String {
     let nodes = cluster.carried_out_by.as_deref();
     // A cluster that was not changed does not show them, nor does an older server.
     match (cluster.surplus_voters.unwrap_or_else(|| voters.saturating_sub(size)), nodes) {
+        (surplus @ 1.., _) if cluster.policy.paused => format!(
+            "; it still has {voters} voters, and membership changes are paused: {surplus} of them will be removed after \
+             `convene cluster resume`"
+        ),
         (surplus @ 1.., Some(nodes @ [_, ..])) => {
             let order = if surplus == 1 { "" } else { ", one after another," };
             format!(
@@ -93,7 +97,10 @@ mod tests {
             (5, Some(0), ""),
             (6, Some(0), "; it has 5 of 6 voters, and the next nodes that join take the free places"),
         ];
-        for (size, surplus_voters, expected) in rows {
+        let paused = "; it still has 5 voters, and membership changes are paused: 1 of them will be removed after `convene \
+                      cluster resume`";
+        let rows = rows.map(|(size, surplus, expected)| (size, surplus, false, expected));
+        for (size, surplus_voters, is_paused, expected) in rows.into_iter().chain([(4, Some(1), true, paused)]) {
             let cluster = json!({
                 "token": "6c007a14875d53d9bf0ef5a6fc0257c8", "name": null, "size": size, "revision": 7,
                 "created_at": "2026-08-01T12:00:00.000Z", "phase": "bootstrapped", "epoch": 1, "cluster_id": null,
@@ -101,7 +108,7 @@ mod tests {
                 "surplus_voters": surplus_voters,
                 "policy": {
                     "strategy": "replace", "dead_after_seconds": 60, "learner": true, "check_in_every_seconds": 10,
-                    "paused": false, "max_failed_starts": 5, "witnesses": 2,
+                    "paused": is_paused, "max_failed_starts": 5, "witnesses": 2,
                 },
             });
             assert_eq!(

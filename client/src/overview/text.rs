@@ -1,6 +1,6 @@
 use std::{fmt::Display, time::Duration};
 
-use super::{Clock, Health, Overview, age_of, health::age, is_present, moved, observers};
+use super::{Clock, Health, Overview, age_of, health::age, is_present, moved, observers, waiting::waiting};
 use crate::{
     one_line::one_line,
     registry::{Cluster, Held, Member, Node, Policy, Ticket},
@@ -58,8 +58,12 @@ fn spare_table(overview: &Overview, clock: Clock) -> Option<String> {
     let mut is_empty = true;
     for spare in overview.spares() {
         is_empty = false;
-        // A node that was stopped for good stays in the list for a while.
-        let state = if is_present(overview, spare, clock) { spare.state.as_str() } else { "silent" };
+        let state = match is_present(overview, spare, clock) {
+            // A node that was stopped for good stays in the list for a while.
+            false => "silent",
+            true if overview.is_evicted(spare) => "evicted",
+            true => &spare.state,
+        };
         table.row([
             spare.name.to_string(),
             state.to_owned(),
@@ -88,6 +92,7 @@ fn summary(overview: &Overview, clock: Clock) -> String {
     values.extend(cluster.held.as_ref().map(|reason| ("Held", held(reason))));
     values.extend(quorum(overview).map(|quorum| ("Quorum", quorum)));
     values.extend(watch(overview, clock).map(|watch| ("Watched by", watch)));
+    values.extend(waiting(overview, clock).map(|reasons| ("Waiting", reasons)));
     lines(&values)
 }
 

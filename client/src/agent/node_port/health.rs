@@ -138,10 +138,10 @@ fn check_registry(status: &Status) -> Verdict {
 fn of_etcd(status: &Status, check: fn(&EtcdStatus) -> Verdict) -> Verdict {
     match (&status.etcd, status.state) {
         (_, State::Spare) => Ok(Some("standing by as a spare".to_owned())),
-        (Some(etcd), _) if etcd.version.is_empty() => {
-            Err(etcd.errors.first().map_or("etcd answers only at its peer port", String::as_str).to_owned())
-        }
-        (Some(etcd), _) => check(etcd),
+        (Some(etcd), _) => match etcd.client_port_error() {
+            Some(error) => Err(error.to_owned()),
+            None => check(etcd),
+        },
         (None, _) => Err("etcd does not answer".to_owned()),
     }
 }

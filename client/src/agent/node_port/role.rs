@@ -1,9 +1,12 @@
 //! `/leader`, `/voter`, `/learner` and `/spare`: what the node is, by status code, for load balancers.
 
 use super::Answer;
-use crate::agent::{
-    state::State,
-    status::{EtcdStatus, Status},
+use crate::{
+    agent::{
+        state::State,
+        status::{EtcdStatus, Status},
+    },
+    one_line::one_line,
 };
 
 /// What a node can be.
@@ -25,12 +28,15 @@ impl Role {
     pub fn answer(self, status: &Status) -> Answer {
         let hangs = status.hangs_for().map(|elapsed| format!("the agent hangs for {} s; before: ", elapsed.as_secs()));
         let is_so = hangs.is_none() && self.is_of(status);
-        Answer::ok_if(is_so, format!("{}{}\n", hangs.unwrap_or_default(), status.to_line()))
+        // The reason of the state may be another one.
+        let error = status.etcd.as_ref().and_then(EtcdStatus::client_port_error);
+        let error = error.map(|error| format!("; not for clients: {}", one_line(error))).unwrap_or_default();
+        Answer::ok_if(is_so, format!("{}{}{error}\n", hangs.unwrap_or_default(), status.to_line()))
     }
 
     fn is_of(self, status: &Status) -> bool {
         let serving = match status.state {
-            State::Learner | State::Voter => status.etcd.as_ref().filter(|etcd| !etcd.version.is_empty()),
+            State::Learner | State::Voter => status.etcd.as_ref().filter(|etcd| etcd.client_port_error().is_none()),
             _ => None,
         };
         match self {

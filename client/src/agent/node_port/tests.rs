@@ -177,7 +177,8 @@ async fn a_node_without_etcd_is_not_ready() {
     let node = TestNode::voter().await;
     node.change_etcd(|etcd| etcd.version.clear());
     assert!(node.get("/readyz").await.1.contains("[-]etcd failed: etcd answers only at its peer port\n"));
-    assert_eq!(node.get("/voter").await.0, 503);
+    let reason = "voter: nothing to do (healthy); not for clients: etcd answers only at its peer port\n";
+    assert_eq!(node.get("/voter").await, (503, reason.to_owned()));
 }
 
 #[tokio::test]

@@ -205,6 +205,58 @@ fn a_cluster_that_nobody_watches_shows_what_to_run() {
 }
 
 #[test]
+fn a_spare_whose_last_member_was_evicted_is_shown_as_evicted() {
+    let spare = node("infra3", "empty", None, "2026-08-01T11:59:58.000Z");
+    let mut seen = overview(cluster("bootstrapped"), &[member("1f", "infra0")], &[spare]);
+    let mut former = |evicted_at: Value| {
+        let mut former = member("4f", "infra3");
+        (former["removed"], former["evicted_at"]) = (true.into(), evicted_at);
+        seen.former_members.push(serde_json::from_value(former).unwrap());
+        let text = to_text(&seen, clock());
+        let line = text.lines().find(|line| line.starts_with("infra3")).unwrap();
+        (line.split_whitespace().nth(1).unwrap().to_owned(), seen.has_ready_spare(clock()))
+    };
+    assert_eq!(former(HOUR_BEFORE.into()), ("evicted".to_owned(), false));
+    assert_eq!(former(Value::Null), ("empty".to_owned(), true));
+    seen.nodes.clear();
+    assert!(!seen.has_ready_spare(clock()));
+}
+
+#[test]
+fn a_removal_that_waits_is_shown_with_what_the_nodes_report() {
+    let reports = |name: &str, id: &str, reason: &str| {
+        let mut node = node(name, "running", Some(id), "2026-08-01T11:59:58.000Z");
+        node["etcd"] = json!({ "errors": [], "state": "voter", "reason": reason });
+        node
+    };
+    let nodes = [
+        reports("infra0", "1f", "without member 1f, 1 of 2 voters would answer"),
+        reports("infra1", "2f", "nothing to do"),
+        reports("infra2", "3f", "without member 1f, 1 of 2 voters would answer"),
+        reports("infra3", "4f", "the cluster has 3 of 4 voters; nodes with `convene` can join"),
+        reports("infra4", "5f", "standing by as a spare: the cluster has all 3 voters"),
+    ];
+    let shown = |cluster: Value, evicted_at: Value| {
+        let mut members = [member("1f", "infra0"), member("2f", "infra1"), member("3f", "infra2")];
+        members[0]["evicted_at"] = evicted_at;
+        let text = to_text(&overview(cluster, &members, &nodes), clock());
+        text.lines().find(|line| line.starts_with("Waiting:")).map(|line| line["Waiting:".len()..].trim().to_owned())
+    };
+    let reason = Some("infra0, infra2: without member 1f, 1 of 2 voters would answer".to_owned());
+    let mut surplus = cluster("bootstrapped");
+    surplus["voter_count"] = 5.into();
+    assert_eq!(shown(cluster("bootstrapped"), HOUR_BEFORE.into()), reason);
+    assert_eq!(shown(surplus, Value::Null), reason);
+    assert_eq!(shown(cluster("bootstrapped"), Value::Null), None);
+    let mut changing = cluster("bootstrapped");
+    changing["ticket"] = json!({
+        "number": 2, "holder": "infra0", "purpose": "remove", "step": "remove", "member_id": "1f", "granted_at": HOUR_BEFORE,
+        "progress_at": HOUR_BEFORE, "expires_at": HOUR_BEFORE,
+    });
+    assert_eq!(shown(changing, HOUR_BEFORE.into()), None);
+}
+
+#[test]
 fn a_cluster_of_which_nobody_answers_is_silent_and_shows_whom_to_start() {
     let mut just_seen = member("1f", "infra0");
     (just_seen["answered_at"], just_seen["heard_of_at"]) =

@@ -69,6 +69,7 @@ fn an_evicted_leader_leaves_and_stands_by() {
         evicted.wait_for_state("spare");
         let log = evicted.log();
         assert!(log.contains("move_leader") && log.contains("archive_data (removed_member)"), "{log}");
+        assert!(!log.contains("its last lines"), "a planned end needs no explanation: {log}");
         assert!(archives(&evicted) == 1, "its data is kept");
         agents.push(spare);
         wait_until_whole(version, &agents.iter().collect::<Vec<_>>());
