@@ -242,7 +242,8 @@ impl Agent<'_> {
     /// Logs how etcd has ended, and returns the time after which to go on.
     fn note_exit(&mut self, exit: Option<Exit>, etcd: &EtcdProcess) -> Duration {
         let pause = self.restarts.pause_after(exit);
-        let last_lines = etcd.last_lines();
+        // An etcd whose member is removed ends cleanly. Its lines are in the log already, and nobody has to read them.
+        let last_lines = if exit == Some(Exit::Code(0)) { String::new() } else { etcd.last_lines() };
         let lines = if last_lines.is_empty() { String::new() } else { format!("; its last lines: {last_lines}") };
         let next = match pause {
             Duration::ZERO => "asking the registry what to do".to_owned(),
