@@ -127,7 +127,7 @@ pub enum StoreError {
     /// Another program has replaced the content of a SQLite database under the running server.
     #[error(
         "another program has put an older copy into the database of the running server: it is at generation {found}, and was at \
-         {latest} before; restart the server, which then holds the clusters that have not formed"
+         {latest} before. The server writes nothing any more: stop it, and restore the backup without the old -wal and -shm"
     )]
     Replaced {
         /// The database's generation.

@@ -134,13 +134,6 @@ impl GenerationFile {
         String::from_utf8_lossy(&text).split_inclusive('\n').filter_map(registry).collect()
     }
 
-    /// Fails if a generation that is about to be committed is not higher than the latest one: somebody has replaced the content of the
-    /// database under the running server.
-    pub fn check_is_next(&self, generation: i64) -> Result<(), StoreError> {
-        let latest = self.latest.load(Ordering::Relaxed);
-        if generation > latest { Ok(()) } else { Err(StoreError::Replaced { found: generation - 1, latest }) }
-    }
-
     /// Writes the generation. A failure is logged: the commit has been made.
     pub fn write(&self, registry_id: &str, generation: i64) {
         self.latest.store(generation, Ordering::Relaxed);
@@ -268,12 +261,13 @@ impl Store {
         self.read(async |reader| system(reader).await).await
     }
 
-    /// Fails if the generation of a transaction can't follow on the latest one.
-    pub(super) fn check_is_next_generation(&self, generation: i64) -> Result<(), StoreError> {
-        match &self.database {
-            Database::Sqlite(file) => file.generation.check_is_next(generation),
-            Database::Postgres(_) => Ok(()),
-        }
+    /// Fails if a SQLite database has a lower generation than this server has committed: somebody has put an older copy into it. Looked at
+    /// in each transaction that writes, because an answer that is based on the copy could found a cluster again.
+    pub(super) async fn check_not_replaced(&self, connection: &mut Connection) -> Result<(), StoreError> {
+        let Database::Sqlite(file) = &self.database else { return Ok(()) };
+        let latest = file.generation.latest.load(Ordering::Relaxed);
+        let found = generation(connection).await?;
+        if found < latest { Err(StoreError::Replaced { found, latest }) } else { Ok(()) }
     }
 
     /// Writes the file of a SQLite database after a commit.

@@ -56,7 +56,7 @@ impl Store {
     pub async fn begin(&self) -> Result<Transaction<'_>, StoreError> {
         let mut writer = self.writer.lock().await;
         let measurement = self.metrics.begin();
-        let connection = match mem::replace(&mut *writer, Writer::Lost) {
+        let mut connection = match mem::replace(&mut *writer, Writer::Lost) {
             // A firewall may have forgotten a connection. Only a new one shows that the database is down.
             Writer::Open(connection) => match self.begin_on(connection, PING_TIMEOUT).await {
                 Err(StoreError::TimedOut(_)) => Box::pin(self.begin_on_new()).await?,
@@ -68,6 +68,7 @@ impl Store {
                 return Err(StoreError::Closed);
             }
         };
+        self.check_not_replaced(&mut connection).await?;
         Ok(Transaction { store: self, writer, connection, generation: None, measurement })
     }
 
@@ -155,9 +156,7 @@ impl Transaction<'_> {
     pub async fn write(&mut self, writes: &[ClusterWrite], history: RetainedHistory) -> Result<(), StoreError> {
         self.with_timeout(async |connection| write_all(connection, writes, history).await).await?;
         if !self.connection.is_shared() && is_new_generation(writes) {
-            let generation = begin_generation(&mut self.connection).await?;
-            self.store.check_is_next_generation(generation)?;
-            self.generation = Some(generation);
+            self.generation = Some(begin_generation(&mut self.connection).await?);
         }
         Ok(())
     }
