@@ -64,7 +64,8 @@ fn a_signal_ends_the_demo_in_order() {
     let Some(etcd) = Version::find("3.7") else { return };
     for (signal, expected) in [("INT", 130), ("TERM", 143)] {
         let folder = TempDir::new().unwrap();
-        let mut demo = start(etcd.folder(), folder.path(), "");
+        // Without commands, the demo could end before the signal on a slow machine.
+        let mut demo = start(etcd.folder(), folder.path(), "kill infra1\nwait\n");
         demo.wait_for_output("infra0, infra1 and infra2 start.", LIMIT);
         demo.signal(signal);
         let code = demo.wait_for_exit(LIMIT);

@@ -59,7 +59,7 @@ fn forged_reports_of_data_without_a_leader_begin_no_epoch_over_a_running_cluster
     with_each(Version::oldest_and_newest(), |version| {
         let registry = Registry::new(3);
         let machines = form(version, &registry, 3);
-        let has_leader = || registry.administer(&["cluster", "events"]).contains("which has a leader").then_some(());
+        let has_leader = || registry.administer(&["cluster", "events"]).contains("has had a leader").then_some(());
         wait_for(LIMIT, has_leader).expect("a node has seen the leader");
         let (cluster, members) = (registry.get(""), registry.get("/members"));
         let forged = |(at, member): (usize, &Value)| {
