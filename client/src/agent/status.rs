@@ -191,7 +191,10 @@ impl Publisher {
     pub fn reported(&self, reachability: Vec<Reachability>) -> NodeStatus {
         let status = self.0.borrow();
         let etcd = status.etcd.as_ref();
-        let cut = |text: &str| text.chars().take(MAX_REPORTED_CHARACTERS).collect::<String>();
+        let cut = |text: &str| match text.char_indices().nth(MAX_REPORTED_CHARACTERS) {
+            Some(_) => text.chars().take(MAX_REPORTED_CHARACTERS - 1).chain(['…']).collect(),
+            None => text.to_owned(),
+        };
         let etcd = ReportedEtcd {
             version: etcd.map(|etcd| cut(&etcd.version)).filter(|version| !version.is_empty()),
             leader: etcd.and_then(|etcd| etcd.leader),
