@@ -7,7 +7,7 @@ mod observers;
 mod text;
 mod waiting;
 
-use convene_lifecycle::ClusterId;
+use convene_lifecycle::{ClusterId, MemberName};
 use serde::Serialize;
 
 use crate::{
@@ -72,9 +72,13 @@ impl Overview {
 
     /// The nodes without data that are no member's.
     pub fn spares(&self) -> impl Iterator<Item = &Node> {
-        let is_spare =
-            |node: &&Node| node.member_id.is_none() && self.members.iter().all(|member| member.value.name != node.name);
-        self.nodes.iter().map(|node| &node.value).filter(is_spare)
+        let nodes = self.nodes.iter().map(|node| &node.value);
+        nodes.filter(|node| node.member_id.is_none() && !self.has_member(&node.name))
+    }
+
+    /// Whether a present member has the name.
+    fn has_member(&self, name: &MemberName) -> bool {
+        self.members.iter().any(|member| !member.value.removed && member.value.name == *name)
     }
 
     /// Whether a spare could take a place now.

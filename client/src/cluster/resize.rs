@@ -89,18 +89,18 @@ mod tests {
                     run `convene member evict NAME`";
         let leave = "; it still has 5 voters, and no node that can remove one checks in now: start `convene run` on \
                      the nodes, or run `convene leave` on 1 of them";
-        let rows = [
-            (4, Some(0), none),
-            (4, Some(1), leave),
-            // An older server.
-            (4, None, leave),
-            (5, Some(0), ""),
-            (6, Some(0), "; it has 5 of 6 voters, and the next nodes that join take the free places"),
-        ];
         let paused = "; it still has 5 voters, and membership changes are paused: 1 of them will be removed after `convene \
                       cluster resume`";
-        let rows = rows.map(|(size, surplus, expected)| (size, surplus, false, expected));
-        for (size, surplus_voters, is_paused, expected) in rows.into_iter().chain([(4, Some(1), true, paused)]) {
+        let rows = [
+            (4, Some(0), false, none),
+            (4, Some(1), false, leave),
+            (4, Some(1), true, paused),
+            // An older server.
+            (4, None, false, leave),
+            (5, Some(0), false, ""),
+            (6, Some(0), false, "; it has 5 of 6 voters, and the next nodes that join take the free places"),
+        ];
+        for (size, surplus_voters, is_paused, expected) in rows {
             let cluster = json!({
                 "token": "6c007a14875d53d9bf0ef5a6fc0257c8", "name": null, "size": size, "revision": 7,
                 "created_at": "2026-08-01T12:00:00.000Z", "phase": "bootstrapped", "epoch": 1, "cluster_id": null,

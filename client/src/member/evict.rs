@@ -8,7 +8,7 @@ use crate::{
     cli::TableFormat,
     command_error::CommandError,
     overview::{Clock, Overview},
-    registry::{Cluster, Member, Members, Verbatim},
+    registry::{Cluster, Member, Verbatim},
     stdout,
     target::ClusterArgs,
 };
@@ -32,10 +32,9 @@ pub struct EvictArgs {
 /// Runs the command.
 pub async fn run(arguments: &EvictArgs) -> Result<(), CommandError> {
     let target = arguments.cluster.find().await?;
-    let Members { members } = target.get("/members?removed=true").await?;
-    let found = if arguments.withdraw { find_evicted } else { find }(&members, &arguments.member);
+    let before = Overview::read(&target, true).await?;
+    let found = if arguments.withdraw { find_evicted } else { find }(&before.members, &arguments.member);
     let member = &found?.value;
-    let before = Overview::read(&target, false).await?;
     let method = if arguments.withdraw { Method::DELETE } else { Method::PUT };
     let path = target.path(&format!("/members/{}/eviction", member.id));
     let answer: Verbatim<Member> = target.registry.call(method, &path, None::<&Value>).await?;
@@ -59,7 +58,8 @@ pub async fn run(arguments: &EvictArgs) -> Result<(), CommandError> {
 /// are left: the last voter is not removed.
 fn voters_left(member: &Member, overview: &Overview) -> Option<String> {
     let cluster = &overview.cluster.value;
-    let voters = overview.members.iter().map(|member| &member.value).filter(|voter| voter.role == "voter");
+    let members = overview.members.iter().map(|member| &member.value).filter(|member| !member.removed);
+    let voters = members.filter(|member| member.role == "voter");
     let left = voters.filter(|voter| voter.id != member.id && voter.evicted_at.is_none()).count() as u64;
     let size = u64::from(cluster.size);
     (member.role == "voter" && 0 < left && left < size)

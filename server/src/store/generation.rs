@@ -193,15 +193,7 @@ impl Store {
         match &self.database {
             Database::Sqlite(file) => {
                 let found = self.read(async |reader| generation(reader).await).await?;
-                let expected = file.generation.read(&self.registry_id);
-                Ok(match expected {
-                    Some(expected) if found < expected => Some(WentBack::Generation { found, expected }),
-                    // A crash between the commit and the file leaves the file one behind.
-                    Some(expected) if found > expected.saturating_add(1) => Some(WentBack::Unknown { found }),
-                    // A server writes the file before the first cluster.
-                    None if found > 0 || self.cluster_count().await? > 0 => Some(WentBack::Unknown { found }),
-                    _ => None,
-                })
+                self.compare_generation(found, file.generation.read(&self.registry_id)).await
             }
             Database::Postgres(_) => {
                 let Some(found) = self.system().await? else { return Ok(None) };
@@ -211,16 +203,26 @@ impl Store {
         }
     }
 
+    /// What the generation of a SQLite database shows next to the one in the file.
+    async fn compare_generation(&self, found: i64, expected: Option<i64>) -> Result<Option<WentBack>, StoreError> {
+        Ok(match expected {
+            Some(expected) if found < expected => Some(WentBack::Generation { found, expected }),
+            // A crash between the commit and the file leaves the file one behind.
+            Some(expected) if found > expected.saturating_add(1) => Some(WentBack::Unknown { found }),
+            // A server writes the file before the first cluster.
+            None if found > 0 || self.cluster_count().await? > 0 => Some(WentBack::Unknown { found }),
+            _ => None,
+        })
+    }
+
     /// Remembers the present state of the database as the latest one.
     pub async fn remember_state(&self) -> Result<(), StoreError> {
         match &self.database {
             Database::Sqlite(file) => {
                 let expected = file.generation.read(&self.registry_id);
                 let found = self.read(async |reader| generation(reader).await).await?;
-                let remembered = match self.went_back().await? {
-                    Some(_) => {
-                        self.set_generation(later_than(expected.map_or(found, |expected| expected.max(found)))).await?
-                    }
+                let remembered = match self.compare_generation(found, expected).await? {
+                    Some(_) => self.set_generation(later_than(found.max(expected.unwrap_or(found)))).await?,
                     None => found,
                 };
                 if expected == Some(remembered) {

@@ -218,6 +218,11 @@ fn a_spare_whose_last_member_was_evicted_is_shown_as_evicted() {
     };
     assert_eq!(former(HOUR_BEFORE.into()), ("evicted".to_owned(), false));
     assert_eq!(former(Value::Null), ("empty".to_owned(), true));
+    // The list of members may have removed ones, too.
+    let mut removed = member("5f", "infra3");
+    removed["removed"] = true.into();
+    seen.members.push(serde_json::from_str(&removed.to_string()).unwrap());
+    assert!(seen.has_ready_spare(clock()));
     seen.nodes.clear();
     assert!(!seen.has_ready_spare(clock()));
 }
