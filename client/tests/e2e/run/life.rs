@@ -69,7 +69,9 @@ fn an_evicted_leader_leaves_and_stands_by() {
         evicted.wait_for_state("spare");
         let log = evicted.log();
         assert!(log.contains("move_leader") && log.contains("archive_data (removed_member)"), "{log}");
-        assert!(!log.contains("its last lines"), "a planned end needs no explanation: {log}");
+        // If the agent asks etcd for its status at that moment, etcd panics, and its lines are needed.
+        let is_explained = |line: &str| line.contains("etcd ended with exit code 0") && line.contains("its last lines");
+        assert!(!log.lines().any(is_explained), "a clean end needs no explanation: {log}");
         assert!(archives(&evicted) == 1, "its data is kept");
         agents.push(spare);
         wait_until_whole(version, &agents.iter().collect::<Vec<_>>());
